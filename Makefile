@@ -1,0 +1,41 @@
+# On a fresh machine with only Python 3.10+ and make: `make demo` and `make test` set up all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SPECS := blog_cross_role partner_exchange
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.demo
+	@for spec in $(SPECS); do \
+	  echo "\$$ rolerunner run configs/$$spec.yaml --sandbox"; \
+	  $(BIN)/rolerunner run configs/$$spec.yaml --sandbox --log-format console || exit $$?; echo; \
+	done
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev
+	@echo "no benchmarks yet"
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis framework/*.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed (the embedded AWS): make PYTHON=/path/to/python3.x ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,sandbox]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,sandbox,dev]'
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,19 @@
+"""``python -m rolerunner`` and the console command."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command, or say how to get it where the extra is not installed."""
+    try:
+        from rolerunner.cli import command  # noqa: PLC0415 - the command line is an extra
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "rich"):
+            raise
+        sys.stderr.write(f"rolerunner: the command line needs '{error.name}': pip install 'rolerunner[cli]'\n")
+        sys.exit(2)
+    command()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""python.call"""
+
+import importlib
+import json
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Optional
+
+from pydantic import BeforeValidator
+
+from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.errors import FunctionFailed, StepError
+from rolerunner.events import StepProgress
+from rolerunner.model import JOB, Permission, Role
+from rolerunner.spec.fields import DYNAMIC, json_form
+from rolerunner.storage.base import Cancel
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
+_HERE = Path(__file__).resolve()
+
+
+def _function(value: Any) -> Any:
+    if isinstance(value, str) and not _FUNCTION.match(value):
+        raise ValueError(f"must be module:function, as in jobs.orders:clean, not '{value}'")
+    return value
+
+
+class PythonCall(Action):
+    """Call a function of yours with a context that holds a boto3 session of the step's role."""
+
+    kind: ClassVar[str] = "python.call"
+    outputs: ClassVar[Optional[Mapping[str, str]]] = None
+    needs_role: ClassVar[bool] = False
+
+    function: Annotated[str, BeforeValidator(_function), json_form(type="string"), DYNAMIC] = Field(
+        description="module:function; the module is found beside the spec, in the folders above it, or among installed packages."
+    )
+    arguments: dict[str, Annotated[Any, DYNAMIC]] = Field(default_factory=dict, description="Keyword arguments of the function.")
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """Call it; a mapping that it returns becomes the outputs."""
+        with _importable(context.project):
+            function = _found(self.function)
+        try:
+            returned = function(FunctionContext.of(context), **self.arguments)
+        except StepError:
+            raise
+        except Exception as error:
+            raise _failed(self.function, error) from error
+        return _outputs(self.function, returned)
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """What the user's code needs cannot be known here."""
+        return {}
+
+
+@dataclass(frozen=True)
+class FunctionContext:
+    """What a function is called with: its first argument."""
+
+    role: Optional[Role]
+    params: Mapping[str, Any]
+    run_id: str
+    workdir: Path
+    """A folder of this run that outlives the step."""
+    cancel: Cancel
+    """Set when the run is to stop: long loops should look at ``cancel.is_set()``."""
+    _context: StepContext
+
+    @classmethod
+    def of(cls, context: StepContext) -> "FunctionContext":
+        """From the step's own."""
+        return cls(context.roles.get("role"), context.params, context.run_id, context.workdir, context.cancel, context)
+
+    @property
+    def session(self) -> Any:
+        """A boto3 Session of the step's role that renews itself. Raises StepError for a step without a role."""
+        return self._context.sessions.session(self._role())
+
+    def client(self, service: str, region: str = "") -> Any:
+        """A boto3 client of the step's role, made once and shared. Raises StepError for a step without a role."""
+        return self._context.sessions.client(self._role(), service, region=region)
+
+    def log(self, message: str, **values: Any) -> None:
+        """Say something in the run's log."""
+        self._context.note("info", message, values)
+
+    def progress(self, objects: int, total: int = 0) -> None:
+        """Say how far it is."""
+        self._context.progress(StepProgress(self._context.step_id, objects, 0, total))
+
+    def _role(self) -> Role:
+        if self.role is None:
+            raise StepError("this step has no role, so it has no session", hint=f"say 'role: ALIAS' or 'role: {JOB.name}'", type="NoRole")
+        return self.role
+
+
+@contextmanager
+def _importable(project: Path) -> Iterator[None]:
+    """The spec's folder and those above it can be imported from while a function is looked up."""
+    added = [str(folder) for folder in (project, *list(project.parents)[:2])]
+    before = list(sys.path)
+    sys.path.extend(folder for folder in added if folder not in sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _found(name: str) -> Callable[..., Any]:
+    module_name, _, function_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        hint = "it is looked for beside the spec, in the two folders above it, and among installed packages"
+        raise FunctionFailed(f"the module of '{name}' cannot be imported: {error}", hint=hint) from error
+    except Exception as error:
+        raise _failed(name, error) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise FunctionFailed(f"the module '{module_name}' ({module.__file__}) has no function '{function_name}'")
+    return function  # type: ignore[no-any-return]
+
+
+def _failed(name: str, error: BaseException) -> FunctionFailed:
+    """The user's own frames, without this package's."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() != _HERE]
+    places = "\n".join(f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-4:])
+    return FunctionFailed(f"'{name}' raised {type(error).__name__}: {error}", hint=places, type=type(error).__name__)
+
+
+def _outputs(name: str, returned: Any) -> Mapping[str, Any]:
+    outputs = {} if returned is None else returned if isinstance(returned, Mapping) else {"result": returned}
+    try:
+        json.dumps(outputs)
+    except (TypeError, ValueError) as error:
+        raise FunctionFailed(f"what '{name}' returned has no JSON form: {error}", hint="return a dict of plain values") from None
+    return dict(outputs)

@@ -1,0 +1,117 @@
+"""The library's face: load, plan and run a job. Here the parts are joined."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.actions import registry
+from rolerunner.errors import StepError, UsageError
+from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
+from rolerunner.plan import as_json as plan_as_json
+from rolerunner.plan import make_plan, plain
+from rolerunner.spec.document import MAX_BYTES
+from rolerunner.spec.loader import load_text
+
+__all__ = ["load", "new_run_id", "open_storage", "plain", "plan", "plan_as_json", "read_text", "run", "write_s3"]
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rolerunner.credentials import JobIdentity, Sessions
+    from rolerunner.events import Observer
+    from rolerunner.storage.base import Cancel, Storage
+
+
+def load(spec: str | Path, params: Optional[Mapping[str, Any]] = None, *, complete: bool = True, identity: Optional[JobIdentity] = None) -> Job:
+    """Read and check a spec: a path, or ``s3://bucket/key`` read under the job's own role.
+
+    ``complete=False`` checks the spec alone, without the params of a run. Raises SpecError, UsageError.
+    """
+    text, name = read_text(str(spec), identity)
+    return load_text(text, name, registry(), params or {}, complete=complete)
+
+
+def plan(job: Job) -> Plan:
+    """What a run of the job will do. Printing it is the dry run."""
+    return make_plan(job, registry())
+
+
+def run(
+    job: Job,
+    *,
+    identity: Optional[JobIdentity] = None,
+    observers: Sequence[Observer] = (),
+    run_id: Optional[str] = None,
+    cancel: Optional[Cancel] = None,
+) -> RunResult:
+    """Run the job. A failed step is in the result; RolesRefused is raised when roles are refused before any step."""
+    from rolerunner import runner  # noqa: PLC0415 - boto3 is imported only where something runs
+    from rolerunner.storage.base import Cancel  # noqa: PLC0415
+
+    run_id = run_id or new_run_id()
+    sessions = _sessions(identity, f"{job.name}-{run_id}")
+    folder = Path(tempfile.gettempdir()) / "rolerunner" / run_id
+    project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
+    means = runner.Means(registry(), sessions, lambda role: open_storage(sessions, role), folder, project, tuple(observers), cancel or Cancel())
+    return runner.run(plan(job), run_id, means)
+
+
+def new_run_id() -> str:
+    """A run's id: its start in UTC and six random characters, so that ids sort by time."""
+    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def open_storage(sessions: Sessions, role: Role) -> Storage:
+    """S3 under a role."""
+    from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415
+
+    return BotoStorage(sessions.client(role, "s3"), role, lambda: sessions.session_arn(role))
+
+
+def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, str]:
+    """A spec's text and the name that errors give it. Raises UsageError for one that cannot be read."""
+    try:
+        data = _read_s3(spec, identity) if spec.startswith("s3://") else _read_file(Path(spec))
+        return data.decode("utf-8-sig"), spec
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{spec}: not UTF-8 text (at byte {error.start})") from None
+
+
+def _read_file(path: Path) -> bytes:
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a spec in it")
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES * 4)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _read_s3(uri: str, identity: Optional[JobIdentity]) -> bytes:
+    try:
+        return open_storage(_sessions(identity, "rolerunner"), JOB).read(S3Uri.parse(uri), MAX_BYTES * 4)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    except StepError as error:
+        raise UsageError(f"{uri}: {error.message}" + (f"\n{error.hint}" if error.hint else "")) from None
+
+
+def _sessions(identity: Optional[JobIdentity], name: str) -> Sessions:
+    from rolerunner.credentials import JobIdentity, Sessions  # noqa: PLC0415
+
+    return Sessions(identity or JobIdentity(), session_name=name)
+
+
+def write_s3(uri: str, data: bytes, identity: Optional[JobIdentity] = None) -> None:
+    """Store a small object under the job's own role. Raises StepError, UsageError."""
+    try:
+        target = S3Uri.parse(uri)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    open_storage(_sessions(identity, "rolerunner"), JOB).write(target, data, {})

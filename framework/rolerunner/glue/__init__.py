@@ -1,0 +1,1 @@
+"""AWS Glue: arguments, runtime, entry."""

@@ -1,0 +1,235 @@
+"""The nouns: frozen values that every other module speaks in. No I/O, nothing of the runner."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from rolerunner.errors import Mark
+
+NOWHERE = Mark("", 0, 0)
+_ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\x21-\x7e]+/)?([\w+=,.@-]{1,64}))\Z", re.ASCII)
+_ACCESS_POINT = re.compile(r"(arn:aws[a-z-]*:(?:s3|s3-outposts|s3-object-lambda):[a-z0-9-]*:\d*:accesspoint/[^/]+)(?:/(.*))?\Z", re.DOTALL)
+_BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}\Z")
+
+
+@dataclass(frozen=True, order=True)
+class S3Uri:
+    """``s3://bucket/key``; the bucket may be an access point's ARN, the key may be empty or a prefix."""
+
+    bucket: str
+    key: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> S3Uri:
+        """Read ``s3://...``. Raises ValueError with what is wrong."""
+        if not text.startswith("s3://"):
+            raise ValueError(f"must be s3://bucket/key, not '{text}'")
+        rest = text[len("s3://") :]
+        access_point = _ACCESS_POINT.match(rest)
+        if access_point:
+            return cls(access_point.group(1), access_point.group(2) or "")
+        bucket, _, key = rest.partition("/")
+        if not _BUCKET.match(bucket):
+            raise ValueError(f"'{bucket}' is not a bucket name in '{text}'")
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def is_prefix(self) -> bool:
+        """Does it name a folder or a whole bucket rather than one object?"""
+        return not self.key or self.key.endswith("/")
+
+    @property
+    def name(self) -> str:
+        """The last segment of the key."""
+        return self.key.rsplit("/", 1)[-1]
+
+    def join(self, relative: str) -> S3Uri:
+        """The object ``relative`` under this prefix."""
+        return S3Uri(self.bucket, self.key + relative)
+
+
+@dataclass(frozen=True)
+class RoleArn:
+    """The parts of a role's ARN. ``path_and_name`` keeps the path, which assumed-role ARNs drop."""
+
+    partition: str
+    account: str
+    path_and_name: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> RoleArn:
+        """Read a role ARN. Raises ValueError with what is wrong."""
+        found = _ROLE_ARN.match(text)
+        if not found:
+            raise ValueError(f"'{text}' is not a role ARN such as arn:aws:iam::111122223333:role/name")
+        return cls(*found.groups())
+
+
+@dataclass(frozen=True)
+class Role:
+    """Everything that makes a role session what it is: two equal roles share one session.
+
+    ``name`` is what the spec calls it and takes no part in the comparison. ``arn`` is empty for the job's own role.
+    ``duration`` is in seconds. Only ``region`` of the client-side settings belongs here: STS is called there.
+    """
+
+    arn: str
+    name: str = field(default="", compare=False)
+    via: Optional[Role] = None
+    session_name: str = ""
+    external_id: str = ""
+    duration: int = 3600
+    policy: str = ""
+    policy_arns: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    transitive_tag_keys: tuple[str, ...] = ()
+    source_identity: str = ""
+    region: str = ""
+    sts_endpoint: str = ""
+    account: str = ""
+
+    @property
+    def is_job(self) -> bool:
+        """Is this the job's own role, used without AssumeRole?"""
+        return not self.arn
+
+    @property
+    def is_plain(self) -> bool:
+        """Does it ask for nothing beyond the role itself, so that the job's own session would do?"""
+        return not (self.via or self.policy or self.policy_arns or self.tags or self.source_identity)
+
+    def __str__(self) -> str:
+        return self.name or self.arn or "job"
+
+
+JOB = Role(arn="", name="job")
+"""The role that the job itself runs as."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """``attempts`` in all, ``delay`` seconds before the second, times ``backoff`` for each further one."""
+
+    attempts: int = 1
+    delay: float = 2.0
+    backoff: float = 2.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step as the spec says it. ``fields`` may hold templates, which are filled in when the step starts."""
+
+    id: str
+    action: str
+    fields: Mapping[str, Any]
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    """Role field of the action (``role``, ``source_role`` ...) -> role."""
+    needs: tuple[str, ...] = ()
+    references: frozenset[str] = frozenset()
+    """Ids of the steps whose outputs its fields read."""
+    on_error: str = "fail"
+    description: str = ""
+    mark: Mark = NOWHERE
+
+    @property
+    def role(self) -> Optional[Role]:
+        """The step's first role, None for a step that has none."""
+        return next(iter(self.roles.values()), None)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A whole spec, checked, its params filled in."""
+
+    name: str
+    steps: tuple[Step, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    description: str = ""
+    assume: str = "first"
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One IAM permission that a step needs: an action on a resource, under a condition."""
+
+    action: str
+    resource: str
+    condition: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    """(operator, key, values), as in a policy's Condition."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step in its place in the order, with what is known of it before anything runs."""
+
+    step: Step
+    fields: Mapping[str, Any]
+    """The fields with all that is known filled in; what is not known yet stands as ``${{ ... }}``."""
+    permissions: Mapping[str, tuple[Permission, ...]] = field(default_factory=dict)
+    """Role field -> permissions."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job, ready to run: printing it is the dry run."""
+
+    job: Job
+    steps: tuple[PlannedStep, ...]
+    roles: tuple[Role, ...]
+    """Every distinct role that is assumed, sources before those reached through them."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a step failed: ``type`` for machines, ``message`` and ``hint`` for people."""
+
+    type: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """How one step ended: succeeded, warning, failed, skipped or not_run. ``seconds`` is wall time."""
+
+    id: str
+    action: str
+    role: str
+    status: str
+    attempts: int = 0
+    seconds: float = 0.0
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: Optional[Failure] = None
+
+
+@dataclass(frozen=True)
+class RoleUse:
+    """Who a role's steps were, as CloudTrail shows it, and what it cost."""
+
+    role: str
+    arn: str
+    session_arn: str
+    assume_calls: int
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: succeeded, warning, failed or stopped. ``started`` is UTC in ISO 8601."""
+
+    run_id: str
+    job: str
+    status: str
+    started: str
+    seconds: float
+    roles: tuple[RoleUse, ...]
+    steps: tuple[StepResult, ...]

@@ -1,0 +1,1 @@
+"""Who listens to a run: the log, the terminal, the result file."""

@@ -1,0 +1,122 @@
+"""Events as log lines: JSON, one a line and flushed, or coloured for a person. The only importer of structlog."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
+from rolerunner.observers.redact import redacted
+from rolerunner.observers.result import plain_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+
+class Log:
+    """Writes each event as one line. ``form`` is json or console; ``level`` one of logging's names in lower case."""
+
+    def __init__(self, stream: TextIO, *, form: str = "json", level: str = "info") -> None:
+        self._log = structlog.wrap_logger(
+            structlog.WriteLogger(stream), processors=_processors(form, stream), wrapper_class=structlog.make_filtering_bound_logger(_number(level))
+        )
+        _take_over_logging(self._log, level)
+
+    def notify(self, event: Event) -> None:
+        """Take an event."""
+        level, name, values = line_of(event)
+        if name:
+            getattr(self._log, level)(name, **values)
+
+
+def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:  # noqa: PLR0911 - one line a kind of event
+    """level, name and values of an event's line; no name, no line."""
+    if isinstance(event, RunStarted):
+        job = event.plan.job
+        return "info", "run_started", {"job": job.name, "run_id": event.run_id, "steps": len(event.plan.steps), "roles": len(event.plan.roles)}
+    if isinstance(event, RoleAssumed):
+        return "info", "role_assumed", {"role": event.role, "session_arn": event.session_arn, "seconds": round(event.seconds, 3)}
+    if isinstance(event, RoleWasRefused):
+        refusal = event.refusal
+        return "error", "role_refused", {"role": refusal.role, "error": refusal.message, "hint": refusal.hint}
+    if isinstance(event, StepStarted):
+        step = event.step
+        return "info", "step_started", {"step": step.id, "action": step.action, "role": str(step.role or ""), "session_arn": event.session_arn}
+    if isinstance(event, StepProgress):
+        return "debug", "step_progress", {"step": event.step_id, "objects": event.objects, "bytes": event.bytes}
+    if isinstance(event, Note):
+        return event.level, event.message, {"step": event.step_id, **event.values}
+    if isinstance(event, StepFinished):
+        return _step_line(event)
+    return _run_line(event)
+
+
+def _step_line(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
+    result = event.result
+    values: dict[str, Any] = {
+        "step": result.id, "action": result.action, "role": result.role, "status": result.status,
+        "seconds": result.seconds, "outputs": plain_outputs(result.outputs),
+    }  # fmt: skip
+    if result.error is not None:
+        values.update(type=result.error.type, error=result.error.message, hint=result.error.hint)
+    level = {"failed": "error", "warning": "warning"}.get(result.status, "info")
+    return level, "step_finished", values
+
+
+def _run_line(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
+    result = event.result
+    values: dict[str, Any] = {"job": result.job, "run_id": result.run_id, "status": result.status, "seconds": result.seconds}
+    failed = next((step for step in result.steps if step.error is not None), None)
+    if failed is not None and failed.error is not None:
+        values.update(step=failed.id, error=failed.error.message)
+    return "info" if result.status == "succeeded" else "warning" if result.status == "warning" else "error", "run_finished", values
+
+
+def _processors(form: str, stream: TextIO) -> list[Any]:
+    shared: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _redact,
+    ]
+    if form == "json":
+        return [*shared, structlog.processors.JSONRenderer(default=str, ensure_ascii=False)]
+    return [*shared, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+
+
+def _redact(_logger: Any, _method: str, values: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: redacted(value) for key, value in values.items()}
+
+
+class _Forward(logging.Handler):
+    """Lines of the standard library's loggers (boto's, the user's), into the same stream and form."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        exception = {"exc_info": record.exc_info} if record.exc_info else {}
+        self._log.log(max(record.levelno, logging.DEBUG), record.getMessage(), logger=record.name, **exception)
+
+
+def _take_over_logging(log: Any, level: str) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, _Forward)]
+    root.addHandler(_Forward(log))
+    root.setLevel(max(_number(level), logging.WARNING) if level != "debug" else logging.DEBUG)
+
+
+def _number(level: str) -> int:
+    return int(getattr(logging, level.upper()))
+
+
+def standard_stream() -> TextIO:
+    """stdout, flushed at every line: Glue's Python Shell buffers blocks otherwise."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(line_buffering=True)
+    return sys.stdout

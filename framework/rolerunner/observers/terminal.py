@@ -1,0 +1,150 @@
+"""What a person at a terminal sees: a line a step, progress while it works, a table at the end. The only importer of rich."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Optional
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
+from rolerunner.observers.redact import redacted
+from rolerunner.observers.result import plain_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rolerunner.model import RunResult, StepResult
+
+STATUS_STYLE = {"succeeded": "green", "warning": "yellow", "failed": "red", "skipped": "dim", "not_run": "dim"}
+_SIGN = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_STEP = 1024
+
+
+class Terminal:
+    """Shows a run to a person."""
+
+    def __init__(self, console: Optional[Console] = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._progress: Optional[Progress] = None
+        self._tasks: dict[str, TaskID] = {}
+        self._show: dict[type, Callable[[Any], None]] = {
+            RunStarted: self._run_started,
+            RoleAssumed: self._role_assumed,
+            RoleWasRefused: self._role_refused,
+            StepStarted: self._step_started,
+            StepProgress: self._step_progress,
+            StepFinished: self._step_finished,
+            Note: self._note,
+            RunFinished: self._run_finished,
+        }
+
+    def notify(self, event: Event) -> None:
+        """Take an event."""
+        self._show[type(event)](event)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text)
+
+    def _run_started(self, event: RunStarted) -> None:
+        job = event.plan.job
+        self._print(f"[bold]{job.name}[/] [dim]run {event.run_id}: {len(event.plan.steps)} steps, {len(event.plan.roles)} roles[/]")
+        if self._console.is_terminal:
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+            self._progress = Progress(*columns, console=self._console, transient=True)
+            self._progress.start()
+
+    def _role_assumed(self, event: RoleAssumed) -> None:
+        self._print(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {event.session_arn} in {event.seconds * 1000:.0f} ms[/]")
+
+    def _role_refused(self, event: RoleWasRefused) -> None:
+        self._print(f"  [red]role {escape(event.refusal.role)} refused[/]: {_shown(event.refusal.message)}")
+        self._hint(event.refusal.hint)
+
+    def _step_started(self, event: StepStarted) -> None:
+        if self._progress is not None:
+            self._tasks[event.step.id] = self._progress.add_task(event.step.id, total=None, said="")
+
+    def _step_progress(self, event: StepProgress) -> None:
+        if self._progress is not None and event.step_id in self._tasks:
+            said = f"{event.objects:,} objects, {as_size(event.bytes)}"
+            self._progress.update(self._tasks[event.step_id], completed=event.objects, total=event.total_objects or None, said=said)
+
+    def _step_finished(self, event: StepFinished) -> None:
+        result = event.result
+        task = self._tasks.pop(result.id, None)
+        if self._progress is not None and task is not None:
+            self._progress.remove_task(task)
+        if result.status == "not_run" and result.error is None:
+            return
+        style = STATUS_STYLE[result.status]
+        under = f" as {result.role}" if result.role else ""
+        self._print(
+            f"[{style}]{_SIGN[result.status]} {result.id}[/] [dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/] {outputs_line(result)}"
+        )
+        if result.error is not None:
+            self._print(f"    [{style}]{_shown(result.error.type)}[/]: {_shown(result.error.message)}")
+            self._hint(result.error.hint)
+
+    def _note(self, event: Note) -> None:
+        values = " ".join(f"{key}={value}" for key, value in event.values.items())
+        self._print(f"    [dim]{event.step_id}:[/] {_shown(event.message)} [dim]{_shown(values)}[/]")
+
+    def _run_finished(self, event: RunFinished) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        result = event.result
+        self._console.print(steps_table(result))
+        self._console.print(roles_table(result))
+        style = STATUS_STYLE.get(result.status, "red")
+        self._print(f"[{style} bold]{result.status}[/] in {result.seconds:.2f} s")
+
+    def _hint(self, hint: str) -> None:
+        for line in hint.splitlines():
+            self._print(f"      [dim]{_shown(line)}[/]")
+
+
+def steps_table(result: RunResult) -> Table:
+    """A line a step."""
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("step", "left"), ("action", "left"), ("role", "left"), ("status", "left"), ("seconds", "right"), ("result", "left")):
+        table.add_column(name, justify=justify, style="none", no_wrap=name != "result", overflow="fold")  # type: ignore[arg-type]
+    for step in result.steps:
+        style = STATUS_STYLE[step.status]
+        said = _shown(step.error.type) if step.error else outputs_line(step)
+        table.add_row(step.id, step.action, escape(step.role), f"[{style}]{step.status}[/]", f"{step.seconds:.2f}", said)
+    return table
+
+
+def roles_table(result: RunResult) -> Table:
+    """A line a role."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("role", "session (as CloudTrail shows it)", "AssumeRole calls"):
+        table.add_column(name, no_wrap=name == "role", overflow="fold")
+    for use in result.roles:
+        table.add_row(escape(use.role), use.session_arn or "-", str(use.assume_calls))
+    return table
+
+
+def outputs_line(result: StepResult) -> str:
+    """A step's outputs in one line."""
+    outputs = {name: value for name, value in result.outputs.items() if isinstance(value, (int, float, str))}
+    said = [f"{name}={as_size(value) if name == 'bytes' else value}" for name, value in outputs.items()]
+    if not said and result.outputs:
+        said = [f"{name}={value}" for name, value in plain_outputs(result.outputs).items()]
+    return _shown(" ".join(said))
+
+
+def as_size(count: Any) -> str:
+    """Bytes as people read them."""
+    size, unit = float(count), 0
+    while size >= _STEP and unit < len(_UNITS) - 1:
+        size, unit = size / _STEP, unit + 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def _shown(text: str) -> str:
+    return escape(str(redacted(text)))

@@ -1,0 +1,129 @@
+"""pydantic's complaints -> problems with a place, in words that a user of the spec understands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rolerunner.errors import Problem, SpecError
+from rolerunner.spec.values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rolerunner.spec.document import Document, Path
+
+M = TypeVar("M", bound=BaseModel)
+
+_EXPECTED = {
+    "string_type": "text",
+    "string_sub_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dataclass_type": "a mapping",
+    "date_type": "a date such as 2026-01-31",
+    "is_instance_of": "another kind of value",
+}
+_LONGEST_SHOWN = 60
+
+
+def validate(model: type[M], document: Document) -> M:
+    """The document as ``model``. Raises SpecError with every mistake."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        raise SpecError(problems(error, document, (), known_keys(model))) from None
+
+
+def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys that a model's mapping may hold."""
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def problems(error: ValidationError, document: Document, base: Path, keys: Iterable[str]) -> list[Problem]:
+    """Each of pydantic's errors as a problem; ``base`` is where the validated value lies in the document.
+
+    ``keys`` are the right names at the top of the model, for a misspelt one.
+    """
+    found: dict[tuple[Any, ...], Problem] = {}
+    for detail in error.errors(include_url=False):
+        location = _location(detail["loc"], document, base)
+        unknown = detail["type"] == "extra_forbidden"
+        message, hint = _words(detail, location, keys if len(detail["loc"]) == 1 else ())
+        problem = document.problem(location, message, hint, key=unknown)
+        found.setdefault((problem.mark, problem.message), problem)
+    return list(found.values())
+
+
+def _location(loc: tuple[Any, ...], document: Document, base: Path) -> Path:
+    """Pydantic's location as a path in the document: names of union members are left out."""
+    path = base
+    for part in loc:
+        if document.holds((*path, part)):
+            path = (*path, part)
+        elif part == "[key]":
+            return path
+    return path
+
+
+def _words(detail: Mapping[str, Any], location: Path, keys: Iterable[str]) -> tuple[str, str]:
+    kind, name = detail["type"], str(detail["loc"][-1]) if detail["loc"] else ""
+    context = detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"unknown key '{name}'", nearest(name, keys) or _list("known", keys)
+    if kind == "missing":
+        return f"'{name}' is missing", ""
+    if kind in ("literal_error", "enum"):
+        expected = str(context.get("expected", "")).replace(" or ", ", ")
+        return f"{_named(location)} must be one of {expected}, not {shown(detail['input'])}", nearest(
+            str(detail["input"]), [choice.strip(" '") for choice in expected.split(",")]
+        )
+    if kind == "value_error":
+        error = context.get("error")
+        text = str(error)
+        return (text if text.startswith("'") else f"{_named(location)} {text}"), getattr(error, "hint", "")
+    if kind in _EXPECTED:
+        return f"{_named(location)} must be {_EXPECTED[kind]}, not {shown(detail['input'])}", _quote_hint(kind, detail["input"])
+    text = str(detail["msg"])
+    return f"{_named(location)}: {text[:1].lower()}{text[1:]}", ""
+
+
+def _named(location: Path) -> str:
+    names = [part for part in location if isinstance(part, str)]
+    return f"'{names[-1]}'" if names else "the spec"
+
+
+def _quote_hint(kind: str, value: Any) -> str:
+    if kind == "string_type" and isinstance(value, (bool, int, float)):
+        return "put it in quotes"
+    if kind == "bool_type" and str(value).lower() in ("yes", "no", "on", "off"):
+        return "write true or false"
+    return ""
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: its kind and, if short, itself."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    text = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
+    return text if isinstance(value, (int, float)) else f"'{text}'"
+
+
+def _list(word: str, names: Iterable[str]) -> str:
+    listed = ", ".join(names)
+    return f"{word}: {listed}" if listed else ""

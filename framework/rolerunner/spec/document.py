@@ -1,0 +1,280 @@
+"""YAML text -> plain values, each with its place. The only importer of yaml.
+
+PyYAML keeps the last of two equal keys without a word, reads ``no`` as false, ``012`` as ten and ``1:30`` as ninety,
+and expands aliases without a bound. This reader is built on PyYAML's *events*, so it decides all of that itself:
+YAML 1.2's core schema for scalars, repeated keys are errors, and depth, size and expansion are bounded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, Union
+
+import yaml
+
+from rolerunner.errors import Mark, Problem, SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_BYTES = 1 << 20
+"""Largest spec that is read, in UTF-8 bytes; a 10,000-step spec has about a megabyte."""
+MAX_DEPTH = 40
+"""Deepest nesting of mappings and lists."""
+MAX_NODES = 200_000
+"""Most values after aliases are expanded: the bound against alias bombs."""
+
+Path = tuple[Union[str, int], ...]
+"""The way to a value from the top: keys and list positions."""
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULL = {"", "~", "null", "Null", "NULL"}
+_BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+# A leading zero is kept as text: 012345670123 is an account id and 0777 a mode, and neither is a number to its writer.
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_LONGEST_NUMBER = 40
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML file says (``data``) and where it says it."""
+
+    file: str
+    data: Any
+    lines: tuple[str, ...] = field(repr=False)
+    _values: dict[Path, Mark] = field(repr=False)
+    _keys: dict[Path, Mark] = field(repr=False)
+    blocks: frozenset[Path] = field(repr=False, default=frozenset())
+    """Paths of block scalars (``|`` and ``>``), whose text starts on the line after the mark."""
+
+    def mark(self, path: Path, *, key: bool = False) -> Mark:
+        """The place of the value at ``path`` (or of its key), or of the nearest value around it."""
+        marks = self._keys if key else self._values
+        while path and path not in marks:
+            path, marks = path[:-1], self._values
+        return marks.get(path, Mark(self.file, 1, 1))
+
+    def problem(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> Problem:
+        """A mistake at ``path``, with the line of text that holds it."""
+        return self.problem_at(self.mark(path, key=key), message, hint)
+
+    def problem_at(self, mark: Mark, message: str, hint: str = "") -> Problem:
+        """A mistake at ``mark``, with the line of text that holds it."""
+        line = self.lines[mark.line - 1] if 0 < mark.line <= len(self.lines) else ""
+        return Problem(mark, message, hint, line)
+
+    def holds(self, path: Path) -> bool:
+        """Is there a value at ``path``?"""
+        return path in self._values
+
+
+def parse(text: str, file: str) -> Document:
+    """Read one YAML document.
+
+    Raises SpecError with every repeated key, unknown tag and bad anchor; a syntax error ends the reading.
+    """
+    return _Reader(text, file).document()
+
+
+class _Stop(Exception):
+    """Reading cannot go on."""
+
+
+@dataclass
+class _Anchor:
+    value: Any
+    nodes: int
+
+
+class _Reader:
+    """Builds values from events, one level of Python recursion per level of nesting (bounded by MAX_DEPTH)."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self.file = file
+        self.text = text
+        self.lines = tuple(text.splitlines())
+        self.problems: list[Problem] = []
+        self.values: dict[Path, Mark] = {}
+        self.keys: dict[Path, Mark] = {}
+        self.blocks: set[Path] = set()
+        self.anchors: dict[str, _Anchor] = {}
+        self.nodes = 0
+        self.events: Iterator[Any] = iter(())
+
+    def document(self) -> Document:
+        data = None
+        try:
+            self._check_text()
+            self.events = yaml.parse(self.text, Loader=_LOADER)
+            data = self._only_document()
+        except yaml.MarkedYAMLError as error:
+            self.problems.append(self._syntax_problem(error))
+        except yaml.reader.ReaderError as error:
+            self._problem(self._mark_at(error.position), f"not YAML: the character {_code(error.character)} is not allowed")
+        except _Stop:
+            pass
+        if self.problems:
+            raise SpecError(self.problems)
+        return Document(self.file, data, self.lines, self.values, self.keys, frozenset(self.blocks))
+
+    def _check_text(self) -> None:
+        if len(self.text) > MAX_BYTES:
+            self._stop(Mark(self.file, 1, 1), f"the file is larger than {MAX_BYTES >> 20} MiB", "a spec lists steps, not data")
+        found = re.search(r"[\ud800-\udfff\x00]", self.text)
+        if found:
+            self._stop(self._mark_at(found.start()), f"not YAML: the character {_code(found.group())} is not allowed")
+        if not self.text.strip():
+            self._stop(Mark(self.file, 1, 1), "the file is empty", "a spec starts with 'version: 1'")
+
+    def _only_document(self) -> Any:
+        data, seen = None, 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                seen += 1
+                if seen > 1:
+                    self._stop(self._mark(event), "a second YAML document starts here", "one file holds one document")
+                data = self._value(next(self.events), (), 0)
+        if seen == 0:
+            self._stop(Mark(self.file, 1, 1), "the file holds only comments", "a spec starts with 'version: 1'")
+        return data
+
+    def _value(self, event: Any, path: Path, depth: int) -> Any:
+        self._count(event, 1)
+        self.values.setdefault(path, self._mark(event))
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        before = self.nodes
+        if isinstance(event, yaml.ScalarEvent):
+            value = self._scalar(event, path)
+        elif depth >= MAX_DEPTH:
+            self._stop(self._mark(event), f"nested deeper than {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._check_tag(event, "tag:yaml.org,2002:seq")
+            value = self._sequence(path, depth)
+        else:
+            self._check_tag(event, "tag:yaml.org,2002:map")
+            value = self._mapping(path, depth)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = _Anchor(value, self.nodes - before + 1)
+        return value
+
+    def _alias(self, event: Any) -> Any:
+        anchor = self.anchors.get(event.anchor)
+        if anchor is None:
+            self._stop(self._mark(event), f"the alias *{event.anchor} has no anchor &{event.anchor} before it")
+        self._count(event, anchor.nodes)
+        return anchor.value
+
+    def _count(self, event: Any, nodes: int) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            self._stop(self._mark(event), f"more than {MAX_NODES:,} values once aliases are expanded")
+
+    def _sequence(self, path: Path, depth: int) -> list[Any]:
+        values: list[Any] = []
+        for event in self.events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            values.append(self._value(event, (*path, len(values)), depth + 1))
+        return values
+
+    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
+        for event in self.events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            key = self._key(event)
+            value_event = next(self.events)
+            if key == "<<" and event.implicit[0]:
+                merged.extend(self._merge(value_event, (*path, key), depth))
+                continue
+            place = (*path, key)
+            if key in values:
+                first = self.keys[place]
+                self._problem(self._mark(event), f"the key '{key}' is here twice", f"the first is on line {first.line}")
+            self.keys.setdefault(place, self._mark(event))
+            values[key] = self._value(value_event, place, depth + 1)
+        for mapping in merged:  # a key said here wins over a merged one, an earlier merge over a later
+            for key, value in mapping.items():
+                values.setdefault(key, value)
+        return values
+
+    def _key(self, event: Any) -> str:
+        if not isinstance(event, yaml.ScalarEvent):
+            self._stop(self._mark(event), "a key must be plain text", "is a '{' or '[' or '${{' here that needs quotes?")
+        self._count(event, 1)
+        return str(event.value)
+
+    def _merge(self, event: Any, path: Path, depth: int) -> list[dict[str, Any]]:
+        value = self._value(event, path, depth + 1)
+        mappings = value if isinstance(value, list) else [value]
+        if not all(isinstance(mapping, dict) for mapping in mappings):
+            self._problem(self._mark(event), "'<<' merges mappings", "write '<<: *anchor'")
+            return []
+        return mappings
+
+    def _scalar(self, event: Any, path: Path) -> Any:
+        self._check_tag(event, "tag:yaml.org,2002:str")
+        if event.style in ("|", ">"):
+            self.blocks.add(path)
+        if event.style or event.tag is not None:
+            return event.value
+        return plain_value(event.value)
+
+    def _check_tag(self, event: Any, allowed: str) -> None:
+        if event.tag not in (None, "!", allowed):
+            self._problem(self._mark(event), f"the tag '{event.tag}' is not allowed", "a spec holds plain values only")
+
+    def _mark(self, event: Any) -> Mark:
+        return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _mark_at(self, position: int) -> Mark:
+        before = self.text[:position]
+        return Mark(self.file, before.count("\n") + 1, position - before.rfind("\n"))
+
+    def _problem(self, mark: Mark, message: str, hint: str = "") -> None:
+        line = self.lines[mark.line - 1] if 0 < mark.line <= len(self.lines) else ""
+        self.problems.append(Problem(mark, message, hint, line))
+
+    def _stop(self, mark: Mark, message: str, hint: str = "") -> NoReturn:
+        self._problem(mark, message, hint)
+        raise _Stop
+
+    def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
+        mark = error.problem_mark or error.context_mark
+        place = Mark(self.file, mark.line + 1, mark.column + 1) if mark else Mark(self.file, 1, 1)
+        line = self.lines[place.line - 1] if place.line <= len(self.lines) else ""
+        context = f" {error.context}" if error.context else ""
+        return Problem(place, f"not YAML: {error.problem or 'syntax error'}{context}", _syntax_hint(line, error), line)
+
+
+def plain_value(text: str) -> Any:
+    """An unquoted scalar as YAML 1.2's core schema reads it: null, true, false, a number, else text."""
+    if text in _NULL:
+        return None
+    if text in _BOOLEAN:
+        return _BOOLEAN[text]
+    if len(text) <= _LONGEST_NUMBER:
+        if _INTEGER.match(text):
+            return int(text)
+        if _FLOAT.match(text):
+            return float(text)
+    return text
+
+
+def _syntax_hint(line: str, error: yaml.MarkedYAMLError) -> str:
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "indent with spaces, not tabs"
+    if "${{" in line or "{{" in line:
+        return "a value that holds '${{ ... }}' and a ':' or '#' needs quotes"
+    if "mapping values are not allowed" in str(error.problem):
+        return "a value that holds ': ' needs quotes; or is the indentation off?"
+    return ""
+
+
+def _code(character: Any) -> str:
+    code = character if isinstance(character, int) else ord(str(character)[:1] or "\0")
+    return f"U+{code:04X}"

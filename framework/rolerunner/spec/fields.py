@@ -1,0 +1,116 @@
+"""The types of the fields of actions: each is a plain Python type that, in a spec, may also be ``${{ ... }}``.
+
+``Text``, ``Integer`` and the others are ``str``, ``int`` ... to a type checker. While a spec is being checked a
+Template passes where the context says so; when a step starts, its fields are filled in and validated again, now
+without templates. So an action only ever sees plain, typed values.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from rolerunner.model import S3Uri
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.values import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TEMPLATES_ALLOWED = {"templates": True}
+"""The validation context under which templates pass."""
+
+
+class Strict(BaseModel):
+    """The base of every model of the spec: unknown keys are errors, values are frozen and not coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True)
+
+
+class _Dynamic:
+    """Marks a type whose value may be a Template while the spec is checked."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def admit(value: Any, inner: Callable[[Any], Any], info: core_schema.ValidationInfo) -> Any:
+            if isinstance(value, Template) and info.context and info.context.get("templates"):
+                return value
+            return inner(value)
+
+        return core_schema.with_info_wrap_validator_function(admit, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        inner = handler(schema)
+        if inner.get("type") == "string" and not {"pattern", "enum", "const", "maxLength"} & set(inner):
+            return inner  # any text may hold an expression as it is
+        return {"anyOf": [inner, {"type": "string", "pattern": r"\$\{\{"}]}
+
+
+DYNAMIC = _Dynamic()
+
+
+@dataclass(frozen=True)
+class JsonForm:
+    """What a type that is read from text looks like in the JSON Schema, for an editor."""
+
+    schema: tuple[tuple[str, Any], ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler(source)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(self.schema)
+
+
+def json_form(**schema: Any) -> JsonForm:
+    """A type's JSON Schema, as keywords."""
+    return JsonForm(tuple(schema.items()))
+
+
+def _s3_uri(value: Any) -> Any:
+    return S3Uri.parse(value) if isinstance(value, str) else value
+
+
+def _s3_object(value: Any) -> Any:
+    uri = _s3_uri(value)
+    if isinstance(uri, S3Uri) and uri.is_prefix:
+        raise ValueError(f"must name one object, not the prefix '{uri}'")
+    return uri
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    return float(value) if isinstance(value, (int, float)) else parse_duration(value) if isinstance(value, str) else value
+
+
+def _size(value: Any) -> Any:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, str) and (not value or "\0" in value):
+        raise ValueError("must be a path on this machine")
+    if isinstance(value, str) and re.match(r"[a-z][a-z0-9+.-]+://", value):
+        raise ValueError(f"must be a path on this machine, not '{value}'")
+    return value
+
+
+_S3_FORM = {"type": "string", "pattern": r"^s3://|\$\{\{"}
+
+Text = Annotated[str, DYNAMIC]
+Integer = Annotated[int, DYNAMIC]
+Flag = Annotated[bool, DYNAMIC]
+LocalPath = Annotated[str, BeforeValidator(_path), json_form(type="string"), DYNAMIC]
+"""A path on this machine; ``~`` is the home folder, relative ones hang on the working directory."""
+S3Location = Annotated[S3Uri, BeforeValidator(_s3_uri), json_form(**_S3_FORM, description="s3://bucket/key-or-prefix"), DYNAMIC]
+"""An object or a prefix."""
+S3Object = Annotated[S3Uri, BeforeValidator(_s3_object), json_form(**_S3_FORM, description="s3://bucket/key"), DYNAMIC]
+"""One object."""
+Seconds = Annotated[float, BeforeValidator(_duration), json_form(type=["string", "number"], examples=["30s", "15m", "2h"]), DYNAMIC]
+"""A duration in seconds, written as 30s, 15m, 2h."""
+Bytes = Annotated[int, BeforeValidator(_size), json_form(type=["string", "integer"], examples=["16MiB", "5GB"]), DYNAMIC]
+"""A size in bytes, written as 16MiB, 5GB."""

@@ -1,0 +1,19 @@
+"""What the spec needs to know of an action: its fields, its roles and its outputs."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Optional
+
+from rolerunner.spec.fields import Strict
+
+
+class Kind(Strict):
+    """An action as the spec sees it: a model of its fields, and what it says of itself."""
+
+    kind: ClassVar[str]
+    """What ``action:`` says, as in s3.list."""
+    outputs: ClassVar[Optional[Mapping[str, str]]] = None
+    """Name -> what it is; None where the user's own code decides."""
+    role_fields: ClassVar[tuple[str, ...]] = ("role",)
+    """Which keys name its roles; ``role`` stands in for each that is left out."""
+    needs_role: ClassVar[bool] = True
+    """False for an action that can do without talking to AWS."""

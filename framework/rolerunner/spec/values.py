@@ -1,0 +1,35 @@
+"""Values as people write them: durations, sizes, and the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
+_SECONDS = (86_400, 3_600, 60, 1)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtpKMGTP]?)(i?)[bB]?\Z")
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+def parse_duration(text: str) -> float:
+    """``30s``, ``15m``, ``2h``, ``1d``, ``1h30m`` in seconds. Raises ValueError."""
+    found = _DURATION.match(text.strip().replace(" ", "").lower())
+    if not found or not any(found.groups()):
+        raise ValueError(f"'{text}' is not a duration such as 30s, 15m, 2h or 1h30m")
+    return sum(float(number) * seconds for number, seconds in zip(found.groups(), _SECONDS) if number)
+
+
+def parse_size(text: str) -> int:
+    """``16MiB``, ``5GB``, ``100`` in bytes; MiB counts in 1024s, MB in 1000s, as IEC 80000-13 has it. Raises ValueError."""
+    found = _SIZE.match(text.strip())
+    if not found or (found.group(3) and not found.group(2)):
+        raise ValueError(f"'{text}' is not a size such as 16MiB, 5GB or 1000")
+    number, unit, binary = found.groups()
+    return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
+
+
+def nearest(wrong: str, right: Iterable[str]) -> str:
+    """``did you mean 'x'?`` for the nearest right name, else the empty text."""
+    found = difflib.get_close_matches(str(wrong), [str(name) for name in right], n=1, cutoff=0.6)
+    return f"did you mean '{found[0]}'?" if found else ""

@@ -1,0 +1,104 @@
+"""Local files: paths that cannot leave their folder, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.errors import LocalFileFailed, UnsafeKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TEMPORARY = ".rolerunner-"
+_HINTS = {
+    errno.ENOSPC: "the disk is full: Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "the folder or file is not writable for this user",
+    errno.EROFS: "the file system is read-only; in Glue write below /tmp",
+    errno.ENAMETOOLONG: "a file name has at most 255 bytes on most file systems",
+    errno.ENOTDIR: "a file stands where a folder must be",
+    errno.EISDIR: "a folder stands where the file must be",
+}
+
+
+def folder_of(text: str) -> Path:
+    """A path as the spec writes it, absolute, links at its top left alone."""
+    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 - Path.resolve would follow links
+
+
+def path_under(folder: Path, relative: str) -> Path:
+    """The file of an object's relative key below ``folder``. Raises UnsafeKey for one that would leave it."""
+    parts = relative.split("/")
+    problem = ""
+    if "\0" in relative:
+        problem = "has a NUL in it"
+    elif any(part in ("", ".", "..") for part in parts):
+        problem = "has an empty part, '.' or '..' in it"
+    elif os.sep == "\\" and ("\\" in relative or ":" in relative):
+        problem = "has a backslash or colon in it"
+    if problem:
+        raise UnsafeKey(f"the key '{relative}' {problem}: it cannot be a file below {folder}")
+    path = folder.joinpath(*parts)
+    _check_parents(folder, path, relative)
+    return path
+
+
+def _check_parents(folder: Path, path: Path, relative: str) -> None:
+    for parent in path.parents:
+        if parent == folder:
+            return
+        if parent.is_symlink():
+            raise UnsafeKey(f"the key '{relative}' leads through the link {parent}, out of {folder}")
+
+
+@contextlib.contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into LocalFileFailed, with what to do."""
+    try:
+        yield
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, "OSError")
+        kind = "DiskFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "LocalFileFailed"
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise LocalFileFailed(f"{path}: {reason}", hint=_HINTS.get(error.errno or 0, code), type=kind) from error
+
+
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; it becomes ``path`` when the block ends well, and is gone when it does not."""
+    with translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(6)}"
+        try:
+            yield temporary
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder stands there", str(path))
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all. Raises LocalFileFailed."""
+    with appearing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Every file below a folder with its path relative to it, ``/`` between parts, in a stable order."""
+    with translated(folder):
+        entries: list[Any] = sorted(os.scandir(folder), key=lambda entry: str(entry.name))
+    for entry in entries:
+        if entry.name.startswith(_TEMPORARY):
+            continue
+        if entry.is_dir(follow_symlinks=True):
+            for relative, path in files_below(Path(entry.path)):
+                yield f"{entry.name}/{relative}", path
+        elif entry.is_file():
+            yield entry.name, Path(entry.path)

@@ -1,0 +1,43 @@
+"""Packaging: the import package lies under framework/, so that jobs/ and configs/ stay the users' own."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_version.py").read_text(encoding="utf-8"))[1]
+
+CLI = ["click>=8.1", "rich>=13"]
+SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
+TEST = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
+DEV = [*TEST, "build>=1.2", "import-linter==2.16", "mypy==2.4.1", "ruff==0.17.6", "types-PyYAML"]
+
+setup(
+    name="rolerunner",
+    version=VERSION,
+    description="YAML job specs for AWS Glue whose steps each run under their own IAM role.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.9",
+    package_dir={"": "framework"},
+    packages=find_packages("framework"),
+    package_data={"rolerunner": ["py.typed"]},
+    install_requires=[
+        "boto3>=1.21.21",
+        "Jinja2>=3.0",
+        "pydantic>=2.5",
+        "PyYAML>=5.4",
+        "structlog>=22.1",
+        "wcmatch>=8.4",
+    ],
+    extras_require={"cli": CLI, "sandbox": SANDBOX, "test": TEST, "dev": DEV},
+    entry_points={"console_scripts": ["rolerunner = rolerunner.__main__:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3 :: Only",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(9, 14)),
+        "Typing :: Typed",
+    ],
+)
