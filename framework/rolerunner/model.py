@@ -115,11 +115,12 @@ JOB = Role(arn="", name="job")
 
 @dataclass(frozen=True)
 class Retry:
-    """``attempts`` in all, ``delay`` seconds before the second, times ``backoff`` for each further one."""
+    """``attempts`` in all, ``delay`` seconds before the second, times ``backoff`` for each further one, ``max_delay`` at most."""
 
     attempts: int = 1
     delay: float = 2.0
     backoff: float = 2.0
+    max_delay: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,20 @@ class Step:
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Role field of the action (``role``, ``source_role`` ...) -> role."""
     needs: tuple[str, ...] = ()
+    """Ids of the steps it waits for: those it says, those it reads from, else the open ends of all before it."""
     references: frozenset[str] = frozenset()
     """Ids of the steps whose outputs its fields read."""
+    when: Any = "on_success"
+    """on_success, on_failure, always, or a Template that gives true or false."""
+    for_each: Any = None
+    """A list (it may hold templates) or a Template that gives one: the step is done once for each ``item``. None: once."""
+    max_parallel: int = 0
+    """How many items of ``for_each`` at once; 0: as many as the job's max_parallel."""
+    retry: Retry = Retry()
+    timeout: Optional[float] = None
+    """Seconds that all attempts together may take."""
+    attempt_timeout: Optional[float] = None
+    """Seconds that one attempt may take."""
     on_error: str = "fail"
     description: str = ""
     mark: Mark = NOWHERE
@@ -142,6 +155,14 @@ class Step:
     def role(self) -> Optional[Role]:
         """The step's first role, None for a step that has none."""
         return next(iter(self.roles.values()), None)
+
+
+@dataclass(frozen=True)
+class StateAt:
+    """Where what is done is kept: a local folder or an ``s3://`` prefix, and the role that may read and write there."""
+
+    location: str
+    role: Role = JOB
 
 
 @dataclass(frozen=True)
@@ -154,6 +175,12 @@ class Job:
     roles: Mapping[str, Role] = field(default_factory=dict)
     description: str = ""
     assume: str = "first"
+    max_parallel: int = 4
+    on_failure: str = "stop"
+    """stop: after a failed step no other begins; finish: those that do not depend on it still run."""
+    deadline: Optional[float] = None
+    """Seconds after the start past which no step begins."""
+    state: Optional[StateAt] = None
     file: str = ""
 
 

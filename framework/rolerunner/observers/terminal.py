@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Optional
 
 from rich.console import Console
@@ -22,13 +23,14 @@ STATUS_STYLE = {"succeeded": "green", "warning": "yellow", "failed": "red", "ski
 _SIGN = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP = 1024
+_WIDTH_OF_A_FILE = 160
 
 
 class Terminal:
     """Shows a run to a person."""
 
     def __init__(self, console: Optional[Console] = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._console = console or Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
         self._progress: Optional[Progress] = None
         self._tasks: dict[str, TaskID] = {}
         self._show: dict[type, Callable[[Any], None]] = {
@@ -97,8 +99,10 @@ class Terminal:
         if self._progress is not None:
             self._progress.stop()
         result = event.result
-        self._console.print(steps_table(result))
-        self._console.print(roles_table(result))
+        for table in (steps_table(result), roles_table(result)):
+            self._print("")
+            self._console.print(table)
+        self._print("")
         style = STATUS_STYLE.get(result.status, "red")
         self._print(f"[{style} bold]{result.status}[/] in {result.seconds:.2f} s")
 
@@ -109,23 +113,29 @@ class Terminal:
 
 def steps_table(result: RunResult) -> Table:
     """A line a step."""
-    table = Table(box=None, pad_edge=False)
-    for name, justify in (("step", "left"), ("action", "left"), ("role", "left"), ("status", "left"), ("seconds", "right"), ("result", "left")):
-        table.add_column(name, justify=justify, style="none", no_wrap=name != "result", overflow="fold")  # type: ignore[arg-type]
+    table = _table("step", "role", "status", "seconds", "objects", "bytes", "error")
     for step in result.steps:
-        style = STATUS_STYLE[step.status]
-        said = _shown(step.error.type) if step.error else outputs_line(step)
-        table.add_row(step.id, step.action, escape(step.role), f"[{style}]{step.status}[/]", f"{step.seconds:.2f}", said)
+        count, size = step.outputs.get("count"), step.outputs.get("bytes")
+        table.add_row(
+            step.id, escape(step.role), f"[{STATUS_STYLE[step.status]}]{step.status}[/]", f"{step.seconds:.2f}",
+            f"{count:,}" if isinstance(count, int) else "", as_size(size) if isinstance(size, int) else "", step.error.type if step.error else "",
+        )  # fmt: skip
     return table
 
 
 def roles_table(result: RunResult) -> Table:
     """A line a role."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("role", "session (as CloudTrail shows it)", "AssumeRole calls"):
-        table.add_column(name, no_wrap=name == "role", overflow="fold")
+    table = _table("role", "AssumeRole calls", "session, as CloudTrail shows it")
     for use in result.roles:
-        table.add_row(escape(use.role), use.session_arn or "-", str(use.assume_calls))
+        table.add_row(escape(use.role), str(use.assume_calls), use.session_arn or "-")
+    return table
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        right = name in ("seconds", "objects", "bytes", "AssumeRole calls")
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=not name.startswith("session"))
     return table
 
 

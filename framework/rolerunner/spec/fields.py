@@ -52,7 +52,7 @@ class _Dynamic:
 DYNAMIC = _Dynamic()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class JsonForm:
     """What a type that is read from text looks like in the JSON Schema, for an editor."""
 

@@ -1,0 +1,80 @@
+"""Arguments -> api -> exit status: a file for each command. The only importers of click."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any, Optional
+
+import click
+
+from rolerunner.cli.common import SETTINGS, with_line
+from rolerunner.errors import RolerunnerError, SpecError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMANDS = {
+    "run": "Run a spec.",
+    "validate": "Check specs without touching AWS, and say every mistake.",
+    "plan": "Show what a run would do: order, roles, fields, permissions.",
+}
+"""Command -> its line in the help. The module of the same name in this package holds it."""
+
+
+class _Commands(click.Group):
+    """Imports a command's module only when it is called: the others cost no start-up time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = getattr(importlib.import_module(f"rolerunner.cli.{cmd_name}"), cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings=SETTINGS)
+@click.version_option(package_name="rolerunner", prog_name="rolerunner")
+def main() -> None:
+    """Run the steps of a YAML job spec, each under its own IAM role.
+
+    \b
+    rolerunner validate nightly.yaml
+    rolerunner plan nightly.yaml -p run_date=2026-01-31
+    rolerunner run nightly.yaml --sandbox
+    rolerunner run nightly.yaml -p run_date=2026-01-31 --result result.json
+
+    Exit status: 0 done, 2 the spec or the command line is wrong, 3 a role was refused, 4 a step failed.
+    """
+
+
+def command() -> None:
+    """The console command: every error of ours is a clear line and its exit status."""
+    guarded(lambda: main.main(standalone_mode=False))
+
+
+def guarded(work: Callable[[], Any]) -> None:
+    """Run ``work`` and end the process with the right exit status."""
+    try:
+        work()
+    except SpecError as error:
+        for problem in error.problems:
+            click.echo(with_line(problem), err=True)
+        sys.exit(error.exit_status)
+    except RolerunnerError as error:
+        click.echo(f"rolerunner: {error}", err=True)
+        sys.exit(error.exit_status)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(UsageError.exit_status)
+    except click.Abort:
+        sys.exit(130)

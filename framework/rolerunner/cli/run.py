@@ -1,0 +1,89 @@
+"""rolerunner run"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import click
+
+from rolerunner import api
+from rolerunner.cli.common import PARAM, SETTINGS, SPEC, read_params
+from rolerunner.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolerunner.credentials import JobIdentity
+    from rolerunner.events import Observer
+
+FAILED_STEP = 4
+_BESIDE = "beside"
+
+
+@click.command(context_settings=SETTINGS)
+@SPEC
+@PARAM
+@click.option(
+    "--sandbox", is_flag=False, flag_value=_BESIDE, default=None, metavar="[FILE]",
+    help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default.",
+)  # fmt: skip
+@click.option("--result", metavar="FILE", help="Write how it ended as JSON, also after a failure.")
+@click.option(
+    "--log-format", type=click.Choice(["auto", "console", "json"]), default="auto", show_default=True,
+    help="auto: progress and a table at a terminal, else a JSON line an event.",
+)  # fmt: skip
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True, help="The least level of log lines."
+)
+def run(spec: str, params: Sequence[str], sandbox: Optional[str], result: Optional[str], log_format: str, log_level: str) -> None:
+    """Run a spec.
+
+    \b
+    rolerunner run nightly.yaml -p run_date=2026-01-31
+    rolerunner run nightly.yaml --sandbox                  with nightly.sandbox.yaml beside it
+    rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
+    """
+    with ExitStack() as stack:
+        job = api.load(spec, read_params(params))
+        identity = _sandbox_identity(stack, spec, sandbox) if sandbox else None
+        ended = api.run(job, identity=identity, observers=_observers(result, log_format, log_level))
+    if ended.status not in ("succeeded", "warning"):
+        raise SystemExit(FAILED_STEP)
+
+
+def _sandbox_identity(stack: ExitStack, spec: str, file: str) -> JobIdentity:
+    from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
+    from rolerunner.credentials import JobIdentity, Keys  # noqa: PLC0415
+
+    path = _sandbox_file(spec) if file == _BESIDE else Path(file)
+    running = stack.enter_context(sandbox.running(sandbox.load(path), path.parent))
+    keys = running.job_keys
+    return JobIdentity(running.region, keys=Keys(keys.access_key, keys.secret_key, keys.token), endpoints={"": running.endpoint})
+
+
+def _sandbox_file(spec: str) -> Path:
+    path = Path(spec)
+    beside = path.with_name(f"{path.stem}.sandbox.yaml")
+    if not beside.exists():
+        raise UsageError(f"there is no {beside}: name the sandbox file, as in --sandbox FILE")
+    return beside
+
+
+def _observers(result: Optional[str], log_format: str, log_level: str) -> list[Observer]:
+    observers: list[Observer] = []
+    if log_format == "console" or (log_format == "auto" and sys.stdout.isatty()):
+        from rolerunner.observers.terminal import Terminal  # noqa: PLC0415 - rich takes 60 ms
+
+        observers.append(Terminal())
+    else:
+        from rolerunner.observers.log import Log, standard_stream  # noqa: PLC0415 - structlog takes 100 ms
+
+        observers.append(Log(standard_stream(), level=log_level))
+    if result:
+        from rolerunner.observers.result import ResultFile  # noqa: PLC0415
+
+        observers.append(ResultFile.at(Path(result).absolute()))
+    return observers

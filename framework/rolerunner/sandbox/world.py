@@ -1,0 +1,153 @@
+"""What is in the embedded AWS: the models of the sandbox file, and making it so by ordinary API calls."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from rolerunner.model import RoleArn
+from rolerunner.spec.fields import Seconds, Strict
+
+_GLUE_TRUST = [{"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+_STATEMENT_KEYS = {
+    "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition",
+}  # fmt: skip
+
+
+def _arn(value: Any) -> Any:
+    if isinstance(value, str):
+        RoleArn.parse(value)
+    return value
+
+
+def _statement(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError("a policy statement is a mapping with Effect, Action and Resource")  # noqa: TRY004 - pydantic takes ValueError
+    unknown = sorted(set(value) - _STATEMENT_KEYS)
+    if unknown:
+        raise ValueError(f"a policy statement has no '{unknown[0]}'")
+    if value.get("Effect") not in ("Allow", "Deny"):
+        raise ValueError("a policy statement has 'Effect: Allow' or 'Effect: Deny'")
+    if ("Action" in value) == ("NotAction" in value):
+        raise ValueError("a policy statement has either 'Action' or 'NotAction'")
+    return value
+
+
+def _statements(value: Any) -> Any:
+    return value.get("Statement", value) if isinstance(value, dict) and "Statement" in value else value
+
+
+Arn = Annotated[str, BeforeValidator(_arn)]
+Statement = Annotated[dict[str, Any], BeforeValidator(_statement)]
+Statements = Annotated[list[Statement], BeforeValidator(_statements)]
+
+
+class SandboxObject(Strict):
+    """An object that is there when the run starts."""
+
+    key: str = Field(min_length=1)
+    text: Optional[str] = None
+    gzip: Optional[str] = Field(None, description="Text, stored compressed.")
+    file: Optional[str] = Field(None, description="A file, relative to the sandbox file.")
+    size: Optional[int] = Field(None, ge=0, description="So many bytes.")
+    content_type: Optional[str] = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_content(self) -> "SandboxObject":
+        if sum(each is not None for each in (self.text, self.gzip, self.file, self.size)) != 1:
+            raise ValueError("'objects' each have one of text, gzip, file or size")
+        return self
+
+    def body(self, folder: Path) -> bytes:
+        """Its bytes. Raises OSError for a file that cannot be read."""
+        if self.file is not None:
+            return (folder / self.file).read_bytes()
+        if self.size is not None:
+            return (b"0123456789abcdef" * (self.size // 16 + 1))[: self.size]
+        if self.gzip is not None:
+            return gzip.compress(self.gzip.encode(), mtime=0)
+        return (self.text or "").encode()
+
+
+class SandboxBucket(Strict):
+    """A bucket and what is in it."""
+
+    name: str
+    account: Annotated[str, Field(pattern=r"^\d{12}$")]
+    versioning: bool = False
+    policy: Statements = Field(default_factory=list)
+    objects: list[SandboxObject] = Field(default_factory=list)
+
+
+class SandboxRole(Strict):
+    """A role: who may assume it, and what it may do."""
+
+    arn: Arn
+    description: str = ""
+    trust: Statements = Field(default_factory=list)
+    permissions: Statements = Field(default_factory=list)
+    max_session_duration: Optional[Seconds] = None
+
+
+class World(Strict):
+    """A sandbox file."""
+
+    version: Literal[1]
+    region: str = "eu-west-1"
+    job_role: Arn = Field(description="Who the job runs as.")
+    roles: list[SandboxRole]
+    buckets: list[SandboxBucket] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _job_role_is_there(self) -> "World":
+        if self.job_role not in [role.arn for role in self.roles]:
+            raise ValueError(f"'job_role' is not among the roles: {self.job_role}")
+        return self
+
+
+Clients = Callable[[str, str], Any]
+"""service, account -> a client of that account's administrator."""
+
+
+def make(world: World, client: Clients, folder: Path) -> None:
+    """Make the roles and buckets. ``folder`` is the sandbox file's."""
+    for role in world.roles:
+        _make_role(role, client, is_job=role.arn == world.job_role)
+    for bucket in world.buckets:
+        _make_bucket(bucket, world.region, client("s3", bucket.account), folder)
+
+
+def _make_role(role: SandboxRole, client: Clients, *, is_job: bool) -> None:
+    arn = RoleArn.parse(role.arn)
+    iam = client("iam", arn.account)
+    wanted: dict[str, Any] = {
+        "RoleName": arn.name,
+        "Path": "/" + arn.path_and_name[: -len(arn.name)],
+        "AssumeRolePolicyDocument": document(role.trust or (_GLUE_TRUST if is_job else [])),
+    }
+    if role.max_session_duration is not None:
+        wanted["MaxSessionDuration"] = int(role.max_session_duration)
+    iam.create_role(**wanted)
+    if role.permissions:
+        iam.put_role_policy(RoleName=arn.name, PolicyName="permissions", PolicyDocument=document(role.permissions))
+
+
+def _make_bucket(bucket: SandboxBucket, region: str, s3: Any, folder: Path) -> None:
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    s3.create_bucket(Bucket=bucket.name, **place)
+    if bucket.versioning:
+        s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
+    for each in bucket.objects:
+        options = {"ContentType": each.content_type} if each.content_type else {}
+        s3.put_object(Bucket=bucket.name, Key=each.key, Body=each.body(folder), Metadata=each.metadata, **options)
+    if bucket.policy:
+        s3.put_bucket_policy(Bucket=bucket.name, Policy=document(bucket.policy))
+
+
+def document(statements: list[dict[str, Any]]) -> str:
+    """Statements as a policy document."""
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from rolerunner.glue.arguments import scan
+from rolerunner.glue.runtime import detect
+
+# Recorded from a Python Shell run: Glue's own arguments stand in it, and an empty value has lost its token.
+PYTHON_SHELL = [
+    "--enable-metrics", "--continuous-log-logGroup", "/aws-glue/python-jobs", "--job_spec", "s3://b/job.yaml", "--comment",
+    "--job-bookmark-option", "job-bookmark-disable", "--scriptLocation", "s3://b/run_spec.py", "--job-language", "python",
+    "--run_date", "2026-01-31", "--TempDir", "s3://b/tmp/",
+]  # fmt: skip
+SPARK = [
+    "--JOB_NAME",
+    "nightly",
+    "--JOB_ID",
+    "j_1",
+    "--JOB_RUN_ID",
+    "jr_" + "0" * 64,
+    "--job_spec=s3://b/job.yaml",
+    "--n",
+    "3",
+    "--WORKFLOW_NAME",
+    "w",
+]
+
+
+def test_a_python_shell_argument_list() -> None:
+    found = scan(PYTHON_SHELL)
+    assert found.ours == {"job_spec": "s3://b/job.yaml"}
+    assert found.params == {"comment": "", "run_date": "2026-01-31"}
+
+
+def test_a_spark_argument_list() -> None:
+    found = scan(SPARK)
+    assert found.ours == {"job_spec": "s3://b/job.yaml"}
+    assert found.params == {"n": "3"}
+    assert found.glue["JOB_NAME"] == "nightly"
+
+
+def test_the_last_of_two_equal_names_counts() -> None:
+    assert scan(["--x", "1", "--x", "2"]).params == {"x": "2"}
+
+
+@pytest.mark.parametrize(
+    ("script", "said", "environment", "runtime"),
+    [
+        ("/tmp/glue-python-scripts-ab12/run_spec.py", "", {}, "pythonshell"),
+        ("/tmp/run_spec.py", "", {"GLUE_COMMAND_CRITERIA": "glueetl"}, "glueetl"),
+        ("/tmp/run_spec.py", "", {"GLUE_INSTALLATION": "/glue"}, "pythonshell"),
+        ("/home/x/run_spec.py", "", {}, "local"),
+        ("/tmp/glue-python-scripts-ab12/run_spec.py", "local", {}, "local"),
+    ],
+)
+def test_where_we_are(script: str, said: str, environment: dict[str, str], runtime: str) -> None:
+    assert detect(script, said, environment) == runtime
