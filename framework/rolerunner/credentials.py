@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import time
+import warnings
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
@@ -30,6 +31,8 @@ from rolerunner.model import JOB, Role, RoleArn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+# Glue Python Shell is Python 3.9 for good: a warning in every run that nobody there can heed is noise.
+warnings.filterwarnings("ignore", message="Boto3 will no longer support Python")
 _LOG = logging.getLogger("rolerunner.credentials")
 # At DEBUG these three print keys, tokens and signed headers (seen on every botocore since 1.24).
 _LOUD_LOGGERS = ("botocore.parsers", "botocore.endpoint", "botocore.auth")

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from pydantic import ValidationError
 
@@ -98,20 +98,21 @@ class _Run:
         if not self.plan.roles and not any(step.roles for step in self.plan.job.steps):
             return
         self.means.sessions.assume(JOB)
+        refusals = []
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rolerunner-role") as pool:
-            refusals = [refusal for refusal in pool.map(self._assume, self.plan.roles) if refusal is not None]
+            for event in pool.map(self._assume, self.plan.roles):  # told in the order of the plan
+                self._tell(event)
+                refusals += [event.refusal] if isinstance(event, RoleWasRefused) else []
         if refusals:
             raise RolesRefused(refusals)
 
-    def _assume(self, role: Role) -> Optional[RoleRefused]:
+    def _assume(self, role: Role) -> Union[RoleAssumed, RoleWasRefused]:
         began = time.monotonic()
         try:
             self.means.sessions.assume(role)
         except RoleRefused as refusal:
-            self._tell(RoleWasRefused(refusal))
-            return refusal
-        self._tell(RoleAssumed(str(role), self.means.sessions.session_arn(role), time.monotonic() - began))
-        return None
+            return RoleWasRefused(refusal)
+        return RoleAssumed(str(role), self.means.sessions.session_arn(role), time.monotonic() - began)
 
     def _not_run(self, refused: RolesRefused) -> None:
         by_role = {refusal.role: refusal for refusal in refused.refusals}

@@ -1,0 +1,70 @@
+"""Every example of the manual is run: specs are loaded, sandbox files too, commands give the output that is printed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner import api, sandbox
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NAMED = re.compile(r"# (file|sandbox): (\S+)\n")
+# what differs from run to run: run ids, times, and request ids
+VARYING = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}|\d+\.\d\d(?= s\b|\s|$)|\d+ ms|[0-9a-f]{8}-[0-9a-f-]{27}")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
+
+
+def plain(line: str) -> str:
+    return re.sub(r"\s+", " ", VARYING.sub("~", line.rstrip()))
+
+
+EXAMPLES = [(page, text) for page in PAGES for text in blocks(page, "yaml")]
+CONSOLES = [(page, text) for page in PAGES for text in blocks(page, "console")]
+
+
+@pytest.mark.parametrize(("page", "text"), EXAMPLES, ids=[f"{page.name}-{number}" for number, (page, _) in enumerate(EXAMPLES)])
+def test_a_yaml_example_is_right(page: Path, text: str, tmp_path: Path) -> None:
+    kind, name = NAMED.match(text).groups()  # type: ignore[union-attr]
+    path = tmp_path / name
+    path.write_text(text)
+    if kind == "sandbox":
+        assert sandbox.load(path).roles
+    elif not name.startswith("broken"):
+        assert api.load(path, complete=False).steps
+
+
+@pytest.mark.parametrize(("page", "text"), CONSOLES, ids=[f"{page.name}-{number}" for number, (page, _) in enumerate(CONSOLES)])
+def test_a_command_gives_the_output_that_is_printed(page: Path, text: str, tmp_path: Path, rolerunner: Callable[..., Any]) -> None:
+    for example in blocks(page, "yaml"):
+        (tmp_path / NAMED.match(example).group(2)).write_text(example)  # type: ignore[union-attr]
+    for folder in ("configs", "jobs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    command, *printed = text.splitlines()
+    program, *arguments = shlex.split(command[2:])
+    assert program == "rolerunner"
+    ended = rolerunner(*arguments)
+    actual = iter(plain(line) for line in (ended.stdout + ended.stderr).splitlines())
+    for line in printed:
+        if line != "...":
+            assert plain(line) in actual, f"{line!r} is not (there) in:\n{ended.stdout}{ended.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_json_are_right(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+    for text in blocks(page, "json"):
+        json.loads(text)
