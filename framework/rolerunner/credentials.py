@@ -16,7 +16,6 @@ import re
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 import boto3
@@ -452,6 +451,7 @@ class _RoleCredentials(_Renewed):
         self._refusal: Optional[RoleRefused] = None
         self._warned = False
         self._hold_until = 0.0
+        self._asked_at = 0.0
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """The keys to sign with now. Raises RoleRefused."""
@@ -492,6 +492,7 @@ class _RoleCredentials(_Renewed):
         now, lease = self._clock(), self._current
         if (lease is not None and now < lease.renew_at) or now < self._hold_until:
             return
+        self._asked_at = now
         try:
             self._current = self._ask(self)
             self._refusal, self._warned = None, False
@@ -519,7 +520,8 @@ class _RoleCredentials(_Renewed):
             message = f"the role '{self._role}' was assumed in account {account}, but the spec says {pinned}: it is not used"
             raise RoleRefused(message, role=str(self._role), type="WrongAccount")
         self.session_arn = arn
-        return _Lease.starting(self._clock(), _timestamp(keys["Expiration"]), frozen)
+        # not the answer's Expiration: that is AWS's clock, and this machine's may differ by minutes
+        return _Lease.starting(self._asked_at, self._asked_at + self._role.duration, frozen)
 
     def __repr__(self) -> str:
         return f"<credentials of {self._role}, redacted>"
@@ -622,11 +624,6 @@ def _again(refusal: RoleRefused) -> RoleRefused:
     return RoleRefused(
         refusal.message, role=refusal.role, hint=refusal.hint, type=refusal.type, asked_by=refusal.asked_by, through=refusal.through
     )  # fmt: skip
-
-
-def _timestamp(value: Any) -> float:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _assumed_role(arn: str) -> Optional[tuple[str, str]]:
