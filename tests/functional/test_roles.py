@@ -68,15 +68,20 @@ def sessions(aws, clock):
 
 
 def test_64_threads_over_8_roles_and_a_hub_make_9_calls(aws, sessions):
-    def work(number):
+    def assume(number):
+        sessions.assume(SPOKES[number % 8])
+
+    def read(number):
         role = SPOKES[number % 8]
+        # each role may read its own bucket only, so a request signed by a wrong one is refused
         sessions.client(role, "s3").get_object(Bucket=f"bucket{number % 8}", Key="a")["Body"].read()
-        arn = sessions.client(role, "sts").get_caller_identity()["Arn"]
-        return arn.split("/")[1] == role.name
+        return sessions.client(role, "sts").get_caller_identity()["Arn"].split("/")[1] == role.name
 
     with ThreadPoolExecutor(64) as pool:
-        assert all(pool.map(work, range(64)))
-    assert sum(aws.assume_role_count().values()) == 9
+        list(pool.map(assume, range(64)))
+        # looked at now: the emulator gives its last 50 records only
+        assert sum(aws.assume_role_count().values()) == 9
+        assert all(pool.map(read, range(64)))
     assert sum(map(sessions.assume_calls, [HUB, *SPOKES])) == 9
 
 
