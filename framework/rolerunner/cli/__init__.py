@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "Run a spec.",
     "validate": "Check specs without touching AWS, and say every mistake.",
+    "check": "Assume every role and probe what each step needs, changing nothing.",
     "plan": "Show what a run would do: order, roles, fields, permissions.",
 }
 """Command -> its line in the help. The module of the same name in this package holds it."""
