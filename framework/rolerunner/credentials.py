@@ -7,14 +7,16 @@ thread at a time asks STS, refresh windows are scaled to the session's life, and
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 import logging
 import os
 import re
 import threading
 import time
 import warnings
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
 import boto3
@@ -22,11 +24,21 @@ import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import CredentialProvider, CredentialResolver, Credentials, ReadOnlyCredentials
-from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, EndpointConnectionError, NoCredentialsError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+    ReadTimeoutError,
+)
 
 from rolerunner import diagnosis
 from rolerunner.errors import RoleRefused, StepError, UsageError
 from rolerunner.model import JOB, Role, RoleArn
+from rolerunner.secret import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +57,8 @@ HOLD_REFUSAL = 5.0
 """Seconds that a refusal stands before STS is asked again."""
 HOLD_EARLY_FAILURE = 30.0
 """Seconds between tries of an early renewal that fails while the old session is still good."""
+FRESH = 60.0
+"""A session younger than so many seconds is not given up when a service calls it expired: a newer one would be no better."""
 MAX_SESSION_NAME = 64
 """RoleSessionName has 2 to 64 characters of [\\w+=,.@-] (STS API reference)."""
 
@@ -62,25 +76,31 @@ class JobIdentity:
     endpoints: Mapping[str, str] = field(default_factory=dict)
 
 
+_NOT_PICKLED = "credentials are not pickled: ship the Role, and assume it where it is needed"
+
+
 class Keys:
     """Access key, secret key and token: a value that shows and pickles nothing."""
 
-    __slots__ = ("_access_key", "_secret_key", "_token")
+    __slots__ = ("_frozen",)
 
     def __init__(self, access_key: str, secret_key: str, token: Optional[str] = None) -> None:
-        self._access_key = access_key
-        self._secret_key = secret_key
-        self._token = token
+        self._frozen = _frozen(access_key, secret_key, token)
 
     def credentials(self) -> Credentials:
         """As botocore takes them."""
-        return Credentials(self._access_key, self._secret_key, self._token)
+        return Credentials(*self._frozen[:3])
 
     def __repr__(self) -> str:
         return "Keys(redacted)"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("credentials are not pickled: ship the Role, and assume it where it is needed")
+        raise TypeError(_NOT_PICKLED)
+
+
+def _frozen(access_key: str, secret_key: str, token: Optional[str]) -> ReadOnlyCredentials:
+    """Keys to sign with, whose repr tells nothing: botocore's frames hold them, and tracebacks may print locals."""
+    return ReadOnlyCredentials(hidden(access_key), hidden(secret_key), hidden(token) if token else None)
 
 
 def endpoint_for(service: str, endpoints: Mapping[str, str]) -> Optional[str]:
@@ -96,50 +116,44 @@ def endpoint_for(service: str, endpoints: Mapping[str, str]) -> Optional[str]:
 
 
 class Sessions:
-    """One session for each distinct role, one client for each role, service and region, shared by all threads."""
+    """One session for each distinct role, one client for each role, service and region, shared by all threads.
+
+    ``clock`` gives seconds since the epoch; a session is renewed by it.
+    """
+
+    # No lock here is held while STS is asked: a slow answer for one role keeps nobody else waiting. Making a client takes
+    # _making, then _lock; asking STS takes the role's own lock, then those two. None of them is taken the other way round.
 
     def __init__(self, identity: JobIdentity, *, session_name: str = "rolerunner", clock: Callable[[], float] = time.time) -> None:
         self._identity = identity
         self._session_name = session_name
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._making = threading.RLock()
+        self._asking_caller = threading.Lock()
         self._loader = botocore.loaders.create_loader()
-        self._sessions: dict[Role, boto3.Session] = {}
-        self._sources: dict[Role, _RoleCredentials] = {}
-        self._clients: dict[tuple[Role, str, str], Any] = {}
+        self._sessions: dict[tuple[Role, str], boto3.Session] = {}
+        self._sources: dict[Role, _Renewed] = {}
+        self._clients: dict[tuple[Role, str, str, str, str], Any] = {}
         self._caller: Optional[str] = None
-        self._region = ""
-        for name in _LOUD_LOGGERS:
-            logger = logging.getLogger(name)
-            if logger.getEffectiveLevel() < logging.INFO or logger.level == logging.NOTSET:
-                logger.setLevel(logging.INFO)
+        self._caller_role: Optional[str] = None
+        self._region: Optional[str] = None
+        _quiet_loud_loggers()
 
     def session(self, role: Role) -> boto3.Session:
         """The role's boto3 session; its credentials are asked for when it is first used.
 
-        Raises UsageError where the job has no credentials of its own.
+        Clients that it makes itself are not shared; they get the same endpoints, and the role's region.
         """
-        role = self._effective(role)
-        with self._lock:
-            if role not in self._sessions:
-                self._sessions[role] = self._new_session(role)
-            return self._sessions[role]
+        region = role.region or self._known_region()
+        return self._session(self._effective(role), region)
 
     def client(self, role: Role, service: str, *, region: str = "", config: Optional[Config] = None) -> Any:
-        """A client of the role for a service, made once. ``config`` counts when the client is made.
+        """A client of the role for a service, made once for each role, region and ``config``.
 
-        Raises StepError where no region is known.
+        Raises UsageError where no region is known, StepError where there is no such service.
         """
-        region = region or role.region or self.region()
-        key = (self._effective(role), service, region)
-        found = self._clients.get(key)  # the usual case takes no lock
-        if found is not None:
-            return found
-        session = self.session(role)
-        with self._lock:  # creating clients is not thread-safe, using them is
-            if key not in self._clients:
-                self._clients[key] = self._new_client(session, service, region, config)
-            return self._clients[key]
+        return self._client(self._effective(role), service, region or role.region or self.region(), "", config)
 
     def assume(self, role: Role) -> None:
         """Assume the role now, if that is not done yet. Raises RoleRefused."""
@@ -164,111 +178,272 @@ class Sessions:
 
     def caller(self) -> str:
         """The ARN of the job's own identity; empty where STS cannot tell. GetCallerIdentity needs no permission."""
-        with self._lock:
-            if self._caller is None:
-                self._caller = self._ask_caller()
-            return self._caller
+        if self._caller is None:
+            with self._asking_caller:
+                if self._caller is None:
+                    self._caller = self._ask_caller()
+        return self._caller
 
     def region(self) -> str:
         """The job's region. Raises UsageError where none is known."""
-        if not self._region:
-            found = self._identity.region or os.environ.get("AWS_REGION") or self._base_session().get_config_variable("region")
-            if not found:
-                raise UsageError("no region is known: set AWS_REGION, or 'region' on the role")
-            self._region = str(found)
-        return self._region
+        found = self._known_region()
+        if not found:
+            raise UsageError("no region is known: set AWS_REGION, or 'region' on the role")
+        return found
 
-    # sessions
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_NOT_PICKLED)
+
+    # sessions and clients
+
+    def _known_region(self) -> str:
+        if self._region is None:
+            try:
+                found = self._identity.region or os.environ.get("AWS_REGION") or self._plain_session().get_config_variable("region")
+            except ProfileNotFound as error:
+                raise UsageError(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it") from None
+            self._region = str(found or "")
+        return self._region
 
     def _effective(self, role: Role) -> Role:
         """A plain role that is the job's own is the job: assuming oneself would cost a call and a permission."""
-        if role.is_job or not role.is_plain or not self._caller:
+        role = _canonical(role)
+        if role.is_job or not role.is_plain:
             return role
-        arn, caller = RoleArn.parse(role.arn), _assumed_role(self._caller)
+        arn, caller = RoleArn.parse(role.arn), _assumed_role(self.caller())
         # names are unique in an account whatever their path, which an assumed-role ARN leaves out
-        return JOB if caller == (arn.account, arn.name) else role
+        return JOB if caller == (arn.account, arn.name) and role.account in {"", arn.account} else role
 
-    def _new_session(self, role: Role) -> boto3.Session:
-        if role.is_job:
-            return self._boto3_session(self._base_session())
-        session = botocore.session.Session()
-        session.register_component("data_loader", self._loader)
-        _use_credentials(session, self._credentials(role))
-        return self._boto3_session(session)
+    def _session(self, role: Role, region: str) -> boto3.Session:
+        with self._making:
+            if (role, region) not in self._sessions:
+                session = self._plain_session()
+                session.set_config_variable("sts_regional_endpoints", "regional")
+                _use_credentials(session, self._credentials(role))
+                self._sessions[role, region] = self._boto3_session(session, region)
+            return self._sessions[role, region]
 
-    def _base_session(self) -> botocore.session.Session:
+    def _plain_session(self) -> botocore.session.Session:
         session = botocore.session.Session(profile=self._identity.profile or None)
         session.register_component("data_loader", self._loader)
-        if self._identity.keys is not None:
-            _use_credentials(session, self._identity.keys.credentials())
         return session
 
-    def _boto3_session(self, session: botocore.session.Session) -> boto3.Session:
-        session.set_config_variable("sts_regional_endpoints", "regional")
-        made = boto3.Session(botocore_session=session, region_name=self._identity.region or None)
+    def _boto3_session(self, session: botocore.session.Session, region: str) -> boto3.Session:
+        made = _Session(session, region, self._identity.endpoints, self._making)
         # every boto3.Session adds its folder to the loader's search paths again
         self._loader.search_paths[:] = list(dict.fromkeys(self._loader.search_paths))
         return made
 
-    def _credentials(self, role: Role) -> _RoleCredentials:
+    def _credentials(self, role: Role) -> _Renewed:
         with self._lock:
             if role not in self._sources:
-                self._sources[role] = _RoleCredentials(role, self._ask_sts(role), self._clock)
+                if role.is_job:
+                    self._sources[role] = _JobCredentials(self._look_up_job)
+                else:
+                    self._sources[role] = _RoleCredentials(role, functools.partial(self._ask_sts, role), self._clock)
             return self._sources[role]
 
-    def _new_client(self, session: boto3.Session, service: str, region: str, config: Optional[Config]) -> Any:
-        endpoint = endpoint_for(service, self._identity.endpoints)
-        settings = config or client_config(endpoint if service == "s3" else None)
+    def _look_up_job(self) -> Credentials:
+        """The job's own credentials, looked up anew. botocore renews those that can be. Raises NoCredentialsError."""
+        if self._identity.keys is not None:
+            return self._identity.keys.credentials()
+        found = self._plain_session().get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        return found
+
+    def _client(self, role: Role, service: str, region: str, endpoint: str, config: Optional[Config]) -> Any:
+        settings = repr(sorted(vars(config).items(), key=lambda item: item[0])) if config is not None else ""
+        key = (role, service, region, endpoint, settings)
+        found = self._clients.get(key)  # the usual case takes no lock
+        if found is not None:
+            return found
+        with self._making:  # creating clients is not thread-safe, using them is
+            if key not in self._clients:
+                self._clients[key] = self._new_client(role, service, region, endpoint, config)
+            return self._clients[key]
+
+    def _new_client(self, role: Role, service: str, region: str, endpoint: str, config: Optional[Config]) -> Any:
         try:
-            return session.client(service, region_name=region, endpoint_url=endpoint, config=settings)
+            client = self._session(role, region).client(service, region_name=region, endpoint_url=endpoint or None, config=config)
+        except ProfileNotFound as error:
+            raise UsageError(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it") from None
         except (BotoCoreError, ValueError) as error:
             raise StepError(f"no client for '{service}' in {region}: {error}", type="ClientFailed") from error
+        # before botocore's own handler, which would not try an expired session again
+        client.meta.events.register_first("needs-retry", self._credentials(role).retry_if_expired)
+        return client
 
     # STS
 
-    def _ask_sts(self, role: Role) -> Callable[[], Mapping[str, Any]]:
-        def ask() -> Mapping[str, Any]:
-            source = role.via or JOB
-            region = role.region or self.region()
-            client = self._sts_client(source, region)
+    def _ask_sts(self, role: Role, source_is: _RoleCredentials) -> _Lease:
+        """One AssumeRole; where the source's own credentials have expired, once more with those looked up anew."""
+        source, region = role.via or JOB, role.region or self.region()
+        for attempt in (1, 2):
+            sent_with = self._source_ready(role, source)
+            source_is.calls += 1
             try:
-                answer: Mapping[str, Any] = client.assume_role(**assume_role_request(role, self._session_name))
+                return source_is.lease_of(self._sts_client(source, role, region).assume_role(**assume_role_request(role, self._session_name)))
             except ClientError as error:
+                if attempt == 1 and diagnosis.AwsError.of(error).code in diagnosis.EXPIRED_CODES and self._credentials(source).give_up(sent_with):
+                    continue
                 raise self._refusal(role, source, error) from None
-            except NoCredentialsError:
-                raise RoleRefused(
-                    f"the role '{role}' could not be assumed: the job has no AWS credentials of its own", role=str(role), hint=_NO_CREDENTIALS
-                ) from None
             except BotoCoreError as error:
                 raise _unreachable(role, region, error) from None
-            return answer
+        raise AssertionError  # pragma: no cover - the second attempt returns or raises
 
-        return ask
+    def _source_ready(self, role: Role, source: Role) -> Any:
+        """What the request will be signed with. A refusal of the source is said as such: STS is not asked for ``role``."""
+        try:
+            return self._credentials(source).get_frozen_credentials().token
+        except NoCredentialsError:
+            raise RoleRefused(
+                f"the role '{role}' could not be assumed: the job has no AWS credentials of its own",
+                role=str(role), hint=_NO_CREDENTIALS, type="NoCredentials",
+            ) from None  # fmt: skip
+        except RoleRefused as refusal:
+            through = refusal.through or str(source)
+            message = f"the role '{role}' could not be assumed: it is reached through '{through}', which was refused"
+            raise RoleRefused(
+                message, role=str(role), hint=refusal.message, type="SourceRefused", asked_by=refusal.asked_by, through=through
+            ) from None
+        except BotoCoreError as error:
+            message = f"the role '{role}' could not be assumed: the job's own credentials cannot be looked up: {error}"
+            raise RoleRefused(message, role=str(role), hint=_NO_CREDENTIALS, type="NoCredentials") from None
 
-    def _sts_client(self, source: Role, region: str) -> Any:
-        # A VPC job without a route to STS would hang for minutes on botocore's defaults.
-        config = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
-        return self.client(source, "sts", region=region, config=config)
+    def _sts_client(self, source: Role, role: Role, region: str) -> Any:
+        return self._client(source, "sts", region, role.sts_endpoint, _STS_CONFIG)
 
     def _refusal(self, role: Role, source: Role, error: ClientError) -> RoleRefused:
         taken = diagnosis.AwsError.of(error)
-        caller = self.caller() if source.is_job else self.session_arn(source)
-        return diagnosis.role_refused(role, taken, caller)
+        if not source.is_job:
+            return diagnosis.role_refused(role, taken, diagnosis.Caller(self.session_arn(source), source.arn))
+        caller_role = self._full_role_of_caller() if taken.code in diagnosis.DENIED_CODES else ""
+        return diagnosis.role_refused(role, taken, diagnosis.Caller(self.caller(), caller_role))
+
+    def _full_role_of_caller(self) -> str:
+        """The job's own role with its path, where iam:GetRole is allowed; asked once, after a refusal only."""
+        with self._asking_caller:
+            if self._caller_role is None:
+                self._caller_role = self._ask_role(_assumed_role(self._caller or ""))
+            return self._caller_role
+
+    def _ask_role(self, caller: Optional[tuple[str, str]]) -> str:
+        if caller is None:
+            return ""
+        try:
+            return str(self._client(JOB, "iam", self.region(), "", _STS_CONFIG).get_role(RoleName=caller[1])["Role"]["Arn"])
+        except (BotoCoreError, ClientError, StepError):
+            return ""
 
     def _ask_caller(self) -> str:
         try:
-            return str(self._sts_client(JOB, self.region()).get_caller_identity()["Arn"])
+            return str(self._sts_client(JOB, JOB, self.region()).get_caller_identity()["Arn"])
         except (BotoCoreError, ClientError, StepError):
             return ""
 
 
-class _RoleCredentials(Credentials):  # type: ignore[misc]  # botocore has no annotations
+class _Session(boto3.Session):  # type: ignore[misc]  # boto3 has no annotations
+    """A boto3 session whose clients get the job's endpoints, also those that the user's own code makes."""
+
+    def __init__(self, session: botocore.session.Session, region: str, endpoints: Mapping[str, str], making: threading.RLock) -> None:
+        super().__init__(botocore_session=session, region_name=region or None)
+        self._endpoints = endpoints
+        self._making = making
+
+    def client(self, service_name: str, *args: Any, **settings: Any) -> Any:
+        """As boto3's, and safe to call from several threads."""
+        if len(args) < _ENDPOINT_PLACE:
+            endpoint = settings.get("endpoint_url") or endpoint_for(service_name, self._endpoints)
+            settings["endpoint_url"] = endpoint
+            settings["config"] = settings.get("config") or client_config(endpoint if service_name == "s3" else None)
+        with self._making:
+            return super().client(service_name, *args, **settings)
+
+    def resource(self, service_name: str, *args: Any, **settings: Any) -> Any:
+        """As boto3's, and safe to call from several threads."""
+        with self._making:
+            return super().resource(service_name, *args, **settings)
+
+
+_ENDPOINT_PLACE = 5
+"""boto3's Session.client takes region, version, use_ssl, verify, endpoint_url after the service."""
+
+
+class _Renewed(Credentials):  # type: ignore[misc]  # botocore has no annotations
+    """Credentials whose keys are looked up when they are asked for, and which show and pickle nothing."""
+
+    # not super().__init__: it would store keys as plain attributes
+    method = "rolerunner"
+    account_id: Optional[str] = None
+    session_arn = ""
+    calls = 0
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """The keys to sign with now."""
+        raise NotImplementedError
+
+    def give_up(self, token: Any) -> bool:
+        """Take the session with this token for expired. Is there hope for another one?"""
+        raise NotImplementedError
+
+    def retry_if_expired(self, response: Any = None, attempts: int = 1, request_dict: Any = None, **_: Any) -> Optional[int]:
+        """Botocore's needs-retry: a service says that the session has expired, so sign once more with a new one, at once."""
+        del request_dict
+        code = response[1].get("Error", {}).get("Code", "") if response else ""
+        if attempts == 1 and code in diagnosis.EXPIRED_CODES and self.give_up(None):
+            return 0
+        return None
+
+    @property
+    def access_key(self) -> Any:
+        return self.get_frozen_credentials().access_key
+
+    @property
+    def secret_key(self) -> Any:
+        return self.get_frozen_credentials().secret_key
+
+    @property
+    def token(self) -> Any:
+        return self.get_frozen_credentials().token
+
+    def __repr__(self) -> str:
+        return "<credentials, redacted>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(_NOT_PICKLED)
+
+
+class _JobCredentials(_Renewed):
+    """The job's own, looked up once by all threads, and again where they turn out to have expired."""
+
+    def __init__(self, look_up: Callable[[], Credentials]) -> None:
+        self._look_up = look_up
+        self._lock = threading.Lock()
+        self._found: Optional[Credentials] = None
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        found = self._found
+        if found is None:
+            with self._lock:
+                if self._found is None:
+                    self._found = self._look_up()
+                found = self._found
+        frozen = found.get_frozen_credentials()
+        return _frozen(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def give_up(self, token: Any) -> bool:
+        with self._lock:
+            if token is None or self._found is None or self._found.get_frozen_credentials().token == token:
+                self._found = None  # another thread may have looked already
+        return True
+
+
+class _RoleCredentials(_Renewed):
     """A role's credentials, renewed when they are asked for. botocore asks at every signature."""
 
-    def __init__(self, role: Role, ask: Callable[[], Mapping[str, Any]], clock: Callable[[], float]) -> None:
-        # not super().__init__: it would store keys as plain attributes
-        self.method = "rolerunner"
-        self.account_id: Optional[str] = RoleArn.parse(role.arn).account
+    def __init__(self, role: Role, ask: Callable[[_RoleCredentials], _Lease], clock: Callable[[], float]) -> None:
+        self.account_id = RoleArn.parse(role.arn).account
         self.session_arn = ""
         self.calls = 0
         self._role = role
@@ -277,14 +452,16 @@ class _RoleCredentials(Credentials):  # type: ignore[misc]  # botocore has no an
         self._lock = threading.Lock()
         self._current: Optional[_Lease] = None
         self._refusal: Optional[RoleRefused] = None
+        self._warned = False
         self._hold_until = 0.0
+        self._asked_at = 0.0
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """The keys to sign with now. Raises RoleRefused."""
-        lease = self._current
-        if lease is not None and self._clock() < lease.renew_at:
+        lease, now = self._current, self._clock()
+        if lease is not None and now < lease.renew_at:
             return lease.frozen
-        if lease is not None and self._clock() < lease.late_at:
+        if lease is not None and now < lease.late_at:
             if self._lock.acquire(blocking=False):  # one renews, the others go on
                 try:
                     self._renew_if_due()
@@ -295,58 +472,62 @@ class _RoleCredentials(Credentials):  # type: ignore[misc]  # botocore has no an
                 self._renew_if_due()
         return self._usable().frozen
 
+    def give_up(self, token: Any) -> bool:
+        """See _Renewed. A session that was made just now stays: many threads may say the same of the one before it."""
+        lease = self._current
+        with self._lock:
+            if self._current is not lease or lease is None:
+                return True
+            fresh = self._clock() - lease.began < FRESH
+            if not fresh and token in {None, lease.frozen.token}:
+                self._current = None
+        return not fresh or token != lease.frozen.token
+
     def _usable(self) -> _Lease:
         lease = self._current
         if lease is not None and self._clock() < lease.expires_at:
             return lease
         if self._refusal is not None:
             raise _again(self._refusal)
-        raise RoleRefused(f"the session of the role '{self._role}' has expired", role=str(self._role))
+        raise RoleRefused(f"the session of the role '{self._role}' has expired", role=str(self._role), type="ExpiredToken")
 
     def _renew_if_due(self) -> None:
         now, lease = self._clock(), self._current
         if (lease is not None and now < lease.renew_at) or now < self._hold_until:
             return
-        still_good = lease is not None and now < lease.expires_at
+        self._asked_at = now
         try:
-            self.calls += 1
-            answer = self._ask()
-            self._current = self._lease(answer)
-            self._refusal = None
+            self._current = self._ask(self)
+            self._refusal, self._warned = None, False
         except RoleRefused as refusal:
-            self._refusal = refusal
-            self._hold_until = now + (HOLD_EARLY_FAILURE if still_good else HOLD_REFUSAL)
-            if still_good:
-                _LOG.warning("the session of the role '%s' could not be renewed yet: %s", self._role, refusal.message)
+            self._refused(refusal, lease, now)
 
-    def _lease(self, answer: Mapping[str, Any]) -> _Lease:
-        arn = str(answer["AssumedRoleUser"]["Arn"])
-        account = arn.split(":")[4]
-        pinned = self._role.account or RoleArn.parse(self._role.arn).account
-        if account != pinned:
-            raise RoleRefused(f"the role '{self._role}' is in account {account}, not in {pinned}", role=str(self._role), type="WrongAccount")
-        self.session_arn = arn
+    def _refused(self, refusal: RoleRefused, lease: Optional[_Lease], now: float) -> None:
+        self._refusal = _again(refusal)  # without its traceback, whose frames hold more than is needed
+        if lease is None or now >= lease.expires_at:
+            self._hold_until = self._clock() + HOLD_REFUSAL
+            return
+        self._hold_until = min(now + HOLD_EARLY_FAILURE, lease.expires_at)
+        if not self._warned:
+            self._warned = True
+            left = int(lease.expires_at - now)
+            _LOG.warning("the session of the role '%s' could not be renewed, it is good for %d s more: %s", self._role, left, refusal.message)
+
+    def lease_of(self, answer: Mapping[str, Any]) -> _Lease:
+        """AssumeRole's answer, taken apart. Raises RoleRefused for one from another account than the spec's."""
         keys = answer["Credentials"]
-        frozen = ReadOnlyCredentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-        return _Lease.starting(self._clock(), _timestamp(keys["Expiration"]), frozen)
-
-    @property
-    def access_key(self) -> str:
-        return str(self.get_frozen_credentials().access_key)
-
-    @property
-    def secret_key(self) -> str:
-        return str(self.get_frozen_credentials().secret_key)
-
-    @property
-    def token(self) -> str:
-        return str(self.get_frozen_credentials().token)
+        frozen = _frozen(keys.pop("AccessKeyId"), keys.pop("SecretAccessKey"), keys.pop("SessionToken"))
+        arn = str(answer["AssumedRoleUser"]["Arn"])
+        account, pinned = arn.split(":")[4], self._role.account or RoleArn.parse(self._role.arn).account
+        if account != pinned:
+            message = f"the role '{self._role}' was assumed in account {account}, but the spec says {pinned}: it is not used"
+            raise RoleRefused(message, role=str(self._role), type="WrongAccount")
+        self.session_arn = arn
+        # not the answer's Expiration: that is AWS's clock, and this machine's may differ by minutes
+        return _Lease.starting(self._asked_at, self._asked_at + self._role.duration, frozen)
 
     def __repr__(self) -> str:
         return f"<credentials of {self._role}, redacted>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("credentials are not pickled: ship the Role, and assume it where it is needed")
 
 
 @dataclass(frozen=True)
@@ -354,6 +535,7 @@ class _Lease:
     """Keys and the times, in seconds since the epoch, between which they are used in each way."""
 
     frozen: ReadOnlyCredentials = field(repr=False)
+    began: float
     renew_at: float
     late_at: float
     expires_at: float
@@ -362,7 +544,27 @@ class _Lease:
     def starting(cls, now: float, expires_at: float, frozen: ReadOnlyCredentials) -> _Lease:
         life = max(expires_at - now, 0.0)
         early, late = min(EARLY_MOST, EARLY_SHARE * life), min(LATE_MOST, LATE_SHARE * life)
-        return cls(frozen, expires_at - early, expires_at - late, expires_at)
+        return cls(frozen, now, expires_at - early, expires_at - late, expires_at)
+
+
+@functools.lru_cache(maxsize=4096)
+def _canonical(role: Role) -> Role:
+    """The role as the key of its session: what has no order in AWS has one here."""
+    policy = role.policy
+    if policy:
+        with contextlib.suppress(ValueError):  # AWS will say what is wrong with it
+            policy = json.dumps(json.loads(policy), sort_keys=True, separators=(",", ":"))
+    return replace(
+        role, via=_canonical(role.via) if role.via is not None and not role.via.is_job else None, policy=policy,
+        policy_arns=tuple(sorted(role.policy_arns)), tags=tuple(sorted(role.tags)), transitive_tag_keys=tuple(sorted(role.transitive_tag_keys)),
+    )  # fmt: skip
+
+
+def _quiet_loud_loggers() -> None:
+    for name in _LOUD_LOGGERS:
+        logger = logging.getLogger(name)
+        if logger.getEffectiveLevel() < logging.INFO or logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
 
 
 def client_config(endpoint: Optional[str] = None, *, connections: int = 64) -> Config:
@@ -422,12 +624,9 @@ def _use_credentials(session: botocore.session.Session, credentials: Credentials
 
 def _again(refusal: RoleRefused) -> RoleRefused:
     """A refusal to raise once more: one exception object raised by many threads would share its traceback."""
-    return RoleRefused(refusal.message, role=refusal.role, hint=refusal.hint, type=refusal.type)
-
-
-def _timestamp(value: Any) -> float:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    return RoleRefused(
+        refusal.message, role=refusal.role, hint=refusal.hint, type=refusal.type, asked_by=refusal.asked_by, through=refusal.through
+    )  # fmt: skip
 
 
 def _assumed_role(arn: str) -> Optional[tuple[str, str]]:
@@ -438,11 +637,16 @@ def _assumed_role(arn: str) -> Optional[tuple[str, str]]:
 _NO_CREDENTIALS = "in Glue the job's role gives them; on a laptop run 'aws sso login' or set AWS_PROFILE, or try --sandbox"
 
 
+# A VPC job without a route to STS would hang for minutes on botocore's defaults.
+_STS_CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3}, user_agent_extra="rolerunner")
+
+
 def _unreachable(role: Role, region: str, error: BotoCoreError) -> RoleRefused:
     message = f"the role '{role}' could not be assumed: {error}"
-    hint = ""
-    if isinstance(error, (ConnectTimeoutError, EndpointConnectionError)):
+    hint, kind = "", type(error).__name__
+    if isinstance(error, (ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError)):
+        kind = "StsUnreachable"
         hint = f"there is no route to STS in {region}: a job in a VPC needs an STS interface endpoint there, or a NAT gateway"
     elif isinstance(error, NoRegionError):
         hint = "set AWS_REGION, or 'region' on the role"
-    return RoleRefused(message, role=str(role), hint=hint, type="StsUnreachable")
+    return RoleRefused(message, role=str(role), hint=hint, type=kind)

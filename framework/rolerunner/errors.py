@@ -97,11 +97,16 @@ class StepError(RolerunnerError):
 
 
 class RoleRefused(StepError):
-    """STS refused AssumeRole; the hint holds both statements that could be missing."""
+    """STS refused AssumeRole; the hint holds both statements that could be missing.
 
-    def __init__(self, message: str, *, role: str, hint: str = "", type: str = "") -> None:  # noqa: A002
+    ``asked_by`` is the ARN that asked, if known; ``through`` the role on the way to this one that was refused instead.
+    """
+
+    def __init__(self, message: str, *, role: str, hint: str = "", type: str = "", asked_by: str = "", through: str = "") -> None:  # noqa: A002
         super().__init__(message, hint=hint, type=type or "RoleRefused")
         self.role = role
+        self.asked_by = asked_by
+        self.through = through
 
 
 class AccessDenied(StepError):

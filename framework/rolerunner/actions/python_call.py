@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Optional
 from pydantic import BeforeValidator
 
 from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import JOB, Permission, Role
@@ -51,7 +52,7 @@ class PythonCall(Action):
         except StepError:
             raise
         except Exception as error:
-            raise _failed(self.function, error) from error
+            raise _failed(self.function, error, context.roles.get("role")) from error
         return _outputs(self.function, returned)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -127,10 +128,14 @@ def _found(name: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _failed(name: str, error: BaseException) -> FunctionFailed:
+def _failed(name: str, error: BaseException, role: Optional[Role] = None) -> FunctionFailed:
     """The user's own frames, without this package's."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() != _HERE]
     places = "\n".join(f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-4:])
+    if hasattr(error, "response") and hasattr(error, "operation_name"):  # botocore's ClientError, without importing it
+        told = step_failed(AwsError.of(error), role)
+        hint = "\n".join(each for each in (told.hint, places) if each)
+        return FunctionFailed(f"'{name}' raised {type(error).__name__}: {told.message}", hint=hint, type=told.type)
     return FunctionFailed(f"'{name}' raised {type(error).__name__}: {error}", hint=places, type=type(error).__name__)
 
 

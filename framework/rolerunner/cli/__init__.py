@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner.cli.common import SETTINGS, with_line
-from rolerunner.errors import RolerunnerError, SpecError, UsageError
+from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "Run a spec.",
     "validate": "Check specs without touching AWS, and say every mistake.",
+    "check": "Assume every role and probe what each step needs, changing nothing.",
     "plan": "Show what a run would do: order, roles, fields, permissions.",
 }
 """Command -> its line in the help. The module of the same name in this package holds it."""
@@ -69,6 +70,12 @@ def guarded(work: Callable[[], Any]) -> None:
     except SpecError as error:
         for problem in error.problems:
             click.echo(with_line(problem), err=True)
+        sys.exit(error.exit_status)
+    except RolesRefused as error:
+        from rolerunner.cli.refusals import refusals_text  # noqa: PLC0415 - seldom needed
+
+        count = len(error.refusals)
+        click.echo(f"rolerunner: {count} {'role was' if count == 1 else 'roles were'} refused, no step ran\n\n{refusals_text(error)}", err=True)
         sys.exit(error.exit_status)
     except RolerunnerError as error:
         click.echo(f"rolerunner: {error}", err=True)

@@ -11,23 +11,21 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import PARAM, SETTINGS, SPEC, read_params
-from rolerunner.errors import UsageError
+from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rolerunner.credentials import JobIdentity
     from rolerunner.events import Observer
 
 FAILED_STEP = 4
-_BESIDE = "beside"
 
 
 @click.command(context_settings=SETTINGS)
 @SPEC
 @PARAM
 @click.option(
-    "--sandbox", is_flag=False, flag_value=_BESIDE, default=None, metavar="[FILE]",
+    "--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]",
     help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default.",
 )  # fmt: skip
 @click.option("--result", metavar="FILE", help="Write how it ended as JSON, also after a failure.")
@@ -48,28 +46,10 @@ def run(spec: str, params: Sequence[str], sandbox: Optional[str], result: Option
     """
     with ExitStack() as stack:
         job = api.load(spec, read_params(params))
-        identity = _sandbox_identity(stack, spec, sandbox) if sandbox else None
+        identity = sandbox_identity(stack, spec, sandbox) if sandbox else None
         ended = api.run(job, identity=identity, observers=_observers(result, log_format, log_level))
     if ended.status not in ("succeeded", "warning"):
         raise SystemExit(FAILED_STEP)
-
-
-def _sandbox_identity(stack: ExitStack, spec: str, file: str) -> JobIdentity:
-    from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
-    from rolerunner.credentials import JobIdentity, Keys  # noqa: PLC0415
-
-    path = _sandbox_file(spec) if file == _BESIDE else Path(file)
-    running = stack.enter_context(sandbox.running(sandbox.load(path), path.parent))
-    keys = running.job_keys
-    return JobIdentity(running.region, keys=Keys(keys.access_key, keys.secret_key, keys.token), endpoints={"": running.endpoint})
-
-
-def _sandbox_file(spec: str) -> Path:
-    path = Path(spec)
-    beside = path.with_name(f"{path.stem}.sandbox.yaml")
-    if not beside.exists():
-        raise UsageError(f"there is no {beside}: name the sandbox file, as in --sandbox FILE")
-    return beside
 
 
 def _observers(result: Optional[str], log_format: str, log_level: str) -> list[Observer]:

@@ -41,7 +41,9 @@ def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:  # noqa: PLR0911 -
         return "info", "role_assumed", {"role": event.role, "session_arn": event.session_arn, "seconds": round(event.seconds, 3)}
     if isinstance(event, RoleWasRefused):
         refusal = event.refusal
-        return "error", "role_refused", {"role": refusal.role, "error": refusal.message, "hint": refusal.hint}
+        return "error", "role_refused", {
+            "role": refusal.role, "type": refusal.type, "asked_by": refusal.asked_by, "error": refusal.message, "hint": refusal.hint,
+        }  # fmt: skip
     if isinstance(event, StepStarted):
         step = event.step
         return "info", "step_started", {"step": step.id, "action": step.action, "role": str(step.role or ""), "session_arn": event.session_arn}

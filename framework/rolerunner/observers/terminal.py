@@ -63,8 +63,7 @@ class Terminal:
         self._print(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {event.session_arn} in {event.seconds * 1000:.0f} ms[/]")
 
     def _role_refused(self, event: RoleWasRefused) -> None:
-        self._print(f"  [red]role {escape(event.refusal.role)} refused[/]: {_shown(event.refusal.message)}")
-        self._hint(event.refusal.hint)
+        self._print(f"  [red]role {escape(event.refusal.role)} refused[/] [dim]{_shown(event.refusal.type)}[/]")
 
     def _step_started(self, event: StepStarted) -> None:
         if self._progress is not None:

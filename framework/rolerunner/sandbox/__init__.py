@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["JobKeys", "Request", "Sandbox", "World", "load", "running"]
 
-_PAGE = 50
-
 
 @dataclass(frozen=True)
 class JobKeys:
@@ -65,19 +63,20 @@ class Sandbox:
         """A client of an account's administrator, to look at the world from outside."""
         return _admin_client(self.server.endpoint, self.region, service, account)
 
-    def requests(self) -> list[Request]:
-        """What was asked of it, oldest first."""
-        events = [event for account in self.accounts for event in self._events(account)]
+    def requests(self, service: str = "") -> list[Request]:
+        """What was asked of it, or of one service, oldest first: of each account the newest 50, its record gives no more."""
+        events = [event for account in self.accounts for event in self._events(account, service)]
         return [_request(json.loads(event["CloudTrailEvent"])) for event in sorted(events, key=lambda event: event["EventTime"])]
 
-    def _events(self, account: str) -> Iterator[dict[str, Any]]:
-        pages = self.client("cloudtrail", account).get_paginator("lookup_events").paginate(PaginationConfig={"PageSize": _PAGE})
-        return (event for page in pages for event in page["Events"])
+    def _events(self, account: str, service: str) -> list[dict[str, Any]]:
+        wanted = [{"AttributeKey": "EventSource", "AttributeValue": f"{service}.amazonaws.com"}] if service else []
+        found: list[dict[str, Any]] = self.client("cloudtrail", account).lookup_events(LookupAttributes=wanted)["Events"]
+        return found
 
     def assume_role_count(self) -> dict[str, int]:
         """Role ARN -> how often it was assumed by the job, the making of this world left out."""
         counts: dict[str, int] = {}
-        for request in self.requests():
+        for request in self.requests("sts"):
             if request.operation == "AssumeRole" and request.caller not in self.accounts:
                 arn = str(request.parameters.get("RoleArn"))
                 counts[arn] = counts.get(arn, 0) + 1

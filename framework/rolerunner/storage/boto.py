@@ -56,10 +56,18 @@ class BotoStorage:
             try:
                 return _info(uri.key, self.client.head_object(Bucket=uri.bucket, Key=uri.key))
             except ClientError as error:
-                if AwsError.of(error).code not in ("400", "403"):
+                if AwsError.of(error).code not in {"400", "403"}:
                     raise
-                answer = self.client.get_object(Bucket=uri.bucket, Key=uri.key, Range="bytes=0-0")
-                answer["Body"].close()
+                self._first_byte(uri)
+            # it may be read after all: the session had expired, and the GET brought a new one
+            return _info(uri.key, self.client.head_object(Bucket=uri.bucket, Key=uri.key))
+
+    def _first_byte(self, uri: S3Uri) -> None:
+        """Read one byte, for the reason that HEAD has no body to tell. Raises ClientError."""
+        try:
+            self.client.get_object(Bucket=uri.bucket, Key=uri.key, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            if AwsError.of(error).code != "InvalidRange":  # an object of no bytes has no first one, and may be read
                 raise
 
     def read(self, uri: S3Uri, limit: int) -> bytes:

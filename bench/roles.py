@@ -1,0 +1,65 @@
+"""AssumeRole calls, milliseconds and MB for 1, 10 and 50 roles of four steps each, beside boto3 with a session per step."""
+
+import resource
+import subprocess
+import sys
+import time
+
+ACCOUNT, STEPS = "111122223333", 4
+
+
+def main():
+    print(f"{'roles':>5}  {'way':<22}{'AssumeRole':>10}{'ms':>8}{'MB above':>10}")
+    for count in (1, 10, 50):
+        for way in ("rolerunner", "boto3"):
+            print(subprocess.run([sys.executable, __file__, way, str(count)], check=True, capture_output=True, text=True).stdout, end="")
+
+
+def measure(way, count):
+    from rolerunner import sandbox
+
+    job = f"arn:aws:iam::{ACCOUNT}:role/job"
+    arns = [f"arn:aws:iam::{ACCOUNT}:role/r{number}" for number in range(count)]
+    trust = [{"Effect": "Allow", "Principal": {"AWS": job}, "Action": "sts:AssumeRole"}]
+    allowed = [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]
+    roles = [{"arn": job, "permissions": allowed}, *({"arn": arn, "trust": trust} for arn in arns)]
+    with sandbox.running(sandbox.World.model_validate({"version": 1, "job_role": job, "roles": roles})) as aws:
+        before, began = rss(), time.perf_counter()
+        calls = (ours if way == "rolerunner" else plain)(aws, arns)
+        took, after = time.perf_counter() - began, rss()
+    name = way if way == "rolerunner" else "boto3, session a step"
+    print(f"{count:>5}  {name:<22}{calls:>10}{took * 1000:>8.0f}{after - before:>10.1f}")
+
+
+def ours(aws, arns):
+    from rolerunner.credentials import JobIdentity, Keys, Sessions
+    from rolerunner.model import Role
+
+    keys = Keys(aws.job_keys.access_key, aws.job_keys.secret_key, aws.job_keys.token)
+    sessions = Sessions(JobIdentity(aws.region, keys=keys, endpoints={"": aws.endpoint}))
+    for arn in arns * STEPS:
+        sessions.assume(Role(arn))
+        sessions.client(Role(arn), "s3")
+    return sum(sessions.assume_calls(Role(arn)) for arn in arns)
+
+
+def plain(aws, arns):
+    import boto3
+
+    job, kept = aws.job_keys, []
+    for arn in arns * STEPS:
+        keys = {"aws_access_key_id": job.access_key, "aws_secret_access_key": job.secret_key, "aws_session_token": job.token}
+        sts = boto3.Session(region_name=aws.region, **keys).client("sts", endpoint_url=aws.endpoint)
+        got = sts.assume_role(RoleArn=arn, RoleSessionName="bench")["Credentials"]
+        own = {"aws_access_key_id": got["AccessKeyId"], "aws_secret_access_key": got["SecretAccessKey"], "aws_session_token": got["SessionToken"]}
+        kept.append(boto3.Session(region_name=aws.region, **own).client("s3", endpoint_url=aws.endpoint))
+    return len(kept)
+
+
+def rss():
+    """The most memory so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    measure(sys.argv[1], int(sys.argv[2])) if len(sys.argv) > 1 else main()

@@ -1,0 +1,62 @@
+"""rolerunner check"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Optional
+
+import click
+
+from rolerunner import api
+from rolerunner.cli.common import PARAM, SETTINGS, SPEC, read_params
+from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.errors import RolesRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolerunner.check import Finding
+
+MISSING = 4
+
+
+@click.command(context_settings=SETTINGS)
+@SPEC
+@PARAM
+@click.option("--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]", help="On an AWS on this machine that enforces IAM.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
+def check(spec: str, params: Sequence[str], sandbox: Optional[str], as_json: bool) -> None:
+    """Assume every role and probe what each step needs. Nothing is changed.
+
+    \b
+    rolerunner check nightly.yaml -p run_date=2026-01-31
+    rolerunner check nightly.yaml --sandbox --json
+
+    Exit status: 0 nothing is known to be missing, 3 a role was refused, 4 a permission is missing.
+    """
+    from rolerunner import check as checking  # noqa: PLC0415 - imports botocore
+    from rolerunner.credentials import JobIdentity, Sessions  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        plan = api.plan(api.load(spec, read_params(params)))
+        identity = sandbox_identity(stack, spec, sandbox) if sandbox else JobIdentity()
+        sessions = Sessions(identity, session_name=f"{plan.job.name}-check")
+        refused = checking.refusals(plan, sessions)
+        if refused:
+            raise RolesRefused(refused)
+        found = list(checking.findings(plan, sessions))
+    click.echo(json.dumps([each.as_json() for each in found], indent=2) if as_json else findings_text(found))
+    if any(each.answer == checking.NO for each in found):
+        raise SystemExit(MISSING)
+
+
+def findings_text(found: Sequence[Finding]) -> str:
+    """A table, then the remedies."""
+    rows = [("step", "role", "permission", "allowed"), *((each.step, each.role, f"{each.action} on {each.resource}", each.answer) for each in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    for each in found:
+        if each.remedy:
+            lines += ["", f"{each.step}, {each.action}: {each.answer}", *(f"  {line}" for line in each.remedy.splitlines())]
+    return "\n".join(lines)

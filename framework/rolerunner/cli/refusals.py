@@ -1,0 +1,26 @@
+"""Roles that were refused, in one table, then what to do about each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rolerunner.observers.redact import redacted
+
+if TYPE_CHECKING:
+    from rolerunner.errors import RoleRefused, RolesRefused
+
+
+def refusals_text(refused: RolesRefused) -> str:
+    """The table, then each message with its hint. What is only reached through a refused role is not explained again."""
+    rows = [("role", "asked by", "error"), *(_row(each) for each in refused.refusals)]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    table = ["  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2]]).rstrip() for row in rows]
+    told: list[str] = []
+    for refusal in refused.refusals:
+        if not refusal.through:
+            told += ["", refusal.message, *(f"  {line}" for line in refusal.hint.splitlines())]
+    return str(redacted("\n".join([*table, *told])))
+
+
+def _row(refusal: RoleRefused) -> tuple[str, str, str]:
+    return refusal.role, refusal.asked_by or "-", f"reached through '{refusal.through}'" if refusal.through else refusal.type

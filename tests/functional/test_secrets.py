@@ -1,0 +1,42 @@
+"""A run at DEBUG, every output captured, searched for every secret that the emulator issued to this process."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from rolerunner import secret
+from rolerunner.cli import main
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture
+def loggers_as_before():
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_secret_is_in_any_output(form, tmp_path, monkeypatch, loggers_as_before, caplog):
+    issued = set()
+    before = secret.hidden
+
+    def hidden(text):
+        issued.add(str(text))
+        return before(text)
+
+    monkeypatch.setattr("rolerunner.credentials.hidden", hidden)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    arguments = ["run", str(CONFIGS / "blog_cross_role.yaml"), "--sandbox", "-p", f"target={tmp_path}/out/", "--log-format", form]
+    done = CliRunner().invoke(main, [*arguments, "--log-level", "debug", "--result", str(tmp_path / "result.json")])
+    assert done.exit_code == 0, done.output
+    assert len(issued) >= 9  # the job's and two roles': access key, secret key, token
+    shown = done.output + caplog.text + "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+    assert "fetch_elsewhere" in shown
+    assert not [each for each in issued if each in shown]

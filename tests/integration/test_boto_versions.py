@@ -1,0 +1,36 @@
+"""The tests of roles on the boto3 of each Glue runtime, each in a venv of its own. Slow: python -m pytest -m slow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+TESTS = ["tests/functional/test_roles.py", "tests/unit/test_diagnosis.py"]
+
+
+def python39():
+    installed = sorted(Path.home().glob(".pyenv/versions/3.9*/bin/python"))
+    found = str(installed[-1]) if installed else shutil.which("python3.9")
+    if not found:
+        pytest.skip("there is no Python 3.9 here")
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("version", "oldest"), [("1.21.21", True), ("1.34.131", False), ("1.42.97", True)])
+def test_roles_on(version, oldest, tmp_path):
+    subprocess.run([python39() if oldest else sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv/bin/python"
+    wanted = [f"boto3=={version}", "pytest", "pytest-timeout", "hypothesis", f"{PROJECT}[cli]"]
+    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted], check=True)
+    environment = {**os.environ, "ROLERUNNER_SANDBOX_PYTHON": sys.executable}
+    done = subprocess.run(
+        [python, "-m", "pytest", "-p", "no:cacheprovider", *TESTS], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
