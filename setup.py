@@ -30,6 +30,7 @@ setup(
         "pydantic>=2.5",
         "PyYAML>=5.4",
         "structlog>=22.1",
+        "tenacity>=8.2",
         "wcmatch>=8.4",
     ],
     extras_require={"cli": CLI, "sandbox": SANDBOX, "test": TEST, "dev": DEV},

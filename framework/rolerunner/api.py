@@ -32,7 +32,9 @@ def load(spec: str | Path, params: Optional[Mapping[str, Any]] = None, *, comple
     ``complete=False`` checks the spec alone, without the params of a run. Raises SpecError, UsageError.
     """
     text, name = read_text(str(spec), identity)
-    return load_text(text, name, registry(), params or {}, complete=complete)
+    return load_text(
+        text, name, registry(), params or {}, complete=complete, read_include=lambda include: read_text(_beside(name, include), identity)
+    )
 
 
 def plan(job: Job) -> Plan:
@@ -79,6 +81,11 @@ def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, s
         return data.decode("utf-8-sig"), spec
     except UnicodeDecodeError as error:
         raise UsageError(f"{spec}: not UTF-8 text (at byte {error.start})") from None
+
+
+def _beside(spec: str, include: str) -> str:
+    """An included file's path or URI: relative to the spec's folder."""
+    return f"{spec.rsplit('/', 1)[0]}/{include}" if spec.startswith("s3://") else str(Path(spec).parent / include)
 
 
 def _read_file(path: Path) -> bytes:

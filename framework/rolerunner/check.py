@@ -43,7 +43,7 @@ def refusals(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
     for role in plan.roles:
         try:
             sessions.assume(role)
-        except RoleRefused as refusal:  # noqa: PERF203 - STS takes longer
+        except RoleRefused as refusal:
             refused.append(refusal)
     return refused
 

@@ -358,3 +358,20 @@ def _one(names: list[str]) -> Any:
 
 def _compact(statement: Mapping[str, Any]) -> str:
     return json.dumps(statement, ensure_ascii=False)
+
+
+_PASSING = frozenset(
+    {
+        "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
+        "BandwidthLimitExceeded", "ProvisionedThroughputExceededException", "RequestTimeout", "RequestTimeoutException", "InternalError",
+        "InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException", "OperationAborted", "500", "502", "503", "504",
+        "ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "ConnectionClosedError", "IncompleteReadError",
+        "ResponseStreamingError", "HTTPClientError", "ProxyConnectionError", "SSLError", "ConnectionError", "ConnectionResetError", "TimeoutError",
+        "BrokenPipeError", "StsUnreachable", "Timeout", "IntegrityFailed", "PreconditionFailed", "412",
+    }
+)  # fmt: skip
+
+
+def is_passing(error: BaseException) -> bool:
+    """May trying again help? Throttling, 5xx, lost connections and timeouts pass; refusals and mistakes do not."""
+    return isinstance(error, StepError) and error.type in _PASSING

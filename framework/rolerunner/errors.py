@@ -94,6 +94,8 @@ class StepError(RolerunnerError):
         self.message = message
         self.hint = hint
         self.type = type or self.__class__.__name__
+        self.attempts = 1
+        """How many tries it took to fail."""
 
 
 class RoleRefused(StepError):

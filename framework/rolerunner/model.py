@@ -158,14 +158,6 @@ class Step:
 
 
 @dataclass(frozen=True)
-class StateAt:
-    """Where what is done is kept: a local folder or an ``s3://`` prefix, and the role that may read and write there."""
-
-    location: str
-    role: Role = JOB
-
-
-@dataclass(frozen=True)
 class Job:
     """A whole spec, checked, its params filled in."""
 
@@ -180,7 +172,6 @@ class Job:
     """stop: after a failed step no other begins; finish: those that do not depend on it still run."""
     deadline: Optional[float] = None
     """Seconds after the start past which no step begins."""
-    state: Optional[StateAt] = None
     file: str = ""
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, Step
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.loader import fill
+from rolerunner.spec.reading import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,48 +1,32 @@
-"""Plan -> RunResult: every distinct role assumed, then the steps, each ending as a value."""
+"""Plan -> RunResult: every distinct role assumed, then the steps as what they wait for ends, each ending as a value."""
 
 from __future__ import annotations
 
+import heapq
+import logging
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from pydantic import ValidationError
-
-from rolerunner.actions.base import StepContext
-from rolerunner.errors import FieldError, RoleRefused, RolesRefused, StepError
-from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
+from rolerunner.errors import RoleRefused, RolesRefused, StepError
+from rolerunner.events import RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
+from rolerunner.execution import Means, Run, execute, is_wanted
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, Step, StepResult
-from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.loader import fill
-from rolerunner.storage.base import Cancel
+from rolerunner.spec.expressions import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    from rolerunner.actions.base import Action
-    from rolerunner.credentials import Sessions
-    from rolerunner.events import Event, Observer
+    from rolerunner.events import Event
     from rolerunner.model import Plan
-    from rolerunner.storage.base import Storage
 
+__all__ = ["Means", "run"]
+
+_LOG = logging.getLogger("rolerunner")
 _AT_ONCE = 16
 """Roles assumed side by side before the first step."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a run works with, besides its plan."""
-
-    actions: Mapping[str, type[Action]]
-    sessions: Sessions
-    open_storage: Callable[[Role], Storage]
-    workdir: Path
-    project: Path
-    observers: Sequence[Observer] = ()
-    cancel: Cancel = field(default_factory=Cancel)
 
 
 def run(plan: Plan, run_id: str, means: Means) -> RunResult:
@@ -51,51 +35,62 @@ def run(plan: Plan, run_id: str, means: Means) -> RunResult:
 
 
 class _Run:
+    """One run. Results are written by the thread that called ``run`` alone; steps work in threads of a pool."""
+
     def __init__(self, plan: Plan, run_id: str, means: Means) -> None:
         self.plan = plan
-        self.run_id = run_id
+        self.job = plan.job
         self.means = means
+        self.shared = Run(run_id, plan.job.params, means, plan.job.max_parallel, self._tell)
         self.started = datetime.now(timezone.utc)
         self.clock = time.monotonic()
         self.results: dict[str, StepResult] = {}
+        self.broken: set[str] = set()
+        """Steps that failed, or that stand behind one that did."""
+        self.failed = False
         self.error = ""
+        self.telling = threading.RLock()
 
     def result(self) -> RunResult:
-        self._tell(RunStarted(self.run_id, self.plan))
-        if self.plan.job.assume == "first":
+        self._tell(RunStarted(self.shared.run_id, self.plan))
+        if self.job.assume == "first":
             try:
                 self._assume_all()
             except RolesRefused as refused:
                 self._not_run(refused)
                 self._finish("failed")
                 raise
-        failed = False
-        for planned in self.plan.steps:
-            result = _unreached(planned.step, "not_run") if failed else self._step(planned.step)
-            self.results[planned.step.id] = result
-            self._tell(StepFinished(result))
-            failed = failed or (result.status == "failed" and planned.step.on_error == "fail")
-        worst = {result.status for result in self.results.values()}
-        return self._finish("failed" if failed else "warning" if worst & {"failed", "warning"} else "succeeded")
+        self._run_steps()
+        return self._finish(self._status())
+
+    def _status(self) -> str:
+        statuses = {result.status for result in self.results.values()}
+        if self.means.cancel.is_set() and statuses & {"failed", "not_run"}:
+            return "stopped"
+        late = any(result.error is not None and result.error.type == "Deadline" for result in self.results.values())
+        if self.failed or late:
+            return "failed"
+        return "warning" if statuses & {"failed", "warning"} else "succeeded"
 
     def _finish(self, status: str) -> RunResult:
+        steps = tuple(self.results[planned.step.id] for planned in self.plan.steps if planned.step.id in self.results)
         result = RunResult(
-            self.run_id, self.plan.job.name, status, self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            round(time.monotonic() - self.clock, 3), tuple(self._role_uses()), tuple(self.results.values()),
+            self.shared.run_id, self.job.name, status, self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            round(time.monotonic() - self.clock, 3), tuple(self._role_uses()), steps,
         )  # fmt: skip
         self._tell(RunFinished(result))
         return result
 
     def _role_uses(self) -> list[RoleUse]:
         sessions = self.means.sessions
-        used = [JOB] if any(role.is_job for step in self.plan.job.steps for role in step.roles.values()) else []
+        used = [JOB] if any(role.is_job for step in self.job.steps for role in step.roles.values()) else []
         return [RoleUse(str(role), role.arn, sessions.session_arn(role), sessions.assume_calls(role)) for role in (*used, *self.plan.roles)]
 
     # roles
 
     def _assume_all(self) -> None:
         """Every distinct role at once, each after the role it is reached through; all refusals together."""
-        if not self.plan.roles and not any(step.roles for step in self.plan.job.steps):
+        if not self.plan.roles and not any(step.roles for step in self.job.steps):
             return
         self.means.sessions.assume(JOB)
         refusals = []
@@ -116,59 +111,115 @@ class _Run:
 
     def _not_run(self, refused: RolesRefused) -> None:
         by_role = {refusal.role: refusal for refusal in refused.refusals}
-        for planned in self.plan.steps:
-            refusal = next((by_role[str(role)] for role in planned.step.roles.values() if str(role) in by_role), None)
+        for step in self.job.steps:
+            refusal = next((by_role[str(role)] for role in step.roles.values() if str(role) in by_role), None)
             failure = Failure(refusal.type, refusal.message, refusal.hint) if refusal else None
-            self.results[planned.step.id] = _unreached(planned.step, "not_run", failure)
+            self.results[step.id] = _unreached(step, "not_run", failure)
+
+    # order
+
+    def _run_steps(self) -> None:
+        """Start each step when all it waits for has ended: in the order of the file, max_parallel at once."""
+        steps = {step.id: (position, step) for position, step in enumerate(self.job.steps)}
+        waits = {step.id: len(step.needs) for step in self.job.steps}
+        followers: dict[str, list[str]] = {}
+        for step in self.job.steps:
+            for need in step.needs:
+                followers.setdefault(need, []).append(step.id)
+        ready = [steps[id_][0] for id_, count in waits.items() if count == 0]
+        heapq.heapify(ready)
+        running: dict[Future[StepResult], Step] = {}
+        with ThreadPoolExecutor(self.job.max_parallel, thread_name_prefix="rolerunner-step") as pool:
+            while ready or running:
+                ended = []
+                while ready and len(running) < self.job.max_parallel:
+                    step = self.job.steps[heapq.heappop(ready)]
+                    verdict = self._verdict(step)
+                    if verdict is None:
+                        running[pool.submit(self._step, step, self._scope(step))] = step
+                    else:
+                        ended.append((step, verdict))
+                        break
+                if not ended:
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    ended = [(running.pop(future), future.result()) for future in done]
+                for step, result in ended:
+                    self._ended(step, result)
+                    for follower in followers.get(step.id, ()):
+                        waits[follower] -= 1
+                        if waits[follower] == 0:
+                            heapq.heappush(ready, steps[follower][0])
+
+    def _ended(self, step: Step, result: StepResult) -> None:
+        self.results[step.id] = result
+        fails = result.status == "failed" and step.on_error == "fail"
+        if fails or any(need in self.broken for need in step.needs):
+            self.broken.add(step.id)
+        self.failed = self.failed or fails
+        if fails and not self.error and result.error is not None:
+            self.error = f"{step.id}: {result.error.message}"
+        self._tell(StepFinished(result))
+
+    def _verdict(self, step: Step) -> Optional[StepResult]:
+        """None for a step that is to run, else how it ends without running."""
+        broken = any(need in self.broken for need in step.needs)
+        if self.means.cancel.is_set():
+            return _unreached(step, "not_run")
+        if self.job.deadline is not None and time.monotonic() - self.clock > self.job.deadline:
+            return _unreached(step, "not_run", Failure("Deadline", f"the job's deadline of {self.job.deadline:g} s had passed"))
+        if step.when == "always":
+            return None
+        if step.when == "on_failure":
+            return None if broken else _unreached(step, "skipped")
+        if isinstance(step.when, Template) and (not broken or _looks_at_failure(step.when)):
+            return self._conditional(step)
+        stopped = broken or (self.failed and self.job.on_failure == "stop")
+        return _unreached(step, "not_run") if stopped else None
+
+    def _conditional(self, step: Step) -> Optional[StepResult]:
+        try:
+            return None if is_wanted(step, self._scope(step)) else _unreached(step, "skipped")
+        except StepError as error:
+            return _unreached(step, "failed", Failure(error.type, error.message, error.hint))
 
     # steps
 
-    def _step(self, step: Step) -> StepResult:
+    def _step(self, step: Step, scope: Mapping[str, Any]) -> StepResult:
         began = time.monotonic()
         self._tell(StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else ""))
         outputs: Mapping[str, Any] = {}
+        attempts = 1
         failure: Optional[Failure] = None
         try:
-            action = self._filled(step)
-            outputs = action.run(self._context(step))
+            outputs, attempts = execute(step, scope, self.shared)
         except StepError as error:
-            failure = Failure(error.type, error.message, error.hint)
-        if failure is not None and not self.error:
-            self.error = f"{step.id}: {failure.message}"
+            failure, attempts = Failure(error.type, error.message, error.hint), error.attempts
         return StepResult(
-            step.id, step.action, str(step.role or ""), "failed" if failure else "succeeded", 1,
+            step.id, step.action, str(step.role or ""), "failed" if failure else "succeeded", attempts,
             round(time.monotonic() - began, 3), outputs, failure,
         )  # fmt: skip
 
-    def _filled(self, step: Step) -> Action:
-        """The step's action with every template worked out. Raises FieldError."""
-        try:
-            values = fill(dict(step.fields), self._scope())
-            return self.means.actions[step.action].model_validate(values)
-        except ExpressionError as error:
-            raise FieldError(f"{step.mark}: {error}") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise FieldError(f"{step.mark}: '{place}': {first['msg']}, not {first['input']!r}") from None
-
-    def _scope(self) -> dict[str, Any]:
-        steps = {id_: {**result.outputs, "status": result.status} for id_, result in self.results.items()}
+    def _scope(self, step: Step) -> dict[str, Any]:
+        """What the step's expressions can read: of other steps only those it names."""
+        read = {id_: self.results[id_] for id_ in step.references if id_ in self.results}
+        steps = {id_: {**result.outputs, "status": result.status} for id_, result in read.items()}
         now = self.started
-        run = {"id": self.run_id, "name": self.plan.job.name, "date": now.date(), "time": now, "error": self.error}
-        return {"params": self.plan.job.params, "steps": steps, "run": run}
-
-    def _context(self, step: Step) -> StepContext:
-        means = self.means
-        return StepContext(
-            step_id=step.id, run_id=self.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
-            workdir=means.workdir, project=means.project, params=self.plan.job.params, cancel=means.cancel,
-            progress=self._tell, note=lambda level, message, values: self._tell(Note(step.id, level, message, values)),
-        )  # fmt: skip
+        about = {"id": self.shared.run_id, "name": self.job.name, "date": now.date(), "time": now, "error": self.error}
+        return {"params": self.job.params, "steps": steps, "run": about, "today": now.date(), "now": now}
 
     def _tell(self, event: Event) -> None:
-        for observer in self.means.observers:
-            observer.notify(event)
+        """Hand an event to each observer, one at a time; one that fails is said and does not fail the run."""
+        with self.telling:
+            for observer in self.means.observers:
+                try:
+                    observer.notify(event)
+                except Exception as error:  # noqa: BLE001
+                    _LOG.warning("%s failed on %s: %s", type(observer).__name__, type(event).__name__, error)
+
+
+def _looks_at_failure(when: Template) -> bool:
+    """Does an expression read how a step ended or why? Then it decides after a failure too."""
+    return any(reference.path == ("run", "error") or reference.path[-1] == "status" for reference in when.references)
 
 
 def _unreached(step: Step, status: str, failure: Optional[Failure] = None) -> StepResult:

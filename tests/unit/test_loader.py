@@ -52,7 +52,7 @@ def test_params_are_typed_and_filled_in() -> None:
 def test_a_wrong_param_names_itself_and_the_rule(declared: str, given: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         load(f"{HEAD}params:\n  x: {declared}\n{STEP}", x=given)
-    assert str(caught.value) == message
+    assert str(caught.value) == f"t.yaml: {message}"
 
 
 def test_a_missing_and_an_unknown_param() -> None:
@@ -127,7 +127,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
         ("{arn: 'arn:aws:iam::111122223333:role/x', duration: 2h}", "15m to 1h"),
         ("{arn: 'arn:aws:iam::111122223333:role/x', via: r}", "'via' goes round in a circle"),
         ("{arn: 'arn:aws:iam::111122223333:role/x', via: nobody}", "there is no role 'nobody'"),
-        ("{arn: 'arn:aws:iam::111122223333:role/x', external_id: 'a b'}", "an external id has"),
+        ("{arn: 'arn:aws:iam::111122223333:role/x', external_id: 'a b'}", "must be an external id of 2 to 1224"),
         ("{arn: nonsense}", "is not a role ARN"),
         ("[1]", "must be an ARN or a mapping"),
     ],

@@ -27,6 +27,7 @@ class S3Download(Action):
         "bytes": "how many bytes were fetched",
         "skipped": "how many were there already",
     }
+    samples: ClassVar[Mapping[str, Any]] = {"files": "/folder", "count": 1, "bytes": 1, "skipped": 1}
 
     source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.")
     objects: ObjectsField = Field(None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.")

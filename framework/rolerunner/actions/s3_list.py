@@ -9,6 +9,7 @@ from rolerunner.events import StepProgress
 from rolerunner.model import Permission
 from rolerunner.spec.fields import S3Location, Text
 from rolerunner.storage.base import ObjectInfo
+from rolerunner.storage.manifest import EMPTY_LIST
 from rolerunner.storage.select import Selection
 
 _PROGRESS_EVERY = 1_000
@@ -24,6 +25,7 @@ class S3List(Action):
         "bytes": "their size together",
         "latest": "the s3:// URI of the one modified last; null if there is none",
     }
+    samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1, "latest": "s3://bucket/key"}
 
     source: S3Location = Field(description="The prefix to list; without a '/' at its end it is the beginning of keys.")
     include: list[Text] = Field(default_factory=list, description="Globs over keys relative to the source's folder; '**' crosses folders.")

@@ -26,6 +26,7 @@ class S3Upload(Action):
         "bytes": "how many bytes were stored",
         "skipped": "how many were there already",
     }
+    samples: ClassVar[Mapping[str, Any]] = {"objects": "s3://bucket/prefix/", "count": 1, "bytes": 1, "skipped": 1}
 
     source: LocalPath = Field(description="A file, a folder, or a glob such as /tmp/out/*.csv.")
     target: S3Location = Field(description="The prefix to write under (ends with '/'), or for one file the object.")

@@ -19,6 +19,7 @@ class S3Write(Action):
 
     kind: ClassVar[str] = "s3.write"
     outputs: ClassVar[Optional[Mapping[str, str]]] = {"object": "the s3:// URI of the object", "bytes": "its size"}
+    samples: ClassVar[Mapping[str, Any]] = {"object": "s3://bucket/key", "bytes": 1}
 
     target: S3Object = Field(description="The object to write.")
     text: Optional[Text] = Field(None, description="Its text, stored as UTF-8.")

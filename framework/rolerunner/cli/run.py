@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -12,13 +14,17 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import PARAM, SETTINGS, SPEC, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.storage.base import Cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
 
     from rolerunner.events import Observer
 
 FAILED_STEP = 4
+_SIGNALLED = 128
+"""A process that a signal stops ends with 128 and the signal's number, as shells have it."""
 
 
 @click.command(context_settings=SETTINGS)
@@ -47,9 +53,33 @@ def run(spec: str, params: Sequence[str], sandbox: Optional[str], result: Option
     with ExitStack() as stack:
         job = api.load(spec, read_params(params))
         identity = sandbox_identity(stack, spec, sandbox) if sandbox else None
-        ended = api.run(job, identity=identity, observers=_observers(result, log_format, log_level))
+        cancel = Cancel()
+        caught = stack.enter_context(_stopping(cancel))
+        ended = api.run(job, identity=identity, observers=_observers(result, log_format, log_level), cancel=cancel)
+    if ended.status == "stopped" and caught:
+        raise SystemExit(_SIGNALLED + caught[0])
     if ended.status not in ("succeeded", "warning"):
         raise SystemExit(FAILED_STEP)
+
+
+@contextmanager
+def _stopping(cancel: Cancel) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM stop the run cleanly, its result written; a second one ends the process at once."""
+    caught: list[int] = []
+
+    def stop(number: int, frame: Optional[FrameType]) -> None:
+        del frame
+        if caught:
+            os._exit(_SIGNALLED + number)
+        caught.append(number)
+        cancel.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _observers(result: Optional[str], log_format: str, log_level: str) -> list[Observer]:

@@ -32,7 +32,7 @@ class Log:
             getattr(self._log, level)(name, **values)
 
 
-def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:  # noqa: PLR0911 - one line a kind of event
+def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:
     """level, name and values of an event's line; no name, no line."""
     if isinstance(event, RunStarted):
         job = event.plan.job

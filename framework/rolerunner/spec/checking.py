@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -40,7 +40,7 @@ def validate(model: type[M], document: Document) -> M:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        raise SpecError(problems(error, document, (), known_keys(model))) from None
+        raise SpecError(problems(error, document, (), model)) from None
 
 
 def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
@@ -48,19 +48,36 @@ def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def problems(error: ValidationError, document: Document, base: Path, keys: Iterable[str]) -> list[Problem]:
+def problems(error: ValidationError, document: Document, base: Path, model: type[BaseModel], more_keys: Iterable[str] = ()) -> list[Problem]:
     """Each of pydantic's errors as a problem; ``base`` is where the validated value lies in the document.
 
-    ``keys`` are the right names at the top of the model, for a misspelt one.
+    ``more_keys`` are right names at the top beside the model's own, for a misspelt one.
     """
     found: dict[tuple[Any, ...], Problem] = {}
     for detail in error.errors(include_url=False):
         location = _location(detail["loc"], document, base)
         unknown = detail["type"] == "extra_forbidden"
-        message, hint = _words(detail, location, keys if len(detail["loc"]) == 1 else ())
+        keys = _keys_at(model, detail["loc"][:-1]) if unknown else ()
+        message, hint = _words(detail, location, (*keys, *more_keys) if len(detail["loc"]) == 1 else keys)
         problem = document.problem(location, message, hint, key=unknown)
         found.setdefault((problem.mark, problem.message), problem)
     return list(found.values())
+
+
+def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
+    """The right keys of the mapping at ``loc`` inside a model."""
+    for part in loc:
+        field = next((field for name, field in model.model_fields.items() if part in (name, field.alias)), None)
+        inner = _model_in(field.annotation) if field is not None else None
+        model = inner or model
+    return known_keys(model)
+
+
+def _model_in(annotation: Any) -> Optional[type[BaseModel]]:
+    """The model that an annotation such as Optional[Model] or list[Model] speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
 
 
 def _location(loc: tuple[Any, ...], document: Document, base: Path) -> Path:

@@ -125,20 +125,30 @@ def is_template(text: str) -> bool:
 
 def parse_template(text: str) -> Template:
     """Read a text that holds expressions. Raises ExpressionError, whose ``offset`` is where in the text."""
+    template, errors = scan_template(text)
+    if errors:
+        raise errors[0]
+    return template
+
+
+def scan_template(text: str) -> tuple[Template, list[ExpressionError]]:
+    """Read a text that holds expressions: those that are right, and what is wrong with each of the others."""
     parts: list[Any] = []
+    errors: list[ExpressionError] = []
     position = 0
-    while True:
-        start = text.find(_OPEN, position)
-        if start < 0:
-            break
-        if start > position:
-            parts.append(text[position:start])
-        end = _end(text, start + len(_OPEN))
-        parts.append(_parse_expression(text[start + len(_OPEN) : end], start + len(_OPEN)))
+    while (start := text.find(_OPEN, position)) >= 0:
+        parts += [text[position:start]] if start > position else []
+        try:
+            end = _end(text, start + len(_OPEN))
+        except ExpressionError as error:
+            return Template(text, tuple(parts)), [*errors, error]
+        try:
+            parts.append(_parse_expression(text[start + len(_OPEN) : end], start + len(_OPEN)))
+        except ExpressionError as error:
+            errors.append(error)
         position = end + len(_CLOSE)
-    if position < len(text):
-        parts.append(text[position:])
-    return Template(text, tuple(parts))
+    parts += [text[position:]] if position < len(text) else []
+    return Template(text, tuple(parts)), errors
 
 
 def _end(text: str, position: int) -> int:
@@ -219,7 +229,7 @@ def _references(node: nodes.Node) -> list[Reference]:
     return [reference for child in node.iter_child_nodes() for reference in _references(child)]
 
 
-def _evaluate(node: Any, scope: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - one line a kind of node reads best
+def _evaluate(node: Any, scope: Mapping[str, Any]) -> Any:
     path = _path(node)
     if path is not None:
         return _look_up(path, scope)

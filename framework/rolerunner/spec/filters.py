@@ -59,14 +59,20 @@ def _plus(value: Any, amount: Any) -> Any:
     """A date or time so much later: ``1`` is a day, or write '2h', '7d', '-1d'."""
     if not isinstance(value, date):
         raise ExpressionError(f"'plus' works on dates and times, not {value!r}")
-    return value + _amount(amount)
+    return _shifted(value, _amount(amount))
 
 
 def _minus(value: Any, amount: Any) -> Any:
     """A date or time so much earlier."""
     if not isinstance(value, date):
         raise ExpressionError(f"'minus' works on dates and times, not {value!r}")
-    return value - _amount(amount)
+    return _shifted(value, -_amount(amount))
+
+
+def _shifted(value: date, amount: timedelta) -> date:
+    if not isinstance(value, datetime) and amount % timedelta(days=1):
+        raise ExpressionError("a date is shifted by whole days; shift a time instead, as in ${{ now | plus('2h') }}")
+    return value + amount
 
 
 def _amount(amount: Any) -> timedelta:

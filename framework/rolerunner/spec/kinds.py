@@ -1,7 +1,7 @@
 """What the spec needs to know of an action: its fields, its roles and its outputs."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
 from rolerunner.spec.fields import Strict
 
@@ -13,6 +13,8 @@ class Kind(Strict):
     """What ``action:`` says, as in s3.list."""
     outputs: ClassVar[Optional[Mapping[str, str]]] = None
     """Name -> what it is; None where the user's own code decides."""
+    samples: ClassVar[Mapping[str, Any]] = {}
+    """Output -> a value of its kind, to find out while a spec is checked whether a field takes it."""
     role_fields: ClassVar[tuple[str, ...]] = ("role",)
     """Which keys name its roles; ``role`` stands in for each that is left out."""
     needs_role: ClassVar[bool] = True

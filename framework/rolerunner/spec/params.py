@@ -2,32 +2,132 @@
 
 from __future__ import annotations
 
+import json
 import re
-from datetime import date
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, timezone
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import SchemaError
+
+from rolerunner.errors import UsageError
 from rolerunner.spec.checking import shown
+from rolerunner.spec.values import nearest, parse_duration, parse_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from rolerunner.spec.reading import Reading
     from rolerunner.spec.schema import ParamFields
 
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
+def read_params(declared: Mapping[str, ParamFields], given: Mapping[str, Any], reading: Reading, *, complete: bool) -> None:
+    """Read the params of a run into what is known. Mistakes of the spec are gathered.
+
+    Raises UsageError with everything that is wrong with what was given.
+    """
+    wrong = [f"there is no param '{name}'{_hint(name, declared)}" for name in given if name not in {*declared, *reading.known.undecided}]
+    for name, fields in declared.items():
+        _check_declaration(name, fields, reading)
+        try:
+            _read_one(name, fields, given, reading, complete=complete)
+        except ValueError as error:
+            wrong.append(str(error))
+            reading.known.undecided.add(name)
+    if wrong:
+        raise UsageError(f"{reading.document.file}: " + "; ".join(wrong))
+
+
+def _read_one(name: str, fields: ParamFields, given: Mapping[str, Any], reading: Reading, *, complete: bool) -> None:
+    known = reading.known
+    if name in given:
+        try:
+            known.params[name] = read_param(fields, given[name])
+        except ValueError as error:
+            raise ValueError(f"the param '{name}' {error}") from None
+    elif fields.default is not None:
+        _read_default(name, fields, reading)
+    elif not fields.required:
+        known.params[name] = None
+    else:
+        known.undecided.add(name)
+        if complete:
+            raise ValueError(f"the param '{name}' is required: give it with -p {name}=VALUE (in Glue: --{name} VALUE)")
+
+
+def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
+    path = ("params", name, "default")
+    value = reading.filled(reading.with_templates(fields.default, path, ()), path)
+    try:
+        reading.known.params[name] = read_param(fields, value)
+    except ValueError as error:
+        reading.known.undecided.add(name)
+        reading.add(path, f"the default of '{name}' {error}")
+
+
+def _check_declaration(name: str, fields: ParamFields, reading: Reading) -> None:
+    path = ("params", name)
+    if fields.type == "choice" and not fields.choices:
+        reading.add(path, f"the param '{name}' of type choice needs 'choices'")
+    if fields.required and fields.default is not None:
+        reading.add((*path, "required"), f"the param '{name}' is required and has a default", "one of the two is enough", key=True)
+    for rule in ("min", "max"):
+        bound = getattr(fields, rule)
+        try:
+            if bound is not None and fields.type not in _COUNTED:
+                _READERS[fields.type](bound)
+        except ValueError as error:
+            reading.add((*path, rule), f"'{rule}' of '{name}' {error}")
+    for index, choice in enumerate(fields.choices or ()):
+        try:
+            _READERS[fields.type](choice)
+        except ValueError as error:
+            reading.add((*path, "choices", index), f"a choice of '{name}' {error}")
+
+
 def read_param(declared: ParamFields, value: Any) -> Any:
     """The value as its declared type. Raises ValueError with the rule that it breaks."""
-    read = _READERS[declared.type](value)
-    if declared.min is not None and read < declared.min:
-        raise ValueError(f"must be at least {declared.min}, not {shown(read)}")
-    if declared.max is not None and read > declared.max:
-        raise ValueError(f"must be at most {declared.max}, not {shown(read)}")
-    if declared.pattern is not None and not re.fullmatch(declared.pattern, str(read)):
+    reader = _READERS[declared.type]
+    read = reader(value)
+    counted = declared.type in _COUNTED
+    measure, unit = (len(read), _COUNTED[declared.type]) if counted else (read, "")
+    if declared.min is not None and measure < (declared.min if counted else reader(declared.min)):
+        raise ValueError(f"must be at least {declared.min}{unit}, not {shown(measure)}")
+    if declared.max is not None and measure > (declared.max if counted else reader(declared.max)):
+        raise ValueError(f"must be at most {declared.max}{unit}, not {shown(measure)}")
+    if declared.pattern is not None and not matches(declared.pattern, str(read)):
         raise ValueError(f"must match {declared.pattern}, and {shown(read)} does not")
-    if declared.choices is not None and read not in [_READERS[declared.type](choice) for choice in declared.choices]:
+    if declared.choices is not None and read not in [reader(choice) for choice in declared.choices]:
         raise ValueError(f"must be one of {', '.join(map(str, declared.choices))}, not {shown(read)}")
     return read
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Does the whole text match? In linear time, whatever the pattern: pydantic's engine is Rust's, which does not go back."""
+    try:
+        _compiled(pattern).validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> TypeAdapter[str]:
+    return TypeAdapter(Annotated[str, StringConstraints(pattern=rf"\A(?:{pattern})\z")])
+
+
+def check_pattern(value: Any) -> Any:
+    """A regular expression. Raises ValueError."""
+    if isinstance(value, str):
+        try:
+            _compiled(value)
+        except SchemaError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ValueError(f"is not a regular expression of this kind: {reason} (no look-around and no back-references)") from None
+    return value
 
 
 def _string(value: Any) -> str:
@@ -48,9 +148,12 @@ def _number(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     try:
-        return float(_string(value))
+        number = float(_string(value))
     except ValueError:
         raise ValueError(f"must be a number, not {shown(value)}") from None
+    if number != number or number in (float("inf"), float("-inf")):  # noqa: PLR0124 - only NaN differs from itself
+        raise ValueError(f"must be a number, not {shown(value)}")
+    return number
 
 
 def _boolean(value: Any) -> bool:
@@ -61,10 +164,53 @@ def _boolean(value: Any) -> bool:
 
 
 def _date(value: Any) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
     try:
-        return date.fromisoformat(str(value).strip())
+        return datetime.strptime(str(value).strip(), "%Y-%m-%d").date()  # noqa: DTZ007 - a date has no zone
     except ValueError:
         raise ValueError(f"must be a date such as 2026-01-31, not {shown(value)}") from None
+
+
+def _datetime(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    try:
+        read = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise ValueError(f"must be a time such as 2026-01-31T06:00:00Z, not {shown(value)}") from None
+    return read if read.tzinfo else read.replace(tzinfo=timezone.utc)
+
+
+def _duration(value: Any) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return parse_duration(_text_of("a duration such as 30s or 2h", value))
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return parse_size(_text_of("a size such as 16MiB or 5GB", value))
+
+
+def _text_of(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be {what}, not {shown(value)}")  # noqa: TRY004
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    text = _text_of("a list", value).strip()
+    if text.startswith("["):
+        try:
+            read = json.loads(text)
+        except ValueError:
+            raise ValueError(f'must be a list such as a,b or ["a", "b"], not {shown(value)}') from None
+        return list(read)
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -73,4 +219,16 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "number": _number,
     "boolean": _boolean,
     "date": _date,
+    "datetime": _datetime,
+    "duration": _duration,
+    "size": _size,
+    "list": _list,
+    "choice": str,
 }
+_COUNTED = {"string": " characters", "list": " values", "choice": " characters"}
+"""Types of which min and max count something, and what."""
+
+
+def _hint(name: str, declared: Mapping[str, Any]) -> str:
+    found = nearest(name, declared)
+    return f" ({found})" if found else ""

@@ -1,23 +1,30 @@
 """pydantic models of the spec file, apart from what belongs to an action."""
 
+import ipaddress
 import json
 import re
 from typing import Annotated, Any, Literal, Optional, Union
+from urllib.parse import urlparse
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from rolerunner.model import RoleArn
-from rolerunner.spec.fields import DYNAMIC, Seconds, Strict, Text, json_form
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.fields import DYNAMIC, Integer, Seconds, Strict, Text, json_form
+from rolerunner.spec.params import check_pattern
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 MIN_DURATION, MAX_DURATION = 900, 3600
 """Seconds that a chained role session may last: a Glue job's own credentials are a session already (IAM user guide)."""
-MAX_TAGS = 50
+MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 50, 128, 256
 MAX_POLICY = 2048
 """Characters of an inline session policy (STS API reference)."""
+MAX_ATTEMPTS = 20
 
 _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}\Z", re.ASCII)
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}\Z", re.ASCII)
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}\Z")
+_POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\x21-\x7e]+\Z")
 
 
 def check_name(value: Any) -> Any:
@@ -33,16 +40,16 @@ def _arn(value: Any) -> Any:
     return value
 
 
-def _matching(pattern: "re.Pattern[str]", what: str) -> Any:
+def _matching(pattern: "re.Pattern[str]", what: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str) and not pattern.match(value):
-            raise ValueError(what)
+            raise ValueError(f"must be {what}, not '{value}'")
         return value
 
-    return check
+    return BeforeValidator(check)
 
 
-def _duration_limit(value: float) -> float:
+def _session_seconds(value: Any) -> Any:
     if isinstance(value, float) and not MIN_DURATION <= value <= MAX_DURATION:
         raise ValueError("must be 15m to 1h: a role that is assumed from a job's role lasts an hour at most")
     return value
@@ -50,65 +57,161 @@ def _duration_limit(value: float) -> float:
 
 def _account(value: Any) -> Any:
     if isinstance(value, int):
-        raise ValueError(f'an account id is text; write "{value:012d}" in quotes')  # noqa: TRY004 - pydantic takes ValueError
+        raise ValueError(f'is text; write "{value:012d}" in quotes')  # noqa: TRY004 - pydantic takes ValueError
     if isinstance(value, str) and not re.fullmatch(r"\d{12}", value):
-        raise ValueError(f"an account id has twelve digits, not '{value}'")
+        raise ValueError(f"must be an account id of twelve digits, not '{value}'")
+    return value
+
+
+def _source_identity(value: Any) -> Any:
+    if isinstance(value, str) and (not _SESSION_NAME.match(value) or value.startswith("aws:")):
+        raise ValueError("must be 2 to 64 of letters, digits and _+=,.@-, and may not begin with aws:")
     return value
 
 
 def _policy(value: Any) -> Any:
-    text = json.dumps(value, separators=(",", ":"), sort_keys=True) if isinstance(value, dict) else value
-    if isinstance(text, str) and len(text) > MAX_POLICY:
-        raise ValueError(f"an inline session policy has at most {MAX_POLICY} characters, this one has {len(text)}")
+    if value in ("auto", "auto-per-step"):
+        raise ValueError("'session_policy: auto' is not in this version; write an inline policy, or none")
+    if value in (None, "none") or isinstance(value, Template):
+        return value
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"must be a policy in JSON or YAML: {error}") from None
+    if not isinstance(value, dict) or "Statement" not in value:
+        raise ValueError("must be a policy with a 'Statement'")
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True)
+    if len(text) > MAX_POLICY:
+        raise ValueError(f"may have {MAX_POLICY} characters as compact JSON, and has {len(text)}")
     return text
 
 
+def _tags(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if len(value) > MAX_TAGS:
+        raise ValueError(f"may be {MAX_TAGS} at most, and are {len(value)}")
+    seen: dict[str, str] = {}
+    for key, text in value.items():
+        if not 1 <= len(key) <= MAX_TAG_KEY or (isinstance(text, str) and len(text) > MAX_TAG_VALUE):
+            raise ValueError(f"have keys of 1 to {MAX_TAG_KEY} and values of up to {MAX_TAG_VALUE} characters: '{key[:40]}' has not")
+        other = seen.setdefault(key.lower(), key)
+        if other != key:
+            raise ValueError(f"differ not only in case: '{other}' and '{key}' are one key to AWS")
+    return value
+
+
+def _endpoint(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    place = urlparse(value)
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise ValueError(f"must be a URL such as https://sts.eu-west-1.amazonaws.com, not '{value}'")
+    try:
+        link_local = ipaddress.ip_address(place.hostname).is_link_local
+    except ValueError:
+        return value
+    if link_local:  # the metadata service of the machine listens there: a spec has no business with it
+        raise ValueError(f"may not be a link-local address such as {place.hostname}")
+    return value
+
+
+def _loop(value: Any) -> Any:
+    if value is None or isinstance(value, (list, Template)):
+        return value
+    if not isinstance(value, dict) or not set(value) <= {"items", "max_parallel"} or "items" not in value:
+        raise ValueError("must be a list, an expression, or a mapping of 'items' and 'max_parallel'")
+    if not isinstance(value["items"], (list, Template)):
+        raise ValueError("'items' of 'for_each' must be a list or an expression")  # noqa: TRY004
+    limit = value.get("max_parallel", 1)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_PARALLEL:
+        raise ValueError(f"'max_parallel' of 'for_each' must be 1 to {MAX_PARALLEL}")
+    return value
+
+
+MAX_PARALLEL = 64
+WHEN = ("on_success", "on_failure", "always")
+
+
+def _when(value: Any) -> Any:
+    if isinstance(value, Template):
+        if value.whole is None and value.parts:
+            raise ValueError("must be one expression and nothing around it")
+        return value
+    if isinstance(value, str) and value not in WHEN:
+        raise ValueError(f"must be one of {', '.join(WHEN)}, or an expression, not '{value}'")
+    return value
+
+
 Name = Annotated[str, BeforeValidator(check_name), json_form(type="string", pattern="^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+_POLICY_FORM = json_form(anyOf=[{"enum": ["none"]}, {"type": "string"}, {"type": "object"}])
 
 
 class RoleFields(Strict):
     """A role in the spec, in the long form."""
 
-    arn: Annotated[str, BeforeValidator(_arn), DYNAMIC] = Field(description="The role's ARN.")
-    external_id: Annotated[
-        Optional[str], BeforeValidator(_matching(_EXTERNAL_ID, "an external id has 2 to 1224 of letters, digits and _+=,.@:/-")), DYNAMIC
-    ] = Field(None, description="What the role's trust policy asks for in sts:ExternalId.")
-    duration: Annotated[Seconds, BeforeValidator(lambda value: value)] = Field(3600.0, description="How long a session lasts: 15m to 1h.")
-    region: Optional[Text] = Field(None, description="The region whose STS and S3 are called.")
+    arn: Annotated[str, BeforeValidator(_arn), DYNAMIC] = Field(
+        description="The role's ARN.", examples=["arn:aws:iam::111122223333:role/landing-reader"]
+    )
+    external_id: Annotated[Optional[str], _matching(_EXTERNAL_ID, "an external id of 2 to 1224 letters, digits and _+=,.@:/-"), DYNAMIC] = Field(
+        None, description="What the role's trust policy asks for in sts:ExternalId."
+    )
+    duration: Annotated[Seconds, AfterValidator(_session_seconds)] = Field(3600.0, description="How long a session lasts: 15m to 1h.")
+    region: Annotated[Optional[str], _matching(_REGION, "a region such as eu-west-1"), DYNAMIC] = Field(
+        None, description="The region whose STS and S3 are called."
+    )
     account: Annotated[Optional[str], BeforeValidator(_account), DYNAMIC] = Field(
         None, description="Held against the ARN, and against who we are after the assume."
     )
-    session_name: Annotated[
-        Optional[str], BeforeValidator(_matching(_SESSION_NAME, "a session name has 2 to 64 of letters, digits and _+=,.@-")), DYNAMIC
-    ] = Field(None, description="The name CloudTrail shows; the job's name and run by default.")
-    tags: dict[str, Text] = Field(default_factory=dict, description="Session tags; need sts:TagSession on both sides.")
+    session_name: Annotated[Optional[str], _matching(_SESSION_NAME, "a session name of 2 to 64 letters, digits and _+=,.@-"), DYNAMIC] = Field(
+        None, description="The name CloudTrail shows; the job's name and run by default."
+    )
+    tags: Annotated[dict[str, Text], BeforeValidator(_tags)] = Field(
+        default_factory=dict, description="Session tags; need sts:TagSession on both sides."
+    )
     transitive_tags: list[Text] = Field(default_factory=list, description="Tag keys that pass on to roles assumed through this one.")
-    source_identity: Optional[Text] = Field(None, description="Needs sts:SetSourceIdentity on both sides.")
-    session_policy: Annotated[Union[str, dict[str, Any], None], BeforeValidator(_policy), DYNAMIC] = Field(
+    source_identity: Annotated[Optional[str], BeforeValidator(_source_identity), DYNAMIC] = Field(
+        None, description="Needs sts:SetSourceIdentity on both sides."
+    )
+    session_policy: Annotated[Optional[str], BeforeValidator(_policy), _POLICY_FORM, DYNAMIC] = Field(
         None, description="An inline policy that narrows the session; none by default."
     )
-    policy_arns: list[Text] = Field(default_factory=list, max_length=10, description="Managed policies that narrow the session.")
+    policy_arns: Annotated[
+        list[Annotated[str, _matching(_POLICY_ARN, "a policy ARN such as arn:aws:iam::aws:policy/ReadOnlyAccess"), DYNAMIC]],
+        Field(max_length=10),
+    ] = Field(default_factory=list, description="Managed policies that narrow the session; 10 at most.")
     via: Optional[Name] = Field(None, description="The alias of the role this one is assumed from, instead of the job's own.")
-
-    @model_validator(mode="after")
-    def _check_limits(self) -> "RoleFields":
-        _duration_limit(self.duration)
-        if len(self.tags) > MAX_TAGS:
-            raise ValueError(f"a session has at most {MAX_TAGS} tags, this one has {len(self.tags)}")
-        return self
+    sts_endpoint: Annotated[Optional[str], BeforeValidator(_endpoint), DYNAMIC] = Field(
+        None,
+        description="The STS endpoint to ask, for one that is not the region's own.",
+        examples=["https://vpce-1.sts.eu-west-1.vpce.amazonaws.com"],
+    )
 
 
 class ParamFields(Strict):
     """A parameter that the spec declares."""
 
-    type: Literal["string", "integer", "number", "boolean", "date"] = Field("string", description="What its text is read as.")
+    type: Literal["string", "integer", "number", "boolean", "date", "datetime", "duration", "size", "list", "choice"] = Field(
+        "string", description="What its text is read as."
+    )
     required: bool = Field(False, description="Must it be given?")
-    default: Any = Field(None, description="Its value when it is not given.")
-    min: Optional[Union[int, float]] = Field(None, description="The least number.")
-    max: Optional[Union[int, float]] = Field(None, description="The greatest number.")
+    default: Any = Field(None, description="Its value when it is not given; may be an expression of today and now.")
+    min: Any = Field(None, description="The least value; of a string or list, the least length.")
+    max: Any = Field(None, description="The greatest value; of a string or list, the greatest length.")
     choices: Optional[list[Any]] = Field(None, description="The values it may have.")
-    pattern: Optional[str] = Field(None, description="A regular expression its whole text must match.")
+    pattern: Annotated[Optional[str], BeforeValidator(check_pattern)] = Field(None, description="A regular expression its whole text must match.")
     description: str = Field("", description="What it is for.")
+
+
+class RetryFields(Strict):
+    """How often and when a step is tried again."""
+
+    attempts: Annotated[Integer, Field(ge=1, le=MAX_ATTEMPTS)] = Field(3, description="Tries in all, 1 to 20.")
+    delay: Seconds = Field(2.0, description="The wait before the second try.")
+    backoff: Annotated[float, Field(ge=1, le=10), DYNAMIC] = Field(2.0, description="Each further wait is so many times the one before.")
+    max_delay: Seconds = Field(60.0, description="The longest wait.")
+    timeout: Optional[Seconds] = Field(None, description="How long one try may take.")
 
 
 class Defaults(Strict):
@@ -116,6 +219,8 @@ class Defaults(Strict):
 
     role: Optional[str] = Field(None, description="The role of steps that name none: an alias, an ARN, or job.")
     on_error: Literal["fail", "continue"] = Field("fail", description="What a failed step does to the run.")
+    retry: Optional[RetryFields] = Field(None, description="How often and when a step is tried again.")
+    timeout: Optional[Seconds] = Field(None, description="How long a step may take, all tries together.")
 
 
 class SpecFile(Strict):
@@ -125,10 +230,22 @@ class SpecFile(Strict):
     name: Name = Field(description="The job's name: letters, digits, '-' and '_'.")
     description: str = Field("", description="What the job is for.")
     params: dict[Name, ParamFields] = Field(default_factory=dict, description="What the job is given for each run.")
+    include: list[str] = Field(default_factory=list, description="Files of roles that several specs share, relative to this one.")
     roles: dict[Name, Any] = Field(default_factory=dict, description="Alias -> ARN, or the long form.")
     defaults: Defaults = Field(default_factory=Defaults, description="What steps have that do not say otherwise.")
     assume: Literal["first", "lazily"] = Field("first", description="Assume every role before the first step, or each when it is needed.")
+    max_parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] = Field(4, description="How many steps run at once, where 'needs' allows it.")
+    on_failure: Literal["stop", "finish"] = Field(
+        "stop", description="After a failed step: stop begins no other; finish still runs those that do not depend on it."
+    )
+    deadline: Optional[Seconds] = Field(None, description="How long after the start a step may still begin.")
     steps: list[Any] = Field(min_length=1, description="What is done, top to bottom.")
+
+
+class IncludedFile(Strict):
+    """A file of roles that several specs share."""
+
+    roles: dict[Name, Any] = Field(description="Alias -> ARN, or the long form.")
 
 
 class StepFields(Strict):
@@ -137,5 +254,30 @@ class StepFields(Strict):
     id: Name = Field(description="The step's name in references and results.")
     action: str = Field(description="What it does; see the list of actions.")
     role: Optional[str] = Field(None, description="The role it runs under: an alias, an ARN, or job for the job's own.")
+    needs: Optional[list[str]] = Field(None, description="Ids of the steps it waits for; without it, all that stand before it.")
+    when: Annotated[
+        Union[str, Template], BeforeValidator(_when), json_form(anyOf=[{"enum": list(WHEN)}, {"type": "string", "pattern": r"\$\{\{"}])
+    ] = Field("on_success", description="on_success, on_failure, always, or an expression that is true or false.")
+    for_each: Annotated[
+        Any,
+        BeforeValidator(_loop),
+        json_form(
+            anyOf=[
+                {"type": "string", "pattern": r"\$\{\{"},
+                {"type": "array"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "items": {"anyOf": [{"type": "string", "pattern": r"\$\{\{"}, {"type": "array"}]},
+                        "max_parallel": {"type": "integer", "minimum": 1, "maximum": MAX_PARALLEL},
+                    },
+                    "required": ["items"],
+                    "additionalProperties": False,
+                },
+            ]
+        ),
+    ] = Field(None, description="A list: the step is done once for each, which it reads as 'item'. Its outputs are then lists.")
+    retry: Optional[RetryFields] = Field(None, description="How often and when it is tried again.")
+    timeout: Optional[Seconds] = Field(None, description="How long it may take, all tries together.")
     on_error: Optional[Literal["fail", "continue"]] = Field(None, description="continue: a failure does not stop the run.")
     description: str = Field("", description="What the step is for.")

@@ -8,6 +8,7 @@ listing) is raised.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, Optional, Protocol
 
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
+
+_GLANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,30 @@ class Outcome:
     error: Optional[StepError] = None
 
 
-class Cancel(threading.Event):
-    """Set to stop an operation: engines look at it between objects and between blocks of one."""
+class Cancel:
+    """Set to stop an operation: engines look at it between objects and between blocks of one. Set with its parent too."""
+
+    def __init__(self, parent: Optional[Cancel] = None) -> None:
+        self._own = threading.Event()
+        self._parent = parent
+
+    def set(self) -> None:
+        """Stop."""
+        self._own.set()
+
+    def is_set(self) -> bool:
+        """Is it time to stop?"""
+        return self._own.is_set() or (self._parent is not None and self._parent.is_set())
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but no longer than until it is time to stop; is it?"""
+        deadline = time.monotonic() + seconds
+        while not self.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._own.wait(min(left, _GLANCE if self._parent is not None else left))
+        return True
 
 
 class Storage(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +39,10 @@ class ObjectList:
     def summary(self) -> dict[str, Any]:
         """What the result file shows of it."""
         return {"count": self.count, "bytes": self.bytes, "manifest": str(self.path)}
+
+
+EMPTY_LIST = ObjectList(Path(os.devnull), S3Uri("bucket"), 0, 0)
+"""No objects: what a list stands for while a spec is checked."""
 
 
 class ManifestWriter:

@@ -1,0 +1,233 @@
+"""One step, from its fields to its outputs: templates filled in, each item of for_each, each try, each timeout."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import tenacity
+from pydantic import ValidationError
+
+from rolerunner.actions.base import StepContext
+from rolerunner.diagnosis import is_passing
+from rolerunner.errors import FieldError, StepError
+from rolerunner.events import Event, Note, StepProgress
+from rolerunner.spec.filters import ExpressionError
+from rolerunner.spec.reading import fill
+from rolerunner.storage.base import Cancel, ObjectInfo, Storage
+from rolerunner.storage.manifest import ObjectList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rolerunner.actions.base import Action
+    from rolerunner.credentials import Sessions
+    from rolerunner.events import Observer
+    from rolerunner.model import Role, Step
+
+MAX_ITEMS = 100_000
+"""Most items of for_each: more objects than that belong in one action's ``objects``."""
+_GRACE = 5.0
+"""Seconds that a step which is told to stop may take to do so before it is left behind."""
+_PROGRESS_EVERY = 0.1
+"""Seconds between two events of a step's progress."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run works with, besides its plan."""
+
+    actions: Mapping[str, type[Action]]
+    sessions: Sessions
+    open_storage: Callable[[Role], Storage]
+    workdir: Path
+    project: Path
+    observers: Sequence[Observer] = ()
+    cancel: Cancel = field(default_factory=Cancel)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every step of a run shares."""
+
+    run_id: str
+    params: Mapping[str, Any]
+    means: Means
+    max_parallel: int
+    tell: Callable[[Event], None]
+
+
+def execute(step: Step, scope: Mapping[str, Any], run: Run) -> tuple[Mapping[str, Any], int]:
+    """Do the step, once or for each item. Gives its outputs and how many tries it took. Raises StepError."""
+    deadline = None if step.timeout is None else time.monotonic() + step.timeout
+    if step.for_each is None:
+        return _Tries(step, scope, run, run.means.workdir, deadline).run()
+    return _for_each(step, scope, run, deadline)
+
+
+def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional[float]) -> tuple[Mapping[str, Any], int]:
+    items = _items(step, scope)
+    failed = threading.Event()
+
+    def one(numbered: tuple[int, Any]) -> Optional[tuple[Mapping[str, Any], int]]:
+        number, item = numbered
+        if failed.is_set():
+            return None
+        try:
+            return _Tries(step, {**scope, "item": item}, run, run.means.workdir / f"{step.id}.items" / str(number), deadline).run()
+        except StepError as error:
+            failed.set()
+            raise _of_item(error, number, item) from error
+
+    with ThreadPoolExecutor(step.max_parallel or run.max_parallel, thread_name_prefix="rolerunner-item") as pool:
+        done = [each for each in pool.map(one, enumerate(items)) if each is not None]
+    names = dict.fromkeys(name for outputs, _ in done for name in outputs)
+    gathered = {name: [outputs.get(name) for outputs, _ in done] for name in names}
+    return gathered, max((attempts for _, attempts in done), default=1)
+
+
+def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
+    items = _worked_out(step, step.for_each, scope)
+    if isinstance(items, ObjectList):
+        if items.count > MAX_ITEMS:
+            raise FieldError(f"{step.mark}: for_each over {items.count:,} objects, {MAX_ITEMS:,} at most", hint="give an action's 'objects' the list")
+        return [_item(info, items) for info in items]
+    if not isinstance(items, (list, tuple)) or len(items) > MAX_ITEMS:
+        raise FieldError(f"{step.mark}: 'for_each' must be a list of {MAX_ITEMS:,} at most, not {type(items).__name__}")
+    return list(items)
+
+
+def _item(info: ObjectInfo, objects: ObjectList) -> dict[str, Any]:
+    uri = f"s3://{objects.prefix.bucket}/{info.key}"
+    return {"key": info.key, "uri": uri, "size": info.size, "etag": info.etag, "modified": info.modified}
+
+
+def _of_item(error: StepError, number: int, item: Any) -> StepError:
+    named = item["key"] if isinstance(item, Mapping) and "key" in item else item
+    return StepError(f"item {number} ({named}): {error.message}", hint=error.hint, type=error.type)
+
+
+def _worked_out(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
+    try:
+        return fill(value, scope)
+    except ExpressionError as error:
+        raise FieldError(f"{step.mark}: {error}") from error
+
+
+def is_wanted(step: Step, scope: Mapping[str, Any]) -> bool:
+    """What the step's ``when`` expression says. Raises FieldError."""
+    return bool(_worked_out(step, step.when, scope))
+
+
+@dataclass
+class _Tries:
+    """The tries of one step, or of one item of it."""
+
+    step: Step
+    scope: Mapping[str, Any]
+    run_of: Run
+    workdir: Path
+    deadline: Optional[float]
+    attempts: int = 0
+
+    def run(self) -> tuple[Mapping[str, Any], int]:
+        action = self._action()
+        retry = self.step.retry
+        grows = tenacity.wait_exponential(multiplier=retry.delay, exp_base=retry.backoff, max=retry.max_delay)
+        wait = grows + tenacity.wait_random(0, retry.delay / 2)  # jitter: many jobs that failed together do not come back together
+        trying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(retry.attempts), wait=wait, retry=tenacity.retry_if_exception(self._may_go_on),
+            sleep=self._sleep, before_sleep=self._say, reraise=True,
+        )  # fmt: skip
+        try:
+            outputs: Mapping[str, Any] = trying(self._once, action)
+        except StepError as error:
+            error.attempts = self.attempts
+            raise
+        return outputs, self.attempts
+
+    def _may_go_on(self, error: BaseException) -> bool:
+        in_time = self.deadline is None or time.monotonic() < self.deadline
+        return in_time and is_passing(error) and not self.run_of.means.cancel.is_set()
+
+    def _sleep(self, seconds: float) -> None:
+        left = seconds if self.deadline is None else min(seconds, max(self.deadline - time.monotonic(), 0))
+        self.run_of.means.cancel.wait(left)
+
+    def _say(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        seconds = state.next_action.sleep if state.next_action else 0.0
+        self.run_of.tell(Note(self.step.id, "warning", "tried again", {"after": round(seconds, 2), "attempt": self.attempts, "error": str(error)}))
+
+    def _once(self, action: Action) -> Mapping[str, Any]:
+        self.attempts += 1
+        limits = [limit for limit in (self.step.attempt_timeout, self._left()) if limit is not None]
+        cancel = Cancel(self.run_of.means.cancel)
+        if not limits:
+            return action.run(self._context(cancel))
+        return _within(min(limits), lambda: action.run(self._context(cancel)), cancel)
+
+    def _left(self) -> Optional[float]:
+        return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
+
+    def _action(self) -> Action:
+        """The step's action with every template worked out. Raises FieldError."""
+        step = self.step
+        values = _worked_out(step, dict(step.fields), self.scope)
+        try:
+            return self.run_of.means.actions[step.action].model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise FieldError(f"{step.mark}: '{place}': {first['msg']}, not {first['input']!r}") from None
+
+    def _context(self, cancel: Cancel) -> StepContext:
+        means, step, run = self.run_of.means, self.step, self.run_of
+        return StepContext(
+            step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
+            workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
+            note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
+        )  # fmt: skip
+
+
+def _within(seconds: float, work: Callable[[], Mapping[str, Any]], cancel: Cancel) -> Mapping[str, Any]:
+    """The work's outputs, if it ends in time. Past it the work is told to stop; what does not stop is left behind."""
+    ended: list[Any] = []
+
+    def guarded() -> None:
+        try:
+            ended.append(work())
+        except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits
+            ended.append(error)
+
+    thread = threading.Thread(target=guarded, daemon=True, name="rolerunner-try")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        cancel.set()
+        thread.join(_GRACE)
+        left = "; it does not stop and was left behind" if thread.is_alive() else ""
+        raise StepError(f"not done within {seconds:.2g} s{left}", hint="raise 'timeout', or give the step less to do", type="Timeout")
+    if isinstance(ended[0], BaseException):
+        raise ended[0]
+    outputs: Mapping[str, Any] = ended[0]
+    return outputs
+
+
+def _now_and_then(tell: Callable[[Event], None]) -> Callable[[StepProgress], None]:
+    """Progress at most ten times a second: a million objects are not a million events."""
+    last = 0.0
+
+    def progress(event: StepProgress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _PROGRESS_EVERY:
+            last = now
+            tell(event)
+
+    return progress

@@ -1,0 +1,189 @@
+"""One reading of one document: problems are gathered, nothing is raised before all is looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from rolerunner.spec import checking
+from rolerunner.spec.expressions import Template, is_template, scan_template
+from rolerunner.spec.fields import TEMPLATES_ALLOWED
+from rolerunner.spec.filters import ExpressionError
+from rolerunner.spec.values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rolerunner.errors import Mark, Problem
+    from rolerunner.spec.document import Document, Path
+    from rolerunner.spec.expressions import Expression, Reference
+
+M = TypeVar("M", bound=BaseModel)
+
+RUN_NAMES = ("id", "name", "date", "time", "error")
+"""What ``run.`` holds."""
+CLOCK_NAMES = ("today", "now")
+"""The date and the time of the run in UTC, readable everywhere."""
+ITEM_NAMES = ("key", "uri", "size", "etag", "modified")
+"""What ``item.`` holds where for_each goes through listed objects."""
+
+
+@dataclass
+class Known:
+    """What a whole load knows, whatever document it comes from."""
+
+    problems: list[Problem] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+    undecided: set[str] = field(default_factory=set)
+    """Params whose value is not known, since it was not given or is wrong."""
+    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+    @property
+    def clock(self) -> dict[str, Any]:
+        """Today and now."""
+        return {"today": self.now.date(), "now": self.now}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A document and what is known."""
+
+    document: Document
+    known: Known
+
+    def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+        """A mistake at a path; one that is there already is not told twice."""
+        self._add(self.document.problem(path, message, hint, key=key))
+
+    def add_at(self, mark: Mark, message: str, hint: str = "") -> None:
+        """A mistake at a place."""
+        self._add(self.document.problem_at(mark, message, hint))
+
+    def _add(self, problem: Problem) -> None:
+        if problem not in self.known.problems:
+            self.known.problems.append(problem)
+
+    def validated(self, model: type[M], value: Any, path: Path, more_keys: Iterable[str] = ()) -> Optional[M]:
+        """The value as a model, or None with its mistakes gathered. Templates pass."""
+        try:
+            return model.model_validate(value, context=TEMPLATES_ALLOWED)
+        except ValidationError as error:
+            for problem in checking.problems(error, self.document, path, model, more_keys):
+                self._add(problem)
+        return None
+
+    def with_templates(self, value: Any, path: Path, scopes: tuple[str, ...]) -> Any:
+        """The value with each text that holds ``${{`` read as a Template, its names checked."""
+        if isinstance(value, str) and is_template(value):
+            return self._template(value, path, scopes)
+        if isinstance(value, dict):
+            return {key: self.with_templates(each, (*path, key), scopes) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.with_templates(each, (*path, index), scopes) for index, each in enumerate(value)]
+        return value
+
+    def _template(self, text: str, path: Path, scopes: tuple[str, ...]) -> Template:
+        template, errors = scan_template(text)
+        for error in errors:
+            hint = nearest(error.wrong, error.right) if error.wrong else ""
+            self.add_at(self.mark_inside(path, text, error.offset), str(error), hint)
+        for expression in template.expressions:
+            for reference in expression.references:
+                self._check_scope(reference, scopes, self.mark_of(path, text, expression, reference))
+        return Template(text, (*template.parts, BROKEN)) if errors else template
+
+    def mark_of(self, path: Path, text: str, expression: Expression, reference: Reference) -> Mark:
+        """Where a name stands in the file."""
+        return self.mark_inside(path, text, expression.offset + max(expression.text.find(str(reference)), 0))
+
+    def mark_inside(self, path: Path, text: str, offset: int) -> Mark:
+        """Where in the file the character at ``offset`` of a scalar's text stands, as well as can be told."""
+        mark = self.document.mark(path)
+        if path in self.document.blocks:
+            line = mark.line + 1 + text.count("\n", 0, offset)
+            before = text.rfind("\n", 0, offset) + 1
+            end = text.find("\n", before)
+            found = self.document.lines[line - 1].find(text[before : end if end >= 0 else None]) if line <= len(self.document.lines) else -1
+            return replace(mark, line=line, column=max(found, 0) + 1 + offset - before)
+        line_text = self.document.lines[mark.line - 1]
+        found = line_text.find(text, mark.column - 1)
+        return replace(mark, column=found + 1 + offset) if found >= 0 else mark
+
+    def _check_scope(self, reference: Reference, scopes: tuple[str, ...], mark: Mark) -> None:
+        message, hint = self._scope_mistake(reference.path[0], reference.path[1] if len(reference.path) > 1 else "", scopes)
+        if message:
+            self.add_at(mark, message, hint)
+
+    def _scope_mistake(self, head: str, name: str, scopes: tuple[str, ...]) -> tuple[str, str]:
+        if head in CLOCK_NAMES:
+            return (f"'{head}' has no parts", f"use a filter, as in ${{{{ {head} | format('%Y') }}}}") if name else ("", "")
+        if head == "item" and head not in scopes:
+            return "'item' can be read only in a step with for_each", ""
+        if head not in scopes:
+            known = (*scopes, *CLOCK_NAMES)
+            return f"'{head}' cannot be read here", nearest(head, known) or f"known: {', '.join(known)}"
+        if head != "item" and not name:
+            return f"'{head}' needs a name after it, as in {head}.NAME", ""
+        if head == "params" and name not in self.known.params and name not in self.known.undecided:
+            return f"there is no param '{name}'", nearest(name, (*self.known.params, *self.known.undecided))
+        if head == "run" and name not in RUN_NAMES:
+            return f"there is no 'run.{name}'", nearest(name, RUN_NAMES) or f"known: {', '.join(RUN_NAMES)}"
+        return "", ""
+
+    def filled(self, value: Any, path: Path) -> Any:
+        """The value with each template that hangs on known params alone filled in; others stay templates."""
+        if isinstance(value, Template):
+            return self._filled_template(value, path)
+        if isinstance(value, dict):
+            return {key: self.filled(each, (*path, key)) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.filled(each, (*path, index)) for index, each in enumerate(value)]
+        return value
+
+    def _filled_template(self, template: Template, path: Path) -> Any:
+        if BROKEN in template.parts or not self._is_decided(template):
+            return template
+        try:
+            return template.evaluate({"params": self.known.params, **self.known.clock})
+        except ExpressionError as error:
+            self.add_at(self.mark_inside(path, template.text, 0), str(error), nearest(error.wrong, error.right) if error.wrong else "")
+        return template
+
+    def _is_decided(self, template: Template) -> bool:
+        return all(
+            reference.path[0] in CLOCK_NAMES or (reference.path[0] == "params" and len(reference.path) > 1 and reference.path[1] in self.known.params)
+            for reference in template.references
+        )
+
+
+class _Broken:
+    """Stands in a template for an expression that is wrong, so that nothing tries to work it out."""
+
+
+BROKEN = _Broken()
+
+
+def templates(value: Any, path: Path = ()) -> Iterator[tuple[Path, Template]]:
+    """Every template inside a value, with the way to it."""
+    if isinstance(value, Template):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from templates(each, (*path, key))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from templates(each, (*path, index))
+
+
+def fill(value: Any, scope: Mapping[str, Any]) -> Any:
+    """The value with every template in it worked out. Raises ExpressionError."""
+    if isinstance(value, Template):
+        return value.evaluate(scope)
+    if isinstance(value, dict):
+        return {key: fill(each, scope) for key, each in value.items()}
+    if isinstance(value, list):
+        return [fill(each, scope) for each in value]
+    return value

@@ -1,0 +1,135 @@
+"""The roles of a spec: its own and included ones, checked against IAM's limits, chained by ``via``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.model import JOB, Role, RoleArn
+from rolerunner.spec.checking import shown
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.reading import Reading, templates
+from rolerunner.spec.schema import RoleFields
+from rolerunner.spec.values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolerunner.spec.document import Path
+
+
+@dataclass(frozen=True)
+class _Said:
+    reading: Reading
+    fields: Optional[RoleFields]
+    """None for a role with mistakes: its name is known, so that steps that use it are not wrong too."""
+
+
+@dataclass
+class Roles:
+    """Alias -> role. ``read`` is called for each file first, ``link`` once all are read."""
+
+    _said: dict[str, _Said] = field(default_factory=dict)
+    made: dict[str, Role] = field(default_factory=dict)
+
+    def read(self, roles: Mapping[str, Any], reading: Reading) -> None:
+        """Read the roles of a document."""
+        for name, value in roles.items():
+            path: Path = ("roles", name)
+            if name == JOB.name:
+                reading.add(path, f"'{JOB.name}' is the job's own role; choose another alias", key=True)
+            if name in self._said:
+                other = self._said[name].reading.document.mark(path, key=True)
+                reading.add(path, f"the role '{name}' is here twice", f"the other is at {other}", key=True)
+                continue
+            self._said[name] = _Said(reading, _fields(name, value, path, reading))
+
+    def link(self) -> None:
+        """Make each role, those it is assumed through first."""
+        for name in self._said:
+            self._make(name, ())
+
+    def knows(self, name: str) -> bool:
+        """Is it an alias, or the job's own role?"""
+        return name == JOB.name or name in self._said
+
+    def check(self, said: str, path: Path, reading: Reading) -> None:
+        """A role as a step names it: an alias, an ARN, or job."""
+        if self.knows(said):
+            return
+        if said.startswith("arn:"):
+            try:
+                RoleArn.parse(said)
+            except ValueError as error:
+                reading.add(path, str(error))
+            return
+        hint = nearest(said, (*self._said, JOB.name)) or "name one under 'roles:', write its ARN, or 'job' for the job's own role"
+        reading.add(path, f"there is no role '{said}'", hint)
+
+    def find(self, said: str) -> Optional[Role]:
+        """The role that a step names; None for one with mistakes."""
+        if said == JOB.name:
+            return JOB
+        if said.startswith("arn:"):
+            role = Role(arn=said, name=said)
+            return next((known for known in self.made.values() if known == role), role)
+        return self.made.get(said)
+
+    def _make(self, name: str, above: tuple[str, ...]) -> Optional[Role]:
+        said = self._said[name]
+        if name in self.made or said.fields is None:
+            return self.made.get(name)
+        if name in above:
+            said.reading.add(("roles", name, "via"), f"'via' goes round in a circle: {' -> '.join((*above, name))}")
+            return None
+        via = self._via(name, said.fields.via, above)
+        if said.fields.via is not None and via is None:
+            return None
+        role = _made(name, said.fields, via)
+        if role is not None:
+            _check(name, role, said.reading)
+            self.made[name] = role
+        return role
+
+    def _via(self, name: str, via: Optional[str], above: tuple[str, ...]) -> Optional[Role]:
+        if via is None:
+            return None
+        if via not in self._said:
+            self._said[name].reading.add(("roles", name, "via"), f"there is no role '{via}'", nearest(via, self._said))
+            return None
+        return self._make(via, (*above, name))
+
+
+def _fields(name: str, value: Any, path: Path, reading: Reading) -> Optional[RoleFields]:
+    short = isinstance(value, str)
+    if not short and not isinstance(value, dict):
+        reading.add(path, f"the role '{name}' must be an ARN or a mapping, not {shown(value)}")
+        return None
+    read = reading.with_templates(value, path, ("params",))
+    filled = reading.filled(read, path)
+    return reading.validated(RoleFields, {"arn": filled} if short else filled, path)
+
+
+def _check(name: str, role: Role, reading: Reading) -> None:
+    arn = RoleArn.parse(role.arn)
+    if role.account and role.account != arn.account:
+        reading.add(("roles", name, "account"), f"the role '{name}' is pinned to account {role.account}, but its ARN is in {arn.account}")
+    if role.via is not None and RoleArn.parse(role.via.arn).partition != arn.partition:
+        reading.add(("roles", name, "via"), f"'{name}' cannot be assumed from '{role.via}': they are in different partitions")
+    keys = {key for key, _ in role.tags}
+    for index, key in enumerate(role.transitive_tag_keys):
+        if key not in keys:
+            reading.add(("roles", name, "transitive_tags", index), f"'{key}' is not among the tags", nearest(key, keys))
+
+
+def _made(name: str, said: RoleFields, via: Optional[Role]) -> Optional[Role]:
+    if any(isinstance(value, Template) for value in vars(said).values()) or any(templates([said.tags, said.transitive_tags, said.policy_arns])):
+        return None  # checked only: it hangs on a param that was not given
+    policy = "" if said.session_policy in (None, "none") else str(said.session_policy)
+    return Role(
+        arn=said.arn, name=name, via=via, session_name=said.session_name or "", external_id=said.external_id or "",
+        duration=int(said.duration), policy=policy, policy_arns=tuple(sorted(said.policy_arns)),
+        tags=tuple(sorted(said.tags.items())), transitive_tag_keys=tuple(said.transitive_tags),
+        source_identity=said.source_identity or "", region=said.region or "", account=said.account or "",
+        sts_endpoint=said.sts_endpoint or "",
+    )  # fmt: skip

@@ -1,0 +1,264 @@
+"""The steps of a spec: each looked at on its own, then held against the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.model import Retry, Role, Step
+from rolerunner.spec import checking
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.reading import ITEM_NAMES, templates
+from rolerunner.spec.schema import Defaults, RetryFields, StepFields
+from rolerunner.spec.values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rolerunner.spec.document import Path
+    from rolerunner.spec.expressions import Reference
+    from rolerunner.spec.kinds import Kind
+    from rolerunner.spec.reading import Reading
+    from rolerunner.spec.roles import Roles
+
+STATUS = "status"
+"""``steps.ID.status``, which every step has besides the outputs of its action."""
+_SCOPES = ("params", "run", "steps")
+_LATE = ("when", "for_each")
+"""Common fields that are worked out when the step starts, not when the spec is loaded."""
+
+
+@dataclass(frozen=True)
+class RawStep:
+    """A step that has been looked at on its own."""
+
+    path: Path
+    said: Mapping[str, Any]
+    common: StepFields
+    kind: Optional[type[Kind]]
+    """None for an unknown action."""
+    fields: Mapping[str, Any]
+    """The action's own fields, with templates."""
+    late: Mapping[str, Any] = field(default_factory=dict)
+    """when and for_each, with templates."""
+
+    @property
+    def id(self) -> str:
+        """The step's id."""
+        return self.common.id
+
+
+def read_steps(values: list[Any], kinds: Mapping[str, type[Kind]], roles: Roles, defaults: Defaults, reading: Reading) -> list[Step]:
+    """Read the steps. Mistakes are gathered; what is given back is to be used only where there are none."""
+    raw = [step for index, value in enumerate(values) for step in _raw(("steps", index), value, kinds, reading)]
+    for step in raw:
+        _check_roles(step, roles, defaults, reading)
+    if defaults.role is not None:
+        roles.check(defaults.role, ("defaults", "role"), reading)
+    _check_ids(raw, reading)
+    by_id = {step.id: (position, step) for position, step in reversed(list(enumerate(raw)))}
+    references = [_references(position, step, by_id, reading) for position, step in enumerate(raw)]
+    for position, step in enumerate(raw):
+        _check_types(step, by_id, position, reading)
+    needs = _needs(raw, references, reading)
+    return [_step(step, found, needs[step.id], roles, defaults, reading) for step, found in zip(raw, references)]
+
+
+def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Reading) -> Iterator[RawStep]:
+    if not isinstance(value, dict):
+        reading.add(path, f"a step is a mapping with 'id' and 'action', not {checking.shown(value)}")
+        return
+    kind = _kind(value, kinds, path, reading)
+    role_fields = kind.role_fields if kind else ()
+    common_said = {key: each for key, each in value.items() if key in StepFields.model_fields}
+    own_said = {key: each for key, each in value.items() if key not in common_said and key not in role_fields}
+    scopes = (*_SCOPES, "item") if value.get("for_each") is not None else _SCOPES
+    late = {key: reading.with_templates(value[key], (*path, key), _SCOPES) for key in _LATE if key in value}
+    common = _common(common_said, late, path, reading)
+    fields = reading.with_templates(own_said, path, scopes)
+    if kind is not None:
+        more = (*checking.known_keys(StepFields), *role_fields)
+        reading.validated(kind, reading.filled(fields, path), path, more)
+    if common is not None:
+        yield RawStep(path, value, common, kind, fields, late)
+
+
+def _common(said: Mapping[str, Any], late: Mapping[str, Any], path: Path, reading: Reading) -> Optional[StepFields]:
+    early = {key: value for key, value in said.items() if key not in _LATE}
+    filled = reading.filled(reading.with_templates(early, path, ("params",)), path)
+    return reading.validated(StepFields, {**filled, **late}, path)
+
+
+def _kind(value: Mapping[str, Any], kinds: Mapping[str, type[Kind]], path: Path, reading: Reading) -> Optional[type[Kind]]:
+    action = value.get("action")
+    if not isinstance(action, str):
+        return None
+    kind = kinds.get(action)
+    if kind is None:
+        hint = nearest(action, kinds) or f"known: {', '.join(sorted(kinds))}"
+        reading.add((*path, "action"), f"unknown action '{action}'", hint)
+    return kind
+
+
+# roles
+
+
+def _role_names(step: RawStep, defaults: Defaults) -> Iterator[tuple[str, str, Any]]:
+    """Role field, the key that says it ("" for the defaults), and what it says."""
+    for role_field in step.kind.role_fields if step.kind else ("role",):
+        key = next((key for key in (role_field, "role") if step.said.get(key) is not None), "")
+        yield role_field, key, step.said[key] if key else defaults.role
+
+
+def _check_roles(step: RawStep, roles: Roles, defaults: Defaults, reading: Reading) -> None:
+    for _, key, said in _role_names(step, defaults):
+        if said is None:
+            if step.kind is not None and step.kind.needs_role:
+                hint = "say 'role: ALIAS', an ARN, or 'role: job' for the job's own role"
+                reading.add(step.path, f"the step '{step.id}' has no role", hint)
+        elif not isinstance(said, str):
+            reading.add((*step.path, key), f"'{key}' must be an alias, an ARN, or job, not {checking.shown(said)}")
+        elif key:
+            roles.check(said, (*step.path, key), reading)
+
+
+def _step_roles(step: RawStep, roles: Roles, defaults: Defaults) -> dict[str, Role]:
+    found = {name: roles.find(said) for name, _, said in _role_names(step, defaults) if isinstance(said, str)}
+    return {name: role for name, role in found.items() if role is not None}
+
+
+# references and needs
+
+
+def _check_ids(raw: list[RawStep], reading: Reading) -> None:
+    first: dict[str, RawStep] = {}
+    for step in raw:
+        other = first.setdefault(step.id, step)
+        if other is not step:
+            line = reading.document.mark((*other.path, "id")).line
+            reading.add((*step.path, "id"), f"the step id '{step.id}' is here twice", f"the first is on line {line}")
+
+
+def _references(position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], reading: Reading) -> frozenset[str]:
+    """Ids of the steps it reads from, each held against what is there."""
+    found: set[str] = set()
+    for path, template in (*templates(dict(step.fields), step.path), *templates(dict(step.late), step.path)):
+        for expression in template.expressions:
+            for reference in expression.references:
+                message, hint = _mistake(reference, position, step, by_id)
+                if message:
+                    reading.add_at(reading.mark_of(path, template.text, expression, reference), message, hint)
+                elif reference.path[0] == "steps":
+                    found.add(reference.path[1])
+    return frozenset(found)
+
+
+def _mistake(reference: Reference, position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]]) -> tuple[str, str]:
+    if reference.path[0] == "item":
+        return _item_mistake(reference, step)
+    if reference.path[0] != "steps" or len(reference.path) == 1:
+        return "", ""
+    name, output = reference.path[1], reference.path[2] if len(reference.path) > 2 else ""  # noqa: PLR2004
+    if name not in by_id:
+        return f"there is no step '{name}'", nearest(name, by_id)
+    other_position, other = by_id[name]
+    if other_position >= position:
+        return f"the step '{name}' does not run before this one", ""
+    outputs = other.kind.outputs if other.kind else None
+    if not output:
+        return f"'steps.{name}' needs an output after it, as in steps.{name}.{next(iter(outputs or {}), 'NAME')}", ""
+    if outputs is not None and output not in (*outputs, STATUS):
+        known = (*outputs, STATUS)
+        return f"the step '{name}' has no output '{output}'", nearest(output, known) or f"{other.said['action']} has {', '.join(known)}"
+    return "", ""
+
+
+def _item_mistake(reference: Reference, step: RawStep) -> tuple[str, str]:
+    loop = step.late.get("for_each")
+    items = loop.get("items") if isinstance(loop, dict) else loop
+    goes_through_objects = isinstance(items, Template) and items.whole is not None and items.text.strip(" ${}").endswith(".objects")
+    part = reference.path[1] if len(reference.path) > 1 else ""
+    if goes_through_objects and part and part not in ITEM_NAMES:
+        return f"'item' of listed objects has no '{part}'", nearest(part, ITEM_NAMES) or f"known: {', '.join(ITEM_NAMES)}"
+    return "", ""
+
+
+def _check_types(step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: Reading) -> None:
+    """Fields that take another step's output as it is: would a value of that kind do?"""
+    if step.kind is None or step.late.get("for_each") is not None:
+        return
+    samples = {key: _sample(value, by_id, position) for key, value in step.fields.items() if isinstance(value, Template)}
+    known = {key: sample for key, sample in samples.items() if sample is not None}
+    if not known:
+        return
+    filled = {**reading.filled(dict(step.fields), step.path), **known}
+    reading.validated(step.kind, filled, step.path, (*checking.known_keys(StepFields), *step.kind.role_fields))
+
+
+def _sample(template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int) -> Any:
+    """A value such as the output that the template is; None where that is not known."""
+    whole = template.whole
+    if whole is None or len(whole.references) != 1 or whole.text != str(whole.references[0]) or len(whole.references[0].path) != 3:  # noqa: PLR2004
+        return None
+    head, name, output = whole.references[0].path
+    other = by_id.get(name)
+    if head != "steps" or other is None or other[0] >= position or other[1].kind is None:
+        return None
+    sample = other[1].kind.samples.get(output)
+    return [sample] if sample is not None and other[1].late.get("for_each") is not None else sample
+
+
+def _needs(raw: list[RawStep], references: list[frozenset[str]], reading: Reading) -> dict[str, tuple[str, ...]]:
+    """Step -> the steps it waits for. Without ``needs``: the open ends of all that stand before, and so all of them."""
+    waits: dict[str, tuple[str, ...]] = {}
+    ends: list[str] = []
+    for step, read in zip(raw, references):
+        said = step.common.needs
+        waits[step.id] = tuple(dict.fromkeys((*(ends if said is None else _known_needs(step, raw, reading)), *sorted(read))))
+        ends = [*(end for end in ends if end not in waits[step.id]), step.id]
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        circle = error.args[1]
+        last = next(step for step in reversed(raw) if step.id in circle)
+        reading.add((*last.path, "needs"), f"steps wait for each other in a circle: {' -> '.join(circle)}")
+    return waits
+
+
+def _known_needs(step: RawStep, raw: list[RawStep], reading: Reading) -> list[str]:
+    known = {other.id for other in raw}
+    needs = step.common.needs or []
+    for index, name in enumerate(needs):
+        if name == step.id:
+            reading.add((*step.path, "needs", index), f"the step '{name}' cannot wait for itself")
+        elif name not in known:
+            reading.add((*step.path, "needs", index), f"there is no step '{name}'", nearest(name, known))
+    return [name for name in needs if name in known and name != step.id]
+
+
+# the step
+
+
+def _step(step: RawStep, references: frozenset[str], needs: tuple[str, ...], roles: Roles, defaults: Defaults, reading: Reading) -> Step:
+    common = step.common
+    retry = common.retry or defaults.retry
+    loop = step.late.get("for_each")
+    return Step(
+        id=step.id, action=common.action, fields=step.fields, roles=_step_roles(step, roles, defaults),
+        needs=needs, references=references, when=common.when, for_each=loop["items"] if isinstance(loop, dict) else loop,
+        max_parallel=loop.get("max_parallel", 0) if isinstance(loop, dict) else 0,
+        retry=_retry(retry), timeout=_seconds(common.timeout if common.timeout is not None else defaults.timeout),
+        attempt_timeout=_seconds(retry.timeout) if retry else None, on_error=common.on_error or defaults.on_error,
+        description=common.description, mark=reading.document.mark(step.path),
+    )  # fmt: skip
+
+
+def _retry(said: Optional[RetryFields]) -> Retry:
+    if said is None or any(templates([said.attempts, said.delay, said.backoff, said.max_delay])):
+        return Retry()
+    return Retry(said.attempts, said.delay, said.backoff, said.max_delay)
+
+
+def _seconds(value: Any) -> Optional[float]:
+    return None if value is None or isinstance(value, Template) else float(value)
