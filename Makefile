@@ -22,6 +22,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.dev
+	$(BIN)/python bench/validate.py
 	$(BIN)/python bench/roles.py
 
 clean:

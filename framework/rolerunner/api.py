@@ -13,10 +13,10 @@ from rolerunner.errors import StepError, UsageError
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
 from rolerunner.plan import as_json as plan_as_json
 from rolerunner.plan import make_plan, plain
-from rolerunner.spec.document import MAX_BYTES
+from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
 
-__all__ = ["load", "new_run_id", "open_storage", "plain", "plan", "plan_as_json", "read_text", "run", "write_s3"]
+__all__ = ["load", "new_run_id", "open_storage", "plain", "plan", "plan_as_json", "read_mapping", "read_text", "run", "write_s3"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,6 +81,15 @@ def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, s
         return data.decode("utf-8-sig"), spec
     except UnicodeDecodeError as error:
         raise UsageError(f"{spec}: not UTF-8 text (at byte {error.start})") from None
+
+
+def read_mapping(file: str) -> dict[str, Any]:
+    """A YAML file that is one mapping: a file of params. Raises UsageError, SpecError."""
+    text, name = read_text(file)
+    data = parse(text, name).data
+    if not isinstance(data, dict):
+        raise UsageError(f"{file}: a params file is a mapping of NAME: VALUE")
+    return data
 
 
 def _beside(spec: str, include: str) -> str:

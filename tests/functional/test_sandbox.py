@@ -1,21 +1,33 @@
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from rolerunner import sandbox
 from rolerunner.errors import SandboxError, SpecError, UsageError
 from rolerunner.sandbox import server
 from tests.conftest import CONFIGS
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECOND = "arn:aws:iam::111122223333:role/glue-role-test-to-be-assumed"
+ELSEWHERE = "arn:aws:iam::444455556666:role/glue-role-test-to-be-assumed"
+READER = "arn:aws:iam::222233334444:role/landing-reader"
+PUBLISHER = "arn:aws:iam::444455556666:role/publisher"
 BLOG = CONFIGS / "blog_cross_role.sandbox.yaml"
 
 
@@ -40,7 +52,7 @@ def test_it_listens_on_loopback_and_leaves_nothing_behind() -> None:
 
 def test_it_ends_with_its_parent_even_by_kill_9(tmp_path: Path) -> None:
     code = f"""
-import sys, time
+import time
 from pathlib import Path
 from rolerunner import sandbox
 with sandbox.running(sandbox.load(Path({str(BLOG)!r}))) as running:
@@ -58,6 +70,149 @@ with sandbox.running(sandbox.load(Path({str(BLOG)!r}))) as running:
     while answers(endpoint) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not answers(endpoint)
+    while list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_leaves_nothing_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the child's
+    with server.started() as running:
+        assert [running.folder] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_sandbox_on_the_port_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server.started() as first:
+        taken, free = int(first.endpoint.rsplit(":", 1)[1]), server._free_port()
+        ports = [free, taken]
+        monkeypatch.setattr(server, "_free_port", ports.pop)
+        with server.started() as second:
+            assert (second.endpoint, ports) == (f"http://127.0.0.1:{free}", [])
+            assert answers(first.endpoint)
+        monkeypatch.setattr(server, "_free_port", lambda: taken)
+        with pytest.raises(SandboxError, match=r"did not start:\n(.|\n)*already in use"), server.started():
+            pass
+
+
+def session(running: sandbox.Sandbox, service: str, keys: dict[str, str], region: str = "") -> Any:
+    return boto3.client(
+        service, endpoint_url=running.endpoint, region_name=region or running.region,
+        aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"],
+    )  # fmt: skip
+
+
+def job(running: sandbox.Sandbox, service: str, region: str = "") -> Any:
+    keys = running.job_keys
+    return session(running, service, {"AccessKeyId": keys.access_key, "SecretAccessKey": keys.secret_key, "SessionToken": keys.token}, region)
+
+
+@pytest.fixture(scope="module")
+def blog() -> Iterator[sandbox.Sandbox]:
+    with sandbox.running(sandbox.load(BLOG)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def partner() -> Iterator[sandbox.Sandbox]:
+    with sandbox.running(sandbox.load(CONFIGS / "partner_exchange.sandbox.yaml")) as running:
+        yield running
+
+
+def test_the_scene(blog: sandbox.Sandbox) -> None:
+    sts = job(blog, "sts")
+    assert sts.get_caller_identity()["Arn"] == "arn:aws:sts::111122223333:assumed-role/glue-role-test/GlueJobRunnerSession"
+    wanted = {"Bucket": "team-data-111122223333", "Key": "test_path/some_demo_file.gz"}
+    with pytest.raises(ClientError, match="is not authorized to perform: s3:GetObject"):
+        job(blog, "s3").get_object(**wanted)
+    keys = sts.assume_role(RoleArn=SECOND, RoleSessionName="scene")["Credentials"]
+    assert gzip.decompress(session(blog, "s3", keys).get_object(**wanted)["Body"].read()) == b"a file that only the second role may read\n"
+    asked = [request for request in blog.requests("s3") if request.parameters.get("Key") == wanted["Key"] and not request.is_admin]
+    assert [(request.operation, request.caller.rsplit(":", 1)[1], request.error) for request in asked] == [
+        ("GetObject", "assumed-role/glue-role-test/GlueJobRunnerSession", "AccessDenied"),
+        ("GetObject", "assumed-role/glue-role-test-to-be-assumed/scene", ""),
+    ]
+
+
+def test_an_external_id_has_to_be_right_and_a_refusal_is_on_record_but_not_counted(partner: sandbox.Sandbox) -> None:
+    sts = job(partner, "sts")
+    for wrong in ({}, {"ExternalId": "ex-2"}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            sts.assume_role(RoleArn=READER, RoleSessionName="scene", **wrong)
+    with pytest.raises(ClientError, match="AccessDenied"):  # the job's own policy does not name it
+        sts.assume_role(RoleArn="arn:aws:iam::222233334444:role/nobody", RoleSessionName="scene")
+    sts.assume_role(RoleArn=READER, RoleSessionName="scene", ExternalId="ex-1")
+    assert partner.assume_role_count() == {READER: 1}
+    asked = [(request.parameters["RoleArn"][-6:], request.error) for request in partner.requests("sts") if not request.is_admin]
+    assert asked == [("reader", "AccessDenied"), ("reader", "AccessDenied"), ("nobody", "AccessDenied"), ("reader", "")]
+
+
+def test_each_role_of_the_exchange_may_do_its_part_only(partner: sandbox.Sandbox) -> None:
+    sts = job(partner, "sts")
+    reader = session(partner, "s3", sts.assume_role(RoleArn=READER, RoleSessionName="part", ExternalId="ex-1")["Credentials"])
+    publisher = session(partner, "s3", sts.assume_role(RoleArn=PUBLISHER, RoleSessionName="part")["Credentials"])
+    assert reader.list_objects_v2(Bucket="partner-landing", Prefix="orders/2026-01-01/")["KeyCount"] == 4
+    publisher.put_object(Bucket="publish", Key="orders/x", Body=b"")
+    for refused in (
+        lambda: reader.list_objects_v2(Bucket="partner-landing"),
+        lambda: reader.put_object(Bucket="partner-landing", Key="orders/x", Body=b""),
+        lambda: publisher.put_object(Bucket="publish", Key="other/x", Body=b""),
+        lambda: publisher.get_object(Bucket="partner-landing", Key="orders/2026-01-01/notes.txt"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            refused()
+
+
+def test_every_assume_is_counted_also_in_another_region_and_beyond_fifty(blog: sandbox.Sandbox) -> None:
+    before = blog.assume_role_count()
+    near, far = job(blog, "sts"), job(blog, "sts", "us-east-1")
+    for _ in range(60):
+        near.assume_role(RoleArn=SECOND, RoleSessionName="storm")
+    far.assume_role(RoleArn=ELSEWHERE, RoleSessionName="far")
+    after = blog.assume_role_count()
+    assert after[SECOND] - before.get(SECOND, 0) == 60
+    assert after[ELSEWHERE] - before.get(ELSEWHERE, 0) == 1
+
+
+def test_the_record_holds_no_secrets(blog: sandbox.Sandbox) -> None:
+    keys = job(blog, "sts").assume_role(RoleArn=SECOND, RoleSessionName="quiet")["Credentials"]
+    session(blog, "s3", keys).get_object(Bucket="team-data-111122223333", Key="test_path/some_demo_file.gz")
+    files = b"".join(file.read_bytes() for file in blog.server.folder.iterdir() if file.is_file())
+    for secret in (keys["SecretAccessKey"], keys["SessionToken"], blog.job_keys.secret_key, blog.job_keys.token):
+        assert secret.encode() not in files
+        assert secret not in repr(blog)
+
+
+def test_what_an_object_has_is_made(tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(b"\0\1")
+    text = """
+        version: 1
+        job_role: arn:aws:iam::111122223333:role/service-role/job
+        roles: [{arn: "arn:aws:iam::111122223333:role/service-role/job", description: the job, max_session_duration: 2h}]
+        buckets:
+          - name: things
+            account: "111122223333"
+            versioning: true
+            policy: {Statement: {Effect: Deny, Principal: "*", Action: s3:DeleteObject, Resource: "arn:aws:s3:::things/*"}}
+            objects:
+              - {key: a, file: data.bin, content_type: text/x-a, metadata: {who: me}, tags: {team: orders, cost: "a&b"}}
+              - {key: b, size: 1000}
+    """
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with sandbox.running(sandbox.load(path), tmp_path) as running:
+        s3, iam = running.client("s3", "111122223333"), running.client("iam", "111122223333")
+        role = iam.get_role(RoleName="job")["Role"]
+        assert (role["Path"], role["Description"], role["MaxSessionDuration"]) == ("/service-role/", "the job", 7200)
+        got = s3.get_object(Bucket="things", Key="a")
+        assert (got["Body"].read(), got["ContentType"], got["Metadata"]) == (b"\0\1", "text/x-a", {"who": "me"})
+        tags = s3.get_object_tagging(Bucket="things", Key="a")["TagSet"]
+        assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "orders", "cost": "a&b"}
+        assert s3.head_object(Bucket="things", Key="b")["ContentLength"] == 1000
+        assert s3.get_bucket_versioning(Bucket="things")["Status"] == "Enabled"
+        assert "s3:DeleteObject" in s3.get_bucket_policy(Bucket="things")["Policy"]
+        assert running.admin("111122223333").region_name == "eu-west-1"
 
 
 def test_the_users_own_aws_settings_do_not_leak_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +227,10 @@ def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.delenv(server.OTHER_PYTHON, raising=False)
     with pytest.raises(SandboxError, match=r"rolerunner\[sandbox\]"):
         server.interpreter()
-    monkeypatch.setenv(server.OTHER_PYTHON, "/bin/false")
-    with pytest.raises(SandboxError, match="cannot import the emulator"):
-        server.interpreter()
+    for other in ("/bin/false", "/nowhere/python"):
+        monkeypatch.setenv(server.OTHER_PYTHON, other)
+        with pytest.raises(SandboxError, match="cannot import the emulator"):
+            server.interpreter()
 
 
 @pytest.mark.parametrize(
@@ -88,6 +244,11 @@ def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.Monkey
         (('account: "444455556666"', "account: 444455556666"), "must be text, not 444455556666 (put it in quotes)"),
         (('gzip: "a file of another account\\n"', "gzip: a, text: b"), "'objects' each have one of text, gzip, file or size"),
         (("Effect: Allow, Action: s3:ListAllMyBuckets", "Efect: Allow, Action: s3:ListAllMyBuckets"), "a policy statement has no 'Efect'"),
+        (("Action: s3:ListAllMyBuckets, Resource", "Action: 7, Resource"), "a policy statement's 'Action' is text or a list of texts"),
+        (('Action: s3:ListAllMyBuckets, Resource: "*"', "Action: s3:ListAllMyBuckets"), "either 'Resource' or 'NotResource'"),
+        (("Principal: {Service: glue.amazonaws.com}, ", ""), "either 'Principal' or 'NotPrincipal'"),
+        (("name: partner-data-444455556666", "name: team-data-111122223333"), "'buckets' has the bucket team-data-111122223333 twice"),
+        (('gzip: "a file of another account\\n"', "file: gone.gz"), "there is no file"),
     ],
 )
 def test_a_mistake_in_the_file_has_its_place(change: tuple[str, str], message: str, tmp_path: Path) -> None:

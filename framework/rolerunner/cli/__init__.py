@@ -69,7 +69,7 @@ def guarded(work: Callable[[], Any]) -> None:
         work()
     except SpecError as error:
         for problem in error.problems:
-            click.echo(with_line(problem), err=True)
+            click.echo(with_line(problem, colour=sys.stderr.isatty()), err=True)
         sys.exit(error.exit_status)
     except RolesRefused as error:
         from rolerunner.cli.refusals import refusals_text  # noqa: PLC0415 - seldom needed

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import click
 
+from rolerunner import api
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,9 +19,12 @@ SPEC = click.argument("spec", metavar="SPEC")
 PARAM = click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A param of the spec; once for each.")
 
 
-def read_params(params: Sequence[str]) -> dict[str, str]:
-    """``NAME=VALUE`` as a mapping. Raises UsageError."""
-    read: dict[str, str] = {}
+PARAMS_FILE = click.option("--params", "params_file", metavar="FILE", help="A YAML file of params, NAME: VALUE; -p wins over it.")
+
+
+def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, object]:
+    """``NAME=VALUE`` and the params file as a mapping. Raises UsageError, SpecError."""
+    read: dict[str, object] = {}
     for each in params:
         name, separator, value = each.partition("=")
         if not separator or not name:
@@ -28,12 +32,16 @@ def read_params(params: Sequence[str]) -> dict[str, str]:
         if name in read:
             raise UsageError(f"the param '{name}' is given twice")
         read[name] = value
-    return read
+    return {**(api.read_mapping(file) if file else {}), **read}
 
 
-def with_line(problem: Problem) -> str:
+def with_line(problem: Problem, *, colour: bool = False) -> str:
     """A mistake with its line of text and a caret below the place."""
     if not problem.line.strip():
         return str(problem)
     indent = "".join("\t" if character == "\t" else " " for character in problem.line[: problem.mark.column - 1])
-    return f"{problem}\n    {problem.line}\n    {indent}^"
+    if not colour:
+        return f"{problem}\n    {problem.line}\n    {indent}^"
+    hint = f" ({click.style(problem.hint, fg='cyan')})" if problem.hint else ""
+    head = f"{click.style(str(problem.mark), bold=True)}: {click.style(problem.message, fg='red')}{hint}"
+    return f"{head}\n    {problem.line}\n    {indent}{click.style('^', fg='red', bold=True)}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 @click.command(context_settings=SETTINGS)
 @SPEC
 @PARAM
+@PARAMS_FILE
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
-def plan(spec: str, params: Sequence[str], as_json: bool) -> None:
+def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: bool) -> None:
     """Show what a run would do: order, roles, fields, permissions. Nothing is touched.
 
     \b
     rolerunner plan nightly.yaml -p run_date=2026-01-31
     rolerunner plan nightly.yaml --json
     """
-    made = api.plan(api.load(spec, read_params(params)))
+    made = api.plan(api.load(spec, read_params(params, params_file)))
     click.echo(json.dumps(api.plan_as_json(made), indent=2, ensure_ascii=False) if as_json else plan_text(made))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.storage.base import Cancel
 
@@ -30,6 +30,7 @@ _SIGNALLED = 128
 @click.command(context_settings=SETTINGS)
 @SPEC
 @PARAM
+@PARAMS_FILE
 @click.option(
     "--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]",
     help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default.",
@@ -42,7 +43,9 @@ _SIGNALLED = 128
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True, help="The least level of log lines."
 )
-def run(spec: str, params: Sequence[str], sandbox: Optional[str], result: Optional[str], log_format: str, log_level: str) -> None:
+def run(
+    spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], result: Optional[str], log_format: str, log_level: str
+) -> None:
     """Run a spec.
 
     \b
@@ -51,7 +54,7 @@ def run(spec: str, params: Sequence[str], sandbox: Optional[str], result: Option
     rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
     """
     with ExitStack() as stack:
-        job = api.load(spec, read_params(params))
+        job = api.load(spec, read_params(params, params_file))
         identity = sandbox_identity(stack, spec, sandbox) if sandbox else None
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))

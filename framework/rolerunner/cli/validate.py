@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import glob
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
 
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, SETTINGS, read_params, with_line
-from rolerunner.errors import SpecError
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, read_params, with_line
+from rolerunner.errors import SpecError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rolerunner.errors import Problem
 
@@ -19,24 +23,65 @@ if TYPE_CHECKING:
 @click.command(context_settings=SETTINGS)
 @click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @PARAM
-def validate(specs: Sequence[str], params: Sequence[str]) -> None:
-    """Check specs without touching AWS, and say every mistake.
+@PARAMS_FILE
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
+    help="json: a list for machines; github: annotations in a pull request.",
+)  # fmt: skip
+def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[str], form: str) -> None:
+    """Check specs without touching AWS, and say every mistake. Sandbox files that a glob finds are left out.
 
     \b
     rolerunner validate nightly.yaml
-    rolerunner validate configs/*.yaml
+    rolerunner validate 'configs/**/*.yaml'
+    rolerunner validate configs/*.yaml --format github
     """
-    problems = [problem for spec in specs for problem in _problems(spec, read_params(params))]
-    for problem in problems:
-        click.echo(with_line(problem), err=True)
+    paths = [path for spec in specs for path in _expanded(spec)]
+    given = read_params(params, params_file)
+    problems = [problem for path in paths for problem in _problems(path, given)]
+    _print(problems, form)
     if problems:
         raise SystemExit(SpecError.exit_status)
-    click.echo(f"{len(specs)} spec{'s' if len(specs) > 1 else ''} checked, no mistakes")
+    if form == "text":
+        click.echo(f"{len(paths)} spec{'s' if len(paths) > 1 else ''} checked, no mistakes")
 
 
-def _problems(spec: str, params: dict[str, str]) -> Sequence[Problem]:
+def _expanded(spec: str) -> Iterator[str]:
+    """The files of a glob that the shell did not expand. Raises UsageError where it finds none."""
+    many = glob.has_magic(spec) and not Path(spec).exists()
+    found = sorted(glob.glob(spec, recursive=True)) if many else [spec]  # noqa: PTH207 - patterns may be absolute
+    if not found:
+        raise UsageError(f"{spec}: no file matches")
+    yield from (path for path in found if not many or not path.endswith(".sandbox.yaml"))
+
+
+def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
     try:
         api.load(spec, params, complete=False)
     except SpecError as error:
         return error.problems
     return ()
+
+
+def _print(problems: Sequence[Problem], form: str) -> None:
+    if form == "json":
+        click.echo(json.dumps([_as_json(problem) for problem in problems], indent=2, ensure_ascii=False))
+    for problem in problems if form != "json" else ():
+        text = _annotation(problem) if form == "github" else with_line(problem, colour=sys.stderr.isatty())
+        click.echo(text, err=form == "text")
+
+
+def _as_json(problem: Problem) -> dict[str, object]:
+    mark = problem.mark
+    return {"file": mark.file, "line": mark.line, "column": mark.column, "message": problem.message, "hint": problem.hint}
+
+
+def _annotation(problem: Problem) -> str:
+    """A workflow command of GitHub Actions; %, line ends and, in properties, ':' and ',' are escaped as it asks."""
+    message = problem.message + (f" ({problem.hint})" if problem.hint else "")
+    file = _escaped(problem.mark.file).replace(":", "%3A").replace(",", "%2C")
+    return f"::error file={file},line={problem.mark.line},col={problem.mark.column}::{_escaped(message)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,24 +1,25 @@
-"""The embedded AWS as a child process on loopback. The only module that knows the emulator, ministack.
+"""The embedded AWS as a child process on loopback. Only this file and child.py know the emulator, ministack.
 
-It is young and may be replaced: nothing outside this file depends on its settings, its health check or its record.
+It is young and may be replaced: nothing outside the two depends on its settings, its health check or its record.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import SandboxError
 
@@ -31,17 +32,9 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 _TRIES = 3
 _LOG_LINES = 15
-# The child ends when this process does, even by kill -9: its standard input is a pipe that closes then.
-_BOOTSTRAP = """
-import os, runpy, sys, threading
-def watch():
-    sys.stdin.buffer.read()
-    os._exit(0)
-threading.Thread(target=watch, daemon=True).start()
-sys.argv = ["ministack"]
-runpy.run_module("ministack", run_name="__main__")
-"""
-_KEPT_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+_CHILD = Path(__file__).with_name("child.py")
+_KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT", "PYTHONDONTWRITEBYTECODE")
+_OF_THIS_INTERPRETER = ("PYTHONPATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True)
@@ -51,6 +44,10 @@ class Server:
     endpoint: str
     pid: int
     folder: Path
+
+    def record(self) -> list[dict[str, Any]]:
+        """Every request that was answered, oldest first, as child.py writes them."""
+        return [json.loads(line) for line in _record(self.folder).read_text(encoding="utf-8").splitlines()]
 
 
 @contextlib.contextmanager
@@ -73,7 +70,7 @@ def interpreter() -> str:
     if importlib.util.find_spec("ministack") is not None:
         return sys.executable
     other = os.environ.get(OTHER_PYTHON)
-    if other and subprocess.run([other, "-c", "import ministack"], capture_output=True, check=False).returncode == 0:  # noqa: S603
+    if other and _imports_the_emulator(other):
         return other
     if other:
         raise SandboxError(f"{OTHER_PYTHON}={other} cannot import the emulator: {other} -m pip install 'rolerunner[sandbox]'")
@@ -86,15 +83,37 @@ def interpreter() -> str:
     raise SandboxError("the sandbox is an extra: pip install 'rolerunner[sandbox]'")
 
 
+def _imports_the_emulator(python: str) -> bool:
+    try:
+        return subprocess.run([python, "-c", "import ministack"], env=_environment(python), capture_output=True, check=False).returncode == 0  # noqa: S603
+    except OSError:  # there is no such interpreter
+        return False
+
+
 def _first_that_answers(python: str, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
-    log = folder / "server.log"
+    said = ""
     for _ in range(_TRIES):  # another process may take the port between our look and the child's bind
-        port = _free_port()
-        process = _spawn(python, folder, port, log)
-        if _answers(process, port):
-            return process, port
+        port, name = _free_port(), secrets.token_hex(8)
+        process = _spawn(python, folder, port, name)
+        try:
+            if _answers(process, port, name):
+                return process, port
+        except BaseException:  # Ctrl-C while it starts
+            _stop(process)
+            raise
+        ended, said = process.poll() is not None, _tail(_log(folder))
         _stop(process)
-    raise SandboxError(f"the sandbox did not start:\n{_tail(log)}")
+        if not ended:
+            raise SandboxError(f"the sandbox did not answer within {_START_SECONDS:g} s:\n{said}")
+    raise SandboxError(f"the sandbox did not start:\n{said}")
+
+
+def _log(folder: Path) -> Path:
+    return folder / "server.log"
+
+
+def _record(folder: Path) -> Path:
+    return folder / "requests.jsonl"
 
 
 def _free_port() -> int:
@@ -103,34 +122,51 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _spawn(python: str, folder: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+def _spawn(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[bytes]:
+    environment = _environment(python)
     environment.update(
         AUTH="true",  # this turns IAM's enforcement on
         BIND_HOST="127.0.0.1",
-        CLOUDTRAIL_RECORDING="1",
+        DOCKER_HOST=f"unix://{folder}/none",  # it would look for containers to remove, and they may be another emulator's
         GATEWAY_PORT=str(port),
         LOG_LEVEL="WARNING",
+        MINISTACK_EDITION=name,
         S3_DATA_DIR=str(folder / "s3"),
         STATE_DIR=str(folder / "state"),
+        TMPDIR=str(folder),
     )
-    with log.open("ab") as output:
+    # -c and not the file's path: its folder would be the first that imports are looked for in
+    command = [python, "-c", _CHILD.read_text(encoding="utf-8"), str(folder), str(_record(folder))]
+    with _log(folder).open("ab") as output:
         # A session of its own: Ctrl-C at the terminal is for rolerunner, which then stops the child itself.
         return subprocess.Popen(  # noqa: S603
-            [python, "-c", _BOOTSTRAP], env=environment, cwd=folder, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+            command, env=environment, cwd=folder, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
         )
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    # not urllib's default opener: a proxy of the user's environment has no business on loopback
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _environment(python: str) -> dict[str, str]:
+    """What the child gets of the user's environment: none of AWS_*, and another interpreter none of this one's paths."""
+    names = _KEPT_ENVIRONMENT + (_OF_THIS_INTERPRETER if python == sys.executable else ())
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _answers(process: subprocess.Popen[bytes], port: int, name: str) -> bool:
+    """Is it up? Another emulator that has our port answers too, under another name, while our child is still starting."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError, urllib.error.URLError), opener.open(f"http://127.0.0.1:{port}/_ministack/ready", timeout=1) as answer:
-            if answer.status == 200:  # noqa: PLR2004 - HTTP's OK
+        with contextlib.suppress(OSError, ValueError):
+            health = _get(f"http://127.0.0.1:{port}/_ministack/health")
+            if health.get("edition") == name and health["ready_scripts"]["status"] == "completed":
                 return True
         time.sleep(0.02)
     return False
+
+
+def _get(url: str) -> Any:
+    # not urllib's default opener: a proxy of the user's environment has no business on loopback
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=1) as answer:
+        return json.load(answer)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -2,11 +2,13 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional, Union
+from urllib.parse import urlencode
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import RoleArn
 from rolerunner.spec.fields import Seconds, Strict
@@ -15,6 +17,7 @@ _GLUE_TRUST = [{"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"
 _STATEMENT_KEYS = {
     "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition",
 }  # fmt: skip
+_TEXTS = {"Sid", "Action", "NotAction", "Resource", "NotResource"}
 
 
 def _arn(value: Any) -> Any:
@@ -33,16 +36,45 @@ def _statement(value: Any) -> Any:
         raise ValueError("a policy statement has 'Effect: Allow' or 'Effect: Deny'")
     if ("Action" in value) == ("NotAction" in value):
         raise ValueError("a policy statement has either 'Action' or 'NotAction'")
+    for key in sorted(_TEXTS & set(value)):
+        if not _are_texts(value[key]):
+            raise ValueError(f"a policy statement's '{key}' is text or a list of texts")
+    return value
+
+
+def _are_texts(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return bool(values) and all(isinstance(each, str) and each for each in values)
+
+
+def _permission(value: Any) -> Any:
+    if "Principal" in value or "NotPrincipal" in value:
+        raise ValueError("a role's permission has no 'Principal': it is the role itself")
+    if ("Resource" in value) == ("NotResource" in value):
+        raise ValueError("a role's permission has either 'Resource' or 'NotResource'")
+    return value
+
+
+def _grant(value: Any) -> Any:
+    if ("Principal" in value) == ("NotPrincipal" in value):
+        raise ValueError("says whom it is for: either 'Principal' or 'NotPrincipal'")
     return value
 
 
 def _statements(value: Any) -> Any:
-    return value.get("Statement", value) if isinstance(value, dict) and "Statement" in value else value
+    """A whole policy document's statements; a statement alone is a list of one, as in IAM."""
+    if not isinstance(value, dict):
+        return value
+    statements = value.get("Statement", value)
+    return [statements] if isinstance(statements, dict) else statements
 
 
 Arn = Annotated[str, BeforeValidator(_arn)]
 Statement = Annotated[dict[str, Any], BeforeValidator(_statement)]
-Statements = Annotated[list[Statement], BeforeValidator(_statements)]
+Permissions = Annotated[list[Annotated[Statement, AfterValidator(_permission)]], BeforeValidator(_statements)]
+"""What a role may do."""
+Grants = Annotated[list[Annotated[Statement, AfterValidator(_grant)]], BeforeValidator(_statements)]
+"""Who may do what to the thing that they hang on: a trust policy, a bucket policy."""
 
 
 class SandboxObject(Strict):
@@ -55,6 +87,7 @@ class SandboxObject(Strict):
     size: Optional[int] = Field(None, ge=0, description="So many bytes.")
     content_type: Optional[str] = None
     metadata: dict[str, str] = Field(default_factory=dict)
+    tags: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_content(self) -> "SandboxObject":
@@ -79,7 +112,7 @@ class SandboxBucket(Strict):
     name: str
     account: Annotated[str, Field(pattern=r"^\d{12}$")]
     versioning: bool = False
-    policy: Statements = Field(default_factory=list)
+    policy: Grants = Field(default_factory=list)
     objects: list[SandboxObject] = Field(default_factory=list)
 
 
@@ -88,8 +121,8 @@ class SandboxRole(Strict):
 
     arn: Arn
     description: str = ""
-    trust: Statements = Field(default_factory=list)
-    permissions: Statements = Field(default_factory=list)
+    trust: Grants = Field(default_factory=list)
+    permissions: Permissions = Field(default_factory=list)
     max_session_duration: Optional[Seconds] = None
 
 
@@ -107,6 +140,21 @@ class World(Strict):
         if self.job_role not in [role.arn for role in self.roles]:
             raise ValueError(f"'job_role' is not among the roles: {self.job_role}")
         return self
+
+    @model_validator(mode="after")
+    def _nothing_is_there_twice(self) -> "World":
+        for kind, names in (("role", [role.arn for role in self.roles]), ("bucket", [bucket.name for bucket in self.buckets])):
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            if twice:
+                raise ValueError(f"'{kind}s' has the {kind} {twice[0]} twice")
+        return self
+
+    def files(self) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:
+        """The local files that it names, each with its place in the sandbox file."""
+        for at, bucket in enumerate(self.buckets):
+            for number, each in enumerate(bucket.objects):
+                if each.file is not None:
+                    yield ("buckets", at, "objects", number, "file"), each.file
 
 
 Clients = Callable[[str, str], Any]
@@ -129,6 +177,8 @@ def _make_role(role: SandboxRole, client: Clients, *, is_job: bool) -> None:
         "Path": "/" + arn.path_and_name[: -len(arn.name)],
         "AssumeRolePolicyDocument": document(role.trust or (_GLUE_TRUST if is_job else [])),
     }
+    if role.description:
+        wanted["Description"] = role.description
     if role.max_session_duration is not None:
         wanted["MaxSessionDuration"] = int(role.max_session_duration)
     iam.create_role(**wanted)
@@ -143,6 +193,8 @@ def _make_bucket(bucket: SandboxBucket, region: str, s3: Any, folder: Path) -> N
         s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
     for each in bucket.objects:
         options = {"ContentType": each.content_type} if each.content_type else {}
+        if each.tags:
+            options["Tagging"] = urlencode(each.tags)
         s3.put_object(Bucket=bucket.name, Key=each.key, Body=each.body(folder), Metadata=each.metadata, **options)
     if bucket.policy:
         s3.put_bucket_policy(Bucket=bucket.name, Policy=document(bucket.policy))

@@ -28,9 +28,15 @@ _EXPECTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
-    "dataclass_type": "a mapping",
     "date_type": "a date such as 2026-01-31",
-    "is_instance_of": "another kind of value",
+    "dataclass_type": "objects that another step listed",
+    "dataclass_exact_type": "objects that another step listed",
+}
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+    "greater_than": ("more than", "gt"),
+    "less_than": ("less than", "lt"),
 }
 _LONGEST_SHOWN = 60
 
@@ -60,7 +66,8 @@ def problems(error: ValidationError, document: Document, base: Path, model: type
         keys = _keys_at(model, detail["loc"][:-1]) if unknown else ()
         message, hint = _words(detail, location, (*keys, *more_keys) if len(detail["loc"]) == 1 else keys)
         problem = document.problem(location, message, hint, key=unknown)
-        found.setdefault((problem.mark, problem.message), problem)
+        same = (problem.mark, problem.message) if unknown or detail["type"] == "missing" else (problem.mark,)
+        found.setdefault(same, problem)  # each member of a union has its own complaint of one value: the first will do
     return list(found.values())
 
 
@@ -99,10 +106,13 @@ def _words(detail: Mapping[str, Any], location: Path, keys: Iterable[str]) -> tu
     if kind == "missing":
         return f"'{name}' is missing", ""
     if kind in ("literal_error", "enum"):
-        expected = str(context.get("expected", "")).replace(" or ", ", ")
-        return f"{_named(location)} must be one of {expected}, not {shown(detail['input'])}", nearest(
-            str(detail["input"]), [choice.strip(" '") for choice in expected.split(",")]
-        )
+        return _not_among(location, str(context.get("expected", "")).replace(" or ", ", "), detail["input"])
+    if kind in _BOUNDS:
+        words, bound = _BOUNDS[kind]
+        return f"{_named(location)} must be {words} {context[bound]}, not {shown(detail['input'])}", ""
+    if kind in ("too_long", "too_short"):
+        words, bound = ("at most", "max_length") if kind == "too_long" else ("at least", "min_length")
+        return f"{_named(location)} must have {words} {context[bound]}, and has {context['actual_length']}", ""
     if kind == "value_error":
         error = context.get("error")
         text = str(error)
@@ -111,6 +121,14 @@ def _words(detail: Mapping[str, Any], location: Path, keys: Iterable[str]) -> tu
         return f"{_named(location)} must be {_EXPECTED[kind]}, not {shown(detail['input'])}", _quote_hint(kind, detail["input"])
     text = str(detail["msg"])
     return f"{_named(location)}: {text[:1].lower()}{text[1:]}", ""
+
+
+def _not_among(location: Path, expected: str, value: Any) -> tuple[str, str]:
+    choices = [choice.strip(" '") for choice in expected.split(",")]
+    one_of = "one of " if len(choices) > 1 else ""
+    quoted = str(value) in choices and not isinstance(value, bool)
+    hint = "write it without quotes" if quoted else nearest(str(value), choices)
+    return f"{_named(location)} must be {one_of}{expected}, not {shown(value)}", hint
 
 
 def _named(location: Path) -> str:

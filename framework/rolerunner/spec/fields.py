@@ -11,7 +11,16 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from rolerunner.model import S3Uri
@@ -30,15 +39,23 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True)
 
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _admit_template(cls, value: Any, inner: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        """Whatever a field's type, an expression may stand for its value while a spec is checked."""
+        return value if _passes(value, info) else inner(value)
+
+
+def _passes(value: Any, info: ValidationInfo) -> bool:
+    return isinstance(value, Template) and bool(info.context and info.context.get("templates"))
+
 
 class _Dynamic:
     """Marks a type whose value may be a Template while the spec is checked."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         def admit(value: Any, inner: Callable[[Any], Any], info: core_schema.ValidationInfo) -> Any:
-            if isinstance(value, Template) and info.context and info.context.get("templates"):
-                return value
-            return inner(value)
+            return value if _passes(value, info) else inner(value)
 
         return core_schema.with_info_wrap_validator_function(admit, handler(source))
 

@@ -107,7 +107,7 @@ def _include(name: str, index: int, roles: Roles, reading: Reading, read: Option
     try:
         included = Reading(_included_document(name, read), reading.known)
     except UsageError as error:
-        reading.add(path, f"'{name}' cannot be included: {error}")
+        reading.add(path, f"'{name}' cannot be included: {str(error).rpartition(': ')[2]}")
     except SpecError as error:
         reading.known.problems.extend(error.problems)
     else:

@@ -65,7 +65,7 @@ def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
         reading.known.params[name] = read_param(fields, value)
     except ValueError as error:
         reading.known.undecided.add(name)
-        reading.add(path, f"the default of '{name}' {error}")
+        reading.add(path, f"the default of '{name}': {error}" if str(error).startswith("'") else f"the default of '{name}' {error}")
 
 
 def _check_declaration(name: str, fields: ParamFields, reading: Reading) -> None:

@@ -27,6 +27,7 @@ RUN_NAMES = ("id", "name", "date", "time", "error")
 """What ``run.`` holds."""
 CLOCK_NAMES = ("today", "now")
 """The date and the time of the run in UTC, readable everywhere."""
+_CLOCK_PATHS = {(name,) for name in CLOCK_NAMES}
 ITEM_NAMES = ("key", "uri", "size", "etag", "modified")
 """What ``item.`` holds where for_each goes through listed objects."""
 
@@ -154,7 +155,7 @@ class Reading:
 
     def _is_decided(self, template: Template) -> bool:
         return all(
-            reference.path[0] in CLOCK_NAMES or (reference.path[0] == "params" and len(reference.path) > 1 and reference.path[1] in self.known.params)
+            reference.path in _CLOCK_PATHS or (reference.path[0] == "params" and len(reference.path) > 1 and reference.path[1] in self.known.params)
             for reference in template.references
         )
 

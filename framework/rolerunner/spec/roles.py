@@ -31,6 +31,7 @@ class Roles:
 
     _said: dict[str, _Said] = field(default_factory=dict)
     made: dict[str, Role] = field(default_factory=dict)
+    _circles: set[frozenset[str]] = field(default_factory=set)
 
     def read(self, roles: Mapping[str, Any], reading: Reading) -> None:
         """Read the roles of a document."""
@@ -80,6 +81,9 @@ class Roles:
         if name in self.made or said.fields is None:
             return self.made.get(name)
         if name in above:
+            if frozenset(above) in self._circles:
+                return None
+            self._circles.add(frozenset(above))
             said.reading.add(("roles", name, "via"), f"'via' goes round in a circle: {' -> '.join((*above, name))}")
             return None
         via = self._via(name, said.fields.via, above)

@@ -30,7 +30,7 @@ _POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\x21-\x7e]+\
 def check_name(value: Any) -> Any:
     """An id, alias or param name. Raises ValueError."""
     if isinstance(value, str) and not NAME.match(value):
-        raise ValueError(f"must be a letter followed by letters, digits, '_' or '-' (64 at most), not '{value}'")
+        raise ValueError(f"'{value}' is not a name: a letter, then letters, digits, '_' or '-', 64 in all at most")
     return value
 
 
@@ -98,7 +98,7 @@ def _tags(value: Any) -> Any:
             raise ValueError(f"have keys of 1 to {MAX_TAG_KEY} and values of up to {MAX_TAG_VALUE} characters: '{key[:40]}' has not")
         other = seen.setdefault(key.lower(), key)
         if other != key:
-            raise ValueError(f"differ not only in case: '{other}' and '{key}' are one key to AWS")
+            raise ValueError(f"'{other}' and '{key}' are one tag key to AWS, which does not look at case")
     return value
 
 
@@ -135,10 +135,6 @@ WHEN = ("on_success", "on_failure", "always")
 
 
 def _when(value: Any) -> Any:
-    if isinstance(value, Template):
-        if value.whole is None and value.parts:
-            raise ValueError("must be one expression and nothing around it")
-        return value
     if isinstance(value, str) and value not in WHEN:
         raise ValueError(f"must be one of {', '.join(WHEN)}, or an expression, not '{value}'")
     return value

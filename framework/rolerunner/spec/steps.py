@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Optional
 
+from pydantic import ValidationError
+
 from rolerunner.model import Retry, Role, Step
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.reading import ITEM_NAMES, templates
+from rolerunner.spec.fields import TEMPLATES_ALLOWED
+from rolerunner.spec.reading import BROKEN, ITEM_NAMES, templates
 from rolerunner.spec.schema import Defaults, RetryFields, StepFields
 from rolerunner.spec.values import nearest
 
@@ -75,6 +78,9 @@ def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Readi
     own_said = {key: each for key, each in value.items() if key not in common_said and key not in role_fields}
     scopes = (*_SCOPES, "item") if value.get("for_each") is not None else _SCOPES
     late = {key: reading.with_templates(value[key], (*path, key), _SCOPES) for key in _LATE if key in value}
+    for key, template in late.items():
+        if isinstance(template, Template) and template.whole is None and BROKEN not in template.parts:
+            reading.add((*path, key), f"'{key}' must be one expression and nothing around it")
     common = _common(common_said, late, path, reading)
     fields = reading.with_templates(own_said, path, scopes)
     if kind is not None:
@@ -87,7 +93,13 @@ def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Readi
 def _common(said: Mapping[str, Any], late: Mapping[str, Any], path: Path, reading: Reading) -> Optional[StepFields]:
     early = {key: value for key, value in said.items() if key not in _LATE}
     filled = reading.filled(reading.with_templates(early, path, ("params",)), path)
-    return reading.validated(StepFields, {**filled, **late}, path)
+    common = reading.validated(StepFields, {**filled, **late}, path)
+    if common is not None:
+        return common
+    try:  # enough to look for its other mistakes
+        return StepFields.model_validate({key: said[key] for key in ("id", "action") if key in said})
+    except ValidationError:
+        return None
 
 
 def _kind(value: Mapping[str, Any], kinds: Mapping[str, type[Kind]], path: Path, reading: Reading) -> Optional[type[Kind]]:
@@ -192,8 +204,17 @@ def _check_types(step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], positi
     known = {key: sample for key, sample in samples.items() if sample is not None}
     if not known:
         return
-    filled = {**reading.filled(dict(step.fields), step.path), **known}
-    reading.validated(step.kind, filled, step.path, (*checking.known_keys(StepFields), *step.kind.role_fields))
+    try:
+        step.kind.model_validate({**reading.filled(dict(step.fields), step.path), **known}, context=TEMPLATES_ALLOWED)
+    except ValidationError as error:
+        for key in dict.fromkeys(detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]):
+            if key in known:
+                reading.add((*step.path, str(key)), f"'{key}' cannot be {step.fields[str(key)]}, which is {_kind_of(known[str(key)])}")
+
+
+def _kind_of(sample: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    return names.get(type(sample), "a list of objects")
 
 
 def _sample(template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int) -> Any:
@@ -217,6 +238,8 @@ def _needs(raw: list[RawStep], references: list[frozenset[str]], reading: Readin
         said = step.common.needs
         waits[step.id] = tuple(dict.fromkeys((*(ends if said is None else _known_needs(step, raw, reading)), *sorted(read))))
         ends = [*(end for end in ends if end not in waits[step.id]), step.id]
+    if len(waits) < len(raw):  # an id is there twice, which is said already
+        return waits
     try:
         TopologicalSorter(waits).prepare()
     except CycleError as error:
@@ -246,7 +269,7 @@ def _step(step: RawStep, references: frozenset[str], needs: tuple[str, ...], rol
     loop = step.late.get("for_each")
     return Step(
         id=step.id, action=common.action, fields=step.fields, roles=_step_roles(step, roles, defaults),
-        needs=needs, references=references, when=common.when, for_each=loop["items"] if isinstance(loop, dict) else loop,
+        needs=needs, references=references, when=common.when, for_each=loop.get("items") if isinstance(loop, dict) else loop,
         max_parallel=loop.get("max_parallel", 0) if isinstance(loop, dict) else 0,
         retry=_retry(retry), timeout=_seconds(common.timeout if common.timeout is not None else defaults.timeout),
         attempt_timeout=_seconds(retry.timeout) if retry else None, on_error=common.on_error or defaults.on_error,

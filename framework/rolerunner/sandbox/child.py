@@ -1,0 +1,135 @@
+"""What the child process runs: the emulator, with a record of every request kept at its door.
+
+The emulator's own record (CloudTrail) will not do as proof of anything: it leaves out what IAM refused, does not tell what
+the service refused from what it granted, keeps each region apart, and knows neither keys nor callers of S3 requests.
+
+It runs in an interpreter that may not have rolerunner: nothing but the standard library and the emulator is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+_CREDENTIAL = re.compile(r"Credential=([^/, ]+)/\d+/([^/, ]*)/([^/, ]*)")
+_CODE = re.compile(rb'<Code>([^<]*)</Code>|"__type": *"([^"]*)"')
+_ISSUED = re.compile(rb"<AccessKeyId>([^<]*)</AccessKeyId>")
+_ARN = re.compile(rb"<Arn>([^<]*)</Arn>")
+_SHORT = 1 << 16
+"""Bodies are looked at up to so many bytes: STS's requests and answers, and errors; never an object's."""
+_ERROR = 400
+
+
+@dataclass
+class _Seen:
+    """One request and its answer, as far as they are needed."""
+
+    path: str
+    method: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    sent: bytearray = field(default_factory=bytearray)
+    answered: bytearray = field(default_factory=bytearray)
+    status: int = 0
+
+    def line(self) -> str:
+        """The record: credentials are in it as little as bodies are."""
+        signed = _CREDENTIAL.search(self.headers.get("authorization", ""))
+        key, region, service = signed.groups() if signed else ("", "", "")
+        record = {
+            "key": key, "region": region, "service": service, "method": self.method, "path": self.path, "query": self.query,
+            "target": self.headers.get("x-amz-target", ""), "copies": "x-amz-copy-source" in self.headers, "form": self._form(),
+            "error": self._error(), "issued": self._issued() if service == "sts" else None,
+        }  # fmt: skip
+        return json.dumps(record) + "\n"
+
+    def _form(self) -> dict[str, str]:
+        if "x-www-form-urlencoded" not in self.headers.get("content-type", ""):
+            return {}
+        return dict(parse_qsl(self.sent.decode("utf-8", "replace")))
+
+    def _error(self) -> str:
+        if self.status < _ERROR:
+            return ""
+        found = _CODE.search(self.answered)
+        return (found.group(1) or found.group(2)).decode("utf-8", "replace") if found else str(self.status)
+
+    def _issued(self) -> list[str] | None:
+        """The key that an answer of STS handed out, and to whom: so that a record can say who called."""
+        key, arn = _ISSUED.search(self.answered), _ARN.search(self.answered)
+        return [key.group(1).decode(), arn.group(1).decode()] if key and arn else None
+
+
+def _keep(body: bytearray, data: bytes) -> None:
+    body += data[: max(0, _SHORT - len(body))]
+
+
+def recorded(app: App, record: IO[str]) -> App:
+    """The application, with a line in ``record`` for each request, written before its answer is complete."""
+
+    async def at_the_door(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/_"):
+            await app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        seen = _Seen(scope["path"], scope["method"], query, headers)
+
+        async def hear() -> Message:
+            message = await receive()
+            _keep(seen.sent, message.get("body", b""))
+            return message
+
+        async def say(message: Message) -> None:
+            seen.status = message.get("status", seen.status)
+            _keep(seen.answered, message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                record.write(seen.line())
+            await send(message)
+
+        await app(scope, hear, say)
+
+    return at_the_door
+
+
+def end_with_parent(folder: str) -> None:
+    """End when the parent does, even by kill -9: standard input is a pipe that closes then."""
+
+    def watch() -> None:
+        while os.read(0, 1):  # not sys.stdin: its lock, held by a waiting thread, makes a regular exit a fatal error
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(folder: str, record: str) -> None:
+    """Run the emulator until the parent ends."""
+    end_with_parent(folder)
+    import ministack.app  # noqa: PLC0415 - takes time, and the parent may end meanwhile
+
+    sys.argv = ["ministack"]
+    # line by line: a client that has its answer finds the request on record
+    with open(record, "a", encoding="utf-8", buffering=1) as lines:  # noqa: PTH123 - pathlib cannot ask for line buffering on 3.9
+        ministack.app.app = recorded(ministack.app.app, lines)
+        ministack.app.main()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,92 @@
+"""The record that child.py keeps -> who asked for what."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_ADMIN = re.compile(r"\d{12}\Z")
+# S3 says by method, path and query what is asked of it. The first that fits is it: method, bucket and key (2) or bucket (1)
+# or neither (0), and the name that the query must hold.
+_S3_OPERATIONS = (
+    ("POST", 2, "uploads", "CreateMultipartUpload"),
+    ("PUT", 2, "partNumber", "UploadPart"),
+    ("POST", 2, "uploadId", "CompleteMultipartUpload"),
+    ("DELETE", 2, "uploadId", "AbortMultipartUpload"),
+    ("PUT", 2, "tagging", "PutObjectTagging"),
+    ("GET", 2, "tagging", "GetObjectTagging"),
+    ("PUT", 2, "", "PutObject"),
+    ("GET", 2, "", "GetObject"),
+    ("HEAD", 2, "", "HeadObject"),
+    ("DELETE", 2, "", "DeleteObject"),
+    ("POST", 1, "delete", "DeleteObjects"),
+    ("GET", 1, "list-type", "ListObjectsV2"),
+    ("GET", 1, "versions", "ListObjectVersions"),
+    ("GET", 1, "uploads", "ListMultipartUploads"),
+    ("GET", 1, "location", "GetBucketLocation"),
+    ("PUT", 1, "versioning", "PutBucketVersioning"),
+    ("PUT", 1, "policy", "PutBucketPolicy"),
+    ("PUT", 1, "", "CreateBucket"),
+    ("HEAD", 1, "", "HeadBucket"),
+    ("DELETE", 1, "", "DeleteBucket"),
+    ("GET", 0, "", "ListBuckets"),
+)
+_COPIES = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request and how it was answered."""
+
+    service: str
+    operation: str
+    caller: str
+    """The ARN of who signed it: a role's session, or an account's root for its administrator."""
+    region: str
+    parameters: dict[str, Any]
+    """Of S3: Bucket, Key and the query; of STS, IAM and their kind: the form."""
+    error: str
+    """The error's code, empty for a request that was granted."""
+
+    @property
+    def is_admin(self) -> bool:
+        """Was it made by an account's administrator, as the making of the world is?"""
+        return self.caller.endswith(":root")
+
+
+def read(records: Iterable[Mapping[str, Any]]) -> list[Request]:
+    """The requests on record. A session's key is known from the answer of STS that handed it out."""
+    sessions: dict[str, str] = {}
+    found = []
+    for record in records:
+        if record["issued"]:
+            sessions.update([record["issued"]])
+        found.append(_request(record, _caller(record["key"], sessions)))
+    return found
+
+
+def _caller(key: str, sessions: Mapping[str, str]) -> str:
+    return f"arn:aws:iam::{key}:root" if _ADMIN.match(key) else sessions.get(key, key)
+
+
+def _request(record: Mapping[str, Any], caller: str) -> Request:
+    operation, parameters = _s3(record) if record["service"] == "s3" else _other(record)
+    return Request(record["service"], operation, caller, record["region"], parameters, record["error"])
+
+
+def _s3(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    names = [part for part in record["path"].lstrip("/").split("/", 1) if part]
+    parameters = {**record["query"], **dict(zip(("Bucket", "Key"), names))}
+    for method, depth, asked, operation in _S3_OPERATIONS:
+        if (method, depth) == (record["method"], len(names)) and (not asked or asked in record["query"]):
+            return (_COPIES.get(operation, operation) if record["copies"] else operation), parameters
+    return f"{record['method']} {'/'.join(record['query'])}".rstrip(), parameters
+
+
+def _other(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    form = {**record["query"], **record["form"]}
+    return form.pop("Action", "") or record["target"].rsplit(".", 1)[-1] or f"{record['method']} {record['path']}", form
