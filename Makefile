@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPECS := blog_cross_role partner_exchange
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint schema bench clean
 
 demo: $(VENV)/.demo
 	@for spec in $(SPECS); do \
@@ -20,6 +20,9 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+schema: $(VENV)/.dev
+	$(BIN)/rolerunner schema -o framework/rolerunner/schema.json
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/validate.py

@@ -10,7 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_vers
 
 CLI = ["click>=8.1", "rich>=13"]
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
-TEST = ["hypothesis>=6.100", "pytest>=8", "pytest-timeout>=2.3"]
+TEST = ["hypothesis>=6.100", "jsonschema>=4.18", "pytest>=8", "pytest-timeout>=2.3"]
 DEV = [*TEST, "build>=1.2", "import-linter==2.16", "mypy==2.4.1", "ruff==0.17.6", "types-PyYAML"]
 
 setup(
@@ -23,7 +23,7 @@ setup(
     python_requires=">=3.9",
     package_dir={"": "framework"},
     packages=find_packages("framework"),
-    package_data={"rolerunner": ["py.typed"]},
+    package_data={"rolerunner": ["py.typed", "schema.json", "template/*", "template/*/*", "template/.github/workflows/*"]},
     install_requires=[
         "boto3>=1.21.21",
         "Jinja2>=3.0",

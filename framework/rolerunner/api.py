@@ -15,8 +15,23 @@ from rolerunner.plan import as_json as plan_as_json
 from rolerunner.plan import make_plan, plain
 from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
+from rolerunner.storage.local import write_whole
 
-__all__ = ["load", "new_run_id", "open_storage", "plain", "plan", "plan_as_json", "read_mapping", "read_text", "run", "write_s3"]
+__all__ = [
+    "load",
+    "new_run_id",
+    "open_storage",
+    "picture",
+    "plain",
+    "plan",
+    "plan_as_json",
+    "read_mapping",
+    "read_text",
+    "run",
+    "schema",
+    "write_file",
+    "write_s3",
+]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +75,25 @@ def run(
     project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
     means = runner.Means(registry(), sessions, lambda role: open_storage(sessions, role), folder, project, tuple(observers), cancel or Cancel())
     return runner.run(plan(job), run_id, means)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of specs with the actions that are there."""
+    from rolerunner.spec.json_schema import json_schema  # noqa: PLC0415 - a run has no use for it
+
+    return json_schema(registry())
+
+
+def picture(made: Plan, form: str) -> str:
+    """A plan as ``mermaid`` or ``svg`` text."""
+    from rolerunner import graph  # noqa: PLC0415 - a run has no use for it
+
+    return graph.svg(made) if form == "svg" else graph.mermaid(made)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all. Raises LocalFileFailed."""
+    write_whole(path.absolute(), data)
 
 
 def new_run_id() -> str:

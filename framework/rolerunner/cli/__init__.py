@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner.cli.common import SETTINGS, with_line
-from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, UsageError
+from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,9 @@ COMMANDS = {
     "validate": "Check specs without touching AWS, and say every mistake.",
     "check": "Assume every role and probe what each step needs, changing nothing.",
     "plan": "Show what a run would do: order, roles, fields, permissions.",
+    "graph": "Draw the steps: what waits for what, and under which role.",
+    "init": "Lay out a new project that runs at once.",
+    "schema": "Print the JSON Schema of specs, for editors.",
 }
 """Command -> its line in the help. The module of the same name in this package holds it."""
 
@@ -77,6 +80,9 @@ def guarded(work: Callable[[], Any]) -> None:
         count = len(error.refusals)
         click.echo(f"rolerunner: {count} {'role was' if count == 1 else 'roles were'} refused, no step ran\n\n{refusals_text(error)}", err=True)
         sys.exit(error.exit_status)
+    except StepError as error:  # a file that could not be written: nothing ran
+        click.echo(f"rolerunner: {error}" + (f" ({error.hint})" if error.hint else ""), err=True)
+        sys.exit(UsageError.exit_status)
     except RolerunnerError as error:
         click.echo(f"rolerunner: {error}", err=True)
         sys.exit(error.exit_status)

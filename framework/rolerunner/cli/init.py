@@ -1,0 +1,36 @@
+"""rolerunner init"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from rolerunner import api
+from rolerunner.cli.common import SETTINGS
+from rolerunner.errors import UsageError
+
+_TEMPLATE = Path(__file__).parents[1] / "template"
+_SCHEMA = "rolerunner.schema.json"
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("folder", metavar="DIR")
+def init(folder: str) -> None:
+    """Lay out a new project: a spec, its sandbox, a function, a test, a CI file. It runs at once.
+
+    \b
+    rolerunner init my-job
+    rolerunner run my-job/job.yaml --sandbox
+    """
+    target = Path(folder).absolute()
+    files = {path.relative_to(_TEMPLATE): path.read_bytes() for path in sorted(_TEMPLATE.rglob("*")) if path.is_file() and path.suffix != ".pyc"}
+    files[Path(_SCHEMA)] = (json.dumps(api.schema(), indent=1, ensure_ascii=False) + "\n").encode()
+    there = [str(name) for name in files if (target / name).exists()]
+    if there:
+        raise UsageError(f"{folder}: {', '.join(there)} is there already; nothing was written")
+    for name, data in files.items():
+        api.write_file(target / name, data)
+    click.echo("\n".join(f"{Path(folder) / name}" for name in files))
+    click.echo(f"\nNow: rolerunner run {Path(folder) / 'job.yaml'} --sandbox")

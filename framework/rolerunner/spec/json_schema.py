@@ -1,0 +1,121 @@
+"""The JSON Schema of a spec, made from the models: what an editor completes and checks with.
+
+Draft 7, the newest that the YAML language server reads whole. Steps are told apart by ``action`` with if/then, so that a
+mistake is told for the one action that is meant and the fields of that action alone are completed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.spec.schema import RoleFields, SpecFile, StepFields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+    from rolerunner.spec.kinds import Kind
+
+_ROLE = {
+    "type": "string",
+    "description": "The role it runs under: an alias, an ARN, or job for the job's own.",
+    "examples": ["job", "arn:aws:iam::111122223333:role/name"],
+}
+_EXPRESSION = {"type": "string", "pattern": r"\$\{\{"}
+_KEPT_WHOLE = ("id", "action", "needs", "role")
+"""Fields of steps that take no expression: they say what there is."""
+
+
+def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
+    """The schema of a whole spec with these actions."""
+    definitions: dict[str, Any] = {}
+    top = _properties(SpecFile, definitions, expressions=False)
+    top["properties"]["roles"] = {
+        "type": "object",
+        "description": _described(top, "roles"),
+        "additionalProperties": {"anyOf": [{"type": "string", "description": "The role's ARN."}, _properties(RoleFields, definitions)]},
+    }
+    top["properties"]["steps"] = {"type": "array", "minItems": 1, "description": _described(top, "steps"), "items": _step(kinds, definitions)}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A rolerunner job spec",
+        **top,
+        "definitions": {name: definitions[name] for name in sorted(definitions)},
+    }
+
+
+def _described(schema: Mapping[str, Any], name: str) -> str:
+    return str(schema["properties"][name].get("description", ""))
+
+
+def _step(kinds: Mapping[str, type[Kind]], definitions: dict[str, Any]) -> dict[str, Any]:
+    common = _properties(StepFields, definitions)["properties"]
+    names = sorted(kinds)
+    common["action"] = {"description": _described({"properties": common}, "action"), "enum": names}
+    branches = [
+        {"if": {"properties": {"action": {"const": name}}, "required": ["action"]}, "then": _branch(kind, common, definitions)}
+        for name, kind in sorted(kinds.items())
+    ]
+    return {
+        "type": "object",
+        "required": ["id", "action"],
+        "properties": {"id": common["id"], "action": common["action"]},
+        "allOf": branches,
+    }
+
+
+def _branch(kind: type[Kind], common: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """What a step of one action may hold: the common fields, its roles, its own."""
+    own = _properties(kind, definitions)
+    roles = {name: {**_ROLE, "description": f"{_ROLE['description']} Instead of 'role'."} for name in kind.role_fields if name != "role"}
+    return {
+        "description": (kind.__doc__ or "").strip(),
+        "properties": {**common, "role": _ROLE, **roles, **own["properties"]},
+        "required": ["id", "action", *own.get("required", ())],
+        "additionalProperties": False,
+    }
+
+
+def _properties(model: type[BaseModel], definitions: dict[str, Any], *, expressions: bool = True) -> dict[str, Any]:
+    """A model's own schema, closed; the models inside it go to the definitions."""
+    made = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
+    definitions.update({name: _cleaned(schema, expressions=expressions) for name, schema in made.pop("$defs", {}).items()})
+    return _cleaned(made, expressions=expressions)
+
+
+def _cleaned(schema: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
+    """Without titles, which say nothing, and null, which no one writes; each field may be an expression."""
+    kept = {key: value for key, value in schema.items() if key not in ("title", "description")}
+    kept["properties"] = {name: _field(name, field, expressions=expressions) for name, field in schema.get("properties", {}).items()}
+    kept["additionalProperties"] = False
+    return kept
+
+
+def _field(name: str, field: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
+    plain = {key: value for key, value in _without_null(field).items() if key != "title"}
+    if not expressions or name in _KEPT_WHOLE or _takes_any_text(plain):
+        return plain
+    about: dict[str, Any] = {key: plain.pop(key) for key in ("description", "default", "examples") if key in plain}
+    return {**about, "anyOf": [*(plain.get("anyOf", [plain]) if set(plain) <= {"anyOf"} else [plain]), _EXPRESSION]}
+
+
+def _takes_any_text(field: Mapping[str, Any]) -> bool:
+    """Can an expression stand there as it is?"""
+    choices = field.get("anyOf", [field])
+    return any(_EXPRESSION["pattern"] in str(choice.get("pattern", "")) or _is_free_text(choice) for choice in choices) or not (
+        {"type", "anyOf", "enum", "const", "$ref"} & set(field)
+    )
+
+
+def _is_free_text(choice: Mapping[str, Any]) -> bool:
+    kinds = choice.get("type", ())
+    return "string" in ([kinds] if isinstance(kinds, str) else kinds) and not {"pattern", "enum", "const", "maxLength"} & set(choice)
+
+
+def _without_null(field: Mapping[str, Any]) -> dict[str, Any]:
+    choices = [choice for choice in field.get("anyOf", ()) if choice != {"type": "null"}]
+    rest = {key: value for key, value in field.items() if key != "anyOf" and not (key == "default" and value is None)}
+    if len(choices) == 1:
+        return {**choices[0], **rest}
+    return {**rest, **({"anyOf": choices} if choices else {})}
