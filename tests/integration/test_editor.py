@@ -36,12 +36,25 @@ def test_the_published_schema_is_the_one_the_code_makes() -> None:
     assert json.loads(PUBLISHED.read_text()) == api.schema(), "run: make schema"
 
 
-def test_every_field_is_described_and_every_object_closed() -> None:
-    branches = api.schema()["properties"]["steps"]["items"]["allOf"]
-    for branch in branches:
-        then = branch["then"]
-        assert then["additionalProperties"] is False
-        assert [name for name, field in then["properties"].items() if not field.get("description")] == []
+def objects_of(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every part of the schema that lists properties of its own, but for the conditions."""
+    if isinstance(schema, dict):
+        if "properties" in schema and schema.get("additionalProperties") is False:
+            yield schema
+        for key, value in schema.items():
+            yield from objects_of(value) if key not in ("if", "examples", "default") else ()
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from objects_of(value)
+
+
+def test_every_field_has_a_description_and_an_example() -> None:
+    found = list(objects_of(api.schema()))
+    assert len(found) > 10
+    inner = {"items", "max_parallel"}  # the long form of for_each, described with it
+    fields = [(name, field) for each in found for name, field in each["properties"].items() if set(each["properties"]) != inner]
+    assert [name for name, field in fields if not field.get("description")] == []
+    assert [name for name, field in fields if not field.get("examples")] == []
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)

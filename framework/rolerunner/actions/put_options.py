@@ -23,9 +23,9 @@ Acl = Annotated[
 class Encryption(Strict):
     """Server-side encryption."""
 
-    type: Annotated[Literal["AES256", "aws:kms"], DYNAMIC] = Field(description="AES256, or aws:kms.")
-    key: Optional[Text] = Field(None, description="The KMS key: an id, ARN or alias.")
-    bucket_key: Flag = Field(True, description="Use an S3 bucket key: fewer KMS requests.")
+    type: Annotated[Literal["AES256", "aws:kms"], DYNAMIC] = Field(description="AES256, or aws:kms.", examples=["aws:kms"])
+    key: Optional[Text] = Field(None, description="The KMS key: an id, ARN or alias.", examples=["alias/orders"])
+    bucket_key: Flag = Field(True, description="Use an S3 bucket key: fewer KMS requests.", examples=[True])
 
     @model_validator(mode="after")
     def _key_goes_with_kms(self) -> "Encryption":

@@ -39,9 +39,12 @@ class PythonCall(Action):
     needs_role: ClassVar[bool] = False
 
     function: Annotated[str, BeforeValidator(_function), json_form(type="string"), DYNAMIC] = Field(
-        description="module:function; the module is found beside the spec, in the folders above it, or among installed packages."
+        description="module:function; the module is found beside the spec, in the folders above it, or among installed packages.",
+        examples=["jobs.orders:clean"],
     )
-    arguments: dict[str, Annotated[Any, DYNAMIC]] = Field(default_factory=dict, description="Keyword arguments of the function.")
+    arguments: dict[str, Annotated[Any, DYNAMIC]] = Field(
+        default_factory=dict, description="Keyword arguments of the function.", examples=[{"folder": "/tmp/orders/"}]
+    )
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Call it; a mapping that it returns becomes the outputs."""

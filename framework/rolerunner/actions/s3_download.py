@@ -29,13 +29,19 @@ class S3Download(Action):
     }
     samples: ClassVar[Mapping[str, Any]] = {"files": "/folder", "count": 1, "bytes": 1, "skipped": 1}
 
-    source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.")
-    objects: ObjectsField = Field(None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.")
-    target: LocalPath = Field(description="The folder to write below (ends with '/'), or for one object the file.")
-    include: list[Text] = Field(default_factory=list, description="Globs over keys relative to the source; '**' crosses folders.")
-    exclude: list[Text] = Field(default_factory=list, description="Globs of keys to leave out.")
-    if_exists: Annotated[Literal["overwrite", "skip"], DYNAMIC] = Field("overwrite", description="What a file that is there means.")
-    on_empty: OnEmpty = Field("error", description="What nothing to fetch is: error, warn or ok.")
+    source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.", examples=["s3://landing/orders/"])
+    objects: ObjectsField = Field(
+        None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.", examples=["${{ steps.find.objects }}"]
+    )
+    target: LocalPath = Field(description="The folder to write below (ends with '/'), or for one object the file.", examples=["/tmp/orders/"])
+    include: list[Text] = Field(
+        default_factory=list, description="Globs over keys relative to the source; '**' crosses folders.", examples=[["**/*.csv.gz"]]
+    )
+    exclude: list[Text] = Field(default_factory=list, description="Globs of keys to leave out.", examples=[["**/_*"]])
+    if_exists: Annotated[Literal["overwrite", "skip"], DYNAMIC] = Field(
+        "overwrite", description="What a file that is there means.", examples=["skip"]
+    )
+    on_empty: OnEmpty = Field("error", description="What nothing to fetch is: error, warn or ok.", examples=["ok"])
 
     @model_validator(mode="after")
     def _one_source(self) -> "S3Download":

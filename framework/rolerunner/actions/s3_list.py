@@ -27,10 +27,14 @@ class S3List(Action):
     }
     samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1, "latest": "s3://bucket/key"}
 
-    source: S3Location = Field(description="The prefix to list; without a '/' at its end it is the beginning of keys.")
-    include: list[Text] = Field(default_factory=list, description="Globs over keys relative to the source's folder; '**' crosses folders.")
-    exclude: list[Text] = Field(default_factory=list, description="Globs of keys to leave out.")
-    on_empty: OnEmpty = Field("error", description="What nothing found is: error, warn or ok.")
+    source: S3Location = Field(
+        description="The prefix to list; without a '/' at its end it is the beginning of keys.", examples=["s3://landing/orders/"]
+    )
+    include: list[Text] = Field(
+        default_factory=list, description="Globs over keys relative to the source's folder; '**' crosses folders.", examples=[["**/*.csv.gz"]]
+    )
+    exclude: list[Text] = Field(default_factory=list, description="Globs of keys to leave out.", examples=[["**/_*"]])
+    on_empty: OnEmpty = Field("error", description="What nothing found is: error, warn or ok.", examples=["ok"])
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """List, filter, and keep the list on disk."""

@@ -28,17 +28,23 @@ class S3Upload(Action):
     }
     samples: ClassVar[Mapping[str, Any]] = {"objects": "s3://bucket/prefix/", "count": 1, "bytes": 1, "skipped": 1}
 
-    source: LocalPath = Field(description="A file, a folder, or a glob such as /tmp/out/*.csv.")
-    target: S3Location = Field(description="The prefix to write under (ends with '/'), or for one file the object.")
-    include: list[Text] = Field(default_factory=list, description="Globs over paths relative to the source; '**' crosses folders.")
-    exclude: list[Text] = Field(default_factory=list, description="Globs of paths to leave out.")
-    encryption: Optional[Encryption] = Field(None, description="Server-side encryption; the bucket's default otherwise.")
-    acl: Acl = Field(None, description="A canned ACL.")
-    storage_class: Optional[Text] = Field(None, description="S3's storage class, such as STANDARD_IA.")
-    content_type: Optional[Text] = Field(None, description="Guessed from the file's name otherwise.")
-    metadata: dict[str, Text] = Field(default_factory=dict, description="User metadata of each object.")
-    tags: dict[str, Text] = Field(default_factory=dict, description="Tags of each object.")
-    on_empty: OnEmpty = Field("error", description="What no file is: error, warn or ok.")
+    source: LocalPath = Field(description="A file, a folder, or a glob such as /tmp/out/*.csv.", examples=["/tmp/out/", "/tmp/out/*.csv"])
+    target: S3Location = Field(
+        description="The prefix to write under (ends with '/'), or for one file the object.", examples=["s3://publish/orders/"]
+    )
+    include: list[Text] = Field(
+        default_factory=list, description="Globs over paths relative to the source; '**' crosses folders.", examples=[["**/*.csv"]]
+    )
+    exclude: list[Text] = Field(default_factory=list, description="Globs of paths to leave out.", examples=[["**/_*"]])
+    encryption: Optional[Encryption] = Field(
+        None, description="Server-side encryption; the bucket's default otherwise.", examples=[{"type": "aws:kms", "key": "alias/orders"}]
+    )
+    acl: Acl = Field(None, description="A canned ACL.", examples=["bucket-owner-full-control"])
+    storage_class: Optional[Text] = Field(None, description="S3's storage class, such as STANDARD_IA.", examples=["STANDARD_IA"])
+    content_type: Optional[Text] = Field(None, description="Guessed from the file's name otherwise.", examples=["text/csv"])
+    metadata: dict[str, Text] = Field(default_factory=dict, description="User metadata of each object.", examples=[{"run": "${{ run.id }}"}])
+    tags: dict[str, Text] = Field(default_factory=dict, description="Tags of each object.", examples=[{"team": "orders"}])
+    on_empty: OnEmpty = Field("error", description="What no file is: error, warn or ok.", examples=["ok"])
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Store, many at once; a failed multipart upload is aborted."""

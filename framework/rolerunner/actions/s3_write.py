@@ -21,12 +21,16 @@ class S3Write(Action):
     outputs: ClassVar[Optional[Mapping[str, str]]] = {"object": "the s3:// URI of the object", "bytes": "its size"}
     samples: ClassVar[Mapping[str, Any]] = {"object": "s3://bucket/key", "bytes": 1}
 
-    target: S3Object = Field(description="The object to write.")
-    text: Optional[Text] = Field(None, description="Its text, stored as UTF-8.")
-    data: Annotated[Any, DYNAMIC] = Field(None, alias="json", description="A value, stored as JSON; instead of text.")
-    content_type: Optional[Text] = Field(None, description="text/plain or application/json otherwise.")
-    encryption: Optional[Encryption] = Field(None, description="Server-side encryption; the bucket's default otherwise.")
-    acl: Acl = Field(None, description="A canned ACL.")
+    target: S3Object = Field(description="The object to write.", examples=["s3://publish/orders/_SUCCESS"])
+    text: Optional[Text] = Field(None, description="Its text, stored as UTF-8.", examples=["${{ run.id }}"])
+    data: Annotated[Any, DYNAMIC] = Field(
+        None, alias="json", description="A value, stored as JSON; instead of text.", examples=[{"count": "${{ steps.find.count }}"}]
+    )
+    content_type: Optional[Text] = Field(None, description="text/plain or application/json otherwise.", examples=["text/plain"])
+    encryption: Optional[Encryption] = Field(
+        None, description="Server-side encryption; the bucket's default otherwise.", examples=[{"type": "AES256"}]
+    )
+    acl: Acl = Field(None, description="A canned ACL.", examples=["bucket-owner-full-control"])
 
     @model_validator(mode="after")
     def _one_content(self) -> "S3Write":

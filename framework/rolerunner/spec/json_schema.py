@@ -33,10 +33,10 @@ def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
     top = _properties(SpecFile, definitions, expressions=False)
     top["properties"]["roles"] = {
         "type": "object",
-        "description": _described(top, "roles"),
+        **_about(top, "roles"),
         "additionalProperties": {"anyOf": [{"type": "string", "description": "The role's ARN."}, _properties(RoleFields, definitions)]},
     }
-    top["properties"]["steps"] = {"type": "array", "minItems": 1, "description": _described(top, "steps"), "items": _step(kinds, definitions)}
+    top["properties"]["steps"] = {"type": "array", "minItems": 1, **_about(top, "steps"), "items": _step(kinds, definitions)}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A rolerunner job spec",
@@ -45,14 +45,15 @@ def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
     }
 
 
-def _described(schema: Mapping[str, Any], name: str) -> str:
-    return str(schema["properties"][name].get("description", ""))
+def _about(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a property says of itself, whatever its shape."""
+    return {key: value for key, value in schema["properties"][name].items() if key in ("description", "examples")}
 
 
 def _step(kinds: Mapping[str, type[Kind]], definitions: dict[str, Any]) -> dict[str, Any]:
     common = _properties(StepFields, definitions)["properties"]
     names = sorted(kinds)
-    common["action"] = {"description": _described({"properties": common}, "action"), "enum": names}
+    common["action"] = {**_about({"properties": common}, "action"), "enum": names}
     branches = [
         {"if": {"properties": {"action": {"const": name}}, "required": ["action"]}, "then": _branch(kind, common, definitions)}
         for name, kind in sorted(kinds.items())

@@ -151,33 +151,46 @@ class RoleFields(Strict):
         description="The role's ARN.", examples=["arn:aws:iam::111122223333:role/landing-reader"]
     )
     external_id: Annotated[Optional[str], _matching(_EXTERNAL_ID, "an external id of 2 to 1224 letters, digits and _+=,.@:/-"), DYNAMIC] = Field(
-        None, description="What the role's trust policy asks for in sts:ExternalId."
+        None, description="What the role's trust policy asks for in sts:ExternalId.", examples=["ex-1"]
     )
-    duration: Annotated[Seconds, AfterValidator(_session_seconds)] = Field(3600.0, description="How long a session lasts: 15m to 1h.")
+    duration: Annotated[Seconds, AfterValidator(_session_seconds)] = Field(
+        3600.0, description="How long a session lasts: 15m to 1h.", examples=["1h"]
+    )
     region: Annotated[Optional[str], _matching(_REGION, "a region such as eu-west-1"), DYNAMIC] = Field(
-        None, description="The region whose STS and S3 are called."
+        None, description="The region whose STS and S3 are called.", examples=["eu-west-1"]
     )
     account: Annotated[Optional[str], BeforeValidator(_account), DYNAMIC] = Field(
-        None, description="Held against the ARN, and against who we are after the assume."
+        None, description="Held against the ARN, and against who we are after the assume.", examples=["111122223333"]
     )
     session_name: Annotated[Optional[str], _matching(_SESSION_NAME, "a session name of 2 to 64 letters, digits and _+=,.@-"), DYNAMIC] = Field(
-        None, description="The name CloudTrail shows; the job's name and run by default."
+        None, description="The name CloudTrail shows; the job's name and run by default.", examples=["nightly-orders"]
     )
     tags: Annotated[dict[str, Text], BeforeValidator(_tags)] = Field(
-        default_factory=dict, description="Session tags; need sts:TagSession on both sides."
+        default_factory=dict, description="Session tags; need sts:TagSession on both sides.", examples=[{"team": "orders"}]
     )
-    transitive_tags: list[Text] = Field(default_factory=list, description="Tag keys that pass on to roles assumed through this one.")
+    transitive_tags: list[Text] = Field(
+        default_factory=list, description="Tag keys that pass on to roles assumed through this one.", examples=[["team"]]
+    )
     source_identity: Annotated[Optional[str], BeforeValidator(_source_identity), DYNAMIC] = Field(
-        None, description="Needs sts:SetSourceIdentity on both sides."
+        None, description="Needs sts:SetSourceIdentity on both sides.", examples=["ada"]
     )
     session_policy: Annotated[Optional[str], BeforeValidator(_policy), _POLICY_FORM, DYNAMIC] = Field(
-        None, description="An inline policy that narrows the session; none by default."
+        None,
+        description="An inline policy that narrows the session; none by default.",
+        examples=[
+            "none",
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::landing/*"}]},
+        ],
     )
     policy_arns: Annotated[
         list[Annotated[str, _matching(_POLICY_ARN, "a policy ARN such as arn:aws:iam::aws:policy/ReadOnlyAccess"), DYNAMIC]],
         Field(max_length=10),
-    ] = Field(default_factory=list, description="Managed policies that narrow the session; 10 at most.")
-    via: Optional[Name] = Field(None, description="The alias of the role this one is assumed from, instead of the job's own.")
+    ] = Field(
+        default_factory=list,
+        description="Managed policies that narrow the session; 10 at most.",
+        examples=[["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]],
+    )
+    via: Optional[Name] = Field(None, description="The alias of the role this one is assumed from, instead of the job's own.", examples=["hub"])
     sts_endpoint: Annotated[Optional[str], BeforeValidator(_endpoint), DYNAMIC] = Field(
         None,
         description="The STS endpoint to ask, for one that is not the region's own.",
@@ -189,71 +202,99 @@ class ParamFields(Strict):
     """A parameter that the spec declares."""
 
     type: Literal["string", "integer", "number", "boolean", "date", "datetime", "duration", "size", "list", "choice"] = Field(
-        "string", description="What its text is read as."
+        "string", description="What its text is read as.", examples=["date"]
     )
-    required: bool = Field(False, description="Must it be given?")
-    default: Any = Field(None, description="Its value when it is not given; may be an expression of today and now.")
-    min: Any = Field(None, description="The least value; of a string or list, the least length.")
-    max: Any = Field(None, description="The greatest value; of a string or list, the greatest length.")
-    choices: Optional[list[Any]] = Field(None, description="The values it may have.")
-    pattern: Annotated[Optional[str], BeforeValidator(check_pattern)] = Field(None, description="A regular expression its whole text must match.")
-    description: str = Field("", description="What it is for.")
+    required: bool = Field(False, description="Must it be given?", examples=[True])
+    default: Any = Field(
+        None, description="Its value when it is not given; may be an expression of today and now.", examples=["2026-01-31", "${{ today | minus(1) }}"]
+    )
+    min: Any = Field(None, description="The least value; of a string or list, the least length.", examples=[1])
+    max: Any = Field(None, description="The greatest value; of a string or list, the greatest length.", examples=[10])
+    choices: Optional[list[Any]] = Field(None, description="The values it may have.", examples=[["dev", "prod"]])
+    pattern: Annotated[Optional[str], BeforeValidator(check_pattern)] = Field(
+        None, description="A regular expression its whole text must match.", examples=["[a-z]+"]
+    )
+    description: str = Field("", description="What it is for.", examples=["The day whose orders are fetched."])
 
 
 class RetryFields(Strict):
     """How often and when a step is tried again."""
 
-    attempts: Annotated[Integer, Field(ge=1, le=MAX_ATTEMPTS)] = Field(3, description="Tries in all, 1 to 20.")
-    delay: Seconds = Field(2.0, description="The wait before the second try.")
-    backoff: Annotated[float, Field(ge=1, le=10), DYNAMIC] = Field(2.0, description="Each further wait is so many times the one before.")
-    max_delay: Seconds = Field(60.0, description="The longest wait.")
-    timeout: Optional[Seconds] = Field(None, description="How long one try may take.")
+    attempts: Annotated[Integer, Field(ge=1, le=MAX_ATTEMPTS)] = Field(3, description="Tries in all, 1 to 20.", examples=[3])
+    delay: Seconds = Field(2.0, description="The wait before the second try.", examples=["2s"])
+    backoff: Annotated[float, Field(ge=1, le=10), DYNAMIC] = Field(
+        2.0, description="Each further wait is so many times the one before.", examples=[2]
+    )
+    max_delay: Seconds = Field(60.0, description="The longest wait.", examples=["1m"])
+    timeout: Optional[Seconds] = Field(None, description="How long one try may take.", examples=["10m"])
 
 
 class Defaults(Strict):
     """What every step has that does not say otherwise."""
 
-    role: Optional[str] = Field(None, description="The role of steps that name none: an alias, an ARN, or job.")
-    on_error: Literal["fail", "continue"] = Field("fail", description="What a failed step does to the run.")
-    retry: Optional[RetryFields] = Field(None, description="How often and when a step is tried again.")
-    timeout: Optional[Seconds] = Field(None, description="How long a step may take, all tries together.")
+    role: Optional[str] = Field(None, description="The role of steps that name none: an alias, an ARN, or job.", examples=["reader"])
+    on_error: Literal["fail", "continue"] = Field("fail", description="What a failed step does to the run.", examples=["continue"])
+    retry: Optional[RetryFields] = Field(None, description="How often and when a step is tried again.", examples=[{"attempts": 3, "delay": "2s"}])
+    timeout: Optional[Seconds] = Field(None, description="How long a step may take, all tries together.", examples=["30m"])
 
 
 class SpecFile(Strict):
     """The top of a job spec. Steps and roles are looked at one by one, so that each mistake is found."""
 
-    version: Literal[1] = Field(description="The version of the spec language: 1.")
-    name: Name = Field(description="The job's name: letters, digits, '-' and '_'.")
-    description: str = Field("", description="What the job is for.")
-    params: dict[Name, ParamFields] = Field(default_factory=dict, description="What the job is given for each run.")
-    include: list[str] = Field(default_factory=list, description="Files of roles that several specs share, relative to this one.")
-    roles: dict[Name, Any] = Field(default_factory=dict, description="Alias -> ARN, or the long form.")
-    defaults: Defaults = Field(default_factory=Defaults, description="What steps have that do not say otherwise.")
-    assume: Literal["first", "lazily"] = Field("first", description="Assume every role before the first step, or each when it is needed.")
-    max_parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] = Field(4, description="How many steps run at once, where 'needs' allows it.")
-    on_failure: Literal["stop", "finish"] = Field(
-        "stop", description="After a failed step: stop begins no other; finish still runs those that do not depend on it."
+    version: Literal[1] = Field(description="The version of the spec language: 1.", examples=[1])
+    name: Name = Field(description="The job's name: letters, digits, '-' and '_'.", examples=["nightly-orders"])
+    description: str = Field("", description="What the job is for.", examples=["Fetch the partner's orders, publish them."])
+    params: dict[Name, ParamFields] = Field(
+        default_factory=dict, description="What the job is given for each run.", examples=[{"run_date": {"type": "date", "required": True}}]
     )
-    deadline: Optional[Seconds] = Field(None, description="How long after the start a step may still begin.")
-    steps: list[Any] = Field(min_length=1, description="What is done, top to bottom.")
+    include: list[str] = Field(
+        default_factory=list, description="Files of roles that several specs share, relative to this one.", examples=[["shared/roles.yaml"]]
+    )
+    roles: dict[Name, Any] = Field(
+        default_factory=dict, description="Alias -> ARN, or the long form.", examples=[{"reader": "arn:aws:iam::111122223333:role/reader"}]
+    )
+    defaults: Defaults = Field(
+        default_factory=Defaults, description="What steps have that do not say otherwise.", examples=[{"role": "reader", "timeout": "30m"}]
+    )
+    assume: Literal["first", "lazily"] = Field(
+        "first", description="Assume every role before the first step, or each when it is needed.", examples=["lazily"]
+    )
+    max_parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] = Field(
+        4, description="How many steps run at once, where 'needs' allows it.", examples=[4]
+    )
+    on_failure: Literal["stop", "finish"] = Field(
+        "stop", description="After a failed step: stop begins no other; finish still runs those that do not depend on it.", examples=["finish"]
+    )
+    deadline: Optional[Seconds] = Field(None, description="How long after the start a step may still begin.", examples=["6h"])
+    steps: list[Any] = Field(
+        min_length=1,
+        description="What is done, top to bottom.",
+        examples=[[{"id": "find", "action": "s3.list", "role": "reader", "source": "s3://landing/in/"}]],
+    )
 
 
 class IncludedFile(Strict):
     """A file of roles that several specs share."""
 
-    roles: dict[Name, Any] = Field(description="Alias -> ARN, or the long form.")
+    roles: dict[Name, Any] = Field(description="Alias -> ARN, or the long form.", examples=[{"reader": "arn:aws:iam::111122223333:role/reader"}])
 
 
 class StepFields(Strict):
     """What every step may say, whatever its action."""
 
-    id: Name = Field(description="The step's name in references and results.")
-    action: str = Field(description="What it does; see the list of actions.")
-    role: Optional[str] = Field(None, description="The role it runs under: an alias, an ARN, or job for the job's own.")
-    needs: Optional[list[str]] = Field(None, description="Ids of the steps it waits for; without it, all that stand before it.")
+    id: Name = Field(description="The step's name in references and results.", examples=["find"])
+    action: str = Field(description="What it does; see the list of actions.", examples=["s3.list"])
+    role: Optional[str] = Field(None, description="The role it runs under: an alias, an ARN, or job for the job's own.", examples=["reader", "job"])
+    needs: Optional[list[str]] = Field(
+        None, description="Ids of the steps it waits for; without it, all that stand before it.", examples=[["find"], []]
+    )
     when: Annotated[
         Union[str, Template], BeforeValidator(_when), json_form(anyOf=[{"enum": list(WHEN)}, {"type": "string", "pattern": r"\$\{\{"}])
-    ] = Field("on_success", description="on_success, on_failure, always, or an expression that is true or false.")
+    ] = Field(
+        "on_success",
+        description="on_success, on_failure, always, or an expression that is true or false.",
+        examples=["on_failure", "${{ steps.find.count > 0 }}"],
+    )
     for_each: Annotated[
         Any,
         BeforeValidator(_loop),
@@ -272,8 +313,12 @@ class StepFields(Strict):
                 },
             ]
         ),
-    ] = Field(None, description="A list: the step is done once for each, which it reads as 'item'. Its outputs are then lists.")
-    retry: Optional[RetryFields] = Field(None, description="How often and when it is tried again.")
-    timeout: Optional[Seconds] = Field(None, description="How long it may take, all tries together.")
-    on_error: Optional[Literal["fail", "continue"]] = Field(None, description="continue: a failure does not stop the run.")
-    description: str = Field("", description="What the step is for.")
+    ] = Field(
+        None,
+        description="A list: the step is done once for each, which it reads as 'item'. Its outputs are then lists.",
+        examples=[["north", "south"], "${{ steps.find.objects }}"],
+    )
+    retry: Optional[RetryFields] = Field(None, description="How often and when it is tried again.", examples=[{"attempts": 3, "delay": "2s"}])
+    timeout: Optional[Seconds] = Field(None, description="How long it may take, all tries together.", examples=["30m"])
+    on_error: Optional[Literal["fail", "continue"]] = Field(None, description="continue: a failure does not stop the run.", examples=["continue"])
+    description: str = Field("", description="What the step is for.", examples=["What the partner sent today."])
