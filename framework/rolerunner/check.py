@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rolerunner.model import Permission, Plan, Role
 
 YES, NO, UNKNOWN = "yes", "no", "unknown"
+_PUT, _ABORT = "s3:PutObject", "s3:AbortMultipartUpload"
+_PROBE_KEY = ".rolerunner-check"
+"""Under a prefix, the key of the multipart upload that is begun and aborted."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ def refusals(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
 def findings(plan: Plan, sessions: Sessions) -> Iterator[Finding]:
     """Probe what each step needs; the same permission of the same role is asked once."""
     asked: dict[tuple[Role, Permission], tuple[str, str]] = {}
+    abortable = _abortable(plan)
+    probes: dict[Role, _Probe] = {}
     for planned in plan.steps:
         for role_field, needed in planned.permissions.items():
             role = planned.step.roles.get(role_field)
@@ -58,14 +63,27 @@ def findings(plan: Plan, sessions: Sessions) -> Iterator[Finding]:
                 continue
             for permission in needed:
                 if (role, permission) not in asked:
-                    asked[role, permission] = _Probe(sessions, role).answer(permission)
+                    asked[role, permission] = probes.setdefault(role, _Probe(sessions, role, abortable)).answer(permission)
                 yield Finding(planned.step.id, str(role), permission.action, permission.resource, *asked[role, permission])
 
 
+def _abortable(plan: Plan) -> frozenset[tuple[Role, str]]:
+    """Where a role's steps need s3:AbortMultipartUpload anyway: there a multipart upload may be begun, to be aborted at once."""
+    return frozenset(
+        (planned.step.roles[name], permission.resource)
+        for planned in plan.steps
+        for name, needed in planned.permissions.items()
+        for permission in needed
+        if permission.action == _ABORT and name in planned.step.roles
+    )
+
+
 class _Probe:
-    def __init__(self, sessions: Sessions, role: Role) -> None:
+    def __init__(self, sessions: Sessions, role: Role, abortable: frozenset[tuple[Role, str]]) -> None:
         self.sessions = sessions
         self.role = role
+        self.abortable = abortable
+        self.multiparts: dict[S3Uri, dict[str, tuple[str, str]]] = {}
         self.caller = sessions.session_arn(role)
 
     def answer(self, permission: Permission) -> tuple[str, str]:
@@ -76,8 +94,12 @@ class _Probe:
                 return self._list(place)
             if place is not None and permission.action == "s3:GetObject" and not place.key.endswith("*"):
                 return self._get(place)
+            if place is not None and permission.action in (_PUT, _ABORT) and (self.role, permission.resource) in self.abortable:
+                return self._multipart(place, permission.action)
         except StepError as error:
             return UNKNOWN, error.message
+        except BotoCoreError as error:
+            return UNKNOWN, str(error)
         return self._simulated(permission)
 
     def _list(self, place: S3Uri) -> tuple[str, str]:
@@ -85,6 +107,34 @@ class _Probe:
 
     def _get(self, place: S3Uri) -> tuple[str, str]:
         return self._asked("get_object", place, Bucket=place.bucket, Key=place.key, Range="bytes=0-0")
+
+    def _multipart(self, place: S3Uri, action: str) -> tuple[str, str]:
+        """Begin a multipart upload and abort it, once a place: that needs the permissions of a put, and makes no object."""
+        key = f"{place.key[:-1]}{_PROBE_KEY}" if place.key.endswith("*") else place.key
+        uri = S3Uri(place.bucket, key)
+        if uri not in self.multiparts:
+            self.multiparts[uri] = self._tried(uri)
+        return self.multiparts[uri][action]
+
+    def _tried(self, uri: S3Uri) -> dict[str, tuple[str, str]]:
+        s3 = self.sessions.client(self.role, "s3")
+        try:
+            upload = s3.create_multipart_upload(Bucket=uri.bucket, Key=uri.key)["UploadId"]
+        except ClientError as error:
+            return {_PUT: self._denied(error, uri), _ABORT: (UNKNOWN, "no multipart upload could be begun to try it on")}
+        try:
+            s3.abort_multipart_upload(Bucket=uri.bucket, Key=uri.key, UploadId=upload)
+        except ClientError as error:
+            answer, remedy = self._denied(error, uri)
+            left = f"the probe's empty multipart upload {upload} of {uri} is left; the bucket's owner can abort it\n{remedy}"
+            return {_PUT: (YES, ""), _ABORT: (answer, left)}
+        return {_PUT: (YES, ""), _ABORT: (YES, "")}
+
+    def _denied(self, error: ClientError, uri: S3Uri) -> tuple[str, str]:
+        taken = AwsError.of(error)
+        failed = step_failed(taken, self.role, caller=self.caller, bucket=uri.bucket, key=uri.key)
+        # a bucket that is missing is no answer to what is allowed
+        return (NO if taken.code in DENIED_CODES else UNKNOWN), f"{failed.message}\n{failed.hint}".strip()
 
     def _asked(self, method: str, place: S3Uri, **parameters: Any) -> tuple[str, str]:
         try:
@@ -95,11 +145,7 @@ class _Probe:
             taken = AwsError.of(error)
             if taken.code in {"NoSuchKey", "InvalidRange"}:
                 return YES, ""  # the permission is there; the object is not, or has no bytes
-            failed = step_failed(taken, self.role, caller=self.caller, bucket=place.bucket, key=place.key)
-            # a bucket that is missing is no answer to what is allowed
-            return (NO if taken.code in DENIED_CODES else UNKNOWN), f"{failed.message}\n{failed.hint}".strip()
-        except BotoCoreError as error:
-            return UNKNOWN, str(error)
+            return self._denied(error, place)
         return YES, ""
 
     def _simulated(self, permission: Permission) -> tuple[str, str]:

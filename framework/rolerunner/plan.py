@@ -57,16 +57,19 @@ def known(value: Any, scope: Mapping[str, Any]) -> Any:
 
 def _permissions(action: type[Action], fields: Mapping[str, Any]) -> Mapping[str, tuple[Permission, ...]]:
     """What the step needs; what is not known before the run stands as ``*`` in resources, and lists as nothing."""
-    try:
-        made = action.model_validate({key: _widened(value) for key, value in fields.items()})
-    except ValidationError:
-        return {}
-    return {role: tuple(needed) for role, needed in made.permissions().items()}
+    values = {key: _widened(value) for key, value in fields.items()}
+    for _ in range(2):
+        try:
+            return {role: tuple(needed) for role, needed in action.model_validate(values).permissions().items()}
+        except ValidationError as error:  # '*' is text; where a list is meant, an empty one will do
+            wrong = {detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]}
+            values = {key: [] if key in wrong else value for key, value in values.items()}
+    return {}
 
 
 def _widened(value: Any) -> Any:
     if isinstance(value, Template):
-        return [] if value.whole is not None else "".join(part if isinstance(part, str) else "*" for part in value.parts)
+        return "".join(part if isinstance(part, str) else "*" for part in value.parts)
     if isinstance(value, dict):
         return {key: _widened(each) for key, each in value.items()}
     if isinstance(value, list):
