@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox
+from rolerunner.errors import RolesRefused
 from rolerunner.events import StepFinished, StepStarted
 from tests.conftest import identity_of
 
@@ -226,3 +227,18 @@ def test_a_signal_stops_cleanly_with_the_result_written(number: signal.Signals, 
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["status"] == "stopped"
     assert [step["status"] for step in result["steps"]] == ["failed", "not_run"]
+
+
+@pytest.mark.parametrize(("assume", "ran"), [("lazily", True), ("first", False)])
+def test_roles_are_assumed_before_the_first_step_unless_lazily(assume: str, ran: bool, tmp_path: Path) -> None:
+    (tmp_path / "w.yaml").write_text(WORLD)
+    steps = call("first") + "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', source: s3://data-bucket/}\n"
+    order = Order()
+    with sandbox.running(sandbox.load(tmp_path / "w.yaml")) as running:
+        if ran:
+            result = run(tmp_path, steps, f"assume: {assume}\n", identity=identity_of(running), observers=[order])
+            assert statuses(result) == {"first": "succeeded", "second": "failed"}
+        else:
+            with pytest.raises(RolesRefused):
+                run(tmp_path, steps, f"assume: {assume}\n", identity=identity_of(running), observers=[order])
+    assert ("+first" in order.seen) is ran

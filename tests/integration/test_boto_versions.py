@@ -23,11 +23,11 @@ def python39():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("version", "oldest"), [("1.21.21", True), ("1.34.131", False), ("1.42.97", True)])
+@pytest.mark.parametrize(("version", "oldest"), [("==1.21.21", True), ("==1.34.131", False), ("==1.42.97", True), (">=1.43", False)])
 def test_roles_on(version, oldest, tmp_path):
     subprocess.run([python39() if oldest else sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
     python = tmp_path / "venv/bin/python"
-    wanted = [f"boto3=={version}", "pytest", "pytest-timeout", "hypothesis", f"{PROJECT}[cli]"]
+    wanted = [f"boto3{version}", "pytest", "pytest-timeout", "hypothesis", f"{PROJECT}[cli]"]
     subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted], check=True)
     environment = {**os.environ, "ROLERUNNER_SANDBOX_PYTHON": sys.executable}
     done = subprocess.run(
