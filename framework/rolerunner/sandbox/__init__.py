@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ def load(path: Path) -> World:
 def running(world: World, folder: Path = Path()) -> Iterator[Sandbox]:
     """The embedded AWS with the world in it; ``folder`` is where files of the world are looked for. Raises SandboxError."""
     with started() as server:
-        client = partial(_admin_client, server.endpoint, world.region)
+        client = lru_cache(maxsize=None)(partial(_admin_client, server.endpoint, world.region))  # a client takes 100 ms to make
         with _failures_told():
             make(world, client, folder)
             keys = _job_keys(world, client)
