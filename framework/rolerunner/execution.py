@@ -17,6 +17,7 @@ from rolerunner.actions.base import StepContext
 from rolerunner.diagnosis import is_passing
 from rolerunner.errors import FieldError, StepError
 from rolerunner.events import Event, Note, StepProgress
+from rolerunner.model import Failure
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill
 from rolerunner.storage.base import Cancel, ObjectInfo, Storage
@@ -62,33 +63,44 @@ class Run:
     tell: Callable[[Event], None]
 
 
-def execute(step: Step, scope: Mapping[str, Any], run: Run) -> tuple[Mapping[str, Any], int]:
-    """Do the step, once or for each item. Gives its outputs and how many tries it took. Raises StepError."""
+@dataclass(frozen=True)
+class Executed:
+    """A step that is done: its outputs, how many tries it took, and what its action warns of."""
+
+    outputs: Mapping[str, Any]
+    attempts: int
+    warning: Optional[Failure] = None
+
+
+def execute(step: Step, scope: Mapping[str, Any], run: Run, *, resuming: bool = False) -> Executed:
+    """Do the step, once or for each item. ``resuming``: an earlier run may have done a part of it. Raises StepError."""
     deadline = None if step.timeout is None else time.monotonic() + step.timeout
     if step.for_each is None:
-        return _Tries(step, scope, run, run.means.workdir, deadline).run()
-    return _for_each(step, scope, run, deadline)
+        return _Tries(step, scope, run, run.means.workdir, deadline, resuming).run()
+    return _for_each(step, scope, run, deadline, resuming=resuming)
 
 
-def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional[float]) -> tuple[Mapping[str, Any], int]:
+def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional[float], *, resuming: bool) -> Executed:
     items = _items(step, scope)
     failed = threading.Event()
 
-    def one(numbered: tuple[int, Any]) -> Optional[tuple[Mapping[str, Any], int]]:
+    def one(numbered: tuple[int, Any]) -> Optional[Executed]:
         number, item = numbered
         if failed.is_set():
             return None
         try:
-            return _Tries(step, {**scope, "item": item}, run, run.means.workdir / f"{step.id}.items" / str(number), deadline).run()
+            workdir = run.means.workdir / f"{step.id}.items" / str(number)
+            return _Tries(step, {**scope, "item": item}, run, workdir, deadline, resuming).run()
         except StepError as error:
             failed.set()
             raise _of_item(error, number, item) from error
 
     with ThreadPoolExecutor(step.max_parallel or run.max_parallel, thread_name_prefix="rolerunner-item") as pool:
         done = [each for each in pool.map(one, enumerate(items)) if each is not None]
-    names = dict.fromkeys(name for outputs, _ in done for name in outputs)
-    gathered = {name: [outputs.get(name) for outputs, _ in done] for name in names}
-    return gathered, max((attempts for _, attempts in done), default=1)
+    names = dict.fromkeys(name for each in done for name in each.outputs)
+    gathered = {name: [each.outputs.get(name) for each in done] for name in names}
+    warning = next((each.warning for each in done if each.warning is not None), None)
+    return Executed(gathered, max((each.attempts for each in done), default=1), warning)
 
 
 def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
@@ -133,9 +145,10 @@ class _Tries:
     run_of: Run
     workdir: Path
     deadline: Optional[float]
+    resuming: bool = False
     attempts: int = 0
 
-    def run(self) -> tuple[Mapping[str, Any], int]:
+    def run(self) -> Executed:
         action = self._action()
         retry = self.step.retry
         grows = tenacity.wait_exponential(multiplier=retry.delay, exp_base=retry.backoff, max=retry.max_delay)
@@ -149,7 +162,7 @@ class _Tries:
         except StepError as error:
             error.attempts = self.attempts
             raise
-        return outputs, self.attempts
+        return Executed(outputs, self.attempts, getattr(outputs, "warning", None))
 
     def _may_go_on(self, error: BaseException) -> bool:
         in_time = self.deadline is None or time.monotonic() < self.deadline
@@ -192,6 +205,7 @@ class _Tries:
             step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
             workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
             note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
+            resuming=self.resuming or self.attempts > 1,
         )  # fmt: skip
 
 

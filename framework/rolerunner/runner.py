@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.errors import RoleRefused, RolesRefused, StepError
 from rolerunner.events import RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
-from rolerunner.execution import Means, Run, execute, is_wanted
+from rolerunner.execution import Executed, Means, Run, execute, is_wanted
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, Step, StepResult
 from rolerunner.spec.expressions import Template
 
@@ -187,16 +187,14 @@ class _Run:
     def _step(self, step: Step, scope: Mapping[str, Any]) -> StepResult:
         began = time.monotonic()
         self._tell(StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else ""))
-        outputs: Mapping[str, Any] = {}
-        attempts = 1
-        failure: Optional[Failure] = None
         try:
-            outputs, attempts = execute(step, scope, self.shared)
+            done = execute(step, scope, self.shared)
+            status, failure = ("warning", done.warning) if done.warning else ("succeeded", None)
         except StepError as error:
-            failure, attempts = Failure(error.type, error.message, error.hint), error.attempts
+            done = Executed({}, error.attempts)
+            status, failure = "failed", Failure(error.type, error.message, error.hint)
         return StepResult(
-            step.id, step.action, str(step.role or ""), "failed" if failure else "succeeded", attempts,
-            round(time.monotonic() - began, 3), outputs, failure,
+            step.id, step.action, str(step.role or ""), status, done.attempts, round(time.monotonic() - began, 3), done.outputs, failure,
         )  # fmt: skip
 
     def _scope(self, step: Step) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from rolerunner.errors import EmptySource, StepError
 from rolerunner.events import StepProgress
-from rolerunner.model import Permission, Role, S3Uri
+from rolerunner.model import Failure, Permission, Role, S3Uri
 from rolerunner.spec.fields import DYNAMIC, json_form
 from rolerunner.spec.kinds import Kind
 from rolerunner.storage.base import Cancel, Outcome, Storage
@@ -19,7 +19,7 @@ from rolerunner.storage.manifest import ManifestWriter, ObjectList
 if TYPE_CHECKING:
     from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need
 
-__all__ = ["Action", "Failures", "Field", "ObjectsField", "OnEmpty", "StepContext", "nothing_there", "transfer"]
+__all__ = ["Action", "Failures", "Field", "ObjectsField", "OnEmpty", "StepContext", "Warned", "nothing_there", "transfer"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class StepContext:
     progress: Callable[[StepProgress], None]
     note: Callable[[str, str, Mapping[str, Any]], None]
     """level, message, values."""
+    resuming: bool = False
+    """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
 
     def storage(self, role_field: str = "role") -> Storage:
         """S3 under one of the step's roles."""
@@ -48,6 +50,14 @@ class StepContext:
     def manifest(self) -> ManifestWriter:
         """The step's list of objects, to write."""
         return ManifestWriter(self.workdir / f"{self.step_id}.jsonl")
+
+
+class Warned(dict[str, Any]):
+    """Outputs of a step that is done but for what ``warning`` says: the step ends as ``warning``."""
+
+    def __init__(self, outputs: Mapping[str, Any], warning: Failure) -> None:
+        super().__init__(outputs)
+        self.warning = warning
 
 
 class Action(Kind):
