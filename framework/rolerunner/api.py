@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
     from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.events import Observer
-    from rolerunner.storage.base import Cancel, Storage
+    from rolerunner.storage.base import Access, Cancel, Storage
+    from rolerunner.storage.flow import Flow
 
 
 def load(spec: str | Path, params: Optional[Mapping[str, Any]] = None, *, complete: bool = True, identity: Optional[JobIdentity] = None) -> Job:
@@ -73,7 +75,7 @@ def run(
     sessions = _sessions(identity, f"{job.name}-{run_id}")
     folder = Path(tempfile.gettempdir()) / "rolerunner" / run_id
     project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
-    means = runner.Means(registry(), sessions, lambda role: open_storage(sessions, role), folder, project, tuple(observers), cancel or Cancel())
+    means = runner.Means(registry(), sessions, partial(open_storage, sessions), folder, project, tuple(observers), cancel or Cancel())
     return runner.run(plan(job), run_id, means)
 
 
@@ -101,11 +103,13 @@ def new_run_id() -> str:
     return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def open_storage(sessions: Sessions, role: Role) -> Storage:
-    """S3 under a role."""
+def open_storage(sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None) -> Storage:
+    """S3 under a role. ``access`` is what each request says of itself, ``flow`` how fast they go."""
+    from rolerunner.storage.base import Access  # noqa: PLC0415
     from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415
+    from rolerunner.storage.flow import Flow  # noqa: PLC0415
 
-    return BotoStorage(sessions.client(role, "s3"), role, lambda: sessions.session_arn(role))
+    return BotoStorage(sessions.client(role, "s3"), role, lambda: sessions.session_arn(role), access or Access(), flow or Flow())
 
 
 def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, str]:

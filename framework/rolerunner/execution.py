@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Optional
 import tenacity
 from pydantic import ValidationError
 
-from rolerunner.actions.base import StepContext
+from rolerunner.actions.base import OpenStorage, StepContext
 from rolerunner.diagnosis import is_passing
 from rolerunner.errors import FieldError, StepError
 from rolerunner.events import Event, Note, StepProgress
 from rolerunner.model import Failure
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill
-from rolerunner.storage.base import Cancel, ObjectInfo, Storage
+from rolerunner.storage.base import Cancel, ObjectInfo
 from rolerunner.storage.manifest import ObjectList
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rolerunner.actions.base import Action
     from rolerunner.credentials import Sessions
     from rolerunner.events import Observer
-    from rolerunner.model import Role, Step
+    from rolerunner.model import Step
 
 MAX_ITEMS = 100_000
 """Most items of for_each: more objects than that belong in one action's ``objects``."""
@@ -45,7 +45,7 @@ class Means:
 
     actions: Mapping[str, type[Action]]
     sessions: Sessions
-    open_storage: Callable[[Role], Storage]
+    open_storage: OpenStorage
     workdir: Path
     project: Path
     observers: Sequence[Observer] = ()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
 
 from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, Step
+from rolerunner.secret import MASK
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
     """What a run of the job will do, in order."""
-    return Plan(job, tuple(_planned(step, job, actions) for step in job.steps), tuple(_distinct(job)))
+    foreseen: dict[tuple[str, ...], Any] = {}
+    return Plan(job, tuple(_planned(step, job, actions, foreseen) for step in job.steps), tuple(_distinct(job)))
 
 
 def _distinct(job: Job) -> Iterator[Role]:
@@ -36,9 +38,15 @@ def _chain(role: Role) -> list[Role]:
     return ([] if role.via is None else _chain(role.via)) + [role]
 
 
-def _planned(step: Step, job: Job, actions: Mapping[str, type[Action]]) -> PlannedStep:
+def _planned(step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen: dict[tuple[str, ...], Any]) -> PlannedStep:
+    """``foreseen``: what outputs of the steps before will be like, such as the prefix of listed objects; this step's are added."""
     fields = {key: known(value, {"params": job.params}) for key, value in step.fields.items()}
-    return PlannedStep(step, fields, _permissions(actions[step.action], fields))
+    action = _widened_action(actions[step.action], fields, foreseen)
+    if action is None:
+        return PlannedStep(step, fields, {})
+    if step.for_each is None:
+        foreseen.update({("steps", step.id, name): value for name, value in action.foreseen().items()})
+    return PlannedStep(step, fields, {role: tuple(dict.fromkeys(needed)) for role, needed in action.permissions().items()})
 
 
 def known(value: Any, scope: Mapping[str, Any]) -> Any:
@@ -55,25 +63,29 @@ def known(value: Any, scope: Mapping[str, Any]) -> Any:
     return value
 
 
-def _permissions(action: type[Action], fields: Mapping[str, Any]) -> Mapping[str, tuple[Permission, ...]]:
-    """What the step needs; what is not known before the run stands as ``*`` in resources, and lists as nothing."""
-    values = {key: _widened(value) for key, value in fields.items()}
+def _widened_action(action: type[Action], fields: Mapping[str, Any], foreseen: Mapping[tuple[str, ...], Any]) -> Optional[Action]:
+    """The action, with ``*`` for what is not known before the run, and nothing for lists that are not known."""
+    values = {key: _widened(value, foreseen) for key, value in fields.items()}
     for _ in range(2):
         try:
-            return {role: tuple(needed) for role, needed in action.model_validate(values).permissions().items()}
+            return action.model_validate(values)
         except ValidationError as error:  # '*' is text; where a list is meant, an empty one will do
             wrong = {detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]}
             values = {key: [] if key in wrong else value for key, value in values.items()}
-    return {}
+    return None
 
 
-def _widened(value: Any) -> Any:
+def _widened(value: Any, foreseen: Mapping[tuple[str, ...], Any]) -> Any:
     if isinstance(value, Template):
+        whole = value.whole
+        path = whole.references[0].path if whole is not None and len(whole.references) == 1 and whole.text == str(whole.references[0]) else ()
+        if path in foreseen:
+            return foreseen[path]
         return "".join(part if isinstance(part, str) else "*" for part in value.parts)
     if isinstance(value, dict):
-        return {key: _widened(each) for key, each in value.items()}
+        return {key: _widened(each, foreseen) for key, each in value.items()}
     if isinstance(value, list):
-        return [_widened(each) for each in value]
+        return [_widened(each, foreseen) for each in value]
     return value
 
 
@@ -98,7 +110,7 @@ def _step_json(planned: PlannedStep) -> dict[str, Any]:
         "roles": {field: str(role) for field, role in step.roles.items()},
         "needs": list(step.needs),
         "on_error": step.on_error,
-        "fields": {key: plain(value) for key, value in planned.fields.items()},
+        "fields": plain(dict(planned.fields)),
         "permissions": {role: [_permission_json(each) for each in needed] for role, needed in planned.permissions.items()},
     }
 
@@ -108,10 +120,13 @@ def _permission_json(permission: Permission) -> dict[str, Any]:
     return {"action": permission.action, "resource": permission.resource, **({"condition": condition} if condition else {})}
 
 
+_SECRET_FIELDS = frozenset({"customer_key"})
+
+
 def plain(value: Any) -> Any:
-    """A field's value in plain JSON kinds."""
+    """A field's value in plain JSON kinds, without secrets."""
     if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
+        return {key: MASK if key in _SECRET_FIELDS and not isinstance(each, Template) else plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [plain(each) for each in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -6,9 +6,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rolerunner.actions.python_call import PythonCall
+from rolerunner.actions.s3_copy import S3Copy
+from rolerunner.actions.s3_delete import S3Delete
 from rolerunner.actions.s3_download import S3Download
 from rolerunner.actions.s3_list import S3List
+from rolerunner.actions.s3_read import S3Read
 from rolerunner.actions.s3_upload import S3Upload
+from rolerunner.actions.s3_wait import S3Wait
 from rolerunner.actions.s3_write import S3Write
 
 if TYPE_CHECKING:
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
     from rolerunner.actions.base import Action
 
-_BUILT_IN: tuple[type[Action], ...] = (S3List, S3Download, S3Upload, S3Write, PythonCall)
+_BUILT_IN: tuple[type[Action], ...] = (S3List, S3Download, S3Upload, S3Copy, S3Delete, S3Wait, S3Read, S3Write, PythonCall)
 
 
 def registry() -> Mapping[str, type[Action]]:

@@ -1,25 +1,29 @@
 """What every action is made of: its fields with templates filled in, its work, its permissions, its docs."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from rolerunner.errors import EmptySource, StepError
+from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
-from rolerunner.model import Failure, Permission, Role, S3Uri
-from rolerunner.spec.fields import DYNAMIC, json_form
+from rolerunner.model import Failure, Permission, Role
 from rolerunner.spec.kinds import Kind
-from rolerunner.storage.base import Cancel, Outcome, Storage
-from rolerunner.storage.manifest import ManifestWriter, ObjectList
+from rolerunner.storage.base import Access, Cancel, Storage
+from rolerunner.storage.flow import Flow
+from rolerunner.storage.manifest import ManifestWriter
 
 if TYPE_CHECKING:
     from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need
 
-__all__ = ["Action", "Failures", "Field", "ObjectsField", "OnEmpty", "StepContext", "Warned", "nothing_there", "transfer"]
+__all__ = ["Action", "Field", "OpenStorage", "StepContext", "Warned", "nothing_there"]
+
+
+OpenStorage = Callable[[Role, Optional[Access], Optional[Flow]], Storage]
+"""Role, what each request says of itself, how fast they go -> S3 under the role."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class StepContext:
     run_id: str
     roles: Mapping[str, Role]
     sessions: "Sessions"
-    open_storage: Callable[[Role], Storage]
+    open_storage: OpenStorage
     workdir: Path
     """A folder of this run for manifests; it outlives the step."""
     project: Path
@@ -43,13 +47,13 @@ class StepContext:
     resuming: bool = False
     """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
 
-    def storage(self, role_field: str = "role") -> Storage:
+    def storage(self, role_field: str = "role", access: Optional[Access] = None, flow: Optional[Flow] = None) -> Storage:
         """S3 under one of the step's roles."""
-        return self.open_storage(self.roles[role_field])
+        return self.open_storage(self.roles[role_field], access, flow)
 
-    def manifest(self) -> ManifestWriter:
-        """The step's list of objects, to write."""
-        return ManifestWriter(self.workdir / f"{self.step_id}.jsonl")
+    def manifest(self, part: str = "") -> ManifestWriter:
+        """The step's list of objects, to write; ``part`` names one besides it."""
+        return ManifestWriter(self.workdir / f"{self.step_id}{part}.jsonl")
 
 
 class Warned(dict[str, Any]):
@@ -71,21 +75,14 @@ class Action(Kind):
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """Role field -> what the role must be allowed."""
 
+    def foreseen(self) -> Mapping[str, Any]:
+        """Outputs as far as they are known before the run: what later steps need permissions on."""
+        return {}
 
-def _objects(value: Any) -> Any:
-    if isinstance(value, list):
-        return [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
-    return value
-
-
-ObjectsField = Annotated[
-    Union[ObjectList, list[S3Uri], None],
-    BeforeValidator(_objects),
-    json_form(anyOf=[{"type": "string", "pattern": r"\$\{\{"}, {"type": "array", "items": {"type": "string"}}]),
-    DYNAMIC,
-]
-"""Objects that another step listed, or a list of s3:// URIs."""
-OnEmpty = Annotated[Literal["error", "warn", "ok"], DYNAMIC]
+    def survey(self, context: StepContext) -> Mapping[str, Any]:
+        """What it would work on, found by reading alone: for ``plan --live``. Raises StepError."""
+        del context
+        return {}
 
 
 def nothing_there(on_empty: str, what: str, context: StepContext) -> None:
@@ -94,59 +91,3 @@ def nothing_there(on_empty: str, what: str, context: StepContext) -> None:
         raise EmptySource(f"there is nothing in {what}", hint="say 'on_empty: ok' or 'on_empty: warn' where that is fine")
     if on_empty == "warn":
         context.note("warning", f"there is nothing in {what}", {})
-
-
-@dataclass(frozen=True)
-class Failures:
-    """Failures of single objects: how many, and the first few."""
-
-    count: int
-    first: tuple[Outcome, ...]
-
-
-_SHOWN = 3
-
-
-def transfer(outcomes: Iterable[Outcome], context: StepContext, total: int = 0, total_bytes: int = 0) -> Mapping[str, Any]:
-    """Drain an operation over objects: a manifest line and progress for each. Raises StepError if any object failed.
-
-    Gives ``count`` and ``bytes`` of what was done, and ``manifest``, the list of objects.
-    """
-    done, size, failed = 0, 0, 0
-    first: list[Outcome] = []
-    with context.manifest() as manifest:
-        for outcome in outcomes:
-            manifest.add(_line(outcome), outcome.size)
-            if outcome.error is None:
-                done, size = done + 1, size + outcome.size
-            else:
-                failed += 1
-                first += [outcome] if len(first) < _SHOWN else []
-            context.progress(StepProgress(context.step_id, done + failed, size, total, total_bytes))
-    if first:
-        raise _failure(Failures(failed, tuple(first)), done + failed)
-    return {"count": done, "bytes": size, "manifest": manifest}
-
-
-def _line(outcome: Outcome) -> dict[str, Any]:
-    line: dict[str, Any] = {"uri": str(outcome.uri), "bytes": outcome.size, "status": outcome.status}
-    optional = {
-        "path": str(outcome.path or ""), "etag": outcome.etag, "version": outcome.version,
-        "reason": outcome.error.message if outcome.error else "",
-    }  # fmt: skip
-    return {**line, **{key: value for key, value in optional.items() if value}}
-
-
-def _failure(failures: Failures, total: int) -> StepError:
-    error = failures.first[0].error
-    assert error is not None  # noqa: S101 - Failures holds failed outcomes only
-    if total == 1:
-        return error
-    reasons = "; ".join(f"{each.uri}: {each.error.message}" for each in failures.first if each.error)
-    more = f"; and {failures.count - len(failures.first):,} more" if failures.count > len(failures.first) else ""
-    return StepError(f"{failures.count:,} of {total:,} objects failed: {reasons}{more}", hint=error.hint, type=error.type)
-
-
-def optional_uri(value: Optional[S3Uri]) -> str:
-    """For messages."""
-    return str(value) if value else "the listed objects"

@@ -1,4 +1,4 @@
-"""What stored objects may be given: encryption, ACL, storage class, tags, metadata."""
+"""What stored objects may be given: encryption, ACL, storage class, tags, metadata, headers."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Optional
@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from rolerunner.actions.permissions import on_objects
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import DYNAMIC, Flag, Strict, Text
+from rolerunner.secret import hidden
+from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, Text, customer_key_bytes
 
 Acl = Annotated[
     Optional[
@@ -18,41 +19,87 @@ Acl = Annotated[
     ],
     DYNAMIC,
 ]  # fmt: skip
+Algorithm = Annotated[Literal["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"], DYNAMIC]
+MAX_TAGS = 10
+"""Tags of one object (S3 user guide)."""
 
 
 class Encryption(Strict):
     """Server-side encryption."""
 
-    type: Annotated[Literal["AES256", "aws:kms"], DYNAMIC] = Field(description="AES256, or aws:kms.", examples=["aws:kms"])
+    type: Annotated[Literal["AES256", "aws:kms", "aws:kms:dsse", "SSE-C"], DYNAMIC] = Field(
+        description="AES256, aws:kms, aws:kms:dsse, or SSE-C with a key of your own.", examples=["aws:kms"]
+    )
     key: Optional[Text] = Field(None, description="The KMS key: an id, ARN or alias.", examples=["alias/orders"])
     bucket_key: Flag = Field(True, description="Use an S3 bucket key: fewer KMS requests.", examples=[True])
+    customer_key: Optional[CustomerKey] = Field(
+        None, description="For SSE-C: 32 bytes in base64, best from a param.", examples=["${{ params.customer_key }}"]
+    )
 
     @model_validator(mode="after")
-    def _key_goes_with_kms(self) -> "Encryption":
-        if self.key is not None and self.type == "AES256":
+    def _keys_fit_the_type(self) -> "Encryption":
+        if self.key is not None and self.type in ("AES256", "SSE-C"):
             raise ValueError("a 'key' goes with 'type: aws:kms'")
+        if (self.customer_key is not None) != (self.type == "SSE-C"):
+            raise ValueError("'type: SSE-C' and 'customer_key' go together")
         return self
 
-
-def put_options(
-    encryption: Optional[Encryption], acl: Optional[str], storage_class: Optional[str], metadata: Mapping[str, str], tags: Mapping[str, str]
-) -> dict[str, Any]:
-    """As PutObject's own parameters; only what is set."""
-    options: dict[str, Any] = {"ACL": acl, "StorageClass": storage_class, "Metadata": dict(metadata), "Tagging": urlencode(dict(tags))}
-    if encryption is not None:
-        options["ServerSideEncryption"] = encryption.type
-        options["SSEKMSKeyId"] = encryption.key
-        options["BucketKeyEnabled"] = encryption.bucket_key if encryption.type == "aws:kms" else None
-    return {name: value for name, value in options.items() if value}
+    def options(self) -> dict[str, Any]:
+        """As PutObject's own parameters."""
+        if self.type == "SSE-C":
+            return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": customer_key_bytes(hidden(self.customer_key or ""))}
+        kms = self.type != "AES256"
+        return {"ServerSideEncryption": self.type, "SSEKMSKeyId": self.key, "BucketKeyEnabled": self.bucket_key if kms else None}
 
 
-def put_permissions(target: S3Uri, encryption: Optional[Encryption], acl: Optional[str], tags: Mapping[str, str]) -> list[Permission]:
-    """PutObject and what the options ask for besides."""
-    wanted = [on_objects("s3:PutObject", target)]
-    if acl:
-        wanted.append(on_objects("s3:PutObjectAcl", target, "acl"))
-    if tags:
-        wanted.append(on_objects("s3:PutObjectTagging", target, "tags"))
-    if encryption is not None and encryption.type == "aws:kms" and encryption.key and encryption.key.startswith("arn:"):
-        wanted += [Permission(action, encryption.key, reason="encryption") for action in ("kms:GenerateDataKey", "kms:Decrypt")]
-    return wanted
+def _check_tags(tags: Mapping[str, Any]) -> None:
+    if len(tags) > MAX_TAGS:
+        raise ValueError(f"'tags' may be {MAX_TAGS} at most, and are {len(tags)}")
+
+
+class Stored(Strict):
+    """What a stored object is given."""
+
+    encryption: Optional[Encryption] = Field(
+        None, description="Server-side encryption; the bucket's default otherwise.", examples=[{"type": "aws:kms", "key": "alias/orders"}]
+    )
+    acl: Acl = Field(None, description="A canned ACL.", examples=["bucket-owner-full-control"])
+    storage_class: Optional[Text] = Field(None, description="S3's storage class, such as STANDARD_IA.", examples=["STANDARD_IA"])
+    content_type: Optional[Text] = Field(None, description="Its media type.", examples=["text/csv"])
+    cache_control: Optional[Text] = Field(None, description="How long caches may keep it.", examples=["max-age=3600"])
+    metadata: Optional[dict[str, Text]] = Field(None, description="User metadata of each object.", examples=[{"run": "${{ run.id }}"}])
+    tags: Optional[dict[str, Text]] = Field(None, description="Tags of each object, 10 at most.", examples=[{"team": "orders"}])
+    checksum: Optional[Algorithm] = Field(None, description="The checksum that S3 keeps with it.", examples=["SHA256"])
+
+    @model_validator(mode="after")
+    def _tags_fit(self) -> "Stored":
+        _check_tags(self.tags or {})
+        return self
+
+    def put_options(self) -> dict[str, Any]:
+        """As PutObject's own parameters; only what is said."""
+        options: dict[str, Any] = {
+            "ACL": self.acl, "StorageClass": self.storage_class, "ContentType": self.content_type, "CacheControl": self.cache_control,
+            "Metadata": None if self.metadata is None else dict(self.metadata), "ChecksumAlgorithm": self.checksum,
+            "Tagging": None if self.tags is None else urlencode(dict(self.tags)), **(self.encryption.options() if self.encryption else {}),
+        }  # fmt: skip
+        return {name: value for name, value in options.items() if value is not None}
+
+    def put_permissions(self, target: S3Uri, *, tags: bool = False, multipart: bool = True) -> list[Permission]:
+        """PutObject and what the options ask for besides; ``tags`` where tags may come along from elsewhere."""
+        wanted = [on_objects("s3:PutObject", target)]
+        if self.acl:
+            wanted.append(on_objects("s3:PutObjectAcl", target, "acl"))
+        if self.tags or tags:
+            wanted.append(on_objects("s3:PutObjectTagging", target, "tags"))
+        if multipart:
+            wanted.append(on_objects("s3:AbortMultipartUpload", target))
+        return [*wanted, *self._key_permissions()]
+
+    def _key_permissions(self) -> list[Permission]:
+        key = self.encryption.key if self.encryption is not None else None
+        if not key:
+            return []
+        arn = key if key.startswith("arn:") else "arn:aws:kms:*:*:key/*" if key.startswith("alias/") else f"arn:aws:kms:*:*:key/{key}"
+        aliases = (("ForAnyValue:StringEquals", "kms:ResourceAliases", (key,)),) if key.startswith("alias/") else ()
+        return [Permission(action, arn, aliases, "encryption") for action in ("kms:GenerateDataKey", "kms:Decrypt")]

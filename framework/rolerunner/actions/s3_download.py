@@ -1,118 +1,235 @@
 """s3.download"""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
 from pydantic import model_validator
 
-from rolerunner.actions.base import Action, Field, ObjectsField, OnEmpty, StepContext, nothing_there, optional_uri, transfer
-from rolerunner.actions.permissions import listing, on_objects
-from rolerunner.errors import UnsafeKey
-from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import DYNAMIC, LocalPath, S3Location, Text
-from rolerunner.storage.base import Get, ObjectInfo, Outcome
-from rolerunner.storage.local import folder_of, path_under
+from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.objects import (
+    Chosen,
+    Compare,
+    Gathered,
+    IfExists,
+    MaxDelete,
+    Moving,
+    ObjectsField,
+    OnEmpty,
+    gather,
+    iso,
+    one_source,
+    too_many,
+    transfer,
+)
+from rolerunner.actions.permissions import listing, on_source
+from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
+from rolerunner.model import Permission
+from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
+from rolerunner.storage.base import Get, ObjectInfo, Outcome, Storage
+from rolerunner.storage.checksums import same_file
+from rolerunner.storage.local import files_below, folder_of, folds_case, free_bytes, path_under, translated
 from rolerunner.storage.manifest import ObjectList
-from rolerunner.storage.select import Selection
 
 
-class S3Download(Action):
-    """Fetch an object, a prefix, or the objects that another step listed, to the local disk."""
+class S3Download(Chosen, Moving, Action):
+    """Fetch an object, a prefix, or the objects that another step listed, to the local disk.
+
+    Each file appears whole under its name or not at all: it is written under a temporary name beside it, its length and
+    the checksum that S3 keeps are checked, then it is renamed. Keys that would lead out of the target folder, and keys
+    that land on one file, are failures that name them. A step that is tried again or resumed skips what is right already.
+    """
 
     kind: ClassVar[str] = "s3.download"
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
-        "files": "the files that are there now",
+        "files": "the folder (or the one file) that was written",
         "count": "how many objects were fetched",
         "bytes": "how many bytes were fetched",
         "skipped": "how many were there already",
+        "deleted": "how many extra files were deleted",
     }
-    samples: ClassVar[Mapping[str, Any]] = {"files": "/folder", "count": 1, "bytes": 1, "skipped": 1}
+    samples: ClassVar[Mapping[str, Any]] = {"files": "/folder", "count": 1, "bytes": 1, "skipped": 1, "deleted": 1}
 
     source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.", examples=["s3://landing/orders/"])
     objects: ObjectsField = Field(
         None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.", examples=["${{ steps.find.objects }}"]
     )
-    target: LocalPath = Field(description="The folder to write below (ends with '/'), or for one object the file.", examples=["/tmp/orders/"])
-    include: list[Text] = Field(
-        default_factory=list, description="Globs over keys relative to the source; '**' crosses folders.", examples=[["**/*.csv.gz"]]
+    version: Optional[Text] = Field(
+        None, description="The version of the one object that source names.", examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"]
     )
-    exclude: list[Text] = Field(default_factory=list, description="Globs of keys to leave out.", examples=[["**/_*"]])
-    if_exists: Annotated[Literal["overwrite", "skip"], DYNAMIC] = Field(
-        "overwrite", description="What a file that is there means.", examples=["skip"]
+    target: LocalPath = Field(description="The folder to write below (ends with '/'), or for one object the file.", examples=["/tmp/orders/"])
+    if_exists: IfExists = Field(
+        "overwrite", description="What a file that is there means; skip_same looks at it as 'compare' says.", examples=["skip_same"]
+    )
+    compare: Compare = Field("checksum", description="What makes a file the same: checksum or ETag, etag, size, size_mtime.", examples=["size"])
+    decompress: Optional[Annotated[Literal["gzip"], DYNAMIC]] = Field(
+        None, description="Unpack objects whose key ends with .gz; the file's name loses it.", examples=["gzip"]
+    )
+    keep_times: Flag = Field(False, description="Give files the objects' time of modification.", examples=[True])
+    delete_extra: Flag = Field(False, description="Delete files below target that the source does not have; needs max_delete.", examples=[True])
+    max_delete: Optional[MaxDelete] = Field(None, description="Delete so many files at most, else none at all.", examples=[100])
+    customer_key: Optional[CustomerKey] = Field(
+        None, description="The SSE-C key of the objects, in base64; best from a param.", examples=["${{ params.customer_key }}"]
     )
     on_empty: OnEmpty = Field("error", description="What nothing to fetch is: error, warn or ok.", examples=["ok"])
 
     @model_validator(mode="after")
-    def _one_source(self) -> "S3Download":
-        if (self.source is None) == (self.objects is None):
-            raise ValueError("'s3.download' takes either 'source' or 'objects'")
+    def _makes_sense(self) -> "S3Download":
+        one_source(self.source, self.objects, self.kind)
+        if self.version is not None and (self.source is None or getattr(self.source, "is_prefix", False)):
+            raise ValueError("a 'version' goes with a 'source' that is one object")
+        if self.decompress is not None and self.if_exists == "skip_same":
+            raise ValueError("'skip_same' cannot tell an unpacked file; say 'if_exists: skip' or 'overwrite'")
+        if self.delete_extra is True and self.max_delete is None:
+            raise ValueError("'delete_extra' needs 'max_delete': how many files may be deleted at most")
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Fetch, many at once; each file appears whole under its name or not at all."""
-        gets = _Gets(self, context)
-        outcomes = context.storage().get(gets, context.cancel)
-        total = self.objects if isinstance(self.objects, ObjectList) else None
-        done = transfer(gets.with_refused(outcomes), context, total.count if total else 0, total.bytes if total else 0)
-        if done["count"] == 0 and gets.skipped == 0:
-            nothing_there(self.on_empty, optional_uri(self.source), context)
-        return {"files": str(folder_of(self.target)), "count": done["count"], "bytes": done["bytes"], "skipped": gets.skipped}
+        """Fetch, many at once."""
+        flow = self.flow()
+        storage = context.storage(access=self.access(customer_key=self.customer_key), flow=flow)
+        gathered = self._gathered(storage, context)
+        target = folder_of(self.target)
+        if gathered.total == 0:
+            nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
+            return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
+        gets = _Gets(self, gathered, storage, resuming=context.resuming)
+        self._check_disk(gets, gathered.objects)
+        extra = self._extra(gets) if self.delete_extra else []
+        done = transfer(gets.outcomes(storage, context), context, gathered.objects.prefix, self, flow, gathered)
+        deleted = 0 if done.failed else _deleted(extra)
+        return done.outputs(files=str(target), skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """GetObject; ListBucket for a prefix, and so that a missing key is told from a refusal."""
-        if self.source is None:
-            return {"role": []}
-        return {"role": [listing(self.source), on_objects("s3:GetObject", self.source)]}
+        """GetObject (GetObjectVersion for a version); ListBucket for a prefix, and so that a missing key is told from a refusal."""
+        listed = [listing(self.source)] if self.source is not None else []
+        return {"role": [*listed, *on_source("s3:GetObjectVersion" if self.version else "s3:GetObject", self.source, self.objects)]}
+
+    def survey(self, context: StepContext) -> Mapping[str, Any]:
+        """Count and bytes."""
+        found = self._gathered(context.storage(access=self.access(customer_key=self.customer_key)), context)
+        return {"count": found.total, "bytes": found.objects.bytes}
+
+    def _gathered(self, storage: Storage, context: StepContext) -> Gathered:
+        if self.version is not None and self.source is not None:
+            with context.manifest(".source") as manifest:
+                manifest.add_object(storage.head(self.source, self.version))
+            return Gathered(manifest.objects(self.source))
+        return gather(self.source, self.objects, self.selection(), storage, context)
+
+    def _check_disk(self, gets: "_Gets", objects: ObjectList) -> None:
+        """Raises LocalFileFailed where the disk cannot hold what is to come; looked at file by file only where it is tight."""
+        free = free_bytes(folder_of(self.target))
+        if objects.bytes <= free:
+            return
+        needed = sum(info.size for info, target in gets.targets() if not target.exists() or target.stat().st_size != info.size)
+        if needed > free:
+            hint = "Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB"
+            raise LocalFileFailed(f"{self.target}: {needed:,} bytes are to come, and {free:,} are free", hint=hint, type="DiskFull")
+
+    def _extra(self, gets: "_Gets") -> list[Path]:
+        """Files that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
+        target = folder_of(self.target)
+        # eight bytes a name: two names that share them keep a file that could go, never the other way round
+        kept = {_short(path) for _, path in gets.targets()}
+        selection = self.selection()
+        below = files_below(target, links="skip") if target.is_dir() else iter(())
+        extra = [path for relative, path in below if selection.named(relative) and _short(path) not in kept]
+        most = self.max_delete or 0
+        if len(extra) > most:
+            raise too_many(len(extra), most, f"files below {target}")
+        return extra
 
 
 class _Gets:
-    """What to fetch, drawn as the engine asks for it. Two objects that land on one file are refused."""
+    """What to fetch and where to, drawn as the engine asks for it. What cannot be a file, or lands on another's, is refused."""
 
-    def __init__(self, action: S3Download, context: StepContext) -> None:
+    def __init__(self, action: S3Download, gathered: Gathered, storage: Storage, *, resuming: bool) -> None:
         self.action = action
-        self.context = context
-        self.skipped = 0
-        self.refused: list[Outcome] = []
+        self.objects = gathered.objects
+        self.storage = storage
+        self.refused = list(gathered.refused)
+        self.if_exists = "skip_same" if resuming and action.if_exists == "overwrite" and action.decompress is None else action.if_exists
+        self.target = folder_of(action.target)
+        self.to_file = action.source is not None and not action.source.is_prefix and not action.target.endswith("/") and not self.target.is_dir()
+        self.folds = folds_case(self.target) if gathered.total > 1 else False
+        # of one prefix every key has a path of its own; of others that must be seen
+        self.watched = self.folds or action.decompress is not None or (not isinstance(action.objects, ObjectList) and action.objects is not None)
 
-    def __iter__(self) -> Iterator[Get]:
-        means = Selection.of(self.action.include, self.action.exclude)
-        for uri, relative, info in self._sources():
-            if uri.key.endswith("/") or not means(relative):  # a folder marker has no file
-                continue
-            try:
-                target = self._target(relative)
-            except UnsafeKey as error:
-                self.refused.append(Outcome(uri, status="failed", error=error))
-                continue
-            if self.action.if_exists == "skip" and target.exists():
-                self.skipped += 1
-                continue
-            yield Get(uri, target, info)
-
-    def with_refused(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    def outcomes(self, storage: Storage, context: StepContext) -> Iterator[Outcome]:
         """The engine's outcomes, then those of objects that never reached it."""
-        yield from outcomes
+        yield from storage.get(self._gets(), context.cancel)
         yield from self.refused
 
-    def _sources(self) -> Iterator[tuple[S3Uri, str, Optional[ObjectInfo]]]:
-        source, objects = self.action.source, self.action.objects
-        if source is not None and not source.is_prefix:
-            yield source, source.name, None
-        elif source is not None:
-            for info in self.context.storage().list(source):
-                yield S3Uri(source.bucket, info.key), info.key[len(source.key) :], info
-        elif isinstance(objects, ObjectList):
-            start = objects.prefix.key.rfind("/") + 1
-            for info in objects:
-                yield S3Uri(objects.prefix.bucket, info.key), info.key[start:], info
-        else:
-            for uri in objects or ():
-                yield uri, uri.name, None
+    def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
+        """Each object that can be a file, with its path."""
+        for info in self.objects:
+            if not self._is_folder_marker(info):
+                try:
+                    yield info, self._target(info)
+                except UnsafeKey:
+                    continue
 
-    def _target(self, relative: str) -> Path:
-        target = folder_of(self.action.target)
-        one_file = self.action.source is not None and not self.action.source.is_prefix
-        if one_file and not self.action.target.endswith("/") and not target.is_dir():
-            return target
-        return path_under(target, relative)
+    def _gets(self) -> Iterator[Get]:
+        taken: set[str] = set()
+        last = ""
+        for info in self.objects:
+            uri = self.objects.uri(info)
+            if self._is_folder_marker(info):
+                continue
+            try:
+                target = self._target(info)
+                place = str(target).casefold() if self.folds else str(target)
+                if place == last or place in taken:
+                    raise UnsafeKey(f"{uri} would be the file {target}, and so would another object", type="SameFile")
+            except StepError as error:
+                self.refused.append(Outcome(uri, status="failed", error=error))
+                continue
+            last = place
+            if self.watched:
+                taken.add(place)
+            yield from self._get(info, target)
+
+    def _get(self, info: ObjectInfo, target: Path) -> Iterator[Get]:
+        uri = self.objects.uri(info)
+        unpack = self.action.decompress is not None and info.key.endswith(".gz")
+        if not target.is_file() or self.if_exists == "overwrite":
+            yield Get(uri, target, info, decompress=unpack, keep_time=self.action.keep_times)
+        elif self.if_exists == "fail":
+            error = LocalFileFailed(f"{target}: is there already ('if_exists: fail')", type="AlreadyThere")
+            self.refused.append(Outcome(uri, status="failed", error=error))
+        elif self.if_exists == "skip":
+            yield Get(uri, target, info, skip=lambda: True)
+        else:
+            yield Get(uri, target, info, keep_time=self.action.keep_times, skip=partial(self._is_same, info, target))
+
+    def _is_same(self, info: ObjectInfo, target: Path) -> bool:
+        uri = self.objects.uri(info)
+        head = partial(self.storage.head, uri, info.version)
+        if not same_file(target, info, self.action.compare, head, lambda: self.storage.part_size(uri, info)):
+            return False
+        return self.action.compare != "size_mtime" or iso(datetime.fromtimestamp(target.stat().st_mtime, timezone.utc)) >= info.modified
+
+    def _is_folder_marker(self, info: ObjectInfo) -> bool:
+        """An object of no bytes whose key ends with '/': what consoles show as a folder, and a delete marker, have no file."""
+        return info.deleted or (info.key.endswith("/") and info.size == 0)
+
+    def _target(self, info: ObjectInfo) -> Path:
+        relative = self.objects.relative(info)
+        if self.action.decompress is not None:
+            relative = relative.removesuffix(".gz")
+        return self.target if self.to_file else path_under(self.target, relative)
+
+
+def _short(path: Path) -> bytes:
+    return hashlib.blake2b(str(path).encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def _deleted(extra: Sequence[Path]) -> int:
+    for path in extra:
+        with translated(path):
+            path.unlink(missing_ok=True)
+    return len(extra)

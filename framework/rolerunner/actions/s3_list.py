@@ -1,22 +1,36 @@
 """s3.list"""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Optional
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
-from rolerunner.actions.base import Action, Field, OnEmpty, StepContext, nothing_there
+from pydantic import model_validator
+
+from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.objects import Chosen, OnEmpty, Reaching, stop_if_told
 from rolerunner.actions.permissions import listing
 from rolerunner.events import StepProgress
-from rolerunner.model import Permission
-from rolerunner.spec.fields import S3Location, Text
-from rolerunner.storage.base import ObjectInfo
-from rolerunner.storage.manifest import EMPTY_LIST
-from rolerunner.storage.select import Selection
+from rolerunner.model import Permission, S3Uri
+from rolerunner.spec.fields import DYNAMIC, Flag, LocalPath, S3Location
+from rolerunner.storage.base import ObjectInfo, Storage
+from rolerunner.storage.inventory import FORMS, write_inventory
+from rolerunner.storage.local import folder_of
+from rolerunner.storage.manifest import EMPTY_LIST, in_order, no_objects
 
 _PROGRESS_EVERY = 1_000
+_BY: Mapping[str, Callable[[ObjectInfo], Any]] = {
+    "key": lambda info: info.key.encode(),
+    "size": lambda info: info.size,
+    "modified": lambda info: info.modified,
+}
 
 
-class S3List(Action):
-    """List the objects under a prefix."""
+class S3List(Chosen, Reaching, Action):
+    """List the objects under a prefix.
+
+    Objects are kept in a file and streamed, however many there are. With ``recursive: false`` only those right under the
+    prefix are listed, and ``folders`` holds the prefixes below it. With ``versions: true`` every version and delete marker.
+    """
 
     kind: ClassVar[str] = "s3.list"
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
@@ -24,41 +38,92 @@ class S3List(Action):
         "count": "how many",
         "bytes": "their size together",
         "latest": "the s3:// URI of the one modified last; null if there is none",
+        "folders": "with recursive: false, the s3:// URIs of the prefixes below; 10,000 at most",
     }
-    samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1, "latest": "s3://bucket/key"}
+    samples: ClassVar[Mapping[str, Any]] = {
+        "objects": EMPTY_LIST, "count": 1, "bytes": 1, "latest": "s3://bucket/key", "folders": ["s3://bucket/prefix/"],
+    }  # fmt: skip
+    max_folders: ClassVar[int] = 10_000
 
     source: S3Location = Field(
         description="The prefix to list; without a '/' at its end it is the beginning of keys.", examples=["s3://landing/orders/"]
     )
-    include: list[Text] = Field(
-        default_factory=list, description="Globs over keys relative to the source's folder; '**' crosses folders.", examples=[["**/*.csv.gz"]]
+    recursive: Flag = Field(True, description="false: only what is right under the prefix, up to the next '/'.", examples=[False])
+    versions: Flag = Field(False, description="List every version and delete marker.", examples=[True])
+    sort: Annotated[Literal["key", "size", "modified"], DYNAMIC] = Field("key", description="By what they are in order.", examples=["modified"])
+    descending: Flag = Field(False, description="The largest or latest first.", examples=[True])
+    limit: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(None, description="Keep so many, of the order asked for.", examples=[10])
+    inventory: Optional[LocalPath] = Field(
+        None, description="A file to write the list to besides: .jsonl, .csv, or .parquet where pyarrow is there.", examples=["/tmp/orders.csv"]
     )
-    exclude: list[Text] = Field(default_factory=list, description="Globs of keys to leave out.", examples=[["**/_*"]])
     on_empty: OnEmpty = Field("error", description="What nothing found is: error, warn or ok.", examples=["ok"])
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "S3List":
+        if self.versions is True and self.recursive is False:
+            raise ValueError("'versions' lists recursively")
+        if isinstance(self.inventory, str) and not self.inventory.endswith(FORMS):
+            raise ValueError(f"'inventory' must end with one of {', '.join(FORMS)}")
+        return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """List, filter, and keep the list on disk."""
-        means = Selection.of(self.include, self.exclude)
-        start = len(folder_key(self.source.key))
+        folders: list[str] = []
         latest: Optional[ObjectInfo] = None
+        found = self._ordered(self._meant(context.storage(access=self.access()), folders, context))
         with context.manifest() as manifest:
-            for seen, info in enumerate(context.storage().list(self.source), 1):
-                if means(info.key[start:]):
-                    manifest.add_object(info)
-                    latest = info if latest is None or info.modified > latest.modified else latest
-                if seen % _PROGRESS_EVERY == 0:
-                    context.progress(StepProgress(context.step_id, seen, manifest.bytes))
-        if manifest.count == 0:
+            for info in found:
+                manifest.add_object(info)
+                latest = info if not info.deleted and (latest is None or info.modified > latest.modified) else latest
+        if manifest.count == 0 and not folders:
             nothing_there(self.on_empty, str(self.source), context)
         objects = manifest.objects(self.source)
-        found = f"s3://{self.source.bucket}/{latest.key}" if latest else None
-        return {"objects": objects, "count": objects.count, "bytes": objects.bytes, "latest": found}
+        if self.inventory:
+            write_inventory(objects, folder_of(self.inventory))
+        newest = str(objects.uri(latest)) if latest else None
+        return {"objects": objects, "count": objects.count, "bytes": objects.bytes, "latest": newest, "folders": folders}
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """ListBucket under the prefix."""
-        return {"role": [listing(self.source)]}
+        """ListBucket under the prefix; ListBucketVersions for versions."""
+        return {"role": [listing(self.source, "s3:ListBucketVersions" if self.versions else "s3:ListBucket")]}
+
+    def foreseen(self) -> Mapping[str, Any]:
+        """Objects under the prefix."""
+        return {"objects": no_objects(self.source)}
+
+    def survey(self, context: StepContext) -> Mapping[str, Any]:
+        """Count and bytes."""
+        count = size = 0
+        for info in self._meant(context.storage(access=self.access()), [], context):
+            count, size = count + 1, size + info.size
+        return {"count": count, "bytes": size}
+
+    def _meant(self, storage: Storage, folders: list[str], context: StepContext) -> Iterator[ObjectInfo]:
+        means = self.selection()
+        listed = no_objects(self.source)
+        for number, each in enumerate(self._entries(storage), 1):
+            if isinstance(each, str):
+                folders += [str(S3Uri(self.source.bucket, each))] if len(folders) < self.max_folders else []
+            elif means(listed.relative(each), each.size, each.modified):
+                yield each
+            if number % _PROGRESS_EVERY == 0:
+                stop_if_told(context)
+                context.progress(StepProgress(context.step_id, number, 0))
+
+    def _entries(self, storage: Storage) -> Iterator[Union[ObjectInfo, str]]:
+        return iter(storage.list(self.source, versions=self.versions)) if self.recursive else storage.folder(self.source)
+
+    def _ordered(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
+        by = _BY[self.sort]
+        if self.sort == "key" and not self.descending:
+            return _first(objects, self.limit)  # as S3 lists them
+        if self.limit is not None:
+            return (heapq.nlargest if self.descending else heapq.nsmallest)(self.limit, objects, key=by)
+        return in_order(objects, by, descending=self.descending)
 
 
-def folder_key(key: str) -> str:
-    """The folder part of a key or prefix, with its '/'."""
-    return key[: key.rfind("/") + 1]
+def _first(objects: Iterable[ObjectInfo], limit: Optional[int]) -> Iterator[ObjectInfo]:
+    for number, info in enumerate(objects, 1):
+        yield info
+        if number == limit:
+            return

@@ -1,89 +1,235 @@
 """s3.upload"""
 
 import glob
+import hashlib
 import mimetypes
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Optional
+from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
-from rolerunner.actions.base import Action, Field, OnEmpty, StepContext, nothing_there, transfer
-from rolerunner.actions.permissions import on_objects
-from rolerunner.actions.put_options import Acl, Encryption, put_options, put_permissions
+from pydantic import BeforeValidator, model_validator
+
+from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.objects import Chosen, Compare, IfExists, MaxDelete, Moving, OnEmpty, iso, too_many, transfer
+from rolerunner.actions.permissions import listing, on_objects
+from rolerunner.actions.put_options import Stored
+from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import LocalPath, S3Location, Text
-from rolerunner.storage.base import Put
-from rolerunner.storage.local import files_below, folder_of
+from rolerunner.spec.fields import DYNAMIC, Flag, LocalPath, S3Location, check_path, json_form
+from rolerunner.storage.base import ObjectInfo, Outcome, Put, Storage
+from rolerunner.storage.checksums import same_file
+from rolerunner.storage.existing import Existing
+from rolerunner.storage.local import files_below, folder_of, translated
+from rolerunner.storage.manifest import EMPTY_LIST, no_objects
 from rolerunner.storage.select import Selection
 
+MAX_KEY = 1024
+"""Bytes of a key (S3 user guide)."""
 
-class S3Upload(Action):
-    """Store a file, a folder or the files of a glob as objects."""
+
+def _paths(value: Any) -> Any:
+    return [check_path(each) for each in value] if isinstance(value, list) else check_path(value)
+
+
+Sources = Annotated[
+    Union[str, list[LocalPath]],
+    BeforeValidator(_paths),
+    json_form(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}]),
+    DYNAMIC,
+]
+
+
+class S3Upload(Chosen, Stored, Moving, Action):
+    """Store a file, a folder, the files of a glob or listed files as objects.
+
+    Large files go in parts; parts of a failed upload are removed. A file that changes while it is read is a failure and
+    nothing of it is stored. A step that is tried again or resumed skips what is right already, where the role may look.
+    """
 
     kind: ClassVar[str] = "s3.upload"
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
-        "objects": "the prefix or object written",
+        "objects": "the objects that are there now, for other steps",
         "count": "how many files were stored",
         "bytes": "how many bytes were stored",
         "skipped": "how many were there already",
+        "deleted": "how many extra objects were deleted",
     }
-    samples: ClassVar[Mapping[str, Any]] = {"objects": "s3://bucket/prefix/", "count": 1, "bytes": 1, "skipped": 1}
+    samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1, "skipped": 1, "deleted": 1}
 
-    source: LocalPath = Field(description="A file, a folder, or a glob such as /tmp/out/*.csv.", examples=["/tmp/out/", "/tmp/out/*.csv"])
+    source: Sources = Field(
+        description="A file, a folder, a glob such as /tmp/out/*.csv, or a list of files.", examples=["/tmp/out/", "/tmp/out/*.csv"]
+    )
     target: S3Location = Field(
         description="The prefix to write under (ends with '/'), or for one file the object.", examples=["s3://publish/orders/"]
     )
-    include: list[Text] = Field(
-        default_factory=list, description="Globs over paths relative to the source; '**' crosses folders.", examples=[["**/*.csv"]]
+    symlinks: Annotated[Literal["follow", "skip", "error"], DYNAMIC] = Field("follow", description="What a link is.", examples=["skip"])
+    if_exists: IfExists = Field(
+        "overwrite", description="What an object that is there means; skip_same looks at it as 'compare' says.", examples=["skip_same"]
     )
-    exclude: list[Text] = Field(default_factory=list, description="Globs of paths to leave out.", examples=[["**/_*"]])
-    encryption: Optional[Encryption] = Field(
-        None, description="Server-side encryption; the bucket's default otherwise.", examples=[{"type": "aws:kms", "key": "alias/orders"}]
-    )
-    acl: Acl = Field(None, description="A canned ACL.", examples=["bucket-owner-full-control"])
-    storage_class: Optional[Text] = Field(None, description="S3's storage class, such as STANDARD_IA.", examples=["STANDARD_IA"])
-    content_type: Optional[Text] = Field(None, description="Guessed from the file's name otherwise.", examples=["text/csv"])
-    metadata: dict[str, Text] = Field(default_factory=dict, description="User metadata of each object.", examples=[{"run": "${{ run.id }}"}])
-    tags: dict[str, Text] = Field(default_factory=dict, description="Tags of each object.", examples=[{"team": "orders"}])
+    if_none_match: Flag = Field(False, description="Never overwrite: S3 itself refuses (the same as if_exists: fail).", examples=[True])
+    compare: Compare = Field("checksum", description="What makes an object the same: checksum or ETag, etag, size, size_mtime.", examples=["size"])
+    delete_extra: Flag = Field(False, description="Delete objects under target that the source does not have; needs max_delete.", examples=[True])
+    max_delete: Optional[MaxDelete] = Field(None, description="Delete so many objects at most, else none at all.", examples=[100])
     on_empty: OnEmpty = Field("error", description="What no file is: error, warn or ok.", examples=["ok"])
 
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "S3Upload":
+        if self.delete_extra is True and self.max_delete is None:
+            raise ValueError("'delete_extra' needs 'max_delete': how many objects may be deleted at most")
+        if self.delete_extra is True and not getattr(self.target, "key", "*"):
+            raise ValueError("'delete_extra' on a whole bucket is not done; name a prefix")
+        if self.if_none_match is True and self.if_exists not in ("overwrite", "fail"):
+            raise ValueError("'if_none_match' never overwrites, and 'if_exists' says otherwise")
+        return self
+
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Store, many at once; a failed multipart upload is aborted."""
-        options = put_options(self.encryption, self.acl, self.storage_class, self.metadata, self.tags)
-        puts = (
-            Put(path, self._target(relative), {**options, "ContentType": self.content_type or _guessed(path)}) for relative, path in self._files()
-        )
-        done = transfer(context.storage().put(puts, context.cancel), context)
-        if done["count"] == 0:
-            nothing_there(self.on_empty, self.source, context)
-        return {"objects": str(self.target), "count": done["count"], "bytes": done["bytes"], "skipped": 0}
+        """Store, many at once."""
+        flow = self.flow()
+        storage = context.storage(access=self.access(), flow=flow)
+        puts = _Puts(self, storage, resuming=context.resuming)
+        if puts.count == 0:
+            nothing_there(self.on_empty, str(self.source), context)
+            return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
+        extra = self._extra(storage) if self.delete_extra else []
+        done = transfer(puts.outcomes(context), context, self.target, self, flow, None)
+        deleted = 0 if done.failed else self._deleted(extra, storage, context)
+        return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """PutObject, with what encryption, ACL and tags ask for; aborting parts of a failed upload."""
-        wanted = put_permissions(self.target, self.encryption, self.acl, self.tags)
-        return {"role": [*wanted, on_objects("s3:AbortMultipartUpload", self.target)]}
+        """PutObject, with what encryption, ACL and tags ask for; aborting a failed upload; looking and deleting where that is asked for."""
+        wanted = self.put_permissions(self.target)
+        if self.if_exists in ("skip", "skip_same") or self.delete_extra:
+            wanted += [listing(self.target), on_objects("s3:GetObject", self.target)]
+        if self.delete_extra:
+            wanted.append(on_objects("s3:DeleteObject", self.target))
+        return {"role": wanted}
 
-    def _files(self) -> Iterator[tuple[str, Path]]:
-        means = Selection.of(self.include, self.exclude)
+    def foreseen(self) -> Mapping[str, Any]:
+        """Objects under the target."""
+        return {"objects": no_objects(self.target)}
+
+    def _extra(self, storage: Storage) -> list[ObjectInfo]:
+        """Objects that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
+        kept = {_short(self.object_of(relative).key) for relative, _ in self.files()}
+        start = len(self.target.key[: self.target.key.rfind("/") + 1])
+        means = Selection(tuple(self.include), tuple(self.exclude))
+        extra = []
+        for info in storage.list(self.target):
+            if means.named(info.key[start:]) and _short(info.key) not in kept:
+                extra.append(info)
+                if len(extra) > (self.max_delete or 0):
+                    raise too_many(len(extra), self.max_delete or 0, f"objects or more under {self.target}")
+        return extra
+
+    def _deleted(self, extra: Sequence[ObjectInfo], storage: Storage, context: StepContext) -> int:
+        for outcome in storage.delete(extra, self.target.bucket, context.cancel):
+            if outcome.error is not None:
+                raise outcome.error
+        return len(extra)
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Each file that is meant, with its path relative to the source. Raises LocalFileFailed."""
+        means = self.selection()
         for relative, path in self._sources():
-            if means(relative):
+            if means.means_all:
+                yield relative, path
+                continue
+            with translated(path):
+                told = path.stat()
+            if means(relative, told.st_size, iso(datetime.fromtimestamp(told.st_mtime, timezone.utc))):
                 yield relative, path
 
     def _sources(self) -> Iterator[tuple[str, Path]]:
-        root = folder_of(self.source)
-        if root.is_dir():
-            yield from files_below(root)
-        elif root.exists() or not glob.has_magic(self.source):
-            yield root.name, root
-        else:
-            for name in sorted(glob.glob(str(root), recursive=True)):  # noqa: PTH207 - absolute patterns
-                if Path(name).is_file():
-                    yield Path(name).name, Path(name)
+        for source in self.source if isinstance(self.source, list) else [self.source]:
+            root = folder_of(source)
+            if root.is_dir():
+                yield from files_below(root, links=self.symlinks)
+            elif root.exists() or not glob.has_magic(source):
+                yield root.name, root
+            else:
+                for name in sorted(glob.glob(str(root), recursive=True)):  # noqa: PTH207 - absolute patterns
+                    if Path(name).is_file():
+                        yield Path(name).name, Path(name)
 
-    def _target(self, relative: str) -> S3Uri:
-        one_file = not self.target.is_prefix and folder_of(self.source).is_file()
-        if one_file:
+    def object_of(self, relative: str) -> S3Uri:
+        """Where a file goes."""
+        if not self.target.is_prefix and not isinstance(self.source, list) and folder_of(self.source).is_file():
             return self.target
         return self.target.join(relative if self.target.is_prefix else f"/{relative}")
+
+
+class _Puts:
+    """What to store and where, drawn as the engine asks for it. What cannot be a key, or lands on another's, is refused."""
+
+    def __init__(self, action: S3Upload, storage: Storage, *, resuming: bool) -> None:
+        self.action = action
+        self.storage = storage
+        self.count = sum(1 for _ in action.files())
+        self.if_exists = "fail" if action.if_none_match else action.if_exists
+        self.lenient = resuming and self.if_exists == "overwrite"
+        self.if_exists = "skip_same" if self.lenient else self.if_exists
+        self.refused: list[Outcome] = []
+        self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
+        # a folder's files have keys of their own; names of a glob or a list may be there twice
+        self.watched = isinstance(action.source, list) or not folder_of(action.source).is_dir()
+
+    def outcomes(self, context: StepContext) -> Iterator[Outcome]:
+        """The engine's outcomes, then those of files that never reached it."""
+        yield from self.storage.put(self._puts(), context.cancel)
+        yield from self.refused
+
+    def _puts(self) -> Iterator[Put]:
+        taken: set[str] = set()
+        existing = Existing(self.storage, self.action.target, self.count) if self.if_exists in ("skip", "skip_same") else None
+        for relative, path in self.action.files():
+            target = self.action.object_of(relative)
+            try:
+                _check_key(target, path)
+                if target.key in taken:
+                    raise UnsafeKey(f"{path} would be {target}, and so would another file", type="SameKey")
+                there = self._there(existing, target)
+            except StepError as error:
+                self.refused.append(Outcome(target, path=path, status="failed", error=error))
+                continue
+            if self.watched:
+                taken.add(target.key)
+            options = {"ContentType": _guessed(path), **self.options}
+            skip = None if there is None else (lambda: True) if self.if_exists == "skip" else partial(self._is_same, path, target, there)
+            yield Put(path, target, options, skip)
+
+    def _there(self, existing: Optional[Existing], target: S3Uri) -> Optional[ObjectInfo]:
+        try:
+            return existing.find(target) if existing is not None else None
+        except AccessDenied:
+            if self.lenient:  # a role that may only write writes again
+                return None
+            raise
+
+    def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
+        head = partial(self.storage.head, uri)
+        try:
+            same = same_file(path, there, self.action.compare, head, lambda: self.storage.part_size(uri, there))
+        except AccessDenied:
+            if self.lenient:
+                return False
+            raise
+        return same and (self.action.compare != "size_mtime" or there.modified >= iso(datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)))
+
+
+def _check_key(target: S3Uri, path: Path) -> None:
+    try:
+        length = len(target.key.encode())
+    except UnicodeEncodeError:
+        raise UnsafeKey(f"{os.fsencode(path)!r}: the name is not UTF-8, which keys must be") from None
+    if length > MAX_KEY:
+        raise UnsafeKey(f"{path}: its key would have {length:,} bytes, {MAX_KEY:,} at most")
+
+
+def _short(key: str) -> bytes:
+    return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 def _guessed(path: Path) -> str:

@@ -8,48 +8,57 @@ from typing import Annotated, Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
-from rolerunner.actions.put_options import Acl, Encryption, put_options, put_permissions
+from rolerunner.actions.objects import Reaching
+from rolerunner.actions.permissions import on_objects
+from rolerunner.actions.put_options import Stored
 from rolerunner.model import Permission
-from rolerunner.spec.fields import DYNAMIC, S3Object, Text
+from rolerunner.spec.fields import DYNAMIC, Flag, S3Object, Text
 from rolerunner.storage.manifest import ObjectList
 
 
-class S3Write(Action):
-    """Write a small object from the spec: a marker, a manifest, a summary."""
+class S3Write(Stored, Reaching, Action):
+    """Write a small object from the spec: a marker, a manifest, a summary.
+
+    With ``if_none_match: true`` it is written only if nothing is there, with ``if_match`` only over what is known: S3
+    itself holds the condition, so two jobs cannot both succeed.
+    """
 
     kind: ClassVar[str] = "s3.write"
-    outputs: ClassVar[Optional[Mapping[str, str]]] = {"object": "the s3:// URI of the object", "bytes": "its size"}
-    samples: ClassVar[Mapping[str, Any]] = {"object": "s3://bucket/key", "bytes": 1}
+    outputs: ClassVar[Optional[Mapping[str, str]]] = {"object": "the s3:// URI of the object", "bytes": "its size", "etag": "its ETag"}
+    samples: ClassVar[Mapping[str, Any]] = {"object": "s3://bucket/key", "bytes": 1, "etag": "d41d8cd98f00b204e9800998ecf8427e"}
 
     target: S3Object = Field(description="The object to write.", examples=["s3://publish/orders/_SUCCESS"])
     text: Optional[Text] = Field(None, description="Its text, stored as UTF-8.", examples=["${{ run.id }}"])
     data: Annotated[Any, DYNAMIC] = Field(
         None, alias="json", description="A value, stored as JSON; instead of text.", examples=[{"count": "${{ steps.find.count }}"}]
     )
-    content_type: Optional[Text] = Field(None, description="text/plain or application/json otherwise.", examples=["text/plain"])
-    encryption: Optional[Encryption] = Field(
-        None, description="Server-side encryption; the bucket's default otherwise.", examples=[{"type": "AES256"}]
-    )
-    acl: Acl = Field(None, description="A canned ACL.", examples=["bucket-owner-full-control"])
+    if_none_match: Flag = Field(False, description="Only if there is no such object yet.", examples=[True])
+    if_match: Optional[Text] = Field(None, description="Only over the object with this ETag.", examples=["${{ steps.mark.etag }}"])
 
     @model_validator(mode="after")
-    def _one_content(self) -> "S3Write":
+    def _makes_sense(self) -> "S3Write":
         if (self.text is None) == ("data" not in self.model_fields_set):
             raise ValueError("'s3.write' takes either 'text' or 'json'")
+        if self.if_none_match is True and self.if_match is not None:
+            raise ValueError("'if_none_match' and 'if_match' exclude each other")
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """One PutObject."""
         is_text = self.text is not None
         body = self.text if is_text else json.dumps(self.data, default=_json_value, ensure_ascii=False, indent=2) + "\n"
-        kind = self.content_type or ("text/plain; charset=utf-8" if is_text else "application/json")
-        options = {**put_options(self.encryption, self.acl, None, {}, {}), "ContentType": kind}
-        info = context.storage().write(self.target, (body or "").encode(), options)
-        return {"object": str(self.target), "bytes": info.size}
+        conditions = {"IfNoneMatch": "*" if self.if_none_match else None, "IfMatch": f'"{self.if_match}"' if self.if_match else None}
+        options = {
+            "ContentType": "text/plain; charset=utf-8" if is_text else "application/json", **self.put_options(),
+            **{name: value for name, value in conditions.items() if value},
+        }  # fmt: skip
+        info = context.storage(access=self.access()).write(self.target, (body or "").encode(), options)
+        return {"object": str(self.target), "bytes": info.size, "etag": info.etag}
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """PutObject."""
-        return {"role": put_permissions(self.target, self.encryption, self.acl, {})}
+        """PutObject; GetObject for if_match."""
+        read = [on_objects("s3:GetObject", self.target)] if self.if_match else []
+        return {"role": [*self.put_permissions(self.target, multipart=False), *read]}
 
 
 def _json_value(value: Any) -> Any:

@@ -50,6 +50,6 @@ def _step_text(number: int, planned: PlannedStep) -> list[str]:
     roles = ", ".join(f"{field}: {role}" for field, role in step.roles.items())
     head = f"{number}. {step.id}  {step.action}" + (f"  ({roles})" if roles else "")
     after = [f"     after {', '.join(step.needs)}"] if step.needs else []
-    fields = [f"     {name}: {api.plain(value)}" for name, value in planned.fields.items()]
+    fields = [f"     {name}: {value}" for name, value in api.plain(dict(planned.fields)).items()]
     needed = [f"     needs {each.action} on {each.resource}" for permissions in planned.permissions.values() for each in permissions]
     return [head, *after, *fields, *needed]

@@ -7,6 +7,7 @@ without templates. So an action only ever sees plain, typed values.
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,7 +109,36 @@ def _size(value: Any) -> Any:
     return parse_size(value) if isinstance(value, str) else value
 
 
-def _path(value: Any) -> Any:
+def _rate(value: Any) -> Any:
+    return parse_size(value.removesuffix("/s")) if isinstance(value, str) else value
+
+
+def _account(value: Any) -> Any:
+    if isinstance(value, int):
+        raise ValueError(f'is text; write "{value:012d}" in quotes')  # noqa: TRY004 - pydantic takes ValueError
+    if isinstance(value, str) and not re.fullmatch(r"\d{12}", value):
+        raise ValueError(f"must be an account id of twelve digits, not '{value}'")
+    return value
+
+
+def customer_key_bytes(text: str) -> bytes:
+    """A customer key from its base64. Raises ValueError."""
+    return base64.b64decode(text, validate=True)
+
+
+def _customer_key(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            good = len(customer_key_bytes(value)) == CUSTOMER_KEY_BYTES
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(f"must be {CUSTOMER_KEY_BYTES} bytes in base64")  # and is not shown: it is a secret
+    return value
+
+
+def check_path(value: Any) -> Any:
+    """A path on this machine as it is. Raises ValueError for what is none."""
     if isinstance(value, str) and (not value or "\0" in value):
         raise ValueError("must be a path on this machine")
     if isinstance(value, str) and re.match(r"[a-z][a-z0-9+.-]+://", value):
@@ -116,12 +146,14 @@ def _path(value: Any) -> Any:
     return value
 
 
+CUSTOMER_KEY_BYTES = 32
+"""SSE-C takes AES-256 keys (S3 user guide)."""
 _S3_FORM = {"type": "string", "pattern": r"^s3://|\$\{\{"}
 
 Text = Annotated[str, DYNAMIC]
 Integer = Annotated[int, DYNAMIC]
 Flag = Annotated[bool, DYNAMIC]
-LocalPath = Annotated[str, BeforeValidator(_path), json_form(type="string"), DYNAMIC]
+LocalPath = Annotated[str, BeforeValidator(check_path), json_form(type="string"), DYNAMIC]
 """A path on this machine; ``~`` is the home folder, relative ones hang on the working directory."""
 S3Location = Annotated[S3Uri, BeforeValidator(_s3_uri), json_form(**_S3_FORM, description="s3://bucket/key-or-prefix"), DYNAMIC]
 """An object or a prefix."""
@@ -131,3 +163,9 @@ Seconds = Annotated[float, BeforeValidator(_duration), json_form(type=["string",
 """A duration in seconds, written as 30s, 15m, 2h."""
 Bytes = Annotated[int, BeforeValidator(_size), json_form(type=["string", "integer"], examples=["16MiB", "5GB"]), DYNAMIC]
 """A size in bytes, written as 16MiB, 5GB."""
+Account = Annotated[str, BeforeValidator(_account), DYNAMIC]
+"""An account id, in quotes: YAML would read a number, and drop its leading zeros."""
+Rate = Annotated[int, BeforeValidator(_rate), json_form(type=["string", "integer"], examples=["50MB/s"]), DYNAMIC]
+"""Bytes a second, written as 50MB/s."""
+CustomerKey = Annotated[str, BeforeValidator(_customer_key), json_form(type="string"), DYNAMIC]
+"""A key of the customer's own (SSE-C), in base64."""

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from rolerunner.model import RoleArn
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Integer, Seconds, Strict, Text, json_form
+from rolerunner.spec.fields import DYNAMIC, Account, Integer, Seconds, Strict, Text, json_form
 from rolerunner.spec.params import check_pattern
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
@@ -52,14 +52,6 @@ def _matching(pattern: "re.Pattern[str]", what: str) -> BeforeValidator:
 def _session_seconds(value: Any) -> Any:
     if isinstance(value, float) and not MIN_DURATION <= value <= MAX_DURATION:
         raise ValueError("must be 15m to 1h: a role that is assumed from a job's role lasts an hour at most")
-    return value
-
-
-def _account(value: Any) -> Any:
-    if isinstance(value, int):
-        raise ValueError(f'is text; write "{value:012d}" in quotes')  # noqa: TRY004 - pydantic takes ValueError
-    if isinstance(value, str) and not re.fullmatch(r"\d{12}", value):
-        raise ValueError(f"must be an account id of twelve digits, not '{value}'")
     return value
 
 
@@ -159,9 +151,7 @@ class RoleFields(Strict):
     region: Annotated[Optional[str], _matching(_REGION, "a region such as eu-west-1"), DYNAMIC] = Field(
         None, description="The region whose STS and S3 are called.", examples=["eu-west-1"]
     )
-    account: Annotated[Optional[str], BeforeValidator(_account), DYNAMIC] = Field(
-        None, description="Held against the ARN, and against who we are after the assume.", examples=["111122223333"]
-    )
+    account: Optional[Account] = Field(None, description="Held against the ARN, and against who we are after the assume.", examples=["111122223333"])
     session_name: Annotated[Optional[str], _matching(_SESSION_NAME, "a session name of 2 to 64 letters, digits and _+=,.@-"), DYNAMIC] = Field(
         None, description="The name CloudTrail shows; the job's name and run by default.", examples=["nightly-orders"]
     )

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Protocol
+from typing import Any, Optional, Protocol, Union
 
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
@@ -30,6 +30,24 @@ class ObjectInfo:
     modified: str = ""
     version: str = ""
     storage_class: str = "STANDARD"
+    checksum: str = ""
+    """What proves its bytes: ``CRC32:base64``, ``SHA256:base64-3`` for one of three parts, ``MD5:hex``; HEAD and GET tell it, listings do not."""
+    bucket: str = ""
+    """Its bucket, where that is not the one of the list it stands in."""
+    deleted: bool = False
+    """A delete marker, in a listing of versions."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What each request of a step says of itself. ``customer_key`` is an SSE-C key in base64."""
+
+    request_payer: bool = False
+    bucket_owner: str = ""
+    customer_key: str = field(default="", repr=False)
+    source_bucket_owner: str = ""
+    """Of copies within S3: who must own the bucket they come from."""
+    source_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,11 @@ class Get:
     source: S3Uri
     target: Path
     info: Optional[ObjectInfo] = None
+    decompress: bool = False
+    """The object is gzip: the file holds what it unpacks to."""
+    keep_time: bool = False
+    skip: Optional[Callable[[], bool]] = None
+    """Asked first, in a thread of the engine: is it right already?"""
 
 
 @dataclass(frozen=True)
@@ -48,11 +71,27 @@ class Put:
     source: Path
     target: S3Uri
     options: Mapping[str, Any] = field(default_factory=dict)
+    skip: Optional[Callable[[], bool]] = None
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Store ``source`` as ``target``. ``options`` are PutObject's own; those that are there replace the source's, others are kept."""
+
+    source: S3Uri
+    target: S3Uri
+    info: Optional[ObjectInfo] = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    large: int = 5_000_000_000
+    """From this many bytes on the copy goes in parts; a single CopyObject takes 5 GB at most."""
+    part: int = 256 << 20
+    """Bytes of a part."""
+    skip: Optional[Callable[[], bool]] = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one object ended. ``size`` is in bytes; ``error`` is None where it is done."""
+    """How one object ended: done, skipped or failed. ``size`` is in bytes; ``error`` is None unless it failed."""
 
     uri: S3Uri
     size: int = 0
@@ -61,6 +100,10 @@ class Outcome:
     version: str = ""
     status: str = "done"
     error: Optional[StepError] = None
+    source: Optional[S3Uri] = None
+    """Of a copy: where it came from."""
+    info: Optional[ObjectInfo] = None
+    """Of a HEAD: what S3 told."""
 
 
 class Cancel:
@@ -92,14 +135,29 @@ class Cancel:
 class Storage(Protocol):
     """What an engine can do, as one role."""
 
-    def list(self, prefix: S3Uri) -> Iterator[ObjectInfo]:
-        """Every object under a prefix, in the order of keys. Raises StepError."""
+    def list(self, prefix: S3Uri, *, versions: bool = False) -> Iterator[ObjectInfo]:
+        """Every object (or version) under a prefix, in the order of keys. Raises StepError."""
 
-    def head(self, uri: S3Uri) -> ObjectInfo:
+    def folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
+        """The objects right under a prefix, and as text the prefixes up to the next ``/``. Raises StepError."""
+
+    def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """What S3 tells of one object. Raises NotFound, AccessDenied, another StepError."""
 
-    def read(self, uri: S3Uri, limit: int) -> bytes:
+    def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
+        """``head`` of many; an Outcome with its ``info`` for each, in no set order."""
+
+    def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
+        """Bytes of the first part of an object that was stored in parts. Raises StepError."""
+
+    def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """A small object's bytes. Raises StepError, also for one larger than ``limit`` bytes."""
+
+    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int) -> bytes:
+        """A range of the object that ``info`` is about, not of a later one. Raises StepError."""
+
+    def describe(self, uri: S3Uri, info: ObjectInfo, *, tags: bool) -> Mapping[str, Any]:
+        """An object's metadata, headers and tags, as options of PutObject. Raises StepError."""
 
     def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> ObjectInfo:
         """Store a small object. ``options`` are PutObject's own. Raises StepError."""
@@ -109,3 +167,12 @@ class Storage(Protocol):
 
     def put(self, items: Iterable[Put], cancel: Cancel) -> Iterator[Outcome]:
         """Store files as objects: large ones in parts, nothing of a failed one left behind."""
+
+    def copy(self, items: Iterable[Copy], cancel: Cancel) -> Iterator[Outcome]:
+        """Copy within S3: this one role reads the source and writes the target."""
+
+    def relay(self, items: Iterable[Copy], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
+        """Copy what ``source`` may read to where this role may write, through bounded memory, its checksum proved."""
+
+    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
+        """Delete objects (versions, where they have one) in batches of 1000."""

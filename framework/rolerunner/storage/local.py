@@ -6,8 +6,9 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rolerunner.errors import LocalFileFailed, UnsafeKey
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TEMPORARY = ".rolerunner-"
+MAX_NAME = 255
+"""Bytes of a file name on the usual file systems (NAME_MAX)."""
 _HINTS = {
     errno.ENOSPC: "the disk is full: Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB",
     errno.EDQUOT: "the disk quota is used up",
@@ -39,6 +42,8 @@ def path_under(folder: Path, relative: str) -> Path:
         problem = "has a NUL in it"
     elif any(part in ("", ".", "..") for part in parts):
         problem = "has an empty part, '.' or '..' in it"
+    elif any(len(os.fsencode(part)) > MAX_NAME for part in parts):
+        problem = f"has a part of more than {MAX_NAME} bytes"
     elif os.sep == "\\" and ("\\" in relative or ":" in relative):
         problem = "has a backslash or colon in it"
     if problem:
@@ -90,15 +95,60 @@ def write_whole(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file below a folder with its path relative to it, ``/`` between parts, in a stable order."""
+def files_below(folder: Path, *, links: str = "follow") -> Iterator[tuple[str, Path]]:
+    """Every file below a folder with its path relative to it, ``/`` between parts, in the order S3 lists keys.
+
+    ``links``: follow, skip or error. Raises LocalFileFailed, also for a link that leads back to a folder it lies in.
+    """
+    yield from _below(folder, "", links, (os.path.realpath(folder),))
+
+
+def _below(folder: Path, base: str, links: str, inside: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
     with translated(folder):
-        entries: list[Any] = sorted(os.scandir(folder), key=lambda entry: str(entry.name))
-    for entry in entries:
-        if entry.name.startswith(_TEMPORARY):
+        entries = [(entry, _is_folder(entry)) for entry in os.scandir(folder)]
+    # a folder's keys have a '/' after its name, and keys are in the order of their bytes
+    entries.sort(key=lambda each: os.fsencode(each[0].name) + (b"/" if each[1] else b""))
+    for entry, is_folder in entries:
+        path = Path(entry.path)
+        if entry.name.startswith(_TEMPORARY) or not _wanted(entry, path, links):
             continue
-        if entry.is_dir(follow_symlinks=True):
-            for relative, path in files_below(Path(entry.path)):
-                yield f"{entry.name}/{relative}", path
+        if is_folder:
+            real = os.path.realpath(path)
+            if real in inside:
+                raise LocalFileFailed(f"{path}: the link leads back to a folder that it lies in", hint="say 'symlinks: skip'")
+            yield from _below(path, f"{base}{entry.name}/", links, (*inside, real))
         elif entry.is_file():
-            yield entry.name, Path(entry.path)
+            yield base + entry.name, path
+        elif entry.is_symlink():
+            raise LocalFileFailed(f"{path}: the link leads nowhere", hint="say 'symlinks: skip'")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=True)
+
+
+def _wanted(entry: os.DirEntry[str], path: Path, links: str) -> bool:
+    if not entry.is_symlink() or links == "follow":
+        return True
+    if links == "error":
+        raise LocalFileFailed(f"{path}: is a link", hint="say 'symlinks: follow' or 'symlinks: skip'")
+    return False
+
+
+def folds_case(folder: Path) -> bool:
+    """Are two names that differ in case alone one file there? Asked of the nearest folder that exists."""
+    there = next(each for each in (folder, *folder.parents) if each.is_dir())
+    with translated(there):
+        probe = there / f"{_TEMPORARY}{secrets.token_hex(6)}a"
+        probe.touch()
+        try:
+            return probe.with_name(probe.name.upper()).exists()
+        finally:
+            probe.unlink()
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that files below a folder, which may not exist yet, may still take."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    with translated(there):
+        return shutil.disk_usage(there).free

@@ -1,22 +1,32 @@
-"""Lists of objects on disk: written line by line, read line by line, never whole in memory."""
+"""Lists of objects on disk: written line by line, read line by line, sorted in pieces, never whole in memory."""
 
 from __future__ import annotations
 
+import dataclasses
+import heapq
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import ObjectInfo
+from rolerunner.storage.base import ObjectInfo, Outcome
 from rolerunner.storage.local import translated
 
 if TYPE_CHECKING:
     from typing import IO
+
+_DEFAULTS = {each.name: each.default for each in dataclasses.fields(ObjectInfo) if each.default is not dataclasses.MISSING}
+_NAMES = frozenset(each.name for each in dataclasses.fields(ObjectInfo))
+_SORTED_AT_ONCE = 50_000
+"""Lines sorted in memory at a time: some 30 MB."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +44,31 @@ class ObjectList:
     def __iter__(self) -> Iterator[ObjectInfo]:
         with translated(self.path), self.path.open(encoding="utf-8") as lines:
             for line in lines:
-                yield ObjectInfo(**json.loads(line))
+                read = json.loads(line)
+                if read.get("status") != "failed":
+                    yield ObjectInfo(**{name: value for name, value in read.items() if name in _NAMES})
+
+    def uri(self, info: ObjectInfo) -> S3Uri:
+        """Where an object of this list is."""
+        return S3Uri(info.bucket or self.prefix.bucket, info.key)
+
+    def relative(self, info: ObjectInfo) -> str:
+        """Its key from the folder of the prefix on; of an object elsewhere its name alone."""
+        start = self.prefix.key.rfind("/") + 1
+        return info.key[start:] if not info.bucket and info.key.startswith(self.prefix.key[:start]) else info.key.rsplit("/", 1)[-1]
 
     def summary(self) -> dict[str, Any]:
         """What the result file shows of it."""
         return {"count": self.count, "bytes": self.bytes, "manifest": str(self.path)}
 
 
-EMPTY_LIST = ObjectList(Path(os.devnull), S3Uri("bucket"), 0, 0)
-"""No objects: what a list stands for while a spec is checked."""
+def no_objects(prefix: S3Uri) -> ObjectList:
+    """A list without objects: what one of those under a prefix stands for before it is made."""
+    return ObjectList(Path(os.devnull), prefix, 0, 0)
+
+
+EMPTY_LIST = no_objects(S3Uri("bucket"))
+"""What any list stands for while a spec is checked."""
 
 
 class ManifestWriter:
@@ -65,19 +91,60 @@ class ManifestWriter:
             with translated(self.path):
                 self._file.close()
 
-    def add(self, line: dict[str, Any], size: int) -> None:
-        """One line more. Raises LocalFileFailed."""
+    def _write(self, line: dict[str, Any]) -> None:
         if self._file is None:
             raise LocalFileFailed(f"{self.path} is not open")
         with translated(self.path):
             self._file.write(json.dumps(line, ensure_ascii=True) + "\n")
-        self.count += 1
-        self.bytes += size
 
     def add_object(self, info: ObjectInfo) -> None:
-        """One object more."""
-        self.add(asdict(info), info.size)
+        """One object more. Raises LocalFileFailed."""
+        self._write(_line(info))
+        self.count += 1
+        self.bytes += info.size
+
+    def add_outcome(self, outcome: Outcome, bucket: str) -> None:
+        """How one object ended; those that did not fail count. Raises LocalFileFailed."""
+        line: dict[str, Any] = {"key": outcome.uri.key, "size": outcome.size, "status": outcome.status}
+        more = {
+            "bucket": outcome.uri.bucket if outcome.uri.bucket != bucket else "", "etag": outcome.etag, "version": outcome.version,
+            "checksum": outcome.info.checksum if outcome.info else "", "path": str(outcome.path or ""), "source": str(outcome.source or ""),
+            "reason": outcome.error.message if outcome.error else "",
+        }  # fmt: skip
+        self._write({**line, **{name: value for name, value in more.items() if value}})
+        if outcome.error is None:
+            self.count += 1
+            self.bytes += outcome.size
 
     def objects(self, prefix: S3Uri) -> ObjectList:
         """What was written, as a list to read."""
         return ObjectList(self.path, prefix, self.count, self.bytes)
+
+
+def _line(info: ObjectInfo) -> dict[str, Any]:
+    return {name: value for name, value in vars(info).items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
+
+
+def in_order(objects: Iterable[ObjectInfo], by: Callable[[ObjectInfo], Any], *, descending: bool = False) -> Iterator[ObjectInfo]:
+    """The objects sorted, through temporary files where there are many."""
+    rest = iter(objects)
+    first = sorted(islice(rest, _SORTED_AT_ONCE), key=by, reverse=descending)
+    if len(first) < _SORTED_AT_ONCE:
+        yield from first
+        return
+    with ExitStack() as stack:
+        pieces = iter(lambda: sorted(islice(rest, _SORTED_AT_ONCE), key=by, reverse=descending), [])
+        runs = [_spilled(piece, stack) for piece in chain([first], pieces)]
+        yield from heapq.merge(*map(_read_back, runs), key=by, reverse=descending)
+
+
+def _spilled(piece: list[ObjectInfo], stack: ExitStack) -> IO[str]:
+    file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
+    file.writelines(json.dumps(_line(info)) + "\n" for info in piece)
+    file.seek(0)
+    return file
+
+
+def _read_back(file: IO[str]) -> Iterator[ObjectInfo]:
+    for line in file:
+        yield ObjectInfo(**json.loads(line))

@@ -1,10 +1,10 @@
-"""Which objects or files a step means: include and exclude globs over keys relative to the source."""
+"""Which objects or files a step means: globs over keys relative to the source, sizes and ages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from wcmatch import glob
 
@@ -14,15 +14,24 @@ _FLAGS = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
 
 @dataclass(frozen=True)
 class Selection:
-    """Matches relative keys: any of ``include`` (all, where it is empty) and none of ``exclude``."""
+    """Means those whose relative key matches any of ``include`` (all, where it is empty) and none of ``exclude``, within the bounds.
+
+    Sizes are in bytes; ``before`` and ``after`` are moments in ISO 8601 UTC, as S3 tells them.
+    """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    min_size: int = 0
+    max_size: Optional[int] = None
+    before: str = ""
+    """Modified at this moment or earlier: old enough."""
+    after: str = ""
+    """Modified at this moment or later: young enough."""
     _compiled: Any = field(init=False, repr=False, compare=False, default=None)
 
     @classmethod
     def of(cls, include: Sequence[str], exclude: Sequence[str]) -> Selection:
-        """From the fields of a step."""
+        """By globs alone."""
         return cls(tuple(include), tuple(exclude))
 
     def __post_init__(self) -> None:
@@ -30,6 +39,19 @@ class Selection:
             compiled = glob.compile(list(self.include) or ["**"], flags=_FLAGS, exclude=list(self.exclude) or None)
             object.__setattr__(self, "_compiled", compiled)
 
-    def __call__(self, relative: str) -> bool:
-        """Does the step mean this one?"""
+    @property
+    def means_all(self) -> bool:
+        """Does it leave nothing out?"""
+        return self == Selection()
+
+    def named(self, relative: str) -> bool:
+        """Does its name alone belong to those that are meant?"""
         return self._compiled is None or bool(self._compiled.match(relative))
+
+    def __call__(self, relative: str, size: int, modified: str) -> bool:
+        """Does the step mean this one?"""
+        if size < self.min_size or (self.max_size is not None and size > self.max_size):
+            return False
+        if (self.before and modified > self.before) or (self.after and modified < self.after):
+            return False
+        return self.named(relative)

@@ -1,0 +1,265 @@
+"""s3.copy"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Optional
+
+from pydantic import model_validator
+
+from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.objects import (
+    Chosen,
+    Compare,
+    Gathered,
+    IfExists,
+    Moving,
+    ObjectsField,
+    OnEmpty,
+    gather,
+    one_source,
+    transfer,
+)
+from rolerunner.actions.permissions import listing, on_objects, on_source
+from rolerunner.actions.put_options import Stored
+from rolerunner.errors import AccessDenied, IntegrityFailed, StepError, UnsafeKey
+from rolerunner.model import Permission, S3Uri
+from rolerunner.spec.fields import Account, Bytes, CustomerKey, Flag, S3Location
+from rolerunner.storage.base import Copy, ObjectInfo, Outcome, Storage
+from rolerunner.storage.existing import Existing
+from rolerunner.storage.flow import Flow
+from rolerunner.storage.manifest import EMPTY_LIST, ObjectList, no_objects
+
+MIB = 1 << 20
+MAX_SINGLE = 5_000_000_000
+"""A single CopyObject takes no more than 5 GB (S3 user guide)."""
+
+
+class S3Copy(Chosen, Stored, Moving, Action):
+    """Copy objects within S3: by one role that may do both, or from one role to another that share no permission.
+
+    One role: S3 copies by itself, large objects in parts; metadata and tags are kept unless the step says others.
+    Two roles (``source_role`` and ``target_role`` that differ): bytes are streamed through bounded memory, nothing touches
+    the disk, and the source's own checksum is proved on the way. With ``move: true`` a source is deleted only after its
+    copy has been looked at.
+    """
+
+    kind: ClassVar[str] = "s3.copy"
+    role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
+    outputs: ClassVar[Optional[Mapping[str, str]]] = {
+        "objects": "the objects that are there now, for other steps",
+        "count": "how many objects were copied",
+        "bytes": "how many bytes were copied",
+        "skipped": "how many were there already",
+    }
+    samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1, "skipped": 1}
+
+    source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.", examples=["s3://landing/orders/"])
+    objects: ObjectsField = Field(
+        None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.", examples=["${{ steps.find.objects }}"]
+    )
+    target: S3Location = Field(
+        description="The prefix to write under (ends with '/'), or for one object the object.", examples=["s3://archive/orders/"]
+    )
+    move: Flag = Field(False, description="Delete each source after its copy is proved.", examples=[True])
+    if_exists: IfExists = Field(
+        "overwrite", description="What an object that is there means; skip_same looks at it as 'compare' says.", examples=["skip_same"]
+    )
+    compare: Compare = Field("checksum", description="What makes an object the same: checksum or ETag, etag, size, size_mtime.", examples=["size"])
+    multipart_above: Annotated[Bytes, Field(ge=5 * MIB, le=MAX_SINGLE)] = Field(
+        MAX_SINGLE, description="Larger objects are copied in parts; 5GB at most.", examples=["1GB"]
+    )
+    part_size: Annotated[Bytes, Field(ge=5 * MIB, le=MAX_SINGLE)] = Field(
+        256 * MIB, description="How large those parts are; 5MiB at least.", examples=["64MiB"]
+    )
+    expected_source_bucket_owner: Optional[Account] = Field(
+        None, description="The account that must own the source's bucket.", examples=["111122223333"]
+    )
+    customer_key: Optional[CustomerKey] = Field(
+        None, description="The SSE-C key of the source, in base64; best from a param.", examples=["${{ params.customer_key }}"]
+    )
+    on_empty: OnEmpty = Field("error", description="What nothing to copy is: error, warn or ok.", examples=["ok"])
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "S3Copy":
+        one_source(self.source, self.objects, self.kind)
+        if self.move is True and isinstance(self.source, S3Uri) and self.source == self.target:
+            raise ValueError("a move onto itself would delete the source")
+        return self
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """Copy, many at once."""
+        flow = self.flow()
+        source, target = self._storages(context, flow)
+        gathered = gather(self.source, self.objects, self.selection(), source, context)
+        if gathered.total == 0:
+            nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
+            return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0}
+        copies = _Copies(self, gathered, source, target, resuming=context.resuming)
+        one_role = context.roles["source_role"] == context.roles["target_role"]
+        copied = target.copy(copies, context.cancel) if one_role else target.relay(copies, source, context.cancel)
+        ended = copies.with_refused(_moved(copied, source, target, context) if self.move else copied)
+        done = transfer(ended, context, self.target, self, flow, gathered)
+        return done.outputs(objects=done.objects, skipped=done.skipped)
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """Reading the source with its tags; writing the target with what the options ask for; deleting the source of a move."""
+        read = [*([listing(self.source)] if self.source is not None else []), *self._on_source("s3:GetObject")]
+        if self.tags is None:
+            read += self._on_source("s3:GetObjectTagging")
+        if self.move:
+            read += self._on_source("s3:DeleteObject")
+        written = self.put_permissions(self.target, tags=self.tags is None)
+        if self.move or self.if_exists in ("skip", "skip_same"):
+            written += [listing(self.target), on_objects("s3:GetObject", self.target)]
+        return {"source_role": read, "target_role": written}
+
+    def foreseen(self) -> Mapping[str, Any]:
+        """Objects under the target."""
+        return {"objects": no_objects(self.target)}
+
+    def survey(self, context: StepContext) -> Mapping[str, Any]:
+        """Count and bytes."""
+        found = gather(self.source, self.objects, self.selection(), self._storages(context, self.flow())[0], context)
+        return {"count": found.total, "bytes": found.objects.bytes}
+
+    def _on_source(self, action: str) -> list[Permission]:
+        return on_source(action, self.source, self.objects)
+
+    def _storages(self, context: StepContext, flow: Flow) -> tuple[Storage, Storage]:
+        key = self.customer_key
+        return (
+            context.storage("source_role", self.access(owner=self.expected_source_bucket_owner, customer_key=key), flow),
+            context.storage(
+                "target_role", replace(self.access(), source_bucket_owner=self.expected_source_bucket_owner or "", source_key=key or ""), flow
+            ),
+        )
+
+
+class _Copies:
+    """What to copy and where, drawn as the engine asks for it."""
+
+    def __init__(self, action: S3Copy, gathered: Gathered, source: Storage, target: Storage, *, resuming: bool) -> None:
+        self.action = action
+        self.objects = gathered.objects
+        self.source, self.target = source, target
+        self.refused = list(gathered.refused)
+        self.lenient = resuming and action.if_exists == "overwrite"
+        self.if_exists = "skip_same" if self.lenient else action.if_exists
+        self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
+        self.to_object = action.source is not None and not action.source.is_prefix and not action.target.is_prefix
+        self.watched = action.objects is not None and not isinstance(action.objects, ObjectList)
+
+    def with_refused(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        """The engine's outcomes, then those of objects that never reached it."""
+        yield from outcomes
+        yield from self.refused
+
+    def __iter__(self) -> Iterator[Copy]:
+        taken: set[str] = set()
+        last = ""
+        looks = self.if_exists in ("skip", "skip_same")
+        existing = Existing(self.target, self.action.target, self.objects.count) if looks else None
+        for info in self.objects:
+            if info.deleted:
+                continue
+            uri = self.objects.uri(info)
+            target = self._target(info)
+            try:
+                self._check(uri, target, taken=target.key == last or target.key in taken)
+                there = self._there(existing, target)
+            except StepError as error:
+                self.refused.append(Outcome(uri, status="failed", error=error))
+                continue
+            last = target.key
+            if self.watched:
+                taken.add(target.key)
+            skip = None if there is None else (lambda: True) if self.if_exists == "skip" else partial(self._is_same, uri, info, target, there)
+            # an incomplete ETag would be no condition: the engine then asks for the object's own
+            yield Copy(uri, target, info if info.etag else None, self.options, self.action.multipart_above, self.action.part_size, skip)
+
+    def _check(self, uri: S3Uri, target: S3Uri, *, taken: bool) -> None:
+        if taken:
+            raise UnsafeKey(f"{uri} would be {target}, and so would another object", type="SameKey")
+        if self.action.move and target == uri:
+            raise StepError(f"{uri}: a move onto itself would delete it", type="MoveOntoItself")
+
+    def _target(self, info: ObjectInfo) -> S3Uri:
+        target, relative = self.action.target, self.objects.relative(info)
+        return target if self.to_object else target.join(relative if target.is_prefix else f"/{relative}")
+
+    def _there(self, existing: Optional[Existing], target: S3Uri) -> Optional[ObjectInfo]:
+        try:
+            return existing.find(target) if existing is not None else None
+        except AccessDenied:
+            if self.lenient:  # a role that may only write writes again
+                return None
+            raise
+
+    def _is_same(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
+        """Does the target hold the source's bytes, as far as ``compare`` looks?"""
+        compare = self.action.compare
+        if info.size != there.size:
+            return False
+        if compare == "size":
+            return True
+        if compare == "size_mtime":
+            return there.modified >= info.modified
+        if info.etag and info.etag == there.etag:
+            return True
+        try:
+            return compare == "checksum" and _same_checksum(self.source.head(uri, info.version), self.target.head(target))
+        except AccessDenied:
+            if self.lenient:
+                return False
+            raise
+
+
+def _same_checksum(one: ObjectInfo, other: ObjectInfo) -> bool:
+    return bool(one.checksum) and one.checksum == other.checksum
+
+
+_PROVED_AT_ONCE = 1000
+
+
+def _moved(outcomes: Iterator[Outcome], source: Storage, target: Storage, context: StepContext) -> Iterator[Outcome]:
+    """Outcomes of a move: each copy is looked at with its size, then its source is deleted."""
+    rest = iter(outcomes)
+    for batch in iter(lambda: list(islice(rest, _PROVED_AT_ONCE)), []):
+        copied = {outcome.uri: outcome for outcome in batch if outcome.status == "done" and outcome.source is not None}
+        yield from (outcome for outcome in batch if outcome.uri not in copied)
+        proved: dict[S3Uri, Outcome] = {}
+        for head in target.heads(list(copied), context.cancel):
+            outcome = copied[head.uri]
+            problem = _unproved(outcome, head)
+            if problem is not None:
+                yield replace(outcome, status="failed", error=problem)
+            elif outcome.source is not None:
+                proved[outcome.source] = outcome
+        yield from _sources_deleted(proved, source, context)
+
+
+def _unproved(copied: Outcome, head: Outcome) -> Optional[StepError]:
+    if head.error is not None:
+        return StepError(
+            f"copied, but the copy cannot be looked at, so the source is kept: {head.error.message}", hint=head.error.hint, type=head.error.type
+        )
+    if head.info is None or head.info.size != copied.size or (copied.etag and head.info.etag != copied.etag):
+        return IntegrityFailed(f"{copied.uri}: is not the copy that was made, so the source is kept")
+    return None
+
+
+def _sources_deleted(proved: Mapping[S3Uri, Outcome], source: Storage, context: StepContext) -> Iterator[Outcome]:
+    by_bucket: dict[str, list[ObjectInfo]] = {}
+    for uri in proved:
+        by_bucket.setdefault(uri.bucket, []).append(ObjectInfo(uri.key, 0))
+    for bucket, infos in by_bucket.items():
+        for deleted in source.delete(infos, bucket, context.cancel):
+            outcome = proved[deleted.uri]
+            if deleted.error is None:
+                yield outcome
+            else:
+                error = deleted.error
+                text = f"copied to {outcome.uri}, but the source could not be deleted: {error.message}"
+                yield replace(outcome, status="failed", error=StepError(text, hint=error.hint, type=error.type))

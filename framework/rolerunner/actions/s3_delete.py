@@ -1,0 +1,83 @@
+"""s3.delete"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Optional
+
+from pydantic import model_validator
+
+from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.objects import Chosen, Gathered, MaxDelete, Moving, ObjectsField, OnEmpty, gather, one_source, too_many, transfer
+from rolerunner.actions.permissions import listing, on_source
+from rolerunner.model import Permission, S3Uri
+from rolerunner.spec.fields import Flag, S3Location
+from rolerunner.storage.base import Storage
+from rolerunner.storage.manifest import EMPTY_LIST, ObjectList
+
+
+class S3Delete(Chosen, Moving, Action):
+    """Delete an object, the objects of a prefix, or those that another step listed.
+
+    What is to go is listed whole first: more than ``max_delete``, and a listing that breaks off, delete nothing.
+    ``rolerunner plan --live`` shows how many it would be.
+    """
+
+    kind: ClassVar[str] = "s3.delete"
+    outputs: ClassVar[Optional[Mapping[str, str]]] = {
+        "objects": "the objects that were deleted",
+        "count": "how many were deleted",
+        "bytes": "how many bytes they had",
+    }
+    samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1}
+
+    source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.", examples=["s3://landing/orders/"])
+    objects: ObjectsField = Field(
+        None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.", examples=["${{ steps.find.objects }}"]
+    )
+    versions: Flag = Field(False, description="Delete every version and delete marker for good.", examples=[True])
+    max_delete: MaxDelete = Field(description="Delete so many at most, else none at all.", examples=[1000])
+    allow_all: Flag = Field(False, description="Needed for the prefix of a whole bucket.", examples=[True])
+    on_empty: OnEmpty = Field("error", description="What nothing to delete is: error, warn or ok.", examples=["ok"])
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "S3Delete":
+        one_source(self.source, self.objects, self.kind)
+        whole = isinstance(self.source, S3Uri) and not self.source.key
+        if whole and self.allow_all is False:
+            raise ValueError(f"'{self.source}' is a whole bucket; say 'allow_all: true' if that is meant")
+        if self.versions is True and self.source is None:
+            raise ValueError("'versions' goes with 'source'; listed objects say their versions themselves")
+        return self
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """List, count, then delete in batches of 1000."""
+        flow = self.flow()
+        storage = context.storage(access=self.access(), flow=flow)
+        gathered = self._gathered(storage, context)
+        if gathered.total == 0:
+            nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
+            return {"objects": gathered.objects, "count": 0, "bytes": 0}
+        if gathered.total > self.max_delete:
+            raise too_many(gathered.total, self.max_delete, "objects")
+        prefix = gathered.objects.prefix
+        outcomes = storage.delete(gathered.objects, prefix.bucket, context.cancel)
+        done = transfer((each for part in (outcomes, gathered.refused) for each in part), context, prefix, self, flow, gathered)
+        return done.outputs(objects=done.objects)
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """DeleteObject (DeleteObjectVersion for versions), and listing a prefix."""
+        versions = self.versions is True
+        listed = []
+        if self.source is not None:
+            listed = [listing(self.source, "s3:ListBucketVersions" if versions else "s3:ListBucket")]
+        # one object and objects by name are looked at first, so that a count is a count of what is there
+        looked = [] if versions or isinstance(self.objects, ObjectList) or (self.source is not None and self.source.is_prefix) else ["s3:GetObject"]
+        wanted = [*looked, "s3:DeleteObjectVersion" if versions else "s3:DeleteObject"]
+        return {"role": [*listed, *(each for action in wanted for each in on_source(action, self.source, self.objects))]}
+
+    def survey(self, context: StepContext) -> Mapping[str, Any]:
+        """Count and bytes of what would go."""
+        found = self._gathered(context.storage(access=self.access()), context)
+        return {"count": found.total, "bytes": found.objects.bytes, "max_delete": self.max_delete}
+
+    def _gathered(self, storage: Storage, context: StepContext) -> Gathered:
+        return gather(self.source, self.objects, self.selection(), storage, context, versions=self.versions)

@@ -1,0 +1,57 @@
+"""s3.read"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Optional
+
+from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.objects import Reaching
+from rolerunner.actions.permissions import listing, on_objects
+from rolerunner.errors import StepError
+from rolerunner.model import Permission
+from rolerunner.spec.fields import DYNAMIC, Bytes, CustomerKey, S3Object, Text
+
+
+class S3Read(Reaching, Action):
+    """Read a small text or JSON object into an output: a marker, a manifest, a setting."""
+
+    kind: ClassVar[str] = "s3.read"
+    outputs: ClassVar[Optional[Mapping[str, str]]] = {
+        "text": "what it holds, as text",
+        "json": "what it holds, as a value; null where it is read as text",
+        "bytes": "its size",
+    }
+    samples: ClassVar[Mapping[str, Any]] = {"text": "text", "bytes": 1}
+
+    source: S3Object = Field(description="The object.", examples=["s3://landing/orders/_MANIFEST.json"])
+    version: Optional[Text] = Field(None, description="A version of it.", examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"])
+    format: Annotated[Literal["auto", "text", "json"], DYNAMIC] = Field(
+        "auto", description="json: it must be JSON. auto: it is read as JSON where its key ends with .json.", examples=["json"]
+    )
+    max_bytes: Bytes = Field(1 << 20, description="A larger object is an error: download it instead.", examples=["100KiB"])
+    customer_key: Optional[CustomerKey] = Field(
+        None, description="The SSE-C key of the object, in base64; best from a param.", examples=["${{ params.customer_key }}"]
+    )
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """One GetObject."""
+        storage = context.storage(access=self.access(customer_key=self.customer_key))
+        data = storage.read(self.source, self.max_bytes, self.version or "")
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise StepError(
+                f"{self.source}: not UTF-8 text (at byte {error.start})", hint="use s3.download for other files", type="NotText"
+            ) from None
+        is_json = self.format == "json" or (self.format == "auto" and self.source.key.endswith(".json"))
+        return {"text": text, "json": self._json(text) if is_json else None, "bytes": len(data)}
+
+    def _json(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise StepError(f"{self.source}: not JSON: {error}", hint="say 'format: text' to read it as text", type="NotJson") from None
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """GetObject, and ListBucket so that a missing object is told from a refusal."""
+        return {"role": [listing(self.source), on_objects("s3:GetObjectVersion" if self.version else "s3:GetObject", self.source)]}

@@ -1,0 +1,117 @@
+"""s3.wait"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Optional, Union
+
+from pydantic import BeforeValidator
+
+from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.objects import Chosen, Reaching, stop_if_told
+from rolerunner.actions.permissions import listing
+from rolerunner.errors import NotFound, StepError
+from rolerunner.events import StepProgress
+from rolerunner.model import Permission, S3Uri
+from rolerunner.spec.fields import DYNAMIC, Bytes, Integer, S3Location, Seconds, json_form
+from rolerunner.storage.base import Storage
+from rolerunner.storage.manifest import EMPTY_LIST, ManifestWriter, ObjectList, no_objects
+
+_JITTER = 0.2
+"""Polls are up to so much of the interval early or late, so that many jobs do not ask at once."""
+
+
+def _uris(value: Any) -> Any:
+    if isinstance(value, list):
+        return [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
+    return S3Uri.parse(value) if isinstance(value, str) else value
+
+
+Sources = Annotated[
+    Union[S3Uri, list[S3Location]],
+    BeforeValidator(_uris),
+    json_form(anyOf=[{"type": "string", "pattern": r"^s3://|\$\{\{"}, {"type": "array", "items": {"type": "string", "pattern": r"^s3://|\$\{\{"}}]),
+    DYNAMIC,
+]
+
+
+class S3Wait(Chosen, Reaching, Action):
+    """Wait until objects are there: so many, so large, so old, under one prefix or under each of several.
+
+    ``min_age`` waits until nobody has written to them for a while; objects that do not pass the filters do not count.
+    """
+
+    kind: ClassVar[str] = "s3.wait"
+    outputs: ClassVar[Optional[Mapping[str, str]]] = {
+        "objects": "the objects that are there, for other steps",
+        "count": "how many",
+        "bytes": "their size together",
+    }
+    samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1}
+
+    source: Sources = Field(
+        description="A prefix or an object, or a list of them: all must be there.",
+        examples=["s3://landing/orders/", ["s3://landing/a/", "s3://landing/b/"]],
+    )
+    min_count: Annotated[Integer, Field(ge=1)] = Field(1, description="So many objects under each.", examples=[24])
+    min_bytes: Bytes = Field(0, description="So many bytes in all under each.", examples=["1GB"])
+    interval: Seconds = Field(30.0, description="How long between two looks, give or take a fifth.", examples=["1m"])
+    max_wait: Seconds = Field(3600.0, description="How long to wait in all; then the step fails.", examples=["2h"])
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """List again and again until all is there."""
+        storage = context.storage(access=self.access())
+        deadline = time.monotonic() + self.max_wait
+        while True:
+            missing, objects = self._look(storage, context)
+            if not missing:
+                return {"objects": objects, "count": objects.count, "bytes": objects.bytes}
+            left = deadline - time.monotonic()
+            if left <= 0:
+                hint = "raise 'max_wait', or see why whoever writes them is late"
+                raise StepError(f"not there after {self.max_wait:g} s: {'; '.join(missing)}", hint=hint, type="WaitTimeout")
+            context.progress(StepProgress(context.step_id, objects.count, objects.bytes, self.min_count * len(self._sources())))
+            context.cancel.wait(min(left, self.interval * random.uniform(1 - _JITTER, 1 + _JITTER)))
+            stop_if_told(context)
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """ListBucket under each."""
+        return {"role": [listing(source) for source in self._sources()]}
+
+    def foreseen(self) -> Mapping[str, Any]:
+        """Objects under the prefix."""
+        return {"objects": no_objects(self._sources()[0])} if len(self._sources()) == 1 else {}
+
+    def survey(self, context: StepContext) -> Mapping[str, Any]:
+        """What is there now, and what is missing."""
+        missing, objects = self._look(context.storage(access=self.access()), context)
+        return {"count": objects.count, "bytes": objects.bytes, **({"missing": "; ".join(missing)} if missing else {})}
+
+    def _sources(self) -> list[S3Uri]:
+        return list(self.source) if isinstance(self.source, list) else [self.source]
+
+    def _look(self, storage: Storage, context: StepContext) -> tuple[list[str], ObjectList]:
+        """What is missing, and what is there."""
+        sources = self._sources()
+        missing = []
+        with context.manifest() as manifest:
+            for source in sources:
+                missing += self._missing_under(source, storage, manifest, sources[0].bucket)
+        return missing, manifest.objects(sources[0] if len(sources) == 1 else S3Uri(sources[0].bucket))
+
+    def _missing_under(self, source: S3Uri, storage: Storage, manifest: ManifestWriter, bucket: str) -> list[str]:
+        means = self.selection()
+        before, size = manifest.count, manifest.bytes
+        try:
+            for info in storage.list(source):
+                relative = no_objects(source).relative(info)
+                if (source.is_prefix or info.key == source.key) and means(relative, info.size, info.modified):
+                    manifest.add_object(info if source.bucket == bucket else replace(info, bucket=source.bucket))
+        except NotFound as error:
+            if error.type != "NoSuchKey":
+                raise
+        count, size = manifest.count - before, manifest.bytes - size
+        if count < self.min_count:
+            return [f"{source} has {count:,} of {self.min_count:,} objects"]
+        return [f"{source} has {size:,} of {self.min_bytes:,} bytes"] if size < self.min_bytes else []

@@ -1,0 +1,176 @@
+"""Checksums as S3 tells them: of a whole object, or of its parts' checksums where it was stored in parts.
+
+Algorithms: S3 user guide, "Checking object integrity". CRC32, SHA and MD5 come with Python; CRC32C and CRC64NVME need
+awscrt, and what cannot be computed is not claimed to be proved.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Protocol
+
+from rolerunner.storage.local import translated
+
+if TYPE_CHECKING:
+    from rolerunner.storage.base import ObjectInfo
+
+ALGORITHMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1")
+"""The names that S3 knows, as ``ChecksumX`` in its answers."""
+_BLOCK = 1 << 20
+_MD5_HEX = 32
+
+
+class _Hash(Protocol):
+    def update(self, data: Any, /) -> object: ...
+    def digest(self) -> bytes: ...
+
+
+class _Crc:
+    """A CRC as a hash; S3 writes it big-endian."""
+
+    def __init__(self, function: Callable[[Any, int], int], width: int) -> None:
+        self._function = function
+        self._width = width
+        self._value = 0
+
+    def update(self, data: Any) -> None:
+        self._value = self._function(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(self._width, "big")
+
+
+def _makers() -> Mapping[str, Callable[[], _Hash]]:
+    makers: dict[str, Callable[[], _Hash]] = {
+        "MD5": lambda: hashlib.md5(usedforsecurity=False),
+        "CRC32": lambda: _Crc(zlib.crc32, 4),
+        "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
+        "SHA256": hashlib.sha256,
+    }
+    with contextlib.suppress(ImportError, AttributeError):
+        from awscrt import checksums as crt  # noqa: PLC0415 - there in some environments only
+
+        makers["CRC32C"] = lambda: _Crc(crt.crc32c, 4)
+        makers["CRC64NVME"] = lambda: _Crc(crt.crc64nvme, 8)
+    return makers
+
+
+_MAKERS = _makers()
+
+
+def told(answer: Mapping[str, Any]) -> str:
+    """The checksum in an answer to HEAD or GET, as ObjectInfo has it; empty where nothing in it proves the bytes.
+
+    An ETag is an MD5 only without KMS and customer keys (S3 API reference, Object).
+    """
+    for name in ALGORITHMS:
+        value = answer.get(f"Checksum{name}")
+        if value and name in _MAKERS:
+            return f"{name}:{value}"
+    etag = str(answer.get("ETag", "")).strip('"')
+    plain = str(answer.get("ServerSideEncryption", "AES256")) == "AES256" and "SSECustomerAlgorithm" not in answer
+    return f"MD5:{etag}" if plain and is_md5(etag) else ""
+
+
+def is_md5(etag: str) -> bool:
+    """Does an ETag look like an MD5, of the whole or of parts?"""
+    digest = etag.partition("-")[0]
+    return len(digest) == _MD5_HEX and all(letter in "0123456789abcdef" for letter in digest)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A checksum to hold bytes against. ``parts`` is 0 for one of the whole object."""
+
+    algorithm: str
+    digest: bytes
+    parts: int
+
+    @classmethod
+    def of(cls, checksum: str) -> Optional[Expected]:
+        """From ObjectInfo's form; None where there is none, or none that can be computed here."""
+        algorithm, _, value = checksum.partition(":")
+        value, _, parts = value.partition("-")
+        if algorithm not in _MAKERS:
+            return None
+        with contextlib.suppress(ValueError, binascii.Error):
+            digest = bytes.fromhex(value) if algorithm == "MD5" else base64.b64decode(value, validate=True)
+            return cls(algorithm, digest, int(parts or 0))
+        return None
+
+    def start(self, part_size: int = 0) -> Running:
+        """Begin to compute it. ``part_size`` in bytes matters where it is one of parts."""
+        return Running(self, part_size if self.parts else 0)
+
+
+class Running:
+    """A checksum that is being computed over bytes in their order."""
+
+    def __init__(self, expected: Expected, part_size: int) -> None:
+        self._expected = expected
+        self._make = _MAKERS[expected.algorithm]
+        self._part_size = part_size
+        self._left = part_size
+        self._hash = self._make()
+        self._digests: list[bytes] = []
+
+    def update(self, data: bytes) -> None:
+        """The next bytes."""
+        if not self._part_size:
+            self._hash.update(data)
+            return
+        view = memoryview(data)
+        while view:
+            if self._left == 0:
+                self._end_part()
+            taken = view[: self._left]
+            self._hash.update(taken)
+            self._left -= len(taken)
+            view = view[len(taken) :]
+
+    def matches(self) -> bool:
+        """Was it all, and is it what was expected?"""
+        if not self._part_size:
+            return self._hash.digest() == self._expected.digest
+        self._end_part()
+        whole = self._make()
+        whole.update(b"".join(self._digests))
+        return len(self._digests) == self._expected.parts and whole.digest() == self._expected.digest
+
+    def _end_part(self) -> None:
+        self._digests.append(self._hash.digest())
+        self._hash, self._left = self._make(), self._part_size
+
+
+def file_matches(path: Path, checksum: str, part_size: Callable[[], int]) -> Optional[bool]:
+    """Is the file what the checksum says? None where that cannot be told. ``part_size`` is asked only for one of parts."""
+    expected = Expected.of(checksum)
+    if expected is None:
+        return None
+    running = expected.start(part_size() if expected.parts else 0)
+    with translated(path), path.open("rb") as file:
+        for block in iter(lambda: file.read(_BLOCK), b""):
+            running.update(block)
+    return running.matches()
+
+
+def same_file(path: Path, info: ObjectInfo, compare: str, told_now: Callable[[], ObjectInfo], part_size: Callable[[], int]) -> bool:
+    """Does the file hold the object's bytes, as far as ``compare`` looks: size, size_mtime (sizes alone here), etag, checksum?
+
+    ``told_now`` makes a HEAD, asked only where the listing's ETag does not settle it.
+    """
+    with translated(path):
+        if path.stat().st_size != info.size:
+            return False
+    if compare in ("size", "size_mtime"):
+        return True
+    if is_md5(info.etag) and file_matches(path, f"MD5:{info.etag}", part_size):
+        return True  # an MD5 that agrees is proof, whatever the encryption
+    return compare == "checksum" and bool(file_matches(path, info.checksum or told_now().checksum, part_size))

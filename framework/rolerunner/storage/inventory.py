@@ -1,0 +1,52 @@
+"""A list of objects as a file for people and other tools: JSON lines, CSV, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.errors import StepError
+from rolerunner.storage.local import appearing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rolerunner.storage.manifest import ObjectList
+
+FORMS = (".jsonl", ".csv", ".parquet")
+_COLUMNS = ("uri", "key", "size", "etag", "modified", "version", "storage_class")
+_ROWS = 50_000
+"""Rows of a Parquet row group: some 10 MB in memory."""
+
+
+def write_inventory(objects: ObjectList, path: Path) -> None:
+    """Write the list in the form that the file's name asks for, there whole or not at all. Raises StepError."""
+    rows = ({"uri": str(objects.uri(info)), **{name: getattr(info, name) for name in _COLUMNS[1:]}} for info in objects)
+    with appearing(path) as temporary:
+        if path.suffix == ".parquet":
+            _parquet(rows, temporary)
+        elif path.suffix == ".csv":
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, _COLUMNS)
+                writer.writeheader()
+                writer.writerows(rows)
+        else:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _parquet(rows: Iterator[dict[str, Any]], path: Path) -> None:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - a large library that only this needs
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise StepError(
+            "a Parquet inventory needs pyarrow, which is not installed", hint="pip install pyarrow, or write .csv", type="Missing"
+        ) from None
+    schema = pa.schema([(name, pa.int64() if name == "size" else pa.string()) for name in _COLUMNS])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for piece in iter(lambda: list(islice(rows, _ROWS)), []):
+            writer.write_table(pa.Table.from_pylist(piece, schema=schema))
