@@ -177,5 +177,5 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(running: sandbox.Sandbo
         pytest.skip(f"no mounts here: {ended.stderr}")
     assert ended.returncode == 4
     error = json.loads((tmp_path / "r.json").read_text())["steps"][0]["error"]
-    assert (error["type"], "the disk is full" in error["hint"]) == ("DiskFull", True)
+    assert (error["type"], "300,000 bytes are to come, and 65,536 are free" in error["message"]) == ("DiskFull", True)
     assert ended.stdout.splitlines()[-1] == "left:"

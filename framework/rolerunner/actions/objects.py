@@ -133,15 +133,16 @@ def gather(source: Optional[S3Uri], objects: Any, chosen: Selection, storage: St
     if isinstance(objects, ObjectList) and chosen.means_all:
         return Gathered(objects)
     prefix = source if source is not None else objects.prefix if isinstance(objects, ObjectList) else _common(objects)
+    flat = objects.flat if isinstance(objects, ObjectList) else objects is not None
     refused: list[Outcome] = []
     with context.manifest(".source") as manifest:
-        listed = manifest.objects(prefix)
+        listed = manifest.objects(prefix, flat=flat)
         for number, info in enumerate(_found(source, objects, storage, context, refused, versions=versions), 1):
             if chosen(listed.relative(info), info.size, info.modified):
                 manifest.add_object(info)
             if number % 1000 == 0:
                 stop_if_told(context)
-    return Gathered(manifest.objects(prefix), tuple(refused))
+    return Gathered(manifest.objects(prefix, flat=flat), tuple(refused))
 
 
 def _found(source: Optional[S3Uri], objects: Any, storage: Storage, context: StepContext, refused: list[Outcome], *, versions: bool) -> Iterator[Any]:
@@ -189,7 +190,8 @@ class Transferred:
 
     def outputs(self, **more: Any) -> Mapping[str, Any]:
         """The step's outputs; they carry the warning, if there is one."""
-        outputs = {**more, "count": self.count, "bytes": self.bytes}
+        first = next(iter(more))
+        outputs = {first: more[first], "count": self.count, "bytes": self.bytes, **more}
         return Warned(outputs, self.warning) if self.warning else outputs
 
 

@@ -85,7 +85,7 @@ class S3Copy(Chosen, Stored, Moving, Action):
     def _makes_sense(self) -> "S3Copy":
         one_source(self.source, self.objects, self.kind)
         if self.move is True and isinstance(self.source, S3Uri) and self.source == self.target:
-            raise ValueError("a move onto itself would delete the source")
+            raise ValueError("'move: true' onto itself would delete the source")
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:

@@ -80,7 +80,7 @@ class S3Download(Chosen, Moving, Action):
     def _makes_sense(self) -> "S3Download":
         one_source(self.source, self.objects, self.kind)
         if self.version is not None and (self.source is None or getattr(self.source, "is_prefix", False)):
-            raise ValueError("a 'version' goes with a 'source' that is one object")
+            raise ValueError("'version' goes with a 'source' that is one object")
         if self.decompress is not None and self.if_exists == "skip_same":
             raise ValueError("'skip_same' cannot tell an unpacked file; say 'if_exists: skip' or 'overwrite'")
         if self.delete_extra is True and self.max_delete is None:

@@ -138,9 +138,15 @@ def _table(*names: str) -> Table:
     return table
 
 
+_SAID_IF_ANY = frozenset({"skipped", "deleted"})
+
+
 def outputs_line(result: StepResult) -> str:
     """A step's outputs in one line."""
-    outputs = {name: value for name, value in result.outputs.items() if isinstance(value, (int, float, str))}
+    outputs = {
+        name: value for name, value in result.outputs.items()
+        if isinstance(value, (int, float, str)) and (value != 0 or name not in _SAID_IF_ANY)
+    }  # fmt: skip
     said = [f"{name}={as_size(value) if name == 'bytes' else value}" for name, value in outputs.items()]
     if not said and result.outputs:
         said = [f"{name}={value}" for name, value in plain_outputs(result.outputs).items()]

@@ -154,10 +154,15 @@ class BotoStorage:
         return _each(items, lambda uri: self._guarded(uri, lambda: one(uri), cancel), cancel)
 
     def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
-        """Bytes of its first part."""
+        """Bytes of its first part. Some servers tell it to GET alone, and give HEAD the length of the whole."""
         with self._translated(uri):
-            place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, "PartNumber": 1}
-            return int(self._call("head_object", **place, **self._read_options(info))["ContentLength"])
+            place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, "PartNumber": 1, **self._read_options(info)}
+            told = int(self._call("head_object", **place)["ContentLength"])
+            if told < info.size:
+                return told
+            answer = self._call("get_object", **place)
+            answer["Body"].close()
+            return int(answer["ContentLength"])
 
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """A small object's bytes."""
@@ -271,7 +276,7 @@ class BotoStorage:
         answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **self._read_options(info))
         now = _info(uri.key, answer)
         expected = Expected.of(now.checksum)
-        running = expected.start(self.part_size(uri, now) if expected.parts else 0) if expected else None
+        running = expected.start(now.size, lambda: self.part_size(uri, now)) if expected else None
         received = 0
         with temporary.open("wb") as file, contextlib.closing(answer["Body"]) as body:
             for block in iter(lambda: body.read(_BLOCK), b""):
@@ -441,7 +446,7 @@ class BotoStorage:
         kept = source.describe(uri, info, tags="Tagging" not in item.options)
         options = {name: value for name, value in {**kept, **item.options}.items() if value}
         expected = Expected.of(info.checksum)
-        running = expected.start(source.part_size(uri, info) if expected.parts else 0) if expected else None
+        running = expected.start(info.size, lambda: source.part_size(uri, info)) if expected else None
         if info.size < LARGE:
             held = parts.memory.take(info.size, parts.cancel)
             try:

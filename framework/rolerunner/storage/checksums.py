@@ -105,9 +105,15 @@ class Expected:
             return cls(algorithm, digest, int(parts or 0))
         return None
 
-    def start(self, part_size: int = 0) -> Running:
-        """Begin to compute it. ``part_size`` in bytes matters where it is one of parts."""
-        return Running(self, part_size if self.parts else 0)
+    def start(self, size: int, part_size: Callable[[], int]) -> Optional[Running]:
+        """Begin to compute it over so many bytes; None where its parts are not all of one size, the last aside.
+
+        ``part_size`` is asked, in bytes, only for a checksum of parts.
+        """
+        if not self.parts:
+            return Running(self, 0)
+        part = part_size()
+        return Running(self, part) if part > 0 and max(-(-size // part), 1) == self.parts else None
 
 
 class Running:
@@ -154,7 +160,10 @@ def file_matches(path: Path, checksum: str, part_size: Callable[[], int]) -> Opt
     expected = Expected.of(checksum)
     if expected is None:
         return None
-    running = expected.start(part_size() if expected.parts else 0)
+    with translated(path):
+        running = expected.start(path.stat().st_size, part_size)
+    if running is None:
+        return None
     with translated(path), path.open("rb") as file:
         for block in iter(lambda: file.read(_BLOCK), b""):
             running.update(block)

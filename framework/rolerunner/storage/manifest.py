@@ -37,6 +37,8 @@ class ObjectList:
     prefix: S3Uri
     count: int
     bytes: int
+    flat: bool = False
+    """Were they named one by one? Then each stands for itself, and its place under the prefix says nothing."""
 
     def __len__(self) -> int:
         return self.count
@@ -53,9 +55,8 @@ class ObjectList:
         return S3Uri(info.bucket or self.prefix.bucket, info.key)
 
     def relative(self, info: ObjectInfo) -> str:
-        """Its key from the folder of the prefix on; of an object elsewhere its name alone."""
-        start = self.prefix.key.rfind("/") + 1
-        return info.key[start:] if not info.bucket and info.key.startswith(self.prefix.key[:start]) else info.key.rsplit("/", 1)[-1]
+        """Its key from the folder of the prefix on; of one named by itself, its name alone."""
+        return info.key.rsplit("/", 1)[-1] if self.flat else info.key[self.prefix.key.rfind("/") + 1 :]
 
     def summary(self) -> dict[str, Any]:
         """What the result file shows of it."""
@@ -116,9 +117,9 @@ class ManifestWriter:
             self.count += 1
             self.bytes += outcome.size
 
-    def objects(self, prefix: S3Uri) -> ObjectList:
+    def objects(self, prefix: S3Uri, *, flat: bool = False) -> ObjectList:
         """What was written, as a list to read."""
-        return ObjectList(self.path, prefix, self.count, self.bytes)
+        return ObjectList(self.path, prefix, self.count, self.bytes, flat)
 
 
 def _line(info: ObjectInfo) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""An S3 that answers as a test says: for what the embedded AWS never does, such as errors inside an answer of 200."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlparse
+
+import boto3
+from botocore.config import Config
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: ``what`` is its method and, in brackets, its subresource, as in ``POST [delete]``."""
+
+    what: str
+    key: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    length: int = -1
+    """What Content-Length says, where it lies."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    answer: Callable[[Asked], Answer]
+    asked: list[Asked]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+    def _do(self) -> None:
+        place = urlparse(self.path)
+        query = parse_qs(place.query, keep_blank_values=True)
+        names = [name for name in ("delete", "uploads", "uploadId", "tagging", "list-type", "versions") if name in query]
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        asked = Asked(f"{self.command} [{names[0]}]" if names else self.command, unquote(place.path.split("/", 2)[2]), query, headers, body)
+        self.server.asked.append(asked)
+        answer = self.server.answer(asked)
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in answer.headers:
+            self.send_header("Content-Length", str(answer.length if answer.length >= 0 else len(answer.body)))
+        if 0 <= answer.length != len(answer.body):
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else answer.body)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _do  # noqa: N815 - http.server's names
+
+
+@contextmanager
+def serving(answer: Callable[[Asked], Answer]) -> Iterator[tuple[Any, list[Asked]]]:
+    """A boto3 client of such a server, and what it was asked."""
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.answer, server.asked = answer, []  # type: ignore[method-assign]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    client = boto3.client(
+        "s3", "eu-west-1", endpoint_url=f"http://127.0.0.1:{server.server_address[1]}", aws_access_key_id="k", aws_secret_access_key="s",
+        config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 2}, max_pool_connections=64),
+    )  # fmt: skip
+    try:
+        yield client, server.asked
+    finally:
+        client.close()
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,225 @@
+"""The engine against an S3 that misbehaves: what it says is not believed, and nothing unproved gets a final name."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner.model import JOB, S3Uri
+from rolerunner.storage import boto
+from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Put
+from rolerunner.storage.boto import BotoStorage
+from tests.fake_s3 import Answer, Asked, serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = S3Uri("bucket", "key")
+TO = S3Uri("bucket", "to")
+WHEN = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+
+
+def storage(client: Any, **access: Any) -> BotoStorage:
+    return BotoStorage(client, JOB, lambda: "", Access(**access))
+
+
+def crc(data: bytes) -> str:
+    return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+
+
+def whole(data: bytes, **headers: str) -> Answer:
+    return Answer(data, headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"', **WHEN, **headers})
+
+
+def test_a_damaged_body_is_fetched_again_and_never_kept(tmp_path: Path) -> None:
+    answers = iter([whole(b"damaged", **{"x-amz-checksum-crc32": crc(b"correct")}), whole(b"correct", **{"x-amz-checksum-crc32": crc(b"correct")})])
+    with serving(lambda asked: next(answers)) as (client, _):
+        (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 7))], Cancel())
+    assert (outcome.error, (tmp_path / "f").read_bytes()) == (None, b"correct")
+    with serving(lambda asked: whole(b"damaged", **{"x-amz-checksum-crc32": crc(b"correct")})) as (client, asked):
+        (outcome,) = storage(client).get([Get(KEY, tmp_path / "g", ObjectInfo("key", 7))], Cancel())
+    assert outcome.error is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5"])
+def test_other_checksums_are_proved_too(algorithm: str, tmp_path: Path) -> None:
+    good = hashlib.new(algorithm, b"correct")
+    said = {f"x-amz-checksum-{algorithm}": base64.b64encode(good.digest()).decode()} if algorithm != "md5" else {"ETag": f'"{good.hexdigest()}"'}
+    with serving(lambda asked: Answer(b"damaged", headers={"ETag": '"x"', **WHEN, **said})) as (client, _):
+        (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 7))], Cancel())
+    assert outcome.error is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_body_cut_short_is_not_kept(tmp_path: Path) -> None:
+    with serving(lambda asked: Answer(b"short", headers={"ETag": '"x"', **WHEN}, length=10)) as (client, _):
+        (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 10))], Cancel())
+    assert outcome.error is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto, "LARGE", 8)
+    monkeypatch.setattr(boto, "PART", 4)
+    content = {"old": b"oldoldoldold", "new": b"newnewnewnew"}
+    ranges = 0
+
+    def answer(asked: Asked) -> Answer:
+        nonlocal ranges
+        now = "old" if ranges < 2 else "new"
+        head = {"ETag": f'"{now}"', **WHEN, "x-amz-checksum-crc32": crc(content[now])}
+        if asked.what == "HEAD":
+            return Answer(headers={**head, "Content-Length": "12"})
+        ranges += 1
+        if asked.headers["if-match"] != f'"{now}"':
+            return Answer(b"<Error><Code>PreconditionFailed</Code></Error>", 412)
+        start, end = map(int, asked.headers["range"][6:].split("-"))
+        return Answer(content[now][start : end + 1], 206, {"ETag": f'"{now}"', **WHEN})
+
+    with serving(answer) as (client, _):
+        (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 12, "old"))], Cancel())
+    assert (outcome.error, (tmp_path / "f").read_bytes()) == (None, b"newnewnewnew")
+
+
+@pytest.mark.parametrize(
+    "text", [b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>", b"", b"<CopyObjectResult/>"]
+)
+def test_a_copy_that_is_200_with_an_error_inside_is_a_failure(text: bytes) -> None:
+    with serving(lambda asked: Answer(text)) as (client, _):
+        (outcome,) = storage(client).copy([Copy(KEY, TO, ObjectInfo("key", 1, "e"))], Cancel())
+    assert outcome.error is not None
+
+
+def test_errors_of_single_keys_of_a_batch_are_failures() -> None:
+    text = b"<DeleteResult><Error><Key>b</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
+    with serving(lambda asked: Answer(text)) as (client, asked):
+        outcomes = list(storage(client).delete([ObjectInfo("a", 1), ObjectInfo("b", 2), ObjectInfo("c", 3)], "bucket", Cancel()))
+    assert [(each.uri.key, each.error and each.error.type) for each in outcomes] == [("a", None), ("b", "AccessDenied"), ("c", None)]
+    assert len(asked) == 1
+
+
+def test_a_copy_in_parts_carries_tags_and_metadata_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.what == "HEAD":
+            return Answer(headers={"Content-Length": "25", "ETag": '"e"', **WHEN, "x-amz-meta-m": "1", "Content-Type": "text/x"})
+        if asked.what == "GET [tagging]":
+            return Answer(b"<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>")
+        if asked.what == "POST [uploads]":
+            return Answer(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+        if asked.what == "PUT [uploadId]":
+            return Answer(b"<CopyPartResult><ETag>p</ETag></CopyPartResult>")
+        return Answer(b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>")
+
+    with serving(answer) as (client, asked):
+        (outcome,) = storage(client).copy([Copy(KEY, TO, ObjectInfo("key", 25, "e"), large=20, part=1 << 20)], Cancel())
+    assert (outcome.error, outcome.etag) == (None, "done")
+    begun = next(each for each in asked if each.what == "POST [uploads]").headers
+    assert (begun["x-amz-tagging"], begun["x-amz-meta-m"], begun["content-type"]) == ("a=b+c", "1", "text/x")
+    part = next(each for each in asked if each.what == "PUT [uploadId]").headers
+    assert (part["x-amz-copy-source-range"], part["x-amz-copy-source-if-match"]) == ("bytes=0-24", '"e"')
+
+
+def test_a_relay_does_not_store_what_is_not_proved() -> None:
+    def source(asked: Asked) -> Answer:
+        head = {"ETag": f'"{hashlib.md5(b"correct").hexdigest()}"', **WHEN}
+        return Answer(headers={**head, "Content-Length": "7"}) if asked.what == "HEAD" else Answer(
+            b"<Tagging><TagSet/></Tagging>" if asked.what == "GET [tagging]" else b"damaged", headers=head
+        )  # fmt: skip
+
+    with serving(source) as (reader, _), serving(lambda asked: Answer(headers={"ETag": '"x"'})) as (writer, written):
+        (outcome,) = storage(writer).relay([Copy(KEY, TO, ObjectInfo("key", 7, "e"))], storage(reader), Cancel())
+    assert outcome.error is not None
+    assert outcome.error.type == "IntegrityFailed"
+    assert written == []
+
+
+def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto, "LARGE", 8)
+    (tmp_path / "f").write_bytes(b"0123456789")
+
+    def answer(asked: Asked) -> Answer:
+        if asked.what == "POST [uploads]":
+            return Answer(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+        return Answer(b"<Error><Code>AccessDenied</Code></Error>", 403) if asked.what == "PUT [uploadId]" else Answer(status=204)
+
+    with serving(answer) as (client, asked):
+        (outcome,) = storage(client).put([Put(tmp_path / "f", KEY)], Cancel())
+    assert outcome.error is not None
+    assert outcome.error.type == "AccessDenied"
+    assert asked[-1].what == "DELETE [uploadId]"
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"before")
+
+    def changing() -> bool:
+        path.write_bytes(b"after!!")
+        return False
+
+    with serving(lambda asked: Answer(headers={"ETag": '"x"'})) as (client, asked):
+        (outcome,) = storage(client).put([Put(path, KEY, skip=changing)], Cancel())
+    assert outcome.error is not None
+    assert outcome.error.type == "FileChanged"
+    assert asked == []
+
+
+def test_an_archived_object_says_restore_first(tmp_path: Path) -> None:
+    text = b"<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the object's storage class</Message></Error>"
+    with serving(lambda asked: Answer(text, 403)) as (client, _):
+        (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 7))], Cancel())
+    assert outcome.error is not None
+    assert (outcome.error.type, "restore it first" in outcome.error.hint) == ("InvalidObjectState", True)
+
+
+def test_requests_say_who_pays_and_who_must_own_the_bucket(tmp_path: Path) -> None:
+    key = base64.b64encode(b"k" * 32).decode()
+    with serving(lambda asked: whole(b"x")) as (client, asked):
+        list(storage(client, request_payer=True, bucket_owner="111122223333").get([Get(KEY, tmp_path / "f", ObjectInfo("key", 1))], Cancel()))
+        list(storage(client, customer_key=key).get([Get(KEY, tmp_path / "g", ObjectInfo("key", 1))], Cancel()))
+    assert (asked[0].headers["x-amz-request-payer"], asked[0].headers["x-amz-expected-bucket-owner"]) == ("requester", "111122223333")
+    assert asked[1].headers["x-amz-server-side-encryption-customer-key"] == key
+
+
+def test_cancelled_work_begins_nothing_more(tmp_path: Path) -> None:
+    cancel = Cancel()
+    cancel.set()
+    with serving(lambda asked: whole(b"x")) as (client, asked), pytest.raises(Exception, match="stopped"):
+        list(storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 1))], cancel))
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("bucket", "host"),
+    [
+        ("arn:aws:s3:eu-west-1:111122223333:accesspoint/landing", "landing-111122223333.s3-accesspoint.eu-west-1.amazonaws.com"),
+        ("plain-bucket", "plain-bucket.s3.eu-west-1.amazonaws.com"),
+    ],
+)
+def test_access_points_are_reached_by_their_arn(bucket: str, host: str) -> None:
+    import boto3
+    from botocore.awsrequest import AWSResponse
+
+    sent: list[str] = []
+
+    class Raw:
+        def stream(self) -> Any:
+            return iter([b""])
+
+        def read(self) -> bytes:
+            return b""
+
+    def send(request: Any, **_: Any) -> AWSResponse:
+        sent.append(request.url)
+        return AWSResponse(request.url, 200, {"Content-Length": "3", "ETag": '"e"'}, Raw())
+
+    client = boto3.client("s3", "eu-west-1", aws_access_key_id="k", aws_secret_access_key="s")
+    client.meta.events.register("before-send.s3", send)
+    uri = S3Uri.parse(f"s3://{bucket}/in/a.txt")
+    assert storage(client).head(uri).size == 3
+    assert sent == [f"https://{host}/in/a.txt"]
