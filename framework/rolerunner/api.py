@@ -30,6 +30,7 @@ __all__ = [
     "read_text",
     "run",
     "schema",
+    "survey",
     "write_file",
     "write_s3",
 ]
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.events import Observer
+    from rolerunner.execution import Means
     from rolerunner.storage.base import Access, Cancel, Storage
     from rolerunner.storage.flow import Flow
 
@@ -69,14 +71,29 @@ def run(
 ) -> RunResult:
     """Run the job. A failed step is in the result; RolesRefused is raised when roles are refused before any step."""
     from rolerunner import runner  # noqa: PLC0415 - boto3 is imported only where something runs
-    from rolerunner.storage.base import Cancel  # noqa: PLC0415
 
     run_id = run_id or new_run_id()
-    sessions = _sessions(identity, f"{job.name}-{run_id}")
-    folder = Path(tempfile.gettempdir()) / "rolerunner" / run_id
-    project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
-    means = runner.Means(registry(), sessions, partial(open_storage, sessions), folder, project, tuple(observers), cancel or Cancel())
+    means = _means(job, identity, run_id, Path(tempfile.gettempdir()) / "rolerunner" / run_id, observers, cancel)
     return runner.run(plan(job), run_id, means)
+
+
+def _means(
+    job: Job, identity: Optional[JobIdentity], run_id: str, folder: Path, observers: Sequence[Observer] = (), cancel: Optional[Cancel] = None
+) -> Means:
+    from rolerunner.execution import Means  # noqa: PLC0415
+    from rolerunner.storage.base import Cancel  # noqa: PLC0415
+
+    sessions = _sessions(identity, f"{job.name}-{run_id}")
+    project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
+    return Means(registry(), sessions, partial(open_storage, sessions), folder, project, tuple(observers), cancel or Cancel())
+
+
+def survey(made: Plan, identity: Optional[JobIdentity] = None) -> dict[str, Mapping[str, Any]]:
+    """What each step would work on, found by reading alone: step id -> count, bytes. Steps that cannot be told yet say why."""
+    from rolerunner import runner  # noqa: PLC0415 - boto3 is imported only where something runs
+
+    with tempfile.TemporaryDirectory(prefix="rolerunner-survey-") as folder:
+        return runner.survey(made, _means(made.job, identity, new_run_id(), Path(folder)))
 
 
 def schema() -> dict[str, Any]:

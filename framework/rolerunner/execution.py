@@ -131,6 +131,17 @@ def _worked_out(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
         raise FieldError(f"{step.mark}: {error}") from error
 
 
+def look(step: Step, scope: Mapping[str, Any], run: Run) -> Mapping[str, Any]:
+    """What the step would work on now, by reading alone; why that cannot be told, as ``unknown``."""
+    if step.for_each is not None or step.references:
+        return {"unknown": "it depends on what steps before it give"}
+    tries = _Tries(step, scope, run, run.means.workdir, None)
+    try:
+        return tries.action().survey(tries.context(run.means.cancel))
+    except StepError as error:
+        return {"unknown": error.message}
+
+
 def is_wanted(step: Step, scope: Mapping[str, Any]) -> bool:
     """What the step's ``when`` expression says. Raises FieldError."""
     return bool(_worked_out(step, step.when, scope))
@@ -149,7 +160,7 @@ class _Tries:
     attempts: int = 0
 
     def run(self) -> Executed:
-        action = self._action()
+        action = self.action()
         retry = self.step.retry
         grows = tenacity.wait_exponential(multiplier=retry.delay, exp_base=retry.backoff, max=retry.max_delay)
         wait = grows + tenacity.wait_random(0, retry.delay / 2)  # jitter: many jobs that failed together do not come back together
@@ -182,13 +193,13 @@ class _Tries:
         limits = [limit for limit in (self.step.attempt_timeout, self._left()) if limit is not None]
         cancel = Cancel(self.run_of.means.cancel)
         if not limits:
-            return action.run(self._context(cancel))
-        return _within(min(limits), lambda: action.run(self._context(cancel)), cancel)
+            return action.run(self.context(cancel))
+        return _within(min(limits), lambda: action.run(self.context(cancel)), cancel)
 
     def _left(self) -> Optional[float]:
         return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
 
-    def _action(self) -> Action:
+    def action(self) -> Action:
         """The step's action with every template worked out. Raises FieldError."""
         step = self.step
         values = _worked_out(step, dict(step.fields), self.scope)
@@ -199,7 +210,7 @@ class _Tries:
             place = ".".join(map(str, first["loc"]))
             raise FieldError(f"{step.mark}: '{place}': {first['msg']}, not {first['input']!r}") from None
 
-    def _context(self, cancel: Cancel) -> StepContext:
+    def context(self, cancel: Cancel) -> StepContext:
         means, step, run = self.run_of.means, self.step, self.run_of
         return StepContext(
             step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,

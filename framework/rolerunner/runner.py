@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.errors import RoleRefused, RolesRefused, StepError
 from rolerunner.events import RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
-from rolerunner.execution import Executed, Means, Run, execute, is_wanted
+from rolerunner.execution import Executed, Means, Run, execute, is_wanted, look
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, Step, StepResult
 from rolerunner.spec.expressions import Template
 
@@ -32,6 +32,15 @@ _AT_ONCE = 16
 def run(plan: Plan, run_id: str, means: Means) -> RunResult:
     """Run the plan. A failed step is in the result; only roles refused before the first step raise, RolesRefused."""
     return _Run(plan, run_id, means).result()
+
+
+def survey(plan: Plan, means: Means) -> dict[str, Mapping[str, Any]]:
+    """What each step would work on now, by reading alone."""
+    shared = Run("survey", plan.job.params, means, 1, lambda _: None)
+    now = datetime.now(timezone.utc)
+    about = {"id": "survey", "name": plan.job.name, "date": now.date(), "time": now, "error": ""}
+    scope = {"params": plan.job.params, "steps": {}, "run": about, "today": now.date(), "now": now}
+    return {step.id: look(step, scope, shared) for step in plan.job.steps}
 
 
 class _Run:

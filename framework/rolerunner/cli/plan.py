@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Optional
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rolerunner.model import Plan, PlannedStep
 
@@ -21,19 +23,36 @@ if TYPE_CHECKING:
 @PARAM
 @PARAMS_FILE
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
-def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: bool) -> None:
+@click.option("--live", is_flag=True, help="Assume the roles and count, by reading alone, what each step would work on.")
+@click.option("--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]", help="With --live: look at the AWS of the sandbox.")
+def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: bool, live: bool, sandbox: Optional[str]) -> None:
     """Show what a run would do: order, roles, fields, permissions. Nothing is touched.
 
     \b
     rolerunner plan nightly.yaml -p run_date=2026-01-31
+    rolerunner plan nightly.yaml --live                    with how many objects and bytes
     rolerunner plan nightly.yaml --json
     """
     made = api.plan(api.load(spec, read_params(params, params_file)))
-    click.echo(json.dumps(api.plan_as_json(made), indent=2, ensure_ascii=False) if as_json else plan_text(made))
+    found: Mapping[str, Mapping[str, Any]] = {}
+    if live:
+        with ExitStack() as stack:
+            found = api.survey(made, sandbox_identity(stack, spec, sandbox) if sandbox else None)
+    if as_json:
+        click.echo(json.dumps(_with_found(api.plan_as_json(made), found), indent=2, ensure_ascii=False))
+    else:
+        click.echo(plan_text(made, found))
 
 
-def plan_text(plan: Plan) -> str:
-    """The plan for a person."""
+def _with_found(shown: dict[str, Any], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    for step in shown["steps"]:
+        if step["id"] in found:
+            step["live"] = dict(found[step["id"]])
+    return shown
+
+
+def plan_text(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The plan for a person. ``found`` is what a look at AWS told of each step."""
     lines = [f"{plan.job.name}: {len(plan.steps)} steps, {len(plan.roles)} roles to assume", ""]
     for role in plan.roles:
         lines.append(f"role {role}  {role.arn}")
@@ -41,7 +60,7 @@ def plan_text(plan: Plan) -> str:
             f"     assumed from {role.via or 'the job'}, {role.duration // 60} minutes" + (", with an external id" if role.external_id else "")
         )
     for number, planned in enumerate(plan.steps, 1):
-        lines += ["", *_step_text(number, planned)]
+        lines += ["", *_step_text(number, planned), *_found_text(found.get(planned.step.id, {}))]
     return "\n".join(lines)
 
 
@@ -53,3 +72,8 @@ def _step_text(number: int, planned: PlannedStep) -> list[str]:
     fields = [f"     {name}: {value}" for name, value in api.plain(dict(planned.fields)).items()]
     needed = [f"     needs {each.action} on {each.resource}" for permissions in planned.permissions.values() for each in permissions]
     return [head, *after, *fields, *needed]
+
+
+def _found_text(found: Mapping[str, Any]) -> list[str]:
+    said = ", ".join(f"{value:,} {name}" if isinstance(value, int) else f"{name}: {value}" for name, value in found.items())
+    return [f"     now: {said}"] if said else []

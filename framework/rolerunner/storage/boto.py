@@ -522,7 +522,10 @@ class BotoStorage:
                 raise StepError(f"{uri}: is there already, or is not the one that was expected", hint=hint, type="AlreadyThere") from error
             raise step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key) from error
         except BotoCoreError as error:
-            raise ServiceFailed(f"{uri}: {error}", type=type(error).__name__) from error
+            name = type(error).__name__
+            if name == "FlexibleChecksumError":  # newer boto3 proves some checksums by itself
+                raise IntegrityFailed(f"{uri}: {error}") from error
+            raise ServiceFailed(f"{uri}: {error}", type=name) from error
 
 
 # work on many things at once

@@ -1,0 +1,143 @@
+"""Each S3 action under a role with exactly the permissions that it declares, and with each of them taken away."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner import api, sandbox
+from tests.conftest import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from rolerunner.model import Permission, RunResult
+
+ACCOUNT = "111122223333"
+READER, WRITER = (f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("reader", "writer"))
+WORLD = f"""
+version: 1
+job_role: arn:aws:iam::{ACCOUNT}:role/job
+roles:
+  - arn: arn:aws:iam::{ACCOUNT}:role/job
+    permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]
+  - {{arn: "{READER}", trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]}}
+  - {{arn: "{WRITER}", trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]}}
+buckets:
+  - {{name: source-bucket, account: "{ACCOUNT}"}}
+  - {{name: target-bucket, account: "{ACCOUNT}"}}
+"""
+STEPS: dict[str, dict[str, Any]] = {
+    "list": {"action": "s3.list", "source": "s3://source-bucket/in/"},
+    "versions": {"action": "s3.list", "source": "s3://source-bucket/in/", "versions": True},
+    "download": {"action": "s3.download", "source": "s3://source-bucket/in/", "target": "{tmp}/out/"},
+    "download-one": {"action": "s3.download", "source": "s3://source-bucket/in/a.txt", "target": "{tmp}/a.txt"},
+    "upload": {"action": "s3.upload", "source": "{tmp}/files/", "target": "s3://target-bucket/out/", "tags": {"t": "1"}},
+    "upload-same": {"action": "s3.upload", "source": "{tmp}/files/", "target": "s3://target-bucket/out/", "if_exists": "skip_same"},
+    "mirror": {
+        "action": "s3.upload", "source": "{tmp}/files/", "target": "s3://target-bucket/there/", "delete_extra": True, "max_delete": 5,
+    },
+    "copy": {"action": "s3.copy", "source": "s3://source-bucket/in/", "target": "s3://target-bucket/out/"},
+    "move": {"action": "s3.copy", "source": "s3://source-bucket/in/", "target": "s3://target-bucket/out/", "move": True},
+    "relay": {
+        "action": "s3.copy", "source": "s3://source-bucket/in/", "target": "s3://target-bucket/out/", "source_role": READER, "target_role": WRITER,
+    },
+    "delete": {"action": "s3.delete", "source": "s3://source-bucket/in/", "max_delete": 5},
+    "delete-one": {"action": "s3.delete", "source": "s3://source-bucket/in/a.txt", "max_delete": 1},
+    "wait": {"action": "s3.wait", "source": "s3://source-bucket/in/", "max_wait": 0.1, "interval": 0.1},
+    "read": {"action": "s3.read", "source": "s3://source-bucket/in/a.txt"},
+    "write": {"action": "s3.write", "target": "s3://target-bucket/out/w", "text": "x"},
+}  # fmt: skip
+NOT_ENFORCED = {"s3:PutObjectTagging", "s3:PutObjectAcl", "s3:GetObjectTagging"}
+"""What the emulator lets pass; on AWS they are needed."""
+NEEDED_AT_TIMES = {
+    ("*", "s3:AbortMultipartUpload"): "only after a failure",
+    ("download-one", "s3:ListBucket"): "only to tell a missing object from a refusal",
+    ("delete-one", "s3:ListBucket"): "the same",
+    ("read", "s3:ListBucket"): "the same",
+    ("upload-same", "s3:ListBucket"): "few files are asked for one by one; many by one listing",
+    ("mirror", "s3:GetObject"): "only where ETags do not settle it",
+    ("move", "s3:ListBucket s3://target-bucket"): "only to tell a missing copy from a refusal",
+}
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
+    path = tmp_path_factory.mktemp("world") / "world.yaml"
+    path.write_text(WORLD)
+    with sandbox.running(sandbox.load(path)) as made:
+        yield made
+
+
+def prepare(aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    s3 = aws.client("s3", ACCOUNT)
+    for bucket in ("source-bucket", "target-bucket"):
+        for each in s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
+            s3.delete_object(Bucket=bucket, Key=each["Key"])
+    for key in ("in/a.txt", "in/b.txt"):
+        s3.put_object(Bucket="source-bucket", Key=key, Body=b"x", Tagging="t=1")
+    for key in ("out/f.txt", "there/extra"):
+        s3.put_object(Bucket="target-bucket", Key=key, Body=b"other")
+    (tmp_path / "files").mkdir(exist_ok=True)
+    (tmp_path / "files/f.txt").write_text("f")
+
+
+def allow(aws: sandbox.Sandbox, role: str, permissions: Sequence[Permission]) -> None:
+    iam = aws.client("iam", ACCOUNT)
+    name = role.rpartition("/")[2]
+    statements = [
+        {
+            "Effect": "Allow", "Action": each.action, "Resource": each.resource,
+            **({"Condition": {operator: {key: list(values)} for operator, key, values in each.condition}} if each.condition else {}),
+        }
+        for each in permissions
+    ]  # fmt: skip
+    none = [{"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}]
+    iam.put_role_policy(RoleName=name, PolicyName="exact", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements or none}))
+
+
+def run(aws: sandbox.Sandbox, spec: Path) -> RunResult:
+    return api.run(api.load(spec), identity=identity_of(aws))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_declared_permissions_suffice_and_each_is_needed(name: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    step = {"id": "it", "role": READER, **json.loads(json.dumps(STEPS[name]).replace("{tmp}", str(tmp_path)))}
+    if "source_role" in step:
+        del step["role"]
+    spec = tmp_path / "job.yaml"
+    spec.write_text("version: 1\nname: t\nsteps:\n  - " + json.dumps(step) + "\n")
+    (planned,) = api.plan(api.load(spec)).steps
+    by_role: dict[str, list[Permission]] = {READER: [], WRITER: []}
+    for field, needed in planned.permissions.items():
+        by_role[planned.step.roles[field].arn] += [each for each in needed if each not in by_role[planned.step.roles[field].arn]]
+
+    def outcome(without: Any = None) -> str:
+        prepare(aws, tmp_path)
+        for role, permissions in by_role.items():
+            allow(aws, role, [each for each in permissions if each is not without])
+        result = run(aws, spec)
+        return result.steps[0].status if result.steps[0].error is None else result.steps[0].error.type
+
+    assert outcome() == "succeeded"
+    for permission in [each for permissions in by_role.values() for each in permissions]:
+        bucket = permission.resource.partition(":::")[2].partition("/")[0]
+        seldom = {(name, permission.action), ("*", permission.action), (name, f"{permission.action} s3://{bucket}")} & set(NEEDED_AT_TIMES)
+        if permission.action not in NOT_ENFORCED and not seldom:
+            assert outcome(permission) == "AccessDenied", permission
+
+
+def test_permissions_on_listed_objects_are_those_of_their_prefix(tmp_path: Path) -> None:
+    spec = tmp_path / "job.yaml"
+    spec.write_text(
+        "version: 1\nname: t\nsteps:\n"
+        f"  - {{id: find, action: s3.list, role: '{READER}', source: s3://source-bucket/in/}}\n"
+        f"  - {{id: copy, action: s3.copy, role: '{READER}', objects: '${{{{ steps.find.objects }}}}', target: s3://target-bucket/out/}}\n"
+        f"  - {{id: drop, action: s3.delete, role: '{READER}', objects: '${{{{ steps.copy.objects }}}}', max_delete: 3}}\n"
+    )
+    _, copy, drop = api.plan(api.load(spec)).steps
+    assert ("s3:GetObject", "arn:aws:s3:::source-bucket/in/*") in [(each.action, each.resource) for each in copy.permissions["source_role"]]
+    assert [(each.action, each.resource) for each in drop.permissions["role"]] == [("s3:DeleteObject", "arn:aws:s3:::target-bucket/out/*")]
