@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPECS := blog_cross_role partner_exchange
 
-.PHONY: demo test lint schema bench clean
+.PHONY: demo test lint schema docs bench clean
 
 demo: $(VENV)/.demo
 	@for spec in $(SPECS); do \
@@ -23,6 +23,9 @@ lint: $(VENV)/.dev
 
 schema: $(VENV)/.dev
 	$(BIN)/rolerunner schema -o framework/rolerunner/schema.json
+
+docs: $(VENV)/.dev
+	$(BIN)/rolerunner actions -o docs/actions
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/validate.py

@@ -19,6 +19,7 @@ class Asked:
     """A request: ``what`` is its method and, in brackets, its subresource, as in ``POST [delete]``."""
 
     what: str
+    bucket: str
     key: str
     query: dict[str, list[str]]
     headers: dict[str, str]
@@ -53,7 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
         names = [name for name in ("delete", "uploads", "uploadId", "tagging", "list-type", "versions") if name in query]
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(f"{self.command} [{names[0]}]" if names else self.command, unquote(place.path[1:].partition("/")[2]), query, headers, body)
+        bucket, _, key = place.path[1:].partition("/")
+        asked = Asked(f"{self.command} [{names[0]}]" if names else self.command, bucket, unquote(key), query, headers, body)
         self.server.asked.append(asked)
         answer = self.server.answer(asked)
         self.send_response(answer.status)

@@ -19,6 +19,7 @@ from rolerunner.spec.loader import load_text
 from rolerunner.storage.local import write_whole
 
 __all__ = [
+    "action_names",
     "load",
     "new_run_id",
     "open_storage",
@@ -28,6 +29,7 @@ __all__ = [
     "plan_as_json",
     "read_mapping",
     "read_text",
+    "reference",
     "run",
     "schema",
     "survey",
@@ -101,6 +103,18 @@ def schema() -> dict[str, Any]:
     from rolerunner.spec.json_schema import json_schema  # noqa: PLC0415 - a run has no use for it
 
     return json_schema(registry())
+
+
+def reference(name: str = "") -> str:
+    """The actions' reference in Markdown: all in a table, or one in full. Raises UsageError."""
+    from rolerunner import reference as pages  # noqa: PLC0415 - a run has no use for it
+
+    return pages.page(name, registry()) if name else pages.index(registry())
+
+
+def action_names() -> tuple[str, ...]:
+    """Every action that is there."""
+    return tuple(registry())
 
 
 def picture(made: Plan, form: str) -> str:

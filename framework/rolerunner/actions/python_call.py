@@ -1,6 +1,7 @@
 """python.call"""
 
 import importlib
+import importlib.util
 import json
 import re
 import sys
@@ -11,23 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Optional
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.signatures import folders_of, is_path, mistakes
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import JOB, Permission, Role
-from rolerunner.spec.fields import DYNAMIC, json_form
+from rolerunner.spec.fields import DYNAMIC, FOLDER, json_form
 from rolerunner.storage.base import Cancel
 
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z")
+_FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _HERE = Path(__file__).resolve()
 
 
 def _function(value: Any) -> Any:
     if isinstance(value, str) and not _FUNCTION.match(value):
-        raise ValueError(f"must be module:function, as in jobs.orders:clean, not '{value}'")
+        raise ValueError(f"must be module:function, as in jobs.orders:clean, or file.py:function, not '{value}'")
     return value
 
 
@@ -35,25 +37,37 @@ class PythonCall(Action):
     """Call a function of yours with a context that holds a boto3 session of the step's role."""
 
     kind: ClassVar[str] = "python.call"
+    example: ClassVar[Mapping[str, Any]] = {"arguments": {"source": "/tmp/orders/", "target": "/tmp/clean/"}}
     outputs: ClassVar[Optional[Mapping[str, str]]] = None
     needs_role: ClassVar[bool] = False
 
     function: Annotated[str, BeforeValidator(_function), json_form(type="string"), DYNAMIC] = Field(
-        description="module:function; the module is found beside the spec, in the folders above it, or among installed packages.",
+        description="module:function, found beside the spec, in the two folders above it, or among installed packages; or file.py:function.",
         examples=["jobs.orders:clean"],
     )
     arguments: dict[str, Annotated[Any, DYNAMIC]] = Field(
         default_factory=dict, description="Keyword arguments of the function.", examples=[{"folder": "/tmp/orders/"}]
     )
 
+    @model_validator(mode="after")
+    def _fits_the_function(self, info: ValidationInfo) -> "PythonCall":
+        folder = (info.context or {}).get(FOLDER)
+        if folder and isinstance(self.function, str) and isinstance(self.arguments, dict):
+            problems = list(mistakes(self.function, self.arguments, Path(folder)))
+            if problems:
+                raise ValueError("; ".join(problems))
+        return self
+
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Call it; a mapping that it returns becomes the outputs."""
         with _importable(context.project):
-            function = _found(self.function)
+            function = _found(self.function, context.project)
         try:
             returned = function(FunctionContext.of(context), **self.arguments)
         except StepError:
             raise
+        except SystemExit as error:  # a function is not the process: it ends the step alone
+            raise FunctionFailed(f"'{self.function}' called sys.exit({error.code!r})", hint="return, or raise an exception") from None
         except Exception as error:
             raise _failed(self.function, error, context.roles.get("role")) from error
         return _outputs(self.function, returned)
@@ -107,7 +121,7 @@ class FunctionContext:
 @contextmanager
 def _importable(project: Path) -> Iterator[None]:
     """The spec's folder and those above it can be imported from while a function is looked up."""
-    added = [str(folder) for folder in (project, *list(project.parents)[:2])]
+    added = [str(folder) for folder in folders_of(project)]
     before = list(sys.path)
     sys.path.extend(folder for folder in added if folder not in sys.path)
     try:
@@ -116,10 +130,23 @@ def _importable(project: Path) -> Iterator[None]:
         sys.path[:] = before
 
 
-def _found(name: str) -> Callable[..., Any]:
-    module_name, _, function_name = name.partition(":")
+def _module(name: str, project: Path) -> Any:
+    if not is_path(name):
+        return importlib.import_module(name)
+    path = (project / name).resolve()
+    spec = importlib.util.spec_from_file_location(f"rolerunner_file_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ImportError(f"there is no file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def _found(name: str, project: Path) -> Callable[..., Any]:
+    module_name, _, function_name = name.rpartition(":")
     try:
-        module = importlib.import_module(module_name)
+        module = _module(module_name, project)
     except ImportError as error:
         hint = "it is looked for beside the spec, in the two folders above it, and among installed packages"
         raise FunctionFailed(f"the module of '{name}' cannot be imported: {error}", hint=hint) from error

@@ -47,6 +47,7 @@ class S3Copy(Chosen, Stored, Moving, Action):
 
     kind: ClassVar[str] = "s3.copy"
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
+    example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/orders/", "if_exists": "skip_same"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects that are there now, for other steps",
         "count": "how many objects were copied",

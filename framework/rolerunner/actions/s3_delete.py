@@ -22,6 +22,7 @@ class S3Delete(Chosen, Moving, Action):
     """
 
     kind: ClassVar[str] = "s3.delete"
+    example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/tmp/", "min_age": "7d"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects that were deleted",
         "count": "how many were deleted",

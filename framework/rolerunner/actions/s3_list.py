@@ -33,6 +33,7 @@ class S3List(Chosen, Reaching, Action):
     """
 
     kind: ClassVar[str] = "s3.list"
+    example: ClassVar[Mapping[str, Any]] = {"include": ["**/*.csv.gz"]}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects, for s3.download and others",
         "count": "how many",

@@ -43,6 +43,7 @@ class S3Wait(Chosen, Reaching, Action):
     """
 
     kind: ClassVar[str] = "s3.wait"
+    example: ClassVar[Mapping[str, Any]] = {"min_count": 24, "min_age": "5m", "max_wait": "2h"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects that are there, for other steps",
         "count": "how many",

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "Show what a run would do: order, roles, fields, permissions.",
     "graph": "Draw the steps: what waits for what, and under which role.",
     "init": "Lay out a new project that runs at once.",
+    "actions": "The reference of actions: fields, outputs, permissions, an example.",
     "schema": "Print the JSON Schema of specs, for editors.",
 }
 """Command -> its line in the help. The module of the same name in this package holds it."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 TEMPLATES_ALLOWED = {"templates": True}
 """The validation context under which templates pass."""
+FOLDER = "folder"
+"""In the validation context: the folder of the spec that is being checked; None where that is not on this machine."""
 
 
 class Strict(BaseModel):

@@ -19,3 +19,5 @@ class Kind(Strict):
     """Which keys name its roles; ``role`` stands in for each that is left out."""
     needs_role: ClassVar[bool] = True
     """False for an action that can do without talking to AWS."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Fields of the example in its page, besides those that must be there."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template, is_template, scan_template
-from rolerunner.spec.fields import TEMPLATES_ALLOWED
+from rolerunner.spec.fields import FOLDER, TEMPLATES_ALLOWED
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.values import nearest
 
@@ -55,6 +56,12 @@ class Reading:
     document: Document
     known: Known
 
+    @property
+    def context(self) -> dict[str, Any]:
+        """What validators are told: that templates pass, and the spec's folder, where user code may lie."""
+        file = self.document.file
+        return {**TEMPLATES_ALLOWED, FOLDER: None if file.startswith("s3://") else str(FilePath(file).absolute().parent)}
+
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """A mistake at a path; one that is there already is not told twice."""
         self._add(self.document.problem(path, message, hint, key=key))
@@ -70,7 +77,7 @@ class Reading:
     def validated(self, model: type[M], value: Any, path: Path, more_keys: Iterable[str] = ()) -> Optional[M]:
         """The value as a model, or None with its mistakes gathered. Templates pass."""
         try:
-            return model.model_validate(value, context=TEMPLATES_ALLOWED)
+            return model.model_validate(value, context=self.context)
         except ValidationError as error:
             for problem in checking.problems(error, self.document, path, model, more_keys):
                 self._add(problem)

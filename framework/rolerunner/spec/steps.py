@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from rolerunner.model import Retry, Role, Step
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import TEMPLATES_ALLOWED
 from rolerunner.spec.reading import BROKEN, ITEM_NAMES, templates
 from rolerunner.spec.schema import Defaults, RetryFields, StepFields
 from rolerunner.spec.values import nearest
@@ -205,7 +204,7 @@ def _check_types(step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], positi
     if not known:
         return
     try:
-        step.kind.model_validate({**reading.filled(dict(step.fields), step.path), **known}, context=TEMPLATES_ALLOWED)
+        step.kind.model_validate({**reading.filled(dict(step.fields), step.path), **known}, context=reading.context)
     except ValidationError as error:
         for key in dict.fromkeys(detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]):
             if key in known:

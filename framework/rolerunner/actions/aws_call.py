@@ -1,0 +1,302 @@
+"""aws.call"""
+
+import base64
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Optional
+
+from pydantic import BeforeValidator, model_validator
+
+from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.diagnosis import AwsError, step_failed
+from rolerunner.errors import FieldError, ServiceFailed, StepError
+from rolerunner.events import StepProgress
+from rolerunner.model import Permission
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.fields import DYNAMIC, Integer, Seconds, Strict, Text
+from rolerunner.spec.values import nearest
+
+MAX_BODY = 1 << 20
+"""Bytes of a streamed answer that are read: a larger one belongs in s3.download or python.call."""
+_JITTER = 0.2
+_HANDS_OUT_KEYS = frozenset({"GetSessionToken", "GetFederationToken", "CreateAccessKey", "GetRoleCredentials", "CreateSession"})
+"""With every AssumeRole...: operations whose answers are credentials."""
+_IAM_NAMES: Mapping[str, str] = {
+    "cloudwatch": "cloudwatch", "stepfunctions": "states", "elbv2": "elasticloadbalancing", "emr": "elasticmapreduce",
+    "opensearch": "es", "emr-serverless": "emr-serverless", "redshift-data": "redshift-data", "resourcegroupstaggingapi": "tag",
+}  # fmt: skip
+"""Services whose IAM prefix is not their signing name (Service Authorization Reference)."""
+_IAM_ACTIONS: Mapping[tuple[str, str], str] = {
+    ("lambda", "Invoke"): "lambda:InvokeFunction",
+    ("s3", "ListBuckets"): "s3:ListAllMyBuckets",
+    ("s3", "HeadBucket"): "s3:ListBucket",
+    ("s3", "HeadObject"): "s3:GetObject",
+    ("s3", "ListObjects"): "s3:ListBucket",
+    ("s3", "ListObjectsV2"): "s3:ListBucket",
+    ("s3", "ListObjectVersions"): "s3:ListBucketVersions",
+    ("s3", "CopyObject"): "s3:PutObject",
+    ("s3", "DeleteObjects"): "s3:DeleteObject",
+    ("s3", "GetBucketEncryption"): "s3:GetEncryptionConfiguration",
+    ("s3", "GetBucketLifecycleConfiguration"): "s3:GetLifecycleConfiguration",
+    ("s3", "PutBucketLifecycleConfiguration"): "s3:PutLifecycleConfiguration",
+    ("s3", "CreateMultipartUpload"): "s3:PutObject",
+    ("sqs", "SendMessageBatch"): "sqs:SendMessage",
+    ("dynamodb", "BatchExecuteStatement"): "dynamodb:PartiQLSelect",
+}
+"""Operations whose IAM action has another name (Service Authorization Reference)."""
+
+
+def _expression(value: Any) -> Any:
+    if isinstance(value, str):
+        import jmespath  # noqa: PLC0415 - comes with boto3, and only this needs it
+        from jmespath.exceptions import JMESPathError  # noqa: PLC0415
+
+        try:
+            jmespath.compile(value)
+        except JMESPathError as error:
+            raise ValueError(f"is not a JMESPath expression: {str(error).splitlines()[0]}") from None
+    return value
+
+
+Query = Annotated[str, BeforeValidator(_expression), DYNAMIC]
+
+
+class WaitUntil(Strict):
+    """Ask again and again until an expression is true."""
+
+    expression: Query = Field(
+        description="A JMESPath expression over the answer: done when it is true.", examples=["JobRun.JobRunState == 'SUCCEEDED'"]
+    )
+    fails_if: Optional[Query] = Field(
+        None, description="A JMESPath expression: the step fails at once when it is true.", examples=["JobRun.JobRunState == 'FAILED'"]
+    )
+    interval: Seconds = Field(10.0, description="How long between two calls, give or take a fifth.", examples=["30s"])
+    max_wait: Seconds = Field(3600.0, description="How long to wait in all; then the step fails.", examples=["2h"])
+
+
+class AwsCall(Action):
+    """Call any operation of any AWS service under the step's role.
+
+    Service, operation and parameters are checked against the service's own model before anything runs. Where the model
+    has pages, all of them are fetched. Credentials are not handed out: sessions are what ``role`` is for.
+    """
+
+    kind: ClassVar[str] = "aws.call"
+    example: ClassVar[Mapping[str, Any]] = {"parameters": {"Name": "orders"}, "service": "glue"}
+    outputs: ClassVar[Optional[Mapping[str, str]]] = None
+
+    service: Text = Field(description="The service, as boto3 names it.", examples=["glue", "sqs"])
+    operation: Text = Field(description="The operation, as the API names it.", examples=["StartCrawler"])
+    parameters: dict[str, Annotated[Any, DYNAMIC]] = Field(
+        default_factory=dict, description="Its parameters, as the API names them.", examples=[{"Name": "orders"}]
+    )
+    region: Optional[Text] = Field(None, description="Another region than the role's.", examples=["us-east-1"])
+    select: Optional[Query] = Field(
+        None, description="A JMESPath expression: what of the answer becomes the outputs; a value that is no mapping becomes 'result'.",
+        examples=["{state: Crawler.State}"],
+    )  # fmt: skip
+    max_items: Optional[Annotated[Integer, Field(ge=1)]] = Field(None, description="Stop paging after so many items.", examples=[1000])
+    wait_until: Optional[WaitUntil] = Field(
+        None, description="Call again until an expression is true.", examples=[{"expression": "Crawler.State == 'READY'", "interval": "30s"}]
+    )
+
+    @model_validator(mode="after")
+    def _fits_the_service(self) -> "AwsCall":
+        if not isinstance(self.service, Template) and not isinstance(self.operation, Template):
+            problems = list(_problems(self.service, self.operation, self.parameters))
+            if problems:
+                raise ValueError("; ".join(problems))
+        return self
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """Call, perhaps again and again, and select."""
+        call = self._call(context)
+        answer = call() if self.wait_until is None else self._waited(self.wait_until, call, context)
+        found = answer if self.select is None else _searched(self.select, answer)
+        return found if isinstance(found, Mapping) else {"result": found}
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """The IAM action of the operation; on the bucket or object where the parameters name one, else on everything."""
+        if "*" in self.service + self.operation:
+            return {}
+        action = _IAM_ACTIONS.get((self.service, self.operation)) or f"{_iam_name(self.service)}:{self.operation}"
+        return {"role": [Permission(action, self._resource())]}
+
+    def _resource(self) -> str:
+        bucket, key = self.parameters.get("Bucket"), self.parameters.get("Key")
+        if self.service != "s3" or not isinstance(bucket, str) or bucket.startswith("arn:"):
+            return "*"
+        return f"arn:aws:s3:::{bucket}/{key}" if isinstance(key, str) else f"arn:aws:s3:::{bucket}"
+
+    def _call(self, context: StepContext) -> Callable[[], Any]:
+        """The call, whose answer is plain JSON. It raises StepError."""
+        from botocore import xform_name  # noqa: PLC0415 - checking a spec does without clients
+        from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # noqa: PLC0415
+
+        role = context.roles["role"]
+        client = context.sessions.client(role, self.service, region=self.region or "")
+        method = xform_name(self.operation)
+
+        def call() -> Any:
+            try:
+                if client.can_paginate(method):
+                    limits = {"MaxItems": self.max_items} if self.max_items else {}
+                    return _plain(client.get_paginator(method).paginate(**self.parameters, PaginationConfig=limits).build_full_result())
+                return _plain(getattr(client, method)(**self.parameters))
+            except ClientError as error:
+                raise step_failed(AwsError.of(error), role, caller=context.sessions.session_arn(role)) from error
+            except ParamValidationError as error:
+                raise FieldError(f"{self.service} {self.operation}: {error}") from None
+            except BotoCoreError as error:
+                raise ServiceFailed(f"{self.service} {self.operation}: {error}", type=type(error).__name__) from error
+
+        return call
+
+    def _waited(self, wait: WaitUntil, call: Callable[[], Any], context: StepContext) -> Any:
+        deadline = time.monotonic() + wait.max_wait
+        for number in range(1, 1_000_000_000):
+            answer = call()
+            if wait.fails_if is not None and _searched(wait.fails_if, answer):
+                raise StepError(f"{self.service} {self.operation}: '{wait.fails_if}' became true", type="WaitFailed")
+            if _searched(wait.expression, answer):
+                return answer
+            left = deadline - time.monotonic()
+            if left <= 0:
+                hint = "raise 'max_wait', or see what holds it up"
+                raise StepError(
+                    f"{self.service} {self.operation}: '{wait.expression}' not true after {wait.max_wait:g} s", hint=hint, type="WaitTimeout"
+                )
+            context.progress(StepProgress(context.step_id, number, 0))
+            if context.cancel.wait(min(left, wait.interval * random.uniform(1 - _JITTER, 1 + _JITTER))):
+                raise StepError("stopped before it was done", type="Stopped")
+        raise AssertionError  # a wait ends long before
+
+
+def _searched(expression: str, answer: Any) -> Any:
+    import jmespath  # noqa: PLC0415
+    from jmespath.exceptions import JMESPathError  # noqa: PLC0415
+
+    try:
+        return jmespath.search(expression, answer)
+    except JMESPathError as error:
+        raise FieldError(f"'{expression}': {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """An answer in plain JSON kinds: moments in ISO 8601, bytes in base64, streams read."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items() if key != "ResponseMetadata"}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return _text(value)
+    if hasattr(value, "read"):
+        data = value.read(MAX_BODY + 1)
+        value.close()
+        if len(data) > MAX_BODY:
+            raise StepError(f"the answer's body has more than {MAX_BODY:,} bytes", hint="use s3.download or python.call", type="TooLarge")
+        return _text(data)
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode()
+
+
+# what the service's own model says
+
+
+@lru_cache(maxsize=32)
+def _model(service: str) -> Any:
+    """The service's model, or the names of all services where there is no such one."""
+    from botocore.loaders import Loader  # noqa: PLC0415 - a spec without aws.call does without it
+    from botocore.model import ServiceModel  # noqa: PLC0415
+
+    loader = Loader()
+    names = loader.list_available_services("service-2")
+    return ServiceModel(loader.load_service_model(service, "service-2"), service) if service in names else tuple(names)
+
+
+def _iam_name(service: str) -> str:
+    model = _model(service)
+    return _IAM_NAMES.get(service) or (service if isinstance(model, tuple) else str(model.signing_name))
+
+
+def _problems(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    model = _model(service)
+    if isinstance(model, tuple):
+        yield " ".join(each for each in (f"'service': there is no AWS service '{service}'", _suggestion(service, model)) if each)
+        return
+    if operation not in model.operation_names:
+        yield " ".join(
+            each for each in (f"'operation': {service} has no operation '{operation}'", _suggestion(operation, model.operation_names)) if each
+        )
+        return
+    if operation in _HANDS_OUT_KEYS or operation.startswith("AssumeRole"):
+        yield f"'operation': {operation} hands out credentials, which steps do not need: say 'role'"
+        return
+    shape = model.operation_model(operation).input_shape
+    if shape is not None:
+        yield from _mismatches(parameters, shape, "parameters")
+    elif parameters:
+        yield f"'parameters': {operation} takes none"
+
+
+def _suggestion(wrong: str, right: Sequence[str]) -> str:
+    found = nearest(wrong, right)
+    return f"({found})" if found else ""
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "string": (str,), "character": (str,), "integer": (int,), "long": (int,), "float": (int, float), "double": (int, float),
+    "boolean": (bool,), "list": (list, tuple), "map": (Mapping,), "structure": (Mapping,),
+    "timestamp": (str, int, float, date, datetime), "blob": (str, bytes),
+}  # fmt: skip
+_WORDS = {
+    "string": "text", "integer": "a whole number", "long": "a whole number", "boolean": "true or false", "list": "a list", "map": "a mapping",
+    "structure": "a mapping", "timestamp": "a date or time", "blob": "text", "float": "a number", "double": "a number",
+}  # fmt: skip
+
+
+def _mismatches(value: Any, shape: Any, place: str) -> Iterator[str]:
+    """What in a value does not fit the shape; an expression fits anything."""
+    if isinstance(value, Template) or getattr(shape, "is_document_type", False):
+        return
+    kinds = _KINDS.get(shape.type_name, (object,))
+    if not _is_one_of(value, kinds):
+        yield f"'{place}' must be {_WORDS.get(shape.type_name, shape.type_name)}, not {value!r}"
+    elif shape.type_name == "structure":
+        yield from _structure(value, shape, place)
+    elif shape.type_name == "list":
+        for index, each in enumerate(value):
+            yield from _mismatches(each, shape.member, f"{place}[{index}]")
+    elif shape.type_name == "map":
+        for key, each in value.items():
+            yield from _mismatches(each, shape.value, f"{place}.{key}")
+    elif shape.type_name == "string" and shape.enum and value not in shape.enum:
+        yield " ".join(each for each in (f"'{place}' cannot be '{value}'", _suggestion(value, shape.enum)) if each)
+
+
+def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Is it of one of the types? True and false are no numbers here."""
+    return isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds and object not in kinds)
+
+
+def _structure(value: Mapping[str, Any], shape: Any, place: str) -> Iterator[str]:
+    for name in shape.required_members:
+        if name not in value:
+            yield f"'{place}' needs '{name}'"
+    for name, each in value.items():
+        member = shape.members.get(name)
+        if member is None:
+            yield " ".join(said for said in (f"'{place}' has no '{name}'", _suggestion(name, tuple(shape.members))) if said)
+        else:
+            yield from _mismatches(each, member, f"{place}.{name}")
