@@ -57,6 +57,13 @@ def test_other_checksums_are_proved_too(algorithm: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_answer_that_is_no_xml_is_a_failure() -> None:
+    with serving(lambda asked: Answer(b"<html>busy", 200)) as (client, _):
+        (outcome,) = storage(client).copy([Copy(KEY, TO, ObjectInfo("key", 1, "e"))], Cancel())
+    assert outcome.error is not None
+    assert "cannot be read" in outcome.error.message
+
+
 def test_a_body_cut_short_is_not_kept(tmp_path: Path) -> None:
     with serving(lambda asked: Answer(b"short", headers={"ETag": '"x"', **WHEN}, length=10)) as (client, _):
         (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 10))], Cancel())

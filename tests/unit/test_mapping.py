@@ -9,10 +9,12 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import botocore.utils
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rolerunner.credentials import parse_timestamp
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.storage.base import ObjectInfo, Outcome
@@ -139,6 +141,12 @@ def test_an_empty_selection_means_all_and_bounds_hold(name: str, size: int, modi
     assert Selection()(name, size, modified)
     assert Selection(min_size=3, max_size=7)(name, size, modified) == (3 <= size <= 7)
     assert Selection(before="5", after="2")(name, size, modified) == ("2" <= modified <= "5")
+
+
+@given(st.datetimes(), st.sampled_from(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000Z", "%a, %d %b %Y %H:%M:%S GMT", "%Y%m%dT%H%M%SZ"]))
+def test_moments_are_read_as_botocore_reads_them(moment: Any, form: str) -> None:
+    text = moment.replace(year=max(moment.year, 1000)).strftime(form)
+    assert parse_timestamp(text) == botocore.utils.parse_timestamp(text)
 
 
 @given(KEYS, TEXT)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any, ClassVar, Optional
+from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import model_validator
 
@@ -100,7 +100,7 @@ class S3Copy(Chosen, Stored, Moving, Action):
         copies = _Copies(self, gathered, source, target, resuming=context.resuming)
         one_role = context.roles["source_role"] == context.roles["target_role"]
         copied = target.copy(copies, context.cancel) if one_role else target.relay(copies, source, context.cancel)
-        ended = copies.with_refused(_moved(copied, source, target, context) if self.move else copied)
+        ended = _moved(copied, source, target, context) if self.move else copied
         done = transfer(ended, context, self.target, self, flow, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
@@ -145,19 +145,15 @@ class _Copies:
         self.action = action
         self.objects = gathered.objects
         self.source, self.target = source, target
-        self.refused = list(gathered.refused)
+        self.refused = gathered.refused
         self.lenient = resuming and action.if_exists == "overwrite"
         self.if_exists = "skip_same" if self.lenient else action.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
         self.to_object = action.source is not None and not action.source.is_prefix and not action.target.is_prefix
         self.watched = action.objects is not None and not isinstance(action.objects, ObjectList)
 
-    def with_refused(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-        """The engine's outcomes, then those of objects that never reached it."""
-        yield from outcomes
+    def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
         yield from self.refused
-
-    def __iter__(self) -> Iterator[Copy]:
         taken: set[str] = set()
         last = ""
         looks = self.if_exists in ("skip", "skip_same")
@@ -171,12 +167,15 @@ class _Copies:
                 self._check(uri, target, taken=target.key == last or target.key in taken)
                 there = self._there(existing, target)
             except StepError as error:
-                self.refused.append(Outcome(uri, status="failed", error=error))
+                yield Outcome(uri, status="failed", error=error)
                 continue
             last = target.key
             if self.watched:
                 taken.add(target.key)
-            skip = None if there is None else (lambda: True) if self.if_exists == "skip" else partial(self._is_same, uri, info, target, there)
+            if there is not None and self.if_exists == "skip":
+                yield Outcome(target, info.size, etag=there.etag, status="skipped", source=uri)
+                continue
+            skip = None if there is None else partial(self._is_same, uri, info, target, there)
             # an incomplete ETag would be no condition: the engine then asks for the object's own
             yield Copy(uri, target, info if info.etag else None, self.options, self.action.multipart_above, self.action.part_size, skip)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Optional
+from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import model_validator
 
@@ -27,7 +27,7 @@ from rolerunner.actions.objects import (
 )
 from rolerunner.actions.permissions import listing, on_source
 from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
-from rolerunner.model import Permission
+from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
 from rolerunner.storage.base import Get, ObjectInfo, Outcome, Storage
 from rolerunner.storage.checksums import same_file
@@ -100,7 +100,7 @@ class S3Download(Chosen, Moving, Action):
         gets = _Gets(self, gathered, storage, resuming=context.resuming)
         self._check_disk(gets, gathered.objects)
         extra = self._extra(gets) if self.delete_extra else []
-        done = transfer(gets.outcomes(storage, context), context, gathered.objects.prefix, self, flow, gathered)
+        done = transfer(storage.get(gets, context.cancel), context, gathered.objects.prefix, self, flow, gathered)
         deleted = 0 if done.failed else _deleted(extra)
         return done.outputs(files=str(target), skipped=done.skipped, deleted=deleted)
 
@@ -152,18 +152,13 @@ class _Gets:
         self.action = action
         self.objects = gathered.objects
         self.storage = storage
-        self.refused = list(gathered.refused)
+        self.refused = gathered.refused
         self.if_exists = "skip_same" if resuming and action.if_exists == "overwrite" and action.decompress is None else action.if_exists
         self.target = folder_of(action.target)
         self.to_file = action.source is not None and not action.source.is_prefix and not action.target.endswith("/") and not self.target.is_dir()
         self.folds = folds_case(self.target) if gathered.total > 1 else False
         # of one prefix every key has a path of its own; of others that must be seen
         self.watched = self.folds or action.decompress is not None or (not isinstance(action.objects, ObjectList) and action.objects is not None)
-
-    def outcomes(self, storage: Storage, context: StepContext) -> Iterator[Outcome]:
-        """The engine's outcomes, then those of objects that never reached it."""
-        yield from storage.get(self._gets(), context.cancel)
-        yield from self.refused
 
     def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
         """Each object that can be a file, with its path."""
@@ -174,7 +169,8 @@ class _Gets:
                 except UnsafeKey:
                     continue
 
-    def _gets(self) -> Iterator[Get]:
+    def __iter__(self) -> Iterator[Union[Get, Outcome]]:
+        yield from self.refused
         taken: set[str] = set()
         last = ""
         for info in self.objects:
@@ -187,25 +183,23 @@ class _Gets:
                 if place == last or place in taken:
                     raise UnsafeKey(f"{uri} would be the file {target}, and so would another object", type="SameFile")
             except StepError as error:
-                self.refused.append(Outcome(uri, status="failed", error=error))
+                yield Outcome(uri, status="failed", error=error)
                 continue
             last = place
             if self.watched:
                 taken.add(place)
-            yield from self._get(info, target)
+            yield self._get(uri, info, target)
 
-    def _get(self, info: ObjectInfo, target: Path) -> Iterator[Get]:
-        uri = self.objects.uri(info)
+    def _get(self, uri: S3Uri, info: ObjectInfo, target: Path) -> Union[Get, Outcome]:
         unpack = self.action.decompress is not None and info.key.endswith(".gz")
         if not target.is_file() or self.if_exists == "overwrite":
-            yield Get(uri, target, info, decompress=unpack, keep_time=self.action.keep_times)
-        elif self.if_exists == "fail":
+            return Get(uri, target, info, decompress=unpack, keep_time=self.action.keep_times)
+        if self.if_exists == "fail":
             error = LocalFileFailed(f"{target}: is there already ('if_exists: fail')", type="AlreadyThere")
-            self.refused.append(Outcome(uri, status="failed", error=error))
-        elif self.if_exists == "skip":
-            yield Get(uri, target, info, skip=lambda: True)
-        else:
-            yield Get(uri, target, info, keep_time=self.action.keep_times, skip=partial(self._is_same, info, target))
+            return Outcome(uri, status="failed", error=error)
+        if self.if_exists == "skip":
+            return Outcome(uri, info.size, target, info.etag, status="skipped")
+        return Get(uri, target, info, keep_time=self.action.keep_times, skip=partial(self._is_same, info, target))
 
     def _is_same(self, info: ObjectInfo, target: Path) -> bool:
         uri = self.objects.uri(info)

@@ -95,7 +95,7 @@ class S3Upload(Chosen, Stored, Moving, Action):
             nothing_there(self.on_empty, str(self.source), context)
             return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
         extra = self._extra(storage) if self.delete_extra else []
-        done = transfer(puts.outcomes(context), context, self.target, self, flow, None)
+        done = transfer(storage.put(puts, context.cancel), context, self.target, self, flow, None)
         deleted = 0 if done.failed else self._deleted(extra, storage, context)
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
@@ -172,17 +172,11 @@ class _Puts:
         self.if_exists = "fail" if action.if_none_match else action.if_exists
         self.lenient = resuming and self.if_exists == "overwrite"
         self.if_exists = "skip_same" if self.lenient else self.if_exists
-        self.refused: list[Outcome] = []
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
         # a folder's files have keys of their own; names of a glob or a list may be there twice
         self.watched = isinstance(action.source, list) or not folder_of(action.source).is_dir()
 
-    def outcomes(self, context: StepContext) -> Iterator[Outcome]:
-        """The engine's outcomes, then those of files that never reached it."""
-        yield from self.storage.put(self._puts(), context.cancel)
-        yield from self.refused
-
-    def _puts(self) -> Iterator[Put]:
+    def __iter__(self) -> Iterator[Union[Put, Outcome]]:
         taken: set[str] = set()
         existing = Existing(self.storage, self.action.target, self.count) if self.if_exists in ("skip", "skip_same") else None
         for relative, path in self.action.files():
@@ -193,13 +187,15 @@ class _Puts:
                     raise UnsafeKey(f"{path} would be {target}, and so would another file", type="SameKey")
                 there = self._there(existing, target)
             except StepError as error:
-                self.refused.append(Outcome(target, path=path, status="failed", error=error))
+                yield Outcome(target, path=path, status="failed", error=error)
                 continue
             if self.watched:
                 taken.add(target.key)
-            options = {"ContentType": _guessed(path), **self.options}
-            skip = None if there is None else (lambda: True) if self.if_exists == "skip" else partial(self._is_same, path, target, there)
-            yield Put(path, target, options, skip)
+            if there is not None and self.if_exists == "skip":
+                yield Outcome(target, there.size, path, there.etag, status="skipped")
+                continue
+            skip = None if there is None else partial(self._is_same, path, target, there)
+            yield Put(path, target, {"ContentType": _guessed(path), **self.options}, skip)
 
     def _there(self, existing: Optional[Existing], target: S3Uri) -> Optional[ObjectInfo]:
         try:

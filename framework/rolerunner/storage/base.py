@@ -133,7 +133,7 @@ class Cancel:
 
 
 class Storage(Protocol):
-    """What an engine can do, as one role."""
+    """What an engine can do, as one role. Among the items of get, put, copy and relay, an Outcome is one that is settled: it comes out as it is."""
 
     def list(self, prefix: S3Uri, *, versions: bool = False) -> Iterator[ObjectInfo]:
         """Every object (or version) under a prefix, in the order of keys. Raises StepError."""
@@ -162,16 +162,16 @@ class Storage(Protocol):
     def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> ObjectInfo:
         """Store a small object. ``options`` are PutObject's own. Raises StepError."""
 
-    def get(self, items: Iterable[Get], cancel: Cancel) -> Iterator[Outcome]:
+    def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Fetch objects to files: under a temporary name, checked, then renamed."""
 
-    def put(self, items: Iterable[Put], cancel: Cancel) -> Iterator[Outcome]:
+    def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Store files as objects: large ones in parts, nothing of a failed one left behind."""
 
-    def copy(self, items: Iterable[Copy], cancel: Cancel) -> Iterator[Outcome]:
+    def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copy within S3: this one role reads the source and writes the target."""
 
-    def relay(self, items: Iterable[Copy], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
+    def relay(self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
         """Copy what ``source`` may read to where this role may write, through bounded memory, its checksum proved."""
 
     def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from urllib.parse import urlencode
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from rolerunner.diagnosis import AwsError, is_passing, step_failed
 from rolerunner.errors import IntegrityFailed, LocalFileFailed, ServiceFailed, StepError
@@ -211,22 +212,22 @@ class BotoStorage:
 
     # many objects
 
-    def get(self, items: Iterable[Get], cancel: Cancel) -> Iterator[Outcome]:
+    def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Fetch objects to files."""
         with _Parts(cancel) as parts:
             yield from _each(items, lambda item: self._guarded(item.source, _again(item, lambda each: self._get(each, parts)), cancel), cancel)
 
-    def put(self, items: Iterable[Put], cancel: Cancel) -> Iterator[Outcome]:
+    def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Store files as objects."""
         with _Parts(cancel) as parts:
             yield from _each(items, lambda item: self._guarded(item.target, lambda: self._put(item, parts), cancel), cancel)
 
-    def copy(self, items: Iterable[Copy], cancel: Cancel) -> Iterator[Outcome]:
+    def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copy within S3."""
         with _Parts(cancel) as parts:
             yield from _each(items, lambda item: self._guarded(item.target, _again(item, lambda each: self._copy(each, parts)), cancel), cancel)
 
-    def relay(self, items: Iterable[Copy], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
+    def relay(self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
         """Copy what another role may read."""
         with _Parts(cancel) as parts:
             yield from _each(
@@ -526,18 +527,23 @@ class BotoStorage:
             if name == "FlexibleChecksumError":  # newer boto3 proves some checksums by itself
                 raise IntegrityFailed(f"{uri}: {error}") from error
             raise ServiceFailed(f"{uri}: {error}", type=name) from error
+        except ResponseParserError as error:  # not among botocore's own errors: an answer that is no XML
+            raise ServiceFailed(f"{uri}: the answer cannot be read: {str(error).splitlines()[0]}", type="InternalError") from error
 
 
 # work on many things at once
 
 
-def _each(items: Iterable[T], work: Callable[[T], Any], cancel: Cancel) -> Iterator[Any]:
-    """What becomes of many items, a bounded number in flight; items are drawn as places get free."""
+def _each(items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel: Cancel) -> Iterator[Any]:
+    """What becomes of many items, a bounded number in flight; items are drawn as places get free. An Outcome is settled."""
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="rolerunner-s3") as pool:
         flying = 0
         for item in items:
             _check(cancel)
+            if isinstance(item, Outcome):
+                yield item
+                continue
             pool.submit(work, item).add_done_callback(done.put)
             flying += 1
             if flying >= WORKERS * 4:
