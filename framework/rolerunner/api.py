@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.events import Observer
@@ -70,13 +70,22 @@ def run(
     observers: Sequence[Observer] = (),
     run_id: Optional[str] = None,
     cancel: Optional[Cancel] = None,
+    run_key: str = "",
+    resume: bool = False,
+    take_over: bool = False,
+    only: Iterable[str] = (),
 ) -> RunResult:
-    """Run the job. A failed step is in the result; RolesRefused is raised when roles are refused before any step."""
+    """Run the job. A failed step is in the result; RolesRefused is raised when roles are refused before any step.
+
+    ``run_key`` names the state that the run keeps and goes on from, where the spec says ``state``; with ``resume`` it must
+    be there. ``take_over`` takes a key from a run that is dead. ``only`` are ids of the steps to run.
+    Raises StateHeld, UsageError where that cannot be.
+    """
     from rolerunner import runner  # noqa: PLC0415 - boto3 is imported only where something runs
 
     run_id = run_id or new_run_id()
     means = _means(job, identity, run_id, Path(tempfile.gettempdir()) / "rolerunner" / run_id, observers, cancel)
-    return runner.run(plan(job), run_id, means)
+    return runner.run(plan(job), run_id, means, runner.Choice(run_key, resume, take_over, frozenset(only)))
 
 
 def _means(

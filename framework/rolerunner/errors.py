@@ -6,6 +6,7 @@
     ├── UsageError                  2: the command line is wrong, nothing ran
     ├── SpecError                   2: the spec has mistakes; carries all of them
     ├── SandboxError                2: the embedded AWS could not be started or filled
+    ├── StateHeld                   2: another run holds the run key
     ├── RolesRefused                3: roles were refused before any step ran
     └── StepError                   4: one step failed; becomes a value in the result
         ├── RoleRefused             STS refused AssumeRole
@@ -80,6 +81,12 @@ class SpecError(RolerunnerError):
 
 class SandboxError(RolerunnerError):
     """The embedded AWS could not be started or filled."""
+
+    exit_status = 2
+
+
+class StateHeld(RolerunnerError):
+    """Another run holds the run key; nothing ran."""
 
     exit_status = 2
 

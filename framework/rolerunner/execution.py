@@ -19,7 +19,7 @@ from rolerunner.errors import FieldError, StepError
 from rolerunner.events import Event, Note, StepProgress
 from rolerunner.model import Failure
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reading import fill
+from rolerunner.spec.reading import fill, templates
 from rolerunner.storage.base import Cancel, ObjectInfo
 from rolerunner.storage.manifest import ObjectList
 
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 100_000
 """Most items of for_each: more objects than that belong in one action's ``objects``."""
-_GRACE = 5.0
-"""Seconds that a step which is told to stop may take to do so before it is left behind."""
+_GRACE = 3.0
+"""Seconds that a step which is told to stop may take to do so before it is left behind: a signalled run ends within five."""
+_LOOK = 0.1
+"""Seconds between two looks at whether a step is to stop; its end is seen at once."""
 _PROGRESS_EVERY = 0.1
 """Seconds between two events of a step's progress."""
 
@@ -131,6 +133,26 @@ def _worked_out(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
         raise FieldError(f"{step.mark}: {error}") from error
 
 
+def made_of(step: Step, scope: Mapping[str, Any]) -> dict[str, Any]:
+    """All that a step's work is made from, its templates worked out; what differs from run to run is masked. Raises FieldError."""
+    about = {**scope["run"], "id": "", "error": ""}
+    masked = {**scope, "run": about}
+    roles = {f"role {name}": [role.arn, role.external_id, str(role.via or "")] for name, role in step.roles.items()}
+    if step.for_each is None:
+        return {"action": step.action, **roles, **{name: _worked_out(step, value, masked) for name, value in step.fields.items()}}
+    items = _worked_out(step, step.for_each, masked)
+    # fields that read 'item' count by their text, and by the items
+    return {"action": step.action, **roles, "for_each": items, **{name: _as_said(step, value, masked) for name, value in step.fields.items()}}
+
+
+def _as_said(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
+    return (
+        str(value)
+        if any(reference.path[0] == "item" for _, each in templates(value) for reference in each.references)
+        else _worked_out(step, value, scope)
+    )
+
+
 def look(step: Step, scope: Mapping[str, Any], run: Run) -> Mapping[str, Any]:
     """What the step would work on now, by reading alone; why that cannot be told, as ``unknown``."""
     if step.for_each is not None or step.references:
@@ -192,9 +214,7 @@ class _Tries:
         self.attempts += 1
         limits = [limit for limit in (self.step.attempt_timeout, self._left()) if limit is not None]
         cancel = Cancel(self.run_of.means.cancel)
-        if not limits:
-            return action.run(self.context(cancel))
-        return _within(min(limits), lambda: action.run(self.context(cancel)), cancel)
+        return _watched(lambda: action.run(self.context(cancel)), cancel, min(limits, default=None))
 
     def _left(self) -> Optional[float]:
         return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
@@ -220,8 +240,12 @@ class _Tries:
         )  # fmt: skip
 
 
-def _within(seconds: float, work: Callable[[], Mapping[str, Any]], cancel: Cancel) -> Mapping[str, Any]:
-    """The work's outputs, if it ends in time. Past it the work is told to stop; what does not stop is left behind."""
+def _watched(work: Callable[[], Mapping[str, Any]], cancel: Cancel, seconds: Optional[float]) -> Mapping[str, Any]:
+    """The work's outputs. Past its time, and when the run is to stop, it is told to; what does not stop is left behind.
+
+    The work has a thread of its own that does not hold the process: a function that ignores ``cancel``, or a request
+    that hangs, cannot keep the run from ending.
+    """
     ended: list[Any] = []
 
     def guarded() -> None:
@@ -232,15 +256,26 @@ def _within(seconds: float, work: Callable[[], Mapping[str, Any]], cancel: Cance
 
     thread = threading.Thread(target=guarded, daemon=True, name="rolerunner-try")
     thread.start()
-    thread.join(seconds)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while thread.is_alive() and not cancel.is_set() and (deadline is None or time.monotonic() < deadline):
+        thread.join(_LOOK if deadline is None else min(_LOOK, max(deadline - time.monotonic(), 0)))
     if thread.is_alive():
+        stopped = cancel.is_set()
         cancel.set()
         thread.join(_GRACE)
+        if stopped and not thread.is_alive():
+            return _given(ended[0])
         left = "; it does not stop and was left behind" if thread.is_alive() else ""
+        if stopped:
+            raise StepError(f"stopped before it was done{left}", type="Stopped")
         raise StepError(f"not done within {seconds:.2g} s{left}", hint="raise 'timeout', or give the step less to do", type="Timeout")
-    if isinstance(ended[0], BaseException):
-        raise ended[0]
-    outputs: Mapping[str, Any] = ended[0]
+    return _given(ended[0])
+
+
+def _given(ended: Any) -> Mapping[str, Any]:
+    if isinstance(ended, BaseException):
+        raise ended
+    outputs: Mapping[str, Any] = ended
     return outputs
 
 

@@ -158,6 +158,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class StatePlace:
+    """Where the state of runs is kept: a folder of this machine, or a prefix in S3 under a role. ``stale_after`` in seconds."""
+
+    location: str
+    role: Optional[Role] = None
+    stale_after: float = 120.0
+
+
+@dataclass(frozen=True)
 class Job:
     """A whole spec, checked, its params filled in."""
 
@@ -172,6 +181,7 @@ class Job:
     """stop: after a failed step no other begins; finish: those that do not depend on it still run."""
     deadline: Optional[float] = None
     """Seconds after the start past which no step begins."""
+    state: Optional[StatePlace] = None
     file: str = ""
 
 
@@ -205,6 +215,8 @@ class Plan:
     steps: tuple[PlannedStep, ...]
     roles: tuple[Role, ...]
     """Every distinct role that is assumed, sources before those reached through them."""
+    state: tuple[Permission, ...] = ()
+    """What the role of the state needs."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +240,10 @@ class StepResult:
     seconds: float = 0.0
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: Optional[Failure] = None
+    reason: str = ""
+    """Why it was skipped."""
+    was: str = ""
+    """Of a step that an earlier run has done: how it ended then."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
 
-from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, Step
+from rolerunner.actions.permissions import listing, on_objects
+from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, S3Uri, Step
 from rolerunner.secret import MASK
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
@@ -21,17 +22,32 @@ if TYPE_CHECKING:
 def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
     """What a run of the job will do, in order."""
     foreseen: dict[tuple[str, ...], Any] = {}
-    return Plan(job, tuple(_planned(step, job, actions, foreseen) for step in job.steps), tuple(_distinct(job)))
+    return Plan(job, tuple(_planned(step, job, actions, foreseen) for step in job.steps), tuple(_distinct(job)), tuple(_of_state(job)))
+
+
+def _of_state(job: Job) -> Iterator[Permission]:
+    """What the state's role needs: documents are read, listed for (a missing one is a 404 only then) and written."""
+    if job.state is not None and job.state.role is not None:
+        prefix = state_prefix(job)
+        yield listing(prefix)
+        yield from (on_objects(action, prefix) for action in ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"))
+
+
+def state_prefix(job: Job) -> S3Uri:
+    """Where in S3 the job's state is."""
+    location = S3Uri.parse(job.state.location if job.state is not None else "")
+    folder = location if location.is_prefix else location.join("/")
+    return folder.join(f"{job.name}/")
 
 
 def _distinct(job: Job) -> Iterator[Role]:
     seen: set[Role] = set()
-    for step in job.steps:
-        for role in step.roles.values():
-            for each in _chain(role):
-                if each not in seen and not each.is_job:
-                    seen.add(each)
-                    yield each
+    state = [job.state.role] if job.state is not None and job.state.role is not None else []
+    for role in (*(role for step in job.steps for role in step.roles.values()), *state):
+        for each in _chain(role):
+            if each not in seen and not each.is_job:
+                seen.add(each)
+                yield each
 
 
 def _chain(role: Role) -> list[Role]:
@@ -99,6 +115,16 @@ def as_json(plan: Plan) -> dict[str, Any]:
             for role in plan.roles
         ],
         "steps": [_step_json(planned) for planned in plan.steps],
+        **({"state": _state_json(plan)} if plan.job.state is not None else {}),
+    }
+
+
+def _state_json(plan: Plan) -> dict[str, Any]:
+    state = plan.job.state
+    return {
+        "location": state.location if state else "",
+        "role": str(state.role or "") if state else "",
+        "permissions": [_permission_json(each) for each in plan.state],
     }
 
 

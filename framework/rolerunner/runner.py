@@ -7,14 +7,18 @@ import logging
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from rolerunner.errors import RoleRefused, RolesRefused, StepError
-from rolerunner.events import RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
-from rolerunner.execution import Executed, Means, Run, execute, is_wanted, look
-from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, Step, StepResult
+from rolerunner.errors import RoleRefused, RolesRefused, StepError, UsageError
+from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
+from rolerunner.execution import Executed, Means, Run, execute, is_wanted, look, made_of
+from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, S3Uri, StatePlace, Step, StepResult
+from rolerunner.plan import state_prefix
 from rolerunner.spec.expressions import Template
+from rolerunner.state import Bucket, Done, Folder, Holder, Place, State, fingerprint, hold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,9 +33,24 @@ _AT_ONCE = 16
 """Roles assumed side by side before the first step."""
 
 
-def run(plan: Plan, run_id: str, means: Means) -> RunResult:
-    """Run the plan. A failed step is in the result; only roles refused before the first step raise, RolesRefused."""
-    return _Run(plan, run_id, means).result()
+@dataclass(frozen=True)
+class Choice:
+    """Which state a run keeps, and which steps it is about."""
+
+    key: str = ""
+    """The run key; empty: the run's own id."""
+    must_exist: bool = False
+    take_over: bool = False
+    only: frozenset[str] = frozenset()
+    """Ids of the steps to run; empty: all."""
+
+
+def run(plan: Plan, run_id: str, means: Means, choice: Optional[Choice] = None) -> RunResult:
+    """Run the plan. A failed step is in the result.
+
+    Raises RolesRefused for roles refused before the first step, StateHeld and UsageError where the state says no.
+    """
+    return _Run(plan, run_id, means, choice or Choice()).result()
 
 
 def survey(plan: Plan, means: Means) -> dict[str, Mapping[str, Any]]:
@@ -46,8 +65,12 @@ def survey(plan: Plan, means: Means) -> dict[str, Mapping[str, Any]]:
 class _Run:
     """One run. Results are written by the thread that called ``run`` alone; steps work in threads of a pool."""
 
-    def __init__(self, plan: Plan, run_id: str, means: Means) -> None:
+    def __init__(self, plan: Plan, run_id: str, means: Means, choice: Choice) -> None:
         self.plan = plan
+        self.choice = choice
+        self.state: Optional[State] = None
+        self.again: set[str] = set()
+        """Steps that this run does, and did not skip as done: what depends on them is done again too."""
         self.job = plan.job
         self.means = means
         self.shared = Run(run_id, plan.job.params, means, plan.job.max_parallel, self._tell)
@@ -69,11 +92,18 @@ class _Run:
                 self._not_run(refused)
                 self._finish("failed")
                 raise
-        self._run_steps()
+        self._take_state()
+        self._check_choice()
+        try:
+            self._run_steps()
+        finally:
+            self._give_state_back()
         return self._finish(self._status())
 
     def _status(self) -> str:
         statuses = {result.status for result in self.results.values()}
+        if self.state is not None and self.state.lost is not None:
+            return "failed"
         if self.means.cancel.is_set() and statuses & {"failed", "not_run"}:
             return "stopped"
         late = any(result.error is not None and result.error.type == "Deadline" for result in self.results.values())
@@ -125,6 +155,101 @@ class _Run:
             failure = Failure(refusal.type, refusal.message, refusal.hint) if refusal else None
             self.results[step.id] = _unreached(step, "not_run", failure)
 
+    # state
+
+    def _take_state(self) -> None:
+        """Hold the run key, if the job keeps state. Raises StateHeld, UsageError, StepError as UsageError."""
+        place = self.job.state
+        if place is None:
+            if self.choice.key:
+                raise UsageError("the spec keeps no state, so there is nothing to resume; say 'state: {location: ...}' in it")
+            return
+        try:
+            self.state = hold(
+                self._place(place), self.job.name, self.choice.key or self.shared.run_id, Holder.now(self.shared.run_id, place.stale_after),
+                must_exist=self.choice.must_exist, take_over=self.choice.take_over,
+            )  # fmt: skip
+        except StepError as error:
+            raise UsageError(f"the state at {place.location} cannot be used: {error.message}" + (f"\n{error.hint}" if error.hint else "")) from None
+        self.state.renew_until_closed(self.means.cancel.set)
+        self.started = datetime.fromisoformat(self.state.started)
+        self.shared.tell(Note("", "info", "state_held", {"key": self.state.key, "resumes": not self.state.is_new}))
+
+    def _place(self, place: StatePlace) -> Place:
+        if place.role is None:
+            return Folder(Path(place.location).expanduser().absolute())
+        prefix = state_prefix(self.job)
+        return Bucket(self.means.open_storage(place.role, None, None), S3Uri(prefix.bucket, prefix.key[: -len(f"{self.job.name}/")]))
+
+    def _give_state_back(self) -> None:
+        if self.state is not None:
+            try:
+                self.state.close()
+            except StepError as error:
+                _LOG.warning("the lock of run key %s could not be given back: %s", self.state.key, error)
+
+    def _check_choice(self) -> None:
+        """What the chosen steps read of others must be known. Raises UsageError."""
+        only = self.choice.only
+        for step in self.job.steps:
+            if step.id in only:
+                unknown = [name for name in step.references if name not in only and (self.state is None or self.state.done(name) is None)]
+                if unknown:
+                    raise UsageError(f"'{step.id}' reads from '{unknown[0]}', which is not to run and has no state; name a run with --resume KEY")
+
+    def _done_before(self, step: Step) -> Optional[StepResult]:
+        """The result of a step that need not be done again; None for one that must, which says why."""
+        if self.choice.only and step.id not in self.choice.only:
+            return self._resumed(step, "it was not asked for") if self._known(step) else _unreached(step, "skipped", reason="it was not asked for")
+        if not self._known(step) or self.choice.only:
+            return None
+        why = self._why_again(step)
+        if why:
+            self.shared.tell(Note(step.id, "info", "done_again", {"reason": why}))
+            return None
+        done = self.state.done(step.id) if self.state is not None else None
+        return self._resumed(step, f"done in run {done.run_id if done else ''}")
+
+    def _known(self, step: Step) -> bool:
+        return self.state is not None and self.state.done(step.id) is not None
+
+    def _why_again(self, step: Step) -> str:
+        """Why a step that was done before is to be done again; empty where it is not."""
+        done = self.state.done(step.id) if self.state is not None else None
+        needed = next((name for name in step.needs if name in self.again), None)
+        if done is None or needed is not None:
+            return f"it depends on '{needed}', which is done again"
+        try:
+            now = fingerprint(made_of(step, self._scope(step)))
+        except StepError as error:
+            return error.message
+        changed = [name for name in (*now, *done.fingerprint) if now.get(name) != done.fingerprint.get(name)]
+        if changed:
+            return f"its '{changed[0]}' changed"
+        there = self.means.actions[step.action].still_there(done.outputs)
+        return "" if there else "its files are not on this machine"
+
+    def _resumed(self, step: Step, reason: str) -> StepResult:
+        assert self.state is not None  # noqa: S101 - asked before
+        done = self.state.steps[step.id]
+        try:
+            outputs = self.state.outputs(step.id, self.means.workdir)
+        except StepError as error:
+            return _unreached(step, "failed", Failure(error.type, f"what it gave cannot be brought back: {error.message}", error.hint))
+        return StepResult(step.id, step.action, str(step.role or ""), "skipped", outputs=outputs, reason=reason, was=done["status"])
+
+    def _record(self, step: Step, result: StepResult, scope: Mapping[str, Any]) -> StepResult:
+        """Keep what the step did before anything that depends on it begins; where that fails, so does the step."""
+        if self.state is None or result.status not in ("succeeded", "warning"):
+            return result
+        try:
+            self.state.record(step.id, Done(result.status, result.outputs, fingerprint(made_of(step, scope)), self.shared.run_id, result.seconds))
+        except StepError as error:
+            return replace(
+                result, status="failed", error=Failure(error.type, f"done, but the state could not be written: {error.message}", error.hint)
+            )
+        return result
+
     # order
 
     def _run_steps(self) -> None:
@@ -143,8 +268,9 @@ class _Run:
                 ended = []
                 while ready and len(running) < self.job.max_parallel:
                     step = self.job.steps[heapq.heappop(ready)]
-                    verdict = self._verdict(step)
+                    verdict = self._verdict(step) or self._done_before(step)
                     if verdict is None:
+                        self.again.add(step.id)
                         running[pool.submit(self._step, step, self._scope(step))] = step
                     else:
                         ended.append((step, verdict))
@@ -172,6 +298,9 @@ class _Run:
     def _verdict(self, step: Step) -> Optional[StepResult]:
         """None for a step that is to run, else how it ends without running."""
         broken = any(need in self.broken for need in step.needs)
+        if self.state is not None and self.state.lost is not None:
+            lost = self.state.lost
+            return _unreached(step, "not_run", Failure(lost.type, lost.message, lost.hint))
         if self.means.cancel.is_set():
             return _unreached(step, "not_run")
         if self.job.deadline is not None and time.monotonic() - self.clock > self.job.deadline:
@@ -197,19 +326,19 @@ class _Run:
         began = time.monotonic()
         self._tell(StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else ""))
         try:
-            done = execute(step, scope, self.shared)
+            done = execute(step, scope, self.shared, resuming=self.state is not None and not self.state.is_new)
             status, failure = ("warning", done.warning) if done.warning else ("succeeded", None)
         except StepError as error:
             done = Executed({}, error.attempts)
             status, failure = "failed", Failure(error.type, error.message, error.hint)
-        return StepResult(
-            step.id, step.action, str(step.role or ""), status, done.attempts, round(time.monotonic() - began, 3), done.outputs, failure,
-        )  # fmt: skip
+        seconds = round(time.monotonic() - began, 3)
+        result = StepResult(step.id, step.action, str(step.role or ""), status, done.attempts, seconds, done.outputs, failure)
+        return self._record(step, result, scope)
 
     def _scope(self, step: Step) -> dict[str, Any]:
         """What the step's expressions can read: of other steps only those it names."""
         read = {id_: self.results[id_] for id_ in step.references if id_ in self.results}
-        steps = {id_: {**result.outputs, "status": result.status} for id_, result in read.items()}
+        steps = {id_: {**result.outputs, "status": result.was or result.status} for id_, result in read.items()}
         now = self.started
         about = {"id": self.shared.run_id, "name": self.job.name, "date": now.date(), "time": now, "error": self.error}
         return {"params": self.job.params, "steps": steps, "run": about, "today": now.date(), "now": now}
@@ -229,5 +358,5 @@ def _looks_at_failure(when: Template) -> bool:
     return any(reference.path == ("run", "error") or reference.path[-1] == "status" for reference in when.references)
 
 
-def _unreached(step: Step, status: str, failure: Optional[Failure] = None) -> StepResult:
-    return StepResult(step.id, step.action, str(step.role or ""), status, error=failure)
+def _unreached(step: Step, status: str, failure: Optional[Failure] = None, *, reason: str = "") -> StepResult:
+    return StepResult(step.id, step.action, str(step.role or ""), status, error=failure, reason=reason)

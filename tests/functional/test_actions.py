@@ -371,6 +371,14 @@ def test_a_move_deletes_what_was_copied_alone(step: Any, put: Any, aws: sandbox.
     assert (moved.outputs["count"], keys(aws), len(keys(aws, "ours-too"))) == (5, [], 5)
     back = step("s3.copy", None, source="s3://ours-too/out/", target="s3://theirs/in/", move=True, source_role="job", target_role=OTHER)
     assert (back.outputs["count"], keys(aws, "ours-too"), len(keys(aws, "theirs"))) == (5, [], 5)
+    put("again/a", "same")
+    put("again/a", "same", "ours-too")
+    put("again/b", "mine")
+    put("again/b", "other", "ours-too")
+    kept = step("s3.copy", source="s3://ours/again/", target="s3://ours-too/again/", move=True, if_exists="skip")
+    assert (kept.outputs["skipped"], keys(aws)) == (2, ["again/a", "again/b"]), "what was not compared is not deleted"
+    done = step("s3.copy", source="s3://ours/again/", target="s3://ours-too/again/", move=True, if_exists="skip_same")
+    assert (done.outputs["skipped"], done.outputs["count"], keys(aws)) == (1, 1, [])
     put("in/a")
     same = step("s3.copy", objects=["s3://ours/in/a"], target="s3://ours/in/", move=True)
     assert error(same)[0] == "MoveOntoItself"

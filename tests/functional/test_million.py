@@ -16,7 +16,7 @@ from tests.fake_s3 import Answer, Asked, serving
 if TYPE_CHECKING:
     from pathlib import Path
 
-COUNT = int(os.environ.get("COUNT", "1_000_000"))
+COUNT = 1_000_000
 SPEC = """version: 1
 name: million
 steps:

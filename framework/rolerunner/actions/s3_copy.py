@@ -173,7 +173,7 @@ class _Copies:
             if self.watched:
                 taken.add(target.key)
             if there is not None and self.if_exists == "skip":
-                yield Outcome(target, info.size, etag=there.etag, status="skipped", source=uri)
+                yield Outcome(target, info.size, etag=there.etag, status="skipped")  # without its source, which no move may delete
                 continue
             skip = None if there is None else partial(self._is_same, uri, info, target, there)
             # an incomplete ETag would be no condition: the engine then asks for the object's own
@@ -224,10 +224,13 @@ _PROVED_AT_ONCE = 1000
 
 
 def _moved(outcomes: Iterator[Outcome], source: Storage, target: Storage, context: StepContext) -> Iterator[Outcome]:
-    """Outcomes of a move: each copy is looked at with its size, then its source is deleted."""
+    """Outcomes of a move: each copy is looked at with its size, then its source is deleted.
+
+    Also of what was skipped as the same: a run that was killed between copy and deletion left it so.
+    """
     rest = iter(outcomes)
     for batch in iter(lambda: list(islice(rest, _PROVED_AT_ONCE)), []):
-        copied = {outcome.uri: outcome for outcome in batch if outcome.status == "done" and outcome.source is not None}
+        copied = {outcome.uri: outcome for outcome in batch if outcome.error is None and outcome.source is not None}
         yield from (outcome for outcome in batch if outcome.uri not in copied)
         proved: dict[S3Uri, Outcome] = {}
         for head in target.heads(list(copied), context.cancel):

@@ -109,6 +109,12 @@ class S3Download(Chosen, Moving, Action):
         listed = [listing(self.source)] if self.source is not None else []
         return {"role": [*listed, *on_source("s3:GetObjectVersion" if self.version else "s3:GetObject", self.source, self.objects)]}
 
+    @classmethod
+    def still_there(cls, outputs: Mapping[str, Any]) -> bool:
+        """Are the files it wrote all there?"""
+        named = outputs.get("files")
+        return all(Path(each).exists() for each in (named if isinstance(named, list) else [named]) if isinstance(each, str))
+
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""
         found = self._gathered(context.storage(access=self.access(customer_key=self.customer_key)), context)

@@ -59,6 +59,9 @@ def plan_text(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append(
             f"     assumed from {role.via or 'the job'}, {role.duration // 60} minutes" + (", with an external id" if role.external_id else "")
         )
+    if plan.job.state is not None:
+        lines.append(f"state {plan.job.state.location}  (role: {plan.job.state.role or 'this machine'})")
+        lines += [f"     needs {each.action} on {each.resource}" for each in plan.state]
     for number, planned in enumerate(plan.steps, 1):
         lines += ["", *_step_text(number, planned), *_found_text(found.get(planned.step.id, {}))]
     return "\n".join(lines)

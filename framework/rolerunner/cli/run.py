@@ -7,13 +7,14 @@ import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, NoReturn, Optional
 
 import click
 
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.spec.values import nearest
 from rolerunner.storage.base import Cancel
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rolerunner.events import Observer
+    from rolerunner.model import Job
 
 FAILED_STEP = 4
 _SIGNALLED = 128
@@ -35,6 +37,11 @@ _SIGNALLED = 128
     "--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]",
     help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default.",
 )  # fmt: skip
+@click.option("--resume", metavar="KEY", help="Go on with the run of this key: steps that are done and unchanged are skipped.")
+@click.option("--run-key", metavar="KEY", help="Keep the state under this key, and go on from it if it is there; the run's id by default.")
+@click.option("--take-over", is_flag=True, help="With a key that another run holds: that run is dead.")
+@click.option("--only", "only", multiple=True, metavar="ID", help="Run this step alone; several times for several steps.")
+@click.option("--from", "start", metavar="ID", help="Run this step and those after it.")
 @click.option("--result", metavar="FILE", help="Write how it ended as JSON, also after a failure.")
 @click.option(
     "--log-format", type=click.Choice(["auto", "console", "json"]), default="auto", show_default=True,
@@ -44,25 +51,54 @@ _SIGNALLED = 128
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True, help="The least level of log lines."
 )
 def run(
-    spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], result: Optional[str], log_format: str, log_level: str
-) -> None:
+    spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], resume: Optional[str], run_key: Optional[str],
+    take_over: bool, only: Sequence[str], start: Optional[str], result: Optional[str], log_format: str, log_level: str,
+) -> None:  # fmt: skip
     """Run a spec.
 
     \b
     rolerunner run nightly.yaml -p run_date=2026-01-31
     rolerunner run nightly.yaml --sandbox                  with nightly.sandbox.yaml beside it
     rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
+    rolerunner run nightly.yaml --resume 20260131T020000Z-1a2b3c
     """
     with ExitStack() as stack:
         job = api.load(spec, read_params(params, params_file))
         identity = sandbox_identity(stack, spec, sandbox) if sandbox else None
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))
-        ended = api.run(job, identity=identity, observers=_observers(result, log_format, log_level), cancel=cancel)
-    if ended.status == "stopped" and caught:
-        raise SystemExit(_SIGNALLED + caught[0])
-    if ended.status not in ("succeeded", "warning"):
-        raise SystemExit(FAILED_STEP)
+        ended = api.run(
+            job, identity=identity, observers=_observers(result, log_format, log_level), cancel=cancel, run_key=_key(resume, run_key),
+            resume=resume is not None, take_over=take_over, only=_chosen(job, only, start),
+        )  # fmt: skip
+    if ended.status in ("succeeded", "warning"):
+        return
+    if job.state is not None:
+        click.echo(f"rolerunner: go on with: --resume {_key(resume, run_key) or ended.run_id}", err=True)
+    _leave(_SIGNALLED + caught[0] if ended.status == "stopped" and caught else FAILED_STEP)
+
+
+def _key(resume: Optional[str], run_key: Optional[str]) -> str:
+    if resume is not None and run_key is not None:
+        raise click.UsageError("--resume and --run-key exclude each other")
+    return resume or run_key or ""
+
+
+def _chosen(job: Job, only: Sequence[str], start: Optional[str]) -> frozenset[str]:
+    """Ids of the steps to run; empty: all."""
+    ids = [step.id for step in job.steps]
+    for name in (*only, *([start] if start else [])):
+        if name not in ids:
+            hint = nearest(name, ids) or f"there are {', '.join(ids)}"
+            raise click.UsageError(f"there is no step '{name}' ({hint})")
+    return frozenset(only) | frozenset(ids[ids.index(start) :] if start else ())
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process at once: a thread that was left behind, in a function or a request that hangs, would hold it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ GLUE_OWN = frozenset(
     }
 )  # fmt: skip
 _GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-")
-OURS = ("job_spec", "result", "runtime", "log_level")
+OURS = ("job_spec", "result", "runtime", "log_level", "run_key")
 """Arguments of the entry script itself; all others are params of the spec."""
 
 

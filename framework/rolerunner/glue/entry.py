@@ -48,7 +48,7 @@ def _run(argv: Sequence[str]) -> RunResult:
     if given.ours.get("result"):
         observers.append(_result_file(given.ours["result"]))
     job = api.load(spec, given.params)
-    result = api.run(job, observers=observers)
+    result = api.run(job, observers=observers, run_key=given.ours.get("run_key", ""))
     if result.status not in ("succeeded", "warning"):
         raise _failure(result, runtime)
     return result

@@ -50,7 +50,7 @@ def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:
     if isinstance(event, StepProgress):
         return "debug", "step_progress", {"step": event.step_id, "objects": event.objects, "bytes": event.bytes}
     if isinstance(event, Note):
-        return event.level, event.message, {"step": event.step_id, **event.values}
+        return event.level, event.message, {**({"step": event.step_id} if event.step_id else {}), **event.values}
     if isinstance(event, StepFinished):
         return _step_line(event)
     return _run_line(event)
@@ -62,6 +62,8 @@ def _step_line(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
         "step": result.id, "action": result.action, "role": result.role, "status": result.status,
         "seconds": result.seconds, "outputs": plain_outputs(result.outputs),
     }  # fmt: skip
+    if result.reason:
+        values["reason"] = result.reason
     if result.error is not None:
         values.update(type=result.error.type, error=result.error.message, hint=result.error.hint)
     level = {"failed": "error", "warning": "warning"}.get(result.status, "info")

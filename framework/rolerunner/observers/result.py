@@ -51,6 +51,8 @@ def _step(step: StepResult) -> dict[str, Any]:
         "id": step.id, "action": step.action, "role": step.role, "status": step.status,
         "attempts": step.attempts, "seconds": step.seconds, "outputs": plain_outputs(step.outputs),
     }  # fmt: skip
+    if step.reason:
+        shown["reason"] = step.reason
     if step.error is not None:
         shown["error"] = {"type": step.error.type, "message": step.error.message, "hint": step.error.hint}
     return shown
@@ -58,4 +60,10 @@ def _step(step: StepResult) -> dict[str, Any]:
 
 def plain_outputs(outputs: Any) -> dict[str, Any]:
     """Outputs in plain JSON kinds: a large list stands as its count and the path of its manifest."""
-    return {name: value.summary() if hasattr(value, "summary") else value for name, value in outputs.items()}
+    return {name: _plain(value) for name, value in outputs.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value.summary() if hasattr(value, "summary") else value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.spec.schema import RoleFields, SpecFile, StepFields
+from rolerunner.spec.schema import RoleFields, SpecFile, StateFields, StepFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
         **_about(top, "roles"),
         "additionalProperties": {"anyOf": [{"type": "string", "description": "The role's ARN."}, _properties(RoleFields, definitions)]},
     }
+    top["properties"]["state"] = {**_about(top, "state"), **_properties(StateFields, definitions), "type": "object"}
     top["properties"]["steps"] = {"type": "array", "minItems": 1, **_about(top, "steps"), "items": _step(kinds, definitions)}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Optional
 from pydantic import ValidationError
 
 from rolerunner.errors import SpecError, UsageError
-from rolerunner.model import Job
+from rolerunner.model import Job, StatePlace
 from rolerunner.spec import checking
 from rolerunner.spec.document import parse
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.params import read_params
 from rolerunner.spec.reading import Known, Reading, fill
 from rolerunner.spec.roles import Roles
-from rolerunner.spec.schema import IncludedFile, SpecFile
+from rolerunner.spec.schema import IncludedFile, SpecFile, StateFields
 from rolerunner.spec.steps import read_steps
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def load_text(
     for index, name in enumerate(top.include[:MAX_INCLUDES]):
         _include(name, index, roles, reading, read_include)
     roles.link()
+    state = _state(top.state, roles, reading)
     steps = read_steps(top.steps, kinds, roles, top.defaults, reading) if top.steps != [None] else []
     if reading.known.problems:
         raise SpecError(reading.known.problems)
@@ -62,7 +63,7 @@ def load_text(
         raise wrong_params
     return Job(
         name=top.name, steps=tuple(steps), params=dict(reading.known.params), roles=dict(roles.made), description=top.description,
-        assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_plain(top.deadline), file=file,
+        assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_plain(top.deadline), state=state, file=file,
     )  # fmt: skip
 
 
@@ -118,6 +119,23 @@ def _include(name: str, index: int, roles: Roles, reading: Reading, read: Option
 def _included_document(name: str, read: Callable[[str], tuple[str, str]]) -> Document:
     text, file = read(name)
     return parse(text, file)
+
+
+def _state(said: Any, roles: Roles, reading: Reading) -> Optional[StatePlace]:
+    """The place of the state; None where there is none, or where it is wrong or not known yet."""
+    if said is None:
+        return None
+    if not isinstance(said, dict):
+        reading.add(("state",), "'state' must be a mapping with 'location'")
+        return None
+    read = reading.validated(StateFields, reading.filled(reading.with_templates(said, ("state",), ("params",)), ("state",)), ("state",))
+    if read is None:
+        return None
+    if read.role is not None:
+        roles.check(read.role, ("state", "role"), reading)
+    if any(isinstance(value, Template) for value in vars(read).values()):
+        return None
+    return StatePlace(read.location, None if read.role is None else roles.find(read.role), read.stale_after)
 
 
 def _plain(value: Any) -> Optional[float]:

@@ -6,9 +6,9 @@ import re
 from typing import Annotated, Any, Literal, Optional, Union
 from urllib.parse import urlparse
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from rolerunner.model import RoleArn
+from rolerunner.model import RoleArn, S3Uri
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Account, Integer, Seconds, Strict, Text, json_form
 from rolerunner.spec.params import check_pattern
@@ -228,6 +228,30 @@ class Defaults(Strict):
     timeout: Optional[Seconds] = Field(None, description="How long a step may take, all tries together.", examples=["30m"])
 
 
+class StateFields(Strict):
+    """Where the state of runs is kept, so that a run can be resumed and two never mix."""
+
+    location: Text = Field(
+        description="A folder of this machine, or s3://bucket/prefix/.", examples=["s3://ops-bucket/rolerunner/state/", "/var/lib/rolerunner/"]
+    )
+    role: Optional[str] = Field(None, description="The role that keeps it in S3: an alias, an ARN, or job.", examples=["publisher"])
+    stale_after: Seconds = Field(120.0, description="A run that was not heard of for so long may be taken over.", examples=["5m"])
+
+    @model_validator(mode="after")
+    def _role_goes_with_s3(self) -> "StateFields":
+        if isinstance(self.location, Template):
+            return self
+        if self.location.startswith("s3://"):
+            S3Uri.parse(self.location)
+            if self.role is None:
+                raise ValueError("'state' in S3 needs a 'role': an alias, an ARN, or job")
+        elif self.role is not None:
+            raise ValueError("'role' of 'state' goes with a location in S3")
+        if not isinstance(self.stale_after, Template) and self.stale_after < 1:
+            raise ValueError("'stale_after' must be at least 1s")
+        return self
+
+
 class SpecFile(Strict):
     """The top of a job spec. Steps and roles are looked at one by one, so that each mistake is found."""
 
@@ -256,6 +280,9 @@ class SpecFile(Strict):
         "stop", description="After a failed step: stop begins no other; finish still runs those that do not depend on it.", examples=["finish"]
     )
     deadline: Optional[Seconds] = Field(None, description="How long after the start a step may still begin.", examples=["6h"])
+    state: Any = Field(
+        None, description="Where the state of runs is kept, for resuming.", examples=[{"location": "s3://ops-bucket/state/", "role": "publisher"}]
+    )
     steps: list[Any] = Field(
         min_length=1,
         description="What is done, top to bottom.",
