@@ -117,18 +117,25 @@ class _Probe:
         return self.multiparts[uri][action]
 
     def _tried(self, uri: S3Uri) -> dict[str, tuple[str, str]]:
-        s3 = self.sessions.client(self.role, "s3")
         try:
-            upload = s3.create_multipart_upload(Bucket=uri.bucket, Key=uri.key)["UploadId"]
-        except ClientError as error:
-            return {_PUT: self._denied(error, uri), _ABORT: (UNKNOWN, "no multipart upload could be begun to try it on")}
+            upload = self.sessions.client(self.role, "s3").create_multipart_upload(Bucket=uri.bucket, Key=uri.key)["UploadId"]
+        except (BotoCoreError, ClientError, StepError) as error:
+            return {_PUT: self._failed(error, uri), _ABORT: (UNKNOWN, "no multipart upload could be begun to try it on")}
+        return {_PUT: (YES, ""), _ABORT: self._aborted(uri, upload)}
+
+    def _aborted(self, uri: S3Uri, upload: str) -> tuple[str, str]:
+        """Abort the probe's upload. Whatever goes wrong, the upload's id is told: its parts, though none here, would cost."""
         try:
-            s3.abort_multipart_upload(Bucket=uri.bucket, Key=uri.key, UploadId=upload)
-        except ClientError as error:
-            answer, remedy = self._denied(error, uri)
-            left = f"the probe's empty multipart upload {upload} of {uri} is left; the bucket's owner can abort it\n{remedy}"
-            return {_PUT: (YES, ""), _ABORT: (answer, left)}
-        return {_PUT: (YES, ""), _ABORT: (YES, "")}
+            self.sessions.client(self.role, "s3").abort_multipart_upload(Bucket=uri.bucket, Key=uri.key, UploadId=upload)
+        except (BotoCoreError, ClientError, StepError) as error:
+            answer, remedy = self._failed(error, uri)
+            left = "is left" if isinstance(error, ClientError) else "may be left"
+            return answer, f"the probe's empty multipart upload {upload} of {uri} {left}; the bucket's owner can abort it\n{remedy}"
+        return YES, ""
+
+    def _failed(self, error: Exception, uri: S3Uri) -> tuple[str, str]:
+        """An answer of AWS is a yes or no; anything else leaves it open."""
+        return self._denied(error, uri) if isinstance(error, ClientError) else (UNKNOWN, str(error))
 
     def _denied(self, error: ClientError, uri: S3Uri) -> tuple[str, str]:
         taken = AwsError.of(error)

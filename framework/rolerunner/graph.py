@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _COLOURS = ("#cfe8f7", "#fde3bd", "#c8ecdf", "#f6d5e5", "#fbf3b5", "#d6d9f4", "#f9d3c0", "#e4e4e4")
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 230, 54, 30, 46, 20
 _LONGEST = 32
+_LANES = 4
+"""Lines side by side in the gap between two columns."""
 
 
 def mermaid(plan: Plan) -> str:
@@ -31,12 +33,12 @@ def mermaid(plan: Plan) -> str:
 
 
 def svg(plan: Plan) -> str:
-    """The steps as an SVG: each as low as the longest way to it, with a line from each step it waits for."""
+    """The steps as an SVG: each as low as the longest way to it, with a line from each step it waits for, past all other boxes."""
     places = _places(plan)
     roles = _roles(plan)
-    width = max((x for x, _ in places.values()), default=0) + _WIDTH + _MARGIN
+    width = max((x for x, _ in places.values()), default=0) + _WIDTH + _GAP_X + _MARGIN
     height = max((y for _, y in places.values()), default=0) + _HEIGHT + _MARGIN
-    lines = [_line(places[need], places[step.id]) for step in plan.job.steps for need in step.needs]
+    lines = _lines(plan, places)
     boxes = [_box(step, places[step.id], _COLOURS[roles[_role(step)] % len(_COLOURS)]) for step in plan.job.steps]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
@@ -86,10 +88,34 @@ def _places(plan: Plan) -> Mapping[str, tuple[int, int]]:
     return places
 
 
-def _line(start: tuple[int, int], end: tuple[int, int]) -> str:
+def _lines(plan: Plan, places: Mapping[str, tuple[int, int]]) -> list[str]:
+    """A line for each need. One that skips a row goes down between two columns, where no row has a box."""
+    lines, skipping = [], 0
+    for step in plan.job.steps:
+        for need in step.needs:
+            start, end = places[need], places[step.id]
+            skips = end[1] - start[1] > _HEIGHT + _GAP_Y
+            lines.append(_path(_detour(start, end, skipping % _LANES) if skips else _straight(start, end)))
+            skipping += skips
+    return lines
+
+
+def _straight(start: tuple[int, int], end: tuple[int, int]) -> str:
     x1, y1, x2, y2 = start[0] + _WIDTH // 2, start[1] + _HEIGHT, end[0] + _WIDTH // 2, end[1]
     bend = (y2 - y1) // 2
-    return f'<path class="need" d="M{x1} {y1}C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2}" fill="none" stroke="#555" marker-end="url(#arrow)"/>'
+    return f"M{x1} {y1}C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2}"
+
+
+def _detour(start: tuple[int, int], end: tuple[int, int], lane: int) -> str:
+    """Out to the gap right of the column that is farther left, down, and back in above the end."""
+    x1, y1, x2, y2 = start[0] + _WIDTH // 2, start[1] + _HEIGHT, end[0] + _WIDTH // 2, end[1]
+    x = min(start[0], end[0]) + _WIDTH + (lane + 1) * _GAP_X // (_LANES + 1)
+    out = (lane + 1) * _GAP_Y // (2 * (_LANES + 1))  # each lane at a height of its own, so that lines can be told apart
+    return f"M{x1} {y1}V{y1 + out}H{x}V{y2 - _GAP_Y // 2 + out}H{x2}V{y2}"
+
+
+def _path(drawn: str) -> str:
+    return f'<path class="need" d="{drawn}" fill="none" stroke="#555" stroke-linejoin="round" marker-end="url(#arrow)"/>'
 
 
 def _box(step: Step, place: tuple[int, int], colour: str) -> str:
