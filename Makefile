@@ -30,6 +30,7 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python bench/validate.py
 	$(BIN)/python bench/roles.py
+	$(BIN)/python bench/runner.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis framework/*.egg-info

@@ -27,6 +27,7 @@ setup(
     install_requires=[
         "boto3>=1.21.21",
         "Jinja2>=3.0",
+        "jmespath>=0.7.1",
         "pydantic>=2.5",
         "PyYAML>=5.4",
         "structlog>=22.1",

@@ -214,6 +214,7 @@ class State:
     is_new: bool = True
     lost: Optional[StepError] = None
     """Why nothing may be written any more."""
+    _texts: dict[str, str] = field(default_factory=dict)
     _writing: threading.Lock = field(default_factory=threading.Lock)
     _ended: threading.Event = field(default_factory=threading.Event)
 
@@ -232,6 +233,7 @@ class State:
         entry = asdict(replace(done, outputs={name: lists.kept(value) for name, value in done.outputs.items()}))
         with self._writing:
             self.steps[step] = entry
+            self._texts.pop(step, None)
             self._write()
 
     def renew_until_closed(self, lost: Any) -> None:
@@ -262,11 +264,13 @@ class State:
     def _write(self) -> None:
         if self.lost is not None:
             raise self.lost
-        document = {
-            "version": VERSION, "job": self.job, "key": self.key, "started": self.started, "holder": asdict(self.holder), "steps": self.steps,
-        }  # fmt: skip
+        head = {"version": VERSION, "job": self.job, "key": self.key, "started": self.started, "holder": asdict(self.holder)}
+        for step, entry in self.steps.items():
+            if step not in self._texts:  # of a thousand steps one is new: the others are not worked out again
+                self._texts[step] = f"{json.dumps(step)}: {json.dumps(entry)}"
+        document = f'{json.dumps(head)[:-1]}, "steps": {{{", ".join(self._texts.values())}}}}}\n'
         try:
-            self.etag = self.place.write(self.name, json.dumps(document).encode(), self.etag)
+            self.etag = self.place.write(self.name, document.encode(), self.etag)
         except Lost as error:
             self.lost = error
             raise

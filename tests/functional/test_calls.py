@@ -63,6 +63,7 @@ def test_a_call_selects_and_pages(step: Any) -> None:
     assert step("aws.call", **listed, select="Contents[].Key", max_items=1).outputs == {"result": ["in/a"]}
     text = step("aws.call", service="s3", operation="GetObject", parameters={"Bucket": "data-bucket", "Key": "in/a"}, select="Body")
     assert text.outputs == {"result": "aa"}
+    assert step("aws.call", **{**listed, "operation": "list_objects_v2"}, select="length(Contents)").outputs == {"result": 2}
     whole = step("aws.call", service="s3", operation="HeadObject", parameters={"Bucket": "data-bucket", "Key": "in/a"}).outputs
     assert (whole["ContentLength"], "ResponseMetadata" in whole) == (2, False)
     json.dumps(whole)

@@ -40,6 +40,12 @@ _IAM_ACTIONS: Mapping[tuple[str, str], str] = {
     ("s3", "CopyObject"): "s3:PutObject",
     ("s3", "DeleteObjects"): "s3:DeleteObject",
     ("s3", "GetBucketEncryption"): "s3:GetEncryptionConfiguration",
+    ("s3", "GetBucketReplication"): "s3:GetReplicationConfiguration",
+    ("s3", "PutBucketReplication"): "s3:PutReplicationConfiguration",
+    ("s3", "PutBucketEncryption"): "s3:PutEncryptionConfiguration",
+    ("s3", "GetBucketCors"): "s3:GetBucketCORS",
+    ("s3", "GetPublicAccessBlock"): "s3:GetBucketPublicAccessBlock",
+    ("s3", "GetObjectLockConfiguration"): "s3:GetBucketObjectLockConfiguration",
     ("s3", "GetBucketLifecycleConfiguration"): "s3:GetLifecycleConfiguration",
     ("s3", "PutBucketLifecycleConfiguration"): "s3:PutLifecycleConfiguration",
     ("s3", "CreateMultipartUpload"): "s3:PutObject",
@@ -89,7 +95,7 @@ class AwsCall(Action):
     outputs: ClassVar[Optional[Mapping[str, str]]] = None
 
     service: Text = Field(description="The service, as boto3 names it.", examples=["glue", "sqs"])
-    operation: Text = Field(description="The operation, as the API names it.", examples=["StartCrawler"])
+    operation: Text = Field(description="The operation, as the API or boto3 names it.", examples=["StartCrawler"])
     parameters: dict[str, Annotated[Any, DYNAMIC]] = Field(
         default_factory=dict, description="Its parameters, as the API names them.", examples=[{"Name": "orders"}]
     )
@@ -102,6 +108,14 @@ class AwsCall(Action):
     wait_until: Optional[WaitUntil] = Field(
         None, description="Call again until an expression is true.", examples=[{"expression": "Crawler.State == 'READY'", "interval": "30s"}]
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_api_names_it(cls, value: Any) -> Any:
+        """boto3's own names do too: list_buckets is ListBuckets."""
+        if isinstance(value, dict) and isinstance(value.get("service"), str) and isinstance(value.get("operation"), str):
+            return {**value, "operation": _api_name(value["service"], value["operation"])}
+        return value
 
     @model_validator(mode="after")
     def _fits_the_service(self) -> "AwsCall":
@@ -223,6 +237,17 @@ def _model(service: str) -> Any:
     loader = Loader()
     names = loader.list_available_services("service-2")
     return ServiceModel(loader.load_service_model(service, "service-2"), service) if service in names else tuple(names)
+
+
+def _api_name(service: str, operation: str) -> str:
+    """The API's name of an operation that may be said as boto3 says it."""
+    if not operation.islower():
+        return operation
+    from botocore import xform_name  # noqa: PLC0415
+
+    model = _model(service)
+    names = () if isinstance(model, tuple) else model.operation_names
+    return next((name for name in names if xform_name(name) == operation), operation)
 
 
 def _iam_name(service: str) -> str:

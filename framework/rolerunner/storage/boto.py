@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -377,13 +377,27 @@ class BotoStorage:
         try:
             sent = parts.run(ranges, lambda start, length: send(upload, start, length), memory)
             _check(parts.cancel)
-            said = {**self._said("complete_multipart_upload"), **last}
-            answer: Mapping[str, Any] = self.client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": sent}, **said)
+            answer = self._completed(target, upload, sent, last)
             _check_there(answer, target, "the upload's end")
         except BaseException:
             with contextlib.suppress(BotoCoreError, ClientError, StepError):
                 self._call("abort_multipart_upload", **place, UploadId=upload)
             raise
+        return answer
+
+    def _completed(self, target: S3Uri, upload: str, sent: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> Mapping[str, Any]:
+        """CompleteMultipartUpload; where its answer was lost and boto3 asked again, the upload is gone and the object there."""
+        place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key}
+        said = {**self._said("complete_multipart_upload"), **last}
+        try:
+            answer: Mapping[str, Any] = self.client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": sent}, **said)
+        except ClientError as error:
+            if AwsError.of(error).code != "NoSuchUpload":
+                raise
+            there = self.head(target)
+            if not there.etag.endswith(f"-{len(sent)}"):
+                raise
+            return {"ETag": there.etag, "VersionId": there.version}
         return answer
 
     # copy

@@ -1,0 +1,57 @@
+"""What the runner costs beside the work: 1,000 steps that do nothing, with and without state, and a graph 100 wide."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rolerunner import api
+
+ROUNDS = 5
+STEPS = 1000
+
+
+def spec(folder: Path, count: int, *, wide: int = 0, state: bool = False) -> Path:
+    path = folder / f"job-{count}-{wide}-{state}.yaml"
+    lines = ["version: 1", "name: bench", f"max_parallel: {64 if wide else 1}"]
+    lines += [f"state: {{location: {folder}/state}}"] if state else []
+    lines += ["steps:"]
+    for number in range(count):
+        needs = f", needs: [{f's{number - wide}' if number >= wide else ''}]" if wide else ""
+        lines.append(f"  - {{id: s{number}, action: python.call, function: 'bench_nothing:nothing'{needs}}}")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def seconds(path: Path) -> float:
+    job = api.load(path)
+    began = time.perf_counter()
+    result = api.run(job)
+    spent = time.perf_counter() - began
+    assert result.status == "succeeded", result
+    return spent
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "bench_nothing.py").write_text("def nothing(context):\n    return None\n")
+        rows = {
+            f"{STEPS} steps, one after another": spec(folder, STEPS),
+            f"{STEPS} steps, state on disk": spec(folder, STEPS, state=True),
+            f"{STEPS} steps, 100 wide, 64 at once": spec(folder, STEPS, wide=100),
+            "50 steps, state on disk": spec(folder, 50, state=True),
+        }
+        seconds(spec(folder, 1))  # imports
+        print(f"Python {sys.version.split()[0]}, medians of {ROUNDS}\n")
+        print("| run | seconds | ms a step |\n|---|---|---|")
+        for title, path in rows.items():
+            median = statistics.median(seconds(path) for _ in range(ROUNDS))
+            print(f"| {title} | {median:.2f} | {median / (50 if title.startswith('50') else STEPS) * 1000:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
