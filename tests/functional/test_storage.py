@@ -59,7 +59,10 @@ def test_other_checksums_are_proved_too(algorithm: str, tmp_path: Path) -> None:
 
 
 def test_an_answer_that_is_no_xml_is_a_failure() -> None:
-    with serving(lambda asked: Answer(b"<?xml version='1.0'?><ListBucketResult><Contents>", 200)) as (client, _), pytest.raises(StepError, match=r"cannot be read|Internal Server Error"):
+    with (
+        serving(lambda asked: Answer(b"<?xml version='1.0'?><ListBucketResult><Contents>", 200)) as (client, _),
+        pytest.raises(StepError, match=r"cannot be read|Internal Server Error"),
+    ):
         list(storage(client).list(KEY))
 
 
