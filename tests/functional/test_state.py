@@ -264,10 +264,10 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     until(process, "step_started")
     process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
-    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=15)
-    assert (process.returncode, time.monotonic() - began < 1) == (143, True)
+    assert process.returncode == 143
+    assert not (tmp_path / "r.json").exists(), "it did not even wait to write the result"
 
 
 CRASH = """
