@@ -59,6 +59,15 @@ def rolerunner(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
     return call
 
 
+@pytest.fixture(scope="module")
+def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
+    """The embedded AWS, filled with the ``WORLD`` of the test's module."""
+    path = tmp_path_factory.mktemp("world") / "world.yaml"
+    path.write_text(request.module.WORLD)
+    with sandbox.running(sandbox.load(path)) as made:
+        yield made
+
+
 def identity_of(running: sandbox.Sandbox) -> JobIdentity:
     """The job's own identity in a running sandbox."""
     keys = running.job_keys

@@ -15,7 +15,7 @@ from rolerunner import api, sandbox
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rolerunner.model import RunResult, StepResult
 
@@ -35,14 +35,6 @@ buckets:
   - {{name: theirs, account: "{THERE}"}}
 """
 OTHER = f"arn:aws:iam::{THERE}:role/other"
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
-    path = tmp_path_factory.mktemp("world") / "world.yaml"
-    path.write_text(WORLD)
-    with sandbox.running(sandbox.load(path)) as made:
-        yield made
 
 
 @pytest.fixture(autouse=True)

@@ -34,14 +34,6 @@ buckets:
 """
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
-    path = tmp_path_factory.mktemp("world") / "world.yaml"
-    path.write_text(WORLD)
-    with sandbox.running(sandbox.load(path)) as made:
-        yield made
-
-
 def spec(tmp_path: Path, **fields: Any) -> Path:
     path = tmp_path / "job.yaml"
     path.write_text("version: 1\nname: t\nsteps:\n  - " + json.dumps({"id": "it", **fields}) + "\n")

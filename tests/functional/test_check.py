@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +13,7 @@ from rolerunner import api, sandbox
 from rolerunner.check import findings
 from rolerunner.cli import main
 from rolerunner.credentials import JobIdentity, Sessions
+from tests.between import Between, Proxy
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:
@@ -71,45 +68,22 @@ def test_a_put_is_proved_by_a_multipart_upload_that_is_aborted(allowed: list[str
         assert "is left; the bucket's owner can abort it" in found["s3:AbortMultipartUpload"].remedy
 
 
-class Dropping(ThreadingHTTPServer):
-    """Between rolerunner and the emulator: hangs up on requests of one method and operation, passes all others on."""
-
-    daemon_threads = True
+class Dropping(Proxy):
+    """Hangs up on requests of one method and operation, passes all others on."""
 
     def __init__(self, endpoint: str, method: str, query: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Pass)
-        self.target, self.method, self.query, self.dropped = urlparse(endpoint), method, query, 0
-
-    def handle_error(self, *_: Any) -> None:
-        pass
+        super().__init__(endpoint, _Dropped)
+        self.method, self.query, self.dropped = method, query, 0
 
 
-class _Pass(BaseHTTPRequestHandler):
+class _Dropped(Between):
     server: Dropping
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def _pass(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def passing(self, body: bytes) -> None:
         if self.command == self.server.method and self.server.query in self.path:
             self.server.dropped += 1
-            self.close_connection = True
-            return
-        upstream = http.client.HTTPConnection(self.server.target.hostname or "", self.server.target.port)
-        with contextlib.closing(upstream):
-            upstream.request(self.command, self.path, body, dict(self.headers))
-            answer = upstream.getresponse()
-            data = answer.read()
-        self.send_response(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815 - http.server's names
+            return self.hang_up()
+        return self.answer(*self.asked(body))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +96,7 @@ class _Pass(BaseHTTPRequestHandler):
 def test_a_lost_connection_leaves_no_upload_unsaid(method: str, query: str, answers: dict[str, str]) -> None:
     with sandbox.running(sandbox.load(CONFIGS / "partner_exchange.sandbox.yaml")) as running, Dropping(running.endpoint, method, query) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        identity = JobIdentity(running.region, keys=identity_of(running).keys, endpoints={"": f"http://127.0.0.1:{proxy.server_address[1]}"})
+        identity = JobIdentity(running.region, keys=identity_of(running).keys, endpoints={"": proxy.url})
         plan = api.plan(api.load(CONFIGS / "partner_exchange.yaml"))
         found = {each.action: each for each in findings(plan, Sessions(identity)) if each.step == "publish"}
         left = [each["UploadId"] for each in running.client("s3", ACCOUNT).list_multipart_uploads(Bucket="publish").get("Uploads", [])]

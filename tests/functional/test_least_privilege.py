@@ -11,7 +11,7 @@ from rolerunner import api, sandbox
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rolerunner.model import Permission, RunResult
@@ -62,14 +62,6 @@ NEEDED_AT_TIMES = {
     ("mirror", "s3:GetObject"): "only where ETags do not settle it",
     ("move", "s3:ListBucket s3://target-bucket"): "only to tell a missing copy from a refusal",
 }
-
-
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
-    path = tmp_path_factory.mktemp("world") / "world.yaml"
-    path.write_text(WORLD)
-    with sandbox.running(sandbox.load(path)) as made:
-        yield made
 
 
 def prepare(aws: sandbox.Sandbox, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
 import socket
@@ -12,9 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 import cloudpickle
 import pytest
@@ -25,6 +22,7 @@ from rolerunner import api, credentials, sandbox
 from rolerunner.credentials import JobIdentity, Sessions
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
+from tests.between import Between, Proxy
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:
@@ -41,33 +39,21 @@ EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expi
 EXPIRED_STS = b"<ErrorResponse>" + EXPIRED + b"<RequestId>r-1</RequestId></ErrorResponse>"
 
 
-class Proxy(ThreadingHTTPServer):
-    """Between rolerunner and the emulator: hears every secret that is issued, and may answer once for it or be slow."""
-
-    daemon_threads = True
+class Listening(Proxy):
+    """Hears every secret that is issued, and may answer once for the embedded AWS or be slow."""
 
     def __init__(self, endpoint: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Between)
-        self.target = urlparse(endpoint)
+        super().__init__(endpoint, _Heard)
         self.issued: set[str] = set()
         self.expire_once = ""
         self.seen: list[str] = []
         self.slow_for = ""
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
+class _Heard(Between):
+    server: Listening
 
-class _Between(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Proxy
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-    def _pass(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+    def passing(self, body: bytes) -> None:
         text = body.decode("latin-1")
         kind = "sts" if "Action=" in text else "s3"
         self.server.seen.append(f"{kind} {text[:2000] if kind == 'sts' else self.path}")
@@ -75,26 +61,10 @@ class _Between(BaseHTTPRequestHandler):
             time.sleep(2)
         if self.server.expire_once == kind and "GetCallerIdentity" not in text:
             self.server.expire_once = ""
-            return self._answer(403 if kind == "sts" else 400, {"Content-Type": "text/xml"}, EXPIRED_STS if kind == "sts" else EXPIRED)
-        upstream = http.client.HTTPConnection(self.server.target.hostname or "", self.server.target.port)
-        with contextlib.closing(upstream):
-            upstream.request(self.command, self.path, body, dict(self.headers))
-            answer = upstream.getresponse()
-            data = answer.read()
+            return self.answer(403 if kind == "sts" else 400, {"Content-Type": "text/xml"}, EXPIRED_STS if kind == "sts" else EXPIRED)
+        status, headers, data = self.asked(body)
         self.server.issued.update(SECRETS.findall(data.decode("latin-1")))
-        return self._answer(answer.status, dict(answer.getheaders()), data)
-
-    def _answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
-                self.send_header(name, value)
-        length = headers.get("content-length", headers.get("Content-Length")) if self.command == "HEAD" else None
-        self.send_header("Content-Length", length or str(len(data)))
-        self.end_headers()
-        self.wfile.write(data if self.command != "HEAD" else b"")
-
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815 - http.server's names
+        return self.answer(status, headers, data)
 
 
 @pytest.fixture(scope="module")
@@ -104,20 +74,20 @@ def aws() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def proxy(aws: Sandbox) -> Iterator[Proxy]:
-    with Proxy(aws.endpoint) as made:
+def proxy(aws: Sandbox) -> Iterator[Listening]:
+    with Listening(aws.endpoint) as made:
         threading.Thread(target=made.serve_forever, daemon=True).start()
         yield made
         made.shutdown()
 
 
-def through(aws: Sandbox, proxy: Proxy, ahead: tuple[float, ...] | list[float] = (0.0,)) -> Sessions:
+def through(aws: Sandbox, proxy: Listening, ahead: tuple[float, ...] | list[float] = (0.0,)) -> Sessions:
     identity = identity_of(aws)
     made = JobIdentity(identity.region, keys=identity.keys, endpoints={"": proxy.url})
     return Sessions(made, clock=lambda: time.time() + ahead[0])
 
 
-def test_an_expired_token_from_s3_is_renewed_and_signed_again_once(aws: Sandbox, proxy: Proxy) -> None:
+def test_an_expired_token_from_s3_is_renewed_and_signed_again_once(aws: Sandbox, proxy: Listening) -> None:
     ahead = [0.0]
     sessions = through(aws, proxy, ahead)
     sessions.assume(FIRST)
@@ -128,7 +98,7 @@ def test_an_expired_token_from_s3_is_renewed_and_signed_again_once(aws: Sandbox,
     assert sessions.assume_calls(FIRST) == 2
 
 
-def test_an_expired_source_is_looked_up_again_once(aws: Sandbox, proxy: Proxy) -> None:
+def test_an_expired_source_is_looked_up_again_once(aws: Sandbox, proxy: Listening) -> None:
     sessions = through(aws, proxy)
     proxy.expire_once = "sts"
     sessions.assume(FIRST)
@@ -147,7 +117,7 @@ def test_an_sts_that_cannot_be_reached_is_said_with_what_to_do(aws: Sandbox) -> 
     assert "STS interface endpoint" in caught.value.hint
 
 
-def test_a_slow_sts_leaves_other_roles_alone(aws: Sandbox, proxy: Proxy) -> None:
+def test_a_slow_sts_leaves_other_roles_alone(aws: Sandbox, proxy: Listening) -> None:
     sessions = through(aws, proxy)
     sessions.assume(FIRST)
     client = sessions.client(FIRST, "s3")
@@ -210,7 +180,7 @@ def test_a_hub_that_is_refused_is_told_once_through_the_whole_command(tmp_path: 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("config", ["blog_cross_role", "partner_exchange"])
 def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_path: Path) -> None:
-    with sandbox.running(sandbox.load(CONFIGS / f"{config}.sandbox.yaml")) as running, Proxy(running.endpoint) as proxy:
+    with sandbox.running(sandbox.load(CONFIGS / f"{config}.sandbox.yaml")) as running, Listening(running.endpoint) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         keys = running.job_keys
         environment = {
@@ -238,7 +208,7 @@ def refused(client: Any) -> BaseException:
     raise AssertionError("it was not refused")
 
 
-def test_no_secret_is_in_a_pickle_a_traceback_or_the_environment(aws: Sandbox, proxy: Proxy) -> None:
+def test_no_secret_is_in_a_pickle_a_traceback_or_the_environment(aws: Sandbox, proxy: Listening) -> None:
     sessions = through(aws, proxy)
     sessions.assume(FIRST)
     session, client = sessions.session(FIRST), sessions.client(FIRST, "s3")

@@ -68,14 +68,6 @@ def wait(context, seconds):
 """
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
-    path = tmp_path_factory.mktemp("world") / "world.yaml"
-    path.write_text(WORLD)
-    with sandbox.running(sandbox.load(path)) as made:
-        yield made
-
-
 @pytest.fixture(autouse=True)
 def _functions(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "state_code.py").write_text(FUNCTIONS)
