@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from pydantic import ValidationError
 
 from rolerunner.actions.permissions import listing, on_objects
-from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, S3Uri, Step
+from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, S3Uri, StatePlace, Step
 from rolerunner.secret import MASK
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
@@ -28,16 +28,15 @@ def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
 def _of_state(job: Job) -> Iterator[Permission]:
     """What the state's role needs: documents are read, listed for (a missing one is a 404 only then) and written."""
     if job.state is not None and job.state.role is not None:
-        prefix = state_prefix(job)
+        prefix = state_folder(job.state).join(f"{job.name}/")
         yield listing(prefix)
         yield from (on_objects(action, prefix) for action in ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"))
 
 
-def state_prefix(job: Job) -> S3Uri:
-    """Where in S3 the job's state is."""
-    location = S3Uri.parse(job.state.location if job.state is not None else "")
-    folder = location if location.is_prefix else location.join("/")
-    return folder.join(f"{job.name}/")
+def state_folder(place: StatePlace) -> S3Uri:
+    """Where in S3 the state of jobs is: below it each has a folder of its name."""
+    location = S3Uri.parse(place.location)
+    return location if location.is_prefix else location.join("/")
 
 
 def _distinct(job: Job) -> Iterator[Role]:
@@ -93,10 +92,8 @@ def _widened_action(action: type[Action], fields: Mapping[str, Any], foreseen: M
 
 def _widened(value: Any, foreseen: Mapping[tuple[str, ...], Any]) -> Any:
     if isinstance(value, Template):
-        whole = value.whole
-        path = whole.references[0].path if whole is not None and len(whole.references) == 1 and whole.text == str(whole.references[0]) else ()
-        if path in foreseen:
-            return foreseen[path]
+        if value.name is not None and value.name.path in foreseen:
+            return foreseen[value.name.path]
         return "".join(part if isinstance(part, str) else "*" for part in value.parts)
     if isinstance(value, dict):
         return {key: _widened(each, foreseen) for key, each in value.items()}
@@ -115,17 +112,12 @@ def as_json(plan: Plan) -> dict[str, Any]:
             for role in plan.roles
         ],
         "steps": [_step_json(planned) for planned in plan.steps],
-        **({"state": _state_json(plan)} if plan.job.state is not None else {}),
+        **({"state": _state_json(plan.job.state, plan)} if plan.job.state is not None else {}),
     }
 
 
-def _state_json(plan: Plan) -> dict[str, Any]:
-    state = plan.job.state
-    return {
-        "location": state.location if state else "",
-        "role": str(state.role or "") if state else "",
-        "permissions": [_permission_json(each) for each in plan.state],
-    }
+def _state_json(state: StatePlace, plan: Plan) -> dict[str, Any]:
+    return {"location": state.location, "role": str(state.role or ""), "permissions": [_permission_json(each) for each in plan.state]}
 
 
 def _step_json(planned: PlannedStep) -> dict[str, Any]:

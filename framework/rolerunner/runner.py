@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from rolerunner.errors import RoleRefused, RolesRefused, StepError, UsageError
 from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
 from rolerunner.execution import Executed, Means, Run, execute, is_wanted, look, made_of
-from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, S3Uri, StatePlace, Step, StepResult
-from rolerunner.plan import state_prefix
+from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
+from rolerunner.plan import state_folder
 from rolerunner.spec.expressions import Template
 from rolerunner.state import Bucket, Done, Folder, Holder, Place, State, fingerprint, hold
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rolerunner.events import Event
-    from rolerunner.model import Plan
+    from rolerunner.model import Job, Plan
 
 __all__ = ["Means", "run"]
 
@@ -56,9 +56,7 @@ def run(plan: Plan, run_id: str, means: Means, choice: Optional[Choice] = None) 
 def survey(plan: Plan, means: Means) -> dict[str, Mapping[str, Any]]:
     """What each step would work on now, by reading alone."""
     shared = Run("survey", plan.job.params, means, 1, lambda _: None)
-    now = datetime.now(timezone.utc)
-    about = {"id": "survey", "name": plan.job.name, "date": now.date(), "time": now, "error": ""}
-    scope = {"params": plan.job.params, "steps": {}, "run": about, "today": now.date(), "now": now}
+    scope = _names(plan.job, "survey", datetime.now(timezone.utc))
     return {step.id: look(step, scope, shared) for step in plan.job.steps}
 
 
@@ -93,8 +91,8 @@ class _Run:
                 self._finish("failed")
                 raise
         self._take_state()
-        self._check_choice()
         try:
+            self._check_choice()
             self._run_steps()
         finally:
             self._give_state_back()
@@ -178,8 +176,7 @@ class _Run:
     def _place(self, place: StatePlace) -> Place:
         if place.role is None:
             return Folder(Path(place.location).expanduser().absolute())
-        prefix = state_prefix(self.job)
-        return Bucket(self.means.open_storage(place.role, None, None), S3Uri(prefix.bucket, prefix.key[: -len(f"{self.job.name}/")]))
+        return Bucket(self.means.open_storage(place.role, None, None), state_folder(place))
 
     def _give_state_back(self) -> None:
         if self.state is not None:
@@ -193,31 +190,34 @@ class _Run:
         only = self.choice.only
         for step in self.job.steps:
             if step.id in only:
-                unknown = [name for name in step.references if name not in only and (self.state is None or self.state.done(name) is None)]
+                unknown = [name for name in step.references if name not in only and self._known(name) is None]
                 if unknown:
                     raise UsageError(f"'{step.id}' reads from '{unknown[0]}', which is not to run and has no state; name a run with --resume KEY")
 
+    def _known(self, step: str) -> Optional[Done]:
+        """What the state holds of a step."""
+        return self.state.done(step) if self.state is not None else None
+
     def _done_before(self, step: Step) -> Optional[StepResult]:
         """The result of a step that need not be done again; None for one that must, which says why."""
-        if self.choice.only and step.id not in self.choice.only:
-            return self._resumed(step, "it was not asked for") if self._known(step) else _unreached(step, "skipped", reason="it was not asked for")
-        if not self._known(step) or self.choice.only:
+        done = self._known(step.id)
+        if self.choice.only:
+            if step.id in self.choice.only:
+                return None
+            reason = "it was not asked for"
+            return self._resumed(step, done, reason) if done is not None else _unreached(step, "skipped", reason=reason)
+        if done is None:
             return None
-        why = self._why_again(step)
+        why = self._why_again(step, done)
         if why:
             self.shared.tell(Note(step.id, "info", "done_again", {"reason": why}))
             return None
-        done = self.state.done(step.id) if self.state is not None else None
-        return self._resumed(step, f"done in run {done.run_id if done else ''}")
+        return self._resumed(step, done, f"done in run {done.run_id}")
 
-    def _known(self, step: Step) -> bool:
-        return self.state is not None and self.state.done(step.id) is not None
-
-    def _why_again(self, step: Step) -> str:
+    def _why_again(self, step: Step, done: Done) -> str:
         """Why a step that was done before is to be done again; empty where it is not."""
-        done = self.state.done(step.id) if self.state is not None else None
         needed = next((name for name in step.needs if name in self.again), None)
-        if done is None or needed is not None:
+        if needed is not None:
             return f"it depends on '{needed}', which is done again"
         try:
             now = fingerprint(made_of(step, self._scope(step)))
@@ -229,14 +229,13 @@ class _Run:
         there = self.means.actions[step.action].still_there(done.outputs)
         return "" if there else "its files are not on this machine"
 
-    def _resumed(self, step: Step, reason: str) -> StepResult:
-        assert self.state is not None  # noqa: S101 - asked before
-        done = self.state.steps[step.id]
+    def _resumed(self, step: Step, done: Done, reason: str) -> StepResult:
+        assert self.state is not None  # noqa: S101 - it told what is done
         try:
-            outputs = self.state.outputs(step.id, self.means.workdir)
+            outputs = self.state.brought_back(done, self.means.workdir)
         except StepError as error:
             return _unreached(step, "failed", Failure(error.type, f"what it gave cannot be brought back: {error.message}", error.hint))
-        return StepResult(step.id, step.action, str(step.role or ""), "skipped", outputs=outputs, reason=reason, was=done["status"])
+        return StepResult(step.id, step.action, str(step.role or ""), "skipped", outputs=outputs, reason=reason, was=done.status)
 
     def _record(self, step: Step, result: StepResult, scope: Mapping[str, Any]) -> StepResult:
         """Keep what the step did before anything that depends on it begins; where that fails, so does the step."""
@@ -339,9 +338,7 @@ class _Run:
         """What the step's expressions can read: of other steps only those it names."""
         read = {id_: self.results[id_] for id_ in step.references if id_ in self.results}
         steps = {id_: {**result.outputs, "status": result.was or result.status} for id_, result in read.items()}
-        now = self.started
-        about = {"id": self.shared.run_id, "name": self.job.name, "date": now.date(), "time": now, "error": self.error}
-        return {"params": self.job.params, "steps": steps, "run": about, "today": now.date(), "now": now}
+        return _names(self.job, self.shared.run_id, self.started, steps, self.error)
 
     def _tell(self, event: Event) -> None:
         """Hand an event to each observer, one at a time; one that fails is said and does not fail the run."""
@@ -351,6 +348,12 @@ class _Run:
                     observer.notify(event)
                 except Exception as error:  # noqa: BLE001
                     _LOG.warning("%s failed on %s: %s", type(observer).__name__, type(event).__name__, error)
+
+
+def _names(job: Job, run_id: str, now: datetime, steps: Optional[Mapping[str, Any]] = None, error: str = "") -> dict[str, Any]:
+    """What expressions can read."""
+    about = {"id": run_id, "name": job.name, "date": now.date(), "time": now, "error": error}
+    return {"params": job.params, "steps": steps or {}, "run": about, "today": now.date(), "now": now}
 
 
 def _looks_at_failure(when: Template) -> bool:

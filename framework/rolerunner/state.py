@@ -223,9 +223,9 @@ class State:
         read = self.steps.get(step)
         return None if read is None else Done(**read)
 
-    def outputs(self, step: str, workdir: Path) -> dict[str, Any]:
-        """A step's outputs, its lists of objects brought back. Raises StepError."""
-        return {name: self._brought_back(value, workdir) for name, value in self.steps[step]["outputs"].items()}
+    def brought_back(self, done: Done, workdir: Path) -> dict[str, Any]:
+        """A step's outputs, with its lists of objects on this machine. Raises StepError."""
+        return {name: self._brought_back(value, workdir) for name, value in done.outputs.items()}
 
     def record(self, step: str, done: Done) -> None:
         """Write that a step is done, its lists of objects first. Raises StepError."""

@@ -1,8 +1,6 @@
 """aws.call"""
 
 import base64
-import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import lru_cache
@@ -10,18 +8,17 @@ from typing import Annotated, Any, ClassVar, Optional
 
 from pydantic import BeforeValidator, model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.base import Action, Field, StepContext, polls
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FieldError, ServiceFailed, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Integer, Seconds, Strict, Text
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggested
 
 MAX_BODY = 1 << 20
 """Bytes of a streamed answer that are read: a larger one belongs in s3.download or python.call."""
-_JITTER = 0.2
 _HANDS_OUT_KEYS = frozenset({"GetSessionToken", "GetFederationToken", "CreateAccessKey", "GetRoleCredentials", "CreateSession"})
 """With every AssumeRole...: operations whose answers are credentials."""
 _IAM_NAMES: Mapping[str, str] = {
@@ -170,23 +167,16 @@ class AwsCall(Action):
         return call
 
     def _waited(self, wait: WaitUntil, call: Callable[[], Any], context: StepContext) -> Any:
-        deadline = time.monotonic() + wait.max_wait
-        for number in range(1, 1_000_000_000):
+        for number in polls(context, wait.interval, wait.max_wait):
             answer = call()
             if wait.fails_if is not None and _searched(wait.fails_if, answer):
                 raise StepError(f"{self.service} {self.operation}: '{wait.fails_if}' became true", type="WaitFailed")
             if _searched(wait.expression, answer):
                 return answer
-            left = deadline - time.monotonic()
-            if left <= 0:
-                hint = "raise 'max_wait', or see what holds it up"
-                raise StepError(
-                    f"{self.service} {self.operation}: '{wait.expression}' not true after {wait.max_wait:g} s", hint=hint, type="WaitTimeout"
-                )
             context.progress(StepProgress(context.step_id, number, 0))
-            if context.cancel.wait(min(left, wait.interval * random.uniform(1 - _JITTER, 1 + _JITTER))):
-                raise StepError("stopped before it was done", type="Stopped")
-        raise AssertionError  # a wait ends long before
+        hint = "raise 'max_wait', or see what holds it up"
+        told = f"'{wait.expression}' not true after {wait.max_wait:g} s"
+        raise StepError(f"{self.service} {self.operation}: {told}", hint=hint, type="WaitTimeout")
 
 
 def _searched(expression: str, answer: Any) -> Any:
@@ -258,12 +248,10 @@ def _iam_name(service: str) -> str:
 def _problems(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[str]:
     model = _model(service)
     if isinstance(model, tuple):
-        yield " ".join(each for each in (f"'service': there is no AWS service '{service}'", _suggestion(service, model)) if each)
+        yield f"'service': there is no AWS service '{service}'" + suggested(service, model)
         return
     if operation not in model.operation_names:
-        yield " ".join(
-            each for each in (f"'operation': {service} has no operation '{operation}'", _suggestion(operation, model.operation_names)) if each
-        )
+        yield f"'operation': {service} has no operation '{operation}'" + suggested(operation, model.operation_names)
         return
     if operation in _HANDS_OUT_KEYS or operation.startswith("AssumeRole"):
         yield f"'operation': {operation} hands out credentials, which steps do not need: say 'role'"
@@ -273,11 +261,6 @@ def _problems(service: str, operation: str, parameters: Mapping[str, Any]) -> It
         yield from _mismatches(parameters, shape, "parameters")
     elif parameters:
         yield f"'parameters': {operation} takes none"
-
-
-def _suggestion(wrong: str, right: Sequence[str]) -> str:
-    found = nearest(wrong, right)
-    return f"({found})" if found else ""
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -307,7 +290,7 @@ def _mismatches(value: Any, shape: Any, place: str) -> Iterator[str]:
         for key, each in value.items():
             yield from _mismatches(each, shape.value, f"{place}.{key}")
     elif shape.type_name == "string" and shape.enum and value not in shape.enum:
-        yield " ".join(each for each in (f"'{place}' cannot be '{value}'", _suggestion(value, shape.enum)) if each)
+        yield f"'{place}' cannot be '{value}'" + suggested(value, shape.enum)
 
 
 def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
@@ -322,6 +305,6 @@ def _structure(value: Mapping[str, Any], shape: Any, place: str) -> Iterator[str
     for name, each in value.items():
         member = shape.members.get(name)
         if member is None:
-            yield " ".join(said for said in (f"'{place}' has no '{name}'", _suggestion(name, tuple(shape.members))) if said)
+            yield f"'{place}' has no '{name}'" + suggested(name, tuple(shape.members))
         else:
             yield from _mismatches(each, member, f"{place}.{name}")

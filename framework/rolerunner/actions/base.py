@@ -1,14 +1,17 @@
 """What every action is made of: its fields with templates filled in, its work, its permissions, its docs."""
 
+import random
+import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import Field
 
-from rolerunner.errors import EmptySource
+from rolerunner.errors import EmptySource, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, Permission, Role
 from rolerunner.spec.kinds import Kind
@@ -19,7 +22,7 @@ from rolerunner.storage.manifest import ManifestWriter
 if TYPE_CHECKING:
     from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need
 
-__all__ = ["Action", "Field", "OpenStorage", "StepContext", "Warned", "nothing_there"]
+__all__ = ["Action", "Field", "OpenStorage", "StepContext", "Warned", "nothing_there", "polls"]
 
 
 OpenStorage = Callable[[Role, Optional[Access], Optional[Flow]], Storage]
@@ -89,6 +92,22 @@ class Action(Kind):
         """What it would work on, found by reading alone: for ``plan --live``. Raises StepError."""
         del context
         return {}
+
+
+_JITTER = 0.2
+"""Polls are up to so much of the interval early or late, so that many jobs do not ask at once."""
+
+
+def polls(context: StepContext, interval: float, max_wait: float) -> Iterator[int]:
+    """The number of each look, from 1, with ``interval`` seconds between two; ends after ``max_wait``. Raises StepError when stopped."""
+    deadline = time.monotonic() + max_wait
+    for number in count(1):
+        yield number
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        if context.cancel.wait(min(left, interval * random.uniform(1 - _JITTER, 1 + _JITTER))):
+            raise StepError("stopped before it was done", type="Stopped")
 
 
 def nothing_there(on_empty: str, what: str, context: StepContext) -> None:

@@ -1,5 +1,6 @@
 """Fields and work that all actions on objects share: which objects, how fast, and how many may fail."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -107,6 +108,16 @@ class Moving(Reaching):
 def iso(moment: datetime) -> str:
     """As S3 tells moments."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def iso_of(mtime: float) -> str:
+    """A file's time of modification, as S3 tells moments."""
+    return iso(datetime.fromtimestamp(mtime, timezone.utc))
+
+
+def short(name: str) -> bytes:
+    """Eight bytes for a name: a million fit into memory. Two names that share them keep what could be deleted, never the other way round."""
+    return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 def one_source(source: Optional[S3Uri], objects: Any, action: str) -> None:

@@ -157,7 +157,7 @@ class _Copies:
         taken: set[str] = set()
         last = ""
         looks = self.if_exists in ("skip", "skip_same")
-        existing = Existing(self.target, self.action.target, self.objects.count) if looks else None
+        existing = Existing(self.target, self.action.target, self.objects.count, lenient=self.lenient) if looks else None
         for info in self.objects:
             if info.deleted:
                 continue
@@ -165,7 +165,7 @@ class _Copies:
             target = self._target(info)
             try:
                 self._check(uri, target, taken=target.key == last or target.key in taken)
-                there = self._there(existing, target)
+                there = existing.find(target) if existing is not None else None
             except StepError as error:
                 yield Outcome(uri, status="failed", error=error)
                 continue
@@ -188,14 +188,6 @@ class _Copies:
     def _target(self, info: ObjectInfo) -> S3Uri:
         target, relative = self.action.target, self.objects.relative(info)
         return target if self.to_object else target.join(relative if target.is_prefix else f"/{relative}")
-
-    def _there(self, existing: Optional[Existing], target: S3Uri) -> Optional[ObjectInfo]:
-        try:
-            return existing.find(target) if existing is not None else None
-        except AccessDenied:
-            if self.lenient:  # a role that may only write writes again
-                return None
-            raise
 
     def _is_same(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
         """Does the target hold the source's bytes, as far as ``compare`` looks?"""
@@ -254,15 +246,10 @@ def _unproved(copied: Outcome, head: Outcome) -> Optional[StepError]:
 
 
 def _sources_deleted(proved: Mapping[S3Uri, Outcome], source: Storage, context: StepContext) -> Iterator[Outcome]:
-    by_bucket: dict[str, list[ObjectInfo]] = {}
-    for uri in proved:
-        by_bucket.setdefault(uri.bucket, []).append(ObjectInfo(uri.key, 0))
-    for bucket, infos in by_bucket.items():
-        for deleted in source.delete(infos, bucket, context.cancel):
-            outcome = proved[deleted.uri]
-            if deleted.error is None:
-                yield outcome
-            else:
-                error = deleted.error
-                text = f"copied to {outcome.uri}, but the source could not be deleted: {error.message}"
-                yield replace(outcome, status="failed", error=StepError(text, hint=error.hint, type=error.type))
+    for deleted in source.delete((ObjectInfo(uri.key, 0, bucket=uri.bucket) for uri in proved), "", context.cancel):
+        outcome, error = proved[deleted.uri], deleted.error
+        if error is None:
+            yield outcome
+        else:
+            text = f"copied to {outcome.uri}, but the source could not be deleted: {error.message}"
+            yield replace(outcome, status="failed", error=StepError(text, hint=error.hint, type=error.type))

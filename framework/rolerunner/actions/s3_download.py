@@ -1,8 +1,6 @@
 """s3.download"""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
@@ -20,8 +18,9 @@ from rolerunner.actions.objects import (
     ObjectsField,
     OnEmpty,
     gather,
-    iso,
+    iso_of,
     one_source,
+    short,
     too_many,
     transfer,
 )
@@ -111,7 +110,7 @@ class S3Download(Chosen, Moving, Action):
 
     @classmethod
     def still_there(cls, outputs: Mapping[str, Any]) -> bool:
-        """Are the files it wrote all there?"""
+        """Is the folder (or the one file) that it wrote there?"""
         named = outputs.get("files")
         return all(Path(each).exists() for each in (named if isinstance(named, list) else [named]) if isinstance(each, str))
 
@@ -140,11 +139,10 @@ class S3Download(Chosen, Moving, Action):
     def _extra(self, gets: "_Gets") -> list[Path]:
         """Files that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
         target = folder_of(self.target)
-        # eight bytes a name: two names that share them keep a file that could go, never the other way round
-        kept = {_short(path) for _, path in gets.targets()}
+        kept = {short(str(path)) for _, path in gets.targets()}
         selection = self.selection()
         below = files_below(target, links="skip") if target.is_dir() else iter(())
-        extra = [path for relative, path in below if selection.named(relative) and _short(path) not in kept]
+        extra = [path for relative, path in below if selection.named(relative) and short(str(path)) not in kept]
         most = self.max_delete or 0
         if len(extra) > most:
             raise too_many(len(extra), most, f"files below {target}")
@@ -212,7 +210,7 @@ class _Gets:
         head = partial(self.storage.head, uri, info.version)
         if not same_file(target, info, self.action.compare, head, lambda: self.storage.part_size(uri, info)):
             return False
-        return self.action.compare != "size_mtime" or iso(datetime.fromtimestamp(target.stat().st_mtime, timezone.utc)) >= info.modified
+        return self.action.compare != "size_mtime" or iso_of(target.stat().st_mtime) >= info.modified
 
     def _is_folder_marker(self, info: ObjectInfo) -> bool:
         """An object of no bytes whose key ends with '/': what consoles show as a folder, and a delete marker, have no file."""
@@ -223,10 +221,6 @@ class _Gets:
         if self.action.decompress is not None:
             relative = relative.removesuffix(".gz")
         return self.target if self.to_file else path_under(self.target, relative)
-
-
-def _short(path: Path) -> bytes:
-    return hashlib.blake2b(str(path).encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 def _deleted(extra: Sequence[Path]) -> int:

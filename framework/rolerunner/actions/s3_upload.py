@@ -1,11 +1,9 @@
 """s3.upload"""
 
 import glob
-import hashlib
 import mimetypes
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
@@ -13,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
-from rolerunner.actions.objects import Chosen, Compare, IfExists, MaxDelete, Moving, OnEmpty, iso, too_many, transfer
+from rolerunner.actions.objects import Chosen, Compare, IfExists, MaxDelete, Moving, OnEmpty, iso_of, short, too_many, transfer
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.actions.put_options import Stored
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
@@ -24,7 +22,6 @@ from rolerunner.storage.checksums import same_file
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.local import files_below, folder_of, translated
 from rolerunner.storage.manifest import EMPTY_LIST, no_objects
-from rolerunner.storage.select import Selection
 
 MAX_KEY = 1024
 """Bytes of a key (S3 user guide)."""
@@ -114,12 +111,11 @@ class S3Upload(Chosen, Stored, Moving, Action):
 
     def _extra(self, storage: Storage) -> list[ObjectInfo]:
         """Objects that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
-        kept = {_short(self.object_of(relative).key) for relative, _ in self.files()}
-        start = len(self.target.key[: self.target.key.rfind("/") + 1])
-        means = Selection(tuple(self.include), tuple(self.exclude))
+        kept = {short(self.object_of(relative).key) for relative, _ in self.files()}
+        means, under = self.selection(), no_objects(self.target)
         extra = []
         for info in storage.list(self.target):
-            if means.named(info.key[start:]) and _short(info.key) not in kept:
+            if means.named(under.relative(info)) and short(info.key) not in kept:
                 extra.append(info)
                 if len(extra) > (self.max_delete or 0):
                     raise too_many(len(extra), self.max_delete or 0, f"objects or more under {self.target}")
@@ -140,7 +136,7 @@ class S3Upload(Chosen, Stored, Moving, Action):
                 continue
             with translated(path):
                 told = path.stat()
-            if means(relative, told.st_size, iso(datetime.fromtimestamp(told.st_mtime, timezone.utc))):
+            if means(relative, told.st_size, iso_of(told.st_mtime)):
                 yield relative, path
 
     def _sources(self) -> Iterator[tuple[str, Path]]:
@@ -178,14 +174,15 @@ class _Puts:
 
     def __iter__(self) -> Iterator[Union[Put, Outcome]]:
         taken: set[str] = set()
-        existing = Existing(self.storage, self.action.target, self.count) if self.if_exists in ("skip", "skip_same") else None
+        looks = self.if_exists in ("skip", "skip_same")
+        existing = Existing(self.storage, self.action.target, self.count, lenient=self.lenient) if looks else None
         for relative, path in self.action.files():
             target = self.action.object_of(relative)
             try:
                 _check_key(target, path)
                 if target.key in taken:
                     raise UnsafeKey(f"{path} would be {target}, and so would another file", type="SameKey")
-                there = self._there(existing, target)
+                there = existing.find(target) if existing is not None else None
             except StepError as error:
                 yield Outcome(target, path=path, status="failed", error=error)
                 continue
@@ -197,14 +194,6 @@ class _Puts:
             skip = None if there is None else partial(self._is_same, path, target, there)
             yield Put(path, target, {"ContentType": _guessed(path), **self.options}, skip)
 
-    def _there(self, existing: Optional[Existing], target: S3Uri) -> Optional[ObjectInfo]:
-        try:
-            return existing.find(target) if existing is not None else None
-        except AccessDenied:
-            if self.lenient:  # a role that may only write writes again
-                return None
-            raise
-
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)
         try:
@@ -213,7 +202,7 @@ class _Puts:
             if self.lenient:
                 return False
             raise
-        return same and (self.action.compare != "size_mtime" or there.modified >= iso(datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)))
+        return same and (self.action.compare != "size_mtime" or there.modified >= iso_of(path.stat().st_mtime))
 
 
 def _check_key(target: S3Uri, path: Path) -> None:
@@ -223,10 +212,6 @@ def _check_key(target: S3Uri, path: Path) -> None:
         raise UnsafeKey(f"{os.fsencode(path)!r}: the name is not UTF-8, which keys must be") from None
     if length > MAX_KEY:
         raise UnsafeKey(f"{path}: its key would have {length:,} bytes, {MAX_KEY:,} at most")
-
-
-def _short(key: str) -> bytes:
-    return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
 def _guessed(path: Path) -> str:

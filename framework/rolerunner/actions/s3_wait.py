@@ -1,15 +1,13 @@
 """s3.wait"""
 
-import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator
 
-from rolerunner.actions.base import Action, Field, StepContext
-from rolerunner.actions.objects import Chosen, Reaching, stop_if_told
+from rolerunner.actions.base import Action, Field, StepContext, polls
+from rolerunner.actions.objects import Chosen, Reaching
 from rolerunner.actions.permissions import listing
 from rolerunner.errors import NotFound, StepError
 from rolerunner.events import StepProgress
@@ -17,9 +15,6 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, Bytes, Integer, S3Location, Seconds, json_form
 from rolerunner.storage.base import Storage
 from rolerunner.storage.manifest import EMPTY_LIST, ManifestWriter, ObjectList, no_objects
-
-_JITTER = 0.2
-"""Polls are up to so much of the interval early or late, so that many jobs do not ask at once."""
 
 
 def _uris(value: Any) -> Any:
@@ -63,18 +58,14 @@ class S3Wait(Chosen, Reaching, Action):
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """List again and again until all is there."""
         storage = context.storage(access=self.access())
-        deadline = time.monotonic() + self.max_wait
-        while True:
+        missing: list[str] = []
+        for _ in polls(context, self.interval, self.max_wait):
             missing, objects = self._look(storage, context)
             if not missing:
                 return {"objects": objects, "count": objects.count, "bytes": objects.bytes}
-            left = deadline - time.monotonic()
-            if left <= 0:
-                hint = "raise 'max_wait', or see why whoever writes them is late"
-                raise StepError(f"not there after {self.max_wait:g} s: {'; '.join(missing)}", hint=hint, type="WaitTimeout")
             context.progress(StepProgress(context.step_id, objects.count, objects.bytes, self.min_count * len(self._sources())))
-            context.cancel.wait(min(left, self.interval * random.uniform(1 - _JITTER, 1 + _JITTER)))
-            stop_if_told(context)
+        hint = "raise 'max_wait', or see why whoever writes them is late"
+        raise StepError(f"not there after {self.max_wait:g} s: {'; '.join(missing)}", hint=hint, type="WaitTimeout")
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under each."""

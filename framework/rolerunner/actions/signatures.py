@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import nearest, suggested
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,8 +42,7 @@ def mistakes(function: str, arguments: Mapping[str, Any], project: Path) -> Iter
     if isinstance(bound, str):
         yield f"'function': {path}: {bound}"
     elif name not in bound and "*" not in bound:
-        hint = nearest(name, bound)
-        yield f"'function': {path} has no function '{name}'" + (f" ({hint})" if hint else "")
+        yield f"'function': {path} has no function '{name}'" + suggested(name, bound)
     else:
         signature = bound.get(name)
         if signature is not None:

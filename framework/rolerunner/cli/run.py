@@ -62,19 +62,20 @@ def run(
     rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
     rolerunner run nightly.yaml --resume 20260131T020000Z-1a2b3c
     """
+    key = _key(resume, run_key)
     with ExitStack() as stack:
         job = api.load(spec, read_params(params, params_file))
         identity = sandbox_identity(stack, spec, sandbox) if sandbox else None
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))
         ended = api.run(
-            job, identity=identity, observers=_observers(result, log_format, log_level), cancel=cancel, run_key=_key(resume, run_key),
+            job, identity=identity, observers=_observers(result, log_format, log_level), cancel=cancel, run_key=key,
             resume=resume is not None, take_over=take_over, only=_chosen(job, only, start),
         )  # fmt: skip
     if ended.status in ("succeeded", "warning"):
         return
     if job.state is not None:
-        click.echo(f"rolerunner: go on with: --resume {_key(resume, run_key) or ended.run_id}", err=True)
+        click.echo(f"rolerunner: go on with: --resume {key or ended.run_id}", err=True)
     _leave(_SIGNALLED + caught[0] if ended.status == "stopped" and caught else FAILED_STEP)
 
 

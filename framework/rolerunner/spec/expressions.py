@@ -110,6 +110,12 @@ class Template:
         """The expression that the text consists of, if it is a single one."""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], Expression) else None
 
+    @property
+    def name(self) -> Optional[Reference]:
+        """The name that the text consists of, if it is a single one, as it is."""
+        whole = self.whole
+        return whole.references[0] if whole is not None and len(whole.references) == 1 and whole.text == str(whole.references[0]) else None
+
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """The value in ``scope``. Raises ExpressionError."""
         if self.whole is not None:

@@ -218,10 +218,10 @@ def _kind_of(sample: Any) -> str:
 
 def _sample(template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int) -> Any:
     """A value such as the output that the template is; None where that is not known."""
-    whole = template.whole
-    if whole is None or len(whole.references) != 1 or whole.text != str(whole.references[0]) or len(whole.references[0].path) != 3:  # noqa: PLR2004
+    named = template.name
+    if named is None or len(named.path) != 3:  # noqa: PLR2004
         return None
-    head, name, output = whole.references[0].path
+    head, name, output = named.path
     other = by_id.get(name)
     if head != "steps" or other is None or other[0] >= position or other[1].kind is None:
         return None

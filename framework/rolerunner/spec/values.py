@@ -33,3 +33,9 @@ def nearest(wrong: str, right: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the nearest right name, else the empty text."""
     found = difflib.get_close_matches(str(wrong), [str(name) for name in right], n=1, cutoff=0.6)
     return f"did you mean '{found[0]}'?" if found else ""
+
+
+def suggested(wrong: str, right: Iterable[str]) -> str:
+    """The nearest right name in brackets, to stand after a message; else the empty text."""
+    found = nearest(wrong, right)
+    return f" ({found})" if found else ""

@@ -156,8 +156,8 @@ class Storage(Protocol):
     def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int) -> bytes:
         """A range of the object that ``info`` is about, not of a later one. Raises StepError."""
 
-    def describe(self, uri: S3Uri, info: ObjectInfo, *, tags: bool) -> Mapping[str, Any]:
-        """An object's metadata, headers and tags, as options of PutObject. Raises StepError."""
+    def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
+        """An object as ``head`` tells it, and its metadata, headers and tags as options of PutObject. Raises StepError."""
 
     def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> ObjectInfo:
         """Store a small object. ``options`` are PutObject's own. Raises StepError."""

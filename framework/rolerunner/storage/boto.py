@@ -75,9 +75,9 @@ class BotoStorage:
     # one request
 
     def _call(self, method: str, cancel: Optional[Cancel] = None, **parameters: Any) -> Mapping[str, Any]:
-        """One request, at its pace, with what the step says of every request where the operation takes it."""
+        """One request, at its pace, with what the step says of every request where the operation takes it and the call says no other."""
         self.flow.request(cancel)
-        answer: Mapping[str, Any] = getattr(self.client, method)(**self._said(method), **parameters)
+        answer: Mapping[str, Any] = getattr(self.client, method)(**{**self._said(method), **parameters})
         return answer
 
     def _said(self, method: str) -> dict[str, Any]:
@@ -85,6 +85,8 @@ class BotoStorage:
         said = {
             "RequestPayer": "requester" if access.request_payer else "", "ExpectedBucketOwner": access.bucket_owner,
             "SSECustomerAlgorithm": "AES256" if access.customer_key else "", "SSECustomerKey": base64.b64decode(access.customer_key),
+            "ExpectedSourceBucketOwner": access.source_bucket_owner,
+            "CopySourceSSECustomerAlgorithm": "AES256" if access.source_key else "", "CopySourceSSECustomerKey": base64.b64decode(access.source_key),
         }  # fmt: skip
         return {name: value for name, value in said.items() if value and self._takes(method, name)}
 
@@ -93,9 +95,9 @@ class BotoStorage:
         operation = self.client.meta.method_to_api_mapping[method]
         return name in self.client.meta.service_model.operation_model(operation).input_shape.members
 
-    def _read_options(self, info: Optional[ObjectInfo] = None) -> dict[str, Any]:
+    def _read_options(self, version: str) -> dict[str, Any]:
         options = {"ChecksumMode": "ENABLED"} if self._takes("get_object", "ChecksumMode") else {}
-        return {**options, **({"VersionId": info.version} if info is not None and info.version else {})}
+        return {**options, **({"VersionId": version} if version else {})}
 
     # listing
 
@@ -125,17 +127,21 @@ class BotoStorage:
     # one object
 
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
-        """What S3 tells of one object; where HEAD gives no reason, a one-byte GET is asked for it."""
-        place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **self._read_options(ObjectInfo("", 0, version=version))}
+        """What S3 tells of one object."""
         with self._translated(uri):
-            try:
-                return _info(uri.key, self._call("head_object", **place))
-            except ClientError as error:
-                if AwsError.of(error).code not in {"400", "403"}:
-                    raise
-                self._first_byte(place)
-            # it may be read after all: the session had expired, and the GET brought a new one
-            return _info(uri.key, self._call("head_object", **place))
+            return _info(uri.key, self._headers(uri, version))
+
+    def _headers(self, uri: S3Uri, version: str) -> Mapping[str, Any]:
+        """The answer to HEAD; where it gives no reason, a one-byte GET is asked for it. Raises ClientError."""
+        place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **self._read_options(version)}
+        try:
+            return self._call("head_object", **place)
+        except ClientError as error:
+            if AwsError.of(error).code not in {"400", "403"}:
+                raise
+            self._first_byte(place)
+        # it may be read after all: the session had expired, and the GET brought a new one
+        return self._call("head_object", **place)
 
     def _first_byte(self, place: Mapping[str, Any]) -> None:
         """Read one byte, for the reason that HEAD has no body to tell. Raises ClientError."""
@@ -157,7 +163,7 @@ class BotoStorage:
     def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
         """Bytes of its first part. Some servers tell it to GET alone, and give HEAD the length of the whole."""
         with self._translated(uri):
-            place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, "PartNumber": 1, **self._read_options(info)}
+            place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, "PartNumber": 1, **self._read_options(info.version)}
             told = int(self._call("head_object", **place)["ContentLength"])
             if told < info.size:
                 return told
@@ -168,7 +174,7 @@ class BotoStorage:
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """A small object's bytes."""
         with self._translated(uri):
-            answer = self._call("get_object", Bucket=uri.bucket, Key=uri.key, **self._read_options(ObjectInfo("", 0, version=version)))
+            answer = self._call("get_object", Bucket=uri.bucket, Key=uri.key, **self._read_options(version))
             with contextlib.closing(answer["Body"]) as body:
                 if answer["ContentLength"] > limit:
                     raise ServiceFailed(f"{uri} has {answer['ContentLength']:,} bytes, more than {limit:,}", type="TooLarge")
@@ -180,35 +186,29 @@ class BotoStorage:
             return b""
         with self._translated(uri):
             wanted: dict[str, Any] = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"'}
-            answer = self._call("get_object", Bucket=uri.bucket, Key=uri.key, **wanted, **self._read_options(info))
+            answer = self._call("get_object", Bucket=uri.bucket, Key=uri.key, **wanted, **self._read_options(info.version))
             with contextlib.closing(answer["Body"]) as body:
                 data = bytes(body.read())
         if len(data) != length:
             raise IntegrityFailed(f"{uri}: {len(data):,} bytes came of {length:,}")
         return data
 
-    def describe(self, uri: S3Uri, info: ObjectInfo, *, tags: bool) -> Mapping[str, Any]:
-        """Metadata, headers, tags."""
-        version: dict[str, Any] = {"VersionId": info.version} if info.version else {}
+    def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
+        """Metadata, headers, tags, by one HEAD."""
         with self._translated(uri):
-            answer = self._call("head_object", Bucket=uri.bucket, Key=uri.key, **version)
+            answer = self._headers(uri, version)
             kept = {name: answer[name] for name in _KEPT if answer.get(name)}
             if tags:
-                told = self._call("get_object_tagging", Bucket=uri.bucket, Key=uri.key, **version)
+                place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **({"VersionId": version} if version else {})}
+                told = self._call("get_object_tagging", **place)
                 kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in told.get("TagSet", ())])
-        return {name: value for name, value in kept.items() if value}
+        return _info(uri.key, answer), {name: value for name, value in kept.items() if value}
 
     def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> ObjectInfo:
         """Store a small object."""
         with self._translated(uri):
-            answer = self._put_object(uri, data, options)
+            answer = self._call("put_object", Bucket=uri.bucket, Key=uri.key, Body=data, **options)
         return ObjectInfo(uri.key, len(data), _etag(answer), version=answer.get("VersionId", ""))
-
-    def _put_object(self, uri: S3Uri, data: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        said = {name: value for name, value in self._said("put_object").items() if name not in options}
-        self.flow.request()
-        answer: Mapping[str, Any] = self.client.put_object(Bucket=uri.bucket, Key=uri.key, Body=data, **said, **options)
-        return answer
 
     # many objects
 
@@ -274,7 +274,7 @@ class BotoStorage:
         return Outcome(uri, size, item.target, info.etag, info.version, info=info)
 
     def _get_whole(self, uri: S3Uri, info: ObjectInfo, temporary: Path, cancel: Cancel) -> ObjectInfo:
-        answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **self._read_options(info))
+        answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **self._read_options(info.version))
         now = _info(uri.key, answer)
         expected = Expected.of(now.checksum)
         running = expected.start(now.size, lambda: self.part_size(uri, now)) if expected else None
@@ -299,7 +299,7 @@ class BotoStorage:
 
         def fetch(start: int, length: int) -> None:
             # If-Match: a change while the ranges are read is a 412, never a mixture of two versions
-            wanted = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"', **self._read_options(info)}
+            wanted = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"', **self._read_options(info.version)}
             answer = self._call("get_object", parts.cancel, Bucket=uri.bucket, Key=uri.key, **wanted)
             with temporary.open("r+b") as file, contextlib.closing(answer["Body"]) as body:
                 file.seek(start)
@@ -325,24 +325,21 @@ class BotoStorage:
         if item.skip is not None and item.skip():
             return Outcome(item.target, size, item.source, status="skipped")
         if size >= LARGE:
-            part = part_of(size, PART)
-            send = _FromFile(item.source, before)
-            answer = self._in_parts(item.target, item.options, size, part, send, parts)
+            answer = self._in_parts(item.target, item.options, size, _FromFile(item.source, before), parts)
         else:
             held = parts.memory.take(size, parts.cancel)
             try:
                 data = _FromFile(item.source, before)(0, size)
                 self.flow.moved(size, parts.cancel)
                 _check(parts.cancel)
-                answer = self._put_object(item.target, data, item.options)
+                answer = self._call("put_object", Bucket=item.target.bucket, Key=item.target.key, Body=data, **item.options)
             finally:
                 parts.memory.give(held)
         return Outcome(item.target, size, item.source, _etag(answer), answer.get("VersionId", ""))
 
-    def _in_parts(
-        self, target: S3Uri, options: Mapping[str, Any], size: int, part: int, read: Callable[[int, int], bytes], parts: _Parts
-    ) -> Mapping[str, Any]:
-        """A multipart upload; each part carries a CRC32 that S3 holds its bytes against. Aborted if anything fails."""
+    def _in_parts(self, target: S3Uri, options: Mapping[str, Any], size: int, read: Callable[[int, int], bytes], parts: _Parts) -> Mapping[str, Any]:
+        """A multipart upload of what ``read`` gives for each start and length. Aborted if anything fails."""
+        part = part_of(size, PART)
 
         def send(upload: str, start: int, length: int) -> dict[str, Any]:
             data = read(start, length)
@@ -355,11 +352,10 @@ class BotoStorage:
     def _part(self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, **content: Any) -> dict[str, Any]:
         """Send or copy one part; what CompleteMultipartUpload wants to know of it."""
         method = "upload_part_copy" if "CopySource" in content else "upload_part"
-        said = {**self._said(method), **{name: options[name] for name in _PART_OPTIONS if name in options and self._takes(method, name)}}
+        said = {name: options[name] for name in _PART_OPTIONS if name in options and self._takes(method, name)}
         if method == "upload_part" and "ChecksumAlgorithm" in options:
             said["ChecksumAlgorithm"] = options["ChecksumAlgorithm"]
-        self.flow.request()
-        answer = getattr(self.client, method)(Bucket=target.bucket, Key=target.key, UploadId=upload, PartNumber=number, **{**said, **content})
+        answer = self._call(method, Bucket=target.bucket, Key=target.key, UploadId=upload, PartNumber=number, **said, **content)
         told = answer.get("CopyPartResult", {}) if "CopySource" in content else answer
         _check_there(told, target, f"part {number}")
         sums = {name: value for name, value in told.items() if name.startswith("Checksum") and name != "ChecksumType"}
@@ -371,9 +367,8 @@ class BotoStorage:
     ) -> Mapping[str, Any]:  # fmt: skip
         place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key}
         last = {name: options[name] for name in ("IfNoneMatch", "IfMatch") if name in options}
-        first = {**self._said("create_multipart_upload"), **{name: value for name, value in options.items() if name not in last}}
-        self.flow.request()
-        upload = self.client.create_multipart_upload(**place, **first)["UploadId"]
+        first = {name: value for name, value in options.items() if name not in last}
+        upload = self._call("create_multipart_upload", **place, **first)["UploadId"]
         try:
             sent = parts.run(ranges, lambda start, length: send(upload, start, length), memory)
             _check(parts.cancel)
@@ -388,9 +383,8 @@ class BotoStorage:
     def _completed(self, target: S3Uri, upload: str, sent: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> Mapping[str, Any]:
         """CompleteMultipartUpload; where its answer was lost and boto3 asked again, the upload is gone and the object there."""
         place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key}
-        said = {**self._said("complete_multipart_upload"), **last}
         try:
-            answer: Mapping[str, Any] = self.client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": sent}, **said)
+            return self._call("complete_multipart_upload", **place, UploadId=upload, MultipartUpload={"Parts": sent}, **last)
         except ClientError as error:
             if AwsError.of(error).code != "NoSuchUpload":
                 raise
@@ -398,7 +392,6 @@ class BotoStorage:
             if not there.etag.endswith(f"-{len(sent)}"):
                 raise
             return {"ETag": there.etag, "VersionId": there.version}
-        return answer
 
     # copy
 
@@ -412,30 +405,21 @@ class BotoStorage:
     def _copy_whole(self, item: Copy, info: ObjectInfo) -> Mapping[str, Any]:
         options = dict(item.options)
         if any(name in options for name in _KEPT):  # REPLACE drops whatever is not said again
-            options = {**self.describe(item.source, info, tags=False), **options, "MetadataDirective": "REPLACE"}
+            options = {**self.describe(item.source, info.version, tags=False)[1], **options, "MetadataDirective": "REPLACE"}
         if "Tagging" in options:
             options["TaggingDirective"] = "REPLACE"
-        self.flow.request()
-        answer = self.client.copy_object(
-            Bucket=item.target.bucket, Key=item.target.key, CopySource=_copy_source(item.source, info), CopySourceIfMatch=f'"{info.etag}"',
-            **{**self._said_to_copy("copy_object"), **options},
+        answer = self._call(
+            "copy_object", Bucket=item.target.bucket, Key=item.target.key, CopySource=_copy_source(item.source, info),
+            CopySourceIfMatch=f'"{info.etag}"', **options,
         )  # fmt: skip
         result = answer.get("CopyObjectResult", {})
         _check_there(result, item.target, "the copy")
         self.flow.moved(info.size)
         return {"ETag": result["ETag"], "VersionId": answer.get("VersionId", "")}
 
-    def _said_to_copy(self, method: str) -> dict[str, Any]:
-        key = base64.b64decode(self.access.source_key)
-        source = {
-            "ExpectedSourceBucketOwner": self.access.source_bucket_owner, "CopySourceSSECustomerAlgorithm": "AES256" if key else "",
-            "CopySourceSSECustomerKey": key,
-        }  # fmt: skip
-        return {**self._said(method), **{name: value for name, value in source.items() if value}}
-
     def _copy_parts(self, item: Copy, info: ObjectInfo, parts: _Parts) -> Mapping[str, Any]:
         """In parts; a multipart upload starts empty, so metadata and tags are carried over by hand."""
-        options = {**self.describe(item.source, info, tags="Tagging" not in item.options), **item.options}
+        options = {**self.describe(item.source, info.version, tags="Tagging" not in item.options)[1], **item.options}
         options = {name: value for name, value in options.items() if value}
         part = part_of(info.size, item.part)
 
@@ -443,7 +427,7 @@ class BotoStorage:
             _check(parts.cancel)
             content = {
                 "CopySource": _copy_source(item.source, info), "CopySourceIfMatch": f'"{info.etag}"',
-                "CopySourceRange": f"bytes={start}-{start + length - 1}", **self._said_to_copy("upload_part_copy"),
+                "CopySourceRange": f"bytes={start}-{start + length - 1}",
             }  # fmt: skip
             done = self._part(item.target, upload, options, start // part + 1, **content)
             self.flow.moved(length, parts.cancel)
@@ -457,8 +441,8 @@ class BotoStorage:
         uri = item.source
         if item.skip is not None and item.skip():
             return Outcome(item.target, item.info.size if item.info else 0, status="skipped", source=uri)
-        info = source.head(uri, item.info.version if item.info else "")  # its checksum, which listings do not tell
-        kept = source.describe(uri, info, tags="Tagging" not in item.options)
+        # its checksum is told, which listings do not
+        info, kept = source.describe(uri, item.info.version if item.info else "", tags="Tagging" not in item.options)
         options = {name: value for name, value in {**kept, **item.options}.items() if value}
         expected = Expected.of(info.checksum)
         running = expected.start(info.size, lambda: source.part_size(uri, info)) if expected else None
@@ -471,7 +455,7 @@ class BotoStorage:
                 _proved(uri, info, running)
                 self.flow.moved(info.size, parts.cancel)
                 _check(parts.cancel)
-                answer = self._put_object(item.target, data, self._with_crc(options))
+                answer = self._call("put_object", Bucket=item.target.bucket, Key=item.target.key, Body=data, **self._with_crc(options))
             finally:
                 parts.memory.give(held)
         else:
@@ -481,22 +465,19 @@ class BotoStorage:
     def _relay_parts(
         self, item: Copy, info: ObjectInfo, source: Storage, options: Mapping[str, Any], running: Optional[checksums.Running], parts: _Parts
     ) -> Mapping[str, Any]:
-        part = part_of(info.size, PART)
         turns = _Turns()
 
-        def send(upload: str, start: int, length: int) -> dict[str, Any]:
+        def read(start: int, length: int) -> bytes:
             with turns.failing():
                 data = source.fetch(item.source, info, start, length)
-                with turns.turn(start // part):  # the whole object's checksum is computed over its parts in their order
+                with turns.turn(start, start + length):  # the whole object's checksum is computed over its parts in their order
                     if running is not None:
                         running.update(data)
                     if start + length == info.size:
                         _proved(item.source, info, running)
-            self.flow.moved(length, parts.cancel)
-            _check(parts.cancel)
-            return self._part(item.target, upload, options, start // part + 1, Body=data)
+            return data
 
-        return self._multipart(item.target, options, _ranges(info.size, part), send, parts, lambda length: length)
+        return self._in_parts(item.target, options, info.size, read, parts)
 
     def _with_crc(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """S3 is told a CRC32 of what it gets, unless the step says another one."""
@@ -610,7 +591,7 @@ class _Parts:
 
 
 class _Turns:
-    """Threads that work on numbered parts take turns in the order of the numbers."""
+    """Threads that work on parts of one thing take turns in the order of the parts."""
 
     def __init__(self) -> None:
         self._next = 0
@@ -618,15 +599,15 @@ class _Turns:
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
-    def turn(self, number: int) -> Iterator[None]:
-        """Wait until all before ``number`` had theirs. Raises StepError where one of them failed."""
+    def turn(self, start: int, end: int) -> Iterator[None]:
+        """Wait until all before ``start`` had theirs; the next one begins at ``end``. Raises StepError where one of them failed."""
         with self._changed:
-            while self._next != number:
+            while self._next != start:
                 if self._broken:
                     raise StepError("an earlier part failed", type="Stopped")
                 self._changed.wait(0.5)
             yield
-            self._next += 1
+            self._next = end
             self._changed.notify_all()
 
     @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Optional
 
-from rolerunner.errors import NotFound
+from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ FEW = 32
 class Existing:
     """Finds objects under a prefix, for keys that mostly come in S3's order. Holds one object at a time."""
 
-    def __init__(self, storage: Storage, prefix: S3Uri, expected: int) -> None:
+    def __init__(self, storage: Storage, prefix: S3Uri, expected: int, *, lenient: bool = False) -> None:
+        """``lenient``: a role that may not look finds nothing, and so writes again."""
+        self._lenient = lenient
         self._storage = storage
         self._prefix = prefix
         self._listing: Optional[Iterator[ObjectInfo]] = None if expected <= FEW else iter(storage.list(prefix))
@@ -28,6 +30,14 @@ class Existing:
 
     def find(self, uri: S3Uri) -> Optional[ObjectInfo]:
         """What is there, if anything is. Raises StepError."""
+        try:
+            return self._found(uri)
+        except AccessDenied:
+            if self._lenient:
+                return None
+            raise
+
+    def _found(self, uri: S3Uri) -> Optional[ObjectInfo]:
         key = uri.key.encode()
         if self._listing is None or uri.bucket != self._prefix.bucket or key < self._asked or not uri.key.startswith(self._prefix.key):
             return self._head(uri)
