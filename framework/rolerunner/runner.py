@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Means", "run"]
 
 _LOG = logging.getLogger("rolerunner")
+_LOOK = 0.1
+"""Seconds that the thread which handles signals blocks at most while steps run."""
 _AT_ONCE = 16
 """Roles assumed side by side before the first step."""
 
@@ -275,7 +277,8 @@ class _Run:
                         ended.append((step, verdict))
                         break
                 if not ended:
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    # Python handles signals in this thread alone, and one that comes just before it blocks does not wake it
+                    done, _ = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED)
                     ended = [(running.pop(future), future.result()) for future in done]
                 for step, result in ended:
                     self._ended(step, result)

@@ -44,7 +44,7 @@ buckets:
 """
 KEEPER = f"arn:aws:iam::{ACCOUNT}:role/keeper"
 FUNCTIONS = """
-import time
+import signal, threading, time
 from pathlib import Path
 
 def say(context, value=None):
@@ -65,6 +65,10 @@ def deaf(context, seconds):
 
 def wait(context, seconds):
     context.cancel.wait(seconds)
+
+def signalled_elsewhere(context, seconds):
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+    time.sleep(seconds)
 """
 
 
@@ -248,6 +252,15 @@ def test_a_function_that_ignores_the_signal_does_not_hold_the_run(number: signal
     assert (result["status"], [step["status"] for step in result["steps"]]) == ("stopped", ["succeeded", "failed", "not_run"])
     document = json.loads((tmp_path / "state/t/k.json").read_text())
     assert (document["holder"]["run_id"], list(document["steps"])) == ("", ["a"])
+
+
+def test_a_signal_that_wakes_another_thread_is_not_left_lying(tmp_path: Path) -> None:
+    write(tmp_path, call("deaf", "signalled_elsewhere", seconds=20))
+    process = start(tmp_path)
+    until(process, "step_started")
+    began = time.monotonic()
+    process.communicate(timeout=30)
+    assert (process.returncode, time.monotonic() - began < 5) == (143, True)
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
