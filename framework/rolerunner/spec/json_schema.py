@@ -6,6 +6,7 @@ mistake is told for the one action that is meant and the fields of that action a
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.spec.schema import RoleFields, SpecFile, StateFields, StepFields
@@ -72,7 +73,7 @@ def _branch(kind: type[Kind], common: Mapping[str, Any], definitions: dict[str, 
     own = _properties(kind, definitions)
     roles = {name: {**_ROLE, "description": f"{_ROLE['description']} Instead of 'role'."} for name in kind.role_fields if name != "role"}
     return {
-        "description": (kind.__doc__ or "").strip(),
+        "description": cleandoc(kind.__doc__ or ""),
         "properties": {**common, "role": _ROLE, **roles, **own["properties"]},
         "required": ["id", "action", *own.get("required", ())],
         "additionalProperties": False,
