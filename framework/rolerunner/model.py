@@ -11,13 +11,20 @@ from rolerunner.errors import Mark
 
 NOWHERE = Mark("", 0, 0)
 _ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\x21-\x7e]+/)?([\w+=,.@-]{1,64}))\Z", re.ASCII)
-_ACCESS_POINT = re.compile(r"(arn:aws[a-z-]*:(?:s3|s3-outposts|s3-object-lambda):[a-z0-9-]*:\d*:accesspoint/[^/]+)(?:/(.*))?\Z", re.DOTALL)
+_ACCESS_POINT = re.compile(
+    r"(arn:aws[a-z-]*:(?:(?:s3|s3-object-lambda):[a-z0-9-]*:\d*:accesspoint|s3-outposts:[a-z0-9-]+:\d+:outpost/[^/]+/accesspoint)/[^/]+)(?:/(.*))?\Z",
+    re.DOTALL,
+)
+_DIRECTORY_BUCKET = re.compile(r"arn:aws[a-z-]*:s3express:[a-z0-9-]+:\d{12}:(?:bucket|accesspoint)/([^/]+)(?:/(.*))?\Z", re.DOTALL)
 _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}\Z")
 
 
 @dataclass(frozen=True, order=True)
 class S3Uri:
-    """``s3://bucket/key``; the bucket may be an access point's ARN, the key may be empty or a prefix."""
+    """``s3://bucket/key``; the bucket may be an access point's ARN, the key may be empty or a prefix.
+
+    A directory bucket, and an access point to one, goes by its name, which is what S3 takes; its ARN is read too.
+    """
 
     bucket: str
     key: str = ""
@@ -31,6 +38,9 @@ class S3Uri:
         access_point = _ACCESS_POINT.match(rest)
         if access_point:
             return cls(access_point.group(1), access_point.group(2) or "")
+        directory_bucket = _DIRECTORY_BUCKET.match(rest)
+        if directory_bucket:
+            return cls(directory_bucket.group(1), directory_bucket.group(2) or "")
         bucket, _, key = rest.partition("/")
         if not _BUCKET.match(bucket):
             raise ValueError(f"'{bucket}' is not a bucket name in '{text}'")
@@ -43,6 +53,11 @@ class S3Uri:
     def is_prefix(self) -> bool:
         """Does it name a folder or a whole bucket rather than one object?"""
         return not self.key or self.key.endswith("/")
+
+    @property
+    def in_directory_bucket(self) -> bool:
+        """Is it in a directory bucket? Those list in no order, and know neither tags nor versions (S3 user guide, S3 Express One Zone)."""
+        return self.bucket.endswith(("--x-s3", "--xa-s3"))
 
     @property
     def name(self) -> str:
