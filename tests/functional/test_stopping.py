@@ -1,0 +1,95 @@
+"""A transfer that is to stop does: nothing of it is left under any name, whatever it was doing at that moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner import api, sandbox
+from tests.conftest import identity_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ACCOUNT = "111122223333"
+WORLD = f"""
+version: 1
+job_role: arn:aws:iam::{ACCOUNT}:role/job
+roles:
+  - arn: arn:aws:iam::{ACCOUNT}:role/job
+    permissions:
+      - {{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}
+      - {{Effect: Allow, Action: "s3:*", Resource: "*"}}
+  - arn: arn:aws:iam::{ACCOUNT}:role/writer
+    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]
+    permissions: [{{Effect: Allow, Action: "s3:*", Resource: "*"}}]
+buckets:
+  - {{name: data-bucket, account: "{ACCOUNT}", objects: [{{key: in/large, size: 83886080}}, {{key: in/small, size: 3000000}}]}}
+"""
+WORK = {
+    "upload": "action: s3.upload, role: job, source: {tmp}/large, target: s3://data-bucket/out/",
+    "download": "action: s3.download, role: job, source: s3://data-bucket/in/, target: {tmp}/out/",
+    "relay": (
+        f"action: s3.copy, source_role: job, target_role: 'arn:aws:iam::{ACCOUNT}:role/writer', source: s3://data-bucket/in/, target: s3://data-bucket/out/"
+    ),
+}
+"""Each is paced, so that it would take most of a minute."""
+
+
+def write(tmp_path: Path, work: str, more: str = "") -> Path:
+    (tmp_path / "large").write_bytes(b"x" * (80 << 20))
+    (tmp_path / "job.yaml").write_text(f"version: 1\nname: t\nsteps:\n  - {{id: work, {WORK[work].format(tmp=tmp_path)}, bandwidth: 2MB/s{more}}}\n")
+    return tmp_path / "job.yaml"
+
+
+def nothing_is_left(aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    s3 = aws.client("s3", ACCOUNT)
+    assert not s3.list_multipart_uploads(Bucket="data-bucket").get("Uploads")
+    there = {each["Key"]: each["Size"] for each in s3.list_objects_v2(Bucket="data-bucket", Prefix="out/").get("Contents", ())}
+    assert set(there.items()) <= {("out/small", 3_000_000)}
+    for key in there:
+        s3.delete_object(Bucket="data-bucket", Key=key)
+    files = {path.name: path.stat().st_size for path in (tmp_path / "out").glob("*")}
+    assert set(files.items()) <= {("small", 3_000_000)}
+
+
+@pytest.mark.parametrize("work", list(WORK))
+def test_a_timeout_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    began = time.monotonic()
+    result = api.run(api.load(write(tmp_path, work, ", timeout: 1.5")), identity=identity_of(aws))
+    assert time.monotonic() - began < 6
+    (step,) = result.steps
+    assert step.error is not None
+    assert (step.error.type, step.error.message) == ("Timeout", "not done within 1.5 s")
+    nothing_is_left(aws, tmp_path)
+
+
+@pytest.mark.parametrize("work", list(WORK))
+def test_a_signal_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    write(tmp_path, work)
+    keys = aws.job_keys
+    environment = {
+        **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": aws.endpoint, "AWS_REGION": aws.region, "TMPDIR": str(tmp_path),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    while "step_started" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(1.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=15)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 143
+    result: dict[str, Any] = json.loads((tmp_path / "r.json").read_text())
+    assert (result["status"], result["steps"][0]["error"]["type"]) == ("stopped", "Stopped")
+    nothing_is_left(aws, tmp_path)
