@@ -40,6 +40,8 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+=@-]{0,199}\Z")
 _LIST = "$objects"
 _RENEWED_IN = 4
 """The lock is renewed so many times before it would be stale."""
+_TAKE_OVER_TRIES = 5
+"""Looks at a state that is written to while it is taken over."""
 
 
 class Lost(StepError):
@@ -218,6 +220,11 @@ class State:
     _writing: threading.Lock = field(default_factory=threading.Lock)
     _ended: threading.Event = field(default_factory=threading.Event)
 
+    def take(self) -> None:
+        """Write that this run holds the key. Raises Lost where another was quicker, StepError."""
+        with self._writing:
+            self._write()
+
     def done(self, step: str) -> Optional[Done]:
         """What is known of a step."""
         read = self.steps.get(step)
@@ -316,20 +323,25 @@ def check_key(key: str) -> str:
 
 def hold(place: Place, job: str, key: str, holder: Holder, *, must_exist: bool = False, take_over: bool = False) -> State:
     """Take the key for this run. Raises StateHeld where another run has it, UsageError for an unknown key, StepError."""
+    for _ in range(_TAKE_OVER_TRIES if take_over else 1):
+        state = _found(place, job, key, holder, must_exist=must_exist, take_over=take_over)
+        try:
+            state.take()
+        except Lost:
+            continue  # the run that is to be taken over is not dead: it renewed its lock between our look and our write
+        return state
+    raise StateHeld(f"another run took the run key '{key}' at this moment; see which, and try again")
+
+
+def _found(place: Place, job: str, key: str, holder: Holder, *, must_exist: bool, take_over: bool) -> State:
+    """The key's state as it stands, to be taken; a new one where there is none."""
     name = f"{job}/{check_key(key)}.json"
     there = place.read(name)
-    if there is None:
-        if must_exist:
-            raise UsageError(f"there is no state for the run key '{key}' of job '{job}'; see the last line of the run that failed for its key")
-        state = State(place, name, job, key, holder, _now())
-    else:
-        state = _read(place, name, job, key, holder, *there, take_over=take_over)
-    try:
-        with state._writing:  # noqa: SLF001 - made here
-            state._write()  # noqa: SLF001
-    except Lost:
-        raise StateHeld(f"another run took the run key '{key}' at this moment; see which, and try again") from None
-    return state
+    if there is not None:
+        return _read(place, name, job, key, holder, *there, take_over=take_over)
+    if must_exist:
+        raise UsageError(f"there is no state for the run key '{key}' of job '{job}'; see the last line of the run that failed for its key")
+    return State(place, name, job, key, holder, _now())
 
 
 def _read(place: Place, name: str, job: str, key: str, holder: Holder, data: bytes, etag: str, *, take_over: bool) -> State:
