@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +12,7 @@ from rolerunner import api, sandbox
 from rolerunner.check import findings
 from rolerunner.cli import main
 from rolerunner.credentials import JobIdentity, Sessions
-from tests.between import Between, Proxy
+from rolerunner.sandbox.proxy import Between, Proxy
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:
@@ -94,14 +93,15 @@ class _Dropped(Between):
     ],
 )
 def test_a_lost_connection_leaves_no_upload_unsaid(method: str, query: str, answers: dict[str, str]) -> None:
-    with sandbox.running(sandbox.load(CONFIGS / "partner_exchange.sandbox.yaml")) as running, Dropping(running.endpoint, method, query) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    with (
+        sandbox.running(sandbox.load(CONFIGS / "partner_exchange.sandbox.yaml")) as running,
+        Dropping(running.endpoint, method, query).listening() as proxy,
+    ):
         identity = JobIdentity(running.region, keys=identity_of(running).keys, endpoints={"": proxy.url})
         plan = api.plan(api.load(CONFIGS / "partner_exchange.yaml"))
         found = {each.action: each for each in findings(plan, Sessions(identity)) if each.step == "publish"}
         left = [each["UploadId"] for each in running.client("s3", ACCOUNT).list_multipart_uploads(Bucket="publish").get("Uploads", [])]
         begun = sum(each.operation == "CreateMultipartUpload" for each in running.requests("s3"))
-        proxy.shutdown()
     assert {action: each.answer for action, each in found.items()} == answers
     assert proxy.dropped, "the proxy was asked"
     assert all(each in found["s3:AbortMultipartUpload"].remedy for each in left)

@@ -22,7 +22,7 @@ from rolerunner import api, credentials, sandbox
 from rolerunner.credentials import JobIdentity, Sessions
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
-from tests.between import Between, Proxy
+from rolerunner.sandbox.proxy import Between, Proxy
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:
@@ -75,10 +75,8 @@ def aws() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def proxy(aws: Sandbox) -> Iterator[Listening]:
-    with Listening(aws.endpoint) as made:
-        threading.Thread(target=made.serve_forever, daemon=True).start()
+    with Listening(aws.endpoint).listening() as made:
         yield made
-        made.shutdown()
 
 
 def through(aws: Sandbox, proxy: Listening, ahead: tuple[float, ...] | list[float] = (0.0,)) -> Sessions:
@@ -180,8 +178,7 @@ def test_a_hub_that_is_refused_is_told_once_through_the_whole_command(tmp_path: 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("config", ["blog_cross_role", "partner_exchange"])
 def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_path: Path) -> None:
-    with sandbox.running(sandbox.load(CONFIGS / f"{config}.sandbox.yaml")) as running, Listening(running.endpoint) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    with sandbox.running(sandbox.load(CONFIGS / f"{config}.sandbox.yaml")) as running, Listening(running.endpoint).listening() as proxy:
         keys = running.job_keys
         environment = {
             **os.environ, "TMPDIR": str(tmp_path), "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key,
@@ -191,7 +188,6 @@ def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_
         arguments = ["run", str(CONFIGS / f"{config}.yaml"), "-p", f"{folder}={tmp_path}/out/", "--log-format", form, "--log-level", "debug"]
         command = [sys.executable, "-m", "rolerunner", *arguments, "--result", "result.json"]
         ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        proxy.shutdown()
     assert ended.returncode == 0, ended.stderr
     assert len(proxy.issued) >= 4, "two roles, a key and a token each"
     files = "".join(path.read_text("latin-1") for path in tmp_path.rglob("*") if path.is_file())

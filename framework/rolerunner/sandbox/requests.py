@@ -36,6 +36,12 @@ _S3_OPERATIONS = (
     ("GET", 0, "", "ListBuckets"),
 )
 _COPIES = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
+OPERATIONS = (
+    *dict.fromkeys((*(operation for *_, operation in _S3_OPERATIONS), *_COPIES.values())), "AssumeRole", "GetCallerIdentity",
+)  # fmt: skip
+"""What a request of S3 or STS may ask."""
+_REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+"""Codes of what IAM refused; an answer to HEAD has no body, and so its status stands for a code."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,11 @@ class Request:
     """Of S3: Bucket, Key and the query; of STS, IAM and their kind: the form."""
     error: str
     """The error's code, empty for a request that was granted."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Did IAM refuse it?"""
+        return self.error in _REFUSED
 
     @property
     def is_admin(self) -> bool:
@@ -69,12 +80,17 @@ def read(records: Iterable[Mapping[str, Any]]) -> list[Request]:
     return found
 
 
+def asked(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The operation and parameters of a request: of its service, method, path, query, target, form, and whether it copies."""
+    return _s3(record) if record["service"] == "s3" else _other(record)
+
+
 def _caller(key: str, sessions: Mapping[str, str]) -> str:
     return f"arn:aws:iam::{key}:root" if _ADMIN.match(key) else sessions.get(key, key)
 
 
 def _request(record: Mapping[str, Any], caller: str) -> Request:
-    operation, parameters = _s3(record) if record["service"] == "s3" else _other(record)
+    operation, parameters = asked(record)
     return Request(record["service"], operation, caller, record["region"], parameters, record["error"])
 
 

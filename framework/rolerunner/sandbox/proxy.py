@@ -1,16 +1,24 @@
-"""A proxy between rolerunner and the embedded AWS: it passes requests on, and a test's own does more with them."""
+"""A proxy before the embedded AWS: it passes requests on, and who derives from it does more with them."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from typing_extensions import Self
+
+_OF_THE_CONNECTION = ("content-length", "transfer-encoding", "connection", "date", "server")
 
 
 class Proxy(ThreadingHTTPServer):
-    """Listens on a free port; ``target`` is the embedded AWS."""
+    """Listens on a free port of loopback while ``listening``; ``endpoint`` is the embedded AWS."""
 
     daemon_threads = True
 
@@ -20,29 +28,38 @@ class Proxy(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
+        """Where it listens: http://127.0.0.1:PORT."""
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Self]:
+        """Answer while the block runs."""
+        with self:
+            threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+            try:
+                yield self
+            finally:
+                self.shutdown()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no news here."""
 
 
 class Between(BaseHTTPRequestHandler):
-    """Handles each request by ``passing``, which a test's own overrides."""
+    """Handles each request by ``passing``, which who derives from it writes."""
 
     protocol_version = "HTTP/1.1"
     server: Any
 
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-    def _handle(self) -> None:
-        self.passing(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - http.server's name
+        """Nothing is said."""
 
     def passing(self, body: bytes) -> None:
+        """Answer one request."""
         raise NotImplementedError
 
     def asked(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """What the embedded AWS answers."""
+        """What the embedded AWS answers: status, headers, body."""
         upstream = http.client.HTTPConnection(self.server.target.hostname or "", self.server.target.port)
         with contextlib.closing(upstream):
             upstream.request(self.command, self.path, body, dict(self.headers))
@@ -53,11 +70,11 @@ class Between(BaseHTTPRequestHandler):
         """No answer at all."""
         self.close_connection = True
 
-    def answer(self, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False) -> None:
+    def answer(self, status: int, headers: Mapping[str, str], data: bytes, *, cut: bool = False) -> None:
         """Answer; ``cut``: with half of the body that is announced."""
         self.send_response(status)
         for name, value in headers.items():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
+            if name.lower() not in _OF_THE_CONNECTION:
                 self.send_header(name, value)
         length = headers.get("content-length", headers.get("Content-Length")) if self.command == "HEAD" else None
         self.send_header("Content-Length", length or str(len(data)))
@@ -66,5 +83,8 @@ class Between(BaseHTTPRequestHandler):
             self.close_connection = True
         self.end_headers()
         self.wfile.write(b"" if self.command == "HEAD" else data[: len(data) // 2] if cut else data)
+
+    def _handle(self) -> None:
+        self.passing(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle  # noqa: N815 - http.server's names

@@ -1,0 +1,159 @@
+"""Faults put between a run and the embedded AWS: refusals, errors, answers cut short, late, or lost."""
+
+import random
+import re
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Optional
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from rolerunner.sandbox.proxy import Between, Proxy
+from rolerunner.sandbox.requests import OPERATIONS, asked
+from rolerunner.spec.fields import Seconds, Strict, json_form
+from rolerunner.spec.values import nearest
+
+_CODES = {
+    400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 409: "OperationAborted", 412: "PreconditionFailed", 429: "TooManyRequests",
+    500: "InternalError", 503: "SlowDown",
+}  # fmt: skip
+"""The code of an answer that names none."""
+_SIGNED_FOR = re.compile(r"Credential=[^/, ]+/\d+/[^/, ]*/([^/, ]*)")
+
+
+class _Unknown(ValueError):
+    """A name that is not known, and what may have been meant."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"'{name}' is not an operation of S3 or STS")
+        self.hint = nearest(name, OPERATIONS) or "of another service write service:Operation, as in glue:StartJobRun"
+
+
+def _operation(value: Any) -> Any:
+    if isinstance(value, str) and value != "*" and ":" not in value and value not in OPERATIONS:
+        raise _Unknown(value)
+    return value
+
+
+class Fault(Strict):
+    """What is done to requests of one kind, in place of passing them on or on top of it."""
+
+    operation: Annotated[str, BeforeValidator(_operation), json_form(type="string", examples=["GetObject"])] = Field(
+        "*", description="The operation: of S3 or STS by its name, of others as service:Operation; * for each.", examples=["GetObject", "AssumeRole"]
+    )
+    bucket: str = Field("*", description="Only requests on this bucket; * stands for anything.", examples=["landing"])
+    key: str = Field("*", description="Only requests on this key; * stands for anything, '/' too.", examples=["orders/*"])
+    answer: Optional[int] = Field(None, ge=400, le=599, description="Answer with this status, and pass nothing on.", examples=[503])
+    code: Optional[str] = Field(None, min_length=1, description="The error code of 'answer'.", examples=["SlowDown"])
+    drop: bool = Field(False, description="Close the connection, and pass nothing on.", examples=[True])
+    lose: bool = Field(False, description="Pass it on, and close the connection instead of an answer.", examples=[True])
+    cut: bool = Field(False, description="Pass it on, and break off in the middle of the answer.", examples=[True])
+    delay: Seconds = Field(0.0, description="Wait so long first.", examples=["2s"])
+    times: Optional[int] = Field(None, ge=1, description="So many requests; all by default.", examples=[2])
+    after: int = Field(0, ge=0, description="Let so many requests pass first.", examples=[1])
+    rate: float = Field(1, gt=0, le=1, description="The share of the requests that it strikes.", examples=[0.1])
+
+    @model_validator(mode="after")
+    def _does_one_thing(self) -> "Fault":
+        said = [name for name in ("answer", "drop", "lose", "cut") if getattr(self, name) not in (None, False)]
+        if len(said) > 1:
+            raise ValueError(f"a fault does one of answer, drop, lose and cut, not {said[0]} and {said[1]}")
+        if not said and not self.delay:
+            raise ValueError("a fault says what it does: answer, drop, lose, cut or delay")
+        if self.code is not None and self.answer is None:
+            raise ValueError("'code' goes with 'answer'")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """What it does, in a word."""
+        return next((name for name in ("answer", "drop", "lose", "cut") if getattr(self, name) not in (None, False)), "delay")
+
+    def fits(self, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
+        """Is it meant for such a request?"""
+        names = ("*", operation, f"{service}:{operation}")
+        place = str(parameters.get("Bucket", "")), str(parameters.get("Key", ""))
+        return self.operation in names and fnmatchcase(place[0], self.bucket) and fnmatchcase(place[1], self.key)
+
+
+@dataclass(frozen=True)
+class Struck:
+    """A fault that came to pass."""
+
+    kind: str
+    operation: str
+    key: str
+
+
+class FaultyProxy(Proxy):
+    """Passes requests on but for what the faults say; the first that fits and is not used up strikes. ``seed`` is for ``rate``."""
+
+    def __init__(self, endpoint: str, faults: Sequence[Fault], seed: int = 0) -> None:
+        super().__init__(endpoint, _Faulty)
+        self.struck: list[Struck] = []
+        self._faults = tuple(faults)
+        self._seen = [0] * len(faults)
+        self._left = [fault.times for fault in faults]
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+
+    def fault_for(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Optional[Fault]:
+        """The fault that strikes this request."""
+        with self._lock:
+            for number, fault in enumerate(self._faults):
+                if fault.fits(service, operation, parameters) and self._strikes(number, fault):
+                    self.struck.append(Struck(fault.kind, operation, str(parameters.get("Key", ""))))
+                    return fault
+        return None
+
+    def _strikes(self, number: int, fault: Fault) -> bool:
+        self._seen[number] += 1
+        if self._seen[number] <= fault.after or self._left[number] == 0 or self._random.random() >= fault.rate:
+            return False
+        left = self._left[number]
+        self._left[number] = None if left is None else left - 1
+        return True
+
+
+class _Faulty(Between):
+    server: FaultyProxy
+
+    def passing(self, body: bytes) -> None:
+        service, operation, parameters = self._read(body)
+        fault = self.server.fault_for(service, operation, parameters)
+        if fault is not None:
+            time.sleep(fault.delay)
+        if fault is not None and fault.drop:
+            return self.hang_up()
+        if fault is not None and fault.answer is not None:
+            return self._refuse(service, fault.answer, fault.code or _CODES.get(fault.answer, "InternalError"))
+        status, headers, data = self.asked(body)
+        if fault is not None and fault.lose:
+            return self.hang_up()
+        return self.answer(status, headers, data, cut=fault is not None and fault.cut)
+
+    def _read(self, body: bytes) -> tuple[str, str, dict[str, Any]]:
+        """Service, operation and parameters."""
+        signed = _SIGNED_FOR.search(self.headers.get("Authorization", ""))
+        place = urlsplit(self.path)
+        is_form = "x-www-form-urlencoded" in self.headers.get("Content-Type", "")
+        service = signed.group(1) if signed else "s3"
+        record = {
+            "service": service, "method": self.command, "path": unquote(place.path),
+            "query": dict(parse_qsl(place.query, keep_blank_values=True)), "target": self.headers.get("X-Amz-Target", ""),
+            "copies": "x-amz-copy-source" in self.headers, "form": dict(parse_qsl(body.decode("utf-8", "replace"))) if is_form else {},
+        }  # fmt: skip
+        return (service, *asked(record))
+
+    def _refuse(self, service: str, status: int, code: str) -> None:
+        message = "a fault of the test"
+        error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        if "X-Amz-Target" in self.headers or "json" in self.headers.get("Content-Type", ""):
+            body = f'{{"__type": "{code}", "message": "{message}"}}'
+            return self.answer(status, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}, body.encode())
+        text = error if service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>"
+        return self.answer(status, {"Content-Type": "text/xml"}, text.encode())
