@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from rolerunner import api
 from rolerunner.cli.common import SETTINGS
+from rolerunner.cli.schema import schema_text
 from rolerunner.errors import UsageError
 
 _TEMPLATE = Path(__file__).parents[1] / "template"
-_SCHEMA = "rolerunner.schema.json"
+_SCHEMA, _TEST_SCHEMA = "rolerunner.schema.json", "rolerunner-test.schema.json"
 
 
 @click.command(context_settings=SETTINGS)
 @click.argument("folder", metavar="DIR")
 def init(folder: str) -> None:
-    """Lay out a new project: a spec, its sandbox, a function, a test, a CI file. It runs at once.
+    """Lay out a new project: a spec, its sandbox, its test file, a function, a CI file. It runs at once.
 
     \b
     rolerunner init my-job
@@ -26,11 +26,12 @@ def init(folder: str) -> None:
     """
     target = Path(folder).absolute()
     files = {path.relative_to(_TEMPLATE): path.read_bytes() for path in sorted(_TEMPLATE.rglob("*")) if path.is_file() and path.suffix != ".pyc"}
-    files[Path(_SCHEMA)] = (json.dumps(api.schema(), indent=1, ensure_ascii=False) + "\n").encode()
+    for name, of_tests in ((_SCHEMA, False), (_TEST_SCHEMA, True)):
+        files[Path(name)] = (schema_text(of_tests=of_tests) + "\n").encode()
     there = [str(name) for name in files if (target / name).exists()]
     if there:
         raise UsageError(f"{folder}: {', '.join(there)} is there already; nothing was written")
     for name, data in files.items():
         api.write_file(target / name, data)
     click.echo("\n".join(f"{Path(folder) / name}" for name in files))
-    click.echo(f"\nNow: rolerunner run {Path(folder) / 'job.yaml'} --sandbox")
+    click.echo(f"\nNow: rolerunner run {Path(folder) / 'job.yaml'} --sandbox\nand: rolerunner test {folder}")

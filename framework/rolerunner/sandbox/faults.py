@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rolerunner.sandbox.proxy import Between, Proxy
 from rolerunner.sandbox.requests import OPERATIONS, asked
-from rolerunner.spec.fields import Seconds, Strict, json_form
+from rolerunner.spec.fields import Seconds, Strict
 from rolerunner.spec.values import nearest
 
 _CODES = {
@@ -39,10 +39,14 @@ def _operation(value: Any) -> Any:
     return value
 
 
+Operation = Annotated[str, BeforeValidator(_operation)]
+"""An operation of S3 or STS by its name, of another service as service:Operation; * for each."""
+
+
 class Fault(Strict):
     """What is done to requests of one kind, in place of passing them on or on top of it."""
 
-    operation: Annotated[str, BeforeValidator(_operation), json_form(type="string", examples=["GetObject"])] = Field(
+    operation: Operation = Field(
         "*", description="The operation: of S3 or STS by its name, of others as service:Operation; * for each.", examples=["GetObject", "AssumeRole"]
     )
     bucket: str = Field("*", description="Only requests on this bucket; * stands for anything.", examples=["landing"])
@@ -61,9 +65,9 @@ class Fault(Strict):
     def _does_one_thing(self) -> "Fault":
         said = [name for name in ("answer", "drop", "lose", "cut") if getattr(self, name) not in (None, False)]
         if len(said) > 1:
-            raise ValueError(f"a fault does one of answer, drop, lose and cut, not {said[0]} and {said[1]}")
+            raise ValueError(f"do one of answer, drop, lose and cut each, not {said[0]} and {said[1]}")
         if not said and not self.delay:
-            raise ValueError("a fault says what it does: answer, drop, lose, cut or delay")
+            raise ValueError("must say what happens: answer, drop, lose, cut or delay")
         if self.code is not None and self.answer is None:
             raise ValueError("'code' goes with 'answer'")
         return self

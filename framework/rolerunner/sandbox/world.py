@@ -77,20 +77,19 @@ Grants = Annotated[list[Annotated[Statement, AfterValidator(_grant)]], BeforeVal
 """Who may do what to the thing that they hang on: a trust policy, a bucket policy."""
 
 
-class SandboxObject(Strict):
-    """An object that is there when the run starts."""
+class ObjectContent(Strict):
+    """What an object holds, and what is stored with it."""
 
-    key: str = Field(min_length=1)
-    text: Optional[str] = None
-    gzip: Optional[str] = Field(None, description="Text, stored compressed.")
-    file: Optional[str] = Field(None, description="A file, relative to the sandbox file.")
-    size: Optional[int] = Field(None, ge=0, description="So many bytes.")
-    content_type: Optional[str] = None
-    metadata: dict[str, str] = Field(default_factory=dict)
-    tags: dict[str, str] = Field(default_factory=dict)
+    text: Optional[str] = Field(None, description="Its text.", examples=["hello"])
+    gzip: Optional[str] = Field(None, description="Text, stored compressed.", examples=["hello"])
+    file: Optional[str] = Field(None, description="A file with its bytes, relative to the file that says so.", examples=["data/orders.csv"])
+    size: Optional[int] = Field(None, ge=0, description="So many bytes.", examples=[1000])
+    content_type: Optional[str] = Field(None, description="Its media type.", examples=["text/csv"])
+    metadata: dict[str, str] = Field(default_factory=dict, description="Its user metadata.", examples=[{"run": "1"}])
+    tags: dict[str, str] = Field(default_factory=dict, description="Its tags.", examples=[{"team": "orders"}])
 
     @model_validator(mode="after")
-    def _one_content(self) -> "SandboxObject":
+    def _one_content(self) -> "ObjectContent":
         if sum(each is not None for each in (self.text, self.gzip, self.file, self.size)) != 1:
             raise ValueError("'objects' each have one of text, gzip, file or size")
         return self
@@ -104,6 +103,12 @@ class SandboxObject(Strict):
         if self.gzip is not None:
             return gzip.compress(self.gzip.encode(), mtime=0)
         return (self.text or "").encode()
+
+
+class SandboxObject(ObjectContent):
+    """An object that is there when the run starts."""
+
+    key: str = Field(min_length=1)
 
 
 class SandboxBucket(Strict):

@@ -23,6 +23,7 @@ _ROLE = {
     "description": "The role it runs under: an alias, an ARN, or job for the job's own.",
     "examples": ["job", "arn:aws:iam::111122223333:role/name"],
 }
+_DRAFT = "http://json-schema.org/draft-07/schema#"
 _EXPRESSION = {"type": "string", "pattern": r"\$\{\{"}
 _KEPT_WHOLE = ("id", "action", "needs", "role")
 """Fields of steps that take no expression: they say what there is."""
@@ -40,11 +41,18 @@ def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
     top["properties"]["state"] = {**_about(top, "state"), **_properties(StateFields, definitions), "type": "object"}
     top["properties"]["steps"] = {"type": "array", "minItems": 1, **_about(top, "steps"), "items": _step(kinds, definitions)}
     return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$schema": _DRAFT,
         "title": "A rolerunner job spec",
         **top,
         "definitions": {name: definitions[name] for name in sorted(definitions)},
     }
+
+
+def json_schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
+    """The schema of another file than a spec: each value in it is what it says, or holds an expression in a text."""
+    definitions: dict[str, Any] = {}
+    top = _properties(model, definitions, expressions=False)
+    return {"$schema": _DRAFT, "title": title, **top, "definitions": {name: definitions[name] for name in sorted(definitions)}}
 
 
 def _about(schema: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -1,0 +1,63 @@
+"""What stands in the sandbox and in the case's folder after a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from rolerunner.model import S3Uri
+    from rolerunner.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object or file, or what is below a prefix or folder."""
+
+    body: bytes = b""
+    names: Optional[tuple[str, ...]] = None
+    """Of a prefix or folder; None for one object or file."""
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    """What is stored with an object."""
+
+    def summary(self) -> str:
+        """In a few words."""
+        return f"{len(self.body)} bytes" if self.names is None else f"{len(self.names)}: {', '.join(self.names[:10])}"
+
+
+def object_found(aws: Sandbox, uri: S3Uri, account: str) -> Optional[Found]:
+    """The object, or those below a prefix; None where there is no such object."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - boto3 is imported only where something runs
+
+    s3 = aws.client("s3", account)
+    if uri.is_prefix:
+        return Found(names=tuple(sorted(_keys(s3, uri))))
+    try:
+        answer = s3.get_object(Bucket=uri.bucket, Key=uri.key)
+        body = answer["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            return None
+        raise
+    tags = s3.get_object_tagging(Bucket=uri.bucket, Key=uri.key)["TagSet"]
+    stored = {
+        "content_type": answer.get("ContentType"), "metadata": answer.get("Metadata", {}), "encryption": answer.get("ServerSideEncryption"),
+        "storage_class": answer.get("StorageClass", "STANDARD"), "tags": {tag["Key"]: tag["Value"] for tag in tags},
+    }  # fmt: skip
+    return Found(body, stored=stored)
+
+
+def file_found(path: Path, *, is_folder: bool) -> Optional[Found]:
+    """The file, or those below a folder; None where there is no such file."""
+    if is_folder:
+        return Found(names=tuple(sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())))
+    return Found(path.read_bytes()) if path.is_file() else None
+
+
+def _keys(s3: Any, uri: S3Uri) -> Iterator[str]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key):
+        for each in page.get("Contents", ()):
+            yield each["Key"][len(uri.key) :]
