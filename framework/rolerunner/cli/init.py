@@ -26,8 +26,8 @@ def init(folder: str) -> None:
     """
     target = Path(folder).absolute()
     files = {path.relative_to(_TEMPLATE): path.read_bytes() for path in sorted(_TEMPLATE.rglob("*")) if path.is_file() and path.suffix != ".pyc"}
-    for name, of_tests in ((_SCHEMA, False), (_TEST_SCHEMA, True)):
-        files[Path(name)] = (schema_text(of_tests=of_tests) + "\n").encode()
+    for schema, of_tests in ((_SCHEMA, False), (_TEST_SCHEMA, True)):
+        files[Path(schema)] = (schema_text(of_tests=of_tests) + "\n").encode()
     there = [str(name) for name in files if (target / name).exists()]
     if there:
         raise UsageError(f"{folder}: {', '.join(there)} is there already; nothing was written")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -114,11 +115,17 @@ def _job_keys(world: World, client: Any) -> JobKeys:
     return JobKeys(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
 
+_UNSET = (None, None, None, None)
+"""A variable of botocore's that is read from nowhere: a profile of the user's has no business here."""
+
+
 def _admin(region: str, account: str) -> Any:
     import boto3  # noqa: PLC0415 - takes 200 ms, and only a running sandbox needs it
+    import botocore.session  # noqa: PLC0415
 
+    session = botocore.session.Session({"profile": _UNSET, "config_file": (None, None, os.devnull, None)})
     # the emulator takes twelve digits as the administrator of that account, and does not look at the secret
-    return boto3.Session(aws_access_key_id=account, aws_secret_access_key="-", region_name=region)  # noqa: S106
+    return boto3.Session(aws_access_key_id=account, aws_secret_access_key="-", region_name=region, botocore_session=session)  # noqa: S106
 
 
 def _admin_client(endpoint: str, region: str, service: str, account: str) -> Any:

@@ -85,6 +85,20 @@ class JsonForm:
         return dict(self.schema)
 
 
+@dataclass(frozen=True)
+class ShortForm:
+    """Marks a mapping that may be written as a text; ``choices`` are the texts it may be, none for any."""
+
+    choices: tuple[str, ...] = ()
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler(source)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        short = {"enum": list(self.choices)} if self.choices else {"type": "string"}
+        return {"anyOf": [short, handler(schema)]}
+
+
 def json_form(**schema: Any) -> JsonForm:
     """A type's JSON Schema, as keywords."""
     return JsonForm(tuple(schema.items()))

@@ -1,15 +1,14 @@
 """The models of a test file: what is given, and what is expected of the run."""
 
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, Optional, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from rolerunner.model import S3Uri
 from rolerunner.sandbox.faults import Fault, Operation
 from rolerunner.sandbox.world import ObjectContent
-from rolerunner.spec.fields import S3Location, S3Object, Seconds, Strict, check_path, json_form
+from rolerunner.spec.fields import S3Location, S3Object, Seconds, ShortForm, Strict, check_path, json_form
 
-RUN_STATUSES = ("succeeded", "warning", "failed", "stopped")
 RunStatus = Literal["succeeded", "warning", "failed", "stopped"]
 StepStatus = Literal["succeeded", "warning", "failed", "skipped", "not_run"]
 
@@ -43,7 +42,7 @@ class Denial(Strict):
     )
 
 
-Content = Annotated[ObjectContent, BeforeValidator(_as_text), json_form(anyOf=[{"type": "string"}, {"$ref": "#/definitions/ObjectContent"}])]
+Content = Annotated[ObjectContent, BeforeValidator(_as_text), ShortForm()]
 """Text, or one of text, gzip, file and size with what is stored besides."""
 
 
@@ -129,18 +128,18 @@ class Expected(Strict):
 
     status: Optional[RunStatus] = Field(None, description="How the run ends; succeeded by default.", examples=["failed"])
     exit: Optional[int] = Field(None, ge=0, le=255, description="The exit status of `rolerunner run`.", examples=[4])
-    steps: dict[
-        str, Annotated[StepExpected, BeforeValidator(_as_status), json_form(anyOf=[{"type": "string"}, {"$ref": "#/definitions/StepExpected"}])]
-    ] = Field(default_factory=dict, description="Step -> how it ends: a status, or more.", examples=[{"fetch": "failed"}])
+    steps: dict[str, Annotated[StepExpected, BeforeValidator(_as_status), ShortForm(get_args(StepStatus))]] = Field(
+        default_factory=dict, description="Step -> how it ends: a status, or more.", examples=[{"fetch": "failed"}]
+    )
     objects: dict[
         S3Location,
-        Annotated[ObjectExpected, BeforeValidator(_as_text), json_form(anyOf=[{"type": "string"}, {"$ref": "#/definitions/ObjectExpected"}])],
+        Annotated[ObjectExpected, BeforeValidator(_as_text), ShortForm()],
     ] = Field(
         default_factory=dict, description="Object -> its text, or more; prefix -> count or names.", examples=[{"s3://publish/out/": {"count": 2}}]
     )
-    files: dict[
-        LocalFile, Annotated[FileExpected, BeforeValidator(_as_text), json_form(anyOf=[{"type": "string"}, {"$ref": "#/definitions/FileExpected"}])]
-    ] = Field(default_factory=dict, description="The same for files of the folder that the run starts in.", examples=[{"out/a.csv": "id\n1\n"}])
+    files: dict[LocalFile, Annotated[FileExpected, BeforeValidator(_as_text), ShortForm()]] = Field(
+        default_factory=dict, description="The same for files of the folder that the run starts in.", examples=[{"out/a.csv": "id\n1\n"}]
+    )
     refusals: Optional[list[Refusal]] = Field(
         None, description="All that IAM refuses, and no more; an empty list: nothing.", examples=[[{"role": "partner", "operation": "GetObject"}]]
     )
