@@ -20,6 +20,7 @@ from rolerunner.storage.local import write_whole
 
 __all__ = [
     "action_names",
+    "documents",
     "load",
     "new_run_id",
     "open_storage",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.events import Observer
     from rolerunner.execution import Means
+    from rolerunner.spec.document import Document
     from rolerunner.storage.base import Access, Cancel, Storage
     from rolerunner.storage.flow import Flow
 
@@ -56,6 +58,13 @@ def load(spec: str | Path, params: Optional[Mapping[str, Any]] = None, *, comple
     return load_text(
         text, name, registry(), params or {}, complete=complete, read_include=lambda include: read_text(_beside(name, include), identity)
     )
+
+
+def documents(spec: str | Path, identity: Optional[JobIdentity] = None) -> list[Document]:
+    """The spec's file and those that it includes, each value with its place. Raises SpecError, UsageError."""
+    text, name = read_text(str(spec), identity)
+    own = parse(text, name)
+    return [own, *(parse(*read_text(_beside(name, include), identity)) for include in own.data.get("include") or ())]
 
 
 def plan(job: Job) -> Plan:

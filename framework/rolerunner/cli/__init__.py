@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "Assume every role and probe what each step needs, changing nothing.",
     "plan": "Show what a run would do: order, roles, fields, permissions.",
     "test": "Run specs in the sandbox and hold them against what their test files expect.",
+    "audit": "Find what specs allow that they need not: roles, sessions, deletions, secrets.",
     "graph": "Draw the steps: what waits for what, and under which role.",
     "init": "Lay out a new project that runs at once.",
     "actions": "The reference of actions: fields, outputs, permissions, an example.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import click
@@ -10,7 +12,7 @@ from rolerunner import api
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rolerunner.errors import Problem
 
@@ -33,6 +35,15 @@ def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, 
             raise UsageError(f"the param '{name}' is given twice")
         read[name] = value
     return {**(api.read_mapping(file) if file else {}), **read}
+
+
+def expanded(spec: str) -> Iterator[str]:
+    """The specs of a glob that the shell did not expand; sandbox and test files are left out. Raises UsageError where it finds none."""
+    many = glob.has_magic(spec) and not Path(spec).exists()
+    found = sorted(glob.glob(spec, recursive=True)) if many else [spec]  # noqa: PTH207 - patterns may be absolute
+    if not found:
+        raise UsageError(f"{spec}: no file matches")
+    yield from (path for path in found if not many or not path.endswith((".sandbox.yaml", ".test.yaml")))
 
 
 def with_line(problem: Problem, *, colour: bool = False) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, read_params, with_line
-from rolerunner.errors import SpecError, UsageError
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, expanded, read_params, with_line
+from rolerunner.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rolerunner.errors import Problem
 
@@ -29,14 +27,14 @@ if TYPE_CHECKING:
     help="json: a list for machines; github: annotations in a pull request.",
 )  # fmt: skip
 def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[str], form: str) -> None:
-    """Check specs without touching AWS, and say every mistake. Sandbox files that a glob finds are left out.
+    """Check specs without touching AWS, and say every mistake. Sandbox and test files that a glob finds are left out.
 
     \b
     rolerunner validate nightly.yaml
     rolerunner validate 'configs/**/*.yaml'
     rolerunner validate configs/*.yaml --format github
     """
-    paths = [path for spec in specs for path in _expanded(spec)]
+    paths = [path for spec in specs for path in expanded(spec)]
     given = read_params(params, params_file)
     problems = [problem for path in paths for problem in _problems(path, given)]
     _print(problems, form)
@@ -44,15 +42,6 @@ def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[
         raise SystemExit(SpecError.exit_status)
     if form == "text":
         click.echo(f"{len(paths)} spec{'s' if len(paths) > 1 else ''} checked, no mistakes")
-
-
-def _expanded(spec: str) -> Iterator[str]:
-    """The files of a glob that the shell did not expand. Raises UsageError where it finds none."""
-    many = glob.has_magic(spec) and not Path(spec).exists()
-    found = sorted(glob.glob(spec, recursive=True)) if many else [spec]  # noqa: PTH207 - patterns may be absolute
-    if not found:
-        raise UsageError(f"{spec}: no file matches")
-    yield from (path for path in found if not many or not path.endswith(".sandbox.yaml"))
 
 
 def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:

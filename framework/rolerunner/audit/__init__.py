@@ -1,0 +1,25 @@
+"""What a spec allows that it need not: findings with a severity, each from a rule, at a place in the file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rolerunner.audit import roles, secrets, steps  # noqa: F401 - importing them fills the table of rules
+from rolerunner.audit.finding import SEVERITIES, Finding, Rule, rules
+from rolerunner.audit.ignores import with_ignores
+from rolerunner.audit.subject import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolerunner.model import Plan
+    from rolerunner.spec.document import Document
+
+__all__ = ["SEVERITIES", "Finding", "Rule", "audit", "rules"]
+
+
+def audit(plan: Plan, documents: Sequence[Document], job_account: str = "") -> list[Finding]:
+    """Every finding in the order of the files; ``documents`` are the spec and what it includes, ``job_account`` the account of the job's own role."""
+    subject = Subject(plan, tuple(documents), job_account)
+    found = [finding for rule in rules() if rule.check is not None for finding in rule.check(subject)]
+    return sorted(with_ignores(found, documents), key=lambda finding: (finding.problem.mark, finding.rule))

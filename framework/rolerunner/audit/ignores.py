@@ -1,0 +1,80 @@
+"""Comments that leave a finding as it is: ``# rolerunner: ignore RR001 the account is our own``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rolerunner.audit.finding import Finding, Rule, enter, rules
+from rolerunner.errors import Mark, Problem
+from rolerunner.spec.values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rolerunner.spec.document import Document
+
+_COMMENT = re.compile(r"(?:^|\s)#\s*rolerunner:\s*ignore\b\s*(?P<rules>(?:RR\w+[,\s]*)*)(?P<reason>.*)$")
+
+_IDLE = enter(
+    Rule(
+        "RR000", "idle-ignore", "low",
+        "A comment tells to ignore what is not there.",
+        "It would hide a finding to come that nobody has looked at.",
+        "take it out, or write it on the line of the finding or the one above, as # rolerunner: ignore RR001 the reason",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Ignore:
+    document: Document
+    line: int
+    column: int
+    ids: tuple[str, ...]
+    reason: str
+
+    def covers(self, finding: Finding) -> bool:
+        """Is it on the finding's line, or alone on the lines above?"""
+        mark = finding.problem.mark
+        if mark.file != self.document.file or finding.rule not in self.ids or not self.reason:
+            return False
+        between = self.document.lines[self.line - 1 : mark.line - 1]
+        return self.line == mark.line or (self.line < mark.line and all(line.lstrip().startswith("#") for line in between))
+
+
+def with_ignores(found: Iterable[Finding], documents: Sequence[Document]) -> Iterator[Finding]:
+    """The findings, those that a comment covers marked, and a finding for each comment that does nothing."""
+    ignores = [ignore for document in documents for ignore in _ignores(document)]
+    used: set[tuple[_Ignore, str]] = set()
+    for finding in found:
+        cover = next((ignore for ignore in ignores if ignore.covers(finding)), None)
+        if cover is not None:
+            used.add((cover, finding.rule))
+        yield finding if cover is None else replace(finding, ignored=cover.reason)
+    for ignore in ignores:
+        for message, hint in _idle(ignore, {id_ for each, id_ in used if each is ignore}):
+            mark = Mark(ignore.document.file, ignore.line, ignore.column)
+            yield Finding(_IDLE.id, _IDLE.severity, Problem(mark, message, hint, ignore.document.lines[ignore.line - 1]))
+
+
+def _ignores(document: Document) -> Iterator[_Ignore]:
+    for number, line in enumerate(document.lines, 1):
+        comment = _COMMENT.search(line)
+        if comment:
+            ids = tuple(re.findall(r"RR\w+", comment["rules"]))
+            yield _Ignore(document, number, line.index("#", comment.start()) + 1, ids, comment["reason"].strip(" :-"))
+
+
+def _idle(ignore: _Ignore, used: set[str]) -> Iterator[tuple[str, str]]:
+    known = [rule.id for rule in rules()]
+    if not ignore.ids:
+        yield "the comment names no rule", _IDLE.remedy
+    elif not ignore.reason:
+        yield "the comment gives no reason, and so ignores nothing", _IDLE.remedy
+    for id_ in ignore.ids if ignore.reason else ():
+        if id_ not in known:
+            yield f"there is no rule {id_}", nearest(id_, known)
+        elif id_ not in used:
+            yield f"there is no finding of {id_} here", _IDLE.remedy

@@ -1,0 +1,139 @@
+"""rolerunner audit"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import click
+
+from rolerunner import api
+from rolerunner.audit import SEVERITIES, Finding, rules
+from rolerunner.audit import audit as findings_of
+from rolerunner.audit.sarif import sarif
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, expanded, read_params
+from rolerunner.errors import SpecError, UsageError
+from rolerunner.model import RoleArn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rolerunner.errors import Problem
+
+FOUND = 4
+_COLOURS = {"high": "red", "medium": "yellow", "low": "cyan", "info": "white"}
+
+
+def _listed(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(rules_text())
+        context.exit()
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@PARAM
+@PARAMS_FILE
+@click.option("--job-role", metavar="ARN", help="The role that the job itself runs as: its account says which roles are another account's.")
+@click.option("--min-severity", type=click.Choice(SEVERITIES), default="info", show_default=True, help="Leave out what is less.")
+@click.option(
+    "--fail-on", type=click.Choice([*SEVERITIES, "none"]), default="high", show_default=True, help="Exit with 4 at such a finding, or a worse one.",
+)  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True, help="sarif: for code scanning.")
+@click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
+@click.option("--rules", is_flag=True, is_eager=True, expose_value=False, callback=_listed, help="List the rules.")
+def audit(
+    specs: Sequence[str], params: Sequence[str], params_file: Optional[str], job_role: Optional[str], min_severity: str, fail_on: str, form: str,
+    output: Optional[str],
+) -> None:  # fmt: skip
+    """Find what specs allow that they need not: roles, sessions, deletions, public objects, secrets. Nothing is touched.
+
+    \b
+    rolerunner audit nightly.yaml --job-role arn:aws:iam::111122223333:role/glue-job
+    rolerunner audit 'configs/**/*.yaml' --min-severity medium
+    rolerunner audit configs/*.yaml --format sarif -o rolerunner.sarif
+
+    A comment on the line, or above it, leaves a finding as it is: # rolerunner: ignore RR001 both accounts are ours
+
+    Exit status: 0 nothing as bad as --fail-on, 2 a spec or the command line is wrong, 4 there is.
+    """
+    given = read_params(params, params_file)
+    account = _account(job_role)
+    paths = dict.fromkeys(path for spec in specs for path in expanded(spec))
+    found = [finding for finding in _findings(paths, given, account) if _rank(finding.severity) >= _rank(min_severity)]
+    _give(found, form, output, len(paths))
+    if fail_on != "none" and any(not each.ignored and _rank(each.severity) >= _rank(fail_on) for each in found):
+        sys.exit(FOUND)
+
+
+def _account(job_role: Optional[str]) -> str:
+    try:
+        return RoleArn.parse(job_role).account if job_role else ""
+    except ValueError as error:
+        raise UsageError(f"--job-role: {error}") from None
+
+
+def _findings(paths: Mapping[str, Any], given: Mapping[str, object], account: str) -> list[Finding]:
+    """Of all specs, those of a file that several include once. Raises SpecError with the mistakes of all."""
+    found: dict[Finding, None] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            made = api.plan(api.load(path, given, complete=False))
+            found.update(dict.fromkeys(findings_of(made, api.documents(path), account)))
+        except SpecError as error:
+            problems += error.problems
+    if problems:
+        raise SpecError(problems)
+    return list(found)
+
+
+def _rank(severity: str) -> int:
+    return SEVERITIES.index(severity)
+
+
+def _give(found: Sequence[Finding], form: str, output: Optional[str], specs: int) -> None:
+    if form == "text":
+        text = "\n".join(
+            [*(_text(finding, colour=output is None and sys.stdout.isatty()) for finding in found if not finding.ignored), _summary(found, specs)]
+        )
+    else:
+        shown = sarif(found, rules(), Path.cwd()) if form == "sarif" else {"version": 1, "findings": [_as_json(finding) for finding in found]}
+        text = json.dumps(shown, indent=2, ensure_ascii=False)
+    if output is None:
+        click.echo(text)
+    else:
+        api.write_file(Path(output), (text + "\n").encode())
+
+
+def _text(finding: Finding, *, colour: bool) -> str:
+    problem = finding.problem
+    word = f"{finding.severity} {finding.rule}"
+    head = f"{problem.mark}: {click.style(word, fg=_COLOURS[finding.severity], bold=True) if colour else word} {problem.message}"
+    return "\n".join(
+        [head, *([f"    {problem.line.strip()}"] if problem.line.strip() else []), *([f"    {problem.hint}"] if problem.hint else []), ""]
+    )
+
+
+def _summary(found: Sequence[Finding], specs: int) -> str:
+    counts = Counter(finding.severity for finding in found if not finding.ignored)
+    said = ", ".join(f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity])
+    ignored = sum(bool(finding.ignored) for finding in found)
+    return f"{specs} spec{'' if specs == 1 else 's'}: {said or 'no findings'}" + (f", {ignored} ignored by comments" if ignored else "")
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    mark = finding.problem.mark
+    return {
+        "rule": finding.rule, "severity": finding.severity, "file": mark.file, "line": mark.line, "column": mark.column,
+        "message": finding.problem.message, "hint": finding.problem.hint, **({"ignored": finding.ignored} if finding.ignored else {}),
+    }  # fmt: skip
+
+
+def rules_text() -> str:
+    """The rules as the manual has them: a table in Markdown."""
+    rows = [f"| {rule.id} | {rule.name} | {rule.severity} | {rule.about} {rule.why} | {rule.remedy} |" for rule in rules()]
+    return "\n".join(["| rule | name | severity, at most | what it finds, and why it matters | what to do |", "|---|---|---|---|---|", *rows])
