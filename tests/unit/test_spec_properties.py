@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rolerunner import api
 from rolerunner.actions import registry
-from rolerunner.cli.validate import _annotation, _expanded
+from rolerunner.cli.common import expanded
+from rolerunner.cli.validate import _annotation
 from rolerunner.errors import Mark, Problem, SpecError, UsageError
 from rolerunner.spec.filters import FILTERS
 from rolerunner.spec.loader import load_text
@@ -52,10 +53,10 @@ def test_the_manual_names_every_filter() -> None:
 
 
 def test_a_glob_leaves_sandbox_files_out() -> None:
-    found = [Path(path).name for path in _expanded(str(CONFIGS / "*.yaml"))]
+    found = [Path(path).name for path in expanded(str(CONFIGS / "*.yaml"))]
     assert found == ["blog_cross_role.yaml", "partner_exchange.yaml"]
     with pytest.raises(UsageError, match="no file matches"):
-        list(_expanded("nowhere/*.yaml"))
+        list(expanded("nowhere/*.yaml"))
 
 
 def test_an_annotation_is_escaped() -> None:

@@ -33,10 +33,18 @@ _DESTRUCTIVE = re.compile(r"(Delete|Terminate|Purge|BatchDelete|Remove|Destroy|S
 )  # fmt: skip
 def whole_bucket(subject: Subject) -> Iterator[Found]:
     """By the permissions of the plan: reading alone is less bad."""
-    for planned, permissions in _by_step(subject, _WHOLE_BUCKET):
+    for planned, permissions in _by_step(subject):
         worst = next((each for each in permissions if writes(each)), permissions[0])
         told = f"'{planned.step.id}' needs {worst.action} on the whole bucket {worst.resource.rpartition(':')[2][:-2]}"
         yield subject.at_step(planned, told, whole_bucket.remedy, "target", "source", "parameters"), "" if writes(worst) else "low"
+
+
+def _by_step(subject: Subject) -> list[tuple[PlannedStep, list[Permission]]]:
+    found: dict[str, tuple[PlannedStep, list[Permission]]] = {}
+    for planned, _, permission in subject.permissions():
+        if _WHOLE_BUCKET.match(permission.resource):
+            found.setdefault(planned.step.id, (planned, []))[1].append(permission)
+    return list(found.values())
 
 
 @rule(
@@ -46,18 +54,20 @@ def whole_bucket(subject: Subject) -> Iterator[Found]:
     "name the bucket in the spec, and let a param choose the key",
 )  # fmt: skip
 def any_bucket(subject: Subject) -> Iterator[Found]:
-    """A bucket's name that holds a star, which stands for what is not known."""
-    for planned, permissions in _by_step(subject, _ANY_BUCKET):
-        told = f"'{planned.step.id}' needs {permissions[0].action} on {permissions[0].resource}"
-        yield subject.at_step(planned, told, any_bucket.remedy, "target", "source", "objects", "parameters"), ""
+    """A place whose bucket holds an expression that is not known, or a permission on a bucket with a star."""
+    for planned in subject.plan.steps:
+        hidden = () if planned.permissions else _PLACES  # where another step tells it, the plan may know
+        place = next((str(planned.fields[name]) for name in hidden if _hides_its_bucket(planned.fields.get(name))), "")
+        resource = next((each.resource for needed in planned.permissions.values() for each in needed if _ANY_BUCKET.match(each.resource)), "")
+        if place or resource:
+            yield subject.at_step(planned, f"'{planned.step.id}' works on {place or resource}", any_bucket.remedy, *_PLACES, "parameters"), ""
 
 
-def _by_step(subject: Subject, pattern: re.Pattern[str]) -> list[tuple[PlannedStep, list[Permission]]]:
-    found: dict[str, tuple[PlannedStep, list[Permission]]] = {}
-    for planned, _, permission in subject.permissions():
-        if pattern.match(permission.resource):
-            found.setdefault(planned.step.id, (planned, []))[1].append(permission)
-    return list(found.values())
+_PLACES = ("target", "source")
+
+
+def _hides_its_bucket(place: Any) -> bool:
+    return isinstance(place, Template) and place.text.startswith(("s3://", "${{")) and "${{" in place.text.removeprefix("s3://").partition("/")[0]
 
 
 @rule(
