@@ -26,7 +26,7 @@ setup(
     python_requires=">=3.9",
     package_dir={"": "framework"},
     packages=find_packages("framework"),
-    package_data={"rolerunner": ["py.typed", "schema.json", "template/*", "template/*/*", "template/.github/workflows/*"]},
+    package_data={"rolerunner": ["py.typed", "schema.json", "observers/*.css", "template/*", "template/*/*", "template/.github/workflows/*"]},
     install_requires=[
         "boto3>=1.21.21",
         "Jinja2>=3.0",

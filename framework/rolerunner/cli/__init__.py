@@ -22,6 +22,7 @@ COMMANDS = {
     "test": "Run specs in the sandbox and hold them against what their test files expect.",
     "audit": "Find what specs allow that they need not: roles, sessions, deletions, secrets.",
     "graph": "Draw the steps: what waits for what, and under which role.",
+    "report": "Make a page of a result file: timeline by role, bytes, errors.",
     "init": "Lay out a new project that runs at once.",
     "actions": "The reference of actions: fields, outputs, permissions, an example.",
     "schema": "Print the JSON Schema of specs, for editors.",

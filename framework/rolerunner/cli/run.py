@@ -43,6 +43,7 @@ _SIGNALLED = 128
 @click.option("--only", "only", multiple=True, metavar="ID", help="Run this step alone; several times for several steps.")
 @click.option("--from", "start", metavar="ID", help="Run this step and those after it.")
 @click.option("--result", metavar="FILE", help="Write how it ended as JSON, also after a failure.")
+@click.option("--report", metavar="FILE", help="Write how it ended as a page for people, also after a failure.")
 @click.option(
     "--log-format", type=click.Choice(["auto", "console", "json"]), default="auto", show_default=True,
     help="auto: progress and a table at a terminal, else a JSON line an event.",
@@ -52,7 +53,8 @@ _SIGNALLED = 128
 )
 def run(
     spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], resume: Optional[str], run_key: Optional[str],
-    take_over: bool, only: Sequence[str], start: Optional[str], result: Optional[str], log_format: str, log_level: str,
+    take_over: bool, only: Sequence[str], start: Optional[str], result: Optional[str], report: Optional[str], log_format: str,
+    log_level: str,
 ) -> None:  # fmt: skip
     """Run a spec.
 
@@ -69,7 +71,7 @@ def run(
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))
         ended = api.run(
-            job, identity=identity, observers=_observers(result, log_format, log_level), cancel=cancel, run_key=key,
+            job, identity=identity, observers=_observers(result, report, log_format, log_level), cancel=cancel, run_key=key,
             resume=resume is not None, take_over=take_over, only=_chosen(job, only, start),
         )  # fmt: skip
     if ended.status in ("succeeded", "warning"):
@@ -122,7 +124,7 @@ def _stopping(cancel: Cancel) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _observers(result: Optional[str], log_format: str, log_level: str) -> list[Observer]:
+def _observers(result: Optional[str], report: Optional[str], log_format: str, log_level: str) -> list[Observer]:
     observers: list[Observer] = []
     if log_format == "console" or (log_format == "auto" and sys.stdout.isatty()):
         from rolerunner.observers.terminal import Terminal  # noqa: PLC0415 - rich takes 60 ms
@@ -136,4 +138,8 @@ def _observers(result: Optional[str], log_format: str, log_level: str) -> list[O
         from rolerunner.observers.result import ResultFile  # noqa: PLC0415
 
         observers.append(ResultFile.at(Path(result).absolute()))
+    if report:
+        from rolerunner.observers.report import ReportPage  # noqa: PLC0415
+
+        observers.append(ReportPage.at(Path(report).absolute()))
     return observers

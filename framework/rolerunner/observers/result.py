@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.events import Event, RunFinished
+from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
 from rolerunner.storage.local import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from rolerunner.model import RunResult, StepResult
@@ -20,6 +21,8 @@ class ResultFile:
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
+        self._began = time.monotonic()
+        self._starts: dict[str, float] = {}
 
     @classmethod
     def at(cls, path: Path) -> ResultFile:
@@ -27,13 +30,21 @@ class ResultFile:
         return cls(lambda data: write_whole(path, data))
 
     def notify(self, event: Event) -> None:
-        """Take the run's end."""
-        if isinstance(event, RunFinished):
-            self._write((json.dumps(as_json(event.result), indent=2, ensure_ascii=False) + "\n").encode())
+        """Remember when each step began; take the run's end."""
+        if isinstance(event, RunStarted):
+            self._began = time.monotonic()
+        elif isinstance(event, StepStarted):
+            self._starts.setdefault(event.step.id, time.monotonic() - self._began)
+        elif isinstance(event, RunFinished):
+            self._write(self.written(as_json(event.result, self._starts)))
+
+    def written(self, result: dict[str, Any]) -> bytes:
+        """The result as the file's bytes."""
+        return (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def as_json(result: RunResult) -> dict[str, Any]:
-    """The result in the form of the result file, version 1."""
+def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
+    """The result in the form of the result file, version 1; ``starts`` are seconds after the run's own start."""
     return {
         "version": 1,
         "run_id": result.run_id,
@@ -42,15 +53,17 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "started": result.started,
         "seconds": result.seconds,
         "roles": [{"role": use.role, "arn": use.arn, "session_arn": use.session_arn, "assume_calls": use.assume_calls} for use in result.roles],
-        "steps": [_step(step) for step in result.steps],
+        "steps": [_step(step, starts.get(step.id)) for step in result.steps],
     }
 
 
-def _step(step: StepResult) -> dict[str, Any]:
+def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": step.id, "action": step.action, "role": step.role, "status": step.status,
         "attempts": step.attempts, "seconds": step.seconds, "outputs": plain_outputs(step.outputs),
     }  # fmt: skip
+    if start is not None:
+        shown["start"] = round(start, 3)
     if step.reason:
         shown["reason"] = step.reason
     if step.error is not None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
 from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import plain_outputs
+from rolerunner.observers.units import as_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 STATUS_STYLE = {"succeeded": "green", "warning": "yellow", "failed": "red", "skipped": "dim", "not_run": "dim"}
 _SIGN = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_STEP = 1024
 _WIDTH_OF_A_FILE = 160
 
 
@@ -147,18 +146,10 @@ def outputs_line(result: StepResult) -> str:
         name: value for name, value in result.outputs.items()
         if isinstance(value, (int, float, str)) and (value != 0 or name not in _SAID_IF_ANY)
     }  # fmt: skip
-    said = [f"{name}={as_size(value) if name == 'bytes' else value}" for name, value in outputs.items()]
+    said = [f"{name}={as_size(float(value)) if name == 'bytes' else value}" for name, value in outputs.items()]
     if not said and result.outputs:
         said = [f"{name}={value}" for name, value in plain_outputs(result.outputs).items()]
     return _shown(" ".join(said))
-
-
-def as_size(count: Any) -> str:
-    """Bytes as people read them."""
-    size, unit = float(count), 0
-    while size >= _STEP and unit < len(_UNITS) - 1:
-        size, unit = size / _STEP, unit + 1
-    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
 
 
 def _shown(text: str) -> str:

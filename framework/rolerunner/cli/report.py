@@ -1,0 +1,52 @@
+"""rolerunner report"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Optional
+
+import click
+
+from rolerunner import api
+from rolerunner.cli.common import SETTINGS
+from rolerunner.errors import UsageError
+from rolerunner.observers.report import page
+
+_MAX_BYTES = 1 << 28
+
+
+@click.command(context_settings=SETTINGS)
+@click.argument("result", metavar="RESULT.json")
+@click.option("-o", "--output", metavar="FILE", help="Write it there; RESULT.html by default.")
+def report(result: str, output: Optional[str]) -> None:
+    """Make a page of a result file: what failed and why, a timeline by role, bytes. One file that needs no network.
+
+    \b
+    rolerunner run nightly.yaml --result out.json
+    rolerunner report out.json -o out.html
+
+    `rolerunner run SPEC --report FILE` writes the same at the end of a run.
+    """
+    target = Path(output) if output else Path(result).with_suffix(".html")
+    try:
+        made = page(_read(Path(result)))
+    except UsageError as error:
+        raise UsageError(f"{result}: {error}") from None
+    api.write_file(target, made.encode())
+    click.echo(str(target))
+
+
+def _read(path: Path) -> Any:
+    """The result file. Raises UsageError."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"larger than {_MAX_BYTES >> 20} MiB, which no result file is")
+        read = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"it is not JSON; `rolerunner run SPEC --result {path}` writes a result file") from None
+    if not isinstance(read, dict):
+        raise UsageError("it is not a result file: that is a mapping")
+    return read

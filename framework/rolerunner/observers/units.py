@@ -1,0 +1,25 @@
+"""Sizes and times as people read them."""
+
+from __future__ import annotations
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_BINARY = 1024
+_MINUTE, _HOUR, _TENTHS = 60, 3600, 10
+
+
+def as_size(count: float) -> str:
+    """Bytes as people read them."""
+    size, unit = float(count), 0
+    while size >= _BINARY and unit < len(_UNITS) - 1:
+        size, unit = size / _BINARY, unit + 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def as_time(seconds: float) -> str:
+    """Seconds as people read them: 0.25 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < _MINUTE:
+        return f"{seconds:.3g} s" if seconds < _TENTHS else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if seconds < _HOUR:
+        return f"{minutes} min" + (f" {rest} s" if rest else "")
+    return f"{minutes // _MINUTE} h" + (f" {minutes % _MINUTE} min" if minutes % _MINUTE else "")
