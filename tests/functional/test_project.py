@@ -30,6 +30,8 @@ def test_a_new_project_runs_at_once_and_passes_its_own_test(rolerunner: Callable
     assert (tmp_path / "my-job/.github/workflows/check.yaml").exists()
     assert rolerunner("validate", "my-job/job.yaml").returncode == 0
     assert rolerunner("run", "my-job/job.yaml", "--sandbox", "-p", f"workdir={tmp_path}/w/").returncode == 0
+    held = rolerunner("test", "my-job")
+    assert held.returncode == 0, held.stdout
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path / "my-job",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -77,6 +80,7 @@ def told(outcome: Outcome) -> dict[str, tuple[str, str]]:
     return {each.what: (each.expected, each.seen) for each in outcome.mismatches}
 
 
+@pytest.mark.once
 def test_the_configs_hold_what_their_test_files_expect(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
     ended = rolerunner("test", CONFIGS, "--junit", "report.xml")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -227,6 +231,21 @@ def test_the_command_tells_failures_in_words_and_to_ci(rolerunner: Callable[...,
     assert only.returncode == 0, only.stdout
     assert only.stdout.splitlines()[1].startswith("PASSED small.test.yaml::good (")
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("rolerunner-")] == [], "nothing is left behind"
+
+
+@pytest.mark.once
+def test_a_signal_ends_the_runs_too_and_leaves_nothing(tmp_path: Path) -> None:
+    project(tmp_path, "  - {name: slow, params: {wait: 60}}\n")
+    command = [sys.executable, "-m", "rolerunner", "test"]
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("rolerunner-test-*/0/0/got/b.txt")):  # the run is in its third step, or near it
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("rolerunner-")] == []
 
 
 MISTAKES = """

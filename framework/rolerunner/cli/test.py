@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, NoReturn, Optional
 
 import click
 
@@ -21,11 +22,14 @@ from rolerunner.trial.suite import chosen, run_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
     from rolerunner.trial.run import Outcome
     from rolerunner.trial.suite import Report
 
 FAILED_CASE = 4
+_SIGNALLED = 128
+"""A process that a signal stops ends with 128 and the signal's number, as shells have it."""
 _WIDTH = 100
 _LOG_LINES = 20
 
@@ -53,6 +57,7 @@ def test(paths: Sequence[str], at_once: Optional[int], wanted: Optional[str], fa
     if not files:
         raise UsageError(f"there is no test file: their names end with {SUFFIX}")
     at_once = at_once or os.cpu_count() or 1
+    signal.signal(signal.SIGTERM, _terminated)
     with tempfile.TemporaryDirectory(prefix="rolerunner-test-") as root:
         cases = chosen(load(files, Path(root)), wanted)
         if not cases:
@@ -66,6 +71,12 @@ def test(paths: Sequence[str], at_once: Optional[int], wanted: Optional[str], fa
         api.write_file(Path(junit), junit_xml(report))
     if report.failed:
         sys.exit(FAILED_CASE)
+
+
+def _terminated(number: int, frame: Optional[FrameType]) -> NoReturn:
+    """CI that cancels a job leaves nothing behind."""
+    del frame
+    sys.exit(_SIGNALLED + number)
 
 
 def _line(outcome: Outcome) -> None:

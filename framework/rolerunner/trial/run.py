@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner import sandbox
@@ -20,7 +22,6 @@ from rolerunner.trial.given import lay_files, world_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from rolerunner.sandbox import Sandbox
     from rolerunner.trial.load import Case
@@ -43,14 +44,14 @@ class Outcome:
         return not self.mismatches
 
 
-def run_case(case: Case) -> Outcome:
-    """Run a case and hold it against what it expects."""
+def run_case(case: Case, stop: Optional[threading.Event] = None) -> Outcome:
+    """Run a case and hold it against what it expects. ``stop`` ends it before its time."""
     began = time.monotonic()
     try:
         lay_files(case)
         with ExitStack() as stack:
             aws = stack.enter_context(sandbox.running(world_of(case), case.world_folder))
-            seen = _run(case, aws, _endpoint(case, aws, stack))
+            seen = _run(case, aws, _endpoint(case, aws, stack), stop or threading.Event())
             found = tuple(mismatches(case, seen))  # while the sandbox is there
     except SandboxError as error:
         return Outcome(case, (Mismatch("sandbox", "filled as given", str(error)),), time.monotonic() - began)
@@ -67,7 +68,7 @@ def _endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
     return stack.enter_context(FaultyProxy(aws.endpoint, faults, seed).listening()).url
 
 
-def _run(case: Case, aws: Sandbox, endpoint: str) -> Seen:
+def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Seen:
     """The command in a process of its own: no case can harm another, whatever the user's functions do."""
     beside = case.folder.with_name(f"{case.folder.name}.run")
     beside.mkdir()
@@ -78,36 +79,47 @@ def _run(case: Case, aws: Sandbox, endpoint: str) -> Seen:
         sys.executable, "-m", "rolerunner", "run", str(case.spec.absolute()), "--params", str(params), "--result", str(result),
         "--log-format", "json", *only,
     ]  # fmt: skip
-    exit_status, said = _ended(command, case, _environment(aws, endpoint, beside))
+    exit_status, said = _ended(command, case, _environment(aws, endpoint, beside), stop)
     return Seen(exit_status, json.loads(result.read_bytes()) if result.exists() else {}, tuple(map(_readable, said.splitlines())), aws)
 
 
-def _ended(command: list[str], case: Case, environment: Mapping[str, str]) -> tuple[Optional[int], str]:
+def _ended(command: list[str], case: Case, environment: Mapping[str, str], stop: threading.Event) -> tuple[Optional[int], str]:
     """The exit status, None for a run that took too long, and all that it said."""
+    deadline = time.monotonic() + case.fields.timeout
     with subprocess.Popen(  # noqa: S603 - the command is our own
         command, cwd=case.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
-        try:
-            said, _ = process.communicate(timeout=case.fields.timeout)
-            status: Optional[int] = process.returncode
-        except subprocess.TimeoutExpired:
-            process.kill()
-            said, status = process.communicate()[0], None
-    return status, said.decode("utf-8", "replace")
+        while True:
+            try:
+                said, _ = process.communicate(timeout=_LOOK)
+                return process.returncode, said.decode("utf-8", "replace")
+            except subprocess.TimeoutExpired:
+                if stop.is_set() or time.monotonic() > deadline:
+                    break
+        process.kill()
+        return None, process.communicate()[0].decode("utf-8", "replace")
+
+
+_LOOK = 0.2
+"""Seconds between two looks at whether a run is to be stopped."""
 
 
 def _environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str, str]:
     """The user's environment with the sandbox for AWS, so that code of the user's own cannot reach another."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    proxies = [name for name in kept if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
+    for name in [name for name in kept if name.lower() in _PROXIES]:
+        del kept[name]
+    if kept.get("PYTHONPATH"):  # it runs in another folder
+        kept["PYTHONPATH"] = os.pathsep.join(str(Path(each).absolute()) for each in kept["PYTHONPATH"].split(os.pathsep))
     return {
-        **{name: value for name, value in kept.items() if name not in proxies},
+        **kept,
         "AWS_ACCESS_KEY_ID": aws.job_keys.access_key, "AWS_SECRET_ACCESS_KEY": aws.job_keys.secret_key, "AWS_SESSION_TOKEN": aws.job_keys.token,
         "AWS_REGION": aws.region, "AWS_DEFAULT_REGION": aws.region, "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "TMPDIR": str(folder),
     }  # fmt: skip
 
 
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _LEFT_OUT = ("level", "timestamp", "event")
 
 
