@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 
 import click
 
-from rolerunner import api
+from rolerunner import api, sandbox
 from rolerunner.cli.common import SETTINGS
 from rolerunner.errors import UsageError
 from rolerunner.observers.redact import redacted
@@ -56,6 +56,7 @@ def test(paths: Sequence[str], at_once: Optional[int], wanted: Optional[str], fa
     files = found(paths or ["."])
     if not files:
         raise UsageError(f"there is no test file: their names end with {SUFFIX}")
+    sandbox.check_available()
     at_once = at_once or os.cpu_count() or 1
     signal.signal(signal.SIGTERM, _terminated)
     with tempfile.TemporaryDirectory(prefix="rolerunner-test-") as root:

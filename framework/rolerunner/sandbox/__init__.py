@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.errors import SandboxError, SpecError, UsageError
 from rolerunner.model import RoleArn
 from rolerunner.sandbox.requests import Request, read
-from rolerunner.sandbox.server import Server, started
+from rolerunner.sandbox.server import Server, interpreter, started
 from rolerunner.sandbox.world import World, make
 from rolerunner.spec.checking import validate
 from rolerunner.spec.document import parse
@@ -21,7 +21,7 @@ from rolerunner.spec.document import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["JobKeys", "Request", "Sandbox", "World", "load", "running"]
+__all__ = ["JobKeys", "Request", "Sandbox", "World", "check_available", "load", "running"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ def load(path: Path) -> World:
     if missing:
         raise SpecError(missing)
     return world
+
+
+def check_available() -> None:
+    """Raise SandboxError with what to install where the embedded AWS cannot be started."""
+    interpreter()
 
 
 @contextlib.contextmanager

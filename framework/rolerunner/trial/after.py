@@ -28,20 +28,28 @@ class Found:
         return f"{len(self.body)} bytes" if self.names is None else f"{len(self.names)}: {', '.join(self.names[:10])}"
 
 
+class Unreadable(Exception):
+    """What stands there cannot be looked at: it is encrypted with a customer's key, say."""
+
+
 def object_found(aws: Sandbox, uri: S3Uri, account: str) -> Optional[Found]:
-    """The object, or those below a prefix; None where there is no such object."""
-    from botocore.exceptions import ClientError  # noqa: PLC0415 - boto3 is imported only where something runs
+    """The object, or those below a prefix; None where there is no such object or bucket. Raises Unreadable."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 is imported only where something runs
 
     s3 = aws.client("s3", account)
-    if uri.is_prefix:
-        return Found(names=tuple(sorted(_keys(s3, uri))))
     try:
-        answer = s3.get_object(Bucket=uri.bucket, Key=uri.key)
-        body = answer["Body"].read()
+        return Found(names=tuple(sorted(_keys(s3, uri)))) if uri.is_prefix else _object(s3, uri)
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404"):
             return None
-        raise
+        raise Unreadable(str(error)) from error
+    except BotoCoreError as error:
+        raise Unreadable(str(error)) from error
+
+
+def _object(s3: Any, uri: S3Uri) -> Found:
+    answer = s3.get_object(Bucket=uri.bucket, Key=uri.key)
+    body = answer["Body"].read()
     tags = s3.get_object_tagging(Bucket=uri.bucket, Key=uri.key)["TagSet"]
     stored = {
         "content_type": answer.get("ContentType"), "metadata": answer.get("Metadata", {}), "encryption": answer.get("ServerSideEncryption"),

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.model import RoleArn, S3Uri
-from rolerunner.trial.after import Found, file_found, object_found
+from rolerunner.trial.after import Found, Unreadable, file_found, object_found
 
 if TYPE_CHECKING:
     from rolerunner.sandbox import Request, Sandbox
-    from rolerunner.trial.casefile import Expected, FileExpected, Refusal, StepExpected
+    from rolerunner.trial.casefile import Expected, FileExpected, ObjectExpected, Refusal, StepExpected
     from rolerunner.trial.load import Case
 
 
@@ -54,7 +54,7 @@ def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
     for name, expected in expect.steps.items():
         yield from _of_step(name, expected, steps.get(name, {}))
     for uri, wanted in expect.objects.items():
-        yield from _of_content(f"objects.{uri}", wanted, object_found(seen.aws, uri, _account(case, uri)), case)
+        yield from _of_object(uri, wanted, case, seen.aws)
     for name, each in expect.files.items():
         yield from _of_content(f"files.{name}", each, file_found(case.folder / name, is_folder=name.endswith("/")), case)
     if expect.refusals is not None:
@@ -119,8 +119,14 @@ def _of_step(name: str, expected: StepExpected, step: Mapping[str, Any]) -> Iter
         yield from _same(f"{what}.outputs.{output}", value, outputs.get(output, "no such output"), detail)
 
 
-def _account(case: Case, uri: S3Uri) -> str:
-    return next(bucket.account for bucket in case.world.buckets if bucket.name == uri.bucket)
+def _of_object(uri: S3Uri, wanted: ObjectExpected, case: Case, aws: Sandbox) -> Iterator[Mismatch]:
+    account = next(bucket.account for bucket in case.world.buckets if bucket.name == uri.bucket)
+    try:
+        found = object_found(aws, uri, account)
+    except Unreadable as error:
+        yield Mismatch(f"objects.{uri}", "an object that can be read", str(error))
+    else:
+        yield from _of_content(f"objects.{uri}", wanted, found, case)
 
 
 def _of_content(what: str, expected: FileExpected, found: Optional[Found], case: Case) -> Iterator[Mismatch]:
