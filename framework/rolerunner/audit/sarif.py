@@ -32,7 +32,6 @@ def sarif(findings: Iterable[Finding], rules: Sequence[Rule], base: Path) -> dic
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "originalUriBaseIds": {"SRCROOT": {"uri": base.as_uri() + "/"}},
         "results": results,
     }
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -73,7 +72,7 @@ def _artifact(file: str, base: Path) -> dict[str, str]:
         return {"uri": quote(file, safe=":/")}
     path = Path(file).resolve()
     if path.is_relative_to(base):
-        return {"uri": quote(path.relative_to(base).as_posix()), "uriBaseId": "SRCROOT"}
+        return {"uri": quote(path.relative_to(base).as_posix()), "uriBaseId": "%SRCROOT%"}
     return {"uri": path.as_uri()}
 
 
