@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -72,32 +73,29 @@ def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Seen
     """The command in a process of its own: no case can harm another, whatever the user's functions do."""
     beside = case.folder.with_name(f"{case.folder.name}.run")
     beside.mkdir()
-    params, result = beside / "params.json", beside / "result.json"
+    params, result, log = (beside / name for name in ("params.json", "result.json", "log"))
     params.write_text(json.dumps(case.params), encoding="utf-8")
     only = [each for step in case.fields.only for each in ("--only", step)]
     command = [
         sys.executable, "-m", "rolerunner", "run", str(case.spec.absolute()), "--params", str(params), "--result", str(result),
         "--log-format", "json", *only,
     ]  # fmt: skip
-    exit_status, said = _ended(command, case, _environment(aws, endpoint, beside), stop)
-    return Seen(exit_status, json.loads(result.read_bytes()) if result.exists() else {}, tuple(map(_readable, said.splitlines())), aws)
+    exit_status = _ended(command, case, _environment(aws, endpoint, beside), log, stop)
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return Seen(exit_status, json.loads(result.read_bytes()) if result.exists() else {}, tuple(map(_readable, said)), aws)
 
 
-def _ended(command: list[str], case: Case, environment: Mapping[str, str], stop: threading.Event) -> tuple[Optional[int], str]:
-    """The exit status, None for a run that took too long, and all that it said."""
+def _ended(command: list[str], case: Case, environment: Mapping[str, str], log: Path, stop: threading.Event) -> Optional[int]:
+    """The exit status, None for a run that took too long. All that it says goes to ``log``: a pipe may be held open by what it starts."""
     deadline = time.monotonic() + case.fields.timeout
-    with subprocess.Popen(  # noqa: S603 - the command is our own
-        command, cwd=case.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        while True:
-            try:
-                said, _ = process.communicate(timeout=_LOOK)
-                return process.returncode, said.decode("utf-8", "replace")
-            except subprocess.TimeoutExpired:
-                if stop.is_set() or time.monotonic() > deadline:
-                    break
+    with log.open("wb") as output, subprocess.Popen(  # noqa: S603 - the command is our own
+        command, cwd=case.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+    ) as process:  # fmt: skip
+        while not stop.is_set() and time.monotonic() < deadline:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(_LOOK)
         process.kill()
-        return None, process.communicate()[0].decode("utf-8", "replace")
+    return None
 
 
 _LOOK = 0.2
