@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.events import Observer
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.document import Document
     from rolerunner.storage.base import Access, Cancel, Storage
     from rolerunner.storage.flow import Flow
+    from rolerunner.storage.spread import Spread
 
 
 def load(spec: str | Path, params: Optional[Mapping[str, Any]] = None, *, complete: bool = True, identity: Optional[JobIdentity] = None) -> Job:
@@ -105,7 +107,28 @@ def _means(
 
     sessions = _sessions(identity, f"{job.name}-{run_id}")
     project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
-    return Means(registry(), sessions, partial(open_storage, sessions), folder, project, tuple(observers), cancel or Cancel())
+    return Means(
+        registry(), sessions, partial(open_storage, sessions), folder, project, tuple(observers), cancel or Cancel(),
+        open_spread=_spread_of(identity, sessions, f"{job.name}-{run_id}"),
+    )  # fmt: skip
+
+
+def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name: str) -> Optional[Callable[[], Spread]]:
+    """Spark's executors, opened when a step asks for them. They are the job by themselves: keys given to this process are not shipped."""
+    from rolerunner.credentials import JobIdentity  # noqa: PLC0415
+
+    known = identity or JobIdentity()
+    if known.keys is not None:
+        return None
+
+    def opened() -> Spread:
+        from rolerunner.spark.pool import SparkPool  # noqa: PLC0415
+        from rolerunner.spark.session import session  # noqa: PLC0415
+        from rolerunner.storage.spread import Place, Spread  # noqa: PLC0415
+
+        return Spread(SparkPool(session().sparkContext), Place(open_storage, replace(known, region=sessions.region()), session_name))
+
+    return opened
 
 
 def survey(made: Plan, identity: Optional[JobIdentity] = None) -> dict[str, Mapping[str, Any]]:

@@ -25,8 +25,9 @@ A wrong spec is an exception that reaches the user; a failed step is caught by t
 
 from __future__ import annotations
 
+import copyreg
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,6 +104,10 @@ class StepError(RolerunnerError):
         self.type = type or self.__class__.__name__
         self.attempts = 1
         """How many tries it took to fail."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # an outcome comes back from another process with its error; the usual way would call __init__ with the message alone
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
 class RoleRefused(StepError):

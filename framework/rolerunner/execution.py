@@ -20,7 +20,7 @@ from rolerunner.events import Event, Note, StepProgress
 from rolerunner.model import Failure
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill, templates
-from rolerunner.storage.base import Cancel, ObjectInfo
+from rolerunner.storage.base import Cancel
 from rolerunner.storage.manifest import ObjectList
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rolerunner.credentials import Sessions
     from rolerunner.events import Observer
     from rolerunner.model import Step
+    from rolerunner.storage.spread import Spread
 
 MAX_ITEMS = 100_000
 """Most items of for_each: more objects than that belong in one action's ``objects``."""
@@ -52,6 +53,8 @@ class Means:
     project: Path
     observers: Sequence[Observer] = ()
     cancel: Cancel = field(default_factory=Cancel)
+    open_spread: Optional[Callable[[], Spread]] = None
+    """Other machines, where a step asks for them; None where none can be the job."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,10 @@ def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
     if isinstance(items, ObjectList):
         if items.count > MAX_ITEMS:
             raise FieldError(f"{step.mark}: for_each over {items.count:,} objects, {MAX_ITEMS:,} at most", hint="give an action's 'objects' the list")
-        return [_item(info, items) for info in items]
+        return [items.described(info) for info in items]
     if not isinstance(items, (list, tuple)) or len(items) > MAX_ITEMS:
         raise FieldError(f"{step.mark}: 'for_each' must be a list of {MAX_ITEMS:,} at most, not {type(items).__name__}")
     return list(items)
-
-
-def _item(info: ObjectInfo, objects: ObjectList) -> dict[str, Any]:
-    uri = f"s3://{objects.prefix.bucket}/{info.key}"
-    return {"key": info.key, "uri": uri, "size": info.size, "etag": info.etag, "modified": info.modified}
 
 
 def _of_item(error: StepError, number: int, item: Any) -> StepError:
@@ -214,6 +212,8 @@ class _Tries:
         self.attempts += 1
         limits = [limit for limit in (self.step.attempt_timeout, self._left()) if limit is not None]
         cancel = Cancel(self.run_of.means.cancel)
+        if self.run_of.means.open_spread is None and getattr(action, "distribute", None) is not None:
+            self.run_of.tell(Note(self.step.id, "warning", "'distribute' is left aside: the sandbox's job is this process alone", {}))
         return _watched(lambda: action.run(self.context(cancel)), cancel, min(limits, default=None))
 
     def _left(self) -> Optional[float]:
@@ -236,7 +236,7 @@ class _Tries:
             step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
             workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
             note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
-            resuming=self.resuming or self.attempts > 1,
+            resuming=self.resuming or self.attempts > 1, open_spread=means.open_spread,
         )  # fmt: skip
 
 

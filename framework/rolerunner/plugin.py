@@ -1,7 +1,7 @@
 """What a package needs that offers actions of its own: these names stay."""
 
 from rolerunner.actions.base import Action, Field, StepContext, Warned, nothing_there
-from rolerunner.actions.objects import Chosen, Moving, ObjectsField, Reaching, gather, transfer
+from rolerunner.actions.objects import Chosen, Moving, ObjectsField, Reaching, Spreading, gather, transfer
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.actions.put_options import Stored
 from rolerunner.actions.python_call import FunctionContext
@@ -28,6 +28,7 @@ __all__ = [
     "S3Object",
     "S3Uri",
     "Seconds",
+    "Spreading",
     "StepContext",
     "StepError",
     "Stored",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rolerunner.actions.base import Action
 
-_SHARED = "max_failures", "max_requests_per_second", "bandwidth", "request_payer", "expected_bucket_owner"
+_SHARED = "max_failures", "max_requests_per_second", "bandwidth", "request_payer", "expected_bucket_owner", "distribute"
 """Fields that many actions share: they come last."""
 
 

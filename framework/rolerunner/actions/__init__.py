@@ -18,12 +18,13 @@ from rolerunner.actions.s3_read import S3Read
 from rolerunner.actions.s3_upload import S3Upload
 from rolerunner.actions.s3_wait import S3Wait
 from rolerunner.actions.s3_write import S3Write
+from rolerunner.actions.spark_sql import SparkSql
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_BUILT_IN: tuple[type[Action], ...] = (S3List, S3Download, S3Upload, S3Copy, S3Delete, S3Wait, S3Read, S3Write, AwsCall, PythonCall)
+_BUILT_IN: tuple[type[Action], ...] = (S3List, S3Download, S3Upload, S3Copy, S3Delete, S3Wait, S3Read, S3Write, AwsCall, PythonCall, SparkSql)
 GROUP = "rolerunner.actions"
 """The entry-point group in which other packages offer actions: each entry names a subclass of Action."""
 

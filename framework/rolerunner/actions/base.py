@@ -18,6 +18,7 @@ from rolerunner.spec.kinds import Kind
 from rolerunner.storage.base import Access, Cancel, Storage
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import ManifestWriter
+from rolerunner.storage.spread import Spread
 
 if TYPE_CHECKING:
     from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need
@@ -49,10 +50,21 @@ class StepContext:
     """level, message, values."""
     resuming: bool = False
     """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
+    open_spread: Optional[Callable[[], Spread]] = None
+    """Other machines, for a step that says ``distribute``; None where they could not be who this job is."""
 
-    def storage(self, role_field: str = "role", access: Optional[Access] = None, flow: Optional[Flow] = None) -> Storage:
-        """S3 under one of the step's roles."""
-        return self.open_storage(self.roles[role_field], access, flow)
+    def storage(
+        self, role_field: str = "role", access: Optional[Access] = None, flow: Optional[Flow] = None, *, distribute: Optional[str] = None
+    ) -> Storage:
+        """S3 under one of the step's roles; with ``distribute`` its calls over many objects go over many machines. Raises StepError."""
+        role = self.roles[role_field]
+        here = self.open_storage(role, access, flow)
+        spread = self.spread(distribute)
+        return here if spread is None else spread.storage(role, access or Access(), flow or Flow(), here, self.cancel)
+
+    def spread(self, distribute: Optional[str]) -> Optional[Spread]:
+        """The machines that ``distribute`` names; None for this one alone. Raises StepError where they are not there."""
+        return None if distribute is None or self.open_spread is None else self.open_spread()
 
     def manifest(self, part: str = "") -> ManifestWriter:
         """The step's list of objects, to write; ``part`` names one besides it."""

@@ -86,6 +86,14 @@ class Reaching(Strict):
         return Access(self.request_payer, owner or self.expected_bucket_owner or "", hidden(customer_key) if customer_key else "")
 
 
+class Spreading(Strict):
+    """On which machines."""
+
+    distribute: Optional[Annotated[Literal["spark"], DYNAMIC]] = Field(
+        None, description="spark: spread the objects over the executors of a Spark job, each of which assumes the roles itself.", examples=["spark"]
+    )
+
+
 class Moving(Reaching):
     """How fast objects go, and how many may fail."""
 

@@ -5,23 +5,30 @@ import importlib.util
 import json
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Optional
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.objects import ObjectsField, Spreading, stop_if_told
 from rolerunner.actions.signatures import folders_of, is_path, mistakes
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import JOB, Permission, Role
 from rolerunner.spec.fields import DYNAMIC, FOLDER, json_form
-from rolerunner.storage.base import Cancel
+from rolerunner.storage.base import Access, Cancel
+from rolerunner.storage.flow import Flow
+from rolerunner.storage.listing import TASKS_A_SLOT
+from rolerunner.storage.manifest import ObjectList
+from rolerunner.storage.spread import Place
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _HERE = Path(__file__).resolve()
@@ -33,8 +40,13 @@ def _function(value: Any) -> Any:
     return value
 
 
-class PythonCall(Action):
-    """Call a function of yours with a context that holds a boto3 session of the step's role."""
+class PythonCall(Spreading, Action):
+    """Call a function of yours with a context that holds a boto3 session of the step's role.
+
+    With ``objects`` it is called for a batch of them at a time, as ``function(context, objects=[...], **arguments)``: each is a
+    mapping of key, uri, size, etag and modified. What it returns must be numbers, which are added up. With ``distribute: spark``
+    batches go to executors; one whose executor died is called again elsewhere, so the function must bear being called twice.
+    """
 
     kind: ClassVar[str] = "python.call"
     example: ClassVar[Mapping[str, Any]] = {"arguments": {"source": "/tmp/orders/", "target": "/tmp/clean/"}}
@@ -49,32 +61,142 @@ class PythonCall(Action):
         default_factory=dict, description="Keyword arguments of the function.", examples=[{"folder": "/tmp/orders/"}]
     )
 
+    objects: ObjectsField = Field(
+        None,
+        description="Objects that another step listed: the function is called for some of them at a time, which it gets as 'objects'.",
+        examples=["${{ steps.find.objects }}"],
+    )
+    batch: Annotated[int, Field(ge=1, le=10_000), DYNAMIC] = Field(100, description="How many objects a call gets at most.", examples=[10])
+
     @model_validator(mode="after")
     def _fits_the_function(self, info: ValidationInfo) -> "PythonCall":
+        if self.objects is None and self.distribute is not None:
+            raise ValueError("'distribute' needs 'objects': they are what is spread")
+        if self.objects is not None and isinstance(self.arguments, dict) and "objects" in self.arguments:
+            raise ValueError("'objects' is said twice, beside 'arguments' and in them")
         folder = (info.context or {}).get(FOLDER)
         if folder and isinstance(self.function, str) and isinstance(self.arguments, dict):
-            problems = list(mistakes(self.function, self.arguments, Path(folder)))
+            given = self.arguments if self.objects is None else {**self.arguments, "objects": []}
+            problems = list(mistakes(self.function, given, Path(folder)))
             if problems:
                 raise ValueError("; ".join(problems))
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Call it; a mapping that it returns becomes the outputs."""
-        with _importable(context.project):
-            function = _found(self.function, context.project)
-        try:
-            returned = function(FunctionContext.of(context), **self.arguments)
-        except StepError:
-            raise
-        except SystemExit as error:  # a function is not the process: it ends the step alone
-            raise FunctionFailed(f"'{self.function}' called sys.exit({error.code!r})", hint="return, or raise an exception") from None
-        except Exception as error:
-            raise _failed(self.function, error, context.roles.get("role")) from error
-        return _outputs(self.function, returned)
+        if self.objects is None:
+            return _called(self.function, _looked_up(self.function, context), self.arguments, context)
+        outputs: dict[str, Any] = {}
+        done = 0
+        for objects, returned in self._of_batches(context):
+            outputs, done = _added(self.function, outputs, returned), done + objects
+            context.progress(StepProgress(context.step_id, done, 0, len(self.objects)))
+        return outputs
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """What the user's code needs cannot be known here."""
         return {}
+
+    def _of_batches(self, context: StepContext) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """How many objects, and what the function returned for them; here, or on other machines. Raises StepError."""
+        spread = context.spread(self.distribute)
+        if spread is None:
+            function = _looked_up(self.function, context)
+            for objects in self._batches():
+                stop_if_told(context)
+                yield len(objects), _called(self.function, function, {**self.arguments, "objects": objects}, context)
+            return
+        place, about = spread.settled_place(), _About.of(context)
+        parts = (_Batch(self.function, self.arguments, objects, about, place) for objects in self._batches())
+        waves = iter(lambda: list(islice(parts, spread.pool.slots() * TASKS_A_SLOT)), [])
+        for results in spread.run(waves, context.cancel, f"rolerunner: {self.function} as {about.role}"):
+            for said in (line for result in results for line in result.notes):
+                context.note(*said)
+            yield from ((result.objects, result.returned) for result in results)
+
+    def _batches(self) -> Iterator[list[dict[str, Any]]]:
+        listed = self.objects
+        if isinstance(listed, ObjectList):
+            items = (listed.described(info) for info in listed)
+        else:
+            items = ({"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""} for uri in listed or ())
+        return iter(lambda: list(islice(items, self.batch)), [])
+
+
+@dataclass(frozen=True)
+class _About:
+    """The step, as far as a function on another machine is told of it."""
+
+    step_id: str
+    run_id: str
+    role: Optional[Role]
+    project: Path
+    params: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, context: StepContext) -> "_About":
+        return cls(context.step_id, context.run_id, context.roles.get("role"), context.project, dict(context.params))
+
+
+@dataclass(frozen=True)
+class _Returned:
+    """What a function gave for a batch, and what it had to say."""
+
+    objects: int
+    returned: Mapping[str, Any]
+    notes: list[tuple[str, str, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One call of the function on another machine."""
+
+    function: str
+    arguments: Mapping[str, Any]
+    objects: list[dict[str, Any]]
+    about: _About
+    place: Place
+
+    def __call__(self, again: bool) -> _Returned:
+        del again  # the function is told nothing of it: it must bear being called twice
+        notes: list[tuple[str, str, Mapping[str, Any]]] = []
+        about, sessions = self.about, self.place.sessions()
+        with tempfile.TemporaryDirectory(prefix="rolerunner-") as folder:
+            context = StepContext(
+                step_id=about.step_id, run_id=about.run_id, roles={"role": about.role} if about.role else {}, sessions=sessions,
+                open_storage=lambda role, access, flow: self.place.opener(sessions, role, access or Access(), flow or Flow()),
+                workdir=Path(folder), project=about.project, params=about.params, cancel=Cancel(), progress=lambda _: None,
+                note=lambda level, message, values: notes.append((level, message, values)),
+            )  # fmt: skip
+            returned = _called(self.function, _looked_up(self.function, context), {**self.arguments, "objects": self.objects}, context)
+        return _Returned(len(self.objects), returned, notes)
+
+
+def _looked_up(name: str, context: StepContext) -> Callable[..., Any]:
+    with _importable(context.project):
+        return _found(name, context.project)
+
+
+def _called(name: str, function: Callable[..., Any], arguments: Mapping[str, Any], context: StepContext) -> Mapping[str, Any]:
+    try:
+        returned = function(FunctionContext.of(context), **arguments)
+    except StepError:
+        raise
+    except SystemExit as error:  # a function is not the process: it ends the step alone
+        raise FunctionFailed(f"'{name}' called sys.exit({error.code!r})", hint="return, or raise an exception") from None
+    except Exception as error:
+        raise _failed(name, error, context.roles.get("role")) from error
+    return _outputs(name, returned)
+
+
+def _added(name: str, outputs: Mapping[str, Any], returned: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs of several calls as one: numbers are added up."""
+    wrong = next((key for key, value in returned.items() if isinstance(value, bool) or not isinstance(value, (int, float))), None)
+    if wrong is not None:
+        raise FunctionFailed(
+            f"'{name}' returned a '{wrong}' that is no number", hint="called for many batches, it must return numbers: they are added up"
+        )
+    return {**outputs, **{key: outputs.get(key, 0) + value for key, value in returned.items()}}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """s3.copy"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Optional, Union
@@ -17,12 +17,13 @@ from rolerunner.actions.objects import (
     Moving,
     ObjectsField,
     OnEmpty,
+    Spreading,
     gather,
     one_source,
     transfer,
 )
 from rolerunner.actions.permissions import listing, on_objects, on_source
-from rolerunner.actions.put_options import Stored
+from rolerunner.actions.put_options import Encryption, Stored
 from rolerunner.errors import AccessDenied, IntegrityFailed, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import Account, Bytes, CustomerKey, Flag, S3Location
@@ -36,7 +37,7 @@ MAX_SINGLE = 5_000_000_000
 """A single CopyObject takes no more than 5 GB (S3 user guide)."""
 
 
-class S3Copy(Chosen, Stored, Moving, Action):
+class S3Copy(Chosen, Stored, Moving, Spreading, Action):
     """Copy objects within S3: by one role that may do both, or from one role to another that share no permission.
 
     One role: S3 copies by itself, large objects in parts; metadata and tags are kept unless the step says others.
@@ -87,12 +88,15 @@ class S3Copy(Chosen, Stored, Moving, Action):
         one_source(self.source, self.objects, self.kind)
         if self.move is True and isinstance(self.source, S3Uri) and self.source == self.target:
             raise ValueError("'move: true' onto itself would delete the source")
+        encryption = self.encryption.customer_key if isinstance(self.encryption, Encryption) else None
+        if self.distribute is not None and (self.customer_key is not None or encryption is not None):
+            raise ValueError("'distribute' does not go with a 'customer_key': a secret is not shipped to other machines")
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Copy, many at once."""
         flow = self.flow()
-        source, target = self._storages(context, flow)
+        source, target = self._storages(context, flow, self.distribute)
         gathered = gather(self.source, self.objects, self.selection(), source, context)
         if gathered.total == 0:
             nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
@@ -112,7 +116,8 @@ class S3Copy(Chosen, Stored, Moving, Action):
         if self.move:
             read += self._on_source("s3:DeleteObject")
         written = self.put_permissions(self.target, tags=self.tags is None)
-        if self.move or self.if_exists in ("skip", "skip_same"):
+        # 'distribute': what a machine did before it died is looked at, not done again
+        if self.move or self.distribute or self.if_exists in ("skip", "skip_same"):
             written += [listing(self.target), on_objects("s3:GetObject", self.target)]
         return {"source_role": read, "target_role": written}
 
@@ -128,13 +133,12 @@ class S3Copy(Chosen, Stored, Moving, Action):
     def _on_source(self, action: str) -> list[Permission]:
         return on_source(action, self.source, self.objects)
 
-    def _storages(self, context: StepContext, flow: Flow) -> tuple[Storage, Storage]:
-        key = self.customer_key
+    def _storages(self, context: StepContext, flow: Flow, distribute: Optional[str] = None) -> tuple[Storage, Storage]:
+        key, owner = self.customer_key, self.expected_source_bucket_owner
+        of_target = replace(self.access(), source_bucket_owner=owner or "", source_key=key or "")
         return (
-            context.storage("source_role", self.access(owner=self.expected_source_bucket_owner, customer_key=key), flow),
-            context.storage(
-                "target_role", replace(self.access(), source_bucket_owner=self.expected_source_bucket_owner or "", source_key=key or ""), flow
-            ),
+            context.storage("source_role", self.access(owner=owner, customer_key=key), flow, distribute=distribute),
+            context.storage("target_role", of_target, flow, distribute=distribute),
         )
 
 
@@ -144,9 +148,10 @@ class _Copies:
     def __init__(self, action: S3Copy, gathered: Gathered, source: Storage, target: Storage, *, resuming: bool) -> None:
         self.action = action
         self.objects = gathered.objects
-        self.source, self.target = source, target
+        self.target = target
         self.refused = gathered.refused
         self.lenient = resuming and action.if_exists == "overwrite"
+        self.is_same = _IsSame(action.compare, source, target, self.lenient)
         self.if_exists = "skip_same" if self.lenient else action.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
         self.to_object = action.source is not None and not action.source.is_prefix and not action.target.is_prefix
@@ -175,7 +180,7 @@ class _Copies:
             if there is not None and self.if_exists == "skip":
                 yield Outcome(target, info.size, etag=there.etag, status="skipped")  # without its source, which no move may delete
                 continue
-            skip = None if there is None else partial(self._is_same, uri, info, target, there)
+            skip = None if there is None else partial(self.is_same, uri, info, target, there)
             # an incomplete ETag would be no condition: the engine then asks for the object's own
             yield Copy(uri, target, info if info.etag else None, self.options, self.action.multipart_above, self.action.part_size, skip)
 
@@ -189,19 +194,27 @@ class _Copies:
         target, relative = self.action.target, self.objects.relative(info)
         return target if self.to_object else target.join(relative if target.is_prefix else f"/{relative}")
 
-    def _is_same(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
-        """Does the target hold the source's bytes, as far as ``compare`` looks?"""
-        compare = self.action.compare
+
+@dataclass(frozen=True)
+class _IsSame:
+    """Does a target hold a source's bytes, as far as ``compare`` looks? A value, for it may be asked on another machine."""
+
+    compare: str
+    source: Storage
+    target: Storage
+    lenient: bool
+
+    def __call__(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
         if info.size != there.size:
             return False
-        if compare == "size":
+        if self.compare == "size":
             return True
-        if compare == "size_mtime":
+        if self.compare == "size_mtime":
             return there.modified >= info.modified
         if info.etag and info.etag == there.etag:
             return True
         try:
-            return compare == "checksum" and _same_checksum(self.source.head(uri, info.version), self.target.head(target))
+            return self.compare == "checksum" and _same_checksum(self.source.head(uri, info.version), self.target.head(target))
         except AccessDenied:
             if self.lenient:
                 return False

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
-from rolerunner.actions.objects import Chosen, Gathered, MaxDelete, Moving, ObjectsField, OnEmpty, gather, one_source, too_many, transfer
+from rolerunner.actions.objects import Chosen, Gathered, MaxDelete, Moving, ObjectsField, OnEmpty, Spreading, gather, one_source, too_many, transfer
 from rolerunner.actions.permissions import listing, on_source
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import Flag, S3Location
@@ -14,7 +14,7 @@ from rolerunner.storage.base import Storage
 from rolerunner.storage.manifest import EMPTY_LIST, ObjectList
 
 
-class S3Delete(Chosen, Moving, Action):
+class S3Delete(Chosen, Moving, Spreading, Action):
     """Delete an object, the objects of a prefix, or those that another step listed.
 
     What is to go is listed whole first: more than ``max_delete``, and a listing that breaks off, delete nothing.
@@ -52,7 +52,7 @@ class S3Delete(Chosen, Moving, Action):
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """List, count, then delete in batches of 1000."""
         flow = self.flow()
-        storage = context.storage(access=self.access(), flow=flow)
+        storage = context.storage(access=self.access(), flow=flow, distribute=self.distribute)
         gathered = self._gathered(storage, context)
         if gathered.total == 0:
             nothing_there(self.on_empty, str(self.source or "the listed objects"), context)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
-from rolerunner.actions.objects import Chosen, OnEmpty, Reaching, stop_if_told
+from rolerunner.actions.objects import Chosen, OnEmpty, Reaching, Spreading, stop_if_told
 from rolerunner.actions.permissions import listing
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
@@ -25,7 +25,7 @@ _BY: Mapping[str, Callable[[ObjectInfo], Any]] = {
 }
 
 
-class S3List(Chosen, Reaching, Action):
+class S3List(Chosen, Reaching, Spreading, Action):
     """List the objects under a prefix.
 
     Objects are kept in a file and streamed, however many there are. With ``recursive: false`` only those right under the
@@ -71,7 +71,7 @@ class S3List(Chosen, Reaching, Action):
         """List, filter, and keep the list on disk."""
         folders: list[str] = []
         latest: Optional[ObjectInfo] = None
-        found = self._ordered(self._meant(context.storage(access=self.access()), folders, context))
+        found = self._ordered(self._meant(context.storage(access=self.access(), distribute=self.distribute), folders, context))
         with context.manifest() as manifest:
             for info in found:
                 manifest.add_object(info)

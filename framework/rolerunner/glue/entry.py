@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rolerunner import api
 from rolerunner.errors import RolerunnerError, StepError, UsageError
+from rolerunner.glue import spark_job
 from rolerunner.glue.arguments import scan
 from rolerunner.glue.runtime import detect
 from rolerunner.observers.log import Log, standard_stream
@@ -48,7 +49,7 @@ def _run(argv: Sequence[str]) -> RunResult:
     if given.ours.get("result"):
         observers.append(_result_file(given.ours["result"]))
     job = api.load(spec, given.params)
-    result = api.run(job, observers=observers, run_key=given.ours.get("run_key", ""))
+    result = spark_job.run(job, given.glue, runtime, lambda: api.run(job, observers=observers, run_key=given.ours.get("run_key", "")))
     if result.status not in ("succeeded", "warning"):
         raise _failure(result, runtime)
     return result

@@ -1,8 +1,9 @@
 """What the spec needs to know of an action: its fields, its roles and its outputs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
+from rolerunner.model import Step
 from rolerunner.spec.fields import Strict
 
 
@@ -21,3 +22,9 @@ class Kind(Strict):
     """False for an action that can do without talking to AWS."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Fields of the example in its page, besides those that must be there."""
+
+    @classmethod
+    def misfits(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+        """What is wrong with all steps of this kind together, and with their roles: a step's id and what is said of it."""
+        del steps
+        yield from ()

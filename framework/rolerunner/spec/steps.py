@@ -64,7 +64,9 @@ def read_steps(values: list[Any], kinds: Mapping[str, type[Kind]], roles: Roles,
     for position, step in enumerate(raw):
         _check_types(step, by_id, position, reading)
     needs = _needs(raw, references, reading)
-    return [_step(step, found, needs[step.id], roles, defaults, reading) for step, found in zip(raw, references)]
+    steps = [_step(step, found, needs[step.id], roles, defaults, reading) for step, found in zip(raw, references)]
+    _check_together(raw, steps, reading)
+    return steps
 
 
 def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Reading) -> Iterator[RawStep]:
@@ -257,6 +259,14 @@ def _known_needs(step: RawStep, raw: list[RawStep], reading: Reading) -> list[st
         elif name not in known:
             reading.add((*step.path, "needs", index), f"there is no step '{name}'", nearest(name, known))
     return [name for name in needs if name in known and name != step.id]
+
+
+def _check_together(raw: list[RawStep], steps: list[Step], reading: Reading) -> None:
+    """What the kinds say of their steps, which only now have their roles."""
+    paths = {step.id: step.path for step in reversed(raw)}
+    for kind in dict.fromkeys(step.kind for step in raw if step.kind is not None):
+        for step_id, message in kind.misfits([step for step, read in zip(steps, raw) if read.kind is kind]):
+            reading.add(paths[step_id], message)
 
 
 # the step

@@ -52,7 +52,7 @@ LARGE = 32 << 20
 MAX_PARTS = 10_000
 """S3 takes no more parts in one upload (S3 user guide, multipart limits)."""
 BATCH = 1000
-"""Keys in one DeleteObjects (S3 API reference)."""
+"""Keys in one DeleteObjects, and in one page of a listing (S3 API reference)."""
 _TRIES = 3
 """Times an object is begun again after it changed or came damaged; boto3 itself repeats single requests."""
 _BLOCK = 1 << 18
@@ -101,15 +101,16 @@ class BotoStorage:
 
     # listing
 
-    def list(self, prefix: S3Uri, *, versions: bool = False) -> Iterator[ObjectInfo]:
+    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH) -> Iterator[ObjectInfo]:
         """Every object or version under a prefix."""
-        method = "list_object_versions" if versions else "list_objects_v2"
+        method, start = ("list_object_versions", "KeyMarker") if versions else ("list_objects_v2", "StartAfter")
+        said = {**({start: after} if after else {}), **({"MaxKeys": page} if page != BATCH else {})}
         with self._translated(prefix):
-            for page in self._pages(method, prefix):
+            for answer in self._pages(method, prefix, **said):
                 if versions:
-                    yield from _versions(page)
+                    yield from _versions(answer)
                 else:
-                    yield from (_listed(each) for each in page.get("Contents", ()))
+                    yield from (_listed(each) for each in answer.get("Contents", ()))
 
     def folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
         """The objects right under a prefix, and the prefixes below it."""

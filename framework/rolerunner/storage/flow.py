@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import StepError
 
@@ -36,9 +37,21 @@ class Flow:
     def __init__(self, *, requests_per_second: Optional[float] = None, bandwidth: Optional[float] = None) -> None:
         self._requests = _Rate(requests_per_second) if requests_per_second else None
         self._bytes = _Rate(bandwidth) if bandwidth else None
+        self._rates = requests_per_second, bandwidth
         self._lock = threading.Lock()
+        self.shares = 1
+        """Among so many processes at once its pace is divided: each that it is pickled for has one share."""
         self.listener: Optional[Callable[[int], None]] = None
         """Told how many bytes more have gone; called from several threads."""
+
+    @property
+    def is_paced(self) -> bool:
+        """Is there a limit?"""
+        return any(self._rates)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        requests, bandwidth = (rate / self.shares if rate else None for rate in self._rates)
+        return functools.partial(Flow, requests_per_second=requests, bandwidth=bandwidth), ()
 
     def request(self, cancel: Optional[Cancel] = None) -> None:
         """Wait until a request more may go."""
@@ -49,6 +62,10 @@ class Flow:
         """So many bytes more go: wait until they may."""
         if self._bytes is not None:
             _sleep(self._bytes.reserve(count), cancel)
+        self.tell(count)
+
+    def tell(self, count: int) -> None:
+        """So many bytes more have gone."""
         if self.listener is not None:
             with self._lock:
                 self.listener(count)

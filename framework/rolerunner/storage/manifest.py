@@ -58,6 +58,10 @@ class ObjectList:
         """Its key from the folder of the prefix on; of one named by itself, its name alone."""
         return info.key.rsplit("/", 1)[-1] if self.flat else info.key[self.prefix.key.rfind("/") + 1 :]
 
+    def described(self, info: ObjectInfo) -> dict[str, Any]:
+        """An object of this list in plain values: what ``item`` is, and what functions are given."""
+        return {"key": info.key, "uri": str(self.uri(info)), "size": info.size, "etag": info.etag, "modified": info.modified}
+
     def summary(self) -> dict[str, Any]:
         """What the result file shows of it."""
         return {"count": self.count, "bytes": self.bytes, "manifest": str(self.path)}

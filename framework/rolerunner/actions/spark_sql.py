@@ -1,0 +1,206 @@
+"""spark.sql"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Optional, Union
+
+from pydantic import BeforeValidator, model_validator
+
+from rolerunner.actions import s3a
+from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.permissions import listing, on_beginning
+from rolerunner.diagnosis import AwsError, step_failed
+from rolerunner.errors import StepError
+from rolerunner.model import Permission, Role, S3Uri, Step
+from rolerunner.spark import sql
+from rolerunner.spark.pool import until_stopped
+from rolerunner.spark.session import session as spark_session
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.fields import DYNAMIC, Strict, Text, json_form
+
+MAX_ROWS = 1000
+"""Rows that a step may give as its output: they pass this machine's memory, and the result file."""
+
+
+def _place(value: Any) -> Any:
+    if isinstance(value, str):
+        if value.startswith("s3://"):
+            return S3Uri.parse(value)
+        if "://" in value and not value.startswith("file://"):
+            raise ValueError(f"must be s3://bucket/prefix/ or a path on this machine, not '{value}'")
+    return value
+
+
+Place = Annotated[Union[S3Uri, str], BeforeValidator(_place), json_form(type="string"), DYNAMIC]
+"""``s3://bucket/prefix/``, or a path where every machine of the cluster sees it."""
+Options = dict[str, Text]
+Format = Annotated[Literal["parquet", "csv", "json", "orc", "avro", "text"], DYNAMIC]
+
+
+class Table(Strict):
+    """What is read."""
+
+    location: Place = Field(description="s3://bucket/prefix/ of its files; on a laptop also a path.", examples=["s3://landing/orders/"])
+    format: Format = Field("parquet", description="parquet, csv, json, orc, avro or text.", examples=["csv"])
+    options: Options = Field(default_factory=dict, description="Options of Spark's reader.", examples=[{"header": "true"}])
+
+
+class Target(Table):
+    """What is written."""
+
+    location: Place = Field(description="s3://bucket/prefix/ to write under.", examples=["s3://publish/orders/"])
+    mode: Annotated[Literal["error", "overwrite", "append"], DYNAMIC] = Field(
+        "error", description="What a target that is there means: error, overwrite or append.", examples=["overwrite"]
+    )
+    options: Options = Field(default_factory=dict, description="Options of Spark's writer.", examples=[{"compression": "gzip"}])
+    partition_by: list[Text] = Field(default_factory=list, description="Columns whose values become folders.", examples=[["day"]])
+
+
+class SparkSql(Action):
+    """Read tables with Spark, run a query over them, write the result.
+
+    Sources are read as ``source_role`` and the target is written as ``target_role``, by S3A, which assumes the roles in every
+    JVM. Without ``query`` the one source goes to the target as it is: a change of format. Without ``target`` the first rows are
+    the output. S3A knows one role for each bucket, and no session tags, source identity, policy ARNs or ``via``: a spec that
+    needs them is refused.
+    """
+
+    kind: ClassVar[str] = "spark.sql"
+    role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
+    example: ClassVar[Mapping[str, Any]] = {
+        "query": "SELECT country, sum(amount) AS amount FROM orders GROUP BY country",
+        "target": {"location": "s3://publish/countries/", "mode": "overwrite"},
+    }
+    outputs: ClassVar[Optional[Mapping[str, str]]] = {
+        "count": "how many rows were written, or are in rows",
+        "columns": "their names",
+        "rows": f"without a target, the first {MAX_ROWS:,} as mappings; numbers, text and null as they are, others as text",
+    }
+    samples: ClassVar[Mapping[str, Any]] = {"count": 1, "columns": ["country"], "rows": [{"country": "at"}]}
+
+    sources: dict[str, Table] = Field(
+        description="Name in the query -> where it is.", examples=[{"orders": {"location": "s3://landing/orders/", "format": "parquet"}}]
+    )
+    query: Optional[Text] = Field(
+        None, description="Spark SQL over the sources; the one source as it is, if left out.", examples=["SELECT * FROM orders"]
+    )
+    target: Optional[Target] = Field(None, description="Where the result is written.", examples=[{"location": "s3://publish/orders/"}])
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "SparkSql":
+        if isinstance(self.sources, dict):
+            if not self.sources:
+                raise ValueError("'sources' needs one table at least")
+            if self.query is None and len(self.sources) != 1:
+                raise ValueError("'query' is missing: only a single source can be taken as it is")
+            wrong = next((name for name in self.sources if not name.isidentifier()), None)
+            if wrong is not None:
+                raise ValueError(f"'sources': '{wrong}' is no name for a table: letters, digits and '_'")
+        return self
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """Set S3A up, read, query, write."""
+        buckets = self._buckets(context.roles)
+        if buckets and context.open_spread is None:
+            hint = "give 'location' a path to try the query on files of this machine"
+            raise StepError("Spark's own reads and writes go to AWS, not to the sandbox", hint=hint, type="NotInSandbox")
+        for role in dict.fromkeys(buckets.values()):
+            _check_role(role)
+        session = spark_session()
+        own = sql.own_credentials(session)
+        name = f"rolerunner-{context.run_id}"
+        for bucket, role in buckets.items():
+            sql.reach(session, bucket, s3a.settings(bucket, role, name, role.region or context.sessions.region(), own))
+        try:
+            return until_stopped(session.sparkContext, context.cancel, f"rolerunner: {context.step_id}", lambda: self._done(session))
+        except sql.SqlFailed as failed:
+            raise _explained(failed, buckets) from failed
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """Listing and reading the sources; listing, writing and deleting under the target, as Spark's committers do."""
+        read = [each for table in self._tables() for each in _on(table, "s3:GetObject")]
+        wanted = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+        written = _on(self.target, *wanted) if isinstance(self.target, Target) else []
+        return {"source_role": read, "target_role": written}
+
+    @classmethod
+    def misfits(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+        """What S3A cannot do for these steps: sessions it cannot ask for, and two roles on one bucket."""
+        taken: dict[str, tuple[str, Role]] = {}
+        for step in steps:
+            for role in dict.fromkeys(step.roles.values()):
+                if any(s3a.cannot(role)):
+                    yield step.id, _refusal(role)
+            for bucket, role in _said(step):
+                other_step, other = taken.setdefault(bucket, (step.id, role))
+                if other != role:
+                    of = "" if other_step == step.id else f" in the step '{other_step}'"
+                    yield step.id, f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'{of}: Spark knows one role for each bucket"
+
+    def _tables(self) -> list[Table]:
+        return [table for table in self.sources.values() if isinstance(table, Table)] if isinstance(self.sources, dict) else []
+
+    def _buckets(self, roles: Mapping[str, Role]) -> dict[str, Role]:
+        """Bucket -> role. Raises StepError for a bucket that both roles would reach."""
+        found = {table.location.bucket: roles["source_role"] for table in self._tables() if isinstance(table.location, S3Uri)}
+        if self.target is not None and isinstance(self.target.location, S3Uri):
+            bucket, role = self.target.location.bucket, roles["target_role"]
+            if found.setdefault(bucket, role) != role:
+                raise StepError(f"the bucket '{bucket}' would be reached as two roles: Spark knows one role for each bucket", type="OneRoleABucket")
+        return found
+
+    def _done(self, session: Any) -> Mapping[str, Any]:
+        tables = {name: sql.Data(_url(table.location), table.format, dict(table.options)) for name, table in self.sources.items()}
+        target = self.target
+        if target is None:
+            columns, rows = sql.rows(session, tables, self.query, MAX_ROWS)
+            return {"count": len(rows), "columns": columns, "rows": rows}
+        data = sql.Data(_url(target.location), target.format, dict(target.options))
+        count, columns = sql.write(session, tables, self.query, data, target.mode, list(target.partition_by))
+        return {"count": count, "columns": columns, "rows": None}
+
+
+def _url(place: Union[S3Uri, str]) -> str:
+    return s3a.url(place) if isinstance(place, S3Uri) else place
+
+
+def _on(table: Table, *actions: str) -> list[Permission]:
+    place = table.location
+    return [listing(place), *(on_beginning(action, place) for action in actions)] if isinstance(place, S3Uri) else []
+
+
+def _refusal(role: Role) -> str:
+    return f"the role '{role}' has {' and '.join(s3a.cannot(role))}, which Spark's S3A cannot ask for"
+
+
+def _check_role(role: Role) -> None:
+    if any(s3a.cannot(role)):
+        raise StepError(_refusal(role), hint="take a role without them for this step", type="S3aCannot")
+
+
+def _said(step: Step) -> Iterator[tuple[str, Role]]:
+    """Each bucket that the step says in so many words, and the role that reaches it."""
+    sources, target = step.fields.get("sources"), step.fields.get("target")
+    tables: Iterable[Any] = sources.values() if isinstance(sources, Mapping) else ()
+    for field, table in (*(("source_role", each) for each in tables), ("target_role", target)):
+        bucket = _bucket_of(table.get("location")) if isinstance(table, Mapping) else ""
+        if bucket and field in step.roles:
+            yield bucket, step.roles[field]
+
+
+def _bucket_of(place: Any) -> str:
+    """The bucket of a location as the spec says it, where no expression stands before its end; else empty."""
+    text = place.parts[0] if isinstance(place, Template) and place.parts else place
+    said = re.match(r"s3://([^/$]+)/", text) if isinstance(text, str) else None
+    return said.group(1) if said else ""
+
+
+def _explained(failed: sql.SqlFailed, buckets: Mapping[str, Role]) -> StepError:
+    """A Java error about S3 as what AWS's own answer would be. The bucket that it names tells the role."""
+    bucket = next((bucket for bucket in buckets if bucket in failed.text), next(iter(buckets), ""))
+    role = buckets.get(bucket)
+    if role is not None and "sts:AssumeRole" in failed.text:
+        return StepError(f"the role '{role}' could not be assumed by Spark: {failed.message}", hint="'rolerunner check' says why", type="RoleRefused")
+    if role is not None and ("AccessDenied" in failed.text or "Status Code: 403" in failed.text):
+        return step_failed(AwsError("AccessDenied", failed.message, ""), role, bucket=bucket)
+    return failed

@@ -1,0 +1,116 @@
+"""Queries over files, and how Hadoop reaches S3 for them."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.errors import StepError
+from rolerunner.spark.session import reason_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True)
+class Data:
+    """Files that are a table: where, in which format, with which options of Spark's reader or writer."""
+
+    url: str
+    format: str
+    options: dict[str, str]
+
+
+class SqlFailed(StepError):
+    """A query failed; ``text`` is all that Java says of it."""
+
+    def __init__(self, message: str, *, hint: str = "", type: str = "", text: str = "") -> None:  # noqa: A002 - the result file's own word
+        super().__init__(message, hint=hint, type=type)
+        self.text = text
+
+
+_REACHED: dict[str, dict[str, str]] = {}
+"""Bucket -> the settings it was first reached with: Hadoop keeps what it made of them."""
+
+
+def own_credentials(session: Any) -> str:
+    """The Java class that finds the job's own credentials: of AWS's second SDK from Hadoop 3.4 on."""
+    numbers = tuple(int(each) for each in re.findall(r"\d+", _hadoop(session))[:2])
+    second = numbers >= (3, 4)
+    return "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider" if second else "com.amazonaws.auth.DefaultAWSCredentialsProviderChain"
+
+
+def _hadoop(session: Any) -> str:
+    return str(session.sparkContext._jvm.org.apache.hadoop.util.VersionInfo.getVersion())  # noqa: SLF001 - the way into the JVM
+
+
+def reach(session: Any, bucket: str, settings: Mapping[str, str]) -> None:
+    """Tell Hadoop how a bucket is reached, before it is touched. Raises StepError where it was reached otherwise before."""
+    before = _REACHED.setdefault(bucket, dict(settings))
+    arn = f"fs.s3a.bucket.{bucket}.assumed.role.arn"
+    if before.get(arn) != settings.get(arn):
+        raise StepError(f"the bucket '{bucket}' was reached as another role in this run: Spark knows one role for each bucket", type="OneRoleABucket")
+    if any(name.endswith("external.id") for name in settings) and not _knows_external_ids(session):
+        hint = "Hadoop learnt it with HADOOP-19201 (after 3.4.0); take a role without one, or move the objects with s3.copy"
+        raise StepError(f"the role of the bucket '{bucket}' has an 'external_id', which this Hadoop does not send", hint=hint, type="S3aCannot")
+    hadoop = session.sparkContext._jsc.hadoopConfiguration()  # noqa: SLF001 - the way into the JVM
+    for name, value in settings.items():
+        hadoop.set(name, value)
+
+
+def _knows_external_ids(session: Any) -> bool:
+    constants = session.sparkContext._jvm.org.apache.hadoop.fs.s3a.Constants  # noqa: SLF001 - the way into the JVM
+    if type(constants).__name__ == "JavaPackage":
+        return True  # there is no S3A at all, which the first read says better
+    try:
+        return bool(constants.ASSUMED_ROLE_EXTERNAL_ID)
+    except Exception:  # noqa: BLE001 - py4j's error for a name that is not there
+        return False
+
+
+def rows(session: Any, tables: Mapping[str, Data], query: Optional[str], most: int) -> tuple[list[str], list[dict[str, Any]]]:
+    """The columns and the first rows of a query. Raises SqlFailed."""
+    with _explained(session):
+        frame = _frame(session, tables, query)
+        return list(frame.columns), [{name: _plain(value) for name, value in row.asDict().items()} for row in frame.take(most)]
+
+
+def write(
+    session: Any, tables: Mapping[str, Data], query: Optional[str], target: Data, mode: str, partition_by: Sequence[str]
+) -> tuple[int, list[str]]:
+    """Write a query's result: how many rows, and their columns. Raises SqlFailed."""
+    from pyspark.sql import Observation, functions  # noqa: PLC0415
+
+    with _explained(session):
+        frame = _frame(session, tables, query)
+        seen = Observation()
+        observed = frame.observe(seen, functions.count(functions.lit(1)).alias("count"))
+        observed.write.format(target.format).options(**target.options).mode(mode).partitionBy(*partition_by).save(target.url)
+        return int(seen.get["count"]), list(frame.columns)
+
+
+def _frame(session: Any, tables: Mapping[str, Data], query: Optional[str]) -> Any:
+    own = session.newSession()  # names of its own: steps that run side by side may call their sources the same
+    for name, data in tables.items():
+        own.read.format(data.format).options(**data.options).load(data.url).createOrReplaceTempView(name)
+    return own.sql(query) if query is not None else own.table(next(iter(tables)))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+@contextmanager
+def _explained(session: Any) -> Iterator[None]:
+    """What Spark raises as SqlFailed: the line that says why, and what is to be done where that is known."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        if "S3AFileSystem not found" in text:
+            hint = f"Glue has S3A; on a laptop start Spark with --packages org.apache.hadoop:hadoop-aws:{_hadoop(session)} (PYSPARK_SUBMIT_ARGS)"
+            raise SqlFailed("this Spark cannot reach S3: it has no S3A", hint=hint, type="NoS3A", text=text) from error
+        kind = re.search(r"([A-Z_]{4,}(?:\.[A-Z_]+)*)\]", text)
+        raise SqlFailed(reason_of(error), type=kind.group(1) if kind else type(error).__name__, text=text) from error

@@ -1,0 +1,272 @@
+"""Steps spread over real executors of Spark against the embedded AWS: two of them, each a JVM of its own. Slow: python -m pytest -m slow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.spark_venv import PACKAGE, python_with_spark
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rolerunner import sandbox
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first time pyspark is fetched, which has 300 MB
+
+JOB, THEIRS, ARCHIVE = "111122223333", "222233334444", "444455556666"
+READER, WRITER = f"arn:aws:iam::{THEIRS}:role/reader", f"arn:aws:iam::{ARCHIVE}:role/writer"
+COUNT = 5000
+IN_FLIGHT = 16 * 4
+"""Objects that an engine works on at once: so many at most are written again when it is killed."""
+TRUST = f'[{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{JOB}:role/job"}}, Action: sts:AssumeRole}}]'
+READS = '["s3:GetObject", "s3:ListBucket", "s3:DeleteObject"]'
+WRITES = '["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "s3:ListBucket", "s3:AbortMultipartUpload"]'
+WORLD = f"""
+version: 1
+job_role: arn:aws:iam::{JOB}:role/job
+roles:
+  - arn: arn:aws:iam::{JOB}:role/job
+    permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]
+  - arn: {READER}
+    trust: {TRUST}
+    permissions: [{{Effect: Allow, Action: {READS}, Resource: ["arn:aws:s3:::landing", "arn:aws:s3:::landing/*"]}}]
+  - arn: {WRITER}
+    trust: {TRUST}
+    permissions: [{{Effect: Allow, Action: {WRITES}, Resource: ["arn:aws:s3:::archive", "arn:aws:s3:::archive/*"]}}]
+buckets:
+  - {{name: landing, account: "{THEIRS}"}}
+  - {{name: archive, account: "{ARCHIVE}"}}
+"""
+HEAD = f"""version: 1
+name: spread
+roles: {{reader: {READER}, writer: {WRITER}}}
+steps:
+"""
+ALL = f"""{HEAD}
+  - {{id: find, action: s3.list, role: reader, source: s3://landing/in/, distribute: spark}}
+  - id: copy
+    action: s3.copy
+    source_role: reader
+    target_role: writer
+    objects: "${{{{ steps.find.objects }}}}"
+    target: s3://archive/in/
+    tags: {{team: orders}}
+    distribute: spark
+  - id: call
+    action: python.call
+    role: reader
+    function: own.py:measure
+    objects: "${{{{ steps.find.objects }}}}"
+    batch: 1000
+    distribute: spark
+  - {{id: delete, action: s3.delete, role: reader, source: s3://landing/in/, max_delete: {COUNT}, distribute: spark}}
+"""
+MORE = f"""version: 1
+name: more
+roles: {{reader: {READER}}}
+max_parallel: 1
+steps:
+  - id: sum
+    action: spark.sql
+    role: job
+    sources: {{orders: {{location: orders/, format: csv, options: {{header: "true", inferSchema: "true"}}}}}}
+    query: SELECT country, sum(amount) AS amount FROM orders GROUP BY country ORDER BY country
+  - id: write
+    action: spark.sql
+    role: job
+    sources: {{orders: {{location: orders/, format: csv, options: {{header: "true"}}}}}}
+    target: {{location: out/, mode: overwrite, partition_by: [country]}}
+  - {{id: wrong, action: spark.sql, role: job, on_error: continue, sources: {{orders: {{location: orders/, format: csv}}}}, query: SELECT no FROM orders}}
+  - {{id: s3, action: spark.sql, role: reader, on_error: continue, sources: {{orders: {{location: "s3://landing/in/", format: csv}}}}}}
+  - {{id: settings, action: python.call, function: "own.py:settings", needs: [s3]}}
+  - {{id: long, action: python.call, role: job, function: "own.py:long", objects: [s3://landing/a, s3://landing/b], batch: 1, distribute: spark}}
+"""
+OWN = """
+def measure(context, objects):
+    context.client("s3").head_object(Bucket="landing", Key=objects[0]["key"])
+    return {"objects": len(objects), "bytes": sum(each["size"] for each in objects)}
+
+def settings(context):
+    from pyspark import SparkContext
+    hadoop = SparkContext._active_spark_context._jsc.hadoopConfiguration()
+    names = ("aws.credentials.provider", "assumed.role.arn", "assumed.role.session.name", "assumed.role.credentials.provider")
+    return {name: hadoop.get(f"fs.s3a.bucket.landing.{name}") for name in names}
+
+def long(context, objects):
+    import os, time
+    open(f"{os.environ['TMPDIR']}/pid-{os.getpid()}", "w").close()
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    found = python_with_spark()
+    if found is None:
+        pytest.skip("there is no Python 3.11 or no Java here")
+    return found
+
+
+@pytest.fixture(scope="module")
+def landing(aws: sandbox.Sandbox) -> dict[str, bytes]:
+    """Objects of many sizes, a few large ones among many small ones: key -> bytes."""
+    bodies = {
+        f"in/{number % 50:02d}/{number:05d}.csv": bytes([number % 256]) * (number % 500 if number % 1000 else 300_000) for number in range(COUNT)
+    }
+    s3 = aws.client("s3", THEIRS)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: s3.put_object(Bucket="landing", Key=key, Body=bodies[key]), bodies))
+    return bodies
+
+
+@pytest.fixture
+def start(aws: sandbox.Sandbox, python: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start the command on a cluster of two executors, its event log in tmp_path/events. Its JVMs end with it."""
+    keys = aws.job_keys
+    (tmp_path / "events").mkdir()
+    # pyspark keeps the logs of executors in its own folder: a copy of it with links in its place keeps them apart
+    home = tmp_path / "spark"
+    home.mkdir()
+    for path in PACKAGE.iterdir():
+        if path.name != "work":
+            (home / path.name).symlink_to(path)
+    settings = ["spark.eventLog.enabled=true", f"spark.eventLog.dir={tmp_path / 'events'}", "spark.ui.enabled=false"]
+    environment = {
+        **os.environ, "TMPDIR": str(tmp_path), "SPARK_HOME": str(home), "PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": "127.0.0.1",
+        "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": aws.endpoint, "AWS_REGION": aws.region,
+    }  # fmt: skip
+    started = []
+
+    def run(spec: str, master: str) -> subprocess.Popen[bytes]:
+        (tmp_path / "job.yaml").write_text(spec)
+        (tmp_path / "own.py").write_text(OWN)
+        arguments = f"--master {master} {' '.join(f'--conf {each}' for each in settings)} pyspark-shell"
+        command = [python, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json", "--log-format", "json"]
+        with (tmp_path / "log").open("wb") as log:
+            started.append(
+                subprocess.Popen(
+                    command, cwd=tmp_path, env={**environment, "PYSPARK_SUBMIT_ARGS": arguments}, stdout=log, stderr=log, start_new_session=True
+                )
+            )
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def executors(folder: Path) -> list[int]:
+    """Process ids of the executors whose logs are in a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            is_one = b"CoarseGrainedExecutorBackend" in (path / "cmdline").read_bytes() and str(folder) in str((path / "cwd").resolve())
+        except OSError:
+            continue
+        found += [int(path.name)] if is_one else []
+    return found
+
+
+def waited(condition: Callable[[], Any], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the condition holds; it must before the process ends."""
+    while not condition():
+        assert process.poll() is None, log.read_text()[-3000:]
+        time.sleep(0.2)
+
+
+def etags(aws: sandbox.Sandbox, account: str, bucket: str) -> dict[str, str]:
+    pages = aws.client("s3", account).get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return {each["Key"]: each["ETag"].strip('"') for page in pages for each in page.get("Contents", ())}
+
+
+def steps(folder: Path) -> dict[str, Any]:
+    return {step["id"]: step for step in json.loads((folder / "r.json").read_text())["steps"]}
+
+
+def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twice(
+    aws: sandbox.Sandbox, landing: dict[str, bytes], start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    process = start(ALL, "local-cluster[2,1,1024]")
+    writer = aws.client("s3", ARCHIVE)
+    waited(lambda: len(writer.list_objects_v2(Bucket="archive").get("Contents", ())) >= 1000, process, tmp_path / "log")
+    killed = executors(tmp_path)
+    assert len(killed) == 2
+    os.kill(killed[0], signal.SIGKILL)
+    assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
+
+    done = {name: step["outputs"] for name, step in steps(tmp_path).items()}
+    size = sum(map(len, landing.values()))
+    assert [done[name]["count"] for name in ("find", "copy", "delete")] == [COUNT] * 3
+    assert done["copy"]["bytes"] == size
+    assert done["call"] == {"objects": COUNT, "bytes": size}
+    lines = Path(done["copy"]["objects"]["manifest"]).read_text().splitlines()
+    assert len(lines) == len({json.loads(line)["key"] for line in lines}) == COUNT
+    assert etags(aws, ARCHIVE, "archive") == {key: hashlib.md5(body).hexdigest() for key, body in landing.items()}
+    assert etags(aws, THEIRS, "landing") == {}
+
+    puts = [request for request in aws.requests("s3") if request.operation == "PutObject" and not request.is_admin]
+    assert COUNT <= len(puts) <= COUNT + IN_FLIGHT
+    # each worker assumed each role for itself, as the job, and each once: two, the one in the dead one's place, and this process
+    assert 3 <= aws.assume_role_count()[READER] <= 4
+    assert 3 <= aws.assume_role_count()[WRITER] <= 4
+    print(f"{COUNT} objects with a death between: {[(id_, step['seconds']) for id_, step in steps(tmp_path).items()]}, {len(puts) - COUNT} twice")
+
+    text = "".join(path.read_text(errors="replace") for path in written(tmp_path))
+    assert "SparkListenerTaskEnd" in text
+    assert "ExecutorLostFailure" in text
+    assert [each for each in (aws.job_keys.secret_key, aws.job_keys.token) if each in text] == []
+    assert re.findall(r"ASIA[A-Z0-9]{12,}|FwoG[\w+/=]{16,}", text) == []
+
+
+def written(folder: Path) -> Iterator[Path]:
+    """All that a run has written: its log, manifests, result, Spark's event log, and the logs of executors."""
+    yield from (path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] != "spark")
+    yield from (folder / "spark/work").rglob("std*")
+
+
+def test_queries_and_a_stop(aws: sandbox.Sandbox, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
+    (tmp_path / "orders").mkdir()
+    (tmp_path / "orders/a.csv").write_text("country,amount\nat,1\nde,2\nat,3\n")
+    process = start(MORE, "local[2]")
+    waited(lambda: list(tmp_path.glob("pid-*")), process, tmp_path / "log")
+    workers = [int(path.name[4:]) for path in tmp_path.glob("pid-*")]
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert process.wait(30) == 143, (tmp_path / "log").read_text()[-3000:]
+    print(f"stopped in {time.monotonic() - began:.1f} s")
+    waited_for = time.monotonic() + 10
+    while [worker for worker in workers if Path(f"/proc/{worker}").exists()] and time.monotonic() < waited_for:
+        time.sleep(0.2)
+    assert [worker for worker in workers if Path(f"/proc/{worker}").exists()] == []
+
+    done = steps(tmp_path)
+    assert done["sum"]["outputs"] == {
+        "count": 2,
+        "columns": ["country", "amount"],
+        "rows": [{"country": "at", "amount": 4}, {"country": "de", "amount": 2}],
+    }
+    assert done["write"]["outputs"]["count"] == 3
+    assert [path.name for path in sorted((tmp_path / "out").glob("country=*"))] == ["country=at", "country=de"]
+    assert done["wrong"]["error"]["type"] == "UNRESOLVED_COLUMN.WITH_SUGGESTION"
+    # there is no hadoop-aws here: so far Spark's own way to S3 can be seen, and no further
+    assert (done["s3"]["error"]["type"], "hadoop-aws:3.3.4" in done["s3"]["error"]["hint"]) == ("NoS3A", True)
+    assert done["settings"]["outputs"] == {
+        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider", "assumed.role.arn": READER,
+        "assumed.role.session.name": f"rolerunner-{json.loads((tmp_path / 'r.json').read_text())['run_id']}",
+        "assumed.role.credentials.provider": "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
+    }  # fmt: skip
+    assert done["long"]["error"]["type"] == "Stopped"

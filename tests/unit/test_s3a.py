@@ -1,0 +1,118 @@
+"""Spark's own way to S3: what Hadoop is told for a role, and what it cannot be told."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rolerunner.actions import s3a
+from rolerunner.actions.spark_sql import SparkSql
+from rolerunner.errors import StepError
+from rolerunner.model import JOB, Role, S3Uri
+from rolerunner.spark import sql
+
+READER = Role("arn:aws:iam::111122223333:role/reader", name="reader")
+EXTERNAL = Role("arn:aws:iam::111122223333:role/reader", name="reader", external_id="ex-1")
+KEY = "fs.s3a.bucket.landing."
+
+
+class JavaPackage:
+    """What py4j gives for a name that is no class."""
+
+
+class Known:
+    ASSUMED_ROLE_EXTERNAL_ID = "fs.s3a.assumed.role.external.id"
+
+
+class Unknown:
+    pass
+
+
+def session(constants: Any = None, version: str = "3.3.4") -> Any:
+    told: dict[str, str] = {}
+    hadoop = SimpleNamespace(
+        util=SimpleNamespace(VersionInfo=SimpleNamespace(getVersion=lambda: version)),
+        fs=SimpleNamespace(s3a=SimpleNamespace(Constants=constants or JavaPackage())),
+    )
+    jvm = SimpleNamespace(org=SimpleNamespace(apache=SimpleNamespace(hadoop=hadoop)))
+    configuration = SimpleNamespace(set=told.__setitem__)
+    context = SimpleNamespace(_jvm=jvm, _jsc=SimpleNamespace(hadoopConfiguration=lambda: configuration))
+    return SimpleNamespace(sparkContext=context, told=told)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "_REACHED", {})
+
+
+def test_hadoop_is_told_of_the_role_for_its_bucket() -> None:
+    role = Role(READER.arn, external_id="ex-1", policy="{}", region="eu-central-1", duration=900)
+    assert s3a.settings("landing", role, "rolerunner-1", "eu-west-1", "Own") == {
+        f"{KEY}aws.credentials.provider": "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider",
+        f"{KEY}assumed.role.arn": READER.arn,
+        f"{KEY}assumed.role.session.name": "rolerunner-1",
+        f"{KEY}assumed.role.session.duration": "900s",
+        f"{KEY}assumed.role.sts.endpoint": "sts.eu-west-1.amazonaws.com",
+        f"{KEY}assumed.role.sts.endpoint.region": "eu-west-1",
+        f"{KEY}assumed.role.credentials.provider": "Own",
+        f"{KEY}assumed.role.policy": "{}",
+        f"{KEY}assumed.role.external.id": "ex-1",
+        f"{KEY}endpoint.region": "eu-central-1",
+    }
+    assert s3a.settings("landing", JOB, "x", "eu-west-1", "Own") == {}
+    china = s3a.settings("landing", READER, "x", "cn-north-1", "Own")
+    assert china[f"{KEY}assumed.role.sts.endpoint"] == "sts.cn-north-1.amazonaws.com.cn"
+    assert s3a.url(S3Uri("landing", "in/")) == "s3a://landing/in/"
+
+
+@pytest.mark.parametrize(
+    ("role", "named"),
+    [
+        (Role(READER.arn, tags=(("a", "b"),)), ["'tags'"]),
+        (Role(READER.arn, source_identity="me", policy_arns=("arn:aws:iam::aws:policy/X",)), ["'source_identity'", "'policy_arns'"]),
+        (Role(READER.arn, via=Role("arn:aws:iam::111122223333:role/hub", name="hub")), ["'via: hub'"]),
+        (Role(READER.arn, via=JOB, external_id="ex-1", policy="{}"), []),
+    ],
+)
+def test_what_s3a_cannot_ask_for(role: Role, named: list[str]) -> None:
+    assert list(s3a.cannot(role)) == named
+
+
+@pytest.mark.parametrize(("version", "own"), [("3.3.4", "com.amazonaws.auth.Default"), ("3.4.1", "software.amazon.awssdk.auth.credentials.Default")])
+def test_the_jobs_own_credentials_are_found_by_the_sdk_that_is_there(version: str, own: str) -> None:
+    assert sql.own_credentials(session(version=version)).startswith(own)
+
+
+def test_a_bucket_is_reached_as_one_role() -> None:
+    spark = session()
+    sql.reach(spark, "landing", s3a.settings("landing", READER, "a", "eu-west-1", "Own"))
+    sql.reach(spark, "landing", s3a.settings("landing", READER, "b", "eu-west-1", "Own"))
+    assert spark.told[f"{KEY}assumed.role.arn"] == READER.arn
+    with pytest.raises(StepError, match="another role"):
+        sql.reach(spark, "landing", {})
+
+
+@pytest.mark.parametrize(("constants", "refused"), [(None, False), (Known, False), (Unknown, True)], ids=["no S3A", "new", "old"])
+def test_an_external_id_that_would_be_left_out_is_refused(constants: Any, refused: bool) -> None:
+    spark = session(constants)
+    settings = s3a.settings("landing", EXTERNAL, "a", "eu-west-1", "Own")
+    if refused:
+        with pytest.raises(StepError, match="does not send"):
+            sql.reach(spark, "landing", settings)
+        assert spark.told == {}
+    else:
+        sql.reach(spark, "landing", settings)
+        assert spark.told == settings
+
+
+def test_permissions_are_those_of_the_two_roles() -> None:
+    step = SparkSql.model_validate({"sources": {"a": {"location": "s3://landing/in/"}}, "target": {"location": "s3://publish/out/"}})
+    needed = {role: [(each.action, each.resource) for each in permissions] for role, permissions in step.permissions().items()}
+    assert needed["source_role"] == [("s3:ListBucket", "arn:aws:s3:::landing"), ("s3:GetObject", "arn:aws:s3:::landing/in/*")]
+    assert needed["target_role"] == [
+        ("s3:ListBucket", "arn:aws:s3:::publish"),
+        *((f"s3:{action}", "arn:aws:s3:::publish/out/*") for action in ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload")),
+    ]
+    assert SparkSql.model_validate({"sources": {"a": {"location": "orders/"}}}).permissions() == {"source_role": [], "target_role": []}
