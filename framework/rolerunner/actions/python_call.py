@@ -73,7 +73,7 @@ class PythonCall(Action):
         return _outputs(self.function, returned)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """What the user's code needs cannot be known here."""
+        """What the step says under `permissions`: what the function calls cannot be told from outside."""
         return {}
 
 

@@ -125,7 +125,7 @@ def roles_table(result: RunResult) -> Table:
     """A line a role."""
     table = _table("role", "AssumeRole calls", "session, as CloudTrail shows it")
     for use in result.roles:
-        table.add_row(escape(use.role), str(use.assume_calls), use.session_arn or "-")
+        table.add_row(escape(f"{use.role} ({use.step})" if use.step else use.role), str(use.assume_calls), use.session_arn or "-")
     return table
 
 
