@@ -87,7 +87,8 @@ class _Run:
         self._tell(RunStarted(self.shared.run_id, self.plan))
         for role, notes in self.plan.narrowed.items():
             for note in notes:
-                self._tell(Note("", "warning", f"session policy of {role}: {note}", {}))
+                whose = f"{role} ({role.step})" if role.step else str(role)
+                self._tell(Note("", "warning", f"session policy of {whose}: {note}", {}))
         if self.job.assume == "first":
             try:
                 self._assume_all()

@@ -21,19 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from rolerunner.model import Plan
-
-SEE = "s3:ListAllMyBuckets"
+pytestmark = pytest.mark.once
 # statements that these runs do without, and why
 NOT_USED = {
     "logs:CreateLogGroup": "Glue writes the log",
     "s3:ListBucket test_path/some_demo_file.gz": "only tells a missing object from a refusal",
 }
 ORDERS = "order_id,customer,country,amount,currency\n1001,Ada,gb,12.50,GBP\n1002,Grace,us,,USD\n"
-
-
-def plan_of(name: str, **params: str) -> Plan:
-    return api.plan(api.load(CONFIGS / f"{name}.yaml", params))
 
 
 def world_of(name: str, puts: dict[S3Uri, Path], **params: str) -> sandbox.World:

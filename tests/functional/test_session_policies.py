@@ -35,6 +35,7 @@ roles:
 buckets:
   - {{name: source-bucket, account: "{ACCOUNT}"}}
   - {{name: target-bucket, account: "{ACCOUNT}"}}
+  - {{name: kept-bucket, account: "{ACCOUNT}", versioning: true, objects: [{{key: in/a.txt, text: x}}]}}
 """
 HEAD = f"""
 version: 1
@@ -62,6 +63,7 @@ def spec(tmp_path: Path, mode: str, *steps: dict[str, Any]) -> Path:
     return path
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("name", "mode"), [*((name, "auto") for name in STEPS), ("relay", "auto-per-step"), ("mirror", "auto-per-step")])
 def test_every_action_works_in_a_session_of_its_own_permissions(name: str, mode: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
     prepare(aws, tmp_path)

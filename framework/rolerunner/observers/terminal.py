@@ -91,7 +91,8 @@ class Terminal:
 
     def _note(self, event: Note) -> None:
         values = " ".join(f"{key}={value}" for key, value in event.values.items())
-        self._print(f"    [dim]{event.step_id}:[/] {_shown(event.message)} [dim]{_shown(values)}[/]")
+        step = f"  [dim]{event.step_id}:[/] " if event.step_id else ""
+        self._print(f"  {step}{_shown(event.message)} [dim]{_shown(values)}[/]")
 
     def _run_finished(self, event: RunFinished) -> None:
         if self._progress is not None:
