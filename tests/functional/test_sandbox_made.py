@@ -8,9 +8,11 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from rolerunner import api, sandbox
 from rolerunner.actions import registry
+from rolerunner.cli import main
 from rolerunner.errors import RolesRefused
 from rolerunner.iam import Surroundings, lasting, policies
 from rolerunner.model import RoleArn, S3Uri
@@ -193,9 +195,10 @@ def test_another_partition_is_an_error(tmp_path: Path, rolerunner: Callable[...,
     assert "only the partition aws" in done.stderr
 
 
-def test_plan_live_and_check_look_at_a_made_world_too(project: Path, rolerunner: Callable[..., Any]) -> None:
-    done = rolerunner("plan", "configs/partner_exchange.yaml", "--live", "--sandbox")
+def test_plan_live_and_check_look_at_a_made_world_too(project: Path) -> None:
+    spec = str(project / "configs/partner_exchange.yaml")
+    done = CliRunner().invoke(main, ["plan", spec, "--live", "--sandbox"])
     assert "     now: 1 count, 27 bytes" in done.stdout
-    done = rolerunner("check", "configs/partner_exchange.yaml", "--sandbox", "--json")
-    assert done.returncode == 0
+    done = CliRunner().invoke(main, ["check", spec, "--sandbox", "--json"])
+    assert done.exit_code == 0
     assert {each["answer"] for each in json.loads(done.stdout)} == {"yes", "unknown"}
