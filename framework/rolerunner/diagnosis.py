@@ -12,8 +12,21 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.calls import (
+    LISTS,
+    ON_BUCKET,
+    WRITES_KEY,
+    actions_of,
+    bucket_arn,
+    condition_json,
+    key_permissions,
+    object_arn,
+    one,
+    prefix_condition,
+    statement,
+)
 from rolerunner.errors import AccessDenied, NotFound, RoleRefused, ServiceFailed, StepError
-from rolerunner.model import Role, RoleArn
+from rolerunner.model import Role, RoleArn, S3Uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,6 +49,7 @@ _ASSUMED = re.compile(r"arn:(?P<partition>aws[a-z-]*):sts::(?P<account>\d{12}):a
 _ANY = re.compile(r"arn:(?P<partition>aws[a-z-]*):(?:iam|sts)::(?P<account>\d{12}):.+")
 _ENCODED = re.compile(r"[Ee]ncoded authorization failure message: (\S+)")
 _AUTHORIZATION_ID = re.compile(r"authorization id:? ?([\w-]+)", re.IGNORECASE)
+_UNKNOWN_KEY = "<the ARN of the KMS key>"
 _THROTTLED = "AWS asks for fewer requests; this passes: try again, or lower the number of workers"
 _PLAIN_HINTS = {
     "PackedPolicyTooLarge": "make the session policy or the tags shorter: AWS packs both into one small space",
@@ -152,7 +166,7 @@ def _both_statements(role: Role, caller: Caller, error: AwsError) -> str:
 
 def caller_statement(role: Role) -> dict[str, Any]:
     """What the policy of whoever assumes the role must allow."""
-    return {"Effect": "Allow", "Action": _one(["sts:AssumeRole", *_extra_actions(role)]), "Resource": role.arn}
+    return statement(list(assume_actions(role)), [role.arn])
 
 
 def trust_statements(role: Role, caller: Caller) -> list[dict[str, Any]]:
@@ -164,10 +178,15 @@ def trust_statements(role: Role, caller: Caller) -> list[dict[str, Any]]:
     base: dict[str, Any] = {"Effect": "Allow", "Principal": {"AWS": principal}}
     extra = _extra_actions(role)
     if not role.external_id:
-        return [{**base, "Action": _one(["sts:AssumeRole", *extra]), **_condition(condition)}]
+        return [{**base, "Action": one(["sts:AssumeRole", *extra]), **_condition(condition)}]
     with_id = {**condition, "StringEquals": {"sts:ExternalId": role.external_id}}
     first = {**base, "Action": "sts:AssumeRole", **_condition(with_id)}
-    return [first, {**base, "Action": _one(extra), **_condition(condition)}] if extra else [first]
+    return [first, {**base, "Action": one(extra), **_condition(condition)}] if extra else [first]
+
+
+def assume_actions(role: Role) -> tuple[str, ...]:
+    """What assuming the role takes: AssumeRole, and what its tags and source identity ask for."""
+    return ("sts:AssumeRole", *_extra_actions(role))
 
 
 def _extra_actions(role: Role) -> list[str]:
@@ -265,24 +284,6 @@ def _assume_failed(error: AwsError, role: Optional[Role], caller: str) -> StepEr
     return role_refused(Role(arn), error, Caller(caller))
 
 
-_S3_ACTIONS = {
-    "HeadObject": "s3:GetObject",
-    "ListObjectsV2": "s3:ListBucket",
-    "ListObjects": "s3:ListBucket",
-    "ListObjectVersions": "s3:ListBucketVersions",
-    "HeadBucket": "s3:ListBucket",
-    "ListBuckets": "s3:ListAllMyBuckets",
-    "CreateMultipartUpload": "s3:PutObject",
-    "UploadPart": "s3:PutObject",
-    "CompleteMultipartUpload": "s3:PutObject",
-    "ListParts": "s3:ListMultipartUploadParts",
-    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
-    "DeleteObjects": "s3:DeleteObject",
-}
-_ON_BUCKET = frozenset({"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"})
-_WITH_PREFIX = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
-
-
 @dataclass(frozen=True)
 class _Denial:
     action: str
@@ -301,23 +302,25 @@ def _denied(error: AwsError, role: Optional[Role], caller: str, bucket: str, key
         f"asked as {who}." if who else "",
         _deny_line(error),
         f"its policy may lack: {_compact(denial.statement)}",
-        *_other_policies(denial, error, bucket),
+        *_other_policies(denial, error, bucket, role),
         *_ids(error),
     ]
     return AccessDenied(f"{message}, {reason}" if reason else message, hint="\n".join(line for line in lines if line))
 
 
 def _denial(error: AwsError, spoken: Optional[re.Match[str]], role: Optional[Role], bucket: str, key: str) -> _Denial:
-    action = spoken["action"] if spoken else _S3_ACTIONS.get(error.operation, f"s3:{error.operation}" if bucket else error.operation)
+    action = spoken["action"] if spoken else _s3_action(error) if bucket else error.operation
     named = ((spoken["quoted"] or spoken["bare"] or "").rstrip(".,")) if spoken else ""
     if "ciphertext refers to" in error.message or action.startswith("kms:"):
         return _kms_denial(action, named, error)
     resource = named or (_s3_resource(action, bucket, key, role) if bucket else "*")
-    statement: dict[str, Any] = {"Effect": "Allow", "Action": action, "Resource": resource}
-    if action in _WITH_PREFIX and key:
-        # AWS checks the listing behind a missing key with the key itself as the prefix, hence both forms
-        statement["Condition"] = {"StringLike": {"s3:prefix": [key, f"{key}*"]}}
-    return _Denial(action, resource, statement)
+    condition = condition_json(prefix_condition(key)) if action in LISTS else None
+    return _Denial(action, resource, statement([action], [resource], condition))
+
+
+def _s3_action(error: AwsError) -> str:
+    """The action that the operation needs; of several the one on the object that is written."""
+    return actions_of("s3", error.operation, "s3")[-1]
 
 
 def _kms_denial(action: str, key_arn: str, error: AwsError) -> _Denial:
@@ -325,18 +328,20 @@ def _kms_denial(action: str, key_arn: str, error: AwsError) -> _Denial:
     writing = action == "kms:GenerateDataKey" or error.operation in {"PutObject", "CreateMultipartUpload", "CopyObject"}
     if not action.startswith("kms:"):
         action = "kms:GenerateDataKey" if writing else "kms:Decrypt"
-    resource = key_arn or "<the ARN of the KMS key>"
     # reading back parts of a multipart upload needs Decrypt too
-    actions = ["kms:GenerateDataKey", "kms:Decrypt"] if writing else [action]
-    statement: dict[str, Any] = {"Effect": "Allow", "Action": _one(actions), "Resource": resource}
-    place = re.match(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):", resource)
-    if place:
-        suffix = "amazonaws.com.cn" if place[1] == "aws-cn" else "amazonaws.com"
-        statement["Condition"] = {"StringEquals": {"kms:ViaService": f"s3.{place[2]}.{suffix}"}}
-    return _Denial(action, resource, statement)
+    actions = WRITES_KEY if writing else (action,)
+    if not key_arn:
+        return _Denial(action, _UNKNOWN_KEY, statement(list(actions), [_UNKNOWN_KEY]))
+    first = key_permissions(actions, key_arn)[0]
+    return _Denial(action, key_arn, statement(list(actions), [first.resource], condition_json(first.condition)))
 
 
-def _other_policies(denial: _Denial, error: AwsError, bucket: str) -> Iterable[str]:
+def _other_policies(denial: _Denial, error: AwsError, bucket: str, role: Optional[Role]) -> Iterable[str]:
+    if role is not None and role.policy:
+        yield (
+            "the session has a policy of its own (session_policy), which must allow it too: 'rolerunner plan' shows it; with auto, a step says "
+            "under 'permissions' what its fields do not tell."
+        )
     if denial.action.startswith("kms:"):
         yield "the key's own policy must allow the role, or leave it to IAM policies; a key of another account needs both, and its full ARN."
     elif bucket:
@@ -346,14 +351,9 @@ def _other_policies(denial: _Denial, error: AwsError, bucket: str) -> Iterable[s
 
 
 def _s3_resource(action: str, bucket: str, key: str, role: Optional[Role]) -> str:
-    if bucket.startswith("arn:"):
-        return bucket if action in _ON_BUCKET or not key else f"{bucket}/object/{key}"
     partition = RoleArn.parse(role.arn).partition if role is not None and role.arn else "aws"
-    return f"arn:{partition}:s3:::{bucket}" if action in _ON_BUCKET or not key else f"arn:{partition}:s3:::{bucket}/{key}"
-
-
-def _one(names: list[str]) -> Any:
-    return names[0] if len(names) == 1 else names
+    # not what is below a prefix: the refusal is about this key
+    return bucket_arn(S3Uri(bucket), partition) if action in ON_BUCKET or not key else object_arn(S3Uri(bucket, key), partition)
 
 
 def _compact(statement: Mapping[str, Any]) -> str:

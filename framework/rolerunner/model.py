@@ -109,6 +109,8 @@ class Role:
     region: str = ""
     sts_endpoint: str = ""
     account: str = ""
+    step: str = ""
+    """The step that alone has this session; empty where all of the role's steps share one."""
 
     @property
     def is_job(self) -> bool:
@@ -126,6 +128,33 @@ class Role:
 
 JOB = Role(arn="", name="job")
 """The role that the job itself runs as."""
+AUTO, PER_STEP = "auto", "auto-per-step"
+"""A role's ``policy`` as the spec says it, where the plan makes one from its steps: one for all of them, or one for each."""
+
+
+Condition = tuple[str, str, tuple[str, ...]]
+"""Operator, key and values of a policy's Condition."""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """One IAM permission that a step needs: an action on a resource, under conditions."""
+
+    action: str
+    resource: str
+    condition: tuple[Condition, ...] = ()
+    reason: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Said:
+    """Permissions that a step states: actions on resources under conditions, for one of its role fields (empty: for each)."""
+
+    actions: tuple[str, ...]
+    resources: tuple[Any, ...]
+    """ARNs; they may be templates."""
+    condition: tuple[Condition, ...] = ()
+    role_field: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +193,8 @@ class Step:
     """Seconds that one attempt may take."""
     on_error: str = "fail"
     description: str = ""
+    permissions: tuple[Said, ...] = ()
+    """What it needs besides what its fields tell."""
     mark: Mark = NOWHERE
 
     @property
@@ -198,17 +229,10 @@ class Job:
     """Seconds after the start past which no step begins."""
     state: Optional[StatePlace] = None
     file: str = ""
-
-
-@dataclass(frozen=True)
-class Permission:
-    """One IAM permission that a step needs: an action on a resource, under a condition."""
-
-    action: str
-    resource: str
-    condition: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    """(operator, key, values), as in a policy's Condition."""
-    reason: str = ""
+    includes: tuple[str, ...] = ()
+    """Files of roles that it includes, relative to its own."""
+    undecided: tuple[str, ...] = ()
+    """Roles, and ``state``, that hang on params which were not given: they are in nothing else here."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +244,16 @@ class PlannedStep:
     """The fields with all that is known filled in; what is not known yet stands as ``${{ ... }}``."""
     permissions: Mapping[str, tuple[Permission, ...]] = field(default_factory=dict)
     """Role field -> permissions."""
+    notes: tuple[str, ...] = ()
+    """What is not known before the run, so that the permissions are wider than the step will need, or are not all of them."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """A permission and who needs it: the id of a step, ``state``, or ``via ALIAS``."""
+
+    permission: Permission
+    by: str
 
 
 @dataclass(frozen=True)
@@ -232,6 +266,10 @@ class Plan:
     """Every distinct role that is assumed, sources before those reached through them."""
     state: tuple[Permission, ...] = ()
     """What the role of the state needs."""
+    uses: Mapping[Role, tuple[Use, ...]] = field(default_factory=dict)
+    """Role -> what it needs and for what: every permission of every step, the state's, and sts:AssumeRole on what is reached through it."""
+    narrowed: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    """Role whose session policy is made from its steps -> how that policy had to be widened to fit."""
 
 
 @dataclass(frozen=True)
@@ -269,6 +307,8 @@ class RoleUse:
     arn: str
     session_arn: str
     assume_calls: int
+    step: str = ""
+    """The step that alone had this session; empty where all of the role's steps shared one."""
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional
-
-from pydantic import ValidationError
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from rolerunner.actions.permissions import listing, on_objects
-from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, S3Uri, StatePlace, Step
+from rolerunner.calls import condition_json, under_role
+from rolerunner.foresight import UNTOLD, Foresight, known
+from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, RoleArn, S3Uri, Said, StatePlace, Step
+from rolerunner.narrowing import narrowed, uses_of
 from rolerunner.secret import MASK
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reading import fill
+from rolerunner.spec.reading import templates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rolerunner.actions.base import Action
+
+
+MAX_ITEMS = 50
+"""Items of a for_each whose permissions are told apart; those of more are told together, with * for the item."""
+_EVERYTHING = frozenset({"*", "arn:aws:s3:::*", "arn:aws:s3:::*/*"})
 
 
 def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
     """What a run of the job will do, in order."""
     foreseen: dict[tuple[str, ...], Any] = {}
-    return Plan(job, tuple(_planned(step, job, actions, foreseen) for step in job.steps), tuple(_distinct(job)), tuple(_of_state(job)))
+    steps = tuple(_planned(step, job, actions, foreseen) for step in job.steps)
+    state_role = job.state.role if job.state is not None else None
+    state = tuple(_under(state_role, job, _of_state(job))) if state_role is not None else ()
+    plan = narrowed(Plan(job, steps, (), state, uses_of(steps, state, state_role)))
+    return replace(plan, roles=tuple(_distinct(plan.job)))
 
 
 def _of_state(job: Job) -> Iterator[Permission]:
@@ -31,6 +42,15 @@ def _of_state(job: Job) -> Iterator[Permission]:
         prefix = state_folder(job.state).join(f"{job.name}/")
         yield listing(prefix)
         yield from (on_objects(action, prefix) for action in ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"))
+
+
+def _under(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[Permission]:
+    """The permissions as this role needs them: in its partition, and so on."""
+    if role.is_job:
+        partition = next((RoleArn.parse(each.arn).partition for each in job.roles.values()), "aws")  # roles cannot cross partitions
+        return (under_role(each, partition) for each in permissions)
+    arn = RoleArn.parse(role.arn)
+    return (under_role(each, arn.partition, arn.account, role.region) for each in permissions)
 
 
 def state_folder(place: StatePlace) -> S3Uri:
@@ -56,50 +76,42 @@ def _chain(role: Role) -> list[Role]:
 def _planned(step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen: dict[tuple[str, ...], Any]) -> PlannedStep:
     """``foreseen``: what outputs of the steps before will be like, such as the prefix of listed objects; this step's are added."""
     fields = {key: known(value, {"params": job.params}) for key, value in step.fields.items()}
-    action = _widened_action(actions[step.action], fields, foreseen)
-    if action is None:
-        return PlannedStep(step, fields, {})
-    if step.for_each is None:
+    scope = {"params": job.params, "run": {"name": job.name}}
+    needed: dict[str, dict[Permission, None]] = {name: {} for name in step.roles}
+    widened: dict[str, None] = {}
+    for item in _items(step, scope):
+        foresight = Foresight({**scope, **item}, foreseen)
+        action = foresight.action(actions[step.action], fields)
+        if action is not None:
+            for name, permissions in action.permissions().items():
+                needed.setdefault(name, {}).update((each, None) for each in permissions)
+        for said in step.permissions:
+            _state(said, foresight, needed)
+        widened.update((each, None) for each in foresight.notes)
+    if action is not None and step.for_each is None:
         foreseen.update({("steps", step.id, name): value for name, value in action.foreseen().items()})
-    return PlannedStep(step, fields, {role: tuple(dict.fromkeys(needed)) for role, needed in action.permissions().items()})
+    if not all(needed[name] for name in step.roles):
+        widened[UNTOLD] = None
+    roles = {name: tuple(dict.fromkeys(_under(step.roles[name], job, each) if name in step.roles else each)) for name, each in needed.items()}
+    return PlannedStep(step, fields, {name: each for name, each in roles.items() if each}, tuple(widened))
 
 
-def known(value: Any, scope: Mapping[str, Any]) -> Any:
-    """The value with every template filled in that can be; the others stay."""
-    if isinstance(value, Template):
-        try:
-            return fill(value, scope)
-        except ExpressionError:
-            return value
-    if isinstance(value, dict):
-        return {key: known(each, scope) for key, each in value.items()}
-    if isinstance(value, list):
-        return [known(each, scope) for each in value]
-    return value
+def _items(step: Step, scope: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each item of a for_each that is known, as a scope; a single empty one where it is not, or where there is none."""
+    items = known(step.for_each, scope)
+    if isinstance(items, list) and 0 < len(items) <= MAX_ITEMS and not any(templates(items)):
+        return [{"item": each} for each in items]
+    return [{}]
 
 
-def _widened_action(action: type[Action], fields: Mapping[str, Any], foreseen: Mapping[tuple[str, ...], Any]) -> Optional[Action]:
-    """The action, with ``*`` for what is not known before the run, and nothing for lists that are not known."""
-    values = {key: _widened(value, foreseen) for key, value in fields.items()}
-    for _ in range(2):
-        try:
-            return action.model_validate(values)
-        except ValidationError as error:  # '*' is text; where a list is meant, an empty one will do
-            wrong = {detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]}
-            values = {key: [] if key in wrong else value for key, value in values.items()}
-    return None
-
-
-def _widened(value: Any, foreseen: Mapping[tuple[str, ...], Any]) -> Any:
-    if isinstance(value, Template):
-        if value.name is not None and value.name.path in foreseen:
-            return foreseen[value.name.path]
-        return "".join(part if isinstance(part, str) else "*" for part in value.parts)
-    if isinstance(value, dict):
-        return {key: _widened(each, foreseen) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_widened(each, foreseen) for each in value]
-    return value
+def _state(said: Said, foresight: Foresight, needed: dict[str, dict[Permission, None]]) -> None:
+    """Permissions that the step states. They stand in for those of the same action on everything, which fields could not tell."""
+    for name in [said.role_field] if said.role_field else list(needed):
+        for action in said.actions:
+            for wide in [each for each in needed[name] if each.action == action and each.resource in _EVERYTHING]:
+                del needed[name][wide]
+            for resource in said.resources:
+                needed[name][Permission(action, foresight.text("permissions", resource), said.condition, "said")] = None
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -107,13 +119,20 @@ def as_json(plan: Plan) -> dict[str, Any]:
     return {
         "version": 1,
         "job": plan.job.name,
-        "roles": [
-            {"role": str(role), "arn": role.arn, "via": str(role.via or "job"), "duration": role.duration, "external_id": bool(role.external_id)}
-            for role in plan.roles
-        ],
+        "roles": [_role_json(role, plan) for role in plan.roles],
         "steps": [_step_json(planned) for planned in plan.steps],
         **({"state": _state_json(plan.job.state, plan)} if plan.job.state is not None else {}),
     }
+
+
+def _role_json(role: Role, plan: Plan) -> dict[str, Any]:
+    said = {"role": str(role), "arn": role.arn, "via": str(role.via or "job"), "duration": role.duration, "external_id": bool(role.external_id)}
+    if role.step:
+        said["step"] = role.step
+    if role.policy:
+        said["session_policy"] = json.loads(role.policy)
+        said["notes"] = list(plan.narrowed.get(role, ()))
+    return said
 
 
 def _state_json(state: StatePlace, plan: Plan) -> dict[str, Any]:
@@ -130,11 +149,12 @@ def _step_json(planned: PlannedStep) -> dict[str, Any]:
         "on_error": step.on_error,
         "fields": plain(dict(planned.fields)),
         "permissions": {role: [_permission_json(each) for each in needed] for role, needed in planned.permissions.items()},
+        **({"notes": list(planned.notes)} if planned.notes else {}),
     }
 
 
 def _permission_json(permission: Permission) -> dict[str, Any]:
-    condition = {operator: {key: list(values)} for operator, key, values in permission.condition}
+    condition = condition_json(permission.condition)
     return {"action": permission.action, "resource": permission.resource, **({"condition": condition} if condition else {})}
 
 

@@ -85,6 +85,10 @@ class _Run:
 
     def result(self) -> RunResult:
         self._tell(RunStarted(self.shared.run_id, self.plan))
+        for role, notes in self.plan.narrowed.items():
+            for note in notes:
+                whose = f"{role} ({role.step})" if role.step else str(role)
+                self._tell(Note("", "warning", f"session policy of {whose}: {note}", {}))
         if self.job.assume == "first":
             try:
                 self._assume_all()
@@ -123,7 +127,9 @@ class _Run:
     def _role_uses(self) -> list[RoleUse]:
         sessions = self.means.sessions
         used = [JOB] if any(role.is_job for step in self.job.steps for role in step.roles.values()) else []
-        return [RoleUse(str(role), role.arn, sessions.session_arn(role), sessions.assume_calls(role)) for role in (*used, *self.plan.roles)]
+        return [
+            RoleUse(str(role), role.arn, sessions.session_arn(role), sessions.assume_calls(role), role.step) for role in (*used, *self.plan.roles)
+        ]
 
     # roles
 

@@ -159,6 +159,17 @@ def test_versions(step: Any, put: Any, aws: sandbox.Sandbox, tmp_path: Path) -> 
     s3.put_bucket_versioning(Bucket="ours-too", VersioningConfiguration={"Status": "Suspended"})
 
 
+@pytest.mark.parametrize("meant", [{"source": "s3://ours-too/v/a.txt"}, {"objects": ["s3://ours-too/v/a.txt"]}, {"source": "s3://ours-too/v/"}])
+def test_a_deleted_object_leaves_the_versions_that_its_bucket_keeps(meant: Any, step: Any, put: Any, aws: sandbox.Sandbox) -> None:
+    s3 = aws.client("s3", HERE)
+    s3.put_bucket_versioning(Bucket="ours-too", VersioningConfiguration={"Status": "Enabled"})
+    put("v/a.txt", "one", "ours-too")
+    assert step("s3.delete", **meant, max_delete=1).outputs["count"] == 1
+    told = s3.list_object_versions(Bucket="ours-too")
+    assert (len(told["Versions"]), len(told["DeleteMarkers"])) == (1, 1)
+    s3.put_bucket_versioning(Bucket="ours-too", VersioningConfiguration={"Status": "Suspended"})
+
+
 # download
 
 

@@ -44,6 +44,9 @@ CASES: dict[str, tuple[str, set[tuple[str, str, int]]]] = {
         f"roles:\n  r: {OWN}x\n{LIST}  - {{id: c, action: s3.read, role: r, source: s3://bkt/in/x}}\n", {("RR003", "low", 4)},
     ),
     "the same needs": (f"roles:\n  r: {OWN}x\n{LIST}  - {{id: c, action: s3.list, role: r, source: s3://bkt/in/}}\n", set()),
+    "different needs, narrowed": (
+        f"roles:\n  r: {{arn: '{OWN}x', session_policy: auto}}\n{LIST}  - {{id: c, action: s3.read, role: r, source: s3://bkt/in/x}}\n", set(),
+    ),
     "code of one's own": (f"roles:\n  r: {OWN}x\nsteps:\n  - {{id: a, action: python.call, role: r, function: 'os:getcwd'}}\n", {("RR003", "low", 4)}),
     "every action": (ALLOW.format(arn=OWN + "x", statement="Action: 's3:*', Resource: 'arn:aws:s3:::bkt/*'") + LIST, {("RR004", "medium", 6)}),
     "every resource": (ALLOW.format(arn=OWN + "x", statement="Action: s3:GetObject, Resource: '*'") + LIST, {("RR004", "medium", 6)}),

@@ -29,6 +29,7 @@ roles:
 buckets:
   - {{name: source-bucket, account: "{ACCOUNT}"}}
   - {{name: target-bucket, account: "{ACCOUNT}"}}
+  - {{name: kept-bucket, account: "{ACCOUNT}", versioning: true, objects: [{{key: in/a.txt, text: x}}]}}
 """
 STEPS: dict[str, dict[str, Any]] = {
     "list": {"action": "s3.list", "source": "s3://source-bucket/in/"},
@@ -50,14 +51,23 @@ STEPS: dict[str, dict[str, Any]] = {
     "wait": {"action": "s3.wait", "source": "s3://source-bucket/in/", "max_wait": 0.1, "interval": 0.1},
     "read": {"action": "s3.read", "source": "s3://source-bucket/in/a.txt"},
     "write": {"action": "s3.write", "target": "s3://target-bucket/out/w", "text": "x"},
+    "of-kept": {"action": "s3.download", "source": "s3://kept-bucket/in/a.txt", "target": "{tmp}/a.txt"},
+    "copy-of-kept": {"action": "s3.copy", "source": "s3://kept-bucket/in/a.txt", "target": "s3://target-bucket/out/"},
 }  # fmt: skip
-NOT_ENFORCED = {"s3:PutObjectTagging", "s3:PutObjectAcl", "s3:GetObjectTagging"}
+NOT_ENFORCED = {"s3:PutObjectTagging", "s3:PutObjectAcl", "s3:GetObjectTagging", "s3:GetObjectAnnotation", "s3:PutObjectAnnotation"}
 """What the emulator lets pass; on AWS they are needed."""
+VERSIONS_NOT_ENFORCED = {"s3:GetObjectVersionTagging", "s3:GetObjectVersionAnnotation"}
 NEEDED_AT_TIMES = {
     ("*", "s3:AbortMultipartUpload"): "only after a failure",
+    ("*", "s3:GetObjectVersion"): "only where the bucket keeps versions",
+    ("*", "s3:DeleteObjectVersion"): "the same",
+    ("*", "s3:GetObjectVersionTagging"): "the same",
+    ("*", "s3:GetObjectVersionAnnotation"): "the same",
     ("download-one", "s3:ListBucket"): "only to tell a missing object from a refusal",
     ("delete-one", "s3:ListBucket"): "the same",
     ("read", "s3:ListBucket"): "the same",
+    ("of-kept", "s3:ListBucket"): "the same",
+    ("copy-of-kept", "s3:ListBucket"): "the same",
     ("upload-same", "s3:ListBucket"): "few files are asked for one by one; many by one listing",
     ("mirror", "s3:GetObject"): "only where ETags do not settle it",
     ("move", "s3:ListBucket s3://target-bucket"): "only to tell a missing copy from a refusal",
@@ -117,7 +127,10 @@ def test_declared_permissions_suffice_and_each_is_needed(name: str, aws: sandbox
     assert outcome() == "succeeded"
     for permission in [each for permissions in by_role.values() for each in permissions]:
         bucket = permission.resource.partition(":::")[2].partition("/")[0]
-        seldom = {(name, permission.action), ("*", permission.action), (name, f"{permission.action} s3://{bucket}")} & set(NEEDED_AT_TIMES)
+        of_versions = bucket == "kept-bucket" and "Version" in permission.action and permission.action not in VERSIONS_NOT_ENFORCED
+        seldom = not of_versions and {(name, permission.action), ("*", permission.action), (name, f"{permission.action} s3://{bucket}")} & set(
+            NEEDED_AT_TIMES
+        )
         if permission.action not in NOT_ENFORCED and not seldom:
             assert outcome(permission) == "AccessDenied", permission
 
@@ -132,4 +145,7 @@ def test_permissions_on_listed_objects_are_those_of_their_prefix(tmp_path: Path)
     )
     _, copy, drop = api.plan(api.load(spec)).steps
     assert ("s3:GetObject", "arn:aws:s3:::source-bucket/in/*") in [(each.action, each.resource) for each in copy.permissions["source_role"]]
-    assert [(each.action, each.resource) for each in drop.permissions["role"]] == [("s3:DeleteObject", "arn:aws:s3:::target-bucket/out/*")]
+    # a copy's objects name their versions, where the target's bucket keeps them
+    assert [(each.action, each.resource) for each in drop.permissions["role"]] == [
+        ("s3:DeleteObject", "arn:aws:s3:::target-bucket/out/*"), ("s3:DeleteObjectVersion", "arn:aws:s3:::target-bucket/out/*"),
+    ]  # fmt: skip

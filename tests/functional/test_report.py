@@ -96,6 +96,12 @@ def test_it_says_what_failed_and_what_moved() -> None:
     assert row[1:10] == ["s3.download", "reader", "✓ succeeded", "1", "1 s", "2 s", "3", "4.0 KiB", "2.0 KiB"]
 
 
+def test_a_session_of_one_step_is_told_apart() -> None:
+    own = [{**ROLE, "step": "a"}, {**ROLE, "step": "b"}]
+    names = [row[0] for row in Outline(page(result(STEP, FAILED, roles=own))).rows if row[1:2] == [ROLE["session_arn"]]]
+    assert names == ["reader for a", "reader for b"]
+
+
 def test_a_bar_stands_where_the_step_ran_and_overlapping_ones_below() -> None:
     beside = {**STEP, "id": "c", "start": 2.0, "seconds": 1.5}
     bars = {bar["href"]: bar["style"] for bar in Outline(page(result(STEP, beside, FAILED))).bars}

@@ -335,6 +335,22 @@ def test_an_inline_sandbox_is_what_it_says(tmp_path: Path) -> None:
     assert run_case(case).mismatches == ()
 
 
+def test_without_a_sandbox_file_the_spec_makes_its_own(tmp_path: Path) -> None:
+    spec = SPEC.replace("function: work:look,", "function: work:look, permissions: [{actions: s3:ListAllMyBuckets, resources: '*'}],")
+    path = project(
+        tmp_path,
+        """
+  - {name: made, given: {objects: {s3://landing/in/x.txt: mine}}, expect: {files: {got/x.txt: mine}, refusals: [], assume_role: {reader: 1}}}
+  - {name: denied, given: {deny: [{role: reader, actions: [s3:GetObject]}]}, expect: {exit: 4, refusals: [{role: reader, operation: GetObject}]}}
+  - {name: wrong, params: {day: x}, expect: {exit: 2}}
+""",
+    )
+    (tmp_path / "small.yaml").write_text(spec)
+    (tmp_path / "small.sandbox.yaml").unlink()
+    ended = [run_case(case) for case in load([path], tmp_path / "runs")]
+    assert [outcome.mismatches for outcome in ended] == [(), (), ()]
+
+
 def test_test_files_are_found_below_folders_and_hidden_ones_are_not(tmp_path: Path) -> None:
     for name in ("a/x.test.yaml", "b.test.yaml", ".venv/y.test.yaml", "node_modules/z.test.yaml", "a/x.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

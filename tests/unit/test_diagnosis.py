@@ -85,3 +85,31 @@ def test_a_key_of_kms_is_named_and_not_the_object():
 
 def test_a_role_refused_to_the_users_own_code_is_the_role_not_the_service():
     assert isinstance(step_failed(denied(), Role(ARN)), RoleRefused)
+
+
+@pytest.mark.parametrize(
+    ("operation", "action", "resource"),
+    [
+        ("HeadObject", "s3:GetObject", "arn:aws-cn:s3:::bucket/in/a"),
+        ("CopyObject", "s3:PutObject", "arn:aws-cn:s3:::bucket/in/a"),
+        ("UploadPart", "s3:PutObject", "arn:aws-cn:s3:::bucket/in/a"),
+        ("DeleteObjects", "s3:DeleteObject", "arn:aws-cn:s3:::bucket/in/a"),
+        ("ListObjectsV2", "s3:ListBucket", "arn:aws-cn:s3:::bucket"),
+        ("GetBucketEncryption", "s3:GetEncryptionConfiguration", "arn:aws-cn:s3:::bucket/in/a"),
+    ],
+)
+def test_a_refusal_names_the_statement_of_the_table(operation, action, resource):
+    role = Role("arn:aws-cn:iam::111122223333:role/r", name="r")
+    failed = step_failed(AwsError("403", "Forbidden", operation, status=403), role, bucket="bucket", key="in/a")
+    line = next(line for line in failed.hint.splitlines() if "may lack" in line)
+    statement = json.loads(line[line.index("{") :])
+    assert (statement["Action"], statement["Resource"]) == (action, resource)
+    if action == "s3:ListBucket":
+        assert statement["Condition"] == {"StringLike": {"s3:prefix": ["in/a", "in/a*"]}}
+
+
+def test_in_a_narrowed_session_its_policy_may_be_the_reason():
+    refused = AwsError("AccessDenied", "Access Denied", "GetObject", status=403)
+    narrowed, plain = (step_failed(refused, Role(ARN, policy=policy), bucket="bucket", key="a").hint for policy in ('{"Statement": []}', ""))
+    assert "(session_policy), which must allow it too" in narrowed
+    assert "session_policy" not in plain

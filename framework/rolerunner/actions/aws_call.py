@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar, Optional
 from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, polls
+from rolerunner.actions.permissions import listing, on_objects
+from rolerunner.calls import COPIES, LISTS, VERSIONED, actions_of, object_arn, resource_of
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FieldError, ServiceFailed, StepError
 from rolerunner.events import StepProgress
-from rolerunner.model import Permission
+from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Integer, Seconds, Strict, Text
 from rolerunner.spec.values import suggested
@@ -21,35 +23,6 @@ MAX_BODY = 1 << 20
 """Bytes of a streamed answer that are read: a larger one belongs in s3.download or python.call."""
 _HANDS_OUT_KEYS = frozenset({"GetSessionToken", "GetFederationToken", "CreateAccessKey", "GetRoleCredentials", "CreateSession"})
 """With every AssumeRole...: operations whose answers are credentials."""
-_IAM_NAMES: Mapping[str, str] = {
-    "cloudwatch": "cloudwatch", "stepfunctions": "states", "elbv2": "elasticloadbalancing", "emr": "elasticmapreduce",
-    "opensearch": "es", "emr-serverless": "emr-serverless", "redshift-data": "redshift-data", "resourcegroupstaggingapi": "tag",
-}  # fmt: skip
-"""Services whose IAM prefix is not their signing name (Service Authorization Reference)."""
-_IAM_ACTIONS: Mapping[tuple[str, str], str] = {
-    ("lambda", "Invoke"): "lambda:InvokeFunction",
-    ("s3", "ListBuckets"): "s3:ListAllMyBuckets",
-    ("s3", "HeadBucket"): "s3:ListBucket",
-    ("s3", "HeadObject"): "s3:GetObject",
-    ("s3", "ListObjects"): "s3:ListBucket",
-    ("s3", "ListObjectsV2"): "s3:ListBucket",
-    ("s3", "ListObjectVersions"): "s3:ListBucketVersions",
-    ("s3", "CopyObject"): "s3:PutObject",
-    ("s3", "DeleteObjects"): "s3:DeleteObject",
-    ("s3", "GetBucketEncryption"): "s3:GetEncryptionConfiguration",
-    ("s3", "GetBucketReplication"): "s3:GetReplicationConfiguration",
-    ("s3", "PutBucketReplication"): "s3:PutReplicationConfiguration",
-    ("s3", "PutBucketEncryption"): "s3:PutEncryptionConfiguration",
-    ("s3", "GetBucketCors"): "s3:GetBucketCORS",
-    ("s3", "GetPublicAccessBlock"): "s3:GetBucketPublicAccessBlock",
-    ("s3", "GetObjectLockConfiguration"): "s3:GetBucketObjectLockConfiguration",
-    ("s3", "GetBucketLifecycleConfiguration"): "s3:GetLifecycleConfiguration",
-    ("s3", "PutBucketLifecycleConfiguration"): "s3:PutLifecycleConfiguration",
-    ("s3", "CreateMultipartUpload"): "s3:PutObject",
-    ("sqs", "SendMessageBatch"): "sqs:SendMessage",
-    ("dynamodb", "BatchExecuteStatement"): "dynamodb:PartiQLSelect",
-}
-"""Operations whose IAM action has another name (Service Authorization Reference)."""
 
 
 def _expression(value: Any) -> Any:
@@ -130,17 +103,27 @@ class AwsCall(Action):
         return found if isinstance(found, Mapping) else {"result": found}
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """The IAM action of the operation; on the bucket or object where the parameters name one, else on everything."""
+        """The IAM actions of the operation; of S3 on the bucket or object that the parameters name.
+
+        Else on everything, unless the step says `permissions`.
+        """
         if "*" in self.service + self.operation:
             return {}
-        action = _IAM_ACTIONS.get((self.service, self.operation)) or f"{_iam_name(self.service)}:{self.operation}"
-        return {"role": [Permission(action, self._resource())]}
+        actions = actions_of(self.service, self.operation, _iam_prefix(self.service))
+        return {"role": [self._permission(action) for action in actions]}
 
-    def _resource(self) -> str:
-        bucket, key = self.parameters.get("Bucket"), self.parameters.get("Key")
-        if self.service != "s3" or not isinstance(bucket, str) or bucket.startswith("arn:"):
-            return "*"
-        return f"arn:aws:s3:::{bucket}/{key}" if isinstance(key, str) else f"arn:aws:s3:::{bucket}"
+    def _permission(self, action: str) -> Permission:
+        bucket, key, prefix = (str(self.parameters.get(name) or "") for name in ("Bucket", "Key", "Prefix"))
+        if self.service != "s3" or not bucket:
+            return Permission(action, "*")
+        if action in LISTS:
+            return listing(S3Uri(bucket, prefix), action)
+        if self.operation in COPIES and action == "s3:GetObject":
+            return Permission(action, object_arn(_copied(self.parameters.get("CopySource"))))
+        if self.operation == "DeleteObjects":
+            return on_objects(action, S3Uri(bucket))
+        versioned = VERSIONED.get(action, action) if self.parameters.get("VersionId") else action
+        return Permission(versioned, resource_of(action, S3Uri(bucket, key)))
 
     def _call(self, context: StepContext) -> Callable[[], Any]:
         """The call, whose answer is plain JSON. It raises StepError."""
@@ -240,9 +223,18 @@ def _api_name(service: str, operation: str) -> str:
     return next((name for name in names if xform_name(name) == operation), operation)
 
 
-def _iam_name(service: str) -> str:
+def _iam_prefix(service: str) -> str:
+    """What IAM calls the service, where the table says nothing else: the name that its requests are signed with."""
     model = _model(service)
-    return _IAM_NAMES.get(service) or (service if isinstance(model, tuple) else str(model.signing_name))
+    return service if isinstance(model, tuple) else str(model.signing_name)
+
+
+def _copied(source: Any) -> S3Uri:
+    """The source of a CopyObject, which is bucket/key or a mapping; everything where it is not known."""
+    if isinstance(source, Mapping):
+        return S3Uri(str(source.get("Bucket") or "*"), str(source.get("Key") or "*"))
+    bucket, _, key = str(source).lstrip("/").partition("?versionId=")[0].partition("/")
+    return S3Uri(bucket or "*", key or "*")
 
 
 def _problems(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[str]:

@@ -1,9 +1,10 @@
-"""Which IAM permission each S3 call needs (S3 user guide; Service Authorization Reference)."""
+"""Which permissions the fields of an action ask for, in the words of the table in rolerunner.calls."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rolerunner.calls import VERSIONED, bucket_arn, object_arn, prefix_condition
 from rolerunner.model import Permission, S3Uri
 from rolerunner.storage.manifest import EMPTY_LIST, ObjectList
 
@@ -11,22 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def bucket_arn(uri: S3Uri, partition: str = "aws") -> str:
-    """The ARN of the bucket or access point."""
-    return uri.bucket if uri.bucket.startswith("arn:") else f"arn:{partition}:s3:::{uri.bucket}"
-
-
-def object_arn(uri: S3Uri, partition: str = "aws") -> str:
-    """The ARN of the object, or of all under the prefix."""
-    separator = "/object/" if uri.bucket.startswith("arn:") else "/"
-    return f"{bucket_arn(uri, partition)}{separator}{uri.key}{'*' if uri.is_prefix else ''}"
-
-
 def listing(uri: S3Uri, action: str = "s3:ListBucket") -> Permission:
-    """ListObjectsV2 under a prefix. A missing key is checked with the key itself as the prefix, hence both forms."""
-    prefixes = tuple(dict.fromkeys((uri.key, f"{uri.key}*"))) if uri.key else ()
-    condition = (("StringLike", "s3:prefix", prefixes),) if prefixes else ()
-    return Permission(action, bucket_arn(uri), condition)
+    """ListObjectsV2 under a prefix."""
+    return Permission(action, bucket_arn(uri), prefix_condition(uri.key))
 
 
 def on_objects(action: str, uri: S3Uri, reason: str = "") -> Permission:
@@ -40,9 +28,19 @@ def on_beginning(action: str, uri: S3Uri) -> Permission:
 
 
 def on_source(action: str, source: S3Uri | None, objects: ObjectList | Sequence[S3Uri] | None) -> list[Permission]:
-    """An action on what a step reads or deletes: an object, a prefix, or listed objects."""
-    if source is not None:
+    """An action on what a step reads or deletes: an object, a prefix, or listed objects.
+
+    An object by its name is looked at first, and then asked for by its version, if its bucket keeps them.
+    """
+    if source is not None and source.is_prefix:
         return [on_objects(action, source)]
     if isinstance(objects, ObjectList):
-        return [on_beginning(action, objects.prefix)] if objects != EMPTY_LIST else []
-    return [on_objects(action, uri) for uri in objects or ()]
+        return [on_beginning(each, objects.prefix) for each in _versioned(action, objects.versions)] if objects != EMPTY_LIST else []
+    named = objects or () if source is None else [source]
+    return [on_objects(each, uri) for uri in named for each in _versioned(action, None)]
+
+
+def _versioned(action: str, versions: bool | None) -> tuple[str, ...]:
+    """The action on an object, on a version of it, or (None) on either."""
+    of_version = VERSIONED.get(action, action)
+    return (action,) if versions is False else (of_version,) if versions else tuple(dict.fromkeys((action, of_version)))

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from pydantic import Field, model_validator
 
 from rolerunner.actions.permissions import on_objects
+from rolerunner.calls import WRITES_KEY, key_permissions
 from rolerunner.model import Permission, S3Uri
 from rolerunner.secret import hidden
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, Text, customer_key_bytes
@@ -85,21 +86,19 @@ class Stored(Strict):
         }  # fmt: skip
         return {name: value for name, value in options.items() if value is not None}
 
-    def put_permissions(self, target: S3Uri, *, tags: bool = False, multipart: bool = True) -> list[Permission]:
-        """PutObject and what the options ask for besides; ``tags`` where tags may come along from elsewhere."""
+    def put_permissions(self, target: S3Uri, *, copied: bool = False, multipart: bool = True) -> list[Permission]:
+        """PutObject and what the options ask for besides; ``copied`` where S3 brings tags and annotations along from elsewhere."""
         wanted = [on_objects("s3:PutObject", target)]
         if self.acl:
             wanted.append(on_objects("s3:PutObjectAcl", target, "acl"))
-        if self.tags or tags:
+        if self.tags or (copied and self.tags is None):
             wanted.append(on_objects("s3:PutObjectTagging", target, "tags"))
+        if copied:
+            wanted.append(on_objects("s3:PutObjectAnnotation", target, "annotations"))
         if multipart:
             wanted.append(on_objects("s3:AbortMultipartUpload", target))
         return [*wanted, *self._key_permissions()]
 
     def _key_permissions(self) -> list[Permission]:
         key = self.encryption.key if self.encryption is not None else None
-        if not key:
-            return []
-        arn = key if key.startswith("arn:") else "arn:aws:kms:*:*:key/*" if key.startswith("alias/") else f"arn:aws:kms:*:*:key/{key}"
-        aliases = (("ForAnyValue:StringEquals", "kms:ResourceAliases", (key,)),) if key.startswith("alias/") else ()
-        return [Permission(action, arn, aliases, "encryption") for action in ("kms:GenerateDataKey", "kms:Decrypt")]
+        return key_permissions(WRITES_KEY, key) if key else []

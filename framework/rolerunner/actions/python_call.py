@@ -94,7 +94,7 @@ class PythonCall(Spreading, Action):
         return outputs
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """What the user's code needs cannot be known here."""
+        """What the step says under `permissions`: what the function calls cannot be told from outside."""
         return {}
 
     def _of_batches(self, context: StepContext) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -109,13 +109,14 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """Reading the source with its tags; writing the target with what the options ask for; deleting the source of a move."""
+        """Reading the source with its tags and annotations; writing the target with what the options ask for; deleting the source of a move."""
         read = [*([listing(self.source)] if self.source is not None else []), *self._on_source("s3:GetObject")]
         if self.tags is None:
             read += self._on_source("s3:GetObjectTagging")
+        read += self._on_source("s3:GetObjectAnnotation")
         if self.move:
             read += self._on_source("s3:DeleteObject")
-        written = self.put_permissions(self.target, tags=self.tags is None)
+        written = self.put_permissions(self.target, copied=True)
         # 'distribute': what a machine did before it died is looked at, not done again
         if self.move or self.distribute or self.if_exists in ("skip", "skip_same"):
             written += [listing(self.target), on_objects("s3:GetObject", self.target)]
@@ -123,7 +124,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
 
     def foreseen(self) -> Mapping[str, Any]:
         """Objects under the target."""
-        return {"objects": no_objects(self.target)}
+        return {"objects": no_objects(self.target, versions=None)}
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""

@@ -1,13 +1,14 @@
 """s3.delete"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
 from rolerunner.actions.objects import Chosen, Gathered, MaxDelete, Moving, ObjectsField, OnEmpty, Spreading, gather, one_source, too_many, transfer
-from rolerunner.actions.permissions import listing, on_source
+from rolerunner.actions.permissions import listing, on_objects, on_source
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import Flag, S3Location
 from rolerunner.storage.base import Storage
@@ -60,7 +61,9 @@ class S3Delete(Chosen, Moving, Spreading, Action):
         if gathered.total > self.max_delete:
             raise too_many(gathered.total, self.max_delete, "objects")
         prefix = gathered.objects.prefix
-        outcomes = storage.delete(gathered.objects, prefix.bucket, context.cancel)
+        # an object by its name was looked at, which tells its version; deleting that would leave none of what the bucket keeps
+        objects = (replace(info, version="") for info in gathered.objects) if self._by_name() else gathered.objects
+        outcomes = storage.delete(objects, prefix.bucket, context.cancel)
         done = transfer((each for part in (outcomes, gathered.refused) for each in part), context, prefix, self, flow, gathered)
         return done.outputs(objects=done.objects)
 
@@ -70,10 +73,15 @@ class S3Delete(Chosen, Moving, Spreading, Action):
         listed = []
         if self.source is not None:
             listed = [listing(self.source, "s3:ListBucketVersions" if versions else "s3:ListBucket")]
-        # one object and objects by name are looked at first, so that a count is a count of what is there
-        looked = [] if versions or isinstance(self.objects, ObjectList) or (self.source is not None and self.source.is_prefix) else ["s3:GetObject"]
-        wanted = [*looked, "s3:DeleteObjectVersion" if versions else "s3:DeleteObject"]
-        return {"role": [*listed, *(each for action in wanted for each in on_source(action, self.source, self.objects))]}
+        if not self._by_name():
+            return {"role": [*listed, *on_source("s3:DeleteObjectVersion" if versions else "s3:DeleteObject", self.source, self.objects)]}
+        # looked at first, so that a count is a count of what is there
+        named: list[S3Uri] = [self.source] if self.source is not None else [each for each in self.objects or () if isinstance(each, S3Uri)]
+        return {"role": [*listed, *(on_objects(action, uri) for action in ("s3:GetObject", "s3:DeleteObject") for uri in named)]}
+
+    def _by_name(self) -> bool:
+        """One object, or a list of URIs, whose versions are not meant?"""
+        return not self.versions and not isinstance(self.objects, ObjectList) and not (self.source is not None and self.source.is_prefix)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes of what would go."""

@@ -90,7 +90,7 @@ class S3List(Chosen, Reaching, Spreading, Action):
 
     def foreseen(self) -> Mapping[str, Any]:
         """Objects under the prefix."""
-        return {"objects": no_objects(self.source)}
+        return {"objects": no_objects(self.source, versions=self.versions)}
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""

@@ -107,7 +107,7 @@ class S3Upload(Chosen, Stored, Moving, Action):
 
     def foreseen(self) -> Mapping[str, Any]:
         """Objects under the target."""
-        return {"objects": no_objects(self.target)}
+        return {"objects": no_objects(self.target, versions=None)}
 
     def _extra(self, storage: Storage) -> list[ObjectInfo]:
         """Objects that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""

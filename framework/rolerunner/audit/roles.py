@@ -64,7 +64,7 @@ def long_session(subject: Subject) -> Iterator[Found]:
     "RR003", "shared-session", "low",
     "Steps with different needs share a role whose session is not narrowed, or a function of yours has the whole role.",
     "A step may do all that the role may, and not only what it is for.",
-    "narrow the session with 'session_policy' or 'policy_arns', or give the step a role of its own",
+    "say 'session_policy: auto', or auto-per-step where the steps' needs differ, or give the step a role of its own",
 )  # fmt: skip
 def shared_session(subject: Subject) -> Iterator[Found]:
     """The first step of the role with the least need is no better off than the one with the greatest."""

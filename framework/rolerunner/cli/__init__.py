@@ -19,6 +19,7 @@ COMMANDS = {
     "validate": "Check specs without touching AWS, and say every mistake.",
     "check": "Assume every role and probe what each step needs, changing nothing.",
     "plan": "Show what a run would do: order, roles, fields, permissions.",
+    "iam": "Print the least that each role must be allowed, and who may assume it.",
     "test": "Run specs in the sandbox and hold them against what their test files expect.",
     "audit": "Find what specs allow that they need not: roles, sessions, deletions, secrets.",
     "graph": "Draw the steps: what waits for what, and under which role.",

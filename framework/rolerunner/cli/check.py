@@ -39,8 +39,10 @@ def check(spec: str, params: Sequence[str], sandbox: Optional[str], as_json: boo
     from rolerunner.credentials import JobIdentity, Sessions  # noqa: PLC0415
 
     with ExitStack() as stack:
-        plan = api.plan(api.load(spec, read_params(params)))
-        identity = sandbox_identity(stack, spec, sandbox) if sandbox else JobIdentity()
+        given = read_params(params)
+        job = api.load(spec, given)
+        plan = api.plan(job)
+        identity = sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else JobIdentity()
         sessions = Sessions(identity, session_name=f"{plan.job.name}-check")
         refused = checking.refusals(plan, sessions)
         if refused:

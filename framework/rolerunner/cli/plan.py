@@ -11,11 +11,12 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.policy import MAX_SESSION_POLICY, statements_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rolerunner.model import Plan, PlannedStep
+    from rolerunner.model import Plan, PlannedStep, Role
 
 
 @click.command(context_settings=SETTINGS)
@@ -33,11 +34,13 @@ def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: 
     rolerunner plan nightly.yaml --live                    with how many objects and bytes
     rolerunner plan nightly.yaml --json
     """
-    made = api.plan(api.load(spec, read_params(params, params_file)))
+    given = read_params(params, params_file)
+    job = api.load(spec, given)
+    made = api.plan(job)
     found: Mapping[str, Mapping[str, Any]] = {}
     if live:
         with ExitStack() as stack:
-            found = api.survey(made, sandbox_identity(stack, spec, sandbox) if sandbox else None)
+            found = api.survey(made, sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else None)
     if as_json:
         click.echo(json.dumps(_with_found(api.plan_as_json(made), found), indent=2, ensure_ascii=False))
     else:
@@ -55,16 +58,24 @@ def plan_text(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
     """The plan for a person. ``found`` is what a look at AWS told of each step."""
     lines = [f"{plan.job.name}: {len(plan.steps)} steps, {len(plan.roles)} roles to assume", ""]
     for role in plan.roles:
-        lines.append(f"role {role}  {role.arn}")
-        lines.append(
-            f"     assumed from {role.via or 'the job'}, {role.duration // 60} minutes" + (", with an external id" if role.external_id else "")
-        )
+        lines += _role_text(role, plan)
     if plan.job.state is not None:
         lines.append(f"state {plan.job.state.location}  (role: {plan.job.state.role or 'this machine'})")
         lines += [f"     needs {each.action} on {each.resource}" for each in plan.state]
     for number, planned in enumerate(plan.steps, 1):
         lines += ["", *_step_text(number, planned), *_found_text(found.get(planned.step.id, {}))]
     return "\n".join(lines)
+
+
+def _role_text(role: Role, plan: Plan) -> list[str]:
+    lines = [
+        f"role {role}  {role.arn}" + (f"  (a session for {role.step})" if role.step else ""),
+        f"     assumed from {role.via or 'the job'}, {role.duration // 60} minutes" + (", with an external id" if role.external_id else ""),
+    ]
+    if role.policy:
+        lines.append(f"     session policy, {len(role.policy):,} of {MAX_SESSION_POLICY:,} characters:")
+        lines += [f"       {json.dumps(each, ensure_ascii=False)}" for each in statements_of(json.loads(role.policy))]
+    return [*lines, *(f"     note: {note}" for note in plan.narrowed.get(role, ()))]
 
 
 def _step_text(number: int, planned: PlannedStep) -> list[str]:
@@ -74,7 +85,7 @@ def _step_text(number: int, planned: PlannedStep) -> list[str]:
     after = [f"     after {', '.join(step.needs)}"] if step.needs else []
     fields = [f"     {name}: {value}" for name, value in api.plain(dict(planned.fields)).items()]
     needed = [f"     needs {each.action} on {each.resource}" for permissions in planned.permissions.values() for each in permissions]
-    return [head, *after, *fields, *needed]
+    return [head, *after, *fields, *needed, *(f"     note: {note}" for note in planned.notes)]
 
 
 def _found_text(found: Mapping[str, Any]) -> list[str]:

@@ -35,8 +35,10 @@ _SIGNALLED = 128
 @PARAMS_FILE
 @click.option(
     "--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]",
-    help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default.",
+    help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default; "
+    "without one it is made from the spec.",
 )  # fmt: skip
+@click.option("--put", "puts", multiple=True, metavar="S3_URI=FILE", help="With --sandbox: an object that is there when the run starts.")
 @click.option("--resume", metavar="KEY", help="Go on with the run of this key: steps that are done and unchanged are skipped.")
 @click.option("--run-key", metavar="KEY", help="Keep the state under this key, and go on from it if it is there; the run's id by default.")
 @click.option("--take-over", is_flag=True, help="With a key that another run holds: that run is dead.")
@@ -52,22 +54,26 @@ _SIGNALLED = 128
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True, help="The least level of log lines."
 )
 def run(
-    spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], resume: Optional[str], run_key: Optional[str],
-    take_over: bool, only: Sequence[str], start: Optional[str], result: Optional[str], report: Optional[str], log_format: str,
-    log_level: str,
+    spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], puts: Sequence[str], resume: Optional[str],
+    run_key: Optional[str], take_over: bool, only: Sequence[str], start: Optional[str], result: Optional[str], report: Optional[str],
+    log_format: str, log_level: str,
 ) -> None:  # fmt: skip
     """Run a spec.
 
     \b
     rolerunner run nightly.yaml -p run_date=2026-01-31
-    rolerunner run nightly.yaml --sandbox                  with nightly.sandbox.yaml beside it
+    rolerunner run nightly.yaml --sandbox                  with nightly.sandbox.yaml, or made from the spec
+    rolerunner run nightly.yaml --sandbox --put s3://landing/orders/=sample.csv
     rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
     rolerunner run nightly.yaml --resume 20260131T020000Z-1a2b3c
     """
     key = _key(resume, run_key)
     with ExitStack() as stack:
-        job = api.load(spec, read_params(params, params_file))
-        identity = sandbox_identity(stack, spec, sandbox) if sandbox else None
+        given = read_params(params, params_file)
+        job = api.load(spec, given)
+        if puts and not sandbox:
+            raise click.UsageError("--put goes with --sandbox")
+        identity = sandbox_identity(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))
         ended = api.run(

@@ -3,33 +3,80 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
+import click
+
+from rolerunner import api
 from rolerunner.errors import UsageError
+from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
     from contextlib import ExitStack
 
     from rolerunner.credentials import JobIdentity
+    from rolerunner.model import Job
+    from rolerunner.sandbox import World
 
 BESIDE = "beside"
 """The value of --sandbox without a file."""
 
 
-def sandbox_identity(stack: ExitStack, spec: str, file: str) -> JobIdentity:
-    """Start it with what ``file`` says, until the stack closes; the identity of the job in it."""
+def sandbox_identity(
+    stack: ExitStack, spec: str, file: str, job: Optional[Job] = None, *, given: Collection[str] = (), puts: Sequence[str] = ()
+) -> JobIdentity:
+    """Start it with what ``file`` says, until the stack closes; the identity of the job in it.
+
+    Where no file is named and none is beside the spec it is made from ``job``. ``given`` are the params of the command
+    line; ``puts`` objects that are to be there, as s3://bucket/key=FILE. Raises UsageError, SandboxError.
+    """
     from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
     from rolerunner.credentials import JobIdentity, Keys  # noqa: PLC0415
 
-    path = _sandbox_file(spec) if file == BESIDE else Path(file)
-    running = stack.enter_context(sandbox.running(sandbox.load(path), path.parent))
+    objects = dict(_put(each) for each in puts)
+    path = _beside(spec) if file == BESIDE else Path(file)
+    if job is not None and file == BESIDE and not path.exists():
+        world = _made(job, given, objects)
+    else:
+        world = sandbox.with_objects(sandbox.load(_existing(path)), objects)
+    running = stack.enter_context(sandbox.running(world, path.parent))
     keys = running.job_keys
     return JobIdentity(running.region, keys=Keys(keys.access_key, keys.secret_key, keys.token), endpoints={"": running.endpoint})
 
 
-def _sandbox_file(spec: str) -> Path:
+def _made(job: Job, given: Collection[str], objects: Mapping[S3Uri, Path]) -> World:
+    from rolerunner.actions import registry  # noqa: PLC0415
+    from rolerunner.iam import lasting  # noqa: PLC0415
+    from rolerunner.sandbox.made import made  # noqa: PLC0415
+
+    made_of_it = made(api.plan(job), api.plan(lasting(job, given)), registry(), objects)
+    for note in made_of_it.notes:
+        click.echo(f"sandbox: {note}", err=True)
+    return made_of_it.world
+
+
+def _put(said: str) -> tuple[S3Uri, Path]:
+    """``s3://bucket/key=FILE``; a key that ends with '/' gets the file's name."""
+    uri, separator, file = said.partition("=")
+    path = Path(file)
+    try:
+        place = S3Uri.parse(uri)
+    except ValueError as error:
+        raise UsageError(f"--put: {error}") from None
+    if not separator or not file:
+        raise UsageError(f"--put takes s3://bucket/key=FILE, not '{said}'")
+    if not path.is_file():
+        raise UsageError(f"--put: there is no file '{file}'")
+    return (place.join(path.name) if place.is_prefix else place), path
+
+
+def _beside(spec: str) -> Path:
     path = Path(spec)
-    beside = path.with_name(f"{path.stem}.sandbox.yaml")
-    if not beside.exists():
-        raise UsageError(f"there is no {beside}: name the sandbox file, as in --sandbox FILE")
-    return beside
+    return path.with_name(f"{path.stem}.sandbox.yaml")
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise UsageError(f"there is no {path}: name the sandbox file, as in --sandbox FILE")
+    return path

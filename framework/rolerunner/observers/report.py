@@ -97,6 +97,8 @@ class ReadRole(_Read):
     arn: str = ""
     session_arn: str = ""
     assume_calls: int = 0
+    step: str = ""
+    """The step whose own session it is; empty for one that steps share."""
 
 
 class ReadResult(_Read):
@@ -254,11 +256,12 @@ def _roles(result: ReadResult) -> str:
         return ""
     moved: Counter[str] = Counter()
     for step in result.steps:
-        moved[step.role] += int(step.moved)
+        moved.update({step.role: int(step.moved), f"{step.role} for {step.id}": int(step.moved)})
+    named = [(use, f"{use.role} for {use.step}" if use.step else use.role) for use in result.roles]
     rows = "".join(
-        f'<tr><th scope="row">{escape(use.role)}</th><td><code>{escape(use.session_arn or use.arn)}</code></td>'
-        f'<td class="number">{use.assume_calls}</td><td class="number">{as_size(moved[use.role])}</td></tr>\n'
-        for use in result.roles
+        f'<tr><th scope="row">{escape(name)}</th><td><code>{escape(use.session_arn or use.arn)}</code></td>'
+        f'<td class="number">{use.assume_calls}</td><td class="number">{as_size(moved[name])}</td></tr>\n'
+        for use, name in named
     )
     head = _header("role", "session, as CloudTrail shows it", "AssumeRole calls", "bytes moved")
     return f'<section><h2 id="roles">Roles</h2><div class="wide"><table>{head}<tbody>\n{rows}</tbody></table></div></section>'

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from rolerunner.model import RunResult, StepResult
+    from rolerunner.model import RoleUse, RunResult, StepResult
 
 
 class ResultFile:
@@ -52,9 +52,14 @@ def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
         "status": result.status,
         "started": result.started,
         "seconds": result.seconds,
-        "roles": [{"role": use.role, "arn": use.arn, "session_arn": use.session_arn, "assume_calls": use.assume_calls} for use in result.roles],
+        "roles": [_role(use) for use in result.roles],
         "steps": [_step(step, starts.get(step.id)) for step in result.steps],
     }
+
+
+def _role(use: RoleUse) -> dict[str, Any]:
+    shown = {"role": use.role, "arn": use.arn, "session_arn": use.session_arn, "assume_calls": use.assume_calls}
+    return {**shown, "step": use.step} if use.step else shown
 
 
 def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:

@@ -91,7 +91,8 @@ class Terminal:
 
     def _note(self, event: Note) -> None:
         values = " ".join(f"{key}={value}" for key, value in event.values.items())
-        self._print(f"    [dim]{event.step_id}:[/] {_shown(event.message)} [dim]{_shown(values)}[/]")
+        step = f"  [dim]{event.step_id}:[/] " if event.step_id else ""
+        self._print(f"  {step}{_shown(event.message)} [dim]{_shown(values)}[/]")
 
     def _run_finished(self, event: RunFinished) -> None:
         if self._progress is not None:
@@ -125,7 +126,7 @@ def roles_table(result: RunResult) -> Table:
     """A line a role."""
     table = _table("role", "AssumeRole calls", "session, as CloudTrail shows it")
     for use in result.roles:
-        table.add_row(escape(use.role), str(use.assume_calls), use.session_arn or "-")
+        table.add_row(escape(f"{use.role} ({use.step})" if use.step else use.role), str(use.assume_calls), use.session_arn or "-")
     return table
 
 

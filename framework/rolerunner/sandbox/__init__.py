@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import SandboxError, SpecError, UsageError
-from rolerunner.model import RoleArn
+from rolerunner.model import RoleArn, S3Uri
 from rolerunner.sandbox.requests import Request, read
 from rolerunner.sandbox.server import Server, interpreter, started
-from rolerunner.sandbox.world import World, make
+from rolerunner.sandbox.world import SandboxObject, World, make
 from rolerunner.spec.checking import validate
 from rolerunner.spec.document import parse
+from rolerunner.spec.values import suggested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["JobKeys", "Request", "Sandbox", "World", "check_available", "load", "running"]
+__all__ = ["JobKeys", "Request", "Sandbox", "World", "check_available", "load", "running", "with_objects"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,19 @@ def load(path: Path) -> World:
 def check_available() -> None:
     """Raise SandboxError with what to install where the embedded AWS cannot be started."""
     interpreter()
+
+
+def with_objects(world: World, puts: Mapping[S3Uri, Path]) -> World:
+    """The world with more objects, from files. Raises UsageError for a bucket that it has not."""
+    for uri in puts:
+        if uri.bucket not in [bucket.name for bucket in world.buckets]:
+            raise UsageError(f"--put: the sandbox file has no bucket '{uri.bucket}'" + suggested(uri.bucket, [each.name for each in world.buckets]))
+    buckets = [bucket.model_copy(update={"objects": [*bucket.objects, *_of_bucket(bucket.name, puts)]}) for bucket in world.buckets]
+    return world.model_copy(update={"buckets": buckets})
+
+
+def _of_bucket(bucket: str, puts: Mapping[S3Uri, Path]) -> list[SandboxObject]:
+    return [SandboxObject(key=uri.key, file=str(path.absolute())) for uri, path in puts.items() if uri.bucket == bucket]
 
 
 @contextlib.contextmanager

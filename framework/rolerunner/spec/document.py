@@ -278,3 +278,14 @@ def _syntax_hint(line: str, error: yaml.MarkedYAMLError) -> str:
 def _code(character: Any) -> str:
     code = character if isinstance(character, int) else ord(str(character)[:1] or "\0")
     return f"U+{code:04X}"
+
+
+def written(value: Any) -> str:
+    """Plain values as YAML, in their order, without aliases."""
+    return str(yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=150))
+
+
+class _Plain(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        del data
+        return True

@@ -50,6 +50,10 @@ class Roles:
         for name in self._said:
             self._make(name, ())
 
+    def undecided(self) -> list[str]:
+        """Aliases of roles that hang on params which were not given."""
+        return [name for name in self._said if name not in self.made]
+
     def knows(self, name: str) -> bool:
         """Is it an alias, or the job's own role?"""
         return name == JOB.name or name in self._said

@@ -8,10 +8,11 @@ from urllib.parse import urlparse
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from rolerunner.model import RoleArn, S3Uri
+from rolerunner.model import AUTO, PER_STEP, RoleArn, S3Uri
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Account, Integer, Seconds, Strict, Text, json_form
 from rolerunner.spec.params import check_pattern
+from rolerunner.spec.stated import PermissionFields
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 MIN_DURATION, MAX_DURATION = 900, 3600
@@ -62,9 +63,7 @@ def _source_identity(value: Any) -> Any:
 
 
 def _policy(value: Any) -> Any:
-    if value in ("auto", "auto-per-step"):
-        raise ValueError("'session_policy: auto' is not in this version; write an inline policy, or none")
-    if value in (None, "none") or isinstance(value, Template):
+    if value in (None, "none", AUTO, PER_STEP) or isinstance(value, Template):
         return value
     if isinstance(value, str):
         try:
@@ -133,7 +132,7 @@ def _when(value: Any) -> Any:
 
 
 Name = Annotated[str, BeforeValidator(check_name), json_form(type="string", pattern="^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-_POLICY_FORM = json_form(anyOf=[{"enum": ["none"]}, {"type": "string"}, {"type": "object"}])
+_POLICY_FORM = json_form(anyOf=[{"enum": ["none", "auto", "auto-per-step"]}, {"type": "string"}, {"type": "object"}])
 
 
 class RoleFields(Strict):
@@ -166,9 +165,9 @@ class RoleFields(Strict):
     )
     session_policy: Annotated[Optional[str], BeforeValidator(_policy), _POLICY_FORM, DYNAMIC] = Field(
         None,
-        description="An inline policy that narrows the session; none by default.",
+        description="What narrows a session: none, auto (to what the role's steps need), auto-per-step (a session for each step), or a policy.",
         examples=[
-            "none",
+            "auto",
             {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::landing/*"}]},
         ],
     )
@@ -338,4 +337,9 @@ class StepFields(Strict):
     retry: Optional[RetryFields] = Field(None, description="How often and when it is tried again.", examples=[{"attempts": 3, "delay": "2s"}])
     timeout: Optional[Seconds] = Field(None, description="How long it may take, all tries together.", examples=["30m"])
     on_error: Optional[Literal["fail", "continue"]] = Field(None, description="continue: a failure does not stop the run.", examples=["continue"])
+    permissions: list[PermissionFields] = Field(
+        default_factory=list,
+        description="What it needs besides what its fields tell, such as what a function of yours calls.",
+        examples=[[{"actions": "dynamodb:PutItem", "resources": "arn:aws:dynamodb:eu-west-1:111122223333:table/orders"}]],
+    )
     description: str = Field("", description="What the step is for.", examples=["What the partner sent today."])

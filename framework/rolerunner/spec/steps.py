@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
 
-from rolerunner.model import Retry, Role, Step
+from rolerunner.model import Retry, Role, Said, Step
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.reading import BROKEN, ITEM_NAMES, templates
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 STATUS = "status"
 """``steps.ID.status``, which every step has besides the outputs of its action."""
 _SCOPES = ("params", "run", "steps")
-_LATE = ("when", "for_each")
+_LATE = ("when", "for_each", "permissions")
 """Common fields that are worked out when the step starts, not when the spec is loaded."""
 
 
@@ -43,7 +43,7 @@ class RawStep:
     fields: Mapping[str, Any]
     """The action's own fields, with templates."""
     late: Mapping[str, Any] = field(default_factory=dict)
-    """when and for_each, with templates."""
+    """when, for_each and permissions, with templates."""
 
     @property
     def id(self) -> str:
@@ -56,6 +56,7 @@ def read_steps(values: list[Any], kinds: Mapping[str, type[Kind]], roles: Roles,
     raw = [step for index, value in enumerate(values) for step in _raw(("steps", index), value, kinds, reading)]
     for step in raw:
         _check_roles(step, roles, defaults, reading)
+        _check_permissions(step, reading)
     if defaults.role is not None:
         roles.check(defaults.role, ("defaults", "role"), reading)
     _check_ids(raw, reading)
@@ -78,7 +79,7 @@ def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Readi
     common_said = {key: each for key, each in value.items() if key in StepFields.model_fields}
     own_said = {key: each for key, each in value.items() if key not in common_said and key not in role_fields}
     scopes = (*_SCOPES, "item") if value.get("for_each") is not None else _SCOPES
-    late = {key: reading.with_templates(value[key], (*path, key), _SCOPES) for key in _LATE if key in value}
+    late = {key: reading.with_templates(value[key], (*path, key), scopes if key == "permissions" else _SCOPES) for key in _LATE if key in value}
     for key, template in late.items():
         if isinstance(template, Template) and template.whole is None and BROKEN not in template.parts:
             reading.add((*path, key), f"'{key}' must be one expression and nothing around it")
@@ -134,6 +135,36 @@ def _check_roles(step: RawStep, roles: Roles, defaults: Defaults, reading: Readi
             reading.add((*step.path, key), f"'{key}' must be an alias, an ARN, or job, not {checking.shown(said)}")
         elif key:
             roles.check(said, (*step.path, key), reading)
+
+
+def _check_permissions(step: RawStep, reading: Reading) -> None:
+    if isinstance(step.common.permissions, Template):
+        reading.add((*step.path, "permissions"), "'permissions' must be a list; what is in it may hold expressions")
+        return
+    known = step.kind.role_fields if step.kind else ()
+    for index, said in enumerate(step.common.permissions):
+        for key in ("actions", "conditions", "role"):
+            value = getattr(said, key)
+            for place, _ in templates(value, (*step.path, "permissions", index, key)):
+                reading.add(place, f"'{key}' may not hold an expression; 'resources' may")
+        if isinstance(said.role, str) and known and said.role not in known:
+            hint = nearest(said.role, known) or f"{step.common.action} has {', '.join(known)}"
+            reading.add((*step.path, "permissions", index, "role"), f"'{said.role}' is no role of this action", hint)
+
+
+def _permissions(step: RawStep) -> tuple[Said, ...]:
+    """What the step states; nothing where that is wrong."""
+    if isinstance(step.common.permissions, Template) or any(
+        templates([[each.actions, each.role, each.conditions] for each in step.common.permissions])
+    ):
+        return ()
+    return tuple(
+        Said(
+            tuple(each.actions), tuple(each.resources if isinstance(each.resources, list) else [each.resources]), role_field=each.role or "",
+            condition=tuple((operator, key, tuple(values)) for operator, keys in each.conditions.items() for key, values in keys.items()),
+        )
+        for each in step.common.permissions
+    )  # fmt: skip
 
 
 def _step_roles(step: RawStep, roles: Roles, defaults: Defaults) -> dict[str, Role]:
@@ -282,7 +313,7 @@ def _step(step: RawStep, references: frozenset[str], needs: tuple[str, ...], rol
         max_parallel=loop.get("max_parallel", 0) if isinstance(loop, dict) else 0,
         retry=_retry(retry), timeout=_seconds(common.timeout if common.timeout is not None else defaults.timeout),
         attempt_timeout=_seconds(retry.timeout) if retry else None, on_error=common.on_error or defaults.on_error,
-        description=common.description, mark=reading.document.mark(step.path),
+        description=common.description, permissions=_permissions(step), mark=reading.document.mark(step.path),
     )  # fmt: skip
 
 

@@ -39,6 +39,8 @@ class ObjectList:
     bytes: int
     flat: bool = False
     """Were they named one by one? Then each stands for itself, and its place under the prefix says nothing."""
+    versions: Optional[bool] = False
+    """Of a list that is only foreseen: will its objects name versions? None: where their bucket keeps them."""
 
     def __len__(self) -> int:
         return self.count
@@ -67,9 +69,9 @@ class ObjectList:
         return {"count": self.count, "bytes": self.bytes, "manifest": str(self.path)}
 
 
-def no_objects(prefix: S3Uri) -> ObjectList:
+def no_objects(prefix: S3Uri, *, versions: Optional[bool] = False) -> ObjectList:
     """A list without objects: what one of those under a prefix stands for before it is made."""
-    return ObjectList(Path(os.devnull), prefix, 0, 0)
+    return ObjectList(Path(os.devnull), prefix, 0, 0, versions=versions)
 
 
 EMPTY_LIST = no_objects(S3Uri("bucket"))

@@ -180,7 +180,7 @@ class CaseFile(Strict):
     spec: Optional[str] = Field(None, description="The spec, relative to this file; the one of the same name by default.", examples=["nightly.yaml"])
     sandbox: Annotated[Any, json_form(anyOf=[{"type": "string"}, {"type": "object"}])] = Field(
         None,
-        description="A sandbox file, relative to this one, or what would be in it; SPEC.sandbox.yaml by default.",
+        description="A sandbox file, relative to this one, or what would be in it; by default SPEC.sandbox.yaml, else made from the spec.",
         examples=["nightly.sandbox.yaml"],
     )
     params: dict[str, Any] = Field(default_factory=dict, description="Params of every case.", examples=[{"workdir": "${{ case.folder }}/work/"}])

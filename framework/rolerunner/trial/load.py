@@ -11,7 +11,10 @@ from pydantic import ValidationError
 from rolerunner import api, sandbox
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError, UsageError
+from rolerunner.iam import lasting
 from rolerunner.sandbox import World
+from rolerunner.sandbox.made import made
+from rolerunner.sandbox.world import SandboxRole
 from rolerunner.spec.document import parse
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
@@ -113,8 +116,9 @@ def _load(path: Path, root: Path) -> list[Case]:
     if top is None:
         raise SpecError(reading.known.problems)
     spec = path.parent / (top.spec or f"{path.name[: -len(SUFFIX)]}.yaml")
+    right = _is_right(spec, top, reading)
     world = _world(top, spec, reading)
-    if _is_right(spec, top, reading) and world is not None:
+    if right and world is not None:
         said = plain.get("cases")
         count = len(said) if isinstance(said, list) else 0
         cases = [case for index in range(count) for case in _case(index, raw, spec, world, root / f"{index}", reading)]
@@ -144,14 +148,15 @@ def _is_right(spec: Path, top: CaseFile, reading: Reading) -> bool:
     return True
 
 
-def _case(index: int, raw: Any, spec: Path, world: tuple[World, Path], folder: Path, reading: Reading) -> Iterator[Case]:
+def _case(index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reading: Reading) -> Iterator[Case]:
     plain, place = _filled(raw, folder, reading), ("cases", index)  # the whole file with this case's folder: params of all are in it
     own = _only(plain, [plain["cases"][index]])
     if own is None:
         return
     fields = own.cases[0]
     params = {**own.params, **fields.params}
-    case = Case(reading.document.mark((*place, "name")), fields, params, spec, _job(spec, params, fields, place, reading), *world, folder)
+    job = _job(spec, params, fields, place, reading)
+    case = Case(reading.document.mark((*place, "name")), fields, params, spec, job, world.world or _made(job, params), world.folder, folder)
     if case.job is not None:
         check_case(case, place, reading, registry())
     yield case
@@ -167,22 +172,42 @@ def _job(spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place
         return None
 
 
-def _world(file: CaseFile, spec: Path, reading: Reading) -> Optional[tuple[World, Path]]:
-    """What the sandbox holds, and the folder of its files; None with the mistake gathered."""
+@dataclass(frozen=True)
+class _Holds:
+    """What the sandbox holds; ``folder`` is where its files are looked for."""
+
+    world: Optional[World]
+    """None: it is made from the spec, for each case with its params."""
+    folder: Path
+
+
+def _world(file: CaseFile, spec: Path, reading: Reading) -> Optional[_Holds]:
+    """What is said of the sandbox, or stands beside the spec; None with the mistake gathered."""
     folder = Path(reading.document.file).parent
     if isinstance(file.sandbox, dict):
         world = reading.validated(World, file.sandbox, ("sandbox",))
-        return None if world is None else (world, folder)
+        return None if world is None else _Holds(world, folder)
     path = folder / file.sandbox if isinstance(file.sandbox, str) else spec.with_name(f"{spec.stem}.sandbox.yaml")
     if not path.is_file():
-        place = () if file.sandbox is None else ("sandbox",)
-        reading.add(place, f"there is no sandbox file '{path}'", "name one with 'sandbox:', or write there what would be in it")
+        if file.sandbox is None:
+            return _Holds(None, folder)
+        reading.add(("sandbox",), f"there is no sandbox file '{path}'")
         return None
     try:
-        return sandbox.load(path), path.parent
+        return _Holds(sandbox.load(path), path.parent)
     except SpecError as error:
         reading.known.problems.extend(error.problems)
         return None
+
+
+def _made(job: Optional[Job], params: Mapping[str, Any]) -> World:
+    """The world that ``run --sandbox`` makes from the spec. Raises SandboxError for what the embedded AWS has not."""
+    if job is None:  # its params are wrong, and nothing will ask for more
+        return World(version=1, job_role=_ANY_ROLE, roles=[SandboxRole(arn=_ANY_ROLE)])
+    return made(api.plan(job), api.plan(lasting(job, params)), registry(), {}).world
+
+
+_ANY_ROLE = "arn:aws:iam::123456789012:role/glue-job"
 
 
 def _filled(raw: Any, folder: Path, reading: Reading) -> Any:

@@ -1,0 +1,216 @@
+"""The table: which IAM actions each call of AWS needs, and on what. Actions, refusals and policies all read it here.
+
+From the Service Authorization Reference and the S3 user guide; a test holds every name against the published IAM data.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.model import Condition, Permission, S3Uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_PUT = ("s3:PutObject",)
+_COPY = ("s3:GetObject", "s3:PutObject")
+S3: Mapping[str, tuple[str, ...]] = {
+    "AbortMultipartUpload": ("s3:AbortMultipartUpload",),
+    "CompleteMultipartUpload": _PUT,
+    "CopyObject": _COPY,
+    "CreateMultipartUpload": _PUT,
+    "CreateSession": ("s3express:CreateSession",),
+    "DeleteBucketAnalyticsConfiguration": ("s3:PutAnalyticsConfiguration",),
+    "DeleteBucketCors": ("s3:PutBucketCORS",),
+    "DeleteBucketEncryption": ("s3:PutEncryptionConfiguration",),
+    "DeleteBucketIntelligentTieringConfiguration": ("s3:PutIntelligentTieringConfiguration",),
+    "DeleteBucketInventoryConfiguration": ("s3:PutInventoryConfiguration",),
+    "DeleteBucketLifecycle": ("s3:PutLifecycleConfiguration",),
+    "DeleteBucketMetricsConfiguration": ("s3:PutMetricsConfiguration",),
+    "DeleteBucketOwnershipControls": ("s3:PutBucketOwnershipControls",),
+    "DeleteBucketReplication": ("s3:PutReplicationConfiguration",),
+    "DeleteBucketTagging": ("s3:PutBucketTagging",),
+    "DeleteObjects": ("s3:DeleteObject",),
+    "DeletePublicAccessBlock": ("s3:PutBucketPublicAccessBlock",),
+    "GetBucketAccelerateConfiguration": ("s3:GetAccelerateConfiguration",),
+    "GetBucketAnalyticsConfiguration": ("s3:GetAnalyticsConfiguration",),
+    "GetBucketCors": ("s3:GetBucketCORS",),
+    "GetBucketEncryption": ("s3:GetEncryptionConfiguration",),
+    "GetBucketIntelligentTieringConfiguration": ("s3:GetIntelligentTieringConfiguration",),
+    "GetBucketInventoryConfiguration": ("s3:GetInventoryConfiguration",),
+    "GetBucketLifecycle": ("s3:GetLifecycleConfiguration",),
+    "GetBucketLifecycleConfiguration": ("s3:GetLifecycleConfiguration",),
+    "GetBucketMetricsConfiguration": ("s3:GetMetricsConfiguration",),
+    "GetBucketNotificationConfiguration": ("s3:GetBucketNotification",),
+    "GetBucketReplication": ("s3:GetReplicationConfiguration",),
+    "GetObjectAttributes": ("s3:GetObject", "s3:GetObjectAttributes"),
+    "GetObjectLockConfiguration": ("s3:GetBucketObjectLockConfiguration",),
+    "GetPublicAccessBlock": ("s3:GetBucketPublicAccessBlock",),
+    "HeadBucket": ("s3:ListBucket",),
+    "HeadObject": ("s3:GetObject",),
+    "ListBucketAnalyticsConfigurations": ("s3:GetAnalyticsConfiguration",),
+    "ListBucketIntelligentTieringConfigurations": ("s3:GetIntelligentTieringConfiguration",),
+    "ListBucketInventoryConfigurations": ("s3:GetInventoryConfiguration",),
+    "ListBucketMetricsConfigurations": ("s3:GetMetricsConfiguration",),
+    "ListBuckets": ("s3:ListAllMyBuckets",),
+    "ListDirectoryBuckets": ("s3express:ListAllMyDirectoryBuckets",),
+    "ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
+    "ListObjectVersions": ("s3:ListBucketVersions",),
+    "ListObjects": ("s3:ListBucket",),
+    "ListObjectsV2": ("s3:ListBucket",),
+    "ListParts": ("s3:ListMultipartUploadParts",),
+    "PutBucketAccelerateConfiguration": ("s3:PutAccelerateConfiguration",),
+    "PutBucketAnalyticsConfiguration": ("s3:PutAnalyticsConfiguration",),
+    "PutBucketCors": ("s3:PutBucketCORS",),
+    "PutBucketEncryption": ("s3:PutEncryptionConfiguration",),
+    "PutBucketIntelligentTieringConfiguration": ("s3:PutIntelligentTieringConfiguration",),
+    "PutBucketInventoryConfiguration": ("s3:PutInventoryConfiguration",),
+    "PutBucketLifecycle": ("s3:PutLifecycleConfiguration",),
+    "PutBucketLifecycleConfiguration": ("s3:PutLifecycleConfiguration",),
+    "PutBucketMetricsConfiguration": ("s3:PutMetricsConfiguration",),
+    "PutBucketNotificationConfiguration": ("s3:PutBucketNotification",),
+    "PutBucketReplication": ("s3:PutReplicationConfiguration",),
+    "PutObjectLockConfiguration": ("s3:PutBucketObjectLockConfiguration",),
+    "PutPublicAccessBlock": ("s3:PutBucketPublicAccessBlock",),
+    "RenameObject": ("s3express:CreateSession",),
+    "SelectObjectContent": ("s3:GetObject",),
+    "UploadPart": _PUT,
+    "UploadPartCopy": _COPY,
+}
+"""S3's operations whose IAM action has another name, or that need more than one."""
+OTHERS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("batch", "CancelJobs"): ("batch:CancelJob",),
+    ("batch", "TerminateJobs"): ("batch:TerminateJob",),
+    ("bedrock-runtime", "Converse"): ("bedrock:InvokeModel",),
+    ("bedrock-runtime", "ConverseStream"): ("bedrock:InvokeModelWithResponseStream",),
+    ("bedrock-runtime", "StartAsyncInvoke"): ("bedrock:InvokeModel",),
+    ("dynamodb", "BatchExecuteStatement"): ("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLSelect", "dynamodb:PartiQLUpdate"),
+    ("dynamodb", "ExecuteStatement"): ("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLSelect", "dynamodb:PartiQLUpdate"),
+    ("dynamodb", "ExecuteTransaction"): ("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLSelect", "dynamodb:PartiQLUpdate"),
+    ("dynamodb", "TransactGetItems"): ("dynamodb:GetItem",),
+    ("dynamodb", "TransactWriteItems"): ("dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+    ("glue", "GetUnfilteredPartitionMetadata"): ("glue:GetPartition",),
+    ("glue", "GetUnfilteredPartitionsMetadata"): ("glue:GetPartitions",),
+    ("glue", "GetUnfilteredTableMetadata"): ("glue:GetTable",),
+    ("kms", "ReEncrypt"): ("kms:ReEncryptFrom", "kms:ReEncryptTo"),
+    ("lambda", "GetLayerVersionByArn"): ("lambda:GetLayerVersion",),
+    ("lambda", "Invoke"): ("lambda:InvokeFunction",),
+    ("lambda", "InvokeWithResponseStream"): ("lambda:InvokeFunction",),
+    ("redshift-data", "GetStatementResultV2"): ("redshift-data:GetStatementResult",),
+    ("sns", "PublishBatch"): ("sns:Publish",),
+    ("sqs", "ChangeMessageVisibilityBatch"): ("sqs:ChangeMessageVisibility",),
+    ("sqs", "DeleteMessageBatch"): ("sqs:DeleteMessage",),
+    ("sqs", "SendMessageBatch"): ("sqs:SendMessage",),
+    ("timestream-query", "Query"): ("timestream:Select",),
+}  # fmt: skip
+"""Operations of other services whose IAM action has another name. boto3's service name, the API's operation."""
+PREFIXES: Mapping[str, str] = {"cloudwatch": "cloudwatch", "resourcegroupstaggingapi": "tag"}
+"""Services whose IAM prefix is not the name that their requests are signed with."""
+ON_BUCKET = frozenset({"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"})
+"""What is allowed on the bucket where an object is worked on."""
+COPIES = frozenset({"CopyObject", "UploadPartCopy"})
+"""What reads an object that the request names besides its own."""
+LISTS = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
+"""What the condition s3:prefix narrows."""
+VERSIONED: Mapping[str, str] = {
+    "s3:DeleteObject": "s3:DeleteObjectVersion",
+    "s3:GetObject": "s3:GetObjectVersion",
+    "s3:GetObjectAnnotation": "s3:GetObjectVersionAnnotation",
+    "s3:GetObjectTagging": "s3:GetObjectVersionTagging",
+    "s3:ListBucket": "s3:ListBucketVersions",
+}
+"""An action on an object -> the action that a request which names a version needs instead."""
+READS_KEY, WRITES_KEY = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")
+"""What S3 asks of KMS for the role; a multipart upload reads back what it wrote, so it needs both."""
+_KEY_ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):kms:(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)")
+_SUFFIXES = {"aws-cn": "amazonaws.com.cn", "aws-iso": "c2s.ic.gov", "aws-iso-b": "sc2s.sgov.gov", "aws-eusc": "amazonaws.eu"}
+"""Partition -> the end of its services' names; amazonaws.com elsewhere."""
+
+
+def actions_of(service: str, operation: str, prefix: str) -> tuple[str, ...]:
+    """The IAM actions of an operation; ``prefix`` is the service's in IAM where the table has nothing of its own."""
+    found = S3.get(operation) if service == "s3" else OTHERS.get((service, operation))
+    return found or (f"{PREFIXES.get(service, prefix)}:{operation}",)
+
+
+def bucket_arn(uri: S3Uri, partition: str = "aws") -> str:
+    """The ARN of the bucket or access point."""
+    return uri.bucket if uri.bucket.startswith("arn:") else f"arn:{partition}:s3:::{uri.bucket}"
+
+
+def object_arn(uri: S3Uri, partition: str = "aws") -> str:
+    """The ARN of the object, or of all under the prefix."""
+    separator = "/object/" if uri.bucket.startswith("arn:") else "/"
+    return f"{bucket_arn(uri, partition)}{separator}{uri.key}{'*' if uri.is_prefix else ''}"
+
+
+def resource_of(action: str, uri: S3Uri, partition: str = "aws") -> str:
+    """What an S3 action is allowed on: the bucket, or the object of it that is worked on."""
+    return bucket_arn(uri, partition) if action in ON_BUCKET or not uri.key else object_arn(uri, partition)
+
+
+def prefix_condition(key: str) -> tuple[Condition, ...]:
+    """The condition on a listing. AWS checks the listing behind a missing key with the key itself as prefix, hence both forms."""
+    return (("StringLike", "s3:prefix", (key, f"{key}*")),) if key.strip("*") else ()
+
+
+def key_permissions(actions: tuple[str, ...], key: str) -> list[Permission]:
+    """What S3 needs of a KMS key for the role: an ARN, an id or an alias.
+
+    An alias is no resource: it becomes all keys that carry it. Used through S3 alone, so narrowed to that.
+    """
+    named = _KEY_ARN.match(key)
+    name = named["name"] if named is not None else key if key.startswith(("alias/", "key/")) else f"key/{key}"
+    partition, region, account = (named["partition"], named["region"], named["account"]) if named is not None else ("aws", "*", "*")
+    is_alias = name.startswith("alias/")
+    resource = f"arn:{partition}:kms:{region}:{account}:{'key/*' if is_alias else name}"
+    condition = [via_s3("" if region == "*" else region, partition)]
+    if is_alias:
+        operator = "ForAnyValue:StringLike" if "*" in name else "ForAnyValue:StringEquals"
+        condition.insert(0, (operator, "kms:ResourceAliases", (name,)))
+    return [Permission(action, resource, tuple(condition), "encryption") for action in actions]
+
+
+def via_s3(region: str, partition: str) -> Condition:
+    """The condition that a key is used through S3 alone, in the region where that is known."""
+    service = f"s3.{region or '*'}.{_SUFFIXES.get(partition, 'amazonaws.com')}"
+    return ("StringLike" if "*" in service else "StringEquals", "kms:ViaService", (service,))
+
+
+def under_role(permission: Permission, partition: str, account: str = "", region: str = "") -> Permission:
+    """The permission as a certain role needs it: in its partition; a key by id or alias is one of its account.
+
+    ``region`` is the role's, where the spec says it: its buckets, and so their keys, are taken to be there.
+    """
+    resource = re.sub(r"\Aarn:aws:", f"arn:{partition}:", permission.resource)
+    condition = permission.condition
+    bucket = S3Uri(resource.partition(":s3:::")[2].partition("/")[0])
+    if bucket.in_directory_bucket:
+        # S3 Express: all work on a directory bucket is done in a session, and the permission is that session
+        kind = "accesspoint" if bucket.bucket.endswith("--xa-s3") else "bucket"
+        return Permission("s3express:CreateSession", f"arn:{partition}:s3express:*:*:{kind}/{bucket.bucket}", reason="directory bucket")
+    if permission.action.startswith("kms:") and resource.startswith(f"arn:{partition}:kms:*:*:"):
+        resource = resource.replace(":*:*:", f":*:{account or '*'}:", 1)
+        condition = tuple(via_s3(region, partition) if key == "kms:ViaService" else (operator, key, values) for operator, key, values in condition)
+    return replace(permission, resource=resource, condition=condition)
+
+
+def statement(actions: list[str], resources: list[str], condition: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
+    """A statement of a policy, as IAM reads it."""
+    made: dict[str, Any] = {"Effect": "Allow", "Action": one(actions), "Resource": one(resources)}
+    return {**made, "Condition": condition} if condition else made
+
+
+def one(values: list[str]) -> Any:
+    """A list of one as that one, as IAM has it."""
+    return values[0] if len(values) == 1 else values
+
+
+def condition_json(condition: Iterable[Condition]) -> dict[str, Any]:
+    """(operator, key, values) as a policy's Condition."""
+    made: dict[str, Any] = {}
+    for operator, key, values in condition:
+        made.setdefault(operator, {})[key] = list(values)
+    return made

@@ -1,0 +1,156 @@
+"""rolerunner iam"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import click
+
+from rolerunner import api
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.iam import Surroundings, as_json, cloudformation, lasting, named, notes, policies, terraform
+from rolerunner.iam.compare import EXTRA, LACKS, UNKNOWN, UNSURE, WIDE, differences, read
+from rolerunner.model import RoleArn, S3Uri
+from rolerunner.policy import MAX_INLINE, MAX_TRUST, compact, printed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rolerunner.iam import RolePolicies
+    from rolerunner.iam.compare import Difference
+    from rolerunner.model import Plan
+
+LACKING = 4
+
+
+def _checked(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A value that must be readable as an ARN or an S3 URI."""
+
+    def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        del context
+        try:
+            return tuple(map(read, value)) if isinstance(value, tuple) else value and str(read(value) and value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param=parameter) from None
+
+    return check
+
+
+@click.command(context_settings=SETTINGS)
+@SPEC
+@PARAM
+@PARAMS_FILE
+@click.option("--format", "form", type=click.Choice(["json", "cloudformation", "terraform"]), help="Of the output; json by default.")
+@click.option("--job-role", metavar="ARN", callback=_checked(RoleArn.parse), help="The job's own role, with its path: who may assume the others.")
+@click.option(
+    "--reads", multiple=True, metavar="URI", callback=_checked(S3Uri.parse), help="What the job's role reads at its start: script, spec, wheels."
+)
+@click.option("--writes", multiple=True, metavar="URI", callback=_checked(S3Uri.parse), help="What it writes besides its steps: the result file.")
+@click.option(
+    "--widen", multiple=True, metavar="PARAM", help="Allow any value of this param; of dates and times that are not given, any is allowed anyway."
+)
+@click.option("--account", metavar="ID", help="CloudFormation and Terraform: the roles of this account alone.")
+@click.option("--explain", is_flag=True, help="Say which steps each statement is for.")
+@click.option("--compare", metavar="FILE", help="Say what roles lack and have too much, by a file of their policies.")
+@click.option("--live", is_flag=True, help="The same by what IAM says now, of roles of the job's own account.")
+@click.option("--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]", help="With --live: look at the AWS of the sandbox.")
+@click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
+def iam(
+    spec: str, params: Sequence[str], params_file: Optional[str], form: Optional[str], job_role: Optional[str], reads: tuple[S3Uri, ...],
+    writes: tuple[S3Uri, ...], widen: Sequence[str], account: Optional[str], explain: bool, compare: Optional[str], live: bool,
+    sandbox: Optional[str], output: Optional[str],
+) -> None:  # fmt: skip
+    """Print the least that each role must be allowed, and who may assume it.
+
+    \b
+    rolerunner iam nightly.yaml --job-role arn:aws:iam::111122223333:role/glue-nightly
+    rolerunner iam nightly.yaml --job-role ARN --format cloudformation -o roles.yaml
+    rolerunner iam nightly.yaml --job-role ARN --format terraform --explain
+    aws iam get-account-authorization-details > have.json
+    rolerunner iam nightly.yaml --job-role ARN --compare have.json
+
+    Exit status: 0, with --compare and --live 4 if a role lacks something.
+    """
+    if compare is not None and live:
+        raise click.UsageError("--compare and --live exclude each other")
+    given = read_params(params, params_file)
+    plan = api.plan(lasting(api.load(spec, given, complete=False), given, widen))
+    found = policies(plan, Surroundings(job_role or "", reads, writes))
+    if compare is None and not live:
+        _print(_written(plan, found, form or "json", account, explain=explain), output)
+        _say_what_is_open(plan, found, job_role)
+        return
+    if form not in (None, "json"):
+        raise click.UsageError("a comparison is text, or --format json")
+    different = _compared(found, Path(compare)) if compare is not None else _live(found, spec, sandbox)
+    _print(_as_json(different) if form == "json" else differences_text(different), output)
+    if any(each.kind == LACKS for each in different):
+        raise SystemExit(LACKING)
+
+
+def _print(text: str, output: Optional[str]) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        api.write_file(Path(output), text.encode())
+
+
+def _written(plan: Plan, found: Sequence[RolePolicies], form: str, account: Optional[str], *, explain: bool) -> str:
+    if form == "cloudformation":
+        return cloudformation.template(plan.job.name, named(found, account), explain=explain)
+    if form == "terraform":
+        return terraform.configuration(plan.job.name, named(found, account), explain=explain)
+    return printed(as_json(plan, found, explain=explain)) + "\n"
+
+
+def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: Optional[str]) -> None:
+    for step, told in notes(plan).items():
+        for note in told:
+            click.echo(f"rolerunner: {step}: {note}", err=True)
+    for role in found:
+        for what, policy, most in (("inline policies", role.policy(), MAX_INLINE), ("trust policy", role.trust_policy(), MAX_TRUST)):
+            if len(compact(policy)) > most:
+                click.echo(
+                    f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact(policy)):,}", err=True
+                )
+    if not job_role:
+        click.echo("rolerunner: the job's own role is not known, so trust policies name no one yet: say --job-role ARN", err=True)
+
+
+def _compared(found: Sequence[RolePolicies], path: Path) -> list[Difference]:
+    return differences(found, read(path))
+
+
+def _live(found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]) -> list[Difference]:
+    from rolerunner.credentials import JobIdentity, Sessions  # noqa: PLC0415 - imports boto3
+    from rolerunner.iam.live import holdings  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        identity = sandbox_identity(stack, spec, sandbox) if sandbox else JobIdentity()
+        have, unread = holdings(found, Sessions(identity, session_name="rolerunner-iam"))
+    return [replace(each, why=unread.get(each.resource, each.why)) if each.kind == UNKNOWN else each for each in differences(found, have)]
+
+
+def _as_json(different: Sequence[Difference]) -> str:
+    return json.dumps([each.as_json() for each in different], indent=2, ensure_ascii=False) + "\n"
+
+
+_WORDS = {LACKS: "lacks", UNSURE: "not sure of", UNKNOWN: "unknown", EXTRA: "does not need", WIDE: "needs less than"}
+
+
+def differences_text(different: Sequence[Difference]) -> str:
+    """A line for each difference, under its role."""
+    lines: list[str] = []
+    role = None
+    for each in different:
+        if each.role != role:
+            role = each.role
+            lines += ["", f"role {role}"] if lines else [f"role {role}"]
+        what = f"{each.action} on {each.resource}" if each.action else each.resource
+        lines.append(f"  {_WORDS[each.kind]}: {what}" + (f"  ({each.why})" if each.why else ""))
+    return "\n".join(lines or ["every role has what the spec needs, and no more"]) + "\n"

@@ -1,0 +1,46 @@
+"""Permissions that a step states besides those that its fields tell."""
+
+import re
+from typing import Annotated, Any, Optional
+
+from pydantic import BeforeValidator, Field
+
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.fields import Strict, Text, json_form
+
+_ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9*?]+\Z")
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, (str, Template)) else value
+
+
+def _action(value: Any) -> Any:
+    if isinstance(value, str) and not _ACTION.match(value):
+        raise ValueError(f"must be an IAM action such as s3:GetObject, not '{value}'")
+    return value
+
+
+def _resource(value: Any) -> Any:
+    if isinstance(value, str) and value != "*" and not value.startswith("arn:"):
+        raise ValueError(f"must be an ARN, or '*', not '{value}'")
+    return value
+
+
+_FORM = json_form(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}])
+Actions = Annotated[list[Annotated[str, BeforeValidator(_action)]], BeforeValidator(_one_or_many), Field(min_length=1), _FORM]
+Resources = Annotated[list[Annotated[Text, BeforeValidator(_resource)]], BeforeValidator(_one_or_many), Field(min_length=1), _FORM]
+Values = Annotated[list[str], BeforeValidator(_one_or_many), _FORM]
+
+
+class PermissionFields(Strict):
+    """Permissions that a step needs besides those that its fields tell."""
+
+    actions: Actions = Field(description="IAM actions.", examples=["kms:Decrypt", ["dynamodb:PutItem", "dynamodb:GetItem"]])
+    resources: Resources = Field(description="ARNs, or '*'.", examples=["arn:aws:dynamodb:eu-west-1:111122223333:table/orders", "*"])
+    conditions: dict[str, dict[str, Values]] = Field(
+        default_factory=dict,
+        description="Operator -> key -> values, as in a policy's Condition.",
+        examples=[{"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}],
+    )
+    role: Optional[str] = Field(None, description="Of a step with two roles, the field of the one that needs them.", examples=["source_role"])

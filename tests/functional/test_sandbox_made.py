@@ -1,0 +1,204 @@
+"""run --sandbox with no sandbox file: the world is made from the spec, by exactly the policies that iam prints."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from rolerunner import api, sandbox
+from rolerunner.actions import registry
+from rolerunner.cli import main
+from rolerunner.errors import RolesRefused
+from rolerunner.iam import Surroundings, lasting, policies
+from rolerunner.model import RoleArn, S3Uri
+from rolerunner.sandbox.made import made
+from tests.conftest import CONFIGS, ROOT, identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.once
+# statements that these runs do without, and why
+NOT_USED = {
+    "logs:CreateLogGroup": "Glue writes the log",
+    "s3:ListBucket test_path/some_demo_file.gz": "only tells a missing object from a refusal",
+}
+ORDERS = "order_id,customer,country,amount,currency\n1001,Ada,gb,12.50,GBP\n1002,Grace,us,,USD\n"
+
+
+def world_of(name: str, puts: dict[S3Uri, Path], **params: str) -> sandbox.World:
+    job = api.load(CONFIGS / f"{name}.yaml", params)
+    return made(api.plan(job), api.plan(lasting(job, ())), registry(), puts).world
+
+
+@pytest.fixture(scope="module", params=["blog_cross_role", "partner_exchange"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, sandbox.World, sandbox.Sandbox]]:
+    orders = tmp_path_factory.mktemp("orders") / "north.csv.gz"
+    orders.write_bytes(gzip.compress(ORDERS.encode()))
+    puts = {S3Uri("partner-landing", "orders/2026-01-01/north.csv.gz"): orders} if request.param == "partner_exchange" else {}
+    of_spec = world_of(request.param, puts)
+    with sandbox.running(of_spec) as running:
+        yield request.param, of_spec, running
+
+
+def ended(name: str, running: sandbox.Sandbox, tmp_path: Path) -> str:
+    """How a run of the config ends; ``refused`` where a role or a step is."""
+    param = "target" if name == "blog_cross_role" else "workdir"
+    job = api.load(CONFIGS / f"{name}.yaml", {param: f"{tmp_path}/"})
+    try:
+        result = api.run(job, identity=identity_of(running))
+    except RolesRefused:
+        return "refused"
+    errors = {step.error.type for step in result.steps if step.error is not None}
+    return "refused" if errors else result.status
+
+
+def test_a_config_runs_under_exactly_the_policies_that_are_printed(world: tuple[str, sandbox.World, sandbox.Sandbox], tmp_path: Path) -> None:
+    name, of_spec, running = world
+    plan = api.plan(lasting(api.load(CONFIGS / f"{name}.yaml"), ()))
+    printed = {role.arn: role.policy()["Statement"] for role in policies(plan, Surroundings(of_spec.job_role))}
+    there = {}
+    for role in of_spec.roles:
+        arn = RoleArn.parse(role.arn)
+        iam = running.client("iam", arn.account)
+        assert iam.list_role_policies(RoleName=arn.name)["PolicyNames"] == ["permissions"]
+        there[role.arn] = iam.get_role_policy(RoleName=arn.name, PolicyName="permissions")["PolicyDocument"]["Statement"]
+    assert there == printed
+    assert ended(name, running, tmp_path) == "succeeded"
+
+
+def test_with_each_statement_taken_away_something_is_refused(world: tuple[str, sandbox.World, sandbox.Sandbox], tmp_path: Path) -> None:
+    name, of_spec, running = world
+    tried = 0
+    for role in of_spec.roles:
+        arn = RoleArn.parse(role.arn)
+        iam = running.client("iam", arn.account)
+        for left_out in role.permissions:
+            action = left_out["Action"] if isinstance(left_out["Action"], str) else left_out["Action"][0]
+            prefix = left_out.get("Condition", {}).get("StringLike", {}).get("s3:prefix", [""])[0]
+            if action in NOT_USED or f"{action} {prefix}" in NOT_USED:
+                continue
+            rest = [each for each in role.permissions if each is not left_out] or [{"Effect": "Allow", "Action": "s3:GetBucketAcl", "Resource": "*"}]
+            put(iam, arn.name, rest)
+            assert ended(name, running, tmp_path) == "refused", left_out
+            put(iam, arn.name, role.permissions)
+            tried += 1
+        trust = iam.get_role(RoleName=arn.name)["Role"]["AssumeRolePolicyDocument"]
+        if role.arn != of_spec.job_role:
+            iam.update_assume_role_policy(
+                RoleName=arn.name, PolicyDocument=json.dumps({**trust, "Statement": [{**trust["Statement"][0], "Effect": "Deny"}]})
+            )
+            assert ended(name, running, tmp_path) == "refused", trust
+            iam.update_assume_role_policy(RoleName=arn.name, PolicyDocument=json.dumps(trust))
+    assert tried >= 4
+    assert ended(name, running, tmp_path) == "succeeded", "all is there again"
+
+
+def put(iam: Any, name: str, statements: list[dict[str, Any]]) -> None:
+    iam.put_role_policy(RoleName=name, PolicyName="permissions", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The configs without their sandbox files."""
+    (tmp_path / "configs").mkdir()
+    for name in ("blog_cross_role", "partner_exchange"):
+        shutil.copy(CONFIGS / f"{name}.yaml", tmp_path / "configs")
+    (tmp_path / "jobs").symlink_to(ROOT / "jobs")
+    return tmp_path
+
+
+def test_the_command_says_what_it_made(project: Path, rolerunner: Callable[..., Any]) -> None:
+    (project / "north.csv.gz").write_bytes(gzip.compress(ORDERS.encode()))
+    command = ("run", "configs/partner_exchange.yaml", "--sandbox", "-p", f"workdir={project}/work/", "--result", "result.json")
+    done = rolerunner(*command, "--put", "s3://partner-landing/orders/2026-01-01/=north.csv.gz")
+    assert done.returncode == 0, done.stdout
+    assert "is made up" not in done.stderr
+    outputs = {step["id"]: step["outputs"] for step in json.loads((project / "result.json").read_text())["steps"]}
+    assert outputs["clean"] == {"kept": 1, "dropped": 1}
+    done = rolerunner(*command, "-p", "run_date=2026-02-02", "--put", "s3://elsewhere/x=north.csv.gz")
+    assert done.returncode == 0, done.stdout
+    said = done.stderr.splitlines()
+    assert (
+        "sandbox: made from the spec, with the policies of 'rolerunner iam'; the job runs as arn:aws:iam::123456789012:role/glue-partner-exchange"
+        in said
+    )
+    assert "sandbox: bucket publish is in account 444455556666" in said
+    made_up = "s3://partner-landing/orders/2026-02-02/sample.csv.gz"
+    assert f"sandbox: {made_up} is made up: give it bytes with --put {made_up}=FILE" in said
+    assert not any("is not known yet" in line for line in said), "the date is given, so the policies are for it"
+    roles = json.loads((project / "result.json").read_text())["roles"]
+    assert [role["assume_calls"] for role in roles] == [1, 1]
+
+
+def test_put_goes_with_a_sandbox_file_too(project: Path, rolerunner: Callable[..., Any]) -> None:
+    shutil.copy(CONFIGS / "partner_exchange.sandbox.yaml", project / "configs")
+    (project / "x.csv").write_text(ORDERS)
+    done = rolerunner(
+        "run",
+        "configs/partner_exchange.yaml",
+        "--sandbox",
+        "--only",
+        "find",
+        "--put",
+        "s3://partner-landing/orders/2026-01-01/=x.csv",
+        "--result",
+        "r.json",
+    )
+    assert done.returncode == 0
+    assert json.loads((project / "r.json").read_text())["steps"][0]["outputs"]["count"] == 3, "the glob lets only .csv.gz pass"
+    done = rolerunner("run", "configs/partner_exchange.yaml", "--sandbox", "--put", "s3://partner-land/x=x.csv")
+    assert done.returncode == 2
+    assert "the sandbox file has no bucket 'partner-land' (did you mean 'partner-landing'?)" in done.stderr
+
+
+SPEC = """
+version: 1
+name: made
+roles: {hub: "arn:aws:iam::111122223333:role/hub", writer: {arn: "arn:aws:iam::444455556666:role/w", via: hub, external_id: ex-1, tags: {a: b}, session_policy: auto}}
+steps:
+  - {id: wait, action: s3.wait, role: hub, source: "s3://shared/in/", include: ["**/*.json.gz"], min_count: 3, min_size: 10, max_wait: 1}
+  - {id: read, action: s3.read, role: job, source: "s3://shared/conf.json"}
+  - {id: copy, action: s3.copy, role: writer, source: "s3://shared/in/", target: "s3://shared/${{ today | format('%Y') }}/", encryption: {type: "aws:kms", key: alias/a}}
+  - {id: get, action: s3.download, role: writer, objects: "${{ steps.copy.objects }}", target: OUT/}
+  - {id: drop, action: s3.delete, role: writer, source: "s3://shared/${{ today | format('%Y') }}/", max_delete: 10}
+"""
+
+
+def test_buckets_across_accounts_chains_and_what_a_step_waits_for(tmp_path: Path) -> None:
+    path = tmp_path / "made.yaml"
+    path.write_text(SPEC.replace("OUT", str(tmp_path)))
+    job = api.load(path)
+    made_of_it = made(api.plan(job), api.plan(lasting(job, ())), registry(), {})
+    (bucket,) = made_of_it.world.buckets
+    assert (bucket.name, bucket.account) == ("shared", "444455556666"), "it belongs to the role that writes to it"
+    assert {each["Principal"]["AWS"] for each in bucket.policy} == {"arn:aws:iam::111122223333:root", "arn:aws:iam::123456789012:root"}
+    assert sorted(each.key for each in bucket.objects) == ["conf.json", "in/sample.json.gz", "in/sample1.json.gz", "in/sample2.json.gz"]
+    with sandbox.running(made_of_it.world) as running:
+        result = api.run(job, identity=identity_of(running))
+    assert result.status == "succeeded", [step.error for step in result.steps]
+    assert [step.outputs.get("count") for step in result.steps] == [3, None, 3, 3, 3]
+
+
+def test_another_partition_is_an_error(tmp_path: Path, rolerunner: Callable[..., Any]) -> None:
+    (tmp_path / "cn.yaml").write_text(
+        "version: 1\nname: t\nsteps: [{id: a, action: s3.list, role: 'arn:aws-cn:iam::111122223333:role/r', source: 's3://bucket/'}]\n"
+    )
+    done = rolerunner("run", "cn.yaml", "--sandbox")
+    assert done.returncode == 2
+    assert "only the partition aws" in done.stderr
+
+
+def test_plan_live_and_check_look_at_a_made_world_too(project: Path) -> None:
+    spec = str(project / "configs/partner_exchange.yaml")
+    done = CliRunner().invoke(main, ["plan", spec, "--live", "--sandbox"])
+    assert "     now: 1 count, 27 bytes" in done.stdout
+    done = CliRunner().invoke(main, ["check", spec, "--sandbox", "--json"])
+    assert done.exit_code == 0
+    assert {each["answer"] for each in json.loads(done.stdout)} == {"yes", "unknown"}

