@@ -20,7 +20,7 @@ from tests.conftest import CONFIGS, ROOT
 from tests.unit.test_glue_arguments import PYTHON_SHELL, SPARK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 WORLD = CONFIGS / "partner_exchange.sandbox.yaml"
@@ -134,7 +134,11 @@ def test_success_returns(recorded: list[str], runtime: str, running: sandbox.San
         (["--job_spec", "s3://job-specs/exchange.yaml", "--run_date", "tomorrow"], "UsageError", "the param 'run_date' must be a date"),
         (["--job_spec", "s3://job-specs/exchange.yaml", "--deadline", "soon"], "UsageError", "--deadline: 'soon' is not a duration"),
         (["--job_spec", "s3://job-specs/exchange.yaml", "--log_level", "loud"], "UsageError", "--log_level must be one of debug"),
-        (["--job_spec", "s3://job-specs/broken.yaml"], "SpecError", "unknown action 's3.lst' (did you mean 's3.list'?); s3://job-specs/broken.yaml:5"),
+        (
+            ["--job_spec", "s3://job-specs/broken.yaml"],
+            "SpecError",
+            "unknown action 's3.lst' (did you mean 's3.list'?); s3://job-specs/broken.yaml:5",
+        ),
         (["--job_spec", "s3://job-specs/refused.yaml"], "RolesRefused", "1 role was refused, no step ran: "),
     ],
 )
@@ -175,7 +179,9 @@ def test_without_a_region_the_error_says_what_to_set(launch: Launch) -> None:
 
 
 def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_so(running: sandbox.Sandbox, launch: Launch) -> None:
-    code, lines, _ = ended(launch("--job_spec", "s3://job-specs/slow.yaml", "--deadline", "1s", "--result", "s3://job-specs/hung.json", "--lines", "60"))
+    code, lines, _ = ended(
+        launch("--job_spec", "s3://job-specs/slow.yaml", "--deadline", "1s", "--result", "s3://job-specs/hung.json", "--lines", "60")
+    )
     assert code == 1
     assert "out_of_time" in [json.loads(line)["event"] for line in lines[:-1]]
     assert lines[-1] == "rolerunner: slow: the run was stopped, since Glue's timeout was near"

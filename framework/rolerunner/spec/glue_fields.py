@@ -35,7 +35,6 @@ GLUE_OWN = frozenset(
 _GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-")
 OURS = ("job_spec", "result", "runtime", "region", "log_level", "run_key", "deadline")
 """Arguments of the entry script itself; all others are params of the spec."""
-RUNTIMES = ("pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0")
 
 _JOB_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}\Z")
 _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}\Z", re.ASCII)
