@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -222,10 +223,8 @@ def test_a_run_that_fails_is_exit_status_4_with_the_scripts_own_reason(aws: sand
 
 def logged(logs: Any, group: str, stream: str, text: str) -> None:
     for make in (lambda: logs.create_log_group(logGroupName=group), lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream)):
-        try:
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
             make()
-        except logs.exceptions.ResourceAlreadyExistsException:
-            pass
     logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": int(time.time() * 1000), "message": text}])
 
 

@@ -93,3 +93,30 @@ def test_the_main_job_runs_from_each_bundle(running: sandbox.Sandbox, tmp_path: 
     with ThreadPoolExecutor(3) as pool:
         ended = list(pool.map(one, RUNTIMES.values()))
     assert ended == [(name, runtime.command, "succeeded") for name, runtime in RUNTIMES.items()]
+
+
+@pytest.mark.slow
+def test_what_functions_need_is_resolved_for_the_runtimes_own_python(tmp_path: Path) -> None:
+    from rolerunner.glue.archives import wheel
+
+    name, data = wheel("orders", "1.0", {"orders/__init__.py": b""}, "Metadata-Version: 2.1\nName: orders\nVersion: 1.0\nRequires-Dist: tomli>=2\n")
+    (tmp_path / name).write_bytes(data)
+    spec = (
+        "version: 1\nname: nightly\nglue: {{requirements: ['importlib-metadata==8.5.0', {more}]}}\n"
+        "steps: [{{id: a, action: python.call, function: 'orders:clean'}}]\n"
+    )
+    (tmp_path / "job.yaml").write_text(spec.format(more=f"./{name}"))
+    done(sys.executable, "-m", "rolerunner", "bundle", tmp_path / "job.yaml", "--runtime", "pythonshell", "-o", tmp_path / "shell")
+    order = [Path(each).name.split("-")[0] for each in json.loads((tmp_path / "shell/manifest.json").read_text())["modules"]]
+    assert {"importlib_metadata", "zipp", "orders", "tomli", "pydantic", "rolerunner"} <= set(order)
+    assert "boto3" not in order
+    assert order.index("zipp") < order.index("importlib_metadata")
+    assert order.index("tomli") < order.index("orders")
+
+    (tmp_path / "job.yaml").write_text(spec.format(more="'docopt==0.6.2'"))  # has no wheel
+    command = [sys.executable, "-m", "rolerunner", "bundle", tmp_path / "job.yaml", "-o", tmp_path / "none"]
+    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "no wheels for Python 3.9 on manylinux2014_x86_64: " in ended.stderr
+    assert "docopt" in ended.stderr
+    assert not (tmp_path / "none").exists()

@@ -43,6 +43,17 @@ def test_the_last_of_two_equal_names_counts() -> None:
     assert scan(["--x", "1", "--x", "2"]).params == {"x": "2"}
 
 
+def test_names_are_exact_and_values_may_be_empty() -> None:
+    assert scan(["--run_dat", "x", "--empty", "--also=", "--text=--x", "--n", "-3", "stray"]).params == {
+        "run_dat": "x", "empty": "", "also": "", "text": "--x", "n": "-3"
+    }  # fmt: skip
+
+
+def test_workflow_arguments_are_glues_own() -> None:
+    found = scan(["--WORKFLOW_NAME", "w", "--WORKFLOW_RUN_ID", "wr_1", "--workflow_name", "mine"])
+    assert (found.glue, found.params) == ({"WORKFLOW_NAME": "w", "WORKFLOW_RUN_ID": "wr_1"}, {"workflow_name": "mine"})
+
+
 @pytest.mark.parametrize(
     ("script", "said", "environment", "runtime"),
     [

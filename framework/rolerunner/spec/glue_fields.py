@@ -192,13 +192,15 @@ def read_glue(said: Any, declared: Mapping[str, ParamFields], reading: Reading) 
     if not isinstance(said, dict):
         reading.add(("glue",), "'glue' must be a mapping, as in glue: {runtime: pythonshell, role: ..., artifacts: s3://...}")
         return None
-    for path in _expressions(said, ("glue",)):
+    wrong = list(_expressions(said, ("glue",)))
+    for path in wrong:
         reading.add(path, "'glue' takes no expressions: it is read when the job is deployed, not when it runs")
     for name in declared:
         if name in OURS or is_glue_own(name):
             whose = "the entry script" if name in OURS else "Glue"
             reading.add(("params", name), f"the param '{name}' cannot be given in Glue: {whose} keeps --{name} for itself", "rename it", key=True)
-    read = reading.validated(GlueFields, said, ("glue",))
+    told = {path[1] for path in wrong}
+    read = reading.validated(GlueFields, {key: value for key, value in said.items() if key not in told}, ("glue",))
     if read is not None:
         _check_params(read, declared, reading)
     return read
