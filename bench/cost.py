@@ -18,14 +18,16 @@ OBJECTS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 ROUNDS = 3
 PER, DPU = 10_000, 1 / 16
 ROLE = "arn:aws:iam::111122223333:role/{}"
+READS = "['s3:ListBucket', 's3:GetObject', 's3:GetObjectTagging']"
+WRITES = "['s3:ListBucket', 's3:PutObject', 's3:PutObjectTagging', 's3:AbortMultipartUpload']"
 TRUST = "trust: [{Effect: Allow, Principal: {AWS: 'arn:aws:iam::111122223333:role/job'}, Action: sts:AssumeRole}]"
 WORLD = f"""
 version: 1
 job_role: {ROLE.format("job")}
 roles:
   - {{arn: "{ROLE.format("job")}", permissions: [{{Effect: Allow, Action: sts:AssumeRole, Resource: "*"}}]}}
-  - {{arn: "{ROLE.format("reader")}", {TRUST}, permissions: [{{Effect: Allow, Action: ["s3:ListBucket", "s3:GetObject", "s3:GetObjectTagging"], Resource: "*"}}]}}
-  - {{arn: "{ROLE.format("writer")}", {TRUST}, permissions: [{{Effect: Allow, Action: ["s3:ListBucket", "s3:PutObject", "s3:PutObjectTagging", "s3:AbortMultipartUpload"], Resource: "*"}}]}}
+  - {{arn: "{ROLE.format("reader")}", {TRUST}, permissions: [{{Effect: Allow, Action: {READS}, Resource: "*"}}]}}
+  - {{arn: "{ROLE.format("writer")}", {TRUST}, permissions: [{{Effect: Allow, Action: {WRITES}, Resource: "*"}}]}}
 buckets: [{{name: theirs, account: "111122223333"}}, {{name: ours, account: "111122223333"}}]
 """
 SPEC = f"""

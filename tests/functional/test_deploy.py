@@ -221,6 +221,27 @@ def test_a_run_that_fails_is_exit_status_4_with_the_scripts_own_reason(aws: sand
     assert "rolerunner: FAILED after " in ended.stderr
 
 
+def test_as_code_glue_is_left_alone_and_uploading_is_asked_for(aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path, tmp_path: Path) -> None:
+    before = changes_of_glue(aws)
+    ended = call("deploy", spec, "--job-name", "spark", "--emit", "cloudformation", "--timeout", "3h")
+    properties = json.loads(good(ended))["Resources"]["Spark"]["Properties"]
+    place = properties["Command"]["ScriptLocation"].rpartition("/")[0].removeprefix("s3://ops-bucket/")
+    assert "--upload puts it there" in ended.stderr
+    spec.write_text(SPEC + "# another hash\n")
+    good(call("deploy", spec, "--job-name", "spark", "--emit", "terraform", "--upload", "-o", tmp_path / "glue.tf"))
+    text = (tmp_path / "glue.tf").read_text()
+    uploaded = {key.rsplit("/", 1)[0] for key in keys_of(aws) if key.startswith("rolerunner/spark/") and key.endswith("/manifest.json")}
+    assert place not in text
+    assert any(f'script_location = "s3://ops-bucket/{folder}/run_spec.py"' in text for folder in uploaded)
+    assert changes_of_glue(aws) == before
+    wrong = call("deploy", spec, "--upload")
+    assert (wrong.returncode, "--upload and --output go with --emit" in wrong.stderr) == (2, True)
+
+
+def changes_of_glue(aws: sandbox.Sandbox) -> list[str]:
+    return [each.operation for each in aws.requests("glue") if each.operation in ("CreateJob", "UpdateJob", "TagResource")]
+
+
 def logged(logs: Any, group: str, stream: str, text: str) -> None:
     for make in (lambda: logs.create_log_group(logGroupName=group), lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream)):
         with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):

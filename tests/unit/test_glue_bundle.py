@@ -135,6 +135,22 @@ def test_a_folder_that_is_no_bundle_is_left_alone(no_network: None, project: Pat
     assert project.read_text() == SPEC
 
 
+def test_actions_of_other_packages_are_asked_for(no_network: None, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rolerunner.actions import registry
+
+    theirs = type("Theirs", (), {"__module__": "rolerunner_hello.actions"})
+    job = api.load(project)
+    monkeypatch.setattr(bundle, "registry", lambda: {**registry(), "s3.list": theirs})
+    with pytest.raises(UsageError, match=re.escape("'s3.list' (step 'find') comes with the package rolerunner_hello: name it under 'requirements'")):
+        bundle.build(job, SHELL, tmp_path / "made")
+
+
+def test_a_place_that_cannot_be_written_is_told(no_network: None, project: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="the bundle cannot be built: "):
+        bundle.build(api.load(project), SHELL, tmp_path / "file" / "made")
+
+
 def test_our_own_wheel_is_whole_however_we_are_installed() -> None:
     name, data = archives.own_wheel()
     assert name == f"rolerunner-{rolerunner.__version__}-py3-none-any.whl"

@@ -225,6 +225,22 @@ def test_who_may_not_read_logs_still_gets_glues_reason(account: Account) -> None
         assert Runs(account, "nightly", "glue-5.1").reason(run) == "Out of memory"
 
 
+def test_the_wait_outlives_a_network_that_is_gone_for_a_while_but_not_a_refusal(account: Account) -> None:
+    runs = Runs(account, "nightly", "glue-5.1")
+    with stubbed(account, "glue") as glue:
+        for code in ("InternalServiceException", "OperationTimeoutException"):
+            glue.add_client_error("get_job_run", code)
+        glue.add_response("get_job_run", {"JobRun": {"Id": "jr_1", "JobRunState": "SUCCEEDED"}})
+        assert runs.wait("jr_1", lambda _: None, interval=0.01).state == GOOD
+        glue.add_client_error("get_job_run", "AccessDeniedException", http_status_code=400)
+        with pytest.raises(StepError, match="GetJobRun"):
+            runs.wait("jr_1", lambda _: None, interval=0.01)
+        for _ in range(6):
+            glue.add_client_error("get_job_run", "InternalServiceException")
+        with pytest.raises(StepError, match="GetJobRun"):
+            runs.wait("jr_1", lambda _: None, interval=0.01)
+
+
 def test_a_run_that_is_going_on_says_what_to_do(account: Account) -> None:
     with stubbed(account, "glue") as glue:
         glue.add_client_error("start_job_run", "ConcurrentRunsExceededException", "Concurrent runs exceeded for nightly")

@@ -10,7 +10,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
-from rolerunner.errors import UsageError
+from rolerunner.errors import StepError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,9 @@ def start(
     except KeyboardInterrupt:
         click.echo(f"rolerunner: the run goes on; follow it: rolerunner logs {spec} {run_id} --follow", err=True)
         raise
+    except StepError as error:
+        click.echo(f"rolerunner: how the run ended is not known: {error}; it may go on: rolerunner logs {spec} {run_id}", err=True)
+        sys.exit(FAILED_STEP)
     if ended.state != GOOD:
         click.echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
         sys.exit(FAILED_STEP)

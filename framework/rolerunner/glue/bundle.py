@@ -7,11 +7,12 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner import api
+from rolerunner.actions import registry
 from rolerunner.actions.signatures import folders_of, is_path
 from rolerunner.errors import UsageError
 from rolerunner.glue import archives, wheels
@@ -61,16 +62,20 @@ def build(job: Job, runtime: Runtime, target: Path, tell: Callable[[str], None] 
         raise UsageError(f"{job.file}: a bundle is made of a spec on this machine")
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / MANIFEST).is_file())):
         raise UsageError(f"{target}: is there and is no bundle; nothing was written")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-        made = _built(job, runtime, Path(folder) / "bundle", tell)
-        shutil.rmtree(target, ignore_errors=True)
-        made.folder.replace(target)
-    return Bundle(target, made.spec, made.modules, made.code, made.files, made.hash)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+            made = _built(job, runtime, Path(folder) / "bundle", tell)
+            shutil.rmtree(target, ignore_errors=True)
+            made.folder.replace(target)
+    except OSError as error:  # of the folder, the cache of wheels, or a file that is to be shipped
+        raise UsageError(f"the bundle cannot be built: {error}") from None
+    return replace(made, folder=target)
 
 
 def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]) -> Bundle:
     settings = job.glue or GlueSettings()
+    _check_actions(job, settings)
     spec = Path(job.file).resolve()
     code = _code(job, runtime, settings, spec.parent)
     tell(f"wheels for Python {runtime.python} on {wheels.PLATFORM}")
@@ -123,6 +128,14 @@ def _code(job: Job, runtime: Runtime, settings: GlueSettings, project: Path) -> 
         return {"code.zip": archives.zipped(files, folders=True)}
     name, data = archives.wheel(f"{job.name}-code".replace("-", "_"), "0", files)
     return {f"wheels/{name}": data}
+
+
+def _check_actions(job: Job, settings: GlueSettings) -> None:
+    """Actions of other packages come with what the spec requires, or not at all. Raises UsageError."""
+    for step in job.steps:
+        package = registry()[step.action].__module__.partition(".")[0]
+        if package != "rolerunner" and not settings.requirements:
+            raise UsageError(f"'{step.action}' (step '{step.id}') comes with the package {package}: name it under 'requirements' in the glue section")
 
 
 def _packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:

@@ -82,8 +82,7 @@ class Deployer:
     def planned(self, wanted: Wanted, hash_: str, *, adopt: bool = False) -> Deployment:
         """What deploying would change, found by reading alone. Raises StepError, UsageError for a job that is not ours."""
         current = self._current(wanted.name)
-        records = self.records()
-        last = records[-1] if records else None
+        last = self.last()
         if current is None:
             return Deployment(wanted, hash_, True, wanted.job, wanted.tags, (), changes({}, {**wanted.job, "Tags": wanted.tags}))
         if not _is_ours(current) and not adopt:
@@ -127,23 +126,28 @@ class Deployer:
         key = f"{_RECORDS}{now:%Y%m%dT%H%M%S.%fZ}-{deployment.hash}.json"
         self.storage.write(self.home.join(key), record.as_json(), {"ContentType": "application/json"})
 
-    def records(self) -> list[Record]:
-        """Every deployment, the oldest first; only the newest two hundred are read."""
-        keys = sorted(info.key for info in self.storage.list(self.home.join(_RECORDS)))
-        return [self._record(replace(self.home, key=key)) for key in keys[-200:]]
+    def last(self) -> Optional[Record]:
+        """The deployment that was made last, None where there was none. Raises StepError."""
+        return next((self._record(key) for key in self._records()[-1:]), None)
 
     def before(self, hash_: str = "") -> Record:
         """The deployment to go back to: the last one with this hash, or the one before the last. Raises UsageError."""
-        records = self.records()
-        found = [record for record in records if record.hash.startswith(hash_)] if hash_ else records[-2:-1]
+        keys = self._records()
+        found = [key for key in keys if _hash_in(key).startswith(hash_)] if hash_ else keys[-2:-1]
         if not found:
-            known = ", ".join(dict.fromkeys(record.hash for record in records)) or "none"
+            known = ", ".join(dict.fromkeys(map(_hash_in, keys))) or "none"
             raise UsageError(f"there is no deployment {hash_ or 'before this one'} to go back to under {self.home} (there: {known})")
-        if not self._is_whole(self.place(found[-1].hash)):
-            raise UsageError(f"the artifacts of {found[-1].hash} are gone from {self.place(found[-1].hash)}")
-        return found[-1]
+        record = self._record(found[-1])
+        if not self._is_whole(self.place(record.hash)):
+            raise UsageError(f"the artifacts of {record.hash} are gone from {self.place(record.hash)}")
+        return record
 
-    def _record(self, uri: S3Uri) -> Record:
+    def _records(self) -> list[str]:
+        """The keys of the records, the oldest first: each begins with its time and ends with its hash."""
+        return sorted(info.key for info in self.storage.list(self.home.join(_RECORDS)))
+
+    def _record(self, key: str) -> Record:
+        uri = replace(self.home, key=key)
         try:
             told = json.loads(self.storage.read(uri, _MAX_RECORD))
             return Record(told["hash"], told["time"], told["by"], told["job"], told["tags"])
@@ -172,6 +176,10 @@ class Deployer:
             self.account.call("glue", "tag_resource", ResourceArn=arn, TagsToAdd=dict(deployment.tags))
         if deployment.gone_tags:
             self.account.call("glue", "untag_resource", ResourceArn=arn, TagsToRemove=list(deployment.gone_tags))
+
+
+def _hash_in(key: str) -> str:
+    return key.rpartition("-")[2].removesuffix(".json")
 
 
 def _is_ours(job: Mapping[str, Any]) -> bool:

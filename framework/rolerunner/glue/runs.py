@@ -20,6 +20,9 @@ ENDS = (GOOD, "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED")
 """States in which nothing more happens (Glue API reference, JobRunState)."""
 _LATE = 60_000
 """Milliseconds by which CloudWatch may show an event of one stream later than those of another."""
+_LOOKS = 6
+"""Looks at a run that may fail, one after the other, before waiting is given up."""
+_FOR_GOOD = (NOT_THERE, "AccessDenied", "AccessDeniedException")
 _HINTS = {
     NOT_THERE: "deploy it first: rolerunner deploy SPEC",
     "ConcurrentRunsExceededException": "a run is going on; wait for it, or raise 'max_concurrent_runs' under 'glue' in the spec",
@@ -85,12 +88,19 @@ class Runs:
         return JobRun.of(max(found, key=lambda run: run["StartedOn"]), self.log_group)
 
     def wait(self, run_id: str, tell: Callable[[JobRun], None], interval: float = 10.0) -> JobRun:
-        """Wait for a run's end, telling of it at each look. ``interval`` in seconds."""
+        """Wait for a run's end, telling of it at each look; ``interval`` in seconds. Raises StepError where no look succeeds any more."""
+        failed = 0
         while True:
-            run = self.get(run_id)
-            tell(run)
-            if run.is_over:
-                return run
+            try:
+                run = self.get(run_id)
+                failed = 0
+                tell(run)
+                if run.is_over:
+                    return run
+            except StepError as error:
+                failed += 1  # a run of hours outlives a network that is gone for a minute
+                if failed >= _LOOKS or error.type in _FOR_GOOD:
+                    raise
             time.sleep(interval)
 
     def reason(self, run: JobRun) -> str:
