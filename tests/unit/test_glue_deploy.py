@@ -138,7 +138,7 @@ def test_terraform_says_the_same(settings: GlueSettings, role: str) -> None:
     assert job["default_arguments"] == goal.job["DefaultArguments"]
     assert job["tags"] == {"team": "orders"}
     assert ("worker_type" in job, "max_capacity" in job) == (settings is SPARK, settings is SETTINGS)
-    assert '"--quoted" = "a \\"b\\" $${c} %%{d}\\n"' in terraform(goal)
+    assert '"--quoted"   = "a \\"b\\" $${c} %%{d}\\n"' in terraform(goal)
 
 
 def plain(value: Any) -> Any:
@@ -210,7 +210,7 @@ def test_every_bad_end_ends_the_wait_and_says_why(state: str, account: Account) 
 
 def test_the_scripts_last_line_is_the_reason_and_pages_of_logs_are_read_on(account: Account) -> None:
     run = JobRun.of({"Id": "jr_1", "JobRunState": "FAILED", "LogGroupName": "/aws-glue/sealed-role/"}, "/aws-glue/python-jobs")
-    asked = {"logGroupName": "/aws-glue/sealed-role/output", "logStreamNamePrefix": "jr_1", "startTime": 0}
+    asked = {"logGroupName": "/aws-glue/sealed-role/output", "logStreamNamePrefix": "jr_1", "startTime": 0, "filterPattern": '"rolerunner: "'}
     with stubbed(account, "logs") as logs:
         logs.add_response("filter_log_events", {"events": [event(1, '{"event": "run_started"}')], "nextToken": "more"}, asked)
         logs.add_response("filter_log_events", {"events": [event(2, "rolerunner: nightly: no such bucket\n")]}, {**asked, "nextToken": "more"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from rolerunner import api
 from rolerunner.credentials import JobIdentity, Sessions
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NOT_THERE = "EntityNotFoundException"
 """The type of the error where Glue knows no such job."""
+_NO_CREDENTIALS = "set AWS_PROFILE, or log in, as with aws sso login"
 _CALLER = re.compile(r"arn:(?P<partition>aws[a-z-]*):(?:iam|sts)::(?P<account>\d{12}):")
 
 
@@ -29,7 +30,7 @@ class Account:
     def __init__(self, sessions: Sessions, role: Role, region: str = "") -> None:
         self.sessions = sessions
         self.role = role
-        self.region = region or role.region or sessions.region()
+        self.region = region or role.region or _own_region(sessions)
 
     @classmethod
     def of(cls, job: Job, role: str = "", region: str = "") -> Account:
@@ -47,7 +48,8 @@ class Account:
         except ClientError as error:
             raise step_failed(AwsError.of(error), self.role, caller=self.sessions.session_arn(self.role)) from error
         except BotoCoreError as error:
-            raise StepError(f"{service} {operation}: {error}", type=type(error).__name__) from error
+            hint = _NO_CREDENTIALS if isinstance(error, NoCredentialsError) else ""
+            raise StepError(f"{service} {operation}: {error}", hint=hint, type=type(error).__name__) from error
         return answer
 
     def members(self, shape: str) -> frozenset[str]:
@@ -70,3 +72,10 @@ class Account:
         if found is None:
             raise StepError("STS does not say which account this is", hint="are there AWS credentials here? try: aws sts get-caller-identity")
         return f"arn:{found['partition']}:glue:{self.region}:{found['account']}:job/{name}"
+
+
+def _own_region(sessions: Sessions) -> str:
+    try:
+        return sessions.region()
+    except UsageError:
+        raise UsageError("no region is known: say 'region' under 'glue' in the spec, --region, or set AWS_REGION") from None

@@ -63,6 +63,9 @@ def own_wheel() -> tuple[str, bytes]:
     version = Parser().parsestr(metadata, headersonly=True)["Version"]
     folder = Path(rolerunner.__file__).parent
     files = {f"rolerunner/{path}": data for path, data in content(folder)}
+    for name in ("licenses/LICENSE", "LICENSE"):  # where newer and older setuptools put it
+        text = installed.read_text(name)
+        files.update({f"rolerunner-{version}.dist-info/{name}": text.encode()} if text else {})
     return wheel("rolerunner", version, files, metadata, installed.read_text("entry_points.txt") or "")
 
 

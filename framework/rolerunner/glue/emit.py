@@ -38,42 +38,43 @@ def cloudformation(wanted: Wanted) -> str:
 
 
 def terraform(wanted: Wanted) -> str:
-    """A configuration with the one job, which takes the role's ARN as a variable where only its name is known."""
+    """A configuration with the one job, laid out as ``terraform fmt`` does; a role that is only named is looked up there."""
     job = wanted.job
+    by_arn = str(job["Role"]).startswith("arn:")
     values = {ours: job[glues] for glues, ours in _TERRAFORM_NAMES.items() if glues in job}
-    role_is_arn = str(job["Role"]).startswith("arn:")
+    plain = {"name": wanted.name, **{name: value for name, value in values.items() if not isinstance(value, dict)}}
+    if "Connections" in job:
+        plain["connections"] = job["Connections"]["Connections"]
+    maps = {name: value for name, value in {**values, "tags": dict(wanted.tags)}.items() if isinstance(value, dict) and value}
+    command, runs = job["Command"], job["ExecutionProperty"]
     lines = [
-        f'resource "aws_glue_job" {json.dumps(re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name).lower())} {{',
-        f"  name     = {_hcl(wanted.name)}",
-        f"  role_arn = {_hcl(job['Role']) if role_is_arn else 'data.aws_iam_role.job.arn'}",
-        *(f"  {name} = {_hcl(value, '  ')}" for name, value in values.items()),
-        *([f"  connections = {_hcl(job['Connections']['Connections'])}"] if "Connections" in job else []),
-        *([f"  tags = {_hcl(dict(wanted.tags), '  ')}"] if wanted.tags else []),
+        "# written by rolerunner deploy --emit terraform",
+        *([] if by_arn else ['data "aws_iam_role" "job" {', f"  name = {_hcl(job['Role'])}", "}", ""]),
+        f'resource "aws_glue_job" "{re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name).lower()}" {{',
+        f"  role_arn = {_hcl(job['Role']) if by_arn else 'data.aws_iam_role.job.arn'}",
         "",
-        "  command {",
-        f"    name            = {_hcl(job['Command']['Name'])}",
-        f"    python_version  = {_hcl(job['Command']['PythonVersion'])}",
-        f"    script_location = {_hcl(job['Command']['ScriptLocation'])}",
-        "  }",
-        "",
-        "  execution_property {",
-        f"    max_concurrent_runs = {_hcl(job['ExecutionProperty']['MaxConcurrentRuns'])}",
-        "  }",
+        *_aligned(plain, "  "),
+        *(line for name, value in maps.items() for line in ("", f"  {name} = {{", *_aligned(value, "    ", quoted=True), "  }")),
+        *_block("command", {"name": command["Name"], "python_version": command["PythonVersion"], "script_location": command["ScriptLocation"]}),
+        *_block("execution_property", {"max_concurrent_runs": runs["MaxConcurrentRuns"]}),
         "}",
     ]
-    role = [] if role_is_arn else ['data "aws_iam_role" "job" {', f"  name = {_hcl(job['Role'])}", "}", ""]
-    return "\n".join(["# written by rolerunner deploy --emit terraform", *role, *lines]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def _hcl(value: Any, indent: str = "") -> str:
+def _block(name: str, values: Mapping[str, Any]) -> list[str]:
+    return ["", f"  {name} {{", *_aligned(values, "    "), "  }"]
+
+
+def _aligned(values: Mapping[str, Any], indent: str, *, quoted: bool = False) -> list[str]:
+    names = [_hcl(name) if quoted else name for name in values]
+    width = max(map(len, names))
+    return [f"{indent}{name.ljust(width)} = {_hcl(value)}" for name, value in zip(names, values.values())]
+
+
+def _hcl(value: Any) -> str:
     """A value as HCL writes it: strings as JSON has them, with the signs of templates doubled."""
-    if isinstance(value, dict):
-        return _hcl_map(value, indent)
     return json.dumps(value, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
-
-
-def _hcl_map(values: Mapping[str, Any], indent: str) -> str:
-    return "\n".join(["{", *(f"{indent}  {_hcl(name)} = {_hcl(value)}" for name, value in values.items()), f"{indent}}}"])
 
 
 def _logical_name(name: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import StepError, UsageError
 from rolerunner.glue.account import NOT_THERE
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 GOOD = "SUCCEEDED"
 ENDS = (GOOD, "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED")
 """States in which nothing more happens (Glue API reference, JobRunState)."""
+_REASON = "rolerunner: "
+"""How the entry script's last line begins."""
 _LATE = 60_000
 """Milliseconds by which CloudWatch may show an event of one stream later than those of another."""
 _LOOKS = 6
@@ -106,25 +109,27 @@ class Runs:
     def reason(self, run: JobRun) -> str:
         """Why a run ended badly. Python Shell knows only an exit code, but the entry script's last line says it."""
         try:
-            said = [line.text for line in self.lines(run) if line.text.startswith("rolerunner: ")]
+            said = [line.text for line in self.lines(run, containing=_REASON) if line.text.startswith(_REASON)]
         except StepError:  # whoever may start a job may not be one who may read logs
             said = []
-        return said[-1][len("rolerunner: ") :].strip() if said else run.error or f"the run ended as {run.state}"
+        return said[-1][len(_REASON) :].strip() if said else run.error or f"the run ended as {run.state}"
 
-    def lines(self, run: JobRun, since: int = 0) -> list[LogLine]:
-        """What the run has logged so far, on both streams, from a time on. Raises StepError."""
-        found = {line.id: line for name in ("output", "error") for line in self._of_group(f"{run.log_group}/{name}", run.id, since)}
-        return sorted(found.values(), key=lambda line: line.time)
+    def lines(self, run: JobRun, since: int = 0, containing: str = "") -> Iterator[LogLine]:
+        """What the run has logged so far, on both streams, from a time on, in the order of time. Raises StepError."""
+        streams = (self._of_group(f"{run.log_group}/{name}", run.id, since, containing) for name in ("output", "error"))
+        return heapq.merge(*streams, key=lambda line: line.time)
 
     def follow(self, run_id: str, interval: float = 5.0) -> Iterator[LogLine]:
         """Each line as it comes, until the run has ended and once more after that."""
-        newest, seen = 0, set[str]()
-        over = False
+        newest, over = 0, False
+        seen: dict[str, int] = {}
         while True:
             run = self.get(run_id)
-            for line in self.lines(run, max(newest - _LATE, 0)):
+            since = max(newest - _LATE, 0)
+            seen = {id_: at for id_, at in seen.items() if at >= since}
+            for line in self.lines(run, since):
                 if line.id not in seen:
-                    seen.add(line.id)
+                    seen[line.id] = line.time
                     newest = max(newest, line.time)
                     yield line
             if over:
@@ -132,12 +137,13 @@ class Runs:
             over = run.is_over
             time.sleep(interval)
 
-    def _of_group(self, group: str, run_id: str, since: int) -> Iterator[LogLine]:
-        more: Optional[str] = None
+    def _of_group(self, group: str, run_id: str, since: int, containing: str) -> Iterator[LogLine]:
+        asked: dict[str, Any] = {"logGroupName": group, "logStreamNamePrefix": run_id, "startTime": since}
+        if containing:
+            asked["filterPattern"] = f'"{containing}"'
         while True:
-            page = {"nextToken": more} if more else {}
             try:
-                found = self.account.call("logs", "filter_log_events", logGroupName=group, logStreamNamePrefix=run_id, startTime=since, **page)
+                found = self.account.call("logs", "filter_log_events", **asked)
             except StepError as error:
                 if error.type == "ResourceNotFoundException":  # made with the first line
                     return
@@ -145,9 +151,9 @@ class Runs:
             for event in found["events"]:
                 if event.get("logStreamName", run_id).startswith(run_id):
                     yield LogLine(event["timestamp"], event["eventId"], event["message"].rstrip("\n"))
-            more = found.get("nextToken")
-            if not more:
+            if not found.get("nextToken"):
                 return
+            asked["nextToken"] = found["nextToken"]
 
     def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         try:
