@@ -213,8 +213,8 @@ def test_the_scripts_last_line_is_the_reason_and_pages_of_logs_are_read_on(accou
     asked = {"logGroupName": "/aws-glue/sealed-role/output", "logStreamNamePrefix": "jr_1", "startTime": 0, "filterPattern": '"rolerunner: "'}
     with stubbed(account, "logs") as logs:
         logs.add_response("filter_log_events", {"events": [event(1, '{"event": "run_started"}')], "nextToken": "more"}, asked)
-        logs.add_response("filter_log_events", {"events": [event(2, "rolerunner: nightly: no such bucket\n")]}, {**asked, "nextToken": "more"})
         logs.add_response("filter_log_events", {"events": []}, {**asked, "logGroupName": "/aws-glue/sealed-role/error"})
+        logs.add_response("filter_log_events", {"events": [event(2, "rolerunner: nightly: no such bucket\n")]}, {**asked, "nextToken": "more"})
         assert Runs(account, "nightly", "pythonshell").reason(run) == "nightly: no such bucket"
 
 
