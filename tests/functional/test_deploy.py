@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,8 +29,10 @@ roles:
   - {arn: "arn:aws:iam::111122223333:role/glue-nightly", trust: [{Effect: Allow, Principal: {Service: glue.amazonaws.com}, Action: sts:AssumeRole}]}
   - arn: arn:aws:iam::111122223333:role/reader
     trust: [{Effect: Allow, Principal: {AWS: "arn:aws:iam::111122223333:role/glue-nightly"}, Action: sts:AssumeRole}]
+    permissions: [{Effect: Allow, Action: s3:ListBucket, Resource: "arn:aws:s3:::landing"}]
 buckets:
   - {name: ops-bucket, account: "111122223333"}
+  - {name: landing, account: "111122223333", objects: [{key: 2026-01-31/a.csv, text: a}]}
 """
 SPEC = """
 version: 1
@@ -154,6 +157,32 @@ def test_a_job_is_planned_made_changed_and_rolled_back(aws: sandbox.Sandbox, glu
     nowhere = call("deploy", spec, "--rollback", "abcdef")
     assert nowhere.returncode == 2
     assert f"there is no deployment abcdef to go back to under s3://ops-bucket/rolerunner/nightly/ (there: {first})" in nowhere.stderr
+
+
+def test_what_was_deployed_runs_with_the_permissions_that_are_printed(
+    aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path, tmp_path: Path
+) -> None:
+    good(call("deploy", spec))
+    printed = json.loads(good(call("deploy", spec, "--permissions")))
+    aws.client("iam", ACCOUNT).put_role_policy(RoleName="glue-nightly", PolicyName="printed", PolicyDocument=json.dumps(printed["job"]))
+    job = glue.get_job(JobName="nightly")["Job"]
+    script = tmp_path / "glue-python-scripts-x1" / "run_spec.py"
+    script.parent.mkdir()
+    s3 = aws.client("s3", ACCOUNT)
+    s3.download_file("ops-bucket", job["Command"]["ScriptLocation"].removeprefix("s3://ops-bucket/"), str(script))
+    given = {**job["DefaultArguments"], "--run_date": "2026-01-31", **job["NonOverridableArguments"]}
+    session = aws.client("sts", ACCOUNT).assume_role(RoleArn=job["Role"], RoleSessionName="GlueJobRunnerSession")["Credentials"]
+    environment = {
+        **os.environ, "AWS_ACCESS_KEY_ID": session["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": session["SessionToken"], "AWS_ENDPOINT_URL": aws.endpoint,
+    }  # fmt: skip
+    del environment["AWS_REGION"]  # deploy gives --region
+    arguments = [part for pair in given.items() for part in pair]
+    ended = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 0, ended.stdout
+    run_id = json.loads(ended.stdout.splitlines()[-1])["run_id"]
+    result = json.loads(s3.get_object(Bucket="ops-bucket", Key=f"results/{run_id}.json")["Body"].read())
+    assert (result["status"], result["steps"][0]["outputs"]["count"]) == ("succeeded", 1)
 
 
 def test_nothing_that_was_set_elsewhere_is_lost_and_what_left_the_spec_goes(aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path) -> None:
