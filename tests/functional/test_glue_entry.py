@@ -196,6 +196,23 @@ def test_no_step_begins_after_the_earlier_of_both_deadlines() -> None:
     assert _times(job, "57m")[0] == 60.0
 
 
+def test_a_bug_is_one_line_of_the_log_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from rolerunner import api
+    from rolerunner.glue import entry
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("gone")
+
+    monkeypatch.setattr(api, "run", broken)
+    (tmp_path / "slow.yaml").write_text(SLOW)
+    with pytest.raises(entry.JobFailed, match="internal error: KeyError: 'gone'"):
+        entry.main(["run_spec.py", "--job_spec", f"{tmp_path}/slow.yaml", "--result", f"{tmp_path}/result.json"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "in broken" in json.loads(lines[-2])["exception"]
+    assert lines[-1].startswith("rolerunner: internal error: KeyError: 'gone'")
+    assert json.loads((tmp_path / "result.json").read_text())["error"]["type"] == "KeyError"
+
+
 def test_each_line_of_the_log_is_out_when_it_is_said(launch: Launch) -> None:
     process = launch("--job_spec", "s3://job-specs/slow.yaml", "--lines", "3")
     assert process.stdout is not None

@@ -142,7 +142,7 @@ def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_
     record = deployer.before(hash_)
     deployment = deployer.planned(Wanted(job_name(job, settings), record.job, record.tags), record.hash)
     click.echo(deployment.text())
-    if not only_plan:
+    if deployment.changes and not only_plan:
         deployer.apply(deployment)
         click.echo(f"rolled back to {record.hash}, deployed {record.time} by {record.by}")
 

@@ -63,6 +63,7 @@ class _Entry:
         self.given = given
         self.log = log
         self.out_of_time = False
+        self.identity = JobIdentity(region=given.ours.get("region", ""))
         started = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         self.result = RunResult(run_id, "", "failed", started, 0.0, (), ())
 
@@ -74,7 +75,7 @@ class _Entry:
     def run(self, runtime: str) -> Optional[Failure]:
         """Run; why it failed, None for a success."""
         try:
-            self.result = self._ended(runtime)
+            self.result = self._run_job(runtime)
         except RolerunnerError as error:
             failure = Failure(type(error).__name__, _one_line(error), getattr(error, "hint", ""))
             self._say("error", "run_failed", type=failure.type, error=str(error), hint=failure.hint)
@@ -87,27 +88,24 @@ class _Entry:
         self.result = replace(self.result, error=failure)
         return failure
 
-    def _ended(self, runtime: str) -> RunResult:
+    def _run_job(self, runtime: str) -> RunResult:
         ours = self.given.ours
         level = ours.get("log_level") or "info"
         if level not in _LOG_LEVELS:
             raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")
         spec = _spec_of(self.given)
-        job = api.load(spec, self.given.params, identity=self._identity(), more_names=OURS)
+        job = api.load(spec, self.given.params, identity=self.identity, more_names=OURS)
         self.result = replace(self.result, job=job.name)
+        if job.glue is not None and not self.identity.region:  # the region that the spec deploys to
+            self.identity = replace(self.identity, region=job.glue.region)
         deadline, stop_after = _times(job, ours.get("deadline", ""))
         self._say("info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given))
         with self._stopped_after(stop_after) as cancel:
-            # A Spark step (runtime glueetl) opens its session, and bookmarks their Job, around this call.
+            # in a Spark job (runtime glueetl) GlueContext, Job.init and Job.commit belong around this call
             return api.run(
-                replace(job, deadline=deadline), identity=self._identity(job), observers=[self.log, self], run_id=self.result.run_id,
+                replace(job, deadline=deadline), identity=self.identity, observers=[self.log, self], run_id=self.result.run_id,
                 cancel=cancel, run_key=ours.get("run_key", ""),
             )  # fmt: skip
-
-    def _identity(self, job: Optional[Job] = None) -> JobIdentity:
-        """The job's own role, in the region that is given, else in the one that the spec deploys to."""
-        deployed = job.glue.region if job is not None and job.glue is not None else ""
-        return JobIdentity(region=self.given.ours.get("region") or deployed)
 
     @contextmanager
     def _stopped_after(self, seconds: Optional[float]) -> Iterator[Cancel]:
@@ -138,7 +136,7 @@ class _Entry:
         data = (json.dumps(redacted(as_json(self.result)), indent=2, ensure_ascii=False) + "\n").encode()
         try:
             if target.startswith("s3://"):
-                api.write_s3(target, data, self._identity())
+                api.write_s3(target, data, self.identity)
             else:
                 api.write_file(Path(target), data)
         except RolerunnerError as error:
