@@ -245,7 +245,7 @@ def test_a_run_that_fails_is_exit_status_4_with_the_scripts_own_reason(aws: sand
     ended = call("logs", spec, "--follow", "--interval", "0.1")
     assert ended.returncode == 4
     assert ended.stderr.splitlines()[-1].endswith(": nightly: step 'find' failed: no such bucket")
-    ended = call("start", spec, "-p", "run_date=2026-01-31", "--interval", "0.2")
+    ended = call("start", spec, "-p", "run_date=2026-01-31", "--interval", "0.2", "--follow")
     assert ended.returncode == 4
     assert "rolerunner: FAILED after " in ended.stderr
 
@@ -263,6 +263,9 @@ def test_as_code_glue_is_left_alone_and_uploading_is_asked_for(aws: sandbox.Sand
     assert place not in text
     assert any(f'script_location = "s3://ops-bucket/{folder}/run_spec.py"' in text for folder in uploaded)
     assert changes_of_glue(aws) == before
+    ended = call("deploy", spec, "--emit", "cloudformation", "-p", "run_date=2026-01-31", "-p", "country=fr")
+    given = json.loads(good(ended))["Resources"]["Nightly"]["Properties"]["DefaultArguments"]
+    assert (given["--run_date"], given["--country"]) == ("2026-01-31", "fr")
     wrong = call("deploy", spec, "--upload")
     assert (wrong.returncode, "--upload and --output go with --emit" in wrong.stderr) == (2, True)
 
@@ -288,6 +291,8 @@ def logged(logs: Any, group: str, stream: str, text: str) -> None:
         (["logs", "{spec}", "--job-name", "nothing"], "'nothing' has not run yet"),
         (["deploy", "{spec}", "--workers", "3"], "'workers' is not for the runtime pythonshell"),
         (["deploy", "{spec}", "--role", "raeder"], "there is no role 'raeder' (did you mean 'reader'?)"),
+        (["deploy", "{spec}", "-p", "run_date=soon"], "the param 'run_date' must be a date"),
+        (["deploy", "{spec}", "-p", "stage=dev"], "'stage' is both in 'params' and in 'fixed_params'"),
         (["deploy", "{spec}", "--tag", "x"], "--tag takes NAME=VALUE, not 'x'"),
         (["deploy", "{spec}", "--role", "reader"], "'reader' could not be assumed"),
     ],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS, SPEC
+from rolerunner.cli.common import SETTINGS, SPEC, read_params
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def _flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(context_settings=SETTINGS)
 @SPEC
 @_flags
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A param of runs that do not give their own; once for each.")
 @click.option("--plan", "only_plan", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--emit", type=click.Choice(["cloudformation", "terraform"]), help="Write the job as code instead, and leave AWS alone.")
 @click.option("--upload", is_flag=True, help="With --emit: upload what the code refers to.")
@@ -60,13 +61,14 @@ def _flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--role", metavar="ALIAS", help="Deploy as this role of the spec; as yourself by default.")
 def deploy(
     spec: str, only_plan: bool, emit: Optional[str], upload: bool, output: Optional[str], rollback: Optional[str], permissions: bool,
-    adopt: bool, role: Optional[str], glue_role: Optional[str], tags: Sequence[str], **flags: Any,
+    adopt: bool, role: Optional[str], glue_role: Optional[str], tags: Sequence[str], params: Sequence[str], **flags: Any,
 ) -> None:  # fmt: skip
     """Create or update the Glue job that runs a spec. Nothing that was set elsewhere is lost.
 
     \b
     rolerunner deploy nightly.yaml --plan              what would change
     rolerunner deploy nightly.yaml
+    rolerunner deploy nightly.yaml --job-name nightly-dev -p stage=dev
     rolerunner deploy nightly.yaml --rollback          to the deployment before
     rolerunner deploy nightly.yaml --emit terraform --upload -o glue.tf
     rolerunner deploy nightly.yaml --permissions       what you and the job need
@@ -77,8 +79,10 @@ def deploy(
 
     if (upload or output) and not emit:
         raise click.UsageError("--upload and --output go with --emit")
-    job = api.load(spec, complete=False)
-    settings = wanting.settings_of(job, {**flags, "role": glue_role, "tags": _tags(tags, job)})
+    given = read_params(params)
+    job = api.load(spec, given, complete=False)
+    said = job.glue.params if job.glue is not None else {}
+    settings = wanting.settings_of(job, {**flags, "role": glue_role, "tags": _tags(tags, job), "params": {**said, **given} if given else {}})
     if permissions:
         from rolerunner.glue.permissions import needed  # noqa: PLC0415
 

@@ -28,18 +28,20 @@ _SAY_EVERY = 60.0
 @PARAMS_FILE
 @click.option("--run-key", metavar="KEY", help="Keep the state under this key, and go on from it if it is there.")
 @click.option("--no-wait", is_flag=True, help="Print the run's id and leave it to itself.")
+@click.option("-f", "--follow", is_flag=True, help="Print its log while it runs.")
 @click.option("--interval", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS", help="How often to look.")
 @click.option("--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's.")
 @click.option("--region", metavar="REGION", help="The region of the Glue job.")
 @click.option("--role", metavar="ALIAS", help="Start it as this role of the spec; as yourself by default.")
 def start(
-    spec: str, params: Sequence[str], params_file: Optional[str], run_key: Optional[str], no_wait: bool, interval: float,
+    spec: str, params: Sequence[str], params_file: Optional[str], run_key: Optional[str], no_wait: bool, follow: bool, interval: float,
     job_name: Optional[str], region: Optional[str], role: Optional[str],
 ) -> None:  # fmt: skip
     """Run the Glue job of a spec, and wait for its end. Params are checked before anything starts.
 
     \b
     rolerunner start nightly.yaml -p run_date=2026-01-31
+    rolerunner start nightly.yaml -p run_date=2026-01-31 --follow
     rolerunner start nightly.yaml -p run_date=2026-01-31 --no-wait
 
     Exit status: 0 the run succeeded, 2 the params are wrong, 4 it ended in any other way.
@@ -52,6 +54,8 @@ def start(
     if no_wait:
         return
     try:
+        for line in runs.follow(run_id, interval) if follow else ():
+            click.echo(line.text)
         ended = runs.wait(run_id, _Progress().tell, interval)
     except KeyboardInterrupt:
         click.echo(f"rolerunner: the run goes on; follow it: rolerunner logs {spec} {run_id} --follow", err=True)
