@@ -159,13 +159,14 @@ def test_a_job_is_planned_made_changed_and_rolled_back(aws: sandbox.Sandbox, glu
     assert f"there is no deployment abcdef to go back to under s3://ops-bucket/rolerunner/nightly/ (there: {first})" in nowhere.stderr
 
 
+@pytest.mark.parametrize(("name", "runtime"), [("nightly", "pythonshell"), ("spark", "glue-5.1")])
 def test_what_was_deployed_runs_with_the_permissions_that_are_printed(
-    aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path, tmp_path: Path
+    name: str, runtime: str, aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path, tmp_path: Path
 ) -> None:
-    good(call("deploy", spec))
-    printed = json.loads(good(call("deploy", spec, "--permissions")))
+    good(call("deploy", spec, "--job-name", name, "--runtime", runtime))
+    printed = json.loads(good(call("deploy", spec, "--permissions", "--job-name", name)))
     aws.client("iam", ACCOUNT).put_role_policy(RoleName="glue-nightly", PolicyName="printed", PolicyDocument=json.dumps(printed["job"]))
-    job = glue.get_job(JobName="nightly")["Job"]
+    job = glue.get_job(JobName=name)["Job"]
     script = tmp_path / "glue-python-scripts-x1" / "run_spec.py"
     script.parent.mkdir()
     s3 = aws.client("s3", ACCOUNT)
@@ -286,6 +287,7 @@ def logged(logs: Any, group: str, stream: str, text: str) -> None:
     [
         (["start", "{spec}"], "the param 'run_date' is required"),
         (["start", "{spec}", "-p", "run_date=soon"], "the param 'run_date' must be a date"),
+        (["start", "{spec}", "-p", "run_date=2026-01-31", "-p", "country=--x"], "the param 'country' may not begin with '--' in Glue"),
         (["start", "{spec}", "-p", "run_date=2026-01-31", "-p", "stage=dev"], "the param 'stage' is fixed by 'fixed_params'"),
         (["start", "{spec}", "-p", "run_date=2026-01-31", "--job-name", "nothing"], "deploy it first: rolerunner deploy SPEC"),
         (["logs", "{spec}", "--job-name", "nothing"], "'nothing' has not run yet"),

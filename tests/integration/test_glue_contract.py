@@ -56,6 +56,7 @@ ALIKE = [
     ([*SPARK, "--TempDir", "s3://b/t/"], ["JOB_NAME", "n"]),
     (PYTHON_SHELL[3:5] + PYTHON_SHELL[6:], ["job_spec", "run_date"]),
     (["--unicode", "naïve Zürich", "--tab", "a\tb", "stray", "--z", "1"], ["unicode", "tab", "z"]),
+    (["--python-modules-installer-option", "--no-index", "--a", "1"], ["a"]),
     (["--under_score", "1", "--CamelCase", "2"], ["under_score", "CamelCase"]),
 ]
 FAIL_THERE = [

@@ -74,7 +74,7 @@ def _prepared(
 ) -> tuple[Runs, dict[str, str]]:
     """The job's runs, and the params as text. Raises UsageError for a param that is wrong, missing or fixed."""
     from rolerunner.glue.settings import settings_of  # noqa: PLC0415
-    from rolerunner.spec.glue_fields import as_text  # noqa: PLC0415
+    from rolerunner.spec.glue_fields import NO_DASHES, as_text  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
     settings = settings_of(job, {"job_name": job_name, "region": region})
@@ -82,7 +82,11 @@ def _prepared(
     if fixed is not None:
         raise UsageError(f"the param '{fixed}' is fixed by 'fixed_params' under 'glue' in the spec")
     api.load(spec, {**settings.params, **settings.fixed_params, **given})
-    return runs_of(job, settings, role), {name: as_text(value) for name, value in given.items()}
+    told = {name: as_text(value) for name, value in given.items()}
+    wrong = next((name for name, value in told.items() if value.startswith("--")), None)
+    if wrong is not None:
+        raise UsageError(f"the param '{wrong}' {NO_DASHES}")
+    return runs_of(job, settings, role), told
 
 
 def runs_of(job: Job, settings: GlueSettings, role: Optional[str]) -> Runs:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = ["OURS", "Arguments", "scan"]
+_FOR_PIP = "python-modules-installer-option"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,12 @@ def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:
         if not token.startswith("--") or token == "--":  # noqa: S105 - not a password
             continue
         name, separator, value = token[2:].partition("=")
-        if not separator and tokens and not tokens[0].startswith("--"):
+        if not separator and tokens and (not tokens[0].startswith("--") or _is_pips(name, tokens[0])):
             value = tokens.pop(0)
         pairs.append((name, value))
     return pairs
+
+
+def _is_pips(name: str, value: str) -> bool:
+    """Is it an option for pip, such as --no-index, which stands as the value of an argument of Glue's own?"""
+    return name == _FOR_PIP and not is_glue_own(value[2:]) and value[2:] not in OURS

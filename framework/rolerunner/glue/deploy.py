@@ -172,8 +172,13 @@ class Deployer:
 
     def _set_tags(self, name: str, deployment: Deployment) -> None:
         arn = self.account.job_arn(name)
-        if any(change.field.startswith("Tags.") and change.after is not None for change in deployment.changes):
-            self.account.call("glue", "tag_resource", ResourceArn=arn, TagsToAdd=dict(deployment.tags))
+        new = {
+            change.field[len("Tags.") :]: change.after
+            for change in deployment.changes
+            if change.field.startswith("Tags.") and change.after is not None
+        }
+        if new:  # only those: AWS's own tags, as of a stack, may be read and not written
+            self.account.call("glue", "tag_resource", ResourceArn=arn, TagsToAdd=new)
         if deployment.gone_tags:
             self.account.call("glue", "untag_resource", ResourceArn=arn, TagsToRemove=list(deployment.gone_tags))
 

@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 GLUE_OWN = frozenset(
     {
         "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "JOB_RUN_ATTEMPT", "SECURITY_CONFIGURATION", "WORKFLOW_NAME",
-        "WORKFLOW_RUN_ID", "TempDir", "scriptLocation", "conf", "class",
+        "WORKFLOW_RUN_ID", "TempDir", "RedshiftTempDir", "scriptLocation", "conf", "class",
         "mode", "debug", "endpoint", "encryption-type", "python-modules-installer-option", "continuous-log-logGroup",
         "continuous-log-logStreamPrefix", "continuous-log-conversionPattern", "spark-event-logs-path", "user-jars-first",
         "use-postgres-driver", "datalake-formats", "write-shuffle-files-to-s3", "write-shuffle-spills-to-s3", "executor-cores",
         "auto-scale-within-microbatch", "enable-auto-scaling", "library-set", "customer-driver-env-vars", "customer-executor-env-vars",
+        "continuation-option",
     }
 )  # fmt: skip
 _GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-")
+NO_DASHES = "may not begin with '--' in Glue, which would be taken for the next argument"
 OURS = ("job_spec", "result", "runtime", "region", "log_level", "run_key", "deadline")
 """Arguments of the entry script itself; all others are params of the spec."""
 
@@ -217,6 +219,8 @@ def _check_params(read: GlueFields, declared: Mapping[str, ParamFields], reading
                 read_param(declared[name], as_text(value))
             except ValueError as error:
                 reading.add(path, f"the param '{name}' {error}")
+            if as_text(value).startswith("--"):
+                reading.add(path, f"the param '{name}' {NO_DASHES}")
 
 
 def _expressions(value: Any, path: Path) -> Iterator[Path]:
