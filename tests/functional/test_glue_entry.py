@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -186,6 +187,18 @@ def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_
     assert "out_of_time" in [json.loads(line)["event"] for line in lines[:-1]]
     assert lines[-1] == "rolerunner: slow: the run was stopped, since Glue's timeout was near"
     assert stored(running, "hung.json")["status"] == "stopped"
+
+
+def test_a_run_that_is_told_to_stop_writes_its_result(running: sandbox.Sandbox, launch: Launch) -> None:
+    process = launch("--job_spec", "s3://job-specs/slow.yaml", "--result", "s3://job-specs/stopped.json", "--lines", "60")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "line 0" in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    code, lines, _ = ended(process)
+    assert (code, lines[-1]) == (1, "rolerunner: slow: the run was stopped")
+    assert stored(running, "stopped.json")["status"] == "stopped"
 
 
 def test_no_step_begins_after_the_earlier_of_both_deadlines() -> None:

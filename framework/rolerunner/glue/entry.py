@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -100,7 +101,8 @@ class _Entry:
             self.identity = replace(self.identity, region=job.glue.region)
         deadline, stop_after = _times(job, ours.get("deadline", ""))
         self._say("info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given))
-        with self._stopped_after(stop_after) as cancel:
+        cancel = Cancel()
+        with self._stopped_after(stop_after, cancel), _stopped_by_signal(cancel):
             # in a Spark job (runtime glueetl) GlueContext, Job.init and Job.commit belong around this call
             return api.run(
                 replace(job, deadline=deadline), identity=self.identity, observers=[self.log, self], run_id=self.result.run_id,
@@ -108,17 +110,16 @@ class _Entry:
             )  # fmt: skip
 
     @contextmanager
-    def _stopped_after(self, seconds: Optional[float]) -> Iterator[Cancel]:
-        """A cancel that sets itself: the result and the state are written before Glue kills the process."""
-        cancel = Cancel()
+    def _stopped_after(self, seconds: Optional[float], cancel: Cancel) -> Iterator[None]:
+        """Stop the run by itself: the result and the state are written before Glue kills the process."""
         if seconds is None:
-            yield cancel
+            yield
             return
         timer = threading.Timer(seconds, partial(self._stop, cancel))
         timer.daemon = True
         timer.start()
         try:
-            yield cancel
+            yield
         finally:
             timer.cancel()
 
@@ -147,6 +148,19 @@ class _Entry:
 
     def _say(self, level: str, message: str, **values: object) -> None:
         self.log.notify(Note("", level, message, values))
+
+
+@contextmanager
+def _stopped_by_signal(cancel: Cancel) -> Iterator[None]:
+    """SIGTERM stops the run cleanly, its result written; only the main thread may handle it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: cancel.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _spec_of(given: Arguments) -> str:
