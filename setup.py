@@ -28,10 +28,8 @@ setup(
     package_dir={"": "framework"},
     packages=find_packages("framework"),
     package_data={
-        "rolerunner": [
-            "py.typed", "schema.json", "glue/locks/*.txt", "observers/*.css", "template/*", "template/*/*", "template/.github/workflows/*"
-        ]
-    },  # fmt: skip
+        "rolerunner": ["py.typed", "schema.json", "glue/locks/*.txt", "observers/*.css", "template/*", "template/*/*", "template/.github/workflows/*"]
+    },
     install_requires=[
         "boto3>=1.21.21",
         "Jinja2>=3.0",

@@ -7,7 +7,6 @@ leave it in the result file, whatever went wrong.
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import threading
@@ -27,7 +26,7 @@ from rolerunner.glue.runtime import detect
 from rolerunner.model import Failure, Job, RunResult
 from rolerunner.observers.log import Log, standard_stream
 from rolerunner.observers.redact import redacted
-from rolerunner.observers.result import as_json
+from rolerunner.observers.result import ResultFile
 from rolerunner.spec.values import nearest, parse_duration
 from rolerunner.storage.base import Cancel
 
@@ -67,9 +66,11 @@ class _Entry:
         self.identity = JobIdentity(region=given.ours.get("region", ""))
         started = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         self.result = RunResult(run_id, "", "failed", started, 0.0, (), ())
+        self.file = ResultFile(lambda _: None)  # it is written at the very end, whatever went wrong
 
     def notify(self, event: Event) -> None:
         """Keep how the run ended, also where that is by an exception."""
+        self.file.notify(event)
         if isinstance(event, RunFinished):
             self.result = event.result
 
@@ -134,7 +135,7 @@ class _Entry:
         if not target:
             return None
         target += f"{self.result.run_id}.json" if target.endswith("/") else ""
-        data = (json.dumps(redacted(as_json(self.result)), indent=2, ensure_ascii=False) + "\n").encode()
+        data = str(redacted(self.file.told(self.result))).encode()
         try:
             if target.startswith("s3://"):
                 api.write_s3(target, data, self.identity)
