@@ -138,7 +138,7 @@ def test_a_job_is_planned_made_changed_and_rolled_back(aws: sandbox.Sandbox, glu
     arguments = job["DefaultArguments"]
     wheels = arguments.pop("--extra-py-files").split(",")
     assert arguments == {
-        "--country": "au", "--deadline": "3420s", "--region": aws.region, "--library-set": "analytics", "--result": "s3://ops-bucket/results/"
+        "--country": "au", "--deadline": "3420s", "--aws_region": aws.region, "--library-set": "analytics", "--result": "s3://ops-bucket/results/"
     }  # fmt: skip
     assert wheels[-1].startswith(f"{place}wheels/rolerunner-")
     stored = {f"s3://ops-bucket/{key}" for key in keys_of(aws)}
@@ -177,7 +177,7 @@ def test_what_was_deployed_runs_with_the_permissions_that_are_printed(
         **os.environ, "AWS_ACCESS_KEY_ID": session["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
         "AWS_SESSION_TOKEN": session["SessionToken"], "AWS_ENDPOINT_URL": aws.endpoint,
     }  # fmt: skip
-    del environment["AWS_REGION"]  # deploy gives --region
+    del environment["AWS_REGION"]  # deploy gives --aws_region
     arguments = [part for pair in given.items() for part in pair]
     ended = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == 0, ended.stdout

@@ -111,7 +111,7 @@ def stored(running: sandbox.Sandbox, key: str) -> dict[str, Any]:
 def test_success_returns(recorded: list[str], runtime: str, running: sandbox.Sandbox, launch: Launch, tmp_path: Path) -> None:
     ours = ["--job_spec", "s3://job-specs/exchange.yaml", "--workdir", f"{tmp_path}/w/", "--run_date", "2026-01-01"]
     spark = {"GLUE_COMMAND_CRITERIA": "glueetl"} if runtime == "glueetl" else {}
-    result = ["--result", f"s3://job-specs/{runtime}/", "--region", "eu-west-1"]
+    result = ["--result", f"s3://job-specs/{runtime}/", "--aws_region", "eu-west-1"]
     code, lines, err = ended(launch(*only_glues_own(recorded), *ours, *result, region="", **spark))
     events = [json.loads(line) for line in lines]
     assert (code, err) == (0, "")
@@ -176,7 +176,7 @@ def test_without_a_region_the_error_says_what_to_set(launch: Launch) -> None:
     code, lines, _ = ended(launch("--job_spec", "s3://job-specs/slow.yaml", region=""))
     assert code == 1
     assert "no region is known" in lines[-1]
-    assert "--region" in lines[-1]
+    assert "--aws_region" in lines[-1]
 
 
 def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_so(running: sandbox.Sandbox, launch: Launch) -> None:

@@ -63,7 +63,7 @@ class _Entry:
         self.given = given
         self.log = log
         self.out_of_time = False
-        self.identity = JobIdentity(region=given.ours.get("region", ""))
+        self.identity = JobIdentity(region=given.ours.get("aws_region", ""))
         started = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         self.result = RunResult(run_id, "", "failed", started, 0.0, (), ())
         self.file = ResultFile(lambda _: None)  # it is written at the very end, whatever went wrong

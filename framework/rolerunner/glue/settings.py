@@ -91,7 +91,7 @@ def wanted(job: Job, settings: GlueSettings, bundle: Bundle, place: str, region:
 def _own(settings: GlueSettings, region: str) -> dict[str, str]:
     """Arguments of the entry script that a run may change."""
     seconds = int(settings.timeout * 60 * DEADLINE_SHARE)
-    return {"--deadline": f"{seconds}s", "--region": region, **({"--result": settings.result} if settings.result else {})}
+    return {"--deadline": f"{seconds}s", "--aws_region": region, **({"--result": settings.result} if settings.result else {})}
 
 
 def _as_arguments(params: Mapping[str, str]) -> dict[str, str]:

@@ -35,7 +35,7 @@ GLUE_OWN = frozenset(
 )  # fmt: skip
 _GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-")
 NO_DASHES = "may not begin with '--' in Glue, which would be taken for the next argument"
-OURS = ("job_spec", "result", "runtime", "region", "log_level", "run_key", "deadline")
+OURS = ("job_spec", "result", "runtime", "aws_region", "log_level", "run_key", "deadline")
 """Arguments of the entry script itself; all others are params of the spec."""
 
 _JOB_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}\Z")
