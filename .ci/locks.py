@@ -22,13 +22,13 @@ def main() -> None:
     ]
     for runtime in {each.tag: each for each in RUNTIMES.values()}.values():
         with tempfile.TemporaryDirectory() as folder:
-            pinned = re.split(r"\n(?=\S)", wheels._resolved(wanted, (), runtime).strip())  # noqa: SLF001
-            fetched = wheels._download(pinned, runtime, Path(folder))  # noqa: SLF001
+            pinned = re.split(r"\n(?=\S)", wheels.resolved(wanted, (), runtime).strip())
+            fetched = wheels.download(pinned, runtime, Path(folder))
             lines = [
                 f"{wheels.name_of(path)}=={wheels.version_of(path)} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}  # {path.name}"
                 for path in fetched
             ]
-        (wheels._LOCKS / f"{runtime.tag}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")  # noqa: SLF001
+        (wheels.LOCKS / f"{runtime.tag}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         sys.stdout.write(f"{runtime.tag}: {len(lines)} wheels\n")
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PLATFORM = "manylinux2014_x86_64"
 IN_THE_RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 """boto3 and what it brings: every runtime has them, and they are not to be overridden."""
-_LOCKS = Path(__file__).parent / "locks"
+LOCKS = Path(__file__).parent / "locks"
 _LOCKED = re.compile(r"(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})  # (?P<file>\S+)\Z")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _OFFLINE = (
@@ -60,7 +60,7 @@ class Locked:
 
 def locked(tag: str) -> tuple[Locked, ...]:
     """Rolerunner's own dependencies for an interpreter such as cp311."""
-    lines = (_LOCKS / f"{tag}.txt").read_text(encoding="utf-8").splitlines()
+    lines = (LOCKS / f"{tag}.txt").read_text(encoding="utf-8").splitlines()
     return tuple(Locked(**found.groupdict()) for found in map(_LOCKED.match, lines) if found)
 
 
@@ -122,7 +122,7 @@ def _kept(requirements: Sequence[str], runtime: Runtime) -> list[Path]:
     cache = _cache()
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        return [path.replace(cache / path.name) for path in _download(requirements, runtime, Path(folder))]
+        return [path.replace(cache / path.name) for path in download(requirements, runtime, Path(folder))]
 
 
 def _is_there(path: Path, sha256: str) -> bool:
@@ -135,7 +135,7 @@ def _of_user(requirements: Sequence[str], pins: Sequence[Locked], runtime: Runti
     said = [*(each for each in requirements if not each.endswith(".whl")), *(f"{name_of(path)} @ {path.as_uri()}" for path in local)]
     there = {pin.name for pin in pins}
     # continuation lines belong to the requirement before them
-    found = [each for each in re.split(r"\n(?=\S)", _resolved(said, pins, runtime).strip()) if _name_in(each) not in there and " @ " not in each]
+    found = [each for each in re.split(r"\n(?=\S)", resolved(said, pins, runtime).strip()) if _name_in(each) not in there and " @ " not in each]
     return [*(_kept(found, runtime) if found else ()), *local]
 
 
@@ -151,8 +151,8 @@ def _local_wheel(said: str, folder: Path) -> Path:
     return path
 
 
-def _resolved(requirements: Sequence[str], pins: Sequence[Locked], runtime: Runtime) -> str:
-    """What uv makes of them: NAME==VERSION with hashes, for the runtime's interpreter, beside its boto3."""
+def resolved(requirements: Sequence[str], pins: Sequence[Locked], runtime: Runtime) -> str:
+    """What uv makes of them: NAME==VERSION with hashes, for the runtime's interpreter, beside its boto3. Raises UsageError."""
     if find_spec("uv") is None:
         raise UsageError("'requirements' under 'glue' are resolved by uv, which is not here: pip install 'rolerunner[deploy]'")
     with tempfile.TemporaryDirectory() as folder:
@@ -168,8 +168,8 @@ def _resolved(requirements: Sequence[str], pins: Sequence[Locked], runtime: Runt
         )  # fmt: skip
 
 
-def _download(requirements: Sequence[str], runtime: Runtime, target: Path) -> list[Path]:
-    """Fetch pinned wheels by their hashes, and nothing else."""
+def download(requirements: Sequence[str], runtime: Runtime, target: Path) -> list[Path]:
+    """Fetch pinned wheels by their hashes into ``target``, and nothing else. Raises UsageError."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder, "requirements.txt")
         pinned.write_text("\n".join(requirements) + "\n", encoding="utf-8")
