@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPECS := blog_cross_role partner_exchange
 
-.PHONY: demo test lint schema docs bench clean
+.PHONY: demo test lint schema docs locks bench clean
 
 demo: $(VENV)/.demo
 	@for spec in $(SPECS); do \
@@ -27,10 +27,14 @@ schema: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/rolerunner actions -o docs/actions
 
+locks: $(VENV)/.dev
+	$(BIN)/python .ci/locks.py
+
 bench: $(VENV)/.dev
 	$(BIN)/python bench/validate.py
 	$(BIN)/python bench/roles.py
 	$(BIN)/python bench/runner.py
+	$(BIN)/python bench/cost.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis framework/*.egg-info

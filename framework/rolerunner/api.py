@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import secrets
 import tempfile
 from dataclasses import replace
@@ -51,15 +52,24 @@ if TYPE_CHECKING:
     from rolerunner.storage.spread import Spread
 
 
-def load(spec: str | Path, params: Optional[Mapping[str, Any]] = None, *, complete: bool = True, identity: Optional[JobIdentity] = None) -> Job:
+def load(
+    spec: str | Path,
+    params: Optional[Mapping[str, Any]] = None,
+    *,
+    complete: bool = True,
+    identity: Optional[JobIdentity] = None,
+    more_names: Iterable[str] = (),
+) -> Job:
     """Read and check a spec: a path, or ``s3://bucket/key`` read under the job's own role.
 
-    ``complete=False`` checks the spec alone, without the params of a run. Raises SpecError, UsageError.
+    ``complete=False`` checks the spec alone, without the params of a run. ``more_names`` are right names of arguments
+    beside the params', for hints on a misspelt one. Raises SpecError, UsageError.
     """
     text, name = read_text(str(spec), identity)
     return load_text(
-        text, name, registry(), params or {}, complete=complete, read_include=lambda include: read_text(_beside(name, include), identity)
-    )
+        text, name, registry(), params or {}, complete=complete, more_names=more_names,
+        read_include=lambda include: read_text(_beside(name, include), identity),
+    )  # fmt: skip
 
 
 def documents(spec: str | Path, identity: Optional[JobIdentity] = None) -> list[Document]:
@@ -204,7 +214,10 @@ def read_mapping(file: str) -> dict[str, Any]:
 
 def _beside(spec: str, include: str) -> str:
     """An included file's path or URI: relative to the spec's folder."""
-    return f"{spec.rsplit('/', 1)[0]}/{include}" if spec.startswith("s3://") else str(Path(spec).parent / include)
+    if not spec.startswith("s3://"):
+        return str(Path(spec).parent / include)
+    there = S3Uri.parse(spec)
+    return str(S3Uri(there.bucket, posixpath.normpath(posixpath.join(posixpath.dirname(there.key), include))))
 
 
 def _read_file(path: Path) -> bytes:

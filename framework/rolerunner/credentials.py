@@ -191,7 +191,7 @@ class Sessions:
         """The job's region. Raises UsageError where none is known."""
         found = self._known_region()
         if not found:
-            raise UsageError("no region is known: set AWS_REGION, or 'region' on the role")
+            raise UsageError("no region is known: set AWS_REGION (in Glue: the argument --aws_region), or 'region' on the role")
         return found
 
     def __reduce__(self) -> NoReturn:

@@ -213,6 +213,36 @@ class StatePlace:
 
 
 @dataclass(frozen=True)
+class GlueSettings:
+    """How the job is deployed to AWS Glue. Names are empty where the spec says none."""
+
+    runtime: str = "pythonshell"
+    job_name: str = ""
+    role: str = ""
+    artifacts: Optional[S3Uri] = None
+    """A prefix."""
+    region: str = ""
+    capacity: Optional[float] = None
+    """DPU, of Python Shell."""
+    worker_type: str = ""
+    workers: int = 0
+    timeout: int = 120
+    """Minutes after which Glue kills a run."""
+    max_concurrent_runs: int = 1
+    params: Mapping[str, str] = field(default_factory=dict)
+    """Params of runs that do not give their own, as text."""
+    fixed_params: Mapping[str, str] = field(default_factory=dict)
+    result: str = ""
+    requirements: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    connections: tuple[str, ...] = ()
+    security_configuration: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """Glue's own."""
+
+
+@dataclass(frozen=True)
 class Job:
     """A whole spec, checked, its params filled in."""
 
@@ -228,6 +258,7 @@ class Job:
     deadline: Optional[float] = None
     """Seconds after the start past which no step begins."""
     state: Optional[StatePlace] = None
+    glue: Optional[GlueSettings] = None
     file: str = ""
     includes: tuple[str, ...] = ()
     """Files of roles that it includes, relative to its own."""
@@ -322,3 +353,5 @@ class RunResult:
     seconds: float
     roles: tuple[RoleUse, ...]
     steps: tuple[StepResult, ...]
+    error: Optional[Failure] = None
+    """Why no step ran: a wrong spec, a role that was refused."""

@@ -126,6 +126,13 @@ def test_a_run_in_which_nothing_ran_has_a_page() -> None:
     assert (outline.open, outline.bars) == ([], [])
 
 
+def test_a_run_that_could_not_begin_says_why() -> None:
+    text = page(result(roles=[], seconds=0, error={"type": "SpecError", "message": "job.yaml:3:1: unknown key '<x>'", "hint": "mend it"}))
+    assert "unknown key &#x27;&lt;x&gt;&#x27;" in text
+    assert "mend it" in text
+    assert Outline(text).open == []
+
+
 @pytest.mark.parametrize("wrong", [[], {}, 3, {"version": 2}, result({"id": 3}), result(seconds="long"), result(STEP, steps="none")])
 def test_what_is_no_result_file_is_told_so(wrong: Any) -> None:
     with pytest.raises(UsageError, match="not a result file"):

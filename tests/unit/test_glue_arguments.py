@@ -43,6 +43,24 @@ def test_the_last_of_two_equal_names_counts() -> None:
     assert scan(["--x", "1", "--x", "2"]).params == {"x": "2"}
 
 
+def test_names_are_exact_and_values_may_be_empty() -> None:
+    assert scan(["--run_dat", "x", "--empty", "--also=", "--text=--x", "--n", "-3", "stray"]).params == {
+        "run_dat": "x", "empty": "", "also": "", "text": "--x", "n": "-3"
+    }  # fmt: skip
+
+
+def test_an_option_for_pip_is_the_value_of_glues_own_argument() -> None:
+    found = scan(["--python-modules-installer-option", "--no-index", "--run_date", "x"])
+    assert (found.glue, found.params) == ({"python-modules-installer-option": "--no-index"}, {"run_date": "x"})
+    found = scan(["--python-modules-installer-option", "--TempDir", "s3://b/"])
+    assert found.glue == {"python-modules-installer-option": "", "TempDir": "s3://b/"}
+
+
+def test_workflow_arguments_are_glues_own() -> None:
+    found = scan(["--WORKFLOW_NAME", "w", "--WORKFLOW_RUN_ID", "wr_1", "--workflow_name", "mine"])
+    assert (found.glue, found.params) == ({"WORKFLOW_NAME": "w", "WORKFLOW_RUN_ID": "wr_1"}, {"workflow_name": "mine"})
+
+
 @pytest.mark.parametrize(
     ("script", "said", "environment", "runtime"),
     [

@@ -25,6 +25,10 @@ COMMANDS = {
     "graph": "Draw the steps: what waits for what, and under which role.",
     "report": "Make a page of a result file: timeline by role, bytes, errors.",
     "init": "Lay out a new project that runs at once.",
+    "bundle": "Build all that a Glue job needs with no internet.",
+    "deploy": "Create or update the Glue job that runs a spec.",
+    "start": "Run the Glue job of a spec, and wait for its end.",
+    "logs": "Print or follow the logs of a Glue job's run.",
     "actions": "The reference of actions: fields, outputs, permissions, an example.",
     "schema": "Print the JSON Schema of specs, for editors.",
 }

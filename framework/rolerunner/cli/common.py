@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rolerunner.errors import Problem
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+FAILED_STEP = 4
+"""The exit status of a run that failed."""
 SPEC = click.argument("spec", metavar="SPEC")
 PARAM = click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A param of the spec; once for each.")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.spec.values import nearest
 from rolerunner.storage.base import Cancel
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rolerunner.events import Observer
     from rolerunner.model import Job
 
-FAILED_STEP = 4
 _SIGNALLED = 128
 """A process that a signal stops ends with 128 and the signal's number, as shells have it."""
 

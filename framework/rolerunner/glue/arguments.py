@@ -9,28 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rolerunner.spec.glue_fields import OURS, is_glue_own
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Glue's own (AWS Glue developer guide, "Using job parameters"); some come as they are, some by prefix.
-GLUE_OWN = frozenset(
-    {
-        "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "JOB_RUN_ATTEMPT", "SECURITY_CONFIGURATION", "WORKFLOW_NAME",
-        "WORKFLOW_RUN_ID", "TempDir", "scriptLocation", "conf", "class",
-        "mode", "debug", "endpoint", "encryption-type", "python-modules-installer-option", "continuous-log-logGroup",
-        "continuous-log-logStreamPrefix", "continuous-log-conversionPattern", "spark-event-logs-path", "user-jars-first",
-        "use-postgres-driver", "datalake-formats", "write-shuffle-files-to-s3", "write-shuffle-spills-to-s3", "executor-cores",
-        "auto-scale-within-microbatch", "enable-auto-scaling", "library-set", "customer-driver-env-vars", "customer-executor-env-vars",
-    }
-)  # fmt: skip
-_GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-")
-OURS = ("job_spec", "result", "runtime", "log_level", "run_key")
-"""Arguments of the entry script itself; all others are params of the spec."""
+__all__ = ["OURS", "Arguments", "scan"]
+_FOR_PIP = "python-modules-installer-option"
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Ours, and the params, as text."""
+    """Ours, the params, and Glue's own, as text."""
 
     ours: Mapping[str, str]
     params: Mapping[str, str]
@@ -47,11 +37,6 @@ def scan(argv: Sequence[str]) -> Arguments:
     return Arguments(ours, params, glue)
 
 
-def is_glue_own(name: str) -> bool:
-    """Is it an argument that Glue adds or reserves?"""
-    return name in GLUE_OWN or name.startswith(_GLUE_PREFIXES)
-
-
 def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     tokens = list(argv)
@@ -60,7 +45,12 @@ def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:
         if not token.startswith("--") or token == "--":  # noqa: S105 - not a password
             continue
         name, separator, value = token[2:].partition("=")
-        if not separator and tokens and not tokens[0].startswith("--"):
+        if not separator and tokens and (not tokens[0].startswith("--") or _is_pips(name, tokens[0])):
             value = tokens.pop(0)
         pairs.append((name, value))
     return pairs
+
+
+def _is_pips(name: str, value: str) -> bool:
+    """Is it an option for pip, such as --no-index, which stands as the value of an argument of Glue's own?"""
+    return name == _FOR_PIP and not is_glue_own(value[2:]) and value[2:] not in OURS

@@ -1,19 +1,63 @@
-"""Which of Glue's runtimes this is, if any. ``import awsglue`` proves nothing: laptops have it too."""
+"""Glue's runtimes: what each is, and which of them this process runs in. ``import awsglue`` proves nothing: laptops have it too."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RUNTIMES = ("glueetl", "pythonshell", "local")
+PLACES = ("glueetl", "pythonshell", "local")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a job of this runtime is made with, and what it finds (AWS Glue developer guide, release notes)."""
+
+    name: str
+    python: str
+    """The interpreter's version."""
+    boto3: str
+    """The boto3 that is there: bundles never hold another."""
+    command: str
+    """Command.Name of the Glue job."""
+    python_version: str
+    """Command.PythonVersion of the Glue job."""
+    glue_version: str
+    log_group: str
+    """Output and errors lie below it."""
+    zip_of_wheels: bool = False
+    """Does it take one ``.gluewheels.zip``?"""
+
+    @property
+    def is_spark(self) -> bool:
+        """A Spark job, and not a Python Shell one."""
+        return self.command == "glueetl"
+
+    @property
+    def tag(self) -> str:
+        """The tag of its interpreter in the names of wheels, as in cp311."""
+        return "cp" + self.python.replace(".", "")
+
+
+_SPARK_LOGS = "/aws-glue/jobs"
+RUNTIMES: Mapping[str, Runtime] = {
+    each.name: each
+    for each in (
+        Runtime("pythonshell", "3.9", "1.21.21", "pythonshell", "3.9", "3.0", "/aws-glue/python-jobs"),
+        Runtime("glue-4.0", "3.10", "1.26.0", "glueetl", "3", "4.0", _SPARK_LOGS),
+        Runtime("glue-5.0", "3.11", "1.34.131", "glueetl", "3", "5.0", _SPARK_LOGS, zip_of_wheels=True),
+        Runtime("glue-5.1", "3.11", "1.40.61", "glueetl", "3", "5.1", _SPARK_LOGS, zip_of_wheels=True),
+        Runtime("glue-6.0", "3.13", "1.42.84", "glueetl", "3", "6.0", _SPARK_LOGS, zip_of_wheels=True),
+    )
+}
 
 
 def detect(script: str, said: str = "", environment: Mapping[str, str] = os.environ) -> str:
-    """Glueetl (Spark), pythonshell or local; ``said`` is what the caller knows better."""
-    if said in RUNTIMES:
+    """Where this process runs: glueetl (Spark), pythonshell or local; ``said`` is what the caller knows better."""
+    if said in PLACES:
         return said
     if environment.get("GLUE_COMMAND_CRITERIA") == "glueetl":
         return "glueetl"

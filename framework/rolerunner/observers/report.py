@@ -112,6 +112,8 @@ class ReadResult(_Read):
     seconds: float
     roles: list[ReadRole]
     steps: list[ReadStep]
+    error: Optional[ReadError] = None
+    """Why no step could begin."""
 
 
 def page(result: Any) -> str:
@@ -123,7 +125,7 @@ def page(result: Any) -> str:
         place = ".".join(map(str, first["loc"])) or "the top"
         raise UsageError(f"it is not a result file: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
     steps = _with_starts(read.steps)
-    body = [_head(read), _facts(read), _trouble(steps), _timeline(steps, read.seconds), _roles(read), _steps(steps)]
+    body = [_head(read), _facts(read), _whole_trouble(read), _trouble(steps), _timeline(steps, read.seconds), _roles(read), _steps(steps)]
     style = _STYLE.read_text(encoding="utf-8")
     return _PAGE.format(title=escape(f"{read.job}: {_word(read.status)}"), style=style, body="\n".join(part for part in body if part))
 
@@ -182,6 +184,16 @@ def _facts(result: ReadResult) -> str:
         (f"{len(result.roles)} roles", f"{sum(role.assume_calls for role in result.roles)} AssumeRole calls"),
     ]  # fmt: skip
     return "<dl>" + "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts) + "</dl>"
+
+
+def _whole_trouble(result: ReadResult) -> str:
+    if result.error is None:
+        return ""
+    hint = f"<p>What to do:</p><pre>{escape(result.error.hint)}</pre>" if result.error.hint else ""
+    return (
+        '<section><h2 id="why">Why it could not run</h2>\n'
+        f'<article class="trouble failed"><h3>{escape(result.error.type)}</h3><pre>{escape(result.error.message)}</pre>{hint}</article>\n</section>'
+    )
 
 
 def _trouble(steps: Sequence[ReadStep]) -> str:

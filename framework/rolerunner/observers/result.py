@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from rolerunner.model import RoleUse, RunResult, StepResult
+    from rolerunner.model import Failure, RoleUse, RunResult, StepResult
 
 
 class ResultFile:
@@ -36,7 +36,11 @@ class ResultFile:
         elif isinstance(event, StepStarted):
             self._starts.setdefault(event.step.id, time.monotonic() - self._began)
         elif isinstance(event, RunFinished):
-            self._write(self.written(as_json(event.result, self._starts)))
+            self._write(self.told(event.result))
+
+    def told(self, result: RunResult) -> bytes:
+        """The file's bytes for a result, with the starts of steps as far as they were heard of."""
+        return self.written(as_json(result, self._starts))
 
     def written(self, result: dict[str, Any]) -> bytes:
         """The result as the file's bytes."""
@@ -45,6 +49,7 @@ class ResultFile:
 
 def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
     """The result in the form of the result file, version 1; ``starts`` are seconds after the run's own start."""
+    error = {"error": _failure(result.error)} if result.error is not None else {}
     return {
         "version": 1,
         "run_id": result.run_id,
@@ -54,12 +59,17 @@ def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
         "seconds": result.seconds,
         "roles": [_role(use) for use in result.roles],
         "steps": [_step(step, starts.get(step.id)) for step in result.steps],
+        **error,
     }
 
 
 def _role(use: RoleUse) -> dict[str, Any]:
     shown = {"role": use.role, "arn": use.arn, "session_arn": use.session_arn, "assume_calls": use.assume_calls}
     return {**shown, "step": use.step} if use.step else shown
+
+
+def _failure(failure: Failure) -> dict[str, str]:
+    return {"type": failure.type, "message": failure.message, "hint": failure.hint}
 
 
 def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
@@ -72,7 +82,7 @@ def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
     if step.reason:
         shown["reason"] = step.reason
     if step.error is not None:
-        shown["error"] = {"type": step.error.type, "message": step.error.message, "hint": step.error.hint}
+        shown["error"] = _failure(step.error)
     return shown
 
 

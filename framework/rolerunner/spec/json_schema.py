@@ -9,6 +9,7 @@ from __future__ import annotations
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.spec.glue_fields import GlueFields
 from rolerunner.spec.schema import RoleFields, SpecFile, StateFields, StepFields
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
         "additionalProperties": {"anyOf": [{"type": "string", "description": "The role's ARN."}, _properties(RoleFields, definitions)]},
     }
     top["properties"]["state"] = {**_about(top, "state"), **_properties(StateFields, definitions), "type": "object"}
+    top["properties"]["glue"] = {**_about(top, "glue"), **_properties(GlueFields, definitions, expressions=False), "type": "object"}
     top["properties"]["steps"] = {"type": "array", "minItems": 1, **_about(top, "steps"), "items": _step(kinds, definitions)}
     return {
         "$schema": _DRAFT,

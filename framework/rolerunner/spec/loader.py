@@ -11,6 +11,7 @@ from rolerunner.model import Job, StatePlace
 from rolerunner.spec import checking
 from rolerunner.spec.document import parse
 from rolerunner.spec.expressions import Template
+from rolerunner.spec.glue_fields import read_glue
 from rolerunner.spec.params import read_params
 from rolerunner.spec.reading import Known, Reading, fill
 from rolerunner.spec.roles import Roles
@@ -18,7 +19,7 @@ from rolerunner.spec.schema import IncludedFile, SpecFile, StateFields
 from rolerunner.spec.steps import read_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rolerunner.spec.document import Document
     from rolerunner.spec.kinds import Kind
@@ -36,18 +37,20 @@ def load_text(
     *,
     complete: bool = True,
     read_include: Optional[Callable[[str], tuple[str, str]]] = None,
+    more_names: Iterable[str] = (),
 ) -> Job:
     """Read and check a spec. ``given`` are the params of this run, as text or values.
 
     ``complete=False`` checks the spec alone: required params may be missing, and what depends on them is taken on trust.
-    ``read_include`` gives the text and name of an included file. Raises SpecError with every mistake of the spec,
+    ``read_include`` gives the text and name of an included file; ``more_names`` are right names beside the params', for
+    hints on a misspelt one. Raises SpecError with every mistake of the spec,
     UsageError for params given wrongly.
     """
     reading = Reading(parse(text, file), Known())
     top = _top(reading)
     wrong_params: Optional[UsageError] = None
     try:
-        read_params(top.params, given, reading, complete=complete)
+        read_params(top.params, given, reading, complete=complete, more_names=more_names)
     except UsageError as error:
         wrong_params = error  # the spec's own mistakes come first
     roles = Roles()
@@ -56,6 +59,7 @@ def load_text(
         _include(name, index, roles, reading, read_include)
     roles.link()
     state = _state(top.state, roles, reading)
+    glue = read_glue(top.glue, top.params, reading)
     steps = read_steps(top.steps, kinds, roles, top.defaults, reading) if top.steps != [None] else []
     if reading.known.problems:
         raise SpecError(reading.known.problems)
@@ -63,8 +67,9 @@ def load_text(
         raise wrong_params
     return Job(
         name=top.name, steps=tuple(steps), params=dict(reading.known.params), roles=dict(roles.made), description=top.description,
-        assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_plain(top.deadline), state=state, file=file,
-        includes=tuple(top.include), undecided=(*roles.undecided(), *(["state"] if top.state is not None and state is None else [])),
+        assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_plain(top.deadline), state=state,
+        glue=glue.settings() if glue is not None else None, file=file, includes=tuple(top.include),
+        undecided=(*roles.undecided(), *(["state"] if top.state is not None and state is None else [])),
     )  # fmt: skip
 
 

@@ -13,10 +13,10 @@ from pydantic_core import SchemaError
 
 from rolerunner.errors import UsageError
 from rolerunner.spec.checking import shown
-from rolerunner.spec.values import nearest, parse_duration, parse_size
+from rolerunner.spec.values import parse_duration, parse_size, suggested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from rolerunner.spec.reading import Reading
     from rolerunner.spec.schema import ParamFields
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
-def read_params(declared: Mapping[str, ParamFields], given: Mapping[str, Any], reading: Reading, *, complete: bool) -> None:
+def read_params(
+    declared: Mapping[str, ParamFields], given: Mapping[str, Any], reading: Reading, *, complete: bool, more_names: Iterable[str] = ()
+) -> None:
     """Read the params of a run into what is known. Mistakes of the spec are gathered.
 
+    ``more_names`` are right names beside the params', for hints on a misspelt one.
     Raises UsageError with everything that is wrong with what was given.
     """
-    wrong = [f"there is no param '{name}'{_hint(name, declared)}" for name in given if name not in {*declared, *reading.known.undecided}]
+    right = (*declared, *more_names)
+    wrong = [f"there is no param '{name}'{suggested(name, right)}" for name in given if name not in {*declared, *reading.known.undecided}]
     for name, fields in declared.items():
         _check_declaration(name, fields, reading)
         try:
@@ -227,8 +231,3 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 _COUNTED = {"string": " characters", "list": " values", "choice": " characters"}
 """Types of which min and max count something, and what."""
-
-
-def _hint(name: str, declared: Mapping[str, Any]) -> str:
-    found = nearest(name, declared)
-    return f" ({found})" if found else ""

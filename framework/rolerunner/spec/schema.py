@@ -282,6 +282,11 @@ class SpecFile(Strict):
     state: Any = Field(
         None, description="Where the state of runs is kept, for resuming.", examples=[{"location": "s3://ops-bucket/state/", "role": "publisher"}]
     )
+    glue: Any = Field(
+        None,
+        description="How the job is deployed to AWS Glue.",
+        examples=[{"runtime": "pythonshell", "role": "glue-nightly", "artifacts": "s3://ops-bucket/rolerunner/"}],
+    )
     steps: list[Any] = Field(
         min_length=1,
         description="What is done, top to bottom.",

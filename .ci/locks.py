@@ -1,0 +1,36 @@
+"""Writes framework/rolerunner/glue/locks anew: rolerunner's own dependencies for each interpreter that Glue has. make locks"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import tempfile
+from importlib.metadata import requires
+from pathlib import Path
+
+from rolerunner.glue import wheels
+from rolerunner.glue.runtime import RUNTIMES
+
+
+def main() -> None:
+    """One file an interpreter: NAME==VERSION, the hash of its wheel, and the wheel's name."""
+    wanted = [
+        each
+        for each in requires("rolerunner") or ()
+        if "extra ==" not in each and wheels.normalised(re.split(r"[^\w.-]", each)[0]) not in wheels.IN_THE_RUNTIME
+    ]
+    for runtime in {each.tag: each for each in RUNTIMES.values()}.values():
+        with tempfile.TemporaryDirectory() as folder:
+            pinned = re.split(r"\n(?=\S)", wheels.resolved(wanted, (), runtime).strip())
+            fetched = wheels.download(pinned, runtime, Path(folder))
+            lines = [
+                f"{wheels.name_of(path)}=={wheels.version_of(path)} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}  # {path.name}"
+                for path in fetched
+            ]
+        (wheels.LOCKS / f"{runtime.tag}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        sys.stdout.write(f"{runtime.tag}: {len(lines)} wheels\n")
+
+
+if __name__ == "__main__":
+    main()

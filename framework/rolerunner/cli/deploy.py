@@ -1,0 +1,172 @@
+"""rolerunner deploy"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import click
+
+from rolerunner import api
+from rolerunner.cli.common import SETTINGS, SPEC, read_params
+from rolerunner.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rolerunner.glue.bundle import Bundle
+    from rolerunner.glue.deploy import Deployer
+    from rolerunner.glue.settings import Wanted
+    from rolerunner.model import GlueSettings, Job
+
+_LAST = "the one before"
+
+
+def _flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Flags that stand for fields of the spec's glue section, and win over them."""
+    for option in reversed(
+        [
+            click.option("--job-name", metavar="NAME", help="The Glue job's name; the spec's by default."),
+            click.option(
+                "--runtime", type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]), help="Python Shell, or Spark."
+            ),
+            click.option("--job-role", "glue_role", metavar="ARN", help="The role that the Glue job runs as."),
+            click.option("--artifacts", metavar="S3URI", help="Where the spec, the script and the wheels go."),
+            click.option("--region", metavar="REGION", help="The region of the Glue job."),
+            click.option("--capacity", type=float, metavar="DPU", help="Python Shell: 0.0625 or 1."),
+            click.option("--worker-type", metavar="TYPE", help="Spark: G.1X, G.2X ..."),
+            click.option("--workers", type=int, metavar="N", help="Spark: how many, 2 at least."),
+            click.option("--timeout", metavar="DURATION", help="Glue kills a run after so long, as in 2h."),
+            click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the Glue job; once for each."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(context_settings=SETTINGS)
+@SPEC
+@_flags
+@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A param of runs that do not give their own; once for each.")
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--emit", type=click.Choice(["cloudformation", "terraform"]), help="Write the job as code instead, and leave AWS alone.")
+@click.option("--upload", is_flag=True, help="With --emit: upload what the code refers to.")
+@click.option("-o", "--output", metavar="FILE", help="With --emit: where to; to standard output by default.")
+@click.option("--rollback", is_flag=False, flag_value=_LAST, default=None, metavar="[HASH]", help="Go back to the deployment before, or to HASH.")
+@click.option("--permissions", is_flag=True, help="Print the policies that you and the job's role need.")
+@click.option("--adopt", is_flag=True, help="Take over a job of this name that rolerunner did not make.")
+@click.option("--role", metavar="ALIAS", help="Deploy as this role of the spec; as yourself by default.")
+def deploy(
+    spec: str, only_plan: bool, emit: Optional[str], upload: bool, output: Optional[str], rollback: Optional[str], permissions: bool,
+    adopt: bool, role: Optional[str], glue_role: Optional[str], tags: Sequence[str], params: Sequence[str], **flags: Any,
+) -> None:  # fmt: skip
+    """Create or update the Glue job that runs a spec. Nothing that was set elsewhere is lost.
+
+    \b
+    rolerunner deploy nightly.yaml --plan              what would change
+    rolerunner deploy nightly.yaml
+    rolerunner deploy nightly.yaml --job-name nightly-dev -p stage=dev
+    rolerunner deploy nightly.yaml --rollback          to the deployment before
+    rolerunner deploy nightly.yaml --emit terraform --upload -o glue.tf
+    rolerunner deploy nightly.yaml --permissions       what you and the job need
+
+    Where things go is said under 'glue' in the spec; flags win over it. A deployment that changes nothing does nothing.
+    """
+    from rolerunner.glue import settings as wanting  # noqa: PLC0415 - imports botocore
+
+    if (upload or output) and not emit:
+        raise click.UsageError("--upload and --output go with --emit")
+    given = read_params(params)
+    job = api.load(spec, given, complete=False)
+    said = job.glue.params if job.glue is not None else {}
+    settings = wanting.settings_of(job, {**flags, "role": glue_role, "tags": _tags(tags, job), "params": {**said, **given} if given else {}})
+    if permissions:
+        from rolerunner.glue.permissions import needed  # noqa: PLC0415
+
+        click.echo(json.dumps(needed(api.plan(job), settings), indent=2))
+    elif rollback:
+        _roll_back(job, settings, role or "", "" if rollback == _LAST else rollback, only_plan=only_plan)
+    else:
+        _deploy(job, settings, role or "", _Ask(only_plan, emit or "", output or "", upload, adopt))
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What is asked for besides the settings."""
+
+    only_plan: bool
+    emit: str
+    output: str
+    upload: bool
+    adopt: bool
+
+
+def _deploy(job: Job, settings: GlueSettings, role: str, ask: _Ask) -> None:
+    from rolerunner.glue import bundle as building  # noqa: PLC0415
+    from rolerunner.glue.runtime import RUNTIMES  # noqa: PLC0415
+    from rolerunner.glue.settings import wanted  # noqa: PLC0415
+
+    deployer = _deployer(job, settings, role)
+    with tempfile.TemporaryDirectory(prefix="rolerunner-deploy-") as folder:
+        bundle = building.build(replace(job, glue=settings), RUNTIMES[settings.runtime], Path(folder) / "bundle", _tell)
+        goal = wanted(job, settings, bundle, str(deployer.place(bundle.hash)), deployer.account.region)
+        if ask.emit:
+            _emit(deployer, bundle, goal, ask)
+            return
+        deployment = deployer.planned(goal, bundle.hash, adopt=ask.adopt)
+        click.echo(deployment.text())
+        if ask.only_plan or not deployment.changes:
+            return
+        deployer.upload(bundle, _tell)
+        deployer.apply(deployment)
+        click.echo(f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; run it: rolerunner start {job.file}")
+
+
+def _emit(deployer: Deployer, bundle: Bundle, goal: Wanted, ask: _Ask) -> None:
+    from rolerunner.glue.emit import emitted  # noqa: PLC0415
+
+    text = emitted(goal, ask.emit)
+    if ask.upload:
+        deployer.upload(bundle, _tell)
+    else:
+        _tell(f"the code refers to {deployer.place(bundle.hash)}: --upload puts it there")
+    if ask.output:
+        api.write_file(Path(ask.output), text.encode())
+    else:
+        click.echo(text, nl=False)
+
+
+def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_plan: bool) -> None:
+    from rolerunner.glue.settings import Wanted, job_name  # noqa: PLC0415
+
+    deployer = _deployer(job, settings, role)
+    record = deployer.before(hash_)
+    deployment = deployer.planned(Wanted(job_name(job, settings), record.job, record.tags), record.hash)
+    click.echo(deployment.text())
+    if deployment.changes and not only_plan:
+        deployer.apply(deployment)
+        click.echo(f"rolled back to {record.hash}, deployed {record.time} by {record.by}")
+
+
+def _deployer(job: Job, settings: GlueSettings, role: str) -> Deployer:
+    from rolerunner.glue.account import Account  # noqa: PLC0415
+    from rolerunner.glue.deploy import Deployer  # noqa: PLC0415
+    from rolerunner.glue.settings import home  # noqa: PLC0415
+
+    place = home(job, settings)
+    return Deployer(Account.of(job, role, settings.region), place)
+
+
+def _tags(said: Sequence[str], job: Job) -> dict[str, str]:
+    wrong = next((each for each in said if "=" not in each), None)
+    if wrong is not None:
+        raise UsageError(f"--tag takes NAME=VALUE, not '{wrong}'")
+    given = dict(each.split("=", 1) for each in said)
+    return {**(job.glue.tags if job.glue is not None else {}), **given} if given else {}
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)

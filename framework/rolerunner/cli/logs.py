@@ -1,0 +1,47 @@
+"""rolerunner logs"""
+
+from __future__ import annotations
+
+import sys
+from typing import Optional
+
+import click
+
+from rolerunner import api
+from rolerunner.cli.common import FAILED_STEP, SETTINGS, SPEC
+from rolerunner.cli.start import runs_of
+
+
+@click.command(context_settings=SETTINGS)
+@SPEC
+@click.argument("run_id", metavar="[RUN_ID]", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
+@click.option("--interval", type=click.FloatRange(0.1), default=5.0, show_default=True, metavar="SECONDS", help="How often to look.")
+@click.option("--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's.")
+@click.option("--region", metavar="REGION", help="The region of the Glue job.")
+@click.option("--role", metavar="ALIAS", help="Read them as this role of the spec; as yourself by default.")
+def logs(
+    spec: str, run_id: Optional[str], follow: bool, interval: float, job_name: Optional[str], region: Optional[str], role: Optional[str]
+) -> None:
+    """Print what a run of the Glue job has logged, output and errors; of the newest run by default.
+
+    \b
+    rolerunner logs nightly.yaml --follow
+    rolerunner logs nightly.yaml jr_0123 | grep step_finished
+
+    Exit status with --follow: 0 the run succeeded, 4 it ended in any other way.
+    """
+    from rolerunner.glue.runs import GOOD  # noqa: PLC0415 - imports botocore
+    from rolerunner.glue.settings import settings_of  # noqa: PLC0415
+
+    job = api.load(spec, complete=False)
+    runs = runs_of(job, settings_of(job, {"job_name": job_name, "region": region}), role)
+    run = runs.get(run_id) if run_id else runs.newest()
+    for line in runs.follow(run.id, interval) if follow else runs.lines(run):
+        click.echo(line.text)
+    if not follow:
+        return
+    ended = runs.get(run.id)
+    if ended.state != GOOD:
+        click.echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
+        sys.exit(FAILED_STEP)

@@ -1,0 +1,112 @@
+"""rolerunner start"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Optional
+
+import click
+
+from rolerunner import api
+from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.errors import StepError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rolerunner.glue.runs import JobRun, Runs
+    from rolerunner.model import GlueSettings, Job
+
+_SAY_EVERY = 60.0
+"""Seconds between two lines of a run whose state stays the same."""
+
+
+@click.command(context_settings=SETTINGS)
+@SPEC
+@PARAM
+@PARAMS_FILE
+@click.option("--run-key", metavar="KEY", help="Keep the state under this key, and go on from it if it is there.")
+@click.option("--no-wait", is_flag=True, help="Print the run's id and leave it to itself.")
+@click.option("-f", "--follow", is_flag=True, help="Print its log while it runs.")
+@click.option("--interval", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS", help="How often to look.")
+@click.option("--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's.")
+@click.option("--region", metavar="REGION", help="The region of the Glue job.")
+@click.option("--role", metavar="ALIAS", help="Start it as this role of the spec; as yourself by default.")
+def start(
+    spec: str, params: Sequence[str], params_file: Optional[str], run_key: Optional[str], no_wait: bool, follow: bool, interval: float,
+    job_name: Optional[str], region: Optional[str], role: Optional[str],
+) -> None:  # fmt: skip
+    """Run the Glue job of a spec, and wait for its end. Params are checked before anything starts.
+
+    \b
+    rolerunner start nightly.yaml -p run_date=2026-01-31
+    rolerunner start nightly.yaml -p run_date=2026-01-31 --follow
+    rolerunner start nightly.yaml -p run_date=2026-01-31 --no-wait
+
+    Exit status: 0 the run succeeded, 2 the params are wrong, 4 it ended in any other way.
+    """
+    from rolerunner.glue.runs import GOOD  # noqa: PLC0415 - imports botocore
+
+    runs, given = _prepared(spec, read_params(params, params_file), job_name, region, role)
+    run_id = runs.start({**given, **({"run_key": run_key} if run_key else {})})
+    click.echo(run_id)
+    if no_wait:
+        return
+    try:
+        for line in runs.follow(run_id, interval) if follow else ():
+            click.echo(line.text)
+        ended = runs.wait(run_id, _Progress().tell, interval)
+    except KeyboardInterrupt:
+        click.echo(f"rolerunner: the run goes on; follow it: rolerunner logs {spec} {run_id} --follow", err=True)
+        raise
+    except StepError as error:
+        click.echo(f"rolerunner: how the run ended is not known: {error}; it may go on: rolerunner logs {spec} {run_id}", err=True)
+        sys.exit(FAILED_STEP)
+    if ended.state != GOOD:
+        click.echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
+        sys.exit(FAILED_STEP)
+    click.echo(f"succeeded in {ended.seconds} s, {ended.dpu_seconds:g} DPU-seconds")
+
+
+def _prepared(
+    spec: str, given: Mapping[str, Any], job_name: Optional[str], region: Optional[str], role: Optional[str]
+) -> tuple[Runs, dict[str, str]]:
+    """The job's runs, and the params as text. Raises UsageError for a param that is wrong, missing or fixed."""
+    from rolerunner.glue.settings import settings_of  # noqa: PLC0415
+    from rolerunner.spec.glue_fields import NO_DASHES, as_text  # noqa: PLC0415
+
+    job = api.load(spec, complete=False)
+    settings = settings_of(job, {"job_name": job_name, "region": region})
+    fixed = next((name for name in given if name in settings.fixed_params), None)
+    if fixed is not None:
+        raise UsageError(f"the param '{fixed}' is fixed by 'fixed_params' under 'glue' in the spec")
+    api.load(spec, {**settings.params, **settings.fixed_params, **given})
+    told = {name: as_text(value) for name, value in given.items()}
+    wrong = next((name for name, value in told.items() if value.startswith("--")), None)
+    if wrong is not None:
+        raise UsageError(f"the param '{wrong}' {NO_DASHES}")
+    return runs_of(job, settings, role), told
+
+
+def runs_of(job: Job, settings: GlueSettings, role: Optional[str]) -> Runs:
+    """The runs of a spec's Glue job."""
+    from rolerunner.glue.account import Account  # noqa: PLC0415
+    from rolerunner.glue.runs import Runs  # noqa: PLC0415
+
+    return Runs(Account.of(job, role or "", settings.region), settings.job_name or job.name, settings.runtime)
+
+
+class _Progress:
+    """A line for each new state, and one a minute."""
+
+    def __init__(self) -> None:
+        self.state = ""
+        self.said = 0.0
+
+    def tell(self, run: JobRun) -> None:
+        """Say how it is, if there is something to say."""
+        now = time.monotonic()
+        if run.state != self.state or now - self.said >= _SAY_EVERY:
+            self.state, self.said = run.state, now
+            click.echo(f"{time.strftime('%H:%M:%S')} {run.state.lower()}" + (f", {run.seconds} s" if run.seconds else ""), err=True)

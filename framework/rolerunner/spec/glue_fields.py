@@ -1,0 +1,230 @@
+"""The ``glue`` section of a spec: how the job is deployed to AWS Glue, and which names Glue keeps for itself."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from rolerunner.model import GlueSettings, RoleArn, S3Uri
+from rolerunner.spec.expressions import is_template
+from rolerunner.spec.fields import S3Location, Seconds, Strict, json_form
+from rolerunner.spec.params import read_param
+from rolerunner.spec.values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rolerunner.spec.document import Path
+    from rolerunner.spec.reading import Reading
+    from rolerunner.spec.schema import ParamFields
+
+# Glue's own (AWS Glue developer guide, "Using job parameters"); some come as they are, some by prefix.
+GLUE_OWN = frozenset(
+    {
+        "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "JOB_RUN_ATTEMPT", "SECURITY_CONFIGURATION", "WORKFLOW_NAME",
+        "WORKFLOW_RUN_ID", "TempDir", "RedshiftTempDir", "scriptLocation", "conf", "class",
+        "mode", "debug", "endpoint", "encryption-type", "python-modules-installer-option", "continuous-log-logGroup",
+        "continuous-log-logStreamPrefix", "continuous-log-conversionPattern", "spark-event-logs-path", "user-jars-first",
+        "use-postgres-driver", "datalake-formats", "write-shuffle-files-to-s3", "write-shuffle-spills-to-s3", "executor-cores",
+        "auto-scale-within-microbatch", "enable-auto-scaling", "library-set", "customer-driver-env-vars", "customer-executor-env-vars",
+        "continuation-option",
+    }
+)  # fmt: skip
+_GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-")
+NO_DASHES = "may not begin with '--' in Glue, which would be taken for the next argument"
+OURS = ("job_spec", "result", "runtime", "aws_region", "log_level", "run_key", "deadline")
+"""Arguments of the entry script itself; all others are params of the spec."""
+
+_JOB_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}\Z")
+_ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}\Z", re.ASCII)
+_WORKER = re.compile(r"[A-Z]\.\d+X\Z")
+_GLUE_ARGUMENT = re.compile(r"--[A-Za-z][A-Za-z0-9_.-]*\Z")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}\Z")
+_LONGEST = 7 * 24 * 3600.0
+"""Seconds that a job run may take (AWS Glue developer guide: 7 days)."""
+_MAX_TAGS = 50
+
+
+def is_glue_own(name: str) -> bool:
+    """Is it an argument that Glue adds or reserves?"""
+    return name in GLUE_OWN or name.startswith(_GLUE_PREFIXES)
+
+
+def _like(pattern: re.Pattern[str], what: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not pattern.match(value):
+            raise ValueError(f"must be {what}, not '{value}'")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _role(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("arn:"):
+        RoleArn.parse(value)
+    elif isinstance(value, str) and not _ROLE_NAME.match(value):
+        raise ValueError(f"must be a role's ARN or name, not '{value}'")
+    return value
+
+
+def _minutes(value: Any) -> Any:
+    if isinstance(value, float) and (value % 60 or not 60 <= value <= _LONGEST):  # noqa: PLR2004
+        raise ValueError("must be whole minutes, 1m to 7d, as Glue has it")
+    return value
+
+
+def _tags(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) > _MAX_TAGS:
+        raise ValueError(f"may be {_MAX_TAGS} at most, and are {len(value)}")
+    return value
+
+
+def _arguments(value: Any) -> Any:
+    for name in value if isinstance(value, dict) else ():
+        if not isinstance(name, str) or not _GLUE_ARGUMENT.match(name):
+            raise ValueError(f"are arguments of Glue's own such as --enable-metrics, not '{name}'")
+        if name.lstrip("-") in OURS or not is_glue_own(name.lstrip("-")):
+            raise ValueError(f"are arguments of Glue's own, which '{name}' is not: give the params of the spec under 'params'")
+    return value
+
+
+class GlueFields(Strict):
+    """How the job is deployed to AWS Glue."""
+
+    runtime: Literal["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"] = Field(
+        "pythonshell", description="Python Shell, or the Glue version of a Spark job.", examples=["pythonshell", "glue-5.1"]
+    )
+    job_name: Annotated[Optional[str], _like(_JOB_NAME, "a name without '/' of up to 255 characters")] = Field(
+        None, description="The name of the Glue job; the spec's name by default.", examples=["nightly-orders"]
+    )
+    role: Annotated[Optional[str], BeforeValidator(_role)] = Field(
+        None, description="The IAM role that the Glue job runs as: its ARN or name.", examples=["arn:aws:iam::111122223333:role/glue-nightly"]
+    )
+    artifacts: Optional[S3Location] = Field(
+        None, description="Where deploy puts the spec, the script and the wheels.", examples=["s3://ops-bucket/rolerunner/"]
+    )
+    region: Annotated[Optional[str], _like(_REGION, "a region such as eu-west-1")] = Field(
+        None, description="The region of the Glue job; that of your AWS settings by default.", examples=["eu-west-1"]
+    )
+    capacity: Annotated[Optional[float], json_form(enum=[0.0625, 1])] = Field(
+        None, description="Python Shell: 0.0625 (1 GB of memory, the default) or 1 (16 GB) DPU.", examples=[0.0625, 1]
+    )
+    worker_type: Annotated[Optional[str], _like(_WORKER, "a worker type such as G.1X")] = Field(
+        None, description="Spark: the type of each worker; G.1X by default.", examples=["G.1X", "G.2X"]
+    )
+    workers: Annotated[Optional[int], Field(ge=2, le=5000)] = Field(
+        None, description="Spark: how many workers, the driver's own with them; 2 by default.", examples=[2, 10]
+    )
+    timeout: Annotated[Seconds, AfterValidator(_minutes)] = Field(
+        7200.0, description="Glue kills a run after so long; at 95 % of it no step begins any more.", examples=["2h"]
+    )
+    max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many runs of the job at once.", examples=[1])
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Params of the spec for runs that do not give their own.", examples=[{"country": "nz"}]
+    )
+    fixed_params: dict[str, Any] = Field(default_factory=dict, description="Params of the spec that no run may change.", examples=[{"stage": "prod"}])
+    result: Optional[S3Location] = Field(
+        None, description="Where runs write their result file; under a prefix each has its own.", examples=["s3://ops-bucket/results/"]
+    )
+    requirements: list[str] = Field(
+        default_factory=list,
+        description="What your functions need beyond the runtime's own packages, as pip takes it.",
+        examples=[["pyarrow==14.0.2", "./wheels/orders-1.0-py3-none-any.whl"]],
+    )
+    packages: list[str] = Field(
+        default_factory=list,
+        description="Folders of your own Python packages, relative to the spec; those of python.call steps are found without it.",
+        examples=[["jobs"]],
+    )
+    connections: list[str] = Field(default_factory=list, description="Names of Glue connections, as for a VPC.", examples=[["vpc-private"]])
+    security_configuration: Optional[str] = Field(None, description="The name of a Glue security configuration.", examples=["encrypted-logs"])
+    tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
+        default_factory=dict, description="Tags of the Glue job.", examples=[{"team": "orders"}]
+    )
+    arguments: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(
+        default_factory=dict, description="Glue's own arguments, as text.", examples=[{"--enable-metrics": "true"}]
+    )
+
+    @model_validator(mode="after")
+    def _fits_the_runtime(self) -> GlueFields:
+        shell = self.runtime == "pythonshell"
+        for name in ("worker_type", "workers") if shell else ("capacity",):
+            if getattr(self, name) is not None:
+                right = "'capacity'" if shell else "'worker_type' and 'workers'"
+                raise ValueError(f"'{name}' is not for the runtime {self.runtime}: it takes {right}")
+        if self.capacity is not None and self.capacity not in (0.0625, 1):
+            raise ValueError("'capacity' must be 0.0625 or 1")
+        twice = next((name for name in self.params if name in self.fixed_params), None)
+        if twice is not None:
+            raise ValueError(f"'{twice}' is both in 'params' and in 'fixed_params'")
+        return self
+
+    def settings(self) -> GlueSettings:
+        """As the job carries them."""
+        shell = self.runtime == "pythonshell"
+        return GlueSettings(
+            runtime=self.runtime, job_name=self.job_name or "", role=self.role or "", artifacts=_prefix(self.artifacts), region=self.region or "",
+            capacity=(self.capacity or 0.0625) if shell else None, worker_type="" if shell else self.worker_type or "G.1X",
+            workers=0 if shell else self.workers or 2, timeout=int(self.timeout // 60), max_concurrent_runs=self.max_concurrent_runs,
+            params={name: as_text(value) for name, value in self.params.items()},
+            fixed_params={name: as_text(value) for name, value in self.fixed_params.items()},
+            result=str(self.result or ""), requirements=tuple(self.requirements), packages=tuple(self.packages), connections=tuple(self.connections),
+            security_configuration=self.security_configuration or "", tags=dict(self.tags), arguments=dict(self.arguments),
+        )  # fmt: skip
+
+
+def _prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
+    return place if place is None or place.is_prefix else place.join("/")
+
+
+def as_text(value: Any) -> str:
+    """A param's value as an argument of a Glue job, all of which are text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, default=str) if isinstance(value, (list, dict)) else str(value)
+
+
+def read_glue(said: Any, declared: Mapping[str, ParamFields], reading: Reading) -> Optional[GlueFields]:
+    """The section, held against the spec's params. None where there is none, or where it is wrong."""
+    if said is None:
+        return None
+    if not isinstance(said, dict):
+        reading.add(("glue",), "'glue' must be a mapping, as in glue: {runtime: pythonshell, role: ..., artifacts: s3://...}")
+        return None
+    wrong = list(_expressions(said, ("glue",)))
+    for path in wrong:
+        reading.add(path, "'glue' takes no expressions: it is read when the job is deployed, not when it runs")
+    for name in declared:
+        if name in OURS or is_glue_own(name):
+            whose = "the entry script" if name in OURS else "Glue"
+            reading.add(("params", name), f"the param '{name}' cannot be given in Glue: {whose} keeps --{name} for itself", "rename it", key=True)
+    told = {path[1] for path in wrong}
+    read = reading.validated(GlueFields, {key: value for key, value in said.items() if key not in told}, ("glue",))
+    if read is not None:
+        _check_params(read, declared, reading)
+    return read
+
+
+def _check_params(read: GlueFields, declared: Mapping[str, ParamFields], reading: Reading) -> None:
+    for section in ("params", "fixed_params"):
+        for name, value in getattr(read, section).items():
+            path = ("glue", section, name)
+            if name not in declared:
+                reading.add(path, f"there is no param '{name}'", nearest(name, declared), key=True)
+                continue
+            try:
+                read_param(declared[name], as_text(value))
+            except ValueError as error:
+                reading.add(path, f"the param '{name}' {error}")
+            if as_text(value).startswith("--"):
+                reading.add(path, f"the param '{name}' {NO_DASHES}")
+
+
+def _expressions(value: Any, path: Path) -> Iterator[Path]:
+    if isinstance(value, str) and is_template(value):
+        yield path
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from _expressions(each, (*path, key))
