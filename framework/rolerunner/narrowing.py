@@ -103,6 +103,5 @@ class _Narrowing:
         if not uses:
             return
         for planned in [self.steps[by]] if by in self.steps else [] if by else self.steps.values():
-            fields = [name for name, each in planned.step.roles.items() if each == role]
-            if fields and not any(planned.permissions.get(name) for name in fields):
+            if role in planned.step.roles.values() and not planned.permissions:
                 yield f"{planned.step.id}: {', '.join(planned.notes)}"

@@ -90,7 +90,7 @@ def _planned(step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen
         widened.update((each, None) for each in foresight.notes)
     if action is not None and step.for_each is None:
         foreseen.update({("steps", step.id, name): value for name, value in action.foreseen().items()})
-    if not all(needed[name] for name in step.roles):
+    if step.roles and not any(needed.values()):
         widened[UNTOLD] = None
     roles = {name: tuple(dict.fromkeys(_under(step.roles[name], job, each) if name in step.roles else each)) for name, each in needed.items()}
     return PlannedStep(step, fields, {name: each for name, each in roles.items() if each}, tuple(widened))

@@ -120,3 +120,8 @@ def test_of_two_roles_the_one_that_is_said_has_it(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "kms:Decrypt" in {each.action for each in step.permissions["source_role"]}
     assert "kms:Decrypt" not in {each.action for each in step.permissions["target_role"]}
+
+
+def test_a_role_that_a_step_has_no_use_for_is_no_unknown_need(tmp_path: Path) -> None:
+    step = planned(tmp_path, action="spark.sql", sources={"a": {"location": "s3://landing/orders/", "format": "csv"}}, query="SELECT 1")
+    assert (list(step.permissions), step.notes) == (["source_role"], ())

@@ -11,7 +11,7 @@ from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.permissions import listing, on_beginning
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import StepError
-from rolerunner.model import Permission, Role, S3Uri, Step
+from rolerunner.model import AUTO, PER_STEP, Permission, Role, S3Uri, Step
 from rolerunner.spark import sql
 from rolerunner.spark.pool import until_stopped
 from rolerunner.spark.session import session as spark_session
@@ -133,7 +133,10 @@ class SparkSql(Action):
                     yield step.id, _refusal(role)
             for bucket, role in _said(step):
                 other_step, other = taken.setdefault(bucket, (step.id, role))
-                if other != role:
+                if other == role and role.policy == PER_STEP and other_step != step.id:
+                    told = f"'{role}' has a session for each step (session_policy: {PER_STEP}), and '{other_step}' reaches the bucket '{bucket}' too"
+                    yield step.id, f"{told}: Spark knows one session for each bucket; say 'session_policy: {AUTO}'"
+                elif other != role:
                     of = "" if other_step == step.id else f" in the step '{other_step}'"
                     yield step.id, f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'{of}: Spark knows one role for each bucket"
 
