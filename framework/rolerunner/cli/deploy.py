@@ -85,8 +85,9 @@ def deploy(
     settings = wanting.settings_of(job, {**flags, "role": glue_role, "tags": _tags(tags, job), "params": {**said, **given} if given else {}})
     if permissions:
         from rolerunner.glue.permissions import needed  # noqa: PLC0415
+        from rolerunner.iam import lasting  # noqa: PLC0415
 
-        click.echo(json.dumps(needed(api.plan(job), settings), indent=2))
+        click.echo(json.dumps(needed(api.plan(lasting(job, {*said, *given})), settings), indent=2))
     elif rollback:
         _roll_back(job, settings, role or "", "" if rollback == _LAST else rollback, only_plan=only_plan)
     else:

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.iam.terraform import escaped
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -73,8 +75,8 @@ def _aligned(values: Mapping[str, Any], indent: str, *, quoted: bool = False) ->
 
 
 def _hcl(value: Any) -> str:
-    """A value as HCL writes it: strings as JSON has them, with the signs of templates doubled."""
-    return json.dumps(value, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
+    """A value as HCL writes it."""
+    return escaped(json.dumps(value, ensure_ascii=False))
 
 
 def _logical_name(name: str) -> str:

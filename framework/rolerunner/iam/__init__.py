@@ -30,6 +30,8 @@ class Surroundings:
     """The spec, the script, wheels."""
     writes: tuple[S3Uri, ...] = ()
     """The result file."""
+    more: tuple[Use, ...] = ()
+    """What whatever runs the job does under its role."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def _around(job: Job, around: Surroundings) -> Iterator[Use]:
         yield Use(Permission("s3:PutObject", object_arn(uri, partition)), "result")
     group = f"arn:{partition}:logs:*:{arn.account if arn else '*'}:log-group:/aws-glue/*"
     yield from (Use(Permission(action, group), "log") for action in _LOGS)
+    yield from around.more
 
 
 def _spec_files(job: Job) -> list[S3Uri]:

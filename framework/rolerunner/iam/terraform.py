@@ -58,8 +58,12 @@ def _here(account: str) -> str:
 
 
 def _expression(value: Any) -> str:
-    """JSON is an expression of HCL, but for what would begin an interpolation there."""
-    return printed(value, 2).replace("${", "$${").replace("%{", "%%{")
+    return escaped(printed(value, 2))
+
+
+def escaped(text: str) -> str:
+    """JSON as an expression of HCL, which it is but for what would begin an interpolation there."""
+    return text.replace("${", "$${").replace("%{", "%%{")
 
 
 def _identifier(name: str) -> str:
