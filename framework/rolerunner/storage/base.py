@@ -38,6 +38,13 @@ class ObjectInfo:
     """A delete marker, in a listing of versions."""
 
 
+def object_info(values: dict[str, Any]) -> ObjectInfo:
+    """An object of values by name, those that are the default left out: in a fifth of the time that the constructor takes."""
+    made = object.__new__(ObjectInfo)
+    made.__dict__.update(values)
+    return made
+
+
 @dataclass(frozen=True)
 class Access:
     """What each request of a step says of itself. ``customer_key`` is an SSE-C key in base64."""
@@ -156,7 +163,7 @@ class Storage(Protocol):
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """A small object's bytes. Raises StepError, also for one larger than ``limit`` bytes."""
 
-    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int) -> bytes:
+    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
         """A range of the object that ``info`` is about, not of a later one. Raises StepError."""
 
     def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:

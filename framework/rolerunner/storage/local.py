@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TEMPORARY = ".rolerunner-"
+_OWN = secrets.token_hex(6)
+_NUMBERS = count()
+_SPARE_NAMES: list[str] = []
 MAX_NAME = 255
 """Bytes of a file name on the usual file systems (NAME_MAX)."""
 _HINTS = {
@@ -87,6 +91,20 @@ def appearing(path: Path) -> Iterator[Path]:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
+
+
+def temporary_beside(path: Path) -> str:
+    """A name that no other file has, in the folder where ``path`` will be; ``done_with`` gives it back.
+
+    Names are used again: a folder takes a new name for each of many files in twice the time.
+    """
+    name = _SPARE_NAMES.pop() if _SPARE_NAMES else f"{_TEMPORARY}{_OWN}-{next(_NUMBERS):x}"
+    return f"{os.path.dirname(path)}/{name}"  # noqa: PTH120 - one for each of a million files
+
+
+def done_with(temporary: str) -> None:
+    """No file has the name any more."""
+    _SPARE_NAMES.append(temporary.rpartition("/")[2])
 
 
 def write_whole(path: Path, data: bytes) -> None:

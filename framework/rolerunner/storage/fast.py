@@ -1,0 +1,349 @@
+"""The fast engine: many objects over the lane, everything about one object as the plain engine does it.
+
+What the lane declines (a proxy, a directory bucket) goes to the plain engine object by object, and is said once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rolerunner.diagnosis import is_passing
+from rolerunner.errors import IntegrityFailed, StepError
+from rolerunner.model import S3Uri
+from rolerunner.storage import checksums
+from rolerunner.storage.answers import check_there, info_by
+from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.boto import TRIES
+from rolerunner.storage.checksums import Expected
+from rolerunner.storage.fast_large import LaneLarge
+from rolerunner.storage.fast_requests import checksum_header, hashed_by, version_query
+from rolerunner.storage.files import Arrival, FromFile, keep_time, prove, unpack
+from rolerunner.storage.lane import listing, xml
+from rolerunner.storage.lane.listing import Listing, Span, Unordered, queries
+from rolerunner.storage.lane.loop import Loop, Weighed
+from rolerunner.storage.lane.pages import Page
+from rolerunner.storage.lane.requests import PLACE, Declined
+from rolerunner.storage.lane.signing import quoted
+from rolerunner.storage.lane.steps import Asking, Steps, Work, worked
+from rolerunner.storage.local import translated
+from rolerunner.storage.many import Parts, batches
+from rolerunner.storage.objects import KEPT
+from rolerunner.storage.tuning import BATCH
+
+if TYPE_CHECKING:
+    from rolerunner.storage.base import Storage
+    from rolerunner.storage.lane.http import Answer
+
+T = TypeVar("T")
+_KEPT_HEADERS = {
+    "content-type": "ContentType", "cache-control": "CacheControl", "content-disposition": "ContentDisposition", "expires": "Expires",
+    "content-encoding": "ContentEncoding", "content-language": "ContentLanguage", "x-amz-website-redirect-location": "WebsiteRedirectLocation",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FastStorage(LaneLarge):
+    """Many objects at once, over the lane."""
+
+    # listing
+
+    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH) -> Iterator[ObjectInfo]:
+        """Every object or version under a prefix; pages of objects come side by side, unless one of many machines goes on ``after`` a key."""
+        if versions or page != BATCH:
+            yield from super().list(prefix, versions=versions, after=after, page=page)
+            return
+        try:
+            given = yield from self._listed(prefix, after, cuts=not after, given=0)
+            if given is not None:
+                yield from self._listed(prefix, after, cuts=False, given=given)
+        except Declined as why:
+            self._say(why)
+            yield from super().list(prefix, after=after)
+
+    def _listed(self, prefix: S3Uri, after: str, *, cuts: bool, given: int) -> Generator[ObjectInfo, None, Optional[int]]:
+        """Objects but for the first ``given``; where the server cannot list side by side, how many came out until that was seen."""
+        loop, asking = self._loop(Cancel(), connections=listing.AT_ONCE)
+        pages = Listing(
+            prefix.key, lambda span: loop.begin(0, self._page_steps(prefix, span, asking)), self.tuning.memory // 2, cuts=cuts, after=after
+        )
+        try:
+            with self._translated(prefix):
+                found = self._pages_of(pages, loop)
+                yield from islice(found, given, None) if given else found
+        except Unordered:
+            return pages.given
+        return None
+
+    def _pages_of(self, pages: Listing, loop: Loop) -> Iterator[ObjectInfo]:
+        pages.more()
+        for span, page in loop.run(()):
+            if isinstance(page, Exception):
+                raise page
+            pages.took(span, page)
+            yield from pages.ready()
+            pages.more()
+
+    def _page_steps(self, prefix: S3Uri, span: Span, asking: Asking) -> Steps[tuple[Span, Union[Page, Exception]]]:
+        for tried in range(1, TRIES + 1):
+            try:
+                options = {"Prefix": prefix.key}
+                answer = yield from self._asked(asking, "list_objects_v2", S3Uri(prefix.bucket), options, query=queries(span))
+                return span, Page(answer.body)
+            except (StepError, ClientError, BotoCoreError, Declined) as error:
+                if tried == TRIES or not (isinstance(error, StepError) and is_passing(error)):
+                    return span, error
+            yield 0.2 * 2**tried
+        raise AssertionError  # the last try returns
+
+    # many objects
+
+    def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
+        """HEAD of many."""
+        loop, asking = self._loop(cancel)
+        yield from loop.run((0, self._settled(uri, partial(self._head_steps, uri, asking))) for uri in items)
+
+    def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Fetch objects to files."""
+        loop, asking = self._loop(cancel)
+
+        def begun(item: Get) -> Weighed:
+            return 0, self._tried_again(item, item.source, lambda each: self._get_steps(each, asking, parts))
+
+        with Parts(loop.cancel, self.tuning) as parts, closing(self._lines):
+            yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
+
+    def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Store files as objects."""
+        loop, asking = self._loop(cancel)
+
+        def begun(item: Put) -> Weighed:
+            return _weight_of(item.source, self.tuning.large), self._settled(item.target, partial(self._put_steps, item, asking, parts))
+
+        with Parts(loop.cancel, self.tuning) as parts, closing(self._lines):
+            yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
+
+    def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Copy within S3."""
+        loop, asking = self._loop(cancel)
+
+        def begun(item: Copy) -> Weighed:
+            return 0, self._tried_again(item, item.target, lambda each: self._copy_steps(each, asking, parts))
+
+        with Parts(loop.cancel, self.tuning) as parts:
+            yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
+
+    def relay(self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
+        """Copy what another role may read."""
+        if not isinstance(source, FastStorage):
+            yield from super().relay(items, source, cancel)
+            return
+        loop, asking = self._loop(cancel)
+        reading = source._asking(loop.cancel)  # noqa: SLF001 - one of our own kind
+
+        def begun(item: Copy) -> Weighed:
+            held = item.info.size if item.info is not None and item.info.size < self.tuning.large else 0
+            return held, self._tried_again(item, item.target, lambda each: self._relay_steps(each, source, asking, reading, parts))
+
+        with Parts(loop.cancel, self.tuning) as parts, closing(self._lines), closing(source._lines):  # noqa: SLF001
+            yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
+
+    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
+        """Delete in batches, several at once."""
+        loop, asking = self._loop(cancel, connections=self.tuning.workers)
+        for outcomes in loop.run((0, self._delete_steps(name, batch, asking)) for name, batch in batches(items, bucket)):
+            yield from outcomes
+
+    # download
+
+    def _get_steps(self, item: Get, asking: Asking, parts: Parts) -> Steps[Outcome]:
+        uri = item.source
+        if item.skip is not None and (yield Work(item.skip)):
+            return Outcome(uri, item.info.size if item.info else 0, item.target, item.info.etag if item.info else "", status="skipped")
+        info = yield from self._known(uri, item.info, asking)
+        if info.size >= self.tuning.large:
+            return (yield from worked(lambda: self._get(replace(item, info=info, skip=None), parts), large=True))
+        arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel))
+        try:
+            answer = yield from self._asked(asking, "get_object", uri, self._checked, query=version_query(info.version), sink=arrival)
+            now = yield from self._arrived(uri, answer, arrival, asking)
+            if item.decompress:
+                yield Work(lambda: unpack(Path(arrival.temporary), uri))
+            if item.keep_time and now.modified:
+                keep_time(Path(arrival.temporary), now)
+            arrival.appear()
+            return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)
+        except Declined as why:
+            return (yield from self._plainly(why, lambda: self._get(replace(item, info=info, skip=None), parts)))
+        except BotoCoreError:
+            raise  # some of them are OSErrors
+        except OSError:
+            with translated(item.target):
+                raise
+        finally:
+            arrival.discard()
+
+    def _arrived(self, uri: S3Uri, answer: Answer, arrival: Arrival, asking: Asking) -> Steps[ObjectInfo]:
+        """The bytes are all in the file, and are the ones that S3 tells of. Raises IntegrityFailed."""
+        size = answer.sunk or len(answer.body)
+        now = info_by(uri.key, answer.headers, size)
+        if not answer.sunk:
+            self._moved(size, asking.cancel)
+            arrival.whole(answer.body)
+        expected = Expected.of(now.checksum)
+        if expected is None:
+            return now
+        if arrival.running is not None and answer.sunk:
+            prove(uri, now, arrival.running)
+        elif expected.parts or answer.sunk:
+            same = yield Work(lambda: checksums.file_matches(Path(arrival.temporary), now.checksum, lambda: self.part_size(uri, now)))
+            if same is False:
+                raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells")
+        else:
+            running = expected.start(size, lambda: 0)
+            if running is not None:
+                running.update(answer.body)
+            prove(uri, now, running)
+        return now
+
+    # upload
+
+    def _put_steps(self, item: Put, asking: Asking, parts: Parts) -> Steps[Outcome]:
+        uri = item.target
+        with translated(item.source):
+            before = os.stat(item.source)  # noqa: PTH116 - one of each of a million files
+        size = before.st_size
+        if item.skip is not None and (yield Work(item.skip)):
+            return Outcome(uri, size, item.source, status="skipped")
+        algorithm, options = hashed_by(item.options)
+        plain = partial(self._put, replace(item, skip=None), parts)
+        if size >= self.tuning.large:
+            return (yield from worked(plain, large=True))
+        try:
+            _check_computable(algorithm)
+            data = FromFile(item.source, before)(0, size)
+            self._moved(size, asking.cancel)
+            answer = yield from self._asked(asking, "put_object", uri, options, checksum_header(algorithm, data), body=data)
+        except Declined as why:
+            return (yield from self._plainly(why, plain))
+        return Outcome(uri, size, item.source, answer.headers.get("etag", "").strip('"'), answer.headers.get("x-amz-version-id", ""))
+
+    # copy
+
+    def _copy_steps(self, item: Copy, asking: Asking, parts: Parts) -> Steps[Outcome]:
+        info = yield from self._known(item.source, item.info, asking)
+        if item.skip is not None and (yield Work(item.skip)):
+            return Outcome(item.target, info.size, status="skipped", source=item.source)
+        plain = partial(self._copy, replace(item, info=info, skip=None), parts)
+        if info.size >= item.large:
+            return (yield from worked(plain, large=True))
+        if any(name in item.options for name in KEPT):
+            return (yield from worked(plain))  # what is kept is asked for, object by object
+        options = {**item.options, **({"TaggingDirective": "REPLACE"} if "Tagging" in item.options else {})}
+        options["CopySource"] = {"Bucket": item.source.bucket, "Key": PLACE}
+        version = f"?versionId={info.version}" if info.version else ""
+        try:
+            made = self._template("copy_object", item.target.bucket, options)
+            headers = {
+                "x-amz-copy-source": made.headers["x-amz-copy-source"].removesuffix(PLACE) + quoted(item.source.key) + version,
+                "x-amz-copy-source-if-match": f'"{info.etag}"',
+            }
+            answer = yield from self._asked(asking, "copy_object", item.target, options, headers, may_be_error=True)
+        except Declined as why:
+            return (yield from self._plainly(why, plain))
+        etag = xml.field(answer.body, "ETag").strip('"')
+        check_there({"ETag": etag}, item.target, "the copy")
+        self._moved(info.size, asking.cancel)
+        return Outcome(item.target, info.size, None, etag, answer.headers.get("x-amz-version-id", ""), source=item.source)
+
+    # copy between two roles
+
+    def _relay_steps(self, item: Copy, source: FastStorage, asking: Asking, reading: Asking, parts: Parts) -> Steps[Outcome]:
+        uri = item.source
+        if item.skip is not None and (yield Work(item.skip)):
+            return Outcome(item.target, item.info.size if item.info else 0, status="skipped", source=uri)
+        info = yield from source._known(uri, item.info, reading)
+        plain = partial(self._relay, replace(item, skip=None), source, parts)
+        if info.size >= self.tuning.large:
+            return (yield from worked(plain, large=True))
+        algorithm, options = hashed_by(item.options)
+        options = {name: value for name, value in options.items() if value}
+        try:
+            answer = yield from source._asked(reading, "get_object", uri, source._checked, query=version_query(info.version))
+            headers = _kept(answer.headers, options)
+            if "Tagging" not in item.options:
+                headers.update((yield from source._tags(uri, info.version, reading)))
+            if not checksums.can_compute(algorithm) or not all(value.isascii() for value in headers.values()):
+                return (yield from worked(plain))
+            now = info_by(uri.key, answer.headers, len(answer.body))
+            yield from source._proved(uri, now, answer.body)
+            self._moved(now.size, asking.cancel)
+            headers.update(checksum_header(algorithm, answer.body))
+            stored = yield from self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
+        except Declined as why:
+            return (yield from self._plainly(why, plain))
+        return Outcome(item.target, now.size, None, stored.headers.get("etag", "").strip('"'), stored.headers.get("x-amz-version-id", ""), source=uri)
+
+    def _tags(self, uri: S3Uri, version: str, reading: Asking) -> Steps[Mapping[str, str]]:
+        answer = yield from self._asked(reading, "get_object_tagging", uri, {}, query=version_query(version))
+        tags = xml.tags(answer.body)
+        return {"x-amz-tagging": tags} if tags else {}
+
+    def _proved(self, uri: S3Uri, info: ObjectInfo, data: bytes) -> Steps[None]:
+        """The bytes are the ones that S3 tells of. Raises IntegrityFailed."""
+        expected = Expected.of(info.checksum)
+        if expected is None:
+            return
+        part = (yield Work(lambda: self.part_size(uri, info))) if expected.parts else 0
+        running = expected.start(info.size, lambda: part)
+        if running is not None:
+            running.update(data)
+        prove(uri, info, running)
+
+    # delete
+
+    def _delete_steps(self, bucket: str, batch: Sequence[ObjectInfo], asking: Asking) -> Steps[Any]:
+        plain = partial(self._delete, bucket, batch, asking.cancel)
+        body = xml.deletion([(info.key, info.version) for info in batch])
+        if body is None:
+            return (yield from worked(plain))  # keys that XML cannot hold
+        try:
+            headers = {"content-md5": xml.md5(body), "content-type": "application/xml"}
+            answer = yield from self._asked(asking, "delete_objects", S3Uri(bucket), {}, headers, body=body, may_be_error=True)
+            told = xml.refused(answer.body)
+        except Declined as why:
+            return (yield from self._plainly(why, plain))
+        except (StepError, ClientError, BotoCoreError) as error:
+            failed = self._as_step_error(error, S3Uri(bucket))
+            return [Outcome(S3Uri(bucket, info.key), version=info.version, status="failed", error=failed) for info in batch]
+        return [self._deleted(S3Uri(bucket, info.key), info, told.get((info.key, info.version))) for info in batch]
+
+
+def _weight_of(path: Path, large: int) -> int:
+    """Bytes that the file takes in memory while it is sent; large ones go block by block."""
+    try:
+        size = os.stat(path).st_size  # noqa: PTH116 - one of each of a million files
+    except OSError:
+        return 0  # which is told when it is its turn
+    return size if size < large else 0
+
+
+def _check_computable(algorithm: str) -> None:
+    if not checksums.can_compute(algorithm):
+        raise Declined(f"{algorithm} cannot be computed without awscrt")
+
+
+def _kept(headers: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, str]:
+    """What a copy keeps of its source, as the headers that told it: what the step says otherwise aside."""
+    kept = {name: headers[name] for name, option in _KEPT_HEADERS.items() if name in headers and option not in options}
+    if "Metadata" not in options:
+        kept.update({name: value for name, value in headers.items() if name.startswith("x-amz-meta-")})
+    return kept
