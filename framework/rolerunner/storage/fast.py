@@ -118,7 +118,7 @@ class FastStorage(LaneLarge):
         def begun(item: Get) -> Weighed:
             return 0, self._tried_again(item, item.source, lambda each: self._get_steps(each, asking, parts))
 
-        with Parts(loop.cancel, self.tuning) as parts, closing(self._lines):
+        with closing(self._lines), Parts(loop.cancel, self.tuning) as parts:  # threads of parts keep connections until they end
             yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
@@ -128,7 +128,7 @@ class FastStorage(LaneLarge):
         def begun(item: Put) -> Weighed:
             return _weight_of(item.source, self.tuning.large), self._settled(item.target, partial(self._put_steps, item, asking, parts))
 
-        with Parts(loop.cancel, self.tuning) as parts, closing(self._lines):
+        with closing(self._lines), Parts(loop.cancel, self.tuning) as parts:  # threads of parts keep connections until they end
             yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
@@ -153,7 +153,7 @@ class FastStorage(LaneLarge):
             held = item.info.size if item.info is not None and item.info.size < self.tuning.large else 0
             return held, self._tried_again(item, item.target, lambda each: self._relay_steps(each, source, asking, reading, parts))
 
-        with Parts(loop.cancel, self.tuning) as parts, closing(self._lines), closing(source._lines):  # noqa: SLF001
+        with closing(self._lines), closing(source._lines), Parts(loop.cancel, self.tuning) as parts:  # noqa: SLF001
             yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
 
     def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
