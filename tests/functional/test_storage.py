@@ -11,9 +11,9 @@ import pytest
 
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage import boto
 from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.boto import BotoStorage
+from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ TO = S3Uri("bucket", "to")
 WHEN = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 
-def storage(client: Any, **access: Any) -> BotoStorage:
-    return BotoStorage(client, JOB, lambda: "", Access(**access))
+def storage(client: Any, tuning: Tuning = Tuning(), **access: Any) -> BotoStorage:
+    return BotoStorage(client, JOB, lambda: "", Access(**access), tuning=tuning)
 
 
 def crc(data: bytes) -> str:
@@ -73,9 +73,7 @@ def test_a_body_cut_short_is_not_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boto, "LARGE", 8)
-    monkeypatch.setattr(boto, "PART", 4)
+def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path) -> None:
     content = {"old": b"oldoldoldold", "new": b"newnewnewnew"}
     ranges = 0
 
@@ -92,7 +90,7 @@ def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path, monk
         return Answer(content[now][start : end + 1], 206, {"ETag": f'"{now}"', **WHEN})
 
     with serving(answer) as (client, _):
-        (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 12, "old"))], Cancel())
+        (outcome,) = storage(client, Tuning(large=8, part=4)).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 12, "old"))], Cancel())
     assert (outcome.error, (tmp_path / "f").read_bytes()) == (None, b"newnewnewnew")
 
 
@@ -113,7 +111,7 @@ def test_errors_of_single_keys_of_a_batch_are_failures() -> None:
     assert len(asked) == 1
 
 
-def test_a_copy_in_parts_carries_tags_and_metadata_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_in_parts_carries_tags_and_metadata_over() -> None:
     def answer(asked: Asked) -> Answer:
         if asked.what == "HEAD":
             return Answer(headers={"Content-Length": "25", "ETag": '"e"', **WHEN, "x-amz-meta-m": "1", "Content-Type": "text/x"})
@@ -148,8 +146,7 @@ def test_a_relay_does_not_store_what_is_not_proved() -> None:
     assert written == []
 
 
-def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boto, "LARGE", 8)
+def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"0123456789")
 
     def answer(asked: Asked) -> Answer:
@@ -158,13 +155,13 @@ def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path, monkeypatch: pytest
         return Answer(b"<Error><Code>AccessDenied</Code></Error>", 403) if asked.what == "PUT [uploadId]" else Answer(status=204)
 
     with serving(answer) as (client, asked):
-        (outcome,) = storage(client).put([Put(tmp_path / "f", KEY)], Cancel())
+        (outcome,) = storage(client, Tuning(large=8)).put([Put(tmp_path / "f", KEY)], Cancel())
     assert outcome.error is not None
     assert outcome.error.type == "AccessDenied"
     assert asked[-1].what == "DELETE [uploadId]"
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"before")
 

@@ -18,12 +18,12 @@ from rolerunner.credentials import parse_timestamp
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.storage.base import ObjectInfo, Outcome
-from rolerunner.storage.boto import MAX_PARTS, part_of
 from rolerunner.storage.checksums import Expected
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.local import files_below, path_under
 from rolerunner.storage.manifest import ManifestWriter, in_order
 from rolerunner.storage.select import Selection
+from rolerunner.storage.tuning import MAX_PARTS, part_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 KEYS = st.one_of(TEXT, st.lists(st.sampled_from(["..", ".", "", "a", "b.txt", "\0", "ü", "x" * 300]), min_size=1, max_size=5).map("/".join))

@@ -156,7 +156,7 @@ class Storage(Protocol):
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """A small object's bytes. Raises StepError, also for one larger than ``limit`` bytes."""
 
-    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int) -> bytes:
+    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
         """A range of the object that ``info`` is about, not of a later one. Raises StepError."""
 
     def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:

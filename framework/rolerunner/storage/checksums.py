@@ -27,7 +27,7 @@ _BLOCK = 1 << 20
 _MD5_HEX = 32
 
 
-class _Hash(Protocol):
+class Hash(Protocol):
     def update(self, data: Any, /) -> object: ...
     def digest(self) -> bytes: ...
 
@@ -47,8 +47,8 @@ class _Crc:
         return self._value.to_bytes(self._width, "big")
 
 
-def _makers() -> Mapping[str, Callable[[], _Hash]]:
-    makers: dict[str, Callable[[], _Hash]] = {
+def _makers() -> Mapping[str, Callable[[], Hash]]:
+    makers: dict[str, Callable[[], Hash]] = {
         "MD5": lambda: hashlib.md5(usedforsecurity=False),
         "CRC32": lambda: _Crc(zlib.crc32, 4),
         "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
@@ -63,6 +63,25 @@ def _makers() -> Mapping[str, Callable[[], _Hash]]:
 
 
 _MAKERS = _makers()
+
+
+def digest_of(algorithm: str, data: bytes) -> str:
+    """The checksum of some bytes in base64, as headers have it. Raises KeyError for one that cannot be computed here."""
+    if algorithm == "CRC32":
+        return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+    made = _MAKERS[algorithm]()
+    made.update(data)
+    return base64.b64encode(made.digest()).decode()
+
+
+def hash_of(algorithm: str) -> Hash:
+    """A hash to feed. Raises KeyError for one that cannot be computed here."""
+    return _MAKERS[algorithm]()
+
+
+def can_compute(algorithm: str) -> bool:
+    """Can it be computed here?"""
+    return algorithm in _MAKERS
 
 
 def told(answer: Mapping[str, Any]) -> str:
@@ -114,6 +133,67 @@ class Expected:
             return Running(self, 0)
         part = part_size()
         return Running(self, part) if part > 0 and max(-(-size // part), 1) == self.parts else None
+
+
+class Pieces:
+    """The CRC of a whole object, put together from those of its ranges in whatever order they come. Safe for several threads.
+
+    A CRC of two pieces is that of the first, multiplied by x to the power of the second's bits, added to that of the second
+    (in the arithmetic of polynomials over GF(2), modulo the CRC's own); zlib's crc32_combine does the same.
+    """
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+        self._width, self._polynomial = _CRCS[expected.algorithm]
+        self._found: dict[int, tuple[int, int]] = {}
+
+    @classmethod
+    def of(cls, checksum: str) -> Optional[Pieces]:
+        """Where the checksum is a CRC of the whole object; else None."""
+        expected = Expected.of(checksum)
+        return cls(expected) if expected is not None and expected.algorithm in _CRCS and not expected.parts else None
+
+    def hash(self) -> Hash:
+        """What computes the CRC of one range."""
+        return _MAKERS[self._expected.algorithm]()
+
+    def add(self, start: int, length: int, digest: bytes) -> None:
+        """A range is there."""
+        self._found[start] = (length, int.from_bytes(digest, "big"))
+
+    def matches(self) -> bool:
+        """Do the ranges follow one another from 0 on, and have the checksum that was expected?"""
+        at = whole = 0
+        for start, (length, value) in sorted(self._found.items()):
+            if start != at:
+                return False
+            whole = self._times(whole, self._power(length)) ^ value
+            at += length
+        return whole.to_bytes(self._width // 8, "big") == self._expected.digest
+
+    def _times(self, one: int, other: int) -> int:
+        """The product of two polynomials, bits reflected: the highest bit stands for 1."""
+        product, bit = 0, 1 << (self._width - 1)
+        while bit:
+            if one & bit:
+                product ^= other
+            other = (other >> 1) ^ self._polynomial if other & 1 else other >> 1
+            bit >>= 1
+        return product
+
+    def _power(self, length: int) -> int:
+        """X to the power of so many bytes' bits."""
+        power, square = 1 << (self._width - 1), 1 << (self._width - 9)
+        while length:
+            if length & 1:
+                power = self._times(power, square)
+            square = self._times(square, square)
+            length >>= 1
+        return power
+
+
+_CRCS = {"CRC32": (32, 0xEDB88320), "CRC32C": (32, 0x82F63B78), "CRC64NVME": (64, 0x9A6C9329AC4BC9B5)}
+"""Bits and reflected polynomial of each (zlib; RFC 3720; the NVM Express base specification)."""
 
 
 class Running:

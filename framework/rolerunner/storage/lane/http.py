@@ -1,0 +1,261 @@
+"""HTTP/1.1 answers, read as they come: no I/O, nothing believed. Source: RFC 9112."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from typing import TYPE_CHECKING, Optional, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_HEAD = 64 << 10
+"""Bytes of a status line with its headers; S3's are some hundred, 8 KB at most with 2 KB of metadata."""
+MAX_BODY = 256 << 20
+"""Bytes of a body that is kept in memory; what may be longer goes to a sink."""
+MAX_INTERIM = 16
+"""Answers such as 100 Continue before the real one."""
+_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\Z")
+_CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\Z")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+
+
+class Malformed(Exception):
+    """The server did not speak HTTP, or broke off."""
+
+
+class Sink(Protocol):
+    """Where the body of a good answer goes as it comes."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None: ...
+    def write(self, data: bytes, /) -> object: ...
+
+
+class Answer:
+    """A whole answer. Header names are in lower case; ``body`` is empty where a sink took it."""
+
+    __slots__ = ("body", "headers", "keep", "status", "sunk")
+
+    def __init__(self, status: int, headers: dict[str, str], *, keep: bool) -> None:
+        self.status = status
+        self.headers = headers
+        self.keep = keep
+        """May the connection be used again?"""
+        self.body: bytes = b""
+        self.sunk = 0
+        """Bytes that the sink took."""
+
+    @property
+    def reason(self) -> str:
+        """The status in words."""
+        return http.client.responses.get(self.status, "Unknown")
+
+
+class Framing:
+    """One answer to a request. ``feed`` it what comes until it is done; Raises Malformed.
+
+    ``sink`` takes the body of a 2xx answer that is longer than ``keep_up_to`` bytes, or whose length is not told.
+    """
+
+    __slots__ = ("_after", "_buffer", "_chunks", "_got", "_interim", "_left", "_no_body", "_sink", "_sinks", "_state", "_up_to", "answer")
+
+    def __init__(self, method: str, sink: Optional[Sink] = None, keep_up_to: int = 0) -> None:
+        self._no_body = method == "HEAD"
+        self._sink = sink
+        self._up_to = keep_up_to
+        self._sinks = False
+        self._buffer = b""
+        self._chunks: list[bytes] = []
+        self._got = 0
+        self._left = 0
+        self._interim = 0
+        self._state = "head"
+        self._after = ""
+        self.answer: Optional[Answer] = None
+
+    @property
+    def begun(self) -> bool:
+        """Has anything of the answer come?"""
+        return bool(self._buffer) or self.answer is not None or self._interim > 0
+
+    @property
+    def done(self) -> bool:
+        """Is the answer whole?"""
+        return self._state == "done"
+
+    @property
+    def sinks(self) -> int:
+        """Bytes of the body that are still to go to the sink, where that is known: they may be fed as any buffer."""
+        return self._left if self._sinks and self._state == "length" else 0
+
+    def feed(self, data: bytes) -> bool:
+        """Take what came; is the answer whole? What comes after it is an error."""
+        if self._state == "head":
+            data = self._buffer + data if self._buffer else data
+            self._buffer = b""
+            while True:
+                end = data.find(b"\r\n\r\n")
+                if end < 0 or end > MAX_HEAD:
+                    if len(data) > MAX_HEAD:
+                        raise Malformed("the headers are too long")
+                    self._buffer = data
+                    return False
+                head, data = data[:end], data[end + 4 :]
+                if self._head(head):
+                    break
+        if self._state == "length":
+            return self._length(data)
+        if self._state == "chunked":
+            return self._chunked(data)
+        if self._state == "close":
+            self._take(data)
+            return False
+        return self._ended(data)
+
+    def eof(self) -> None:
+        """The server closed the connection: the end of a body without a length, a break of any other."""
+        if self._state != "close":
+            raise Malformed("the connection was closed before the answer was whole" if self.begun else "the connection was closed without an answer")
+        self._finish()
+
+    # the head
+
+    def _head(self, head: bytes) -> bool:
+        """Read status and headers; False for an interim answer."""
+        lines = head.decode("latin-1").split("\r\n")
+        found = _STATUS.match(head.partition(b"\r\n")[0])
+        if not found:
+            raise Malformed("the answer is not HTTP/1.1")
+        status = int(found[2])
+        headers: dict[str, str] = {}
+        for line in lines[1:]:
+            name, colon, value = line.partition(":")
+            name = name.lower()
+            if not colon or not _NAME.match(name) or "\n" in value or "\r" in value or "\0" in value:
+                raise Malformed("a header cannot be read")
+            value = value.strip()
+            if name in headers:
+                if name == "content-length" and headers[name] != value:
+                    raise Malformed("two lengths are told")
+                value = value if name == "content-length" else f"{headers[name]}, {value}"
+            headers[name] = value
+        if status < 200:  # noqa: PLR2004 - HTTP
+            self._interim += 1
+            if self._interim > MAX_INTERIM or status == 101:  # noqa: PLR2004
+                raise Malformed("too many interim answers")
+            return False
+        connection = headers.get("connection", "").lower()
+        keep = "close" not in connection and (found[1] == b"1" or "keep-alive" in connection)
+        self.answer = Answer(status, headers, keep=keep)
+        self._body_of(self.answer)
+        return True
+
+    def _body_of(self, answer: Answer) -> None:
+        headers = answer.headers
+        coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+        if length is not None and not (length.isascii() and length.isdigit() and len(length) < 20):  # noqa: PLR2004 - digits of 2**64
+            raise Malformed("the length is not a number")
+        if self._no_body or answer.status in (204, 304):
+            self._state = "done"
+            self._finish()
+        elif coding is not None:
+            if coding.lower() != "chunked" or length is not None:
+                raise Malformed("the transfer encoding is not understood")
+            self._state, self._after = "chunked", "size"
+            self._choose(answer, None)
+        elif length is not None:
+            self._state, self._left = "length", int(length)
+            self._choose(answer, self._left)
+        else:
+            self._state = "close"
+            answer.keep = False
+            self._choose(answer, None)
+
+    def _choose(self, answer: Answer, length: Optional[int]) -> None:
+        """The sink or memory?"""
+        good = 200 <= answer.status < 300  # noqa: PLR2004
+        self._sinks = good and self._sink is not None and (length is None or length > self._up_to)
+        if self._sinks and self._sink is not None:
+            self._sink.begin(answer.status, answer.headers)
+        elif length is not None and length > MAX_BODY:
+            raise Malformed("the answer is too long")
+
+    # the body
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            return
+        self._got += len(data)
+        if self._sinks and self._sink is not None:
+            self._sink.write(data)
+        else:
+            if self._got > MAX_BODY:
+                raise Malformed("the answer is too long")
+            self._chunks.append(data)
+
+    def _length(self, data: bytes) -> bool:
+        if len(data) > self._left:
+            raise Malformed("more came than was told")
+        self._left -= len(data)
+        self._take(data)
+        if self._left:
+            return False
+        self._finish()
+        return True
+
+    def _chunked(self, data: bytes) -> bool:
+        data = self._buffer + data
+        self._buffer = b""
+        while data:
+            if self._after == "data":
+                taken = data[: self._left]
+                self._take(taken)
+                self._left -= len(taken)
+                data = data[len(taken) :]
+                if self._left == 0:
+                    self._after = "end"
+                continue
+            line, found, rest = data.partition(b"\r\n")
+            if not found:
+                if len(line) > MAX_HEAD:
+                    raise Malformed("a chunk's size is too long")
+                self._buffer = data
+                return False
+            data = rest
+            if self._line(line):
+                return self._ended(data)
+        return False
+
+    def _line(self, line: bytes) -> bool:
+        """A line between chunks; is it the last one?"""
+        if self._after == "end":
+            if line:
+                raise Malformed("a chunk is longer than it says")
+            self._after = "size"
+        elif self._after == "trailer":
+            self._interim += 1
+            if self._interim > MAX_INTERIM * 4:
+                raise Malformed("too many trailers")
+            return not line
+        else:
+            found = _CHUNK.match(line)
+            if not found:
+                raise Malformed("a chunk's size cannot be read")
+            self._left = int(found[1], 16)
+            self._after = "data" if self._left else "trailer"
+        return False
+
+    def _ended(self, rest: bytes) -> bool:
+        if rest:
+            raise Malformed("more came than was told")
+        self._finish()
+        return True
+
+    def _finish(self) -> None:
+        assert self.answer is not None  # noqa: S101 - the head is read
+        self._state = "done"
+        if self._sinks:
+            self.answer.sunk = self._got
+        elif self._chunks:
+            self.answer.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+            self._chunks = []

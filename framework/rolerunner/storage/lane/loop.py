@@ -1,0 +1,484 @@
+"""One loop in the caller's own thread: many keep-alive connections, and hundreds of objects under way."""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import selectors
+import socket
+import ssl
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from rolerunner.errors import StepError
+from rolerunner.storage.base import Cancel, Outcome
+from rolerunner.storage.lane import trouble
+from rolerunner.storage.lane.http import Answer, Framing, Malformed
+from rolerunner.storage.lane.requests import Request
+from rolerunner.storage.lane.steps import Steps, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rolerunner.storage.lane.net import Net
+    from rolerunner.storage.lane.requests import Address
+
+IN_MEMORY = 256 << 10
+"""Answers of more bytes than this go to the request's sink as they come."""
+_RECEIVE = 64 << 10
+_LOOK = 0.25
+"""Seconds between two looks at timeouts and at whether to stop."""
+_AWAY = 0.5
+"""Whoever takes the outcomes may be away for longer: that is no silence of the server's."""
+_WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
+_SPARE = 32
+_LEAST = 16 << 10
+"""Bytes of a GET's answer that must come within one read timeout: a server that drips is not waited for."""
+
+Weighed = tuple[int, Steps[Outcome]]
+"""Steps, and the bytes of memory that they hold while they are under way."""
+
+
+class _Job:
+    __slots__ = ("again", "request", "steps", "weight")
+
+    def __init__(self, weight: int, steps: Steps[Outcome]) -> None:
+        self.weight = weight
+        self.steps = steps
+        self.request: Optional[Request] = None
+        self.again = False
+
+
+class _Connection:
+    __slots__ = ("address", "at", "connected", "events", "framing", "job", "last", "left", "new", "places", "seen", "since", "sock", "window")
+
+    def __init__(self, address: Address, places: list[Any], now: float) -> None:
+        self.address = address
+        self.places = places
+        self.at: Any = None
+        self.sock: Any = None
+        self.connected = False
+        self.new = True
+        self.events = 0
+        self.job: Optional[_Job] = None
+        self.framing: Optional[Framing] = None
+        self.left: Optional[memoryview] = None
+        self.last = self.since = now
+        self.seen = self.window = 0
+
+
+class Loop:
+    """Drives steps until each has its outcome. Use it once; ``run`` closes it, whatever happens."""
+
+    def __init__(self, net: Net, cancel: Cancel, *, connections: int, memory: int, threads: int, paced: bool = False) -> None:
+        """``memory``: bytes that steps under way may hold before no other is begun. ``paced``: bytes are held back on purpose."""
+        self._net = net
+        self.cancel = Cancel(cancel)
+        self._most = connections
+        self._memory = memory
+        self._paced = paced
+        self._flying = self._held = 0
+        self._selector = selectors.DefaultSelector()
+        self._connections: set[_Connection] = set()
+        self._counts: dict[Address, int] = {}
+        self._idle: dict[Address, list[_Connection]] = {}
+        self._ready: deque[_Job] = deque()
+        self._done: deque[Outcome] = deque()
+        self._paused: list[tuple[float, int, _Job]] = []
+        self._jobs: set[_Job] = set()
+        self._number = count()
+        self._worked: deque[tuple[_Job, Any]] = deque()
+        self._small = ThreadPoolExecutor(threads, thread_name_prefix="rolerunner-look")
+        self._large = ThreadPoolExecutor(4, thread_name_prefix="rolerunner-large")
+        self._waker, self._woken = socket.socketpair()
+        self._waker.setblocking(False)
+        self._woken.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ, None)
+        self._looked = self._swept = time.monotonic()
+
+    def run(self, items: Iterable[Union[Outcome, Weighed]]) -> Iterator[Outcome]:
+        """Outcomes as they come, in no set order. Items are drawn as places get free. Raises StepError when stopped."""
+        source = iter(items)
+        more = True
+        try:
+            while True:
+                more = more and self._fill(source)
+                self._assign()
+                while self._done:
+                    yield self._done.popleft()
+                    if len(self._done) % 16 == 0:
+                        self._stop_if_told()
+                if not more and not self._flying:
+                    return
+                self._stop_if_told()
+                self._poll()
+        finally:
+            self._close()
+
+    def _stop_if_told(self) -> None:
+        if self.cancel.is_set():
+            raise StepError("stopped before it was done", type="Stopped")
+
+    def _fill(self, source: Iterator[Union[Outcome, Weighed]]) -> bool:
+        """Begin what fits; are there more? Some more than connections, so that none waits for the next object."""
+        while self._flying < self._most + _SPARE and (self._held < self._memory or not self._flying) and len(self._done) < self._most * 4:
+            item = next(source, None)
+            if item is None:
+                return False
+            if isinstance(item, Outcome):
+                self._done.append(item)
+                continue
+            job = _Job(*item)
+            self._flying += 1
+            self._held += job.weight
+            self._jobs.add(job)
+            self._advance(job, None)
+        return True
+
+    # steps
+
+    def _advance(self, job: _Job, value: Any) -> None:
+        """Send ``value`` into the steps, or throw it where it is an exception, and see what they want next."""
+        try:
+            wanted = job.steps.throw(value) if isinstance(value, BaseException) else job.steps.send(value)
+        except StopIteration as end:
+            self._jobs.discard(job)
+            self._flying -= 1
+            self._held -= job.weight
+            self._done.append(end.value)
+            return
+        if isinstance(wanted, Request):
+            job.request, job.again = wanted, False
+            self._ready.append(job)
+        elif isinstance(wanted, Work):
+            pool = self._large if wanted.large else self._small
+            pool.submit(wanted.call).add_done_callback(lambda future: self._has_worked(job, future))
+        else:
+            heapq.heappush(self._paused, (time.monotonic() + wanted, next(self._number), job))
+
+    def _has_worked(self, job: _Job, future: Any) -> None:
+        """In the thread that did the work."""
+        if future.cancelled():
+            return
+        self._worked.append((job, future))
+        try:
+            self._waker.send(b"\0")
+        except OSError:
+            return  # full, so it wakes anyway; or closed, so nobody waits
+
+    # connections
+
+    def _assign(self) -> None:
+        """Give requests that wait a connection each, as long as there are any."""
+        for _ in range(len(self._ready)):
+            if len(self._connections) >= self._most * 2 and not any(self._idle.values()):
+                return
+            job = self._ready.popleft()
+            request = job.request
+            assert request is not None  # noqa: S101 - that is why it is here
+            idle = self._idle.get(request.address)
+            if idle and not job.again:
+                self._send(idle.pop(), job, request)
+            elif self._may_connect(request.address, idle):
+                self._connect(job, request)
+            else:
+                self._ready.append(job)
+
+    def _may_connect(self, address: Address, idle: Optional[list[_Connection]]) -> bool:
+        """A place has so many connections at most, and all together twice as many: an idle one makes room."""
+        if self._counts.get(address, 0) >= self._most:
+            if not idle:
+                return False
+            self._drop(idle.pop())
+        if len(self._connections) >= self._most * 2:
+            spare = next((other for other in self._idle.values() if other), None)
+            if spare is None:
+                return False
+            self._drop(spare.pop())
+        return True
+
+    def _connect(self, job: _Job, request: Request) -> None:
+        connection = _Connection(request.address, [], time.monotonic())
+        connection.job = job
+        self._connections.add(connection)
+        self._counts[request.address] = self._counts.get(request.address, 0) + 1
+        try:
+            connection.places = list(self._net.places(request.address, self.cancel))
+        except OSError as error:
+            self._lost(connection, error)
+            return
+        self._try_next(connection, OSError("no address"))
+
+    def _try_next(self, connection: _Connection, why: BaseException) -> None:
+        """Connect to the next of the host's addresses."""
+        while True:
+            self._unregister(connection)
+            if not connection.places:
+                self._lost(connection, why)
+                return
+            connection.at = connection.places.pop(0)
+            connection.last = connection.since = time.monotonic()
+            try:
+                connection.sock = self._net.socket(connection.at)
+                code = connection.sock.connect_ex(connection.at[1])
+            except OSError as error:
+                why = error
+                continue
+            if code in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                self._want(connection, selectors.EVENT_WRITE)
+                return
+            why = OSError(code, errno.errorcode.get(code, ""))
+
+    def _connecting(self, connection: _Connection) -> None:
+        """A socket that is connecting, or shaking hands, can go on."""
+        try:
+            if not isinstance(connection.sock, ssl.SSLSocket):
+                code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code:
+                    raise OSError(code, errno.errorcode.get(code, ""))
+                if connection.address.secure:
+                    self._selector.unregister(connection.sock)
+                    connection.events = 0
+                    connection.sock = self._net.secured(connection.sock, connection.address)
+            if isinstance(connection.sock, ssl.SSLSocket):
+                connection.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._want(connection, selectors.EVENT_READ)
+        except ssl.SSLWantWriteError:
+            self._want(connection, selectors.EVENT_WRITE)
+        except ssl.SSLCertVerificationError as error:
+            self._lost(connection, error)
+        except (OSError, ValueError) as error:
+            self._net.failed(connection.address, connection.at)
+            self._try_next(connection, error)
+        else:
+            connection.connected = True
+            self._net.shook(connection.sock, connection.address)
+            self._want(connection, selectors.EVENT_READ)
+            job = connection.job
+            assert job is not None  # noqa: S101 - it was made for one
+            assert job.request is not None  # noqa: S101
+            self._send(connection, job, job.request)
+
+    def _send(self, connection: _Connection, job: _Job, request: Request) -> None:
+        now = time.monotonic()
+        connection.job = job
+        connection.last = connection.since = now
+        connection.seen = connection.window = 0
+        connection.framing = Framing(request.method, request.sink, IN_MEMORY)
+        body = request.body
+        if len(body) <= _RECEIVE:
+            connection.left = memoryview(request.head + body if body else request.head)
+        else:
+            connection.left = memoryview(request.head)
+        self._flush(connection)
+
+    def _flush(self, connection: _Connection) -> None:
+        """Send what the socket takes."""
+        left = connection.left
+        try:
+            while left is not None:
+                sent = connection.sock.send(left)
+                connection.last = time.monotonic()
+                left = left[sent:] if sent < len(left) else self._rest(connection, left)
+                connection.left = left
+        except _WAITING:
+            self._want(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            return
+        except OSError as error:
+            self._flush_failed(connection, error)
+            return
+        connection.since = connection.last
+        if connection.events != selectors.EVENT_READ:
+            self._want(connection, selectors.EVENT_READ)
+
+    def _rest(self, connection: _Connection, sent: memoryview) -> Optional[memoryview]:
+        """After the head the body, where it was not sent along."""
+        job = connection.job
+        request = job.request if job is not None else None
+        if request is not None and len(request.body) > _RECEIVE and sent.obj is request.head:
+            return memoryview(request.body)
+        return None
+
+    def _flush_failed(self, connection: _Connection, error: OSError) -> None:
+        """The server closed while we sent: it may have said why first."""
+        connection.left = None
+        self._receive(connection)
+        if connection.job is not None and connection in self._connections:
+            self._lost(connection, error)
+
+    def _receive(self, connection: _Connection) -> None:
+        sock = connection.sock
+        try:
+            while True:
+                data = sock.recv(_RECEIVE)
+                if connection.framing is None:  # idle: the server closed it, or talks out of turn
+                    self._drop(connection)
+                    return
+                if not data:
+                    connection.framing.eof()
+                    self._answered(connection)
+                    return
+                connection.seen += len(data)
+                if connection.framing.feed(data):
+                    self._answered(connection)
+                    return
+                if len(data) < _RECEIVE and not connection.address.secure:
+                    break
+        except _WAITING:
+            pass
+        except Malformed as error:
+            self._lost(connection, error)
+            return
+        except OSError as error:
+            self._lost(connection, error)
+            return
+        except StepError as error:  # the sink's: a full disk
+            self._failed(connection, error)
+            return
+        connection.last = time.monotonic()
+
+    def _answered(self, connection: _Connection) -> None:
+        job, framing = connection.job, connection.framing
+        assert job is not None  # noqa: S101 - an answer is to a request
+        assert framing is not None  # noqa: S101
+        assert framing.answer is not None  # noqa: S101
+        answer: Answer = framing.answer
+        whole = connection.left is None
+        connection.job = connection.framing = None
+        connection.new = False
+        if answer.keep and whole:
+            self._idle.setdefault(connection.address, []).append(connection)
+        else:
+            self._drop(connection)
+        self._advance(job, answer)
+
+    def _lost(self, connection: _Connection, error: BaseException) -> None:
+        """A connection is gone. One that was kept alive may have been closed meanwhile: then a fresh one is tried at once."""
+        job, framing = connection.job, connection.framing
+        stale = not connection.new and framing is not None and not framing.begun and not isinstance(error, TimeoutError)
+        connected = connection.connected
+        self._drop(connection)
+        if job is None:
+            return
+        connection.job = None
+        if stale and not job.again:
+            job.again = True
+            self._ready.append(job)
+        else:
+            self._advance(job, trouble.of_connection(connection.address.url, error, connected=connected))
+
+    def _failed(self, connection: _Connection, error: StepError) -> None:
+        job = connection.job
+        connection.job = None
+        self._drop(connection)
+        if job is not None:
+            self._advance(job, error)
+
+    # the selector
+
+    def _want(self, connection: _Connection, events: int) -> None:
+        if events == connection.events:
+            return
+        if connection.events:
+            self._selector.modify(connection.sock, events, connection)
+        else:
+            self._selector.register(connection.sock, events, connection)
+        connection.events = events
+
+    def _unregister(self, connection: _Connection) -> None:
+        if connection.sock is None:
+            return
+        if connection.events:
+            self._selector.unregister(connection.sock)
+            connection.events = 0
+        connection.sock.close()
+        connection.sock = None
+
+    def _drop(self, connection: _Connection) -> None:
+        self._unregister(connection)
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._counts[connection.address] -= 1
+        idle = self._idle.get(connection.address)
+        if idle and connection in idle:
+            idle.remove(connection)
+
+    def _poll(self) -> None:
+        now = time.monotonic()
+        if now - self._looked > _AWAY:
+            for connection in self._connections:
+                connection.last += now - self._looked
+                connection.since += now - self._looked
+        wait = _LOOK if not self._paused else min(max(self._paused[0][0] - now, 0.0), _LOOK)
+        for key, events in self._selector.select(0 if self._worked or self._done else wait):
+            connection = key.data
+            if connection is None:
+                self._drain_waker()
+            elif connection.sock is not key.fileobj:
+                continue  # it was dropped by an earlier event
+            elif not connection.connected:
+                self._connecting(connection)
+            else:
+                if events & selectors.EVENT_READ:
+                    self._receive(connection)
+                if events & selectors.EVENT_WRITE and connection.left is not None and connection.sock is key.fileobj:
+                    self._flush(connection)
+        while self._worked:
+            job, future = self._worked.popleft()
+            error = future.exception()
+            self._advance(job, error if error is not None else future.result())
+        self._sweep()
+
+    def _drain_waker(self) -> None:
+        try:
+            while self._woken.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def _sweep(self) -> None:
+        """Pauses that are over, and what took too long."""
+        now = self._looked = time.monotonic()
+        while self._paused and self._paused[0][0] <= now:
+            self._advance(heapq.heappop(self._paused)[2], None)
+        if now - self._swept < _LOOK:
+            return
+        self._swept = now
+        for connection in list(self._connections):
+            if connection.job is not None:
+                self._time_out(connection, now)
+
+    def _time_out(self, connection: _Connection, now: float) -> None:
+        if not connection.connected:
+            if now - connection.since > self._net.connect_timeout(more=bool(connection.places)):
+                self._net.failed(connection.address, connection.at)
+                self._try_next(connection, TimeoutError("timed out"))
+            return
+        limit = self._net.read_timeout
+        framing = connection.framing
+        slow = now - connection.last > limit
+        if framing is not None and framing.answer is None and connection.left is None:
+            slow = now - connection.since > limit  # headers that drip are no headers
+        elif framing is not None and connection.job is not None and now - connection.since > limit:
+            request = connection.job.request
+            dripping = connection.seen - connection.window < _LEAST and not self._paced and request is not None and request.method == "GET"
+            slow = slow or (dripping and connection.left is None)
+            connection.since, connection.window = now, connection.seen
+        if slow:
+            self._lost(connection, TimeoutError("timed out"))
+
+    def _close(self) -> None:
+        self.cancel.set()
+        for connection in list(self._connections):
+            self._drop(connection)
+        self._small.shutdown(wait=False, cancel_futures=True)  # a look at one object may hang, and changes nothing
+        self._large.shutdown(wait=True, cancel_futures=True)
+        for job in self._jobs:
+            job.steps.close()
+        self._selector.close()
+        self._waker.close()
+        self._woken.close()

@@ -1,0 +1,171 @@
+"""What the lane sends: requests whose place, headers and options botocore has worked out once, signed anew for each object.
+
+botocore's client builds one request of each kind for each bucket and set of options, up to where it would be sent. That
+gives its endpoint rules (regions, access points, dual-stack, FIPS, path style), its serialiser and what the step says of
+every request, on every botocore there is; nothing of that is done twice here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional, Union
+from urllib.parse import unquote, urlsplit
+
+from botocore.exceptions import BotoCoreError, ParamValidationError
+from botocore.utils import get_environ_proxies
+
+from rolerunner.storage.lane.signing import UNSIGNED, Signer, query_of, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rolerunner.storage.lane.http import Sink
+
+PLACE = "rolerunner-place"
+"""Stands for the key in the request that botocore builds: only characters that nothing quotes."""
+_SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/,]+)/([^/,]+)/aws4_request,")
+_NOT_KEPT = frozenset(
+    {
+        "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "content-length", "expect", "transfer-encoding", "host",
+        "x-amz-trailer", "x-amz-decoded-content-length", "content-md5", "amz-sdk-invocation-id", "amz-sdk-request", "x-amz-sdk-checksum-algorithm",
+        "x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1", "x-amz-checksum-sha256",
+        "accept-encoding", "connection", "x-amzn-trace-id",
+    }
+)  # fmt: skip
+_VIRTUAL_ONLY = ("--x-s3", "--xa-s3")
+
+
+class Declined(Exception):
+    """The lane cannot do this, the plain engine can; says why."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where connections go; equal ones share them."""
+
+    secure: bool
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """For what is said of it."""
+        return f"{'https' if self.secure else 'http'}://{self.host}:{self.port}"
+
+
+class Request:
+    """One request, signed and ready to be sent."""
+
+    __slots__ = ("address", "body", "head", "method", "operation", "sink")
+
+    def __init__(self, address: Address, method: str, operation: str, head: bytes, body: Union[bytes, memoryview], sink: Optional[Sink]) -> None:
+        self.address = address
+        self.method = method
+        self.operation = operation
+        self.head = head
+        self.body = body
+        """Bytes, or for a body that is sent from elsewhere, none."""
+        self.sink = sink
+
+
+@dataclass(frozen=True)
+class Template:
+    """One kind of request on one bucket with one set of options; the key and what else differs is filled in."""
+
+    operation: str
+    method: str
+    address: Address
+    host: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str] = field(repr=False)
+    signer: Signer = field(repr=False)
+
+    def request(
+        self, key: str = "", headers: Optional[Mapping[str, str]] = None, *, query: Iterable[tuple[str, str]] = (), body: bytes = b"",
+        length: Optional[int] = None, sink: Optional[Sink] = None,
+    ) -> Request:  # fmt: skip
+        """Signed as of now. ``length``: of a body that is sent from elsewhere. Raises RoleRefused, BotoCoreError."""
+        path = self.path + quoted(key) if key else self.path
+        text = query_of([*self.query, *query]) if self.query or query else ""
+        all_headers = {**self.headers, **headers} if headers else dict(self.headers)
+        all_headers["host"] = self.host
+        self.signer.sign(self.method, path, text, all_headers, UNSIGNED)
+        size = len(body) if length is None else length
+        if size or self.method in ("PUT", "POST"):
+            all_headers["content-length"] = str(size)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in all_headers.items()])
+        head = f"{self.method} {path}?{text} HTTP/1.1\r\n{lines}\r\n" if text else f"{self.method} {path} HTTP/1.1\r\n{lines}\r\n"
+        lines_ = len(all_headers) + 2
+        if head.count("\n") != lines_ or head.count("\r") != lines_ or not head.isascii():
+            raise ParamValidationError(report="a header has a line break or a letter in it that is not ASCII")
+        return Request(self.address, self.method, self.operation, head.encode(), body, sink)
+
+
+class _Built(Exception):
+    """Carries the request that botocore was about to send."""
+
+    def __init__(self, request: Any) -> None:
+        super().__init__()
+        self.request = request
+
+
+_BUILDING = threading.local()
+
+
+def _hand_over(request: Any, **_: Any) -> None:
+    if getattr(_BUILDING, "now", False):
+        raise _Built(request)
+
+
+def built(client: Any, method: str, parameters: Mapping[str, Any]) -> Any:
+    """The request that botocore's client would send. Raises what building and signing it raises."""
+    client.meta.events.register_first("before-send.s3", _hand_over, unique_id="rolerunner-lane")
+    _BUILDING.now = True
+    try:
+        getattr(client, method)(**parameters)
+    except _Built as done:
+        return done.request
+    finally:
+        _BUILDING.now = False
+    raise Declined(f"this boto3 answers {method} by itself")
+
+
+def template(client: Any, credentials: Any, method: str, parameters: Mapping[str, Any]) -> Template:
+    """What botocore makes of an operation; a key in ``parameters`` must be ``PLACE``. Raises Declined, and as ``built``."""
+    bucket = str(parameters["Bucket"])
+    if bucket.endswith(_VIRTUAL_ONLY) or "s3-object-lambda" in bucket or "s3express" in bucket:
+        raise Declined("directory buckets and Object Lambda have sessions and endpoints of their own")
+    try:
+        request = built(client, method, parameters)
+    except BotoCoreError as error:
+        raise Declined(f"botocore says: {error}") from error
+    headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
+    scope = _SCOPE.match(headers.get("authorization", ""))
+    if scope is None:
+        raise Declined("the request is not signed by Signature Version 4 for one region")
+    if get_environ_proxies(request.url):
+        raise Declined("an HTTP proxy is set in the environment")
+    url = urlsplit(request.url)
+    coding = ",".join(each for each in headers.get("content-encoding", "").split(",") if each.strip() not in ("", "aws-chunked"))
+    kept = {name: value for name, value in headers.items() if name not in _NOT_KEPT and name != "content-encoding"}
+    secure = url.scheme == "https"
+    return Template(
+        operation="".join(part.capitalize() for part in method.split("_")), method=str(request.method),
+        address=Address(secure, url.hostname or "", url.port or (443 if secure else 80)), host=url.netloc.rpartition("@")[2],
+        path=url.path.removesuffix(PLACE) if "Key" in parameters else url.path or "/",
+        query=tuple(_pairs(url.query)), headers={**kept, **({"content-encoding": coding} if coding else {})},
+        signer=Signer(credentials, scope[1], scope[2]),
+    )  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _pairs(query: str) -> Iterable[tuple[str, str]]:
+    for pair in query.split("&") if query else ():
+        name, _, value = pair.partition("=")
+        yield unquote(name), unquote(value)

@@ -1,0 +1,92 @@
+"""Work on one object as steps: a generator that yields what it waits for, so that one loop has hundreds of them under way.
+
+It yields a ``Request`` and is sent its ``Answer``; a number of seconds to pause; or ``Work`` to be done in a thread, and is
+sent what comes of it. What fails is thrown into it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rolerunner.diagnosis import EXPIRED_CODES
+from rolerunner.storage.lane import trouble
+from rolerunner.storage.lane.http import Answer
+from rolerunner.storage.lane.requests import Request
+
+if TYPE_CHECKING:
+    from rolerunner.storage.base import Cancel
+    from rolerunner.storage.flow import Flow
+
+T = TypeVar("T")
+MAX_BACKOFF = 20.0
+"""Seconds of the longest wait between two tries of a request, as botocore's standard mode has it."""
+_BASE = 0.25
+
+
+@dataclass(frozen=True)
+class Work:
+    """A call that blocks; ``large`` ones move objects in parts and have threads of their own."""
+
+    call: Callable[[], Any]
+    large: bool = False
+
+
+Steps = Generator[Union[Request, float, Work], Any, T]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How requests of an operation are made: at their pace, and again where that may help.
+
+    ``give_up`` gives the session up that is said to have expired: is there hope for another one? ``look_elsewhere`` lets
+    botocore find the bucket's region: did it?
+    """
+
+    tries: int
+    flow: Flow
+    cancel: Cancel
+    give_up: Callable[[], bool]
+
+    def ask(self, make: Callable[[], Request], look_elsewhere: Callable[[], bool], *, may_be_error: bool = False) -> Steps[Answer]:
+        """The good answer to the request that ``make`` makes for every try. Raises ClientError, BotoCoreError, StepError.
+
+        ``may_be_error``: an answer of 200 may have an error inside.
+        """
+        tried = 0
+        renewed = moved = False
+        while True:
+            self.flow.request(self.cancel)
+            tried += 1
+            try:
+                answer: Answer = yield make()
+            except BotoCoreError as error:
+                if tried >= self.tries or not trouble.may_pass(error):
+                    raise
+            else:
+                refused = _refused(answer, make, may_be_error=may_be_error)
+                if refused is None:
+                    return answer
+                code = refused.response["Error"]["Code"]
+                if code in EXPIRED_CODES and not renewed and self.give_up():
+                    renewed = True
+                    continue
+                if trouble.is_elsewhere(refused) and not moved:
+                    moved = True
+                    if (yield Work(look_elsewhere)):
+                        continue
+                if tried >= self.tries or not trouble.may_pass(refused):
+                    raise refused
+            yield random.random() * min(MAX_BACKOFF, _BASE * 2**tried)
+
+
+def _refused(answer: Answer, make: Callable[[], Request], *, may_be_error: bool) -> Optional[ClientError]:
+    if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
+        if not may_be_error or b"<Error>" not in answer.body[:1024]:
+            return None
+        answer.status = 500  # as botocore takes it
+    return trouble.of_answer(answer, make().operation)

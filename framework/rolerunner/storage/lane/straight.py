@@ -1,0 +1,309 @@
+"""Steps driven in the thread that asks, on blocking terms: for the ranges and parts of large objects, a few at once.
+
+A body is read into one buffer and handed to the sink from there; a file's range is sent block by block, by the kernel
+itself where there is no TLS. So a transfer holds a megabyte, however large its part is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
+
+from rolerunner.errors import StepError
+from rolerunner.storage.lane import trouble
+from rolerunner.storage.lane.http import Answer, Framing, Malformed
+from rolerunner.storage.lane.requests import Request
+from rolerunner.storage.lane.steps import Steps, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rolerunner.storage.base import Cancel
+    from rolerunner.storage.lane.net import Net
+    from rolerunner.storage.lane.requests import Address
+
+T = TypeVar("T")
+BLOCK = 1 << 20
+_HEAD = 64 << 10
+_GLANCE = 0.25
+_IDLE = 15.0
+"""Seconds that an idle connection is believed to be alive; S3 closes them after some 20."""
+
+
+class FileRange:
+    """A range of an open file as a request's body. ``moved`` is told of bytes as they go."""
+
+    def __init__(self, descriptor: int, start: int, length: int, moved: Callable[[int], None]) -> None:
+        self.descriptor = descriptor
+        self.start = start
+        self.length = length
+        self.moved = moved
+
+    def __len__(self) -> int:
+        return self.length
+
+    def blocks(self) -> Iterator[bytes]:
+        """What it holds. Raises StepError for a file that has become shorter."""
+        at, end = self.start, self.start + self.length
+        while at < end:
+            data = os.pread(self.descriptor, min(BLOCK, end - at), at)
+            if not data:
+                raise StepError("the file became shorter while it was read", type="FileChanged")
+            at += len(data)
+            yield data
+
+
+class _Line:
+    """One connection, used by one thread at a time."""
+
+    __slots__ = ("address", "sock", "used")
+
+    def __init__(self, address: Address, sock: Any) -> None:
+        self.address = address
+        self.sock = sock
+        self.used = 0.0
+
+
+class Straight:
+    """Drives steps in the caller's thread; several threads may do so at once. Connections are kept for the next steps."""
+
+    def __init__(self, net: Net, cancel: Cancel) -> None:
+        self._net = net
+        self._cancel = cancel
+        self._lock = threading.Lock()
+        self._idle: list[_Line] = []
+        self._buffers = threading.local()
+
+    def run(self, steps: Steps[T]) -> T:
+        """Until the steps are done. Raises what they raise, StepError when stopped."""
+        value: Any = None
+        failed = False
+        try:
+            while True:
+                wanted = steps.throw(value) if failed else steps.send(value)
+                value, failed = self._done(wanted)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.sock.close()
+
+    def _done(self, wanted: Any) -> tuple[Any, bool]:
+        try:
+            if isinstance(wanted, Request):
+                return self._exchanged(wanted), False
+            if isinstance(wanted, Work):
+                return wanted.call(), False
+            self._cancel.wait(wanted)
+            self._check()
+        except Exception as error:  # noqa: BLE001 - it is thrown into the steps
+            return error, True
+        return None, False
+
+    def _check(self) -> None:
+        if self._cancel.is_set():
+            raise StepError("stopped before it was done", type="Stopped")
+
+    # one request
+
+    def _exchanged(self, request: Request) -> Answer:
+        while True:
+            line = self._kept(request.address)
+            fresh = line is None
+            if line is None:
+                line = self._connected(request.address)
+            framing = Framing(request.method, request.sink)
+            try:
+                whole = self._sent(line, request, framing)
+                answer = self._read(line, framing)
+            except (OSError, Malformed) as error:
+                line.sock.close()
+                if not fresh and not framing.begun and not isinstance(error, TimeoutError):
+                    continue  # it was kept alive, and closed meanwhile
+                raise trouble.of_connection(request.address.url, error, connected=True) from error
+            except BaseException:
+                line.sock.close()
+                raise
+            if answer.keep and whole:
+                line.used = time.monotonic()
+                with self._lock:
+                    self._idle.append(line)
+            else:
+                line.sock.close()
+            return answer
+
+    def _kept(self, address: Address) -> Optional[_Line]:
+        now = time.monotonic()
+        while True:
+            with self._lock:
+                line = next((each for each in reversed(self._idle) if each.address == address), None)
+                if line is None:
+                    return None
+                self._idle.remove(line)
+            if now - line.used < _IDLE and not select.select([line.sock], [], [], 0)[0]:
+                return line
+            line.sock.close()
+
+    def _connected(self, address: Address) -> _Line:
+        why: BaseException = OSError("the host has no address")
+        try:
+            places = list(self._net.places(address, self._cancel))
+        except OSError as error:
+            self._check()
+            raise trouble.of_connection(address.url, error, connected=False) from error
+        while places:
+            place = places.pop(0)
+            sock: Any = self._net.socket(place)
+            try:
+                deadline = time.monotonic() + self._net.connect_timeout(more=bool(places))
+                code = sock.connect_ex(place[1])
+                if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                    raise OSError(code, os.strerror(code))
+                self._wait(sock, deadline, write=True)
+                code = sock.getsockopt(1, 4)  # SOL_SOCKET, SO_ERROR
+                if code:
+                    raise OSError(code, os.strerror(code))
+                return _Line(address, self._secured(sock, address, deadline) if address.secure else sock)
+            except ssl.SSLCertVerificationError as error:
+                sock.close()
+                raise trouble.of_connection(address.url, error, connected=False) from error
+            except (OSError, ValueError) as error:
+                sock.close()
+                self._net.failed(address, place)
+                why = error
+            except BaseException:
+                sock.close()
+                raise
+        raise trouble.of_connection(address.url, why, connected=False) from why
+
+    def _secured(self, plain: Any, address: Address, deadline: float) -> Any:
+        sock = self._net.secured(plain, address)
+        while True:
+            try:
+                sock.do_handshake()
+                self._net.shook(sock, address)
+                return sock
+            except ssl.SSLWantReadError:
+                self._wait(sock, deadline)
+            except ssl.SSLWantWriteError:
+                self._wait(sock, deadline, write=True)
+
+    def _wait(self, sock: Any, deadline: float, *, write: bool = False) -> None:
+        """Until the socket can go on. Raises TimeoutError, StepError when stopped."""
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT if write else select.POLLIN)
+        while not poll.poll(_GLANCE * 1000):
+            self._check()
+            if time.monotonic() > deadline:
+                raise TimeoutError("timed out")
+
+    # out
+
+    def _sent(self, line: _Line, request: Request, framing: Framing) -> bool:
+        """Send it all; False where the server answered before that. Raises OSError."""
+        body: Any = request.body
+        try:
+            if isinstance(body, FileRange):
+                self._send(line, request.head)
+                self._send_range(line, body)
+            else:
+                self._send(line, request.head)
+                if body:
+                    self._send(line, body)
+        except (BrokenPipeError, ConnectionResetError):
+            if not self._said_something(line, framing):
+                raise
+            return False
+        return True
+
+    def _said_something(self, line: _Line, framing: Framing) -> bool:
+        """A server that refuses while we send says why, and closes."""
+        try:
+            return framing.feed(line.sock.recv(_HEAD)) or framing.begun
+        except (OSError, Malformed):
+            return False
+
+    def _send(self, line: _Line, data: Any) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._going(line, lambda view=left: line.sock.send(view)) :]
+
+    def _send_range(self, line: _Line, body: FileRange) -> None:
+        self._check()
+        if isinstance(line.sock, ssl.SSLSocket) or not hasattr(os, "sendfile"):
+            for block in body.blocks():
+                self._send(line, block)
+                body.moved(len(block))
+                self._check()
+            return
+        at, end = body.start, body.start + body.length
+        while at < end:
+            count = min(BLOCK, end - at)
+            sent = self._going(line, lambda at=at, count=count: os.sendfile(line.sock.fileno(), body.descriptor, at, count))
+            if sent == 0:
+                raise StepError("the file became shorter while it was read", type="FileChanged")
+            at += sent
+            body.moved(sent)
+
+    def _going(self, line: _Line, step: Callable[[], int]) -> int:
+        deadline = time.monotonic() + self._net.read_timeout
+        while True:
+            try:
+                return step()
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._wait(line.sock, deadline, write=True)
+            except ssl.SSLWantReadError:
+                self._wait(line.sock, deadline)
+
+    # in
+
+    def _read(self, line: _Line, framing: Framing) -> Answer:
+        done = framing.done
+        deadline = time.monotonic() + self._net.read_timeout
+        while not done:
+            if framing.sinks:
+                done = framing.feed(self._filled(line, framing.sinks))  # type: ignore[arg-type]  # a view, which only the sink sees
+                self._check()
+                continue
+            data = self._going_in(line, lambda: line.sock.recv(_HEAD), deadline)
+            if not data:
+                framing.eof()
+                break
+            done = framing.feed(data)
+            if framing.answer is not None:
+                deadline = time.monotonic() + self._net.read_timeout
+        assert framing.answer is not None  # noqa: S101 - it is done
+        return framing.answer
+
+    def _filled(self, line: _Line, most: int) -> memoryview:
+        """The next bytes, a block of them or all there are. Raises OSError, also for a server that lets a block drip."""
+        buffer = getattr(self._buffers, "buffer", None)
+        if buffer is None:
+            buffer = self._buffers.buffer = memoryview(bytearray(BLOCK))
+        view = buffer[: min(most, BLOCK)]
+        got = 0
+        deadline = time.monotonic() + self._net.read_timeout
+        while got < len(view):
+            count = self._going_in(line, lambda: line.sock.recv_into(view[got:]), deadline)
+            if count == 0:
+                raise Malformed("the connection was closed before the answer was whole")
+            got += count
+        return view
+
+    def _going_in(self, line: _Line, step: Callable[[], Any], deadline: float) -> Any:
+        while True:
+            try:
+                return step()
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._wait(line.sock, deadline)
+            except ssl.SSLWantWriteError:
+                self._wait(line.sock, deadline, write=True)

@@ -1,0 +1,82 @@
+"""What goes wrong between us and S3, as the errors that botocore raises for it: one translation serves both engines."""
+
+from __future__ import annotations
+
+import html
+import re
+import ssl
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from rolerunner.storage.lane.http import Malformed
+
+if TYPE_CHECKING:
+    from rolerunner.storage.lane.http import Answer
+
+_FIELD = re.compile(rb"<(Code|Message|RequestId|Region)>([^<]*)</")
+_PASSING_CODES = frozenset(
+    {
+        "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
+        "TooManyRequestsException", "BandwidthLimitExceeded", "RequestLimitExceeded", "PriorRequestNotComplete", "EC2ThrottledException",
+        "RequestTimeout", "RequestTimeoutException", "InternalError", "ServiceUnavailable",
+    }
+)  # fmt: skip
+"""Codes that botocore's standard mode tries again."""
+_PASSING_STATUS = frozenset({429, 500, 502, 503, 504})
+REDIRECTS = frozenset({301, 302, 307, 308})
+ELSEWHERE = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
+
+
+def of_connection(url: str, error: BaseException, *, connected: bool) -> BotoCoreError:
+    """A connection could not be made, or broke."""
+    if isinstance(error, ssl.SSLError) and (isinstance(error, ssl.SSLCertVerificationError) or not connected):
+        return SSLError(endpoint_url=url, error=error)
+    if isinstance(error, TimeoutError):
+        return ReadTimeoutError(endpoint_url=url, error=error) if connected else ConnectTimeoutError(endpoint_url=url, error=error)
+    if isinstance(error, Malformed):
+        return ConnectionClosedError(endpoint_url=url, error=error) if "closed" in str(error) else HTTPClientError(error=error)
+    if connected:
+        return ConnectionClosedError(endpoint_url=url, error=error)
+    return EndpointConnectionError(endpoint_url=url, error=error)
+
+
+def of_answer(answer: Answer, operation: str) -> ClientError:
+    """An answer that says no, as botocore's ClientError."""
+    told = {name.decode(): html.unescape(value.decode("utf-8", "replace")) for name, value in reversed(_FIELD.findall(answer.body))}
+    # HEAD's answers, and those of what stands between, have no XML: botocore then takes the status for the code
+    code = told.get("Code") or str(answer.status)
+    headers = answer.headers
+    return ClientError(
+        {
+            "Error": {"Code": code, "Message": told.get("Message") or ("" if "Code" in told else answer.reason)},
+            "ResponseMetadata": {
+                "RequestId": headers.get("x-amz-request-id") or told.get("RequestId", ""), "HTTPStatusCode": answer.status, "HTTPHeaders": headers,
+            },
+        },
+        operation,
+    )  # fmt: skip
+
+
+def may_pass(error: BaseException) -> bool:
+    """May the same request succeed another time? Every request of the lane may be repeated: each says all that it does."""
+    if isinstance(error, ClientError):
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return error.response["Error"]["Code"] in _PASSING_CODES or status in _PASSING_STATUS
+    if isinstance(error, SSLError):
+        return not isinstance(error.kwargs.get("error"), ssl.SSLCertVerificationError)
+    return isinstance(error, (HTTPClientError, EndpointConnectionError, ConnectTimeoutError))
+
+
+def is_elsewhere(error: ClientError) -> bool:
+    """Is the bucket in another region, or at another endpoint?"""
+    return error.response["Error"]["Code"] in ELSEWHERE or error.response["ResponseMetadata"]["HTTPStatusCode"] in REDIRECTS

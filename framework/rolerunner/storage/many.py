@@ -1,0 +1,143 @@
+"""Many things at once, in threads: objects, and the ranges and parts of large ones."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from typing import Any, TypeVar, Union
+
+from rolerunner.errors import StepError
+from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
+from rolerunner.storage.flow import Memory
+from rolerunner.storage.tuning import BATCH, Tuning
+
+T = TypeVar("T")
+
+
+def each_of(items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel: Cancel, workers: int) -> Iterator[Any]:
+    """What becomes of many items, a bounded number in flight; items are drawn as places get free. An Outcome is settled."""
+    done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with ThreadPoolExecutor(workers, thread_name_prefix="rolerunner-s3") as pool:
+        flying = 0
+        for item in items:
+            stop_if_told(cancel)
+            if isinstance(item, Outcome):
+                yield item
+                continue
+            pool.submit(work, item).add_done_callback(done.put)
+            flying += 1
+            if flying >= workers * 4:
+                yield done.get().result()
+                flying -= 1
+        for _ in range(flying):
+            yield done.get().result()
+
+
+def stop_if_told(cancel: Cancel) -> None:
+    """Raises StepError when it is time to stop."""
+    if cancel.is_set():
+        raise StepError("stopped before it was done", type="Stopped")
+
+
+class Parts:
+    """Ranges and parts of large objects, of all objects of one operation together: so many threads, so much memory."""
+
+    def __init__(self, cancel: Cancel, tuning: Tuning) -> None:
+        self.cancel = cancel
+        self.memory = Memory(tuning.memory)
+        self._most = tuning.parts_at_once * 2
+        self._pool = ThreadPoolExecutor(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def run(self, ranges: Iterable[tuple[int, int]], work: Callable[[int, int], Any], memory: Callable[[int], int]) -> list[Any]:
+        """Results in order. The first failure is raised when those in flight are done; no other begins after it.
+
+        Memory is taken here, in the order of the ranges: a part that waits for the one before it never holds what that needs.
+        """
+        failed = threading.Event()
+        futures: list[Future[Any]] = []
+        for start, length in ranges:
+            if failed.is_set() or self.cancel.is_set():
+                break
+            held = self.memory.take(memory(length), self.cancel)
+            while not failed.is_set() and sum(not future.done() for future in futures[-self._most :]) >= self._most:
+                time.sleep(0.01)
+            futures.append(self._pool.submit(self._guarded, work, start, length, held, failed))
+        results = [future.result() for future in futures]
+        stop_if_told(self.cancel)
+        return results
+
+    def _guarded(self, work: Callable[[int, int], Any], start: int, length: int, held: int, failed: threading.Event) -> Any:
+        try:
+            return None if failed.is_set() else work(start, length)
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            self.memory.give(held)
+
+
+class Turns:
+    """Threads that work on parts of one thing take turns in the order of the parts."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._broken = False
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def turn(self, start: int, end: int) -> Iterator[None]:
+        """Wait until all before ``start`` had theirs; the next one begins at ``end``. Raises StepError where one of them failed."""
+        with self._changed:
+            while self._next != start:
+                if self._broken:
+                    raise StepError("an earlier part failed", type="Stopped")
+                self._changed.wait(0.5)
+            yield
+            self._next = end
+            self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def failing(self) -> Iterator[None]:
+        """If the block fails, those that wait for it stop waiting."""
+        try:
+            yield
+        except BaseException:
+            with self._changed:
+                self._broken = True
+                self._changed.notify_all()
+            raise
+
+
+def again(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcome]:
+    """Work on the item; a second time without what was known of it, which may have changed."""
+    first = iter([item])
+    known = getattr(item, "info", None)
+    fresh = item if known is not None and known.version else replace(item, info=None)  # type: ignore[type-var]
+    return lambda: work(next(first, fresh))
+
+
+def batches(items: Iterable[ObjectInfo], bucket: str) -> Iterator[tuple[str, list[ObjectInfo]]]:
+    """Objects to delete, so many as one request takes, of one bucket each."""
+    rest = iter(items)
+    for batch in iter(lambda: list(islice(rest, BATCH)), []):
+        by_bucket: dict[str, list[ObjectInfo]] = {}
+        for info in batch:
+            by_bucket.setdefault(info.bucket or bucket, []).append(info)
+        yield from by_bucket.items()
+
+
+def ranges(size: int, part: int) -> Iterator[tuple[int, int]]:
+    """Start and length of each part of something."""
+    return ((start, min(part, size - start)) for start in range(0, size, part))

@@ -1,0 +1,186 @@
+"""S3 by boto3, one request after the other: what both engines do alike, errors and all."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Optional, Union
+from urllib.parse import urlencode
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from rolerunner.diagnosis import AwsError, step_failed
+from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
+from rolerunner.model import Role, S3Uri
+from rolerunner.storage.answers import etag_of, info_of, listed_of, versions_of
+from rolerunner.storage.base import Access, Cancel, ObjectInfo
+from rolerunner.storage.flow import Flow
+from rolerunner.storage.tuning import BATCH, Tuning
+
+ALREADY = frozenset({"PreconditionFailed", "412"})
+KEPT = ("Metadata", "ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires", "WebsiteRedirectLocation")
+"""What a copy keeps of its source: what HEAD tells under the names that PutObject takes."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """S3 through a boto3 client of ``role``, one object at a time. ``caller`` is the session's ARN, for what is said of a refusal."""
+
+    client: Any
+    role: Role
+    caller: Callable[[], str]
+    access: Access = field(default_factory=Access)
+    flow: Flow = field(default_factory=Flow)
+    tuning: Tuning = field(default_factory=Tuning)
+
+    # one request
+
+    def _call(self, method: str, cancel: Optional[Cancel] = None, **parameters: Any) -> Mapping[str, Any]:
+        """One request, at its pace, with what the step says of every request where the operation takes it and the call says no other."""
+        self.flow.request(cancel)
+        answer: Mapping[str, Any] = getattr(self.client, method)(**{**self._said(method), **parameters})
+        return answer
+
+    def _said(self, method: str) -> dict[str, Any]:
+        access = self.access
+        said = {
+            "RequestPayer": "requester" if access.request_payer else "", "ExpectedBucketOwner": access.bucket_owner,
+            "SSECustomerAlgorithm": "AES256" if access.customer_key else "", "SSECustomerKey": base64.b64decode(access.customer_key),
+            "ExpectedSourceBucketOwner": access.source_bucket_owner,
+            "CopySourceSSECustomerAlgorithm": "AES256" if access.source_key else "", "CopySourceSSECustomerKey": base64.b64decode(access.source_key),
+        }  # fmt: skip
+        return {name: value for name, value in said.items() if value and self._takes(method, name)}
+
+    def _takes(self, method: str, name: str) -> bool:
+        """Does the operation of this boto3 know the parameter?"""
+        operation = self.client.meta.method_to_api_mapping[method]
+        return name in self.client.meta.service_model.operation_model(operation).input_shape.members
+
+    def _read_options(self, version: str) -> dict[str, Any]:
+        options = {"ChecksumMode": "ENABLED"} if self._takes("get_object", "ChecksumMode") else {}
+        return {**options, **({"VersionId": version} if version else {})}
+
+    # listing
+
+    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH) -> Iterator[ObjectInfo]:
+        """Every object or version under a prefix."""
+        method, start = ("list_object_versions", "KeyMarker") if versions else ("list_objects_v2", "StartAfter")
+        said = {**({start: after} if after else {}), **({"MaxKeys": page} if page != BATCH else {})}
+        with self._translated(prefix):
+            for answer in self._pages(method, prefix, **said):
+                if versions:
+                    yield from versions_of(answer)
+                else:
+                    yield from (listed_of(each) for each in answer.get("Contents", ()))
+
+    def folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
+        """The objects right under a prefix, and the prefixes below it."""
+        with self._translated(prefix):
+            for page in self._pages("list_objects_v2", prefix, Delimiter="/"):
+                yield from (listed_of(each) for each in page.get("Contents", ()))
+                yield from (str(each["Prefix"]) for each in page.get("CommonPrefixes", ()))
+
+    def _pages(self, method: str, prefix: S3Uri, **more: Any) -> Iterator[Mapping[str, Any]]:
+        pages = self.client.get_paginator(method).paginate(Bucket=prefix.bucket, Prefix=prefix.key, **self._said(method), **more)
+        for page in pages:
+            yield page
+            self.flow.request()
+
+    # one object
+
+    def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
+        """What S3 tells of one object."""
+        with self._translated(uri):
+            return info_of(uri.key, self._headers(uri, version))
+
+    def _headers(self, uri: S3Uri, version: str) -> Mapping[str, Any]:
+        """The answer to HEAD; where it gives no reason, a one-byte GET is asked for it. Raises ClientError."""
+        place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **self._read_options(version)}
+        try:
+            return self._call("head_object", **place)
+        except ClientError as error:
+            if AwsError.of(error).code not in {"400", "403"}:
+                raise
+            self._first_byte(place)
+        # it may be read after all: the session had expired, and the GET brought a new one
+        return self._call("head_object", **place)
+
+    def _first_byte(self, place: Mapping[str, Any]) -> None:
+        """Read one byte, for the reason that HEAD has no body to tell. Raises ClientError."""
+        try:
+            self._call("get_object", **place, Range="bytes=0-0")["Body"].close()
+        except ClientError as error:
+            if AwsError.of(error).code != "InvalidRange":  # an object of no bytes has no first one, and may be read
+                raise
+
+    def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
+        """Bytes of its first part. Some servers tell it to GET alone, and give HEAD the length of the whole."""
+        with self._translated(uri):
+            place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, "PartNumber": 1, **self._read_options(info.version)}
+            told = int(self._call("head_object", **place)["ContentLength"])
+            if told < info.size:
+                return told
+            answer = self._call("get_object", **place)
+            answer["Body"].close()
+            return int(answer["ContentLength"])
+
+    def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
+        """A small object's bytes."""
+        with self._translated(uri):
+            answer = self._call("get_object", Bucket=uri.bucket, Key=uri.key, **self._read_options(version))
+            with contextlib.closing(answer["Body"]) as body:
+                if answer["ContentLength"] > limit:
+                    raise ServiceFailed(f"{uri} has {answer['ContentLength']:,} bytes, more than {limit:,}", type="TooLarge")
+                return bytes(body.read())
+
+    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
+        """A range, of the object with the ETag of ``info`` alone."""
+        if length == 0:
+            return b""
+        with self._translated(uri):
+            wanted: dict[str, Any] = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"'}
+            answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted, **self._read_options(info.version))
+            with contextlib.closing(answer["Body"]) as body:
+                data = bytes(body.read())
+        if len(data) != length:
+            raise IntegrityFailed(f"{uri}: {len(data):,} bytes came of {length:,}")
+        return data
+
+    def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
+        """Metadata, headers, tags, by one HEAD."""
+        with self._translated(uri):
+            answer = self._headers(uri, version)
+            kept = {name: answer[name] for name in KEPT if answer.get(name)}
+            if tags:
+                place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **({"VersionId": version} if version else {})}
+                told = self._call("get_object_tagging", **place)
+                kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in told.get("TagSet", ())])
+        return info_of(uri.key, answer), {name: value for name, value in kept.items() if value}
+
+    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> ObjectInfo:
+        """Store a small object."""
+        with self._translated(uri):
+            answer = self._call("put_object", Bucket=uri.bucket, Key=uri.key, Body=data, **options)
+        return ObjectInfo(uri.key, len(data), etag_of(answer), version=answer.get("VersionId", ""))
+
+    @contextlib.contextmanager
+    def _translated(self, uri: S3Uri) -> Iterator[None]:
+        """Foreign exceptions become StepErrors here and nowhere else in this engine."""
+        try:
+            yield
+        except ClientError as error:
+            told = AwsError.of(error)
+            if told.code in ALREADY and told.operation in {"PutObject", "CompleteMultipartUpload"}:
+                hint = "it was written by somebody else, or by an earlier run"
+                raise StepError(f"{uri}: is there already, or is not the one that was expected", hint=hint, type="AlreadyThere") from error
+            raise step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key) from error
+        except BotoCoreError as error:
+            name = type(error).__name__
+            if name == "FlexibleChecksumError":  # newer boto3 proves some checksums by itself
+                raise IntegrityFailed(f"{uri}: {error}") from error
+            raise ServiceFailed(f"{uri}: {error}", type=name) from error
+        except ResponseParserError as error:  # not among botocore's own errors: an answer that is no XML
+            raise ServiceFailed(f"{uri}: the answer cannot be read: {str(error).splitlines()[0]}", type="InternalError") from error

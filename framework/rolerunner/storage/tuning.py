@@ -1,0 +1,48 @@
+"""How large parts are, how many go at once, and how much memory they may hold together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_PARTS = 10_000
+"""S3 takes no more parts in one upload (S3 user guide, multipart limits)."""
+BATCH = 1000
+"""Keys in one DeleteObjects (S3 API reference)."""
+MIB = 1 << 20
+RUNNER = 96 * MIB
+"""What the process holds besides its transfers: Python, boto3, the spec; measured."""
+LEAST = 112 * MIB
+"""A smaller process cannot be promised."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Sizes are in bytes. The defaults keep the process below 250 MB."""
+
+    memory: int = 128 * MIB
+    """What parts and small objects in flight hold at most."""
+    large: int = 16 * MIB
+    """Objects of so many bytes and more go in ranges or parts."""
+    part: int = 16 * MIB
+    """Of a range or part."""
+    parts_at_once: int = 8
+    """Ranges and parts in flight, of all objects together."""
+    workers: int = 16
+    """Objects in flight in the plain engine, and threads that look at files in the fast one."""
+    connections: int = 128
+    """Connections to one host in the fast engine."""
+
+    @classmethod
+    def within(cls, process: int) -> Tuning:
+        """For a process that is to stay below so many bytes in all."""
+        free = max(process - RUNNER, 16 * MIB)
+        if free >= 150 * MIB:
+            return cls(memory=min(free - 32 * MIB, 1024 * MIB))
+        part = 8 * MIB if free >= 64 * MIB else 5 * MIB
+        return cls(memory=free // 2, large=part, part=part, parts_at_once=4, workers=8, connections=64)
+
+
+def part_of(size: int, wanted: int) -> int:
+    """Bytes of a part: as wanted, or so many more that 10,000 parts hold the object, in whole MiB."""
+    least = -(-size // MAX_PARTS)
+    return max(wanted, -(-least // MIB) << 20)
