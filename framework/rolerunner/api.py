@@ -185,13 +185,29 @@ def new_run_id() -> str:
     return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def open_storage(sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None) -> Storage:
-    """S3 under a role. ``access`` is what each request says of itself, ``flow`` how fast they go."""
-    from rolerunner.storage.base import Access  # noqa: PLC0415
-    from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415
-    from rolerunner.storage.flow import Flow  # noqa: PLC0415
+def open_storage(
+    sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None, *, engine: str = "fast", memory: Optional[int] = None
+) -> Storage:
+    """S3 under a role. ``access`` is what each request says of itself, ``flow`` how fast they go.
 
-    return BotoStorage(sessions.client(role, "s3"), role, lambda: sessions.session_arn(role), access or Access(), flow or Flow())
+    ``engine`` is ``fast`` or ``boto3``; ``memory`` the bytes that the whole process should stay below.
+    """
+    from rolerunner.storage.base import Access  # noqa: PLC0415
+    from rolerunner.storage.flow import Flow  # noqa: PLC0415
+    from rolerunner.storage.tuning import Tuning  # noqa: PLC0415
+
+    tuning = Tuning() if memory is None else Tuning.within(memory)
+    client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
+    if engine == "boto3":
+        from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415
+
+        return BotoStorage(client, role, caller, access or Access(), flow or Flow(), tuning)
+    from rolerunner.storage.fast import FastStorage  # noqa: PLC0415
+    from rolerunner.storage.lane.net import Net  # noqa: PLC0415
+
+    config = client.meta.config
+    net = Net(sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout))
+    return FastStorage(client, role, caller, access or Access(), flow or Flow(), tuning, sessions.credentials(role), net)
 
 
 def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, str]:

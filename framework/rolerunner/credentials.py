@@ -158,6 +158,17 @@ class Sessions:
         """
         return self._client(self._effective(role), service, region or role.region or self.region(), "", config)
 
+    def credentials(self, role: Role) -> Credentials:
+        """What requests of the role are signed with: ask ``get_frozen_credentials()`` at every signature, which may raise RoleRefused.
+
+        ``give_up(None)`` takes the session for expired; true where there is hope for another one.
+        """
+        return self._credentials(self._effective(role))
+
+    def ca_bundle(self) -> Optional[str]:
+        """The file or folder of certificates to trust instead of botocore's own: AWS_CA_BUNDLE, or a profile's ``ca_bundle``."""
+        return os.environ.get("REQUESTS_CA_BUNDLE") if (found := self._plain_session().get_config_variable("ca_bundle")) is None else str(found)
+
     def assume(self, role: Role) -> None:
         """Assume the role now, if that is not done yet. Raises RoleRefused."""
         role = self._effective(role)

@@ -8,11 +8,13 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.credentials import Credentials
 
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.boto import BotoStorage
+from rolerunner.storage.fast import FastStorage
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
 
@@ -24,8 +26,14 @@ TO = S3Uri("bucket", "to")
 WHEN = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 
-def storage(client: Any, tuning: Tuning = Tuning(), **access: Any) -> BotoStorage:
-    return BotoStorage(client, JOB, lambda: "", Access(**access), tuning=tuning)
+@pytest.fixture(params=["boto3", "fast"])
+def storage(request: pytest.FixtureRequest) -> Any:
+    def opened(client: Any, tuning: Tuning = Tuning(), **access: Any) -> BotoStorage:
+        if request.param == "boto3":
+            return BotoStorage(client, JOB, lambda: "", Access(**access), tuning=tuning)
+        return FastStorage(client, JOB, lambda: "", Access(**access), tuning=tuning, credentials=Credentials("k", "s"))
+
+    return opened
 
 
 def crc(data: bytes) -> str:
@@ -36,7 +44,7 @@ def whole(data: bytes, **headers: str) -> Answer:
     return Answer(data, headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"', **WHEN, **headers})
 
 
-def test_a_damaged_body_is_fetched_again_and_never_kept(tmp_path: Path) -> None:
+def test_a_damaged_body_is_fetched_again_and_never_kept(tmp_path: Path, storage: Any) -> None:
     bodies = iter([b"damaged", b"correct"])
     crc32 = {"x-amz-checksum-crc32": crc(b"correct")}
     with serving(lambda asked: whole(b"correct", **crc32) if asked.what == "HEAD" else whole(next(bodies), **crc32)) as (client, _):
@@ -49,7 +57,7 @@ def test_a_damaged_body_is_fetched_again_and_never_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5"])
-def test_other_checksums_are_proved_too(algorithm: str, tmp_path: Path) -> None:
+def test_other_checksums_are_proved_too(algorithm: str, tmp_path: Path, storage: Any) -> None:
     good = hashlib.new(algorithm, b"correct")
     said = {f"x-amz-checksum-{algorithm}": base64.b64encode(good.digest()).decode()} if algorithm != "md5" else {"ETag": f'"{good.hexdigest()}"'}
     with serving(lambda asked: Answer(b"damaged", headers={"ETag": '"x"', **WHEN, **said})) as (client, _):
@@ -58,7 +66,7 @@ def test_other_checksums_are_proved_too(algorithm: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_answer_that_is_no_xml_is_a_failure() -> None:
+def test_an_answer_that_is_no_xml_is_a_failure(storage: Any) -> None:
     with (
         serving(lambda asked: Answer(b"<?xml version='1.0'?><ListBucketResult><Contents>", 200)) as (client, _),
         pytest.raises(StepError, match=r"cannot be read|Internal Server Error"),
@@ -66,14 +74,14 @@ def test_an_answer_that_is_no_xml_is_a_failure() -> None:
         list(storage(client).list(KEY))
 
 
-def test_a_body_cut_short_is_not_kept(tmp_path: Path) -> None:
+def test_a_body_cut_short_is_not_kept(tmp_path: Path, storage: Any) -> None:
     with serving(lambda asked: Answer(b"short", headers={"ETag": '"x"', **WHEN}, length=10)) as (client, _):
         (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 10))], Cancel())
     assert outcome.error is not None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path) -> None:
+def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path, storage: Any) -> None:
     content = {"old": b"oldoldoldold", "new": b"newnewnewnew"}
     ranges = 0
 
@@ -97,13 +105,13 @@ def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "text", [b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>", b"", b"<CopyObjectResult/>"]
 )
-def test_a_copy_that_is_200_with_an_error_inside_is_a_failure(text: bytes) -> None:
+def test_a_copy_that_is_200_with_an_error_inside_is_a_failure(text: bytes, storage: Any) -> None:
     with serving(lambda asked: Answer(text)) as (client, _):
         (outcome,) = storage(client).copy([Copy(KEY, TO, ObjectInfo("key", 1, "e"))], Cancel())
     assert outcome.error is not None
 
 
-def test_errors_of_single_keys_of_a_batch_are_failures() -> None:
+def test_errors_of_single_keys_of_a_batch_are_failures(storage: Any) -> None:
     text = b"<DeleteResult><Error><Key>b</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
     with serving(lambda asked: Answer(text)) as (client, asked):
         outcomes = list(storage(client).delete([ObjectInfo("a", 1), ObjectInfo("b", 2), ObjectInfo("c", 3)], "bucket", Cancel()))
@@ -111,7 +119,7 @@ def test_errors_of_single_keys_of_a_batch_are_failures() -> None:
     assert len(asked) == 1
 
 
-def test_a_copy_in_parts_carries_tags_and_metadata_over() -> None:
+def test_a_copy_in_parts_carries_tags_and_metadata_over(storage: Any) -> None:
     def answer(asked: Asked) -> Answer:
         if asked.what == "HEAD":
             return Answer(headers={"Content-Length": "25", "ETag": '"e"', **WHEN, "x-amz-meta-m": "1", "Content-Type": "text/x"})
@@ -132,7 +140,7 @@ def test_a_copy_in_parts_carries_tags_and_metadata_over() -> None:
     assert (part["x-amz-copy-source-range"], part["x-amz-copy-source-if-match"]) == ("bytes=0-24", '"e"')
 
 
-def test_a_relay_does_not_store_what_is_not_proved() -> None:
+def test_a_relay_does_not_store_what_is_not_proved(storage: Any) -> None:
     def source(asked: Asked) -> Answer:
         head = {"ETag": f'"{hashlib.md5(b"correct").hexdigest()}"', **WHEN}
         return Answer(headers={**head, "Content-Length": "7"}) if asked.what == "HEAD" else Answer(
@@ -146,7 +154,7 @@ def test_a_relay_does_not_store_what_is_not_proved() -> None:
     assert written == []
 
 
-def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path) -> None:
+def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path, storage: Any) -> None:
     (tmp_path / "f").write_bytes(b"0123456789")
 
     def answer(asked: Asked) -> Answer:
@@ -161,7 +169,7 @@ def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path) -> None:
     assert asked[-1].what == "DELETE [uploadId]"
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path, storage: Any) -> None:
     path = tmp_path / "f"
     path.write_bytes(b"before")
 
@@ -176,7 +184,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path) -> N
     assert asked == []
 
 
-def test_an_archived_object_says_restore_first(tmp_path: Path) -> None:
+def test_an_archived_object_says_restore_first(tmp_path: Path, storage: Any) -> None:
     text = b"<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the object's storage class</Message></Error>"
     with serving(lambda asked: Answer(text, 403)) as (client, _):
         (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 7))], Cancel())
@@ -184,7 +192,7 @@ def test_an_archived_object_says_restore_first(tmp_path: Path) -> None:
     assert (outcome.error.type, "restore it first" in outcome.error.hint) == ("InvalidObjectState", True)
 
 
-def test_requests_say_who_pays_and_who_must_own_the_bucket(tmp_path: Path) -> None:
+def test_requests_say_who_pays_and_who_must_own_the_bucket(tmp_path: Path, storage: Any) -> None:
     key = base64.b64encode(b"k" * 32).decode()
     with serving(lambda asked: whole(b"x")) as (client, asked):
         list(storage(client, request_payer=True, bucket_owner="111122223333").get([Get(KEY, tmp_path / "f", ObjectInfo("key", 1))], Cancel()))
@@ -193,7 +201,7 @@ def test_requests_say_who_pays_and_who_must_own_the_bucket(tmp_path: Path) -> No
     assert asked[1].headers["x-amz-server-side-encryption-customer-key"] == key
 
 
-def test_cancelled_work_begins_nothing_more(tmp_path: Path) -> None:
+def test_cancelled_work_begins_nothing_more(tmp_path: Path, storage: Any) -> None:
     cancel = Cancel()
     cancel.set()
     with serving(lambda asked: whole(b"x")) as (client, asked), pytest.raises(Exception, match="stopped"):
@@ -208,7 +216,7 @@ def test_cancelled_work_begins_nothing_more(tmp_path: Path) -> None:
         ("plain-bucket", "plain-bucket.s3.eu-west-1.amazonaws.com"),
     ],
 )
-def test_access_points_are_reached_by_their_arn(bucket: str, host: str) -> None:
+def test_access_points_are_reached_by_their_arn(bucket: str, host: str, storage: Any) -> None:
     import boto3
     from botocore.awsrequest import AWSResponse
 

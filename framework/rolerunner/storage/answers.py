@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timezone
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Optional
 
 from rolerunner.errors import IntegrityFailed, ServiceFailed
@@ -38,6 +40,35 @@ def info_of(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         key, answer["ContentLength"], etag_of(answer), iso_of(answer.get("LastModified")),
         answer.get("VersionId") or "", answer.get("StorageClass") or "STANDARD", checksums.told(answer),
     )  # fmt: skip
+
+
+_CHECKSUMS = {f"x-amz-checksum-{name.lower()}": f"Checksum{name}" for name in checksums.ALGORITHMS}
+_TOLD = {
+    **_CHECKSUMS, "etag": "ETag", "x-amz-server-side-encryption": "ServerSideEncryption",
+    "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
+}  # fmt: skip
+
+
+def told_by(headers: Mapping[str, str]) -> str:
+    """The checksum that an answer's headers (names in lower case) tell, as ObjectInfo has it."""
+    return checksums.told({_TOLD[name]: value for name, value in headers.items() if name in _TOLD})
+
+
+def info_by(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
+    """What the headers of an answer to HEAD or GET tell."""
+    return ObjectInfo(
+        key, size, headers.get("etag", "").strip('"'), _iso_of_http(headers.get("last-modified", "")), headers.get("x-amz-version-id", ""),
+        headers.get("x-amz-storage-class", "STANDARD"), told_by(headers),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _iso_of_http(text: str) -> str:
+    """``Thu, 01 Jan 2026 00:00:00 GMT`` as ObjectInfo has moments; empty where it is none."""
+    try:
+        return iso_of(parsedate_to_datetime(text)) if text else ""
+    except (TypeError, ValueError):
+        return ""
 
 
 def etag_of(answer: Mapping[str, Any]) -> str:

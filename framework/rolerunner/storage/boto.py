@@ -70,7 +70,7 @@ class BotoStorage(Objects):
 
     def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
         """Delete in batches."""
-        for outcomes in self._each(batches(items, bucket), cancel, lambda batch: self._delete(*batch, cancel)):
+        for outcomes in self._each(batches(items, bucket), cancel, lambda batch: self._delete(batch[0], batch[1], cancel)):
             yield from outcomes
 
     def _guarded(self, uri: S3Uri, work: Callable[[], Outcome], cancel: Cancel) -> Outcome:
@@ -131,7 +131,8 @@ class BotoStorage(Objects):
             file.truncate(info.size)
 
             def fetch(start: int, length: int) -> None:
-                landing = Landing(temporary, file.fileno(), start, pieces.hash() if pieces else None, lambda count: self._moved(count, parts.cancel))
+                make = pieces.hash if pieces is not None else None
+                landing = Landing(temporary, file.fileno(), start, length, make, lambda count: self._moved(count, parts.cancel))
                 self._range(uri, info, start, length, landing, parts.cancel)
                 if landing.got != length:
                     raise IntegrityFailed(f"{uri}: {length - landing.got:,} bytes of a range did not come")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import http.client
 import os
 import zlib
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
-from rolerunner.storage.local import translated
+from rolerunner.storage import checksums
+from rolerunner.storage.answers import told_by
+from rolerunner.storage.local import temporary_beside, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from rolerunner.storage import checksums
     from rolerunner.storage.base import ObjectInfo
 
 _BLOCK = 1 << 18
@@ -57,14 +59,100 @@ class FromFile:
             raise LocalFileFailed(f"{self.path}: the file changed while it was read", hint=hint, type="FileChanged")
 
 
-class Landing:
-    """A range on its way into an open file: written where it belongs, counted, its checksum computed as it comes."""
+class Arrival:
+    """A file that is to appear: written under a temporary name, whole or as it comes, then renamed. Raises LocalFileFailed.
 
-    def __init__(self, path: Path, descriptor: int, start: int, running: Optional[checksums.Hash], moved: Callable[[int], None]) -> None:
+    A sink of the lane: ``begin`` starts it, or starts it again.
+    """
+
+    __slots__ = ("_descriptor", "_moved", "_target", "got", "running", "temporary")
+
+    def __init__(self, target: Path, moved: Callable[[int], None]) -> None:
+        self._target = target
+        self._moved = moved
+        self._descriptor = -1
+        self.temporary = ""
+        self.running: Optional[checksums.Running] = None
+        self.got = 0
+
+    def whole(self, data: bytes) -> None:
+        """All of it at once."""
+        self._open()
+        write_at(self._target, self._descriptor, data, 0)
+        self._close()
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """An answer's body begins to come."""
+        del status
+        self._open()
+        self.got = 0
+        expected = checksums.Expected.of(told_by(headers))
+        self.running = expected.start(0, lambda: 0) if expected is not None and not expected.parts else None
+
+    def write(self, data: bytes) -> None:
+        """The next bytes."""
+        write_at(self._target, self._descriptor, data, self.got)
+        self.got += len(data)
+        if self.running is not None:
+            self.running.update(data)
+        self._moved(len(data))
+
+    def appear(self) -> None:
+        """It is right: give it its name."""
+        self._close()
+        try:
+            os.replace(self.temporary, self._target)  # noqa: PTH105
+        except OSError:
+            with translated(self._target):
+                raise
+        self.temporary = ""
+
+    def discard(self) -> None:
+        """Nothing of it is left, unless it has appeared."""
+        self._close()
+        if self.temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(self.temporary)  # noqa: PTH108
+            self.temporary = ""
+
+    def _open(self) -> None:
+        if self._descriptor >= 0:
+            os.ftruncate(self._descriptor, 0)
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
+        self.temporary = self.temporary or temporary_beside(self._target)
+        try:
+            try:
+                self._descriptor = os.open(self.temporary, flags, 0o666)
+            except FileNotFoundError:  # its folder is made when it turns out to be missing: most are there
+                os.makedirs(os.path.dirname(self._target), exist_ok=True)  # noqa: PTH103, PTH120
+                self._descriptor = os.open(self.temporary, flags, 0o666)
+        except OSError:
+            self.temporary = ""
+            with translated(self._target):
+                raise
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Landing:
+    """A range on its way into an open file: written where it belongs, counted, its checksum computed as it comes.
+
+    A sink of the lane. What is not this range is refused, since it would overwrite its neighbours.
+    """
+
+    def __init__(
+        self, path: Path, descriptor: int, start: int, length: int, make: Optional[Callable[[], checksums.Hash]], moved: Callable[[int], None]
+    ) -> None:
         self._path = path
         self._descriptor = descriptor
         self._start = start
-        self._running = running
+        self._length = length
+        self._make = make
+        self._running = make() if make is not None else None
         self._moved = moved
         self.got = 0
 
@@ -73,13 +161,31 @@ class Landing:
         """The checksum of what came."""
         return self._running.digest() if self._running is not None else b""
 
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """An answer begins to come, the first or another one. Raises IntegrityFailed for what is not this range."""
+        check_range(status, headers, self._start, self._length)
+        self.got = 0
+        self._running = self._make() if self._make is not None else None
+
     def write(self, data: Any) -> None:
-        """The next bytes. Raises LocalFileFailed, StepError when stopped."""
+        """The next bytes. Raises LocalFileFailed, IntegrityFailed for more than was asked for, StepError when stopped."""
+        if self.got + len(data) > self._length:
+            raise IntegrityFailed(f"{self._path}: more bytes came than were asked for")
         write_at(self._path, self._descriptor, data, self._start + self.got)
         if self._running is not None:
             self._running.update(data)
         self.got += len(data)
         self._moved(len(data))
+
+
+def check_range(status: int, headers: Mapping[str, str], start: int, length: int) -> None:
+    """Is it the range that was asked for? A server may give the whole object instead. Raises IntegrityFailed."""
+    told = headers.get("content-range", "")
+    wanted = f"bytes {start}-{start + length - 1}/"
+    whole = status != http.client.PARTIAL_CONTENT and start == 0 and headers.get("content-length") == str(length)
+    if told.startswith(wanted) or (not told and (status == http.client.PARTIAL_CONTENT or whole)):
+        return
+    raise IntegrityFailed(f"bytes {start}-{start + length - 1} were asked for, and {told or 'the whole object'} came")
 
 
 def write_at(path: Path, descriptor: int, data: Any, at: int) -> None:

@@ -53,6 +53,10 @@ class Flow:
         requests, bandwidth = (rate / self.shares if rate else None for rate in self._rates)
         return functools.partial(Flow, requests_per_second=requests, bandwidth=bandwidth), ()
 
+    def paces_bytes(self) -> bool:
+        """Are bytes held back?"""
+        return self._bytes is not None
+
     def request(self, cancel: Optional[Cancel] = None) -> None:
         """Wait until a request more may go."""
         if self._requests is not None:

@@ -89,6 +89,11 @@ def appearing(path: Path) -> Iterator[Path]:
                 temporary.unlink()
 
 
+def temporary_beside(path: Path) -> str:
+    """A name that no other file has, in the folder where ``path`` will be."""
+    return f"{os.path.dirname(path)}/{_TEMPORARY}{secrets.token_hex(6)}"  # noqa: PTH120 - one of each of a million files
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a small file so that it is there whole or not at all. Raises LocalFileFailed."""
     with appearing(path) as temporary, temporary.open("wb") as file:

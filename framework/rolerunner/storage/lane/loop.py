@@ -38,14 +38,14 @@ _SPARE = 32
 _LEAST = 16 << 10
 """Bytes of a GET's answer that must come within one read timeout: a server that drips is not waited for."""
 
-Weighed = tuple[int, Steps[Outcome]]
+Weighed = tuple[int, Steps[Any]]
 """Steps, and the bytes of memory that they hold while they are under way."""
 
 
 class _Job:
     __slots__ = ("again", "request", "steps", "weight")
 
-    def __init__(self, weight: int, steps: Steps[Outcome]) -> None:
+    def __init__(self, weight: int, steps: Steps[Any]) -> None:
         self.weight = weight
         self.steps = steps
         self.request: Optional[Request] = None
@@ -86,7 +86,7 @@ class Loop:
         self._counts: dict[Address, int] = {}
         self._idle: dict[Address, list[_Connection]] = {}
         self._ready: deque[_Job] = deque()
-        self._done: deque[Outcome] = deque()
+        self._done: deque[Any] = deque()
         self._paused: list[tuple[float, int, _Job]] = []
         self._jobs: set[_Job] = set()
         self._number = count()
@@ -99,7 +99,7 @@ class Loop:
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._looked = self._swept = time.monotonic()
 
-    def run(self, items: Iterable[Union[Outcome, Weighed]]) -> Iterator[Outcome]:
+    def run(self, items: Iterable[Union[Outcome, Weighed]]) -> Iterator[Any]:
         """Outcomes as they come, in no set order. Items are drawn as places get free. Raises StepError when stopped."""
         source = iter(items)
         more = True
@@ -131,12 +131,16 @@ class Loop:
             if isinstance(item, Outcome):
                 self._done.append(item)
                 continue
-            job = _Job(*item)
-            self._flying += 1
-            self._held += job.weight
-            self._jobs.add(job)
-            self._advance(job, None)
+            self.begin(*item)
         return True
+
+    def begin(self, weight: int, steps: Steps[Any]) -> None:
+        """Begin steps besides those that are drawn."""
+        job = _Job(weight, steps)
+        self._flying += 1
+        self._held += weight
+        self._jobs.add(job)
+        self._advance(job, None)
 
     # steps
 
@@ -222,7 +226,7 @@ class Loop:
             connection.at = connection.places.pop(0)
             connection.last = connection.since = time.monotonic()
             try:
-                connection.sock = self._net.socket(connection.at)
+                connection.sock = self._net.unconnected(connection.at)
                 code = connection.sock.connect_ex(connection.at[1])
             except OSError as error:
                 why = error

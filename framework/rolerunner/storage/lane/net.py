@@ -83,7 +83,7 @@ class Net:
             elif found:
                 del self._places[address]  # looked up anew: the host may have moved
 
-    def socket(self, place: Any) -> socket.socket:
+    def unconnected(self, place: Any) -> socket.socket:
         """A socket that does not block, not connected yet. Raises OSError."""
         made = socket.socket(place[0], socket.SOCK_STREAM)
         made.setblocking(False)

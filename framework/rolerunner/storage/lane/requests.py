@@ -133,9 +133,16 @@ def built(client: Any, method: str, parameters: Mapping[str, Any]) -> Any:
     raise Declined(f"this boto3 answers {method} by itself")
 
 
-def template(client: Any, credentials: Any, method: str, parameters: Mapping[str, Any]) -> Template:
-    """What botocore makes of an operation; a key in ``parameters`` must be ``PLACE``. Raises Declined, and as ``built``."""
-    bucket = str(parameters["Bucket"])
+_DIFFERING: Mapping[str, Mapping[str, Any]] = {
+    "copy_object": {"Key": PLACE, "CopySourceIfMatch": PLACE}, "upload_part": {"Key": PLACE, "UploadId": PLACE, "PartNumber": 1},
+    "delete_objects": {"Delete": {"Objects": [{"Key": PLACE}]}}, "list_objects_v2": {}, "head_bucket": {},
+}  # fmt: skip
+"""What botocore wants to know of each operation, and what differs from object to object; the key, where nothing is said."""
+
+
+def template(client: Any, credentials: Any, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
+    """What botocore makes of an operation on a bucket, but for the key. Raises Declined, and as ``built``."""
+    parameters = {"Bucket": bucket, **_DIFFERING.get(method, {"Key": PLACE}), **options}
     if bucket.endswith(_VIRTUAL_ONLY) or "s3-object-lambda" in bucket or "s3express" in bucket:
         raise Declined("directory buckets and Object Lambda have sessions and endpoints of their own")
     try:

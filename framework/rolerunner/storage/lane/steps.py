@@ -7,6 +7,7 @@ sent what comes of it. What fails is thrown into it.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
@@ -26,6 +27,8 @@ T = TypeVar("T")
 MAX_BACKOFF = 20.0
 """Seconds of the longest wait between two tries of a request, as botocore's standard mode has it."""
 _BASE = 0.25
+_ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
+"""What an answer of 200 begins with that is none: S3 sent the status before it knew."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class Work:
 
 
 Steps = Generator[Union[Request, float, Work], Any, T]
+
+
+def worked(call: Callable[[], T], *, large: bool = False) -> Steps[T]:
+    """What comes of a call that blocks."""
+    done: T = yield Work(call, large)
+    return done
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class Asking:
 
 def _refused(answer: Answer, make: Callable[[], Request], *, may_be_error: bool) -> Optional[ClientError]:
     if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
-        if not may_be_error or b"<Error>" not in answer.body[:1024]:
+        if not may_be_error or not _ERROR.match(answer.body):
             return None
         answer.status = 500  # as botocore takes it
     return trouble.of_answer(answer, make().operation)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import ssl
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from rolerunner.errors import StepError
@@ -69,15 +71,54 @@ class _Line:
         self.used = 0.0
 
 
-class Straight:
-    """Drives steps in the caller's thread; several threads may do so at once. Connections are kept for the next steps."""
+class Lines:
+    """Connections that threads keep for their next requests, and a buffer for each thread."""
 
-    def __init__(self, net: Net, cancel: Cancel) -> None:
-        self._net = net
-        self._cancel = cancel
+    def __init__(self, net: Net) -> None:
+        self.net = net
         self._lock = threading.Lock()
         self._idle: list[_Line] = []
         self._buffers = threading.local()
+
+    def close(self) -> None:
+        """Close those that are kept."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.sock.close()
+
+    def keep(self, line: _Line) -> None:
+        """For the next request."""
+        line.used = time.monotonic()
+        with self._lock:
+            self._idle.append(line)
+
+    def kept(self, address: Address) -> Optional[_Line]:
+        """One that seems to be alive, if there is any."""
+        while True:
+            with self._lock:
+                line = next((each for each in reversed(self._idle) if each.address == address), None)
+                if line is None:
+                    return None
+                self._idle.remove(line)
+            if time.monotonic() - line.used < _IDLE and not select.select([line.sock], [], [], 0)[0]:
+                return line
+            line.sock.close()
+
+    def buffer(self) -> memoryview:
+        """This thread's own."""
+        if not hasattr(self._buffers, "buffer"):
+            self._buffers.buffer = memoryview(bytearray(BLOCK))
+        return self._buffers.buffer  # type: ignore[no-any-return]
+
+
+class Straight:
+    """Drives steps in the caller's thread, until they are done or ``cancel`` is set."""
+
+    def __init__(self, lines: Lines, cancel: Cancel) -> None:
+        self._lines = lines
+        self._net = lines.net
+        self._cancel = cancel
 
     def run(self, steps: Steps[T]) -> T:
         """Until the steps are done. Raises what they raise, StepError when stopped."""
@@ -89,13 +130,6 @@ class Straight:
                 value, failed = self._done(wanted)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-
-    def close(self) -> None:
-        """Close the connections that are kept."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for line in idle:
-            line.sock.close()
 
     def _done(self, wanted: Any) -> tuple[Any, bool]:
         try:
@@ -117,7 +151,7 @@ class Straight:
 
     def _exchanged(self, request: Request) -> Answer:
         while True:
-            line = self._kept(request.address)
+            line = self._lines.kept(request.address)
             fresh = line is None
             if line is None:
                 line = self._connected(request.address)
@@ -134,24 +168,10 @@ class Straight:
                 line.sock.close()
                 raise
             if answer.keep and whole:
-                line.used = time.monotonic()
-                with self._lock:
-                    self._idle.append(line)
+                self._lines.keep(line)
             else:
                 line.sock.close()
             return answer
-
-    def _kept(self, address: Address) -> Optional[_Line]:
-        now = time.monotonic()
-        while True:
-            with self._lock:
-                line = next((each for each in reversed(self._idle) if each.address == address), None)
-                if line is None:
-                    return None
-                self._idle.remove(line)
-            if now - line.used < _IDLE and not select.select([line.sock], [], [], 0)[0]:
-                return line
-            line.sock.close()
 
     def _connected(self, address: Address) -> _Line:
         why: BaseException = OSError("the host has no address")
@@ -162,14 +182,14 @@ class Straight:
             raise trouble.of_connection(address.url, error, connected=False) from error
         while places:
             place = places.pop(0)
-            sock: Any = self._net.socket(place)
+            sock: Any = self._net.unconnected(place)
             try:
                 deadline = time.monotonic() + self._net.connect_timeout(more=bool(places))
                 code = sock.connect_ex(place[1])
                 if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
                     raise OSError(code, os.strerror(code))
                 self._wait(sock, deadline, write=True)
-                code = sock.getsockopt(1, 4)  # SOL_SOCKET, SO_ERROR
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
                     raise OSError(code, os.strerror(code))
                 return _Line(address, self._secured(sock, address, deadline) if address.secure else sock)
@@ -235,7 +255,7 @@ class Straight:
     def _send(self, line: _Line, data: Any) -> None:
         left = memoryview(data)
         while left:
-            left = left[self._going(line, lambda view=left: line.sock.send(view)) :]
+            left = left[self._going(line, partial(line.sock.send, left)) :]
 
     def _send_range(self, line: _Line, body: FileRange) -> None:
         self._check()
@@ -248,7 +268,7 @@ class Straight:
         at, end = body.start, body.start + body.length
         while at < end:
             count = min(BLOCK, end - at)
-            sent = self._going(line, lambda at=at, count=count: os.sendfile(line.sock.fileno(), body.descriptor, at, count))
+            sent = self._going(line, partial(os.sendfile, line.sock.fileno(), body.descriptor, at, count))
             if sent == 0:
                 raise StepError("the file became shorter while it was read", type="FileChanged")
             at += sent
@@ -286,10 +306,7 @@ class Straight:
 
     def _filled(self, line: _Line, most: int) -> memoryview:
         """The next bytes, a block of them or all there are. Raises OSError, also for a server that lets a block drip."""
-        buffer = getattr(self._buffers, "buffer", None)
-        if buffer is None:
-            buffer = self._buffers.buffer = memoryview(bytearray(BLOCK))
-        view = buffer[: min(most, BLOCK)]
+        view = self._lines.buffer()[: min(most, BLOCK)]
         got = 0
         deadline = time.monotonic() + self._net.read_timeout
         while got < len(view):

@@ -1,0 +1,110 @@
+"""Pages of ListObjectsV2, taken apart by one regular expression: a parser takes thirty times as long."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import unquote_plus
+
+from rolerunner.credentials import parse_timestamp
+from rolerunner.errors import ServiceFailed
+from rolerunner.storage.base import ObjectInfo
+from html import unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_USUAL = re.compile(
+    r"<Contents>\s*<Key>([^<]*)</Key>\s*<LastModified>([^<]*)</LastModified>\s*<ETag>([^<]*)</ETag>"
+    r"(?:\s*<Checksum(?:Algorithm|Type)>[^<]*</Checksum(?:Algorithm|Type)>)*\s*<Size>(\d+)</Size>"
+    r"(?:\s*<Owner>(?:[^<]|<(?!/Owner>))*</Owner>)?(?:\s*<StorageClass>([^<]*)</StorageClass>)?\s*</Contents>"
+)
+_ONE = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
+_FIELD = re.compile(r"<(Key|LastModified|ETag|Size|StorageClass)>([^<]*)</\1>")
+_STORAGE_CLASS = ObjectInfo.storage_class
+_NO_PAGE = "the answer cannot be read: a listing was asked for"
+
+
+class Page:
+    """One page. Its keys are in order; the objects are made when they are asked for. Raises ServiceFailed for what is none."""
+
+    __slots__ = ("_encoded", "_text", "first", "last", "size", "token", "truncated")
+
+    def __init__(self, body: bytes) -> None:
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            text = body.decode("utf-8", "replace")
+        if "<ListBucketResult" not in text[:512] or not text.rstrip().endswith("</ListBucketResult>"):
+            raise ServiceFailed(_NO_PAGE, type="InternalError")
+        self._text = text
+        self.size = len(body)
+        self._encoded = "<EncodingType>url</EncodingType>" in text
+        self.truncated = "<IsTruncated>true</IsTruncated>" in text
+        self.token = _between(text, "<NextContinuationToken>", "</NextContinuationToken>")
+        self.first = self._key(text.find("<Key>", text.find("<Contents>")) if "<Contents>" in text else -1)
+        self.last = self._key(text.rfind("<Key>") if self.first is not None else -1)
+        if self.truncated and self.token is None and self.last is None:
+            raise ServiceFailed(_NO_PAGE, type="InternalError")
+
+    def _key(self, at: int) -> Optional[str]:
+        end = self._text.find("</Key>", at)
+        return self._decoded(self._text[at + 5 : end]) if at >= 0 and end >= 0 else None
+
+    def _decoded(self, key: str) -> str:
+        if "&" in key:
+            key = unescape(key)
+        return unquote_plus(key) if self._encoded and ("%" in key or "+" in key) else key
+
+    def is_sorted(self) -> bool:
+        """Do its keys come in order?"""
+        keys = [info.key for info in self.objects()]
+        return keys == sorted(keys)
+
+    def objects(self) -> list[ObjectInfo]:
+        """What it lists."""
+        made_all = []
+        found = _USUAL.findall(self._text)
+        if len(found) != self._text.count("<Contents>"):
+            found = list(self._unusual())
+        encoded, new = self._encoded, object.__new__
+        for key, modified, etag, size, storage_class in found:
+            if "&" in key or (encoded and ("%" in key or "+" in key)):
+                key = self._decoded(key)  # noqa: PLW2901 - as it is meant
+            # the dataclass's own constructor takes as long as all the rest; what is not said here is the class's default
+            made = new(ObjectInfo)
+            values = made.__dict__
+            values["key"] = key
+            values["size"] = int(size)
+            values["etag"] = etag[6:-6] if etag[:6] == "&quot;" and etag[-6:] == "&quot;" else unescape(etag).strip('"')
+            values["modified"] = f"{modified[:19]}Z" if modified[19:] == ".000Z" else _moment(modified)
+            if storage_class and storage_class != _STORAGE_CLASS:
+                values["storage_class"] = storage_class
+            made_all.append(made)
+        return made_all
+
+    def _unusual(self) -> Iterator[tuple[Any, ...]]:
+        """Fields in another order, or other ones between them."""
+        for each in _ONE.findall(self._text):
+            fields = dict(_FIELD.findall(each))
+            if "Key" not in fields or not fields.get("Size", "").isdigit():
+                raise ServiceFailed(_NO_PAGE, type="InternalError")
+            yield fields["Key"], fields.get("LastModified", ""), fields.get("ETag", ""), fields["Size"], fields.get("StorageClass", "")
+
+
+def _moment(text: str) -> str:
+    if len(text) in (20, 24) and text[-1] == "Z" and text[10] == "T":
+        return f"{text[:19]}Z"
+    if not text:
+        return ""
+    try:
+        return str(parse_timestamp(text).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        raise ServiceFailed(_NO_PAGE, type="InternalError") from None
+
+
+def _between(text: str, start: str, end: str) -> Optional[str]:
+    at = text.find(start)
+    if at < 0:
+        return None
+    return unescape(text[at + len(start) : text.find(end, at)])
