@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.document import Document
     from rolerunner.storage.base import Access, Cancel, Storage
     from rolerunner.storage.flow import Flow
-    from rolerunner.storage.spread import Spread
+    from rolerunner.storage.spread import Opener, Spread
 
 
 def load(
@@ -117,13 +117,15 @@ def _means(
 
     sessions = _sessions(identity, f"{job.name}-{run_id}")
     project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
+    opener = partial(open_storage, engine=job.engine, memory=job.memory)
+    opened = partial(opener, sessions, at_once=_at_once(job))
     return Means(
-        registry(), sessions, partial(open_storage, sessions), folder, project, tuple(observers), cancel or Cancel(),
-        open_spread=_spread_of(identity, sessions, f"{job.name}-{run_id}"),
+        registry(), sessions, opened, folder, project, tuple(observers), cancel or Cancel(),
+        open_spread=_spread_of(identity, sessions, f"{job.name}-{run_id}", opener),
     )  # fmt: skip
 
 
-def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name: str) -> Optional[Callable[[], Spread]]:
+def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: Opener) -> Optional[Callable[[], Spread]]:
     """Spark's executors, opened when a step asks for them. They are the job by themselves: keys given to this process are not shipped."""
     from rolerunner.credentials import JobIdentity  # noqa: PLC0415
 
@@ -136,7 +138,7 @@ def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name
         from rolerunner.spark.session import session  # noqa: PLC0415
         from rolerunner.storage.spread import Place, Spread  # noqa: PLC0415
 
-        return Spread(SparkPool(session().sparkContext), Place(open_storage, replace(known, region=sessions.region()), session_name))
+        return Spread(SparkPool(session().sparkContext), Place(opener, replace(known, region=sessions.region()), session_name))
 
     return opened
 
@@ -186,17 +188,19 @@ def new_run_id() -> str:
 
 
 def open_storage(
-    sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None, *, engine: str = "fast", memory: Optional[int] = None
-) -> Storage:
+    sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None, *, engine: str = "fast",
+    memory: Optional[int] = None, at_once: int = 1,
+) -> Storage:  # fmt: skip
     """S3 under a role. ``access`` is what each request says of itself, ``flow`` how fast they go.
 
-    ``engine`` is ``fast`` or ``boto3``; ``memory`` the bytes that the whole process should stay below.
+    ``engine`` is ``fast`` or ``boto3``; ``memory`` the bytes that the whole process should stay below, some 250 MB without
+    it, where so many steps move objects ``at_once``.
     """
     from rolerunner.storage.base import Access  # noqa: PLC0415
     from rolerunner.storage.flow import Flow  # noqa: PLC0415
-    from rolerunner.storage.tuning import Tuning  # noqa: PLC0415
+    from rolerunner.storage.tuning import DEFAULT, Tuning  # noqa: PLC0415
 
-    tuning = Tuning() if memory is None else Tuning.within(memory)
+    tuning = Tuning.within(memory or DEFAULT, at_once)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     if engine == "boto3":
         from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415

@@ -259,6 +259,10 @@ class Job:
     """Seconds after the start past which no step begins."""
     state: Optional[StatePlace] = None
     glue: Optional[GlueSettings] = None
+    engine: str = "fast"
+    """What moves objects: fast or boto3."""
+    memory: Optional[int] = None
+    """Bytes that the process should stay below."""
     file: str = ""
     includes: tuple[str, ...] = ()
     """Files of roles that it includes, relative to its own."""

@@ -68,6 +68,7 @@ def load_text(
     return Job(
         name=top.name, steps=tuple(steps), params=dict(reading.known.params), roles=dict(roles.made), description=top.description,
         assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_plain(top.deadline), state=state,
+        engine=top.engine, memory=None if top.memory is None or isinstance(top.memory, Template) else top.memory,
         glue=glue.settings() if glue is not None else None, file=file, includes=tuple(top.include),
         undecided=(*roles.undecided(), *(["state"] if top.state is not None and state is None else [])),
     )  # fmt: skip

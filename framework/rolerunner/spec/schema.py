@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import AUTO, PER_STEP, RoleArn, S3Uri
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Account, Integer, Seconds, Strict, Text, json_form
+from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Integer, Seconds, Strict, Text, json_form
 from rolerunner.spec.params import check_pattern
 from rolerunner.spec.stated import PermissionFields
 
@@ -121,6 +121,8 @@ def _loop(value: Any) -> Any:
     return value
 
 
+LEAST_MEMORY = 112 << 20
+"""Bytes of the smallest process that can be promised: Python, boto3 and the spec take some 80 of these MiB."""
 MAX_PARALLEL = 64
 WHEN = ("on_success", "on_failure", "always")
 
@@ -279,6 +281,12 @@ class SpecFile(Strict):
         "stop", description="After a failed step: stop begins no other; finish still runs those that do not depend on it.", examples=["finish"]
     )
     deadline: Optional[Seconds] = Field(None, description="How long after the start a step may still begin.", examples=["6h"])
+    engine: Literal["fast", "boto3"] = Field(
+        "fast", description="What moves objects: the fast engine, which leaves to boto3 what it cannot do, or boto3 alone.", examples=["boto3"]
+    )
+    memory: Optional[Annotated[Bytes, Field(ge=LEAST_MEMORY)]] = Field(
+        None, description="What the whole process should stay below, 112MiB at least; some 250 MB without it.", examples=["128MB"]
+    )
     state: Any = Field(
         None, description="Where the state of runs is kept, for resuming.", examples=[{"location": "s3://ops-bucket/state/", "role": "publisher"}]
     )

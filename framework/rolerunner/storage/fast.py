@@ -62,7 +62,11 @@ class FastStorage(BotoStorage):
     _templates: dict[Any, Template] = field(default_factory=dict, repr=False, compare=False)
     _lines: Lines = field(init=False, repr=False, compare=False)
 
+    _checked: Mapping[str, Any] = field(init=False, repr=False, compare=False)
+    """What asks GET and HEAD for checksums, where this boto3 knows of them."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_checked", self._read_options(""))
         object.__setattr__(self, "_lines", Lines(self.net))
 
     # listing
@@ -250,7 +254,7 @@ class FastStorage(BotoStorage):
 
     def _head_steps(self, uri: S3Uri, asking: Asking, version: str = "") -> Steps[Outcome]:
         try:
-            answer = yield from self._asked(asking, "head_object", uri, self._read_options(""), query=_version(version))
+            answer = yield from self._asked(asking, "head_object", uri, self._checked, query=_version(version))
             info = info_by(uri.key, answer.headers, int(answer.headers.get("content-length", "0")))
         except Declined as why:
             info = yield from self._plainly(why, lambda: self.head(uri, version))
@@ -278,7 +282,7 @@ class FastStorage(BotoStorage):
             return (yield from worked(lambda: self._get(replace(item, info=info, skip=None), parts), large=True))
         arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel))
         try:
-            answer = yield from self._asked(asking, "get_object", uri, self._read_options(""), query=_version(info.version), sink=arrival)
+            answer = yield from self._asked(asking, "get_object", uri, self._checked, query=_version(info.version), sink=arrival)
             now = yield from self._arrived(uri, answer, arrival, asking)
             if item.decompress:
                 yield Work(lambda: unpack(Path(arrival.temporary), uri))
@@ -326,7 +330,7 @@ class FastStorage(BotoStorage):
 
     def _range_steps(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, sink: Any, asking: Asking) -> Steps[Answer]:
         wanted = {"range": f"bytes={start}-{start + length - 1}", "if-match": f'"{info.etag}"'}
-        return self._asked(asking, "get_object", uri, self._read_options(""), wanted, query=_version(info.version), sink=sink)
+        return self._asked(asking, "get_object", uri, self._checked, wanted, query=_version(info.version), sink=sink)
 
     def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
         """A range, of the object with the ETag of ``info`` alone."""
@@ -454,7 +458,7 @@ class FastStorage(BotoStorage):
         algorithm, options = _hashed_by(item.options)
         options = {name: value for name, value in options.items() if value}
         try:
-            answer = yield from source._asked(reading, "get_object", uri, source._read_options(""), query=_version(info.version))
+            answer = yield from source._asked(reading, "get_object", uri, source._checked, query=_version(info.version))
             headers = _kept(answer.headers, options)
             if "Tagging" not in item.options:
                 headers.update((yield from source._tags(uri, info.version, reading)))

@@ -53,6 +53,7 @@ class Flow:
         requests, bandwidth = (rate / self.shares if rate else None for rate in self._rates)
         return functools.partial(Flow, requests_per_second=requests, bandwidth=bandwidth), ()
 
+    @property
     def paces_bytes(self) -> bool:
         """Are bytes held back?"""
         return self._bytes is not None

@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TEMPORARY = ".rolerunner-"
+_OWN = secrets.token_hex(6)
+_NUMBERS = count()
 MAX_NAME = 255
 """Bytes of a file name on the usual file systems (NAME_MAX)."""
 _HINTS = {
@@ -91,7 +94,7 @@ def appearing(path: Path) -> Iterator[Path]:
 
 def temporary_beside(path: Path) -> str:
     """A name that no other file has, in the folder where ``path`` will be."""
-    return f"{os.path.dirname(path)}/{_TEMPORARY}{secrets.token_hex(6)}"  # noqa: PTH120 - one of each of a million files
+    return f"{os.path.dirname(path)}/{_TEMPORARY}{_OWN}-{next(_NUMBERS):x}"  # noqa: PTH120 - one for each of a million files
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -50,7 +50,7 @@ class Parts:
 
     def __init__(self, cancel: Cancel, tuning: Tuning) -> None:
         self.cancel = cancel
-        self.memory = Memory(tuning.memory)
+        self.memory = Memory(tuning.memory // 2)
         self._most = tuning.parts_at_once * 2
         self._pool = ThreadPoolExecutor(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
 

@@ -9,10 +9,10 @@ MAX_PARTS = 10_000
 BATCH = 1000
 """Keys in one DeleteObjects (S3 API reference)."""
 MIB = 1 << 20
+DEFAULT = 250_000_000
+"""Bytes that the whole process stays below where the spec says nothing."""
 RUNNER = 96 * MIB
 """What the process holds besides its transfers: Python, boto3, the spec; measured."""
-LEAST = 112 * MIB
-"""A smaller process cannot be promised."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Tuning:
     """Sizes are in bytes. The defaults keep the process below 250 MB."""
 
     memory: int = 128 * MIB
-    """What parts and small objects in flight hold at most."""
+    """What is in flight holds at most: one half for parts, one for small objects."""
     large: int = 16 * MIB
     """Objects of so many bytes and more go in ranges or parts."""
     part: int = 16 * MIB
@@ -33,13 +33,13 @@ class Tuning:
     """Connections to one host in the fast engine."""
 
     @classmethod
-    def within(cls, process: int) -> Tuning:
-        """For a process that is to stay below so many bytes in all."""
-        free = max(process - RUNNER, 16 * MIB)
-        if free >= 150 * MIB:
-            return cls(memory=min(free - 32 * MIB, 1024 * MIB))
-        part = 8 * MIB if free >= 64 * MIB else 5 * MIB
-        return cls(memory=free // 2, large=part, part=part, parts_at_once=4, workers=8, connections=64)
+    def within(cls, process: int = DEFAULT, at_once: int = 1) -> Tuning:
+        """For a process that is to stay below so many bytes in all, where so many steps may move objects at once."""
+        free = max((process - RUNNER) // at_once, 8 * MIB)
+        if free >= 120 * MIB:
+            return cls(memory=min(free - 12 * MIB, 1024 * MIB))
+        part = 8 * MIB if free >= 32 * MIB else 5 * MIB  # S3 takes no smaller parts but the last
+        return cls(memory=free * 3 // 4, large=part, part=part, parts_at_once=4, workers=8, connections=64)
 
 
 def part_of(size: int, wanted: int) -> int:

@@ -15,9 +15,10 @@ MAX_BODY = 256 << 20
 """Bytes of a body that is kept in memory; what may be longer goes to a sink."""
 MAX_INTERIM = 16
 """Answers such as 100 Continue before the real one."""
-_STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\Z")
+_STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\Z", re.ASCII)
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\Z")
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_HEADERS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*\Z")
+_HEADER = re.compile(r"([^:\r\n]+):[ \t]*([^\r\n]*)\r\n")
 
 
 class Malformed(Exception):
@@ -122,22 +123,22 @@ class Framing:
 
     def _head(self, head: bytes) -> bool:
         """Read status and headers; False for an interim answer."""
-        lines = head.decode("latin-1").split("\r\n")
-        found = _STATUS.match(head.partition(b"\r\n")[0])
+        line, _, rest = head.decode("latin-1").partition("\r\n")
+        found = _STATUS.match(line)
         if not found:
             raise Malformed("the answer is not HTTP/1.1")
+        rest += "\r\n" if rest else ""
+        if not _HEADERS.match(rest):
+            raise Malformed("a header cannot be read")
         status = int(found[2])
         headers: dict[str, str] = {}
-        for line in lines[1:]:
-            name, colon, value = line.partition(":")
-            name = name.lower()
-            if not colon or not _NAME.match(name) or "\n" in value or "\r" in value or "\0" in value:
-                raise Malformed("a header cannot be read")
-            value = value.strip()
+        for name, value in _HEADER.findall(rest):
+            name = name.lower()  # noqa: PLW2901 - as it is meant
+            value = value.rstrip()  # noqa: PLW2901
             if name in headers:
                 if name == "content-length" and headers[name] != value:
                     raise Malformed("two lengths are told")
-                value = value if name == "content-length" else f"{headers[name]}, {value}"
+                value = value if name == "content-length" else f"{headers[name]}, {value}"  # noqa: PLW2901
             headers[name] = value
         if status < 200:  # noqa: PLR2004 - HTTP
             self._interim += 1
@@ -145,7 +146,7 @@ class Framing:
                 raise Malformed("too many interim answers")
             return False
         connection = headers.get("connection", "").lower()
-        keep = "close" not in connection and (found[1] == b"1" or "keep-alive" in connection)
+        keep = "close" not in connection and (found[1] == "1" or "keep-alive" in connection)
         self.answer = Answer(status, headers, keep=keep)
         self._body_of(self.answer)
         return True

@@ -177,7 +177,9 @@ class Listing:
         """
         top = _TOPS[letter]
         after, end = ord(letter) + 1, ord(top) + 1
-        if above > _FANNED or not self._far:
+        if above <= _FANNED and not self._far:
+            return ()
+        if above > _FANNED:
             return {after, (after + ord(top)) // 2}
         width = max(ord(high) - ord(low), 0) + 1 if low and high else 1
         pages = float(_SIZES[top]) ** above / width

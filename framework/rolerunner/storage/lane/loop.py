@@ -114,6 +114,7 @@ class Loop:
                 if not more and not self._flying:
                     return
                 self._stop_if_told()
+                self._assign()  # what was begun by whoever took the outcomes
                 self._poll()
         finally:
             self._close()
