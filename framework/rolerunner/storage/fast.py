@@ -196,7 +196,7 @@ class FastStorage(BotoStorage):
         """Let botocore find the bucket, which follows redirects and remembers them; did that change where requests go?"""
         with suppress(ClientError, BotoCoreError, Declined):
             before = self._template("head_bucket", bucket, {})
-            with suppress(ClientError):
+            with suppress(ClientError, RecursionError):  # some botocores ask themselves for ever where no answer names a region
                 self.client.head_bucket(Bucket=bucket)
             self._templates.clear()
             now = self._template("head_bucket", bucket, {})

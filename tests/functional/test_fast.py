@@ -1,0 +1,316 @@
+"""The fast engine's own: connections that die, servers that drip, hang or lie, sessions that expire, and what it declines."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import zlib
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.credentials import Credentials
+
+from rolerunner.errors import StepError
+from rolerunner.model import JOB, S3Uri
+from rolerunner.storage import fast
+from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Put
+from rolerunner.storage.fast import FastStorage
+from rolerunner.storage.lane.net import Net
+from rolerunner.storage.tuning import Tuning
+from tests.fake_s3 import Answer, Asked, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+KEY = S3Uri("bucket", "key")
+OK = b"HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 4\r\n\r\nbody"
+
+
+def opened(client: Any, *, tuning: Tuning = Tuning(), credentials: Any = None, net: Net | None = None) -> FastStorage:
+    return FastStorage(
+        client, JOB, lambda: "", tuning=tuning, credentials=credentials or Credentials("k", "s"), net=net or Net(None, 2, 1)
+    )  # fmt: skip
+
+
+def client_of(url: str, tries: int = 2) -> Any:
+    return boto3.client(
+        "s3", "eu-west-1", endpoint_url=url, aws_access_key_id="k", aws_secret_access_key="s",
+        config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": tries}, read_timeout=1),
+    )  # fmt: skip
+
+
+@contextmanager
+def sockets(handle: Callable[[socket.socket, int], None], *, context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server that does with each connection what a test says; connections are numbered from 0."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        number = 0
+        while True:
+            try:
+                each, _ = listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=one, args=(each, number), daemon=True).start()
+            number += 1
+
+    def one(each: socket.socket, number: int) -> None:
+        try:
+            with (context.wrap_socket(each, server_side=True) if context else each) as talking:
+                handle(talking, number)
+        except OSError:
+            return
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http{'s' if context else ''}://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.close()
+
+
+def head_of(talking: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = talking.recv(65536)
+        if not more:
+            raise OSError
+        data += more
+    return data
+
+
+def gets(tmp_path: Path, count: int, size: int = 4) -> Any:
+    return [Get(S3Uri("bucket", f"k{number}"), tmp_path / f"f{number}", ObjectInfo(f"k{number}", size)) for number in range(count)]
+
+
+def test_connections_that_were_kept_and_die_cost_nothing(tmp_path: Path) -> None:
+    def two_answers_then_gone(talking: socket.socket, number: int) -> None:
+        for _ in range(2):
+            head_of(talking)
+            talking.sendall(OK)
+
+    with sockets(two_answers_then_gone) as url:
+        client = client_of(url, tries=1)
+        outcomes = list(opened(client, tuning=Tuning(connections=4)).get(gets(tmp_path, 40), Cancel()))
+    assert [outcome.error for outcome in outcomes] == [None] * 40
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"body"}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbodyXX", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
+        b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_broken_answers_are_asked_again_and_never_kept(bad: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.01)
+    asked: list[int] = []
+
+    def first_bad(talking: socket.socket, number: int) -> None:
+        while True:
+            head_of(talking)
+            asked.append(number)
+            if len(asked) == 1:
+                talking.sendall(bad)
+                return
+            talking.sendall(OK)
+
+    with sockets(first_bad) as url:
+        (outcome,) = opened(client_of(url)).get(gets(tmp_path, 1), Cancel())
+    assert (outcome.error, (tmp_path / "f0").read_bytes()) == (None, b"body")
+    assert len(asked) == 2
+
+
+def test_a_server_that_drips_or_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.01)
+    monkeypatch.setattr(fast, "TRIES", 1)
+
+    def drips(talking: socket.socket, number: int) -> None:
+        head_of(talking)
+        for letter in OK if number % 2 else b"":
+            talking.sendall(bytes([letter]))
+            time.sleep(0.2)
+        time.sleep(20)
+
+    started = time.monotonic()
+    with sockets(drips) as url:
+        outcomes = list(opened(client_of(url)).get(gets(tmp_path, 2), Cancel()))
+    assert {outcome.error and outcome.error.type for outcome in outcomes} == {"ReadTimeoutError"}
+    assert time.monotonic() - started < 10
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [4, 40 << 20], ids=["small", "in ranges"])
+def test_it_stops_at_once_when_told_and_leaves_nothing(size: int, tmp_path: Path) -> None:
+    def hangs(talking: socket.socket, number: int) -> None:
+        asked = head_of(talking)
+        if asked.startswith(b"HEAD"):
+            talking.sendall(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: %d\r\n\r\n' % size)
+            head_of(talking)
+        else:
+            talking.sendall(b'HTTP/1.1 206 P\r\nETag: "e"\r\nContent-Length: 16777216\r\n\r\n' + b"x" * 1000)
+        time.sleep(30)
+
+    cancel = Cancel()
+    with sockets(hangs) as url:
+        threading.Timer(0.5, cancel.set).start()
+        started = time.monotonic()
+        with pytest.raises(StepError, match="stopped"):
+            list(opened(client_of(url), net=Net(None, 60, 60)).get(gets(tmp_path, 3, size), cancel))
+        assert time.monotonic() - started < 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(tmp_path: Path) -> None:
+    class Renewing:
+        token, given_up = "old", 0
+
+        def get_frozen_credentials(self) -> Any:
+            return SimpleNamespace(access_key="k", secret_key="s", token=self.token)
+
+        def give_up(self, token: Any) -> bool:
+            self.given_up += 1
+            self.token = "new"
+            return True
+
+    def answer(asked: Asked) -> Answer:
+        if asked.headers["x-amz-security-token"] == "new":
+            return Answer(b"body", headers={"ETag": '"e"'})
+        return Answer(b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>", 400)
+
+    credentials = Renewing()
+    with serving(answer) as (client, asked):
+        (outcome,) = opened(client, credentials=credentials).get(gets(tmp_path, 1), Cancel())
+    assert (outcome.error, credentials.given_up, len(asked)) == (None, 1, 2)
+
+
+def test_a_bucket_elsewhere_that_botocore_does_not_find_is_told_as_it_is(tmp_path: Path) -> None:
+    text = b"<Error><Code>PermanentRedirect</Code><Message>The bucket must be addressed using another endpoint.</Message></Error>"
+    with serving(lambda asked: Answer(text, 301)) as (client, _):
+        (outcome,) = opened(client).get(gets(tmp_path, 1), Cancel())
+    assert outcome.error is not None
+    assert outcome.error.type == "PermanentRedirect"
+
+
+def test_a_range_that_is_the_whole_object_does_not_overwrite_its_neighbours(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Answer:
+        return Answer(headers={"ETag": '"e"', "Content-Length": "12"}) if asked.what == "HEAD" else Answer(b"0123456789ab", headers={"ETag": '"e"'})
+
+    with serving(answer) as (client, _):
+        (outcome,) = opened(client, tuning=Tuning(large=8, part=4)).get(gets(tmp_path, 1, 12), Cancel())
+    assert outcome.error is not None
+    assert outcome.error.type == "IntegrityFailed"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_files_go_in_parts_with_their_checksums(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 40
+    (tmp_path / "f").write_bytes(data)
+    parts: dict[int, bytes] = {}
+
+    def answer(asked: Asked) -> Answer:
+        if asked.what == "POST [uploads]":
+            assert asked.headers["x-amz-checksum-algorithm"] == "CRC32"
+            return Answer(b"<InitiateMultipartUploadResult><UploadId>u/+</UploadId></InitiateMultipartUploadResult>")
+        if asked.what == "PUT [uploadId]":
+            assert asked.query["uploadId"] == ["u/+"]
+            assert asked.headers["x-amz-checksum-crc32"] == base64.b64encode(zlib.crc32(asked.body).to_bytes(4, "big")).decode()
+            parts[int(asked.query["partNumber"][0])] = asked.body
+            return Answer(headers={"ETag": '"p"'})
+        return Answer(b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>")
+
+    with serving(answer) as (client, asked):
+        (outcome,) = opened(client, tuning=Tuning(large=1000, part=1 << 20)).put([Put(tmp_path / "f", KEY)], Cancel())
+        assert b"<ChecksumCRC32>" in asked[-1].body
+    assert (outcome.error, outcome.etag, b"".join(parts[number] for number in sorted(parts))) == (None, "done", data)
+
+
+def test_a_refusal_in_the_middle_of_an_upload_is_heard(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * (8 << 20))
+
+    def refuses(talking: socket.socket, number: int) -> None:
+        head_of(talking)
+        text = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+        talking.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+        talking.shutdown(socket.SHUT_WR)
+        time.sleep(0.5)
+
+    with sockets(refuses) as url:
+        (outcome,) = opened(client_of(url)).put([Put(tmp_path / "f", KEY)], Cancel())
+    assert outcome.error is not None
+    assert outcome.error.type == "AccessDenied"
+
+
+def test_a_copy_between_roles_keeps_headers_metadata_and_tags() -> None:
+    def source(asked: Asked) -> Answer:
+        if asked.what == "GET [tagging]":
+            return Answer(b"<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>")
+        return Answer(b"body", headers={"ETag": '"e"', "Content-Type": "text/x", "x-amz-meta-m": "1", "Cache-Control": "no-store"})
+
+    with serving(source) as (reader, _), serving(lambda asked: Answer(headers={"ETag": '"new"'})) as (writer, written):
+        copies = [Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", 4, "e"), {"CacheControl": "max-age=1"})]
+        (outcome,) = opened(writer).relay(copies, opened(reader), Cancel())
+    assert (outcome.error, outcome.etag, written[0].body) == (None, "new", b"body")
+    sent = written[0].headers
+    assert (sent["x-amz-meta-m"], sent["content-type"], sent["cache-control"], sent["x-amz-tagging"]) == ("1", "text/x", "max-age=1", "a=b+c")
+    assert sent["x-amz-checksum-crc32"] == base64.b64encode(zlib.crc32(b"body").to_bytes(4, "big")).decode()
+
+
+def test_the_next_address_of_a_host_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = socket.getaddrinfo
+
+    def two(host: str, port: int, **more: Any) -> Any:  # IPv6 first, where nothing listens
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)), *resolve("127.0.0.1", port, **more)]
+
+    with serving(lambda asked: Answer(b"body", headers={"ETag": '"e"'})) as (client, _):
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        outcomes = list(opened(client, tuning=Tuning(connections=2)).get(gets(tmp_path, 6), Cancel()))
+    assert [outcome.error for outcome in outcomes] == [None] * 6
+
+
+def test_a_proxy_is_left_to_boto3_and_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(fast, "_SAID", set())
+    monkeypatch.setenv("NO_PROXY", "")
+    with caplog.at_level(logging.INFO), serving(lambda asked: Answer(b"body", headers={"ETag": '"e"'})) as (client, asked):
+        monkeypatch.setenv("HTTP_PROXY", client.meta.endpoint_url)
+        proxied = client_of("http://s3.invalid:1234")
+        outcomes = list(opened(proxied).get(gets(tmp_path, 3), Cancel()))
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    assert [record.message for record in caplog.records if "boto3 is used" in record.message] == [
+        "boto3 is used where the fast engine is not: an HTTP proxy is set in the environment"
+    ]
+    assert {each.headers["host"] for each in asked} == {"s3.invalid:1234"}
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate")
+def test_tls_is_verified_against_the_bundle_that_is_given(tmp_path: Path) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=t"]
+    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+    def answers(talking: socket.socket, number: int) -> None:
+        while True:
+            head_of(talking)
+            talking.sendall(OK)
+
+    (tmp_path / "out").mkdir()
+    with sockets(answers, context=context) as url:
+        client = client_of(url)
+        good = list(opened(client, net=Net(str(tmp_path / "cert.pem"), 5, 5)).get(gets(tmp_path / "out", 5), Cancel()))
+        (bad,) = opened(client).get(gets(tmp_path / "none", 1), Cancel())
+    assert [outcome.error for outcome in good] == [None] * 5
+    assert bad.error is not None
+    assert (bad.error.type, "CERTIFICATE_VERIFY_FAILED" in bad.error.message) == ("SSLError", True)

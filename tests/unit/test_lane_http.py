@@ -1,0 +1,101 @@
+"""Answers of HTTP/1.1, however they are cut, and what is none."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rolerunner.storage.lane import http
+from rolerunner.storage.lane.http import Framing, Malformed
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+class Taken:
+    def __init__(self) -> None:
+        self.data = b""
+        self.begun = 0
+
+    def begin(self, status: int, headers: object) -> None:
+        self.begun += 1
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+
+def chunked(parts: list[bytes]) -> bytes:
+    return b"".join(b"%x;ext=1\r\n%b\r\n" % (len(part), part) for part in parts if part) + b"0\r\nTrailer: x\r\n\r\n"
+
+
+BODIES = st.lists(st.binary(max_size=40), max_size=5)
+
+
+@given(BODIES, st.booleans(), st.booleans(), st.integers(0, 2), st.lists(st.integers(1, 60), min_size=1, max_size=40))
+def test_an_answer_is_the_same_however_it_is_cut(parts: list[bytes], is_chunked: bool, sinks: bool, interim: int, cuts: list[int]) -> None:
+    body = b"".join(parts)
+    head = b"Transfer-Encoding: chunked\r\n\r\n" + chunked(parts) if is_chunked else b"Content-Length: %d\r\n\r\n" % len(body) + body
+    wire = b"HTTP/1.1 100 Continue\r\n\r\n" * interim + OK + b"ETag: \"x\"\r\nX-A: 1\r\nx-a:  2 \r\n" + head
+    sink = Taken() if sinks else None
+    framing = Framing("GET", sink)
+    at, done = 0, False
+    while at < len(wire):
+        assert not done
+        size = cuts[at % len(cuts)]
+        done = framing.feed(wire[at : at + size])
+        at += size
+    assert done
+    assert framing.answer is not None
+    assert framing.answer.headers["x-a"] == "1, 2"
+    assert framing.answer.keep
+    if sink is not None and (is_chunked or body):
+        assert (sink.data, framing.answer.sunk, sink.begun) == (body, len(body), 1)
+    else:
+        assert framing.answer.body == body
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/2 200\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n", OK + b"no colon\r\n\r\n",
+        OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", OK + b"Content-Length: -1\r\n\r\n", OK + b"Content-Length: 1e3\r\n\r\n",
+        OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
+        OK + b"Content-Length: 1\r\n\r\nab", OK + b" folded: x\r\n\r\n", OK + b"a\0b: x\r\n\r\n", b"x" * (http.MAX_HEAD + 1),
+        OK + b"A: " + b"x" * http.MAX_HEAD + b"\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 20, b"HTTP/1.1 101 Switching\r\n\r\n",
+        OK + b"Content-Length: %d\r\n\r\n" % (http.MAX_BODY + 1), OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_answer_is_refused(wire: bytes) -> None:
+    with pytest.raises(Malformed):
+        Framing("GET").feed(wire)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused_or_waited_for(data: bytes) -> None:
+    framing = Framing("GET")
+    try:
+        framing.feed(b"HTTP/1.1 " + data)
+    except Malformed:
+        return
+
+
+def test_a_close_in_the_middle_is_told_and_one_at_the_end_of_a_body_without_length_is_the_end() -> None:
+    framing = Framing("GET")
+    framing.feed(OK + b"Content-Length: 10\r\n\r\nhalf")
+    with pytest.raises(Malformed, match="before the answer was whole"):
+        framing.eof()
+    with pytest.raises(Malformed, match="without an answer"):
+        Framing("GET").eof()
+    framing = Framing("GET")
+    assert not framing.feed(OK + b"\r\nall")
+    framing.eof()
+    assert framing.answer is not None
+    assert (framing.answer.body, framing.answer.keep) == (b"all", False)
+
+
+def test_head_has_no_body_and_old_servers_close() -> None:
+    framing = Framing("HEAD")
+    assert framing.feed(b"HTTP/1.0 404 Not Found\r\nContent-Length: 300\r\n\r\n")
+    assert framing.answer is not None
+    assert (framing.answer.status, framing.answer.keep, framing.answer.reason) == (404, False, "Not Found")

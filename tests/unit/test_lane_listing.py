@@ -1,0 +1,155 @@
+"""The parallel listing on servers of every kind of keys, and pages as different servers write them."""
+
+from __future__ import annotations
+
+import bisect
+from html import escape
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rolerunner.errors import ServiceFailed
+from rolerunner.storage.base import ObjectInfo
+from rolerunner.storage.lane import listing, xml
+from rolerunner.storage.lane.listing import Listing, Span, Unordered, queries
+from rolerunner.storage.lane.pages import Page
+
+
+def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> Page:
+    rows = "".join(
+        f"<Contents><Key>{quote_plus(key, safe='/') if encoded else escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        f"<ETag>&quot;e&quot;</ETag><Size>1</Size><StorageClass>STANDARD</StorageClass></Contents>"
+        for key in keys
+    )
+    token = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{escape(keys[-1])}</NextContinuationToken>" if more else ""
+    encoding = "<EncodingType>url</EncodingType>" if encoded else ""
+    return Page(f"<?xml version='1.0'?><ListBucketResult>{encoding}{token}{rows}</ListBucketResult>".encode())
+
+
+def listed(keys: list[str], prefix: str, size: int, *, memory: int = 1 << 20, latency: float = 0.08) -> tuple[list[str], int, int]:
+    """What comes out, in how many rounds, by how many requests."""
+    asked: list[Span] = []
+    pages = Listing(prefix, asked.append, memory)
+    found: list[str] = []
+    rounds = requests = 0
+    pages.more()
+    while asked:
+        rounds += 1
+        now, asked[:] = asked[::-1], []
+        for span in now:
+            requests += 1
+            after = dict(queries(span))
+            at = bisect.bisect_right(keys, after.get("continuation-token") or after.get("start-after") or "")
+            pages.latency, span.asked = latency, 0.0
+            pages.took(span, page_of(keys[at : at + size], more=at + size < len(keys)))
+        found += [info.key for info in pages.ready()]
+        pages.more()
+    return found, rounds, requests
+
+
+KEYS = st.one_of(*(st.sets(st.text(letters, max_size=7), max_size=150) for letters in ("ab", "0123456789", "abcxyz/-", "aéü漢z𝄞", "A~}|z&<+% ")))
+
+
+@settings(max_examples=120, deadline=None)
+@given(KEYS, st.sampled_from(["x/", ""]), st.sampled_from([1, 2, 5, 20]), st.sampled_from([1, 10**4, 10**9]), st.sampled_from([0.0, 0.08]))
+def test_every_key_comes_once_and_in_order(names: set[str], prefix: str, size: int, memory: int, latency: float) -> None:
+    keys = sorted(f"x/{name}" for name in names)
+    assert listed(keys, prefix, size, memory=memory, latency=latency)[0] == keys
+
+
+def test_latency_is_paid_for_many_pages_at_once_and_short_listings_ask_no_more_than_they_must() -> None:
+    counted = [f"data/part-{number:08d}.parquet" for number in range(100_000)]
+    found, rounds, requests = listed(counted, "data/", 100, memory=1 << 30)
+    assert found == counted
+    assert rounds < 110, "1,000 pages"
+    assert requests < 2_200
+    assert listed(counted[:180], "data/", 100)[1:] == (2, 2)
+
+
+def test_memory_ahead_is_bounded() -> None:
+    pages = Listing("", lambda span: None, 100)
+    counted = [f"{number:08d}" for number in range(3000)]
+    peak = 0
+    asked: list[Span] = []
+    pages = Listing("", asked.append, 20_000)
+    pages.more()
+    while asked:
+        span = asked.pop()
+        after = dict(queries(span))
+        at = bisect.bisect_right(counted, after.get("continuation-token") or after.get("start-after") or "")
+        pages.latency, span.asked = 1.0, 0.0
+        pages.took(span, page_of(counted[at : at + 10], more=at + 10 < len(counted)))
+        peak = max(peak, pages._buffered)
+        list(pages.ready())
+        pages.more()
+    assert peak < 20_000 + listing.AT_ONCE * 4_000
+
+
+def test_a_server_that_does_not_begin_where_it_is_told_is_seen() -> None:
+    asked: list[Span] = []
+    pages = Listing("", asked.append, 1 << 20)
+    keys = [f"{number:05d}" for number in range(9000)]
+    pages.more()
+    with pytest.raises(Unordered):
+        for _ in range(20):
+            span = asked.pop()
+            token = dict(queries(span)).get("continuation-token", "")
+            at = bisect.bisect_right(keys, token)
+            pages.latency, span.asked = 1.0, 0.0
+            pages.took(span, page_of(keys[at : at + 1000], more=at + 1000 < len(keys)))
+            pages.more()
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10), min_size=1, max_size=5, unique=True), st.booleans())
+def test_keys_are_read_as_they_are(keys: list[str], encoded: bool) -> None:
+    page = page_of(keys, more=False, encoded=encoded)
+    assert [info.key for info in page.objects()] == keys
+    assert (page.first, page.last) == (keys[0], keys[-1])
+
+
+def test_fields_in_another_order_and_other_fields_are_read_too() -> None:
+    text = (
+        "<ListBucketResult xmlns='x'>\n<Contents><Size>5</Size><Key>a</Key><Owner><ID>i</ID></Owner><ETag>\"e\"</ETag>"
+        "<LastModified>2026-01-02T03:04:05Z</LastModified></Contents>"
+        "<Contents><Key>b</Key><LastModified>2026-01-02T03:04:05.678Z</LastModified><ETag>&#34;f-2&#34;</ETag><ChecksumAlgorithm>CRC32</ChecksumAlgorithm>"
+        "<ChecksumType>FULL_OBJECT</ChecksumType><Size>6</Size><StorageClass>GLACIER</StorageClass></Contents></ListBucketResult>\n"
+    )
+    assert Page(text.encode()).objects() == [
+        ObjectInfo("a", 5, "e", "2026-01-02T03:04:05Z"), ObjectInfo("b", 6, "f-2", "2026-01-02T03:04:05Z", storage_class="GLACIER"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"<html>busy</html>", b"<ListBucketResult><Contents><Key>a</Key>", b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        b"<ListBucketResult><Contents><Key>a</Key><Size>x</Size></Contents></ListBucketResult>",
+    ],
+)  # fmt: skip
+def test_what_is_no_page_is_an_error_and_never_an_empty_listing(body: bytes) -> None:
+    with pytest.raises(ServiceFailed, match="cannot be read"):
+        Page(body).objects()
+
+
+@given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8), st.sampled_from(["", "v1"])), max_size=4))
+def test_a_deletion_says_exactly_its_keys(keys: list[tuple[str, str]]) -> None:
+    from xml.etree import ElementTree as ET
+
+    body = xml.deletion(keys)
+    if body is None:
+        assert any(ord(letter) < 32 or ord(letter) > 0xFFFD for key, _ in keys for letter in key)
+        return
+    name = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+    told: list[Any] = [(each.findtext(f"{name}Key"), each.findtext(f"{name}VersionId") or "") for each in ET.fromstring(body).iter(f"{name}Object")]
+    assert told == keys
+
+
+def test_tags_are_carried_as_a_header_has_them() -> None:
+    assert xml.tags(b"<Tagging><TagSet><Tag><Key>a&amp;b</Key><Value>c d</Value></Tag><Tag><Key>e</Key><Value></Value></Tag></TagSet></Tagging>") == (
+        "a%26b=c+d&e="
+    )
+    with pytest.raises(ServiceFailed, match="cannot be read"):
+        xml.tags(b"<html/>")

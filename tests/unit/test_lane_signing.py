@@ -1,0 +1,85 @@
+"""Signatures: AWS's own examples, and whatever botocore's signer makes of the same request."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from types import SimpleNamespace
+from urllib.parse import quote
+
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rolerunner.storage.lane.signing import Signer, query_of, quoted
+
+EMPTY = hashlib.sha256(b"").hexdigest()
+HOST = "examplebucket.s3.amazonaws.com"
+KEYS = SimpleNamespace(access_key="AKIAIOSFODNN7EXAMPLE", secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", token=None)
+
+# Amazon S3 API reference, "Signature Calculations for the Authorization Header", examples
+EXAMPLES = [
+    ("GET", "/test.txt", "", {"range": "bytes=0-9"}, EMPTY, "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
+    (
+        "PUT", quoted("/test$file.text"), "", {"date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCED_REDUNDANCY"},
+        hashlib.sha256(b"Welcome to Amazon S3.").hexdigest(), "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
+    ),
+    ("GET", "/", query_of([("lifecycle", "")]), {}, EMPTY, "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+    ("GET", "/", query_of([("prefix", "J"), ("max-keys", "2")]), {}, EMPTY, "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "query", "headers", "payload", "signature"), EXAMPLES)
+def test_the_published_examples(method: str, path: str, query: str, headers: dict[str, str], payload: str, signature: str) -> None:
+    headers = {**headers, "host": HOST}
+    Signer(None, "us-east-1").sign_at("20130524T000000Z", KEYS, method, path, query, headers, payload)
+    assert headers["authorization"].endswith(f"Signature={signature}")
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+VALUE = st.text("abc 019-/=;", max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["GET", "PUT", "POST", "HEAD", "DELETE"]), TEXT, st.dictionaries(st.sampled_from(["prefix", "versionId", "delete", "a~b c"]), TEXT),
+    st.dictionaries(st.sampled_from(["x-amz-meta-a", "content-type", "range", "if-match", "x-amz-tagging"]), VALUE), st.none() | st.just("a/token+="),
+)  # fmt: skip
+def test_botocore_signs_the_same(method: str, key: str, query: dict[str, str], headers: dict[str, str], token: str | None) -> None:
+    path, text = f"/bucket/{quoted(key)}", query_of(query.items())
+    url = f"https://host.example{path}?{text}" if text else f"https://host.example{path}"
+    request = AWSRequest(method, url, dict(headers))
+    request.context["client_config"] = SimpleNamespace(s3={"payload_signing_enabled": False})
+    request.context["payload_signing_enabled"] = False
+    S3SigV4Auth(Credentials("AKID", "a secret", token), "s3", "eu-west-1").add_auth(request)
+    ours = {**headers, "host": "host.example"}
+    keys = SimpleNamespace(access_key="AKID", secret_key="a secret", token=token)
+    payload = request.headers["X-Amz-Content-SHA256"]
+    Signer(None, "eu-west-1").sign_at(request.headers["X-Amz-Date"], keys, method, path, text, ours, payload)
+    assert ours["authorization"] == request.headers["Authorization"]
+
+
+@given(TEXT)
+def test_keys_are_quoted_as_botocore_quotes_them(key: str) -> None:
+    assert quoted(key) == quote(key.encode(), safe="/~")
+
+
+def test_a_renewed_session_signs_the_next_request() -> None:
+    tokens = iter(["one", "two"])
+
+    class Renewing:
+        def get_frozen_credentials(self) -> object:
+            token = next(tokens)
+            return SimpleNamespace(access_key=f"AKID{token}", secret_key=f"secret {token}", token=token)
+
+    signer = Signer(Renewing(), "eu-west-1", clock=lambda: 1e9)
+    seen = []
+    for _ in range(2):
+        headers = {"host": "h"}
+        signer.sign("GET", "/", "", headers)
+        seen.append((headers["x-amz-security-token"], re.findall("Credential=(\\w+)/|Signature=(.*)", headers["authorization"])))
+    assert [token for token, _ in seen] == ["one", "two"]
+    assert seen[0][1] != seen[1][1]
