@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = S3Uri("bucket", "key")
-OK = b"HTTP/1.1 200 OK\r\nETag: \"e\"\r\nContent-Length: 4\r\n\r\nbody"
+OK = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 4\r\n\r\nbody'
 
 
-def opened(client: Any, *, tuning: Tuning = Tuning(), credentials: Any = None, net: Net | None = None) -> FastStorage:
+def opened(client: Any, *, tuning: Tuning | None = None, credentials: Any = None, net: Net | None = None) -> FastStorage:
     return FastStorage(
-        client, JOB, lambda: "", tuning=tuning, credentials=credentials or Credentials("k", "s"), net=net or Net(None, 2, 1)
+        client, JOB, lambda: "", tuning=tuning or Tuning(), credentials=credentials or Credentials("k", "s"), net=net or Net(None, 2, 1)
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def sockets(handle: Callable[[socket.socket, int], None], *, context: ssl.SSLCon
 
     def one(each: socket.socket, number: int) -> None:
         try:
-            with (context.wrap_socket(each, server_side=True) if context else each) as talking:
+            with context.wrap_socket(each, server_side=True) if context else each as talking:
                 handle(talking, number)
         except OSError:
             return

@@ -54,7 +54,9 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def step(request: pytest.FixtureRequest, endpoint: str, tmp_path: Path) -> Any:
     def run(action: str, **fields: Any) -> StepResult:
         path = tmp_path / "job.yaml"
-        path.write_text(f"version: 1\nname: t\nengine: {request.param}\nsteps:\n  - " + json.dumps({"id": "it", "action": action, "role": "job", **fields}))
+        path.write_text(
+            f"version: 1\nname: t\nengine: {request.param}\nsteps:\n  - " + json.dumps({"id": "it", "action": action, "role": "job", **fields})
+        )
         identity = JobIdentity("eu-west-1", keys=Keys("key-id", "secret-key"), endpoints={"": endpoint})
         return api.run(api.load(path), identity=identity).steps[0]
 

@@ -28,7 +28,8 @@ WHEN = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 @pytest.fixture(params=["boto3", "fast"])
 def storage(request: pytest.FixtureRequest) -> Any:
-    def opened(client: Any, tuning: Tuning = Tuning(), **access: Any) -> BotoStorage:
+    def opened(client: Any, tuning: Tuning | None = None, **access: Any) -> BotoStorage:
+        tuning = tuning or Tuning()
         if request.param == "boto3":
             return BotoStorage(client, JOB, lambda: "", Access(**access), tuning=tuning)
         return FastStorage(client, JOB, lambda: "", Access(**access), tuning=tuning, credentials=Credentials("k", "s"))

@@ -35,7 +35,7 @@ BODIES = st.lists(st.binary(max_size=40), max_size=5)
 def test_an_answer_is_the_same_however_it_is_cut(parts: list[bytes], is_chunked: bool, sinks: bool, interim: int, cuts: list[int]) -> None:
     body = b"".join(parts)
     head = b"Transfer-Encoding: chunked\r\n\r\n" + chunked(parts) if is_chunked else b"Content-Length: %d\r\n\r\n" % len(body) + body
-    wire = b"HTTP/1.1 100 Continue\r\n\r\n" * interim + OK + b"ETag: \"x\"\r\nX-A: 1\r\nx-a:  2 \r\n" + head
+    wire = b"HTTP/1.1 100 Continue\r\n\r\n" * interim + OK + b'ETag: "x"\r\nX-A: 1\r\nx-a:  2 \r\n' + head
     sink = Taken() if sinks else None
     framing = Framing("GET", sink)
     at, done = 0, False

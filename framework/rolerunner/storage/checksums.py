@@ -28,8 +28,13 @@ _MD5_HEX = 32
 
 
 class Hash(Protocol):
-    def update(self, data: Any, /) -> object: ...
-    def digest(self) -> bytes: ...
+    """A checksum that is fed."""
+
+    def update(self, data: Any, /) -> object:
+        """The next bytes."""
+
+    def digest(self) -> bytes:
+        """The checksum of all of them."""
 
 
 class _Crc:

@@ -361,8 +361,7 @@ class FastStorage(BotoStorage):
         if size >= self.tuning.large:
             return (yield from worked(plain, large=True))
         try:
-            if not checksums.can_compute(algorithm):
-                raise Declined(f"{algorithm} cannot be computed without awscrt")
+            _check_computable(algorithm)
             data = FromFile(item.source, before)(0, size)
             self._moved(size, asking.cancel)
             answer = yield from self._asked(asking, "put_object", uri, options, _checksum(algorithm, data), body=data)
@@ -471,9 +470,7 @@ class FastStorage(BotoStorage):
             stored = yield from self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
         except Declined as why:
             return (yield from self._plainly(why, plain))
-        return Outcome(
-            item.target, now.size, None, stored.headers.get("etag", "").strip('"'), stored.headers.get("x-amz-version-id", ""), source=uri
-        )
+        return Outcome(item.target, now.size, None, stored.headers.get("etag", "").strip('"'), stored.headers.get("x-amz-version-id", ""), source=uri)
 
     def _tags(self, uri: S3Uri, version: str, reading: Asking) -> Steps[Mapping[str, str]]:
         answer = yield from self._asked(reading, "get_object_tagging", uri, {}, query=_version(version))
@@ -549,6 +546,11 @@ def _hashed_by(options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The checksum's algorithm that S3 is told, CRC32 if the step says none, and the other options."""
     rest = dict(options)
     return str(rest.pop("ChecksumAlgorithm", "CRC32")), rest
+
+
+def _check_computable(algorithm: str) -> None:
+    if not checksums.can_compute(algorithm):
+        raise Declined(f"{algorithm} cannot be computed without awscrt")
 
 
 def _checksum(algorithm: str, data: bytes) -> dict[str, str]:

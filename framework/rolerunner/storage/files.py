@@ -34,6 +34,7 @@ class FromFile:
     before: os.stat_result
 
     def __call__(self, start: int, length: int) -> bytes:
+        """A range of it."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY)
             try:

@@ -28,8 +28,11 @@ class Malformed(Exception):
 class Sink(Protocol):
     """Where the body of a good answer goes as it comes."""
 
-    def begin(self, status: int, headers: Mapping[str, str]) -> None: ...
-    def write(self, data: bytes, /) -> object: ...
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """A body begins to come; again, where the request was made again."""
+
+    def write(self, data: bytes, /) -> object:
+        """The next bytes, which are good until this returns."""
 
 
 class Answer:

@@ -9,7 +9,6 @@ the order of keys all the same, and what is fetched ahead of them is bounded.
 
 from __future__ import annotations
 
-import os.path
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Optional
@@ -35,7 +34,12 @@ _FANNED = 2
 _SPAN_PAGES = 3
 _AHEAD = 8
 """Pages that the nearest spans may have ready; those farther on fewer, since they are wanted later."""
-_TOPS = {**dict.fromkeys("0123456789", "9"), **dict.fromkeys("abcdef", "f"), **dict.fromkeys("ghijklmnopqrstuvwxyz", "z"), **dict.fromkeys("ABCDEF", "F")}
+_TOPS = {
+    **dict.fromkeys("0123456789", "9"),
+    **dict.fromkeys("abcdef", "f"),
+    **dict.fromkeys("ghijklmnopqrstuvwxyz", "z"),
+    **dict.fromkeys("ABCDEF", "F"),
+}
 """Where a letter's kind ends: digits, those of hexadecimal numbers, others."""
 _SIZES = {"9": 10, "f": 16, "z": 26, "F": 16, "Z": 26}
 
@@ -159,7 +163,7 @@ class Listing:
 
         Beyond the first letter in which the page's own keys differ a span would be shorter than a page.
         """
-        differs = len(os.path.commonprefix([first, last]))
+        differs = next((place for place, (one, other) in enumerate(zip(first, last)) if one != other), min(len(first), len(last)))
         for place in range(len(self._prefix), differs + 1):
             letter = last[place : place + 1]
             if letter not in _TOPS or letter == _TOPS[letter]:  # what comes after the last of a kind, an earlier place finds
@@ -191,4 +195,3 @@ def queries(span: Span) -> tuple[tuple[str, str], ...]:
     if span.token is not None:
         return (("continuation-token", span.token),)
     return (("start-after", span.last),) if span.last else ()
-

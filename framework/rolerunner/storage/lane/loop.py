@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import heapq
 import selectors
 import socket
@@ -17,6 +16,7 @@ from rolerunner.errors import StepError
 from rolerunner.storage.base import Cancel, Outcome
 from rolerunner.storage.lane import trouble
 from rolerunner.storage.lane.http import Answer, Framing, Malformed
+from rolerunner.storage.lane.net import begin_to_connect, check_connected
 from rolerunner.storage.lane.requests import Request
 from rolerunner.storage.lane.steps import Steps, Work
 
@@ -228,22 +228,18 @@ class Loop:
             connection.last = connection.since = time.monotonic()
             try:
                 connection.sock = self._net.unconnected(connection.at)
-                code = connection.sock.connect_ex(connection.at[1])
+                begin_to_connect(connection.sock, connection.at)
             except OSError as error:
                 why = error
                 continue
-            if code in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-                self._want(connection, selectors.EVENT_WRITE)
-                return
-            why = OSError(code, errno.errorcode.get(code, ""))
+            self._want(connection, selectors.EVENT_WRITE)
+            return
 
     def _connecting(self, connection: _Connection) -> None:
         """A socket that is connecting, or shaking hands, can go on."""
         try:
             if not isinstance(connection.sock, ssl.SSLSocket):
-                code = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if code:
-                    raise OSError(code, errno.errorcode.get(code, ""))
+                check_connected(connection.sock)
                 if connection.address.secure:
                     self._selector.unregister(connection.sock)
                     connection.events = 0

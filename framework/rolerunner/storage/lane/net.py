@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 _NEXT = 3.0
 """Seconds until the next of several addresses is tried: a route that swallows packets (IPv6, often) must not cost a timeout each."""
 _BUFFER = 1 << 20
+
+
+def check_connected(sock: Any) -> None:
+    """Raises OSError where the attempt to connect failed."""
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+def begin_to_connect(sock: Any, place: Any) -> None:
+    """Raises OSError where it is clear at once that it fails."""
+    code = sock.connect_ex(place[1])
+    if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+        raise OSError(code, os.strerror(code))
 
 
 class Net:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import unquote_plus
 
 from rolerunner.credentials import parse_timestamp
 from rolerunner.errors import ServiceFailed
 from rolerunner.storage.base import ObjectInfo
-from html import unescape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

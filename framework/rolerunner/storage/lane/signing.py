@@ -73,9 +73,7 @@ class Signer:
             self._derive(keys.secret_key, stamp[:8])
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{self._scope}\n{asked}"
         signature = hmac.digest(self._key, text.encode(), "sha256").hex()
-        headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{self._scope}, SignedHeaders={signed}, Signature={signature}"
-        )
+        headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{self._scope}, SignedHeaders={signed}, Signature={signature}"
 
     def _derive(self, secret: str, date: str) -> None:
         key = f"AWS4{secret}".encode()

@@ -6,10 +6,8 @@ itself where there is no TLS. So a transfer holds a megabyte, however large its 
 
 from __future__ import annotations
 
-import errno
 import os
 import select
-import socket
 import ssl
 import threading
 import time
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from rolerunner.errors import StepError
 from rolerunner.storage.lane import trouble
 from rolerunner.storage.lane.http import Answer, Framing, Malformed
+from rolerunner.storage.lane.net import begin_to_connect, check_connected
 from rolerunner.storage.lane.requests import Request
 from rolerunner.storage.lane.steps import Steps, Work
 
@@ -185,13 +184,9 @@ class Straight:
             sock: Any = self._net.unconnected(place)
             try:
                 deadline = time.monotonic() + self._net.connect_timeout(more=bool(places))
-                code = sock.connect_ex(place[1])
-                if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
-                    raise OSError(code, os.strerror(code))
+                begin_to_connect(sock, place)
                 self._wait(sock, deadline, write=True)
-                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if code:
-                    raise OSError(code, os.strerror(code))
+                check_connected(sock)
                 return _Line(address, self._secured(sock, address, deadline) if address.secure else sock)
             except ssl.SSLCertVerificationError as error:
                 sock.close()
@@ -294,7 +289,7 @@ class Straight:
                 done = framing.feed(self._filled(line, framing.sinks))  # type: ignore[arg-type]  # a view, which only the sink sees
                 self._check()
                 continue
-            data = self._going_in(line, lambda: line.sock.recv(_HEAD), deadline)
+            data = self._going_in(line, partial(line.sock.recv, _HEAD), deadline)
             if not data:
                 framing.eof()
                 break
@@ -310,7 +305,7 @@ class Straight:
         got = 0
         deadline = time.monotonic() + self._net.read_timeout
         while got < len(view):
-            count = self._going_in(line, lambda: line.sock.recv_into(view[got:]), deadline)
+            count = self._going_in(line, partial(line.sock.recv_into, view[got:]), deadline)
             if count == 0:
                 raise Malformed("the connection was closed before the answer was whole")
             got += count

@@ -53,9 +53,7 @@ def deletion(keys: Iterable[tuple[str, str]]) -> Optional[bytes]:
             return None
         named = f"<VersionId>{escape(version)}</VersionId>" if version else ""
         parts.append(f"<Object><Key>{_exact(key)}</Key>{named}</Object>")
-    return (
-        f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{"".join(parts)}<Quiet>true</Quiet></Delete>'.encode()
-    )
+    return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{"".join(parts)}<Quiet>true</Quiet></Delete>'.encode()
 
 
 def _exact(key: str) -> str:
