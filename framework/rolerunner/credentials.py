@@ -436,6 +436,7 @@ class _JobCredentials(_Renewed):
         self._look_up = look_up
         self._lock = threading.Lock()
         self._found: Optional[Credentials] = None
+        self._last: Optional[ReadOnlyCredentials] = None
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         found = self._found
@@ -445,7 +446,10 @@ class _JobCredentials(_Renewed):
                     self._found = self._look_up()
                 found = self._found
         frozen = found.get_frozen_credentials()
-        return _frozen(frozen.access_key, frozen.secret_key, frozen.token)
+        last = self._last
+        if last is None or last != frozen[:3]:
+            self._last = last = _frozen(frozen.access_key, frozen.secret_key, frozen.token)
+        return last
 
     def give_up(self, token: Any) -> bool:
         with self._lock:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import logging
+import os
 import shutil
 import socket
 import ssl
@@ -22,7 +24,7 @@ from botocore.credentials import Credentials
 
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage import fast
+from rolerunner.storage import fast_requests
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.fast import FastStorage
 from rolerunner.storage.lane.net import Net
@@ -135,7 +137,7 @@ def test_broken_answers_are_asked_again_and_never_kept(bad: bytes, tmp_path: Pat
 
 def test_a_server_that_drips_or_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("random.random", lambda: 0.01)
-    monkeypatch.setattr(fast, "TRIES", 1)
+    monkeypatch.setattr(fast_requests, "TRIES", 1)
 
     def drips(talking: socket.socket, number: int) -> None:
         head_of(talking)
@@ -268,6 +270,59 @@ def test_a_copy_between_roles_keeps_headers_metadata_and_tags() -> None:
     assert sent["x-amz-checksum-crc32"] == base64.b64encode(zlib.crc32(b"body").to_bytes(4, "big")).decode()
 
 
+def unchunked(data: bytes) -> tuple[bytes, bytes]:
+    """What aws-chunked holds, and its trailer."""
+    body = b""
+    while True:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        if length == 0:
+            return body, data
+        body, data = body + data[:length], data[length + 2 :]
+
+
+@pytest.mark.parametrize("proof", ["crc32", "md5", "wrong"])
+def test_parts_that_memory_does_not_hold_go_by_in_blocks(proof: str) -> None:
+    data = os.urandom(5 << 19)  # two parts and a half
+    told = {"ETag": f'"{hashlib.md5(data).hexdigest() if proof == "md5" else "e"}"'}
+    if proof != "md5":
+        told["x-amz-checksum-crc32"] = base64.b64encode(zlib.crc32(data if proof == "crc32" else b"").to_bytes(4, "big")).decode()
+    parts: dict[int, bytes] = {}
+    cut = iter([True])
+
+    def source(asked: Asked) -> Answer:
+        if asked.what == "HEAD":
+            return Answer(headers={**told, "Content-Length": str(len(data))})
+        start, end = map(int, asked.headers["range"][6:].split("-"))
+        some = data[start : end + 1]
+        if next(cut, False):
+            return Answer(some[:1000], 206, {"ETag": told["ETag"]}, length=len(some))
+        return Answer(some, 206, {"ETag": told["ETag"]})
+
+    def target(asked: Asked) -> Answer:
+        if asked.what == "POST [uploads]":
+            return Answer(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+        if asked.what == "PUT [uploadId]":
+            body, trailer = unchunked(asked.body)
+            assert asked.headers["x-amz-decoded-content-length"] == str(len(body))
+            assert trailer == b"x-amz-checksum-crc32:" + base64.b64encode(zlib.crc32(body).to_bytes(4, "big")) + b"\r\n\r\n"
+            parts[int(asked.query["partNumber"][0])] = body
+            return Answer(headers={"ETag": '"p"'})
+        return Answer(b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>")
+
+    tuning = Tuning(memory=16, large=1000, part=1 << 20, parts_at_once=2)
+    with serving(source) as (reader, _), serving(target) as (writer, asked):
+        copies = [Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", len(data), "e"), {"Tagging": ""})]
+        (outcome,) = opened(writer, tuning=tuning).relay(copies, opened(reader, tuning=tuning), Cancel())
+    if proof == "wrong":
+        assert outcome.error is not None
+        assert outcome.error.type == "IntegrityFailed"
+        assert "POST [uploadId]" not in {each.what for each in asked}, "what is not proved is not completed"
+    else:
+        assert (outcome.error, outcome.etag) == (None, "done")
+        assert b"".join(parts[number] for number in sorted(parts)) == data
+
+
 def test_the_next_address_of_a_host_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = socket.getaddrinfo
 
@@ -281,7 +336,7 @@ def test_the_next_address_of_a_host_is_tried(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_proxy_is_left_to_boto3_and_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(fast, "_SAID", set())
+    monkeypatch.setattr(fast_requests, "_SAID", set())
     monkeypatch.setenv("NO_PROXY", "")
     with caplog.at_level(logging.INFO), serving(lambda asked: Answer(b"body", headers={"ETag": '"e"'})) as (client, asked):
         monkeypatch.setenv("HTTP_PROXY", client.meta.endpoint_url)

@@ -1,6 +1,7 @@
 """Fields and work that all actions on objects share: which objects, how fast, and how many may fail."""
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -21,6 +22,8 @@ from rolerunner.storage.select import Selection
 
 _SHOWN = 3
 """Failures of objects that a message names."""
+_PROGRESS_EVERY = 0.1
+"""Seconds between two words on how far a step is: a million objects are not a million events."""
 _HOPELESS = 100
 """So many failures before the first success stop the step: every one of a million would be refused the same way."""
 
@@ -221,12 +224,17 @@ class _Meter:
         self._context = context
         self._total, self._total_bytes = total, total_bytes
         self.objects = self.moved = 0
+        self._told = 0.0
 
     def bytes_moved(self, count: int) -> None:
         self.moved += count
         self.tell()
 
     def tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told < _PROGRESS_EVERY:
+            return
+        self._told = now
         self._context.progress(StepProgress(self._context.step_id, self.objects, self.moved, self._total, self._total_bytes))
 
 

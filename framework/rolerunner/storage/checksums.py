@@ -36,6 +36,9 @@ class Hash(Protocol):
     def digest(self) -> bytes:
         """The checksum of all of them."""
 
+    def copy(self) -> Any:
+        """As it is now, to go on with apart."""
+
 
 class _Crc:
     """A CRC as a hash; S3 writes it big-endian."""
@@ -50,6 +53,11 @@ class _Crc:
 
     def digest(self) -> bytes:
         return self._value.to_bytes(self._width, "big")
+
+    def copy(self) -> _Crc:
+        made = _Crc(self._function, self._width)
+        made._value = self._value
+        return made
 
 
 def _makers() -> Mapping[str, Callable[[], Hash]]:
@@ -225,6 +233,12 @@ class Running:
             self._hash.update(taken)
             self._left -= len(taken)
             view = view[len(taken) :]
+
+    def copy(self) -> Running:
+        """As it is now, to go on with apart."""
+        made = Running(self._expected, self._part_size)
+        made._left, made._hash, made._digests = self._left, self._hash.copy(), [*self._digests]
+        return made
 
     def matches(self) -> bool:
         """Was it all, and is it what was expected?"""

@@ -5,39 +5,37 @@ What the lane declines (a proxy, a directory bucket) goes to the plain engine ob
 
 from __future__ import annotations
 
-import base64
-import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rolerunner.diagnosis import AwsError, is_passing
+from rolerunner.diagnosis import is_passing
 from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_there, info_by
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
-from rolerunner.storage.boto import TRIES, BotoStorage
-from rolerunner.storage.checksums import Expected, digest_of
-from rolerunner.storage.files import Arrival, FromFile, check_range, keep_time, prove, unpack
+from rolerunner.storage.boto import TRIES
+from rolerunner.storage.checksums import Expected
+from rolerunner.storage.fast_large import LaneLarge
+from rolerunner.storage.fast_requests import checksum_header, hashed_by, version_query
+from rolerunner.storage.files import Arrival, FromFile, keep_time, prove, unpack
 from rolerunner.storage.lane import listing, xml
 from rolerunner.storage.lane.listing import Listing, Span, Unordered, queries
 from rolerunner.storage.lane.loop import Loop, Weighed
-from rolerunner.storage.lane.net import Net
 from rolerunner.storage.lane.pages import Page
-from rolerunner.storage.lane.requests import PLACE, Declined, Request, Template, template
+from rolerunner.storage.lane.requests import PLACE, Declined
 from rolerunner.storage.lane.signing import quoted
 from rolerunner.storage.lane.steps import Asking, Steps, Work, worked
-from rolerunner.storage.lane.straight import FileRange, Lines, Straight
 from rolerunner.storage.local import translated
-from rolerunner.storage.many import Parts, batches, stop_if_told
+from rolerunner.storage.many import Parts, batches
 from rolerunner.storage.objects import KEPT
 
 if TYPE_CHECKING:
@@ -45,29 +43,15 @@ if TYPE_CHECKING:
     from rolerunner.storage.lane.http import Answer
 
 T = TypeVar("T")
-_LOG = logging.getLogger("rolerunner.storage")
 _KEPT_HEADERS = {
     "content-type": "ContentType", "cache-control": "CacheControl", "content-disposition": "ContentDisposition", "expires": "Expires",
     "content-encoding": "ContentEncoding", "content-language": "ContentLanguage", "x-amz-website-redirect-location": "WebsiteRedirectLocation",
 }  # fmt: skip
-_SAID: set[str] = set()
 
 
 @dataclass(frozen=True)
-class FastStorage(BotoStorage):
-    """S3 over sockets of our own. ``credentials`` are asked for at every signature; ``net`` makes the sockets."""
-
-    credentials: Any = None
-    net: Net = field(default_factory=lambda: Net(None, 10, 60))
-    _templates: dict[Any, Template] = field(default_factory=dict, repr=False, compare=False)
-    _lines: Lines = field(init=False, repr=False, compare=False)
-
-    _checked: Mapping[str, Any] = field(init=False, repr=False, compare=False)
-    """What asks GET and HEAD for checksums, where this boto3 knows of them."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_checked", self._read_options(""))
-        object.__setattr__(self, "_lines", Lines(self.net))
+class FastStorage(LaneLarge):
+    """Many objects at once, over the lane."""
 
     # listing
 
@@ -170,107 +154,6 @@ class FastStorage(BotoStorage):
         for outcomes in loop.run((0, self._delete_steps(name, batch, asking)) for name, batch in batches(items, bucket)):
             yield from outcomes
 
-    # how requests are made
-
-    def _loop(self, cancel: Cancel, connections: int = 0) -> tuple[Loop, Asking]:
-        loop = Loop(
-            self.net, cancel, connections=connections or self.tuning.connections, memory=self.tuning.memory // 2, threads=self.tuning.workers,
-            paced=self.flow.paces_bytes,
-        )  # fmt: skip
-        return loop, self._asking(loop.cancel)
-
-    def _asking(self, cancel: Cancel) -> Asking:
-        retries = self.client.meta.config.retries or {}
-        tries = int(retries.get("total_max_attempts") or retries.get("max_attempts") or 5)
-        return Asking(tries, self.flow, cancel, lambda: _give_up(self.credentials))
-
-    def _template(self, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
-        """The kind of request, made once for each bucket and set of options. Raises Declined, and what signing raises."""
-        key = (method, bucket, *((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in options.items()))
-        found = self._templates.get(key)
-        if found is None:
-            found = self._templates[key] = template(self.client, self.credentials, method, bucket, {**self._said(method), **options})
-        return found
-
-    def _look_elsewhere(self, bucket: str) -> bool:
-        """Let botocore find the bucket, which follows redirects and remembers them; did that change where requests go?"""
-        with suppress(ClientError, BotoCoreError, Declined):
-            before = self._template("head_bucket", bucket, {})
-            with suppress(ClientError, RecursionError):  # some botocores ask themselves for ever where no answer names a region
-                self.client.head_bucket(Bucket=bucket)
-            self._templates.clear()
-            now = self._template("head_bucket", bucket, {})
-            return (before.address, before.signer.region) != (now.address, now.signer.region)
-        return False
-
-    def _asked(
-        self, asking: Asking, method: str, uri: S3Uri, options: Mapping[str, Any], headers: Optional[Mapping[str, str]] = None, *,
-        may_be_error: bool = False, **more: Any,
-    ) -> Steps[Answer]:  # fmt: skip
-        """The good answer to one request."""
-
-        def make() -> Request:
-            return self._template(method, uri.bucket, options).request(uri.key, headers, **more)
-
-        return asking.ask(make, lambda: self._look_elsewhere(uri.bucket), may_be_error=may_be_error)
-
-    def _settled(self, uri: S3Uri, begin: Callable[[], Steps[Outcome]]) -> Steps[Outcome]:
-        """The outcome, a failure as a value; what changed or broke off meanwhile is begun again."""
-        for tried in range(1, TRIES + 1):
-            try:
-                return (yield from begin())
-            except (StepError, ClientError, BotoCoreError) as error:
-                failed = self._as_step_error(error, uri)
-                if tried == TRIES or not is_passing(failed):
-                    return Outcome(uri, status="failed", error=failed)
-            yield 0.2 * 2**tried
-        raise AssertionError  # the last try returns
-
-    def _as_step_error(self, error: Exception, uri: S3Uri) -> StepError:
-        try:
-            with self._translated(uri):
-                raise error
-        except StepError as translated_one:
-            return translated_one
-
-    def _tried_again(self, item: Any, uri: S3Uri, begin: Callable[[Any], Steps[Outcome]]) -> Steps[Outcome]:
-        """Settled; from the second try on without what was known of the object, which may have changed."""
-        tries = iter([item])
-        known = item.info
-        return self._settled(uri, lambda: begin(next(tries, item if known is not None and known.version else replace(item, info=None))))
-
-    def _plainly(self, why: Declined, call: Callable[[], T]) -> Steps[T]:
-        """What the lane declines, done by the plain engine."""
-        self._say(why)
-        return worked(call)
-
-    def _say(self, why: Declined) -> None:
-        reason = str(why)
-        if reason not in _SAID:
-            _SAID.add(reason)
-            _LOG.info("boto3 is used where the fast engine is not: %s", reason)
-
-    # head
-
-    def _head_steps(self, uri: S3Uri, asking: Asking, version: str = "") -> Steps[Outcome]:
-        try:
-            answer = yield from self._asked(asking, "head_object", uri, self._checked, query=_version(version))
-            info = info_by(uri.key, answer.headers, int(answer.headers.get("content-length", "0")))
-        except Declined as why:
-            info = yield from self._plainly(why, lambda: self.head(uri, version))
-        except ClientError as error:
-            if AwsError.of(error).code not in {"400", "403"}:
-                raise
-            info = yield from worked(lambda: self.head(uri, version))  # which asks a GET for the reason
-        return Outcome(uri, info.size, etag=info.etag, version=info.version, info=info)
-
-    def _known(self, uri: S3Uri, info: Optional[ObjectInfo], asking: Asking) -> Steps[ObjectInfo]:
-        if info is not None:
-            return info
-        outcome = yield from self._head_steps(uri, asking)
-        assert outcome.info is not None  # noqa: S101 - HEAD tells it
-        return outcome.info
-
     # download
 
     def _get_steps(self, item: Get, asking: Asking, parts: Parts) -> Steps[Outcome]:
@@ -282,7 +165,7 @@ class FastStorage(BotoStorage):
             return (yield from worked(lambda: self._get(replace(item, info=info, skip=None), parts), large=True))
         arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel))
         try:
-            answer = yield from self._asked(asking, "get_object", uri, self._checked, query=_version(info.version), sink=arrival)
+            answer = yield from self._asked(asking, "get_object", uri, self._checked, query=version_query(info.version), sink=arrival)
             now = yield from self._arrived(uri, answer, arrival, asking)
             if item.decompress:
                 yield Work(lambda: unpack(Path(arrival.temporary), uri))
@@ -318,35 +201,6 @@ class FastStorage(BotoStorage):
             prove(uri, now, running)
         return now
 
-    def _range(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, landing: Any, cancel: Cancel) -> None:
-        """As the plain engine's, over the lane."""
-        began = landing.got
-        steps = self._range_steps(uri, info, start, length, landing, self._asking(cancel))
-        try:
-            Straight(self._lines, cancel).run(steps)
-        except Declined:
-            assert landing.got == began  # noqa: S101 - it is declined before anything is asked
-            super()._range(uri, info, start, length, landing, cancel)
-
-    def _range_steps(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, sink: Any, asking: Asking) -> Steps[Answer]:
-        wanted = {"range": f"bytes={start}-{start + length - 1}", "if-match": f'"{info.etag}"'}
-        return self._asked(asking, "get_object", uri, self._checked, wanted, query=_version(info.version), sink=sink)
-
-    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
-        """A range, of the object with the ETag of ``info`` alone."""
-        if length == 0:
-            return b""
-        cancel = cancel or Cancel()
-        collected = _Collected(start, length)
-        try:
-            with self._translated(uri):
-                Straight(self._lines, cancel).run(self._range_steps(uri, info, start, length, collected, self._asking(cancel)))
-        except Declined:
-            return super().fetch(uri, info, start, length, cancel)
-        if collected.got != length:
-            raise IntegrityFailed(f"{uri}: {collected.got:,} bytes came of {length:,}")
-        return collected.data  # type: ignore[return-value]  # bytes in all but name, and not copied
-
     # upload
 
     def _put_steps(self, item: Put, asking: Asking, parts: Parts) -> Steps[Outcome]:
@@ -356,7 +210,7 @@ class FastStorage(BotoStorage):
         size = before.st_size
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(uri, size, item.source, status="skipped")
-        algorithm, options = _hashed_by(item.options)
+        algorithm, options = hashed_by(item.options)
         plain = partial(self._put, replace(item, skip=None), parts)
         if size >= self.tuning.large:
             return (yield from worked(plain, large=True))
@@ -364,57 +218,10 @@ class FastStorage(BotoStorage):
             _check_computable(algorithm)
             data = FromFile(item.source, before)(0, size)
             self._moved(size, asking.cancel)
-            answer = yield from self._asked(asking, "put_object", uri, options, _checksum(algorithm, data), body=data)
+            answer = yield from self._asked(asking, "put_object", uri, options, checksum_header(algorithm, data), body=data)
         except Declined as why:
             return (yield from self._plainly(why, plain))
         return Outcome(uri, size, item.source, answer.headers.get("etag", "").strip('"'), answer.headers.get("x-amz-version-id", ""))
-
-    def _put_parts(self, item: Put, file: FromFile, parts: Parts) -> Mapping[str, Any]:
-        """As the plain engine's, each part sent straight from the file: first its checksum is computed, then it goes."""
-        algorithm, _ = _hashed_by(item.options)
-        options = self._with_crc(item.options)
-        if "ChecksumAlgorithm" not in options or not checksums.can_compute(algorithm):
-            return super()._put_parts(item, file, parts)
-        with translated(file.path), file.path.open("rb") as opened:
-            descriptor = opened.fileno()
-
-            def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
-                body = FileRange(descriptor, start, length, lambda count: self._moved(count, parts.cancel))
-                running = checksums.hash_of(algorithm)
-                for block in body.blocks():
-                    running.update(block)
-                    stop_if_told(parts.cancel)
-                told = self._part_sent(item.target, upload, options, number, _header(algorithm, running.digest()), body, parts.cancel)
-                file.check(descriptor)
-                return told
-
-            return self._in_parts(item.target, options, file.before.st_size, send, parts, lambda _: 0)
-
-    def _send_part(self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, data: bytes, cancel: Cancel) -> dict[str, Any]:
-        """As the plain engine's, over the lane."""
-        algorithm, _ = _hashed_by(options)
-        if "ChecksumAlgorithm" not in options or not checksums.can_compute(algorithm):
-            return super()._send_part(target, upload, options, number, data, cancel)
-        try:
-            return self._part_sent(target, upload, options, number, _checksum(algorithm, data), data, cancel)
-        except Declined:
-            return super()._send_part(target, upload, options, number, data, cancel)
-
-    def _part_sent(
-        self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, headers: Mapping[str, str], body: Any, cancel: Cancel
-    ) -> dict[str, Any]:
-        said = {name: value for name, value in options.items() if name in ("SSECustomerAlgorithm", "SSECustomerKey")}
-
-        def make() -> Request:
-            made = self._template("upload_part", target.bucket, said)
-            made = replace(made, query=(("partNumber", str(number)), ("uploadId", upload)))
-            return made.request(target.key, headers, body=body, length=len(body))
-
-        answer = Straight(self._lines, cancel).run(self._asking(cancel).ask(make, lambda: self._look_elsewhere(target.bucket)))
-        etag = answer.headers.get("etag", "")
-        check_there({"ETag": etag}, target, f"part {number}")
-        sums = {f"Checksum{name.rpartition('-')[2].upper()}": value for name, value in headers.items()}
-        return {"PartNumber": number, "ETag": etag, **sums}
 
     # copy
 
@@ -454,10 +261,10 @@ class FastStorage(BotoStorage):
         plain = partial(self._relay, replace(item, skip=None), source, parts)
         if info.size >= self.tuning.large:
             return (yield from worked(plain, large=True))
-        algorithm, options = _hashed_by(item.options)
+        algorithm, options = hashed_by(item.options)
         options = {name: value for name, value in options.items() if value}
         try:
-            answer = yield from source._asked(reading, "get_object", uri, source._checked, query=_version(info.version))
+            answer = yield from source._asked(reading, "get_object", uri, source._checked, query=version_query(info.version))
             headers = _kept(answer.headers, options)
             if "Tagging" not in item.options:
                 headers.update((yield from source._tags(uri, info.version, reading)))
@@ -466,14 +273,14 @@ class FastStorage(BotoStorage):
             now = info_by(uri.key, answer.headers, len(answer.body))
             yield from source._proved(uri, now, answer.body)
             self._moved(now.size, asking.cancel)
-            headers.update(_checksum(algorithm, answer.body))
+            headers.update(checksum_header(algorithm, answer.body))
             stored = yield from self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
         except Declined as why:
             return (yield from self._plainly(why, plain))
         return Outcome(item.target, now.size, None, stored.headers.get("etag", "").strip('"'), stored.headers.get("x-amz-version-id", ""), source=uri)
 
     def _tags(self, uri: S3Uri, version: str, reading: Asking) -> Steps[Mapping[str, str]]:
-        answer = yield from self._asked(reading, "get_object_tagging", uri, {}, query=_version(version))
+        answer = yield from self._asked(reading, "get_object_tagging", uri, {}, query=version_query(version))
         tags = xml.tags(answer.body)
         return {"x-amz-tagging": tags} if tags else {}
 
@@ -507,32 +314,6 @@ class FastStorage(BotoStorage):
         return [self._deleted(S3Uri(bucket, info.key), info, told.get((info.key, info.version))) for info in batch]
 
 
-class _Collected:
-    """A range in memory, in one piece."""
-
-    def __init__(self, start: int, length: int) -> None:
-        self._start = start
-        self.data = bytearray(length)
-        self.got = 0
-
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        check_range(status, headers, self._start, len(self.data))
-        self.got = 0
-
-    def write(self, data: Any) -> None:
-        self.data[self.got : self.got + len(data)] = data
-        self.got += len(data)
-
-
-def _give_up(credentials: Any) -> bool:
-    give_up = getattr(credentials, "give_up", None)
-    return bool(give_up(None)) if give_up is not None else False
-
-
-def _version(version: str) -> tuple[tuple[str, str], ...]:
-    return (("versionId", version),) if version else ()
-
-
 def _weight_of(path: Path, large: int) -> int:
     """Bytes that the file takes in memory while it is sent; large ones go block by block."""
     try:
@@ -542,23 +323,9 @@ def _weight_of(path: Path, large: int) -> int:
     return size if size < large else 0
 
 
-def _hashed_by(options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The checksum's algorithm that S3 is told, CRC32 if the step says none, and the other options."""
-    rest = dict(options)
-    return str(rest.pop("ChecksumAlgorithm", "CRC32")), rest
-
-
 def _check_computable(algorithm: str) -> None:
     if not checksums.can_compute(algorithm):
         raise Declined(f"{algorithm} cannot be computed without awscrt")
-
-
-def _checksum(algorithm: str, data: bytes) -> dict[str, str]:
-    return {f"x-amz-checksum-{algorithm.lower()}": digest_of(algorithm, data)}
-
-
-def _header(algorithm: str, digest: bytes) -> dict[str, str]:
-    return {f"x-amz-checksum-{algorithm.lower()}": base64.b64encode(digest).decode()}
 
 
 def _kept(headers: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import ObjectInfo, Outcome
+from rolerunner.storage.base import ObjectInfo, Outcome, object_info
 from rolerunner.storage.local import translated
 
 if TYPE_CHECKING:
@@ -52,8 +52,10 @@ class ObjectList:
         with translated(self.path), self.path.open(encoding="utf-8") as lines:
             for line in lines:
                 read = json.loads(line)
-                if read.get("status") != "failed":
-                    yield ObjectInfo(**{name: value for name, value in read.items() if name in _NAMES})
+                if "status" not in read:
+                    yield object_info(read)
+                elif read["status"] != "failed":
+                    yield object_info({name: value for name, value in read.items() if name in _NAMES})
 
     def uri(self, info: ObjectInfo) -> S3Uri:
         """Where an object of this list is."""
@@ -175,4 +177,4 @@ def _spilled(piece: list[ObjectInfo], stack: ExitStack) -> IO[str]:
 
 def _read_back(file: IO[str]) -> Iterator[ObjectInfo]:
     for line in file:
-        yield ObjectInfo(**json.loads(line))
+        yield object_info(json.loads(line))

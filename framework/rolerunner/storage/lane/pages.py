@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 from rolerunner.credentials import parse_timestamp
 from rolerunner.errors import ServiceFailed
-from rolerunner.storage.base import ObjectInfo
+from rolerunner.storage.base import ObjectInfo, object_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,25 +63,21 @@ class Page:
 
     def objects(self) -> list[ObjectInfo]:
         """What it lists."""
-        made_all = []
+        made = []
         found = _USUAL.findall(self._text)
         if len(found) != self._text.count("<Contents>"):
             found = list(self._unusual())
-        encoded, new = self._encoded, object.__new__
+        encoded = self._encoded
         for key, modified, etag, size, storage_class in found:
             if "&" in key or (encoded and ("%" in key or "+" in key)):
                 key = self._decoded(key)  # noqa: PLW2901 - as it is meant
-            # the dataclass's own constructor takes as long as all the rest; what is not said here is the class's default
-            made = new(ObjectInfo)
-            values = made.__dict__
-            values["key"] = key
-            values["size"] = int(size)
-            values["etag"] = etag[6:-6] if etag[:6] == "&quot;" and etag[-6:] == "&quot;" else unescape(etag).strip('"')
-            values["modified"] = f"{modified[:19]}Z" if modified[19:] == ".000Z" else _moment(modified)
+            etag = etag[6:-6] if etag[:6] == "&quot;" and etag[-6:] == "&quot;" else unescape(etag).strip('"')  # noqa: PLW2901
+            modified = f"{modified[:19]}Z" if modified[19:] == ".000Z" else _moment(modified)  # noqa: PLW2901
+            values = {"key": key, "size": int(size), "etag": etag, "modified": modified}
             if storage_class and storage_class != _STORAGE_CLASS:
                 values["storage_class"] = storage_class
-            made_all.append(made)
-        return made_all
+            made.append(object_info(values))
+        return made
 
     def _unusual(self) -> Iterator[tuple[Any, ...]]:
         """Fields in another order, or other ones between them."""

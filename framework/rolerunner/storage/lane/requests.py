@@ -85,14 +85,17 @@ class Template:
 
     def request(
         self, key: str = "", headers: Optional[Mapping[str, str]] = None, *, query: Iterable[tuple[str, str]] = (), body: bytes = b"",
-        length: Optional[int] = None, sink: Optional[Sink] = None,
+        length: Optional[int] = None, sink: Optional[Sink] = None, payload: str = UNSIGNED,
     ) -> Request:  # fmt: skip
-        """Signed as of now. ``length``: of a body that is sent from elsewhere. Raises RoleRefused, BotoCoreError."""
+        """Signed as of now. Raises RoleRefused, BotoCoreError.
+
+        ``length``: of a body that is sent from elsewhere; ``payload``: what is signed of it.
+        """
         path = self.path + quoted(key) if key else self.path
         text = query_of([*self.query, *query]) if self.query or query else ""
         all_headers = {**self.headers, **headers} if headers else dict(self.headers)
         all_headers["host"] = self.host
-        self.signer.sign(self.method, path, text, all_headers, UNSIGNED)
+        self.signer.sign(self.method, path, text, all_headers, payload)
         size = len(body) if length is None else length
         if size or self.method in ("PUT", "POST"):
             all_headers["content-length"] = str(size)

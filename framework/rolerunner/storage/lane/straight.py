@@ -20,11 +20,13 @@ from rolerunner.storage.lane.http import Answer, Framing, Malformed
 from rolerunner.storage.lane.net import begin_to_connect, check_connected
 from rolerunner.storage.lane.requests import Request
 from rolerunner.storage.lane.steps import Steps, Work
+from rolerunner.storage.lane.trailing import Trailing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rolerunner.storage.base import Cancel
+    from rolerunner.storage.lane.http import Sink
     from rolerunner.storage.lane.net import Net
     from rolerunner.storage.lane.requests import Address
 
@@ -57,6 +59,30 @@ class FileRange:
                 raise StepError("the file became shorter while it was read", type="FileChanged")
             at += len(data)
             yield data
+
+
+class _Buffer:
+    """A sink that gives back in blocks of one size what came in any; ``first`` looks at the answer's headers."""
+
+    def __init__(self, first: Optional[Sink]) -> None:
+        self._first = first
+        self._data = bytearray()
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        if self._first is not None:
+            self._first.begin(status, headers)
+
+    def write(self, data: bytes) -> None:
+        self._data += data
+
+    def whole_blocks(self) -> Iterator[bytes]:
+        while len(self._data) >= BLOCK:
+            yield bytes(self._data[:BLOCK])
+            del self._data[:BLOCK]
+
+    def rest(self) -> Iterator[bytes]:
+        if self._data:
+            yield bytes(self._data)
 
 
 class _Line:
@@ -146,6 +172,32 @@ class Straight:
         if self._cancel.is_set():
             raise StepError("stopped before it was done", type="Stopped")
 
+    def pulled(self, request: Request) -> Iterator[bytes]:
+        """The body of a good answer in blocks, as the caller takes them. Raises ClientError, BotoCoreError, StepError."""
+        line = self._connected(request.address)
+        buffer = _Buffer(request.sink)
+        framing = Framing(request.method, buffer)
+        try:
+            self._send(line, request.head)
+            deadline = time.monotonic() + self._net.read_timeout
+            while not framing.done:
+                if framing.sinks:
+                    framing.feed(self._filled(line, framing.sinks))  # type: ignore[arg-type]  # a view, which only the sink sees
+                else:
+                    data = self._going_in(line, partial(line.sock.recv, _HEAD), deadline)
+                    if not data:
+                        framing.eof()
+                    framing.feed(data)
+                yield from buffer.whole_blocks()
+        except (OSError, Malformed) as error:
+            raise trouble.of_connection(request.address.url, error, connected=True) from error
+        finally:
+            line.sock.close()
+        assert framing.answer is not None  # noqa: S101 - it is done
+        if framing.answer.status >= 300:  # noqa: PLR2004 - HTTP
+            raise trouble.of_answer(framing.answer, request.operation)
+        yield from buffer.rest()
+
     # one request
 
     def _exchanged(self, request: Request) -> Answer:
@@ -230,6 +282,10 @@ class Straight:
             if isinstance(body, FileRange):
                 self._send(line, request.head)
                 self._send_range(line, body)
+            elif isinstance(body, Trailing):
+                self._send(line, request.head)
+                for block in body.blocks():
+                    self._send(line, block)
             else:
                 self._send(line, request.head)
                 if body:

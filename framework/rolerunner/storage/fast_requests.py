@@ -1,0 +1,166 @@
+"""How the fast engine makes requests: kinds that botocore works out once, tried again where that may help."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Optional, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rolerunner.diagnosis import AwsError, is_passing
+from rolerunner.errors import StepError
+from rolerunner.model import S3Uri
+from rolerunner.storage.answers import info_by
+from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
+from rolerunner.storage.boto import TRIES, BotoStorage
+from rolerunner.storage.checksums import digest_of
+from rolerunner.storage.lane.http import Answer
+from rolerunner.storage.lane.loop import Loop
+from rolerunner.storage.lane.net import Net
+from rolerunner.storage.lane.requests import Declined, Request, Template, template
+from rolerunner.storage.lane.steps import Asking, Steps, worked
+from rolerunner.storage.lane.straight import Lines
+
+T = TypeVar("T")
+_LOG = logging.getLogger("rolerunner.storage")
+_SAID: set[str] = set()
+
+
+@dataclass(frozen=True)
+class LaneRequests(BotoStorage):
+    """S3 over sockets of our own. ``credentials`` are asked for at every signature; ``net`` makes the sockets."""
+
+    credentials: Any = None
+    net: Net = field(default_factory=lambda: Net(None, 10, 60))
+    _templates: dict[Any, Template] = field(default_factory=dict, repr=False, compare=False)
+    _lines: Lines = field(init=False, repr=False, compare=False)
+
+    _checked: Mapping[str, Any] = field(init=False, repr=False, compare=False)
+    """What asks GET and HEAD for checksums, where this boto3 knows of them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_checked", self._read_options(""))
+        object.__setattr__(self, "_lines", Lines(self.net))
+
+    def _loop(self, cancel: Cancel, connections: int = 0) -> tuple[Loop, Asking]:
+        loop = Loop(
+            self.net, cancel, connections=connections or self.tuning.connections, memory=self.tuning.memory // 2, threads=self.tuning.workers,
+            paced=self.flow.paces_bytes,
+        )  # fmt: skip
+        return loop, self._asking(loop.cancel)
+
+    def _asking(self, cancel: Cancel) -> Asking:
+        retries = self.client.meta.config.retries or {}
+        tries = int(retries.get("total_max_attempts") or retries.get("max_attempts") or 5)
+        return Asking(tries, self.flow, cancel, lambda: _give_up(self.credentials))
+
+    def _template(self, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
+        """The kind of request, made once for each bucket and set of options. Raises Declined, and what signing raises."""
+        key = (method, bucket, *((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in options.items()))
+        found = self._templates.get(key)
+        if found is None:
+            found = self._templates[key] = template(self.client, self.credentials, method, bucket, {**self._said(method), **options})
+        return found
+
+    def _look_elsewhere(self, bucket: str) -> bool:
+        """Let botocore find the bucket, which follows redirects and remembers them; did that change where requests go?"""
+        with suppress(ClientError, BotoCoreError, Declined):
+            before = self._template("head_bucket", bucket, {})
+            with suppress(ClientError, RecursionError):  # some botocores ask themselves for ever where no answer names a region
+                self.client.head_bucket(Bucket=bucket)
+            self._templates.clear()
+            now = self._template("head_bucket", bucket, {})
+            return (before.address, before.signer.region) != (now.address, now.signer.region)
+        return False
+
+    def _asked(
+        self, asking: Asking, method: str, uri: S3Uri, options: Mapping[str, Any], headers: Optional[Mapping[str, str]] = None, *,
+        may_be_error: bool = False, **more: Any,
+    ) -> Steps[Answer]:  # fmt: skip
+        """The good answer to one request."""
+
+        def make() -> Request:
+            return self._template(method, uri.bucket, options).request(uri.key, headers, **more)
+
+        return asking.ask(make, lambda: self._look_elsewhere(uri.bucket), may_be_error=may_be_error)
+
+    def _settled(self, uri: S3Uri, begin: Callable[[], Steps[Outcome]]) -> Steps[Outcome]:
+        """The outcome, a failure as a value; what changed or broke off meanwhile is begun again."""
+        for tried in range(1, TRIES + 1):
+            try:
+                return (yield from begin())
+            except (StepError, ClientError, BotoCoreError) as error:
+                failed = self._as_step_error(error, uri)
+                if tried == TRIES or not is_passing(failed):
+                    return Outcome(uri, status="failed", error=failed)
+            yield 0.2 * 2**tried
+        raise AssertionError  # the last try returns
+
+    def _as_step_error(self, error: Exception, uri: S3Uri) -> StepError:
+        try:
+            with self._translated(uri):
+                raise error
+        except StepError as translated_one:
+            return translated_one
+
+    def _tried_again(self, item: Any, uri: S3Uri, begin: Callable[[Any], Steps[Outcome]]) -> Steps[Outcome]:
+        """Settled; from the second try on without what was known of the object, which may have changed."""
+        tries = iter([item])
+        known = item.info
+        return self._settled(uri, lambda: begin(next(tries, item if known is not None and known.version else replace(item, info=None))))
+
+    def _plainly(self, why: Declined, call: Callable[[], T]) -> Steps[T]:
+        """What the lane declines, done by the plain engine."""
+        self._say(why)
+        return worked(call)
+
+    def _say(self, why: Declined) -> None:
+        reason = str(why)
+        if reason not in _SAID:
+            _SAID.add(reason)
+            _LOG.info("boto3 is used where the fast engine is not: %s", reason)
+
+    # head
+
+    def _head_steps(self, uri: S3Uri, asking: Asking, version: str = "") -> Steps[Outcome]:
+        try:
+            answer = yield from self._asked(asking, "head_object", uri, self._checked, query=version_query(version))
+            info = info_by(uri.key, answer.headers, int(answer.headers.get("content-length", "0")))
+        except Declined as why:
+            info = yield from self._plainly(why, lambda: self.head(uri, version))
+        except ClientError as error:
+            if AwsError.of(error).code not in {"400", "403"}:
+                raise
+            info = yield from worked(lambda: self.head(uri, version))  # which asks a GET for the reason
+        return Outcome(uri, info.size, etag=info.etag, version=info.version, info=info)
+
+    def _known(self, uri: S3Uri, info: Optional[ObjectInfo], asking: Asking) -> Steps[ObjectInfo]:
+        if info is not None:
+            return info
+        outcome = yield from self._head_steps(uri, asking)
+        assert outcome.info is not None  # noqa: S101 - HEAD tells it
+        return outcome.info
+
+
+def _give_up(credentials: Any) -> bool:
+    give_up = getattr(credentials, "give_up", None)
+    return bool(give_up(None)) if give_up is not None else False
+
+
+def version_query(version: str) -> tuple[tuple[str, str], ...]:
+    """What a request for a version says besides."""
+    return (("versionId", version),) if version else ()
+
+
+def hashed_by(options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The checksum's algorithm that S3 is told, CRC32 if the step says none, and the other options."""
+    rest = dict(options)
+    return str(rest.pop("ChecksumAlgorithm", "CRC32")), rest
+
+
+def checksum_header(algorithm: str, data: bytes) -> dict[str, str]:
+    """The header that tells S3 what it gets."""
+    return {f"x-amz-checksum-{algorithm.lower()}": digest_of(algorithm, data)}
