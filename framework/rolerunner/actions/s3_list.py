@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import model_validator
@@ -75,7 +76,8 @@ class S3List(Chosen, Reaching, Spreading, Action):
         with context.manifest() as manifest:
             for info in found:
                 manifest.add_object(info)
-                latest = info if not info.deleted and (latest is None or info.modified > latest.modified) else latest
+                if (latest is None or info.modified > latest.modified) and not info.deleted:
+                    latest = info
         if manifest.count == 0 and not folders:
             nothing_there(self.on_empty, str(self.source), context)
         objects = manifest.objects(self.source)
@@ -101,11 +103,12 @@ class S3List(Chosen, Reaching, Spreading, Action):
 
     def _meant(self, storage: Storage, folders: list[str], context: StepContext) -> Iterator[ObjectInfo]:
         means = self.selection()
+        all_are_meant = means.means_all
         listed = no_objects(self.source)
         for number, each in enumerate(self._entries(storage), 1):
             if isinstance(each, str):
                 folders += [str(S3Uri(self.source.bucket, each))] if len(folders) < self.max_folders else []
-            elif means(listed.relative(each), each.size, each.modified):
+            elif all_are_meant or means(listed.relative(each), each.size, each.modified):
                 yield each
             if number % _PROGRESS_EVERY == 0:
                 stop_if_told(context)
@@ -117,14 +120,7 @@ class S3List(Chosen, Reaching, Spreading, Action):
     def _ordered(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
         by = _BY[self.sort]
         if self.sort == "key" and not self.descending:
-            return _first(objects, self.limit)  # as S3 lists them
+            return objects if self.limit is None else islice(objects, self.limit)  # as S3 lists them
         if self.limit is not None:
             return (heapq.nlargest if self.descending else heapq.nsmallest)(self.limit, objects, key=by)
         return in_order(objects, by, descending=self.descending)
-
-
-def _first(objects: Iterable[ObjectInfo], limit: Optional[int]) -> Iterator[ObjectInfo]:
-    for number, info in enumerate(objects, 1):
-        yield info
-        if number == limit:
-            return

@@ -66,7 +66,8 @@ class FastStorage(LaneLarge):
             pages = Listing(prefix.key, lambda span: loop.begin(0, self._page_steps(prefix, span, asking)), self.tuning.memory // 2, cuts=cuts)  # noqa: B023
             try:
                 with self._translated(prefix):
-                    yield from islice(self._pages_of(pages, loop), given, None)
+                    found = self._pages_of(pages, loop)
+                    yield from islice(found, given, None) if given else found
                 return
             except Declined as why:
                 self._say(why)
@@ -175,6 +176,11 @@ class FastStorage(LaneLarge):
             return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)
         except Declined as why:
             return (yield from self._plainly(why, lambda: self._get(replace(item, info=info, skip=None), parts)))
+        except BotoCoreError:
+            raise  # some of them are OSErrors
+        except OSError:
+            with translated(item.target):
+                raise
         finally:
             arrival.discard()
 

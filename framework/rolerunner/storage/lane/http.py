@@ -61,10 +61,12 @@ class Framing:
     ``sink`` takes the body of a 2xx answer that is longer than ``keep_up_to`` bytes, or whose length is not told.
     """
 
-    __slots__ = ("_after", "_buffer", "_chunks", "_got", "_interim", "_left", "_no_body", "_sink", "_sinks", "_state", "_up_to", "answer")
+    __slots__ = ("_after", "_buffer", "_chunks", "_got", "_interim", "_left", "_no_body", "_sink", "_sinks", "_state", "_up_to", "answer", "may_drip")
 
     def __init__(self, method: str, sink: Optional[Sink] = None, keep_up_to: int = 0) -> None:
         self._no_body = method == "HEAD"
+        self.may_drip = method != "GET"
+        """S3 sends blanks while it copies, so that nobody hangs up."""
         self._sink = sink
         self._up_to = keep_up_to
         self._sinks = False

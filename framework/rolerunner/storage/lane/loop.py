@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from rolerunner.errors import StepError
 from rolerunner.storage.base import Cancel, Outcome
 from rolerunner.storage.lane import trouble
+from rolerunner.storage.lane.connections import Connection, Connections
 from rolerunner.storage.lane.http import Answer, Framing, Malformed
-from rolerunner.storage.lane.net import begin_to_connect, check_connected
 from rolerunner.storage.lane.requests import Request
 from rolerunner.storage.lane.steps import Steps, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rolerunner.storage.lane.net import Net
-    from rolerunner.storage.lane.requests import Address
 
 IN_MEMORY = 256 << 10
 """Answers of more bytes than this go to the request's sink as they come."""
@@ -35,9 +34,6 @@ _AWAY = 0.5
 """Whoever takes the outcomes may be away for longer: that is no silence of the server's."""
 _WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
 _SPARE = 32
-_LEAST = 16 << 10
-"""Bytes of a GET's answer that must come within one read timeout: a server that drips is not waited for."""
-
 Weighed = tuple[int, Steps[Any]]
 """Steps, and the bytes of memory that they hold while they are under way."""
 
@@ -52,39 +48,17 @@ class _Job:
         self.again = False
 
 
-class _Connection:
-    __slots__ = ("address", "at", "connected", "events", "framing", "job", "last", "left", "new", "places", "seen", "since", "sock", "window")
-
-    def __init__(self, address: Address, places: list[Any], now: float) -> None:
-        self.address = address
-        self.places = places
-        self.at: Any = None
-        self.sock: Any = None
-        self.connected = False
-        self.new = True
-        self.events = 0
-        self.job: Optional[_Job] = None
-        self.framing: Optional[Framing] = None
-        self.left: Optional[memoryview] = None
-        self.last = self.since = now
-        self.seen = self.window = 0
-
-
 class Loop:
     """Drives steps until each has its outcome. Use it once; ``run`` closes it, whatever happens."""
 
     def __init__(self, net: Net, cancel: Cancel, *, connections: int, memory: int, threads: int, paced: bool = False) -> None:
         """``memory``: bytes that steps under way may hold before no other is begun. ``paced``: bytes are held back on purpose."""
-        self._net = net
         self.cancel = Cancel(cancel)
         self._most = connections
         self._memory = memory
-        self._paced = paced
         self._flying = self._held = 0
         self._selector = selectors.DefaultSelector()
-        self._connections: set[_Connection] = set()
-        self._counts: dict[Address, int] = {}
-        self._idle: dict[Address, list[_Connection]] = {}
+        self._connections = Connections(net, self._selector, connections, paced=paced)
         self._ready: deque[_Job] = deque()
         self._done: deque[Any] = deque()
         self._paused: list[tuple[float, int, _Job]] = []
@@ -179,105 +153,43 @@ class Loop:
     def _assign(self) -> None:
         """Give requests that wait a connection each, as long as there are any."""
         for _ in range(len(self._ready)):
-            if len(self._connections) >= self._most * 2 and not any(self._idle.values()):
+            if self._connections.are_all_busy:
                 return
             job = self._ready.popleft()
             request = job.request
             assert request is not None  # noqa: S101 - that is why it is here
-            idle = self._idle.get(request.address)
-            if idle and not job.again:
-                self._send(idle.pop(), job, request)
-            elif self._may_connect(request.address, idle):
-                self._connect(job, request)
+            connection = None if job.again else self._connections.idle(request.address)
+            if connection is not None:
+                self._send(connection, job, request)
+            elif self._connections.may_connect(request.address):
+                made = self._connections.made(request.address, job)
+                self._trying(made, lambda made=made: self._connections.connect(made, self.cancel))  # type: ignore[misc]
             else:
                 self._ready.append(job)
 
-    def _may_connect(self, address: Address, idle: Optional[list[_Connection]]) -> bool:
-        """A place has so many connections at most, and all together twice as many: an idle one makes room."""
-        if self._counts.get(address, 0) >= self._most:
-            if not idle:
-                return False
-            self._drop(idle.pop())
-        if len(self._connections) >= self._most * 2:
-            spare = next((other for other in self._idle.values() if other), None)
-            if spare is None:
-                return False
-            self._drop(spare.pop())
-        return True
-
-    def _connect(self, job: _Job, request: Request) -> None:
-        connection = _Connection(request.address, [], time.monotonic())
-        connection.job = job
-        self._connections.add(connection)
-        self._counts[request.address] = self._counts.get(request.address, 0) + 1
+    def _trying(self, connection: Connection, step: Callable[[], None]) -> None:
         try:
-            connection.places = list(self._net.places(request.address, self.cancel))
+            step()
+        except OSError as error:
+            self._lost(connection, error)
+
+    def _go_on(self, connection: Connection) -> None:
+        """A connection that is being made can go on; once it stands, its request is sent."""
+        try:
+            stands = self._connections.go_on(connection)
         except OSError as error:
             self._lost(connection, error)
             return
-        self._try_next(connection, OSError("no address"))
+        if stands:
+            self._send(connection, connection.job, connection.job.request)
 
-    def _try_next(self, connection: _Connection, why: BaseException) -> None:
-        """Connect to the next of the host's addresses."""
-        while True:
-            self._unregister(connection)
-            if not connection.places:
-                self._lost(connection, why)
-                return
-            connection.at = connection.places.pop(0)
-            connection.last = connection.since = time.monotonic()
-            try:
-                connection.sock = self._net.unconnected(connection.at)
-                begin_to_connect(connection.sock, connection.at)
-            except OSError as error:
-                why = error
-                continue
-            self._want(connection, selectors.EVENT_WRITE)
-            return
-
-    def _connecting(self, connection: _Connection) -> None:
-        """A socket that is connecting, or shaking hands, can go on."""
-        try:
-            if not isinstance(connection.sock, ssl.SSLSocket):
-                check_connected(connection.sock)
-                if connection.address.secure:
-                    self._selector.unregister(connection.sock)
-                    connection.events = 0
-                    connection.sock = self._net.secured(connection.sock, connection.address)
-            if isinstance(connection.sock, ssl.SSLSocket):
-                connection.sock.do_handshake()
-        except ssl.SSLWantReadError:
-            self._want(connection, selectors.EVENT_READ)
-        except ssl.SSLWantWriteError:
-            self._want(connection, selectors.EVENT_WRITE)
-        except ssl.SSLCertVerificationError as error:
-            self._lost(connection, error)
-        except (OSError, ValueError) as error:
-            self._net.failed(connection.address, connection.at)
-            self._try_next(connection, error)
-        else:
-            connection.connected = True
-            self._net.shook(connection.sock, connection.address)
-            self._want(connection, selectors.EVENT_READ)
-            job = connection.job
-            assert job is not None  # noqa: S101 - it was made for one
-            assert job.request is not None  # noqa: S101
-            self._send(connection, job, job.request)
-
-    def _send(self, connection: _Connection, job: _Job, request: Request) -> None:
-        now = time.monotonic()
+    def _send(self, connection: Connection, job: _Job, request: Request) -> None:
         connection.job = job
-        connection.last = connection.since = now
-        connection.seen = connection.window = 0
-        connection.framing = Framing(request.method, request.sink, IN_MEMORY)
-        body = request.body
-        if len(body) <= _RECEIVE:
-            connection.left = memoryview(request.head + body if body else request.head)
-        else:
-            connection.left = memoryview(request.head)
+        head = request.head + request.body if 0 < len(request.body) <= _RECEIVE else request.head
+        connection.begin(Framing(request.method, request.sink, IN_MEMORY), memoryview(head))
         self._flush(connection)
 
-    def _flush(self, connection: _Connection) -> None:
+    def _flush(self, connection: Connection) -> None:
         """Send what the socket takes."""
         left = connection.left
         try:
@@ -287,16 +199,16 @@ class Loop:
                 left = left[sent:] if sent < len(left) else self._rest(connection, left)
                 connection.left = left
         except _WAITING:
-            self._want(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            self._connections.want(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
             return
         except OSError as error:
             self._flush_failed(connection, error)
             return
         connection.since = connection.last
         if connection.events != selectors.EVENT_READ:
-            self._want(connection, selectors.EVENT_READ)
+            self._connections.want(connection, selectors.EVENT_READ)
 
-    def _rest(self, connection: _Connection, sent: memoryview) -> Optional[memoryview]:
+    def _rest(self, connection: Connection, sent: memoryview) -> Optional[memoryview]:
         """After the head the body, where it was not sent along."""
         job = connection.job
         request = job.request if job is not None else None
@@ -304,20 +216,20 @@ class Loop:
             return memoryview(request.body)
         return None
 
-    def _flush_failed(self, connection: _Connection, error: OSError) -> None:
+    def _flush_failed(self, connection: Connection, error: OSError) -> None:
         """The server closed while we sent: it may have said why first."""
         connection.left = None
         self._receive(connection)
         if connection.job is not None and connection in self._connections:
             self._lost(connection, error)
 
-    def _receive(self, connection: _Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         sock = connection.sock
         try:
             while True:
                 data = sock.recv(_RECEIVE)
                 if connection.framing is None:  # idle: the server closed it, or talks out of turn
-                    self._drop(connection)
+                    self._connections.drop(connection)
                     return
                 if not data:
                     connection.framing.eof()
@@ -342,27 +254,26 @@ class Loop:
             return
         connection.last = time.monotonic()
 
-    def _answered(self, connection: _Connection) -> None:
+    def _answered(self, connection: Connection) -> None:
         job, framing = connection.job, connection.framing
         assert job is not None  # noqa: S101 - an answer is to a request
         assert framing is not None  # noqa: S101
         assert framing.answer is not None  # noqa: S101
         answer: Answer = framing.answer
         whole = connection.left is None
-        connection.job = connection.framing = None
-        connection.new = False
         if answer.keep and whole:
-            self._idle.setdefault(connection.address, []).append(connection)
+            self._connections.keep(connection)
         else:
-            self._drop(connection)
+            connection.job = None
+            self._connections.drop(connection)
         self._advance(job, answer)
 
-    def _lost(self, connection: _Connection, error: BaseException) -> None:
+    def _lost(self, connection: Connection, error: BaseException) -> None:
         """A connection is gone. One that was kept alive may have been closed meanwhile: then a fresh one is tried at once."""
         job, framing = connection.job, connection.framing
         stale = not connection.new and framing is not None and not framing.begun and not isinstance(error, TimeoutError)
         connected = connection.connected
-        self._drop(connection)
+        self._connections.drop(connection)
         if job is None:
             return
         connection.job = None
@@ -372,48 +283,19 @@ class Loop:
         else:
             self._advance(job, trouble.of_connection(connection.address.url, error, connected=connected))
 
-    def _failed(self, connection: _Connection, error: StepError) -> None:
+    def _failed(self, connection: Connection, error: StepError) -> None:
         job = connection.job
         connection.job = None
-        self._drop(connection)
+        self._connections.drop(connection)
         if job is not None:
             self._advance(job, error)
 
     # the selector
 
-    def _want(self, connection: _Connection, events: int) -> None:
-        if events == connection.events:
-            return
-        if connection.events:
-            self._selector.modify(connection.sock, events, connection)
-        else:
-            self._selector.register(connection.sock, events, connection)
-        connection.events = events
-
-    def _unregister(self, connection: _Connection) -> None:
-        if connection.sock is None:
-            return
-        if connection.events:
-            self._selector.unregister(connection.sock)
-            connection.events = 0
-        connection.sock.close()
-        connection.sock = None
-
-    def _drop(self, connection: _Connection) -> None:
-        self._unregister(connection)
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._counts[connection.address] -= 1
-        idle = self._idle.get(connection.address)
-        if idle and connection in idle:
-            idle.remove(connection)
-
     def _poll(self) -> None:
         now = time.monotonic()
         if now - self._looked > _AWAY:
-            for connection in self._connections:
-                connection.last += now - self._looked
-                connection.since += now - self._looked
+            self._connections.away(now - self._looked)
         wait = _LOOK if not self._paused else min(max(self._paused[0][0] - now, 0.0), _LOOK)
         for key, events in self._selector.select(0 if self._worked or self._done else wait):
             connection = key.data
@@ -422,7 +304,7 @@ class Loop:
             elif connection.sock is not key.fileobj:
                 continue  # it was dropped by an earlier event
             elif not connection.connected:
-                self._connecting(connection)
+                self._go_on(connection)
             else:
                 if events & selectors.EVENT_READ:
                     self._receive(connection)
@@ -449,33 +331,13 @@ class Loop:
         if now - self._swept < _LOOK:
             return
         self._swept = now
-        for connection in list(self._connections):
-            if connection.job is not None:
-                self._time_out(connection, now)
-
-    def _time_out(self, connection: _Connection, now: float) -> None:
-        if not connection.connected:
-            if now - connection.since > self._net.connect_timeout(more=bool(connection.places)):
-                self._net.failed(connection.address, connection.at)
-                self._try_next(connection, TimeoutError("timed out"))
-            return
-        limit = self._net.read_timeout
-        framing = connection.framing
-        slow = now - connection.last > limit
-        if framing is not None and framing.answer is None and connection.left is None:
-            slow = now - connection.since > limit  # headers that drip are no headers
-        elif framing is not None and connection.job is not None and now - connection.since > limit:
-            request = connection.job.request
-            dripping = connection.seen - connection.window < _LEAST and not self._paced and request is not None and request.method == "GET"
-            slow = slow or (dripping and connection.left is None)
-            connection.since, connection.window = now, connection.seen
-        if slow:
-            self._lost(connection, TimeoutError("timed out"))
+        for connection in self._connections:
+            self._trying(connection, lambda connection=connection: self._connections.check_time(connection, now))  # type: ignore[misc]
 
     def _close(self) -> None:
         self.cancel.set()
-        for connection in list(self._connections):
-            self._drop(connection)
+        for connection in self._connections:
+            self._connections.drop(connection)
         self._small.shutdown(wait=False, cancel_futures=True)  # a look at one object may hang, and changes nothing
         self._large.shutdown(wait=True, cancel_futures=True)
         for job in self._jobs:
