@@ -85,6 +85,7 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[tuple[Any, list[Asked
     try:
         yield client, server.asked
     finally:
-        client.close()
+        if hasattr(client, "close"):  # not in the boto3 of Glue Python Shell
+            client.close()
         server.shutdown()
         server.server_close()

@@ -47,8 +47,8 @@ def _empty(aws: sandbox.Sandbox) -> None:
             s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed})
 
 
-@pytest.fixture
-def step(aws: sandbox.Sandbox, tmp_path: Path) -> Callable[..., StepResult]:
+@pytest.fixture(params=["fast", pytest.param("boto3", marks=pytest.mark.slow)])
+def step(request: pytest.FixtureRequest, aws: sandbox.Sandbox, tmp_path: Path) -> Callable[..., StepResult]:
     """Run one step and give its result."""
 
     def run(action: str, role: str = "job", *, before: str = "", **fields: Any) -> StepResult:
@@ -57,7 +57,7 @@ def step(aws: sandbox.Sandbox, tmp_path: Path) -> Callable[..., StepResult]:
     def steps(text: str) -> RunResult:
         path = tmp_path / "job.yaml"
         lines = "\n".join(f"  - {line}" for line in text.splitlines())
-        path.write_text(f"version: 1\nname: t\nmax_parallel: 1\nsteps:\n{lines}\n")
+        path.write_text(f"version: 1\nname: t\nengine: {request.param}\nmax_parallel: 1\nsteps:\n{lines}\n")
         return api.run(api.load(path), identity=identity_of(aws))
 
     run.steps = steps  # type: ignore[attr-defined]
