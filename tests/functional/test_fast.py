@@ -206,6 +206,23 @@ def test_a_bucket_elsewhere_that_botocore_does_not_find_is_told_as_it_is(tmp_pat
     assert outcome.error.type == "PermanentRedirect"
 
 
+def test_a_bucket_in_another_region_is_found_once_for_all(tmp_path: Path) -> None:
+    text = b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>expecting 'us-west-2'</Message><Region>us-west-2</Region></Error>"
+
+    def answer(asked: Asked) -> Answer:
+        if "/us-west-2/s3/" in asked.headers["authorization"]:
+            return Answer(b"body", headers={"ETag": '"e"'})
+        return Answer(b"" if asked.what == "HEAD" else text, 400, {"x-amz-bucket-region": "us-west-2"})
+
+    with serving(answer) as (client, asked):
+        storage = opened(client)
+        outcomes = list(storage.get(gets(tmp_path, 20), Cancel()))
+        before = len(asked)
+        again = list(storage.get(gets(tmp_path, 20), Cancel()))
+    assert [outcome.error for outcome in (*outcomes, *again)] == [None] * 40
+    assert len(asked) - before == 20
+
+
 def test_a_range_that_is_the_whole_object_does_not_overwrite_its_neighbours(tmp_path: Path) -> None:
     def answer(asked: Asked) -> Answer:
         return Answer(headers={"ETag": '"e"', "Content-Length": "12"}) if asked.what == "HEAD" else Answer(b"0123456789ab", headers={"ETag": '"e"'})

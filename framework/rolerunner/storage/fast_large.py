@@ -6,7 +6,6 @@ import base64
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -19,7 +18,7 @@ from rolerunner.storage.checksums import Pieces, Running
 from rolerunner.storage.fast_requests import LaneRequests, checksum_header, hashed_by, version_query
 from rolerunner.storage.files import FromFile, check_range, prove
 from rolerunner.storage.lane.http import Answer
-from rolerunner.storage.lane.requests import Declined, Request
+from rolerunner.storage.lane.requests import Declined
 from rolerunner.storage.lane.signing import UNSIGNED
 from rolerunner.storage.lane.steps import Asking, Steps
 from rolerunner.storage.lane.straight import BLOCK, FileRange, Straight
@@ -102,12 +101,12 @@ class LaneLarge(LaneRequests):
         """Send a part; what CompleteMultipartUpload wants to know of it, but for a checksum that was no header."""
         said = {name: value for name, value in options.items() if name in ("SSECustomerAlgorithm", "SSECustomerKey")}
 
-        def make() -> Request:
-            made = self._template("upload_part", target.bucket, said)
-            made = replace(made, query=(("partNumber", str(number)), ("uploadId", upload)))
-            return made.request(target.key, headers, body=body, length=len(body), payload=payload)
-
-        answer = Straight(self._lines, cancel).run(self._asking(cancel).ask(make, lambda: self._look_elsewhere(target.bucket)))
+        answer = Straight(self._lines, cancel).run(
+            self._asked(
+                self._asking(cancel), "upload_part", target, said, headers, query=(("partNumber", str(number)), ("uploadId", upload)),
+                body=body, length=len(body), payload=payload,
+            )
+        )  # fmt: skip
         etag = answer.headers.get("etag", "")
         check_there({"ETag": etag}, target, f"part {number}")
         sums = {f"Checksum{name.rpartition('-')[2].upper()}": value for name, value in headers.items() if name.startswith("x-amz-checksum-")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ class LaneRequests(BotoStorage):
     credentials: Any = None
     net: Net = field(default_factory=lambda: Net(None, 10, 60))
     _templates: dict[Any, Template] = field(default_factory=dict, repr=False, compare=False)
+    _looking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     _lines: Lines = field(init=False, repr=False, compare=False)
 
     _checked: Mapping[str, Any] = field(init=False, repr=False, compare=False)
@@ -65,27 +67,41 @@ class LaneRequests(BotoStorage):
             found = self._templates[key] = template(self.client, self.credentials, method, bucket, {**self._said(method), **options})
         return found
 
-    def _look_elsewhere(self, bucket: str) -> bool:
-        """Let botocore find the bucket, which follows redirects and remembers them; did that change where requests go?"""
-        with suppress(ClientError, BotoCoreError, Declined):
-            before = self._template("head_bucket", bucket, {})
+    def _look_elsewhere(self, bucket: str, sent: Optional[Template]) -> bool:
+        """Let botocore find the bucket, which follows redirects and remembers them; do requests go elsewhere now than ``sent`` did?"""
+        with self._looking, suppress(ClientError, BotoCoreError, Declined):
+            if self._is_elsewhere(bucket, sent):
+                return True  # somebody else has looked meanwhile
             with suppress(ClientError, RecursionError):  # some botocores ask themselves for ever where no answer names a region
                 self.client.head_bucket(Bucket=bucket)
             self._templates.clear()
-            now = self._template("head_bucket", bucket, {})
-            return (before.address, before.signer.region) != (now.address, now.signer.region)
+            return self._is_elsewhere(bucket, sent)
         return False
 
+    def _is_elsewhere(self, bucket: str, sent: Optional[Template]) -> bool:
+        now = self._template("head_bucket", bucket, {})
+        return sent is None or (sent.address, sent.signer.region) != (now.address, now.signer.region)
+
     def _asked(
-        self, asking: Asking, method: str, uri: S3Uri, options: Mapping[str, Any], headers: Optional[Mapping[str, str]] = None, *,
-        may_be_error: bool = False, **more: Any,
-    ) -> Steps[Answer]:  # fmt: skip
+        self,
+        asking: Asking,
+        method: str,
+        uri: S3Uri,
+        options: Mapping[str, Any],
+        headers: Optional[Mapping[str, str]] = None,
+        *,
+        may_be_error: bool = False,
+        **more: Any,
+    ) -> Steps[Answer]:
         """The good answer to one request."""
+        sent: Optional[Template] = None
 
         def make() -> Request:
-            return self._template(method, uri.bucket, options).request(uri.key, headers, **more)
+            nonlocal sent
+            sent = self._template(method, uri.bucket, options)
+            return sent.request(uri.key, headers, **more)
 
-        return asking.ask(make, lambda: self._look_elsewhere(uri.bucket), may_be_error=may_be_error)
+        return asking.ask(make, lambda: self._look_elsewhere(uri.bucket, sent), may_be_error=may_be_error)
 
     def _settled(self, uri: S3Uri, begin: Callable[[], Steps[Outcome]]) -> Steps[Outcome]:
         """The outcome, a failure as a value; what changed or broke off meanwhile is begun again."""

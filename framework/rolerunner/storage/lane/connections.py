@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rolerunner.storage.lane.net import Net
     from rolerunner.storage.lane.requests import Address
 
+_AT_FIRST, _MORE = 16, 8
+"""Connections are opened as they turn out to be needed: a handshake costs as much as ten small objects."""
 _LEAST = 16 << 10
 """Bytes of a GET's answer that must come within one read timeout: a server that drips is not waited for."""
 
@@ -59,6 +61,7 @@ class Connections:
         self._net = net
         self._selector = selector
         self._most = most
+        self._room = min(_AT_FIRST, most)
         self._paced = paced
         self._all: set[Connection] = set()
         self._counts: dict[Address, int] = {}
@@ -73,7 +76,11 @@ class Connections:
     @property
     def are_all_busy(self) -> bool:
         """Is there none to be had, whatever it is for?"""
-        return len(self._all) >= self._most * 2 and not any(self._idle.values())
+        return len(self._all) >= self._room * 2 and not any(self._idle.values())
+
+    def grow(self) -> None:
+        """Requests wait, and so do we: more connections would help."""
+        self._room = min(self._room + _MORE, self._most)
 
     def idle(self, address: Address) -> Optional[Connection]:
         """One that is kept alive, if there is one."""
@@ -88,12 +95,12 @@ class Connections:
 
     def may_connect(self, address: Address) -> bool:
         """Is there room for one more? An idle one makes room."""
-        if self._counts.get(address, 0) >= self._most:
+        if self._counts.get(address, 0) >= self._room:
             kept = self._idle.get(address)
             if not kept:
                 return False
             self.drop(kept.pop())
-        if len(self._all) >= self._most * 2:
+        if len(self._all) >= self._room * 2:
             spare = next((others for others in self._idle.values() if others), None)
             if spare is None:
                 return False

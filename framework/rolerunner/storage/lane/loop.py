@@ -34,6 +34,7 @@ _AWAY = 0.5
 """Whoever takes the outcomes may be away for longer: that is no silence of the server's."""
 _WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
 _SPARE = 32
+_STARVED = 0.0005
 Weighed = tuple[int, Steps[Any]]
 """Steps, and the bytes of memory that they hold while they are under way."""
 
@@ -297,7 +298,10 @@ class Loop:
         if now - self._looked > _AWAY:
             self._connections.away(now - self._looked)
         wait = _LOOK if not self._paused else min(max(self._paused[0][0] - now, 0.0), _LOOK)
-        for key, events in self._selector.select(0 if self._worked or self._done else wait):
+        told = self._selector.select(0 if self._worked or self._done else wait)
+        if self._ready and time.monotonic() - now > _STARVED:
+            self._connections.grow()
+        for key, events in told:
             connection = key.data
             if connection is None:
                 self._drain_waker()

@@ -143,6 +143,9 @@ _DIFFERING: Mapping[str, Mapping[str, Any]] = {
 """What botocore wants to know of each operation, and what differs from object to object; the key, where nothing is said."""
 
 
+_DIFFERING_QUERY = frozenset({"partNumber", "uploadId"})
+
+
 def template(client: Any, credentials: Any, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
     """What botocore makes of an operation on a bucket, but for the key. Raises Declined, and as ``built``."""
     parameters = {"Bucket": bucket, **_DIFFERING.get(method, {"Key": PLACE}), **options}
@@ -162,13 +165,17 @@ def template(client: Any, credentials: Any, method: str, bucket: str, options: M
     coding = ",".join(each for each in headers.get("content-encoding", "").split(",") if each.strip() not in ("", "aws-chunked"))
     kept = {name: value for name, value in headers.items() if name not in _NOT_KEPT and name != "content-encoding"}
     secure = url.scheme == "https"
+    query = tuple(pair for pair in _pairs(url.query) if pair[0] not in _DIFFERING_QUERY)
     return Template(
-        operation="".join(part.capitalize() for part in method.split("_")), method=str(request.method),
-        address=Address(secure, url.hostname or "", url.port or (443 if secure else 80)), host=url.netloc.rpartition("@")[2],
+        operation="".join(part.capitalize() for part in method.split("_")),
+        method=str(request.method),
+        address=Address(secure, url.hostname or "", url.port or (443 if secure else 80)),
+        host=url.netloc.rpartition("@")[2],
         path=url.path.removesuffix(PLACE) if "Key" in parameters else url.path or "/",
-        query=tuple(_pairs(url.query)), headers={**kept, **({"content-encoding": coding} if coding else {})},
+        query=query,
+        headers={**kept, **({"content-encoding": coding} if coding else {})},
         signer=Signer(credentials, scope[1], scope[2]),
-    )  # fmt: skip
+    )
 
 
 def _text(value: Any) -> str:

@@ -71,13 +71,14 @@ class Asking:
         while True:
             self.flow.request(self.cancel)
             tried += 1
+            request = make()
             try:
-                answer: Answer = yield make()
+                answer: Answer = yield request
             except BotoCoreError as error:
                 if tried >= self.tries or not trouble.may_pass(error):
                     raise
             else:
-                refused = _refused(answer, make, may_be_error=may_be_error)
+                refused = _refused(answer, request.operation, may_be_error=may_be_error)
                 if refused is None:
                     return answer
                 code = refused.response["Error"]["Code"]
@@ -93,9 +94,9 @@ class Asking:
             yield random.random() * min(MAX_BACKOFF, _BASE * 2**tried)
 
 
-def _refused(answer: Answer, make: Callable[[], Request], *, may_be_error: bool) -> Optional[ClientError]:
+def _refused(answer: Answer, operation: str, *, may_be_error: bool) -> Optional[ClientError]:
     if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
         if not may_be_error or not _ERROR.match(answer.body):
             return None
         answer.status = 500  # as botocore takes it
-    return trouble.of_answer(answer, make().operation)
+    return trouble.of_answer(answer, operation)
