@@ -102,7 +102,7 @@ class FastStorage(LaneLarge):
     def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """HEAD of many."""
         loop, asking = self._loop(cancel)
-        return loop.run((0, self._settled(uri, partial(self._head_steps, uri, asking))) for uri in items)
+        yield from loop.run((0, self._settled(uri, partial(self._head_steps, uri, asking))) for uri in items)
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Fetch objects to files."""

@@ -7,8 +7,6 @@ import os
 import socket
 import ssl
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.httpsession import get_cert_path
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 _NEXT = 3.0
 """Seconds until the next of several addresses is tried: a route that swallows packets (IPv6, often) must not cost a timeout each."""
-_BUFFER = 1 << 20
+_GLANCE = 0.2
 
 
 def check_connected(sock: Any) -> None:
@@ -72,18 +70,23 @@ class Net:
 
     def _looked_up(self, address: Address, cancel: Cancel) -> list[Any]:
         """Ask the resolver, which cannot be told to stop, in a thread that is left behind when we are."""
-        pool = ThreadPoolExecutor(1, thread_name_prefix="rolerunner-dns")
-        try:
-            asked = pool.submit(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
-            while True:
-                try:
-                    told = asked.result(0.2)
-                    break
-                except NotYet:
-                    if cancel.is_set():
-                        raise OSError("stopped while the name was looked up") from None
-        finally:
-            pool.shutdown(wait=False)
+        ended: list[Any] = []
+
+        def ask() -> None:
+            try:
+                ended.append(socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM))
+            except (OSError, UnicodeError) as error:
+                ended.append(error if isinstance(error, OSError) else OSError(f"no host can be called '{address.host}'"))
+
+        thread = threading.Thread(target=ask, daemon=True, name="rolerunner-dns")
+        thread.start()
+        while thread.is_alive():
+            thread.join(_GLANCE)
+            if cancel.is_set():
+                raise OSError("stopped while the name was looked up")
+        told = ended[0]
+        if isinstance(told, OSError):
+            raise told
         found = list(dict.fromkeys((family, place) for family, _, _, _, place in told))
         if not found:
             raise OSError("the host has no address")

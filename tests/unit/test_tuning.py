@@ -1,0 +1,41 @@
+"""What `memory` means: how much may be in flight, whatever else the process holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rolerunner import api
+from rolerunner.storage.tuning import DEFAULT, MIB, RUNNER, Tuning
+
+
+@given(st.integers(112 * MIB, 64 << 30), st.integers(1, 64))
+def test_what_is_in_flight_fits_into_what_is_left(process: int, at_once: int) -> None:
+    tuning = Tuning.within(process, at_once)
+    assert tuning.memory * at_once <= max(process - RUNNER, 8 * MIB * at_once)
+    assert tuning.part >= 5 * MIB, "S3 takes no smaller ones"
+    assert tuning.large >= tuning.part
+
+
+def test_without_a_word_it_is_large_and_fast() -> None:
+    tuning = Tuning.within(DEFAULT)
+    assert (tuning.connections, tuning.part, tuning.parts_at_once) == (128, 16 * MIB, 8)
+
+
+STEP = "{id: %s, action: s3.list, role: job, source: 's3://bucket/%s'}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "at_once"),
+    [
+        ((STEP % ("a", ""), STEP % ("b", "")), 1),
+        ((STEP % ("a", ""), STEP % ("b, needs: []", "")), 2),
+        ((STEP % ("a, for_each: {items: [x, y], max_parallel: 3}", "${{ item }}"),), 3),
+    ],
+)
+def test_steps_that_run_at_once_share_it(steps: tuple[str, ...], at_once: int, tmp_path: Any) -> None:
+    (tmp_path / "job.yaml").write_text("version: 1\nname: t\nsteps:\n" + "".join(f"  - {step}\n" for step in steps))
+    assert api._at_once(api.load(tmp_path / "job.yaml")) == at_once
