@@ -137,7 +137,7 @@ class LaneRequests(BotoStorage):
         reason = str(why)
         if reason not in _SAID:
             _SAID.add(reason)
-            _LOG.info("boto3 is used where the fast engine is not: %s", reason)
+            _LOG.warning("boto3 is used where the fast engine is not: %s", reason)
 
     # head
 

@@ -78,6 +78,11 @@ class Connections:
         """Is there none to be had, whatever it is for?"""
         return len(self._all) >= self._room * 2 and not any(self._idle.values())
 
+    @property
+    def may_grow(self) -> bool:
+        """Are there to be more of them than now, if they are needed?"""
+        return self._room < self._most
+
     def grow(self) -> None:
         """Requests wait, and so do we: more connections would help."""
         self._room = min(self._room + _MORE, self._most)

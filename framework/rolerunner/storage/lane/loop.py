@@ -34,7 +34,8 @@ _AWAY = 0.5
 """Whoever takes the outcomes may be away for longer: that is no silence of the server's."""
 _WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
 _SPARE = 32
-_STARVED = 0.0005
+_STARVED = 0.002
+"""Seconds without an answer after which requests that wait get more connections."""
 Weighed = tuple[int, Steps[Any]]
 """Steps, and the bytes of memory that they hold while they are under way."""
 
@@ -298,8 +299,11 @@ class Loop:
         if now - self._looked > _AWAY:
             self._connections.away(now - self._looked)
         wait = _LOOK if not self._paused else min(max(self._paused[0][0] - now, 0.0), _LOOK)
-        told = self._selector.select(0 if self._worked or self._done else wait)
-        if self._ready and time.monotonic() - now > _STARVED:
+        starving = bool(self._ready) and self._connections.may_grow
+        if self._worked or self._done:
+            wait = 0
+        told = self._selector.select(min(wait, _STARVED) if starving else wait)
+        if starving and not told:
             self._connections.grow()
         for key, events in told:
             connection = key.data
