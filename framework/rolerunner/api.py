@@ -143,6 +143,13 @@ def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name
     return opened
 
 
+def _at_once(job: Job) -> int:
+    """How many steps or items may move objects at the same time: they share the memory."""
+    follows = all(before.id in step.needs for before, step in zip(job.steps, job.steps[1:]))
+    items = max((step.max_parallel or job.max_parallel for step in job.steps if step.for_each is not None), default=1)
+    return max(1 if follows else min(job.max_parallel, len(job.steps)), items)
+
+
 def survey(made: Plan, identity: Optional[JobIdentity] = None) -> dict[str, Mapping[str, Any]]:
     """What each step would work on, found by reading alone: step id -> count, bytes. Steps that cannot be told yet say why."""
     from rolerunner import runner  # noqa: PLC0415 - boto3 is imported only where something runs

@@ -6,13 +6,13 @@ What the lane declines (a proxy, a directory bucket) goes to the plain engine ob
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -37,6 +37,7 @@ from rolerunner.storage.lane.steps import Asking, Steps, Work, worked
 from rolerunner.storage.local import translated
 from rolerunner.storage.many import Parts, batches
 from rolerunner.storage.objects import KEPT
+from rolerunner.storage.tuning import BATCH
 
 if TYPE_CHECKING:
     from rolerunner.storage.base import Storage
@@ -55,26 +56,32 @@ class FastStorage(LaneLarge):
 
     # listing
 
-    def list(self, prefix: S3Uri, *, versions: bool = False) -> Iterator[ObjectInfo]:
-        """Every object or version under a prefix; pages of objects come side by side."""
-        if versions:
-            yield from super().list(prefix, versions=True)
+    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH) -> Iterator[ObjectInfo]:
+        """Every object or version under a prefix; pages of objects come side by side, unless one of many machines goes on ``after`` a key."""
+        if versions or page != BATCH:
+            yield from super().list(prefix, versions=versions, after=after, page=page)
             return
-        given = 0
-        for cuts in (True, False):
-            loop, asking = self._loop(Cancel(), connections=listing.AT_ONCE)
-            pages = Listing(prefix.key, lambda span: loop.begin(0, self._page_steps(prefix, span, asking)), self.tuning.memory // 2, cuts=cuts)  # noqa: B023
-            try:
-                with self._translated(prefix):
-                    found = self._pages_of(pages, loop)
-                    yield from islice(found, given, None) if given else found
-                return
-            except Declined as why:
-                self._say(why)
-                yield from super().list(prefix)
-                return
-            except Unordered:
-                given = pages.given
+        try:
+            given = yield from self._listed(prefix, after, cuts=not after, given=0)
+            if given is not None:
+                yield from self._listed(prefix, after, cuts=False, given=given)
+        except Declined as why:
+            self._say(why)
+            yield from super().list(prefix, after=after)
+
+    def _listed(self, prefix: S3Uri, after: str, *, cuts: bool, given: int) -> Generator[ObjectInfo, None, Optional[int]]:
+        """Objects but for the first ``given``; where the server cannot list side by side, how many came out until that was seen."""
+        loop, asking = self._loop(Cancel(), connections=listing.AT_ONCE)
+        pages = Listing(
+            prefix.key, lambda span: loop.begin(0, self._page_steps(prefix, span, asking)), self.tuning.memory // 2, cuts=cuts, after=after
+        )
+        try:
+            with self._translated(prefix):
+                found = self._pages_of(pages, loop)
+                yield from islice(found, given, None) if given else found
+        except Unordered:
+            return pages.given
+        return None
 
     def _pages_of(self, pages: Listing, loop: Loop) -> Iterator[ObjectInfo]:
         pages.more()

@@ -232,9 +232,9 @@ class SpreadStorage:
         """Here."""
         return self.here.read(uri, limit, version)
 
-    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int) -> bytes:
+    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
         """Here."""
-        return self.here.fetch(uri, info, start, length)
+        return self.here.fetch(uri, info, start, length, cancel)
 
     def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """Here."""

@@ -68,11 +68,11 @@ class Span:
 class Listing:
     """The spans of one listing, in order. ``ask`` begins a request for a span's next page; its end is told to ``took``."""
 
-    def __init__(self, prefix: str, ask: Callable[[Span], None], memory: int, *, cuts: bool = True) -> None:
+    def __init__(self, prefix: str, ask: Callable[[Span], None], memory: int, *, cuts: bool = True, after: str = "") -> None:
         self._prefix = prefix
         self._ask = ask
         self._memory = memory
-        self._spans: deque[Span] = deque([Span("", None)])
+        self._spans: deque[Span] = deque([Span(after, None)])
         self._buffered = self._asking = self._wasted = self._useful = 0
         self._page_size = 1
         self._cuts = cuts
