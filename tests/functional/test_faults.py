@@ -80,7 +80,7 @@ def test_the_larger_config_ends_right(rate: float, aws: sandbox.Sandbox, tmp_pat
             assert run(aws, tmp_path / "job.yaml", proxy.url, workdir=f"{tmp_path}/{seed}/") == clean
 
 
-@pytest.mark.parametrize("rate", [0.1, pytest.param(0.3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rate", [0.2, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_a_large_object_and_a_copy_between_roles_end_right(rate: float, aws: sandbox.Sandbox, tmp_path: Path) -> None:
     (tmp_path / "large.bin").write_bytes(os.urandom(1 << 20) * 40)
     (tmp_path / "job.yaml").write_text(LARGE.format(retry=RETRY, tmp=tmp_path))

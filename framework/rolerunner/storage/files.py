@@ -16,7 +16,7 @@ from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
 from rolerunner.storage.answers import told_by
-from rolerunner.storage.local import temporary_beside, translated
+from rolerunner.storage.local import done_with, temporary_beside, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -106,6 +106,7 @@ class Arrival:
         except OSError:
             with translated(self._target):
                 raise
+        done_with(self.temporary)
         self.temporary = ""
 
     def discard(self) -> None:
@@ -114,6 +115,7 @@ class Arrival:
         if self.temporary:
             with contextlib.suppress(OSError):
                 os.unlink(self.temporary)  # noqa: PTH108
+                done_with(self.temporary)
             self.temporary = ""
 
     def _open(self) -> None:

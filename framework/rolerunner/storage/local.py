@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _TEMPORARY = ".rolerunner-"
 _OWN = secrets.token_hex(6)
 _NUMBERS = count()
+_SPARE_NAMES: list[str] = []
 MAX_NAME = 255
 """Bytes of a file name on the usual file systems (NAME_MAX)."""
 _HINTS = {
@@ -93,8 +94,17 @@ def appearing(path: Path) -> Iterator[Path]:
 
 
 def temporary_beside(path: Path) -> str:
-    """A name that no other file has, in the folder where ``path`` will be."""
-    return f"{os.path.dirname(path)}/{_TEMPORARY}{_OWN}-{next(_NUMBERS):x}"  # noqa: PTH120 - one for each of a million files
+    """A name that no other file has, in the folder where ``path`` will be; ``done_with`` gives it back.
+
+    Names are used again: a folder takes a new name for each of many files in twice the time.
+    """
+    name = _SPARE_NAMES.pop() if _SPARE_NAMES else f"{_TEMPORARY}{_OWN}-{next(_NUMBERS):x}"
+    return f"{os.path.dirname(path)}/{name}"  # noqa: PTH120 - one for each of a million files
+
+
+def done_with(temporary: str) -> None:
+    """No file has the name any more."""
+    _SPARE_NAMES.append(temporary.rpartition("/")[2])
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -74,11 +74,6 @@ class Connections:
         return connection in self._all
 
     @property
-    def are_all_busy(self) -> bool:
-        """Is there none to be had, whatever it is for?"""
-        return len(self._all) >= self._room * 2 and not any(self._idle.values())
-
-    @property
     def may_grow(self) -> bool:
         """Are there to be more of them than now, if they are needed?"""
         return self._room < self._most

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from rolerunner.storage.lane.net import Net
+    from rolerunner.storage.lane.requests import Address
 
 IN_MEMORY = 256 << 10
 """Answers of more bytes than this go to the request's sink as they come."""
@@ -61,7 +62,8 @@ class Loop:
         self._flying = self._held = 0
         self._selector = selectors.DefaultSelector()
         self._connections = Connections(net, self._selector, connections, paced=paced)
-        self._ready: deque[_Job] = deque()
+        self._ready: dict[Address, deque[_Job]] = {}
+        self._waiting = 0
         self._done: deque[Any] = deque()
         self._paused: list[tuple[float, int, _Job]] = []
         self._jobs: set[_Job] = set()
@@ -133,7 +135,7 @@ class Loop:
             return
         if isinstance(wanted, Request):
             job.request, job.again = wanted, False
-            self._ready.append(job)
+            self._wait(job)
         elif isinstance(wanted, Work):
             pool = self._large if wanted.large else self._small
             pool.submit(wanted.call).add_done_callback(lambda future: self._has_worked(job, future))
@@ -154,20 +156,25 @@ class Loop:
 
     def _assign(self) -> None:
         """Give requests that wait a connection each, as long as there are any."""
-        for _ in range(len(self._ready)):
-            if self._connections.are_all_busy:
-                return
-            job = self._ready.popleft()
-            request = job.request
-            assert request is not None  # noqa: S101 - that is why it is here
-            connection = None if job.again else self._connections.idle(request.address)
-            if connection is not None:
-                self._send(connection, job, request)
-            elif self._connections.may_connect(request.address):
-                made = self._connections.made(request.address, job)
-                self._trying(made, lambda made=made: self._connections.connect(made, self.cancel))  # type: ignore[misc]
-            else:
-                self._ready.append(job)
+        for address, waiting in list(self._ready.items()):
+            while waiting:
+                job = waiting[0]
+                connection = None if job.again else self._connections.idle(address)
+                if connection is None and not self._connections.may_connect(address):
+                    break
+                waiting.popleft()
+                self._waiting -= 1
+                if connection is not None:
+                    self._send(connection, job)
+                else:
+                    made = self._connections.made(address, job)
+                    self._trying(made, lambda made=made: self._connections.connect(made, self.cancel))  # type: ignore[misc]
+
+    def _wait(self, job: _Job) -> None:
+        """Its request waits for a connection."""
+        assert job.request is not None  # noqa: S101 - that is why it waits
+        self._ready.setdefault(job.request.address, deque()).append(job)
+        self._waiting += 1
 
     def _trying(self, connection: Connection, step: Callable[[], None]) -> None:
         try:
@@ -183,9 +190,11 @@ class Loop:
             self._lost(connection, error)
             return
         if stands:
-            self._send(connection, connection.job, connection.job.request)
+            self._send(connection, connection.job)
 
-    def _send(self, connection: Connection, job: _Job, request: Request) -> None:
+    def _send(self, connection: Connection, job: _Job) -> None:
+        request = job.request
+        assert request is not None  # noqa: S101 - that is why it waited
         connection.job = job
         head = request.head + request.body if 0 < len(request.body) <= _RECEIVE else request.head
         connection.begin(Framing(request.method, request.sink, IN_MEMORY), memoryview(head))
@@ -281,7 +290,7 @@ class Loop:
         connection.job = None
         if stale and not job.again:
             job.again = True
-            self._ready.append(job)
+            self._wait(job)
         else:
             self._advance(job, trouble.of_connection(connection.address.url, error, connected=connected))
 
@@ -299,7 +308,7 @@ class Loop:
         if now - self._looked > _AWAY:
             self._connections.away(now - self._looked)
         wait = _LOOK if not self._paused else min(max(self._paused[0][0] - now, 0.0), _LOOK)
-        starving = bool(self._ready) and self._connections.may_grow
+        starving = bool(self._waiting) and self._connections.may_grow
         if self._worked or self._done:
             wait = 0
         told = self._selector.select(min(wait, _STARVED) if starving else wait)
