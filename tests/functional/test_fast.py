@@ -25,7 +25,7 @@ from botocore.credentials import Credentials
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage import fast_requests
-from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Put
+from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.fast import FastStorage
 from rolerunner.storage.lane.net import Net
 from rolerunner.storage.tuning import Tuning
@@ -338,6 +338,13 @@ def test_parts_that_memory_does_not_hold_go_by_in_blocks(proof: str) -> None:
     else:
         assert (outcome.error, outcome.etag) == (None, "done")
         assert b"".join(parts[number] for number in sorted(parts)) == data
+
+
+def test_what_is_settled_already_waits_for_nothing(tmp_path: Path) -> None:
+    items = [Outcome(S3Uri("bucket", str(number)), status="skipped") for number in range(20_000)]
+    started = time.monotonic()
+    assert len(list(opened(client_of("http://127.0.0.1:1")).get(items, Cancel()))) == 20_000
+    assert time.monotonic() - started < 4
 
 
 def test_the_next_address_of_a_host_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ class Loop:
                     return
                 self._stop_if_told()
                 self._assign()  # what was begun by whoever took the outcomes
-                self._poll()
+                self._poll(at_once=more and self._has_room())  # where all that was drawn was settled, there is more to draw
         finally:
             self._close()
 
@@ -103,7 +103,7 @@ class Loop:
 
     def _fill(self, source: Iterator[Union[Outcome, Weighed]]) -> bool:
         """Begin what fits; are there more? Some more than connections, so that none waits for the next object."""
-        while self._flying < self._most + _SPARE and (self._held < self._memory or not self._flying) and len(self._done) < self._most * 4:
+        while self._has_room() and len(self._done) < self._most * 4:
             item = next(source, None)
             if item is None:
                 return False
@@ -112,6 +112,9 @@ class Loop:
                 continue
             self.begin(*item)
         return True
+
+    def _has_room(self) -> bool:
+        return self._flying < self._most + _SPARE and (self._held < self._memory or not self._flying)
 
     def begin(self, weight: int, steps: Steps[Any]) -> None:
         """Begin steps besides those that are drawn."""
@@ -303,13 +306,13 @@ class Loop:
 
     # the selector
 
-    def _poll(self) -> None:
+    def _poll(self, *, at_once: bool) -> None:
         now = time.monotonic()
         if now - self._looked > _AWAY:
             self._connections.away(now - self._looked)
         wait = _LOOK if not self._paused else min(max(self._paused[0][0] - now, 0.0), _LOOK)
         starving = bool(self._waiting) and self._connections.may_grow
-        if self._worked or self._done:
+        if at_once or self._worked or self._done:
             wait = 0
         told = self._selector.select(min(wait, _STARVED) if starving else wait)
         if starving and not told:
