@@ -6,6 +6,7 @@ import base64
 import hashlib
 import zlib
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
 import pytest
 from botocore.credentials import Credentials
@@ -19,6 +20,7 @@ from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 KEY = S3Uri("bucket", "key")
@@ -218,24 +220,54 @@ def test_cancelled_work_begins_nothing_more(tmp_path: Path, storage: Any) -> Non
     ],
 )
 def test_access_points_are_reached_by_their_arn(bucket: str, host: str, storage: Any) -> None:
+    client, sent = aws_that_answers("eu-west-1", lambda url: ({"Content-Length": "3", "ETag": '"e"'}, b""))
+    assert storage(client).head(S3Uri.parse(f"s3://{bucket}/in/a.txt")).size == 3
+    assert sent == [f"https://{host}/in/a.txt"]
+
+
+def aws_that_answers(region: str, answer: Callable[[str], tuple[dict[str, str], bytes]]) -> tuple[Any, list[str]]:
+    """A client whose requests are answered before they leave, and their URLs."""
     import boto3
     from botocore.awsrequest import AWSResponse
 
     sent: list[str] = []
 
     class Raw:
-        def stream(self) -> Any:
-            return iter([b""])
+        def __init__(self, body: bytes) -> None:
+            self.body = body
 
-        def read(self) -> bytes:
-            return b""
+        def stream(self) -> Any:
+            return iter([self.body])
 
     def send(request: Any, **_: Any) -> AWSResponse:
         sent.append(request.url)
-        return AWSResponse(request.url, 200, {"Content-Length": "3", "ETag": '"e"'}, Raw())
+        headers, body = answer(request.url)
+        return AWSResponse(request.url, 200, headers, Raw(body))
 
-    client = boto3.client("s3", "eu-west-1", aws_access_key_id="k", aws_secret_access_key="s")
+    client = boto3.client("s3", region, aws_access_key_id="k", aws_secret_access_key="s")
     client.meta.events.register("before-send.s3", send)
-    uri = S3Uri.parse(f"s3://{bucket}/in/a.txt")
-    assert storage(client).head(uri).size == 3
-    assert sent == [f"https://{host}/in/a.txt"]
+    return client, sent
+
+
+def test_a_directory_bucket_is_listed_in_order_and_its_etags_prove_nothing(storage: Any) -> None:
+    """Its sessions, its endpoint, no order, no tags, ETags that look like an MD5 and are none (S3 user guide, directory buckets)."""
+    etag = hashlib.md5(b"not of this object").hexdigest()
+    session = (
+        "<CreateSessionResult><Credentials><SessionToken>t</SessionToken><SecretAccessKey>s</SecretAccessKey><AccessKeyId>k</AccessKeyId>"
+        "<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></CreateSessionResult>"
+    )
+    one = "<Contents><Key>in/{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>e</ETag><Size>3</Size></Contents>"
+    page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{''.join(map(one.format, 'cab'))}</ListBucketResult>"
+
+    def answer(url: str) -> tuple[dict[str, str], bytes]:
+        if "session" in url:
+            return {}, session.encode()
+        return ({}, page.encode()) if "list-type" in url else ({"Content-Length": "3", "ETag": etag, "x-amz-storage-class": "EXPRESS_ONEZONE"}, b"")
+
+    client, sent = aws_that_answers("us-west-2", answer)
+    opened = storage(client)
+    prefix = S3Uri.parse("s3://arn:aws:s3express:us-west-2:111122223333:bucket/fast--usw2-az1--x-s3/in/")
+    assert [info.key for info in opened.list(prefix)] == ["in/a", "in/b", "in/c"]
+    info, kept = opened.describe(prefix.join("a"), "", tags=True)
+    assert (info.checksum, kept) == ("", {})
+    assert {urlparse(url).hostname for url in sent} == {"fast--usw2-az1--x-s3.s3express-usw2-az1.us-west-2.amazonaws.com"}

@@ -25,6 +25,8 @@ ALGORITHMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1")
 """The names that S3 knows, as ``ChecksumX`` in its answers."""
 _BLOCK = 1 << 20
 _MD5_HEX = 32
+_EXPRESS = "EXPRESS_ONEZONE"
+"""The storage class of all objects in directory buckets."""
 
 
 class Hash(Protocol):
@@ -100,7 +102,7 @@ def can_compute(algorithm: str) -> bool:
 def told(answer: Mapping[str, Any]) -> str:
     """The checksum in an answer to HEAD or GET, as ObjectInfo has it; empty where nothing in it proves the bytes.
 
-    An ETag is an MD5 only without KMS and customer keys (S3 API reference, Object).
+    An ETag is an MD5 only without KMS and customer keys, and never in a directory bucket (S3 API reference, Object).
     """
     for name in ALGORITHMS:
         value = answer.get(f"Checksum{name}")
@@ -108,7 +110,7 @@ def told(answer: Mapping[str, Any]) -> str:
             return f"{name}:{value}"
     etag = str(answer.get("ETag", "")).strip('"')
     plain = str(answer.get("ServerSideEncryption", "AES256")) == "AES256" and "SSECustomerAlgorithm" not in answer
-    return f"MD5:{etag}" if plain and is_md5(etag) else ""
+    return f"MD5:{etag}" if plain and answer.get("StorageClass") != _EXPRESS and is_md5(etag) else ""
 
 
 def is_md5(etag: str) -> bool:

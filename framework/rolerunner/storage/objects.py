@@ -18,6 +18,7 @@ from rolerunner.model import Role, S3Uri
 from rolerunner.storage.answers import etag_of, info_of, listed_of, versions_of
 from rolerunner.storage.base import Access, Cancel, ObjectInfo
 from rolerunner.storage.flow import Flow
+from rolerunner.storage.manifest import in_order
 from rolerunner.storage.tuning import BATCH, Tuning
 
 ALREADY = frozenset({"PreconditionFailed", "412"})
@@ -67,6 +68,12 @@ class Objects:
 
     def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH) -> Iterator[ObjectInfo]:
         """Every object or version under a prefix."""
+        found = self._paged(prefix, versions=versions, after=after, page=page)
+        # a directory bucket lists in no order, and callers walk listings side by side
+        return in_order(found, lambda info: info.key.encode()) if prefix.in_directory_bucket else found
+
+    def _paged(self, prefix: S3Uri, *, versions: bool, after: str, page: int) -> Iterator[ObjectInfo]:
+        """As S3 gives them, page by page."""
         method, start = ("list_object_versions", "KeyMarker") if versions else ("list_objects_v2", "StartAfter")
         said = {**({start: after} if after else {}), **({"MaxKeys": page} if page != BATCH else {})}
         with self._translated(prefix):
@@ -154,7 +161,7 @@ class Objects:
         with self._translated(uri):
             answer = self._headers(uri, version)
             kept = {name: answer[name] for name in KEPT if answer.get(name)}
-            if tags:
+            if tags and not uri.in_directory_bucket:
                 place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **({"VersionId": version} if version else {})}
                 told = self._call("get_object_tagging", **place)
                 kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in told.get("TagSet", ())])

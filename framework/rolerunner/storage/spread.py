@@ -167,7 +167,7 @@ class SpreadStorage:
 
     def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000) -> Iterator[ObjectInfo]:
         """Spans of keys side by side, given back in the order of keys."""
-        if prefix.bucket.endswith("--x-s3"):  # a directory bucket lists in no order, and from its beginning alone
+        if prefix.in_directory_bucket:  # a directory bucket lists in no order, and from its beginning alone
             return self.here.list(prefix, versions=versions, page=page)
         self.flow.shares = self.pool.slots()
         return SpreadListing(self, self.pool, self.cancel, prefix, versions=versions).objects(after)
