@@ -1,35 +1,43 @@
-"""Events as log lines: JSON, one a line and flushed, or coloured for a person. The only importer of structlog."""
+"""Events as log lines: JSON, one a line and flushed."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TextIO
-
-import structlog
 
 from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
 from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import plain_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping
 
 
 class Log:
-    """Writes each event as one line. ``form`` is json or console; ``level`` one of logging's names in lower case."""
+    """Writes each event as one line. ``level`` is one of logging's names in lower case: lines of a lesser one are left out."""
 
-    def __init__(self, stream: TextIO, *, form: str = "json", level: str = "info") -> None:
-        self._log = structlog.wrap_logger(
-            structlog.WriteLogger(stream), processors=_processors(form, stream), wrapper_class=structlog.make_filtering_bound_logger(_number(level))
-        )
-        _take_over_logging(self._log, level)
+    def __init__(self, stream: TextIO, *, level: str = "info") -> None:
+        self._stream = stream
+        self._least = _number(level)
+        _take_over_logging(self, level)
 
     def notify(self, event: Event) -> None:
         """Take an event."""
         level, name, values = line_of(event)
         if name:
-            getattr(self._log, level)(name, **values)
+            self.write(_number(level), name, values)
+
+    def write(self, level: int, event: str, values: Mapping[str, Any]) -> None:
+        """One line, with no secret in it; ``level`` is one of logging's numbers."""
+        if level < self._least:
+            return
+        moment = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        line = {**values, "event": event, "level": logging.getLevelName(level).lower(), "timestamp": moment}
+        self._stream.write(json.dumps(redacted(line), ensure_ascii=False) + "\n")  # in one piece: several threads write
+        self._stream.flush()
 
 
 def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:
@@ -79,35 +87,19 @@ def _run_line(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
     return "info" if result.status == "succeeded" else "warning" if result.status == "warning" else "error", "run_finished", values
 
 
-def _processors(form: str, stream: TextIO) -> list[Any]:
-    shared: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        _redact,
-    ]
-    if form == "json":
-        return [*shared, structlog.processors.JSONRenderer(default=str, ensure_ascii=False)]
-    return [*shared, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-
-
-def _redact(_logger: Any, _method: str, values: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: redacted(value) for key, value in values.items()}
-
-
 class _Forward(logging.Handler):
     """Lines of the standard library's loggers (boto's, the user's), into the same stream and form."""
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Log) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        exception = {"exc_info": record.exc_info} if record.exc_info else {}
-        self._log.log(max(record.levelno, logging.DEBUG), record.getMessage(), logger=record.name, **exception)
+        exception = {"exception": logging.Formatter().formatException(record.exc_info)} if record.exc_info else {}
+        self._log.write(max(record.levelno, logging.DEBUG), record.getMessage(), {"logger": record.name, **exception})
 
 
-def _take_over_logging(log: Any, level: str) -> None:
+def _take_over_logging(log: Log, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, _Forward)]
     root.addHandler(_Forward(log))

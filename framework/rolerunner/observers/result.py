@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
+from rolerunner.observers.redact import redacted
 from rolerunner.storage.local import write_whole
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
     if start is not None:
         shown["start"] = round(start, 3)
     if step.reason:
-        shown["reason"] = step.reason
+        shown["reason"] = redacted(step.reason)
     if step.error is not None:
-        shown["error"] = _failure(step.error)
+        # a server's words are in it, and one may say back what it was sent
+        shown["error"] = redacted(_failure(step.error))
     return shown
 
 
