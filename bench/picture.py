@@ -10,9 +10,9 @@ from results import OURS
 if TYPE_CHECKING:
     from results import Results, Series
 
-COLUMNS, WIDTH, MARGIN, GAP = 2, 920, 24, 32
+COLUMNS, WIDTH, MARGIN, GAP = 2, 960, 24, 32
 BAR, ROW, HEAD, TOP = 14, 26, 34, 66
-NAME, VALUE = 116, 104
+NAME, VALUE = 134, 112
 """Pixels for the tools' names left of a bar, and for the figures right of it."""
 OUR_COLOUR, OTHER_COLOUR, CPU_COLOUR = "#0f766e", "#94a3b8", "#1e293b"
 

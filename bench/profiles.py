@@ -44,9 +44,7 @@ GROUPS = {
 def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     null_server.build(BUILD)
-    print(
-        print("CPU time by what a function belongs to, and the functions that take most. The profiler makes calls of Python dearer than they are.\n")
-    )
+    print("CPU time by what a function belongs to, and the functions that take most. The profiler makes calls of Python dearer than they are.\n")
     with null_server.serving(BUILD, null_server.TLS) as server:
         for work in WORKS:
             with tempfile.TemporaryDirectory() as name:

@@ -34,6 +34,7 @@ OTHERS = {
     "Start-up": "startup.py",
     "Where the rest of the time goes": "profiles.py",
     "The runner beside the work": "runner.py",
+    "A copy between roles, in DPU-seconds": "cost.py",
     "Roles": "roles.py",
     "Checking a spec": "validate.py",
 }

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 SMALL = 16 << 10
 LARGE = 2 << 30
-_BLOCK = 64 << 20
+_BLOCK = 1 << 20
+"""Small, since a child's peak memory counts from what its parent holds when it is made."""
 
 
 @dataclass(frozen=True)

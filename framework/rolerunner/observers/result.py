@@ -70,7 +70,9 @@ def _role(use: RoleUse) -> dict[str, Any]:
 
 
 def _failure(failure: Failure) -> dict[str, str]:
-    return {"type": failure.type, "message": failure.message, "hint": failure.hint}
+    # a server's words are in it, and one may say back what it was sent
+    shown: dict[str, str] = redacted({"type": failure.type, "message": failure.message, "hint": failure.hint})
+    return shown
 
 
 def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
@@ -83,8 +85,7 @@ def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
     if step.reason:
         shown["reason"] = redacted(step.reason)
     if step.error is not None:
-        # a server's words are in it, and one may say back what it was sent
-        shown["error"] = redacted(_failure(step.error))
+        shown["error"] = _failure(step.error)
     return shown
 
 
