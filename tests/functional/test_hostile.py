@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import gc
 import itertools
 import json
 import time
@@ -37,7 +38,19 @@ HEAD = f"HTTP/1.1 200 OK\r\nETag: {ETAG}\r\nLast-Modified: Thu, 01 Jan 2026 00:0
 LISTED = ObjectInfo("in/key", len(RIGHT), ETAG.strip('"'))
 NO_RETRIES = {"mode": "standard", "max_attempts": 1}
 
-pytestmark = pytest.mark.once
+pytestmark = [
+    pytest.mark.once,
+    # botocore drops an answer that it cannot parse, with the socket that it came over
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _dropped_here() -> Iterator[None]:
+    """What is dropped here is collected here, and does not trouble the next module."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(params=["boto3", "fast"])
