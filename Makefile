@@ -31,10 +31,7 @@ locks: $(VENV)/.dev
 	$(BIN)/python .ci/locks.py
 
 bench: $(VENV)/.dev
-	$(BIN)/python bench/validate.py
-	$(BIN)/python bench/roles.py
-	$(BIN)/python bench/runner.py
-	$(BIN)/python bench/cost.py
+	$(BIN)/python bench/run.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis framework/*.egg-info

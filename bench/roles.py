@@ -5,15 +5,20 @@ import subprocess
 import sys
 import time
 
+from measure import table
+
 ACCOUNT, STEPS = "111122223333", 4
 MOST = 10  # with a session a step, more roles take gigabytes: what they would cost is extrapolated, and said so
 
 
 def main():
-    print(f"{'roles':>5}  {'way':<22}{'AssumeRole':>10}{'ms':>8}{'MB above':>10}")
+    print("Assumed, with a client of S3 each, by four steps a role.\n")
+    rows = []
     for count in (1, 10, 50):
         for way in ("rolerunner", "boto3"):
-            print(subprocess.run([sys.executable, __file__, way, str(count)], check=True, capture_output=True, text=True).stdout, end="")
+            told = subprocess.run([sys.executable, __file__, way, str(count)], check=True, capture_output=True, text=True).stdout
+            rows.append(told.rstrip("\n").split("\t"))
+    print(table(["roles", "way", "AssumeRole", "ms", "MB above"], rows))
 
 
 def measure(way, wanted):
@@ -30,8 +35,8 @@ def measure(way, wanted):
         calls = (ours if way == "rolerunner" else plain)(aws, arns)
         took, after = time.perf_counter() - began, rss()
     name, times = ("boto3, session a step" if way == "boto3" else way), wanted / count
-    note = f"  extrapolated from {count} roles" if wanted > count else ""
-    print(f"{wanted:>5}  {name:<22}{calls * times:>10.0f}{took * 1000 * times:>8.0f}{(after - before) * times:>10.1f}{note}")
+    note = f", extrapolated from {count} roles" if wanted > count else ""
+    print(wanted, name + note, f"{calls * times:.0f}", f"{took * 1000 * times:.0f}", f"{(after - before) * times:.1f}", sep="\t")
 
 
 def ours(aws, arns):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-import sys
 import tempfile
-import time
 from pathlib import Path
+
+from measure import median_seconds, table
 
 from rolerunner import api
 
@@ -26,13 +25,9 @@ def spec(folder: Path, count: int, *, wide: int = 0, state: bool = False) -> Pat
     return path
 
 
-def seconds(path: Path) -> float:
-    job = api.load(path)
-    began = time.perf_counter()
-    result = api.run(job)
-    spent = time.perf_counter() - began
+def run(path: Path) -> None:
+    result = api.run(api.load(path))
     assert result.status == "succeeded", result
-    return spent
 
 
 def main() -> None:
@@ -45,12 +40,13 @@ def main() -> None:
             f"{STEPS} steps, 100 wide, 64 at once": spec(folder, STEPS, wide=100),
             "50 steps, state on disk": spec(folder, 50, state=True),
         }
-        seconds(spec(folder, 1))  # imports
-        print(f"Python {sys.version.split()[0]}, medians of {ROUNDS}\n")
-        print("| run | seconds | ms a step |\n|---|---|---|")
-        for title, path in rows.items():
-            median = statistics.median(seconds(path) for _ in range(ROUNDS))
-            print(f"| {title} | {median:.2f} | {median / (50 if title.startswith('50') else STEPS) * 1000:.2f} |")
+        run(spec(folder, 1))  # imports
+        took = {title: median_seconds(lambda path=path: run(path), ROUNDS) for title, path in rows.items()}
+        print(f"Steps of python.call that do nothing, the spec's check among it; medians of {ROUNDS}.\n")
+        steps = {title: 50 if title.startswith("50") else STEPS for title in took}
+        print(
+            table(["run", "seconds", "ms a step"], [(title, f"{spent:.2f}", f"{spent / steps[title] * 1000:.2f}") for title, spent in took.items()])
+        )
 
 
 if __name__ == "__main__":

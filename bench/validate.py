@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
+
+from measure import cost_of, median, median_seconds, table
 
 from rolerunner.actions import registry
 from rolerunner.spec.loader import load_text
@@ -28,22 +25,15 @@ def large() -> str:
     return f"version: 1\nname: large\nparams: {{day: {{default: x}}}}\nroles: {{reader: 'arn:aws:iam::111122223333:role/r'}}\nsteps:\n{steps}"
 
 
-def seconds(work: object) -> float:
-    began = time.perf_counter()
-    work()  # type: ignore[operator]
-    return time.perf_counter() - began
-
-
 def main() -> None:
     text = large()
     load_text(text, "large.yaml", registry(), {})
-    loads = [seconds(lambda: load_text(text, "large.yaml", registry(), {})) for _ in range(RUNS)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    loaded = median_seconds(lambda: load_text(text, "large.yaml", registry(), {}), RUNS)
     command = [sys.executable, "-m", "rolerunner", "validate", str(CONFIG)]
-    whole = [seconds(lambda: subprocess.run(command, check=True, capture_output=True, env=environment)) for _ in range(RUNS + 1)][1:]
-    print(f"Python {platform.python_version()}, medians of {RUNS}")
-    print(f"{STEPS} steps, after imports: {statistics.median(loads):.3f} s")
-    print(f"rolerunner validate, small spec, all in all: {statistics.median(whole):.3f} s")
+    whole = median([cost_of(command) for _ in range(RUNS + 1)][1:])
+    print(f"Medians of {RUNS}.\n")
+    rows = [(f"a spec of {STEPS} steps, after imports", f"{loaded:.3f}"), ("`rolerunner validate` of a small spec, all in all", f"{whole.wall:.3f}")]
+    print(table(["check", "seconds"], rows))
 
 
 if __name__ == "__main__":

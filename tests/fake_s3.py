@@ -1,13 +1,16 @@
-"""An S3 that answers as a test says: for what the embedded AWS never does, such as errors inside an answer of 200."""
+"""An S3 that answers as a test says: for what the embedded AWS never does, such as errors inside an answer of 200, or no HTTP at all."""
 
 from __future__ import annotations
 
+import select
+import socket
+import struct
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Union
 from urllib.parse import parse_qs, unquote, urlparse
 
 import boto3
@@ -35,10 +38,26 @@ class Answer:
     """What Content-Length says, where it lies."""
 
 
+@dataclass(frozen=True)
+class Wire:
+    """What goes over the wire as it stands: bytes, and seconds between them. Then the connection is closed, or reset, or kept."""
+
+    parts: Iterable[Union[bytes, float]] = ()
+    after: str = "close"
+
+
+Answers = Callable[[Asked], Union[Answer, Wire]]
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    answer: Callable[[Asked], Answer]
+    request_queue_size = 256
+    answer: Answers
     asked: list[Asked]
+    greeting: Callable[[], Union[Wire, None]]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no news here."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -48,16 +67,25 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments: Any) -> None:
         pass
 
+    def handle(self) -> None:
+        greeting = self.server.greeting()
+        if greeting is None:
+            super().handle()
+        else:
+            self._send(greeting)
+
     def _do(self) -> None:
         place = urlparse(self.path)
         query = parse_qs(place.query, keep_blank_values=True)
         names = [name for name in ("delete", "uploads", "uploadId", "tagging", "list-type", "versions") if name in query]
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         bucket, _, key = place.path[1:].partition("/")
-        asked = Asked(f"{self.command} [{names[0]}]" if names else self.command, bucket, unquote(key), query, headers, body)
+        asked = Asked(f"{self.command} [{names[0]}]" if names else self.command, bucket, unquote(key), query, headers, self._body())
         self.server.asked.append(asked)
         answer = self.server.answer(asked)
+        if isinstance(answer, Wire):
+            self._send(answer)
+            return
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -69,18 +97,44 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"" if self.command == "HEAD" else answer.body)
 
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():  # trailers
+            pass
+        return b"".join(chunks)
+
+    def _send(self, wire: Wire) -> None:
+        self.close_connection = wire.after != "keep"
+        with suppress(OSError):
+            for part in wire.parts:
+                if isinstance(part, bytes):
+                    self.wfile.write(part)
+                elif select.select([self.connection], [], [], part)[0] and not self.connection.recv(1, socket.MSG_PEEK):
+                    return  # the client has gone
+        if wire.after == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _do  # noqa: N815 - http.server's names
 
 
 @contextmanager
-def serving(answer: Callable[[Asked], Answer]) -> Iterator[tuple[Any, list[Asked]]]:
-    """A boto3 client of such a server, and what it was asked."""
+def serving(answer: Answers, *, greeting: Callable[[], Union[Wire, None]] = lambda: None, **settings: Any) -> Iterator[tuple[Any, list[Asked]]]:
+    """A boto3 client of such a server, and what it was asked. ``greeting`` is what comes instead of all else when a connection is made.
+
+    ``settings`` are of the client's Config: its timeouts, its retries.
+    """
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.answer, server.asked = answer, []  # type: ignore[method-assign]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.answer, server.asked, server.greeting = answer, [], greeting  # type: ignore[method-assign]
+    threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True).start()
     client = boto3.client(
         "s3", "eu-west-1", endpoint_url=f"http://127.0.0.1:{server.server_address[1]}", aws_access_key_id="k", aws_secret_access_key="s",
-        config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 2}, max_pool_connections=64),
+        config=Config(**{"s3": {"addressing_style": "path"}, "retries": {"mode": "standard", "max_attempts": 2}, "max_pool_connections": 64, **settings}),
     )  # fmt: skip
     try:
         yield client, server.asked

@@ -8,6 +8,7 @@ thread at a time asks STS, refresh windows are scaled to the session's life, and
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import json
 import logging
@@ -20,7 +21,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
-import boto3
 import botocore.loaders
 import botocore.session
 import botocore.utils
@@ -36,6 +36,7 @@ from botocore.exceptions import (
     ProfileNotFound,
     ReadTimeoutError,
 )
+from botocore.hooks import HierarchicalEmitter
 from botocore.parsers import ResponseParserError
 
 from rolerunner import diagnosis
@@ -45,6 +46,8 @@ from rolerunner.secret import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import boto3
 
 # Glue Python Shell is Python 3.9 for good: a warning in every run that nobody there can heed is noise.
 warnings.filterwarnings("ignore", message="Boto3 will no longer support Python")
@@ -136,6 +139,8 @@ class Sessions:
         self._asking_caller = threading.Lock()
         self._loader = botocore.loaders.create_loader()
         self._sessions: dict[tuple[Role, str], boto3.Session] = {}
+        self._handlers: Optional[HierarchicalEmitter] = None
+        self._botocore: dict[tuple[Role, str], botocore.session.Session] = {}
         self._sources: dict[Role, _Renewed] = {}
         self._clients: dict[tuple[Role, str, str, str, str], Any] = {}
         self._caller: Optional[str] = None
@@ -231,23 +236,42 @@ class Sessions:
     def _session(self, role: Role, region: str) -> boto3.Session:
         with self._making:
             if (role, region) not in self._sessions:
-                session = self._plain_session()
-                session.set_config_variable("sts_regional_endpoints", "regional")
-                _use_credentials(session, self._credentials(role))
-                self._sessions[role, region] = self._boto3_session(session, region)
+                self._sessions[role, region] = self._boto3_session(self._session_of(role), region)
             return self._sessions[role, region]
 
+    def _session_of(self, role: Role) -> botocore.session.Session:
+        session = self._plain_session()
+        session.set_config_variable("sts_regional_endpoints", "regional")
+        _use_credentials(session, self._credentials(role))
+        return session
+
     def _plain_session(self) -> botocore.session.Session:
-        session = botocore.session.Session(profile=self._identity.profile or None)
+        session = self._bare_session(self._identity.profile or None)
         session.register_component("data_loader", self._loader)
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_timestamp)
         return session
 
+    def _bare_session(self, profile: Optional[str]) -> botocore.session.Session:
+        """A session of botocore. Its 120 handlers of events, which are the same in each, are looked at and registered once."""
+        if self._handlers is None:
+            handlers = HierarchicalEmitter()
+            session = botocore.session.Session(profile=profile, event_hooks=handlers)
+            self._handlers = copy.copy(handlers)
+            return session
+        return botocore.session.Session(profile=profile, event_hooks=copy.copy(self._handlers), include_builtin_handlers=False)
+
     def _boto3_session(self, session: botocore.session.Session, region: str) -> boto3.Session:
-        made = _Session(session, region, self._identity.endpoints, self._making)
+        from rolerunner.boto3_session import Session  # noqa: PLC0415 - boto3 takes 50 ms, and only a user's own code asks for it
+
+        made = Session(session, region, self._settings, self._making)
         # every boto3.Session adds its folder to the loader's search paths again
         self._loader.search_paths[:] = list(dict.fromkeys(self._loader.search_paths))
         return made
+
+    def _settings(self, service: str, endpoint: Optional[str] = None, config: Optional[Config] = None) -> dict[str, Any]:
+        """The endpoint and config of a service's client, where they are not given."""
+        endpoint = endpoint or endpoint_for(service, self._identity.endpoints)
+        return {"endpoint_url": endpoint, "config": config or client_config(endpoint if service == "s3" else None)}
 
     def _credentials(self, role: Role) -> _Renewed:
         with self._lock:
@@ -280,7 +304,10 @@ class Sessions:
 
     def _new_client(self, role: Role, service: str, region: str, endpoint: str, config: Optional[Config]) -> Any:
         try:
-            client = self._session(role, region).client(service, region_name=region, endpoint_url=endpoint or None, config=config)
+            if (role, region) not in self._botocore:
+                self._botocore[role, region] = self._session_of(role)
+                self._botocore[role, region].register("creating-client-class.s3", _add_transfers)
+            client = self._botocore[role, region].create_client(service, region_name=region, **self._settings(service, endpoint, config))
         except ProfileNotFound as error:
             raise UsageError(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it") from None
         except (BotoCoreError, ValueError) as error:
@@ -358,31 +385,16 @@ class Sessions:
             return ""  # also where an endpoint for S3 alone answers something else
 
 
-class _Session(boto3.Session):  # type: ignore[misc]  # boto3 has no annotations
-    """A boto3 session whose clients get the job's endpoints, also those that the user's own code makes."""
-
-    def __init__(self, session: botocore.session.Session, region: str, endpoints: Mapping[str, str], making: threading.RLock) -> None:
-        super().__init__(botocore_session=session, region_name=region or None)
-        self._endpoints = endpoints
-        self._making = making
-
-    def client(self, service_name: str, *args: Any, **settings: Any) -> Any:
-        """As boto3's, and safe to call from several threads."""
-        if len(args) < _ENDPOINT_PLACE:
-            endpoint = settings.get("endpoint_url") or endpoint_for(service_name, self._endpoints)
-            settings["endpoint_url"] = endpoint
-            settings["config"] = settings.get("config") or client_config(endpoint if service_name == "s3" else None)
-        with self._making:
-            return super().client(service_name, *args, **settings)
-
-    def resource(self, service_name: str, *args: Any, **settings: Any) -> Any:
-        """As boto3's, and safe to call from several threads."""
-        with self._making:
-            return super().resource(service_name, *args, **settings)
+def _add_transfers(class_attributes: dict[str, Any], **_: Any) -> None:
+    """What boto3 adds to botocore's clients of S3, imported when it is called: users' code may."""
+    for name in ("upload_file", "upload_fileobj", "download_file", "download_fileobj", "copy"):
+        class_attributes[name] = functools.partialmethod(_transfer, name)
 
 
-_ENDPOINT_PLACE = 5
-"""boto3's Session.client takes region, version, use_ssl, verify, endpoint_url after the service."""
+def _transfer(client: Any, name: str, *arguments: Any, **options: Any) -> Any:
+    from boto3.s3 import inject  # noqa: PLC0415 - see above
+
+    return getattr(inject, name)(client, *arguments, **options)
 
 
 class _Renewed(Credentials):  # type: ignore[misc]  # botocore has no annotations
@@ -448,6 +460,7 @@ class _JobCredentials(_Renewed):
         frozen = found.get_frozen_credentials()
         last = self._last
         if last is None or last != frozen[:3]:
+            # kept, so that the log knows them for as long as they are in use
             self._last = last = _frozen(frozen.access_key, frozen.secret_key, frozen.token)
         return last
 

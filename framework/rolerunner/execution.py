@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-import tenacity
 from pydantic import ValidationError
 
 from rolerunner.actions.base import OpenStorage, StepContext
@@ -25,6 +24,8 @@ from rolerunner.storage.manifest import ObjectList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import tenacity
 
     from rolerunner.actions.base import Action
     from rolerunner.credentials import Sessions
@@ -181,6 +182,16 @@ class _Tries:
 
     def run(self) -> Executed:
         action = self.action()
+        try:
+            outputs = self._once(action) if self.step.retry.attempts == 1 else self._once_or_again(action)
+        except StepError as error:
+            error.attempts = self.attempts
+            raise
+        return Executed(outputs, self.attempts, getattr(outputs, "warning", None))
+
+    def _once_or_again(self, action: Action) -> Mapping[str, Any]:
+        import tenacity  # noqa: PLC0415 - brings asyncio along, 25 ms that most runs have no use for
+
         retry = self.step.retry
         grows = tenacity.wait_exponential(multiplier=retry.delay, exp_base=retry.backoff, max=retry.max_delay)
         wait = grows + tenacity.wait_random(0, retry.delay / 2)  # jitter: many jobs that failed together do not come back together
@@ -188,12 +199,8 @@ class _Tries:
             stop=tenacity.stop_after_attempt(retry.attempts), wait=wait, retry=tenacity.retry_if_exception(self._may_go_on),
             sleep=self._sleep, before_sleep=self._say, reraise=True,
         )  # fmt: skip
-        try:
-            outputs: Mapping[str, Any] = trying(self._once, action)
-        except StepError as error:
-            error.attempts = self.attempts
-            raise
-        return Executed(outputs, self.attempts, getattr(outputs, "warning", None))
+        outputs: Mapping[str, Any] = trying(self._once, action)
+        return outputs
 
     def _may_go_on(self, error: BaseException) -> bool:
         in_time = self.deadline is None or time.monotonic() < self.deadline

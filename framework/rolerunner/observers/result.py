@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
+from rolerunner.observers.redact import redacted
 from rolerunner.storage.local import write_whole
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def _role(use: RoleUse) -> dict[str, Any]:
 
 
 def _failure(failure: Failure) -> dict[str, str]:
-    return {"type": failure.type, "message": failure.message, "hint": failure.hint}
+    # a server's words are in it, and one may say back what it was sent
+    shown: dict[str, str] = redacted({"type": failure.type, "message": failure.message, "hint": failure.hint})
+    return shown
 
 
 def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
@@ -80,7 +83,7 @@ def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
     if start is not None:
         shown["start"] = round(start, 3)
     if step.reason:
-        shown["reason"] = step.reason
+        shown["reason"] = redacted(step.reason)
     if step.error is not None:
         shown["error"] = _failure(step.error)
     return shown

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import http.client
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Optional
 
 from rolerunner.errors import IntegrityFailed, ServiceFailed
@@ -35,7 +37,9 @@ def versions_of(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
 
 
 def info_of(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
-    """What HEAD or GET told."""
+    """What HEAD or GET told. Raises ServiceFailed where that is not what S3 tells of an object."""
+    if not etag_of(answer) or answer.get("ContentLength", -1) < 0:
+        raise ServiceFailed(f"S3 said 200 to '{key}', but not what it is", type="InternalError")
     return ObjectInfo(
         key, answer["ContentLength"], etag_of(answer), iso_of(answer.get("LastModified")),
         answer.get("VersionId") or "", answer.get("StorageClass") or "STANDARD", checksums.told(answer),
@@ -55,7 +59,9 @@ def told_by(headers: Mapping[str, str]) -> str:
 
 
 def info_by(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
-    """What the headers of an answer to HEAD or GET tell."""
+    """What the headers of an answer to HEAD or GET tell. Raises ServiceFailed where that is not what S3 tells of an object."""
+    if not headers.get("etag"):
+        raise ServiceFailed(f"S3 said 200 to '{key}', but not what it is", type="InternalError")
     return ObjectInfo(
         key, size, headers.get("etag", "").strip('"'), _iso_of_http(headers.get("last-modified", "")), headers.get("x-amz-version-id", ""),
         headers.get("x-amz-storage-class", "STANDARD"), told_by(headers),
@@ -72,8 +78,9 @@ def _iso_of_http(text: str) -> str:
 
 
 def etag_of(answer: Mapping[str, Any]) -> str:
-    """Without its quotes."""
-    return str(answer.get("ETag", "")).strip('"')
+    """Without its quotes; empty where the answer broke off in it, which http.client takes for its end."""
+    etag = str(answer.get("ETag") or "")
+    return etag.strip('"') if etag.startswith('"') == etag.endswith('"') else ""
 
 
 def iso_of(moment: Optional[Any]) -> str:
@@ -88,9 +95,59 @@ def same_as_listed(listed: ObjectInfo, now: ObjectInfo, uri: S3Uri) -> ObjectInf
     return now
 
 
+def check_range(answer: Mapping[str, Any], uri: S3Uri, info: ObjectInfo, start: int, length: int) -> None:
+    """Is it the range that was asked for, of this object? Raises IntegrityFailed."""
+    wanted, told = f"bytes {start}-{start + length - 1}/", str(answer.get("ContentRange") or "")
+    partial = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == http.client.PARTIAL_CONTENT
+    right = told.startswith(wanted) if told else partial or (start == 0 and answer.get("ContentLength") == length)
+    if not right or etag_of(answer) != info.etag:
+        raise IntegrityFailed(f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came of '{etag_of(answer)}'")
+
+
+class Circle:
+    """Sees when what is told goes round in a circle of whatever length, and keeps one of them alone: Brent's way."""
+
+    def __init__(self) -> None:
+        self._kept: object = None
+        self._steps, self._most = 0, 1
+
+    def closed_by(self, told: object) -> bool:
+        """Has this come before?"""
+        if told == self._kept:
+            return True
+        self._steps += 1
+        if self._steps == self._most:
+            self._kept, self._steps, self._most = told, 0, self._most * 2
+        return False
+
+
+def believed(pages: Iterable[Mapping[str, Any]], prefix: S3Uri) -> Iterator[Mapping[str, Any]]:
+    """Pages of a listing, as long as they can be: an end that was not told would pass for objects that are not there. Raises ServiceFailed."""
+    circle = Circle()
+    for page in pages:
+        for each in chain(page.get("Contents", ()), page.get("Versions", ()), ({**marker, "Size": 0} for marker in page.get("DeleteMarkers", ()))):
+            if not each.get("Key", "").startswith(prefix.key) or each.get("Size", -1) < 0:
+                raise ServiceFailed(f"{prefix}: S3 lists '{each.get('Key')}', which is not below it, or has no size", type="InternalError")
+        if "IsTruncated" not in page or (page["IsTruncated"] and not _goes_on(page)):
+            raise ServiceFailed(f"{prefix}: the listing ended, but S3 did not say that this is its end", type="InternalError")
+        if page["IsTruncated"] and circle.closed_by(page.get("NextContinuationToken") or (page["NextKeyMarker"], page.get("NextVersionIdMarker"))):
+            raise ServiceFailed(f"{prefix}: the listing goes round in a circle", type="InternalError")
+        yield page
+
+
+def _goes_on(page: Mapping[str, Any]) -> bool:
+    return bool(page.get("NextContinuationToken") or page.get("NextKeyMarker"))
+
+
+def check_deleted(http_response: Any, **_: Any) -> None:
+    """Botocore's after-call: an answer of 200 that is no DeleteResult has deleted nothing. Raises ServiceFailed."""
+    if http_response.status_code == 200 and b"DeleteResult" not in http_response.content:  # noqa: PLR2004 - HTTP
+        raise ServiceFailed("S3 said 200 to a deletion, but not that it was done", type="InternalError")
+
+
 def check_there(answer: Mapping[str, Any], target: S3Uri, what: str) -> None:
     """An answer of 200 may hold an error, or nothing: only an ETag says that it worked. Raises ServiceFailed."""
-    if not answer.get("ETag"):
+    if not etag_of(answer):
         raise ServiceFailed(f"{target}: S3 said 200 to {what}, but not that it is there", type="InternalError")
 
 

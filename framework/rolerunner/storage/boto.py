@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.diagnosis import AwsError, is_passing, step_failed
-from rolerunner.errors import IntegrityFailed, StepError
+from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
-from rolerunner.storage.answers import check_there, copy_source, etag_of, info_of, same_as_listed
+from rolerunner.storage.answers import check_deleted, check_range, check_there, copy_source, etag_of, info_of, same_as_listed
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.checksums import Expected, Pieces
 from rolerunner.storage.files import FromFile, Landing, keep_time, prove, unpack
@@ -108,19 +108,19 @@ class BotoStorage(Objects):
 
     def _get_whole(self, uri: S3Uri, info: ObjectInfo, temporary: Path, cancel: Cancel) -> ObjectInfo:
         answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **self._read_options(info.version))
-        now = info_of(uri.key, answer)
-        expected = Expected.of(now.checksum)
-        running = expected.start(now.size, lambda: self.part_size(uri, now)) if expected else None
         received = 0
         with temporary.open("wb") as file, contextlib.closing(answer["Body"]) as body:
+            now = info_of(uri.key, {"ContentLength": info.size, **answer})  # an answer in chunks tells no length
+            expected = Expected.of(now.checksum)
+            running = expected.start(now.size, lambda: self.part_size(uri, now)) if expected else None
             for block in iter(lambda: body.read(_BLOCK), b""):
                 self._moved(len(block), cancel)
                 file.write(block)
                 received += len(block)
                 if running is not None:
                     running.update(block)
-        if received != answer["ContentLength"]:
-            raise IntegrityFailed(f"{uri}: {received:,} bytes came of {answer['ContentLength']:,}")
+        if received != now.size:
+            raise IntegrityFailed(f"{uri}: {received:,} bytes came of {now.size:,}")
         if running is not None and not running.matches():
             raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells")
         return now
@@ -150,6 +150,7 @@ class BotoStorage(Objects):
         wanted = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"', **self._read_options(info.version)}
         answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted)
         with contextlib.closing(answer["Body"]) as body:
+            check_range(answer, uri, info, start, length)
             for block in iter(lambda: body.read(_BLOCK), b""):
                 landing.write(block)
 
@@ -174,6 +175,7 @@ class BotoStorage(Objects):
                 data = FromFile(item.source, before)(0, size)
                 self._moved(size, parts.cancel)
                 answer = self._call("put_object", Bucket=item.target.bucket, Key=item.target.key, Body=data, **item.options)
+                check_there(answer, item.target, "the upload")
             finally:
                 parts.memory.give(held)
         return Outcome(item.target, size, item.source, etag_of(answer), answer.get("VersionId", ""))
@@ -220,7 +222,9 @@ class BotoStorage(Objects):
         place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key}
         last = {name: options[name] for name in ("IfNoneMatch", "IfMatch") if name in options}
         first = {name: value for name, value in options.items() if name not in last}
-        upload = self._call("create_multipart_upload", **place, **first)["UploadId"]
+        upload = self._call("create_multipart_upload", **place, **first).get("UploadId")
+        if not upload:
+            raise ServiceFailed(f"{target}: S3 began an upload, but gave it no id", type="InternalError")
         try:
             sent = parts.run(ranges, lambda start, length: send(upload, start, length), memory)
             stop_if_told(parts.cancel)
@@ -307,6 +311,7 @@ class BotoStorage(Objects):
                 prove(uri, info, running)
                 self._moved(info.size, parts.cancel)
                 answer = self._call("put_object", Bucket=item.target.bucket, Key=item.target.key, Body=data, **self._with_crc(options))
+                check_there(answer, item.target, "the upload")
             finally:
                 parts.memory.give(held)
         else:
@@ -344,6 +349,8 @@ class BotoStorage(Objects):
         try:
             stop_if_told(cancel)
             with self._translated(S3Uri(bucket)):
+                # the same function under one id is registered once
+                self.client.meta.events.register("after-call.s3.DeleteObjects", check_deleted, unique_id="rolerunner-deleted")
                 answer = self._call("delete_objects", cancel, Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
         except StepError as error:
             return [Outcome(uri, version=info.version, status="failed", error=error) for uri, info in zip(uris, batch)]

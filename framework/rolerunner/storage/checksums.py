@@ -137,7 +137,7 @@ class Expected:
         with contextlib.suppress(ValueError, binascii.Error):
             digest = bytes.fromhex(value) if algorithm == "MD5" else base64.b64decode(value, validate=True)
             return cls(algorithm, digest, int(parts or 0))
-        return None
+        return cls(algorithm, b"", 0)  # one that cannot be read proves nothing, and is no reason to believe the bytes
 
     def start(self, size: int, part_size: Callable[[], int]) -> Optional[Running]:
         """Begin to compute it over so many bytes; None where its parts are not all of one size, the last aside.

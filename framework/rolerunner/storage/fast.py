@@ -232,6 +232,7 @@ class FastStorage(LaneLarge):
             data = FromFile(item.source, before)(0, size)
             self._moved(size, asking.cancel)
             answer = yield from self._asked(asking, "put_object", uri, options, checksum_header(algorithm, data), body=data)
+            check_there({"ETag": answer.headers.get("etag")}, uri, "the upload")
         except Declined as why:
             return (yield from self._plainly(why, plain))
         return Outcome(uri, size, item.source, answer.headers.get("etag", "").strip('"'), answer.headers.get("x-amz-version-id", ""))
@@ -288,6 +289,7 @@ class FastStorage(LaneLarge):
             self._moved(now.size, asking.cancel)
             headers.update(checksum_header(algorithm, answer.body))
             stored = yield from self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
+            check_there({"ETag": stored.headers.get("etag")}, item.target, "the copy")
         except Declined as why:
             return (yield from self._plainly(why, plain))
         return Outcome(item.target, now.size, None, stored.headers.get("etag", "").strip('"'), stored.headers.get("x-amz-version-id", ""), source=uri)

@@ -46,7 +46,10 @@ class LaneLarge(LaneRequests):
 
     def _range_steps(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, sink: Any, asking: Asking) -> Steps[Answer]:
         wanted = {"range": f"bytes={start}-{start + length - 1}", "if-match": f'"{info.etag}"'}
-        return self._asked(asking, "get_object", uri, self._checked, wanted, query=version_query(info.version), sink=sink)
+        answer = yield from self._asked(asking, "get_object", uri, self._checked, wanted, query=version_query(info.version), sink=sink)
+        if answer.headers.get("etag", "").strip('"') != info.etag:  # not every server heeds If-Match
+            raise IntegrityFailed(f"{uri}: the object changed while its ranges were read")
+        return answer
 
     def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
         """A range, of the object with the ETag of ``info`` alone."""

@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.model import Role, S3Uri
-from rolerunner.storage.answers import etag_of, info_of, listed_of, versions_of
+from rolerunner.storage.answers import believed, check_range, check_there, etag_of, info_of, listed_of, versions_of
 from rolerunner.storage.base import Access, Cancel, ObjectInfo
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import in_order
@@ -42,7 +42,8 @@ class Objects:
     def _call(self, method: str, cancel: Optional[Cancel] = None, **parameters: Any) -> Mapping[str, Any]:
         """One request, at its pace, with what the step says of every request where the operation takes it and the call says no other."""
         self.flow.request(cancel)
-        answer: Mapping[str, Any] = getattr(self.client, method)(**{**self._said(method), **parameters})
+        with _readable(method):
+            answer: Mapping[str, Any] = getattr(self.client, method)(**{**self._said(method), **parameters})
         return answer
 
     def _said(self, method: str) -> dict[str, Any]:
@@ -92,9 +93,10 @@ class Objects:
 
     def _pages(self, method: str, prefix: S3Uri, **more: Any) -> Iterator[Mapping[str, Any]]:
         pages = self.client.get_paginator(method).paginate(Bucket=prefix.bucket, Prefix=prefix.key, **self._said(method), **more)
-        for page in pages:
-            yield page
-            self.flow.request()
+        with _readable(method):
+            for page in believed(pages, prefix):
+                yield page
+                self.flow.request()
 
     # one object
 
@@ -151,6 +153,7 @@ class Objects:
             wanted: dict[str, Any] = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"'}
             answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted, **self._read_options(info.version))
             with contextlib.closing(answer["Body"]) as body:
+                check_range(answer, uri, info, start, length)
                 data = bytes(body.read())
         if len(data) != length:
             raise IntegrityFailed(f"{uri}: {len(data):,} bytes came of {length:,}")
@@ -171,6 +174,7 @@ class Objects:
         """Store a small object."""
         with self._translated(uri):
             answer = self._call("put_object", Bucket=uri.bucket, Key=uri.key, Body=data, **options)
+            check_there(answer, uri, "the upload")
         return ObjectInfo(uri.key, len(data), etag_of(answer), version=answer.get("VersionId", ""))
 
     @contextlib.contextmanager
@@ -191,3 +195,12 @@ class Objects:
             raise ServiceFailed(f"{uri}: {error}", type=name) from error
         except ResponseParserError as error:  # not among botocore's own errors: an answer that is no XML
             raise ServiceFailed(f"{uri}: the answer cannot be read: {str(error).splitlines()[0]}", type="InternalError") from error
+
+
+@contextlib.contextmanager
+def _readable(method: str) -> Iterator[None]:
+    """Botocore's parsers trip over an answer that is not S3's: a length or a size that is no number. Raises ServiceFailed."""
+    try:
+        yield
+    except ValueError as error:
+        raise ServiceFailed(f"the answer to {method} cannot be read: {error}", type="InternalError") from error

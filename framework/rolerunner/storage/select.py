@@ -6,11 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from wcmatch import glob
-
-# `*` stays within a folder, `**` crosses folders, {a,b} alternates; a leading dot is a name like any other.
-_FLAGS = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -36,8 +31,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.include or self.exclude:
-            compiled = glob.compile(list(self.include) or ["**"], flags=_FLAGS, exclude=list(self.exclude) or None)
-            object.__setattr__(self, "_compiled", compiled)
+            object.__setattr__(self, "_compiled", _compiled(self.include, self.exclude))
 
     @property
     def means_all(self) -> bool:
@@ -55,3 +49,11 @@ class Selection:
         if (self.before and modified > self.before) or (self.after and modified < self.after):
             return False
         return self.named(relative)
+
+
+def _compiled(include: Sequence[str], exclude: Sequence[str]) -> Any:
+    """``*`` stays within a folder, ``**`` crosses folders, {a,b} alternates; a leading dot is a name like any other."""
+    from wcmatch import glob  # noqa: PLC0415 - most steps name a prefix alone
+
+    flags = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
+    return glob.compile(list(include) or ["**"], flags=flags, exclude=list(exclude) or None)

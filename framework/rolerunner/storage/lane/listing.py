@@ -13,6 +13,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Optional
 
+from rolerunner.errors import ServiceFailed
+from rolerunner.storage.answers import Circle
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -51,7 +54,7 @@ class Unordered(Exception):
 class Span:
     """Keys after ``after`` (itself not among them) up to ``until`` (itself among them; None is the end)."""
 
-    __slots__ = ("after", "asked", "asking", "done", "last", "pages", "seen", "token", "until")
+    __slots__ = ("after", "asked", "asking", "circle", "done", "last", "pages", "seen", "token", "until")
 
     def __init__(self, after: str, until: Optional[str]) -> None:
         self.after = after
@@ -63,6 +66,7 @@ class Span:
         self.asked = 0.0
         self.done = False
         self.seen = 0
+        self.circle = Circle()
 
 
 class Listing:
@@ -98,7 +102,8 @@ class Listing:
                 self._ask(span)
 
     def took(self, span: Span, page: Page) -> None:
-        """A page has come: what is new in it, where its span goes on, and where it can be cut. Raises Unordered."""
+        """A page has come: what is new in it, where its span goes on, and where it can be cut. Raises Unordered, ServiceFailed."""
+        self._check(span, page)
         span.asking = False
         self.latency = min(self.latency, time.monotonic() - span.asked)
         self._asking -= 1
@@ -122,6 +127,14 @@ class Listing:
             self._cut(span, page)
         elif span.done and not span.pages and span is not self._spans[0]:
             self._spans.remove(span)
+
+    def _check(self, span: Span, page: Page) -> None:
+        """Does the page belong here, and is there a way on from it? Raises ServiceFailed."""
+        for key in (page.first, page.last):
+            if key is not None and not key.startswith(self._prefix):
+                raise ServiceFailed(f"S3 lists '{key}', which is not below '{self._prefix}'", type="InternalError")
+        if page.truncated and span.circle.closed_by(page.token or page.last):
+            raise ServiceFailed(f"the listing of '{self._prefix}' goes round in a circle", type="InternalError")
 
     def ready(self) -> Iterator[ObjectInfo]:
         """Objects that are next in order, as far as they have come."""

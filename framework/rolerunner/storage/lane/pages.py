@@ -34,8 +34,9 @@ class Page:
         try:
             text = body.decode()
         except UnicodeDecodeError:
-            text = body.decode("utf-8", "replace")
-        if "<ListBucketResult" not in text[:512] or not text.rstrip().endswith("</ListBucketResult>"):
+            raise ServiceFailed(_NO_PAGE, type="InternalError") from None
+        # S3 writes no <!DOCTYPE with entities of its own, and no <![CDATA[
+        if "<ListBucketResult" not in text[:512] or not text.rstrip().endswith("</ListBucketResult>") or "<!" in text:
             raise ServiceFailed(_NO_PAGE, type="InternalError")
         self._text = text
         self.size = len(body)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _TAG = re.compile(rb"<Tag>\s*<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>\s*</Tag>")
 _ERROR = re.compile(rb"<Error>(.*?)</Error>", re.DOTALL)
 _FIELD = re.compile(rb"<(\w+)>([^<]*)</\1>")
+_DELETED = re.compile(rb"(?:</DeleteResult>|<DeleteResult[^>]*/>)\s*\Z")
 _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 """Characters that XML 1.0 cannot hold."""
 
@@ -63,7 +64,7 @@ def _exact(key: str) -> str:
 
 def refused(body: bytes) -> dict[tuple[str, str], dict[str, str]]:
     """What DeleteObjects could not delete, by key and version. Raises ServiceFailed for what is no answer."""
-    if b"DeleteResult" not in body or not body.rstrip().endswith(b">"):
+    if not _DELETED.search(body):
         raise ServiceFailed("the answer cannot be read: deletions were asked for", type="InternalError")
     errors = [{name.decode(): text_of(value) for name, value in _FIELD.findall(each)} for each in _ERROR.findall(body)]
     return {(each.get("Key", ""), each.get("VersionId", "")): each for each in errors}

@@ -1,0 +1,110 @@
+"""What a command costs: wall time, CPU time, peak memory; medians, and tables of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+LIMIT = 1800.0
+"""Seconds after which a command is taken to hang."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``wall`` and ``cpu`` (user and system, with all child processes that were waited for) in seconds; ``peak`` of one process in MiB."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+    def as_json(self) -> dict[str, float]:
+        return {name: round(value, 3) for name, value in asdict(self).items()}
+
+
+class Failed(Exception):
+    """A command that did not end well, or not in time."""
+
+
+def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Cost:
+    """Run a command, its output thrown away, and tell what it cost. Raises Failed."""
+    with tempfile.TemporaryFile() as errors:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            list(command), stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL,
+            env=environment_of(environment), cwd=cwd, start_new_session=True,
+        )  # fmt: skip
+        timer = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
+        timer.start()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            timer.cancel()
+        wall = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            told = errors.read().decode(errors="replace").strip()[-1500:]
+            raise Failed(f"{' '.join(command)} ended with {process.returncode}\n{told}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def environment_of(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without an AWS identity, and with Python's compiled files written as usual."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "AWS_EC2_METADATA_DISABLED": "true", **(more or {})}
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(statistics.median(getattr(cost, each.name) for cost in costs) for each in fields(Cost)))
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def median_seconds(work: Callable[[], Any], rounds: int) -> float:
+    return statistics.median(seconds(work) for _ in range(rounds))
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown: the first column to the left, the others to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+
+
+def machine() -> str:
+    """This machine in one line."""
+    model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+    memory = next((int(line.split()[1]) >> 20 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores of {model}, {memory} GiB, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
+
+
+def rolerunner() -> str:
+    """The command of this environment."""
+    return str(Path(sys.executable).with_name("rolerunner"))

@@ -1,0 +1,104 @@
+"""The page docs/benchmarks.md, made from what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from measure import table
+from results import AWS, OURS, PEERS, Results, Series, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INTRODUCTION = """# Benchmarks
+
+Made by `make bench`, not by hand. Each figure is the median of {rounds} run{s} of a whole command, from its start to its end: for rolerunner
+`rolerunner run` on a spec of one step, with its imports, the AssumeRole, the checks of the bytes, and the result file. The tools take turns, so
+what else the machine does hits all of them. Client and server share its cores: the server ([bench/s3null.c](../bench/s3null.c)) answers at almost
+no cost of its own, checks no signature, stores nothing, and counts what was done, so that no tool is measured at work that it left out. Read the
+ratios, not the seconds: on a machine of yours, with S3 at the other end, the network has its say. CPU time is what a job of Glue with a quarter of
+a core feels most.
+
+Measured {when} on {machine}.{quick}
+"""
+QUICK = " **With small sizes, to see that everything works: start-up is most of the time, and the ratios say little.**"
+
+
+RATIOS = """## How many times as fast
+
+Times as much that the better of s5cmd and rclone takes, and the better of aws-cli's two transfer clients, as wall and as CPU time: above 1
+rolerunner is ahead.
+"""
+
+
+def page(results: Results, pictures: list[str]) -> str:
+    """The whole page; ``pictures`` are names of files beside it."""
+    plural, quick = "" if results.rounds == 1 else "s", QUICK if results.quick else ""
+    parts = [
+        INTRODUCTION.format(rounds=results.rounds, s=plural, when=results.when, machine=results.machine, quick=quick),
+        *(f"![Seconds for the whole command, as bars]({name})\n" for name in pictures),
+        RATIOS,
+        _ratios(results),
+        *_details(results),
+        "## The tools\n",
+        table(["tool", "version", "settings"], ([name, each["version"], each["settings"]] for name, each in results.tools.items())),
+        *(f"## {title}\n\n{text}" for title, text in results.sections.items()),
+    ]
+    return "\n".join(parts)
+
+
+def _ratios(results: Results) -> str:
+    head = ["work", "setting", "seconds", "CPU seconds", "peak MiB", "wall: peers", "CPU: peers", "wall: aws-cli", "CPU: aws-cli"]
+    rows = []
+    for work, setting in results.pairs():
+        found = results.of(work, setting)
+        if OURS in found:
+            series = found[OURS]
+            cost = series.median
+            ratios = (ratio(found, others, what) for others in (PEERS, AWS) for what in ("wall", "cpu"))
+            rows.append([
+                series.title, series.setting_title, f"{cost.wall:.2f}", f"{cost.cpu:.2f}", f"{cost.peak:.0f}", *(_times(each) for each in ratios),
+            ])  # fmt: skip
+    return table(head, rows)
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _details(results: Results) -> Iterator[str]:
+    for setting in dict.fromkeys(setting for _, setting in results.pairs()):
+        mine = [each for each in results.series if each.setting == setting]
+        names = [name for name in results.tools if any(each.tool == name and each.costs for each in mine)]
+        yield f"## {mine[0].setting_title[0].upper()}{mine[0].setting_title[1:]}\n\nWall seconds / CPU seconds / peak MiB of the largest process.\n"
+        works = dict.fromkeys(each.work for each in mine)
+        rows = [
+            [found[next(iter(found))].title, *(_cell(found.get(name), results) for name in names)]
+            for found in (results.of(w, setting) for w in works)
+            if found
+        ]
+        yield table(["work", *names], rows)
+        notes = list(dict.fromkeys(f"* {each.tool}, {each.title}: {each.why}" for each in mine if each.why))
+        if notes:
+            yield "\n".join(notes) + "\n"
+
+
+def _cell(series: Series | None, results: Results) -> str:
+    if series is None:
+        return ""
+    cost = series.median
+    fewer = f" ({len(series.costs)} run{'s' if len(series.costs) > 1 else ''})" if len(series.costs) < results.rounds else ""
+    return f"{cost.wall:.2f} / {cost.cpu:.2f} / {cost.peak:.0f}{fewer}"
+
+
+def verdicts(results: Results) -> Iterator[str]:
+    """For the console: each ratio of wall time beside the one that is wanted."""
+    for work, setting in results.pairs():
+        found = results.of(work, setting)
+        if OURS in found:
+            series = found[OURS]
+            for who, others, wanted in (("peers", PEERS, series.peers), ("aws-cli", AWS, series.aws)):
+                reached = ratio(found, others, "wall")
+                if reached is not None and wanted:
+                    told = "ok  " if reached >= wanted else "LESS"
+                    yield f"{told} {series.title}, {series.setting_title}: {reached:.2f} x {who}, wanted {wanted:g}"

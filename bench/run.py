@@ -1,0 +1,168 @@
+"""All benchmarks: installs the peers, starts the null server, runs everything in turns, writes docs/benchmarks.md and its picture.
+
+python bench/run.py                          all of it: some hours, most of them aws-cli's
+python bench/run.py --quick                  small sizes, one round: minutes; the page goes to build/bench
+python bench/run.py --only download-small --only list --rounds 3 --tool rolerunner --tool rclone
+python bench/run.py --page-only              the page once more, from what was measured before
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import measure
+import null_server
+import page
+import picture
+from results import Results, Series
+from tools import Place, Tool, chosen_tools
+from works import Work, make_source, problem, works
+
+ROOT = Path(__file__).parents[1]
+OTHERS = {
+    "Start-up": "startup.py",
+    "Where the rest of the time goes": "profiles.py",
+    "The runner beside the work": "runner.py",
+    "A copy between roles, in DPU-seconds": "cost.py",
+    "Roles": "roles.py",
+    "Checking a spec": "validate.py",
+}
+"""Title -> the script that prints its section."""
+PICTURED = "tls"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Who is measured, where files lie, after how many seconds a tool gets no more rounds, and what came of it."""
+
+    tools: list[Tool]
+    folder: Path
+    patience: float
+    results: Results
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server is stopped, and files are removed, then too
+    options = _options()
+    out: Path = options.out or (ROOT / "build/bench" if options.quick else ROOT / "docs")
+    cache = Path(options.cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    kept = out / "benchmarks.json"
+    if options.page_only:
+        _write(Results.load(kept), out, kept)
+        return
+    null_server.build(cache)
+    found = chosen_tools(cache, options.tool)
+    chosen = [work for work in works(quick=options.quick) if not options.only or work.name in options.only]
+    results = Results(
+        f"{datetime.now(timezone.utc):%Y-%m-%d}", measure.machine(), options.rounds, options.quick,
+        {tool.name: {"version": tool.version, "settings": tool.settings} for tool in found},
+    )  # fmt: skip
+    with _workplace(options.workdir) as folder:
+        bench = Bench(found, folder, options.patience, results)
+        for work in chosen:
+            for setting in work.settings:
+                if not options.setting or setting.name in options.setting:
+                    with null_server.serving(cache, setting) as server:
+                        _in_turns(work, setting, server, bench)
+                    results.save(kept)
+            shutil.rmtree(folder / "sources", ignore_errors=True)
+    if not options.only:
+        results.sections = {title: _section(script) for title, script in OTHERS.items()}
+    _write(results, out, kept)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works; one round unless --rounds says more")
+    parser.add_argument("--rounds", type=int, metavar="N", help="runs of each tool at each work (5)")
+    parser.add_argument("--only", action="append", metavar="WORK", choices=[work.name for work in works(quick=False)], help="this work; repeatable")
+    parser.add_argument("--setting", action="append", choices=["http", "tls", "late", "pages"], help="this setting of the server; repeatable")
+    parser.add_argument("--tool", action="append", metavar="TOOL", help="this tool: rolerunner, s5cmd, rclone, ...; repeatable")
+    parser.add_argument(
+        "--patience", type=float, default=180, metavar="S", help="a tool that took so many seconds at a work gets no more rounds (180)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the page goes (docs; build/bench with --quick)")
+    parser.add_argument("--workdir", metavar="DIR", help="where files lie (a tmpfs where there is one with 8 GiB free, so that no disk is measured)")
+    parser.add_argument("--cache", default=str(ROOT / "build/bench"), metavar="DIR", help="the peers' environment and the server (build/bench)")
+    parser.add_argument("--page-only", action="store_true", help="write the page from the benchmarks.json in --out")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    return options
+
+
+@contextlib.contextmanager
+def _workplace(wanted: str | None) -> Iterator[Path]:
+    roomy = os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 8 << 30
+    with tempfile.TemporaryDirectory(prefix="rolerunner-bench-", dir=wanted or ("/dev/shm" if roomy else None)) as name:
+        yield Path(name)
+
+
+def _in_turns(work: Work, setting: null_server.Setting, server: null_server.Server, bench: Bench) -> None:
+    """Every tool once, then every tool once more: whatever the machine does meanwhile, it does to all."""
+    source = make_source(work, bench.folder / "sources")
+    series = {tool.name: Series(work.name, work.title, setting.name, setting.title, tool.name, work.peers, work.aws) for tool in bench.tools}
+    bench.results.series += series.values()
+    for number in range(bench.results.rounds):
+        for tool in bench.tools:
+            mine = series[tool.name]
+            if (mine.why and not mine.costs) or sum(cost.wall for cost in mine.costs) > bench.patience:
+                continue
+            _once(work, tool, Place(server, source, bench.folder / "target", bench.folder / "scratch"), mine)
+            told = f"{mine.costs[-1].wall:8.2f} s {mine.costs[-1].cpu:8.2f} CPU" if mine.costs else mine.why or "does not do this"
+            print(f"{work.title}, {setting.title}, round {number + 1}: {tool.name:<20} {told}", flush=True)
+
+
+def _once(work: Work, tool: Tool, place: Place, series: Series) -> None:
+    for folder in (place.target, place.scratch):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    command, more = tool.command(work, place) or ([], {})
+    if not command:
+        return
+    place.server.counts()
+    try:
+        cost = measure.cost_of(command, {**place.environment, **more}, place.scratch)
+    except measure.Failed as error:
+        series.why = f"failed: {str(error).splitlines()[-1][:200]}"
+        print(error, *(path.read_text() for path in place.scratch.glob("result.json")), file=sys.stderr)
+        return
+    wrong = problem(work, place.server.counts(), place.target)
+    if wrong:
+        series.why = f"left work undone: {wrong}"
+        return
+    series.costs.append(cost)
+
+
+def _section(script: str) -> str:
+    """What another benchmark prints, its own environment as plain as a user's."""
+    print(f"{script} ...", flush=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / script)], check=True, stdout=subprocess.PIPE, text=True, env=measure.environment_of(), cwd=ROOT
+    )
+    return done.stdout
+
+
+def _write(results: Results, out: Path, kept: Path) -> None:
+    results.save(kept)
+    drawn = picture.svg(results, PICTURED)
+    if drawn:
+        (out / "benchmarks.svg").write_text(drawn)
+    (out / "benchmarks.md").write_text(page.page(results, ["benchmarks.svg"] if drawn else []))
+    print(*page.verdicts(results), sep="\n")
+    print(f"written: {out / 'benchmarks.md'}")
+
+
+if __name__ == "__main__":
+    main()

