@@ -121,6 +121,17 @@ def endpoint_for(service: str, endpoints: Mapping[str, str]) -> Optional[str]:
     return os.environ.get(f"AWS_ENDPOINT_URL_{name}") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
+@functools.lru_cache(maxsize=1)
+def loader() -> botocore.loaders.Loader:
+    """What reads botocore's models, one for the process: reading one takes 10 to 40 ms, and it is the same for every session."""
+    return botocore.loaders.create_loader()
+
+
+def tidy(shared: botocore.loaders.Loader) -> None:
+    """Every boto3.Session adds its folder to the loader's search paths again: once is enough."""
+    shared.search_paths[:] = list(dict.fromkeys(shared.search_paths))
+
+
 class Sessions:
     """One session for each distinct role, one client for each role, service and region, shared by all threads.
 
@@ -137,7 +148,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._making = threading.RLock()
         self._asking_caller = threading.Lock()
-        self._loader = botocore.loaders.create_loader()
+        self._loader = loader()
         self._sessions: dict[tuple[Role, str], boto3.Session] = {}
         self._handlers: Optional[HierarchicalEmitter] = None
         self._botocore: dict[tuple[Role, str], botocore.session.Session] = {}
@@ -264,8 +275,7 @@ class Sessions:
         from rolerunner.boto3_session import Session  # noqa: PLC0415 - boto3 takes 50 ms, and only a user's own code asks for it
 
         made = Session(session, region, self._settings, self._making)
-        # every boto3.Session adds its folder to the loader's search paths again
-        self._loader.search_paths[:] = list(dict.fromkeys(self._loader.search_paths))
+        tidy(self._loader)
         return made
 
     def _settings(self, service: str, endpoint: Optional[str] = None, config: Optional[Config] = None) -> dict[str, Any]:

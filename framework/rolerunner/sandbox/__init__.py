@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from rolerunner.spec.document import parse
 from rolerunner.spec.values import suggested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["JobKeys", "Request", "Sandbox", "World", "check_available", "load", "running", "with_objects"]
 
@@ -46,6 +46,8 @@ class Sandbox:
     accounts: tuple[str, ...]
     job_keys: JobKeys
     job_role: str
+    client: Callable[[str, str], Any]
+    """service, account -> a client of the account's administrator, to look at the world from outside; made once for each."""
 
     @property
     def endpoint(self) -> str:
@@ -55,10 +57,6 @@ class Sandbox:
     def admin(self, account: str) -> Any:
         """A boto3 session of an account's administrator; its clients still need the endpoint, which ``client`` sets."""
         return _admin(self.region, account)
-
-    def client(self, service: str, account: str) -> Any:
-        """A client of an account's administrator, to look at the world from outside."""
-        return _admin_client(self.server.endpoint, self.region, service, account)
 
     def requests(self, service: str = "") -> list[Request]:
         """All that was asked of it, or of one service, granted or refused, in every region, in the order of the answers."""
@@ -106,13 +104,13 @@ def _of_bucket(bucket: str, puts: Mapping[S3Uri, Path]) -> list[SandboxObject]:
 @contextlib.contextmanager
 def running(world: World, folder: Path = Path()) -> Iterator[Sandbox]:
     """The embedded AWS with the world in it; ``folder`` is where files of the world are looked for. Raises SandboxError."""
-    with started() as server:
-        client = lru_cache(maxsize=None)(partial(_admin_client, server.endpoint, world.region))  # a client takes 100 ms to make
+    with started() as server, contextlib.closing(_Clients(server.endpoint, world.region)) as clients:
+        client = clients.client
         with _failures_told():
             make(world, client, folder)
             keys = _job_keys(world, client)
         accounts = {RoleArn.parse(role.arn).account for role in world.roles} | {bucket.account for bucket in world.buckets}
-        yield Sandbox(server, world.region, tuple(sorted(accounts)), keys, world.job_role)
+        yield Sandbox(server, world.region, tuple(sorted(accounts)), keys, world.job_role, client)
 
 
 @contextlib.contextmanager
@@ -138,16 +136,40 @@ _UNSET = (None, None, None, None)
 """A variable of botocore's that is read from nowhere: a profile of the user's has no business here."""
 
 
+class _Clients:
+    """Clients of the administrators of accounts: making one takes 100 ms, so each is made once."""
+
+    def __init__(self, endpoint: str, region: str) -> None:
+        self._endpoint = endpoint
+        self._region = region
+        self._made: dict[tuple[str, str], Any] = {}
+        self._making = threading.Lock()
+
+    def client(self, service: str, account: str) -> Any:
+        """The client of an account's administrator."""
+        from botocore.config import Config  # noqa: PLC0415 - takes 200 ms, and only a running sandbox needs it
+
+        with self._making:
+            if (service, account) not in self._made:
+                config = Config(s3={"addressing_style": "path"}, proxies={})
+                self._made[service, account] = _admin(self._region, account).client(service, endpoint_url=self._endpoint, config=config)
+            return self._made[service, account]
+
+    def close(self) -> None:
+        """Close their connections."""
+        for client in self._made.values():
+            client.close()
+
+
 def _admin(region: str, account: str) -> Any:
-    import boto3  # noqa: PLC0415 - takes 200 ms, and only a running sandbox needs it
+    import boto3  # noqa: PLC0415
     import botocore.session  # noqa: PLC0415
 
+    from rolerunner.credentials import loader, tidy  # noqa: PLC0415
+
     session = botocore.session.Session({"profile": _UNSET, "config_file": (None, None, os.devnull, None)})
+    session.register_component("data_loader", loader())
     # the emulator takes twelve digits as the administrator of that account, and does not look at the secret
-    return boto3.Session(aws_access_key_id=account, aws_secret_access_key="-", region_name=region, botocore_session=session)  # noqa: S106
-
-
-def _admin_client(endpoint: str, region: str, service: str, account: str) -> Any:
-    from botocore.config import Config  # noqa: PLC0415
-
-    return _admin(region, account).client(service, endpoint_url=endpoint, config=Config(s3={"addressing_style": "path"}, proxies={}))
+    made = boto3.Session(aws_access_key_id=account, aws_secret_access_key="-", region_name=region, botocore_session=session)  # noqa: S106
+    tidy(loader())
+    return made
