@@ -31,7 +31,7 @@ class Cost:
     peak: float
 
     def as_json(self) -> dict[str, float]:
-        return {name: round(value, 3) for name, value in asdict(self).items()}
+        return asdict(self)
 
 
 class Failed(Exception):
@@ -61,7 +61,8 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None
             errors.seek(0)
             told = errors.read().decode(errors="replace").strip()[-1500:]
             raise Failed(f"{' '.join(command)} ended with {process.returncode}\n{told}")
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    # rounded here, so that a page made again from what was kept says the same
+    return Cost(round(wall, 3), round(usage.ru_utime + usage.ru_stime, 3), round(usage.ru_maxrss / 1024, 3))
 
 
 def environment_of(more: Mapping[str, str] | None = None) -> dict[str, str]:
