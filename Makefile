@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 	done
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

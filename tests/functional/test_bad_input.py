@@ -19,6 +19,8 @@ from tests.conftest import identity_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.once
+
 WORLD = """
 version: 1
 job_role: arn:aws:iam::111122223333:role/job

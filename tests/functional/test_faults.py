@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 WAYS: list[dict[str, Any]] = [{"answer": 503}, {"answer": 500}, {"drop": True}, {"delay": 0.4}, {"cut": True}, {"lose": True}]
 SEEDS = (0, 2, 4)
 """None strikes so often at the start that one role's five tries, which is all that STS gets, may fail whatever the order of the threads."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from rolerunner.model import Permission, RunResult
 
+pytestmark = pytest.mark.once
+
 ACCOUNT = "111122223333"
 READER, WRITER = (f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("reader", "writer"))
 WORLD = f"""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from rolerunner.model import Job
 
+pytestmark = pytest.mark.once
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 ROLE = {
     "role": "reader",
     "arn": "arn:aws:iam::222233334444:role/reader",

@@ -2,7 +2,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCH = Path(__file__).parents[2] / "bench/roles.py"
+
+
+pytestmark = pytest.mark.once
 
 
 def test_50_roles_with_a_client_each_stay_under_100_megabytes():

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from rolerunner.sandbox import Sandbox
 
+pytestmark = pytest.mark.once
+
 ACCOUNT = "111122223333"
 FIRST = Role(f"arn:aws:iam::{ACCOUNT}:role/glue-role-test-to-be-assumed", "first")
 OTHER = Role("arn:aws:iam::444455556666:role/glue-role-test-to-be-assumed", "other")

@@ -24,6 +24,8 @@ from tests.conftest import CONFIGS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 SECOND = "arn:aws:iam::111122223333:role/glue-role-test-to-be-assumed"
 ELSEWHERE = "arn:aws:iam::444455556666:role/glue-role-test-to-be-assumed"
 READER = "arn:aws:iam::222233334444:role/landing-reader"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from rolerunner.model import StepResult
 
+pytestmark = pytest.mark.once
+
 RCLONE = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 
 

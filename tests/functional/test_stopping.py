@@ -18,6 +18,8 @@ from tests.conftest import identity_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.once
+
 ACCOUNT = "111122223333"
 WORLD = f"""
 version: 1
