@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rolerunner import api, sandbox
+from rolerunner.sandbox.faults import Fault, FaultyProxy
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
@@ -70,6 +72,19 @@ def test_a_timeout_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: P
     (step,) = result.steps
     assert step.error is not None
     assert (step.error.type, step.error.message) == ("Timeout", "not done within 1.5 s")
+    nothing_is_left(aws, tmp_path)
+
+
+@pytest.mark.parametrize(("work", "silent"), [("upload", "UploadPart"), ("download", "GetObject"), ("relay", "GetObject"), ("relay", "UploadPart")])
+def test_a_server_that_says_nothing_holds_no_step(work: str, silent: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    job = api.load(write(tmp_path, work, ", timeout: 1.5"))
+    began = time.monotonic()
+    with FaultyProxy(aws.endpoint, [Fault(operation=silent, delay=60)]).listening() as proxy:
+        result = api.run(job, identity=replace(identity_of(aws), endpoints={"": proxy.url}))
+    assert time.monotonic() - began < 6
+    (step,) = result.steps
+    assert step.error is not None
+    assert (step.error.type, step.error.message) == ("Timeout", "not done within 1.5 s"), "and nothing of it was left behind"
     nothing_is_left(aws, tmp_path)
 
 
