@@ -17,6 +17,7 @@ import re
 import threading
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
@@ -45,7 +46,7 @@ from rolerunner.model import JOB, Role, RoleArn
 from rolerunner.secret import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import boto3
 
@@ -82,6 +83,8 @@ class JobIdentity:
     endpoints: Mapping[str, str] = field(default_factory=dict)
 
 
+NO_PROFILE: Mapping[str, Any] = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
+"""Variables of a botocore session that has keys of its own: a profile or config file of the user's has no business there."""
 _NOT_PICKLED = "credentials are not pickled: ship the Role, and assume it where it is needed"
 
 
@@ -264,12 +267,13 @@ class Sessions:
 
     def _bare_session(self, profile: Optional[str]) -> botocore.session.Session:
         """A session of botocore. Its 120 handlers of events, which are the same in each, are looked at and registered once."""
+        own = NO_PROFILE if self._identity.keys is not None else None
         if self._handlers is None:
             handlers = HierarchicalEmitter()
-            session = botocore.session.Session(profile=profile, event_hooks=handlers)
+            session = botocore.session.Session(own, handlers, profile=profile)
             self._handlers = copy.copy(handlers)
             return session
-        return botocore.session.Session(profile=profile, event_hooks=copy.copy(self._handlers), include_builtin_handlers=False)
+        return botocore.session.Session(own, copy.copy(self._handlers), include_builtin_handlers=False, profile=profile)
 
     def _boto3_session(self, session: botocore.session.Session, region: str) -> boto3.Session:
         from rolerunner.boto3_session import Session  # noqa: PLC0415 - boto3 takes 50 ms, and only a user's own code asks for it

@@ -22,7 +22,7 @@ from rolerunner.sandbox import server
 from tests.conftest import CONFIGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.once
 
@@ -222,6 +222,11 @@ def test_the_users_own_aws_settings_do_not_leak_in(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with sandbox.running(sandbox.load(BLOG)) as running:
         assert running.client("sts", "111122223333").get_caller_identity()["Account"] == "111122223333"
+
+
+def test_a_profile_that_is_not_there_is_no_matter_in_a_sandbox(rolerunner: Callable[..., Any]) -> None:
+    ended = rolerunner("run", BLOG.with_name("blog_cross_role.yaml"), "--sandbox", AWS_PROFILE="not-there")
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

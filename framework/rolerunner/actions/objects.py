@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, Optional, Union
@@ -247,7 +248,7 @@ def transfer(outcomes: Iterable[Outcome], context: StepContext, prefix: S3Uri, s
     flow.listener = meter.bytes_moved
     done = size = skipped = failed = 0
     first: list[Outcome] = []
-    with context.manifest() as manifest:
+    with context.manifest() as manifest, _over(outcomes):
         for outcome in outcomes:
             manifest.add_outcome(outcome, prefix.bucket)
             if outcome.error is not None:
@@ -267,6 +268,17 @@ def transfer(outcomes: Iterable[Outcome], context: StepContext, prefix: S3Uri, s
         raise warning
     told = Failure(warning.type, warning.message, warning.hint) if warning is not None else None
     return Transferred(manifest.objects(prefix), done, size, skipped, failed, told)
+
+
+@contextmanager
+def _over(outcomes: Iterable[Outcome]) -> Iterator[None]:
+    """With the block the operation is over: what is in flight stops here, and not in whichever thread finds its iterator unused."""
+    try:
+        yield
+    finally:
+        close = getattr(outcomes, "close", None)
+        if close is not None:
+            close()
 
 
 def _failure(first: Sequence[Outcome], failed: int, total: int, manifest: Any) -> StepError:

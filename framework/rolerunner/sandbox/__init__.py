@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -132,10 +131,6 @@ def _job_keys(world: World, client: Any) -> JobKeys:
     return JobKeys(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
 
-_UNSET = (None, None, None, None)
-"""A variable of botocore's that is read from nowhere: a profile of the user's has no business here."""
-
-
 class _Clients:
     """Clients of the administrators of accounts: making one takes 100 ms, so each is made once."""
 
@@ -166,9 +161,9 @@ def _admin(region: str, account: str) -> Any:
     import boto3  # noqa: PLC0415
     import botocore.session  # noqa: PLC0415
 
-    from rolerunner.credentials import loader, tidy  # noqa: PLC0415
+    from rolerunner.credentials import NO_PROFILE, loader, tidy  # noqa: PLC0415
 
-    session = botocore.session.Session({"profile": _UNSET, "config_file": (None, None, os.devnull, None)})
+    session = botocore.session.Session(NO_PROFILE)
     session.register_component("data_loader", loader())
     # the emulator takes twelve digits as the administrator of that account, and does not look at the secret
     made = boto3.Session(aws_access_key_id=account, aws_secret_access_key="-", region_name=region, botocore_session=session)  # noqa: S106
