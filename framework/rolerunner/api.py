@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.document import Document
     from rolerunner.storage.base import Access, Cancel, Storage
     from rolerunner.storage.flow import Flow
-    from rolerunner.storage.spread import Opener, Spread
+    from rolerunner.storage.spread.storage import Opener, Spread
 
 
 def load(
@@ -136,7 +136,7 @@ def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name
     def opened() -> Spread:
         from rolerunner.spark.pool import SparkPool  # noqa: PLC0415
         from rolerunner.spark.session import session  # noqa: PLC0415
-        from rolerunner.storage.spread import Place, Spread  # noqa: PLC0415
+        from rolerunner.storage.spread.storage import Place, Spread  # noqa: PLC0415
 
         return Spread(SparkPool(session().sparkContext), Place(opener, replace(known, region=sessions.region()), session_name))
 

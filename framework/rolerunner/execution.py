@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rolerunner.credentials import Sessions
     from rolerunner.events import Observer
     from rolerunner.model import Step
-    from rolerunner.storage.spread import Spread
+    from rolerunner.storage.spread.storage import Spread
 
 MAX_ITEMS = 100_000
 """Most items of for_each: more objects than that belong in one action's ``objects``."""

@@ -14,10 +14,11 @@ from rolerunner.credentials import JobIdentity
 from rolerunner.errors import RoleRefused
 from rolerunner.events import Note, StepProgress
 from rolerunner.model import S3Uri
-from rolerunner.storage import listing, spread
 from rolerunner.storage.base import Copy, ObjectInfo
 from rolerunner.storage.flow import Flow
-from rolerunner.storage.spread import Place, Spread
+from rolerunner.storage.spread import listing
+from rolerunner.storage.spread import storage as spread
+from rolerunner.storage.spread.storage import Place, Spread
 from tests.conftest import identity_of
 from tests.workers import InProcess
 

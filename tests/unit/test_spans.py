@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.base import Cancel, ObjectInfo
-from rolerunner.storage.listing import SpreadListing
-from rolerunner.storage.spans import Span, cut
+from rolerunner.storage.spread.listing import SpreadListing
+from rolerunner.storage.spread.spans import Span, cut
 from tests.workers import InProcess
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from rolerunner.spec.kinds import Kind
 from rolerunner.storage.base import Access, Cancel, Storage
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import ManifestWriter
-from rolerunner.storage.spread import Spread
+from rolerunner.storage.spread.storage import Spread
 
 if TYPE_CHECKING:
     from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need

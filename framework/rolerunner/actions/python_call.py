@@ -26,9 +26,9 @@ from rolerunner.model import JOB, Permission, Role
 from rolerunner.spec.fields import DYNAMIC, FOLDER, json_form
 from rolerunner.storage.base import Access, Cancel
 from rolerunner.storage.flow import Flow
-from rolerunner.storage.listing import TASKS_A_SLOT
 from rolerunner.storage.manifest import ObjectList
-from rolerunner.storage.spread import Place
+from rolerunner.storage.spread.listing import TASKS_A_SLOT
+from rolerunner.storage.spread.storage import Place
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _HERE = Path(__file__).resolve()

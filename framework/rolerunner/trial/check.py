@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.document import Path as Place
     from rolerunner.spec.kinds import Kind
     from rolerunner.spec.reading import Reading
-    from rolerunner.trial.load import Case
+    from rolerunner.trial.case import Case
 
 
 def check_case(case: Case, place: Place, reading: Reading, kinds: Mapping[str, type[Kind]]) -> None:

@@ -15,8 +15,8 @@ from rolerunner.trial.after import Found, Unreadable, file_found, object_found
 
 if TYPE_CHECKING:
     from rolerunner.sandbox import Request, Sandbox
+    from rolerunner.trial.case import Case
     from rolerunner.trial.casefile import Expected, FileExpected, ObjectExpected, Refusal, StepExpected
-    from rolerunner.trial.load import Case
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, 
 if TYPE_CHECKING:
     from rolerunner.model import S3Uri
     from rolerunner.sandbox.world import ObjectContent
-    from rolerunner.trial.load import Case
+    from rolerunner.trial.case import Case
 
 
 def world_of(case: Case) -> World:

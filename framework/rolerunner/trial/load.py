@@ -20,6 +20,7 @@ from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import Known, Reading, fill, templates
 from rolerunner.spec.values import nearest
+from rolerunner.trial.case import Case
 from rolerunner.trial.casefile import CaseFields, CaseFile
 from rolerunner.trial.check import check_case
 
@@ -34,37 +35,6 @@ SUFFIX = ".test.yaml"
 _SKIPPED = {"node_modules", "__pycache__", "build", "dist"}
 UNREADABLE = 2
 """The exit status of a run whose params or spec are wrong."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A case that can be run."""
-
-    mark: Mark
-    fields: CaseFields
-    params: Mapping[str, Any]
-    spec: Path
-    job: Optional[Job]
-    """None where the case expects that its params are wrong."""
-    world: World
-    world_folder: Path
-    folder: Path
-    """Where it runs; made when it does."""
-
-    @property
-    def id(self) -> str:
-        """What names it among all: the file and its own name."""
-        return f"{self.mark.file}::{self.fields.name}"
-
-    def arn(self, role: str) -> str:
-        """The ARN of an alias, an ARN, or job."""
-        if role == "job":
-            return self.world.job_role
-        return self.job.roles[role].arn if self.job is not None and role in self.job.roles else role
-
-    def near(self, file: str) -> Path:
-        """A file that the test file names."""
-        return Path(self.mark.file).parent / file
 
 
 def found(names: Iterable[str]) -> list[Path]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rolerunner.sandbox import Sandbox
-    from rolerunner.trial.load import Case
+    from rolerunner.trial.case import Case
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rolerunner.trial.run import Outcome, run_case
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rolerunner.trial.load import Case
+    from rolerunner.trial.case import Case
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.storage.base import ObjectInfo
-from rolerunner.storage.spans import Span, cut
+from rolerunner.storage.spread.spans import Span, cut
 
 if TYPE_CHECKING:
     from rolerunner.model import S3Uri
     from rolerunner.storage.base import Cancel, Storage
-    from rolerunner.storage.spread import Pool
+    from rolerunner.storage.spread.pool import Pool
 
 KEYS_A_TASK = 20_000
 """Keys that a worker lists before it gives the rest away: some two seconds on S3, half a megabyte packed."""

@@ -16,18 +16,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Optional, Protocol, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Outcome, Put
-from rolerunner.storage.listing import TASKS_A_SLOT, SpreadListing
+from rolerunner.storage.spread.listing import TASKS_A_SLOT, SpreadListing
 
 if TYPE_CHECKING:
     from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.model import Role
     from rolerunner.storage.base import Storage
     from rolerunner.storage.flow import Flow
+    from rolerunner.storage.spread.pool import Pool
 
 T = TypeVar("T")
 Part = Callable[[bool], Any]
@@ -45,20 +46,6 @@ COST_OF_AN_OBJECT = 256 << 10
 JITTER = 2.0
 """Seconds that workers wait at most before their first AssumeRole; STS allows some 600 a second in an account and region."""
 _JITTER_A_SLOT = 0.01
-
-
-class Pool(Protocol):
-    """Workers on other machines."""
-
-    def slots(self) -> int:
-        """How many parts can run at once now."""
-
-    def run(self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str) -> Iterator[list[Any]]:
-        """Each wave's results, in the order of its parts, as waves end; waves are drawn as places get free. A wave may be empty.
-
-        A part is a pickled ``Part``; ``what`` is said of the work where the cluster shows it. A part whose worker died is begun
-        again elsewhere. Raises StepError: what a part raised, or what the pool met.
-        """
 
 
 @dataclass(frozen=True)

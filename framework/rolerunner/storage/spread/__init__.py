@@ -1,0 +1,1 @@
+"""Calls over many objects, spread over the machines of a cluster."""
