@@ -126,6 +126,16 @@ def test_fields_in_another_order_and_other_fields_are_read_too() -> None:
     ]  # fmt: skip
 
 
+def test_blanks_between_fields_do_no_harm() -> None:
+    text = (
+        "<ListBucketResult>\n  <Contents>\n <Key>a!</Key>\n <LastModified>2026-01-02T03:04:05.000Z</LastModified>\n <ETag>&quot;e&quot;</ETag>\n"
+        " <Size>5</Size>\n <StorageClass>STANDARD</StorageClass>\n</Contents>\n</ListBucketResult>"
+    )
+    page = Page(text.encode())
+    assert page.is_sorted()
+    assert page.objects() == [ObjectInfo("a!", 5, "e", "2026-01-02T03:04:05Z")]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -196,7 +196,7 @@ class _Gets:
 
     def _get(self, uri: S3Uri, info: ObjectInfo, target: Path) -> Union[Get, Outcome]:
         unpack = self.action.decompress is not None and info.key.endswith(".gz")
-        if not target.is_file() or self.if_exists == "overwrite":
+        if self.if_exists == "overwrite" or not target.is_file():
             return Get(uri, target, info, decompress=unpack, keep_time=self.action.keep_times)
         if self.if_exists == "fail":
             error = LocalFileFailed(f"{target}: is there already ('if_exists: fail')", type="AlreadyThere")

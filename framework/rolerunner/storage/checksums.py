@@ -179,10 +179,11 @@ class Pieces:
     def matches(self) -> bool:
         """Do the ranges follow one another from 0 on, and have the checksum that was expected?"""
         at = whole = 0
+        powers = {length: self._power(length) for length in {length for length, _ in self._found.values()}}  # most are of one length
         for start, (length, value) in sorted(self._found.items()):
             if start != at:
                 return False
-            whole = self._times(whole, self._power(length)) ^ value
+            whole = self._times(whole, powers[length]) ^ value
             at += length
         return whole.to_bytes(self._width // 8, "big") == self._expected.digest
 

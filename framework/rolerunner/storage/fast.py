@@ -89,6 +89,9 @@ class FastStorage(LaneLarge):
             if isinstance(page, Exception):
                 raise page
             pages.took(span, page)
+            if pages.given:  # not before the second page is asked for: how long that one takes tells how far the server is
+                pages.more()
+                loop.send()  # the next page comes while this one's objects are worked on
             yield from pages.ready()
             pages.more()
 

@@ -53,7 +53,8 @@ def path_under(folder: Path, relative: str) -> Path:
     if problem:
         raise UnsafeKey(f"the key '{relative}' {problem}: it cannot be a file below {folder}")
     path = folder.joinpath(*parts)
-    _check_parents(folder, path, relative)
+    if len(parts) > 1:
+        _check_parents(folder, path, relative)
     return path
 
 

@@ -124,6 +124,10 @@ class Loop:
         self._jobs.add(job)
         self._advance(job, None)
 
+    def send(self) -> None:
+        """Send what waits for it now, not when the next outcome is asked for. Between two outcomes of ``run``."""
+        self._assign()
+
     # steps
 
     def _advance(self, job: _Job, value: Any) -> None:

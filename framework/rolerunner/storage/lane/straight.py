@@ -361,10 +361,9 @@ class Straight:
         got = 0
         deadline = time.monotonic() + self._net.read_timeout
         while got < len(view):
-            count = self._going_in(line, partial(line.sock.recv_into, view[got:]), deadline)
-            if count == 0:
-                raise Malformed("the connection was closed before the answer was whole")
-            got += count
+            got, write = _at_hand(line.sock, view, got)
+            if got < len(view):
+                self._wait(line.sock, deadline, write=write)
         return view
 
     def _going_in(self, line: _Line, step: Callable[[], Any], deadline: float) -> Any:
@@ -375,3 +374,20 @@ class Straight:
                 self._wait(line.sock, deadline)
             except ssl.SSLWantWriteError:
                 self._wait(line.sock, deadline, write=True)
+
+
+def _at_hand(sock: Any, view: memoryview, got: int) -> tuple[int, bool]:
+    """Fill the view after its first ``got`` bytes with what is there; how far it is full, and must TLS write to go on? Raises OSError."""
+    secure = isinstance(sock, ssl.SSLSocket)
+    try:
+        while got < len(view):
+            # a record of TLS is 16 KiB, and one comes at a time: recv_into would look at its arguments a hundred thousand times
+            count = sock.read(len(view) - got, view[got:]) if secure else sock.recv_into(view[got:])
+            if count == 0:
+                raise Malformed("the connection was closed before the answer was whole")
+            got += count
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return got, False
+    except ssl.SSLWantWriteError:
+        return got, True
+    return got, False
