@@ -13,12 +13,13 @@ import pytest
 
 from rolerunner import api
 from rolerunner.actions import registry
-from rolerunner.credentials import JobIdentity, Keys
+from rolerunner.credentials import JobIdentity, Keys, Sessions
 from rolerunner.errors import RolesRefused
 from rolerunner.iam import lasting
-from rolerunner.model import RoleArn
+from rolerunner.model import JOB, RoleArn, S3Uri
 from rolerunner.sandbox.made import made
 from rolerunner.sandbox.world import make
+from rolerunner.storage.base import Cancel, Put
 from tests.conftest import CONFIGS
 
 if TYPE_CHECKING:
@@ -107,6 +108,24 @@ def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
             tried += 1
     assert tried >= 4
     assert ended() == "succeeded", "all is there again"
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+def test_moto_holds_each_request_against_its_signature(engine: str, moto: Moto) -> None:
+    account, bucket, name = "111122223333", f"signed-{engine}", f"signs-{engine}"
+    moto.admin("s3", account).create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    iam = moto.admin("iam", account)
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+    put(iam, name, [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}])
+    key, secret, token = moto.assumed(f"arn:aws:iam::{account}:role/{name}", name)
+    for given, status in ((secret, "done"), ("x" * 40, "failed")):
+        sessions = Sessions(JobIdentity(REGION, keys=Keys(key, given, token), endpoints={"": moto.url}))
+        moto.enforce(True)
+        (outcome,) = api.open_storage(sessions, JOB, engine=engine).put([Put(Path(__file__), S3Uri(bucket, "a b+%ü~"))], Cancel())
+        moto.enforce(False)
+        assert outcome.status == status, outcome.error
+    assert outcome.error is not None
+    assert outcome.error.type == "SignatureDoesNotMatch", outcome.error
 
 
 def put(iam: Any, name: str, statements: list[dict[str, Any]]) -> None:
