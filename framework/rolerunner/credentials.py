@@ -156,6 +156,7 @@ class Sessions:
         self._handlers: Optional[HierarchicalEmitter] = None
         self._botocore: dict[tuple[Role, str], botocore.session.Session] = {}
         self._sources: dict[Role, _Renewed] = {}
+        self._keys: dict[Role, Role] = {}
         self._clients: dict[tuple[Role, str, str, str, str], Any] = {}
         self._caller: Optional[str] = None
         self._caller_role: Optional[str] = None
@@ -240,7 +241,10 @@ class Sessions:
 
     def _effective(self, role: Role) -> Role:
         """A plain role that is the job's own is the job: assuming oneself would cost a call and a permission."""
-        role = _canonical(role)
+        # kept here and not for the whole process: equal roles of another run may go by another name
+        if role not in self._keys:
+            self._keys[role] = _canonical(role)
+        role = self._keys[role]
         if role.is_job or not role.is_plain:
             return role
         arn, caller = RoleArn.parse(role.arn), _assumed_role(self.caller())
@@ -593,7 +597,6 @@ class _Lease:
         return cls(frozen, now, expires_at - early, expires_at - late, expires_at)
 
 
-@functools.lru_cache(maxsize=4096)
 def _canonical(role: Role) -> Role:
     """The role as the key of its session: what has no order in AWS has one here."""
     policy = role.policy

@@ -63,8 +63,12 @@ def clock():
 
 @pytest.fixture
 def sessions(aws, clock):
+    return Sessions(identity_of(aws), session_name="tests", clock=clock)
+
+
+def identity_of(aws):
     keys = Keys(aws.job_keys.access_key, aws.job_keys.secret_key, aws.job_keys.token)
-    return Sessions(JobIdentity(aws.region, keys=keys, endpoints={"": aws.endpoint}), session_name="tests", clock=clock)
+    return JobIdentity(aws.region, keys=keys, endpoints={"": aws.endpoint})
 
 
 def test_64_threads_over_8_roles_and_a_hub_make_9_calls(aws, sessions):
@@ -208,3 +212,9 @@ def test_nothing_of_a_credential_is_shown_or_pickled(sessions):
     from rolerunner.observers.redact import redacted
 
     assert not [each for each in secrets if each in str(redacted({"a": [" ".join(secrets)], "b": ValueError(secrets[1])}))]
+
+
+def test_a_role_goes_by_the_name_that_its_own_run_gives_it(aws):
+    for name in ("first", "second"):
+        with pytest.raises(RoleRefused, match=f"the role '{name}' could not be assumed"):
+            Sessions(identity_of(aws)).assume(Role(DENIED.arn, name=name))
