@@ -5,8 +5,6 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.errors import StepError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -28,8 +26,7 @@ class InProcess:
     def run(self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str) -> Iterator[list[Any]]:
         assert what.startswith("rolerunner: ")
         for wave in waves:
-            if cancel.is_set():
-                raise StepError("stopped before it was done", type="Stopped")
+            cancel.stop_if_set()
             if wave:
                 self.waves.append(len(wave))
             yield [self._result(part) for part in wave]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import Field
 
-from rolerunner.errors import EmptySource, StepError
+from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, Permission, Role
 from rolerunner.spec.kinds import Kind
@@ -118,8 +118,8 @@ def polls(context: StepContext, interval: float, max_wait: float) -> Iterator[in
         left = deadline - time.monotonic()
         if left <= 0:
             return
-        if context.cancel.wait(min(left, interval * random.uniform(1 - _JITTER, 1 + _JITTER))):
-            raise StepError("stopped before it was done", type="Stopped")
+        context.cancel.wait(min(left, interval * random.uniform(1 - _JITTER, 1 + _JITTER)))
+        context.cancel.stop_if_set()
 
 
 def nothing_there(on_empty: str, what: str, context: StepContext) -> None:

@@ -164,7 +164,7 @@ def gather(source: Optional[S3Uri], objects: Any, chosen: Selection, storage: St
             if chosen(listed.relative(info), info.size, info.modified):
                 manifest.add_object(info)
             if number % 1000 == 0:
-                stop_if_told(context)
+                context.cancel.stop_if_set()
     return Gathered(manifest.objects(prefix, flat=flat), tuple(refused))
 
 
@@ -192,12 +192,6 @@ def _common(uris: Sequence[S3Uri]) -> S3Uri:
     if not uris:
         return S3Uri("none")
     return S3Uri(uris[0].bucket, uris[0].key[: uris[0].key.rfind("/") + 1] if len(uris) == 1 else "")
-
-
-def stop_if_told(context: StepContext) -> None:
-    """Raises StepError when the step is to stop."""
-    if context.cancel.is_set():
-        raise StepError("stopped before it was done", type="Stopped")
 
 
 @dataclass(frozen=True)
@@ -262,7 +256,7 @@ def transfer(outcomes: Iterable[Outcome], context: StepContext, prefix: S3Uri, s
             meter.tell()
             if failed >= _HOPELESS and failed == meter.objects:
                 break
-    stop_if_told(context)
+    context.cancel.stop_if_set()
     warning = _failure(first, failed, meter.objects, manifest.path) if first else None
     if warning is not None and failed > step.may_fail(max(meter.objects, gathered.total if gathered else 0)):
         raise warning

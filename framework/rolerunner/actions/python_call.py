@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Optional
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
-from rolerunner.actions.objects import ObjectsField, Spreading, stop_if_told
+from rolerunner.actions.objects import ObjectsField, Spreading
 from rolerunner.actions.signatures import folders_of, is_path, mistakes
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FunctionFailed, StepError
@@ -103,7 +103,7 @@ class PythonCall(Spreading, Action):
         if spread is None:
             function = _looked_up(self.function, context)
             for objects in self._batches():
-                stop_if_told(context)
+                context.cancel.stop_if_set()
                 yield len(objects), _called(self.function, function, {**self.arguments, "objects": objects}, context)
             return
         place, about = spread.settled_place(), _About.of(context)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
-from rolerunner.actions.objects import Chosen, OnEmpty, Reaching, Spreading, stop_if_told
+from rolerunner.actions.objects import Chosen, OnEmpty, Reaching, Spreading
 from rolerunner.actions.permissions import listing
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
@@ -111,7 +111,7 @@ class S3List(Chosen, Reaching, Spreading, Action):
             elif all_are_meant or means(listed.relative(each), each.size, each.modified):
                 yield each
             if number % _PROGRESS_EVERY == 0:
-                stop_if_told(context)
+                context.cancel.stop_if_set()
                 context.progress(StepProgress(context.step_id, number, 0))
 
     def _entries(self, storage: Storage) -> Iterator[Union[ObjectInfo, str]]:

@@ -91,8 +91,7 @@ class _Waves:
     def next(self, cancel: Cancel) -> list[Any]:
         """The results of the job that ends next. Raises StepError."""
         while True:
-            if cancel.is_set():
-                raise StepError("stopped before it was done", type="Stopped")
+            cancel.stop_if_set()
             try:
                 future = self.done.get(timeout=_LOOK)
             except queue.Empty:
@@ -160,6 +159,5 @@ def until_stopped(context: Any, cancel: Cancel, what: str, work: Callable[[], T]
         while not future.done():
             if cancel.wait(_LOOK):
                 context.cancelJobGroup(group)
-        if cancel.is_set():
-            raise StepError("stopped before it was done", type="Stopped")
+        cancel.stop_if_set()
         return future.result()

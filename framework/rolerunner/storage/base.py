@@ -131,6 +131,11 @@ class Cancel:
         """Is it time to stop?"""
         return self._own.is_set() or (self._parent is not None and self._parent.is_set())
 
+    def stop_if_set(self) -> None:
+        """Raises StepError when it is time to stop."""
+        if self.is_set():
+            raise StepError("stopped before it was done", type="Stopped")
+
     def wait(self, seconds: float) -> bool:
         """Sleep, but no longer than until it is time to stop; is it?"""
         deadline = time.monotonic() + seconds

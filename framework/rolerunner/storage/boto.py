@@ -18,7 +18,7 @@ from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.checksums import Expected, Pieces
 from rolerunner.storage.files import FromFile, Landing, keep_time, prove, unpack
 from rolerunner.storage.local import appearing, translated
-from rolerunner.storage.many import Parts, Turns, again, batches, each_of, ranges, stop_if_told
+from rolerunner.storage.many import Parts, Turns, again, batches, each_of, ranges
 from rolerunner.storage.objects import KEPT, Objects
 from rolerunner.storage.tuning import part_of
 
@@ -77,7 +77,7 @@ class BotoStorage(Objects):
         """The outcome, a failure as a value; what changed or broke off meanwhile is begun again."""
         for tried in range(1, TRIES + 1):
             try:
-                stop_if_told(cancel)
+                cancel.stop_if_set()
                 with self._translated(uri):
                     return work()
             except StepError as error:
@@ -157,7 +157,7 @@ class BotoStorage(Objects):
     def _moved(self, count: int, cancel: Cancel) -> None:
         """So many bytes went. Raises StepError when stopped."""
         self.flow.moved(count, cancel)
-        stop_if_told(cancel)
+        cancel.stop_if_set()
 
     # upload
 
@@ -200,7 +200,7 @@ class BotoStorage(Objects):
 
     def _send_part(self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, data: bytes, cancel: Cancel) -> dict[str, Any]:
         """Send a part that is in memory; what CompleteMultipartUpload wants to know of it."""
-        stop_if_told(cancel)
+        cancel.stop_if_set()
         return self._part(target, upload, options, number, Body=data)
 
     def _part(self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, **content: Any) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class BotoStorage(Objects):
             raise ServiceFailed(f"{target}: S3 began an upload, but gave it no id", type="InternalError")
         try:
             sent = parts.run(ranges, lambda start, length: send(upload, start, length), memory)
-            stop_if_told(parts.cancel)
+            parts.cancel.stop_if_set()
             answer = self._completed(target, upload, sent, last)
             check_there(answer, target, "the upload's end")
         except BaseException:
@@ -280,7 +280,7 @@ class BotoStorage(Objects):
         part = part_of(info.size, item.part)
 
         def send(upload: str, start: int, length: int) -> dict[str, Any]:
-            stop_if_told(parts.cancel)
+            parts.cancel.stop_if_set()
             content = {
                 "CopySource": copy_source(item.source, info), "CopySourceIfMatch": f'"{info.etag}"',
                 "CopySourceRange": f"bytes={start}-{start + length - 1}",
@@ -347,7 +347,7 @@ class BotoStorage(Objects):
         uris = [S3Uri(bucket, info.key) for info in batch]
         keys = [{"Key": info.key, **({"VersionId": info.version} if info.version else {})} for info in batch]
         try:
-            stop_if_told(cancel)
+            cancel.stop_if_set()
             with self._translated(S3Uri(bucket)):
                 # the same function under one id is registered once
                 self.client.meta.events.register("after-call.s3.DeleteObjects", check_deleted, unique_id="rolerunner-deleted")

@@ -83,10 +83,15 @@ _MAKERS = _makers()
 def digest_of(algorithm: str, data: bytes) -> str:
     """The checksum of some bytes in base64, as headers have it. Raises KeyError for one that cannot be computed here."""
     if algorithm == "CRC32":
-        return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+        return in_base64(zlib.crc32(data).to_bytes(4, "big"))
     made = _MAKERS[algorithm]()
     made.update(data)
-    return base64.b64encode(made.digest()).decode()
+    return in_base64(made.digest())
+
+
+def in_base64(digest: bytes) -> str:
+    """A digest as headers have it."""
+    return base64.b64encode(digest).decode()
 
 
 def hash_of(algorithm: str) -> Hash:

@@ -23,7 +23,7 @@ from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_there, info_by
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.boto import TRIES
-from rolerunner.storage.checksums import Expected
+from rolerunner.storage.checksums import Expected, digest_of
 from rolerunner.storage.fast_large import LaneLarge
 from rolerunner.storage.fast_requests import checksum_header, hashed_by, version_query
 from rolerunner.storage.files import Arrival, FromFile, keep_time, prove, unpack
@@ -234,7 +234,7 @@ class FastStorage(LaneLarge):
             _check_computable(algorithm)
             data = FromFile(item.source, before)(0, size)
             self._moved(size, asking.cancel)
-            answer = yield from self._asked(asking, "put_object", uri, options, checksum_header(algorithm, data), body=data)
+            answer = yield from self._asked(asking, "put_object", uri, options, checksum_header(algorithm, digest_of(algorithm, data)), body=data)
             check_there({"ETag": answer.headers.get("etag")}, uri, "the upload")
         except Declined as why:
             return (yield from self._plainly(why, plain))
@@ -290,7 +290,7 @@ class FastStorage(LaneLarge):
             now = info_by(uri.key, answer.headers, len(answer.body))
             yield from source._proved(uri, now, answer.body)
             self._moved(now.size, asking.cancel)
-            headers.update(checksum_header(algorithm, answer.body))
+            headers.update(checksum_header(algorithm, digest_of(algorithm, answer.body)))
             stored = yield from self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
             check_there({"ETag": stored.headers.get("etag")}, item.target, "the copy")
         except Declined as why:

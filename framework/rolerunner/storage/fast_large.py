@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -14,7 +13,7 @@ from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_there
 from rolerunner.storage.base import Cancel, Copy, ObjectInfo, Put
-from rolerunner.storage.checksums import Pieces, Running
+from rolerunner.storage.checksums import Pieces, Running, digest_of, in_base64
 from rolerunner.storage.fast_requests import LaneRequests, checksum_header, hashed_by, version_query
 from rolerunner.storage.files import FromFile, check_range, prove
 from rolerunner.storage.lane.http import Answer
@@ -24,7 +23,7 @@ from rolerunner.storage.lane.steps import Asking, Steps
 from rolerunner.storage.lane.straight import BLOCK, FileRange, Straight
 from rolerunner.storage.lane.trailing import STREAMING, Trailing
 from rolerunner.storage.local import translated
-from rolerunner.storage.many import Parts, Turns, stop_if_told
+from rolerunner.storage.many import Parts, Turns
 from rolerunner.storage.tuning import part_of
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class LaneLarge(LaneRequests):
             super()._range(uri, info, start, length, landing, cancel)
 
     def _range_steps(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, sink: Any, asking: Asking) -> Steps[Answer]:
-        wanted = {"range": f"bytes={start}-{start + length - 1}", "if-match": f'"{info.etag}"'}
+        wanted = _range_headers(info, start, length)
         answer = yield from self._asked(asking, "get_object", uri, self._checked, wanted, query=version_query(info.version), sink=sink)
         if answer.headers.get("etag", "").strip('"') != info.etag:  # not every server heeds If-Match
             raise IntegrityFailed(f"{uri}: the object changed while its ranges were read")
@@ -80,8 +79,10 @@ class LaneLarge(LaneRequests):
                 running = checksums.hash_of(algorithm)
                 for block in body.blocks():
                     running.update(block)
-                    stop_if_told(parts.cancel)
-                told = self._part_sent(item.target, upload, options, number, _header(algorithm, running.digest()), body, parts.cancel)
+                    parts.cancel.stop_if_set()
+                told = self._part_sent(
+                    item.target, upload, options, number, checksum_header(algorithm, in_base64(running.digest())), body, parts.cancel
+                )
                 file.check(descriptor)
                 return told
 
@@ -93,7 +94,7 @@ class LaneLarge(LaneRequests):
         if "ChecksumAlgorithm" not in options or not checksums.can_compute(algorithm):
             return super()._send_part(target, upload, options, number, data, cancel)
         try:
-            return self._part_sent(target, upload, options, number, checksum_header(algorithm, data), data, cancel)
+            return self._part_sent(target, upload, options, number, checksum_header(algorithm, digest_of(algorithm, data)), data, cancel)
         except Declined:
             return super()._send_part(target, upload, options, number, data, cancel)
 
@@ -139,7 +140,7 @@ class LaneLarge(LaneRequests):
 
     def _pulled(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Cancel) -> Iterator[bytes]:
         """A range, block by block. Raises IntegrityFailed where less comes."""
-        wanted = {"range": f"bytes={start}-{start + length - 1}", "if-match": f'"{info.etag}"'}
+        wanted = _range_headers(info, start, length)
         made = self._template("get_object", uri.bucket, self._checked)
         self.flow.request(cancel)
         request = made.request(uri.key, wanted, query=version_query(info.version), sink=_Checked(start, length))
@@ -228,5 +229,6 @@ class _Collected:
         self.got += len(data)
 
 
-def _header(algorithm: str, digest: bytes) -> dict[str, str]:
-    return {f"x-amz-checksum-{algorithm.lower()}": base64.b64encode(digest).decode()}
+def _range_headers(info: ObjectInfo, start: int, length: int) -> dict[str, str]:
+    """A range, of the object with this ETag alone."""
+    return {"range": f"bytes={start}-{start + length - 1}", "if-match": f'"{info.etag}"'}

@@ -17,7 +17,6 @@ from rolerunner.model import S3Uri
 from rolerunner.storage.answers import info_by
 from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
 from rolerunner.storage.boto import TRIES, BotoStorage
-from rolerunner.storage.checksums import digest_of
 from rolerunner.storage.lane.http import Answer
 from rolerunner.storage.lane.loop import Loop
 from rolerunner.storage.lane.net import Net
@@ -177,6 +176,6 @@ def hashed_by(options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(rest.pop("ChecksumAlgorithm", "CRC32")), rest
 
 
-def checksum_header(algorithm: str, data: bytes) -> dict[str, str]:
-    """The header that tells S3 what it gets."""
-    return {f"x-amz-checksum-{algorithm.lower()}": digest_of(algorithm, data)}
+def checksum_header(algorithm: str, digest: str) -> dict[str, str]:
+    """The header that tells S3 what it gets; ``digest`` is in base64."""
+    return {f"x-amz-checksum-{algorithm.lower()}": digest}

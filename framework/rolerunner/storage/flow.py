@@ -7,8 +7,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.errors import StepError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -98,8 +96,7 @@ class Memory:
         count = min(count, self._limit)
         with self._free:
             while self._held + count > self._limit:
-                if cancel.is_set():
-                    raise StepError("stopped before it was done", type="Stopped")
+                cancel.stop_if_set()
                 self._free.wait(0.2)
             self._held += count
         return count

@@ -26,7 +26,7 @@ def each_of(items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel
     with ThreadPoolExecutor(workers, thread_name_prefix="rolerunner-s3") as pool:
         flying = 0
         for item in items:
-            stop_if_told(cancel)
+            cancel.stop_if_set()
             if isinstance(item, Outcome):
                 yield item
                 continue
@@ -37,12 +37,6 @@ def each_of(items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel
                 flying -= 1
         for _ in range(flying):
             yield done.get().result()
-
-
-def stop_if_told(cancel: Cancel) -> None:
-    """Raises StepError when it is time to stop."""
-    if cancel.is_set():
-        raise StepError("stopped before it was done", type="Stopped")
 
 
 class Parts:
@@ -75,7 +69,7 @@ class Parts:
                 time.sleep(0.01)
             futures.append(self._pool.submit(self._guarded, work, start, length, held, failed))
         results = [future.result() for future in futures]
-        stop_if_told(self.cancel)
+        self.cancel.stop_if_set()
         return results
 
     def _guarded(self, work: Callable[[int, int], Any], start: int, length: int, held: int, failed: threading.Event) -> Any:

@@ -88,18 +88,14 @@ class Loop:
                 while self._done:
                     yield self._done.popleft()
                     if len(self._done) % 16 == 0:
-                        self._stop_if_told()
+                        self.cancel.stop_if_set()
                 if not more and not self._flying:
                     return
-                self._stop_if_told()
+                self.cancel.stop_if_set()
                 self._assign()  # what was begun by whoever took the outcomes
                 self._poll(at_once=more and self._has_room())  # where all that was drawn was settled, there is more to draw
         finally:
             self._close()
-
-    def _stop_if_told(self) -> None:
-        if self.cancel.is_set():
-            raise StepError("stopped before it was done", type="Stopped")
 
     def _fill(self, source: Iterator[Union[Outcome, Weighed]]) -> bool:
         """Begin what fits; are there more? Some more than connections, so that none waits for the next object."""

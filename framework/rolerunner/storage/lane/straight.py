@@ -163,14 +163,10 @@ class Straight:
             if isinstance(wanted, Work):
                 return wanted.call(), False
             self._cancel.wait(wanted)
-            self._check()
+            self._cancel.stop_if_set()
         except Exception as error:  # noqa: BLE001 - it is thrown into the steps
             return error, True
         return None, False
-
-    def _check(self) -> None:
-        if self._cancel.is_set():
-            raise StepError("stopped before it was done", type="Stopped")
 
     def pulled(self, request: Request) -> Iterator[bytes]:
         """The body of a good answer in blocks, as the caller takes them. Raises ClientError, BotoCoreError, StepError."""
@@ -229,7 +225,7 @@ class Straight:
         try:
             places = list(self._net.places(address, self._cancel))
         except OSError as error:
-            self._check()
+            self._cancel.stop_if_set()
             raise trouble.of_connection(address.url, error, connected=False) from error
         while places:
             place = places.pop(0)
@@ -269,7 +265,7 @@ class Straight:
         poll = select.poll()
         poll.register(sock, select.POLLOUT if write else select.POLLIN)
         while not poll.poll(_GLANCE * 1000):
-            self._check()
+            self._cancel.stop_if_set()
             if time.monotonic() > deadline:
                 raise TimeoutError("timed out")
 
@@ -309,12 +305,12 @@ class Straight:
             left = left[self._going(line, partial(line.sock.send, left)) :]
 
     def _send_range(self, line: _Line, body: FileRange) -> None:
-        self._check()
+        self._cancel.stop_if_set()
         if isinstance(line.sock, ssl.SSLSocket) or not hasattr(os, "sendfile"):
             for block in body.blocks():
                 self._send(line, block)
                 body.moved(len(block))
-                self._check()
+                self._cancel.stop_if_set()
             return
         at, end = body.start, body.start + body.length
         while at < end:
@@ -343,7 +339,7 @@ class Straight:
         while not done:
             if framing.sinks:
                 done = framing.feed(self._filled(line, framing.sinks))  # type: ignore[arg-type]  # a view, which only the sink sees
-                self._check()
+                self._cancel.stop_if_set()
                 continue
             data = self._going_in(line, partial(line.sock.recv, _HEAD), deadline)
             if not data:
