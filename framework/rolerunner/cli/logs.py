@@ -9,7 +9,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, SETTINGS, SPEC
-from rolerunner.cli.start import runs_of
+from rolerunner.cli.start import JOB_NAME, REGION, runs_of
 
 
 @click.command(context_settings=SETTINGS)
@@ -17,8 +17,8 @@ from rolerunner.cli.start import runs_of
 @click.argument("run_id", metavar="[RUN_ID]", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
 @click.option("--interval", type=click.FloatRange(0.1), default=5.0, show_default=True, metavar="SECONDS", help="How often to look.")
-@click.option("--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's.")
-@click.option("--region", metavar="REGION", help="The region of the Glue job.")
+@JOB_NAME
+@REGION
 @click.option("--role", metavar="ALIAS", help="Read them as this role of the spec; as yourself by default.")
 def logs(
     spec: str, run_id: Optional[str], follow: bool, interval: float, job_name: Optional[str], region: Optional[str], role: Optional[str]

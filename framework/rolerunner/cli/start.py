@@ -22,6 +22,10 @@ _SAY_EVERY = 60.0
 """Seconds between two lines of a run whose state stays the same."""
 
 
+JOB_NAME = click.option("--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's.")
+REGION = click.option("--region", metavar="REGION", help="The region of the Glue job.")
+
+
 @click.command(context_settings=SETTINGS)
 @SPEC
 @PARAM
@@ -30,8 +34,8 @@ _SAY_EVERY = 60.0
 @click.option("--no-wait", is_flag=True, help="Print the run's id and leave it to itself.")
 @click.option("-f", "--follow", is_flag=True, help="Print its log while it runs.")
 @click.option("--interval", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS", help="How often to look.")
-@click.option("--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's.")
-@click.option("--region", metavar="REGION", help="The region of the Glue job.")
+@JOB_NAME
+@REGION
 @click.option("--role", metavar="ALIAS", help="Start it as this role of the spec; as yourself by default.")
 def start(
     spec: str, params: Sequence[str], params_file: Optional[str], run_key: Optional[str], no_wait: bool, follow: bool, interval: float,
