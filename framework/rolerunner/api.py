@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import secrets
 import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions import registry
-from rolerunner.errors import StepError, UsageError
+from rolerunner.errors import RolerunnerError, StepError, UsageError
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
 from rolerunner.plan import as_json as plan_as_json
 from rolerunner.plan import make_plan, plain
@@ -41,14 +43,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from rolerunner.actions.base import OpenStorage
     from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.events import Observer
     from rolerunner.execution import Means
     from rolerunner.spec.document import Document
     from rolerunner.storage.base import Access, Cancel, Storage
     from rolerunner.storage.flow import Flow
+    from rolerunner.storage.processes.channel import Channel
+    from rolerunner.storage.processes.pool import Processes
     from rolerunner.storage.spread.storage import Opener, Spread
 
 
@@ -118,11 +123,49 @@ def _means(
     sessions = _sessions(identity, f"{job.name}-{run_id}")
     project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
     opener = partial(open_storage, engine=job.engine, memory=job.memory)
-    opened = partial(opener, sessions, at_once=_at_once(job))
+    processes = _processes(job, sessions)
+    opened = partial(opener, sessions, at_once=_at_once(job), processes=processes)
     return Means(
         registry(), sessions, opened, folder, project, tuple(observers), cancel or Cancel(),
-        open_spread=_spread_of(identity, sessions, f"{job.name}-{run_id}", opener),
+        open_spread=_spread_of(identity, sessions, f"{job.name}-{run_id}", opener), helped=partial(_helped, job, sessions, opened, processes),
     )  # fmt: skip
+
+
+def _processes(job: Job, sessions: Sessions) -> Optional[Processes]:
+    """Those that may help this one, where any step has use for them; they are there from ``_helped`` on."""
+    from rolerunner.storage.processes import pool  # noqa: PLC0415
+    from rolerunner.storage.tuning import DEFAULT  # noqa: PLC0415
+
+    more = pool.wanted(job.memory or DEFAULT) - 1
+    return pool.Processes(more, sessions.lend) if more and job.engine == "fast" and _moving(job) else None
+
+
+def _moving(job: Job) -> list[Role]:
+    """The roles that objects are moved under."""
+    return [role for step in job.steps if registry()[step.action].moves_objects for role in step.roles.values()]
+
+
+@contextmanager
+def _helped(job: Job, sessions: Sessions, opened: OpenStorage, processes: Optional[Processes]) -> Iterator[None]:
+    """With the processes forked. They get a client of S3 along: making one takes longer than all else that they do before they are at work."""
+    if processes is None:
+        yield
+        return
+    from rolerunner.storage.processes.serving import Server  # noqa: PLC0415
+
+    def serve(channel: Channel) -> None:
+        logging.disable(logging.CRITICAL)  # the first process logs: it meets the same, and knows what is to be masked
+        server = Server(channel, opened)
+        sessions.borrow(server.lease)
+        server.serve()
+
+    with suppress(RolerunnerError):  # the step will say what is wrong
+        opened(_moving(job)[0], None, None)
+    processes.fork(serve)
+    try:
+        yield
+    finally:
+        processes.close()
 
 
 def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: Opener) -> Optional[Callable[[], Spread]]:
@@ -196,18 +239,18 @@ def new_run_id() -> str:
 
 def open_storage(
     sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None, *, engine: str = "fast",
-    memory: Optional[int] = None, at_once: int = 1,
+    memory: Optional[int] = None, at_once: int = 1, processes: Optional[Processes] = None,
 ) -> Storage:  # fmt: skip
     """S3 under a role. ``access`` is what each request says of itself, ``flow`` how fast they go.
 
     ``engine`` is ``fast`` or ``boto3``; ``memory`` the bytes that the whole process should stay below, some 250 MB without
-    it, where so many steps move objects ``at_once``.
+    it, where so many steps move objects ``at_once``. ``processes`` of this machine take a share of the work.
     """
     from rolerunner.storage.base import Access  # noqa: PLC0415
     from rolerunner.storage.flow import Flow  # noqa: PLC0415
     from rolerunner.storage.tuning import DEFAULT, Tuning  # noqa: PLC0415
 
-    tuning = Tuning.within(memory or DEFAULT, at_once)
+    tuning = Tuning.within(memory or DEFAULT, at_once, processes.count if processes is not None else 1)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     if engine == "boto3":
         from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415
@@ -218,7 +261,7 @@ def open_storage(
 
     config = client.meta.config
     net = Net(sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout))
-    return FastStorage(client, role, caller, access or Access(), flow or Flow(), tuning, sessions.credentials(role), net)
+    return FastStorage(client, role, caller, access or Access(), flow or Flow(), tuning, sessions.credentials(role), net, processes)
 
 
 def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, str]:

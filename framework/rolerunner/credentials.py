@@ -158,6 +158,7 @@ class Sessions:
         self._sources: dict[Role, _Renewed] = {}
         self._keys: dict[Role, Role] = {}
         self._clients: dict[tuple[Role, str, str, str, str], Any] = {}
+        self._lender: Optional[Callable[[Role, str], Lent]] = None
         self._caller: Optional[str] = None
         self._caller_role: Optional[str] = None
         self._region: Optional[str] = None
@@ -188,6 +189,18 @@ class Sessions:
     def ca_bundle(self) -> Optional[str]:
         """The file or folder of certificates to trust instead of botocore's own: AWS_CA_BUNDLE, or a profile's ``ca_bundle``."""
         return os.environ.get("REQUESTS_CA_BUNDLE") if (found := self._plain_session().get_config_variable("ca_bundle")) is None else str(found)
+
+    def lend(self, role: Role, expired: str = "") -> Lent:
+        """The role's session for a process that was forked; the one with the token ``expired`` is none any more. Raises RoleRefused."""
+        credentials = self._credentials(self._effective(role))
+        assert isinstance(credentials, _RoleCredentials)  # noqa: S101 - who is the job looks the job's up
+        if expired:
+            credentials.give_up(expired)
+        return credentials.lent()
+
+    def borrow(self, ask: Callable[[Role, str], Lent]) -> None:
+        """In a process that was forked: ask the other one for sessions instead of STS, as its ``lend``."""
+        self._lender = ask
 
     def assume(self, role: Role) -> None:
         """Assume the role now, if that is not done yet. Raises RoleRefused."""
@@ -338,6 +351,8 @@ class Sessions:
 
     def _ask_sts(self, role: Role, source_is: _RoleCredentials) -> _Lease:
         """One AssumeRole; where the source's own credentials have expired, once more with those looked up anew."""
+        if self._lender is not None:
+            return source_is.borrowed(self._lender(role, source_is.given_up))
         source, region = role.via or JOB, role.region or self.region()
         for attempt in (1, 2):
             sent_with = self._source_ready(role, source)
@@ -413,6 +428,23 @@ def _transfer(client: Any, name: str, *arguments: Any, **options: Any) -> Any:
     from boto3.s3 import inject  # noqa: PLC0415 - see above
 
     return getattr(inject, name)(client, *arguments, **options)
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A session on its way to a process of this machine, over a socket that only the two have. Times in seconds since the epoch."""
+
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    token: str = field(repr=False)
+    session_arn: str
+    began: float
+    expires_at: float
+
+
+def _plain(secret: Optional[str]) -> str:
+    """The text of a secret, which can be pickled."""
+    return str(secret or "")
 
 
 class _Renewed(Credentials):  # type: ignore[misc]  # botocore has no annotations
@@ -505,6 +537,8 @@ class _RoleCredentials(_Renewed):
         self._warned = False
         self._hold_until = 0.0
         self._asked_at = 0.0
+        self.given_up = ""
+        """The token of the session that was last said to have expired."""
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """The keys to sign with now. Raises RoleRefused."""
@@ -530,6 +564,7 @@ class _RoleCredentials(_Renewed):
                 return True
             fresh = self._clock() - lease.began < FRESH
             if not fresh and token in {None, lease.frozen.token}:
+                self.given_up = lease.frozen.token or ""
                 self._current = None
         return not fresh or token != lease.frozen.token
 
@@ -575,6 +610,22 @@ class _RoleCredentials(_Renewed):
         self.session_arn = arn
         # not the answer's Expiration: that is AWS's clock, and this machine's may differ by minutes
         return _Lease.starting(self._asked_at, self._asked_at + self._role.duration, frozen)
+
+    def lent(self) -> Lent:
+        """The session for another process of this machine. Raises RoleRefused."""
+        self.get_frozen_credentials()
+        lease = self._usable()
+        keys = lease.frozen
+        return Lent(
+            _plain(keys.access_key), _plain(keys.secret_key), _plain(keys.token), self.session_arn, lease.began, lease.expires_at
+        )  # fmt: skip
+
+    def borrowed(self, lent: Lent) -> _Lease:
+        """What another process lent. Raises RoleRefused where that is what this one has already."""
+        if self._current is not None and self._current.frozen.token == lent.token:
+            raise RoleRefused("there is no newer session yet", role=str(self._role), type="ExpiredToken")
+        self.session_arn = lent.session_arn
+        return _Lease.starting(lent.began, lent.expires_at, _frozen(lent.access_key, lent.secret_key, lent.token))
 
     def __repr__(self) -> str:
         return f"<credentials of {self._role}, redacted>"

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -56,6 +57,8 @@ class Means:
     cancel: Cancel = field(default_factory=Cancel)
     open_spread: Optional[Callable[[], Spread]] = None
     """Other machines, where a step asks for them; None where none can be the job."""
+    helped: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Other processes of this machine, while the block runs; to be entered while there is one thread."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,8 @@ def run(plan: Plan, run_id: str, means: Means, choice: Optional[Choice] = None) 
 
     Raises RolesRefused for roles refused before the first step, StateHeld and UsageError where the state says no.
     """
-    return _Run(plan, run_id, means, choice or Choice()).result()
+    with means.helped():  # before anything that has threads
+        return _Run(plan, run_id, means, choice or Choice()).result()
 
 
 def survey(plan: Plan, means: Means) -> dict[str, Mapping[str, Any]]:

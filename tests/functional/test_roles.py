@@ -218,3 +218,29 @@ def test_a_role_goes_by_the_name_that_its_own_run_gives_it(aws):
     for name in ("first", "second"):
         with pytest.raises(RoleRefused, match=f"the role '{name}' could not be assumed"):
             Sessions(identity_of(aws)).assume(Role(DENIED.arn, name=name))
+
+
+def test_a_process_that_was_forked_is_lent_sessions_and_asks_sts_for_none(aws, sessions, clock):
+    forked = Sessions(identity_of(aws), session_name="tests", clock=clock)
+    forked.borrow(sessions.lend)
+    role = SPOKES[0]
+
+    def read():
+        forked.client(role, "s3").get_object(Bucket="bucket0", Key="a")["Body"].read()
+        return forked.credentials(role).get_frozen_credentials().token
+
+    first = read()
+    assert first == sessions.credentials(role).get_frozen_credentials().token
+    assert (forked.session_arn(role), forked.assume_calls(role), sessions.assume_calls(role)) == (sessions.session_arn(role), 0, 1)
+    clock.ahead = 70
+    assert forked.credentials(role).give_up(None), "S3 said that it has expired"
+    second = read()
+    assert second != first
+    assert (second, sessions.assume_calls(role)) == (sessions.credentials(role).get_frozen_credentials().token, 2)
+    clock.ahead = 1000
+    assert read() not in (first, second), "and when its time is over"
+    assert sum(aws.assume_role_count().values()) == 3 + sessions.assume_calls(HUB)
+    with pytest.raises(RoleRefused, match="denied"):
+        forked.credentials(DENIED).get_frozen_credentials()
+    lent = sessions.lend(role)
+    assert not any(text in repr(lent) for text in (lent.access_key, lent.secret_key, lent.token))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 from pydantic import Field
 
@@ -81,6 +81,9 @@ class Warned(dict[str, Any]):
 
 class Action(Kind):
     """An action with its fields filled in: ``run`` does the work, ``permissions`` tells what it needs."""
+
+    moves_objects: ClassVar[bool] = False
+    """Does it move bytes of many objects, or copy them? Then it has use for other processes."""
 
     @abstractmethod
     def run(self, context: StepContext) -> Mapping[str, Any]:

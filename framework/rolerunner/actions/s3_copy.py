@@ -47,6 +47,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
     """
 
     kind: ClassVar[str] = "s3.copy"
+    moves_objects: ClassVar[bool] = True
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/orders/", "if_exists": "skip_same"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {

@@ -43,6 +43,7 @@ class S3Download(Chosen, Moving, Action):
     """
 
     kind: ClassVar[str] = "s3.download"
+    moves_objects: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/orders/", "include": ["**/*.csv.gz"], "if_exists": "skip_same"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "files": "the folder (or the one file) that was written",

@@ -47,6 +47,7 @@ class S3Upload(Chosen, Stored, Moving, Action):
     """
 
     kind: ClassVar[str] = "s3.upload"
+    moves_objects: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"encryption": {"type": "aws:kms", "key": "alias/orders"}}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects that are there now, for other steps",

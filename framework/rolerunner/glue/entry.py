@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Optional
 from rolerunner import api
 from rolerunner.credentials import JobIdentity
 from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
-from rolerunner.events import Event, Note, RunFinished
+from rolerunner.events import Event, Note, RunFinished, RunStarted
 from rolerunner.glue import spark_job
 from rolerunner.glue.arguments import OURS, Arguments, scan
 from rolerunner.glue.runtime import detect
@@ -64,6 +64,7 @@ class _Entry:
         self.given = given
         self.log = log
         self.out_of_time = False
+        self._timer: Optional[threading.Timer] = None
         self.identity = JobIdentity(region=given.ours.get("aws_region", ""))
         started = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         self.result = RunResult(run_id, "", "failed", started, 0.0, (), ())
@@ -72,6 +73,8 @@ class _Entry:
     def notify(self, event: Event) -> None:
         """Keep how the run ended, also where that is by an exception."""
         self.file.notify(event)
+        if isinstance(event, RunStarted) and self._timer is not None:
+            self._timer.start()  # not before: processes are forked only while there is one thread
         if isinstance(event, RunFinished):
             self.result = event.result
 
@@ -117,13 +120,12 @@ class _Entry:
         if seconds is None:
             yield
             return
-        timer = threading.Timer(seconds, partial(self._stop, cancel))
-        timer.daemon = True
-        timer.start()
+        self._timer = threading.Timer(seconds, partial(self._stop, cancel))
+        self._timer.daemon = True
         try:
             yield
         finally:
-            timer.cancel()
+            self._timer.cancel()
 
     def _stop(self, cancel: Cancel) -> None:
         self._say("error", "out_of_time", hint="Glue's timeout is near: steps that still run are stopped, so that the result can be written")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -130,20 +132,30 @@ class BotoStorage(Objects):
         with temporary.open("wb") as file:
             file.truncate(info.size)
 
-            def fetch(start: int, length: int) -> None:
-                make = pieces.hash if pieces is not None else None
-                landing = Landing(temporary, file.fileno(), start, length, make, lambda count: self._moved(count, parts.cancel))
-                self._range(uri, info, start, length, landing, parts.cancel)
-                if landing.got != length:
-                    raise IntegrityFailed(f"{uri}: {length - landing.got:,} bytes of a range did not come")
-                if pieces is not None:
-                    pieces.add(start, length, landing.crc)
+        def fetch(start: int, length: int) -> None:
+            crc = parts.do(self.range_to_file, uri, info, temporary, start, length, pieces.algorithm if pieces is not None else "")
+            if pieces is not None:
+                pieces.add(start, length, crc)
 
-            with self._translated(uri):
-                parts.run(ranges(info.size, self.tuning.part), fetch, lambda _: 0)
+        with self._translated(uri):
+            parts.run(ranges(info.size, self.tuning.part), fetch, lambda _: 0)
         whole = pieces.matches() if pieces else checksums.file_matches(temporary, info.checksum, lambda: self.part_size(uri, info))
         if whole is False:
             raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {info.checksum} that S3 tells")
+
+    def range_to_file(self, uri: S3Uri, info: ObjectInfo, path: Path, start: int, length: int, algorithm: str, cancel: Cancel) -> bytes:
+        """Fetch a range of the object that ``info`` is about to where it belongs in a file that is there; its checksum. Raises as ``_range``."""
+        make = partial(checksums.hash_of, algorithm) if algorithm else None
+        with translated(path):
+            descriptor = os.open(path, os.O_WRONLY)
+        try:
+            landing = Landing(path, descriptor, start, length, make, lambda count: self._moved(count, cancel))
+            self._range(uri, info, start, length, landing, cancel)
+        finally:
+            os.close(descriptor)
+        if landing.got != length:
+            raise IntegrityFailed(f"{uri}: {length - landing.got:,} bytes of a range did not come")
+        return landing.crc
 
     def _range(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, landing: Landing, cancel: Cancel) -> None:
         """Fetch a range to where it belongs. If-Match: a change while ranges are read is a 412, never a mixture of two versions."""
@@ -181,12 +193,29 @@ class BotoStorage(Objects):
         return Outcome(item.target, size, item.source, etag_of(answer), answer.get("VersionId", ""))
 
     def _put_parts(self, item: Put, file: FromFile, parts: Parts) -> Mapping[str, Any]:
-        def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
-            data = file(start, length)
-            self._moved(length, parts.cancel)
-            return self._send_part(item.target, upload, item.options, number, data, parts.cancel)
+        options = self._file_options(item.options)
 
-        return self._in_parts(item.target, item.options, file.before.st_size, send, parts, lambda length: length)
+        def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
+            told: dict[str, Any] = parts.do(self.part_of_file, file, item.target, options, upload, number, start, length)
+            return told
+
+        return self._in_parts(item.target, options, file.before.st_size, send, parts, self._held)
+
+    def _file_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is said of a file that is sent in parts."""
+        return options
+
+    def _held(self, length: int) -> int:
+        """Bytes of memory that a part of a file takes while it is sent."""
+        return length
+
+    def part_of_file(
+        self, file: FromFile, target: S3Uri, options: Mapping[str, Any], upload: str, number: int, start: int, length: int, cancel: Cancel
+    ) -> dict[str, Any]:
+        """Send a range of a file as a part; what CompleteMultipartUpload wants to know of it. Raises LocalFileFailed for one that changed."""
+        data = file(start, length)
+        self._moved(length, cancel)
+        return self._send_part(target, upload, options, number, data, cancel)
 
     def _in_parts(
         self, target: S3Uri, options: Mapping[str, Any], size: int, send: Callable[[str, int, int, int], dict[str, Any]], parts: Parts,

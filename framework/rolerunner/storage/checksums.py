@@ -173,9 +173,10 @@ class Pieces:
         expected = Expected.of(checksum)
         return cls(expected) if expected is not None and expected.algorithm in _CRCS and not expected.parts else None
 
-    def hash(self) -> Hash:
-        """What computes the CRC of one range."""
-        return _MAKERS[self._expected.algorithm]()
+    @property
+    def algorithm(self) -> str:
+        """Of the CRC."""
+        return self._expected.algorithm
 
     def add(self, start: int, length: int, digest: bytes) -> None:
         """A range is there."""

@@ -37,6 +37,8 @@ from rolerunner.storage.lane.steps import Asking, Steps, Work, worked
 from rolerunner.storage.local import translated
 from rolerunner.storage.many import Parts, batches
 from rolerunner.storage.objects import KEPT
+from rolerunner.storage.processes.crew import Crew
+from rolerunner.storage.processes.serving import Opening
 from rolerunner.storage.tuning import BATCH
 
 if TYPE_CHECKING:
@@ -109,10 +111,24 @@ class FastStorage(LaneLarge):
 
     # many objects
 
+    def _crew(self, method: str, cancel: Cancel, source: Optional[FastStorage] = None) -> Crew:
+        """Whoever may take a share of an operation."""
+        opening = Opening(method, (self.role, self.access), (source.role, source.access) if source is not None else None)
+        return Crew(self.processes, opening, self.flow, cancel, self.tuning.parts_at_once // self.tuning.processes)
+
+    def _is_small(self, info: Optional[ObjectInfo]) -> bool:
+        """Is it known to be an object that goes in one request?"""
+        return info is not None and info.size < self.tuning.large
+
     def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """HEAD of many."""
         loop, asking = self._loop(cancel)
-        yield from loop.run((0, self._settled(uri, partial(self._head_steps, uri, asking))) for uri in items)
+
+        def begun(uri: S3Uri) -> Weighed:
+            return 0, self._settled(uri, partial(self._head_steps, uri, asking))
+
+        with self._crew("heads", loop.cancel) as crew:
+            yield from loop.run(crew.dealt(items, begun, lambda uri: uri))
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Fetch objects to files."""
@@ -121,8 +137,12 @@ class FastStorage(LaneLarge):
         def begun(item: Get) -> Weighed:
             return 0, self._tried_again(item, item.source, lambda each: self._get_steps(each, asking, parts))
 
-        with closing(self._lines), Parts(loop.cancel, self.tuning) as parts:  # threads of parts keep connections until they end
-            yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
+        def name_of(item: Get) -> Optional[S3Uri]:
+            return item.source if item.skip is None and self._is_small(item.info) else None
+
+        # the threads of parts keep connections until they end
+        with closing(self._lines), self._crew("get", loop.cancel) as crew, Parts(loop.cancel, self.tuning, crew) as parts:
+            yield from loop.run(crew.dealt(items, begun, name_of))
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Store files as objects."""
@@ -131,8 +151,11 @@ class FastStorage(LaneLarge):
         def begun(item: Put) -> Weighed:
             return _weight_of(item.source, self.tuning.large), self._settled(item.target, partial(self._put_steps, item, asking, parts))
 
-        with closing(self._lines), Parts(loop.cancel, self.tuning) as parts:  # threads of parts keep connections until they end
-            yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
+        def name_of(item: Put) -> Optional[S3Uri]:
+            return item.target if item.skip is None and _weight_of(item.source, self.tuning.large) else None
+
+        with closing(self._lines), self._crew("put", loop.cancel) as crew, Parts(loop.cancel, self.tuning, crew) as parts:
+            yield from loop.run(crew.dealt(items, begun, name_of))
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copy within S3."""
@@ -141,8 +164,11 @@ class FastStorage(LaneLarge):
         def begun(item: Copy) -> Weighed:
             return 0, self._tried_again(item, item.target, lambda each: self._copy_steps(each, asking, parts))
 
-        with Parts(loop.cancel, self.tuning) as parts:
-            yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
+        def name_of(item: Copy) -> Optional[S3Uri]:
+            return item.target if item.skip is None and item.info is not None and item.info.size < item.large else None
+
+        with self._crew("copy", loop.cancel) as crew, Parts(loop.cancel, self.tuning) as parts:
+            yield from loop.run(crew.dealt(items, begun, name_of))
 
     def relay(self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
         """Copy what another role may read."""
@@ -156,8 +182,12 @@ class FastStorage(LaneLarge):
             held = item.info.size if item.info is not None and item.info.size < self.tuning.large else 0
             return held, self._tried_again(item, item.target, lambda each: self._relay_steps(each, source, asking, reading, parts))
 
-        with closing(self._lines), closing(source._lines), Parts(loop.cancel, self.tuning) as parts:  # noqa: SLF001
-            yield from loop.run(item if isinstance(item, Outcome) else begun(item) for item in items)
+        def name_of(item: Copy) -> Optional[S3Uri]:
+            return item.target if item.skip is None and self._is_small(item.info) else None
+
+        crew = self._crew("relay", loop.cancel, source)
+        with closing(self._lines), closing(source._lines), crew, Parts(loop.cancel, self.tuning, crew) as parts:  # noqa: SLF001
+            yield from loop.run(crew.dealt(items, begun, name_of))
 
     def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
         """Delete in batches, several at once."""

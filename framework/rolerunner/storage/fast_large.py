@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -12,7 +12,7 @@ from rolerunner.errors import IntegrityFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_there
-from rolerunner.storage.base import Cancel, Copy, ObjectInfo, Put
+from rolerunner.storage.base import Cancel, Copy, ObjectInfo
 from rolerunner.storage.checksums import Pieces, Running, digest_of, in_base64
 from rolerunner.storage.fast_requests import LaneRequests, checksum_header, hashed_by, version_query
 from rolerunner.storage.files import FromFile, check_range, prove
@@ -54,49 +54,72 @@ class LaneLarge(LaneRequests):
         """A range, of the object with the ETag of ``info`` alone."""
         if length == 0:
             return b""
-        cancel = cancel or Cancel()
-        collected = _Collected(start, length)
+        data = bytearray(length)
+        self._fetch_into(memoryview(data), uri, info, start, (), cancel or Cancel())
+        return data  # type: ignore[return-value]  # bytes in all but name, and not copied
+
+    def _fetch_into(
+        self, data: memoryview, uri: S3Uri, info: ObjectInfo, start: int, algorithms: Sequence[str], cancel: Cancel
+    ) -> Mapping[str, bytes]:
+        """Fill ``data`` with the range that begins at ``start``; its checksums. Raises StepError."""
+        collected = _Collected(start, data, algorithms)
         try:
             with self._translated(uri):
-                Straight(self._lines, cancel).run(self._range_steps(uri, info, start, length, collected, self._asking(cancel)))
+                Straight(self._lines, cancel).run(self._range_steps(uri, info, start, len(data), collected, self._asking(cancel)))
         except Declined:
-            return super().fetch(uri, info, start, length, cancel)
-        if collected.got != length:
-            raise IntegrityFailed(f"{uri}: {collected.got:,} bytes came of {length:,}")
-        return collected.data  # type: ignore[return-value]  # bytes in all but name, and not copied
+            collected.write(memoryview(super().fetch(uri, info, start, len(data), cancel)))
+        if collected.got != len(data):
+            raise IntegrityFailed(f"{uri}: {collected.got:,} bytes came of {len(data):,}")
+        return {name: each.digest() for name, each in collected.hashes.items()}
 
-    def _put_parts(self, item: Put, file: FromFile, parts: Parts) -> Mapping[str, Any]:
-        """As the plain engine's, each part sent straight from the file: first its checksum is computed, then it goes."""
-        algorithm, _ = hashed_by(item.options)
-        options = self._with_crc(item.options)
+    def _held(self, length: int) -> int:
+        """A part is sent straight from the file."""
+        del length
+        return 0
+
+    def _file_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """S3 is told the checksum of each part, unless it is one that cannot be computed here."""
+        known = self._with_crc(options)
+        return known if checksums.can_compute(str(known.get("ChecksumAlgorithm", ""))) else options
+
+    def part_of_file(
+        self, file: FromFile, target: S3Uri, options: Mapping[str, Any], upload: str, number: int, start: int, length: int, cancel: Cancel
+    ) -> dict[str, Any]:
+        """As the plain engine's, straight from the file: first its checksum is computed, then it goes."""
+        algorithm, _ = hashed_by(options)
         if "ChecksumAlgorithm" not in options or not checksums.can_compute(algorithm):
-            return super()._put_parts(item, file, parts)
-        with translated(file.path), file.path.open("rb") as opened:
-            descriptor = opened.fileno()
+            return super().part_of_file(file, target, options, upload, number, start, length, cancel)
+        with translated(file.path):
+            descriptor = os.open(file.path, os.O_RDONLY)
+        try:
+            body = FileRange(descriptor, start, length, lambda count: self._moved(count, cancel))
+            running = checksums.hash_of(algorithm)
+            for block in body.blocks():
+                running.update(block)
+                cancel.stop_if_set()
+            told = self._part_sent(target, upload, options, number, checksum_header(algorithm, in_base64(running.digest())), body, cancel)
+            file.check(descriptor)
+        except Declined:
+            return super().part_of_file(file, target, options, upload, number, start, length, cancel)
+        finally:
+            os.close(descriptor)
+        return told
 
-            def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
-                body = FileRange(descriptor, start, length, lambda count: self._moved(count, parts.cancel))
-                running = checksums.hash_of(algorithm)
-                for block in body.blocks():
-                    running.update(block)
-                    parts.cancel.stop_if_set()
-                told = self._part_sent(
-                    item.target, upload, options, number, checksum_header(algorithm, in_base64(running.digest())), body, parts.cancel
-                )
-                file.check(descriptor)
-                return told
-
-            return self._in_parts(item.target, options, file.before.st_size, send, parts, lambda _: 0)
-
-    def _send_part(self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, data: bytes, cancel: Cancel) -> dict[str, Any]:
+    def _send_part(self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, data: Any, cancel: Cancel) -> dict[str, Any]:
         """As the plain engine's, over the lane."""
         algorithm, _ = hashed_by(options)
         if "ChecksumAlgorithm" not in options or not checksums.can_compute(algorithm):
             return super()._send_part(target, upload, options, number, data, cancel)
+        return self._send_proved(target, upload, options, number, data, digest_of(algorithm, data), cancel)
+
+    def _send_proved(
+        self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, data: Any, digest: str, cancel: Cancel
+    ) -> dict[str, Any]:
+        """A part whose checksum is known, in base64."""
         try:
-            return self._part_sent(target, upload, options, number, checksum_header(algorithm, digest_of(algorithm, data)), data, cancel)
+            return self._part_sent(target, upload, options, number, checksum_header(hashed_by(options)[0], digest), data, cancel)
         except Declined:
-            return super()._send_part(target, upload, options, number, data, cancel)
+            return super()._send_part(target, upload, options, number, bytes(data), cancel)
 
     def _part_sent(
         self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, headers: Mapping[str, str], body: Any, cancel: Cancel,
@@ -116,27 +139,62 @@ class LaneLarge(LaneRequests):
         sums = {f"Checksum{name.rpartition('-')[2].upper()}": value for name, value in headers.items() if name.startswith("x-amz-checksum-")}
         return {"PartNumber": number, "ETag": etag, **sums}
 
-    # parts that memory does not hold
+    # copies between two roles
 
     def _relay_parts(
         self, item: Copy, info: ObjectInfo, source: Storage, options: Mapping[str, Any], running: Optional[Running], parts: Parts
     ) -> Mapping[str, Any]:
         """As the plain engine's; parts that are too large to be held go through in blocks, with the checksum behind them."""
-        too_large = part_of(info.size, self.tuning.part) > self.tuning.memory // 4
-        if not too_large or not isinstance(source, LaneLarge) or options.get("ChecksumAlgorithm") != "CRC32":
-            return super()._relay_parts(item, info, source, options, running, parts)
         proof = _Proof(item.source, info, running)
+        too_large = self._is_too_large(part_of(info.size, self.tuning.part))
+        if not isinstance(source, LaneLarge) or options.get("ChecksumAlgorithm") != "CRC32" or (proof.in_order and not too_large):
+            return super()._relay_parts(item, info, source, options, running, parts)
         turns = Turns()
 
         def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
-            pull = partial(source._pulled, item.source, info, start, length, parts.cancel)  # noqa: SLF001 - one of our own kind
-            with turns.failing(), turns.turn(start, start + length) if proof.in_order else nullcontext():
-                body = Trailing(lambda: self._counted(pull(), parts.cancel), length, BLOCK, proof.begin)
-                told = self._part_sent(item.target, upload, options, number, body.headers, body, parts.cancel, STREAMING)
-                proof.end(start, length, body.computed)
-            return {**told, "ChecksumCRC32": body.checksum}
+            told: dict[str, Any]
+            if not proof.in_order:
+                told, digest = parts.do(
+                    self.relay_part, item.source, info, proof.algorithm, item.target, options, upload, number, start, length, source=source
+                )
+                proof.add(start, length, digest)
+                return told
+            with turns.failing(), turns.turn(start, start + length):
+                told, body = self._relay_blocks(
+                    source, item.source, info, proof.begin, item.target, options, upload, number, start, length, parts.cancel
+                )
+                proof.go_on(length, body.computed)
+            return told
 
-        return self._in_parts(item.target, options, info.size, send, parts, lambda _: 0)
+        return self._in_parts(item.target, options, info.size, send, parts, lambda length: 0 if too_large else length)
+
+    def _is_too_large(self, part: int) -> bool:
+        """Is a part of so many bytes not to be held in memory?"""
+        return part > self.tuning.memory // 4
+
+    def relay_part(
+        self, source: LaneLarge, uri: S3Uri, info: ObjectInfo, algorithm: str, target: S3Uri, options: Mapping[str, Any], upload: str, number: int,
+        start: int, length: int, cancel: Cancel,
+    ) -> tuple[dict[str, Any], bytes]:  # fmt: skip
+        """Send a range of the source as a part: what CompleteMultipartUpload wants to know of it, and its checksum by ``algorithm``, if any."""
+        if self._is_too_large(length):
+            make = partial(checksums.hash_of, algorithm) if algorithm else _Nothing
+            told, body = self._relay_blocks(source, uri, info, make, target, options, upload, number, start, length, cancel)
+            return told, body.computed.digest()
+        with self._lines.held(length) as data:
+            digests = source._fetch_into(data, uri, info, start, sorted({"CRC32", algorithm} - {""}), cancel)
+            self._moved(length, cancel)
+            told = self._send_proved(target, upload, options, number, data, in_base64(digests["CRC32"]), cancel)
+        return told, digests.get(algorithm, b"")
+
+    def _relay_blocks(
+        self, source: LaneLarge, uri: S3Uri, info: ObjectInfo, make: Callable[[], Any], target: S3Uri, options: Mapping[str, Any], upload: str,
+        number: int, start: int, length: int, cancel: Cancel,
+    ) -> tuple[dict[str, Any], Any]:  # fmt: skip
+        """A part block by block; also the body that was sent, which has computed what ``make`` makes."""
+        body = Trailing(lambda: self._counted(source._pulled(uri, info, start, length, cancel), cancel), length, BLOCK, make)
+        told = self._part_sent(target, upload, options, number, body.headers, body, cancel, STREAMING)
+        return {**told, "ChecksumCRC32": body.checksum}, body
 
     def _pulled(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Cancel) -> Iterator[bytes]:
         """A range, block by block. Raises IntegrityFailed where less comes."""
@@ -168,27 +226,29 @@ class _Proof:
         self._left = info.size
         self._lock = threading.Lock()
         self.in_order = running is not None and self._pieces is None
+        self.algorithm = self._pieces.algorithm if self._pieces is not None else ""
+        """Of parts that may come in any order; none where there is nothing to prove."""
 
-    def begin(self) -> Any:
-        """What a part's bytes are to be fed to, for each try anew."""
-        if self._pieces is not None:
-            return self._pieces.hash()
-        return self._running.copy() if self._running is not None else _Nothing()
-
-    def end(self, start: int, length: int, computed: Any) -> None:
+    def add(self, start: int, length: int, digest: bytes) -> None:
         """A part has gone by. Raises IntegrityFailed after the last one, where the whole is not what S3 tells."""
         with self._lock:
             self._left -= length
             if self._pieces is not None:
-                self._pieces.add(start, length, computed.digest())
-            elif self.in_order:
-                self._running = computed
-            if self._left:
-                return
-            if self._pieces is not None and not self._pieces.matches():
-                raise IntegrityFailed(f"{self._uri}: the bytes that came do not have the checksum {self._info.checksum} that S3 tells")
-            if self.in_order:
-                prove(self._uri, self._info, self._running)
+                self._pieces.add(start, length, digest)
+                if not self._left and not self._pieces.matches():
+                    raise IntegrityFailed(f"{self._uri}: the bytes that came do not have the checksum {self._info.checksum} that S3 tells")
+
+    def begin(self) -> Any:
+        """What the next part's bytes are to be fed to, for each try anew."""
+        assert self._running is not None  # noqa: S101 - it is in order
+        return self._running.copy()
+
+    def go_on(self, length: int, computed: Any) -> None:
+        """The next part has gone by. Raises as ``add``."""
+        self._left -= length
+        self._running = computed
+        if not self._left:
+            prove(self._uri, self._info, self._running)
 
 
 class _Nothing:
@@ -213,20 +273,33 @@ class _Checked:
 
 
 class _Collected:
-    """A range in memory, in one piece."""
+    """A range in memory, in one piece: what is read is read straight to its place. Its checksums are computed as it comes."""
 
-    def __init__(self, start: int, length: int) -> None:
+    def __init__(self, start: int, data: memoryview, algorithms: Iterable[str]) -> None:
         self._start = start
-        self.data = bytearray(length)
+        self._data = data
+        self._algorithms = tuple(algorithms)
+        self.hashes = {name: checksums.hash_of(name) for name in self._algorithms}
         self.got = 0
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        check_range(status, headers, self._start, len(self.data))
+        check_range(status, headers, self._start, len(self._data))
+        self.hashes = {name: checksums.hash_of(name) for name in self._algorithms}
         self.got = 0
 
+    def room(self, most: int) -> memoryview:
+        """Where the next bytes are to be read to; they are given to ``write`` then."""
+        return self._data[self.got : self.got + most]
+
     def write(self, data: Any) -> None:
-        self.data[self.got : self.got + len(data)] = data
-        self.got += len(data)
+        end = self.got + len(data)
+        if end > len(self._data):
+            raise IntegrityFailed("more bytes came than were asked for")
+        if not isinstance(data, memoryview) or data.obj is not self._data.obj:
+            self._data[self.got : end] = data
+        for each in self.hashes.values():
+            each.update(data)
+        self.got = end
 
 
 def _range_headers(info: ObjectInfo, start: int, length: int) -> dict[str, str]:

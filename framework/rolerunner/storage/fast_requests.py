@@ -23,6 +23,7 @@ from rolerunner.storage.lane.net import Net
 from rolerunner.storage.lane.requests import Declined, Request, Template, template
 from rolerunner.storage.lane.steps import Asking, Steps, worked
 from rolerunner.storage.lane.straight import Lines
+from rolerunner.storage.processes.pool import Processes
 
 T = TypeVar("T")
 _LOG = logging.getLogger("rolerunner.storage")
@@ -35,6 +36,8 @@ class LaneRequests(BotoStorage):
 
     credentials: Any = None
     net: Net = field(default_factory=lambda: Net(None, 10, 60))
+    processes: Optional[Processes] = field(default=None, compare=False)
+    """That may take a share of an operation."""
     _templates: dict[Any, Template] = field(default_factory=dict, repr=False, compare=False)
     _looking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     _lines: Lines = field(init=False, repr=False, compare=False)
@@ -47,9 +50,10 @@ class LaneRequests(BotoStorage):
         object.__setattr__(self, "_lines", Lines(self.net))
 
     def _loop(self, cancel: Cancel, connections: int = 0) -> tuple[Loop, Asking]:
+        tuning = self.tuning
         loop = Loop(
-            self.net, cancel, connections=connections or self.tuning.connections, memory=self.tuning.memory // 2, threads=self.tuning.workers,
-            paced=self.flow.paces_bytes,
+            self.net, cancel, connections=connections or tuning.connections // tuning.processes, memory=tuning.memory // 2 // tuning.processes,
+            threads=tuning.workers, paced=self.flow.paces_bytes,
         )  # fmt: skip
         return loop, self._asking(loop.cancel)
 

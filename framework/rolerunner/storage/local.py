@@ -14,12 +14,23 @@ from typing import TYPE_CHECKING
 from rolerunner.errors import LocalFileFailed, UnsafeKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _TEMPORARY = ".rolerunner-"
 _OWN = secrets.token_hex(6)
 _NUMBERS = count()
 _SPARE_NAMES: list[str] = []
+
+
+def _name_anew() -> None:
+    """In a process that was forked: its names are not the other's, which can tell them."""
+    global _OWN  # noqa: PLW0603
+    _OWN = f"{_OWN}.{os.getpid()}"
+    _SPARE_NAMES.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_name_anew)
 MAX_NAME = 255
 """Bytes of a file name on the usual file systems (NAME_MAX)."""
 _HINTS = {
@@ -106,6 +117,14 @@ def temporary_beside(path: Path) -> str:
 def done_with(temporary: str) -> None:
     """No file has the name any more."""
     _SPARE_NAMES.append(temporary.rpartition("/")[2])
+
+
+def sweep(folders: Iterable[Path], forked: int) -> None:
+    """Delete what a process that was forked from this one, and died, has left in these folders under temporary names."""
+    for folder in folders:
+        for path in folder.glob(f"{_TEMPORARY}{_OWN}.{forked}-*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def write_whole(path: Path, data: bytes) -> None:

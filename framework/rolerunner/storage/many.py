@@ -10,12 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
-from typing import Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.errors import StepError
 from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
 from rolerunner.storage.flow import Memory
+from rolerunner.storage.processes.crew import NotTaken
 from rolerunner.storage.tuning import BATCH, Tuning
+
+if TYPE_CHECKING:
+    from rolerunner.storage.processes.crew import Crew
 
 T = TypeVar("T")
 
@@ -42,8 +46,10 @@ def each_of(items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel
 class Parts:
     """Ranges and parts of large objects, of all objects of one operation together: so many threads, so much memory."""
 
-    def __init__(self, cancel: Cancel, tuning: Tuning) -> None:
+    def __init__(self, cancel: Cancel, tuning: Tuning, crew: Optional[Crew] = None) -> None:
+        """``crew``: whoever may be given some of them."""
         self.cancel = cancel
+        self.crew = crew
         self.memory = Memory(tuning.memory // 2)
         self._most = tuning.parts_at_once * 2
         self._pool = ThreadPoolExecutor(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
@@ -53,6 +59,16 @@ class Parts:
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
+
+    def do(self, method: Callable[..., Any], *arguments: Any, source: Any = None) -> Any:
+        """What a storage's method gives, in another process where one has room, else here.
+
+        It takes ``source``, if there is one, the arguments, which are plain values, and the cancel.
+        """
+        if self.crew is not None:
+            with contextlib.suppress(NotTaken):
+                return self.crew.call(method.__name__, *arguments)
+        return method(*([source] if source is not None else []), *arguments, self.cancel)
 
     def run(self, ranges: Iterable[tuple[int, int]], work: Callable[[int, int], Any], memory: Callable[[int], int]) -> list[Any]:
         """Results in order. The first failure is raised when those in flight are done; no other begins after it.

@@ -35,6 +35,9 @@ _AWAY = 0.5
 """Whoever takes the outcomes may be away for longer: that is no silence of the server's."""
 _WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
 _SPARE = 32
+_END: Any = object()
+_NOTHING_NOW = 0.002
+"""Seconds until whoever gives items is asked again, who had none but will have."""
 _STARVED = 0.002
 """Seconds without an answer after which requests that wait get more connections."""
 Weighed = tuple[int, Steps[Any]]
@@ -68,6 +71,7 @@ class Loop:
         self._paused: list[tuple[float, int, _Job]] = []
         self._jobs: set[_Job] = set()
         self._number = count()
+        self._nothing_now = False
         self._worked: deque[tuple[_Job, Any]] = deque()
         self._small = ThreadPoolExecutor(threads, thread_name_prefix="rolerunner-look")
         self._large = ThreadPoolExecutor(4, thread_name_prefix="rolerunner-large")
@@ -77,8 +81,11 @@ class Loop:
         self._selector.register(self._woken, selectors.EVENT_READ, None)
         self._looked = self._swept = time.monotonic()
 
-    def run(self, items: Iterable[Union[Outcome, Weighed]]) -> Iterator[Any]:
-        """Outcomes as they come, in no set order. Items are drawn as places get free. Raises StepError when stopped."""
+    def run(self, items: Iterable[Union[Outcome, Weighed, None]]) -> Iterator[Any]:
+        """Outcomes as they come, in no set order. Items are drawn as places get free. Raises StepError when stopped.
+
+        None among the items is none: there is nothing now, but there may be later.
+        """
         source = iter(items)
         more = True
         try:
@@ -93,16 +100,20 @@ class Loop:
                     return
                 self.cancel.stop_if_set()
                 self._assign()  # what was begun by whoever took the outcomes
-                self._poll(at_once=more and self._has_room())  # where all that was drawn was settled, there is more to draw
+                self._poll(at_once=more and self._has_room() and not self._nothing_now)  # where all that was drawn was settled, there is more to draw
         finally:
             self._close()
 
-    def _fill(self, source: Iterator[Union[Outcome, Weighed]]) -> bool:
+    def _fill(self, source: Iterator[Any]) -> bool:
         """Begin what fits; are there more? Some more than connections, so that none waits for the next object."""
+        self._nothing_now = False
         while self._has_room() and len(self._done) < self._most * 4:
-            item = next(source, None)
-            if item is None:
+            item = next(source, _END)
+            if item is _END:
                 return False
+            if item is None:
+                self._nothing_now = True
+                return True
             if isinstance(item, Outcome):
                 self._done.append(item)
                 continue
@@ -310,7 +321,8 @@ class Loop:
         now = time.monotonic()
         if now - self._looked > _AWAY:
             self._connections.away(now - self._looked)
-        wait = _LOOK if not self._paused else min(max(self._paused[0][0] - now, 0.0), _LOOK)
+        wait = _NOTHING_NOW if self._nothing_now else _LOOK
+        wait = wait if not self._paused else min(max(self._paused[0][0] - now, 0.0), wait)
         starving = bool(self._waiting) and self._connections.may_grow
         if at_once or self._worked or self._done:
             wait = 0

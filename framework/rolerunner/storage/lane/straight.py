@@ -11,6 +11,7 @@ import select
 import ssl
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
@@ -104,11 +105,12 @@ class Lines:
         self._lock = threading.Lock()
         self._idle: list[_Line] = []
         self._buffers = threading.local()
+        self._spare: list[bytearray] = []
 
     def close(self) -> None:
         """Close those that are kept."""
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle, self._idle, self._spare = self._idle, [], []
         for line in idle:
             line.sock.close()
 
@@ -129,6 +131,19 @@ class Lines:
             if time.monotonic() - line.used < _IDLE and not select.select([line.sock], [], [], 0)[0]:
                 return line
             line.sock.close()
+
+    @contextmanager
+    def held(self, length: int) -> Iterator[memoryview]:
+        """So many bytes to put a part into; what was used for another one, where there is one: fresh memory is cleared first, page by page."""
+        with self._lock:
+            found = self._spare.pop() if self._spare else bytearray()
+        if len(found) < length:
+            found = bytearray(length)
+        try:
+            yield memoryview(found)[:length]
+        finally:
+            with self._lock:
+                self._spare.append(found)
 
     def buffer(self) -> memoryview:
         """This thread's own."""
@@ -178,7 +193,7 @@ class Straight:
             deadline = time.monotonic() + self._net.read_timeout
             while not framing.done:
                 if framing.sinks:
-                    framing.feed(self._filled(line, framing.sinks))  # type: ignore[arg-type]  # a view, which only the sink sees
+                    framing.feed(self._filled(line, self._lines.buffer()[: min(framing.sinks, BLOCK)]))  # type: ignore[arg-type]  # a view, which only the sink sees
                 else:
                     data = self._going_in(line, partial(line.sock.recv, _HEAD), deadline)
                     if not data:
@@ -205,7 +220,7 @@ class Straight:
             framing = Framing(request.method, request.sink)
             try:
                 whole = self._sent(line, request, framing)
-                answer = self._read(line, framing)
+                answer = self._read(line, framing, request.sink)
             except (OSError, Malformed) as error:
                 line.sock.close()
                 if not fresh and not framing.begun and not isinstance(error, TimeoutError):
@@ -333,12 +348,14 @@ class Straight:
 
     # in
 
-    def _read(self, line: _Line, framing: Framing) -> Answer:
+    def _read(self, line: _Line, framing: Framing, sink: Optional[Sink]) -> Answer:
         done = framing.done
         deadline = time.monotonic() + self._net.read_timeout
         while not done:
             if framing.sinks:
-                done = framing.feed(self._filled(line, framing.sinks))  # type: ignore[arg-type]  # a view, which only the sink sees
+                room = getattr(sink, "room", None)
+                view = room(min(framing.sinks, BLOCK)) if room is not None else self._lines.buffer()[: min(framing.sinks, BLOCK)]
+                done = framing.feed(self._filled(line, view))  # type: ignore[arg-type]  # a view, which only the sink sees
                 self._cancel.stop_if_set()
                 continue
             data = self._going_in(line, partial(line.sock.recv, _HEAD), deadline)
@@ -351,9 +368,8 @@ class Straight:
         assert framing.answer is not None  # noqa: S101 - it is done
         return framing.answer
 
-    def _filled(self, line: _Line, most: int) -> memoryview:
-        """The next bytes, a block of them or all there are. Raises OSError, also for a server that lets a block drip."""
-        view = self._lines.buffer()[: min(most, BLOCK)]
+    def _filled(self, line: _Line, view: memoryview) -> memoryview:
+        """The view, full of the next bytes. Raises OSError, also for a server that lets them drip."""
         got = 0
         deadline = time.monotonic() + self._net.read_timeout
         while got < len(view):

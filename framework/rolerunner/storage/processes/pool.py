@@ -1,0 +1,145 @@
+"""Processes that are forked ahead, while there is one thread alone, and wait until an operation wants them.
+
+A fork of a process with several threads may copy a lock that nobody will open, so it is done before the run has any. What is
+forked holds all that is imported, the boto3 client and the sessions as they are then: it is at work at once, at the cost of
+the memory that it writes to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.storage.processes.channel import Channel, Closed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MOST = 4
+"""Processes at most, this one among them: past that, the network is what keeps a step waiting."""
+_THREADS = Path("/proc/self/task")
+_CGROUP = Path("/sys/fs/cgroup/cpu.max")
+_ENDING = 3.0
+"""Seconds that a process has to end by itself."""
+
+
+class Process:
+    """One that was forked."""
+
+    def __init__(self, pid: int, channel: Channel) -> None:
+        self.pid = pid
+        self.channel = channel
+
+    def end(self) -> None:
+        """Let it end, with force where it does not by itself, and wait for that."""
+        self.channel.hang_up()
+        deadline = time.monotonic() + _ENDING
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+                if time.monotonic() > deadline:
+                    os.kill(self.pid, signal.SIGKILL)
+                    os.waitpid(self.pid, 0)
+                    break
+                time.sleep(0.002)
+        self.channel.close()
+
+
+class Processes:
+    """``more`` are to be forked. ``lend(role, token)`` gives what requests of a role are signed with; the session with ``token`` has expired."""
+
+    def __init__(self, more: int, lend: Callable[[Any, str], Any]) -> None:
+        self.lend = lend
+        self._more = more
+        self._lock = threading.Lock()
+        self._idle: list[Process] = []
+        self.count = 1
+        """Of processes, this one among them."""
+
+    def fork(self, serve: Callable[[Channel], None]) -> None:
+        """Fork them; each serves until its channel is closed. Where that is not safe, there are none."""
+        if self._more and _is_alone():
+            gc.freeze()  # what is there now is not looked at again, so its memory stays shared
+            self.count = 1 + self._more
+            for _ in range(self._more):
+                self._idle.append(self._forked(serve))
+
+    def _forked(self, serve: Callable[[Channel], None]) -> Process:
+        ours, theirs = socket.socketpair()
+        _flush()
+        pid = os.fork()
+        if pid == 0:
+            others, self._idle = self._idle, []  # it has no others itself
+            _be_forked(ours, others, lambda: serve(Channel(theirs)))
+        theirs.close()
+        return Process(pid, Channel(ours))
+
+    def take(self) -> Sequence[Process]:
+        """All that nobody has: give them back."""
+        with self._lock:
+            taken, self._idle = self._idle, []
+        return taken
+
+    def give_back(self, process: Process) -> None:
+        """It waits for the next operation."""
+        with self._lock:
+            self._idle.append(process)
+
+    def close(self) -> None:
+        """End those that wait; the others are ended by whoever has them."""
+        for process in self.take():
+            process.end()
+
+
+def wanted(memory: int) -> int:
+    """How many processes a run has use for that may take so many bytes: one for each core that it may use, and 100 MB each."""
+    if sys.platform != "linux":
+        return 1  # elsewhere a fork is less safe
+    return max(1, min(MOST, _cores(), (memory - 50_000_000) // 100_000_000))
+
+
+def _cores() -> int:
+    """Whole cores that this process may use; a container may have a part of one."""
+    cores = len(os.sched_getaffinity(0))
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = _CGROUP.read_text().split()
+        cores = min(cores, int(quota) // int(period))
+    return cores
+
+
+def _is_alone() -> bool:
+    """Is there this thread alone? One that was joined takes a moment to be gone."""
+    for _ in range(20):
+        if len(os.listdir(_THREADS)) == 1:  # noqa: PTH208 - their number alone
+            return True
+        time.sleep(0.0005)
+    return False
+
+
+def _be_forked(ours: socket.socket, others: Sequence[Process], serve: Callable[[], None]) -> None:
+    """In the process that was forked. Signals are for the one that forked it, whose end this one sees."""
+    code = 1
+    try:
+        for signalled in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signalled, signal.SIG_IGN)
+        ours.close()
+        for other in others:  # of which this process has copies
+            other.channel.close()
+        with contextlib.suppress(Closed):
+            serve()
+        code = 0
+    finally:
+        os._exit(code)  # nothing of the one that forked it is to be ended here
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()

@@ -1,0 +1,435 @@
+"""Other processes of this machine take a share of an operation: nothing is lost, done twice or left behind when they or the first one end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from base64 import b64encode
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner.errors import AccessDenied, StepError
+from rolerunner.model import JOB, S3Uri
+from rolerunner.storage.base import Access, Cancel, Get, ObjectInfo, Outcome
+from rolerunner.storage.flow import Flow
+from rolerunner.storage.processes import pool
+from rolerunner.storage.processes.channel import Channel
+from rolerunner.storage.processes.crew import Crew, NotTaken
+from rolerunner.storage.processes.serving import Opening, Server
+from tests.fake_s3 import Answer, Asked, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+pytestmark = [pytest.mark.once, pytest.mark.skipif(sys.platform != "linux", reason="forked on Linux alone")]
+
+COUNT = 1500
+LARGE = bytes(range(256)) * (1 << 17)
+"""32 MiB."""
+ETAG = '"00000000000000000000000000000000"'
+
+
+# the whole command, against a server that is slow enough to be caught at it
+
+
+def body_of(key: str) -> bytes:
+    return LARGE if key == "in/large" else key.encode() * 100
+
+
+def page(query: Mapping[str, list[str]], keys: list[str]) -> Answer:
+    start = int(query.get("continuation-token", ["0"])[0])
+    told = "".join(
+        f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{ETAG}</ETag><Size>{len(body_of(key))}</Size>"
+        "<StorageClass>STANDARD</StorageClass></Contents>"
+        for key in keys[start : start + 1000]
+    )
+    more = f"<NextContinuationToken>{start + 1000}</NextContinuationToken>" if start + 1000 < len(keys) else ""
+    return Answer(f"<ListBucketResult><IsTruncated>{'true' if more else 'false'}</IsTruncated>{more}{told}</ListBucketResult>".encode())
+
+
+def answering(keys: list[str], delay: float) -> Callable[[Asked], Answer]:
+    def answer(asked: Asked) -> Answer:
+        if asked.what == "GET [list-type]":
+            return page(asked.query, keys)
+        if asked.what == "GET":
+            time.sleep(delay)
+            data = body_of(asked.key)
+            crc = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+            headers = {"ETag": ETAG, "x-amz-checksum-crc32": crc, "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", asked.headers.get("range", ""))
+            if not wanted:
+                return Answer(data, headers=headers)
+            start, end = int(wanted[1]), int(wanted[2]) + 1
+            del headers["x-amz-checksum-crc32"]
+            return Answer(data[start:end], 206, {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"})
+        if asked.what == "HEAD":
+            data = body_of(asked.key)
+            crc = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
+            return Answer(headers={"ETag": ETAG, "Content-Length": str(len(data)), "x-amz-checksum-crc32": crc})
+        return Answer(status=400)  # STS, which does not tell who we are
+
+    return answer
+
+
+@contextmanager
+def running(tmp_path: Path, keys: list[str], delay: float, more: str = "") -> Iterator[tuple[subprocess.Popen[str], list[Asked]]]:
+    """The command at a download of these keys."""
+    (tmp_path / "job.yaml").write_text(
+        f"version: 1\nname: t\n{more}\nsteps:\n  - {{id: fetch, action: s3.download, role: job, source: 's3://bucket/in/', target: '{tmp_path}/out/'}}\n"
+    )
+    with serving(answering(keys, delay)) as (client, asked):
+        environment = {
+            **os.environ, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-long-secret", "AWS_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": client.meta.endpoint_url, "TMPDIR": str(tmp_path),
+        }  # fmt: skip
+        command = [sys.executable, "-W", "error", "-m", "rolerunner", "run", str(tmp_path / "job.yaml"), "--result", str(tmp_path / "result.json")]
+        with subprocess.Popen(
+            [*command, "--log-format", "json"], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            yield process, asked
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def sockets(pid: int) -> int:
+    """How many it has open; one that waits has a single one."""
+    count = 0
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            count += os.readlink(link).startswith("socket:")
+        except OSError:
+            continue
+    return count
+
+
+def until(seen: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = seen()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"{what} was not seen")
+
+
+def at_work(process: subprocess.Popen[str]) -> int:
+    """The process that helps, once it has connections of its own."""
+    return int(until(lambda: next((each for each in children(process.pid) if sockets(each) > 4), 0), "a process that helps"))
+
+
+def small(count: int = COUNT) -> list[str]:
+    return [f"in/{number:05}" for number in range(count)]
+
+
+def there(tmp_path: Path) -> dict[str, int]:
+    return {f"in/{path.name}": path.stat().st_size for path in (tmp_path / "out").iterdir()}
+
+
+@pytest.fixture(autouse=True)
+def _two_cores() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one core")
+
+
+def test_a_process_takes_its_share_and_everything_is_done_once(tmp_path: Path) -> None:
+    keys = [*small(), "in/large"]
+    with running(tmp_path, keys, 0.01) as (process, asked):
+        helper = at_work(process)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, (out, err)
+    assert there(tmp_path) == {key: len(body_of(key)) for key in keys}
+    assert (tmp_path / "out/large").read_bytes() == LARGE
+    assert (tmp_path / "out/00700").read_bytes() == body_of("in/00700")
+    fetched = [each.key for each in asked if each.what == "GET" and each.key != "in/large"]
+    assert sorted(fetched) == small(), "each object once"
+    assert len([each for each in asked if each.what == "GET" and each.key == "in/large"]) == 2, "and each range of the large one"
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["steps"][0]["outputs"]["count"] == COUNT + 1
+    assert result["steps"][0]["outputs"]["bytes"] == sum(len(body_of(key)) for key in keys)
+    assert not Path(f"/proc/{helper}").exists(), "it ended, and was waited for"
+
+
+def test_what_a_process_had_in_hand_when_it_was_killed_is_done_by_the_first_one(tmp_path: Path) -> None:
+    with running(tmp_path, small(), 0.02) as (process, _):
+        os.kill(at_work(process), signal.SIGKILL)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, (out, err)
+    assert there(tmp_path) == {key: len(body_of(key)) for key in small()}, "and nothing else: what it left half done is gone"
+    assert json.loads((tmp_path / "result.json").read_text())["steps"][0]["outputs"]["count"] == COUNT
+    assert "a process that helped is gone" in out
+
+
+def test_a_signal_stops_all_of_them_and_nothing_half_done_is_left(tmp_path: Path) -> None:
+    with running(tmp_path, small(), 0.05) as (process, _):
+        helper = at_work(process)
+        process.terminate()
+        began = time.monotonic()
+        process.communicate(timeout=20)
+        assert time.monotonic() - began < 5
+    assert process.returncode == 143
+    assert not Path(f"/proc/{helper}").exists()
+    assert set(there(tmp_path).items()) <= {(key, len(body_of(key))) for key in small()}
+
+
+def test_an_interrupt_of_the_whole_group_is_left_to_the_first_one(tmp_path: Path) -> None:
+    with running(tmp_path, small(), 0.05) as (process, _):
+        helper = at_work(process)
+        os.kill(helper, signal.SIGINT)  # as a terminal sends it to all
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert not Path(f"/proc/{helper}").exists()
+
+
+def test_no_process_outlives_one_that_was_killed(tmp_path: Path) -> None:
+    with running(tmp_path, small(), 0.05) as (process, _):
+        helper = at_work(process)
+        process.kill()
+        until(lambda: not sockets(helper), "its end")
+
+
+def test_little_memory_means_one_process(tmp_path: Path) -> None:
+    with running(tmp_path, small(400), 0.01, "memory: 128MB") as (process, asked):
+        until(lambda: any(each.what == "GET" for each in asked), "a download")
+        assert not children(process.pid)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert len(there(tmp_path)) == 400
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("max 100000", 99), ("25000 100000", 0), ("200000 100000", 2), ("nonsense", 99)])
+def test_a_part_of_a_core_is_none(quota: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(pool, "_CGROUP", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(99)))
+    assert pool.wanted(250_000_000) == max(1, min(cores, 2))
+    assert pool.wanted(2_000_000_000) == max(1, min(cores, 4))
+    assert pool.wanted(128_000_000) == 1
+
+
+# the two ends, in two threads
+
+
+class Work:
+    """A storage of which each object's key says what becomes of it."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.done: list[str] = []
+
+    def get(self, items: Iterable[Any], cancel: Cancel) -> Iterator[Outcome]:
+        for item in items:
+            if item is None:
+                continue
+            cancel.stop_if_set()
+            key = item.source.key
+            if key == "refused":
+                raise AccessDenied("no", hint="ask")
+            if key == "strange":
+                raise type("Strange", (Exception,), {"lock": threading.Lock()})("cannot be pickled")
+            self.flow.tell(10)
+            self.done.append(key)
+            error = StepError("bad", hint="look", type="Bad") if key == "bad" else None
+            yield Outcome(item.source, 10, item.target, status="failed" if error else "done", error=error)
+
+    def twice(self, number: int, cancel: Cancel) -> int:
+        if number < 0:
+            cancel.wait(60)
+            cancel.stop_if_set()
+        if number == 0:
+            raise AccessDenied("nothing twice is nothing")
+        return number * 2
+
+
+class Pair:
+    """What Processes is, for one process that is a thread."""
+
+    def __init__(self, work: Work) -> None:
+        ours, theirs = socket.socketpair()
+        self.ours, self.theirs = Channel(ours), Channel(theirs)
+        self.process = pool.Process(2**22 + 1, self.ours)  # no such process
+        self.back: list[pool.Process] = []
+
+        def opened(_: Any, __: Any, flow: Any) -> Any:
+            work.flow = flow
+            return work
+
+        self.server = Server(self.theirs, opened)
+        self.thread = threading.Thread(target=self.server.serve, daemon=True)
+        self.thread.start()
+
+    def lend(self, role: Any, token: str) -> Any:
+        if token == "expired":
+            raise AccessDenied("no more")
+        return f"{role} {token}"
+
+    def take(self) -> list[pool.Process]:
+        return [self.process]
+
+    def give_back(self, process: pool.Process) -> None:
+        self.back.append(process)
+
+
+@pytest.fixture
+def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pair, Work]]:
+    monkeypatch.setattr("rolerunner.storage.processes.crew._FIRST", 3)
+    work = Work(Flow())
+    made = Pair(work)
+    yield made, work
+    made.ours.hang_up()
+    made.thread.join(10)
+    assert not made.thread.is_alive()
+    made.ours.close()
+    made.theirs.close()
+
+
+def crew_of(made: Pair, flow: Flow | None = None, cancel: Cancel | None = None) -> Crew:
+    return Crew(made, Opening("get", (JOB, Access())), flow or Flow(), cancel or Cancel(), 2)  # type: ignore[arg-type]
+
+
+def gets(*keys: str) -> list[Get]:
+    return [Get(S3Uri("b", key), Path("/tmp") / key, ObjectInfo(key, 10)) for key in keys]
+
+
+def dealt(crew: Crew, items: Iterable[Any], keep: Callable[[Get], bool] = lambda _: False) -> tuple[list[Outcome], list[str]]:
+    """Outcomes that came from elsewhere, and the keys that were begun here."""
+    elsewhere, here = [], []
+    for each in crew.dealt(items, lambda item: item, lambda item: None if keep(item) else item.source):
+        if isinstance(each, Outcome):
+            elsewhere.append(each)
+        elif each is not None:
+            here.append(each.source.key)
+        else:
+            time.sleep(0.001)
+    return elsewhere, here
+
+
+def test_objects_are_dealt_and_come_back(pair: tuple[Pair, Work]) -> None:
+    made, work = pair
+    told: list[int] = []
+    flow = Flow()
+    flow.listener = told.append
+    settled = Outcome(S3Uri("b", "settled"), status="skipped")
+    with crew_of(made, flow) as crew:
+        keys = [f"k{number}" for number in range(500)]
+        elsewhere, here = dealt(crew, [settled, *gets("bad", *keys, "mine")], lambda item: item.source.key == "mine")
+    assert here[:3] == ["bad", "k0", "k1"], "the first are begun here: most operations are small"
+    assert "mine" in here
+    assert settled in elsewhere
+    assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(["settled", "bad", *keys, "mine"])
+    assert len(work.done) == len(elsewhere) - 1 >= 160
+    assert sum(told) == 10 * len(work.done)
+    assert made.back == [made.process], "and it waits for the next operation"
+    with crew_of(made) as crew:
+        elsewhere, _ = dealt(crew, gets("a", "b", "c", "bad", "d"))
+    assert {each.uri.key: each.error and each.error.type for each in elsewhere} == {"bad": "Bad", "d": None}
+
+
+@pytest.mark.parametrize(("key", "error", "words"), [("refused", AccessDenied, "no"), ("strange", StepError, "Strange: cannot be pickled")])
+def test_what_stops_one_process_stops_the_operation(pair: tuple[Pair, Work], key: str, error: type[StepError], words: str) -> None:
+    made, _ = pair
+    with pytest.raises(error, match=words) as caught, crew_of(made) as crew:
+        dealt(crew, gets("a", "b", "c", *(f"k{number}" for number in range(40)), key))
+    assert not caught.value.hint or caught.value.hint == "ask"
+    assert made.back == [made.process]
+
+
+def test_what_a_process_leaves_undone_is_begun_here(pair: tuple[Pair, Work], caplog: pytest.LogCaptureFixture) -> None:
+    made, _ = pair
+
+    def items() -> Iterator[Get]:
+        for number, item in enumerate(gets(*(f"k{number}" for number in range(300)))):
+            if number == 150:
+                made.ours.hang_up()
+            yield item
+
+    with crew_of(made) as crew:
+        elsewhere, here = dealt(crew, items())
+    assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(f"k{number}" for number in range(300))
+    assert "is gone" in caplog.text
+    assert not made.back
+
+
+def test_calls_are_answered_refused_and_not_taken_where_nobody_has_room(pair: tuple[Pair, Work]) -> None:
+    made, _ = pair
+    cancel = Cancel()
+    with crew_of(made, cancel=cancel) as crew:
+        assert crew.call("twice", 21) == 42
+        with pytest.raises(AccessDenied, match="nothing twice"):
+            crew.call("twice", 0)
+        stopped: list[BaseException] = []
+
+        def hang() -> None:
+            try:
+                crew.call("twice", -1)
+            except StepError as error:
+                stopped.append(error)
+
+        threads = [threading.Thread(target=hang) for _ in range(2)]
+        for each in threads:
+            each.start()
+        until(lambda: len(crew._engaged()[0].calls) == 2, "two calls")
+        with pytest.raises(NotTaken):
+            crew.call("twice", 21)
+        cancel.set()
+        for each in threads:
+            each.join(5)
+        assert [each.type for each in stopped] == ["Stopped", "Stopped"]  # type: ignore[attr-defined]
+        raise_in = crew._engaged()[0]
+        raise_in.say("stop")
+    assert made.back == [made.process]
+
+
+def test_a_call_whose_process_died_is_done_here(pair: tuple[Pair, Work]) -> None:
+    made, _ = pair
+    with crew_of(made) as crew:
+        threading.Timer(0.2, made.ours.hang_up).start()
+        with pytest.raises(NotTaken):
+            crew.call("twice", -1)
+        with pytest.raises(NotTaken):
+            crew.call("twice", 21)
+
+
+def test_sessions_are_lent(pair: tuple[Pair, Work]) -> None:
+    made, work = pair
+
+    def twice(number: int, cancel: Cancel) -> Any:
+        del cancel
+        return made.server.lease(JOB, "expired" if number else "old")
+
+    work.twice = twice  # type: ignore[method-assign, assignment]
+    with crew_of(made) as crew:
+        assert crew.call("twice", 0) == "job old"
+        with pytest.raises(AccessDenied, match="no more"):
+            crew.call("twice", 1)
+
+
+def test_a_pace_is_kept_by_one(pair: tuple[Pair, Work]) -> None:
+    made, work = pair
+    with crew_of(made, Flow(bandwidth=1e6)) as crew:
+        elsewhere, here = dealt(crew, gets(*(f"k{number}" for number in range(50))))
+        with pytest.raises(NotTaken):
+            crew.call("twice", 21)
+    assert (len(elsewhere), len(here), work.done) == (0, 50, [])
