@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolerunner import api
-from rolerunner.storage.tuning import DEFAULT, MIB, RUNNER, Tuning
+from rolerunner.storage.tuning import DEFAULT, HELPER, MIB, RUNNER, Tuning
 
 
-@given(st.integers(112 * MIB, 64 << 30), st.integers(1, 64))
-def test_what_is_in_flight_fits_into_what_is_left(process: int, at_once: int) -> None:
-    tuning = Tuning.within(process, at_once)
-    assert tuning.memory * at_once <= max(process - RUNNER, 8 * MIB * at_once)
+@given(st.integers(112 * MIB, 64 << 30), st.integers(1, 64), st.integers(1, 4))
+def test_what_is_in_flight_fits_into_what_is_left(whole: int, at_once: int, processes: int) -> None:
+    tuning = Tuning.within(whole, at_once, processes)
+    assert tuning.memory * at_once <= max(whole - RUNNER - max(processes - 2, 0) * HELPER, 8 * MIB * at_once)
+    assert tuning.processes == processes
     assert tuning.part >= 5 * MIB, "S3 takes no smaller ones"
     assert tuning.large >= tuning.part
 

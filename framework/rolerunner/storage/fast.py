@@ -114,7 +114,7 @@ class FastStorage(LaneLarge):
     def _crew(self, method: str, cancel: Cancel, source: Optional[FastStorage] = None) -> Crew:
         """Whoever may take a share of an operation."""
         opening = Opening(method, (self.role, self.access), (source.role, source.access) if source is not None else None)
-        return Crew(self.processes, opening, self.flow, cancel, self.tuning.parts_at_once // self.tuning.processes)
+        return Crew(self.processes, opening, self.flow, cancel)
 
     def _is_small(self, info: Optional[ObjectInfo]) -> bool:
         """Is it known to be an object that goes in one request?"""

@@ -50,6 +50,7 @@ class Parts:
         """``crew``: whoever may be given some of them."""
         self.cancel = cancel
         self.crew = crew
+        self._here: set[object] = set()
         self.memory = Memory(tuning.memory // 2)
         self._most = tuning.parts_at_once * 2
         self._pool = ThreadPoolExecutor(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
@@ -67,8 +68,13 @@ class Parts:
         """
         if self.crew is not None:
             with contextlib.suppress(NotTaken):
-                return self.crew.call(method.__name__, *arguments)
-        return method(*([source] if source is not None else []), *arguments, self.cancel)
+                return self.crew.call(method.__name__, *arguments, here=len(self._here))
+        mark = object()
+        self._here.add(mark)
+        try:
+            return method(*([source] if source is not None else []), *arguments, self.cancel)
+        finally:
+            self._here.remove(mark)
 
     def run(self, ranges: Iterable[tuple[int, int]], work: Callable[[int, int], Any], memory: Callable[[int], int]) -> list[Any]:
         """Results in order. The first failure is raised when those in flight are done; no other begins after it.

@@ -12,9 +12,9 @@ MIB = 1 << 20
 DEFAULT = 250_000_000
 """Bytes that the whole process stays below where the spec says nothing."""
 RUNNER = 96 * MIB
-"""What the process holds besides its transfers: Python, boto3, the spec; measured."""
+"""What one process holds besides its transfers, or two that share most of it: Python, boto3, the spec; measured."""
 HELPER = 24 * MIB
-"""What a process that was forked from it holds of its own besides; measured."""
+"""What each further process holds of its own; measured."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,15 @@ class Tuning:
     workers: int = 16
     """Objects in flight in the plain engine, and threads that look at files in the fast one."""
     connections: int = 128
-    """Connections to one host in the fast engine."""
+    """Connections of each process to one host in the fast engine."""
     processes: int = 1
-    """That share all of this."""
+    """That share the memory, and the parts at once."""
 
     @classmethod
     def within(cls, whole: int = DEFAULT, at_once: int = 1, processes: int = 1) -> Tuning:
         """For processes that are to stay below so many bytes together, where so many steps may move objects at once."""
-        free = max((whole - RUNNER - (processes - 1) * HELPER) // at_once, 8 * MIB)
-        if free >= 96 * MIB:
+        free = max((whole - RUNNER - max(processes - 2, 0) * HELPER) // at_once, 8 * MIB)
+        if free >= 120 * MIB:
             return cls(memory=min(free - 12 * MIB, 1024 * MIB), processes=processes)
         part = 8 * MIB if free >= 32 * MIB else 5 * MIB  # S3 takes no smaller parts but the last
         return cls(memory=free * 3 // 4, large=part, part=part, parts_at_once=4, workers=8, connections=64, processes=processes)

@@ -38,8 +38,8 @@ _SPARE = 32
 _END: Any = object()
 _NOTHING_NOW = 0.002
 """Seconds until whoever gives items is asked again, who had none but will have."""
-_STARVED = 0.002
-"""Seconds without an answer after which requests that wait get more connections."""
+_WATCHED = 0.004
+"""Seconds of which it is told whether the loop was idle while requests waited: then they get more connections."""
 Weighed = tuple[int, Steps[Any]]
 """Steps, and the bytes of memory that they hold while they are under way."""
 
@@ -79,7 +79,8 @@ class Loop:
         self._waker.setblocking(False)
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ, None)
-        self._looked = self._swept = time.monotonic()
+        self._looked = self._swept = self._watched = time.monotonic()
+        self._idle = 0.0
 
     def run(self, items: Iterable[Union[Outcome, Weighed, None]]) -> Iterator[Any]:
         """Outcomes as they come, in no set order. Items are drawn as places get free. Raises StepError when stopped.
@@ -326,9 +327,9 @@ class Loop:
         starving = bool(self._waiting) and self._connections.may_grow
         if at_once or self._worked or self._done:
             wait = 0
-        told = self._selector.select(min(wait, _STARVED) if starving else wait)
-        if starving and not told:
-            self._connections.grow()
+        told = self._selector.select(min(wait, _WATCHED) if starving else wait)
+        if starving:
+            self._watch(now)
         for key, events in told:
             connection = key.data
             if connection is None:
@@ -347,6 +348,16 @@ class Loop:
             error = future.exception()
             self._advance(job, error if error is not None else future.result())
         self._sweep()
+
+    def _watch(self, before: float) -> None:
+        """The loop was blocked since then though requests wait: if it is so most of the time, more connections would help."""
+        now = time.monotonic()
+        self._idle += now - before
+        watched = now - self._watched
+        if watched >= _WATCHED:
+            if self._idle > watched / 2:
+                self._connections.grow()
+            self._watched, self._idle = now, 0.0
 
     def _drain_waker(self) -> None:
         try:

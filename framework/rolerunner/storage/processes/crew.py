@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("rolerunner.storage")
 _FIRST = 96
 """Objects that are begun here before others are asked: most operations are small."""
-_AHEAD = 160
+_AHEAD = 224
 """Objects that a process has at most: enough for its connections, and not much to wait for in the end."""
 _LOOK = 0.25
 _ENDING = 2.0
@@ -89,13 +89,11 @@ class _Member:
 class Crew:
     """Whoever helps with an operation, as ``opening`` tells it to them. They are asked when there is enough to do."""
 
-    def __init__(self, processes: Optional[Processes], opening: Opening, flow: Flow, cancel: Cancel, calls: int) -> None:
-        """``calls``: parts of large objects that one process has at most."""
+    def __init__(self, processes: Optional[Processes], opening: Opening, flow: Flow, cancel: Cancel) -> None:
         self._processes = processes if processes is not None and not flow.is_paced else None  # a pace is kept by one
         self._opening = opening
         self._flow = flow
         self._cancel = cancel
-        self._most_calls = calls
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
         self._members: Optional[Sequence[_Member]] = None
@@ -201,11 +199,14 @@ class Crew:
 
     # parts of large objects
 
-    def call(self, name: str, *arguments: Any) -> Any:
-        """What the storage's method gives in another process. Raises NotTaken, what the method raises, StepError when stopped."""
+    def call(self, name: str, *arguments: Any, here: int) -> Any:
+        """What the storage's method gives in another process, one that has no more to do than ``here`` is done.
+
+        Raises NotTaken, what the method raises, StepError when stopped.
+        """
         with self._choosing:
-            member = next((each for each in self._engaged() if not each.gone and len(each.calls) < self._most_calls), None)
-            if member is None:
+            member = min((each for each in self._engaged() if not each.gone), key=lambda each: len(each.calls), default=None)
+            if member is None or len(member.calls) > here:
                 raise NotTaken
             number, future = next(self._numbers), Future[Any]()
             member.calls[number] = future
