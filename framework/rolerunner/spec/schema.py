@@ -285,7 +285,7 @@ class SpecFile(Strict):
         "fast", description="What moves objects: the fast engine, which leaves to boto3 what it cannot do, or boto3 alone.", examples=["boto3"]
     )
     memory: Optional[Annotated[Bytes, Field(ge=LEAST_MEMORY)]] = Field(
-        None, description="What the whole process should stay below, 112MiB at least; some 250 MB without it.", examples=["128MB"]
+        None, description="What the run's processes together should stay below, 112MiB at least; some 250 MB without it.", examples=["128MB"]
     )
     state: Any = Field(
         None, description="Where the state of runs is kept, for resuming.", examples=[{"location": "s3://ops-bucket/state/", "role": "publisher"}]
