@@ -373,6 +373,40 @@ def test_a_proxy_is_left_to_boto3_and_said_once(tmp_path: Path, monkeypatch: pyt
     assert {each.headers["host"] for each in asked} == {"s3.invalid:1234"}
 
 
+@pytest.mark.parametrize("memory", [16, 128 << 20], ids=["parts that are too large to be held", "parts that are held"])
+def test_large_objects_go_through_a_proxy_too(memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "")
+    data = bytes(range(256)) * (1 << 13)
+    told = {"ETag": '"e"', "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()}
+    parts: dict[int, bytes] = {}
+
+    def answer(asked: Asked) -> Answer:
+        if asked.what == "POST [uploads]":
+            return Answer(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+        if asked.what == "PUT [uploadId]":
+            parts[int(asked.query["partNumber"][0])] = asked.body
+            return Answer(headers={"ETag": '"p"'})
+        if asked.what == "POST [uploadId]":
+            return Answer(b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>")
+        if asked.what == "HEAD":
+            return Answer(headers={**told, "Content-Length": str(len(data))})
+        if asked.what == "GET [tagging]":
+            return Answer(b"<Tagging><TagSet></TagSet></Tagging>")
+        start, end = map(int, asked.headers["range"].removeprefix("bytes=").split("-"))
+        return Answer(data[start : end + 1], 206, {"ETag": '"e"', "Content-Range": f"bytes {start}-{end}/{len(data)}"})
+
+    tuning = Tuning(memory=memory, large=1 << 20, part=1 << 20)
+    with serving(answer) as (client, _):
+        monkeypatch.setenv("HTTP_PROXY", client.meta.endpoint_url)
+        storage = opened(client_of("http://s3.invalid:1234"), tuning=tuning)
+        (got,) = storage.get([Get(KEY, tmp_path / "got", ObjectInfo("key", len(data), "e"))], Cancel())
+        assert (got.error, (tmp_path / "got").read_bytes() == data) == (None, True)
+        (put,) = storage.put([Put(tmp_path / "got", KEY)], Cancel())
+        assert (put.error, put.etag, b"".join(parts.pop(number) for number in (1, 2))) == (None, "done", data)
+        (copied,) = storage.relay([Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", len(data), "e"))], storage, Cancel())
+    assert (copied.error, copied.etag, b"".join(parts[number] for number in (1, 2))) == (None, "done", data)
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate")
 def test_tls_is_verified_against_the_bundle_that_is_given(tmp_path: Path) -> None:
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=t"]

@@ -17,7 +17,7 @@ from rolerunner.storage.checksums import Pieces, Running, digest_of, in_base64
 from rolerunner.storage.fast_requests import LaneRequests, checksum_header, hashed_by, version_query
 from rolerunner.storage.files import FromFile, check_range, prove
 from rolerunner.storage.lane.http import Answer
-from rolerunner.storage.lane.requests import Declined
+from rolerunner.storage.lane.requests import PLACE, Declined
 from rolerunner.storage.lane.signing import UNSIGNED
 from rolerunner.storage.lane.steps import Asking, Steps
 from rolerunner.storage.lane.straight import BLOCK, FileRange, Straight
@@ -146,7 +146,7 @@ class LaneLarge(LaneRequests):
     ) -> Mapping[str, Any]:
         """As the plain engine's; parts that are too large to be held go through in blocks, with the checksum behind them."""
         proof = _Proof(item.source, info, running)
-        too_large = self._is_too_large(part_of(info.size, self.tuning.part))
+        too_large = self._is_too_large(part_of(info.size, self.tuning.part), source)
         if not isinstance(source, LaneLarge) or options.get("ChecksumAlgorithm") != "CRC32" or (proof.in_order and not too_large):
             return super()._relay_parts(item, info, source, options, running, parts)
         turns = Turns()
@@ -168,16 +168,23 @@ class LaneLarge(LaneRequests):
 
         return self._in_parts(item.target, options, info.size, send, parts, lambda length: 0 if too_large else length)
 
-    def _is_too_large(self, part: int) -> bool:
-        """Is a part of so many bytes not to be held in memory?"""
-        return part > self.tuning.memory // 4
+    def _is_too_large(self, part: int, source: Storage) -> bool:
+        """Is a part of so many bytes not to be held in memory? What the lane declines must be: boto3 does not send what is not there yet."""
+        if part <= self.tuning.memory // 4 or not isinstance(source, LaneLarge):
+            return False
+        try:
+            source._template("get_object", PLACE, source._checked)
+            self._template("upload_part", PLACE, {})
+        except Declined:
+            return False
+        return True
 
     def relay_part(
         self, source: LaneLarge, uri: S3Uri, info: ObjectInfo, algorithm: str, target: S3Uri, options: Mapping[str, Any], upload: str, number: int,
         start: int, length: int, cancel: Cancel,
     ) -> tuple[dict[str, Any], bytes]:  # fmt: skip
         """Send a range of the source as a part: what CompleteMultipartUpload wants to know of it, and its checksum by ``algorithm``, if any."""
-        if self._is_too_large(length):
+        if self._is_too_large(length, source):
             make = partial(checksums.hash_of, algorithm) if algorithm else _Nothing
             told, body = self._relay_blocks(source, uri, info, make, target, options, upload, number, start, length, cancel)
             return told, body.computed.digest()
