@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolerunner import sandbox
 from rolerunner.errors import AccessDenied, StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.base import Access, Cancel, Get, ObjectInfo, Outcome
@@ -34,6 +35,23 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.once, pytest.mark.skipif(sys.platform != "linux", reason="forked on Linux alone")]
 
+ACCOUNT, OTHER = "111122223333", "444455556666"
+WRITER, READER = f"arn:aws:iam::{ACCOUNT}:role/writer", f"arn:aws:iam::{OTHER}:role/taker"
+WORLD = f"""
+version: 1
+job_role: arn:aws:iam::{ACCOUNT}:role/job
+roles:
+  - {{arn: "arn:aws:iam::{ACCOUNT}:role/job", permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]}}
+  - arn: {WRITER}
+    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]
+    permissions: [{{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::ours", "arn:aws:s3:::ours/*"]}}]
+  - arn: {READER}
+    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]
+    permissions: [{{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::theirs", "arn:aws:s3:::theirs/*"]}}]
+buckets:
+  - {{name: ours, account: "{ACCOUNT}"}}
+  - {{name: theirs, account: "{OTHER}"}}
+"""
 COUNT = 1500
 LARGE = bytes(range(256)) * (1 << 17)
 """32 MiB."""
@@ -228,6 +246,42 @@ def test_a_part_of_a_core_is_none(quota: str, cores: int, tmp_path: Path, monkey
     assert pool.wanted(250_000_000) == max(1, min(cores, 2))
     assert pool.wanted(2_000_000_000) == max(1, min(cores, 4))
     assert pool.wanted(128_000_000) == 1
+
+
+def test_uploads_and_copies_under_roles_of_two_accounts(aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(400):
+        (tmp_path / f"in/{number:03}").write_bytes(f"{number}".encode() * 50)
+    (tmp_path / "in/large").write_bytes(LARGE)
+    (tmp_path / "job.yaml").write_text(
+        f"""
+version: 1
+name: t
+roles: {{writer: "{WRITER}", taker: "{READER}"}}
+steps:
+  - {{id: send, action: s3.upload, role: writer, source: "{tmp_path}/in/", target: "s3://ours/a/"}}
+  - {{id: move, action: s3.copy, role: writer, source: "s3://ours/a/", target: "s3://ours/b/"}}
+  - {{id: share, action: s3.copy, source_role: writer, target_role: taker, source: "s3://ours/b/", target: "s3://theirs/c/"}}
+  - {{id: fetch, action: s3.download, role: taker, source: "s3://theirs/c/", target: "{tmp_path}/out/"}}
+"""
+    )
+    keys = aws.job_keys
+    environment = {
+        **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token or "",
+        "AWS_REGION": aws.region, "AWS_ENDPOINT_URL": aws.endpoint, "TMPDIR": str(tmp_path),
+    }  # fmt: skip
+    command = [sys.executable, "-W", "error", "-m", "rolerunner", "run", str(tmp_path / "job.yaml"), "--result", str(tmp_path / "result.json")]
+    with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        at_work(process)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, (out, err)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()
+    }
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [each["outputs"]["count"] for each in result["steps"]] == [401] * 4
+    assert {each["role"]: each["assume_calls"] for each in result["roles"] if each["role"] != "job"} == {"writer": 1, "taker": 1}
+    assert sum(aws.assume_role_count().values()) == 2
 
 
 # the two ends, in two threads
