@@ -172,9 +172,12 @@ class LaneLarge(LaneRequests):
         """Is a part of so many bytes not to be held in memory? What the lane declines must be: boto3 does not send what is not there yet."""
         if part <= self.tuning.memory // 4 or not isinstance(source, LaneLarge):
             return False
+        return source.takes("get_object") and self.takes("upload_part")
+
+    def takes(self, method: str) -> bool:
+        """Does the lane take such requests, as far as that does not hang on the bucket?"""
         try:
-            source._template("get_object", PLACE, source._checked)
-            self._template("upload_part", PLACE, {})
+            self._template(method, PLACE, {})
         except Declined:
             return False
         return True
