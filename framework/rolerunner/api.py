@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.actions import registry
 from rolerunner.errors import RolerunnerError, StepError, UsageError
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
-from rolerunner.plan import as_json as plan_as_json
-from rolerunner.plan import make_plan, plain
+from rolerunner.planning import as_json as plan_as_json
+from rolerunner.planning import make_plan, plain
 from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
 from rolerunner.storage.local import write_whole

@@ -16,7 +16,7 @@ from rolerunner.errors import RoleRefused, RolesRefused, StepError, UsageError
 from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
 from rolerunner.execution import Executed, Means, Run, execute, is_wanted, look, made_of
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
-from rolerunner.plan import state_folder
+from rolerunner.planning import state_folder
 from rolerunner.spec.expressions import Template
 from rolerunner.state import Bucket, Done, Folder, Holder, Place, State, fingerprint, hold
 

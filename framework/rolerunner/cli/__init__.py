@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner.cli.common import SETTINGS, with_line
+from rolerunner.cli.garbage import settle
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = getattr(importlib.import_module(f"rolerunner.cli.{cmd_name}"), cmd_name)
+        settle()
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

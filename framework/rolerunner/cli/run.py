@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -13,7 +14,9 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.garbage import settle
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.events import StepStarted
 from rolerunner.spec.values import nearest
 from rolerunner.storage.base import Cancel
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from rolerunner.events import Observer
+    from rolerunner.events import Event, Observer
     from rolerunner.model import Job
 
 _SIGNALLED = 128
@@ -68,6 +71,7 @@ def run(
     """
     key = _key(resume, run_key)
     with ExitStack() as stack:
+        settling = stack.enter_context(_Settling())
         given = read_params(params, params_file)
         job = api.load(spec, given)
         if puts and not sandbox:
@@ -76,7 +80,7 @@ def run(
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))
         ended = api.run(
-            job, identity=identity, observers=_observers(result, report, log_format, log_level), cancel=cancel, run_key=key,
+            job, identity=identity, observers=[*_observers(result, report, log_format, log_level), settling], cancel=cancel, run_key=key,
             resume=resume is not None, take_over=take_over, only=_chosen(job, only, start),
         )  # fmt: skip
     if ended.status in ("succeeded", "warning"):
@@ -127,6 +131,27 @@ def _stopping(cancel: Cancel) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Settling:
+    """Settles when the first step begins: a run has made nearly all that stays by then, and has called no function of the user's yet."""
+
+    def __enter__(self) -> _Settling:
+        gc.disable()
+        self._settled = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._settle()
+
+    def notify(self, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._settled:
+            self._settled = True
+            settle()
 
 
 def _observers(result: Optional[str], report: Optional[str], log_format: str, log_level: str) -> list[Observer]:
