@@ -16,7 +16,7 @@ from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
 from rolerunner.cli.garbage import settle
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
-from rolerunner.events import StepStarted
+from rolerunner.events import RunFinished, StepStarted
 from rolerunner.spec.values import nearest
 from rolerunner.storage.base import Cancel
 
@@ -134,11 +134,14 @@ def _stopping(cancel: Cancel) -> Iterator[list[int]]:
 
 
 class _Settling:
-    """Settles when the first step begins: a run has made nearly all that stays by then, and has called no function of the user's yet."""
+    """Settles when the first step begins, and once more at the end, unless a function of the user's was called.
+
+    What it left behind may be waiting for the collector: a file, say, that is written to the end when it is closed.
+    """
 
     def __enter__(self) -> _Settling:
         gc.disable()
-        self._settled = False
+        self._settled = self._called = False
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -147,6 +150,9 @@ class _Settling:
     def notify(self, event: Event) -> None:
         if isinstance(event, StepStarted):
             self._settle()
+            self._called = self._called or event.step.action == "python.call"
+        elif isinstance(event, RunFinished) and not self._called:
+            settle()
 
     def _settle(self) -> None:
         if not self._settled:
