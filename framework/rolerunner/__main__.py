@@ -6,7 +6,7 @@ import sys
 
 def main() -> None:
     """Run the command, or say how to get it where the extra is not installed."""
-    gc.disable()  # nearly all that imports make stays: to look for garbage among it takes a sixth of the start (see cli/garbage.py)
+    gc.disable()  # nearly all that imports make stays: to look for garbage among it takes a sixth of the start (see garbage.py)
     try:
         from rolerunner.cli import command  # noqa: PLC0415 - the command line is an extra
     except ModuleNotFoundError as error:

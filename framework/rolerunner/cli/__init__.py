@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner.cli.common import SETTINGS, with_line
-from rolerunner.cli.garbage import settle
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
+from rolerunner.garbage import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -14,9 +13,8 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
-from rolerunner.cli.garbage import settle
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
-from rolerunner.events import RunFinished, StepStarted
+from rolerunner.observers.settling import Settling
 from rolerunner.spec.values import nearest
 from rolerunner.storage.base import Cancel
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from rolerunner.events import Event, Observer
+    from rolerunner.events import Observer
     from rolerunner.model import Job
 
 _SIGNALLED = 128
@@ -71,7 +69,7 @@ def run(
     """
     key = _key(resume, run_key)
     with ExitStack() as stack:
-        settling = stack.enter_context(_Settling())
+        settling = stack.enter_context(Settling())
         given = read_params(params, params_file)
         job = api.load(spec, given)
         if puts and not sandbox:
@@ -131,33 +129,6 @@ def _stopping(cancel: Cancel) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Settling:
-    """Settles when the first step begins, and once more at the end, unless a function of the user's was called.
-
-    What it left behind may be waiting for the collector: a file, say, that is written to the end when it is closed.
-    """
-
-    def __enter__(self) -> _Settling:
-        gc.disable()
-        self._settled = self._called = False
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._settle()
-
-    def notify(self, event: Event) -> None:
-        if isinstance(event, StepStarted):
-            self._settle()
-            self._called = self._called or event.step.action == "python.call"
-        elif isinstance(event, RunFinished) and not self._called:
-            settle()
-
-    def _settle(self) -> None:
-        if not self._settled:
-            self._settled = True
-            settle()
 
 
 def _observers(result: Optional[str], report: Optional[str], log_format: str, log_level: str) -> list[Observer]:

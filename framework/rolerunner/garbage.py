@@ -1,4 +1,4 @@
-"""When Python looks for garbage: not while a command starts, since nearly all that is made then stays."""
+"""When Python looks for garbage: not while a process of ours starts, since nearly all that is made then stays."""
 
 from __future__ import annotations
 
