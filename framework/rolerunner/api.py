@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.actions import registry
 from rolerunner.errors import RolerunnerError, StepError, UsageError
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
-from rolerunner.planning import as_json as plan_as_json
-from rolerunner.planning import make_plan, plain
 from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
 from rolerunner.storage.local import write_whole
@@ -86,7 +84,23 @@ def documents(spec: str | Path, identity: Optional[JobIdentity] = None) -> list[
 
 def plan(job: Job) -> Plan:
     """What a run of the job will do. Printing it is the dry run."""
+    from rolerunner.planning import make_plan  # noqa: PLC0415 - checking a spec does without it
+
     return make_plan(job, registry())
+
+
+def plan_as_json(made: Plan) -> dict[str, Any]:
+    """A plan in plain JSON kinds."""
+    from rolerunner.planning import as_json  # noqa: PLC0415
+
+    return as_json(made)
+
+
+def plain(value: Any) -> Any:
+    """A field's value in plain JSON kinds, without secrets."""
+    from rolerunner import planning  # noqa: PLC0415
+
+    return planning.plain(value)
 
 
 def run(
