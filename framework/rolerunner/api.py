@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions import registry
 from rolerunner.errors import RolerunnerError, StepError, UsageError
+from rolerunner.garbage import settle
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
 from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
@@ -168,6 +169,7 @@ def _helped(job: Job, sessions: Sessions, opened: OpenStorage, processes: Option
     from rolerunner.storage.processes.serving import Server  # noqa: PLC0415
 
     def serve(channel: Channel) -> None:
+        settle()  # the first process may look for no garbage yet
         logging.disable(logging.CRITICAL)  # the first process logs: it meets the same, and knows what is to be masked
         server = Server(channel, opened)
         sessions.borrow(server.lease)
