@@ -3,13 +3,10 @@
 import gc
 import sys
 
-_GARBAGE = 10_000
-"""Objects made beyond those that went, after which garbage is looked for: at Python's 700 that is a fifteenth of a transfer's CPU time."""
-
 
 def main() -> None:
     """Run the command, or say how to get it where the extra is not installed."""
-    gc.disable()  # nearly all that imports make stays: to look for garbage among it takes a sixth of the start
+    gc.disable()  # nearly all that imports make stays: to look for garbage among it takes a sixth of the start (see garbage.py)
     try:
         from rolerunner.cli import command  # noqa: PLC0415 - the command line is an extra
     except ModuleNotFoundError as error:
@@ -17,9 +14,7 @@ def main() -> None:
             raise
         sys.stderr.write(f"rolerunner: the command line needs '{error.name}': pip install 'rolerunner[cli]'\n")
         sys.exit(2)
-    gc.freeze()
-    gc.set_threshold(_GARBAGE)
-    gc.enable()
+    gc.freeze()  # nor when the process ends
     command()
 
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions import registry
 from rolerunner.errors import RolerunnerError, StepError, UsageError
+from rolerunner.garbage import settle
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
-from rolerunner.plan import as_json as plan_as_json
-from rolerunner.plan import make_plan, plain
 from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
 from rolerunner.storage.local import write_whole
@@ -86,7 +85,23 @@ def documents(spec: str | Path, identity: Optional[JobIdentity] = None) -> list[
 
 def plan(job: Job) -> Plan:
     """What a run of the job will do. Printing it is the dry run."""
+    from rolerunner.planning import make_plan  # noqa: PLC0415 - checking a spec does without it
+
     return make_plan(job, registry())
+
+
+def plan_as_json(made: Plan) -> dict[str, Any]:
+    """A plan in plain JSON kinds."""
+    from rolerunner.planning import as_json  # noqa: PLC0415
+
+    return as_json(made)
+
+
+def plain(value: Any) -> Any:
+    """A field's value in plain JSON kinds, without secrets."""
+    from rolerunner import planning  # noqa: PLC0415
+
+    return planning.plain(value)
 
 
 def run(
@@ -154,6 +169,7 @@ def _helped(job: Job, sessions: Sessions, opened: OpenStorage, processes: Option
     from rolerunner.storage.processes.serving import Server  # noqa: PLC0415
 
     def serve(channel: Channel) -> None:
+        settle()  # the first process may look for no garbage yet
         logging.disable(logging.CRITICAL)  # the first process logs: it meets the same, and knows what is to be masked
         server = Server(channel, opened)
         sessions.borrow(server.lease)

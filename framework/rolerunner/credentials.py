@@ -22,7 +22,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn, Optional
 
-import botocore.loaders
 import botocore.session
 import botocore.utils
 from botocore.config import Config
@@ -44,6 +43,7 @@ from rolerunner import diagnosis
 from rolerunner.errors import RoleRefused, StepError, UsageError
 from rolerunner.model import JOB, Role, RoleArn
 from rolerunner.secret import hidden
+from rolerunner.service_models import loader, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,17 +122,6 @@ def endpoint_for(service: str, endpoints: Mapping[str, str]) -> Optional[str]:
         return given or None
     name = service.upper().replace("-", "_")
     return os.environ.get(f"AWS_ENDPOINT_URL_{name}") or os.environ.get("AWS_ENDPOINT_URL") or None
-
-
-@functools.lru_cache(maxsize=1)
-def loader() -> botocore.loaders.Loader:
-    """What reads botocore's models, one for the process: reading one takes 10 to 40 ms, and it is the same for every session."""
-    return botocore.loaders.create_loader()
-
-
-def tidy(shared: botocore.loaders.Loader) -> None:
-    """Every boto3.Session adds its folder to the loader's search paths again: once is enough."""
-    shared.search_paths[:] = list(dict.fromkeys(shared.search_paths))
 
 
 class Sessions:
@@ -334,6 +323,7 @@ class Sessions:
             return self._clients[key]
 
     def _new_client(self, role: Role, service: str, region: str, endpoint: str, config: Optional[Config]) -> Any:
+        config = copy.deepcopy(config)  # botocore writes the number of retries in another way, in place: the key would be another one
         try:
             if (role, region) not in self._botocore:
                 self._botocore[role, region] = self._session_of(role)

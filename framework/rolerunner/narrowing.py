@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Optional
 
 from rolerunner.diagnosis import assume_actions
 from rolerunner.model import AUTO, PER_STEP, Permission, Plan, PlannedStep, Role, Use
-from rolerunner.policy import session_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -93,6 +92,8 @@ class _Narrowing:
         return tuple(self.by_step[role].get(by, ()))
 
     def _made(self, role: Role, via: Optional[Role], uses: tuple[Use, ...], step: str) -> Role:
+        from rolerunner.policy import session_policy  # noqa: PLC0415 - few roles ask for one
+
         text, notes = session_policy(uses)
         made = replace(role, via=via, policy=text, step=step)
         self.notes[made] = (*notes, *self._unknown(role, step, uses))

@@ -16,15 +16,15 @@ from rolerunner.errors import RoleRefused, RolesRefused, StepError, UsageError
 from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
 from rolerunner.execution import Executed, Means, Run, execute, is_wanted, look, made_of
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
-from rolerunner.plan import state_folder
+from rolerunner.planning import state_folder
 from rolerunner.spec.expressions import Template
-from rolerunner.state import Bucket, Done, Folder, Holder, Place, State, fingerprint, hold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rolerunner.events import Event
     from rolerunner.model import Job, Plan
+    from rolerunner.state import Done, Place, State  # imported below where a job keeps state, as few do
 
 __all__ = ["Means", "run"]
 
@@ -171,6 +171,8 @@ class _Run:
             if self.choice.key:
                 raise UsageError("the spec keeps no state, so there is nothing to resume; say 'state: {location: ...}' in it")
             return
+        from rolerunner.state import Holder, hold  # noqa: PLC0415
+
         try:
             self.state = hold(
                 self._place(place), self.job.name, self.choice.key or self.shared.run_id, Holder.now(self.shared.run_id, place.stale_after),
@@ -183,6 +185,8 @@ class _Run:
         self.shared.tell(Note("", "info", "state_held", {"key": self.state.key, "resumes": not self.state.is_new}))
 
     def _place(self, place: StatePlace) -> Place:
+        from rolerunner.state import Bucket, Folder  # noqa: PLC0415
+
         if place.role is None:
             return Folder(Path(place.location).expanduser().absolute())
         return Bucket(self.means.open_storage(place.role, None, None), state_folder(place))
@@ -228,6 +232,8 @@ class _Run:
         needed = next((name for name in step.needs if name in self.again), None)
         if needed is not None:
             return f"it depends on '{needed}', which is done again"
+        from rolerunner.state import fingerprint  # noqa: PLC0415
+
         try:
             now = fingerprint(made_of(step, self._scope(step)))
         except StepError as error:
@@ -250,6 +256,8 @@ class _Run:
         """Keep what the step did before anything that depends on it begins; where that fails, so does the step."""
         if self.state is None or result.status not in ("succeeded", "warning"):
             return result
+        from rolerunner.state import Done, fingerprint  # noqa: PLC0415
+
         try:
             self.state.record(step.id, Done(result.status, result.outputs, fingerprint(made_of(step, scope)), self.shared.run_id, result.seconds))
         except StepError as error:

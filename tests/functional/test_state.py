@@ -284,8 +284,11 @@ CRASH = """
 """
 
 
-def crash(kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int) -> tuple[int, dict[str, bytes], dict[str, bytes]]:
-    """Kill a run again and again at random moments, then let it end. How often it was killed, the objects and files at the end."""
+def crash(kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int, takes: float = 0) -> tuple[int, dict[str, bytes], dict[str, bytes], float]:
+    """Kill a run that ``takes`` so many seconds again and again at random moments, then let it end.
+
+    How often it was killed, the objects and files at the end, and how many seconds the last start took.
+    """
     s3 = aws.client("s3", ACCOUNT)
     for each in s3.list_objects_v2(Bucket="data-bucket", Prefix="crash/").get("Contents", ()):
         s3.delete_object(Bucket="data-bucket", Key=each["Key"])
@@ -302,14 +305,16 @@ def crash(kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int) -> tuple[
     moments = random.Random(seed)
     killed = 0
     for attempt in range(kills + 5):
+        began = time.monotonic()
         process = start(tmp_path, "--run-key", f"crash-{seed}", **environment)
         if attempt < kills:
-            time.sleep(moments.uniform(0.3, 1.5))
+            time.sleep(moments.uniform(takes / 4, takes))
             killed += process.poll() is None
             process.kill()
             process.communicate()
             continue
         out, _ = process.communicate(timeout=60)
+        took = time.monotonic() - began
         if process.returncode == 0:
             break
     assert process.returncode == 0, out
@@ -317,17 +322,17 @@ def crash(kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int) -> tuple[
     objects = {each["Key"]: s3.get_object(Bucket="data-bucket", Key=each["Key"])["Body"].read() for each in listed}
     files = {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir() if not path.name.startswith(".rolerunner-")}
     assert not s3.list_multipart_uploads(Bucket="data-bucket").get("Uploads")
-    return killed, objects, files
+    return killed, objects, files, took
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(kills: int, aws: sandbox.Sandbox, tmp_path: Path) -> None:
-    _, clean_objects, clean_files = crash(0, aws, tmp_path / "clean", kills * 1000)
+    _, clean_objects, clean_files, takes = crash(0, aws, tmp_path / "clean", kills * 1000)
     assert (len(clean_objects), len(clean_files)) == (61, 30)
     killed = round_ = 0
     while killed < kills:
         round_ += 1
-        count, objects, files = crash(min(kills - killed, 5), aws, tmp_path / f"killed-{round_}", kills * 1000 + round_)
+        count, objects, files, _ = crash(min(kills - killed, 5), aws, tmp_path / f"killed-{round_}", kills * 1000 + round_, takes)
         killed += count
         assert objects == clean_objects
         assert files == clean_files

@@ -204,12 +204,12 @@ def _text(data: bytes) -> str:
 @lru_cache(maxsize=32)
 def _model(service: str) -> Any:
     """The service's model, or the names of all services where there is no such one."""
-    from botocore.loaders import Loader  # noqa: PLC0415 - a spec without aws.call does without it
-    from botocore.model import ServiceModel  # noqa: PLC0415
+    from botocore.model import ServiceModel  # noqa: PLC0415 - a spec without aws.call does without it
 
-    loader = Loader()
-    names = loader.list_available_services("service-2")
-    return ServiceModel(loader.load_service_model(service, "service-2"), service) if service in names else tuple(names)
+    from rolerunner.service_models import loader  # noqa: PLC0415
+
+    names = loader().list_available_services("service-2")
+    return ServiceModel(loader().load_service_model(service, "service-2"), service) if service in names else tuple(names)
 
 
 def _api_name(service: str, operation: str) -> str:

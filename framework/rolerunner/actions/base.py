@@ -18,10 +18,10 @@ from rolerunner.spec.kinds import Kind
 from rolerunner.storage.base import Access, Cancel, Storage
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import ManifestWriter
-from rolerunner.storage.spread.storage import Spread
 
 if TYPE_CHECKING:
     from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need
+    from rolerunner.storage.spread.storage import Spread
 
 __all__ = ["Action", "Field", "OpenStorage", "StepContext", "Warned", "nothing_there", "polls"]
 
@@ -50,7 +50,7 @@ class StepContext:
     """level, message, values."""
     resuming: bool = False
     """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
-    open_spread: Optional[Callable[[], Spread]] = None
+    open_spread: Optional[Callable[[], "Spread"]] = None
     """Other machines, for a step that says ``distribute``; None where they could not be who this job is."""
 
     def storage(
@@ -62,7 +62,7 @@ class StepContext:
         spread = self.spread(distribute)
         return here if spread is None else spread.storage(role, access or Access(), flow or Flow(), here, self.cancel)
 
-    def spread(self, distribute: Optional[str]) -> Optional[Spread]:
+    def spread(self, distribute: Optional[str]) -> Optional["Spread"]:
         """The machines that ``distribute`` names; None for this one alone. Raises StepError where they are not there."""
         return None if distribute is None or self.open_spread is None else self.open_spread()
 

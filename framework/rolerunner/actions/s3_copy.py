@@ -100,7 +100,10 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         source, target = self._storages(context, flow, self.distribute)
         gathered = gather(self.source, self.objects, self.selection(), source, context)
         if gathered.total == 0:
-            nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
+            if self.move and context.resuming:  # it was stopped between its last object and the word that it is done
+                context.note("info", f"nothing is left in {self.source or 'the listed objects'}: an earlier try moved it", {})
+            else:
+                nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0}
         copies = _Copies(self, gathered, source, target, resuming=context.resuming)
         one_role = context.roles["source_role"] == context.roles["target_role"]

@@ -10,6 +10,7 @@ import click
 
 from rolerunner.cli.common import SETTINGS, with_line
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
+from rolerunner.garbage import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = getattr(importlib.import_module(f"rolerunner.cli.{cmd_name}"), cmd_name)
+        settle()
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Optional
 
 import click
 
-from rolerunner import api
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +35,11 @@ def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, 
         if name in read:
             raise UsageError(f"the param '{name}' is given twice")
         read[name] = value
-    return {**(api.read_mapping(file) if file else {}), **read}
+    if not file:
+        return read
+    from rolerunner import api  # noqa: PLC0415 - `rolerunner --help` comes by here, and needs nothing of it
+
+    return {**api.read_mapping(file), **read}
 
 
 def expanded(spec: str) -> Iterator[str]:

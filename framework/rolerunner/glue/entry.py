@@ -28,6 +28,7 @@ from rolerunner.model import Failure, Job, RunResult
 from rolerunner.observers.log import Log, standard_stream
 from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import ResultFile
+from rolerunner.observers.settling import Settling
 from rolerunner.spec.values import nearest, parse_duration
 from rolerunner.storage.base import Cancel
 
@@ -107,9 +108,9 @@ class _Entry:
         deadline, stop_after = _times(job, ours.get("deadline", ""))
         self._say("info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given))
         cancel = Cancel()
-        with self._stopped_after(stop_after, cancel), _stopped_by_signal(cancel):
+        with self._stopped_after(stop_after, cancel), _stopped_by_signal(cancel), Settling() as settling:
             run = partial(
-                api.run, replace(job, deadline=deadline), identity=self.identity, observers=[self.log, self], run_id=self.result.run_id,
+                api.run, replace(job, deadline=deadline), identity=self.identity, observers=[self.log, self, settling], run_id=self.result.run_id,
                 cancel=cancel, run_key=ours.get("run_key", ""),
             )  # fmt: skip
             return spark_job.run(job, self.given.glue, runtime, run)

@@ -1,68 +1,22 @@
-"""``${{ ... }}``: parsed when the spec is loaded, checked against what exists, evaluated later. The only importer of jinja2.
-
-Jinja2 gives the grammar; nothing of its run time is used. An expression's tree is walked here, node kinds on a short
-list and nothing else, so there is no attribute of an object to reach, nothing to call but the filters, and no loop.
-"""
+"""``${{ ... }}``: found in a text and parsed when the spec is loaded, checked against what exists, evaluated later."""
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-from jinja2 import Environment, nodes
-from jinja2.exceptions import TemplateSyntaxError
-from jinja2.parser import Parser
+from rolerunner.spec.filters import ExpressionError, as_text, bounded
 
-from rolerunner.spec.filters import FILTERS, ExpressionError, bounded
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolerunner.spec.grammar import Reference, Tree
 
 MAX_EXPRESSION = 2_000
 """Longest expression, in characters."""
 _OPEN, _CLOSE = "${{", "}}"
 _DELIMITER = re.compile(r"""["']|\}\}""")
-_ENVIRONMENT = Environment(autoescape=False)  # noqa: S701 - renders no page; only its grammar is used
-_BINARY: dict[type, Callable[[Any, Any], Any]] = {
-    nodes.Add: operator.add,
-    nodes.Sub: operator.sub,
-    nodes.Mul: operator.mul,
-    nodes.Div: operator.truediv,
-    nodes.FloorDiv: operator.floordiv,
-    nodes.Mod: operator.mod,
-}
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-    "in": lambda left, right: left in right,
-    "notin": lambda left, right: left not in right,
-}
-_LEAVES = (nodes.Const, nodes.TemplateData)
-_ALLOWED = (
-    *_LEAVES, *_BINARY, nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Compare, nodes.Operand, nodes.And,
-    nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Concat, nodes.CondExpr, nodes.List, nodes.Tuple, nodes.Dict,
-    nodes.Pair, nodes.Keyword,
-)  # fmt: skip
-_REFUSED: dict[type, str] = {
-    nodes.Call: "calls are not allowed; use a filter, as in ${{ run.date | format('%Y') }}",
-    nodes.Pow: "'**' is not allowed",
-    nodes.Slice: "slices are not allowed",
-    nodes.Test: "'is' tests are not allowed; compare with == instead",
-}
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A name that an expression reads: ``steps.find.count`` is ("steps", "find", "count")."""
-
-    path: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return ".".join(self.path)
 
 
 @dataclass(frozen=True)
@@ -72,12 +26,12 @@ class Expression:
     text: str
     offset: int
     references: tuple[Reference, ...]
-    _tree: nodes.Expr = field(repr=False, compare=False)
+    _tree: Tree = field(repr=False, compare=False)
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """The value in ``scope``, with its native type. Raises ExpressionError."""
         try:
-            return _evaluate(self._tree, scope)
+            return self._tree.evaluate(scope)
         except ExpressionError:
             raise
         except (TypeError, ValueError, ArithmeticError, LookupError) as error:
@@ -121,7 +75,7 @@ class Template:
         if self.whole is not None:
             return self.whole.evaluate(scope)
         texts = [part.evaluate(scope) if isinstance(part, Expression) else part for part in self.parts]
-        return bounded("".join(_as_text(text) for text in texts))
+        return bounded("".join(as_text(text) for text in texts))
 
 
 def is_template(text: str) -> bool:
@@ -178,140 +132,7 @@ def _parse_expression(text: str, offset: int) -> Expression:
         raise ExpressionError("'${{ }}' is empty", start)
     if len(text) > MAX_EXPRESSION:
         raise ExpressionError(f"an expression is longer than {MAX_EXPRESSION:,} characters", start)
-    try:
-        parser = Parser(_ENVIRONMENT, text, state="variable")
-        tree = parser.parse_expression()
-        if not parser.stream.eos:
-            raise ExpressionError(f"'{text.strip()}' is not one expression: '{parser.stream.current.value}' is left over", start)
-        _check(tree, start)
-    except TemplateSyntaxError as error:
-        raise ExpressionError(f"'{text.strip()}' is not an expression: {error.message}", start) from None
-    except RecursionError:
-        raise ExpressionError("an expression is nested too deeply", start) from None
-    return Expression(text.strip(), start, tuple(_references(tree)), tree)
+    from rolerunner.spec import grammar  # noqa: PLC0415 - Jinja2 takes 20 ms, and many specs have no expression
 
-
-def _check(node: nodes.Node, offset: int) -> None:
-    if type(node) not in _ALLOWED:
-        kind = type(node)
-        raise ExpressionError(_REFUSED.get(kind, f"{kind.__name__} is not allowed in an expression"), offset)
-    if isinstance(node, nodes.Filter):
-        _check_filter(node, offset)
-    if isinstance(node, nodes.Getattr) and _path(node) is None:
-        raise ExpressionError(f"'.{node.attr}' can only follow a name such as params or steps.ID", offset)
-    for child in node.iter_child_nodes():
-        _check(child, offset)
-
-
-def _check_filter(node: nodes.Filter, offset: int) -> None:
-    if node.node is None or node.dyn_args is not None or node.dyn_kwargs is not None or node.kwargs:
-        raise ExpressionError(f"the filter '{node.name}' takes plain arguments only", offset)
-    known = FILTERS.get(node.name)
-    if known is None:
-        raise ExpressionError(f"there is no filter '{node.name}'", offset, wrong=node.name, right=tuple(FILTERS))
-    low, high = known.arguments
-    if not low <= len(node.args) <= high:
-        count = str(low) if low == high else f"{low} to {high}"
-        raise ExpressionError(f"the filter '{node.name}' takes {count} argument(s), not {len(node.args)}", offset)
-
-
-def _path(node: nodes.Node) -> Optional[tuple[str, ...]]:
-    """``steps.find.count`` as a path, None for anything that is not a chain of names."""
-    if isinstance(node, nodes.Name):
-        return (node.name,)
-    if isinstance(node, nodes.Getattr):
-        before = _path(node.node)
-        return None if before is None else (*before, node.attr)
-    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
-        before = _path(node.node)  # steps['find-it'].count: an id with a hyphen
-        return None if before is None else (*before, node.arg.value)
-    return None
-
-
-def _references(node: nodes.Node) -> list[Reference]:
-    path = _path(node)
-    if path is not None:
-        return [Reference(path)]
-    return [reference for child in node.iter_child_nodes() for reference in _references(child)]
-
-
-def _evaluate(node: Any, scope: Mapping[str, Any]) -> Any:
-    path = _path(node)
-    if path is not None:
-        return _look_up(path, scope)
-    kind = type(node)
-    if kind in _LEAVES:
-        return bounded(node.value if kind is nodes.Const else node.data)
-    if kind in _BINARY:
-        return _arithmetic(kind, _evaluate(node.left, scope), _evaluate(node.right, scope))
-    if kind is nodes.Filter:
-        arguments = [_evaluate(argument, scope) for argument in node.args]
-        return bounded(FILTERS[node.name].function(_evaluate(node.node, scope), *arguments))
-    if kind is nodes.Compare:
-        return _compare(node, scope)
-    if kind is nodes.Getitem:
-        return _evaluate(node.node, scope)[_evaluate(node.arg, scope)]
-    return _EVALUATE[kind](node, scope)
-
-
-def _condition(node: nodes.CondExpr, scope: Mapping[str, Any]) -> Any:
-    if _evaluate(node.test, scope):
-        return _evaluate(node.expr1, scope)
-    return None if node.expr2 is None else _evaluate(node.expr2, scope)
-
-
-_EVALUATE: dict[type, Callable[[Any, Mapping[str, Any]], Any]] = {
-    nodes.And: lambda node, scope: _evaluate(node.left, scope) and _evaluate(node.right, scope),
-    nodes.Or: lambda node, scope: _evaluate(node.left, scope) or _evaluate(node.right, scope),
-    nodes.Not: lambda node, scope: not _evaluate(node.node, scope),
-    nodes.Neg: lambda node, scope: -_evaluate(node.node, scope),
-    nodes.Pos: lambda node, scope: +_evaluate(node.node, scope),
-    nodes.Concat: lambda node, scope: bounded("".join(_as_text(_evaluate(part, scope)) for part in node.nodes)),
-    nodes.CondExpr: _condition,
-    nodes.List: lambda node, scope: [_evaluate(item, scope) for item in node.items],
-    nodes.Tuple: lambda node, scope: [_evaluate(item, scope) for item in node.items],
-    nodes.Dict: lambda node, scope: {_evaluate(pair.key, scope): _evaluate(pair.value, scope) for pair in node.items},
-}
-
-
-def _compare(node: nodes.Compare, scope: Mapping[str, Any]) -> bool:
-    left = _evaluate(node.expr, scope)
-    for operand in node.ops:
-        right = _evaluate(operand.expr, scope)
-        if not _COMPARE[operand.op](left, right):
-            return False
-        left = right
-    return True
-
-
-def _arithmetic(kind: type, left: Any, right: Any) -> Any:
-    repeats = kind in (nodes.Mul, nodes.Mod) and not (_is_number(left) and _is_number(right))
-    if repeats:  # 'x' * 10**9 fills memory, and '%1000000000d' % 1 does too
-        raise ExpressionError(f"only numbers can stand on both sides of '{'*' if kind is nodes.Mul else '%'}'")
-    return bounded(_BINARY[kind](left, right))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float))
-
-
-def _look_up(path: tuple[str, ...], scope: Mapping[str, Any]) -> Any:
-    value: Any = scope
-    for depth, name in enumerate(path):
-        if not isinstance(value, Mapping):
-            raise ExpressionError(f"'{'.'.join(path[:depth])}' has no parts, so '{'.'.join(path)}' reads nothing")
-        if name not in value:
-            known = tuple(str(key) for key in value)
-            raise ExpressionError(f"there is no '{'.'.join(path[: depth + 1])}'", wrong=name, right=known)
-        value = value[name]
-    return value
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return ""
-    if isinstance(value, (list, dict)):
-        raise ExpressionError("a list or mapping cannot stand inside a text; use the filter 'json' or 'join'")
-    return str(value)
+    tree = grammar.parse(text, start)
+    return Expression(text.strip(), start, tree.references, tree)

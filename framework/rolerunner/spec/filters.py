@@ -42,6 +42,17 @@ def bounded(value: Any) -> Any:
     return value
 
 
+def as_text(value: Any) -> str:
+    """The value as it stands inside a text. Raises ExpressionError for what has no text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return ""
+    if isinstance(value, (list, dict)):
+        raise ExpressionError("a list or mapping cannot stand inside a text; use the filter 'json' or 'join'")
+    return str(value)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ExpressionError(f"this filter works on text, not {value!r}")

@@ -11,7 +11,6 @@ from rolerunner.model import Job, StatePlace
 from rolerunner.spec import checking
 from rolerunner.spec.document import parse
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.glue_fields import read_glue
 from rolerunner.spec.params import read_params
 from rolerunner.spec.reading import Known, Reading, fill
 from rolerunner.spec.roles import Roles
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from rolerunner.spec.document import Document
+    from rolerunner.spec.glue_fields import GlueFields
     from rolerunner.spec.kinds import Kind
 
 __all__ = ["fill", "load_text"]
@@ -59,7 +59,7 @@ def load_text(
         _include(name, index, roles, reading, read_include)
     roles.link()
     state = _state(top.state, roles, reading)
-    glue = read_glue(top.glue, top.params, reading)
+    glue = _glue(top, reading)
     steps = read_steps(top.steps, kinds, roles, top.defaults, reading) if top.steps != [None] else []
     if reading.known.problems:
         raise SpecError(reading.known.problems)
@@ -143,6 +143,14 @@ def _state(said: Any, roles: Roles, reading: Reading) -> Optional[StatePlace]:
     if any(isinstance(value, Template) for value in vars(read).values()):
         return None
     return StatePlace(read.location, None if read.role is None else roles.find(read.role), read.stale_after)
+
+
+def _glue(top: SpecFile, reading: Reading) -> Optional[GlueFields]:
+    if top.glue is None:
+        return None
+    from rolerunner.spec.glue_fields import read_glue  # noqa: PLC0415 - takes 2 ms, and many specs have no such section
+
+    return read_glue(top.glue, top.params, reading)
 
 
 def _plain(value: Any) -> Optional[float]:

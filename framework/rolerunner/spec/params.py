@@ -6,10 +6,10 @@ import json
 import re
 from datetime import date, datetime, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import StringConstraints, TypeAdapter, ValidationError
-from pydantic_core import SchemaError
+from pydantic import ValidationError
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from rolerunner.errors import UsageError
 from rolerunner.spec.checking import shown
@@ -119,8 +119,8 @@ def matches(pattern: str, text: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> TypeAdapter[str]:
-    return TypeAdapter(Annotated[str, StringConstraints(pattern=rf"\A(?:{pattern})\z")])
+def _compiled(pattern: str) -> SchemaValidator:
+    return SchemaValidator(core_schema.str_schema(pattern=rf"\A(?:{pattern})\z"))
 
 
 def check_pattern(value: Any) -> Any:

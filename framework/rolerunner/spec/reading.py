@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from rolerunner.errors import Mark, Problem
     from rolerunner.spec.document import Document, Path
-    from rolerunner.spec.expressions import Expression, Reference
+    from rolerunner.spec.expressions import Expression
+    from rolerunner.spec.grammar import Reference
 
 M = TypeVar("M", bound=BaseModel)
 

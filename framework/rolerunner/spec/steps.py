@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolerunner.spec.document import Path
-    from rolerunner.spec.expressions import Reference
+    from rolerunner.spec.grammar import Reference
     from rolerunner.spec.kinds import Kind
     from rolerunner.spec.reading import Reading
     from rolerunner.spec.roles import Roles

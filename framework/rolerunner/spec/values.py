@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -31,6 +30,8 @@ def parse_size(text: str) -> int:
 
 def nearest(wrong: str, right: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the nearest right name, else the empty text."""
+    import difflib  # noqa: PLC0415 - a right spec has no use for it
+
     found = difflib.get_close_matches(str(wrong), [str(name) for name in right], n=1, cutoff=0.6)
     return f"did you mean '{found[0]}'?" if found else ""
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from html import unescape
+from html import escape, unescape
 from typing import TYPE_CHECKING, Optional
 from urllib.parse import urlencode
-from xml.sax.saxutils import escape
 
 from rolerunner.errors import ServiceFailed
 
@@ -52,14 +51,14 @@ def deletion(keys: Iterable[tuple[str, str]]) -> Optional[bytes]:
     for key, version in keys:
         if _NO_XML.search(key):
             return None
-        named = f"<VersionId>{escape(version)}</VersionId>" if version else ""
+        named = f"<VersionId>{_exact(version)}</VersionId>" if version else ""
         parts.append(f"<Object><Key>{_exact(key)}</Key>{named}</Object>")
     return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{"".join(parts)}<Quiet>true</Quiet></Delete>'.encode()
 
 
 def _exact(key: str) -> str:
     """Escaped; line ends as references, since parsers change those that stand there as they are."""
-    return escape(key, {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"})
+    return escape(key, quote=False).replace("\r", "&#13;").replace("\n", "&#10;").replace("\t", "&#9;")
 
 
 def refused(body: bytes) -> dict[tuple[str, str], dict[str, str]]:
