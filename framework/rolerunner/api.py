@@ -148,11 +148,13 @@ def _means(
 
 def _processes(job: Job, sessions: Sessions) -> Optional[Processes]:
     """Those that may help this one, where any step has use for them; they are there from ``_helped`` on."""
+    if job.engine != "fast" or not _moving(job):
+        return None
     from rolerunner.storage.processes import pool  # noqa: PLC0415
     from rolerunner.storage.tuning import DEFAULT  # noqa: PLC0415
 
     more = pool.wanted(job.memory or DEFAULT) - 1
-    return pool.Processes(more, sessions.lend) if more and job.engine == "fast" and _moving(job) else None
+    return pool.Processes(more, sessions.lend) if more else None
 
 
 def _moving(job: Job) -> list[Role]:
