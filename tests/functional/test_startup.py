@@ -82,6 +82,13 @@ def test_what_a_function_leaves_open_is_written_to_the_end(rolerunner: Callable[
     assert (ended.returncode, (tmp_path / "left.txt").read_text()) == (0, "all of it"), ended.stderr
 
 
+def test_a_function_has_rich_though_lines_of_json_do_without(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(SPEC)
+    (tmp_path / "nothing.py").write_text("from rich.text import Text\ndef nothing(context):\n    return {'length': len(Text('four'))}\n")
+    ended = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1")
+    assert (ended.returncode, '"length": 4' in ended.stdout) == (0, True), ended.stderr
+
+
 @pytest.mark.parametrize("kind", ["service-2", "paginators-1"])
 def test_models_are_those_that_botocore_reads(kind: str) -> None:
     ours, theirs = loader(), Loader()
