@@ -9,6 +9,7 @@ import json
 import time
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -250,6 +251,33 @@ def test_the_whole_object_instead_of_a_range_is_not_believed(engine: str, tmp_pa
         ranged(engine, client, tmp_path)
 
 
+LIES_OF_A_RANGE = {
+    "another range": {"Content_Range": "bytes 1-12/13"},
+    "of another object": {"ETag": '"another"'},
+    "of no object": {"ETag": ""},
+}
+
+
+@pytest.mark.parametrize("blocks", [False, True], ids=["whole", "in blocks"])
+@pytest.mark.parametrize("lie", LIES_OF_A_RANGE.values(), ids=LIES_OF_A_RANGE)
+def test_a_copy_between_two_roles_does_not_believe_such_a_range_either(lie: dict[str, str], blocks: bool, engine: str) -> None:
+    """Nor where its parts are too large to be held, and go by in blocks."""
+
+    def answer(asked: Asked) -> Answer | Wire:
+        if asked.key != KEY.key:
+            return multipart(Answer(DONE))(asked)
+        return Answer(b"<Tagging><TagSet/></Tagging>") if asked.what == "GET [tagging]" else a_range(asked, **(lie if lies else {}))
+
+    tuning = replace(SMALL_PARTS, memory=8 if blocks else 64 << 20)
+    for lies in (False, True):
+        with hostile(answer) as (client, asked):
+            its = storage(engine, client, tuning)
+            (outcome,) = its.relay([Copy(KEY, TO, ObjectInfo("in/key", 12, "e-3"))], its, Cancel())
+        told = outcome.error.type if outcome.error is not None else ""
+        assert (told, asked[-1].what) == (("IntegrityFailed", "DELETE [uploadId]") if lies else ("", "POST [uploadId]")), outcome.error
+        assert any("x-amz-trailer" in each.headers for each in asked) is blocks or engine == "boto3"
+
+
 # listings
 
 
@@ -336,6 +364,7 @@ def test_a_server_that_does_not_read_is_left(engine: str, tmp_path: Path) -> Non
 
 
 END = b"<Error><Code>InternalError</Code><Message>We had one.</Message></Error>"
+DONE = b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
 MULTIPART = Tuning(large=8)
 
 
@@ -373,11 +402,10 @@ def test_an_upload_that_gets_no_id_is_a_failure(engine: str, tmp_path: Path) -> 
 def test_an_upload_whose_end_takes_long_is_waited_for(engine: str, tmp_path: Path) -> None:
     """S3 sends blanks while it puts the parts together."""
     (tmp_path / "f").write_bytes(b"0123456789")
-    done = b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
     parts = [
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         *[b"1\r\n \r\n", READ_TIMEOUT / 2] * 6,
-        b"%x\r\n%s\r\n0\r\n\r\n" % (len(done), done),
+        b"%x\r\n%s\r\n0\r\n\r\n" % (len(DONE), DONE),
     ]
     with hostile(multipart(Wire(parts))) as (client, _):
         (outcome,) = storage(engine, client, MULTIPART).put([Put(tmp_path / "f", TO)], Cancel())

@@ -149,7 +149,7 @@ class BotoStorage(Objects):
         with translated(path):
             descriptor = os.open(path, os.O_WRONLY)
         try:
-            landing = Landing(path, descriptor, start, length, make, lambda count: self._moved(count, cancel))
+            landing = Landing(path, descriptor, info, start, length, make, lambda count: self._moved(count, cancel))
             self._range(uri, info, start, length, landing, cancel)
         finally:
             os.close(descriptor)

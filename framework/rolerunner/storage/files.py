@@ -144,14 +144,16 @@ class Arrival:
 class Landing:
     """A range on its way into an open file: written where it belongs, counted, its checksum computed as it comes.
 
-    A sink of the lane. What is not this range is refused, since it would overwrite its neighbours.
+    A sink of the lane. What is not this range of the object is refused, since it would overwrite its neighbours.
     """
 
     def __init__(
-        self, path: Path, descriptor: int, start: int, length: int, make: Optional[Callable[[], checksums.Hash]], moved: Callable[[int], None]
-    ) -> None:
+        self, path: Path, descriptor: int, info: ObjectInfo, start: int, length: int, make: Optional[Callable[[], checksums.Hash]],
+        moved: Callable[[int], None],
+    ) -> None:  # fmt: skip
         self._path = path
         self._descriptor = descriptor
+        self._info = info
         self._start = start
         self._length = length
         self._make = make
@@ -166,7 +168,7 @@ class Landing:
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """An answer begins to come, the first or another one. Raises IntegrityFailed for what is not this range."""
-        check_range(status, headers, self._start, self._length)
+        check_range(status, headers, self._info, self._start, self._length)
         self.got = 0
         self._running = self._make() if self._make is not None else None
 
@@ -181,8 +183,13 @@ class Landing:
         self._moved(len(data))
 
 
-def check_range(status: int, headers: Mapping[str, str], start: int, length: int) -> None:
-    """Is it the range that was asked for? A server may give the whole object instead. Raises IntegrityFailed."""
+def check_range(status: int, headers: Mapping[str, str], info: ObjectInfo, start: int, length: int) -> None:
+    """Is it the range that was asked for, of this object? A server may give all of it, and not every one heeds If-Match. Raises IntegrityFailed.
+
+    Every range of the lane comes by here, as the ``begin`` of its sink.
+    """
+    if headers.get("etag", "").strip('"') != info.etag:
+        raise IntegrityFailed(f"{info.key}: the object changed while its ranges were read")
     told = headers.get("content-range", "")
     wanted = f"bytes {start}-{start + length - 1}/"
     whole = status != http.client.PARTIAL_CONTENT and start == 0 and headers.get("content-length") == str(length)
