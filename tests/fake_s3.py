@@ -6,6 +6,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -47,6 +48,38 @@ class Wire:
 
 
 Answers = Callable[[Asked], Union[Answer, Wire]]
+
+
+SLOW_DOWN = Answer(b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>", 503)
+
+
+class Throttling:
+    """Answers as ``answer`` does, but not more than so many requests a second (those of a tenth of it at once), or so many at a time."""
+
+    def __init__(self, answer: Answers, *, per_second: float = 1e9, at_once: int = 1_000_000, taking: float = 0.0) -> None:
+        self.refused = 0
+        self._answer = answer
+        self._per_second, self._at_once, self._taking = per_second, at_once, taking
+        self._credit, self._last = per_second / 10, time.monotonic()
+        self._busy = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, asked: Asked) -> Union[Answer, Wire]:
+        with self._lock:
+            now = time.monotonic()
+            self._credit = min(self._credit + (now - self._last) * self._per_second, self._per_second / 10)
+            self._last = now
+            if self._credit < 1 or self._busy >= self._at_once:
+                self.refused += 1
+                return SLOW_DOWN
+            self._credit -= 1
+            self._busy += 1
+        try:
+            time.sleep(self._taking)
+            return self._answer(asked)
+        finally:
+            with self._lock:
+                self._busy -= 1
 
 
 class _Server(ThreadingHTTPServer):

@@ -23,7 +23,7 @@ from rolerunner.storage.boto import BotoStorage
 from rolerunner.storage.fast import FastStorage
 from rolerunner.storage.lane.net import Net
 from rolerunner.storage.tuning import Tuning
-from tests.fake_s3 import Answer, Asked, Wire, serving
+from tests.fake_s3 import SLOW_DOWN, Answer, Asked, Throttling, Wire, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -444,13 +444,42 @@ def test_a_storm_of_503_passes(tried: str, tmp_path: Path) -> None:
     def answer(asked: Asked) -> Answer:
         refused[asked.key] = refused.get(asked.key, 0) + 1
         if refused[asked.key] <= 2:
-            return Answer(b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>", 503)
+            return SLOW_DOWN
         return Answer(RIGHT, headers={"ETag": ETAG})
 
     with hostile(answer, retries={"mode": "standard", "max_attempts": 4}) as (client, _):
         gets = [Get(S3Uri("bucket", f"k{number}"), tmp_path / f"f{number}", LISTED) for number in range(16)]
         outcomes = list(storage(tried, client).get(gets, Cancel()))
     assert [outcome.error for outcome in outcomes] == [None] * 16
+
+
+@pytest.mark.parametrize("limits", [{"per_second": 150}, {"at_once": 4, "taking": 0.02}], ids=["so many a second", "so many at once"])
+def test_a_step_slows_down_when_it_is_told_to(limits: dict[str, float], tried: str, tmp_path: Path) -> None:
+    """As a whole: requests that each back off by themselves are refused twice for each object that comes."""
+    server = Throttling(lambda asked: Answer(RIGHT, headers={"ETag": ETAG}), **limits)
+    with hostile(server, retries={"mode": "standard", "max_attempts": 5}) as (client, _):
+        gets = [Get(S3Uri("bucket", f"k{number}"), tmp_path / f"f{number}", LISTED) for number in range(400)]
+        outcomes = list(storage(tried, client).get(gets, Cancel()))
+    assert [outcome.error for outcome in outcomes] == [None] * 400
+    assert 0 < server.refused < 400
+
+
+def test_a_range_that_goes_by_is_asked_for_again(tried: str) -> None:
+    """Of a copy between two roles whose parts are too large to be held: the part is begun again, not the object."""
+    refusals = iter([SLOW_DOWN] * 2)
+
+    def answer(asked: Asked) -> Answer | Wire:
+        if asked.key != KEY.key:
+            return multipart(Answer(DONE))(asked)
+        if asked.what == "GET [tagging]":
+            return Answer(b"<Tagging><TagSet/></Tagging>")
+        return next(refusals, a_range(asked)) if asked.what == "GET" else a_range(asked)
+
+    with hostile(answer, retries={"mode": "standard", "max_attempts": 5}) as (client, asked):
+        its = storage(tried, client, replace(SMALL_PARTS, memory=8))
+        (outcome,) = its.relay([Copy(KEY, TO, ObjectInfo("in/key", 12, "e-3"))], its, Cancel())
+    assert (outcome.error, outcome.etag) == (None, "done")
+    assert [each.what for each in asked].count("POST [uploads]") == 1
 
 
 def test_connections_that_are_closed_without_a_word_are_made_anew(tried: str, tmp_path: Path) -> None:

@@ -204,9 +204,12 @@ class LaneLarge(LaneRequests):
         return {**told, "ChecksumCRC32": body.checksum}, body
 
     def _pulled(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Cancel) -> Iterator[bytes]:
-        """A range, block by block. Raises IntegrityFailed where less comes."""
+        """A range, block by block. Raises IntegrityFailed where less comes; what else fails, the part that it is for is sent again for."""
         wanted = _range_headers(info, start, length)
         made = self._template("get_object", uri.bucket, self._checked)
+        while wait := self.flow.throttle.wait():
+            cancel.wait(wait)
+            cancel.stop_if_set()
         self.flow.request(cancel)
         request = made.request(uri.key, wanted, query=version_query(info.version), sink=_Checked(info, start, length))
         got = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import logging
+import random
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional
@@ -29,6 +31,85 @@ class _Rate:
             return max(self._next - amount / self._per_second - now, 0.0)
 
 
+_LOG = logging.getLogger("rolerunner.storage")
+_MARK = 64
+"""Requests between two looks at the time, by which it is known how many go a second."""
+_BURST = 0.05
+"""Seconds whose worth of requests may go at once: a loop looks here and there."""
+_AFRESH = 1.0
+"""Seconds after which one that waits looks again, by when all may be different."""
+_REGAINED, _USUAL = 5.0, 10.0
+"""Seconds without a refusal after which as many requests go as were too many; and as many as before the first refusal, or as there are."""
+_LEAST = 2.0
+"""Requests a second that always go: each of them, refused, waits longer and longer by itself."""
+_APART = 0.2
+"""Seconds between two steps down: a storm of refusals is one piece of news."""
+
+
+class Throttle:
+    """Holds the requests of a step back together while the server says SlowDown, so that not each has to be refused to find out.
+
+    Additive increase, multiplicative decrease, of requests a second: half of those that were too many; within five seconds
+    as many again; within ten, by ever larger steps, as many as went before the first refusal, from when on nobody is held
+    back. Prior art: TCP's congestion avoidance, the AWS SDKs' adaptive retry mode. Safe for several threads.
+    """
+
+    def __init__(self) -> None:
+        self.era = 0
+        """How often it became slower. A refusal of a request from before says nothing new."""
+        self._usual = self._too_many = 0.0
+        self._since = self._next = self._turn = 0.0
+        self._went = 0
+        self._marked = self._before = time.monotonic()
+        self._lock = threading.Lock()
+
+    def wait(self) -> float:
+        """0 where a request goes now, which is counted; else the seconds after which to ask again."""
+        if not self._too_many:
+            self._count()
+            return 0.0
+        with self._lock:
+            now = time.monotonic()
+            rate = self._rate_at(now)
+            if now - self._since > _USUAL:
+                self._too_many = 0.0
+            elif self._next > now:
+                self._turn = max(self._turn, self._next) + 1 / rate  # those that wait come back one after the other
+                if self._turn > now + _AFRESH:
+                    self._turn = now + _AFRESH
+                    return _AFRESH * random.uniform(0.5, 1)
+                return self._turn - now
+            self._next = max(self._next, now - _BURST) + 1 / rate
+            self._count()
+            return 0.0
+
+    def refused(self, era: int) -> None:
+        """The server says that it is too much, to a request that was sent in this era."""
+        with self._lock:
+            now = time.monotonic()
+            if era != self.era or now - self._since < _APART:
+                return
+            measured = (_MARK + self._went % _MARK if self._went >= _MARK else self._went) / max(now - self._before, 0.001)
+            if not self._too_many:
+                self._usual = self._too_many = max(measured, _LEAST * 2)
+            self._too_many = max(min(self._rate_at(now), measured), _LEAST * 2)
+            self.era += 1
+            self._since = self._next = self._turn = now
+        if era == 0:
+            _LOG.warning("the server says SlowDown: requests are held back, to %.0f a second at first", self._rate_at(now))
+
+    def _rate_at(self, now: float) -> float:
+        past = min(now - self._since, _USUAL)
+        if past < _REGAINED:
+            return self._too_many * (0.5 + 0.5 * past / _REGAINED)
+        return float(self._too_many * (self._usual / self._too_many) ** ((past - _REGAINED) / (_USUAL - _REGAINED)))
+
+    def _count(self) -> None:
+        self._went += 1
+        if self._went % _MARK == 0:
+            self._before, self._marked = self._marked, time.monotonic()
+
+
 class Flow:
     """Paces requests and bytes of one step, whatever roles and threads make them, and tells how many bytes went."""
 
@@ -37,6 +118,8 @@ class Flow:
         self._bytes = _Rate(bandwidth) if bandwidth else None
         self._rates = requests_per_second, bandwidth
         self._lock = threading.Lock()
+        self.throttle = Throttle()
+        """What the server asks for itself, if it does."""
         self.shares = 1
         """Among so many processes at once its pace is divided: each that it is pickled for has one share."""
         self.listener: Optional[Callable[[int], None]] = None

@@ -68,17 +68,20 @@ class Asking:
         """
         tried = 0
         renewed = moved = False
+        throttle = self.flow.throttle
         while True:
+            while wait := throttle.wait():
+                yield wait
             self.flow.request(self.cancel)
             tried += 1
+            era = throttle.era
             request = make()
             try:
                 answer: Answer = yield request
-            except BotoCoreError as error:
-                if tried >= self.tries or not trouble.may_pass(error):
-                    raise
-            else:
                 refused = _refused(answer, request.operation, may_be_error=may_be_error)
+            except (BotoCoreError, ClientError) as error:  # of the connection, or of what a body comes from
+                failed: Union[BotoCoreError, ClientError] = error
+            else:
                 if refused is None:
                     return answer
                 code = refused.response["Error"]["Code"]
@@ -89,8 +92,11 @@ class Asking:
                     moved = True
                     if (yield Work(look_elsewhere)):
                         continue
-                if tried >= self.tries or not trouble.may_pass(refused):
-                    raise refused
+                failed = refused
+            if trouble.is_too_much(failed):
+                throttle.refused(era)
+            if tried >= self.tries or not trouble.may_pass(failed):
+                raise failed
             yield random.random() * min(MAX_BACKOFF, _BASE * 2**tried)
 
 

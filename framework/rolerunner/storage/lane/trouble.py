@@ -24,15 +24,17 @@ if TYPE_CHECKING:
     from rolerunner.storage.lane.http import Answer
 
 _FIELD = re.compile(rb"<(Code|Message|RequestId|Region)>([^<]*)</")
-_PASSING_CODES = frozenset(
+_TOO_MUCH_CODES = frozenset(
     {
         "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
         "TooManyRequestsException", "BandwidthLimitExceeded", "RequestLimitExceeded", "PriorRequestNotComplete", "EC2ThrottledException",
-        "RequestTimeout", "RequestTimeoutException", "InternalError", "ServiceUnavailable",
     }
 )  # fmt: skip
+"""Codes that botocore takes for throttling."""
+_PASSING_CODES = _TOO_MUCH_CODES | {"RequestTimeout", "RequestTimeoutException", "InternalError", "ServiceUnavailable"}
 """Codes that botocore's standard mode tries again."""
-_PASSING_STATUS = frozenset({429, 500, 502, 503, 504})
+_TOO_MUCH_STATUS = frozenset({429, 503})
+_PASSING_STATUS = _TOO_MUCH_STATUS | {500, 502, 504}
 REDIRECTS = frozenset({301, 302, 307, 308})
 ELSEWHERE = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 
@@ -75,6 +77,13 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, SSLError):
         return not isinstance(error.kwargs.get("error"), ssl.SSLCertVerificationError)
     return isinstance(error, (HTTPClientError, EndpointConnectionError, ConnectTimeoutError))
+
+
+def is_too_much(error: BaseException) -> bool:
+    """Does the server ask for fewer requests? To HEAD it says so by its status alone."""
+    if not isinstance(error, ClientError):
+        return False
+    return error.response["Error"]["Code"] in _TOO_MUCH_CODES or error.response["ResponseMetadata"]["HTTPStatusCode"] in _TOO_MUCH_STATUS
 
 
 def is_elsewhere(error: ClientError) -> bool:
