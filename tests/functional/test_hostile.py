@@ -453,7 +453,7 @@ def test_a_storm_of_503_passes(tried: str, tmp_path: Path) -> None:
     assert [outcome.error for outcome in outcomes] == [None] * 16
 
 
-@pytest.mark.parametrize("limits", [{"per_second": 150}, {"at_once": 4, "taking": 0.02}], ids=["so many a second", "so many at once"])
+@pytest.mark.parametrize("limits", [{"per_second": 200}, {"at_once": 4, "taking": 0.02}], ids=["so many a second", "so many at once"])
 def test_a_step_slows_down_when_it_is_told_to(limits: dict[str, float], tried: str, tmp_path: Path) -> None:
     """As a whole: requests that each back off by themselves are refused twice for each object that comes."""
     server = Throttling(lambda asked: Answer(RIGHT, headers={"ETag": ETAG}), **limits)

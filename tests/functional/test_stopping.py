@@ -88,20 +88,19 @@ def test_a_server_that_says_nothing_holds_no_step(work: str, silent: str, aws: s
     nothing_is_left(aws, tmp_path)
 
 
-@pytest.mark.parametrize("work", list(WORK))
-def test_a_signal_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
-    write(tmp_path, work)
+def signalled(aws: sandbox.Sandbox, tmp_path: Path, after: float, endpoint: str = "") -> dict[str, Any]:
+    """The result of a run that is told to stop some seconds after its step began, and does within five."""
     keys = aws.job_keys
     environment = {
         **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": aws.endpoint, "AWS_REGION": aws.region, "TMPDIR": str(tmp_path),
+        "AWS_ENDPOINT_URL": endpoint or aws.endpoint, "AWS_REGION": aws.region, "TMPDIR": str(tmp_path),
     }  # fmt: skip
     command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
     while "step_started" not in process.stdout.readline():
         assert process.poll() is None
-    time.sleep(1.5)
+    time.sleep(after)
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=15)
@@ -109,4 +108,50 @@ def test_a_signal_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: Pa
     assert process.returncode == 143
     result: dict[str, Any] = json.loads((tmp_path / "r.json").read_text())
     assert (result["status"], result["steps"][0]["error"]["type"]) == ("stopped", "Stopped")
+    return result
+
+
+@pytest.mark.parametrize("work", list(WORK))
+def test_a_signal_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    write(tmp_path, work)
+    signalled(aws, tmp_path, 1.5)
     nothing_is_left(aws, tmp_path)
+
+
+LISTING = {
+    "list": "action: s3.list, role: job, source: s3://data-bucket/in/",
+    "upload": "action: s3.upload, role: job, source: {tmp}/many/, target: s3://data-bucket/out/, if_exists: skip",
+}
+"""Each lists: what it is about, or what stands at its target."""
+SILENT = [Fault(operation="ListObjectsV2", delay=60)]
+LEFT = {"fast": "", "boto3": "; it does not stop and was left behind"}
+"""A request of boto3's cannot be stopped: it is left behind, and the step ends all the same."""
+
+
+def write_listing(tmp_path: Path, engine: str, work: str) -> Path:
+    (tmp_path / "many").mkdir()
+    for number in range(40):
+        (tmp_path / "many" / str(number)).touch()
+    (tmp_path / "job.yaml").write_text(f"version: 1\nname: t\nengine: {engine}\nsteps:\n  - {{id: work, {LISTING[work].format(tmp=tmp_path)}}}\n")
+    return tmp_path / "job.yaml"
+
+
+@pytest.mark.parametrize(("engine", "work"), [("fast", "list"), ("fast", "upload"), ("boto3", "list")])
+def test_a_timeout_stops_a_listing_that_nobody_answers(engine: str, work: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    spec = write_listing(tmp_path, engine, work)
+    spec.write_text(spec.read_text().replace("role: job", "role: job, timeout: 1"))
+    began = time.monotonic()
+    with FaultyProxy(aws.endpoint, SILENT).listening() as proxy:
+        result = api.run(api.load(spec), identity=replace(identity_of(aws), endpoints={"": proxy.url}))
+    assert time.monotonic() - began < 1 + 5
+    (step,) = result.steps
+    assert step.error is not None
+    assert (step.error.type, step.error.message) == ("Timeout", f"not done within 1 s{LEFT[engine]}")
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+def test_a_signal_stops_a_listing_that_nobody_answers(engine: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+    write_listing(tmp_path, engine, "list")
+    with FaultyProxy(aws.endpoint, SILENT).listening() as proxy:
+        result = signalled(aws, tmp_path, 0.5, proxy.url)
+    assert result["steps"][0]["error"]["message"] == f"stopped before it was done{LEFT[engine]}"

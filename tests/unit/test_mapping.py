@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rolerunner.credentials import parse_timestamp
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import ObjectInfo, Outcome
+from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
 from rolerunner.storage.checksums import Expected
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.local import files_below, path_under
@@ -104,7 +104,7 @@ def test_checksums_do_not_care_how_bytes_come(blocks: list[bytes], part: int) ->
 @given(st.lists(TEXT.filter(bool), unique=True, max_size=20), st.data())
 def test_what_stands_there_is_found_in_any_order(there: list[str], data: Any) -> None:
     class Fake:
-        def list(self, prefix: S3Uri) -> Any:
+        def list(self, prefix: S3Uri, *, cancel: Cancel) -> Any:
             return iter([ObjectInfo(key, 1) for key in sorted(there, key=str.encode)])
 
         def head(self, uri: S3Uri) -> ObjectInfo:
@@ -116,7 +116,7 @@ def test_what_stands_there_is_found_in_any_order(there: list[str], data: Any) ->
 
     asked = data.draw(st.lists(st.one_of(st.sampled_from([*there, "a"]), TEXT.filter(bool)), max_size=20))
     for expected in (1, 1000):
-        existing = Existing(Fake(), S3Uri("bucket"), expected)  # type: ignore[arg-type]
+        existing = Existing(Fake(), S3Uri("bucket"), expected, Cancel())  # type: ignore[arg-type]
         assert [existing.find(S3Uri("bucket", key)) is not None for key in asked] == [key in there for key in asked]
 
 

@@ -172,7 +172,7 @@ def _found(source: Optional[S3Uri], objects: Any, storage: Storage, context: Ste
     if isinstance(objects, ObjectList):
         yield from objects
     elif source is not None and (source.is_prefix or versions):
-        for info in storage.list(source, versions=versions):
+        for info in storage.list(source, versions=versions, cancel=context.cancel):
             if source.is_prefix or info.key == source.key:
                 yield info
     else:

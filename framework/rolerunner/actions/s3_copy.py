@@ -105,7 +105,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
             else:
                 nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0}
-        copies = _Copies(self, gathered, source, target, resuming=context.resuming)
+        copies = _Copies(self, gathered, source, target, context)
         one_role = context.roles["source_role"] == context.roles["target_role"]
         copied = target.copy(copies, context.cancel) if one_role else target.relay(copies, source, context.cancel)
         ended = _moved(copied, source, target, context) if self.move else copied
@@ -150,12 +150,13 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
 class _Copies:
     """What to copy and where, drawn as the engine asks for it."""
 
-    def __init__(self, action: S3Copy, gathered: Gathered, source: Storage, target: Storage, *, resuming: bool) -> None:
+    def __init__(self, action: S3Copy, gathered: Gathered, source: Storage, target: Storage, context: StepContext) -> None:
         self.action = action
+        self.cancel = context.cancel
         self.objects = gathered.objects
         self.target = target
         self.refused = gathered.refused
-        self.lenient = resuming and action.if_exists == "overwrite"
+        self.lenient = context.resuming and action.if_exists == "overwrite"
         self.is_same = _IsSame(action.compare, source, target, self.lenient)
         self.if_exists = "skip_same" if self.lenient else action.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
@@ -167,7 +168,7 @@ class _Copies:
         taken: set[str] = set()
         last = ""
         looks = self.if_exists in ("skip", "skip_same")
-        existing = Existing(self.target, self.action.target, self.objects.count, lenient=self.lenient) if looks else None
+        existing = Existing(self.target, self.action.target, self.objects.count, self.cancel, lenient=self.lenient) if looks else None
         for info in self.objects:
             if info.deleted:
                 continue

@@ -105,7 +105,7 @@ class S3List(Chosen, Reaching, Spreading, Action):
         means = self.selection()
         all_are_meant = means.means_all
         listed = no_objects(self.source)
-        for number, each in enumerate(self._entries(storage), 1):
+        for number, each in enumerate(self._entries(storage, context), 1):
             if isinstance(each, str):
                 folders += [str(S3Uri(self.source.bucket, each))] if len(folders) < self.max_folders else []
             elif all_are_meant or means(listed.relative(each), each.size, each.modified):
@@ -114,8 +114,10 @@ class S3List(Chosen, Reaching, Spreading, Action):
                 context.cancel.stop_if_set()
                 context.progress(StepProgress(context.step_id, number, 0))
 
-    def _entries(self, storage: Storage) -> Iterator[Union[ObjectInfo, str]]:
-        return iter(storage.list(self.source, versions=self.versions)) if self.recursive else storage.folder(self.source)
+    def _entries(self, storage: Storage, context: StepContext) -> Iterator[Union[ObjectInfo, str]]:
+        if not self.recursive:
+            return storage.folder(self.source)
+        return iter(storage.list(self.source, versions=self.versions, cancel=context.cancel))
 
     def _ordered(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
         by = _BY[self.sort]

@@ -17,7 +17,7 @@ from rolerunner.actions.put_options import Stored
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, Flag, LocalPath, S3Location, check_path, json_form
-from rolerunner.storage.base import ObjectInfo, Outcome, Put, Storage
+from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, Put, Storage
 from rolerunner.storage.checksums import same_file
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.local import files_below, folder_of, translated
@@ -88,11 +88,11 @@ class S3Upload(Chosen, Stored, Moving, Action):
         """Store, many at once."""
         flow = self.flow()
         storage = context.storage(access=self.access(), flow=flow)
-        puts = _Puts(self, storage, resuming=context.resuming)
+        puts = _Puts(self, storage, context)
         if puts.count == 0:
             nothing_there(self.on_empty, str(self.source), context)
             return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
-        extra = self._extra(storage) if self.delete_extra else []
+        extra = self._extra(storage, context.cancel) if self.delete_extra else []
         done = transfer(storage.put(puts, context.cancel), context, self.target, self, flow, None)
         deleted = 0 if done.failed else self._deleted(extra, storage, context)
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
@@ -110,12 +110,12 @@ class S3Upload(Chosen, Stored, Moving, Action):
         """Objects under the target."""
         return {"objects": no_objects(self.target, versions=None)}
 
-    def _extra(self, storage: Storage) -> list[ObjectInfo]:
+    def _extra(self, storage: Storage, cancel: Cancel) -> list[ObjectInfo]:
         """Objects that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
         kept = {short(self.object_of(relative).key) for relative, _ in self.files()}
         means, under = self.selection(), no_objects(self.target)
         extra = []
-        for info in storage.list(self.target):
+        for info in storage.list(self.target, cancel=cancel):
             if means.named(under.relative(info)) and short(info.key) not in kept:
                 extra.append(info)
                 if len(extra) > (self.max_delete or 0):
@@ -162,12 +162,13 @@ class S3Upload(Chosen, Stored, Moving, Action):
 class _Puts:
     """What to store and where, drawn as the engine asks for it. What cannot be a key, or lands on another's, is refused."""
 
-    def __init__(self, action: S3Upload, storage: Storage, *, resuming: bool) -> None:
+    def __init__(self, action: S3Upload, storage: Storage, context: StepContext) -> None:
         self.action = action
         self.storage = storage
+        self.cancel = context.cancel
         self.count = sum(1 for _ in action.files())
         self.if_exists = "fail" if action.if_none_match else action.if_exists
-        self.lenient = resuming and self.if_exists == "overwrite"
+        self.lenient = context.resuming and self.if_exists == "overwrite"
         self.if_exists = "skip_same" if self.lenient else self.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
         # a folder's files have keys of their own; names of a glob or a list may be there twice
@@ -176,7 +177,7 @@ class _Puts:
     def __iter__(self) -> Iterator[Union[Put, Outcome]]:
         taken: set[str] = set()
         looks = self.if_exists in ("skip", "skip_same")
-        existing = Existing(self.storage, self.action.target, self.count, lenient=self.lenient) if looks else None
+        existing = Existing(self.storage, self.action.target, self.count, self.cancel, lenient=self.lenient) if looks else None
         for relative, path in self.action.files():
             target = self.action.object_of(relative)
             try:

@@ -13,7 +13,7 @@ from rolerunner.errors import NotFound, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, Bytes, Integer, S3Location, Seconds, json_form
-from rolerunner.storage.base import Storage
+from rolerunner.storage.base import Cancel, Storage
 from rolerunner.storage.manifest import EMPTY_LIST, ManifestWriter, ObjectList, no_objects
 
 
@@ -89,14 +89,14 @@ class S3Wait(Chosen, Reaching, Action):
         missing = []
         with context.manifest() as manifest:
             for source in sources:
-                missing += self._missing_under(source, storage, manifest, sources[0].bucket)
+                missing += self._missing_under(source, storage, manifest, sources[0].bucket, context.cancel)
         return missing, manifest.objects(sources[0] if len(sources) == 1 else S3Uri(sources[0].bucket))
 
-    def _missing_under(self, source: S3Uri, storage: Storage, manifest: ManifestWriter, bucket: str) -> list[str]:
+    def _missing_under(self, source: S3Uri, storage: Storage, manifest: ManifestWriter, bucket: str, cancel: Cancel) -> list[str]:
         means = self.selection()
         before, size = manifest.count, manifest.bytes
         try:
-            for info in storage.list(source):
+            for info in storage.list(source, cancel=cancel):
                 relative = no_objects(source).relative(info)
                 if (source.is_prefix or info.key == source.key) and means(relative, info.size, info.modified):
                     manifest.add_object(info if source.bucket == bucket else replace(info, bucket=source.bucket))

@@ -150,10 +150,12 @@ class Cancel:
 class Storage(Protocol):
     """What an engine can do, as one role. Among the items of get, put, copy and relay, an Outcome is one that is settled: it comes out as it is."""
 
-    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000) -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000, cancel: Optional[Cancel] = None
+    ) -> Iterator[ObjectInfo]:
         """Every object (or version) under a prefix, in the order of keys, from the one after the key ``after`` on. Raises StepError.
 
-        ``page`` is how many are asked for at once, 1000 at most.
+        ``page`` is how many are asked for at once, 1000 at most. ``cancel`` stops it between two pages; the fast engine also while it waits for one.
         """
 
     def folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:

@@ -10,7 +10,7 @@ from rolerunner.model import S3Uri
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rolerunner.storage.base import ObjectInfo, Storage
+    from rolerunner.storage.base import Cancel, ObjectInfo, Storage
 
 FEW = 32
 """So many HEADs cost less than the listing of a prefix whose size is not known."""
@@ -19,12 +19,12 @@ FEW = 32
 class Existing:
     """Finds objects under a prefix, for keys that mostly come in S3's order. Holds one object at a time."""
 
-    def __init__(self, storage: Storage, prefix: S3Uri, expected: int, *, lenient: bool = False) -> None:
+    def __init__(self, storage: Storage, prefix: S3Uri, expected: int, cancel: Cancel, *, lenient: bool = False) -> None:
         """``lenient``: a role that may not look finds nothing, and so writes again."""
         self._lenient = lenient
         self._storage = storage
         self._prefix = prefix
-        self._listing: Optional[Iterator[ObjectInfo]] = None if expected <= FEW else iter(storage.list(prefix))
+        self._listing: Optional[Iterator[ObjectInfo]] = None if expected <= FEW else iter(storage.list(prefix, cancel=cancel))
         self._current: Optional[ObjectInfo] = None
         self._asked = b""
 

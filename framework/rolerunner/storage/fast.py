@@ -58,22 +58,24 @@ class FastStorage(LaneLarge):
 
     # listing
 
-    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH) -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH, cancel: Optional[Cancel] = None
+    ) -> Iterator[ObjectInfo]:
         """Every object or version under a prefix; pages of objects come side by side, unless one of many machines goes on ``after`` a key."""
         if versions or page != BATCH:
-            yield from super().list(prefix, versions=versions, after=after, page=page)
+            yield from super().list(prefix, versions=versions, after=after, page=page, cancel=cancel)
             return
         try:
-            given = yield from self._listed(prefix, after, cuts=not after, given=0)
+            given = yield from self._listed(prefix, after, cancel, cuts=not after, given=0)
             if given is not None:
-                yield from self._listed(prefix, after, cuts=False, given=given)
+                yield from self._listed(prefix, after, cancel, cuts=False, given=given)
         except Declined as why:
             self._say(why)
-            yield from super().list(prefix, after=after)
+            yield from super().list(prefix, after=after, cancel=cancel)
 
-    def _listed(self, prefix: S3Uri, after: str, *, cuts: bool, given: int) -> Generator[ObjectInfo, None, Optional[int]]:
+    def _listed(self, prefix: S3Uri, after: str, cancel: Optional[Cancel], *, cuts: bool, given: int) -> Generator[ObjectInfo, None, Optional[int]]:
         """Objects but for the first ``given``; where the server cannot list side by side, how many came out until that was seen."""
-        loop, asking = self._loop(Cancel(), connections=listing.AT_ONCE)
+        loop, asking = self._loop(cancel or Cancel(), connections=listing.AT_ONCE)
         pages = Listing(
             prefix.key, lambda span: loop.begin(0, self._page_steps(prefix, span, asking)), self.tuning.memory // 2, cuts=cuts, after=after
         )

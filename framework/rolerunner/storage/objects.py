@@ -67,18 +67,21 @@ class Objects:
 
     # listing
 
-    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH) -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH, cancel: Optional[Cancel] = None
+    ) -> Iterator[ObjectInfo]:
         """Every object or version under a prefix."""
-        found = self._paged(prefix, versions=versions, after=after, page=page)
+        found = self._paged(prefix, versions=versions, after=after, page=page, cancel=cancel or Cancel())
         # a directory bucket lists in no order, and callers walk listings side by side
         return in_order(found, lambda info: info.key.encode()) if prefix.in_directory_bucket else found
 
-    def _paged(self, prefix: S3Uri, *, versions: bool, after: str, page: int) -> Iterator[ObjectInfo]:
+    def _paged(self, prefix: S3Uri, *, versions: bool, after: str, page: int, cancel: Cancel) -> Iterator[ObjectInfo]:
         """As S3 gives them, page by page."""
         method, start = ("list_object_versions", "KeyMarker") if versions else ("list_objects_v2", "StartAfter")
         said = {**({start: after} if after else {}), **({"MaxKeys": page} if page != BATCH else {})}
         with self._translated(prefix):
             for answer in self._pages(method, prefix, **said):
+                cancel.stop_if_set()
                 if versions:
                     yield from versions_of(answer)
                 else:

@@ -152,12 +152,14 @@ class SpreadStorage:
 
     # spread
 
-    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000) -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000, cancel: Optional[Cancel] = None
+    ) -> Iterator[ObjectInfo]:
         """Spans of keys side by side, given back in the order of keys."""
         if prefix.in_directory_bucket:  # a directory bucket lists in no order, and from its beginning alone
-            return self.here.list(prefix, versions=versions, page=page)
+            return self.here.list(prefix, versions=versions, page=page, cancel=cancel)
         self.flow.shares = self.pool.slots()
-        return SpreadListing(self, self.pool, self.cancel, prefix, versions=versions).objects(after)
+        return SpreadListing(self, self.pool, cancel or self.cancel, prefix, versions=versions).objects(after)
 
     def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """HEAD of many."""
