@@ -9,6 +9,7 @@ HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_version.py").read_text(encoding="utf-8"))[1]
 
 CLI = ["click>=8.1", "rich>=13"]
+CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
 DEPLOY = ["pip>=23.1", "uv>=0.5"]
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
 TEST = [
@@ -43,7 +44,7 @@ setup(
         "tenacity>=8.2",
         "wcmatch>=8.4",
     ],
-    extras_require={"cli": CLI, "deploy": DEPLOY, "sandbox": SANDBOX, "test": TEST, "dev": DEV},
+    extras_require={"cli": CLI, "crt": CRT, "deploy": DEPLOY, "sandbox": SANDBOX, "test": TEST, "dev": DEV},
     entry_points={"console_scripts": ["rolerunner = rolerunner.__main__:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
