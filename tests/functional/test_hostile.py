@@ -273,8 +273,8 @@ def test_a_copy_between_two_roles_does_not_believe_such_a_range_either(lie: dict
         with hostile(answer) as (client, asked):
             its = storage(engine, client, tuning)
             (outcome,) = its.relay([Copy(KEY, TO, ObjectInfo("in/key", 12, "e-3"))], its, Cancel())
-        told = outcome.error.type if outcome.error is not None else ""
-        assert (told, asked[-1].what) == (("IntegrityFailed", "DELETE [uploadId]") if lies else ("", "POST [uploadId]")), outcome.error
+        told, ends = outcome.error.type if outcome.error is not None else "", {"POST [uploadId]", "DELETE [uploadId]"}
+        assert (told, ends & {each.what for each in asked}) == (("IntegrityFailed", {"DELETE [uploadId]"}) if lies else ("", {"POST [uploadId]"}))
         assert any("x-amz-trailer" in each.headers for each in asked) is blocks or engine == "boto3"
 
 
