@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from rolerunner.errors import LocalFileFailed, UnsafeKey
 
@@ -33,6 +34,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_name_anew)
 MAX_NAME = 255
 """Bytes of a file name on the usual file systems (NAME_MAX)."""
+_UNSAFE = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+"""Where a key may be no file: an empty part, ``.`` or ``..``, a NUL."""
 _HINTS = {
     errno.ENOSPC: "the disk is full: Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB",
     errno.EDQUOT: "the disk quota is used up",
@@ -51,6 +54,16 @@ def folder_of(text: str) -> Path:
 
 def path_under(folder: Path, relative: str) -> Path:
     """The file of an object's relative key below ``folder``. Raises UnsafeKey for one that would leave it."""
+    if _UNSAFE.search(relative) or len(relative) > MAX_NAME or not relative.isascii() or os.sep == "\\":
+        _check_parts(folder, relative)
+    if "/" in relative:
+        path = folder.joinpath(*relative.split("/"))
+        _check_parents(folder, path, relative)
+        return path
+    return folder / relative
+
+
+def _check_parts(folder: Path, relative: str) -> None:
     parts = relative.split("/")
     problem = ""
     if "\0" in relative:
@@ -63,10 +76,6 @@ def path_under(folder: Path, relative: str) -> Path:
         problem = "has a backslash or colon in it"
     if problem:
         raise UnsafeKey(f"the key '{relative}' {problem}: it cannot be a file below {folder}")
-    path = folder.joinpath(*parts)
-    if len(parts) > 1:
-        _check_parents(folder, path, relative)
-    return path
 
 
 def _check_parents(folder: Path, path: Path, relative: str) -> None:
@@ -78,7 +87,7 @@ def _check_parents(folder: Path, path: Path, relative: str) -> None:
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Union[Path, str]) -> Iterator[None]:
     """Turn the operating system's refusals into LocalFileFailed, with what to do."""
     try:
         yield
@@ -105,13 +114,13 @@ def appearing(path: Path) -> Iterator[Path]:
                 temporary.unlink()
 
 
-def temporary_beside(path: Path) -> str:
+def temporary_beside(path: str) -> str:
     """A name that no other file has, in the folder where ``path`` will be; ``done_with`` gives it back.
 
     Names are used again: a folder takes a new name for each of many files in twice the time.
     """
     name = _SPARE_NAMES.pop() if _SPARE_NAMES else f"{_TEMPORARY}{_OWN}-{next(_NUMBERS):x}"
-    return f"{os.path.dirname(path)}/{name}"  # noqa: PTH120 - one for each of a million files
+    return f"{path[: path.rfind(os.sep)]}/{name}"
 
 
 def done_with(temporary: str) -> None:
