@@ -12,10 +12,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Protocol, Union
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as _value
+else:
+
+    def _value(*, frozen: bool) -> Any:
+        """A dataclass that is frozen for the type checker alone: its constructor takes a third of the time, of millions of them."""
+        return dataclass(unsafe_hash=frozen)
+
 
 _GLANCE = 0.1
 
@@ -60,7 +69,7 @@ class Access:
     source_key: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True)
+@_value(frozen=True)
 class Get:
     """Fetch ``source`` into the file ``target``; ``info`` spares a HEAD where the listing told it already."""
 
@@ -74,7 +83,7 @@ class Get:
     """Asked first, in a thread of the engine: is it right already?"""
 
 
-@dataclass(frozen=True)
+@_value(frozen=True)
 class Put:
     """Store the file ``source`` as ``target``. ``options`` are PutObject's own names and values."""
 
@@ -84,7 +93,7 @@ class Put:
     skip: Optional[Callable[[], bool]] = None
 
 
-@dataclass(frozen=True)
+@_value(frozen=True)
 class Copy:
     """Store ``source`` as ``target``. ``options`` are PutObject's own; those that are there replace the source's, others are kept."""
 
@@ -99,7 +108,7 @@ class Copy:
     skip: Optional[Callable[[], bool]] = None
 
 
-@dataclass(frozen=True)
+@_value(frozen=True)
 class Outcome:
     """How one object ended: done, skipped or failed. ``size`` is in bytes; ``error`` is None unless it failed."""
 

@@ -259,7 +259,10 @@ class FastStorage(LaneLarge):
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(uri, size, item.source, status="skipped")
         algorithm, options = hashed_by(item.options)
-        plain = partial(self._put, replace(item, skip=None), parts)
+
+        def plain() -> Outcome:
+            return self._put(replace(item, skip=None), parts)
+
         if size >= self.tuning.large:
             return (yield from worked(plain, large=True))
         try:
@@ -278,7 +281,10 @@ class FastStorage(LaneLarge):
         info = yield from self._known(item.source, item.info, asking)
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(item.target, info.size, status="skipped", source=item.source)
-        plain = partial(self._copy, replace(item, info=info, skip=None), parts)
+
+        def plain() -> Outcome:
+            return self._copy(replace(item, info=info, skip=None), parts)
+
         if info.size >= item.large:
             return (yield from worked(plain, large=True))
         if any(name in item.options for name in KEPT):
@@ -307,7 +313,10 @@ class FastStorage(LaneLarge):
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(item.target, item.info.size if item.info else 0, status="skipped", source=uri)
         info = yield from source._known(uri, item.info, reading)
-        plain = partial(self._relay, replace(item, skip=None), source, parts)
+
+        def plain() -> Outcome:
+            return self._relay(replace(item, skip=None), source, parts)
+
         if info.size >= self.tuning.large:
             return (yield from worked(plain, large=True))
         algorithm, options = hashed_by(item.options)
