@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ParamValidationError
@@ -43,8 +43,7 @@ class Declined(Exception):
     """The lane cannot do this, the plain engine can; says why."""
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where connections go; equal ones share them."""
 
     secure: bool
@@ -106,7 +105,7 @@ class Template:
             values["content-length"] = str(size)
         form = self._form(values, payload)
         head = form.head(self.method, path, text, values)
-        if head.count("\n") != form.lines or head.count("\r") != form.lines or not head.isascii():
+        if not head.isascii() or head.count("\n") != form.lines or head.count("\r") != form.lines:
             raise ParamValidationError(report="a header has a line break or a letter in it that is not ASCII")
         return Request(self.address, self.method, self.operation, head.encode(), body, sink)
 
