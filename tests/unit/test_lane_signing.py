@@ -48,7 +48,7 @@ VALUE = st.text("abc 019-/=;", max_size=12)
     st.dictionaries(st.sampled_from(["x-amz-meta-a%b", "content-type", "range", "if-match", "x-amz-tagging", "expect"]), VALUE),
     st.sets(st.sampled_from(["content-type", "x-amz-meta-a%b", "x-amz-tagging", "expect"])), st.none() | st.just("a/token+="),
 )  # fmt: skip
-def test_botocore_signs_the_same(  # noqa: PLR0913 - all that differs from request to request
+def test_botocore_signs_the_same(
     method: str, key: str, query: dict[str, str], headers: dict[str, str], differing: set[str], token: str | None
 ) -> None:
     path, text = f"/bucket/{quoted(key)}", query_of(query.items())

@@ -74,7 +74,7 @@ class Get:
     """Fetch ``source`` into the file ``target``; ``info`` spares a HEAD where the listing told it already."""
 
     source: S3Uri
-    target: Path
+    target: Union[str, Path]
     info: Optional[ObjectInfo] = None
     decompress: bool = False
     """The object is gzip: the file holds what it unpacks to."""
@@ -114,7 +114,7 @@ class Outcome:
 
     uri: S3Uri
     size: int = 0
-    path: Optional[Path] = None
+    path: Union[str, Path, None] = None
     etag: str = ""
     version: str = ""
     status: str = "done"

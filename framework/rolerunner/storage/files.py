@@ -68,7 +68,7 @@ class Arrival:
 
     __slots__ = ("_descriptor", "_moved", "_target", "got", "running", "temporary")
 
-    def __init__(self, target: Path, moved: Callable[[int], None]) -> None:
+    def __init__(self, target: Union[str, Path], moved: Callable[[int], None]) -> None:
         self._target = str(target)
         self._moved = moved
         self._descriptor = -1

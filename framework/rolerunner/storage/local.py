@@ -52,15 +52,15 @@ def folder_of(text: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 - Path.resolve would follow links
 
 
-def path_under(folder: Path, relative: str) -> Path:
+def path_under(folder: Path, relative: str) -> str:
     """The file of an object's relative key below ``folder``. Raises UnsafeKey for one that would leave it."""
-    if _UNSAFE.search(relative) or len(relative) > MAX_NAME or not relative.isascii() or os.sep == "\\":
+    if _UNSAFE.search(relative) or len(relative) > MAX_NAME or not relative.isascii() or os.sep != "/":
         _check_parts(folder, relative)
+    above = str(folder)
+    path = f"{above}{'' if above.endswith(os.sep) else os.sep}{relative.replace('/', os.sep)}"
     if "/" in relative:
-        path = folder.joinpath(*relative.split("/"))
         _check_parents(folder, path, relative)
-        return path
-    return folder / relative
+    return path
 
 
 def _check_parts(folder: Path, relative: str) -> None:
@@ -78,11 +78,10 @@ def _check_parts(folder: Path, relative: str) -> None:
         raise UnsafeKey(f"the key '{relative}' {problem}: it cannot be a file below {folder}")
 
 
-def _check_parents(folder: Path, path: Path, relative: str) -> None:
-    for parent in path.parents:
-        if parent == folder:
-            return
-        if parent.is_symlink():
+def _check_parents(folder: Path, path: str, relative: str) -> None:
+    for number in range(relative.count("/"), 0, -1):
+        parent = path.rsplit(os.sep, number)[0]
+        if os.path.islink(parent):  # noqa: PTH114 - of each of a million files
             raise UnsafeKey(f"the key '{relative}' leads through the link {parent}, out of {folder}")
 
 
