@@ -144,7 +144,7 @@ class S3Download(Chosen, Moving, Action):
         kept = {short(str(path)) for _, path in gets.targets()}
         selection = self.selection()
         below = files_below(target, links="skip") if target.is_dir() else iter(())
-        extra = [path for relative, path in below if selection.named(relative) and short(str(path)) not in kept]
+        extra = [Path(path) for relative, path in below if selection.named(relative) and short(path) not in kept]
         most = self.max_delete or 0
         if len(extra) > most:
             raise too_many(len(extra), most, f"files below {target}")

@@ -87,7 +87,7 @@ class Get:
 class Put:
     """Store the file ``source`` as ``target``. ``options`` are PutObject's own names and values."""
 
-    source: Path
+    source: Union[str, Path]
     target: S3Uri
     options: Mapping[str, Any] = field(default_factory=dict)
     skip: Optional[Callable[[], bool]] = None

@@ -175,7 +175,7 @@ class BotoStorage(Objects):
 
     def _put(self, item: Put, parts: Parts) -> Outcome:
         with translated(item.source):
-            before = item.source.stat()
+            before = Path(item.source).stat()
         size = before.st_size
         if item.skip is not None and item.skip():
             return Outcome(item.target, size, item.source, status="skipped")

@@ -253,8 +253,11 @@ class FastStorage(LaneLarge):
 
     def _put_steps(self, item: Put, asking: Asking, parts: Parts) -> Steps[Outcome]:
         uri = item.target
-        with translated(item.source):
+        try:
             before = os.stat(item.source)  # noqa: PTH116 - one of each of a million files
+        except OSError:
+            with translated(item.source):
+                raise
         size = before.st_size
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(uri, size, item.source, status="skipped")
@@ -375,7 +378,7 @@ class FastStorage(LaneLarge):
         return [self._deleted(S3Uri(bucket, info.key), info, told.get((info.key, info.version))) for info in batch]
 
 
-def _weight_of(path: Path, large: int) -> int:
+def _weight_of(path: Union[str, Path], large: int) -> int:
     """Bytes that the file takes in memory while it is sent; large ones go block by block."""
     try:
         size = os.stat(path).st_size  # noqa: PTH116 - one of each of a million files

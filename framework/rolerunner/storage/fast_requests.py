@@ -64,8 +64,12 @@ class LaneRequests(BotoStorage):
 
     def _template(self, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
         """The kind of request, made once for each bucket and set of options. Raises Declined, and what signing raises."""
-        key = (method, bucket, *((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in options.items()))
-        found = self._templates.get(key)
+        key: tuple[Any, ...] = (method, bucket, *options.items())
+        try:
+            found = self._templates.get(key)
+        except TypeError:  # one of the values is a dict
+            key = (method, bucket, *((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in options.items()))
+            found = self._templates.get(key)
         if found is None:
             found = self._templates[key] = template(self.client, self.credentials, method, bucket, {**self._said(method), **options})
         return found

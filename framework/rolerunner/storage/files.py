@@ -30,7 +30,7 @@ _BLOCK = 1 << 18
 class FromFile:
     """Reads a file's ranges, and sees when it is not what it was at first. Raises LocalFileFailed."""
 
-    path: Path
+    path: Union[str, Path]
     before: os.stat_result
 
     def __call__(self, start: int, length: int) -> bytes:

@@ -141,23 +141,23 @@ def write_whole(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def files_below(folder: Path, *, links: str = "follow") -> Iterator[tuple[str, Path]]:
-    """Every file below a folder with its path relative to it, ``/`` between parts, in the order S3 lists keys.
+def files_below(folder: Path, *, links: str = "follow") -> Iterator[tuple[str, str]]:
+    """Every file below a folder: its path relative to it, ``/`` between parts, and its path; in the order S3 lists keys.
 
     ``links``: follow, skip or error. Raises LocalFileFailed, also for a link that leads back to a folder it lies in.
     """
-    yield from _below(folder, "", links, (os.path.realpath(folder),))
+    yield from _below(str(folder), "", links, (os.path.realpath(folder),))
 
 
-def _below(folder: Path, base: str, links: str, inside: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+def _below(folder: str, base: str, links: str, inside: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     with translated(folder):
         entries = [(entry, _is_folder(entry)) for entry in os.scandir(folder)]
     # a folder's keys have a '/' after its name, and keys are in the order of their bytes
     entries.sort(key=lambda each: os.fsencode(each[0].name) + (b"/" if each[1] else b""))
     for entry, is_folder in entries:
-        path = Path(entry.path)
-        if entry.name.startswith(_TEMPORARY) or not _wanted(entry, path, links):
+        if entry.name.startswith(_TEMPORARY) or not _wanted(entry, links):
             continue
+        path = entry.path
         if is_folder:
             real = os.path.realpath(path)
             if real in inside:
@@ -173,11 +173,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=True)
 
 
-def _wanted(entry: os.DirEntry[str], path: Path, links: str) -> bool:
+def _wanted(entry: os.DirEntry[str], links: str) -> bool:
     if not entry.is_symlink() or links == "follow":
         return True
     if links == "error":
-        raise LocalFileFailed(f"{path}: is a link", hint="say 'symlinks: follow' or 'symlinks: skip'")
+        raise LocalFileFailed(f"{entry.path}: is a link", hint="say 'symlinks: follow' or 'symlinks: skip'")
     return False
 
 
