@@ -1,5 +1,6 @@
 """``python -m rolerunner`` and the console command."""
 
+import atexit
 import gc
 import sys
 
@@ -20,6 +21,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(_GARBAGE)
     gc.enable()
+    atexit.register(gc.freeze)  # the process ends anyway: to look for garbage once more takes as long as five hundred small objects
     command()
 
 

@@ -130,15 +130,17 @@ class Cancel:
 
     def __init__(self, parent: Optional[Cancel] = None) -> None:
         self._own = threading.Event()
+        self._set = False
         self._parent = parent
 
     def set(self) -> None:
         """Stop."""
+        self._set = True
         self._own.set()
 
     def is_set(self) -> bool:
         """Is it time to stop?"""
-        return self._own.is_set() or (self._parent is not None and self._parent.is_set())
+        return self._set or (self._parent is not None and self._parent.is_set())
 
     def stop_if_set(self) -> None:
         """Raises StepError when it is time to stop."""

@@ -23,7 +23,7 @@ from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_there, info_by
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.boto import TRIES
-from rolerunner.storage.checksums import Expected, agrees, digest_of
+from rolerunner.storage.checksums import Expected, digest_of
 from rolerunner.storage.fast_large import LaneLarge
 from rolerunner.storage.fast_requests import checksum_header, hashed_by, version_query
 from rolerunner.storage.files import Arrival, FromFile, keep_time, prove, unpack
@@ -201,13 +201,15 @@ class FastStorage(LaneLarge):
         uri = item.source
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(uri, item.info.size if item.info else 0, item.target, item.info.etag if item.info else "", status="skipped")
-        info = yield from self._known(uri, item.info, asking)
+        info = item.info if item.info is not None else (yield from self._known(uri, None, asking))
         if info.size >= self.tuning.large:
             return (yield from worked(lambda: self._get(replace(item, info=info, skip=None), parts), large=True))
         arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel))
         try:
             answer = yield from self._asked(asking, "get_object", uri, self._checked, query=version_query(info.version), sink=arrival)
-            now = yield from self._arrived(uri, answer, arrival, asking)
+            now, proved = self._arrived(uri, answer, arrival, asking.cancel)
+            if not proved:
+                yield from self._looked_at(uri, now, answer, arrival)
             if item.decompress:
                 yield Work(lambda: unpack(Path(arrival.temporary), uri))
             if item.keep_time and now.modified:
@@ -224,18 +226,20 @@ class FastStorage(LaneLarge):
         finally:
             arrival.discard()
 
-    def _arrived(self, uri: S3Uri, answer: Answer, arrival: Arrival, asking: Asking) -> Steps[ObjectInfo]:
-        """The bytes are all in the file, and are the ones that S3 tells of. Raises IntegrityFailed."""
-        size = answer.sunk or len(answer.body)
-        now = info_by(uri.key, answer.headers, size)
-        if not answer.sunk:
-            self._moved(size, asking.cancel)
-            arrival.whole(answer.body)
-            if agrees(answer.body, now.checksum):
-                return now
+    def _arrived(self, uri: S3Uri, answer: Answer, arrival: Arrival, cancel: Cancel) -> tuple[ObjectInfo, bool]:
+        """The bytes are all in the file; what S3 tells of them, and is it seen already that they are the ones?"""
+        now = info_by(uri.key, answer.headers, answer.sunk or len(answer.body))
+        if answer.sunk:
+            return now, False
+        self._moved(now.size, cancel)
+        arrival.whole(answer.body)
+        return now, checksums.agrees(answer.body, now.checksum)
+
+    def _looked_at(self, uri: S3Uri, now: ObjectInfo, answer: Answer, arrival: Arrival) -> Steps[None]:
+        """The bytes in the file are the ones that S3 tells of. Raises IntegrityFailed."""
         expected = Expected.of(now.checksum)
         if expected is None:
-            return now
+            return
         if arrival.running is not None and answer.sunk:
             prove(uri, now, arrival.running)
         elif expected.parts or answer.sunk:
@@ -243,11 +247,10 @@ class FastStorage(LaneLarge):
             if same is False:
                 raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells")
         else:
-            running = expected.start(size, lambda: 0)
+            running = expected.start(now.size, lambda: 0)
             if running is not None:
                 running.update(answer.body)
             prove(uri, now, running)
-        return now
 
     # upload
 

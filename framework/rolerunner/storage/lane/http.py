@@ -150,6 +150,8 @@ class Framing:
                 head, data = data[:end], data[end + 4 :]
                 if self._head(head):
                     break
+            if not data and self._left:
+                return False  # its body comes by itself, as it does over TLS
         if self._state == "length":
             return self._length(data)
         if self._state == "chunked":
