@@ -174,3 +174,14 @@ def test_a_manifest_gives_back_what_it_was_given(key: str, etag: str) -> None:
         listed = manifest.objects(S3Uri("bucket"))
         first, second = listed
         assert (first, second.key, second.size, listed.count, listed.bytes) == (info, key, 5, 2, 8)
+
+
+def test_a_list_made_of_a_list_keeps_the_versions(tmp_path: Path) -> None:
+    first, second = tmp_path / "copied.jsonl", tmp_path / "chosen.jsonl"
+    with ManifestWriter(first) as manifest:
+        manifest.add_outcome(Outcome(S3Uri("bucket", "key"), 5, etag="e", version="v1"), "bucket")
+    with ManifestWriter(second) as chosen:
+        for info in manifest.objects(S3Uri("bucket")):
+            chosen.add_object(info)
+    (info,) = chosen.objects(S3Uri("bucket"))
+    assert info == ObjectInfo("key", 5, "e", version="v1")
