@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rolerunner.storage.lane.http import Answer
 
 T = TypeVar("T")
+_KEPT = frozenset(KEPT)
 _KEPT_HEADERS = {
     "content-type": "ContentType", "cache-control": "CacheControl", "content-disposition": "ContentDisposition", "expires": "Expires",
     "content-encoding": "ContentEncoding", "content-language": "ContentLanguage", "x-amz-website-redirect-location": "WebsiteRedirectLocation",
@@ -293,10 +294,11 @@ class FastStorage(LaneLarge):
 
         if info.size >= item.large:
             return (yield from worked(plain, large=True))
-        if any(name in item.options for name in KEPT):
+        if not _KEPT.isdisjoint(item.options):
             return (yield from worked(plain))  # what is kept is asked for, object by object
         options = {**item.options, **({"TaggingDirective": "REPLACE"} if "Tagging" in item.options else {})}
-        options["CopySource"] = {"Bucket": item.source.bucket, "Key": PLACE}
+        bucket = item.source.bucket
+        options["CopySource"] = {"Bucket": bucket, "Key": PLACE} if bucket.startswith("arn:") else f"{bucket}/{PLACE}"
         version = f"?versionId={info.version}" if info.version else ""
         try:
             made = self._template("copy_object", item.target.bucket, options)
@@ -332,7 +334,7 @@ class FastStorage(LaneLarge):
             headers = _kept(answer.headers, options)
             if "Tagging" not in item.options:
                 headers.update((yield from source._tags(uri, info.version, reading)))
-            if not checksums.can_compute(algorithm) or not all(value.isascii() for value in headers.values()):
+            if not checksums.can_compute(algorithm) or not all(map(str.isascii, headers.values())):
                 return (yield from worked(plain))
             now = info_by(uri.key, answer.headers, len(answer.body))
             digest = digest_of(algorithm, answer.body)
@@ -399,5 +401,5 @@ def _kept(headers: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, s
     """What a copy keeps of its source, as the headers that told it: what the step says otherwise aside."""
     kept = {name: headers[name] for name, option in _KEPT_HEADERS.items() if name in headers and option not in options}
     if "Metadata" not in options:
-        kept.update({name: value for name, value in headers.items() if name.startswith("x-amz-meta-")})
+        kept.update({name: value for name, value in headers.items() if name[:11] == "x-amz-meta-"})
     return kept
