@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from botocore.exceptions import BotoCoreError, ParamValidationError
 from botocore.utils import get_environ_proxies
 
-from rolerunner.storage.lane.signing import UNSIGNED, Form, Signer, query_of, quoted
+from rolerunner.storage.lane.signing import UNSIGNED, Form, Signer, is_sound, query_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -104,10 +104,9 @@ class Template:
         if size or self.method in ("PUT", "POST"):
             values["content-length"] = str(size)
         form = self._form(values, payload)
-        head = form.head(self.method, path, text, values)
-        if not head.isascii() or head.count("\n") != form.lines or head.count("\r") != form.lines:
+        if not form.is_sound or not all(map(is_sound, values.values())):
             raise ParamValidationError(report="a header has a line break or a letter in it that is not ASCII")
-        return Request(self.address, self.method, self.operation, head.encode(), body, sink)
+        return Request(self.address, self.method, self.operation, form.head(self.method, path, text, values).encode(), body, sink)
 
     def _form(self, differing: Mapping[str, str], payload: str) -> Form:
         kind = (payload, *differing)

@@ -40,7 +40,7 @@ class Form:
     All that they have in common is put together once: a step signs thousands of them a second.
     """
 
-    __slots__ = ("_authorization", "_hashed", "_inner", "_outer", "_sent", "keys", "lines", "stamp")
+    __slots__ = ("_authorization", "_hashed", "_inner", "_outer", "_sent", "is_sound", "keys", "stamp")
 
     def __init__(self, stamp: str, keys: Any, scope: str, key: bytes, headers: Mapping[str, str], differing: Collection[str], payload: str) -> None:
         """``headers`` are all of them (lower-case names), whatever the ``differing`` ones hold; ``payload`` as ``Signer.form`` has it."""
@@ -55,8 +55,7 @@ class Form:
         padded = key.ljust(64, b"\0")
         self._inner = sha256(padded.translate(_INNER) + f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode())
         self._outer = sha256(padded.translate(_OUTER))
-        self.lines = len(headers) + 3
-        """Lines of a head, with the first, the signature's and the empty one."""
+        self.is_sound = all(map(is_sound, (*headers, *headers.values())))
 
     def head(self, method: str, path: str, query: str, values: Mapping[str, str]) -> str:
         """A request's first line and headers; ``values`` are those of the differing ones."""
@@ -70,6 +69,11 @@ class Form:
         outer.update(inner.digest())
         place = f"{path}?{query}" if query else path
         return f"{method} {place} HTTP/1.1\r\n{self._sent % values}{self._authorization}{outer.hexdigest()}\r\n\r\n"
+
+
+def is_sound(value: str) -> bool:
+    """Can it stand in a header?"""
+    return value.isascii() and "\n" not in value and "\r" not in value
 
 
 def _escaped(name: str) -> str:
