@@ -131,10 +131,10 @@ class S3Upload(Chosen, Stored, Moving, Action):
     def files(self) -> Iterator[tuple[str, str]]:
         """Each file that is meant, with its path relative to the source. Raises LocalFileFailed."""
         means = self.selection()
+        if means.means_all:
+            yield from self._sources()
+            return
         for relative, path in self._sources():
-            if means.means_all:
-                yield relative, path
-                continue
             with translated(path):
                 told = os.stat(path)  # noqa: PTH116 - one of each of a million files
             if means(relative, told.st_size, iso_of(told.st_mtime)):
