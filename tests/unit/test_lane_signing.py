@@ -11,9 +11,11 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ParamValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rolerunner.storage.lane.requests import Address, Template
 from rolerunner.storage.lane.signing import Signer, query_of, quoted
 
 EMPTY = hashlib.sha256(b"").hexdigest()
@@ -34,9 +36,8 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("method", "path", "query", "headers", "payload", "signature"), EXAMPLES)
 def test_the_published_examples(method: str, path: str, query: str, headers: dict[str, str], payload: str, signature: str) -> None:
-    headers = {**headers, "host": HOST}
-    Signer(None, "us-east-1").sign_at("20130524T000000Z", KEYS, method, path, query, headers, payload)
-    assert headers["authorization"].endswith(f"Signature={signature}")
+    form = Signer(None, "us-east-1").form_at("20130524T000000Z", KEYS, {**headers, "host": HOST}, (), payload)
+    assert form.head(method, path, query, {}).endswith(f"Signature={signature}\r\n\r\n")
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -46,20 +47,29 @@ VALUE = st.text("abc 019-/=;", max_size=12)
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(["GET", "PUT", "POST", "HEAD", "DELETE"]), TEXT, st.dictionaries(st.sampled_from(["prefix", "versionId", "delete", "a~b c"]), TEXT),
-    st.dictionaries(st.sampled_from(["x-amz-meta-a", "content-type", "range", "if-match", "x-amz-tagging"]), VALUE), st.none() | st.just("a/token+="),
+    st.dictionaries(st.sampled_from(["x-amz-meta-a%b", "content-type", "range", "if-match", "x-amz-tagging", "expect"]), VALUE),
+    st.sets(st.sampled_from(["content-type", "x-amz-meta-a%b", "x-amz-tagging", "expect"])), st.none() | st.just("a/token+="),
 )  # fmt: skip
-def test_botocore_signs_the_same(method: str, key: str, query: dict[str, str], headers: dict[str, str], token: str | None) -> None:
+def test_botocore_signs_the_same(
+    method: str, key: str, query: dict[str, str], headers: dict[str, str], differing: set[str], token: str | None
+) -> None:
     path, text = f"/bucket/{quoted(key)}", query_of(query.items())
     url = f"https://host.example{path}?{text}" if text else f"https://host.example{path}"
     request = AWSRequest(method, url, dict(headers))
     request.context["client_config"] = SimpleNamespace(s3={"payload_signing_enabled": False})
     request.context["payload_signing_enabled"] = False
     S3SigV4Auth(Credentials("AKID", "a secret", token), "s3", "eu-west-1").add_auth(request)
-    ours = {**headers, "host": "host.example"}
     keys = SimpleNamespace(access_key="AKID", secret_key="a secret", token=token)
     payload = request.headers["X-Amz-Content-SHA256"]
-    Signer(None, "eu-west-1").sign_at(request.headers["X-Amz-Date"], keys, method, path, text, ours, payload)
-    assert ours["authorization"] == request.headers["Authorization"]
+    values = {name: value for name, value in headers.items() if name in differing}
+    fixed = {"host": "host.example", **{name: value for name, value in headers.items() if name not in differing}}
+    form = Signer(None, "eu-west-1").form_at(request.headers["X-Amz-Date"], keys, fixed, tuple(values), payload)
+    first, *lines = form.head(method, path, text, values).removesuffix("\r\n\r\n").split("\r\n")
+    assert first == f"{method} {path}?{text} HTTP/1.1" if text else first == f"{method} {path} HTTP/1.1"
+    sent = dict(line.split(": ", 1) for line in lines)
+    assert sent.pop("authorization") == request.headers["Authorization"]
+    assert sent.items() >= {**headers, "host": "host.example"}.items()
+    assert form.is_sound
 
 
 @given(TEXT)
@@ -76,10 +86,31 @@ def test_a_renewed_session_signs_the_next_request() -> None:
             return SimpleNamespace(access_key=f"AKID{token}", secret_key=f"secret {token}", token=token)
 
     signer = Signer(Renewing(), "eu-west-1", clock=lambda: 1e9)
-    seen = []
+    form, seen = None, []
     for _ in range(2):
-        headers = {"host": "h"}
-        signer.sign("GET", "/", "", headers)
-        seen.append((headers["x-amz-security-token"], re.findall("Credential=(\\w+)/|Signature=(.*)", headers["authorization"])))
-    assert [token for token, _ in seen] == ["one", "two"]
-    assert seen[0][1] != seen[1][1]
+        form = signer.form(form, {"host": "h"})
+        seen.append(re.findall("token: (\\w+)|Credential=(\\w+)/|Signature=(\\w+)", form.head("GET", "/", "", {})))
+    (one, signed_by_one), (two, signed_by_two) = ((each[0][0], each[1:]) for each in seen)
+    assert (one, two) == ("one", "two")
+    assert signed_by_one != signed_by_two
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\r", "ü", "\u2028"])
+@pytest.mark.parametrize("differs", [True, False])
+def test_no_request_is_made_of_what_no_header_can_hold(value: str, differs: bool) -> None:
+    signer = Signer(SimpleNamespace(get_frozen_credentials=lambda: KEYS), "eu-west-1")
+    headers = {"x-amz-meta-a": value}
+    made = Template("PutObject", "PUT", Address(secure=True, host="h", port=443), "h", "/bucket/", (), {} if differs else headers, signer)
+    with pytest.raises(ParamValidationError, match="line break"):
+        made.request("key", headers if differs else {})
+    with pytest.raises(ParamValidationError, match="line break"):
+        made.request("key", {f"x-amz-meta-{value}": "a"})
+
+
+def test_what_signs_a_second_is_put_together_once() -> None:
+    seconds = iter([1e9, 1e9 + 0.9, 1e9 + 1])
+    signer = Signer(SimpleNamespace(get_frozen_credentials=lambda: KEYS), "eu-west-1", clock=lambda: next(seconds))
+    first = signer.form(None, {"host": "h"})
+    assert signer.form(first, {"host": "h"}) is first
+    later = signer.form(first, {"host": "h"})
+    assert (first.stamp, later.stamp) == ("20010909T014640Z", "20010909T014641Z")

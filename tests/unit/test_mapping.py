@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mimetypes
 import os
 import zlib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rolerunner.actions.s3_upload import content_type
 from rolerunner.credentials import parse_timestamp
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
@@ -33,7 +36,7 @@ ROOT = Path("/data/target")
 @given(KEYS)
 def test_a_key_is_a_path_below_the_folder_or_refused(key: str) -> None:
     try:
-        path = path_under(ROOT, key)
+        path = Path(path_under(ROOT, key))
     except UnsafeKey:
         return
     assert os.path.normpath(path).startswith(f"{ROOT}/")
@@ -143,10 +146,20 @@ def test_an_empty_selection_means_all_and_bounds_hold(name: str, size: int, modi
     assert Selection(before="5", after="2")(name, size, modified) == ("2" <= modified <= "5")
 
 
-@given(st.datetimes(), st.sampled_from(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000Z", "%a, %d %b %Y %H:%M:%S GMT", "%Y%m%dT%H%M%SZ"]))
+MOMENTS = st.datetimes(datetime(1000, 1, 1))  # noqa: DTZ001 - hypothesis takes them without a zone
+
+
+@given(MOMENTS, st.sampled_from(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000Z", "%a, %d %b %Y %H:%M:%S GMT", "%Y%m%dT%H%M%SZ"]))
 def test_moments_are_read_as_botocore_reads_them(moment: Any, form: str) -> None:
-    text = moment.replace(year=max(moment.year, 1000)).strftime(form)
+    text = moment.strftime(form)
     assert parse_timestamp(text) == botocore.utils.parse_timestamp(text)
+
+
+@given(st.text("a.", max_size=3), st.lists(st.sampled_from(["csv", "gz", "tgz", "json", "", "JSON", "x y"]), max_size=3))
+def test_a_file_has_the_type_that_python_guesses(stem: str, endings: list[str]) -> None:
+    name = ".".join([stem, *endings])
+    kind, encoding = mimetypes.guess_type(name)
+    assert content_type(f"/folder.csv/{name}") == ("application/gzip" if encoding == "gzip" else kind or "application/octet-stream")
 
 
 @given(KEYS, TEXT)
@@ -161,3 +174,14 @@ def test_a_manifest_gives_back_what_it_was_given(key: str, etag: str) -> None:
         listed = manifest.objects(S3Uri("bucket"))
         first, second = listed
         assert (first, second.key, second.size, listed.count, listed.bytes) == (info, key, 5, 2, 8)
+
+
+def test_a_list_made_of_a_list_keeps_the_versions(tmp_path: Path) -> None:
+    first, second = tmp_path / "copied.jsonl", tmp_path / "chosen.jsonl"
+    with ManifestWriter(first) as manifest:
+        manifest.add_outcome(Outcome(S3Uri("bucket", "key"), 5, etag="e", version="v1"), "bucket")
+    with ManifestWriter(second) as chosen:
+        for info in manifest.objects(S3Uri("bucket")):
+            chosen.add_object(info)
+    (info,) = chosen.objects(S3Uri("bucket"))
+    assert info == ObjectInfo("key", 5, "e", version="v1")

@@ -160,8 +160,9 @@ def gather(source: Optional[S3Uri], objects: Any, chosen: Selection, storage: St
     refused: list[Outcome] = []
     with context.manifest(".source") as manifest:
         listed = manifest.objects(prefix, flat=flat)
+        all_are_meant = chosen.means_all
         for number, info in enumerate(_found(source, objects, storage, context, refused, versions=versions), 1):
-            if chosen(listed.relative(info), info.size, info.modified):
+            if all_are_meant or chosen(listed.relative(info), info.size, info.modified):
                 manifest.add_object(info)
             if number % 1000 == 0:
                 context.cancel.stop_if_set()
@@ -172,9 +173,8 @@ def _found(source: Optional[S3Uri], objects: Any, storage: Storage, context: Ste
     if isinstance(objects, ObjectList):
         yield from objects
     elif source is not None and (source.is_prefix or versions):
-        for info in storage.list(source, versions=versions, cancel=context.cancel):
-            if source.is_prefix or info.key == source.key:
-                yield info
+        listed = storage.list(source, versions=versions, cancel=context.cancel)
+        yield from listed if source.is_prefix else (info for info in listed if info.key == source.key)
     else:
         wanted = list(dict.fromkeys([source] if source is not None else objects))
         bucket = _common(wanted).bucket

@@ -1,5 +1,6 @@
 """s3.download"""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -143,7 +144,7 @@ class S3Download(Chosen, Moving, Action):
         kept = {short(str(path)) for _, path in gets.targets()}
         selection = self.selection()
         below = files_below(target, links="skip") if target.is_dir() else iter(())
-        extra = [path for relative, path in below if selection.named(relative) and short(str(path)) not in kept]
+        extra = [Path(path) for relative, path in below if selection.named(relative) and short(path) not in kept]
         most = self.max_delete or 0
         if len(extra) > most:
             raise too_many(len(extra), most, f"files below {target}")
@@ -170,7 +171,7 @@ class _Gets:
         for info in self.objects:
             if not self._is_folder_marker(info):
                 try:
-                    yield info, self._target(info)
+                    yield info, Path(self._target(info))
                 except UnsafeKey:
                     continue
 
@@ -184,7 +185,7 @@ class _Gets:
                 continue
             try:
                 target = self._target(info)
-                place = str(target).casefold() if self.folds else str(target)
+                place = target.casefold() if self.folds else target
                 if place == last or place in taken:
                     raise UnsafeKey(f"{uri} would be the file {target}, and so would another object", type="SameFile")
             except StepError as error:
@@ -195,16 +196,16 @@ class _Gets:
                 taken.add(place)
             yield self._get(uri, info, target)
 
-    def _get(self, uri: S3Uri, info: ObjectInfo, target: Path) -> Union[Get, Outcome]:
+    def _get(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
         unpack = self.action.decompress is not None and info.key.endswith(".gz")
-        if self.if_exists == "overwrite" or not target.is_file():
+        if self.if_exists == "overwrite" or not os.path.isfile(target):  # noqa: PTH113 - one of each of a million files
             return Get(uri, target, info, decompress=unpack, keep_time=self.action.keep_times)
         if self.if_exists == "fail":
             error = LocalFileFailed(f"{target}: is there already ('if_exists: fail')", type="AlreadyThere")
             return Outcome(uri, status="failed", error=error)
         if self.if_exists == "skip":
             return Outcome(uri, info.size, target, info.etag, status="skipped")
-        return Get(uri, target, info, keep_time=self.action.keep_times, skip=partial(self._is_same, info, target))
+        return Get(uri, target, info, keep_time=self.action.keep_times, skip=partial(self._is_same, info, Path(target)))
 
     def _is_same(self, info: ObjectInfo, target: Path) -> bool:
         uri = self.objects.uri(info)
@@ -217,11 +218,11 @@ class _Gets:
         """An object of no bytes whose key ends with '/': what consoles show as a folder, and a delete marker, have no file."""
         return info.deleted or (info.key.endswith("/") and info.size == 0)
 
-    def _target(self, info: ObjectInfo) -> Path:
+    def _target(self, info: ObjectInfo) -> str:
         relative = self.objects.relative(info)
         if self.action.decompress is not None:
             relative = relative.removesuffix(".gz")
-        return self.target if self.to_file else path_under(self.target, relative)
+        return str(self.target) if self.to_file else path_under(self.target, relative)
 
 
 def _deleted(extra: Sequence[Path]) -> int:

@@ -4,7 +4,7 @@ import glob
 import mimetypes
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
@@ -128,29 +128,29 @@ class S3Upload(Chosen, Stored, Moving, Action):
                 raise outcome.error
         return len(extra)
 
-    def files(self) -> Iterator[tuple[str, Path]]:
+    def files(self) -> Iterator[tuple[str, str]]:
         """Each file that is meant, with its path relative to the source. Raises LocalFileFailed."""
         means = self.selection()
+        if means.means_all:
+            yield from self._sources()
+            return
         for relative, path in self._sources():
-            if means.means_all:
-                yield relative, path
-                continue
             with translated(path):
-                told = path.stat()
+                told = os.stat(path)  # noqa: PTH116 - one of each of a million files
             if means(relative, told.st_size, iso_of(told.st_mtime)):
                 yield relative, path
 
-    def _sources(self) -> Iterator[tuple[str, Path]]:
+    def _sources(self) -> Iterator[tuple[str, str]]:
         for source in self.source if isinstance(self.source, list) else [self.source]:
             root = folder_of(source)
             if root.is_dir():
                 yield from files_below(root, links=self.symlinks)
             elif root.exists() or not glob.has_magic(source):
-                yield root.name, root
+                yield root.name, str(root)
             else:
                 for name in sorted(glob.glob(str(root), recursive=True)):  # noqa: PTH207 - absolute patterns
                     if Path(name).is_file():
-                        yield Path(name).name, Path(name)
+                        yield Path(name).name, name
 
     def object_of(self, relative: str) -> S3Uri:
         """Where a file goes."""
@@ -193,8 +193,8 @@ class _Puts:
             if there is not None and self.if_exists == "skip":
                 yield Outcome(target, there.size, path, there.etag, status="skipped")
                 continue
-            skip = None if there is None else partial(self._is_same, path, target, there)
-            yield Put(path, target, {"ContentType": _guessed(path), **self.options}, skip)
+            skip = None if there is None else partial(self._is_same, Path(path), target, there)
+            yield Put(path, target, {"ContentType": content_type(path), **self.options}, skip)
 
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)
@@ -207,7 +207,7 @@ class _Puts:
         return same and (self.action.compare != "size_mtime" or there.modified >= iso_of(path.stat().st_mtime))
 
 
-def _check_key(target: S3Uri, path: Path) -> None:
+def _check_key(target: S3Uri, path: str) -> None:
     try:
         length = len(target.key.encode())
     except UnicodeEncodeError:
@@ -216,8 +216,17 @@ def _check_key(target: S3Uri, path: Path) -> None:
         raise UnsafeKey(f"{path}: its key would have {length:,} bytes, {MAX_KEY:,} at most")
 
 
-def _guessed(path: Path) -> str:
-    kind, encoding = mimetypes.guess_type(path.name)
+def content_type(path: str) -> str:
+    """What a file is, by its name."""
+    name = os.path.basename(path)  # noqa: PTH119 - one of each of a million files
+    _, dot, endings = name.lstrip(".").partition(".")
+    return _kind_of(f"x.{endings}" if dot else "")
+
+
+@lru_cache(maxsize=1024)
+def _kind_of(name: str) -> str:
+    """A file's type by the endings of its name: many files have the same ones, and to look one up takes as long as to send it."""
+    kind, encoding = mimetypes.guess_type(name)
     if encoding == "gzip":
         return "application/gzip"
     return kind or "application/octet-stream"

@@ -14,7 +14,7 @@ from typing import Any, Optional
 from rolerunner.errors import IntegrityFailed, ServiceFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
-from rolerunner.storage.base import ObjectInfo
+from rolerunner.storage.base import ObjectInfo, object_info
 
 
 def listed_of(each: Mapping[str, Any]) -> ObjectInfo:
@@ -46,25 +46,32 @@ def info_of(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
     )  # fmt: skip
 
 
-_CHECKSUMS = {f"x-amz-checksum-{name.lower()}": f"Checksum{name}" for name in checksums.ALGORITHMS}
-_TOLD = {
-    **_CHECKSUMS, "etag": "ETag", "x-amz-server-side-encryption": "ServerSideEncryption",
+_CHECKSUMS = tuple((f"x-amz-checksum-{name.lower()}", name) for name in checksums.ALGORITHMS)
+_OF_ETAGS = {
+    "etag": "ETag", "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
 }  # fmt: skip
 
 
 def told_by(headers: Mapping[str, str]) -> str:
     """The checksum that an answer's headers (names in lower case) tell, as ObjectInfo has it."""
-    return checksums.told({_TOLD[name]: value for name, value in headers.items() if name in _TOLD})
+    for header, name in _CHECKSUMS:
+        if header in headers and headers[header] and checksums.can_compute(name):
+            return f"{name}:{headers[header]}"
+    return checksums.told({name: headers[header] for header, name in _OF_ETAGS.items() if header in headers})
 
 
 def info_by(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
     """What the headers of an answer to HEAD or GET tell. Raises ServiceFailed where that is not what S3 tells of an object."""
-    if not headers.get("etag"):
+    told = headers.get
+    etag = told("etag")
+    if not etag:
         raise ServiceFailed(f"S3 said 200 to '{key}', but not what it is", type="InternalError")
-    return ObjectInfo(
-        key, size, headers.get("etag", "").strip('"'), _iso_of_http(headers.get("last-modified", "")), headers.get("x-amz-version-id", ""),
-        headers.get("x-amz-storage-class", "STANDARD"), told_by(headers),
+    return object_info(
+        {
+            "key": key, "size": size, "etag": etag.strip('"'), "modified": _iso_of_http(told("last-modified", "")),
+            "version": told("x-amz-version-id", ""), "storage_class": told("x-amz-storage-class", "STANDARD"), "checksum": told_by(headers),
+        }
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ class BotoStorage(Objects):
         info = item.info or self.head(uri)
         if info.size >= self.tuning.large and not info.checksum:
             info = same_as_listed(info, self.head(uri, info.version), uri)
-        with appearing(item.target) as temporary:
+        with appearing(Path(item.target)) as temporary:
             if info.size >= self.tuning.large:
                 self._get_ranges(uri, info, temporary, parts)
             else:
@@ -175,7 +175,7 @@ class BotoStorage(Objects):
 
     def _put(self, item: Put, parts: Parts) -> Outcome:
         with translated(item.source):
-            before = item.source.stat()
+            before = Path(item.source).stat()
         size = before.st_size
         if item.skip is not None and item.skip():
             return Outcome(item.target, size, item.source, status="skipped")

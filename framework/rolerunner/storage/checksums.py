@@ -106,7 +106,15 @@ def digest_of(algorithm: str, data: bytes) -> str:
 
 def in_base64(digest: bytes) -> str:
     """A digest as headers have it."""
-    return base64.b64encode(digest).decode()
+    return binascii.b2a_base64(digest, newline=False).decode()
+
+
+def agrees(data: bytes, checksum: str) -> bool:
+    """Do these bytes have the checksum, which is one of the whole object? Where they seem not to, ``Expected`` has the last word."""
+    algorithm, _, value = checksum.partition(":")
+    if "-" in value or not can_compute(algorithm):
+        return False
+    return value == (hashlib.md5(data, usedforsecurity=False).hexdigest() if algorithm == "MD5" else digest_of(algorithm, data))
 
 
 def hash_of(algorithm: str) -> Hash:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rolerunner.storage.lane.http import Answer
 
 T = TypeVar("T")
+_KEPT = frozenset(KEPT)
 _KEPT_HEADERS = {
     "content-type": "ContentType", "cache-control": "CacheControl", "content-disposition": "ContentDisposition", "expires": "Expires",
     "content-encoding": "ContentEncoding", "content-language": "ContentLanguage", "x-amz-website-redirect-location": "WebsiteRedirectLocation",
@@ -203,13 +204,15 @@ class FastStorage(LaneLarge):
         uri = item.source
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(uri, item.info.size if item.info else 0, item.target, item.info.etag if item.info else "", status="skipped")
-        info = yield from self._known(uri, item.info, asking)
+        info = item.info if item.info is not None else (yield from self._known(uri, None, asking))
         if info.size >= self.tuning.large:
             return (yield from worked(lambda: self._get(replace(item, info=info, skip=None), parts), large=True))
         arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel))
         try:
             answer = yield from self._asked(asking, "get_object", uri, self._checked, query=version_query(info.version), sink=arrival)
-            now = yield from self._arrived(uri, answer, arrival, asking)
+            now, proved = self._arrived(uri, answer, arrival, asking.cancel)
+            if not proved:
+                yield from self._looked_at(uri, now, answer, arrival)
             if item.decompress:
                 yield Work(lambda: unpack(Path(arrival.temporary), uri))
             if item.keep_time and now.modified:
@@ -226,16 +229,20 @@ class FastStorage(LaneLarge):
         finally:
             arrival.discard()
 
-    def _arrived(self, uri: S3Uri, answer: Answer, arrival: Arrival, asking: Asking) -> Steps[ObjectInfo]:
-        """The bytes are all in the file, and are the ones that S3 tells of. Raises IntegrityFailed."""
-        size = answer.sunk or len(answer.body)
-        now = info_by(uri.key, answer.headers, size)
-        if not answer.sunk:
-            self._moved(size, asking.cancel)
-            arrival.whole(answer.body)
+    def _arrived(self, uri: S3Uri, answer: Answer, arrival: Arrival, cancel: Cancel) -> tuple[ObjectInfo, bool]:
+        """The bytes are all in the file; what S3 tells of them, and is it seen already that they are the ones?"""
+        now = info_by(uri.key, answer.headers, answer.sunk or len(answer.body))
+        if answer.sunk:
+            return now, False
+        self._moved(now.size, cancel)
+        arrival.whole(answer.body)
+        return now, checksums.agrees(answer.body, now.checksum)
+
+    def _looked_at(self, uri: S3Uri, now: ObjectInfo, answer: Answer, arrival: Arrival) -> Steps[None]:
+        """The bytes in the file are the ones that S3 tells of. Raises IntegrityFailed."""
         expected = Expected.of(now.checksum)
         if expected is None:
-            return now
+            return
         if arrival.running is not None and answer.sunk:
             prove(uri, now, arrival.running)
         elif expected.parts or answer.sunk:
@@ -243,23 +250,28 @@ class FastStorage(LaneLarge):
             if same is False:
                 raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells")
         else:
-            running = expected.start(size, lambda: 0)
+            running = expected.start(now.size, lambda: 0)
             if running is not None:
                 running.update(answer.body)
             prove(uri, now, running)
-        return now
 
     # upload
 
     def _put_steps(self, item: Put, asking: Asking, parts: Parts) -> Steps[Outcome]:
         uri = item.target
-        with translated(item.source):
+        try:
             before = os.stat(item.source)  # noqa: PTH116 - one of each of a million files
+        except OSError:
+            with translated(item.source):
+                raise
         size = before.st_size
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(uri, size, item.source, status="skipped")
         algorithm, options = hashed_by(item.options)
-        plain = partial(self._put, replace(item, skip=None), parts)
+
+        def plain() -> Outcome:
+            return self._put(replace(item, skip=None), parts)
+
         if size >= self.tuning.large:
             return (yield from worked(plain, large=True))
         try:
@@ -278,13 +290,17 @@ class FastStorage(LaneLarge):
         info = yield from self._known(item.source, item.info, asking)
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(item.target, info.size, status="skipped", source=item.source)
-        plain = partial(self._copy, replace(item, info=info, skip=None), parts)
+
+        def plain() -> Outcome:
+            return self._copy(replace(item, info=info, skip=None), parts)
+
         if info.size >= item.large:
             return (yield from worked(plain, large=True))
-        if any(name in item.options for name in KEPT):
+        if not _KEPT.isdisjoint(item.options):
             return (yield from worked(plain))  # what is kept is asked for, object by object
         options = {**item.options, **({"TaggingDirective": "REPLACE"} if "Tagging" in item.options else {})}
-        options["CopySource"] = {"Bucket": item.source.bucket, "Key": PLACE}
+        bucket = item.source.bucket
+        options["CopySource"] = {"Bucket": bucket, "Key": PLACE} if bucket.startswith("arn:") else f"{bucket}/{PLACE}"
         version = f"?versionId={info.version}" if info.version else ""
         try:
             made = self._template("copy_object", item.target.bucket, options)
@@ -307,7 +323,10 @@ class FastStorage(LaneLarge):
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(item.target, item.info.size if item.info else 0, status="skipped", source=uri)
         info = yield from source._known(uri, item.info, reading)
-        plain = partial(self._relay, replace(item, skip=None), source, parts)
+
+        def plain() -> Outcome:
+            return self._relay(replace(item, skip=None), source, parts)
+
         if info.size >= self.tuning.large:
             return (yield from worked(plain, large=True))
         algorithm, options = hashed_by(item.options)
@@ -317,12 +336,14 @@ class FastStorage(LaneLarge):
             headers = _kept(answer.headers, options)
             if "Tagging" not in item.options:
                 headers.update((yield from source._tags(uri, info.version, reading)))
-            if not checksums.can_compute(algorithm) or not all(value.isascii() for value in headers.values()):
+            if not checksums.can_compute(algorithm) or not all(map(str.isascii, headers.values())):
                 return (yield from worked(plain))
             now = info_by(uri.key, answer.headers, len(answer.body))
-            yield from source._proved(uri, now, answer.body)
+            digest = digest_of(algorithm, answer.body)
+            if now.checksum != f"{algorithm}:{digest}":  # most often one proof serves both
+                yield from source._proved(uri, now, answer.body)
             self._moved(now.size, asking.cancel)
-            headers.update(checksum_header(algorithm, digest_of(algorithm, answer.body)))
+            headers.update(checksum_header(algorithm, digest))
             stored = yield from self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
             check_there({"ETag": stored.headers.get("etag")}, item.target, "the copy")
         except Declined as why:
@@ -364,7 +385,7 @@ class FastStorage(LaneLarge):
         return [self._deleted(S3Uri(bucket, info.key), info, told.get((info.key, info.version))) for info in batch]
 
 
-def _weight_of(path: Path, large: int) -> int:
+def _weight_of(path: Union[str, Path], large: int) -> int:
     """Bytes that the file takes in memory while it is sent; large ones go block by block."""
     try:
         size = os.stat(path).st_size  # noqa: PTH116 - one of each of a million files
@@ -382,5 +403,5 @@ def _kept(headers: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, s
     """What a copy keeps of its source, as the headers that told it: what the step says otherwise aside."""
     kept = {name: headers[name] for name, option in _KEPT_HEADERS.items() if name in headers and option not in options}
     if "Metadata" not in options:
-        kept.update({name: value for name, value in headers.items() if name.startswith("x-amz-meta-")})
+        kept.update({name: value for name, value in headers.items() if name[:11] == "x-amz-meta-"})
     return kept

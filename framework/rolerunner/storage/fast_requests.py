@@ -64,8 +64,12 @@ class LaneRequests(BotoStorage):
 
     def _template(self, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
         """The kind of request, made once for each bucket and set of options. Raises Declined, and what signing raises."""
-        key = (method, bucket, *((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in options.items()))
-        found = self._templates.get(key)
+        key: tuple[Any, ...] = (method, bucket, *options.items())
+        try:
+            found = self._templates.get(key)
+        except TypeError:  # one of the values is a dict
+            key = (method, bucket, *((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in options.items()))
+            found = self._templates.get(key)
         if found is None:
             found = self._templates[key] = template(self.client, self.credentials, method, bucket, {**self._said(method), **options})
         return found
@@ -127,9 +131,15 @@ class LaneRequests(BotoStorage):
 
     def _tried_again(self, item: Any, uri: S3Uri, begin: Callable[[Any], Steps[Outcome]]) -> Steps[Outcome]:
         """Settled; from the second try on without what was known of the object, which may have changed."""
-        tries = iter([item])
-        known = item.info
-        return self._settled(uri, lambda: begin(next(tries, item if known is not None and known.version else replace(item, info=None))))
+        began = False
+
+        def once() -> Steps[Outcome]:
+            nonlocal began
+            again, began = began, True
+            changeable = again and not (item.info is not None and item.info.version)
+            return begin(replace(item, info=None) if changeable else item)
+
+        return self._settled(uri, once)
 
     def _plainly(self, why: Declined, call: Callable[[], T]) -> Steps[T]:
         """What the lane declines, done by the plain engine."""

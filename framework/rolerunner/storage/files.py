@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
@@ -30,7 +30,7 @@ _BLOCK = 1 << 18
 class FromFile:
     """Reads a file's ranges, and sees when it is not what it was at first. Raises LocalFileFailed."""
 
-    path: Path
+    path: Union[str, Path]
     before: os.stat_result
 
     def __call__(self, start: int, length: int) -> bytes:
@@ -68,8 +68,8 @@ class Arrival:
 
     __slots__ = ("_descriptor", "_moved", "_target", "got", "running", "temporary")
 
-    def __init__(self, target: Path, moved: Callable[[int], None]) -> None:
-        self._target = target
+    def __init__(self, target: Union[str, Path], moved: Callable[[int], None]) -> None:
+        self._target = str(target)
         self._moved = moved
         self._descriptor = -1
         self.temporary = ""
@@ -111,8 +111,8 @@ class Arrival:
 
     def discard(self) -> None:
         """Nothing of it is left, unless it has appeared."""
-        self._close()
         if self.temporary:
+            self._close()
             with contextlib.suppress(OSError):
                 os.unlink(self.temporary)  # noqa: PTH108
                 done_with(self.temporary)
@@ -198,13 +198,11 @@ def check_range(status: int, headers: Mapping[str, str], info: ObjectInfo, start
     raise IntegrityFailed(f"bytes {start}-{start + length - 1} were asked for, and {told or 'the whole object'} came")
 
 
-def write_at(path: Path, descriptor: int, data: Any, at: int) -> None:
+def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> None:
     """Write all of it at a place of an open file. Raises LocalFileFailed."""
-    view = memoryview(data)
     try:
-        while view:
-            count = os.pwrite(descriptor, view, at)
-            view, at = view[count:], at + count
+        while (count := os.pwrite(descriptor, data, at)) < len(data):
+            data, at = memoryview(data)[count:], at + count
     except OSError:
         with translated(path):
             raise

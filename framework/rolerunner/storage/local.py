@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from rolerunner.errors import LocalFileFailed, UnsafeKey
 
@@ -33,6 +34,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_name_anew)
 MAX_NAME = 255
 """Bytes of a file name on the usual file systems (NAME_MAX)."""
+_UNSAFE = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+"""Where a key may be no file: an empty part, ``.`` or ``..``, a NUL."""
 _HINTS = {
     errno.ENOSPC: "the disk is full: Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB",
     errno.EDQUOT: "the disk quota is used up",
@@ -49,8 +52,18 @@ def folder_of(text: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 - Path.resolve would follow links
 
 
-def path_under(folder: Path, relative: str) -> Path:
+def path_under(folder: Path, relative: str) -> str:
     """The file of an object's relative key below ``folder``. Raises UnsafeKey for one that would leave it."""
+    if _UNSAFE.search(relative) or len(relative) > MAX_NAME or not relative.isascii() or os.sep != "/":
+        _check_parts(folder, relative)
+    above = str(folder)
+    path = f"{above}{'' if above.endswith(os.sep) else os.sep}{relative.replace('/', os.sep)}"
+    if "/" in relative:
+        _check_parents(folder, path, relative)
+    return path
+
+
+def _check_parts(folder: Path, relative: str) -> None:
     parts = relative.split("/")
     problem = ""
     if "\0" in relative:
@@ -63,22 +76,17 @@ def path_under(folder: Path, relative: str) -> Path:
         problem = "has a backslash or colon in it"
     if problem:
         raise UnsafeKey(f"the key '{relative}' {problem}: it cannot be a file below {folder}")
-    path = folder.joinpath(*parts)
-    if len(parts) > 1:
-        _check_parents(folder, path, relative)
-    return path
 
 
-def _check_parents(folder: Path, path: Path, relative: str) -> None:
-    for parent in path.parents:
-        if parent == folder:
-            return
-        if parent.is_symlink():
+def _check_parents(folder: Path, path: str, relative: str) -> None:
+    for number in range(relative.count("/"), 0, -1):
+        parent = path.rsplit(os.sep, number)[0]
+        if os.path.islink(parent):  # noqa: PTH114 - of each of a million files
             raise UnsafeKey(f"the key '{relative}' leads through the link {parent}, out of {folder}")
 
 
 @contextlib.contextmanager
-def translated(path: Path) -> Iterator[None]:
+def translated(path: Union[Path, str]) -> Iterator[None]:
     """Turn the operating system's refusals into LocalFileFailed, with what to do."""
     try:
         yield
@@ -105,13 +113,13 @@ def appearing(path: Path) -> Iterator[Path]:
                 temporary.unlink()
 
 
-def temporary_beside(path: Path) -> str:
+def temporary_beside(path: str) -> str:
     """A name that no other file has, in the folder where ``path`` will be; ``done_with`` gives it back.
 
     Names are used again: a folder takes a new name for each of many files in twice the time.
     """
     name = _SPARE_NAMES.pop() if _SPARE_NAMES else f"{_TEMPORARY}{_OWN}-{next(_NUMBERS):x}"
-    return f"{os.path.dirname(path)}/{name}"  # noqa: PTH120 - one for each of a million files
+    return f"{path[: path.rfind(os.sep)]}/{name}"
 
 
 def done_with(temporary: str) -> None:
@@ -133,23 +141,23 @@ def write_whole(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def files_below(folder: Path, *, links: str = "follow") -> Iterator[tuple[str, Path]]:
-    """Every file below a folder with its path relative to it, ``/`` between parts, in the order S3 lists keys.
+def files_below(folder: Path, *, links: str = "follow") -> Iterator[tuple[str, str]]:
+    """Every file below a folder: its path relative to it, ``/`` between parts, and its path; in the order S3 lists keys.
 
     ``links``: follow, skip or error. Raises LocalFileFailed, also for a link that leads back to a folder it lies in.
     """
-    yield from _below(folder, "", links, (os.path.realpath(folder),))
+    yield from _below(str(folder), "", links, (os.path.realpath(folder),))
 
 
-def _below(folder: Path, base: str, links: str, inside: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+def _below(folder: str, base: str, links: str, inside: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     with translated(folder):
         entries = [(entry, _is_folder(entry)) for entry in os.scandir(folder)]
     # a folder's keys have a '/' after its name, and keys are in the order of their bytes
     entries.sort(key=lambda each: os.fsencode(each[0].name) + (b"/" if each[1] else b""))
     for entry, is_folder in entries:
-        path = Path(entry.path)
-        if entry.name.startswith(_TEMPORARY) or not _wanted(entry, path, links):
+        if entry.name.startswith(_TEMPORARY) or not _wanted(entry, links):
             continue
+        path = entry.path
         if is_folder:
             real = os.path.realpath(path)
             if real in inside:
@@ -165,11 +173,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=True)
 
 
-def _wanted(entry: os.DirEntry[str], path: Path, links: str) -> bool:
+def _wanted(entry: os.DirEntry[str], links: str) -> bool:
     if not entry.is_symlink() or links == "follow":
         return True
     if links == "error":
-        raise LocalFileFailed(f"{path}: is a link", hint="say 'symlinks: follow' or 'symlinks: skip'")
+        raise LocalFileFailed(f"{entry.path}: is a link", hint="say 'symlinks: follow' or 'symlinks: skip'")
     return False
 
 

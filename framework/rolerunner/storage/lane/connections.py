@@ -26,13 +26,15 @@ _LEAST = 16 << 10
 class Connection:
     """One connection, and what is under way on it: a job whose request is sent (``left`` of it) and whose answer comes (``framing``)."""
 
-    __slots__ = ("address", "at", "connected", "events", "framing", "job", "last", "left", "new", "places", "seen", "since", "sock", "window")
+    __slots__ = ("address", "at", "connected", "events", "framing", "job", "last", "left", "new", "places", "read", "seen", "since", "sock", "window")
 
     def __init__(self, address: Address, job: Any) -> None:
         self.address = address
         self.places: list[Any] = []
         self.at: Any = None
         self.sock: Any = None
+        self.read: Any = None
+        """Once it is connected: what gives the bytes that are there, so many at most."""
         self.connected = False
         self.new = True
         self.events = 0
@@ -160,6 +162,8 @@ class Connections:
             self._try_next(connection, error if isinstance(error, OSError) else OSError(str(error)))
             return False
         connection.connected = True
+        # recv would but look at its arguments before it calls read
+        connection.read = connection.sock.read if isinstance(connection.sock, ssl.SSLSocket) else connection.sock.recv
         self._net.shook(connection.sock, connection.address)
         self.want(connection, selectors.EVENT_READ)
         return True

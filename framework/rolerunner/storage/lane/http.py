@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Optional, Protocol
 
 if TYPE_CHECKING:
@@ -17,12 +18,52 @@ MAX_INTERIM = 16
 """Answers such as 100 Continue before the real one."""
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\Z", re.ASCII)
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\Z")
-_HEADERS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*\Z")
-_HEADER = re.compile(r"([^:\r\n]+):[ \t]*([^\r\n]*)\r\n")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 class Malformed(Exception):
     """The server did not speak HTTP, or broke off."""
+
+
+class _Names(dict[str, str]):
+    """A header's name as it came, and in lower case: a server uses the same few again and again. Raises Malformed for what is none."""
+
+    def __missing__(self, name: str) -> str:
+        if not _NAME.match(name):
+            raise Malformed("a header cannot be read")
+        if len(self) < _MOST_NAMES:
+            self[name] = name.lower()
+        return name.lower()
+
+
+_MOST_NAMES = 1000
+_NAMES = _Names()
+
+
+@lru_cache(maxsize=64)
+def _status_of(line: str) -> tuple[int, bool]:
+    """An answer's status, and may the connection be used again if it is not said otherwise? Raises Malformed."""
+    found = _STATUS.match(line)
+    if not found:
+        raise Malformed("the answer is not HTTP/1.1")
+    return int(found[2]), found[1] == "1"
+
+
+def _headers_of(lines: list[str]) -> dict[str, str]:
+    """Names in lower case; values of a name that comes again are joined. Raises Malformed."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        name = _NAMES[name]
+        value = value.strip(" \t")
+        if not colon:
+            raise Malformed("a header cannot be read")
+        if name in headers:
+            if name == "content-length" and headers[name] != value:
+                raise Malformed("two lengths are told")
+            value = value if name == "content-length" else f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
 
 
 class Sink(Protocol):
@@ -109,6 +150,8 @@ class Framing:
                 head, data = data[:end], data[end + 4 :]
                 if self._head(head):
                     break
+            if not data and self._left:
+                return False  # its body comes by itself, as it does over TLS
         if self._state == "length":
             return self._length(data)
         if self._state == "chunked":
@@ -128,30 +171,20 @@ class Framing:
 
     def _head(self, head: bytes) -> bool:
         """Read status and headers; False for an interim answer."""
-        line, _, rest = head.decode("latin-1").partition("\r\n")
-        found = _STATUS.match(line)
-        if not found:
-            raise Malformed("the answer is not HTTP/1.1")
-        rest += "\r\n" if rest else ""
-        if not _HEADERS.match(rest):
+        text = head.decode("latin-1")
+        lines = text.split("\r\n")
+        status, keep = _status_of(lines[0])
+        if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
             raise Malformed("a header cannot be read")
-        status = int(found[2])
-        headers: dict[str, str] = {}
-        for name, value in _HEADER.findall(rest):
-            name = name.lower()  # noqa: PLW2901 - as it is meant
-            value = value.rstrip()  # noqa: PLW2901
-            if name in headers:
-                if name == "content-length" and headers[name] != value:
-                    raise Malformed("two lengths are told")
-                value = value if name == "content-length" else f"{headers[name]}, {value}"  # noqa: PLW2901
-            headers[name] = value
+        headers = _headers_of(lines[1:])
         if status < 200:  # noqa: PLR2004 - HTTP
             self._interim += 1
             if self._interim > MAX_INTERIM or status == 101:  # noqa: PLR2004
                 raise Malformed("too many interim answers")
             return False
-        connection = headers.get("connection", "").lower()
-        keep = "close" not in connection and (found[1] == "1" or "keep-alive" in connection)
+        if "connection" in headers:
+            connection = headers["connection"].lower()
+            keep = "close" not in connection and (keep or "keep-alive" in connection)
         self.answer = Answer(status, headers, keep=keep)
         self._body_of(self.answer)
         return True
@@ -202,6 +235,10 @@ class Framing:
     def _length(self, data: bytes) -> bool:
         if len(data) > self._left:
             raise Malformed("more came than was told")
+        if len(data) == self._left and not self._got and not self._sinks and self.answer is not None:  # all at once, as most come
+            self.answer.body = data
+            self._state = "done"
+            return True
         self._left -= len(data)
         self._take(data)
         if self._left:

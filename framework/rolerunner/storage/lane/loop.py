@@ -188,7 +188,10 @@ class Loop:
     def _wait(self, job: _Job) -> None:
         """Its request waits for a connection."""
         assert job.request is not None  # noqa: S101 - that is why it waits
-        self._ready.setdefault(job.request.address, deque()).append(job)
+        waiting = self._ready.get(job.request.address)
+        if waiting is None:
+            waiting = self._ready[job.request.address] = deque()
+        waiting.append(job)
         self._waiting += 1
 
     def _trying(self, connection: Connection, step: Callable[[], None]) -> None:
@@ -250,19 +253,19 @@ class Loop:
             self._lost(connection, error)
 
     def _receive(self, connection: Connection) -> None:
-        sock = connection.sock
+        framing, read = connection.framing, connection.read
         try:
             while True:
-                data = sock.recv(_RECEIVE)
-                if connection.framing is None:  # idle: the server closed it, or talks out of turn
+                data = read(_RECEIVE)
+                if framing is None:  # idle: the server closed it, or talks out of turn
                     self._connections.drop(connection)
                     return
                 if not data:
-                    connection.framing.eof()
+                    framing.eof()
                     self._answered(connection)
                     return
                 connection.seen += len(data)
-                if connection.framing.feed(data):
+                if framing.feed(data):
                     self._answered(connection)
                     return
                 if len(data) < _RECEIVE and not connection.address.secure:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _USUAL = re.compile(
-    r"<Contents><Key>([^<]*)</Key><LastModified>([^<]*)</LastModified><ETag>([^<]*)</ETag>"
+    r"<Contents><Key>([^<]*)</Key><LastModified>([^<]{10}T[^<]{8})(?:\.\d+)?Z</LastModified>"
+    r"<ETag>(?:&quot;|&#34;|\")?([^<&\"]*)(?:&quot;|&#34;|\")?</ETag>"
     r"(?:<ChecksumAlgorithm>[^<]*</ChecksumAlgorithm>)?(?:<ChecksumType>[^<]*</ChecksumType>)?<Size>(\d+)</Size>"
     r"(?:<Owner>(?:[^<]|<(?!/Owner>))*</Owner>)?(?:<StorageClass>([^<]*)</StorageClass>)?</Contents>"
 )
@@ -68,17 +69,15 @@ class Page:
         """What it lists."""
         if self._made is not None:  # its order was looked at
             return self._made
-        made = []
         found = _USUAL.findall(self._text)
         if len(found) != self._text.count("<Contents>"):
             found = list(self._unusual())
         encoded = self._encoded
-        for key, modified, etag, size, storage_class in found:
+        made = []
+        for key, second, etag, size, storage_class in found:
             if "&" in key or (encoded and ("%" in key or "+" in key)):
                 key = self._decoded(key)  # noqa: PLW2901 - as it is meant
-            etag = etag[6:-6] if etag[:6] == "&quot;" and etag[-6:] == "&quot;" else unescape(etag).strip('"')  # noqa: PLW2901
-            modified = f"{modified[:19]}Z" if modified[19:] == ".000Z" else _moment(modified)  # noqa: PLW2901
-            values = {"key": key, "size": int(size), "etag": etag, "modified": modified}
+            values = {"key": key, "size": int(size), "etag": etag, "modified": f"{second}Z" if second else ""}
             if storage_class and storage_class != _STORAGE_CLASS:
                 values["storage_class"] = storage_class
             made.append(object_info(values))
@@ -90,7 +89,8 @@ class Page:
             fields = dict(_FIELD.findall(each))
             if "Key" not in fields or not fields.get("Size", "").isdigit():
                 raise ServiceFailed(_NO_PAGE, type="InternalError")
-            yield fields["Key"], fields.get("LastModified", ""), fields.get("ETag", ""), fields["Size"], fields.get("StorageClass", "")
+            second = _moment(fields.get("LastModified", ""))[:-1]
+            yield fields["Key"], second, unescape(fields.get("ETag", "")).strip('"'), fields["Size"], fields.get("StorageClass", "")
 
 
 def _moment(text: str) -> str:

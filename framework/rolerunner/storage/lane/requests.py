@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ParamValidationError
 from botocore.utils import get_environ_proxies
 
-from rolerunner.storage.lane.signing import UNSIGNED, Signer, query_of, quoted
+from rolerunner.storage.lane.signing import UNSIGNED, Form, Signer, is_sound, query_of, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +34,8 @@ _NOT_KEPT = frozenset(
         "accept-encoding", "connection", "x-amzn-trace-id",
     }
 )  # fmt: skip
+_FORMS = 64
+"""Sets of headers of one kind of request whose common part is kept: relays have one for each set of metadata's names."""
 _VIRTUAL_ONLY = ("--x-s3", "--xa-s3")
 
 
@@ -41,8 +43,7 @@ class Declined(Exception):
     """The lane cannot do this, the plain engine can; says why."""
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where connections go; equal ones share them."""
 
     secure: bool
@@ -82,6 +83,11 @@ class Template:
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str] = field(repr=False)
     signer: Signer = field(repr=False)
+    _forms: dict[tuple[str, ...], Form] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _fixed: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_fixed", {**self.headers, "host": self.host})
 
     def request(
         self, key: str = "", headers: Optional[Mapping[str, str]] = None, *, query: Iterable[tuple[str, str]] = (), body: bytes = b"",
@@ -93,18 +99,24 @@ class Template:
         """
         path = self.path + quoted(key) if key else self.path
         text = query_of([*self.query, *query]) if self.query or query else ""
-        all_headers = {**self.headers, **headers} if headers else dict(self.headers)
-        all_headers["host"] = self.host
-        self.signer.sign(self.method, path, text, all_headers, payload)
         size = len(body) if length is None else length
+        values = dict(headers) if headers else {}
         if size or self.method in ("PUT", "POST"):
-            all_headers["content-length"] = str(size)
-        lines = "".join([f"{name}: {value}\r\n" for name, value in all_headers.items()])
-        head = f"{self.method} {path}?{text} HTTP/1.1\r\n{lines}\r\n" if text else f"{self.method} {path} HTTP/1.1\r\n{lines}\r\n"
-        lines_ = len(all_headers) + 2
-        if head.count("\n") != lines_ or head.count("\r") != lines_ or not head.isascii():
+            values["content-length"] = str(size)
+        form = self._form(values, payload)
+        if not form.is_sound or not all(map(is_sound, values.values())):
             raise ParamValidationError(report="a header has a line break or a letter in it that is not ASCII")
-        return Request(self.address, self.method, self.operation, head.encode(), body, sink)
+        return Request(self.address, self.method, self.operation, form.head(self.method, path, text, values).encode(), body, sink)
+
+    def _form(self, differing: Mapping[str, str], payload: str) -> Form:
+        kind = (payload, *differing)
+        last = self._forms.get(kind)
+        form = self.signer.form(last, self._fixed, tuple(differing), payload)
+        if form is not last:
+            if len(self._forms) >= _FORMS:
+                self._forms.clear()
+            self._forms[kind] = form
+        return form
 
 
 class _Built(Exception):

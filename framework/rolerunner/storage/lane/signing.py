@@ -7,28 +7,82 @@ there, and against botocore's own signer, by tests. S3 signs paths as they are s
 from __future__ import annotations
 
 import hmac
+import re
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 """The payload's hash where it is not signed: TLS or a checksum header proves the bytes instead."""
 _LEFT_OUT = frozenset({"connection", "content-length", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 """Headers that a proxy may change, as botocore leaves them out."""
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*\Z", re.ASCII)
 
 
 def quoted(text: str) -> str:
     """A key as it stands in a path."""
-    return quote(text, safe="/~")
+    return text if _PLAIN.match(text) else quote(text, safe="/~")
 
 
 def query_of(pairs: Iterable[tuple[str, str]]) -> str:
     """A query string in the order and form that is signed, which is also the one that is sent."""
     return "&".join(sorted(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs))
+
+
+class Form:
+    """Requests that are signed by one key within one second, with the same headers but for the values of some.
+
+    All that they have in common is put together once: a step signs thousands of them a second.
+    """
+
+    __slots__ = ("_authorization", "_hashed", "_inner", "_outer", "_sent", "is_sound", "keys", "stamp")
+
+    def __init__(self, stamp: str, keys: Any, scope: str, key: bytes, headers: Mapping[str, str], differing: Collection[str], payload: str) -> None:
+        """``headers`` are all of them (lower-case names), whatever the ``differing`` ones hold; ``payload`` as ``Signer.form`` has it."""
+        self.stamp, self.keys = stamp, keys
+        names = sorted(headers.keys() - _LEFT_OUT)
+        signed = ";".join(names)
+        places = {name: f"%({name})s" if name in differing else value.replace("%", "%%") for name, value in headers.items()}
+        self._hashed = "".join([f"{_escaped(name)}:{_trimmed(places[name])}\n" for name in names]) + f"\n{_escaped(signed)}\n{payload}"
+        self._sent = "".join([f"{_escaped(name)}: {place}\r\n" for name, place in places.items()])
+        self._authorization = f"authorization: AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={signed}, Signature="
+        # an HMAC is a hash of a hash (RFC 2104), and most of both is the same for all of them
+        padded = key.ljust(64, b"\0")
+        self._inner = sha256(padded.translate(_INNER) + f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode())
+        self._outer = sha256(padded.translate(_OUTER))
+        self.is_sound = all(map(is_sound, (*headers, *headers.values())))
+
+    def head(self, method: str, path: str, query: str, values: Mapping[str, str]) -> str:
+        """A request's first line and headers; ``values`` are those of the differing ones."""
+        hashed = self._hashed % values
+        for value in values.values():
+            if " " in value or "\t" in value:
+                hashed = self._hashed % {name: _trimmed(each) for name, each in values.items()}
+                break
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(sha256(f"{method}\n{path}\n{query}\n{hashed}".encode()).hexdigest().encode())
+        outer.update(inner.digest())
+        place = f"{path}?{query}" if query else path
+        return f"{method} {place} HTTP/1.1\r\n{self._sent % values}{self._authorization}{outer.hexdigest()}\r\n\r\n"
+
+
+def is_sound(value: str) -> bool:
+    """Can it stand in a header?"""
+    return value.isascii() and "\n" not in value and "\r" not in value
+
+
+def _escaped(name: str) -> str:
+    return name.replace("%", "%%")
+
+
+def _trimmed(value: str) -> str:
+    """S3 signs values trimmed, with single spaces."""
+    return " ".join(value.split())
 
 
 class Signer:
@@ -41,43 +95,35 @@ class Signer:
         self._clock = clock
         self._second = -1
         self._stamp = ""
-        self._scope = ""
-        self._key = b""
-        self._key_of: Optional[tuple[Any, str]] = None
+        self._derived: Optional[tuple[tuple[Any, str], str, bytes]] = None
 
-    def sign(self, method: str, path: str, query: str, headers: dict[str, str], payload: str = UNSIGNED) -> None:
-        """Add to ``headers`` (lower-case names, with ``host``) what authorises the request. Raises RoleRefused.
+    def form(self, last: Optional[Form], headers: Mapping[str, str], differing: Collection[str] = (), payload: str = UNSIGNED) -> Form:
+        """What signs requests as of now: ``last``, where that is still good. Raises RoleRefused.
 
-        ``payload`` is the body's SHA-256 in hex, or one of S3's words for a body that is not signed.
+        ``headers`` (lower-case names, with ``host``) are those that all of them have; the values of the ``differing`` ones come
+        with each request. ``payload`` is the body's SHA-256 in hex, or one of S3's words for a body that is not signed.
         """
         keys = self.credentials.get_frozen_credentials()
         second = int(self._clock())
         if second != self._second:
             self._stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
             self._second = second
-        self.sign_at(self._stamp, keys, method, path, query, headers, payload)
+        if last is not None and last.stamp == self._stamp and last.keys == keys:
+            return last
+        return self.form_at(self._stamp, keys, headers, differing, payload)
 
-    def sign_at(self, stamp: str, keys: Any, method: str, path: str, query: str, headers: dict[str, str], payload: str) -> None:
-        """Sign as of a moment such as 20130524T000000Z."""
-        headers["x-amz-date"] = stamp
-        headers["x-amz-content-sha256"] = payload
-        if keys.token:
-            headers["x-amz-security-token"] = keys.token
-        names = sorted(headers.keys() - _LEFT_OUT)
-        signed = ";".join(names)
-        lines = "".join([f"{name}:{headers[name]}\n" for name in names])
-        if "  " in lines or ": " in lines or " \n" in lines:  # S3 signs values trimmed, with single spaces
-            lines = "".join([f"{name}:{' '.join(headers[name].split())}\n" for name in names])
-        asked = sha256(f"{method}\n{path}\n{query}\n{lines}\n{signed}\n{payload}".encode()).hexdigest()
-        if self._key_of != (keys.secret_key, stamp[:8]):
-            self._derive(keys.secret_key, stamp[:8])
-        text = f"AWS4-HMAC-SHA256\n{stamp}\n{self._scope}\n{asked}"
-        signature = hmac.digest(self._key, text.encode(), "sha256").hex()
-        headers["authorization"] = f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{self._scope}, SignedHeaders={signed}, Signature={signature}"
+    def form_at(self, stamp: str, keys: Any, headers: Mapping[str, str], differing: Collection[str] = (), payload: str = UNSIGNED) -> Form:
+        """What signs requests as of a moment such as 20130524T000000Z."""
+        own = {"x-amz-date": stamp, "x-amz-content-sha256": payload, **({"x-amz-security-token": keys.token} if keys.token else {})}
+        scope, key = self._scope_and_key(keys.secret_key, stamp[:8])
+        return Form(stamp, keys, scope, key, {**headers, **dict.fromkeys(differing, ""), **own}, differing, payload)
 
-    def _derive(self, secret: str, date: str) -> None:
-        key = f"AWS4{secret}".encode()
-        for part in (date, self.region, self.service, "aws4_request"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        self._key, self._key_of = key, (secret, date)
-        self._scope = f"{date}/{self.region}/{self.service}/aws4_request"
+    def _scope_and_key(self, secret: str, date: str) -> tuple[str, bytes]:
+        """What a day's signatures are made with; several threads may ask."""
+        derived = self._derived
+        if derived is None or derived[0] != (secret, date):
+            key = f"AWS4{secret}".encode()
+            for part in (date, self.region, self.service, "aws4_request"):
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._derived = derived = ((secret, date), f"{date}/{self.region}/{self.service}/aws4_request", key)
+        return derived[1:]

@@ -28,14 +28,15 @@ _NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 
 def text_of(data: bytes) -> str:
     """Text with its entities resolved."""
-    text = data.decode("utf-8", "replace")
+    text = data.decode("utf-8", "replace").replace("&quot;", '"')  # around every ETag
     return unescape(text) if "&" in text else text
 
 
 def field(body: bytes, name: str) -> str:
     """The text of the first element of this name; empty where there is none."""
-    found = re.search(rb"<%b>([^<]*)</%b>" % (name.encode(), name.encode()), body)
-    return text_of(found[1]) if found else ""
+    _, _, rest = body.partition(b"<%b>" % name.encode())
+    text, end, _ = rest.partition(b"</%b>" % name.encode())
+    return text_of(text) if end and b"<" not in text else ""
 
 
 def tags(body: bytes) -> str:

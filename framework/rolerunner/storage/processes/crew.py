@@ -11,6 +11,7 @@ import threading
 from collections import deque
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.storage.base import Get, Outcome
@@ -180,7 +181,7 @@ class Crew:
         for member in gone:
             _LOG.warning("a process that helped is gone; what it had in hand is done here")
             left, member.objects, member.batch = list(member.objects.values()), {}, []
-            sweep({item.target.parent for item in left if isinstance(item, Get)}, member.process.pid)
+            sweep({Path(item.target).parent for item in left if isinstance(item, Get)}, member.process.pid)
             yield from map(begun, left)
 
     def _deal(self, name: Any, item: Any) -> bool:
