@@ -199,7 +199,8 @@ class BotoStorage(Objects):
             told: dict[str, Any] = parts.do(self.part_of_file, file, item.target, options, upload, number, start, length)
             return told
 
-        return self._in_parts(item.target, options, file.before.st_size, send, parts, self._held)
+        size = file.before.st_size
+        return self._in_parts(item.target, options, size, part_of(size, self.tuning.part), send, parts, self._held)
 
     def _file_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """What is said of a file that is sent in parts."""
@@ -218,11 +219,10 @@ class BotoStorage(Objects):
         return self._send_part(target, upload, options, number, data, cancel)
 
     def _in_parts(
-        self, target: S3Uri, options: Mapping[str, Any], size: int, send: Callable[[str, int, int, int], dict[str, Any]], parts: Parts,
+        self, target: S3Uri, options: Mapping[str, Any], size: int, part: int, send: Callable[[str, int, int, int], dict[str, Any]], parts: Parts,
         memory: Callable[[int], int],
     ) -> Mapping[str, Any]:  # fmt: skip
-        """A multipart upload whose parts ``send`` sends: upload, number, start, length. Aborted if anything fails."""
-        part = part_of(size, self.tuning.part)
+        """A multipart upload in parts of ``part`` bytes, which ``send`` sends: upload, number, start, length. Aborted if anything fails."""
         return self._multipart(
             target, options, ranges(size, part), lambda upload, start, length: send(upload, start // part + 1, start, length), parts, memory
         )
@@ -363,7 +363,7 @@ class BotoStorage(Objects):
             self._moved(length, parts.cancel)
             return self._send_part(item.target, upload, options, number, data, parts.cancel)
 
-        return self._in_parts(item.target, options, info.size, send, parts, lambda length: length)
+        return self._in_parts(item.target, options, info.size, part_of(info.size, self.tuning.held_part), send, parts, lambda length: length)
 
     def _with_crc(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """S3 is told a CRC32 of what it gets, unless the step says another one."""

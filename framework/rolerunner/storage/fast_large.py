@@ -143,7 +143,8 @@ class LaneLarge(LaneRequests):
     ) -> Mapping[str, Any]:
         """As the plain engine's; parts that are too large to be held go through in blocks, with the checksum behind them."""
         proof = _Proof(item.source, info, running)
-        too_large = self._is_too_large(part_of(info.size, self.tuning.part), source)
+        part = part_of(info.size, self.tuning.held_part)
+        too_large = self._is_too_large(part, source)
         if not isinstance(source, LaneLarge) or options.get("ChecksumAlgorithm") != "CRC32" or (proof.in_order and not too_large):
             return super()._relay_parts(item, info, source, options, running, parts)
         turns = Turns()
@@ -163,7 +164,7 @@ class LaneLarge(LaneRequests):
                 proof.go_on(length, body.computed)
             return told
 
-        return self._in_parts(item.target, options, info.size, send, parts, lambda length: 0 if too_large else length)
+        return self._in_parts(item.target, options, info.size, part, send, parts, lambda length: 0 if too_large else length)
 
     def _is_too_large(self, part: int, source: Storage) -> bool:
         """Is a part of so many bytes not to be held in memory? What the lane declines must be: boto3 does not send what is not there yet."""

@@ -36,6 +36,11 @@ class Tuning:
     processes: int = 1
     """That share the memory, and the parts at once."""
 
+    @property
+    def held_part(self) -> int:
+        """Bytes of a part that is held in memory while it goes from one role to another: so few that all that may go at once do fit."""
+        return min(self.part, max(self.memory // 2 // self.parts_at_once >> 20 << 20, 5 * MIB))
+
     @classmethod
     def within(cls, whole: int = DEFAULT, at_once: int = 1, processes: int = 1) -> Tuning:
         """For processes that are to stay below so many bytes together, where so many steps may move objects at once."""
