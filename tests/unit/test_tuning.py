@@ -26,6 +26,13 @@ def test_without_a_word_it_is_large_and_fast() -> None:
     assert (tuning.connections, tuning.part, tuning.parts_at_once) == (128, 16 * MIB, 8)
 
 
+@given(st.integers(0, 5 << 40))
+def test_a_range_is_no_smaller_than_a_part_and_cheap_to_fetch_again(size: int) -> None:
+    tuning = Tuning.within(DEFAULT)
+    assert tuning.part <= tuning.range_of(size) <= 128 * MIB
+    assert tuning.range_of(size) == tuning.part or size // tuning.range_of(size) >= tuning.parts_at_once * 4, "and all threads have some"
+
+
 STEP = "{id: %s, action: s3.list, role: job, source: 's3://bucket/%s'}"
 
 

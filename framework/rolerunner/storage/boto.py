@@ -138,7 +138,7 @@ class BotoStorage(Objects):
                 pieces.add(start, length, crc)
 
         with self._translated(uri):
-            parts.run(ranges(info.size, self.tuning.part), fetch, lambda _: 0)
+            parts.run(ranges(info.size, self.tuning.range_of(info.size)), fetch, lambda _: 0)
         whole = pieces.matches() if pieces else checksums.file_matches(temporary, info.checksum, lambda: self.part_size(uri, info))
         if whole is False:
             raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {info.checksum} that S3 tells")
@@ -363,7 +363,7 @@ class BotoStorage(Objects):
             self._moved(length, parts.cancel)
             return self._send_part(item.target, upload, options, number, data, parts.cancel)
 
-        return self._in_parts(item.target, options, info.size, part_of(info.size, self.tuning.held_part), send, parts, lambda length: length)
+        return self._in_parts(item.target, options, info.size, part_of(info.size, self.tuning.part), send, parts, lambda length: length)
 
     def _with_crc(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """S3 is told a CRC32 of what it gets, unless the step says another one."""

@@ -143,7 +143,7 @@ class LaneLarge(LaneRequests):
     ) -> Mapping[str, Any]:
         """As the plain engine's; parts that are too large to be held go through in blocks, with the checksum behind them."""
         proof = _Proof(item.source, info, running)
-        part = part_of(info.size, self.tuning.held_part)
+        part = part_of(info.size, self.tuning.part)
         too_large = self._is_too_large(part, source)
         if not isinstance(source, LaneLarge) or options.get("ChecksumAlgorithm") != "CRC32" or (proof.in_order and not too_large):
             return super()._relay_parts(item, info, source, options, running, parts)

@@ -9,6 +9,9 @@ MAX_PARTS = 10_000
 BATCH = 1000
 """Keys in one DeleteObjects (S3 API reference)."""
 MIB = 1 << 20
+_TURNS = 4
+_MOST_RANGE = 128 * MIB
+"""A range that breaks off is fetched again from its beginning."""
 DEFAULT = 250_000_000
 """Bytes that the whole process stays below where the spec says nothing."""
 RUNNER = 96 * MIB
@@ -36,10 +39,9 @@ class Tuning:
     processes: int = 1
     """That share the memory, and the parts at once."""
 
-    @property
-    def held_part(self) -> int:
-        """Bytes of a part that is held in memory while it goes from one role to another: so few that all that may go at once do fit."""
-        return min(self.part, max(self.memory // 2 // self.parts_at_once >> 20 << 20, 5 * MIB))
+    def range_of(self, size: int) -> int:
+        """Bytes of a range of a download, which memory does not hold: so many that a thread waits a few times for a first byte."""
+        return max(self.part, min(size // (self.parts_at_once * _TURNS) >> 20 << 20, _MOST_RANGE))
 
     @classmethod
     def within(cls, whole: int = DEFAULT, at_once: int = 1, processes: int = 1) -> Tuning:

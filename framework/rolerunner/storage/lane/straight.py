@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from rolerunner.errors import StepError
 from rolerunner.storage.lane import trouble
 from rolerunner.storage.lane.http import Answer, Framing, Malformed
-from rolerunner.storage.lane.net import begin_to_connect, check_connected
+from rolerunner.storage.lane.net import begin_to_connect, check_connected, widen
 from rolerunner.storage.lane.requests import Request
 from rolerunner.storage.lane.steps import Steps, Work
 from rolerunner.storage.lane.trailing import Trailing
@@ -250,6 +250,7 @@ class Straight:
                 begin_to_connect(sock, place)
                 self._wait(sock, deadline, write=True)
                 check_connected(sock)
+                widen(sock)
                 return _Line(address, self._secured(sock, address, deadline) if address.secure else sock)
             except ssl.SSLCertVerificationError as error:
                 sock.close()
