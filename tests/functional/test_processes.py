@@ -238,10 +238,24 @@ def test_little_memory_means_one_process(tmp_path: Path) -> None:
     assert len(there(tmp_path)) == 400
 
 
-@pytest.mark.parametrize(("quota", "cores"), [("max 100000", 99), ("25000 100000", 0), ("200000 100000", 2), ("nonsense", 99)])
-def test_a_part_of_a_core_is_none(quota: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(pool, "_CGROUP", tmp_path / "cpu.max")
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "max 100000"}, 99),
+        ({"cpu.max": "25000 100000"}, 0),
+        ({"cpu.max": "200000 100000"}, 2),
+        ({"cpu.max": "nonsense"}, 99),
+        ({"cpu/cpu.cfs_quota_us": "25000", "cpu/cpu.cfs_period_us": "100000"}, 0),
+        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 99),
+        ({}, 99),
+    ],
+)
+def test_a_part_of_a_core_is_none(files: Mapping[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    monkeypatch.setattr(pool, "_CGROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(99)))
     assert pool.wanted(250_000_000) == max(1, min(cores, 2))
     assert pool.wanted(2_000_000_000) == max(1, min(cores, 4))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST = 4
 """Processes at most, this one among them: past that, the network is what keeps a step waiting."""
 _THREADS = Path("/proc/self/task")
-_CGROUP = Path("/sys/fs/cgroup/cpu.max")
+_CGROUPS = Path("/sys/fs/cgroup")
 _ENDING = 3.0
 """Seconds that a process has to end by itself."""
 
@@ -108,9 +108,11 @@ def wanted(memory: int) -> int:
 def _cores() -> int:
     """Whole cores that this process may use; a container may have a part of one."""
     cores = len(os.sched_getaffinity(0))
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = _CGROUP.read_text().split()
-        cores = min(cores, int(quota) // int(period))
+    for quota in ("cpu.max", "cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us"):  # version 2 of cgroups, and 1, which Amazon Linux 2 has
+        with contextlib.suppress(OSError, ValueError):
+            most, period = " ".join((_CGROUPS / name).read_text() for name in quota.split()).split()
+            if int(most) >= 0:
+                cores = min(cores, int(most) // int(period))
     return cores
 
 
