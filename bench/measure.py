@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 LIMIT = 1800.0
 """Seconds after which a command is taken to hang."""
@@ -24,7 +24,7 @@ LIMIT = 1800.0
 
 @dataclass(frozen=True)
 class Cost:
-    """``wall`` and ``cpu`` (user and system, with all child processes that were waited for) in seconds; ``peak`` of one process in MiB."""
+    """``wall`` and ``cpu`` (user and system, with all child processes that were waited for) in seconds; ``peak`` of all its processes in MiB."""
 
     wall: float
     cpu: float
@@ -48,6 +48,7 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None
         )  # fmt: skip
         timer = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
         timer.start()
+        memory = _Memory(process.pid)
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
@@ -55,6 +56,7 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None
             raise
         finally:
             timer.cancel()
+            memory.stop()
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -62,7 +64,37 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None
             told = errors.read().decode(errors="replace").strip()[-1500:]
             raise Failed(f"{' '.join(command)} ended with {process.returncode}\n{told}")
     # rounded here, so that a page made again from what was kept says the same
-    return Cost(round(wall, 3), round(usage.ru_utime + usage.ru_stime, 3), round(usage.ru_maxrss / 1024, 3))
+    peak = max(usage.ru_maxrss, memory.peak) / 1024  # of the largest process, or of several at a time when it was looked at
+    return Cost(round(wall, 3), round(usage.ru_utime + usage.ru_stime, 3), round(peak, 3))
+
+
+class _Memory(threading.Thread):
+    """Looks ten times a second what the processes of a session hold together, in KiB: what they share counts once."""
+
+    def __init__(self, session: int) -> None:
+        super().__init__(daemon=True)
+        self._session = str(session)
+        self._over = threading.Event()
+        self.peak = 0
+        self.start()
+
+    def run(self) -> None:
+        while not self._over.wait(0.1):
+            self.peak = max(self.peak, sum(map(_held, self._processes())))
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+
+    def _processes(self) -> Iterator[Path]:
+        for folder in Path("/proc").glob("[0-9]*"):
+            stat = _lines(str(folder / "stat"))
+            if stat and stat[0].rpartition(")")[2].split()[3] == self._session:
+                yield folder
+
+
+def _held(process: Path) -> int:
+    return sum(int(line.split()[1]) for line in _lines(str(process / "smaps_rollup")) if line.startswith("Pss:"))
 
 
 def environment_of(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -70,7 +70,7 @@ def _details(results: Results) -> Iterator[str]:
     for setting in dict.fromkeys(setting for _, setting in results.pairs()):
         mine = [each for each in results.series if each.setting == setting]
         names = [name for name in results.tools if any(each.tool == name and each.costs for each in mine)]
-        yield f"## {mine[0].setting_title[0].upper()}{mine[0].setting_title[1:]}\n\nWall seconds / CPU seconds / peak MiB of the largest process.\n"
+        yield f"## {mine[0].setting_title[0].upper()}{mine[0].setting_title[1:]}\n\nWall seconds / CPU seconds / peak MiB of all its processes.\n"
         works = dict.fromkeys(each.work for each in mine)
         rows = [
             [found[next(iter(found))].title, *(_cell(found.get(name), results) for name in names)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from measure import Cost, median
@@ -54,6 +54,15 @@ class Results:
     def pairs(self) -> list[tuple[str, str]]:
         """Each work and setting, in the order they were measured."""
         return list(dict.fromkeys((each.work, each.setting) for each in self.series))
+
+    def added_to(self, before: Results) -> Results:
+        """What was measured before, but for what was measured now, and this."""
+        new = {(each.work, each.setting, each.tool): each for each in self.series}
+        merged = [new.pop((each.work, each.setting, each.tool), each) for each in before.series]
+        return replace(
+            self, rounds=max(self.rounds, before.rounds), tools={**before.tools, **self.tools}, series=[*merged, *new.values()],
+            sections={**before.sections, **self.sections},
+        )  # fmt: skip
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,8 @@
 python bench/run.py                          all of it: some hours, most of them aws-cli's
 python bench/run.py --quick                  small sizes, one round: minutes; the page goes to build/bench
 python bench/run.py --only download-small --only list --rounds 3 --tool rolerunner --tool rclone
+python bench/run.py --only delete --add      this work anew; the page keeps what was measured before of the others
+python bench/run.py --sections --add         the sections on the rest of the page anew, and no work
 python bench/run.py --page-only              the page once more, from what was measured before
 """
 
@@ -64,7 +66,7 @@ def main() -> None:
         return
     null_server.build(cache)
     found = chosen_tools(cache, options.tool)
-    chosen = [work for work in works(quick=options.quick) if not options.only or work.name in options.only]
+    chosen = [work for work in works(quick=options.quick) if (not options.only or work.name in options.only) and not options.sections]
     results = Results(
         f"{datetime.now(timezone.utc):%Y-%m-%d}", measure.machine(), options.rounds, options.quick,
         {tool.name: {"version": tool.version, "settings": tool.settings} for tool in found},
@@ -76,11 +78,16 @@ def main() -> None:
                 if not options.setting or setting.name in options.setting:
                     with null_server.serving(cache, setting) as server:
                         _in_turns(work, setting, server, bench)
-                    results.save(kept)
+                    results.save(out / "measured.json")  # whatever becomes of the rest
             shutil.rmtree(folder / "sources", ignore_errors=True)
     if not options.only:
         results.sections = {title: _section(script) for title, script in OTHERS.items()}
+    if options.add:
+        results = results.added_to(Results.load(kept))
+        places = {(work.name, setting.name): place for place, (work, setting) in enumerate((w, s) for w in works(quick=False) for s in w.settings)}
+        results.series.sort(key=lambda each: places[each.work, each.setting])
     _write(results, out, kept)
+    (out / "measured.json").unlink(missing_ok=True)
 
 
 def _options() -> argparse.Namespace:
@@ -96,6 +103,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the page goes (docs; build/bench with --quick)")
     parser.add_argument("--workdir", metavar="DIR", help="where files lie (a tmpfs where there is one with 8 GiB free, so that no disk is measured)")
     parser.add_argument("--cache", default=str(ROOT / "build/bench"), metavar="DIR", help="the peers' environment and the server (build/bench)")
+    parser.add_argument("--add", action="store_true", help="keep what benchmarks.json in --out has of other works, settings and tools")
+    parser.add_argument("--sections", action="store_true", help="no work, but the sections on start-up, profiles and the like")
     parser.add_argument("--page-only", action="store_true", help="write the page from the benchmarks.json in --out")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)

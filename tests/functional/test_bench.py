@@ -42,3 +42,10 @@ def test_works_are_measured_and_proved(tmp_path: Path) -> None:
     assert ET.parse(tmp_path / "benchmarks.svg").getroot().tag.endswith("svg")
     again = bench("--page-only", "--out", tmp_path, "--cache", tmp_path)
     assert (again.returncode, (tmp_path / "benchmarks.md").read_text()) == (0, page)
+    added = bench(
+        "--quick", "--only", "copy", "--only", "list", "--setting", "tls", "--tool", "rolerunner", "--add", "--out", tmp_path, "--cache", tmp_path
+    )
+    assert added.returncode == 0, added.stderr
+    now = {each["work"]: each for each in json.loads((tmp_path / "benchmarks.json").read_text())["series"]}
+    assert list(now) == ["download-small", "list", "copy", "relay-small", "delete"]
+    assert (now["delete"], now["list"] != measured[1]) == (measured[3], True)
