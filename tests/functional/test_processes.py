@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -296,6 +297,18 @@ steps:
     assert [each["outputs"]["count"] for each in result["steps"]] == [401] * 4
     assert {each["role"]: each["assume_calls"] for each in result["roles"] if each["role"] != "job"} == {"writer": 1, "taker": 1}
     assert sum(aws.assume_role_count().values()) == 2
+
+
+def test_a_machine_that_lets_nobody_fork_has_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuses)
+    monkeypatch.setattr(pool, "_is_alone", lambda: True)
+    processes = pool.Processes(2, lambda role, token: None)
+    processes.fork(lambda channel: None)
+    assert (processes.count, processes.take()) == (1, [])
+    gc.unfreeze()
 
 
 # the two ends, in two threads

@@ -64,17 +64,25 @@ class Processes:
         """Of processes, this one among them."""
 
     def fork(self, serve: Callable[[Channel], None]) -> None:
-        """Fork them; each serves until its channel is closed. Where that is not safe, there are none."""
-        if self._more and _is_alone():
-            gc.freeze()  # what is there now is not looked at again, so its memory stays shared
-            self.count = 1 + self._more
-            for _ in range(self._more):
+        """Fork them; each serves until its channel is closed. Where that is not safe, or not possible, there are none."""
+        if not self._more or not _is_alone():
+            return
+        gc.freeze()  # what is there now is not looked at again, so its memory stays shared
+        self.count = 1 + self._more
+        with contextlib.suppress(OSError):  # as many as the machine lets there be
+            while len(self._idle) < self._more:
                 self._idle.append(self._forked(serve))
+        self.count = 1 + len(self._idle)
 
     def _forked(self, serve: Callable[[Channel], None]) -> Process:
         ours, theirs = socket.socketpair()
         _flush()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if pid == 0:
             others, self._idle = self._idle, []  # it has no others itself
             _be_forked(ours, others, lambda: serve(Channel(theirs)))
