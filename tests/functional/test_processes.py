@@ -34,7 +34,7 @@ from tests.fake_s3 import Answer, Asked, serving
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-pytestmark = [pytest.mark.once, pytest.mark.skipif(sys.platform != "linux", reason="forked on Linux alone")]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forked on Linux alone")  # and each Python has its own view of forks
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 WRITER, READER = f"arn:aws:iam::{ACCOUNT}:role/writer", f"arn:aws:iam::{OTHER}:role/taker"
