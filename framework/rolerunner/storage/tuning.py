@@ -13,7 +13,7 @@ _TURNS = 4
 _MOST_RANGE = 128 * MIB
 """A range that breaks off is fetched again from its beginning."""
 DEFAULT = 250_000_000
-"""Bytes that the whole process stays below where the spec says nothing."""
+"""Bytes that the processes of a run together stay below where the spec says nothing."""
 RUNNER = 96 * MIB
 """What one process holds besides its transfers, or two that share most of it: Python, boto3, the spec; measured."""
 HELPER = 24 * MIB
