@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 OURS = "rolerunner"
 PEERS = ("s5cmd", "rclone")
-AWS = ("aws-cli", "aws-cli CRT")
+AWS = ("aws-cli",)
 
 
 @dataclass

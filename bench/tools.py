@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -90,25 +89,15 @@ def _peers(binaries: Path) -> tuple[Tool, ...]:
             "64 transfers, 64 checkers, unsigned payloads, no HEAD after an upload, target not listed; large objects in 4 streams, parts of 16 MiB",
         ),
         Tool(
-            "aws-cli", _version(binaries / "aws", "--version"), _aws(str(binaries / "aws"), "classic"),
+            "aws-cli", _version(binaries / "aws", "--version"), _aws(binaries),
             "aws s3, classic transfer client, 20 requests at once",
         ),
-        *_aws_crt(),
         Tool("boto3", _boto3_version(binaries), _script(binaries, "with_boto3.py"), "bench/with_boto3.py: one client, 32 threads"),
         Tool(
             "awscrt", _version(binaries / "python", "-c", "import awscrt; print(awscrt.__version__)"), _awscrt(binaries),
             "bench/with_awscrt.py: a client of 100 Gbit/s for small objects, one of 1 GiB, 8 connections and parts of 8 MiB for large ones",
         ),
     )  # fmt: skip
-
-
-def _aws_crt() -> tuple[Tool, ...]:
-    """Version 2 of aws-cli, which alone has the CRT's transfer client, and is on no package index: where it is installed (apt-get install awscli)."""
-    found = shutil.which("aws")
-    version = _version(found, "--version") if found else ""
-    if found is None or not version.startswith("aws-cli/2."):
-        return ()
-    return (Tool("aws-cli CRT", version, _aws(found, "crt"), "aws s3 of version 2, preferred_transfer_client = crt, target_bandwidth = 100Gb/s"),)
 
 
 def _version(*command: object) -> str:
@@ -235,16 +224,13 @@ def _remote(name: str, keys: dict[str, str], place: Place) -> dict[str, str]:
 # aws-cli
 
 
-def _aws(binary: str, client: str) -> Callable[[Work, Place], Command | None]:
+def _aws(binaries: Path) -> Callable[[Work, Place], Command | None]:
+    """Its other transfer client, the CRT's, is version 2's alone, which is on no package index; Debian's 2.9 takes no endpoint with a port."""
+
     def command(work: Work, place: Place) -> Command | None:
-        if client == "crt" and work.kind not in {"download", "upload"}:
-            return None  # it is used for these two alone
-        config = place.scratch / f"aws-{client}"
-        config.write_text(
-            f"[default]\nregion = {REGION}\ns3 =\n  addressing_style = path\n  preferred_transfer_client = {client}\n"
-            "  max_concurrent_requests = 20\n  target_bandwidth = 100Gb/s\n"
-        )
-        base = [binary, "--endpoint-url", place.server.url, "s3"]
+        config = place.scratch / "aws-config"
+        config.write_text(f"[default]\nregion = {REGION}\ns3 =\n  addressing_style = path\n  max_concurrent_requests = 20\n")
+        base = [str(binaries / "aws"), "--endpoint-url", place.server.url, "s3"]
         source = f"s3://{work.bucket}/data/"
         what = {
             "download": ["cp", "--recursive", "--only-show-errors", source, str(place.target)],
