@@ -95,8 +95,7 @@ class Crew:
         self._opening = opening
         self._flow = flow
         self._cancel = cancel
-        self._lock = threading.Lock()
-        self._choosing = threading.Lock()
+        self._choosing = threading.RLock()
         self._members: Optional[Sequence[_Member]] = None
         self._arrived: deque[tuple[_Member, Sequence[Outcome], Optional[BaseException]]] = deque()
         self._numbers = itertools.count()
@@ -112,7 +111,7 @@ class Crew:
 
     def _engaged(self) -> Sequence[_Member]:
         """Those who take part, from the first time on that somebody asks for them."""
-        with self._lock:
+        with self._choosing:
             if self._members is None:
                 self._members = [_Member(process, self._hear) for process in (self._processes.take() if self._processes is not None else ())]
                 for member in self._members:
