@@ -13,6 +13,7 @@ import pytest
 
 from rolerunner import sandbox
 from rolerunner.credentials import JobIdentity, Keys
+from tests import memory_aws as memory_aws_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,3 +73,12 @@ def identity_of(running: sandbox.Sandbox) -> JobIdentity:
     """The job's own identity in a running sandbox."""
     keys = running.job_keys
     return JobIdentity(running.region, keys=Keys(keys.access_key, keys.secret_key, keys.token), endpoints={"": running.endpoint})
+
+
+@pytest.fixture
+def memory_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[memory_aws_module.Store]:
+    """S3 and STS in memory; processes that the test starts, and clients that it makes, reach them by the environment."""
+    with memory_aws_module.serving() as store:
+        for name, value in store.environment().items():
+            monkeypatch.setenv(name, value)
+        yield store
