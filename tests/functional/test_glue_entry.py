@@ -135,6 +135,9 @@ def test_success_returns(recorded: list[str], runtime: str, running: sandbox.San
         (["--job_spec", "s3://job-specs/exchange.yaml", "--run_date", "tomorrow"], "UsageError", "the param 'run_date' must be a date"),
         (["--job_spec", "s3://job-specs/exchange.yaml", "--deadline", "soon"], "UsageError", "--deadline: 'soon' is not a duration"),
         (["--job_spec", "s3://job-specs/exchange.yaml", "--log_level", "loud"], "UsageError", "--log_level must be one of debug"),
+        (["--job_spec", "s3://job-specs/slow.yaml", "--lines", "--job_spec=s3://x/y"], "UsageError", "the value of --lines is empty or begins with"),
+        (["--job_spec", "s3://job-specs/slow.yaml", "--lines", "1", "--lines", "2"], "UsageError", "the argument --lines is given more than once"),
+        (["--job-spec", "s3://job-specs/slow.yaml"], "UsageError", "there is no argument --job-spec: write --job_spec"),
         (
             ["--job_spec", "s3://job-specs/broken.yaml"],
             "SpecError",

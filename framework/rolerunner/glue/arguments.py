@@ -1,56 +1,132 @@
-"""The arguments a Glue job is started with: our own scanner.
+"""Scans the arguments that a Glue job is started with.
 
-awsglue's ``getResolvedOptions`` makes every option required, matches prefixes, fails on an empty value and ends the
-process for a missing one. Glue itself loses the token of an empty value, so ``--a --b x`` means a is empty.
+Glue passes a mapping of names to values as ``--name value`` and drops the token of an empty value, so ``--a --b x`` means
+that a is empty. Whoever starts a run chooses values, so a value that begins with ``--`` could pass for the next argument.
+Such a list of arguments is refused, and so is a name that is given twice: which of the two counts would be a guess.
+awsglue's ``getResolvedOptions`` takes the last of two equal names, matches prefixes, requires every option, and fails on an
+empty value.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rolerunner.spec.glue_fields import OURS, is_glue_own
+from rolerunner.spec.glue_fields import NO_DASHES, OURS, is_glue_own
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["OURS", "Arguments", "scan"]
 _FOR_PIP = "python-modules-installer-option"
+_ARGUMENT = re.compile(r"--([A-Za-z][A-Za-z0-9_.-]*)(?:(=)(.*))?\Z", re.DOTALL)
+"""An argument's name; anything else is a value, such as text with a space in it, ``--`` or ``-3``."""
+_SWITCHES = ("enable-", "disable-")
+"""Arguments of Glue's own that have an empty value or ``true``."""
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Ours, the params, and Glue's own, as text."""
+    """The entry script's own arguments, the params, and Glue's own arguments, as text.
+
+    ``problems`` are reasons to refuse the list; the arguments that they concern are in none of the mappings.
+    """
 
     ours: Mapping[str, str]
     params: Mapping[str, str]
     glue: Mapping[str, str]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Pair:
+    name: str
+    value: str
+    next_name: str = ""
+    """The name in the next token, where that can be this argument's value just as well."""
 
 
 def scan(argv: Sequence[str]) -> Arguments:
-    """Sort the arguments after the script's name into ours, params and Glue's own. The last of two equal names counts."""
-    ours: dict[str, str] = {}
-    params: dict[str, str] = {}
+    """Sort the arguments after the script's name into the script's own, params and Glue's own."""
+    pairs = list(_pairs(argv))
     glue: dict[str, str] = {}
-    for name, value in _pairs(argv):
-        (ours if name in OURS else glue if is_glue_own(name) else params)[name] = value
-    return Arguments(ours, params, glue)
+    rest: dict[str, list[_Pair]] = {}
+    for pair in pairs:
+        if is_glue_own(pair.name) and _canonical(pair.name) not in OURS:
+            glue[pair.name] = glue.get(pair.name) or pair.value
+        else:
+            rest.setdefault(_canonical(pair.name), []).append(pair)
+    doubtful = {_canonical(name) for pair in pairs if pair.next_name for name in (pair.name, pair.next_name)}
+    given = {each[0].name: each[0].value for name, each in rest.items() if len(each) == 1 and name not in doubtful}
+    return Arguments(
+        {name: value for name, value in given.items() if name in OURS},
+        {name: value for name, value in given.items() if name not in OURS},
+        glue,
+        (*_doubts(pairs), *_wrong_names(rest)),
+    )
 
 
-def _pairs(argv: Sequence[str]) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
+def _canonical(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _doubts(pairs: Iterable[_Pair]) -> Iterator[str]:
+    for pair in pairs:
+        if pair.next_name:
+            yield f"the value of --{pair.name} is empty or begins with --{pair.next_name}, which cannot be told apart: a value {NO_DASHES}"
+
+
+def _wrong_names(given: Mapping[str, Sequence[_Pair]]) -> Iterator[str]:
+    for canonical, pairs in given.items():
+        spellings = list(dict.fromkeys(f"--{pair.name}" for pair in pairs))
+        if len(pairs) > 1:
+            yield f"the argument {' and '.join(spellings)} is given more than once: which of the values counts would be a guess"
+        elif canonical in OURS and pairs[0].name not in OURS:
+            yield f"there is no argument {spellings[0]}: write --{canonical}"
+
+
+def _pairs(argv: Sequence[str]) -> Iterator[_Pair]:
     tokens = list(argv)
-    while tokens:
-        token = tokens.pop(0)
-        if not token.startswith("--") or token == "--":  # noqa: S105 - not a password
-            continue
-        name, separator, value = token[2:].partition("=")
-        if not separator and tokens and (not tokens[0].startswith("--") or _is_pips(name, tokens[0])):
-            value = tokens.pop(0)
-        pairs.append((name, value))
-    return pairs
+    position = 0
+    while position < len(tokens):
+        found = _ARGUMENT.match(tokens[position])
+        position += 1
+        if not found:
+            continue  # a name that Glue writes without dashes, or its value
+        name, has_value, value = found.groups()
+        if has_value:
+            yield _Pair(name, value)
+        elif _takes_next(name, tokens[position:]):
+            yield _Pair(name, tokens[position])
+            position += 1
+        else:
+            doubtful = _doubtful(name, tokens[position:])
+            yield _Pair(name, "", doubtful)
+            position += 1 if doubtful else 0
 
 
-def _is_pips(name: str, value: str) -> bool:
-    """Is it an option for pip, such as --no-index, which stands as the value of an argument of Glue's own?"""
-    return name == _FOR_PIP and not is_glue_own(value[2:]) and value[2:] not in OURS
+def _takes_next(name: str, after: Sequence[str]) -> bool:
+    """Returns True if the next token is the value of this argument."""
+    if not after:
+        return False
+    found = _ARGUMENT.match(after[0])
+    return not found or (name == _FOR_PIP and _is_for_pip(found, after))
+
+
+def _is_for_pip(found: re.Match[str], after: Sequence[str]) -> bool:
+    """Returns True for an option for pip, such as --no-index, that is the value of an argument of Glue's own."""
+    return bool(found.group(2)) or not _has_value(after)
+
+
+def _has_value(tokens: Sequence[str]) -> bool:
+    """Returns True if the first token is followed by one that can only be its value."""
+    return len(tokens) > 1 and not _ARGUMENT.match(tokens[1])
+
+
+def _doubtful(name: str, after: Sequence[str]) -> str:
+    """The name in the next token if that is an argument as well as a possible value of this one, else the empty text."""
+    found = _ARGUMENT.match(after[0]) if after else None
+    if not found or (not found.group(2) and (_has_value(after) or is_glue_own(found.group(1)) or name.startswith(_SWITCHES))):
+        return ""
+    return str(found.group(1))

@@ -97,6 +97,8 @@ class _Entry:
 
     def _run_job(self, runtime: str) -> RunResult:
         ours = self.given.ours
+        if self.given.problems:
+            raise UsageError("; ".join(self.given.problems))
         level = ours.get("log_level") or "info"
         if level not in _LOG_LEVELS:
             raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")

@@ -33,7 +33,7 @@ GLUE_OWN = frozenset(
         "continuation-option",
     }
 )  # fmt: skip
-_GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-")
+_GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-", "custom-log")
 NO_DASHES = "may not begin with '--' in Glue, which would be taken for the next argument"
 OURS = ("job_spec", "result", "runtime", "aws_region", "log_level", "run_key", "deadline")
 """Arguments of the entry script itself; all others are params of the spec."""
