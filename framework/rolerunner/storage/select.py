@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -51,9 +52,54 @@ class Selection:
         return self.named(relative)
 
 
-def _compiled(include: Sequence[str], exclude: Sequence[str]) -> Any:
+@dataclass(frozen=True)
+class _Globs:
+    """Matches keys that any regular expression of ``include`` matches and none of ``exclude``."""
+
+    include: Callable[[str], object]
+    exclude: Optional[Callable[[str], object]]
+
+    def match(self, relative: str) -> bool:
+        return bool(self.include(relative)) and not (self.exclude is not None and self.exclude(relative))
+
+
+def _compiled(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
     """``*`` stays within a folder, ``**`` crosses folders, {a,b} alternates; a leading dot is a name like any other."""
+    return _Globs(glob_pattern(include or ["**"]).match, glob_pattern(exclude).match if exclude else None)
+
+
+def glob_pattern(globs: Sequence[str]) -> re.Pattern[str]:
+    """A regular expression that matches what any of the globs matches.
+
+    In a key ``.`` and ``..`` are names like any other, so the conditions by which wcmatch keeps wildcards from the folders of
+    these names are removed.
+    """
     from wcmatch import glob  # noqa: PLC0415 - most steps name a prefix alone
 
     flags = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
-    return glob.compile(list(include) or ["**"], flags=flags, exclude=list(exclude) or None)
+    patterns, _ = glob.translate(list(globs), flags=flags, limit=0)
+    return re.compile("|".join(_without_dot_conditions(each) for each in patterns))
+
+
+_NEGATIVE, _DOT_NAMES = "(?!", r"\.{1,2}"
+
+
+def _without_dot_conditions(pattern: str) -> str:
+    """The regular expression without each negative lookahead for ``.`` and ``..``. Text of the glob itself stands escaped in it."""
+    kept, position = [], 0
+    while (start := pattern.find(_NEGATIVE, position)) >= 0:
+        end = _end_of_group(pattern, start)
+        kept.append(pattern[position:start])
+        if _DOT_NAMES not in pattern[start:end]:
+            kept.append(pattern[start:end])
+        position = end
+    return "".join([*kept, pattern[position:]])
+
+
+def _end_of_group(pattern: str, start: int) -> int:
+    depth = 0
+    for token in re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()]", re.DOTALL).finditer(pattern, start):
+        depth += {"(": 1, ")": -1}.get(token.group(), 0)
+        if depth == 0:
+            return token.end()
+    return len(pattern)
