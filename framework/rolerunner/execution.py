@@ -18,6 +18,7 @@ from rolerunner.diagnosis import is_passing
 from rolerunner.errors import FieldError, StepError
 from rolerunner.events import Event, Note, StepProgress
 from rolerunner.model import Failure
+from rolerunner.spec.checking import messages
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill, templates
 from rolerunner.storage.base import Cancel
@@ -236,9 +237,7 @@ class _Tries:
         try:
             return self.run_of.means.actions[step.action].model_validate(values)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise FieldError(f"{step.mark}: '{place}': {first['msg']}, not {first['input']!r}") from None
+            raise FieldError(f"{step.mark}: {'; '.join(messages(error))}") from None
 
     def context(self, cancel: Cancel) -> StepContext:
         means, step, run = self.run_of.means, self.step, self.run_of

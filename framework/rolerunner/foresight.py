@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rolerunner.model import S3Uri
 from rolerunner.spec.expressions import Expression, Template
+from rolerunner.spec.fields import STANDS_IN
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill, templates
 from rolerunner.storage.manifest import no_objects
@@ -58,7 +59,7 @@ class Foresight:
         left: dict[str, list[Any]] = {}
         for _ in range(len(_STAND_INS) + 2):
             try:
-                made = action.model_validate(values)
+                made = action.model_validate(values, context={STANDS_IN: True})
             except ValidationError as error:
                 wrong = {str(detail["loc"][0]) for detail in error.errors(include_url=False) if detail["loc"]} & set(values)
                 for key in wrong:

@@ -282,7 +282,7 @@ def test_keys_cannot_leave_the_folder_or_share_a_file(step: Any, put: Any, aws: 
 def test_upload_gives_what_was_asked_for(step: Any, aws: sandbox.Sandbox, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("1,2")
     done = step(
-        "s3.upload", source=f"{tmp_path}/a.csv", target="s3://ours/a.csv", metadata={"k": "v"}, tags={"t": "a&b"}, cache_control="no-cache",
+        "s3.upload", source=f"{tmp_path}/a.csv", target="s3://ours/a.csv", metadata={"k": "v"}, tags={"t": "a+b @=/c"}, cache_control="no-cache",
         storage_class="STANDARD_IA", checksum="SHA256", encryption={"type": "AES256"}, acl="bucket-owner-full-control",
         expected_bucket_owner=HERE,
     )  # fmt: skip
@@ -291,7 +291,7 @@ def test_upload_gives_what_was_asked_for(step: Any, aws: sandbox.Sandbox, tmp_pa
     assert (told["ContentType"], told["CacheControl"], told["Metadata"], told["StorageClass"]) == ("text/csv", "no-cache", {"k": "v"}, "STANDARD_IA")
     assert told["ServerSideEncryption"] == "AES256"
     assert told["ChecksumSHA256"]
-    assert aws.client("s3", HERE).get_object_tagging(Bucket="ours", Key="a.csv")["TagSet"] == [{"Key": "t", "Value": "a&b"}]
+    assert aws.client("s3", HERE).get_object_tagging(Bucket="ours", Key="a.csv")["TagSet"] == [{"Key": "t", "Value": "a+b @=/c"}]
 
 
 def test_upload_never_overwrites_where_that_is_said(step: Any, put: Any, aws: sandbox.Sandbox, tmp_path: Path) -> None:

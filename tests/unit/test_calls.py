@@ -34,7 +34,7 @@ ALL_FIELDS: dict[str, dict[str, Any]] = {
     "drop": {"action": "s3.delete", "source": "s3://bucket/in/", "versions": True, "max_delete": 1},
     "wait": {"action": "s3.wait", "source": "s3://bucket/in/"},
     "read": {"action": "s3.read", "source": "s3://bucket/in/a"},
-    "write": {"action": "s3.write", "target": "s3://bucket/in/a", "text": "x", "if_match": "abc", "encryption": {"type": "aws:kms", "key": "a-key"}},
+    "write": {"action": "s3.write", "target": "s3://bucket/in/a", "text": "x", "if_match": "abc", "encryption": {"type": "aws:kms", "key": "1234abcd-12ab-34cd-56ef-1234567890ab"}},
     "express": {"action": "s3.list", "source": "s3://zone--euw1-az1--x-s3/in/"},
 }  # fmt: skip
 

@@ -283,6 +283,19 @@ def _mismatches(value: Any, shape: Any, place: str) -> Iterator[str]:
             yield from _mismatches(each, shape.value, f"{place}.{key}")
     elif shape.type_name == "string" and shape.enum and value not in shape.enum:
         yield f"'{place}' cannot be '{value}'" + suggested(value, shape.enum)
+    elif shape.type_name == "timestamp" and isinstance(value, str) and not _is_moment(value):
+        yield f"'{place}' must be a date or time such as 2026-01-31T06:00:00Z, not '{value}'"
+
+
+def _is_moment(text: str) -> bool:
+    """Returns True if botocore can read the text as a date and time."""
+    from botocore.utils import parse_timestamp  # noqa: PLC0415 - few calls have one
+
+    try:
+        parse_timestamp(text)
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:

@@ -1,16 +1,16 @@
 """What stored objects may be given: encryption, ACL, storage class, tags, metadata, headers."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Optional
 from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
 
+from rolerunner.actions.object_values import Header, KmsKey, Metadata, StorageClass, Tags
 from rolerunner.actions.permissions import on_objects
 from rolerunner.calls import WRITES_KEY, key_permissions
 from rolerunner.model import Permission, S3Uri
 from rolerunner.secret import hidden
-from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, Text, customer_key_bytes
+from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, customer_key_bytes
 
 Acl = Annotated[
     Optional[
@@ -21,8 +21,6 @@ Acl = Annotated[
     DYNAMIC,
 ]  # fmt: skip
 Algorithm = Annotated[Literal["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"], DYNAMIC]
-MAX_TAGS = 10
-"""Tags of one object (S3 user guide)."""
 
 
 class Encryption(Strict):
@@ -31,7 +29,7 @@ class Encryption(Strict):
     type: Annotated[Literal["AES256", "aws:kms", "aws:kms:dsse", "SSE-C"], DYNAMIC] = Field(
         description="AES256, aws:kms, aws:kms:dsse, or SSE-C with a key of your own.", examples=["aws:kms"]
     )
-    key: Optional[Text] = Field(None, description="The KMS key: an id, ARN or alias.", examples=["alias/orders"])
+    key: Optional[KmsKey] = Field(None, description="The KMS key: an id, ARN or alias.", examples=["alias/orders"])
     bucket_key: Flag = Field(True, description="Use an S3 bucket key: fewer KMS requests.", examples=[True])
     customer_key: Optional[CustomerKey] = Field(
         None, description="For SSE-C: 32 bytes in base64, best from a param.", examples=["${{ params.customer_key }}"]
@@ -53,11 +51,6 @@ class Encryption(Strict):
         return {"ServerSideEncryption": self.type, "SSEKMSKeyId": self.key, "BucketKeyEnabled": self.bucket_key if kms else None}
 
 
-def _check_tags(tags: Mapping[str, Any]) -> None:
-    if len(tags) > MAX_TAGS:
-        raise ValueError(f"'tags' may be {MAX_TAGS} at most, and are {len(tags)}")
-
-
 class Stored(Strict):
     """What a stored object is given."""
 
@@ -65,17 +58,14 @@ class Stored(Strict):
         None, description="Server-side encryption; the bucket's default otherwise.", examples=[{"type": "aws:kms", "key": "alias/orders"}]
     )
     acl: Acl = Field(None, description="A canned ACL.", examples=["bucket-owner-full-control"])
-    storage_class: Optional[Text] = Field(None, description="S3's storage class, such as STANDARD_IA.", examples=["STANDARD_IA"])
-    content_type: Optional[Text] = Field(None, description="Its media type.", examples=["text/csv"])
-    cache_control: Optional[Text] = Field(None, description="How long caches may keep it.", examples=["max-age=3600"])
-    metadata: Optional[dict[str, Text]] = Field(None, description="User metadata of each object.", examples=[{"run": "${{ run.id }}"}])
-    tags: Optional[dict[str, Text]] = Field(None, description="Tags of each object, 10 at most.", examples=[{"team": "orders"}])
+    storage_class: Optional[StorageClass] = Field(None, description="S3's storage class, such as STANDARD_IA.", examples=["STANDARD_IA"])
+    content_type: Optional[Header] = Field(None, description="Its media type.", examples=["text/csv"])
+    cache_control: Optional[Header] = Field(None, description="How long caches may keep it.", examples=["max-age=3600"])
+    metadata: Optional[Metadata] = Field(
+        None, description="User metadata of each object: ASCII text, 2 KB in all.", examples=[{"run": "${{ run.id }}"}]
+    )
+    tags: Optional[Tags] = Field(None, description="Tags of each object, 10 at most.", examples=[{"team": "orders"}])
     checksum: Optional[Algorithm] = Field(None, description="The checksum that S3 keeps with it.", examples=["SHA256"])
-
-    @model_validator(mode="after")
-    def _tags_fit(self) -> "Stored":
-        _check_tags(self.tags or {})
-        return self
 
     def put_options(self) -> dict[str, Any]:
         """As PutObject's own parameters; only what is said."""

@@ -16,15 +16,12 @@ from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.actions.put_options import Stored
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import DYNAMIC, Flag, LocalPath, S3Location, check_path, json_form
+from rolerunner.spec.fields import DYNAMIC, MAX_KEY, Flag, LocalPath, S3Location, check_path, json_form
 from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, Put, Storage
 from rolerunner.storage.checksums import same_file
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.local import files_below, folder_of, translated
 from rolerunner.storage.manifest import EMPTY_LIST, no_objects
-
-MAX_KEY = 1024
-"""Bytes of a key (S3 user guide)."""
 
 
 def _paths(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.object_values import Header
 from rolerunner.actions.objects import Reaching
 from rolerunner.actions.permissions import on_objects
 from rolerunner.actions.put_options import Stored
@@ -34,7 +35,7 @@ class S3Write(Stored, Reaching, Action):
         None, alias="json", description="A value, stored as JSON; instead of text.", examples=[{"count": "${{ steps.find.count }}"}]
     )
     if_none_match: Flag = Field(False, description="Only if there is no such object yet.", examples=[True])
-    if_match: Optional[Text] = Field(None, description="Only over the object with this ETag.", examples=["${{ steps.mark.etag }}"])
+    if_match: Optional[Header] = Field(None, description="Only over the object with this ETag.", examples=["${{ steps.mark.etag }}"])
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Write":

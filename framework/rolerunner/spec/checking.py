@@ -65,10 +65,16 @@ def problems(error: ValidationError, document: Document, base: Path, model: type
         unknown = detail["type"] == "extra_forbidden"
         keys = _keys_at(model, detail["loc"][:-1]) if unknown else ()
         message, hint = _words(detail, location, (*keys, *more_keys) if len(detail["loc"]) == 1 else keys)
-        problem = document.problem(location, message, hint, key=unknown)
+        problem = document.problem(location, message, hint, key=unknown or detail["loc"][-1:] == ("[key]",))
         same = (problem.mark, problem.message) if unknown or detail["type"] == "missing" else (problem.mark,)
         found.setdefault(same, problem)  # each member of a union has its own complaint of one value: the first will do
     return list(found.values())
+
+
+def messages(error: ValidationError) -> list[str]:
+    """Each of pydantic's errors in words, for a value that is in no document."""
+    found = [_words(detail, tuple(part for part in detail["loc"] if part != "[key]"), ())[0] for detail in error.errors(include_url=False)]
+    return list(dict.fromkeys(found))
 
 
 def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:

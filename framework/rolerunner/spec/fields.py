@@ -36,6 +36,9 @@ TEMPLATES_ALLOWED = {"templates": True}
 FOLDER = "folder"
 """In the validation context: the folder of the spec that is being checked; None where that is not on this machine."""
 
+STANDS_IN = "stands in"
+"""In the validation context: texts may hold a ``*`` for what is known at run only, so their content is not checked."""
+
 
 class Strict(BaseModel):
     """The base of every model of the spec: unknown keys are errors, values are frozen and not coerced."""
@@ -105,7 +108,17 @@ def json_form(**schema: Any) -> JsonForm:
 
 
 def _s3_uri(value: Any) -> Any:
-    return S3Uri.parse(value) if isinstance(value, str) else value
+    return check_key(S3Uri.parse(value)) if isinstance(value, str) else value
+
+
+def check_key(uri: S3Uri) -> S3Uri:
+    """A place in S3 as it is. Raises ValueError for a key that S3 does not take."""
+    if len(uri.key) * 4 <= MAX_KEY:  # UTF-8 has up to four bytes a character
+        return uri
+    length = len(uri.key.encode("utf-8", "surrogatepass"))
+    if length > MAX_KEY:
+        raise ValueError(f"has a key of {length:,} bytes, {MAX_KEY:,} at most: {str(uri)[:60]}...")
+    return uri
 
 
 def _s3_object(value: Any) -> Any:
@@ -162,6 +175,8 @@ def check_path(value: Any) -> Any:
     return value
 
 
+MAX_KEY = 1024
+"""Bytes of a key (S3 user guide)."""
 CUSTOMER_KEY_BYTES = 32
 """SSE-C takes AES-256 keys (S3 user guide)."""
 _S3_FORM = {"type": "string", "pattern": r"^s3://|\$\{\{"}

@@ -239,7 +239,8 @@ def _check_types(step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], positi
     try:
         step.kind.model_validate({**reading.filled(dict(step.fields), step.path), **known}, context=reading.context)
     except ValidationError as error:
-        for key in dict.fromkeys(detail["loc"][0] for detail in error.errors(include_url=False) if detail["loc"]):
+        details = [detail for detail in error.errors(include_url=False) if detail["loc"]]
+        for key in dict.fromkeys(detail["loc"][0] for detail in details if detail["type"] != "literal_error" or not isinstance(detail["input"], str)):
             if key in known:
                 reading.add((*step.path, str(key)), f"'{key}' cannot be {step.fields[str(key)]}, which is {_kind_of(known[str(key)])}")
 

@@ -32,8 +32,9 @@ def nearest(wrong: str, right: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the nearest right name, else the empty text."""
     import difflib  # noqa: PLC0415 - a right spec has no use for it
 
-    found = difflib.get_close_matches(str(wrong), [str(name) for name in right], n=1, cutoff=0.6)
-    return f"did you mean '{found[0]}'?" if found else ""
+    names = {str(name).lower(): str(name) for name in reversed(list(right))}
+    found = difflib.get_close_matches(str(wrong).lower(), list(reversed(names)), n=1, cutoff=0.6)
+    return f"did you mean '{names[found[0]]}'?" if found else ""
 
 
 def suggested(wrong: str, right: Iterable[str]) -> str:

@@ -1,0 +1,134 @@
+"""Checks that S3 can store what an object is given: metadata, tags, headers, storage class, KMS key.
+
+The checks run while a spec is validated, and again when a step starts, on values that were not known before.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+
+from rolerunner.spec.fields import DYNAMIC, STANDS_IN, json_form
+
+MAX_METADATA = 2048
+"""Bytes of all names and values of an object's user metadata (S3 user guide)."""
+MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 10, 128, 256
+"""Tags of one object, characters of a key and of a value (S3 user guide)."""
+_PREFIX = "x-amz-meta-"
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_KEY_ID = r"(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})"
+_ALIAS = r"alias/[A-Za-z0-9/_-]{1,250}"
+_KMS_KEY = re.compile(rf"(?:{_KEY_ID}|{_ALIAS}|arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{{12}}:(?:key/{_KEY_ID}|{_ALIAS}))\Z")
+
+
+def _stands_in(info: ValidationInfo) -> bool:
+    return bool(info.context and info.context.get(STANDS_IN))
+
+
+def _header(value: Any, info: ValidationInfo) -> Any:
+    """The value of an HTTP header as it is. Raises ValueError for text that would be refused, changed or cut off on its way."""
+    if not isinstance(value, str) or _stands_in(info):
+        return value
+    wrong = _CONTROL.search(value)
+    if wrong:
+        what = "a line break" if wrong.group() in "\r\n" else f"the control character U+{ord(wrong.group()):04X}"
+        raise ValueError(f"may not hold {what}: it is sent as an HTTP header")
+    wrong = _NOT_ASCII.search(value)
+    if wrong:
+        raise ValueError(f"may hold ASCII characters only, not '{wrong.group()}' (U+{ord(wrong.group()):04X}): it is sent as an HTTP header")
+    if value != value.strip():
+        raise ValueError("may not begin or end with a space, which is lost in an HTTP header")
+    return value
+
+
+def _metadata_name(value: str) -> str:
+    if not _TOKEN.match(value):
+        raise ValueError(f"'{value}' is no name for metadata: use letters, digits, '-', '_' and '.'")
+    if value.lower().startswith(_PREFIX):
+        raise ValueError(f"'{value}': write the name without {_PREFIX}, which S3 adds")
+    return value
+
+
+def _whole_metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    _check_case(value)
+    texts = [text for pair in value.items() for text in pair if isinstance(text, str)]
+    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    if size > MAX_METADATA:
+        raise ValueError(f"may have {MAX_METADATA:,} bytes in all its names and values, and has {size:,}")
+    return value
+
+
+def _check_case(names: Mapping[str, Any]) -> None:
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise ValueError(f"'{other}' and '{name}' are one name to S3, which stores names of metadata in small letters")
+
+
+def _check_tag_characters(text: str, what: str) -> None:
+    wrong = next((each for each in text if each not in "+-=._:/@" and unicodedata.category(each)[0] not in "LZN"), "")
+    if wrong:
+        raise ValueError(f"may hold letters, digits, spaces and + - = . _ : / @ as {what} of a tag, not {wrong!r}")
+
+
+def _tag_key(value: str) -> str:
+    if not 1 <= len(value) <= MAX_TAG_KEY:
+        raise ValueError(f"must have 1 to {MAX_TAG_KEY} characters as the key of a tag, and has {len(value)}")
+    if value.lower().startswith("aws:"):
+        raise ValueError("may not begin with aws: as the key of a tag, which AWS keeps for itself")
+    _check_tag_characters(value, "the key")
+    return value
+
+
+def _tag_value(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str) or _stands_in(info):
+        return value
+    if len(value) > MAX_TAG_VALUE:
+        raise ValueError(f"may have {MAX_TAG_VALUE} characters as the value of a tag, and has {len(value)}")
+    _check_tag_characters(value, "the value")
+    return value
+
+
+def _all_tags(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    if len(value) > MAX_TAGS:
+        raise ValueError(f"may be {MAX_TAGS} at most, and are {len(value)}")
+    return value
+
+
+def _kms_key(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str) and not _stands_in(info) and not _KMS_KEY.match(value):
+        alias = f"; an alias is written alias/{value}" if re.fullmatch(r"[A-Za-z0-9_-]{1,250}", value) else ""
+        raise ValueError(f"must be a KMS key's id, its ARN, alias/NAME or an alias's ARN, not '{value}'{alias}")
+    return value
+
+
+_HEADER = BeforeValidator(_header)
+Header = Annotated[str, _HEADER, json_form(type="string"), DYNAMIC]
+"""The value of an HTTP header."""
+Metadata = Annotated[
+    dict[Annotated[str, AfterValidator(_metadata_name)], Annotated[str, _HEADER, json_form(type="string"), DYNAMIC]],
+    AfterValidator(_whole_metadata),
+]
+"""User metadata: names that are HTTP tokens, ASCII values, 2 KB in all."""
+Tags = Annotated[
+    dict[Annotated[str, AfterValidator(_tag_key)], Annotated[str, BeforeValidator(_tag_value), json_form(type="string"), DYNAMIC]],
+    AfterValidator(_all_tags),
+]
+"""Tags of an object."""
+KmsKey = Annotated[str, BeforeValidator(_kms_key), json_form(type="string"), DYNAMIC]
+"""A KMS key: an id, an alias, or the ARN of either."""
+StorageClass = Annotated[
+    Literal[
+        "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "EXPRESS_ONEZONE",
+        "REDUCED_REDUNDANCY", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP",
+    ],
+    DYNAMIC,
+]  # fmt: skip
+"""A storage class that S3 has (S3 API reference, PutObject)."""
+
+__all__ = ["Header", "KmsKey", "Metadata", "StorageClass", "Tags"]
