@@ -360,10 +360,15 @@ def _compact(statement: Mapping[str, Any]) -> str:
     return json.dumps(statement, ensure_ascii=False)
 
 
-_PASSING = frozenset(
+_THROTTLES = frozenset(
     {
         "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
-        "BandwidthLimitExceeded", "ProvisionedThroughputExceededException", "RequestTimeout", "RequestTimeoutException", "InternalError",
+        "BandwidthLimitExceeded", "ProvisionedThroughputExceededException",
+    }
+)  # fmt: skip
+_PASSING = _THROTTLES | frozenset(
+    {
+        "RequestTimeout", "RequestTimeoutException", "InternalError",
         "InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException", "OperationAborted", "500", "502", "503", "504",
         "ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "ConnectionClosedError", "IncompleteReadError",
         "ResponseStreamingError", "HTTPClientError", "ProxyConnectionError", "SSLError", "ConnectionError", "ConnectionResetError", "TimeoutError",
@@ -375,3 +380,8 @@ _PASSING = frozenset(
 def is_passing(error: BaseException) -> bool:
     """May trying again help? Throttling, 5xx, lost connections and timeouts pass; refusals and mistakes do not."""
     return isinstance(error, StepError) and error.type in _PASSING
+
+
+def is_throttled(error: BaseException) -> bool:
+    """Return whether AWS refused the request for its rate, so that it had no effect."""
+    return isinstance(error, StepError) and error.type in _THROTTLES

@@ -104,6 +104,8 @@ class StepError(RolerunnerError):
         self.type = type or self.__class__.__name__
         self.attempts = 1
         """How many tries it took to fail."""
+        self.still_runs = False
+        """True where the work could not be stopped and may still be running."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # an outcome comes back from another process with its error; the usual way would call __init__ with the message alone

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from pydantic import ValidationError
 
 from rolerunner.actions.base import OpenStorage, StepContext
-from rolerunner.diagnosis import is_passing
-from rolerunner.errors import FieldError, StepError
+from rolerunner.diagnosis import is_passing, is_throttled
+from rolerunner.errors import FieldError, FunctionFailed, StepError
 from rolerunner.events import Event, Note, StepProgress
 from rolerunner.model import Failure
 from rolerunner.spec.checking import messages
@@ -136,16 +136,21 @@ def _worked_out(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
         raise FieldError(f"{step.mark}: {error}") from error
 
 
+_ABOUT_TRIES = frozenset({"idempotent"})
+"""Fields that say how a step is called and not what it does."""
+
+
 def made_of(step: Step, scope: Mapping[str, Any]) -> dict[str, Any]:
     """All that a step's work is made from, its templates worked out; what differs from run to run is masked. Raises FieldError."""
     about = {**scope["run"], "id": "", "error": ""}
     masked = {**scope, "run": about}
     roles = {f"role {name}": [role.arn, role.external_id, str(role.via or "")] for name, role in step.roles.items()}
+    fields = {name: value for name, value in step.fields.items() if name not in _ABOUT_TRIES}
     if step.for_each is None:
-        return {"action": step.action, **roles, **{name: _worked_out(step, value, masked) for name, value in step.fields.items()}}
+        return {"action": step.action, **roles, **{name: _worked_out(step, value, masked) for name, value in fields.items()}}
     items = _worked_out(step, step.for_each, masked)
     # fields that read 'item' count by their text, and by the items
-    return {"action": step.action, **roles, "for_each": items, **{name: _as_said(step, value, masked) for name, value in step.fields.items()}}
+    return {"action": step.action, **roles, "for_each": items, **{name: _as_said(step, value, masked) for name, value in fields.items()}}
 
 
 def _as_said(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
@@ -170,6 +175,29 @@ def look(step: Step, scope: Mapping[str, Any], run: Run) -> Mapping[str, Any]:
 def is_wanted(step: Step, scope: Mapping[str, Any]) -> bool:
     """What the step's ``when`` expression says. Raises FieldError."""
     return bool(_worked_out(step, step.when, scope))
+
+
+def is_idempotent(step: Step) -> bool:
+    """False for a step whose call must not be repeated while its outcome is unknown."""
+    return step.fields.get("idempotent") is not False
+
+
+def may_repeat(step: Step, error: BaseException) -> bool:
+    """Return whether another try may follow this failure.
+
+    Work that still runs is never called again. A step with ``idempotent: false`` is called again only after AWS refused
+    the call for its rate, which is the one passing failure that is known to have had no effect.
+    """
+    if not is_passing(error) or getattr(error, "still_runs", False):
+        return False
+    return is_idempotent(step) or (is_throttled(error) and not isinstance(error, FunctionFailed))
+
+
+def is_outcome_known(step: Step, error: StepError) -> bool:
+    """Return whether the failure says for certain how the step's call ended; of several calls, that none was made."""
+    if step.for_each is not None:
+        return isinstance(error, FieldError)
+    return not error.still_runs and error.type != "Stopped" and (is_throttled(error) or not is_passing(error))
 
 
 @dataclass
@@ -208,7 +236,7 @@ class _Tries:
 
     def _may_go_on(self, error: BaseException) -> bool:
         in_time = self.deadline is None or time.monotonic() < self.deadline
-        return in_time and is_passing(error) and not self.run_of.means.cancel.is_set()
+        return in_time and may_repeat(self.step, error) and not self.run_of.means.cancel.is_set()
 
     def _sleep(self, seconds: float) -> None:
         left = seconds if self.deadline is None else min(seconds, max(self.deadline - time.monotonic(), 0))
@@ -249,43 +277,68 @@ class _Tries:
         )  # fmt: skip
 
 
-def _watched(work: Callable[[], Mapping[str, Any]], cancel: Cancel, seconds: Optional[float]) -> Mapping[str, Any]:
-    """The work's outputs. Past its time, and when the run is to stop, it is told to; what does not stop is left behind.
+class Background:
+    """Work in a thread of its own that does not hold the process, so that it can be left behind.
 
-    The work has a thread of its own that does not hold the process: a function that ignores ``cancel``, or a request
-    that hangs, cannot keep the run from ending.
+    A function that ignores ``cancel``, or a request that hangs, cannot keep the run from ending.
     """
-    ended: list[Any] = []
 
-    def guarded() -> None:
+    def __init__(self, work: Callable[[], Any], name: str) -> None:
+        self._work = work
+        self._outcome: list[Any] = []
+        self._thread = threading.Thread(target=self._guarded, daemon=True, name=name)
+        self._thread.start()
+
+    def _guarded(self) -> None:
         try:
-            ended.append(work())
+            self._outcome.append(self._work())
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits
-            ended.append(error)
+            self._outcome.append(error)
 
-    thread = threading.Thread(target=guarded, daemon=True, name="rolerunner-try")
-    thread.start()
+    def is_over(self, seconds: float = 0.0) -> bool:
+        """Wait up to ``seconds`` for the end of the work; return whether it has ended."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    @property
+    def succeeded(self) -> bool:
+        """True for work that has ended without an exception."""
+        return bool(self._outcome) and not isinstance(self._outcome[0], BaseException)
+
+    def result(self) -> Any:
+        """Return what the work returned, or raise what it raised. Only for work that is over."""
+        return _given(self._outcome[0])
+
+
+def _watched(work: Callable[[], Mapping[str, Any]], cancel: Cancel, seconds: Optional[float]) -> Mapping[str, Any]:
+    """Return the work's outputs. On timeout or cancellation the work is signalled, then abandoned.
+
+    Work that succeeds within the grace period is done. The error of work that still runs says so (``still_runs``).
+    """
+    running = Background(work, "rolerunner-try")
     deadline = None if seconds is None else time.monotonic() + seconds
-    while thread.is_alive() and not cancel.is_set() and (deadline is None or time.monotonic() < deadline):
-        thread.join(_LOOK if deadline is None else min(_LOOK, max(deadline - time.monotonic(), 0)))
-    if thread.is_alive():
-        stopped = cancel.is_set()
-        cancel.set()
-        thread.join(_GRACE)
-        if stopped and not thread.is_alive():
-            return _given(ended[0])
-        left = "; it does not stop and was left behind" if thread.is_alive() else ""
-        if stopped:
-            raise StepError(f"stopped before it was done{left}", type="Stopped")
-        raise StepError(f"not done within {seconds:.2g} s{left}", hint="raise 'timeout', or give the step less to do", type="Timeout")
-    return _given(ended[0])
+    while not cancel.is_set() and (deadline is None or time.monotonic() < deadline):
+        if running.is_over(_LOOK if deadline is None else min(_LOOK, max(deadline - time.monotonic(), 0))):
+            return running.result()  # type: ignore[no-any-return]
+    stopped = cancel.is_set()
+    cancel.set()
+    over = running.is_over(_GRACE)
+    if over and (stopped or running.succeeded):
+        return running.result()  # type: ignore[no-any-return]
+    left = "" if over else "; it does not stop and was left behind"
+    error = StepError(f"stopped before it was done{left}", type="Stopped") if stopped else _timed_out(seconds, left)
+    error.still_runs = not over
+    raise error
 
 
-def _given(ended: Any) -> Mapping[str, Any]:
+def _timed_out(seconds: Optional[float], left: str) -> StepError:
+    return StepError(f"not done within {seconds:.2g} s{left}", hint="raise 'timeout', or give the step less to do", type="Timeout")
+
+
+def _given(ended: Any) -> Any:
     if isinstance(ended, BaseException):
         raise ended
-    outputs: Mapping[str, Any] = ended
-    return outputs
+    return ended
 
 
 def _now_and_then(tell: Callable[[Event], None]) -> Callable[[StepProgress], None]:

@@ -79,6 +79,12 @@ class AwsCall(Action):
         None, description="Call again until an expression is true.", examples=[{"expression": "Crawler.State == 'READY'", "interval": "30s"}]
     )
 
+    idempotent: bool = Field(
+        True,
+        description="false: after an unknown outcome (a timeout, a lost connection, a dead run) neither retry nor resume calls it again.",
+        examples=[False],
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _as_the_api_names_it(cls, value: Any) -> Any:
@@ -89,6 +95,8 @@ class AwsCall(Action):
 
     @model_validator(mode="after")
     def _fits_the_service(self) -> "AwsCall":
+        if self.wait_until is not None and self.idempotent is False:
+            raise ValueError("'wait_until' calls again and again, so 'idempotent: false' does not go with it")
         if not isinstance(self.service, Template) and not isinstance(self.operation, Template):
             problems = list(_problems(self.service, self.operation, self.parameters))
             if problems:
@@ -128,10 +136,12 @@ class AwsCall(Action):
     def _call(self, context: StepContext) -> Callable[[], Any]:
         """The call, whose answer is plain JSON. It raises StepError."""
         from botocore import xform_name  # noqa: PLC0415 - checking a spec does without clients
+        from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # noqa: PLC0415
 
         role = context.roles["role"]
-        client = context.sessions.client(role, self.service, region=self.region or "")
+        config = None if self.idempotent else Config(retries={"mode": "standard", "total_max_attempts": 1})
+        client = context.sessions.client(role, self.service, region=self.region or "", config=config)
         method = xform_name(self.operation)
 
         def call() -> Any:

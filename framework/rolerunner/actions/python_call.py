@@ -68,8 +68,16 @@ class PythonCall(Spreading, Action):
     )
     batch: Annotated[int, Field(ge=1, le=10_000), DYNAMIC] = Field(100, description="How many objects a call gets at most.", examples=[10])
 
+    idempotent: bool = Field(
+        True,
+        description="false: after an unknown outcome (a timeout, a lost connection, a dead run) neither retry nor resume calls it again.",
+        examples=[False],
+    )
+
     @model_validator(mode="after")
     def _fits_the_function(self, info: ValidationInfo) -> "PythonCall":
+        if self.distribute is not None and self.idempotent is False:
+            raise ValueError("'distribute' may call the function twice for some objects, so 'idempotent: false' does not go with it")
         if self.objects is None and self.distribute is not None:
             raise ValueError("'distribute' needs 'objects': they are what is spread")
         if self.objects is not None and isinstance(self.arguments, dict) and "objects" in self.arguments:
