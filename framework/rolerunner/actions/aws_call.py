@@ -16,7 +16,7 @@ from rolerunner.errors import FieldError, ServiceFailed, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Integer, Seconds, Strict, Text
+from rolerunner.spec.fields import DYNAMIC, Seconds, Strict, Text
 from rolerunner.spec.values import suggested
 
 MAX_BODY = 1 << 20
@@ -74,7 +74,7 @@ class AwsCall(Action):
         None, description="A JMESPath expression: what of the answer becomes the outputs; a value that is no mapping becomes 'result'.",
         examples=["{state: Crawler.State}"],
     )  # fmt: skip
-    max_items: Optional[Annotated[Integer, Field(ge=1)]] = Field(None, description="Stop paging after so many items.", examples=[1000])
+    max_items: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(None, description="Stop paging after so many items.", examples=[1000])
     wait_until: Optional[WaitUntil] = Field(
         None, description="Call again until an expression is true.", examples=[{"expression": "Crawler.State == 'READY'", "interval": "30s"}]
     )

@@ -12,7 +12,7 @@ from rolerunner.actions.permissions import listing
 from rolerunner.errors import NotFound, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import DYNAMIC, Bytes, Integer, S3Location, Seconds, json_form
+from rolerunner.spec.fields import DYNAMIC, Bytes, S3Location, Seconds, json_form
 from rolerunner.storage.base import Cancel, Storage
 from rolerunner.storage.manifest import EMPTY_LIST, ManifestWriter, ObjectList, no_objects
 
@@ -50,7 +50,7 @@ class S3Wait(Chosen, Reaching, Action):
         description="A prefix or an object, or a list of them: all must be there.",
         examples=["s3://landing/orders/", ["s3://landing/a/", "s3://landing/b/"]],
     )
-    min_count: Annotated[Integer, Field(ge=1)] = Field(1, description="So many objects under each.", examples=[24])
+    min_count: Annotated[int, Field(ge=1), DYNAMIC] = Field(1, description="So many objects under each.", examples=[24])
     min_bytes: Bytes = Field(0, description="So many bytes in all under each.", examples=["1GB"])
     interval: Seconds = Field(30.0, description="How long between two looks, give or take a fifth.", examples=["1m"])
     max_wait: Seconds = Field(3600.0, description="How long to wait in all; then the step fails.", examples=["2h"])

@@ -26,6 +26,7 @@ _ROLE = {
 }
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _EXPRESSION = {"type": "string", "pattern": r"\$\{\{"}
+_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 _KEPT_WHOLE = ("id", "action", "needs", "role")
 """Fields of steps that take no expression: they say what there is."""
 
@@ -106,11 +107,19 @@ def _cleaned(schema: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
 
 
 def _field(name: str, field: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
-    plain = {key: value for key, value in _without_null(field).items() if key != "title"}
+    plain = {key: value for key, value in _rename_bounds(_without_null(field)).items() if key != "title"}
     if not expressions or name in _KEPT_WHOLE or _takes_any_text(plain):
         return plain
     about: dict[str, Any] = {key: plain.pop(key) for key in ("description", "default", "examples") if key in plain}
     return {**about, "anyOf": [*(plain.get("anyOf", [plain]) if set(plain) <= {"anyOf"} else [plain]), _EXPRESSION]}
+
+
+def _rename_bounds(field: Mapping[str, Any]) -> dict[str, Any]:
+    """Renames bounds that pydantic leaves under its own names, as of a bound on a type that may be an expression."""
+    renamed = {_BOUNDS.get(key, key): value for key, value in field.items()}
+    if "anyOf" in renamed:
+        renamed["anyOf"] = [_rename_bounds(choice) for choice in renamed["anyOf"]]
+    return renamed
 
 
 def _takes_any_text(field: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import AUTO, PER_STEP, RoleArn, S3Uri
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Integer, Seconds, Strict, Text, json_form
+from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Seconds, Strict, Text, json_form
 from rolerunner.spec.params import check_pattern
 from rolerunner.spec.stated import PermissionFields
 
@@ -211,7 +211,7 @@ class ParamFields(Strict):
 class RetryFields(Strict):
     """How often and when a step is tried again."""
 
-    attempts: Annotated[Integer, Field(ge=1, le=MAX_ATTEMPTS)] = Field(3, description="Tries in all, 1 to 20.", examples=[3])
+    attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), DYNAMIC] = Field(3, description="Tries in all, 1 to 20.", examples=[3])
     delay: Seconds = Field(2.0, description="The wait before the second try.", examples=["2s"])
     backoff: Annotated[float, Field(ge=1, le=10), DYNAMIC] = Field(
         2.0, description="Each further wait is so many times the one before.", examples=[2]

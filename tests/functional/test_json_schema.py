@@ -1,0 +1,63 @@
+"""The published JSON Schemas hold nothing but JSON Schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Optional
+
+import jsonschema
+import pytest
+from pydantic import Field
+
+from rolerunner.actions import registry
+from rolerunner.cli.schema import schema_text
+from rolerunner.plugin import Action, Integer
+from rolerunner.spec.json_schema import json_schema
+
+META = jsonschema.Draft7Validator.META_SCHEMA
+STRICT = {**META, "additionalProperties": False}
+"""The meta-schema, which by itself lets unknown keywords pass; a reference to the root, as in ``properties``, is strict too."""
+
+
+def schema(kind: str) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(schema_text(of_tests=kind == "test files"))
+    return made
+
+
+@pytest.mark.parametrize("kind", ["specs", "test files"])
+def test_every_keyword_is_one_of_draft_7(kind: str) -> None:
+    errors = jsonschema.Draft7Validator(STRICT).iter_errors(schema(kind))
+    assert [(list(error.absolute_path), error.message) for error in errors] == []
+
+
+@pytest.mark.parametrize("wrong", [{"ge": 1}, {"properties": {"x": {"anyOf": [{"le": 3}]}}}, {"definitions": {"x": {"items": {"gt": 0}}}}])
+def test_the_strict_meta_schema_refuses_other_keywords_anywhere(wrong: dict[str, Any]) -> None:
+    jsonschema.Draft7Validator(META).validate(wrong)
+    assert not jsonschema.Draft7Validator(STRICT).is_valid(wrong)
+
+
+@pytest.mark.parametrize("number", [0, 21])
+def test_bounds_hold_in_an_editor(number: int) -> None:
+    spec = {
+        "version": 1, "name": "t", "defaults": {"retry": {"attempts": number}},
+        "steps": [{"id": "a", "action": "s3.list", "role": "job", "source": "s3://bucket/"}],
+    }  # fmt: skip
+    validator = jsonschema.Draft7Validator(schema("specs"))
+    assert not validator.is_valid(spec)
+    assert validator.is_valid({**spec, "defaults": {"retry": {"attempts": 3}}})
+
+
+class Bounded(Action):
+    """An action of another package whose field has bounds."""
+
+    kind = "test.bounded"
+    count: Annotated[Integer, Field(ge=1, le=5)] = Field(1, description="How many.", examples=[1])
+    most: Optional[Annotated[Integer, Field(gt=0, lt=5)]] = Field(None, description="How many at most.", examples=[1])
+
+
+def test_bounds_of_other_packages_actions_are_json_schema_too() -> None:
+    made = json_schema({**registry(), Bounded.kind: Bounded})
+    assert list(jsonschema.Draft7Validator(STRICT).iter_errors(made)) == []
+    step = {"id": "a", "action": "test.bounded", "role": "job"}
+    for fields, fits in (({"count": 5, "most": 4}, True), ({"count": 6}, False), ({"count": 0}, False), ({"most": 5}, False)):
+        assert jsonschema.Draft7Validator(made).is_valid({"version": 1, "name": "t", "steps": [{**step, **fields}]}) == fits
