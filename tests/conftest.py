@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rolerunner import sandbox
+from rolerunner import redaction, sandbox, secret
 from rolerunner.credentials import JobIdentity, Keys
 from tests import memory_aws as memory_aws_module
 
@@ -40,6 +40,14 @@ def _own_logging() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets() -> Iterator[None]:
+    """Secret values stay known for an hour; the next test begins with none."""
+    yield
+    secret.forget_values()
+    redaction.forget_unused()
 
 
 @pytest.fixture
