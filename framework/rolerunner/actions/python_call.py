@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import json
 import re
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from rolerunner.actions.signatures import folders_of, is_path, mistakes
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
+from rolerunner.json_values import check_json
 from rolerunner.model import JOB, Permission, Role
 from rolerunner.spec.fields import DYNAMIC, FOLDER, json_form
 from rolerunner.storage.base import Access, Cancel
@@ -302,7 +302,7 @@ def _failed(name: str, error: BaseException, role: Optional[Role] = None) -> Fun
 def _outputs(name: str, returned: Any) -> Mapping[str, Any]:
     outputs = {} if returned is None else returned if isinstance(returned, Mapping) else {"result": returned}
     try:
-        json.dumps(outputs)
-    except (TypeError, ValueError) as error:
+        check_json(outputs)
+    except ValueError as error:
         raise FunctionFailed(f"what '{name}' returned has no JSON form: {error}", hint="return a dict of plain values") from None
     return dict(outputs)

@@ -1,6 +1,5 @@
 """s3.read"""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
@@ -8,6 +7,7 @@ from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.objects import Reaching
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.errors import StepError
+from rolerunner.json_values import read_json
 from rolerunner.model import Permission
 from rolerunner.spec.fields import DYNAMIC, Bytes, CustomerKey, S3Object, Text
 
@@ -48,7 +48,7 @@ class S3Read(Reaching, Action):
 
     def _json(self, text: str) -> Any:
         try:
-            return json.loads(text)
+            return read_json(text)
         except ValueError as error:
             raise StepError(f"{self.source}: not JSON: {error}", hint="say 'format: text' to read it as text", type="NotJson") from None
 

@@ -1,6 +1,5 @@
 """s3.write"""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, ClassVar, Optional
@@ -12,6 +11,8 @@ from rolerunner.actions.object_values import Header
 from rolerunner.actions.objects import Reaching
 from rolerunner.actions.permissions import on_objects
 from rolerunner.actions.put_options import Stored
+from rolerunner.errors import StepError
+from rolerunner.json_values import check_json, json_text
 from rolerunner.model import Permission
 from rolerunner.spec.fields import DYNAMIC, Flag, S3Object, Text
 from rolerunner.storage.manifest import ObjectList
@@ -48,14 +49,23 @@ class S3Write(Stored, Reaching, Action):
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """One PutObject."""
         is_text = self.text is not None
-        body = self.text if is_text else json.dumps(self.data, default=_json_value, ensure_ascii=False, indent=2) + "\n"
         conditions = {"IfNoneMatch": "*" if self.if_none_match else None, "IfMatch": f'"{self.if_match}"' if self.if_match else None}
         options = {
             "ContentType": "text/plain; charset=utf-8" if is_text else "application/json", **self.put_options(),
             **{name: value for name, value in conditions.items() if value},
         }  # fmt: skip
-        info = context.storage(access=self.access()).write(self.target, (body or "").encode(), options)
+        info = context.storage(access=self.access()).write(self.target, self._body(), options)
         return {"object": str(self.target), "bytes": info.size, "etag": info.etag}
+
+    def _body(self) -> bytes:
+        """What is stored. Raises StepError for what UTF-8 or JSON cannot hold."""
+        try:
+            return self.text.encode() if self.text is not None else (json_text(_json_form(self.data)) + "\n").encode()
+        except UnicodeEncodeError as error:
+            message = f"the text for {self.target} holds half of a surrogate pair, at character {error.start}, which UTF-8 cannot carry"
+            raise StepError(message, hint="see where the text comes from", type="NotText") from None
+        except (ValueError, RecursionError) as error:
+            raise StepError(f"the value for {self.target} has no JSON form: {error}", hint="say null or a text for it", type="NotJson") from None
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """PutObject; GetObject for if_match."""
@@ -63,9 +73,16 @@ class S3Write(Stored, Reaching, Action):
         return {"role": [*self.put_permissions(self.target, multipart=False), *read]}
 
 
-def _json_value(value: Any) -> Any:
+def _json_form(value: Any) -> Any:
+    """The value in plain JSON kinds: dates in ISO 8601, lists of objects as their summary. Raises ValueError where there are none."""
+    if isinstance(value, dict):
+        return {key: _json_form(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_form(each) for each in value]
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, ObjectList):
         return value.summary()
-    return str(value)
+    plain = value if value is None or isinstance(value, (str, int, float)) else str(value)
+    check_json(plain)
+    return plain

@@ -11,6 +11,7 @@ import click
 from rolerunner.cli.common import SETTINGS, with_line
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 from rolerunner.garbage import settle
+from rolerunner.streams import protect_standard_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +75,7 @@ def main() -> None:
 
 def command() -> None:
     """The console command: every error of ours is a clear line and its exit status."""
+    protect_standard_streams()
     guarded(lambda: main.main(standalone_mode=False))
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
 from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
+from rolerunner.json_values import json_value
 from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import plain_outputs
+from rolerunner.streams import ESCAPE
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -92,7 +95,7 @@ def _processors(form: str, stream: TextIO) -> list[Any]:
 
 
 def _redact(_logger: Any, _method: str, values: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: redacted(value) for key, value in values.items()}
+    return {key: redacted(json_value(value)) for key, value in values.items()}
 
 
 class _Forward(logging.Handler):
@@ -104,7 +107,8 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         exception = {"exc_info": record.exc_info} if record.exc_info else {}
-        self._log.log(max(record.levelno, logging.DEBUG), record.getMessage(), logger=record.name, **exception)
+        with suppress(Exception):  # a line that nobody can take must not fail whoever logs it
+            self._log.log(max(record.levelno, logging.DEBUG), record.getMessage(), logger=record.name, **exception)
 
 
 def _take_over_logging(log: Any, level: str) -> None:
@@ -119,8 +123,8 @@ def _number(level: str) -> int:
 
 
 def standard_stream() -> TextIO:
-    """stdout, flushed at every line: Glue's Python Shell buffers blocks otherwise."""
+    """stdout, flushed at every line (Glue's Python Shell buffers blocks otherwise), that takes text of any encoding."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
-        reconfigure(line_buffering=True)
+        reconfigure(line_buffering=True, errors=ESCAPE)
     return sys.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rolerunner.errors import UsageError
+from rolerunner.json_values import json_value
 from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import ResultFile
 from rolerunner.observers.units import as_size, as_time
@@ -119,7 +121,7 @@ class ReadResult(_Read):
 def page(result: Any) -> str:
     """A result file's value as HTML. Raises UsageError for one that is none."""
     try:
-        read = ReadResult.model_validate(redacted(result))
+        read = ReadResult.model_validate(redacted(json_value(result, most_values=sys.maxsize, most_text=sys.maxsize)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the top"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
+from rolerunner.json_values import json_text, json_value, safe_text
 from rolerunner.observers.redact import redacted
 from rolerunner.storage.local import write_whole
 
@@ -45,7 +45,7 @@ class ResultFile:
 
     def written(self, result: dict[str, Any]) -> bytes:
         """The result as the file's bytes."""
-        return (json.dumps(result, indent=2, ensure_ascii=False) + "\n").encode()
+        return (json_text(result) + "\n").encode()
 
 
 def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def _role(use: RoleUse) -> dict[str, Any]:
 
 def _failure(failure: Failure) -> dict[str, str]:
     # a server's words are in it, and one may say back what it was sent
-    shown: dict[str, str] = redacted({"type": failure.type, "message": failure.message, "hint": failure.hint})
+    shown: dict[str, str] = redacted(json_value({"type": failure.type, "message": failure.message, "hint": failure.hint}))
     return shown
 
 
@@ -83,18 +83,12 @@ def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
     if start is not None:
         shown["start"] = round(start, 3)
     if step.reason:
-        shown["reason"] = redacted(step.reason)
+        shown["reason"] = redacted(json_value(step.reason))
     if step.error is not None:
         shown["error"] = _failure(step.error)
     return shown
 
 
-def plain_outputs(outputs: Any) -> dict[str, Any]:
-    """Outputs in plain JSON kinds: a large list stands as its count and the path of its manifest."""
-    return {name: _plain(value) for name, value in outputs.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value.summary() if hasattr(value, "summary") else value
+def plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Outputs in plain JSON kinds, of bounded size: a large list stands as its count and the path of its manifest."""
+    return {safe_text(name): json_value(value) for name, value in outputs.items()}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 STATUS_STYLE = {"succeeded": "green", "warning": "yellow", "failed": "red", "skipped": "dim", "not_run": "dim"}
 _SIGN = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
+_ASCII_SIGN = {**_SIGN, "succeeded": "+", "failed": "x"}
+"""The same where the terminal's encoding has no such characters."""
 _WIDTH_OF_A_FILE = 160
 
 
@@ -30,6 +32,7 @@ class Terminal:
 
     def __init__(self, console: Optional[Console] = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+        self._has_unicode = self._console.encoding.startswith("utf")
         self._progress: Optional[Progress] = None
         self._tasks: dict[str, TaskID] = {}
         self._show: dict[type, Callable[[Any], None]] = {
@@ -54,7 +57,14 @@ class Terminal:
         job = event.plan.job
         self._print(f"[bold]{job.name}[/] [dim]run {event.run_id}: {len(event.plan.steps)} steps, {len(event.plan.roles)} roles[/]")
         if self._console.is_terminal:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
+            spinner = SpinnerColumn("dots" if self._has_unicode else "line")
+            columns = (
+                spinner,
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[said]}"),
+                TimeElapsedColumn(),
+            )
             self._progress = Progress(*columns, console=self._console, transient=True)
             self._progress.start()
 
@@ -80,11 +90,9 @@ class Terminal:
             self._progress.remove_task(task)
         if result.status == "not_run" and result.error is None:
             return
-        style = STATUS_STYLE[result.status]
+        style, sign = STATUS_STYLE[result.status], (_SIGN if self._has_unicode else _ASCII_SIGN)[result.status]
         under = f" as {result.role}" if result.role else ""
-        self._print(
-            f"[{style}]{_SIGN[result.status]} {result.id}[/] [dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/] {outputs_line(result)}"
-        )
+        self._print(f"[{style}]{sign} {result.id}[/] [dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/] {outputs_line(result)}")
         if result.error is not None:
             self._print(f"    [{style}]{_shown(result.error.type)}[/]: {_shown(result.error.message)}")
             self._hint(result.error.hint)

@@ -7,6 +7,7 @@ YAML 1.2's core schema for scalars, repeated keys are errors, and depth, size an
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, Union
@@ -34,6 +35,7 @@ _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": F
 # A leading zero is kept as text: 012345670123 is an account id and 0777 a mode, and neither is a number to its writer.
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_NUMBER = 40
 
 
@@ -206,6 +208,7 @@ class _Reader:
         if not isinstance(event, yaml.ScalarEvent):
             self._stop(self._mark(event), "a key must be plain text", "is a '{' or '[' or '${{' here that needs quotes?")
         self._count(event, 1)
+        self._check_characters(event)
         return str(event.value)
 
     def _merge(self, event: Any, path: Path, depth: int) -> list[dict[str, Any]]:
@@ -218,6 +221,7 @@ class _Reader:
 
     def _scalar(self, event: Any, path: Path) -> Any:
         self._check_tag(event, "tag:yaml.org,2002:str")
+        self._check_characters(event)
         if event.style in ("|", ">"):
             self.blocks.add(path)
         if event.style or event.tag is not None:
@@ -227,6 +231,12 @@ class _Reader:
     def _check_tag(self, event: Any, allowed: str) -> None:
         if event.tag not in (None, "!", allowed):
             self._problem(self._mark(event), f"the tag '{event.tag}' is not allowed", "a spec holds plain values only")
+
+    def _check_characters(self, event: Any) -> None:
+        """Quoted text may escape what no file can hold as it is: half of a surrogate pair is no character."""
+        found = None if event.value.isascii() else _SURROGATE.search(event.value)
+        if found:
+            self._problem(self._mark(event), f"the character {_code(found.group())} is half of a surrogate pair", "write \\U and eight digits")
 
     def _mark(self, event: Any) -> Mark:
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
@@ -261,7 +271,8 @@ def plain_value(text: str) -> Any:
         if _INTEGER.match(text):
             return int(text)
         if _FLOAT.match(text):
-            return float(text)
+            number = float(text)
+            return number if math.isfinite(number) else text  # 1e999 is no number that JSON has
     return text
 
 

@@ -106,7 +106,7 @@ def _json_default(value: Any) -> Any:
 
 def _json(value: Any) -> str:
     """The value as JSON text."""
-    return json.dumps(value, default=_json_default, ensure_ascii=False)
+    return json.dumps(value, default=_json_default, ensure_ascii=False, allow_nan=False)
 
 
 def _replace(value: Any, old: str, new: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import date, datetime, timezone
 from functools import lru_cache
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from rolerunner.errors import UsageError
+from rolerunner.json_values import read_json
 from rolerunner.spec.checking import shown
 from rolerunner.spec.values import parse_duration, parse_size, suggested
 
@@ -35,7 +35,9 @@ def read_params(
     right = (*declared, *more_names)
     wrong = [f"there is no param '{name}'{suggested(name, right)}" for name in given if name not in {*declared, *reading.known.undecided}]
     for name, fields in declared.items():
-        _check_declaration(name, fields, reading)
+        if not _is_well_declared(name, fields, reading):
+            reading.known.undecided.add(name)
+            continue
         try:
             _read_one(name, fields, given, reading, complete=complete)
         except ValueError as error:
@@ -72,7 +74,9 @@ def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
         reading.add(path, f"the default of '{name}': {error}" if str(error).startswith("'") else f"the default of '{name}' {error}")
 
 
-def _check_declaration(name: str, fields: ParamFields, reading: Reading) -> None:
+def _is_well_declared(name: str, fields: ParamFields, reading: Reading) -> bool:
+    """False where the bounds or choices of a param cannot be used; each mistake is added."""
+    before = len(reading.known.problems)
     path = ("params", name)
     if fields.type == "choice" and not fields.choices:
         reading.add(path, f"the param '{name}' of type choice needs 'choices'")
@@ -81,8 +85,8 @@ def _check_declaration(name: str, fields: ParamFields, reading: Reading) -> None
     for rule in ("min", "max"):
         bound = getattr(fields, rule)
         try:
-            if bound is not None and fields.type not in _COUNTED:
-                _READERS[fields.type](bound)
+            if bound is not None:
+                _read_bound(fields, bound)
         except ValueError as error:
             reading.add((*path, rule), f"'{rule}' of '{name}' {error}")
     for index, choice in enumerate(fields.choices or ()):
@@ -90,6 +94,17 @@ def _check_declaration(name: str, fields: ParamFields, reading: Reading) -> None
             _READERS[fields.type](choice)
         except ValueError as error:
             reading.add((*path, "choices", index), f"a choice of '{name}' {error}")
+    return len(reading.known.problems) == before
+
+
+def _read_bound(declared: ParamFields, bound: Any) -> Any:
+    """``min`` or ``max``: a value of the param's own type, or a length. Raises ValueError."""
+    if declared.type not in _COUNTED:
+        return _READERS[declared.type](bound)
+    try:
+        return _integer(bound)
+    except ValueError as error:
+        raise ValueError(f"counts{_COUNTED[declared.type]}: it {error}") from None
 
 
 def read_param(declared: ParamFields, value: Any) -> Any:
@@ -98,9 +113,9 @@ def read_param(declared: ParamFields, value: Any) -> Any:
     read = reader(value)
     counted = declared.type in _COUNTED
     measure, unit = (len(read), _COUNTED[declared.type]) if counted else (read, "")
-    if declared.min is not None and measure < (declared.min if counted else reader(declared.min)):
+    if declared.min is not None and measure < _read_bound(declared, declared.min):
         raise ValueError(f"must be at least {declared.min}{unit}, not {shown(measure)}")
-    if declared.max is not None and measure > (declared.max if counted else reader(declared.max)):
+    if declared.max is not None and measure > _read_bound(declared, declared.max):
         raise ValueError(f"must be at most {declared.max}{unit}, not {shown(measure)}")
     if declared.pattern is not None and not matches(declared.pattern, str(read)):
         raise ValueError(f"must match {declared.pattern}, and {shown(read)} does not")
@@ -149,10 +164,8 @@ def _integer(value: Any) -> int:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return value
     try:
-        number = float(_string(value))
+        number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else float(_string(value))
     except ValueError:
         raise ValueError(f"must be a number, not {shown(value)}") from None
     if number != number or number in (float("inf"), float("-inf")):  # noqa: PLR0124 - only NaN differs from itself
@@ -177,10 +190,8 @@ def _date(value: Any) -> date:
 
 
 def _datetime(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value
     try:
-        read = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
+        read = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
     except ValueError:
         raise ValueError(f"must be a time such as 2026-01-31T06:00:00Z, not {shown(value)}") from None
     return read if read.tzinfo else read.replace(tzinfo=timezone.utc)
@@ -210,7 +221,7 @@ def _list(value: Any) -> list[Any]:
     text = _text_of("a list", value).strip()
     if text.startswith("["):
         try:
-            read = json.loads(text)
+            read = read_json(text)
         except ValueError:
             raise ValueError(f'must be a list such as a,b or ["a", "b"], not {shown(value)}') from None
         return list(read)

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
 _SECONDS = (86_400, 3_600, 60, 1)
+_LONGEST = 100 * 366 * 86_400
+"""Seconds of the longest duration: waits and clocks of the operating system cannot hold much more."""
+_MOST_DIGITS = 40
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtpKMGTP]?)(i?)[bB]?\Z")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
@@ -16,7 +19,10 @@ def parse_duration(text: str) -> float:
     found = _DURATION.match(text.strip().replace(" ", "").lower())
     if not found or not any(found.groups()):
         raise ValueError(f"'{text}' is not a duration such as 30s, 15m, 2h or 1h30m")
-    return sum(float(number) * seconds for number, seconds in zip(found.groups(), _SECONDS) if number)
+    total = sum(float(number) * seconds for number, seconds in zip(found.groups(), _SECONDS) if number)
+    if total > _LONGEST:
+        raise ValueError(f"'{text[:40]}' is longer than 100 years")
+    return total
 
 
 def parse_size(text: str) -> int:
@@ -25,6 +31,8 @@ def parse_size(text: str) -> int:
     if not found or (found.group(3) and not found.group(2)):
         raise ValueError(f"'{text}' is not a size such as 16MiB, 5GB or 1000")
     number, unit, binary = found.groups()
+    if len(number) > _MOST_DIGITS:
+        raise ValueError(f"'{text[:40]}' has more than {_MOST_DIGITS} digits")
     return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
 
 

@@ -1,0 +1,171 @@
+"""JSON forms of values of any kind: a strict check where JSON is promised, a total conversion where a value is shown."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, time
+from typing import Any
+
+MAX_DEPTH = 100
+"""Levels of lists and mappings in a step's output: other JSON parsers read 64 to 512, Python some 900."""
+MOST_VALUES = 100_000
+"""Values of an output that are shown; the rest is counted."""
+MOST_TEXT = 16 << 20
+"""Characters of an output that are shown."""
+_MAX_BITS = 13_000
+"""Bits of an integer that is shown in decimal: Python refuses to write more than 4,300 digits."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_PLAIN_KEYS = (str, int, float, bool, type(None))
+"""Kinds of keys that json.dumps turns into text."""
+
+
+def read_json(text: str) -> Any:
+    """The value of a JSON text, as RFC 8259 defines it. Raises ValueError, also for NaN and for what is nested too deeply."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
+    check_json(value)
+    return value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value (RFC 8259)")
+
+
+def check_json(value: Any) -> None:
+    """Raise ValueError with the place of a value that has no JSON form: NaN, a set, bytes, a key that is no text."""
+    _check(value, "", 0)
+
+
+def _check(value: Any, place: str, depth: int) -> None:
+    if value is None or isinstance(value, (str, bool)):
+        return
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{_at(place)}{value} is no JSON value (RFC 8259)")
+    elif isinstance(value, int):
+        if value.bit_length() > _MAX_BITS:
+            raise ValueError(f"{_at(place)}an integer of {value.bit_length():,} bits is too large")
+    elif depth >= MAX_DEPTH:
+        raise ValueError(f"{_at(place[:100])}nested deeper than {MAX_DEPTH} levels")
+    elif isinstance(value, (list, tuple)):
+        for index, each in enumerate(value):
+            _check(each, f"{place}[{index}]", depth + 1)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if not isinstance(key, _PLAIN_KEYS):
+                raise ValueError(f"{_at(place)}a key of type {type(key).__name__} is no text")  # noqa: TRY004 - one kind of error for callers
+            _check(each, f"{place}.{key}", depth + 1)
+    else:
+        raise ValueError(f"{_at(place)}a value of type {type(value).__name__} has no JSON form")
+
+
+def _at(place: str) -> str:
+    return f"at '{place.lstrip('.')}': " if place else ""
+
+
+def json_text(value: Any, *, indent: int = 2) -> str:
+    """JSON text of a converted value; characters that UTF-8 cannot carry are escaped. Raises ValueError for NaN."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def safe_text(value: Any) -> str:
+    """``str`` of any object, also of one whose ``__str__`` raises."""
+    try:
+        return str(value)
+    except BaseException as error:  # noqa: BLE001 - the text of an error must not cost the error itself
+        return f"<{type(value).__name__}, whose text cannot be shown: {type(error).__name__}>"
+
+
+def json_value(value: Any, *, most_values: int = MOST_VALUES, most_text: int = MOST_TEXT) -> Any:
+    """Any value in plain JSON kinds, for a result, a report or a log line. It never fails, and its size is bounded.
+
+    NaN and infinities become text, bytes text or base64, moments ISO 8601, sets lists, lists of objects their summary,
+    other objects their text; half of a surrogate pair becomes U+FFFD; what is nested too deeply or too long is cut, and says so.
+    """
+    return _Converter(most_values, most_text).convert(value, 0)
+
+
+@dataclass
+class _Converter:
+    values: int
+    text: int
+
+    def convert(self, value: Any, depth: int) -> Any:
+        self.values -= 1
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, (int, float)):
+            return self._number(value)
+        try:
+            return self._other(value, depth)
+        except Exception:  # noqa: BLE001 - an object of a user's may raise anything when it is looked at
+            return self._text(safe_text(value))
+
+    def _number(self, value: Any) -> Any:
+        if isinstance(value, float) and not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            return self._text(hex(value))
+        return value
+
+    def _other(self, value: Any, depth: int) -> Any:
+        if hasattr(value, "summary"):
+            return self.convert(value.summary(), depth)
+        if isinstance(value, (date, time)):
+            return value.isoformat()
+        if isinstance(value, (bytes, bytearray)):
+            return self._text(_bytes_text(bytes(value)))
+        if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
+            return self._text(safe_text(value))
+        if depth >= MAX_DEPTH:
+            return f"(nested deeper than {MAX_DEPTH} levels)"
+        return self._mapping(value, depth) if isinstance(value, Mapping) else self._sequence(value, depth)
+
+    def _sequence(self, value: Any, depth: int) -> list[Any]:
+        shown: list[Any] = []
+        for each in value:
+            if self.values <= 0 or self.text <= 0:
+                return [*shown, f"(and {len(value) - len(shown):,} more)"]
+            shown.append(self.convert(each, depth + 1))
+        return shown
+
+    def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        for key, each in value.items():
+            if self.values <= 0 or self.text <= 0:
+                return {**shown, "...": f"(and {len(value) - len(shown):,} more)"}
+            shown[self._key(key)] = self.convert(each, depth + 1)
+        return shown
+
+    def _key(self, key: Any) -> str:
+        if isinstance(key, str):
+            return self._text(key)
+        return json.dumps(key) if key is None or isinstance(key, bool) else self._text(str(self._number(key)) if _is_number(key) else safe_text(key))
+
+    def _text(self, text: str) -> str:
+        left = max(self.text, 0)
+        self.text -= len(text)
+        if len(text) > left:
+            text = f"{text[:left]}... ({len(text):,} characters)"
+        return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _bytes_text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode()
