@@ -123,10 +123,16 @@ def run(
     Raises StateHeld, UsageError where that cannot be.
     """
     from rolerunner import runner  # noqa: PLC0415 - boto3 is imported only where something runs
+    from rolerunner.storage.workspace import Workspace  # noqa: PLC0415
 
     run_id = run_id or new_run_id()
-    means = _means(job, identity, run_id, Path(tempfile.gettempdir()) / "rolerunner" / run_id, observers, cancel)
-    return runner.run(plan(job), run_id, means, runner.Choice(run_key, resume, take_over, frozenset(only)))
+    workspace, ended = Workspace(run_id), None
+    try:
+        means = replace(_means(job, identity, run_id, workspace.path, observers, cancel), workspace=workspace)
+        ended = runner.run(plan(job), run_id, means, runner.Choice(run_key, resume, take_over, frozenset(only)))
+        return ended
+    finally:
+        workspace.close(ended)
 
 
 def _means(
@@ -245,9 +251,9 @@ def picture(made: Plan, form: str) -> str:
     return graph.svg(made) if form == "svg" else graph.mermaid(made)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all. Raises LocalFileFailed."""
-    write_whole(path.absolute(), data)
+def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file that is there whole or not at all, ``private`` for its owner alone. Raises LocalFileFailed."""
+    write_whole(path.absolute(), data, private=private)
 
 
 def new_run_id() -> str:

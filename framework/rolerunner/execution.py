@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rolerunner.events import Observer
     from rolerunner.model import Step
     from rolerunner.storage.spread.storage import Spread
+    from rolerunner.storage.workspace import Workspace
 
 MAX_ITEMS = 100_000
 """Most items of for_each: more objects than that belong in one action's ``objects``."""
@@ -60,6 +61,8 @@ class Means:
     """Other machines, where a step asks for them; None where none can be the job."""
     helped: Callable[[], AbstractContextManager[object]] = nullcontext
     """Other processes of this machine, while the block runs; to be entered while there is one thread."""
+    workspace: Optional[Workspace] = None
+    """The run's own folder and what it leaves on disk; None where nothing is written outside ``workdir``."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +276,7 @@ class _Tries:
             step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
             workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
             note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
-            resuming=self.resuming or self.attempts > 1, open_spread=means.open_spread,
+            resuming=self.resuming or self.attempts > 1, open_spread=means.open_spread, workspace=means.workspace,
         )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import threading
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Optional, Protocol
 from rolerunner.errors import NotFound, StateHeld, StepError, UsageError
 from rolerunner.model import S3Uri
 from rolerunner.storage.base import Cancel, Get, Put
-from rolerunner.storage.local import appearing, write_whole
+from rolerunner.storage.local import copy_file, write_whole
 from rolerunner.storage.manifest import ObjectList
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ class Folder:
             there = self.read(name)
             if (there[1] if there else "") != etag:
                 raise _lost(name)
-            write_whole(self.path / name, data)
+            write_whole(self.path / name, data, private=True)
         return hashlib.sha256(data).hexdigest()
 
     @contextlib.contextmanager
@@ -99,13 +98,11 @@ class Folder:
 
     def keep(self, name: str, path: Path) -> None:
         """Copy a file here."""
-        with appearing(self.path / name) as temporary:
-            shutil.copyfile(path, temporary)
+        copy_file(path, self.path / name)
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy a file back."""
-        with appearing(path) as temporary:
-            shutil.copyfile(self.path / name, temporary)
+        copy_file(self.path / name, path)
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from rolerunner.model import S3Uri
 from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
 from rolerunner.storage.checksums import Expected
 from rolerunner.storage.existing import Existing
-from rolerunner.storage.local import files_below, path_under
+from rolerunner.storage.local import path_under
 from rolerunner.storage.manifest import ManifestWriter, in_order
 from rolerunner.storage.select import Selection
+from rolerunner.storage.tree import files_below
 from rolerunner.storage.tuning import MAX_PARTS, part_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -60,7 +61,7 @@ def test_files_come_in_the_order_of_keys(tmp_path_factory: pytest.TempPathFactor
             (folder / name).write_text("")
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             continue
-    found = [relative for relative, _ in files_below(folder)]
+    found = [file.relative for file in files_below(str(folder))]
     assert found == sorted(found, key=str.encode)
 
 

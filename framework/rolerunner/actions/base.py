@@ -4,6 +4,7 @@ import random
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,11 +18,13 @@ from rolerunner.model import Failure, Permission, Role
 from rolerunner.spec.kinds import Kind
 from rolerunner.storage.base import Access, Cancel, Storage
 from rolerunner.storage.flow import Flow
+from rolerunner.storage.local import TargetFolder
 from rolerunner.storage.manifest import ManifestWriter
 
 if TYPE_CHECKING:
     from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need
     from rolerunner.storage.spread.storage import Spread
+    from rolerunner.storage.workspace import Workspace
 
 __all__ = ["Action", "Field", "OpenStorage", "StepContext", "Warned", "nothing_there", "polls"]
 
@@ -52,6 +55,7 @@ class StepContext:
     """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
     open_spread: Optional[Callable[[], "Spread"]] = None
     """Other machines, for a step that says ``distribute``; None where they could not be who this job is."""
+    workspace: Optional["Workspace"] = None
 
     def storage(
         self, role_field: str = "role", access: Optional[Access] = None, flow: Optional[Flow] = None, *, distribute: Optional[str] = None
@@ -65,6 +69,10 @@ class StepContext:
     def spread(self, distribute: Optional[str]) -> Optional["Spread"]:
         """The machines that ``distribute`` names; None for this one alone. Raises StepError where they are not there."""
         return None if distribute is None or self.open_spread is None else self.open_spread()
+
+    def target_folder(self, path: Path) -> AbstractContextManager[TargetFolder]:
+        """The folder that a download writes below, while it does; its temporary files do not outlive the run."""
+        return nullcontext(TargetFolder.at(path)) if self.workspace is None else self.workspace.target_folder(path)
 
     def manifest(self, part: str = "") -> ManifestWriter:
         """The step's list of objects, to write; ``part`` names one besides it."""

@@ -31,8 +31,9 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
 from rolerunner.storage.base import Get, ObjectInfo, Outcome, Storage
 from rolerunner.storage.checksums import same_file
-from rolerunner.storage.local import files_below, folder_of, folds_case, free_bytes, path_under, translated
+from rolerunner.storage.local import TargetFolder, folder_of, folds_case, free_bytes, path_under, remove_below
 from rolerunner.storage.manifest import ObjectList
+from rolerunner.storage.tree import SourceFile, files_below
 
 
 class S3Download(Chosen, Moving, Action):
@@ -101,8 +102,9 @@ class S3Download(Chosen, Moving, Action):
         gets = _Gets(self, gathered, storage, resuming=context.resuming)
         self._check_disk(gets, gathered.objects)
         extra = self._extra(gets) if self.delete_extra else []
-        done = transfer(storage.get(gets, context.cancel), context, gathered.objects.prefix, self, flow, gathered)
-        deleted = 0 if done.failed else _deleted(extra)
+        with context.target_folder(target.parent if gets.to_file else target) as gets.folder:
+            done = transfer(storage.get(gets, context.cancel), context, gathered.objects.prefix, self, flow, gathered)
+        deleted = 0 if done.failed else _deleted(target, extra)
         return done.outputs(files=str(target), skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -138,13 +140,13 @@ class S3Download(Chosen, Moving, Action):
             hint = "Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB"
             raise LocalFileFailed(f"{self.target}: {needed:,} bytes are to come, and {free:,} are free", hint=hint, type="DiskFull")
 
-    def _extra(self, gets: "_Gets") -> list[Path]:
+    def _extra(self, gets: "_Gets") -> list[str]:
         """Files that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
         target = folder_of(self.target)
         kept = {short(str(path)) for _, path in gets.targets()}
         selection = self.selection()
-        below = files_below(target, links="skip") if target.is_dir() else iter(())
-        extra = [Path(path) for relative, path in below if selection.named(relative) and short(path) not in kept]
+        below = files_below(str(target), links="skip") if target.is_dir() else iter(())
+        extra = [file.path for file in below if _is_readable(file) and selection.named(file.relative) and short(file.path) not in kept]
         most = self.max_delete or 0
         if len(extra) > most:
             raise too_many(len(extra), most, f"files below {target}")
@@ -161,6 +163,7 @@ class _Gets:
         self.refused = gathered.refused
         self.if_exists = "skip_same" if resuming and action.if_exists == "overwrite" and action.decompress is None else action.if_exists
         self.target = folder_of(action.target)
+        self.folder: Optional[TargetFolder] = None
         self.to_file = action.source is not None and not action.source.is_prefix and not action.target.endswith("/") and not self.target.is_dir()
         self.folds = folds_case(self.target) if gathered.total > 1 else False
         # of one prefix every key has a path of its own; of others that must be seen
@@ -199,13 +202,13 @@ class _Gets:
     def _get(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
         unpack = self.action.decompress is not None and info.key.endswith(".gz")
         if self.if_exists == "overwrite" or not os.path.isfile(target):  # noqa: PTH113 - one of each of a million files
-            return Get(uri, target, info, decompress=unpack, keep_time=self.action.keep_times)
+            return Get(uri, target, info, decompress=unpack, keep_time=self.action.keep_times, folder=self.folder)
         if self.if_exists == "fail":
             error = LocalFileFailed(f"{target}: is there already ('if_exists: fail')", type="AlreadyThere")
             return Outcome(uri, status="failed", error=error)
         if self.if_exists == "skip":
             return Outcome(uri, info.size, target, info.etag, status="skipped")
-        return Get(uri, target, info, keep_time=self.action.keep_times, skip=partial(self._is_same, info, Path(target)))
+        return Get(uri, target, info, keep_time=self.action.keep_times, skip=partial(self._is_same, info, Path(target)), folder=self.folder)
 
     def _is_same(self, info: ObjectInfo, target: Path) -> bool:
         uri = self.objects.uri(info)
@@ -225,8 +228,14 @@ class _Gets:
         return str(self.target) if self.to_file else path_under(self.target, relative)
 
 
-def _deleted(extra: Sequence[Path]) -> int:
+def _is_readable(file: SourceFile) -> bool:
+    """Whether it is a regular file; a pipe or a device is none of ours. Raises LocalFileFailed for a folder that cannot be read."""
+    if file.problem is not None and file.problem.type != "NotAFile":
+        raise file.problem
+    return file.problem is None
+
+
+def _deleted(folder: Path, extra: Sequence[str]) -> int:
     for path in extra:
-        with translated(path):
-            path.unlink(missing_ok=True)
+        remove_below(str(folder), path)
     return len(extra)

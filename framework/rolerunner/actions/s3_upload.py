@@ -1,6 +1,5 @@
 """s3.upload"""
 
-import glob
 import mimetypes
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +19,10 @@ from rolerunner.spec.fields import DYNAMIC, MAX_KEY, Flag, LocalPath, S3Location
 from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, Put, Storage
 from rolerunner.storage.checksums import same_file
 from rolerunner.storage.existing import Existing
-from rolerunner.storage.local import files_below, folder_of, translated
+from rolerunner.storage.local import folder_of
 from rolerunner.storage.manifest import EMPTY_LIST, no_objects
+from rolerunner.storage.select import Selection
+from rolerunner.storage.tree import LeftOut, SourceFile, source_files
 
 
 def _paths(value: Any) -> Any:
@@ -61,7 +62,9 @@ class S3Upload(Chosen, Stored, Moving, Action):
     target: S3Location = Field(
         description="The prefix to write under (ends with '/'), or for one file the object.", examples=["s3://publish/orders/"]
     )
-    symlinks: Annotated[Literal["follow", "skip", "error"], DYNAMIC] = Field("follow", description="What a link is.", examples=["skip"])
+    symlinks: Annotated[Literal["follow", "skip", "error"], DYNAMIC] = Field(
+        "follow", description="How links are treated, in a folder, a glob or a list: read, left out, or an error.", examples=["skip"]
+    )
     if_exists: IfExists = Field(
         "overwrite", description="What an object that is there means; skip_same looks at it as 'compare' says.", examples=["skip_same"]
     )
@@ -109,7 +112,7 @@ class S3Upload(Chosen, Stored, Moving, Action):
 
     def _extra(self, storage: Storage, cancel: Cancel) -> list[ObjectInfo]:
         """Objects that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
-        kept = {short(self.object_of(relative).key) for relative, _ in self.files()}
+        kept = {short(self.object_of(file.relative).key) for file in self.files()}
         means, under = self.selection(), no_objects(self.target)
         extra = []
         for info in storage.list(self.target, cancel=cancel):
@@ -125,29 +128,22 @@ class S3Upload(Chosen, Stored, Moving, Action):
                 raise outcome.error
         return len(extra)
 
-    def files(self) -> Iterator[tuple[str, str]]:
-        """Each file that is meant, with its path relative to the source. Raises LocalFileFailed."""
+    def files(self, left_out: Optional[LeftOut] = None) -> Iterator[SourceFile]:
+        """Each file that is meant, also one that cannot be read. Raises LocalFileFailed."""
         means = self.selection()
-        if means.means_all:
-            yield from self._sources()
-            return
-        for relative, path in self._sources():
-            with translated(path):
-                told = os.stat(path)  # noqa: PTH116 - one of each of a million files
-            if means(relative, told.st_size, iso_of(told.st_mtime)):
-                yield relative, path
+        sources = self.source if isinstance(self.source, list) else [self.source]
+        for file in source_files(sources, links=self.symlinks, left_out=left_out):
+            if means.means_all or self._is_meant(means, file):
+                yield file
 
-    def _sources(self) -> Iterator[tuple[str, str]]:
-        for source in self.source if isinstance(self.source, list) else [self.source]:
-            root = folder_of(source)
-            if root.is_dir():
-                yield from files_below(root, links=self.symlinks)
-            elif root.exists() or not glob.has_magic(source):
-                yield root.name, str(root)
-            else:
-                for name in sorted(glob.glob(str(root), recursive=True)):  # noqa: PTH207 - absolute patterns
-                    if Path(name).is_file():
-                        yield Path(name).name, name
+    def _is_meant(self, means: Selection, file: SourceFile) -> bool:
+        if file.problem is not None:  # of a folder that cannot be read nothing is known but its name
+            return not means.exclude or Selection.of((), means.exclude).named(file.relative)
+        try:
+            status = os.stat(file.path)  # noqa: PTH116 - one of each of a million files
+        except OSError:
+            return True  # it vanished: a failure of this file when it is read
+        return means(file.relative, status.st_size, iso_of(status.st_mtime))
 
     def object_of(self, relative: str) -> S3Uri:
         """Where a file goes."""
@@ -163,7 +159,10 @@ class _Puts:
         self.action = action
         self.storage = storage
         self.cancel = context.cancel
-        self.count = sum(1 for _ in action.files())
+        left_out = LeftOut()
+        self.count = sum(1 for _ in action.files(left_out))
+        if left_out.count:
+            context.note("warning", f"{action.source}: {left_out}", {})
         self.if_exists = "fail" if action.if_none_match else action.if_exists
         self.lenient = context.resuming and self.if_exists == "overwrite"
         self.if_exists = "skip_same" if self.lenient else self.if_exists
@@ -175,9 +174,11 @@ class _Puts:
         taken: set[str] = set()
         looks = self.if_exists in ("skip", "skip_same")
         existing = Existing(self.storage, self.action.target, self.count, self.cancel, lenient=self.lenient) if looks else None
-        for relative, path in self.action.files():
+        for relative, path, problem in self.action.files():
             target = self.action.object_of(relative)
             try:
+                if problem is not None:
+                    raise problem
                 _check_key(target, path)
                 if target.key in taken:
                     raise UnsafeKey(f"{path} would be {target}, and so would another file", type="SameKey")
@@ -191,7 +192,7 @@ class _Puts:
                 yield Outcome(target, there.size, path, there.etag, status="skipped")
                 continue
             skip = None if there is None else partial(self._is_same, Path(path), target, there)
-            yield Put(path, target, {"ContentType": content_type(path), **self.options}, skip)
+            yield Put(path, target, {"ContentType": content_type(path), **self.options}, skip, self.action.symlinks == "follow")
 
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)

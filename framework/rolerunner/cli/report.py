@@ -33,7 +33,7 @@ def report(result: str, output: Optional[str]) -> None:
         made = page(_read(Path(result)))
     except UsageError as error:
         raise UsageError(f"{result}: {error}") from None
-    api.write_file(target, made.encode())
+    api.write_file(target, made.encode(), private=True)
     click.echo(str(target))
 
 

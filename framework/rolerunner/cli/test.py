@@ -69,7 +69,7 @@ def test(paths: Sequence[str], at_once: Optional[int], wanted: Optional[str], fa
         click.echo()
     click.echo(_summary(report))
     if junit is not None:
-        api.write_file(Path(junit), junit_xml(report))
+        api.write_file(Path(junit), junit_xml(report), private=True)
     if report.failed:
         sys.exit(FAILED_CASE)
 

@@ -146,7 +146,7 @@ class _Entry:
             if target.startswith("s3://"):
                 api.write_s3(target, data, self.identity)
             else:
-                api.write_file(Path(target), data)
+                api.write_file(Path(target), data, private=True)
         except RolerunnerError as error:
             hint = error.hint if isinstance(error, StepError) else ""
             self._say("error", "result_not_written", target=target, error=str(error), hint=hint)

@@ -41,7 +41,7 @@ class ReportPage(ResultFile):
     @classmethod
     def at(cls, path: Path) -> ReportPage:
         """A file on this machine; it is there whole or not at all."""
-        return cls(lambda data: write_whole(path, data))
+        return cls(lambda data: write_whole(path, data, private=True))
 
     def written(self, result: dict[str, Any]) -> bytes:
         """The page's bytes."""

@@ -28,7 +28,7 @@ class ResultFile:
     @classmethod
     def at(cls, path: Path) -> ResultFile:
         """A file on this machine; it is there whole or not at all."""
-        return cls(lambda data: write_whole(path, data))
+        return cls(lambda data: write_whole(path, data, private=True))
 
     def notify(self, event: Event) -> None:
         """Remember when each step began; take the run's end."""

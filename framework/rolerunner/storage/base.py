@@ -19,6 +19,8 @@ from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as _value
+
+    from rolerunner.storage.local import TargetFolder
 else:
 
     def _value(*, frozen: bool) -> Any:
@@ -81,6 +83,8 @@ class Get:
     keep_time: bool = False
     skip: Optional[Callable[[], bool]] = None
     """Asked first, in a thread of the engine: is it right already?"""
+    folder: Optional[TargetFolder] = None
+    """The folder that the file must not leave, also by a link that is put there meanwhile; one of a step's try."""
 
 
 @_value(frozen=True)
@@ -91,6 +95,8 @@ class Put:
     target: S3Uri
     options: Mapping[str, Any] = field(default_factory=dict)
     skip: Optional[Callable[[], bool]] = None
+    follow: bool = True
+    """Whether a source that is a link is read."""
 
 
 @_value(frozen=True)

@@ -18,8 +18,8 @@ from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_deleted, check_range, check_there, copy_source, etag_of, info_of, same_as_listed
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.checksums import Expected, Pieces
-from rolerunner.storage.files import FromFile, Landing, keep_time, prove, unpack
-from rolerunner.storage.local import appearing, translated
+from rolerunner.storage.files import FromFile, Landing, OpenFile, keep_time, prove, unpack
+from rolerunner.storage.local import NewFile, appearing
 from rolerunner.storage.many import Parts, Turns, again, batches, each_of, ranges
 from rolerunner.storage.objects import KEPT, Objects
 from rolerunner.storage.tuning import part_of
@@ -96,22 +96,22 @@ class BotoStorage(Objects):
         info = item.info or self.head(uri)
         if info.size >= self.tuning.large and not info.checksum:
             info = same_as_listed(info, self.head(uri, info.version), uri)
-        with appearing(Path(item.target)) as temporary:
+        with appearing(Path(item.target), item.folder) as file:
             if info.size >= self.tuning.large:
-                self._get_ranges(uri, info, temporary, parts)
+                self._get_ranges(uri, info, file, parts)
             else:
-                info = self._get_whole(uri, info, temporary, parts.cancel)
-            size = temporary.stat().st_size
+                info = self._get_whole(uri, info, file, parts.cancel)
+            size = os.fstat(file.descriptor).st_size
             if item.decompress:
-                unpack(temporary, uri)
+                unpack(file, item.target, uri, item.folder)
             if item.keep_time and info.modified:
-                keep_time(temporary, info)
+                keep_time(file, info)
         return Outcome(uri, size, item.target, info.etag, info.version, info=info)
 
-    def _get_whole(self, uri: S3Uri, info: ObjectInfo, temporary: Path, cancel: Cancel) -> ObjectInfo:
+    def _get_whole(self, uri: S3Uri, info: ObjectInfo, target: NewFile, cancel: Cancel) -> ObjectInfo:
         answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **self._read_options(info.version))
         received = 0
-        with temporary.open("wb") as file, contextlib.closing(answer["Body"]) as body:
+        with open(target.open(), "wb", closefd=False) as file, contextlib.closing(answer["Body"]) as body:
             now = info_of(uri.key, {"ContentLength": info.size, **answer})  # an answer in chunks tells no length
             expected = Expected.of(now.checksum)
             running = expected.start(now.size, lambda: self.part_size(uri, now)) if expected else None
@@ -127,32 +127,28 @@ class BotoStorage(Objects):
             raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells")
         return now
 
-    def _get_ranges(self, uri: S3Uri, info: ObjectInfo, temporary: Path, parts: Parts) -> None:
+    def _get_ranges(self, uri: S3Uri, info: ObjectInfo, file: NewFile, parts: Parts) -> None:
         pieces = Pieces.of(info.checksum)
-        with temporary.open("wb") as file:
-            file.truncate(info.size)
+        os.ftruncate(file.descriptor, info.size)
+        place = OpenFile.of(file)
 
         def fetch(start: int, length: int) -> None:
-            crc = parts.do(self.range_to_file, uri, info, temporary, start, length, pieces.algorithm if pieces is not None else "")
+            crc = parts.do(self.range_to_file, uri, info, place, start, length, pieces.algorithm if pieces is not None else "")
             if pieces is not None:
                 pieces.add(start, length, crc)
 
         with self._translated(uri):
             parts.run(ranges(info.size, self.tuning.range_of(info.size)), fetch, lambda _: 0)
-        whole = pieces.matches() if pieces else checksums.file_matches(temporary, info.checksum, lambda: self.part_size(uri, info))
+        whole = pieces.matches() if pieces else checksums.file_matches(file.descriptor, info.checksum, lambda: self.part_size(uri, info))
         if whole is False:
             raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {info.checksum} that S3 tells")
 
-    def range_to_file(self, uri: S3Uri, info: ObjectInfo, path: Path, start: int, length: int, algorithm: str, cancel: Cancel) -> bytes:
+    def range_to_file(self, uri: S3Uri, info: ObjectInfo, file: OpenFile, start: int, length: int, algorithm: str, cancel: Cancel) -> bytes:
         """Fetch a range of the object that ``info`` is about to where it belongs in a file that is there; its checksum. Raises as ``_range``."""
         make = partial(checksums.hash_of, algorithm) if algorithm else None
-        with translated(path):
-            descriptor = os.open(path, os.O_WRONLY)
-        try:
-            landing = Landing(path, descriptor, info, start, length, make, lambda count: self._moved(count, cancel))
+        with file.writable() as descriptor:
+            landing = Landing(Path(file.path), descriptor, info, start, length, make, lambda count: self._moved(count, cancel))
             self._range(uri, info, start, length, landing, cancel)
-        finally:
-            os.close(descriptor)
         if landing.got != length:
             raise IntegrityFailed(f"{uri}: {length - landing.got:,} bytes of a range did not come")
         return landing.crc
@@ -174,17 +170,16 @@ class BotoStorage(Objects):
     # upload
 
     def _put(self, item: Put, parts: Parts) -> Outcome:
-        with translated(item.source):
-            before = Path(item.source).stat()
-        size = before.st_size
+        file = FromFile.of(item.source, follow=item.follow)
+        size = file.before.st_size
         if item.skip is not None and item.skip():
             return Outcome(item.target, size, item.source, status="skipped")
         if size >= self.tuning.large:
-            answer = self._put_parts(item, FromFile(item.source, before), parts)
+            answer = self._put_parts(item, file, parts)
         else:
             held = parts.memory.take(size, parts.cancel)
             try:
-                data = FromFile(item.source, before)(0, size)
+                data = file(0, size)
                 self._moved(size, parts.cancel)
                 answer = self._call("put_object", Bucket=item.target.bucket, Key=item.target.key, Body=data, **item.options)
                 check_there(answer, item.target, "the upload")

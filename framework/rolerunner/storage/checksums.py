@@ -10,12 +10,13 @@ import base64
 import binascii
 import contextlib
 import hashlib
+import os
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
 from rolerunner.storage.local import translated
 
@@ -289,16 +290,20 @@ class Running:
         self._hash, self._left = self._make(), self._part_size
 
 
-def file_matches(path: Path, checksum: str, part_size: Callable[[], int]) -> Optional[bool]:
-    """Is the file what the checksum says? None where that cannot be told. ``part_size`` is asked only for one of parts."""
+def file_matches(path: Union[Path, int], checksum: str, part_size: Callable[[], int]) -> Optional[bool]:
+    """Is the file, a path or an open descriptor, what the checksum says? None where that cannot be told.
+
+    ``part_size`` is asked only for one of parts.
+    """
     expected = Expected.of(checksum)
     if expected is None:
         return None
-    with translated(path):
-        running = expected.start(path.stat().st_size, part_size)
+    with translated(str(path)):
+        running = expected.start(os.stat(path).st_size, part_size)
     if running is None:
         return None
-    with translated(path), path.open("rb") as file:
+    with translated(str(path)), open(path, "rb", closefd=not isinstance(path, int)) as file:
+        file.seek(0)
         for block in iter(lambda: file.read(_BLOCK), b""):
             running.update(block)
     return running.matches()

@@ -207,16 +207,16 @@ class FastStorage(LaneLarge):
         info = item.info if item.info is not None else (yield from self._known(uri, None, asking))
         if info.size >= self.tuning.large:
             return (yield from worked(lambda: self._get(replace(item, info=info, skip=None), parts), large=True))
-        arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel))
+        arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel), item.folder)
         try:
             answer = yield from self._asked(asking, "get_object", uri, self._checked, query=version_query(info.version), sink=arrival)
             now, proved = self._arrived(uri, answer, arrival, asking.cancel)
             if not proved:
                 yield from self._looked_at(uri, now, answer, arrival)
             if item.decompress:
-                yield Work(lambda: unpack(Path(arrival.temporary), uri))
+                yield Work(lambda: unpack(arrival.file, item.target, uri, item.folder))
             if item.keep_time and now.modified:
-                keep_time(Path(arrival.temporary), now)
+                keep_time(arrival.file, now)
             arrival.appear()
             return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)
         except Declined as why:
@@ -246,7 +246,7 @@ class FastStorage(LaneLarge):
         if arrival.running is not None and answer.sunk:
             prove(uri, now, arrival.running)
         elif expected.parts or answer.sunk:
-            same = yield Work(lambda: checksums.file_matches(Path(arrival.temporary), now.checksum, lambda: self.part_size(uri, now)))
+            same = yield Work(lambda: checksums.file_matches(arrival.file.descriptor, now.checksum, lambda: self.part_size(uri, now)))
             if same is False:
                 raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells")
         else:
@@ -259,12 +259,8 @@ class FastStorage(LaneLarge):
 
     def _put_steps(self, item: Put, asking: Asking, parts: Parts) -> Steps[Outcome]:
         uri = item.target
-        try:
-            before = os.stat(item.source)  # noqa: PTH116 - one of each of a million files
-        except OSError:
-            with translated(item.source):
-                raise
-        size = before.st_size
+        file = FromFile.of(item.source, follow=item.follow)
+        size = file.before.st_size
         if item.skip is not None and (yield Work(item.skip)):
             return Outcome(uri, size, item.source, status="skipped")
         algorithm, options = hashed_by(item.options)
@@ -276,7 +272,7 @@ class FastStorage(LaneLarge):
             return (yield from worked(plain, large=True))
         try:
             _check_computable(algorithm)
-            data = FromFile(item.source, before)(0, size)
+            data = file(0, size)
             self._moved(size, asking.cancel)
             answer = yield from self._asked(asking, "put_object", uri, options, checksum_header(algorithm, digest_of(algorithm, data)), body=data)
             check_there({"ETag": answer.headers.get("etag")}, uri, "the upload")

@@ -87,7 +87,7 @@ class LaneLarge(LaneRequests):
         if "ChecksumAlgorithm" not in options or not checksums.can_compute(algorithm):
             return super().part_of_file(file, target, options, upload, number, start, length, cancel)
         with translated(file.path):
-            descriptor = os.open(file.path, os.O_RDONLY)
+            descriptor = file.open()
         try:
             body = FileRange(descriptor, start, length, lambda count: self._moved(count, cancel))
             running = checksums.hash_of(algorithm)

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import http.client
 import os
+import stat
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,14 +17,16 @@ from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
 from rolerunner.storage.answers import told_by
-from rolerunner.storage.local import done_with, temporary_beside, translated
+from rolerunner.storage.local import NewFile, TargetFolder, replaced, translated
+from rolerunner.storage.tree import not_regular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rolerunner.storage.base import ObjectInfo
 
 _BLOCK = 1 << 18
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,33 @@ class FromFile:
 
     path: Union[str, Path]
     before: os.stat_result
+    follow: bool = True
+    """Whether a link is followed."""
+
+    @classmethod
+    def of(cls, path: Union[str, Path], *, follow: bool = True) -> FromFile:
+        """The file as it is now. Raises LocalFileFailed, also for what is no regular file."""
+        try:
+            before = os.stat(path, follow_symlinks=follow)
+        except OSError:
+            with translated(path):
+                raise
+        if not stat.S_ISREG(before.st_mode):
+            raise not_regular(path, before.st_mode)
+        return cls(path, before, follow)
+
+    def open(self) -> int:
+        """A descriptor to read from; a pipe that has taken the file's place does not block. Raises OSError."""
+        return os.open(self.path, _READ if self.follow else _READ | os.O_NOFOLLOW)
 
     def __call__(self, start: int, length: int) -> bytes:
         """A range of it."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY)
+            descriptor = self.open()
             try:
-                data = os.pread(descriptor, length, start)
+                data = os.pread(descriptor, length or 1, start)  # an empty file is read as well: those of /proc only say that they are empty
+                if data and not length:
+                    raise LocalFileFailed(f"{self.path}: has content but no size, as files of /proc have, and is not read", type="NotAFile")
                 while len(data) < length:
                     more = os.pread(descriptor, length - len(data), start + len(data))
                     if not more:
@@ -66,33 +89,30 @@ class Arrival:
     A sink of the lane: ``begin`` starts it, or starts it again.
     """
 
-    __slots__ = ("_descriptor", "_moved", "_target", "got", "running", "temporary")
+    __slots__ = ("_moved", "_target", "file", "got", "running")
 
-    def __init__(self, target: Union[str, Path], moved: Callable[[int], None]) -> None:
-        self._target = str(target)
+    def __init__(self, target: Union[str, Path], moved: Callable[[int], None], folder: Optional[TargetFolder] = None) -> None:
+        self._target = target
         self._moved = moved
-        self._descriptor = -1
-        self.temporary = ""
+        self.file = NewFile(target, folder)
         self.running: Optional[checksums.Running] = None
         self.got = 0
 
     def whole(self, data: bytes) -> None:
         """All of it at once."""
-        self._open()
-        write_at(self._target, self._descriptor, data, 0)
-        self._close()
+        write_at(self._target, self.file.open(), data, 0)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """An answer's body begins to come."""
         del status
-        self._open()
+        self.file.open()
         self.got = 0
         expected = checksums.Expected.of(told_by(headers))
         self.running = expected.start(0, lambda: 0) if expected is not None and not expected.parts else None
 
     def write(self, data: bytes) -> None:
         """The next bytes."""
-        write_at(self._target, self._descriptor, data, self.got)
+        write_at(self._target, self.file.descriptor, data, self.got)
         self.got += len(data)
         if self.running is not None:
             self.running.update(data)
@@ -100,45 +120,39 @@ class Arrival:
 
     def appear(self) -> None:
         """It is right: give it its name."""
-        self._close()
-        try:
-            os.replace(self.temporary, self._target)  # noqa: PTH105
-        except OSError:
-            with translated(self._target):
-                raise
-        done_with(self.temporary)
-        self.temporary = ""
+        self.file.commit()
 
     def discard(self) -> None:
         """Nothing of it is left, unless it has appeared."""
-        if self.temporary:
-            self._close()
-            with contextlib.suppress(OSError):
-                os.unlink(self.temporary)  # noqa: PTH108
-                done_with(self.temporary)
-            self.temporary = ""
+        self.file.discard()
 
-    def _open(self) -> None:
-        if self._descriptor >= 0:
-            os.ftruncate(self._descriptor, 0)
-            return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0)
-        self.temporary = self.temporary or temporary_beside(self._target)
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A temporary file that this process has open, for another process to open: what is there later must be the same file."""
+
+    path: str
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, file: NewFile) -> OpenFile:
+        """The open file."""
+        status = os.fstat(file.descriptor)
+        return cls(file.temporary, status.st_ino, status.st_dev)
+
+    @contextlib.contextmanager
+    def writable(self) -> Iterator[int]:
+        """A descriptor to write to the file. Raises LocalFileFailed, also where another file has its place."""
+        with translated(self.path):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            try:
-                self._descriptor = os.open(self.temporary, flags, 0o666)
-            except FileNotFoundError:  # its folder is made when it turns out to be missing: most are there
-                os.makedirs(os.path.dirname(self._target), exist_ok=True)  # noqa: PTH103, PTH120
-                self._descriptor = os.open(self.temporary, flags, 0o666)
-        except OSError:
-            self.temporary = ""
-            with translated(self._target):
-                raise
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            status = os.fstat(descriptor)
+            if (status.st_ino, status.st_dev) != (self.inode, self.device):
+                raise replaced(self.path)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
 
 class Landing:
@@ -208,25 +222,35 @@ def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> Non
             raise
 
 
-def unpack(temporary: Path, uri: S3Uri) -> None:
+def unpack(file: NewFile, target: Union[str, Path], uri: S3Uri, folder: Optional[TargetFolder]) -> None:
     """Replace a gzip file by what it holds. Raises IntegrityFailed for one that is not gzip, or not whole."""
-    unpacked = temporary.with_name(f"{temporary.name}.gunzip")
+    unpacked = NewFile(target, folder)
     try:
-        with gzip.open(temporary, "rb") as packed, unpacked.open("wb") as file:
-            for block in iter(lambda: packed.read(_BLOCK), b""):
-                file.write(block)
-        unpacked.replace(temporary)
+        _check_filled(file)
+        os.lseek(file.descriptor, 0, os.SEEK_SET)
+        with (
+            open(file.descriptor, "rb", closefd=False) as read,
+            gzip.open(read, "rb") as packed,
+            open(unpacked.open(), "wb", closefd=False) as written,
+        ):
+            written.writelines(iter(lambda: packed.read(_BLOCK), b""))
+        file.replace_by(unpacked)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise IntegrityFailed(f"{uri}: cannot be unpacked: {error}", hint="leave 'decompress' out", type="NotGzip") from None
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            unpacked.unlink()
+        unpacked.discard()
 
 
-def keep_time(path: Path, info: ObjectInfo) -> None:
+def _check_filled(file: NewFile) -> None:
+    """Raises EOFError for an empty file, which Python's gzip takes for one that holds nothing."""
+    if not os.fstat(file.descriptor).st_size:
+        raise EOFError("it is empty, which no gzip file is")
+
+
+def keep_time(file: NewFile, info: ObjectInfo) -> None:
     """Give the file the object's time of modification."""
     moment = datetime.strptime(info.modified, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
-    os.utime(path, (moment, moment))
+    os.utime(file.descriptor, (moment, moment))
 
 
 def prove(uri: S3Uri, info: ObjectInfo, running: Optional[checksums.Running]) -> None:

@@ -8,30 +8,39 @@ import os
 import re
 import secrets
 import shutil
-from itertools import count
+import stat
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from rolerunner.errors import LocalFileFailed, UnsafeKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _TEMPORARY = ".rolerunner-"
-_OWN = secrets.token_hex(6)
-_NUMBERS = count()
-_SPARE_NAMES: list[str] = []
+TEMPORARY_NAME = re.compile(r"\.rolerunner-[0-9a-f]{16}(?:\.\d+)?-[0-9a-f]{16}")
+"""The names of temporary files: a token, the process where that was forked, and a number that nobody can guess."""
+_PROCESS_TOKEN = secrets.token_hex(8)
+_FORKED = ""
+_SPARE_NUMBERS: list[str] = []
+_MAX_CLASHES = 1000
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
+_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+PRIVATE = 0o600
+"""The mode of files that may hold what others should not read."""
 
 
-def _name_anew() -> None:
-    """In a process that was forked: its names are not the other's, which can tell them."""
-    global _OWN  # noqa: PLW0603
-    _OWN = f"{_OWN}.{os.getpid()}"
-    _SPARE_NAMES.clear()
+def _mark_forked() -> None:
+    """Give the temporary files of a forked process names that tell which process it was."""
+    global _FORKED  # noqa: PLW0603
+    _FORKED = f".{os.getpid()}"
+    _SPARE_NUMBERS.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_name_anew)
+    os.register_at_fork(after_in_child=_mark_forked)
 MAX_NAME = 255
 """Bytes of a file name on the usual file systems (NAME_MAX)."""
 _UNSAFE = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
@@ -49,7 +58,7 @@ _HINTS = {
 
 def folder_of(text: str) -> Path:
     """A path as the spec writes it, absolute, links at its top left alone."""
-    return Path(os.path.abspath(os.path.expanduser(text)))  # noqa: PTH100, PTH111 - Path.resolve would follow links
+    return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def path_under(folder: Path, relative: str) -> str:
@@ -81,7 +90,7 @@ def _check_parts(folder: Path, relative: str) -> None:
 def _check_parents(folder: Path, path: str, relative: str) -> None:
     for number in range(relative.count("/"), 0, -1):
         parent = path.rsplit(os.sep, number)[0]
-        if os.path.islink(parent):  # noqa: PTH114 - of each of a million files
+        if os.path.islink(parent):
             raise UnsafeKey(f"the key '{relative}' leads through the link {parent}, out of {folder}")
 
 
@@ -97,96 +106,261 @@ def translated(path: Union[Path, str]) -> Iterator[None]:
         raise LocalFileFailed(f"{path}: {reason}", hint=_HINTS.get(error.errno or 0, code), type=kind) from error
 
 
-@contextlib.contextmanager
-def appearing(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; it becomes ``path`` when the block ends well, and is gone when it does not."""
-    with translated(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{_TEMPORARY}{secrets.token_hex(6)}"
+@dataclass(frozen=True)
+class TargetFolder:
+    """The folder below which one try of a download puts all its files. ``token`` marks the names of its temporary files."""
+
+    path: str
+    token: str
+
+    @classmethod
+    def at(cls, path: Path) -> TargetFolder:
+        """With a token of its own."""
+        return cls(str(path), secrets.token_hex(8))
+
+
+class NewFile:
+    """A file that is written under a temporary name beside ``target`` and takes that name when it is whole.
+
+    The temporary file is always created anew, under a name that cannot be guessed: a link that somebody put there is
+    never followed. With ``folder``, no part of the path below that folder may be a link when the file is created.
+    Every method raises LocalFileFailed, UnsafeKey.
+    """
+
+    __slots__ = ("_above", "_folder", "_mode", "_name", "_number", "_parent", "_target", "descriptor")
+
+    def __init__(self, target: Union[str, Path], folder: Optional[TargetFolder] = None, mode: int = 0o666) -> None:
+        self._target = str(target)
+        self._above = os.path.dirname(self._target) or "."
+        self._folder = folder
+        self._mode = mode
+        self._name = self._number = ""
+        self._parent: Optional[int] = None
+        """The folder of a file that lies deeper than ``folder``, held open until the file has its name."""
+        self.descriptor = -1
+
+    @property
+    def temporary(self) -> str:
+        """The path of the temporary file; empty while there is none."""
+        return f"{self._above}/{self._name}" if self._name else ""
+
+    def open(self) -> int:
+        """Create the temporary file, or empty it where it is open. Gives its descriptor."""
+        if self.descriptor >= 0:
+            os.ftruncate(self.descriptor, 0)
+            return self.descriptor
         try:
-            yield temporary
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "a folder stands there", str(path))
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+            self._create()
+        except OSError:
+            self.discard()
+            with translated(self._target):
+                raise
+        except BaseException:
+            self.discard()
+            raise
+        return self.descriptor
 
+    def commit(self) -> None:
+        """Give the file its name."""
+        try:
+            self._check_unchanged()
+            os.replace(self._place(self._name), self._place(self._base), src_dir_fd=self._parent, dst_dir_fd=self._parent)
+        except OSError:
+            with translated(self._target):
+                raise
+        _SPARE_NUMBERS.append(self._number)
+        self._name = ""
+        self.discard()
 
-def temporary_beside(path: str) -> str:
-    """A name that no other file has, in the folder where ``path`` will be; ``done_with`` gives it back.
-
-    Names are used again: a folder takes a new name for each of many files in twice the time.
-    """
-    name = _SPARE_NAMES.pop() if _SPARE_NAMES else f"{_TEMPORARY}{_OWN}-{next(_NUMBERS):x}"
-    return f"{path[: path.rfind(os.sep)]}/{name}"
-
-
-def done_with(temporary: str) -> None:
-    """No file has the name any more."""
-    _SPARE_NAMES.append(temporary.rpartition("/")[2])
-
-
-def sweep(folders: Iterable[Path], forked: int) -> None:
-    """Delete what a process that was forked from this one, and died, has left in these folders under temporary names."""
-    for folder in folders:
-        for path in folder.glob(f"{_TEMPORARY}{_OWN}.{forked}-*"):
+    def discard(self) -> None:
+        """Remove the temporary file, unless the file has its name already."""
+        self._close()
+        if self._name:
             with contextlib.suppress(OSError):
-                path.unlink()
+                os.unlink(self._place(self._name), dir_fd=self._parent)
+            self._name = ""
+        if self._parent is not None:
+            os.close(self._parent)
+            self._parent = None
+
+    def replace_by(self, other: NewFile) -> None:
+        """Go on with what ``other`` holds, in place of what this file holds."""
+        self.discard()
+        self.descriptor, self._name, self._number, self._parent = other.descriptor, other._name, other._number, other._parent
+        other.descriptor, other._name, other._parent = -1, "", None
+
+    @property
+    def _base(self) -> str:
+        return os.path.basename(self._target)
+
+    def _place(self, name: str) -> str:
+        return name if self._parent is not None else f"{self._above}/{name}"
+
+    def _create(self) -> None:
+        above, folder = self._above, self._folder
+        token = folder.token if folder is not None else _PROCESS_TOKEN
+        if folder is not None and above != folder.path:
+            self._parent = _open_below(folder.path, above)
+        for _ in range(_MAX_CLASHES):
+            number = _SPARE_NUMBERS.pop() if _SPARE_NUMBERS else secrets.token_hex(8)
+            name = f"{_TEMPORARY}{token}{_FORKED}-{number}"
+            try:
+                self.descriptor = os.open(self._place(name), _NEW_FILE, self._mode, dir_fd=self._parent)
+            except FileExistsError:  # somebody put it there: this number is not used again
+                continue
+            except FileNotFoundError:
+                if self._parent is not None or os.path.isdir(above):
+                    raise
+                os.makedirs(above, exist_ok=True)  # most folders are there, so it is made when it turns out to be missing
+                continue
+            self._name, self._number = name, number
+            if self._mode == PRIVATE:
+                os.fchmod(self.descriptor, PRIVATE)
+            return
+        raise FileExistsError(errno.EEXIST, "temporary names are taken as fast as they are chosen", self._target)
+
+    def _check_unchanged(self) -> None:
+        """Raises LocalFileFailed where the temporary file was replaced by another one."""
+        ours = os.fstat(self.descriptor)
+        self._close()
+        there = os.stat(self._place(self._name), dir_fd=self._parent, follow_symlinks=False)
+        if (there.st_ino, there.st_dev) != (ours.st_ino, ours.st_dev):
+            raise replaced(self._target)
+
+    def _close(self) -> None:
+        if self.descriptor >= 0:
+            descriptor, self.descriptor = self.descriptor, -1
+            os.close(descriptor)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file so that it is there whole or not at all. Raises LocalFileFailed."""
-    with appearing(path) as temporary, temporary.open("wb") as file:
-        file.write(data)
+def replaced(path: object) -> LocalFileFailed:
+    """The failure of a file whose temporary file is another one now."""
+    hint = "write to a folder that nobody else may write to"
+    return LocalFileFailed(f"{path}: its temporary file was replaced while it was written", hint=hint, type="FileReplaced")
 
 
-def files_below(folder: Path, *, links: str = "follow") -> Iterator[tuple[str, str]]:
-    """Every file below a folder: its path relative to it, ``/`` between parts, and its path; in the order S3 lists keys.
+def _open_below(folder: str, path: str) -> int:
+    """A descriptor of the folder ``path``, which lies below ``folder`` and is made where it is missing.
 
-    ``links``: follow, skip or error. Raises LocalFileFailed, also for a link that leads back to a folder it lies in.
+    Raises OSError, and UnsafeKey where a part of the path below ``folder`` is a link.
     """
-    yield from _below(str(folder), "", links, (os.path.realpath(folder),))
+    try:
+        descriptor = os.open(folder, _FOLDER)
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(folder, _FOLDER)
+    for part in path[len(folder) :].split(os.sep):
+        if part:
+            above = descriptor
+            try:
+                descriptor = _open_inner(above, part, path)
+            finally:
+                os.close(above)
+    return descriptor
 
 
-def _below(folder: str, base: str, links: str, inside: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    with translated(folder):
-        entries = [(entry, _is_folder(entry)) for entry in os.scandir(folder)]
-    # a folder's keys have a '/' after its name, and keys are in the order of their bytes
-    entries.sort(key=lambda each: os.fsencode(each[0].name) + (b"/" if each[1] else b""))
-    for entry, is_folder in entries:
-        if entry.name.startswith(_TEMPORARY) or not _wanted(entry, links):
-            continue
-        path = entry.path
-        if is_folder:
-            real = os.path.realpath(path)
-            if real in inside:
-                raise LocalFileFailed(f"{path}: the link leads back to a folder that it lies in", hint="say 'symlinks: skip'")
-            yield from _below(path, f"{base}{entry.name}/", links, (*inside, real))
-        elif entry.is_file():
-            yield base + entry.name, path
-        elif entry.is_symlink():
-            raise LocalFileFailed(f"{path}: the link leads nowhere", hint="say 'symlinks: skip'")
+def _open_inner(above: int, part: str, path: str) -> int:
+    try:
+        return os.open(part, _FOLDER | _NO_FOLLOW, dir_fd=above)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, dir_fd=above)
+        return os.open(part, _FOLDER | _NO_FOLLOW, dir_fd=above)
+    except OSError:
+        if stat.S_ISLNK(os.stat(part, dir_fd=above, follow_symlinks=False).st_mode):
+            raise UnsafeKey(f"{path} leads through the link '{part}', out of the target folder") from None
+        raise
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    return entry.is_dir(follow_symlinks=True)
+def remove_below(folder: str, path: str) -> None:
+    """Delete a file below a folder, if it is there. Raises LocalFileFailed, UnsafeKey where its folder was replaced by a link."""
+    with translated(path):
+        above = _open_below(folder, os.path.dirname(path))
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.basename(path), dir_fd=above)
+        finally:
+            os.close(above)
 
 
-def _wanted(entry: os.DirEntry[str], links: str) -> bool:
-    if not entry.is_symlink() or links == "follow":
-        return True
-    if links == "error":
-        raise LocalFileFailed(f"{entry.path}: is a link", hint="say 'symlinks: follow' or 'symlinks: skip'")
-    return False
+@contextlib.contextmanager
+def appearing(path: Path, folder: Optional[TargetFolder] = None, *, mode: int = 0o666) -> Iterator[NewFile]:
+    """A new file, open; it takes the name ``path`` when the block ends well, and is gone when it does not."""
+    file = NewFile(path, folder, mode)
+    try:
+        with translated(path):
+            file.open()
+            yield file
+        file.commit()
+    finally:
+        file.discard()
+
+
+def sweep(folder: str, token: str, forked: int) -> None:
+    """Delete the temporary files with this token that the forked process ``forked``, which died, has left in a folder."""
+    _remove_temporaries(folder, f"{_TEMPORARY}{token}.{forked}-")
+
+
+def sweep_below(folder: str, token: str) -> None:
+    """Delete all temporary files with this token below a folder."""
+    for place, _, names in os.walk(folder):
+        if any(name.startswith(_TEMPORARY) for name in names):
+            _remove_temporaries(place, f"{_TEMPORARY}{token}")
+
+
+def _remove_temporaries(folder: str, prefix: str) -> None:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix) and TEMPORARY_NAME.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a small file so that it is there whole or not at all. Raises LocalFileFailed.
+
+    ``private``: nobody but the owner may read it. A device or a pipe is written to as it is.
+    """
+    if _is_stream(path):
+        _write_stream(path, data)
+        return
+    with appearing(path, mode=PRIVATE if private else 0o666) as file, open(file.descriptor, "wb", closefd=False) as stream:
+        stream.write(data)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file so that the copy is there whole or not at all, readable for the owner alone. Raises LocalFileFailed."""
+    with (
+        translated(source),
+        source.open("rb") as read,
+        appearing(target, mode=PRIVATE) as file,
+        open(file.descriptor, "wb", closefd=False) as written,
+    ):
+        shutil.copyfileobj(read, written)
+
+
+def _is_stream(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+def _write_stream(path: Path, data: bytes) -> None:
+    with translated(path):
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe that nobody reads is an error, and does not block
+        os.set_blocking(descriptor, True)
+        with open(descriptor, "wb") as stream:
+            stream.write(data)
 
 
 def folds_case(folder: Path) -> bool:
     """Are two names that differ in case alone one file there? Asked of the nearest folder that exists."""
     there = next(each for each in (folder, *folder.parents) if each.is_dir())
     with translated(there):
-        probe = there / f"{_TEMPORARY}{secrets.token_hex(6)}a"
-        probe.touch()
+        probe = there / f"{_TEMPORARY}{secrets.token_hex(8)}a"
+        os.close(os.open(probe, _NEW_FILE, PRIVATE))
         try:
             return probe.with_name(probe.name.upper()).exists()
         finally:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage.base import ObjectInfo, Outcome, object_info
-from rolerunner.storage.local import translated
+from rolerunner.storage.local import PRIVATE, translated
 
 if TYPE_CHECKING:
     from typing import IO
@@ -99,7 +99,9 @@ class ManifestWriter:
     def __enter__(self) -> ManifestWriter:
         with translated(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("w", encoding="utf-8", buffering=_BUFFER)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+            os.fchmod(descriptor, PRIVATE)
+            self._file = open(descriptor, "w", encoding="utf-8", buffering=_BUFFER)
         return self
 
     def __exit__(self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:

@@ -180,7 +180,8 @@ class Crew:
         for member in gone:
             _LOG.warning("a process that helped is gone; what it had in hand is done here")
             left, member.objects, member.batch = list(member.objects.values()), {}, []
-            sweep({Path(item.target).parent for item in left if isinstance(item, Get)}, member.process.pid)
+            for folder, token in {(str(Path(item.target).parent), item.folder.token) for item in left if isinstance(item, Get) and item.folder}:
+                sweep(folder, token, member.process.pid)
             yield from map(begun, left)
 
     def _deal(self, name: Any, item: Any) -> bool:
