@@ -5,6 +5,7 @@ From the Service Authorization Reference and the S3 user guide; a test holds eve
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional
@@ -110,6 +111,13 @@ PREFIXES: Mapping[str, str] = {"cloudwatch": "cloudwatch", "resourcegroupstaggin
 """Services whose IAM prefix is not the name that their requests are signed with."""
 ON_BUCKET = frozenset({"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"})
 """What is allowed on the bucket where an object is worked on."""
+_ON_OBJECT = re.compile(
+    r"s3:(?:(?:Delete|Get|List|Put|Replicate|Restore|Update)?Object(?!Lambda)\w*|AbortMultipartUpload|ListMultipartUploadParts"
+    r"|BypassGovernanceRetention|InitiateReplication|ReplicateDelete|ReplicateTags)\Z"
+)
+"""S3's actions on objects; a statement that names a bucket alone allows none of them."""
+_ON_EVERYTHING = frozenset({"s3:ListAllMyBuckets", "s3express:ListAllMyDirectoryBuckets"})
+"""Actions that take no resource."""
 COPIES = frozenset({"CopyObject", "UploadPartCopy"})
 """What reads an object that the request names besides its own."""
 LISTS = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
@@ -146,9 +154,43 @@ def object_arn(uri: S3Uri, partition: str = "aws") -> str:
     return f"{bucket_arn(uri, partition)}{separator}{uri.key}{'*' if uri.is_prefix else ''}"
 
 
-def resource_of(action: str, uri: S3Uri, partition: str = "aws") -> str:
-    """What an S3 action is allowed on: the bucket, or the object of it that is worked on."""
-    return bucket_arn(uri, partition) if action in ON_BUCKET or not uri.key else object_arn(uri, partition)
+def resource_of(action: str, uri: S3Uri) -> str:
+    """The resource of an S3 action: everything, the bucket, the object, or all objects under a prefix."""
+    if action in _ON_EVERYTHING or not uri.bucket:
+        return "*"
+    return object_arn(uri) if _ON_OBJECT.match(action) else bucket_arn(uri)
+
+
+def s3_permissions(operation: str, uri: S3Uri, *, source: Optional[S3Uri] = None, versioned: bool = False) -> tuple[Permission, ...]:
+    """The permissions that an S3 operation takes: on its bucket, its object, or the objects under a prefix.
+
+    ``source`` is the object that a copy reads; ``versioned``: the request names a version, of a copy that of its source.
+    """
+    read = source or S3Uri("*", "*")
+    return tuple(_s3_permission(operation, action, uri, read, versioned=versioned) for action in actions_of("s3", operation, "s3"))
+
+
+def _s3_permission(operation: str, action: str, uri: S3Uri, source: S3Uri, *, versioned: bool) -> Permission:
+    is_copy = operation in COPIES
+    place = source if is_copy and action == "s3:GetObject" else uri
+    if versioned and (not is_copy or place is source):
+        action = VERSIONED.get(action, action)
+    return Permission(action, resource_of(action, place), prefix_condition(uri.key) if action in LISTS else ())
+
+
+def moved_to(permission: Permission, action: str) -> Permission:
+    """The permission for another action in the same place: AWS may refuse a tag of an upload, or the listing behind a missing key."""
+    bucket, slash, key = permission.resource.partition("/")
+    if _ON_OBJECT.match(action) or not slash or ":s3:::" not in bucket:
+        return Permission(action, permission.resource)
+    return Permission(action, bucket, prefix_condition(key) if action in LISTS else ())
+
+
+def common_folder(keys: Iterable[str]) -> str:
+    """The key itself of one object, else the longest folder that all keys have in common: empty, or with a ``/`` at its end."""
+    distinct = set(keys)
+    common = os.path.commonprefix([min(distinct, default=""), max(distinct, default="")])  # noqa: RUF071 - keys, not paths
+    return common if len(distinct) == 1 else common[: common.rfind("/") + 1]
 
 
 def prefix_condition(key: str) -> tuple[Condition, ...]:

@@ -13,6 +13,7 @@ import functools
 import json
 import logging
 import os
+import random
 import re
 import threading
 import time
@@ -83,6 +84,12 @@ class JobIdentity:
     endpoints: Mapping[str, str] = field(default_factory=dict)
 
 
+_TRIES = 5
+"""Of each request."""
+_MAX_BACKOFF = 20.0
+"""Seconds of the longest wait between two tries, as botocore's standard mode has it."""
+_TOO_MANY = 429
+"""HTTP's Too Many Requests."""
 NO_PROFILE: Mapping[str, Any] = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
 """Variables of a botocore session that has keys of its own: a profile or config file of the user's has no business there."""
 _NOT_PICKLED = "credentials are not pickled: ship the Role, and assume it where it is needed"
@@ -335,6 +342,7 @@ class Sessions:
             raise StepError(f"no client for '{service}' in {region}: {error}", type="ClientFailed") from error
         # before botocore's own handler, which would not try an expired session again
         client.meta.events.register_first("needs-retry", self._credentials(role).retry_if_expired)
+        client.meta.events.register_first("needs-retry.s3", _retry_conflict)
         return client
 
     # STS
@@ -406,6 +414,16 @@ class Sessions:
             return str(self._sts_client(JOB, JOB, self.region()).get_caller_identity()["Arn"])
         except (BotoCoreError, ClientError, StepError, ResponseParserError, KeyError):
             return ""  # also where an endpoint for S3 alone answers something else
+
+
+def _retry_conflict(response: Any = None, operation: Any = None, attempts: int = 1, **_: Any) -> Optional[float]:
+    """Botocore's needs-retry, for what S3 asks to be tried again and botocore does not: some conflicts, and 429 of any code."""
+    if response is None or attempts >= _TRIES:
+        return None
+    code = str(response[1].get("Error", {}).get("Code", ""))
+    if response[0].status_code == _TOO_MANY or diagnosis.is_conflict(code, operation.name):
+        return float(random.random() * min(_MAX_BACKOFF, 0.25 * 2**attempts))
+    return None
 
 
 def _add_transfers(class_attributes: dict[str, Any], **_: Any) -> None:
@@ -660,7 +678,7 @@ def _quiet_loud_loggers() -> None:
 def client_config(endpoint: Optional[str] = None, *, connections: int = 64) -> Config:
     """How clients behave: standard retries, as many connections as workers, path-style on endpoints that are not AWS's."""
     settings: dict[str, Any] = {
-        "retries": {"mode": "standard", "max_attempts": 5},
+        "retries": {"mode": "standard", "max_attempts": _TRIES},
         "max_pool_connections": connections,
         "connect_timeout": 10,
         "read_timeout": 60,

@@ -8,28 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.calls import (
-    LISTS,
-    ON_BUCKET,
-    WRITES_KEY,
-    actions_of,
-    bucket_arn,
-    condition_json,
-    key_permissions,
-    object_arn,
-    one,
-    prefix_condition,
-    statement,
-)
+from rolerunner.calls import COPIES, S3, WRITES_KEY, condition_json, key_permissions, moved_to, one, s3_permissions, statement, under_role
 from rolerunner.errors import AccessDenied, NotFound, RoleRefused, ServiceFailed, StepError
-from rolerunner.model import Role, RoleArn, S3Uri
+from rolerunner.model import Permission, Role, RoleArn, S3Uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden", "UnauthorizedOperation", "AllAccessDisabled"})
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
@@ -63,11 +51,13 @@ _PLAIN_HINTS = {
     "ThrottlingException": _THROTTLED,
     "SlowDown": _THROTTLED,
     "RequestLimitExceeded": _THROTTLED,
+    "NoSuchUpload": "the multipart upload was aborted, by a lifecycle rule of the bucket (AbortIncompleteMultipartUpload) or by somebody else",
     "InvalidObjectState": "the object is archived in Glacier: restore it first",
     "KMS.DisabledException": "the KMS key is disabled",
     "KMS.NotFoundException": "there is no such KMS key in the bucket's region",
     "KMS.KMSInvalidStateException": "the KMS key is not usable: pending deletion, import or creation",
 }
+_READS, _READING = frozenset({"s3:GetObject", "s3:GetObjectVersion"}), frozenset({"GetObject", "HeadObject"})
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 
 
@@ -81,20 +71,27 @@ class AwsError:
     request_id: str = ""
     status: int = 0
     date: str = ""
+    retried: int = 0
+    """How often the request had been sent before."""
+    bucket: str = ""
+    """The bucket that the response names."""
 
     @classmethod
     def of(cls, error: Any) -> AwsError:
         """Take a botocore ClientError apart."""
         answer: Mapping[str, Any] = error.response
-        inner = answer.get("Error", {})
+        # some servers answer STS with S3's form, whose Code is not within an <Error>; botocore leaves that at the top
+        inner = answer.get("Error") or answer
         metadata = answer.get("ResponseMetadata", {})
         return cls(
-            code=str(inner.get("Code", "")),
-            message=str(inner.get("Message", "")),
+            code=str(inner.get("Code") or ""),
+            message=str(inner.get("Message") or ""),
             operation=str(getattr(error, "operation_name", "")),
-            request_id=str(metadata.get("RequestId", "")),
+            request_id=str(metadata.get("RequestId") or ""),
             status=int(metadata.get("HTTPStatusCode") or 0),
             date=str(metadata.get("HTTPHeaders", {}).get("date", "")),
+            retried=int(metadata.get("RetryAttempts") or 0),
+            bucket=str(inner.get("BucketName") or ""),
         )
 
     @property
@@ -250,19 +247,39 @@ def _request_line(error: AwsError) -> str:
     return f"request id {error.request_id}" if error.request_id else ""
 
 
-def step_failed(error: AwsError, role: Optional[Role], *, caller: str = "", bucket: str = "", key: str = "") -> StepError:
-    """An error answer of a service, as the step's failure. ``bucket`` and ``key`` (or prefix) say what was worked on."""
-    uri = f"s3://{bucket}/{key}"
+def step_failed(
+    error: AwsError, role: Optional[Role], *, caller: str = "", bucket: str = "", key: str = "", source: Optional[S3Uri] = None,
+    version: str = "", needed: Sequence[Permission] = (),
+) -> StepError:  # fmt: skip
+    """An error response of a service, as the step's failure.
+
+    ``bucket`` and ``key`` (or a prefix) are where S3 worked, ``source`` is the object that a copy reads, ``version`` the
+    version that the request named. ``needed`` are the permissions of the call, where it is not one of those.
+    """
     if error.operation == "AssumeRole":
         return _assume_failed(error, role, caller)
+    place = S3Uri(bucket, key)
     if error.code in NOT_FOUND_CODES and bucket:
-        text = NOT_FOUND_CODES[error.code].format(bucket=bucket, uri=uri)
-        return NotFound(text, type="NoSuchBucket" if error.code == "NoSuchBucket" else "NoSuchKey")
+        return _not_found(error, source if source is not None and error.code not in {"NoSuchBucket", "404"} else place)
     known = error.code in _PLAIN_HINTS or error.code in EXPIRED_CODES or error.is_clock
     if error.code in DENIED_CODES or (error.status == 403 and not known):  # noqa: PLR2004 - HTTP
-        return _denied(error, role, caller, bucket, key)
-    message = f"{error.operation}: {error.message or error.code}" + (f" ({uri})" if bucket else "")
+        needed = needed or _needed(error, place, source, version)
+        return _denied(error, role, caller, needed)
+    message = f"{error.operation}: {error.message or error.code}" + (f" ({place})" if bucket else "")
     return ServiceFailed(message, hint=_service_hint(error, role), type=error.code or "ServiceFailed")
+
+
+def _not_found(error: AwsError, place: S3Uri) -> NotFound:
+    code = error.code if place.key else "NoSuchBucket"  # HEAD of a bucket has no code but its status
+    text = NOT_FOUND_CODES[code].format(bucket=error.bucket or place.bucket, uri=place)
+    return NotFound(text, type="NoSuchBucket" if code == "NoSuchBucket" else "NoSuchKey")
+
+
+def _needed(error: AwsError, place: S3Uri, source: Optional[S3Uri], version: str) -> tuple[Permission, ...]:
+    """The permissions that the operation takes, as far as they are known."""
+    if place.bucket or error.operation in S3:
+        return s3_permissions(error.operation, place, source=source, versioned=bool(version))
+    return (Permission(error.operation, "*"),) if error.operation else ()
 
 
 def _service_hint(error: AwsError, role: Optional[Role]) -> str:
@@ -286,41 +303,65 @@ def _assume_failed(error: AwsError, role: Optional[Role], caller: str) -> StepEr
 
 @dataclass(frozen=True)
 class _Denial:
-    action: str
-    resource: str
-    statement: Mapping[str, Any]
+    """What was refused: an action on a resource, or one of several; and the statements that allow it."""
+
+    refused: tuple[tuple[str, str], ...]
+    statements: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def of(cls, *permissions: Permission) -> _Denial:
+        """A permission, or one of several."""
+        return cls(
+            tuple((each.action, each.resource) for each in permissions),
+            tuple(statement([each.action], [each.resource], condition_json(each.condition)) for each in permissions),
+        )
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """Their names."""
+        return frozenset(action for action, _ in self.refused)
+
+    @property
+    def text(self) -> str:
+        """In words, after 'may not'."""
+        return ", or not ".join(f"{action} on {resource}" for action, resource in self.refused)
 
 
-def _denied(error: AwsError, role: Optional[Role], caller: str, bucket: str, key: str) -> AccessDenied:
+def _denied(error: AwsError, role: Optional[Role], caller: str, needed: Sequence[Permission]) -> AccessDenied:
     spoken = _MESSAGE.search(error.message)
-    denial = _denial(error, spoken, role, bucket, key)
+    denial = _denial(error, spoken, role, needed)
     who = (spoken and spoken["user"]) or caller
     who_may_not = f"the role '{role}'" if role is not None else "the job"
-    message = f"{who_may_not} may not {denial.action} on {denial.resource}"
+    message = f"{who_may_not} may not {denial.text}"
     reason = spoken["reason"].strip(" .,") if spoken else ""
     lines = [
         f"asked as {who}." if who else "",
         _deny_line(error),
-        f"its policy may lack: {_compact(denial.statement)}",
-        *_other_policies(denial, error, bucket, role),
+        *(f"its policy may lack: {_compact(each)}" for each in denial.statements),
+        *_other_policies(denial, error, role),
         *_ids(error),
     ]
     return AccessDenied(f"{message}, {reason}" if reason else message, hint="\n".join(line for line in lines if line))
 
 
-def _denial(error: AwsError, spoken: Optional[re.Match[str]], role: Optional[Role], bucket: str, key: str) -> _Denial:
-    action = spoken["action"] if spoken else _s3_action(error) if bucket else error.operation
-    named = ((spoken["quoted"] or spoken["bare"] or "").rstrip(".,")) if spoken else ""
+def _denial(error: AwsError, spoken: Optional[re.Match[str]], role: Optional[Role], needed: Sequence[Permission]) -> _Denial:
+    """The action and resource that the message names; what it does not name, the operation tells."""
+    action = spoken["action"] if spoken else ""
+    named = (spoken["quoted"] or spoken["bare"] or "").rstrip(".,") if spoken else ""
     if "ciphertext refers to" in error.message or action.startswith("kms:"):
         return _kms_denial(action, named, error)
-    resource = named or (_s3_resource(action, bucket, key, role) if bucket else "*")
-    condition = condition_json(prefix_condition(key)) if action in LISTS else None
-    return _Denial(action, resource, statement([action], [resource], condition))
+    partition, account = _home_of(role)
+    likely = [under_role(each, partition, account) for each in needed]
+    if action:
+        found = [each for each in likely if each.action == action] or [moved_to(likely[-1], action) if likely else Permission(action, "*")]
+        return _Denial.of(*(replace(each, resource=named or each.resource) for each in found))
+    return _Denial.of(*likely) if likely else _Denial((("the request", "a resource that AWS does not name"),), ())
 
 
-def _s3_action(error: AwsError) -> str:
-    """The action that the operation needs; of several the one on the object that is written."""
-    return actions_of("s3", error.operation, "s3")[-1]
+def _home_of(role: Optional[Role]) -> tuple[str, str]:
+    """A role's partition and account."""
+    arn = RoleArn.parse(role.arn) if role is not None and role.arn else None
+    return (arn.partition, arn.account) if arn is not None else ("aws", "")
 
 
 def _kms_denial(action: str, key_arn: str, error: AwsError) -> _Denial:
@@ -331,29 +372,25 @@ def _kms_denial(action: str, key_arn: str, error: AwsError) -> _Denial:
     # reading back parts of a multipart upload needs Decrypt too
     actions = WRITES_KEY if writing else (action,)
     if not key_arn:
-        return _Denial(action, _UNKNOWN_KEY, statement(list(actions), [_UNKNOWN_KEY]))
+        return _Denial(((action, _UNKNOWN_KEY),), (statement(list(actions), [_UNKNOWN_KEY]),))
     first = key_permissions(actions, key_arn)[0]
-    return _Denial(action, key_arn, statement(list(actions), [first.resource], condition_json(first.condition)))
+    return _Denial(((action, key_arn),), (statement(list(actions), [first.resource], condition_json(first.condition)),))
 
 
-def _other_policies(denial: _Denial, error: AwsError, bucket: str, role: Optional[Role]) -> Iterable[str]:
+def _other_policies(denial: _Denial, error: AwsError, role: Optional[Role]) -> Iterable[str]:
     if role is not None and role.policy:
         yield (
             "the session has a policy of its own (session_policy), which must allow it too: 'rolerunner plan' shows it; with auto, a step says "
             "under 'permissions' what its fields do not tell."
         )
-    if denial.action.startswith("kms:"):
+    if any(action.startswith("kms:") for action in denial.actions):
         yield "the key's own policy must allow the role, or leave it to IAM policies; a key of another account needs both, and its full ARN."
-    elif bucket:
+    elif any(resource.split(":")[2:3] in (["s3"], ["s3express"]) for _, resource in denial.refused):
         yield "if the bucket is in another account, its bucket policy must allow the role too; an SCP or a session policy may deny as well."
-    if denial.action == "s3:GetObject" and error.operation in {"GetObject", "HeadObject"}:
+    if error.operation in COPIES and len(denial.refused) > 1:
+        yield "AWS does not say which of them; where the source has tags, s3:GetObjectTagging there and s3:PutObjectTagging here are needed too."
+    if denial.actions <= _READS and error.operation in _READING:
         yield "an object that does not exist gives this same answer to a role that may not s3:ListBucket."
-
-
-def _s3_resource(action: str, bucket: str, key: str, role: Optional[Role]) -> str:
-    partition = RoleArn.parse(role.arn).partition if role is not None and role.arn else "aws"
-    # not what is below a prefix: the refusal is about this key
-    return bucket_arn(S3Uri(bucket), partition) if action in ON_BUCKET or not key else object_arn(S3Uri(bucket, key), partition)
 
 
 def _compact(statement: Mapping[str, Any]) -> str:
@@ -369,12 +406,22 @@ _THROTTLES = frozenset(
 _PASSING = _THROTTLES | frozenset(
     {
         "RequestTimeout", "RequestTimeoutException", "InternalError",
-        "InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException", "OperationAborted", "500", "502", "503", "504",
+        "InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException", "OperationAborted",
+        "ConditionalRequestConflict", "NoSuchUpload", "429", "500", "502", "503", "504",
         "ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "ConnectionClosedError", "IncompleteReadError",
         "ResponseStreamingError", "HTTPClientError", "ProxyConnectionError", "SSLError", "ConnectionError", "ConnectionResetError", "TimeoutError",
         "BrokenPipeError", "StsUnreachable", "Timeout", "IntegrityFailed", "PreconditionFailed", "412",
     }
 )  # fmt: skip
+
+
+CONFLICTS = frozenset({"OperationAborted", "ConditionalRequestConflict"})
+"""Codes of 409 that S3 asks to be tried again; other conflicts stay."""
+
+
+def is_conflict(code: str, operation: str) -> bool:
+    """Whether S3 asks for the same request once more. A multipart upload that conflicts is to be begun again as a whole."""
+    return code in CONFLICTS and (code, operation) != ("ConditionalRequestConflict", "CompleteMultipartUpload")
 
 
 def is_passing(error: BaseException) -> bool:

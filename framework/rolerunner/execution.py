@@ -276,7 +276,7 @@ class _Tries:
             step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
             workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
             note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
-            resuming=self.resuming or self.attempts > 1, open_spread=means.open_spread, workspace=means.workspace,
+            resuming=self.resuming or self.attempts > 1, repeating=self.attempts > 1, open_spread=means.open_spread, workspace=means.workspace,
         )  # fmt: skip
 
 

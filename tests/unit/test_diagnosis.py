@@ -91,11 +91,11 @@ def test_a_role_refused_to_the_users_own_code_is_the_role_not_the_service():
     ("operation", "action", "resource"),
     [
         ("HeadObject", "s3:GetObject", "arn:aws-cn:s3:::bucket/in/a"),
-        ("CopyObject", "s3:PutObject", "arn:aws-cn:s3:::bucket/in/a"),
         ("UploadPart", "s3:PutObject", "arn:aws-cn:s3:::bucket/in/a"),
         ("DeleteObjects", "s3:DeleteObject", "arn:aws-cn:s3:::bucket/in/a"),
         ("ListObjectsV2", "s3:ListBucket", "arn:aws-cn:s3:::bucket"),
-        ("GetBucketEncryption", "s3:GetEncryptionConfiguration", "arn:aws-cn:s3:::bucket/in/a"),
+        ("GetBucketEncryption", "s3:GetEncryptionConfiguration", "arn:aws-cn:s3:::bucket"),
+        ("ListBuckets", "s3:ListAllMyBuckets", "*"),
     ],
 )
 def test_a_refusal_names_the_statement_of_the_table(operation, action, resource):

@@ -9,8 +9,7 @@ from typing import Annotated, Any, ClassVar, Optional
 from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, polls
-from rolerunner.actions.permissions import listing, on_objects
-from rolerunner.calls import COPIES, LISTS, VERSIONED, actions_of, object_arn, resource_of
+from rolerunner.calls import COPIES, actions_of, common_folder, s3_permissions
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FieldError, ServiceFailed, StepError
 from rolerunner.events import StepProgress
@@ -117,21 +116,24 @@ class AwsCall(Action):
         """
         if "*" in self.service + self.operation:
             return {}
-        actions = actions_of(self.service, self.operation, _iam_prefix(self.service))
-        return {"role": [self._permission(action) for action in actions]}
+        return {"role": self._needed()}
 
-    def _permission(self, action: str) -> Permission:
-        bucket, key, prefix = (str(self.parameters.get(name) or "") for name in ("Bucket", "Key", "Prefix"))
-        if self.service != "s3" or not bucket:
-            return Permission(action, "*")
-        if action in LISTS:
-            return listing(S3Uri(bucket, prefix), action)
-        if self.operation in COPIES and action == "s3:GetObject":
-            return Permission(action, object_arn(_copied(self.parameters.get("CopySource"))))
+    def _needed(self) -> Sequence[Permission]:
+        if self.service == "s3":
+            return self._s3_permissions()
+        return [Permission(action, "*") for action in actions_of(self.service, self.operation, _iam_prefix(self.service))]
+
+    def _s3_permissions(self) -> Sequence[Permission]:
+        """On the bucket, object or prefix that the parameters name."""
+        said = self.parameters
+        bucket, key, prefix = (str(said.get(name) or "") for name in ("Bucket", "Key", "Prefix"))
+        if self.operation in COPIES:
+            source, versioned = _copied(said.get("CopySource"))
+            return s3_permissions(self.operation, S3Uri(bucket, key), source=source, versioned=versioned)
         if self.operation == "DeleteObjects":
-            return on_objects(action, S3Uri(bucket))
-        versioned = VERSIONED.get(action, action) if self.parameters.get("VersionId") else action
-        return Permission(versioned, resource_of(action, S3Uri(bucket, key)))
+            place, versioned = _deleted(bucket, said.get("Delete"))
+            return s3_permissions(self.operation, place, versioned=versioned)
+        return s3_permissions(self.operation, S3Uri(bucket, key or prefix), versioned=bool(said.get("VersionId")))
 
     def _call(self, context: StepContext) -> Callable[[], Any]:
         """The call, whose answer is plain JSON. It raises StepError."""
@@ -151,7 +153,7 @@ class AwsCall(Action):
                     return _plain(client.get_paginator(method).paginate(**self.parameters, PaginationConfig=limits).build_full_result())
                 return _plain(getattr(client, method)(**self.parameters))
             except ClientError as error:
-                raise step_failed(AwsError.of(error), role, caller=context.sessions.session_arn(role)) from error
+                raise step_failed(AwsError.of(error), role, caller=context.sessions.session_arn(role), needed=self._needed()) from error
             except ParamValidationError as error:
                 raise FieldError(f"{self.service} {self.operation}: {error}") from None
             except BotoCoreError as error:
@@ -239,12 +241,23 @@ def _iam_prefix(service: str) -> str:
     return service if isinstance(model, tuple) else str(model.signing_name)
 
 
-def _copied(source: Any) -> S3Uri:
-    """The source of a CopyObject, which is bucket/key or a mapping; everything where it is not known."""
+def _copied(source: Any) -> tuple[S3Uri, bool]:
+    """The source of a copy, which is bucket/key or a mapping (everything where it is not known), and whether it names a version."""
     if isinstance(source, Mapping):
-        return S3Uri(str(source.get("Bucket") or "*"), str(source.get("Key") or "*"))
-    bucket, _, key = str(source).lstrip("/").partition("?versionId=")[0].partition("/")
-    return S3Uri(bucket or "*", key or "*")
+        return S3Uri(str(source.get("Bucket") or "*"), str(source.get("Key") or "*")), bool(source.get("VersionId"))
+    place, version, _ = str(source or "").lstrip("/").partition("?versionId=")
+    bucket, _, key = place.partition("/")
+    return S3Uri(bucket or "*", key or "*"), bool(version)
+
+
+def _deleted(bucket: str, batch: Any) -> tuple[S3Uri, bool]:
+    """The folder of a batch of deletions, as far as it is known, and whether the batch names versions."""
+    objects = batch.get("Objects") if isinstance(batch, Mapping) else None
+    known = [each for each in objects if isinstance(each, Mapping)] if isinstance(objects, (list, tuple)) else []
+    keys = [each.get("Key") for each in known]
+    named = [key for key in keys if isinstance(key, str)]
+    folder = common_folder(named) if named and len(named) == len(objects or ()) else ""
+    return S3Uri(bucket, folder), any(each.get("VersionId") for each in known)
 
 
 def _problems(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[str]:

@@ -53,6 +53,8 @@ class StepContext:
     """level, message, values."""
     resuming: bool = False
     """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
+    repeating: bool = False
+    """Whether an earlier try of this run may have done a part of this step: a conditional write may then meet what it stored itself."""
     open_spread: Optional[Callable[[], "Spread"]] = None
     """Other machines, for a step that says ``distribute``; None where they could not be who this job is."""
     workspace: Optional["Workspace"] = None

@@ -1,7 +1,7 @@
 """What stored objects may be given: encryption, ACL, storage class, tags, metadata, headers."""
 
 from typing import Annotated, Any, Literal, Optional
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from pydantic import Field, model_validator
 
@@ -72,7 +72,8 @@ class Stored(Strict):
         options: dict[str, Any] = {
             "ACL": self.acl, "StorageClass": self.storage_class, "ContentType": self.content_type, "CacheControl": self.cache_control,
             "Metadata": None if self.metadata is None else dict(self.metadata), "ChecksumAlgorithm": self.checksum,
-            "Tagging": None if self.tags is None else urlencode(dict(self.tags)), **(self.encryption.options() if self.encryption else {}),
+            "Tagging": None if self.tags is None else urlencode(dict(self.tags), quote_via=quote),
+            **(self.encryption.options() if self.encryption else {}),
         }  # fmt: skip
         return {name: value for name, value in options.items() if value is not None}
 

@@ -156,6 +156,7 @@ class _Copies:
         self.objects = gathered.objects
         self.target = target
         self.refused = gathered.refused
+        self.repeating = context.repeating
         self.lenient = context.resuming and action.if_exists == "overwrite"
         self.is_same = _IsSame(action.compare, source, target, self.lenient)
         self.if_exists = "skip_same" if self.lenient else action.if_exists
@@ -188,7 +189,9 @@ class _Copies:
                 continue
             skip = None if there is None else partial(self.is_same, uri, info, target, there)
             # an incomplete ETag would be no condition: the engine then asks for the object's own
-            yield Copy(uri, target, info if info.etag else None, self.options, self.action.multipart_above, self.action.part_size, skip)
+            yield Copy(
+                uri, target, info if info.etag else None, self.options, self.action.multipart_above, self.action.part_size, skip, self.repeating
+            )
 
     def _check(self, uri: S3Uri, target: S3Uri, *, taken: bool) -> None:
         if taken:

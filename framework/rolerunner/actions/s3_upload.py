@@ -164,6 +164,7 @@ class _Puts:
         if left_out.count:
             context.note("warning", f"{action.source}: {left_out}", {})
         self.if_exists = "fail" if action.if_none_match else action.if_exists
+        self.repeating = context.repeating
         self.lenient = context.resuming and self.if_exists == "overwrite"
         self.if_exists = "skip_same" if self.lenient else self.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
@@ -192,7 +193,8 @@ class _Puts:
                 yield Outcome(target, there.size, path, there.etag, status="skipped")
                 continue
             skip = None if there is None else partial(self._is_same, Path(path), target, there)
-            yield Put(path, target, {"ContentType": content_type(path), **self.options}, skip, self.action.symlinks == "follow")
+            follow = self.action.symlinks == "follow"
+            yield Put(path, target, {"ContentType": content_type(path), **self.options}, skip, follow, self.repeating)
 
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)

@@ -54,7 +54,7 @@ class S3Write(Stored, Reaching, Action):
             "ContentType": "text/plain; charset=utf-8" if is_text else "application/json", **self.put_options(),
             **{name: value for name, value in conditions.items() if value},
         }  # fmt: skip
-        info = context.storage(access=self.access()).write(self.target, self._body(), options)
+        info = context.storage(access=self.access()).write(self.target, self._body(), options, repeated=context.repeating)
         return {"object": str(self.target), "bytes": info.size, "etag": info.etag}
 
     def _body(self) -> bytes:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
+from typing import TYPE_CHECKING, Any, Optional, Protocol, TypeVar, Union
 
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
@@ -29,6 +29,7 @@ else:
 
 
 _GLANCE = 0.1
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class Put:
     skip: Optional[Callable[[], bool]] = None
     follow: bool = True
     """Whether a source that is a link is read."""
+    repeated: bool = False
+    """An earlier try may have stored it: where a condition is refused, it is looked whether the object is that one."""
 
 
 @_value(frozen=True)
@@ -112,6 +115,8 @@ class Copy:
     part: int = 256 << 20
     """Bytes of a part."""
     skip: Optional[Callable[[], bool]] = None
+    repeated: bool = False
+    """An earlier try may have stored it: where a condition is refused, it is looked whether the object is that one."""
 
 
 @_value(frozen=True)
@@ -129,6 +134,16 @@ class Outcome:
     """Of a copy: where it came from."""
     info: Optional[ObjectInfo] = None
     """Of a HEAD: what S3 told."""
+
+
+def for_another_try(item: Item) -> Item:
+    """The item as a further try takes it: without what was known of its object, which may have changed, and perhaps stored already."""
+    changes: dict[str, Any] = {}
+    if isinstance(item, (Put, Copy)):
+        changes["repeated"] = True
+    if isinstance(item, (Get, Copy)) and not (item.info is not None and item.info.version):
+        changes["info"] = None
+    return replace(item, **changes) if changes else item  # type: ignore[type-var]  # each of them is a dataclass
 
 
 class Cancel:
@@ -196,8 +211,8 @@ class Storage(Protocol):
     def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """An object as ``head`` tells it, and its metadata, headers and tags as options of PutObject. Raises StepError."""
 
-    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> ObjectInfo:
-        """Store a small object. ``options`` are PutObject's own. Raises StepError."""
+    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False) -> ObjectInfo:
+        """Store a small object. ``options`` are PutObject's own; ``repeated`` as of ``Put``. Raises StepError."""
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Fetch objects to files: under a temporary name, checked, then renamed."""

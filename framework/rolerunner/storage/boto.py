@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from rolerunner.calls import common_folder
 from rolerunner.diagnosis import AwsError, is_passing, step_failed
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.model import S3Uri
@@ -18,22 +20,24 @@ from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_deleted, check_range, check_there, copy_source, etag_of, info_of, same_as_listed
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.checksums import Expected, Pieces
+from rolerunner.storage.conditions import Conditions, is_of_parts
 from rolerunner.storage.files import FromFile, Landing, OpenFile, keep_time, prove, unpack
 from rolerunner.storage.local import NewFile, appearing
 from rolerunner.storage.many import Parts, Turns, again, batches, each_of, ranges
-from rolerunner.storage.objects import KEPT, Objects
+from rolerunner.storage.objects import KEPT
 from rolerunner.storage.tuning import part_of
 
 if TYPE_CHECKING:
     from rolerunner.storage.base import Storage
 
+_LOG = logging.getLogger("rolerunner.storage")
 TRIES = 3
 """Times an object is begun again after it changed or came damaged; single requests are repeated by themselves."""
 _BLOCK = 1 << 18
 _PART_OPTIONS = ("RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey")
 
 
-class BotoStorage(Objects):
+class BotoStorage(Conditions):
     """S3 through a boto3 client, many objects at once, each in a thread."""
 
     def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
@@ -56,7 +60,7 @@ class BotoStorage(Objects):
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Store files as objects."""
         with Parts(cancel, self.tuning) as parts:
-            yield from self._each(items, cancel, lambda item: self._guarded(item.target, lambda: self._put(item, parts), cancel))
+            yield from self._each(items, cancel, lambda item: self._guarded(item.target, again(item, lambda each: self._put(each, parts)), cancel))
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copy within S3."""
@@ -96,7 +100,7 @@ class BotoStorage(Objects):
         info = item.info or self.head(uri)
         if info.size >= self.tuning.large and not info.checksum:
             info = same_as_listed(info, self.head(uri, info.version), uri)
-        with appearing(Path(item.target), item.folder) as file:
+        with self._translated(uri, version=info.version), appearing(Path(item.target), item.folder) as file:
             if info.size >= self.tuning.large:
                 self._get_ranges(uri, info, file, parts)
             else:
@@ -137,7 +141,7 @@ class BotoStorage(Objects):
             if pieces is not None:
                 pieces.add(start, length, crc)
 
-        with self._translated(uri):
+        with self._translated(uri, version=info.version):
             parts.run(ranges(info.size, self.tuning.range_of(info.size)), fetch, lambda _: 0)
         whole = pieces.matches() if pieces else checksums.file_matches(file.descriptor, info.checksum, lambda: self.part_size(uri, info))
         if whole is False:
@@ -156,7 +160,8 @@ class BotoStorage(Objects):
     def _range(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, landing: Landing, cancel: Cancel) -> None:
         """Fetch a range to where it belongs. If-Match: a change while ranges are read is a 412, never a mixture of two versions."""
         wanted = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"', **self._read_options(info.version)}
-        answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted)
+        with self._if_match(uri, info):
+            answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted)
         with contextlib.closing(answer["Body"]) as body:
             check_range(answer, uri, info, start, length)
             for block in iter(lambda: body.read(_BLOCK), b""):
@@ -181,11 +186,19 @@ class BotoStorage(Objects):
             try:
                 data = file(0, size)
                 self._moved(size, parts.cancel)
-                answer = self._call("put_object", Bucket=item.target.bucket, Key=item.target.key, Body=data, **item.options)
-                check_there(answer, item.target, "the upload")
+                answer = self._store(item.target, data, item.options, repeated=item.repeated)
             finally:
                 parts.memory.give(held)
         return Outcome(item.target, size, item.source, etag_of(answer), answer.get("VersionId", ""))
+
+    def _store(self, target: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool) -> Mapping[str, Any]:
+        """Store bytes that are in memory."""
+        try:
+            answer = self._write(target, data, options)
+        except ClientError as error:
+            answer = self._own_data(error, target, data, repeated=repeated)
+        check_there(answer, target, "the upload")
+        return answer
 
     def _put_parts(self, item: Put, file: FromFile, parts: Parts) -> Mapping[str, Any]:
         options = self._file_options(item.options)
@@ -195,7 +208,7 @@ class BotoStorage(Objects):
             return told
 
         size = file.before.st_size
-        return self._in_parts(item.target, options, size, part_of(size, self.tuning.part), send, parts, self._held)
+        return self._in_parts(item.target, options, size, part_of(size, self.tuning.part), send, parts, self._held, repeated=item.repeated)
 
     def _file_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """What is said of a file that is sent in parts."""
@@ -215,12 +228,13 @@ class BotoStorage(Objects):
 
     def _in_parts(
         self, target: S3Uri, options: Mapping[str, Any], size: int, part: int, send: Callable[[str, int, int, int], dict[str, Any]], parts: Parts,
-        memory: Callable[[int], int],
+        memory: Callable[[int], int], *, repeated: bool,
     ) -> Mapping[str, Any]:  # fmt: skip
         """A multipart upload in parts of ``part`` bytes, which ``send`` sends: upload, number, start, length. Aborted if anything fails."""
         return self._multipart(
-            target, options, ranges(size, part), lambda upload, start, length: send(upload, start // part + 1, start, length), parts, memory
-        )
+            target, options, ranges(size, part), lambda upload, start, length: send(upload, start // part + 1, start, length), parts, memory,
+            repeated=repeated,
+        )  # fmt: skip
 
     def _send_part(self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, data: bytes, cancel: Cancel) -> dict[str, Any]:
         """Send a part that is in memory; what CompleteMultipartUpload wants to know of it."""
@@ -241,7 +255,7 @@ class BotoStorage(Objects):
 
     def _multipart(
         self, target: S3Uri, options: Mapping[str, Any], ranges: Iterable[tuple[int, int]], send: Callable[[str, int, int], dict[str, Any]],
-        parts: Parts, memory: Callable[[int], int],
+        parts: Parts, memory: Callable[[int], int], *, repeated: bool,
     ) -> Mapping[str, Any]:  # fmt: skip
         place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key}
         last = {name: options[name] for name in ("IfNoneMatch", "IfMatch") if name in options}
@@ -249,29 +263,45 @@ class BotoStorage(Objects):
         upload = self._call("create_multipart_upload", **place, **first).get("UploadId")
         if not upload:
             raise ServiceFailed(f"{target}: S3 began an upload, but gave it no id", type="InternalError")
-        try:
+        with self._aborting(target, upload):
             sent = parts.run(ranges, lambda start, length: send(upload, start, length), memory)
             parts.cancel.stop_if_set()
-            answer = self._completed(target, upload, sent, last)
-            check_there(answer, target, "the upload's end")
-        except BaseException:
-            with contextlib.suppress(BotoCoreError, ClientError, StepError):
-                self._call("abort_multipart_upload", **place, UploadId=upload)
-            raise
-        return answer
+            return self._completed(target, upload, sent, last, repeated=repeated)
 
-    def _completed(self, target: S3Uri, upload: str, sent: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> Mapping[str, Any]:
+    @contextlib.contextmanager
+    def _aborting(self, target: S3Uri, upload: str) -> Iterator[None]:
+        """Aborts the upload if the block fails. An upload that cannot be aborted is named in the failure's hint: its parts cost."""
+        try:
+            with self._translated(target):
+                yield
+        except BaseException as error:
+            try:
+                with self._translated(target):
+                    self._call("abort_multipart_upload", Bucket=target.bucket, Key=target.key, UploadId=upload)
+            except StepError as left:
+                if left.type != "NoSuchUpload":
+                    _name_upload(error, target, upload, left)
+            raise
+
+    def _completed(
+        self, target: S3Uri, upload: str, sent: Sequence[Mapping[str, Any]], last: Mapping[str, Any], *, repeated: bool
+    ) -> Mapping[str, Any]:
         """CompleteMultipartUpload; where its answer was lost and boto3 asked again, the upload is gone and the object there."""
         place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key}
         try:
-            return self._call("complete_multipart_upload", **place, UploadId=upload, MultipartUpload={"Parts": sent}, **last)
+            answer = self._call("complete_multipart_upload", **place, UploadId=upload, MultipartUpload={"Parts": sent}, **last)
         except ClientError as error:
-            if AwsError.of(error).code != "NoSuchUpload":
-                raise
-            there = self.head(target)
-            if not there.etag.endswith(f"-{len(sent)}"):
-                raise
-            return {"ETag": there.etag, "VersionId": there.version}
+            return self._own_object(error, target, lambda there: is_of_parts(there, sent), repeated=repeated)
+        if not etag_of(answer):
+            answer = self._looked_up(target, sent)
+        check_there(answer, target, "the upload's end")
+        return answer
+
+    def _looked_up(self, target: S3Uri, sent: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """The ETag of an object just put together, which some servers leave out of the answer; none where the object is another one."""
+        there = self.head(target)
+        is_own = is_of_parts(there, sent) or not all(checksums.is_md5(str(part["ETag"]).strip('"')) for part in sent)
+        return {"ETag": f'"{there.etag}"', "VersionId": there.version} if is_own else {}
 
     # copy
 
@@ -288,10 +318,14 @@ class BotoStorage(Objects):
             options = {**self.describe(item.source, info.version, tags=False)[1], **options, "MetadataDirective": "REPLACE"}
         if "Tagging" in options:
             options["TaggingDirective"] = "REPLACE"
-        answer = self._call(
-            "copy_object", Bucket=item.target.bucket, Key=item.target.key, CopySource=copy_source(item.source, info),
-            CopySourceIfMatch=f'"{info.etag}"', **options,
-        )  # fmt: skip
+        with self._translated(item.target, item.source, info.version):
+            try:
+                answer = self._call(
+                    "copy_object", Bucket=item.target.bucket, Key=item.target.key, CopySource=copy_source(item.source, info),
+                    CopySourceIfMatch=f'"{info.etag}"', **options,
+                )  # fmt: skip
+            except ClientError as error:
+                return self._own_copy(error, item.source, item.target, info, options, repeated=item.repeated)
         result = answer.get("CopyObjectResult", {})
         check_there(result, item.target, "the copy")
         self.flow.moved(info.size)
@@ -309,11 +343,12 @@ class BotoStorage(Objects):
                 "CopySource": copy_source(item.source, info), "CopySourceIfMatch": f'"{info.etag}"',
                 "CopySourceRange": f"bytes={start}-{start + length - 1}",
             }  # fmt: skip
-            done = self._part(item.target, upload, options, start // part + 1, **content)
+            with self._translated(item.target, item.source, info.version), self._if_match(item.source, info):
+                done = self._part(item.target, upload, options, start // part + 1, **content)
             self.flow.moved(length, parts.cancel)
             return done
 
-        return self._multipart(item.target, options, ranges(info.size, part), send, parts, lambda _: 0)
+        return self._multipart(item.target, options, ranges(info.size, part), send, parts, lambda _: 0, repeated=item.repeated)
 
     # copy between two roles
 
@@ -334,8 +369,7 @@ class BotoStorage(Objects):
                     running.update(data)
                 prove(uri, info, running)
                 self._moved(info.size, parts.cancel)
-                answer = self._call("put_object", Bucket=item.target.bucket, Key=item.target.key, Body=data, **self._with_crc(options))
-                check_there(answer, item.target, "the upload")
+                answer = self._store(item.target, data, self._with_crc(options), repeated=item.repeated)
             finally:
                 parts.memory.give(held)
         else:
@@ -358,7 +392,8 @@ class BotoStorage(Objects):
             self._moved(length, parts.cancel)
             return self._send_part(item.target, upload, options, number, data, parts.cancel)
 
-        return self._in_parts(item.target, options, info.size, part_of(info.size, self.tuning.part), send, parts, lambda length: length)
+        part = part_of(info.size, self.tuning.part)
+        return self._in_parts(item.target, options, info.size, part, send, parts, lambda length: length, repeated=item.repeated)
 
     def _with_crc(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """S3 is told a CRC32 of what it gets, unless the step says another one."""
@@ -372,7 +407,7 @@ class BotoStorage(Objects):
         keys = [{"Key": info.key, **({"VersionId": info.version} if info.version else {})} for info in batch]
         try:
             cancel.stop_if_set()
-            with self._translated(S3Uri(bucket)):
+            with self._translated(S3Uri(bucket, common_folder(info.key for info in batch)), version=a_version(batch)):
                 # the same function under one id is registered once
                 self.client.meta.events.register("after-call.s3.DeleteObjects", check_deleted, unique_id="rolerunner-deleted")
                 answer = self._call("delete_objects", cancel, Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
@@ -385,6 +420,20 @@ class BotoStorage(Objects):
         if refused is None:
             return Outcome(uri, info.size, etag=info.etag, version=info.version)
         told = AwsError(str(refused.get("Code", "")), str(refused.get("Message", "")), "DeleteObjects")
-        return Outcome(
-            uri, version=info.version, status="failed", error=step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key)
-        )
+        error = step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key, version=info.version)
+        return Outcome(uri, version=info.version, status="failed", error=error)
+
+
+def _name_upload(error: BaseException, target: S3Uri, upload: str, why: StepError) -> None:
+    """Adds to a failure's hint the upload that is left, which costs until it is aborted."""
+    left = f"the multipart upload {upload} of {target} could not be aborted ({why.message}): its parts are kept and cost until it is aborted"
+    left += f": aws s3api abort-multipart-upload --bucket {target.bucket} --key '{target.key}' --upload-id '{upload}'"
+    if isinstance(error, StepError):
+        error.hint = "\n".join(each for each in (error.hint, left) if each)
+    else:
+        _LOG.warning("%s", left)
+
+
+def a_version(batch: Sequence[ObjectInfo]) -> str:
+    """A version that a batch of deletions names, if it names any."""
+    return next((info.version for info in batch if info.version), "")

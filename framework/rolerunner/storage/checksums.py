@@ -105,6 +105,11 @@ def digest_of(algorithm: str, data: bytes) -> str:
     return in_base64(made.digest())
 
 
+def from_base64(text: str) -> bytes:
+    """A digest from a header. Raises ValueError."""
+    return binascii.a2b_base64(text)
+
+
 def in_base64(digest: bytes) -> str:
     """A digest as headers have it."""
     return binascii.b2a_base64(digest, newline=False).decode()

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rolerunner.diagnosis import is_passing
+from rolerunner.calls import common_folder
+from rolerunner.diagnosis import AwsError, is_passing
 from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
-from rolerunner.storage.answers import check_there, info_by
+from rolerunner.storage.answers import check_there, etag_of, info_by
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
-from rolerunner.storage.boto import TRIES
+from rolerunner.storage.boto import TRIES, a_version
 from rolerunner.storage.checksums import Expected, digest_of
 from rolerunner.storage.fast_large import LaneLarge
 from rolerunner.storage.fast_requests import checksum_header, hashed_by, version_query
@@ -36,7 +37,7 @@ from rolerunner.storage.lane.signing import quoted
 from rolerunner.storage.lane.steps import Asking, Steps, Work, worked
 from rolerunner.storage.local import translated
 from rolerunner.storage.many import Parts, batches
-from rolerunner.storage.objects import KEPT
+from rolerunner.storage.objects import ALREADY, KEPT
 from rolerunner.storage.processes.crew import Crew
 from rolerunner.storage.processes.serving import Opening
 from rolerunner.storage.tuning import BATCH
@@ -152,7 +153,7 @@ class FastStorage(LaneLarge):
         loop, asking = self._loop(cancel)
 
         def begun(item: Put) -> Weighed:
-            return _weight_of(item.source, self.tuning.large), self._settled(item.target, partial(self._put_steps, item, asking, parts))
+            return _weight_of(item.source, self.tuning.large), self._tried_again(item, item.target, lambda each: self._put_steps(each, asking, parts))
 
         def name_of(item: Put) -> Optional[S3Uri]:
             return item.target if item.skip is None and _weight_of(item.source, self.tuning.large) else None
@@ -221,6 +222,8 @@ class FastStorage(LaneLarge):
             return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)
         except Declined as why:
             return (yield from self._plainly(why, lambda: self._get(replace(item, info=info, skip=None), parts)))
+        except ClientError as error:
+            raise self._as_step_error(error, uri, info.version) from error
         except BotoCoreError:
             raise  # some of them are OSErrors
         except OSError:
@@ -274,11 +277,11 @@ class FastStorage(LaneLarge):
             _check_computable(algorithm)
             data = file(0, size)
             self._moved(size, asking.cancel)
-            answer = yield from self._asked(asking, "put_object", uri, options, checksum_header(algorithm, digest_of(algorithm, data)), body=data)
-            check_there({"ETag": answer.headers.get("etag")}, uri, "the upload")
+            steps = self._asked(asking, "put_object", uri, options, checksum_header(algorithm, digest_of(algorithm, data)), body=data)
+            etag, version = yield from self._put_or_own(steps, uri, data, repeated=item.repeated)
         except Declined as why:
             return (yield from self._plainly(why, plain))
-        return Outcome(uri, size, item.source, answer.headers.get("etag", "").strip('"'), answer.headers.get("x-amz-version-id", ""))
+        return Outcome(uri, size, item.source, etag, version)
 
     # copy
 
@@ -304,13 +307,26 @@ class FastStorage(LaneLarge):
                 "x-amz-copy-source": made.headers["x-amz-copy-source"].removesuffix(PLACE) + quoted(item.source.key) + version,
                 "x-amz-copy-source-if-match": f'"{info.etag}"',
             }
-            answer = yield from self._asked(asking, "copy_object", item.target, options, headers, may_be_error=True)
+            steps = self._copy_or_own(self._asked(asking, "copy_object", item.target, options, headers, may_be_error=True), item, info)
+            etag, stored = yield from self._steps_about(steps, item.target, item.source, info.version)
         except Declined as why:
             return (yield from self._plainly(why, plain))
+        self._moved(info.size, asking.cancel)
+        return Outcome(item.target, info.size, None, etag, stored, source=item.source)
+
+    def _copy_or_own(self, steps: Steps[Answer], item: Copy, info: ObjectInfo) -> Steps[tuple[str, str]]:
+        """The ETag and version of what a CopyObject stored, or an earlier try of it."""
+        try:
+            answer = yield from steps
+        except ClientError as error:
+            if AwsError.of(error).code not in ALREADY:
+                raise
+            refused = error
+            own = yield from worked(lambda: self._own_copy(refused, item.source, item.target, info, item.options, repeated=item.repeated))
+            return etag_of(own), own["VersionId"]
         etag = xml.field(answer.body, "ETag").strip('"')
         check_there({"ETag": etag}, item.target, "the copy")
-        self._moved(info.size, asking.cancel)
-        return Outcome(item.target, info.size, None, etag, answer.headers.get("x-amz-version-id", ""), source=item.source)
+        return etag, answer.headers.get("x-amz-version-id", "")
 
     # copy between two roles
 
@@ -328,7 +344,8 @@ class FastStorage(LaneLarge):
         algorithm, options = hashed_by(item.options)
         options = {name: value for name, value in options.items() if value}
         try:
-            answer = yield from source._asked(reading, "get_object", uri, source._checked, query=version_query(info.version))
+            steps = source._asked(reading, "get_object", uri, source._checked, query=version_query(info.version))
+            answer = yield from source._steps_about(steps, uri, version=info.version)
             headers = _kept(answer.headers, options)
             if "Tagging" not in item.options:
                 headers.update((yield from source._tags(uri, info.version, reading)))
@@ -340,14 +357,15 @@ class FastStorage(LaneLarge):
                 yield from source._proved(uri, now, answer.body)
             self._moved(now.size, asking.cancel)
             headers.update(checksum_header(algorithm, digest))
-            stored = yield from self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
-            check_there({"ETag": stored.headers.get("etag")}, item.target, "the copy")
+            steps = self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
+            etag, stored = yield from self._put_or_own(steps, item.target, answer.body, repeated=item.repeated)
         except Declined as why:
             return (yield from self._plainly(why, plain))
-        return Outcome(item.target, now.size, None, stored.headers.get("etag", "").strip('"'), stored.headers.get("x-amz-version-id", ""), source=uri)
+        return Outcome(item.target, now.size, None, etag, stored, source=uri)
 
     def _tags(self, uri: S3Uri, version: str, reading: Asking) -> Steps[Mapping[str, str]]:
-        answer = yield from self._asked(reading, "get_object_tagging", uri, {}, query=version_query(version))
+        steps = self._asked(reading, "get_object_tagging", uri, {}, query=version_query(version))
+        answer = yield from self._steps_about(steps, uri, version=version)
         tags = xml.tags(answer.body)
         return {"x-amz-tagging": tags} if tags else {}
 
@@ -376,7 +394,7 @@ class FastStorage(LaneLarge):
         except Declined as why:
             return (yield from self._plainly(why, plain))
         except (StepError, ClientError, BotoCoreError) as error:
-            failed = self._as_step_error(error, S3Uri(bucket))
+            failed = self._as_step_error(error, S3Uri(bucket, common_folder(info.key for info in batch)), a_version(batch))
             return [Outcome(S3Uri(bucket, info.key), version=info.version, status="failed", error=failed) for info in batch]
         return [self._deleted(S3Uri(bucket, info.key), info, told.get((info.key, info.version))) for info in batch]
 

@@ -38,7 +38,8 @@ class LaneLarge(LaneRequests):
         began = landing.got
         steps = self._range_steps(uri, info, start, length, landing, self._asking(cancel))
         try:
-            Straight(self._lines, cancel).run(steps)
+            with self._if_match(uri, info):
+                Straight(self._lines, cancel).run(steps)
         except Declined:
             assert landing.got == began  # noqa: S101 - it is declined before anything is asked
             super()._range(uri, info, start, length, landing, cancel)
@@ -61,7 +62,7 @@ class LaneLarge(LaneRequests):
         """Fill ``data`` with the range that begins at ``start``; its checksums. Raises StepError."""
         collected = _Collected(info, start, data, algorithms)
         try:
-            with self._translated(uri):
+            with self._translated(uri, version=info.version), self._if_match(uri, info):
                 Straight(self._lines, cancel).run(self._range_steps(uri, info, start, len(data), collected, self._asking(cancel)))
         except Declined:
             collected.write(memoryview(super().fetch(uri, info, start, len(data), cancel)))
@@ -164,7 +165,8 @@ class LaneLarge(LaneRequests):
                 proof.go_on(length, body.computed)
             return told
 
-        return self._in_parts(item.target, options, info.size, part, send, parts, lambda length: 0 if too_large else length)
+        held = (lambda _: 0) if too_large else (lambda length: length)
+        return self._in_parts(item.target, options, info.size, part, send, parts, held, repeated=item.repeated)
 
     def _is_too_large(self, part: int, source: Storage) -> bool:
         """Is a part of so many bytes not to be held in memory? What the lane declines must be: boto3 does not send what is not there yet."""
@@ -205,7 +207,7 @@ class LaneLarge(LaneRequests):
         return {**told, "ChecksumCRC32": body.checksum}, body
 
     def _pulled(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Cancel) -> Iterator[bytes]:
-        """A range, block by block. Raises IntegrityFailed where less comes; what else fails, the part that it is for is sent again for."""
+        """A range, block by block. Raises StepError about this role and object, not about the part that the blocks are for."""
         wanted = _range_headers(info, start, length)
         made = self._template("get_object", uri.bucket, self._checked)
         while wait := self.flow.throttle.wait():
@@ -214,9 +216,10 @@ class LaneLarge(LaneRequests):
         self.flow.request(cancel)
         request = made.request(uri.key, wanted, query=version_query(info.version), sink=_Checked(info, start, length))
         got = 0
-        for block in Straight(self._lines, cancel).pulled(request):
-            got += len(block)
-            yield block
+        with self._translated(uri, version=info.version), self._if_match(uri, info):
+            for block in Straight(self._lines, cancel).pulled(request):
+                got += len(block)
+                yield block
         if got != length:
             raise IntegrityFailed(f"{uri}: {got:,} bytes came of {length:,}")
 

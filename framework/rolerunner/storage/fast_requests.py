@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.diagnosis import AwsError, is_passing
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.answers import info_by
-from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
+from rolerunner.storage.answers import check_there, etag_of, info_by
+from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, for_another_try
 from rolerunner.storage.boto import TRIES, BotoStorage
 from rolerunner.storage.lane.http import Answer
 from rolerunner.storage.lane.loop import Loop
@@ -23,6 +23,7 @@ from rolerunner.storage.lane.net import Net
 from rolerunner.storage.lane.requests import Declined, Request, Template, template
 from rolerunner.storage.lane.steps import Asking, Steps, worked
 from rolerunner.storage.lane.straight import Lines
+from rolerunner.storage.objects import ALREADY
 from rolerunner.storage.processes.pool import Processes
 
 T = TypeVar("T")
@@ -122,22 +123,39 @@ class LaneRequests(BotoStorage):
             yield 0.2 * 2**tried
         raise AssertionError  # the last try returns
 
-    def _as_step_error(self, error: Exception, uri: S3Uri) -> StepError:
+    def _as_step_error(self, error: Exception, uri: S3Uri, version: str = "") -> StepError:
         try:
-            with self._translated(uri):
+            with self._translated(uri, version=version):
                 raise error
         except StepError as translated_one:
             return translated_one
 
+    def _steps_about(self, steps: Steps[T], uri: S3Uri, source: Optional[S3Uri] = None, version: str = "") -> Steps[T]:
+        """Steps whose failures are about this role and ``uri``, whoever has use for what comes of them; ``source`` as of ``_translated``."""
+        with self._translated(uri, source, version):
+            return (yield from steps)
+
+    def _put_or_own(self, steps: Steps[Answer], uri: S3Uri, data: bytes, *, repeated: bool) -> Steps[tuple[str, str]]:
+        """The ETag and version of what a PutObject stored, or an earlier try of it."""
+        try:
+            headers = (yield from steps).headers
+        except ClientError as error:
+            if AwsError.of(error).code not in ALREADY:
+                raise
+            refused = error
+            own = yield from worked(lambda: self._own_data(refused, uri, data, repeated=repeated))
+            return etag_of(own), own["VersionId"]
+        check_there({"ETag": headers.get("etag")}, uri, "the upload")
+        return headers.get("etag", "").strip('"'), headers.get("x-amz-version-id", "")
+
     def _tried_again(self, item: Any, uri: S3Uri, begin: Callable[[Any], Steps[Outcome]]) -> Steps[Outcome]:
-        """Settled; from the second try on without what was known of the object, which may have changed."""
+        """Settled; from the second try on the item is taken as a further try takes it."""
         began = False
 
         def once() -> Steps[Outcome]:
             nonlocal began
             again, began = began, True
-            changeable = again and not (item.info is not None and item.info.version)
-            return begin(replace(item, info=None) if changeable else item)
+            return begin(for_another_try(item) if again else item)
 
         return self._settled(uri, once)
 
@@ -169,7 +187,7 @@ class LaneRequests(BotoStorage):
     def _known(self, uri: S3Uri, info: Optional[ObjectInfo], asking: Asking) -> Steps[ObjectInfo]:
         if info is not None:
             return info
-        outcome = yield from self._head_steps(uri, asking)
+        outcome = yield from self._steps_about(self._head_steps(uri, asking), uri)
         assert outcome.info is not None  # noqa: S101 - HEAD tells it
         return outcome.info
 

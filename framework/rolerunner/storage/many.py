@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.errors import StepError
-from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
+from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, for_another_try
 from rolerunner.storage.flow import Memory
 from rolerunner.storage.processes.crew import NotTaken
 from rolerunner.storage.tuning import BATCH, Tuning
@@ -137,11 +136,9 @@ class Turns:
 
 
 def again(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcome]:
-    """Work on the item; a second time without what was known of it, which may have changed."""
+    """Works on the item; a second time as a further try takes it."""
     first = iter([item])
-    known = getattr(item, "info", None)
-    fresh = item if known is not None and known.version else replace(item, info=None)  # type: ignore[type-var]
-    return lambda: work(next(first, fresh))
+    return lambda: work(next(first, for_another_try(item)))
 
 
 def batches(items: Iterable[ObjectInfo], bucket: str) -> Iterator[tuple[str, list[ObjectInfo]]]:

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.model import Role, S3Uri
-from rolerunner.storage.answers import believed, check_range, check_there, etag_of, info_of, listed_of, versions_of
+from rolerunner.storage.answers import believed, check_range, info_of, listed_of, versions_of
 from rolerunner.storage.base import Access, Cancel, ObjectInfo
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import in_order
@@ -105,7 +105,7 @@ class Objects:
 
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """What S3 tells of one object."""
-        with self._translated(uri):
+        with self._translated(uri, version=version):
             return info_of(uri.key, self._headers(uri, version))
 
     def _headers(self, uri: S3Uri, version: str) -> Mapping[str, Any]:
@@ -130,7 +130,7 @@ class Objects:
 
     def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
         """Bytes of its first part. Some servers tell it to GET alone, and give HEAD the length of the whole."""
-        with self._translated(uri):
+        with self._translated(uri, version=info.version):
             place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, "PartNumber": 1, **self._read_options(info.version)}
             told = int(self._call("head_object", **place)["ContentLength"])
             if told < info.size:
@@ -141,7 +141,7 @@ class Objects:
 
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """A small object's bytes."""
-        with self._translated(uri):
+        with self._translated(uri, version=version):
             answer = self._call("get_object", Bucket=uri.bucket, Key=uri.key, **self._read_options(version))
             with contextlib.closing(answer["Body"]) as body:
                 if answer["ContentLength"] > limit:
@@ -152,7 +152,7 @@ class Objects:
         """A range, of the object with the ETag of ``info`` alone."""
         if length == 0:
             return b""
-        with self._translated(uri):
+        with self._translated(uri, version=info.version):
             wanted: dict[str, Any] = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"'}
             answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted, **self._read_options(info.version))
             with contextlib.closing(answer["Body"]) as body:
@@ -164,33 +164,29 @@ class Objects:
 
     def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """Metadata, headers, tags, by one HEAD."""
-        with self._translated(uri):
+        with self._translated(uri, version=version):
             answer = self._headers(uri, version)
             kept = {name: answer[name] for name in KEPT if answer.get(name)}
             if tags and not uri.in_directory_bucket:
                 place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **({"VersionId": version} if version else {})}
                 told = self._call("get_object_tagging", **place)
-                kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in told.get("TagSet", ())])
+                kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in told.get("TagSet", ())], quote_via=quote)
         return info_of(uri.key, answer), {name: value for name, value in kept.items() if value}
 
-    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> ObjectInfo:
-        """Store a small object."""
-        with self._translated(uri):
-            answer = self._call("put_object", Bucket=uri.bucket, Key=uri.key, Body=data, **options)
-            check_there(answer, uri, "the upload")
-        return ObjectInfo(uri.key, len(data), etag_of(answer), version=answer.get("VersionId", ""))
-
     @contextlib.contextmanager
-    def _translated(self, uri: S3Uri) -> Iterator[None]:
-        """Foreign exceptions become StepErrors here and nowhere else in this engine."""
+    def _translated(self, uri: S3Uri, source: Optional[S3Uri] = None, version: str = "") -> Iterator[None]:
+        """Foreign exceptions become StepErrors here and nowhere else in this engine.
+
+        ``uri`` is the object, or the folder of several, that the requests are about; ``source`` the one that a copy reads, ``version``
+        the version that is named.
+        """
         try:
             yield
         except ClientError as error:
             told = AwsError.of(error)
             if told.code in ALREADY and told.operation in {"PutObject", "CompleteMultipartUpload"}:
-                hint = "it was written by somebody else, or by an earlier run"
-                raise StepError(f"{uri}: is there already, or is not the one that was expected", hint=hint, type="AlreadyThere") from error
-            raise step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key) from error
+                raise already_there(uri) from error
+            raise step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key, source=source, version=version) from error
         except BotoCoreError as error:
             name = type(error).__name__
             if name == "FlexibleChecksumError":  # newer boto3 proves some checksums by itself
@@ -198,6 +194,12 @@ class Objects:
             raise ServiceFailed(f"{uri}: {error}", type=name) from error
         except ResponseParserError as error:  # not among botocore's own errors: an answer that is no XML
             raise ServiceFailed(f"{uri}: the answer cannot be read: {str(error).splitlines()[0]}", type="InternalError") from error
+
+
+def already_there(uri: S3Uri) -> StepError:
+    """A conditional write met another object."""
+    hint = "it was written by somebody else, or by an earlier run"
+    return StepError(f"{uri}: is there already, or is not the one that was expected", hint=hint, type="AlreadyThere")
 
 
 @contextlib.contextmanager

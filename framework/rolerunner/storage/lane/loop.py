@@ -308,6 +308,8 @@ class Loop:
         connection.job = None
         if stale and not job.again:
             job.again = True
+            if job.request is not None:
+                job.request.resent += 1
             self._wait(job)
         else:
             self._advance(job, trouble.of_connection(connection.address.url, error, connected=connected))

@@ -59,7 +59,7 @@ class Address(NamedTuple):
 class Request:
     """One request, signed and ready to be sent."""
 
-    __slots__ = ("address", "body", "head", "method", "operation", "sink")
+    __slots__ = ("address", "body", "head", "method", "operation", "resent", "sink")
 
     def __init__(self, address: Address, method: str, operation: str, head: bytes, body: Union[bytes, memoryview], sink: Optional[Sink]) -> None:
         self.address = address
@@ -69,6 +69,8 @@ class Request:
         self.body = body
         """Bytes, or for a body that is sent from elsewhere, none."""
         self.sink = sink
+        self.resent = 0
+        """How often it was sent again since a connection that was kept alive turned out to be closed; the server may have carried it out."""
 
 
 @dataclass(frozen=True)

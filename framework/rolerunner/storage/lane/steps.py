@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.diagnosis import EXPIRED_CODES
+from rolerunner.errors import ServiceFailed
 from rolerunner.storage.lane import trouble
 from rolerunner.storage.lane.http import Answer
 from rolerunner.storage.lane.requests import Request
@@ -66,7 +67,7 @@ class Asking:
 
         ``may_be_error``: an answer of 200 may have an error inside.
         """
-        tried = 0
+        tried = resent = 0
         renewed = moved = False
         throttle = self.flow.throttle
         while True:
@@ -78,9 +79,11 @@ class Asking:
             request = make()
             try:
                 answer: Answer = yield request
-                refused = _refused(answer, request.operation, may_be_error=may_be_error)
-            except (BotoCoreError, ClientError) as error:  # of the connection, or of what a body comes from
-                failed: Union[BotoCoreError, ClientError] = error
+                resent += request.resent
+                refused = _refused(answer, request.operation, may_be_error=may_be_error, retried=tried - 1 + resent)
+            except (BotoCoreError, ClientError, ServiceFailed) as error:  # of the connection, or of what a body comes from
+                resent += request.resent
+                failed: Union[BotoCoreError, ClientError, ServiceFailed] = error
             else:
                 if refused is None:
                     return answer
@@ -100,9 +103,9 @@ class Asking:
             yield random.random() * min(MAX_BACKOFF, _BASE * 2**tried)
 
 
-def _refused(answer: Answer, operation: str, *, may_be_error: bool) -> Optional[ClientError]:
+def _refused(answer: Answer, operation: str, *, may_be_error: bool, retried: int) -> Optional[ClientError]:
     if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
         if not may_be_error or not _ERROR.match(answer.body):
             return None
         answer.status = 500  # as botocore takes it
-    return trouble.of_answer(answer, operation)
+    return trouble.of_answer(answer, operation, retried=retried)

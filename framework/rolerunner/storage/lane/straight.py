@@ -224,6 +224,7 @@ class Straight:
             except (OSError, Malformed) as error:
                 line.sock.close()
                 if not fresh and not framing.begun and not isinstance(error, TimeoutError):
+                    request.resent += 1
                     continue  # it was kept alive, and closed meanwhile
                 raise trouble.of_connection(request.address.url, error, connected=True) from error
             except BaseException:

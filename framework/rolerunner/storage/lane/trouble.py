@@ -18,12 +18,14 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from rolerunner.diagnosis import is_conflict, is_passing
+from rolerunner.errors import ServiceFailed
 from rolerunner.storage.lane.http import Malformed
 
 if TYPE_CHECKING:
     from rolerunner.storage.lane.http import Answer
 
-_FIELD = re.compile(rb"<(Code|Message|RequestId|Region)>([^<]*)</")
+_FIELD = re.compile(rb"<(Code|Message|RequestId|Region|BucketName)>([^<]*)</")
 _TOO_MUCH_CODES = frozenset(
     {
         "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
@@ -33,6 +35,8 @@ _TOO_MUCH_CODES = frozenset(
 """Codes that botocore takes for throttling."""
 _PASSING_CODES = _TOO_MUCH_CODES | {"RequestTimeout", "RequestTimeoutException", "InternalError", "ServiceUnavailable"}
 """Codes that botocore's standard mode tries again."""
+_CHANGED = frozenset({"PreconditionFailed", "412"})
+"""The object is another one now, which the same request would not cure."""
 _TOO_MUCH_STATUS = frozenset({429, 503})
 _PASSING_STATUS = _TOO_MUCH_STATUS | {500, 502, 504}
 REDIRECTS = frozenset({301, 302, 307, 308})
@@ -52,17 +56,20 @@ def of_connection(url: str, error: BaseException, *, connected: bool) -> BotoCor
     return EndpointConnectionError(endpoint_url=url, error=error)
 
 
-def of_answer(answer: Answer, operation: str) -> ClientError:
-    """An answer that says no, as botocore's ClientError."""
+def of_answer(answer: Answer, operation: str, *, retried: int = 0) -> ClientError:
+    """An error response to a request that was sent ``retried`` times before, as botocore's ClientError."""
     told = {name.decode(): html.unescape(value.decode("utf-8", "replace")) for name, value in reversed(_FIELD.findall(answer.body))}
     # HEAD's answers, and those of what stands between, have no XML: botocore then takes the status for the code
     code = told.get("Code") or str(answer.status)
     headers = answer.headers
     return ClientError(
         {
-            "Error": {"Code": code, "Message": told.get("Message") or ("" if "Code" in told else answer.reason)},
+            "Error": {
+                "Code": code, "Message": told.get("Message") or ("" if "Code" in told else answer.reason), "BucketName": told.get("BucketName", ""),
+            },
             "ResponseMetadata": {
                 "RequestId": headers.get("x-amz-request-id") or told.get("RequestId", ""), "HTTPStatusCode": answer.status, "HTTPHeaders": headers,
+                "RetryAttempts": retried,
             },
         },
         operation,
@@ -72,8 +79,10 @@ def of_answer(answer: Answer, operation: str) -> ClientError:
 def may_pass(error: BaseException) -> bool:
     """May the same request succeed another time? Every request of the lane may be repeated: each says all that it does."""
     if isinstance(error, ClientError):
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        return error.response["Error"]["Code"] in _PASSING_CODES or status in _PASSING_STATUS
+        status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], error.response["Error"]["Code"]
+        return code in _PASSING_CODES or status in _PASSING_STATUS or is_conflict(code, error.operation_name)
+    if isinstance(error, ServiceFailed):  # of the other role, whose object is read while it is sent
+        return is_passing(error) and error.type not in _CHANGED
     if isinstance(error, SSLError):
         return not isinstance(error.kwargs.get("error"), ssl.SSLCertVerificationError)
     return isinstance(error, (HTTPClientError, EndpointConnectionError, ConnectTimeoutError))

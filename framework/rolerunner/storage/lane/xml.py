@@ -11,7 +11,7 @@ import hashlib
 import re
 from html import escape, unescape
 from typing import TYPE_CHECKING, Optional
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from rolerunner.errors import ServiceFailed
 
@@ -43,7 +43,7 @@ def tags(body: bytes) -> str:
     """An object's tags as x-amz-tagging has them. Raises ServiceFailed for what is no answer."""
     if b"TagSet" not in body:
         raise ServiceFailed("the answer cannot be read: tags were asked for", type="InternalError")
-    return urlencode([(text_of(key), text_of(value)) for key, value in _TAG.findall(body)])
+    return urlencode([(text_of(key), text_of(value)) for key, value in _TAG.findall(body)], quote_via=quote)
 
 
 def deletion(keys: Iterable[tuple[str, str]]) -> Optional[bytes]:

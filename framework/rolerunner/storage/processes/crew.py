@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.storage.base import Get, Outcome
+from rolerunner.storage.base import Get, Outcome, for_another_try
 from rolerunner.storage.local import sweep
 from rolerunner.storage.processes.channel import Closed
 from rolerunner.storage.processes.serving import BATCH, Opening
@@ -182,7 +182,7 @@ class Crew:
             left, member.objects, member.batch = list(member.objects.values()), {}, []
             for folder, token in {(str(Path(item.target).parent), item.folder.token) for item in left if isinstance(item, Get) and item.folder}:
                 sweep(folder, token, member.process.pid)
-            yield from map(begun, left)
+            yield from map(begun, map(for_another_try, left))
 
     def _deal(self, name: Any, item: Any) -> bool:
         """Give it to who has room, as one of a batch; False where nobody has."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Outcome, Put, for_another_try
 from rolerunner.storage.spread.listing import TASKS_A_SLOT, SpreadListing
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class _Call:
 
     def __call__(self, again: bool) -> list[Outcome]:
         cancel = Cancel()
-        items = self._unless_done(cancel) if again and self.method in ("copy", "relay") else self.items
+        items = [for_another_try(item) for item in self._unless_done(cancel)] if again and self.method in ("copy", "relay") else self.items
         return list(getattr(self.storage, self.method)(items, *self.more, cancel))
 
     def _unless_done(self, cancel: Cancel) -> list[Union[Copy, Outcome]]:
@@ -229,9 +229,9 @@ class SpreadStorage:
         """Here."""
         return self.here.describe(uri, version, tags=tags)
 
-    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> ObjectInfo:
+    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False) -> ObjectInfo:
         """Here."""
-        return self.here.write(uri, data, options)
+        return self.here.write(uri, data, options, repeated=repeated)
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Here: the files are to be on this machine."""
