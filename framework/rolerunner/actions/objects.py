@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal, Optional, Union
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator
 
 from rolerunner.actions.base import Field, StepContext, Warned
 from rolerunner.errors import StepError
@@ -19,7 +19,7 @@ from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Flag, Rate, Seconds,
 from rolerunner.storage.base import Access, Outcome, Storage
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import ObjectList
-from rolerunner.storage.select import Selection
+from rolerunner.storage.select import Selection, check_globs
 
 _SHOWN = 3
 """Failures of objects that a message names."""
@@ -43,6 +43,11 @@ def _allowed(value: Any) -> Any:
     return value
 
 
+def _check_globs(globs: list[Any]) -> list[Any]:
+    check_globs([each for each in globs if isinstance(each, str)])
+    return globs
+
+
 ObjectsField = Annotated[
     Union[ObjectList, list[S3Uri], None],
     BeforeValidator(_objects),
@@ -55,7 +60,7 @@ IfExists = Annotated[Literal["overwrite", "skip", "skip_same", "fail"], DYNAMIC]
 Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime"], DYNAMIC]
 Allowed = Annotated[Union[int, str], BeforeValidator(_allowed), json_form(type=["integer", "string"]), DYNAMIC]
 MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
-Globs = list[Text]
+Globs = Annotated[list[Text], AfterValidator(_check_globs)]
 
 
 class Chosen(Strict):

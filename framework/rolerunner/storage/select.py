@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+MAX_PATTERNS = 10_000
+"""Patterns that the globs of a step may stand for, braces expanded: they are compiled in two seconds."""
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -68,16 +71,50 @@ def _compiled(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
     return _Globs(glob_pattern(include or ["**"]).match, glob_pattern(exclude).match if exclude else None)
 
 
+def check_globs(globs: Sequence[str]) -> None:
+    """Raises ValueError for a glob whose brackets or braces are not balanced, and for globs that stand for too many patterns."""
+    for each in globs:
+        problem = unbalanced(each)
+        if problem:
+            raise ValueError(f"has the glob '{each}', whose {problem}")
+    if any("{" in each for each in globs):
+        glob_pattern(globs)
+
+
+_GLOB_TOKEN = re.compile(r"\\.|\[[!^]?\]?(?:\[:\w+:\]|\\.|[^\]/\\])*\]|[][{}]", re.DOTALL)
+"""An escaped character, a set of characters, or a bracket or brace by itself."""
+
+
+def unbalanced(glob: str) -> str:
+    """What is wrong with the brackets and braces of a glob; empty where nothing is."""
+    opened: list[int] = []
+    for token in _GLOB_TOKEN.finditer(glob):
+        text, place = token.group(), token.start() + 1
+        if text == "{":
+            opened.append(place)
+        elif text == "}" and opened:
+            opened.pop()
+        elif len(text) == 1:
+            return f"'{text}' at character {place} has no counterpart; write '\\{text}' for the character itself"
+    return f"'{{' at character {opened[0]} has no counterpart; write '\\{{' for the character itself" if opened else ""
+
+
 def glob_pattern(globs: Sequence[str]) -> re.Pattern[str]:
     """A regular expression that matches what any of the globs matches.
+
+    Raises ValueError for globs whose braces stand for more than MAX_PATTERNS patterns.
 
     In a key ``.`` and ``..`` are names like any other, so the conditions by which wcmatch keeps wildcards from the folders of
     these names are removed.
     """
     from wcmatch import glob  # noqa: PLC0415 - most steps name a prefix alone
+    from wcmatch._wcparse import PatternLimitException  # noqa: PLC0415
 
     flags = glob.GLOBSTAR | glob.BRACE | glob.DOTGLOB | glob.FORCEUNIX | glob.CASE
-    patterns, _ = glob.translate(list(globs), flags=flags, limit=0)
+    try:
+        patterns, _ = glob.translate(list(globs), flags=flags, limit=MAX_PATTERNS)
+    except (PatternLimitException, RecursionError):
+        raise ValueError(f"stands for more than {MAX_PATTERNS:,} patterns, braces expanded; use '*' for a part of them") from None
     return re.compile("|".join(_without_dot_conditions(each) for each in patterns))
 
 
