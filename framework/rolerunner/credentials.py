@@ -18,6 +18,7 @@ import re
 import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -65,6 +66,8 @@ HOLD_REFUSAL = 5.0
 """Seconds that a refusal stands before STS is asked again."""
 HOLD_EARLY_FAILURE = 30.0
 """Seconds between tries of an early renewal that fails while the old session is still good."""
+_EARLIER = 24
+"""Most keys of the job itself that stay known as secrets after they were renewed; when they expire is not known."""
 FRESH = 60.0
 """A session younger than so many seconds is not given up when a service calls it expired: a newer one would be no better."""
 MAX_SESSION_NAME = 64
@@ -507,6 +510,7 @@ class _JobCredentials(_Renewed):
         self._lock = threading.Lock()
         self._found: Optional[Credentials] = None
         self._last: Optional[ReadOnlyCredentials] = None
+        self._earlier: deque[ReadOnlyCredentials] = deque(maxlen=_EARLIER)
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         found = self._found
@@ -518,6 +522,8 @@ class _JobCredentials(_Renewed):
         frozen = found.get_frozen_credentials()
         last = self._last
         if last is None or last != frozen[:3]:
+            if last is not None:
+                self._earlier.append(last)  # they may be good for hours yet
             # kept, so that the log knows them for as long as they are in use
             self._last = last = _frozen(frozen.access_key, frozen.secret_key, frozen.token)
         return last
@@ -541,6 +547,8 @@ class _RoleCredentials(_Renewed):
         self._clock = clock
         self._lock = threading.Lock()
         self._current: Optional[_Lease] = None
+        self._earlier: deque[_Lease] = deque()
+        """Sessions that were renewed before they expired: whoever has their keys can still use them, so they stay secrets."""
         self._refusal: Optional[RoleRefused] = None
         self._warned = False
         self._hold_until = 0.0
@@ -573,6 +581,7 @@ class _RoleCredentials(_Renewed):
             fresh = self._clock() - lease.began < FRESH
             if not fresh and token in {None, lease.frozen.token}:
                 self.given_up = lease.frozen.token or ""
+                self._keep(lease)
                 self._current = None
         return not fresh or token != lease.frozen.token
 
@@ -591,9 +600,17 @@ class _RoleCredentials(_Renewed):
         self._asked_at = now
         try:
             self._current = self._ask(self)
+            self._keep(lease)
             self._refusal, self._warned = None, False
         except RoleRefused as refusal:
             self._refused(refusal, lease, now)
+
+    def _keep(self, lease: Optional[_Lease]) -> None:
+        now = self._clock()
+        while self._earlier and self._earlier[0].expires_at <= now:
+            self._earlier.popleft()
+        if lease is not None and lease.expires_at > now:
+            self._earlier.append(lease)
 
     def _refused(self, refusal: RoleRefused, lease: Optional[_Lease], now: float) -> None:
         self._refusal = _again(refusal)  # without its traceback, whose frames hold more than is needed

@@ -18,6 +18,7 @@ from rolerunner.diagnosis import is_passing, is_throttled
 from rolerunner.errors import FieldError, FunctionFailed, StepError
 from rolerunner.events import Event, Note, StepProgress
 from rolerunner.model import Failure
+from rolerunner.redaction import seal_outputs
 from rolerunner.spec.checking import messages
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill, templates
@@ -222,7 +223,7 @@ class _Tries:
         except StepError as error:
             error.attempts = self.attempts
             raise
-        return Executed(outputs, self.attempts, getattr(outputs, "warning", None))
+        return Executed(seal_outputs(outputs, self.step.secret_outputs), self.attempts, getattr(outputs, "warning", None))
 
     def _once_or_again(self, action: Action) -> Mapping[str, Any]:
         import tenacity  # noqa: PLC0415 - brings asyncio along, 25 ms that most runs have no use for

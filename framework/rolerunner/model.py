@@ -195,6 +195,8 @@ class Step:
     description: str = ""
     permissions: tuple[Said, ...] = ()
     """What it needs besides what its fields tell."""
+    secret_outputs: tuple[str, ...] = ()
+    """Outputs that are secrets, besides those that are by themselves."""
     mark: Mark = NOWHERE
 
     @property

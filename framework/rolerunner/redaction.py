@@ -13,11 +13,10 @@ import logging
 import re
 import shlex
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape, quoteattr
 
 from rolerunner import secret
 from rolerunner.secret import MASK, Secret, secret_value
@@ -108,9 +107,8 @@ def _escaped(text: str) -> Iterator[str]:
     yield html.escape(text)
     yield html.escape(text, quote=False)
     yield html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
-    yield escape(text)
-    yield escape(text, {'"': "&quot;", "'": "&apos;"})
-    yield quoteattr(text)[1:-1]
+    yield html.escape(text).replace("&#x27;", "&apos;")
+    yield re.sub("[\t\n\r]", lambda found: f"&#{ord(found.group())};", html.escape(text, quote=False).replace('"', "&quot;"))
     yield shlex.quote(text).strip("'")
     yield text.replace("'", "'\\''")
     yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", text)
@@ -278,6 +276,12 @@ def _redacted_leaf(value: Any, *, is_secret: bool) -> Any:
 def seal(value: Any, *, whole: bool = False) -> Any:
     """A value with each text that stands under the name of a secret as a secret value; with ``whole`` every text and number."""
     return _converted(value, _sealed_leaf, str, is_secret=whole)
+
+
+def seal_outputs(outputs: Mapping[str, Any], declared: Collection[str]) -> dict[str, Any]:
+    """A step's outputs with secrets as secret values: those that ``declared`` names, and what stands under the name of one."""
+    sealed: dict[str, Any] = seal(dict(outputs))
+    return {**sealed, **{name: seal(outputs[name], whole=True) for name in declared if name in outputs}}
 
 
 def _sealed_leaf(value: Any, *, is_secret: bool) -> Any:

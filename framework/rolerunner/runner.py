@@ -17,6 +17,7 @@ from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, Ru
 from rolerunner.execution import Executed, Means, Run, execute, is_wanted, look, made_of
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
 from rolerunner.planning import state_folder
+from rolerunner.redaction import holds_secret, redact_text
 from rolerunner.spec.expressions import Template
 
 if TYPE_CHECKING:
@@ -254,8 +255,8 @@ class _Run:
 
     def _record(self, step: Step, result: StepResult, scope: Mapping[str, Any]) -> StepResult:
         """Keep what the step did before anything that depends on it begins; where that fails, so does the step."""
-        if self.state is None or result.status not in ("succeeded", "warning"):
-            return result
+        if self.state is None or result.status not in ("succeeded", "warning") or holds_secret(result.outputs):
+            return result  # secrets are not stored: a resumed run does the step again
         from rolerunner.state import Done, fingerprint  # noqa: PLC0415
 
         try:
@@ -303,6 +304,7 @@ class _Run:
                             heapq.heappush(ready, steps[follower][0])
 
     def _ended(self, step: Step, result: StepResult) -> None:
+        result = _without_secrets(result)  # before anybody hears of it: expressions read run.error, and callers the result
         self.results[step.id] = result
         fails = result.status == "failed" and step.on_error == "fail"
         if fails or any(need in self.broken for need in step.needs):
@@ -377,6 +379,12 @@ def _names(job: Job, run_id: str, now: datetime, steps: Optional[Mapping[str, An
 def _looks_at_failure(when: Template) -> bool:
     """Does an expression read how a step ended or why? Then it decides after a failure too."""
     return any(reference.path == ("run", "error") or reference.path[-1] == "status" for reference in when.references)
+
+
+def _without_secrets(result: StepResult) -> StepResult:
+    error = result.error
+    redacted = None if error is None else Failure(error.type, redact_text(error.message), redact_text(error.hint))
+    return replace(result, error=redacted, reason=redact_text(result.reason))
 
 
 def _unreached(step: Step, status: str, failure: Optional[Failure] = None, *, reason: str = "") -> StepResult:

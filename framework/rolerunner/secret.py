@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Optional, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,9 @@ class Secret(str):  # noqa: SLOT000 - weak references need a place
 
 class SecretValue(Secret):
     """A secret of the user's: a param, an output, or a text made of one. It may go to another process, and is a secret there too."""
+
+    digest: Optional[SecretValue] = None
+    """A digest of it that is as good as the secret itself; known for as long as the secret is."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return secret_value, (str(self),)
@@ -65,7 +68,7 @@ def _registered(text: str, kind: type[S]) -> S:
     # the key must be plain text of its own: a str subclass would be kept alive by its own entry
     plain = str(text)
     known = _LIVING.get(plain)
-    if isinstance(known, kind) and type(known) is kind:
+    if isinstance(known, kind):
         return known
     secret = kind(plain)
     if plain.strip():

@@ -9,7 +9,6 @@ from rolerunner.actions.object_values import Header, KmsKey, Metadata, StorageCl
 from rolerunner.actions.permissions import on_objects
 from rolerunner.calls import WRITES_KEY, key_permissions
 from rolerunner.model import Permission, S3Uri
-from rolerunner.secret import hidden
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, customer_key_bytes
 
 Acl = Annotated[
@@ -46,7 +45,7 @@ class Encryption(Strict):
     def options(self) -> dict[str, Any]:
         """As PutObject's own parameters."""
         if self.type == "SSE-C":
-            return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": customer_key_bytes(hidden(self.customer_key or ""))}
+            return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": customer_key_bytes(self.customer_key or "")}
         kms = self.type != "AES256"
         return {"ServerSideEncryption": self.type, "SSEKMSKeyId": self.key, "BucketKeyEnabled": self.bucket_key if kms else None}
 

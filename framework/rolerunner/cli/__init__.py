@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from rolerunner.cli.common import SETTINGS, with_line
+from rolerunner.cli.common import SETTINGS, echo, with_line
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 from rolerunner.garbage import settle
 from rolerunner.streams import protect_standard_streams
@@ -85,19 +85,19 @@ def guarded(work: Callable[[], Any]) -> None:
         work()
     except SpecError as error:
         for problem in error.problems:
-            click.echo(with_line(problem, colour=sys.stderr.isatty()), err=True)
+            echo(with_line(problem, colour=sys.stderr.isatty()), err=True)
         sys.exit(error.exit_status)
     except RolesRefused as error:
         from rolerunner.cli.refusals import refusals_text  # noqa: PLC0415 - seldom needed
 
         count = len(error.refusals)
-        click.echo(f"rolerunner: {count} {'role was' if count == 1 else 'roles were'} refused, no step ran\n\n{refusals_text(error)}", err=True)
+        echo(f"rolerunner: {count} {'role was' if count == 1 else 'roles were'} refused, no step ran\n\n{refusals_text(error)}", err=True)
         sys.exit(error.exit_status)
     except StepError as error:  # a file that could not be written: nothing ran
-        click.echo(f"rolerunner: {error}" + (f" ({error.hint})" if error.hint else ""), err=True)
+        echo(f"rolerunner: {error}" + (f" ({error.hint})" if error.hint else ""), err=True)
         sys.exit(UsageError.exit_status)
     except RolerunnerError as error:
-        click.echo(f"rolerunner: {error}", err=True)
+        echo(f"rolerunner: {error}", err=True)
         sys.exit(error.exit_status)
     except click.ClickException as error:
         error.show()

@@ -14,7 +14,7 @@ from rolerunner import api
 from rolerunner.audit import SEVERITIES, Finding, rules
 from rolerunner.audit import audit as findings_of
 from rolerunner.audit.sarif import sarif
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, expanded, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import RoleArn
 
@@ -29,7 +29,7 @@ _COLOURS = {"high": "red", "medium": "yellow", "low": "cyan", "info": "white"}
 
 def _listed(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if wanted:
-        click.echo(rules_text())
+        echo(rules_text())
         context.exit()
 
 
@@ -104,7 +104,7 @@ def _give(found: Sequence[Finding], form: str, output: Optional[str], specs: int
         shown = sarif(found, rules(), Path.cwd()) if form == "sarif" else {"version": 1, "findings": [_as_json(finding) for finding in found]}
         text = json.dumps(shown, indent=2, ensure_ascii=False)
     if output is None:
-        click.echo(text)
+        echo(text)
     else:
         api.write_file(Path(output), (text + "\n").encode())
 

@@ -8,7 +8,7 @@ from typing import Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS, SPEC
+from rolerunner.cli.common import SETTINGS, SPEC, echo
 
 
 @click.command(context_settings=SETTINGS)
@@ -33,6 +33,6 @@ def bundle(spec: str, runtime: Optional[str], folder: Optional[str]) -> None:
     job = api.load(spec, complete=False)
     name = runtime or (job.glue.runtime if job.glue is not None else "pythonshell")
     target = Path(folder or f"dist/{job.name}-{name}").absolute()
-    made = building.build(job, RUNTIMES[name], target, lambda line: click.echo(line, err=True))
+    made = building.build(job, RUNTIMES[name], target, lambda line: echo(line, err=True))
     size = sum((made.folder / each).stat().st_size for each in made.files)
-    click.echo(f"{target}: {len(made.files)} files, {size / 1e6:.1f} MB, hash {made.hash}")
+    echo(f"{target}: {len(made.files)} files, {size / 1e6:.1f} MB, hash {made.hash}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import PARAM, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.errors import RolesRefused
 
@@ -48,7 +48,7 @@ def check(spec: str, params: Sequence[str], sandbox: Optional[str], as_json: boo
         if refused:
             raise RolesRefused(refused)
         found = list(checking.findings(plan, sessions))
-    click.echo(json.dumps([each.as_json() for each in found], indent=2) if as_json else findings_text(found))
+    echo(json.dumps([each.as_json() for each in found], indent=2) if as_json else findings_text(found))
     if any(each.answer == checking.NO for each in found):
         raise SystemExit(MISSING)
 

@@ -25,6 +25,13 @@ PARAM = click.option("-p", "--param", "params", multiple=True, metavar="NAME=VAL
 PARAMS_FILE = click.option("--params", "params_file", metavar="FILE", help="A YAML file of params, NAME: VALUE; -p wins over it.")
 
 
+def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
+    """Print a text without secrets: everything that commands print goes through here."""
+    from rolerunner.redaction import redact_text  # noqa: PLC0415 - `rolerunner --help` prints nothing of a spec
+
+    click.echo(redact_text(text), nl=nl, err=err)
+
+
 def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, object]:
     """``NAME=VALUE`` and the params file as a mapping. Raises UsageError, SpecError."""
     read: dict[str, object] = {}

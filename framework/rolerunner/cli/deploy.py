@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS, SPEC, read_params
+from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def deploy(
         from rolerunner.glue.permissions import needed  # noqa: PLC0415
         from rolerunner.iam import lasting  # noqa: PLC0415
 
-        click.echo(json.dumps(needed(api.plan(lasting(job, {*said, *given})), settings), indent=2))
+        echo(json.dumps(needed(api.plan(lasting(job, {*said, *given})), settings), indent=2))
     elif rollback:
         _roll_back(job, settings, role or "", "" if rollback == _LAST else rollback, only_plan=only_plan)
     else:
@@ -118,12 +118,12 @@ def _deploy(job: Job, settings: GlueSettings, role: str, ask: _Ask) -> None:
             _emit(deployer, bundle, goal, ask)
             return
         deployment = deployer.planned(goal, bundle.hash, adopt=ask.adopt)
-        click.echo(deployment.text())
+        echo(deployment.text())
         if ask.only_plan or not deployment.changes:
             return
         deployer.upload(bundle, _tell)
         deployer.apply(deployment)
-        click.echo(f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; run it: rolerunner start {job.file}")
+        echo(f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; run it: rolerunner start {job.file}")
 
 
 def _emit(deployer: Deployer, bundle: Bundle, goal: Wanted, ask: _Ask) -> None:
@@ -137,7 +137,7 @@ def _emit(deployer: Deployer, bundle: Bundle, goal: Wanted, ask: _Ask) -> None:
     if ask.output:
         api.write_file(Path(ask.output), text.encode())
     else:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
 
 
 def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_plan: bool) -> None:
@@ -146,10 +146,10 @@ def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_
     deployer = _deployer(job, settings, role)
     record = deployer.before(hash_)
     deployment = deployer.planned(Wanted(job_name(job, settings), record.job, record.tags), record.hash)
-    click.echo(deployment.text())
+    echo(deployment.text())
     if deployment.changes and not only_plan:
         deployer.apply(deployment)
-        click.echo(f"rolled back to {record.hash}, deployed {record.time} by {record.by}")
+        echo(f"rolled back to {record.hash}, deployed {record.time} by {record.by}")
 
 
 def _deployer(job: Job, settings: GlueSettings, role: str) -> Deployer:
@@ -170,4 +170,4 @@ def _tags(said: Sequence[str], job: Job) -> dict[str, str]:
 
 
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,6 @@ def graph(spec: str, params: Sequence[str], params_file: Optional[str], form: Op
     form = form or ("svg" if output and output.endswith(".svg") else "mermaid")
     text = api.picture(plan, form)
     if output is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         api.write_file(Path(output), text.encode())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.iam import Surroundings, as_json, cloudformation, lasting, named, notes, policies, terraform
 from rolerunner.iam.compare import EXTRA, LACKS, UNKNOWN, UNSURE, WIDE, differences, read
@@ -95,7 +95,7 @@ def iam(
 
 def _print(text: str, output: Optional[str]) -> None:
     if output is None:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         api.write_file(Path(output), text.encode())
 
@@ -111,15 +111,13 @@ def _written(plan: Plan, found: Sequence[RolePolicies], form: str, account: Opti
 def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: Optional[str]) -> None:
     for step, told in notes(plan).items():
         for note in told:
-            click.echo(f"rolerunner: {step}: {note}", err=True)
+            echo(f"rolerunner: {step}: {note}", err=True)
     for role in found:
         for what, policy, most in (("inline policies", role.policy(), MAX_INLINE), ("trust policy", role.trust_policy(), MAX_TRUST)):
             if len(compact(policy)) > most:
-                click.echo(
-                    f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact(policy)):,}", err=True
-                )
+                echo(f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact(policy)):,}", err=True)
     if not job_role:
-        click.echo("rolerunner: the job's own role is not known, so trust policies name no one yet: say --job-role ARN", err=True)
+        echo("rolerunner: the job's own role is not known, so trust policies name no one yet: say --job-role ARN", err=True)
 
 
 def _compared(found: Sequence[RolePolicies], path: Path) -> list[Difference]:

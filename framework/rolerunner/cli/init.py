@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS
+from rolerunner.cli.common import SETTINGS, echo
 from rolerunner.cli.schema import schema_text
 from rolerunner.errors import UsageError
 
@@ -33,5 +33,5 @@ def init(folder: str) -> None:
         raise UsageError(f"{folder}: {', '.join(there)} is there already; nothing was written")
     for name, data in files.items():
         api.write_file(target / name, data)
-    click.echo("\n".join(f"{Path(folder) / name}" for name in files))
-    click.echo(f"\nNow: rolerunner run {Path(folder) / 'job.yaml'} --sandbox\nand: rolerunner test {folder}")
+    echo("\n".join(f"{Path(folder) / name}" for name in files))
+    echo(f"\nNow: rolerunner run {Path(folder) / 'job.yaml'} --sandbox\nand: rolerunner test {folder}")

@@ -8,7 +8,7 @@ from typing import Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import FAILED_STEP, SETTINGS, SPEC
+from rolerunner.cli.common import FAILED_STEP, SETTINGS, SPEC, echo
 from rolerunner.cli.start import JOB_NAME, REGION, runs_of
 
 
@@ -38,10 +38,10 @@ def logs(
     runs = runs_of(job, settings_of(job, {"job_name": job_name, "region": region}), role)
     run = runs.get(run_id) if run_id else runs.newest()
     for line in runs.follow(run.id, interval) if follow else runs.lines(run):
-        click.echo(line.text)
+        echo(line.text)
     if not follow:
         return
     ended = runs.get(run.id)
     if ended.state != GOOD:
-        click.echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
+        echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
         sys.exit(FAILED_STEP)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.policy import MAX_SESSION_POLICY, statements_of
 
@@ -42,9 +42,9 @@ def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: 
         with ExitStack() as stack:
             found = api.survey(made, sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else None)
     if as_json:
-        click.echo(json.dumps(_with_found(api.plan_as_json(made), found), indent=2, ensure_ascii=False))
+        echo(json.dumps(_with_found(api.plan_as_json(made), found), indent=2, ensure_ascii=False))
     else:
-        click.echo(plan_text(made, found))
+        echo(plan_text(made, found))
 
 
 def _with_found(shown: dict[str, Any], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolerunner.observers.redact import redacted
+from rolerunner.redaction import redact
 
 if TYPE_CHECKING:
     from rolerunner.errors import RoleRefused, RolesRefused
@@ -19,7 +19,7 @@ def refusals_text(refused: RolesRefused) -> str:
     for refusal in refused.refusals:
         if not refusal.through:
             told += ["", refusal.message, *(f"  {line}" for line in refusal.hint.splitlines())]
-    return str(redacted("\n".join([*table, *told])))
+    return str(redact("\n".join([*table, *told])))
 
 
 def _row(refusal: RoleRefused) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS
+from rolerunner.cli.common import SETTINGS, echo
 from rolerunner.errors import UsageError
 from rolerunner.observers.report import page
 
@@ -34,7 +34,7 @@ def report(result: str, output: Optional[str]) -> None:
     except UsageError as error:
         raise UsageError(f"{result}: {error}") from None
     api.write_file(target, made.encode(), private=True)
-    click.echo(str(target))
+    echo(str(target))
 
 
 def _read(path: Path) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.observers.settling import Settling
 from rolerunner.spec.values import nearest
@@ -84,7 +84,7 @@ def run(
     if ended.status in ("succeeded", "warning"):
         return
     if job.state is not None:
-        click.echo(f"rolerunner: go on with: --resume {key or ended.run_id}", err=True)
+        echo(f"rolerunner: go on with: --resume {key or ended.run_id}", err=True)
     _leave(_SIGNALLED + caught[0] if ended.status == "stopped" and caught else FAILED_STEP)
 
 

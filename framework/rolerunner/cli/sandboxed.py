@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-import click
-
 from rolerunner import api
+from rolerunner.cli.common import echo
 from rolerunner.errors import UsageError
 from rolerunner.model import S3Uri
 
@@ -52,7 +51,7 @@ def _made(job: Job, given: Collection[str], objects: Mapping[S3Uri, Path]) -> Wo
 
     made_of_it = made(api.plan(job), api.plan(lasting(job, given)), registry(), objects)
     for note in made_of_it.notes:
-        click.echo(f"sandbox: {note}", err=True)
+        echo(f"sandbox: {note}", err=True)
     return made_of_it.world
 
 

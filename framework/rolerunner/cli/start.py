@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, read_params
+from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 from rolerunner.errors import StepError, UsageError
 
 if TYPE_CHECKING:
@@ -54,23 +54,23 @@ def start(
 
     runs, given = _prepared(spec, read_params(params, params_file), job_name, region, role)
     run_id = runs.start({**given, **({"run_key": run_key} if run_key else {})})
-    click.echo(run_id)
+    echo(run_id)
     if no_wait:
         return
     try:
         for line in runs.follow(run_id, interval) if follow else ():
-            click.echo(line.text)
+            echo(line.text)
         ended = runs.wait(run_id, _Progress().tell, interval)
     except KeyboardInterrupt:
-        click.echo(f"rolerunner: the run goes on; follow it: rolerunner logs {spec} {run_id} --follow", err=True)
+        echo(f"rolerunner: the run goes on; follow it: rolerunner logs {spec} {run_id} --follow", err=True)
         raise
     except StepError as error:
-        click.echo(f"rolerunner: how the run ended is not known: {error}; it may go on: rolerunner logs {spec} {run_id}", err=True)
+        echo(f"rolerunner: how the run ended is not known: {error}; it may go on: rolerunner logs {spec} {run_id}", err=True)
         sys.exit(FAILED_STEP)
     if ended.state != GOOD:
-        click.echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
+        echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
         sys.exit(FAILED_STEP)
-    click.echo(f"succeeded in {ended.seconds} s, {ended.dpu_seconds:g} DPU-seconds")
+    echo(f"succeeded in {ended.seconds} s, {ended.dpu_seconds:g} DPU-seconds")
 
 
 def _prepared(
@@ -113,4 +113,4 @@ class _Progress:
         now = time.monotonic()
         if run.state != self.state or now - self.said >= _SAY_EVERY:
             self.state, self.said = run.state, now
-            click.echo(f"{time.strftime('%H:%M:%S')} {run.state.lower()}" + (f", {run.seconds} s" if run.seconds else ""), err=True)
+            echo(f"{time.strftime('%H:%M:%S')} {run.state.lower()}" + (f", {run.seconds} s" if run.seconds else ""), err=True)

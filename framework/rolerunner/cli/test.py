@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 import click
 
 from rolerunner import api, sandbox
-from rolerunner.cli.common import SETTINGS
+from rolerunner.cli.common import SETTINGS, echo
 from rolerunner.errors import UsageError
-from rolerunner.observers.redact import redacted
+from rolerunner.redaction import redact
 from rolerunner.trial.junit import junit as junit_xml
 from rolerunner.trial.junit import mismatch_text
 from rolerunner.trial.load import SUFFIX, found, load
@@ -63,11 +63,11 @@ def test(paths: Sequence[str], at_once: Optional[int], wanted: Optional[str], fa
         cases = chosen(load(files, Path(root)), wanted)
         if not cases:
             raise UsageError(f"no case has '{wanted}' in its file or name")
-        click.echo(f"{_many(len(cases), 'case')} in {_many(len({case.mark.file for case in cases}), 'file')}, {min(at_once, len(cases))} at once")
+        echo(f"{_many(len(cases), 'case')} in {_many(len({case.mark.file for case in cases}), 'file')}, {min(at_once, len(cases))} at once")
         report = run_cases(cases, at_once, fail_fast=fail_fast, tell=_line if verbose else _dot())
     if not verbose:
-        click.echo()
-    click.echo(_summary(report))
+        echo()
+    echo(_summary(report))
     if junit is not None:
         api.write_file(Path(junit), junit_xml(report), private=True)
     if report.failed:
@@ -82,7 +82,7 @@ def _terminated(number: int, frame: Optional[FrameType]) -> NoReturn:
 
 def _line(outcome: Outcome) -> None:
     word = click.style("PASSED", fg="green") if outcome.passed else click.style("FAILED", fg="red")
-    click.echo(f"{word} {outcome.case.id} ({outcome.seconds:.2f} s)")
+    echo(f"{word} {outcome.case.id} ({outcome.seconds:.2f} s)")
 
 
 def _dot() -> Callable[[Outcome], None]:
@@ -91,7 +91,7 @@ def _dot() -> Callable[[Outcome], None]:
     def tell(outcome: Outcome) -> None:
         nonlocal told
         told += 1
-        click.echo(click.style(".", fg="green") if outcome.passed else click.style("F", fg="red"), nl=told % _WIDTH == 0)
+        echo(click.style(".", fg="green") if outcome.passed else click.style("F", fg="red"), nl=told % _WIDTH == 0)
         sys.stdout.flush()
 
     return tell
@@ -113,7 +113,7 @@ def _failure(outcome: Outcome) -> str:
     lines = [f"\n{head}", f"  {case.mark}"]
     for mismatch in outcome.mismatches:
         lines += [f"  {line}" for line in mismatch_text(mismatch).splitlines()]
-    said = [str(redacted(line)) for line in outcome.log[-_LOG_LINES:]]
+    said = [str(redact(line)) for line in outcome.log[-_LOG_LINES:]]
     left_out = [f"  ... {len(outcome.log) - _LOG_LINES} lines before"] if len(outcome.log) > _LOG_LINES else []
     return "\n".join([*lines, "  the run's log", *left_out, *(f"    {_cut(line)}" for line in said), ""])
 

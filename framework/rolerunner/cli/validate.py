@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, expanded, read_params, with_line
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params, with_line
 from rolerunner.errors import SpecError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[
     if problems:
         raise SystemExit(SpecError.exit_status)
     if form == "text":
-        click.echo(f"{len(paths)} spec{'s' if len(paths) > 1 else ''} checked, no mistakes")
+        echo(f"{len(paths)} spec{'s' if len(paths) > 1 else ''} checked, no mistakes")
 
 
 def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
@@ -54,10 +54,10 @@ def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
 
 def _print(problems: Sequence[Problem], form: str) -> None:
     if form == "json":
-        click.echo(json.dumps([_as_json(problem) for problem in problems], indent=2, ensure_ascii=False))
+        echo(json.dumps([_as_json(problem) for problem in problems], indent=2, ensure_ascii=False))
     for problem in problems if form != "json" else ():
         text = _annotation(problem) if form == "github" else with_line(problem, colour=sys.stderr.isatty())
-        click.echo(text, err=form == "text")
+        echo(text, err=form == "text")
 
 
 def _as_json(problem: Problem) -> dict[str, object]:

@@ -26,9 +26,9 @@ from rolerunner.glue.arguments import OURS, Arguments, scan
 from rolerunner.glue.runtime import detect
 from rolerunner.model import Failure, Job, RunResult
 from rolerunner.observers.log import Log, standard_stream
-from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import ResultFile
 from rolerunner.observers.settling import Settling
+from rolerunner.redaction import redact
 from rolerunner.spec.values import nearest, parse_duration
 from rolerunner.storage.base import Cancel
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> RunResult:
     failure = entry.write_result(failure) or failure
     if failure is None:
         return entry.result
-    reason = str(redacted(failure.message))
+    reason = str(redact(failure.message))
     print(f"rolerunner: {reason}", flush=True)  # noqa: T201 - Python Shell shows nothing of an exception: here a person looks
     raise JobFailed(reason)
 
@@ -141,7 +141,7 @@ class _Entry:
         if not target:
             return None
         target += f"{self.result.run_id}.json" if target.endswith("/") else ""
-        data = str(redacted(self.file.told(self.result))).encode()
+        data = str(redact(self.file.told(self.result))).encode()
         try:
             if target.startswith("s3://"):
                 api.write_s3(target, data, self.identity)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.observers.redact import redacted
+from rolerunner.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ class Change:
 
 
 def _shown(value: Any) -> str:
-    text = str(redacted(value))
+    text = str(redact(value))
     parts = text.split(",")
     if len(text) > _LONG and len(parts) > 1:
         return f"{parts[0]} and {len(parts) - 1} more"

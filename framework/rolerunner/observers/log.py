@@ -11,8 +11,8 @@ import structlog
 
 from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
 from rolerunner.json_values import json_value
-from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import plain_outputs
+from rolerunner.redaction import redact
 from rolerunner.streams import ESCAPE
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def _processors(form: str, stream: TextIO) -> list[Any]:
 
 
 def _redact(_logger: Any, _method: str, values: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: redacted(json_value(value)) for key, value in values.items()}
+    shown: dict[str, Any] = redact({key: json_value(value) for key, value in values.items()})
+    return shown
 
 
 class _Forward(logging.Handler):

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rolerunner.errors import UsageError
 from rolerunner.json_values import json_value
-from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import ResultFile
 from rolerunner.observers.units import as_size, as_time
+from rolerunner.redaction import redact
 from rolerunner.storage.local import write_whole
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class ReadResult(_Read):
 def page(result: Any) -> str:
     """A result file's value as HTML. Raises UsageError for one that is none."""
     try:
-        read = ReadResult.model_validate(redacted(json_value(result, most_values=sys.maxsize, most_text=sys.maxsize)))
+        read = ReadResult.model_validate(redact(json_value(result, most_values=sys.maxsize, most_text=sys.maxsize)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the top"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
 from rolerunner.json_values import json_text, json_value, safe_text
-from rolerunner.observers.redact import redacted
+from rolerunner.redaction import redact
 from rolerunner.storage.local import write_whole
 
 if TYPE_CHECKING:
@@ -51,17 +51,20 @@ class ResultFile:
 def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
     """The result in the form of the result file, version 1; ``starts`` are seconds after the run's own start."""
     error = {"error": _failure(result.error)} if result.error is not None else {}
-    return {
-        "version": 1,
-        "run_id": result.run_id,
-        "job": result.job,
-        "status": result.status,
-        "started": result.started,
-        "seconds": result.seconds,
-        "roles": [_role(use) for use in result.roles],
-        "steps": [_step(step, starts.get(step.id)) for step in result.steps],
-        **error,
-    }
+    whole: dict[str, Any] = redact(
+        {
+            "version": 1,
+            "run_id": result.run_id,
+            "job": result.job,
+            "status": result.status,
+            "started": result.started,
+            "seconds": result.seconds,
+            "roles": [_role(use) for use in result.roles],
+            "steps": [_step(step, starts.get(step.id)) for step in result.steps],
+            **error,
+        }
+    )
+    return whole
 
 
 def _role(use: RoleUse) -> dict[str, Any]:
@@ -70,8 +73,7 @@ def _role(use: RoleUse) -> dict[str, Any]:
 
 
 def _failure(failure: Failure) -> dict[str, str]:
-    # a server's words are in it, and one may say back what it was sent
-    shown: dict[str, str] = redacted(json_value({"type": failure.type, "message": failure.message, "hint": failure.hint}))
+    shown: dict[str, str] = json_value({"type": failure.type, "message": failure.message, "hint": failure.hint})
     return shown
 
 
@@ -83,7 +85,7 @@ def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
     if start is not None:
         shown["start"] = round(start, 3)
     if step.reason:
-        shown["reason"] = redacted(json_value(step.reason))
+        shown["reason"] = json_value(step.reason)
     if step.error is not None:
         shown["error"] = _failure(step.error)
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -11,9 +12,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
-from rolerunner.observers.redact import redacted
 from rolerunner.observers.result import plain_outputs
 from rolerunner.observers.units import as_size
+from rolerunner.redaction import RedactingFormatter, redact, redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,8 @@ class Terminal:
     """Shows a run to a person."""
 
     def __init__(self, console: Optional[Console] = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+        self._console = console or Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+        _show_warnings()
         self._has_unicode = self._console.encoding.startswith("utf")
         self._progress: Optional[Progress] = None
         self._tasks: dict[str, TaskID] = {}
@@ -69,7 +71,7 @@ class Terminal:
             self._progress.start()
 
     def _role_assumed(self, event: RoleAssumed) -> None:
-        self._print(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {event.session_arn} in {event.seconds * 1000:.0f} ms[/]")
+        self._print(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {_shown(event.session_arn)} in {event.seconds * 1000:.0f} ms[/]")
 
     def _role_refused(self, event: RoleWasRefused) -> None:
         self._print(f"  [red]role {escape(event.refusal.role)} refused[/] [dim]{_shown(event.refusal.type)}[/]")
@@ -98,7 +100,7 @@ class Terminal:
             self._hint(result.error.hint)
 
     def _note(self, event: Note) -> None:
-        values = " ".join(f"{key}={value}" for key, value in event.values.items())
+        values = " ".join(f"{key}={value}" for key, value in redact(dict(event.values)).items())
         step = f"  [dim]{event.step_id}:[/] " if event.step_id else ""
         self._print(f"  {step}{_shown(event.message)} [dim]{_shown(values)}[/]")
 
@@ -118,14 +120,30 @@ class Terminal:
             self._print(f"      [dim]{_shown(line)}[/]")
 
 
+class _Warnings(logging.StreamHandler[Any]):
+    """Warnings of the standard library's loggers (boto's, the user's), on stderr and without secrets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLevel(logging.WARNING)
+        self.setFormatter(RedactingFormatter())
+
+
+def _show_warnings() -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, _Warnings)]
+    root.addHandler(_Warnings())
+
+
 def steps_table(result: RunResult) -> Table:
     """A line a step."""
     table = _table("step", "role", "status", "seconds", "objects", "bytes", "error")
     for step in result.steps:
         count, size = step.outputs.get("count"), step.outputs.get("bytes")
+        error = _shown(step.error.type) if step.error else ""
         table.add_row(
             step.id, escape(step.role), f"[{STATUS_STYLE[step.status]}]{step.status}[/]", f"{step.seconds:.2f}",
-            f"{count:,}" if isinstance(count, int) else "", as_size(size) if isinstance(size, int) else "", step.error.type if step.error else "",
+            f"{count:,}" if isinstance(count, int) else "", as_size(size) if isinstance(size, int) else "", error,
         )  # fmt: skip
     return table
 
@@ -134,7 +152,7 @@ def roles_table(result: RunResult) -> Table:
     """A line a role."""
     table = _table("role", "AssumeRole calls", "session, as CloudTrail shows it")
     for use in result.roles:
-        table.add_row(escape(f"{use.role} ({use.step})" if use.step else use.role), str(use.assume_calls), use.session_arn or "-")
+        table.add_row(escape(f"{use.role} ({use.step})" if use.step else use.role), str(use.assume_calls), _shown(use.session_arn) or "-")
     return table
 
 
@@ -151,15 +169,16 @@ _SAID_IF_ANY = frozenset({"skipped", "deleted"})
 
 def outputs_line(result: StepResult) -> str:
     """A step's outputs in one line."""
+    shown = redact(plain_outputs(result.outputs))
     outputs = {
-        name: value for name, value in result.outputs.items()
+        name: value for name, value in shown.items()
         if isinstance(value, (int, float, str)) and (value != 0 or name not in _SAID_IF_ANY)
     }  # fmt: skip
     said = [f"{name}={as_size(float(value)) if name == 'bytes' else value}" for name, value in outputs.items()]
     if not said and result.outputs:
-        said = [f"{name}={value}" for name, value in plain_outputs(result.outputs).items()]
+        said = [f"{name}={value}" for name, value in shown.items()]
     return _shown(" ".join(said))
 
 
 def _shown(text: str) -> str:
-    return escape(str(redacted(text)))
+    return escape(redact_text(text))

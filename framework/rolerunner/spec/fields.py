@@ -8,11 +8,13 @@ without templates. So an action only ever sees plain, typed values.
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +27,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from rolerunner.model import S3Uri
+from rolerunner.secret import SecretValue, secret_value
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.values import parse_duration, parse_size
 
@@ -166,6 +169,13 @@ def _customer_key(value: Any) -> Any:
     return value
 
 
+def _as_secret(text: str) -> SecretValue:
+    """A customer key as a secret. Servers repeat it, or its MD5, in errors."""
+    key = secret_value(text)
+    key.digest = secret_value(base64.b64encode(hashlib.md5(customer_key_bytes(text), usedforsecurity=False).digest()).decode())
+    return key
+
+
 def check_path(value: Any) -> Any:
     """A path on this machine as it is. Raises ValueError for what is none."""
     if isinstance(value, str) and (not value or "\0" in value):
@@ -198,5 +208,5 @@ Account = Annotated[str, BeforeValidator(_account), DYNAMIC]
 """An account id, in quotes: YAML would read a number, and drop its leading zeros."""
 Rate = Annotated[int, BeforeValidator(_rate), json_form(type=["string", "integer"], examples=["50MB/s"]), DYNAMIC]
 """Bytes a second, written as 50MB/s."""
-CustomerKey = Annotated[str, BeforeValidator(_customer_key), json_form(type="string"), DYNAMIC]
+CustomerKey = Annotated[str, BeforeValidator(_customer_key), AfterValidator(_as_secret), json_form(type="string"), DYNAMIC]
 """A key of the customer's own (SSE-C), in base64."""

@@ -355,4 +355,9 @@ class StepFields(Strict):
         description="What it needs besides what its fields tell, such as what a function of yours calls.",
         examples=[[{"actions": "dynamodb:PutItem", "resources": "arn:aws:dynamodb:eu-west-1:111122223333:table/orders"}]],
     )
+    secret_outputs: list[str] = Field(
+        default_factory=list,
+        description="Outputs that are secrets: never shown, and not kept in the state, so that a resumed run does the step again.",
+        examples=[["password"]],
+    )
     description: str = Field("", description="What the step is for.", examples=["What the partner sent today."])

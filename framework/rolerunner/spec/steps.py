@@ -314,7 +314,8 @@ def _step(step: RawStep, references: frozenset[str], needs: tuple[str, ...], rol
         max_parallel=loop.get("max_parallel", 0) if isinstance(loop, dict) else 0,
         retry=_retry(retry), timeout=_seconds(common.timeout if common.timeout is not None else defaults.timeout),
         attempt_timeout=_seconds(retry.timeout) if retry else None, on_error=common.on_error or defaults.on_error,
-        description=common.description, permissions=_permissions(step), mark=reading.document.mark(step.path),
+        description=common.description, permissions=_permissions(step), secret_outputs=tuple(common.secret_outputs),
+        mark=reading.document.mark(step.path),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import S3Uri
+from rolerunner.redaction import redact_text
 from rolerunner.storage.base import ObjectInfo, Outcome, object_info
 from rolerunner.storage.local import PRIVATE, translated
 
@@ -141,7 +142,7 @@ class ManifestWriter:
         if outcome.source is not None:
             line += f', "source": {_text(str(outcome.source))}'
         if outcome.error is not None and outcome.error.message:
-            line += f', "reason": {_text(outcome.error.message)}'
+            line += f', "reason": {_text(redact_text(outcome.error.message))}'
         self._write(line + "}\n")
         if outcome.error is None:
             self.count += 1

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rolerunner.observers.redact import redacted
+from rolerunner.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,11 +58,11 @@ def mismatch_text(mismatch: Mismatch) -> str:
     """What was expected and what was seen, on lines of their own."""
     detail = "".join(f"\n      {line}" for line in mismatch.detail.splitlines())
     seen = mismatch.seen.replace("\n", "\n              ")
-    return str(redacted(f"{mismatch.what}\n    expected  {mismatch.expected}\n    was       {seen}{detail}"))
+    return str(redact(f"{mismatch.what}\n    expected  {mismatch.expected}\n    was       {seen}{detail}"))
 
 
 def _text(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", str(redacted(text)))
+    return _NOT_XML.sub("\ufffd", str(redact(text)))
 
 
 def _counts(outcomes: Iterable[Outcome]) -> dict[str, str]:
