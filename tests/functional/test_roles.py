@@ -209,9 +209,9 @@ def test_nothing_of_a_credential_is_shown_or_pickled(sessions):
     for value in (session, credentials, frozen, sessions, sessions._identity):
         with pytest.raises((TypeError, AttributeError)):  # a boto3 session holds closures, which come first
             pickle.dumps(value)
-    from rolerunner.observers.redact import redacted
+    from rolerunner.redaction import redact
 
-    assert not [each for each in secrets if each in str(redacted({"a": [" ".join(secrets)], "b": ValueError(secrets[1])}))]
+    assert not [each for each in secrets if each in str(redact({"a": [" ".join(secrets)], "b": ValueError(secrets[1])}))]
 
 
 def test_a_role_goes_by_the_name_that_its_own_run_gives_it(aws):
