@@ -60,6 +60,7 @@ class AwsCall(Action):
     """
 
     kind: ClassVar[str] = "aws.call"
+    content_fields: ClassVar[tuple[str, ...]] = ("parameters", "select", "wait_until")
     example: ClassVar[Mapping[str, Any]] = {"parameters": {"Name": "orders"}, "service": "glue"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = None
 

@@ -26,6 +26,7 @@ class S3Write(Stored, Reaching, Action):
     """
 
     kind: ClassVar[str] = "s3.write"
+    content_fields: ClassVar[tuple[str, ...]] = ("text", "json")
     example: ClassVar[Mapping[str, Any]] = {"text": "done"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {"object": "the s3:// URI of the object", "bytes": "its size", "etag": "its ETag"}
     samples: ClassVar[Mapping[str, Any]] = {"object": "s3://bucket/key", "bytes": 1, "etag": "d41d8cd98f00b204e9800998ecf8427e"}

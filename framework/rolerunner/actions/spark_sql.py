@@ -66,6 +66,7 @@ class SparkSql(Action):
     """
 
     kind: ClassVar[str] = "spark.sql"
+    content_fields: ClassVar[tuple[str, ...]] = ("query", "options")
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {
         "query": "SELECT country, sum(amount) AS amount FROM orders GROUP BY country",

@@ -206,10 +206,15 @@ class _Reader:
 
     def _key(self, event: Any) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            self._stop(self._mark(event), "a key must be plain text", "is a '{' or '[' or '${{' here that needs quotes?")
+            self._stop(self._mark(event), "a key must be plain text", self._key_hint(event))
         self._count(event, 1)
         self._check_characters(event)
         return str(event.value)
+
+    def _key_hint(self, event: Any) -> str:
+        if self.lines[event.start_mark.line][: event.start_mark.column].endswith("{"):
+            return "an expression is written ${{ params.NAME }}, in quotes where it does not begin the value"
+        return "is a '{' or '[' or '${{' here that needs quotes?"
 
     def _merge(self, event: Any, path: Path, depth: int) -> list[dict[str, Any]]:
         value = self._value(event, path, depth + 1)
@@ -280,7 +285,7 @@ def _syntax_hint(line: str, error: yaml.MarkedYAMLError) -> str:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with spaces, not tabs"
     if "${{" in line or "{{" in line:
-        return "a value that holds '${{ ... }}' and a ':' or '#' needs quotes"
+        return "a value with '${{ ... }}' needs quotes inside '{ }' and '[ ]', and where it holds a ':' or '#'"
     if "mapping values are not allowed" in str(error.problem):
         return "a value that holds ': ' needs quotes; or is the indentation off?"
     return ""

@@ -20,6 +20,8 @@ class Kind(Strict):
     """Which keys name its roles; ``role`` stands in for each that is left out."""
     needs_role: ClassVar[bool] = True
     """False for an action that can do without talking to AWS."""
+    content_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that hold the user's own content, such as a script or a query, which may look like another tool's template."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Fields of the example in its page, besides those that must be there."""
 

@@ -13,6 +13,7 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 from rolerunner.errors import UsageError
 from rolerunner.json_values import read_json
 from rolerunner.spec.checking import shown
+from rolerunner.spec.expressions import Template
 from rolerunner.spec.values import parse_duration, parse_size, suggested
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def _read_one(name: str, fields: ParamFields, given: Mapping[str, Any], reading:
 def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
     path = ("params", name, "default")
     value = reading.filled(reading.with_templates(fields.default, path, ()), path)
+    if isinstance(value, Template):  # with a mistake that has been reported
+        reading.known.undecided.add(name)
+        return
     try:
         reading.known.params[name] = read_param(fields, value)
     except ValueError as error:

@@ -13,6 +13,7 @@ from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template, is_template, scan_template
 from rolerunner.spec.fields import FOLDER, TEMPLATES_ALLOWED
 from rolerunner.spec.filters import ExpressionError
+from rolerunner.spec.foreign import find_foreign
 from rolerunner.spec.values import nearest
 
 if TYPE_CHECKING:
@@ -84,17 +85,20 @@ class Reading:
                 self._add(problem)
         return None
 
-    def with_templates(self, value: Any, path: Path, scopes: tuple[str, ...]) -> Any:
-        """The value with each text that holds ``${{`` read as a Template, its names checked."""
-        if isinstance(value, str) and is_template(value):
-            return self._template(value, path, scopes)
+    def with_templates(self, value: Any, path: Path, scopes: tuple[str, ...], *, content: bool = False) -> Any:
+        """The value with each text that holds ``${{`` read as a Template, its names checked.
+
+        ``content`` is true for text of the user's own, in which more may look like a template of another tool.
+        """
+        if isinstance(value, str):
+            return self._template(value, path, scopes, content=content) if is_template(value) else self._text(value, path, scopes, content=content)
         if isinstance(value, dict):
-            return {key: self.with_templates(each, (*path, key), scopes) for key, each in value.items()}
+            return {key: self.with_templates(each, (*path, key), scopes, content=content) for key, each in value.items()}
         if isinstance(value, list):
-            return [self.with_templates(each, (*path, index), scopes) for index, each in enumerate(value)]
+            return [self.with_templates(each, (*path, index), scopes, content=content) for index, each in enumerate(value)]
         return value
 
-    def _template(self, text: str, path: Path, scopes: tuple[str, ...]) -> Template:
+    def _template(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Template:
         template, errors = scan_template(text)
         for error in errors:
             hint = nearest(error.wrong, error.right) if error.wrong else ""
@@ -102,7 +106,23 @@ class Reading:
         for expression in template.expressions:
             for reference in expression.references:
                 self._check_scope(reference, scopes, self.mark_of(path, text, expression, reference))
-        return Template(text, (*template.parts, BROKEN)) if errors else template
+        wrong = bool(errors)
+        offset = 0
+        for part in (part for part in template.parts if isinstance(part, str)):
+            offset = text.index(part, offset)
+            wrong |= self._is_foreign(part, offset, text, path, scopes, content=content)
+            offset += len(part)
+        return Template(text, (*template.parts, BROKEN)) if wrong else template
+
+    def _text(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Any:
+        """The text as it is; one with a template of another tool as a Template that nothing works out."""
+        return Template(text, (text, BROKEN)) if self._is_foreign(text, 0, text, path, scopes, content=content) else text
+
+    def _is_foreign(self, part: str, offset: int, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> bool:
+        found = list(find_foreign(part, scopes, {*self.known.params, *self.known.undecided}, content=content))
+        for each in found:
+            self.add_at(self.mark_inside(path, text, offset + each.offset), each.message, each.hint)
+        return bool(found)
 
     def mark_of(self, path: Path, text: str, expression: Expression, reference: Reference) -> Mark:
         """Where a name stands in the file."""

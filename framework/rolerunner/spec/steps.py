@@ -84,7 +84,8 @@ def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Readi
         if isinstance(template, Template) and template.whole is None and BROKEN not in template.parts:
             reading.add((*path, key), f"'{key}' must be one expression and nothing around it")
     common = _common(common_said, late, path, reading)
-    fields = reading.with_templates(own_said, path, scopes)
+    content = kind.content_fields if kind else ()
+    fields = {key: reading.with_templates(each, (*path, key), scopes, content=key in content) for key, each in own_said.items()}
     if kind is not None:
         more = (*checking.known_keys(StepFields), *role_fields)
         reading.validated(kind, reading.filled(fields, path), path, more)
@@ -94,7 +95,8 @@ def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Readi
 
 def _common(said: Mapping[str, Any], late: Mapping[str, Any], path: Path, reading: Reading) -> Optional[StepFields]:
     early = {key: value for key, value in said.items() if key not in _LATE}
-    filled = reading.filled(reading.with_templates(early, path, ("params",)), path)
+    read = {key: reading.with_templates(value, (*path, key), ("params",), content=key == "description") for key, value in early.items()}
+    filled = reading.filled(read, path)
     common = reading.validated(StepFields, {**filled, **late}, path)
     if common is not None:
         return common

@@ -79,7 +79,7 @@ def _load(path: Path, root: Path) -> list[Case]:
     reading = Reading(parse(text, name), Known())
     if not isinstance(reading.document.data, dict):
         raise SpecError([reading.document.problem((), "a test file is a mapping that starts with 'version: 1'")])
-    raw = reading.with_templates(reading.document.data, (), ("case",))
+    raw = reading.with_templates(reading.document.data, (), ("case",), content=True)
     plain = _filled(raw, root, reading)
     reading.validated(CaseFile, plain, ())
     top = _only(plain, [{"name": "none"}])

@@ -1,0 +1,81 @@
+"""Finds text that looks like a template of another tool, such as ``{{ x }}`` or ``${x}``.
+
+Nothing would replace it, so an object named ``{{ ds }}`` would be written. ``{{ x }}`` is a mistake everywhere. ``${x}`` is one
+in every field but those that hold the user's own content, such as a script, where its name must be one that an expression
+could read; so must the names in ``$(x)``, ``%(x)s``, ``<x>`` and ``{x}``, which are no mistakes in content.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rolerunner.spec.values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_STRONG = re.compile(r"(?<![\{$])\{\{(?P<jinja>[^{}]*)\}\}(?!\})|\$\{\s*(?P<shell>[A-Za-z_][\w.]*)\s*(?::?[-=?+][^{}]*)?\}")
+_NAME = r"[A-Za-z_][\w.-]*"
+_WEAK = re.compile(rf"\$\(\s*(?P<a>{_NAME})\s*\)|%\((?P<b>{_NAME})\)s|<(?P<c>{_NAME})>|(?<![\{{$])\{{(?P<d>{_NAME})\}}(?!\}})")
+_PLAIN = re.compile(rf"\{{\{{\s*{_NAME}\s*\}}\}}\Z")
+_FIRST_NAME = re.compile(_NAME)
+_MARKS = ("{", "$(", "%(", "<")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A template of another tool: ``text`` at ``offset``."""
+
+    text: str
+    offset: int
+    right: str
+    """The expression that is probably meant."""
+
+    @property
+    def message(self) -> str:
+        """The mistake in words."""
+        return f"'{self.text}' is not replaced: it is a template of another tool"
+
+    @property
+    def hint(self) -> str:
+        """What to write instead, also for who means the text itself."""
+        quote = '"' if "'" in self.text else "'"
+        return f"write {self.right}, or ${{{{ {quote}{self.text}{quote} }}}} for the text itself"
+
+
+def find_foreign(text: str, scopes: Collection[str], params: Collection[str], *, content: bool) -> Iterator[Foreign]:
+    """Each template of another tool in a text without expressions.
+
+    ``scopes`` are the first names that an expression can read there, ``params`` the spec's params; ``content`` is true for
+    text that is the user's own.
+    """
+    if not any(mark in text for mark in _MARKS):
+        return
+    for found in _STRONG.finditer(text):
+        name = _first_name(found)
+        if not content or _PLAIN.match(found.group()) or _is_readable(name, scopes, params):
+            yield Foreign(found.group(), found.start(), _expression(name, scopes, params))
+    for found in () if content else _WEAK.finditer(text):
+        name = _first_name(found)
+        if _is_readable(name, scopes, params):
+            yield Foreign(found.group(), found.start(), _expression(name, scopes, params))
+
+
+def _first_name(found: re.Match[str]) -> str:
+    inner = next((group for group in found.groups() if group is not None), "")
+    name = _FIRST_NAME.search(inner)
+    return name.group().rstrip(".-") if name else ""
+
+
+def _is_readable(name: str, scopes: Collection[str], params: Collection[str]) -> bool:
+    head, _, rest = name.partition(".")
+    return name in params or (head in scopes and (bool(rest) or head == "item"))
+
+
+def _expression(name: str, scopes: Collection[str], params: Collection[str]) -> str:
+    if _is_readable(name, scopes, params) and name not in params:
+        return f"${{{{ {name} }}}}"
+    near = name if name in params else nearest(name.rpartition(".")[2], params).partition("'")[2].rpartition("'")[0]
+    return f"${{{{ params.{near or 'NAME'} }}}}"
