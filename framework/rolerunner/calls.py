@@ -137,6 +137,11 @@ _SUFFIXES = {"aws-cn": "amazonaws.com.cn", "aws-iso": "c2s.ic.gov", "aws-iso-b":
 """Partition -> the end of its services' names; amazonaws.com elsewhere."""
 
 
+def is_aws_host(host: str) -> bool:
+    """Returns True for a host name of AWS, in whichever partition."""
+    return host.endswith(tuple(f".{suffix}" for suffix in ("amazonaws.com", *_SUFFIXES.values())))
+
+
 def actions_of(service: str, operation: str, prefix: str) -> tuple[str, ...]:
     """The IAM actions of an operation; ``prefix`` is the service's in IAM where the table has nothing of its own."""
     found = S3.get(operation) if service == "s3" else OTHERS.get((service, operation))

@@ -43,7 +43,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
     One role: S3 copies by itself, large objects in parts; metadata and tags are kept unless the step says others.
     Two roles (``source_role`` and ``target_role`` that differ): bytes are streamed through bounded memory, nothing touches
     the disk, and the source's own checksum is proved on the way. With ``move: true`` a source is deleted only after its
-    copy has been looked at.
+    copy has been looked at, and only while it is the very object that was copied: the deletion carries its ETag (or version).
     """
 
     kind: ClassVar[str] = "s3.copy"
@@ -89,6 +89,8 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         one_source(self.source, self.objects, self.kind)
         if self.move is True and isinstance(self.source, S3Uri) and self.source == self.target:
             raise ValueError("'move: true' onto itself would delete the source")
+        if self.move is True and self.if_exists == "skip_same" and self.compare in ("size", "size_mtime"):
+            raise ValueError(f"'move' deletes only what is proved to be at its target, and 'compare: {self.compare}' proves no content: say checksum")
         encryption = self.encryption.customer_key if isinstance(self.encryption, Encryption) else None
         if self.distribute is not None and (self.customer_key is not None or encryption is not None):
             raise ValueError("'distribute' does not go with a 'customer_key': a secret is not shipped to other machines")
@@ -108,7 +110,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         copies = _Copies(self, gathered, source, target, context)
         one_role = context.roles["source_role"] == context.roles["target_role"]
         copied = target.copy(copies, context.cancel) if one_role else target.relay(copies, source, context.cancel)
-        ended = _moved(copied, source, target, context) if self.move else copied
+        ended = self._moved(copied, source, target, context) if self.move else copied
         done = transfer(ended, context, self.target, self, flow, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
@@ -135,6 +137,11 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         found = gather(self.source, self.objects, self.selection(), self._storages(context, self.flow())[0], context)
         return {"count": found.total, "bytes": found.objects.bytes}
 
+    def _moved(self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext) -> Iterator[Outcome]:
+        # an object by its name, whose HEAD tells a version, stays in the history of its bucket
+        by_version = isinstance(self.objects, ObjectList)
+        return _moved(copied, source, target, context, by_version=by_version)
+
     def _on_source(self, action: str) -> list[Permission]:
         return on_source(action, self.source, self.objects)
 
@@ -158,7 +165,8 @@ class _Copies:
         self.refused = gathered.refused
         self.repeating = context.repeating
         self.lenient = context.resuming and action.if_exists == "overwrite"
-        self.is_same = _IsSame(action.compare, source, target, self.lenient)
+        # what an earlier try copied is recognised by its content: a move deletes the source of what is the same
+        self.is_same = _IsSame("checksum" if action.move and self.lenient else action.compare, source, target, self.lenient)
         self.if_exists = "skip_same" if self.lenient else action.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
         self.to_object = action.source is not None and not action.source.is_prefix and not action.target.is_prefix
@@ -190,7 +198,15 @@ class _Copies:
             skip = None if there is None else partial(self.is_same, uri, info, target, there)
             # an incomplete ETag would be no condition: the engine then asks for the object's own
             yield Copy(
-                uri, target, info if info.etag else None, self.options, self.action.multipart_above, self.action.part_size, skip, self.repeating
+                uri,
+                target,
+                info if info.etag else None,
+                self.options,
+                self.action.multipart_above,
+                self.action.part_size,
+                skip,
+                self.repeating,
+                there,
             )
 
     def _check(self, uri: S3Uri, target: S3Uri, *, taken: bool) -> None:
@@ -237,8 +253,8 @@ def _same_checksum(one: ObjectInfo, other: ObjectInfo) -> bool:
 _PROVED_AT_ONCE = 1000
 
 
-def _moved(outcomes: Iterator[Outcome], source: Storage, target: Storage, context: StepContext) -> Iterator[Outcome]:
-    """Outcomes of a move: each copy is looked at with its size, then its source is deleted.
+def _moved(outcomes: Iterator[Outcome], source: Storage, target: Storage, context: StepContext, *, by_version: bool) -> Iterator[Outcome]:
+    """Outcomes of a move: each copy is looked at with its size and ETag, then its source is deleted, if it is still the one that was copied.
 
     Also of what was skipped as the same: a run that was killed between copy and deletion left it so.
     """
@@ -246,15 +262,15 @@ def _moved(outcomes: Iterator[Outcome], source: Storage, target: Storage, contex
     for batch in iter(lambda: list(islice(rest, _PROVED_AT_ONCE)), []):
         copied = {outcome.uri: outcome for outcome in batch if outcome.error is None and outcome.source is not None}
         yield from (outcome for outcome in batch if outcome.uri not in copied)
-        proved: dict[S3Uri, Outcome] = {}
+        proved = []
         for head in target.heads(list(copied), context.cancel):
             outcome = copied[head.uri]
             problem = _unproved(outcome, head)
             if problem is not None:
                 yield replace(outcome, status="failed", error=problem)
-            elif outcome.source is not None:
-                proved[outcome.source] = outcome
-        yield from _sources_deleted(proved, source, context)
+            else:
+                proved.append(outcome)
+        yield from _sources_deleted(proved, source, context, by_version=by_version)
 
 
 def _unproved(copied: Outcome, head: Outcome) -> Optional[StepError]:
@@ -267,11 +283,22 @@ def _unproved(copied: Outcome, head: Outcome) -> Optional[StepError]:
     return None
 
 
-def _sources_deleted(proved: Mapping[S3Uri, Outcome], source: Storage, context: StepContext) -> Iterator[Outcome]:
-    for deleted in source.delete((ObjectInfo(uri.key, 0, bucket=uri.bucket) for uri in proved), "", context.cancel):
-        outcome, error = proved[deleted.uri], deleted.error
+def _sources_deleted(proved: Sequence[Outcome], source: Storage, context: StepContext, *, by_version: bool) -> Iterator[Outcome]:
+    """Deletes the sources of copies that were looked at, each only while it is the very object that was copied."""
+    doomed = {(each.source, info.version): (each, info) for each in proved for info in [_source_of(each, by_version=by_version)]}
+    for deleted in source.delete((info for _, info in doomed.values()), "", context.cancel, unchanged=True):
+        outcome, _ = doomed[deleted.uri, deleted.version]
+        error = deleted.error
         if error is None:
             yield outcome
         else:
             text = f"copied to {outcome.uri}, but the source could not be deleted: {error.message}"
             yield replace(outcome, status="failed", error=StepError(text, hint=error.hint, type=error.type))
+
+
+def _source_of(copied: Outcome, *, by_version: bool) -> ObjectInfo:
+    """The source of a copy as it was copied; without an ETag where that is not known, and then it is not deleted."""
+    assert copied.source is not None  # noqa: S101 - of a copy
+    info = copied.source_info
+    etag, version = (info.etag, info.version if by_version else "") if info is not None else ("", "")
+    return ObjectInfo(copied.source.key, copied.size, etag, version=version, bucket=copied.source.bucket)

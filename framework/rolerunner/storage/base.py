@@ -117,6 +117,8 @@ class Copy:
     skip: Optional[Callable[[], bool]] = None
     repeated: bool = False
     """An earlier try may have stored it: where a condition is refused, it is looked whether the object is that one."""
+    there: Optional[ObjectInfo] = None
+    """The object that ``skip`` compares the source with."""
 
 
 @_value(frozen=True)
@@ -134,6 +136,8 @@ class Outcome:
     """Of a copy: where it came from."""
     info: Optional[ObjectInfo] = None
     """Of a HEAD: what S3 told."""
+    source_info: Optional[ObjectInfo] = None
+    """Of a copy: its source as it was copied."""
 
 
 def for_another_try(item: Item) -> Item:
@@ -226,5 +230,8 @@ class Storage(Protocol):
     def relay(self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
         """Copy what ``source`` may read to where this role may write, through bounded memory, its checksum proved."""
 
-    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
-        """Delete objects (versions, where they have one) in batches of 1000."""
+    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False) -> Iterator[Outcome]:
+        """Delete objects (versions, where they have one) in batches of 1000.
+
+        ``unchanged``: only objects that still have the ETag of their ``ObjectInfo``; others are kept, and are failures.
+        """

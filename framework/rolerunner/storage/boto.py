@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from botocore.exceptions import ClientError
 
-from rolerunner.calls import common_folder
 from rolerunner.diagnosis import AwsError, is_passing, step_failed
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.model import S3Uri
@@ -21,11 +20,24 @@ from rolerunner.storage.answers import check_deleted, check_range, check_there, 
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.checksums import Expected, Pieces
 from rolerunner.storage.conditions import Conditions, is_of_parts
+from rolerunner.storage.deletions import (
+    LOOKED_AT,
+    Command,
+    DeleteAlone,
+    DeleteTogether,
+    Deletion,
+    Look,
+    Pause,
+    carry_out,
+    with_content,
+)
 from rolerunner.storage.files import FromFile, Landing, OpenFile, keep_time, prove, unpack
+from rolerunner.storage.lane import xml
+from rolerunner.storage.lane.requests import PLACE
 from rolerunner.storage.local import NewFile, appearing
 from rolerunner.storage.many import Parts, Turns, again, batches, each_of, ranges
 from rolerunner.storage.objects import KEPT
-from rolerunner.storage.tuning import part_of
+from rolerunner.storage.tuning import BATCH, part_of
 
 if TYPE_CHECKING:
     from rolerunner.storage.base import Storage
@@ -74,9 +86,13 @@ class BotoStorage(Conditions):
                 items, cancel, lambda item: self._guarded(item.target, again(item, lambda each: self._relay(each, source, parts)), cancel)
             )
 
-    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
+    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False) -> Iterator[Outcome]:
         """Delete in batches."""
-        for outcomes in self._each(batches(items, bucket), cancel, lambda batch: self._delete(batch[0], batch[1], cancel)):
+
+        def delete_batch(batch: tuple[str, Sequence[ObjectInfo]]) -> Sequence[Outcome]:
+            return carry_out(self._deletion(*batch, unchanged=unchanged).steps(), lambda command: self._execute(command, cancel))
+
+        for outcomes in self._each(self._batches(items, bucket, unchanged=unchanged), cancel, delete_batch):
             yield from outcomes
 
     def _guarded(self, uri: S3Uri, work: Callable[[], Outcome], cancel: Cancel) -> Outcome:
@@ -308,9 +324,9 @@ class BotoStorage(Conditions):
     def _copy(self, item: Copy, parts: Parts) -> Outcome:
         info = item.info or self.head(item.source)
         if item.skip is not None and item.skip():
-            return Outcome(item.target, info.size, status="skipped", source=item.source)
+            return skipped(item, info)
         answer = self._copy_parts(item, info, parts) if info.size >= item.large else self._copy_whole(item, info)
-        return Outcome(item.target, info.size, None, etag_of(answer), answer.get("VersionId", ""), source=item.source)
+        return Outcome(item.target, info.size, None, etag_of(answer), answer.get("VersionId", ""), source=item.source, source_info=info)
 
     def _copy_whole(self, item: Copy, info: ObjectInfo) -> Mapping[str, Any]:
         options = dict(item.options)
@@ -355,7 +371,7 @@ class BotoStorage(Conditions):
     def _relay(self, item: Copy, source: Storage, parts: Parts) -> Outcome:
         uri = item.source
         if item.skip is not None and item.skip():
-            return Outcome(item.target, item.info.size if item.info else 0, status="skipped", source=uri)
+            return skipped(item, item.info)
         # its checksum is told, which listings do not
         info, kept = source.describe(uri, item.info.version if item.info else "", tags="Tagging" not in item.options)
         options = {name: value for name, value in {**kept, **item.options}.items() if value}
@@ -374,7 +390,7 @@ class BotoStorage(Conditions):
                 parts.memory.give(held)
         else:
             answer = self._relay_parts(item, info, source, self._with_crc(options), running, parts)
-        return Outcome(item.target, info.size, None, etag_of(answer), answer.get("VersionId", ""), source=uri)
+        return Outcome(item.target, info.size, None, etag_of(answer), answer.get("VersionId", ""), source=uri, source_info=info)
 
     def _relay_parts(
         self, item: Copy, info: ObjectInfo, source: Storage, options: Mapping[str, Any], running: Optional[checksums.Running], parts: Parts
@@ -402,26 +418,45 @@ class BotoStorage(Conditions):
 
     # delete
 
-    def _delete(self, bucket: str, batch: Sequence[ObjectInfo], cancel: Cancel) -> Sequence[Outcome]:
-        uris = [S3Uri(bucket, info.key) for info in batch]
-        keys = [{"Key": info.key, **({"VersionId": info.version} if info.version else {})} for info in batch]
-        try:
-            cancel.stop_if_set()
-            with self._translated(S3Uri(bucket, common_folder(info.key for info in batch)), version=a_version(batch)):
-                # the same function under one id is registered once
-                self.client.meta.events.register("after-call.s3.DeleteObjects", check_deleted, unique_id="rolerunner-deleted")
-                answer = self._call("delete_objects", cancel, Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-        except StepError as error:
-            return [Outcome(uri, version=info.version, status="failed", error=error) for uri, info in zip(uris, batch)]
-        refused = {(each.get("Key"), each.get("VersionId") or ""): each for each in answer.get("Errors", ())}
-        return [self._deleted(uri, info, refused.get((info.key, info.version))) for uri, info in zip(uris, batch)]
+    def _batches(self, items: Iterable[ObjectInfo], bucket: str, *, unchanged: bool) -> Iterator[tuple[str, list[ObjectInfo]]]:
+        return batches(items, bucket, BATCH if not unchanged or self._delete_conditions.are_kept(bucket) else LOOKED_AT)
 
-    def _deleted(self, uri: S3Uri, info: ObjectInfo, refused: Optional[Mapping[str, Any]]) -> Outcome:
-        if refused is None:
-            return Outcome(uri, info.size, etag=info.etag, version=info.version)
-        told = AwsError(str(refused.get("Code", "")), str(refused.get("Message", "")), "DeleteObjects")
-        error = step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key, version=info.version)
-        return Outcome(uri, version=info.version, status="failed", error=error)
+    def _deletion(self, bucket: str, batch: Sequence[ObjectInfo], *, unchanged: bool) -> Deletion:
+        return Deletion(bucket, batch, unchanged, self._delete_conditions, self.tries, self._not_deleted)
+
+    def _execute(self, command: Command, cancel: Cancel) -> Any:
+        """Carries out one command of a deletion. Raises StepError."""
+        cancel.stop_if_set()
+        if isinstance(command, Pause):
+            cancel.wait(command.seconds)
+        elif isinstance(command, Look):
+            return self.head(command.uri)
+        elif isinstance(command, DeleteTogether):
+            return self._delete_together(command, cancel)
+        else:
+            self._delete_alone(command, cancel)
+        return None
+
+    def _delete_together(self, command: DeleteTogether, cancel: Cancel) -> xml.Deletions:
+        bucket = command.uri.bucket
+        # the same function under one id is registered once
+        self.client.meta.events.register("after-call.s3.DeleteObjects", check_deleted, unique_id="rolerunner-deleted")
+        headers = {"Content-MD5": xml.md5(command.body)}
+        with self._translated(command.uri, version=command.version), with_content(self.client, "DeleteObjects", headers, command.body):
+            answer = self._call("delete_objects", cancel, Bucket=bucket, Delete={"Objects": [{"Key": PLACE}]})
+        deleted = ((each.get("Key") or "", each.get("VersionId") or "") for each in answer.get("Deleted", ()))
+        return xml.Deletions(deleted, answer.get("Errors", ()))
+
+    def _delete_alone(self, command: DeleteAlone, cancel: Cancel) -> None:
+        uri = command.uri
+        headers = {"If-Match": f'"{command.etag}"'} if command.etag else {}
+        version = {"VersionId": command.version} if command.version else {}
+        with self._translated(uri, version=command.version), with_content(self.client, "DeleteObject", headers):
+            self._call("delete_object", cancel, Bucket=uri.bucket, Key=uri.key, **version)
+
+    def _not_deleted(self, uri: S3Uri, version: str, code: str, message: str) -> StepError:
+        told = AwsError(code, message, "DeleteObjects")
+        return step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key, version=version)
 
 
 def _name_upload(error: BaseException, target: S3Uri, upload: str, why: StepError) -> None:
@@ -434,6 +469,7 @@ def _name_upload(error: BaseException, target: S3Uri, upload: str, why: StepErro
         _LOG.warning("%s", left)
 
 
-def a_version(batch: Sequence[ObjectInfo]) -> str:
-    """A version that a batch of deletions names, if it names any."""
-    return next((info.version for info in batch if info.version), "")
+def skipped(item: Copy, info: Optional[ObjectInfo]) -> Outcome:
+    """The outcome of a copy whose target holds its source already; ``info`` is the source as it was compared, if it was known."""
+    there = item.there.etag if item.there is not None else ""
+    return Outcome(item.target, info.size if info is not None else 0, etag=there, status="skipped", source=item.source, source_info=item.info)

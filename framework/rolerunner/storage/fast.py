@@ -6,7 +6,7 @@ What the lane declines (a proxy, a directory bucket) goes to the plain engine ob
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rolerunner.calls import common_folder
 from rolerunner.diagnosis import AwsError, is_passing
 from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_there, etag_of, info_by
 from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
-from rolerunner.storage.boto import TRIES, a_version
+from rolerunner.storage.boto import TRIES, skipped
 from rolerunner.storage.checksums import Expected, digest_of
+from rolerunner.storage.deletions import Command, Commands, DeleteTogether, Look, Pause
 from rolerunner.storage.fast_large import LaneLarge
 from rolerunner.storage.fast_requests import checksum_header, hashed_by, version_query
 from rolerunner.storage.files import Arrival, FromFile, keep_time, prove, unpack
@@ -36,7 +36,7 @@ from rolerunner.storage.lane.requests import PLACE, Declined
 from rolerunner.storage.lane.signing import quoted
 from rolerunner.storage.lane.steps import Asking, Steps, Work, worked
 from rolerunner.storage.local import translated
-from rolerunner.storage.many import Parts, batches
+from rolerunner.storage.many import Parts
 from rolerunner.storage.objects import ALREADY, KEPT
 from rolerunner.storage.processes.crew import Crew
 from rolerunner.storage.processes.serving import Opening
@@ -193,10 +193,11 @@ class FastStorage(LaneLarge):
         with closing(self._lines), closing(source._lines), crew, Parts(loop.cancel, self.tuning, crew) as parts:  # noqa: SLF001
             yield from loop.run(crew.dealt(items, begun, name_of))
 
-    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
+    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False) -> Iterator[Outcome]:
         """Delete in batches, several at once."""
         loop, asking = self._loop(cancel, connections=self.tuning.workers)
-        for outcomes in loop.run((0, self._delete_steps(name, batch, asking)) for name, batch in batches(items, bucket)):
+        work = (self._deletion(*batch, unchanged=unchanged).steps() for batch in self._batches(items, bucket, unchanged=unchanged))
+        for outcomes in loop.run((0, self._delete_steps(commands, asking)) for commands in work):
             yield from outcomes
 
     # download
@@ -288,7 +289,7 @@ class FastStorage(LaneLarge):
     def _copy_steps(self, item: Copy, asking: Asking, parts: Parts) -> Steps[Outcome]:
         info = yield from self._known(item.source, item.info, asking)
         if item.skip is not None and (yield Work(item.skip)):
-            return Outcome(item.target, info.size, status="skipped", source=item.source)
+            return skipped(item, info)
 
         def plain() -> Outcome:
             return self._copy(replace(item, info=info, skip=None), parts)
@@ -312,7 +313,7 @@ class FastStorage(LaneLarge):
         except Declined as why:
             return (yield from self._plainly(why, plain))
         self._moved(info.size, asking.cancel)
-        return Outcome(item.target, info.size, None, etag, stored, source=item.source)
+        return Outcome(item.target, info.size, None, etag, stored, source=item.source, source_info=info)
 
     def _copy_or_own(self, steps: Steps[Answer], item: Copy, info: ObjectInfo) -> Steps[tuple[str, str]]:
         """The ETag and version of what a CopyObject stored, or an earlier try of it."""
@@ -333,7 +334,7 @@ class FastStorage(LaneLarge):
     def _relay_steps(self, item: Copy, source: FastStorage, asking: Asking, reading: Asking, parts: Parts) -> Steps[Outcome]:
         uri = item.source
         if item.skip is not None and (yield Work(item.skip)):
-            return Outcome(item.target, item.info.size if item.info else 0, status="skipped", source=uri)
+            return skipped(item, item.info)
         info = yield from source._known(uri, item.info, reading)
 
         def plain() -> Outcome:
@@ -361,7 +362,7 @@ class FastStorage(LaneLarge):
             etag, stored = yield from self._put_or_own(steps, item.target, answer.body, repeated=item.repeated)
         except Declined as why:
             return (yield from self._plainly(why, plain))
-        return Outcome(item.target, now.size, None, etag, stored, source=uri)
+        return Outcome(item.target, now.size, None, etag, stored, source=uri, source_info=now)
 
     def _tags(self, uri: S3Uri, version: str, reading: Asking) -> Steps[Mapping[str, str]]:
         steps = self._asked(reading, "get_object_tagging", uri, {}, query=version_query(version))
@@ -382,21 +383,41 @@ class FastStorage(LaneLarge):
 
     # delete
 
-    def _delete_steps(self, bucket: str, batch: Sequence[ObjectInfo], asking: Asking) -> Steps[Any]:
-        plain = partial(self._delete, bucket, batch, asking.cancel)
-        body = xml.deletion([(info.key, info.version) for info in batch])
-        if body is None:
-            return (yield from worked(plain))  # keys that XML cannot hold
+    def _delete_steps(self, commands: Commands[T], asking: Asking) -> Steps[T]:
+        """Drives the commands of a deletion; their result."""
+        value: Any = None
+        failed = False
         try:
-            headers = {"content-md5": xml.md5(body), "content-type": "application/xml"}
-            answer = yield from self._asked(asking, "delete_objects", S3Uri(bucket), {}, headers, body=body, may_be_error=True)
-            told = xml.refused(answer.body)
+            while True:
+                command = commands.throw(value) if failed else commands.send(value)
+                try:
+                    value, failed = (yield from self._command_steps(command, asking)), False
+                except StepError as error:
+                    value, failed = error, True
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+    def _command_steps(self, command: Command, asking: Asking) -> Steps[Any]:
+        if isinstance(command, Pause):
+            if command.throttled:
+                self.flow.throttle.refused(self.flow.throttle.era)
+            yield command.seconds
+            return None
+        try:
+            if isinstance(command, Look):
+                return (yield from self._known(command.uri, None, asking))
+            if isinstance(command, DeleteTogether):
+                headers = {"content-md5": xml.md5(command.body), "content-type": "application/xml"}
+                bucket = S3Uri(command.uri.bucket)
+                answer = yield from self._asked(asking, "delete_objects", bucket, {}, headers, body=command.body, may_be_error=True)
+                return xml.deletions(answer.body)
+            headers = {"if-match": f'"{command.etag}"'} if command.etag else {}
+            yield from self._asked(asking, "delete_object", command.uri, {}, headers, query=version_query(command.version))
         except Declined as why:
-            return (yield from self._plainly(why, plain))
-        except (StepError, ClientError, BotoCoreError) as error:
-            failed = self._as_step_error(error, S3Uri(bucket, common_folder(info.key for info in batch)), a_version(batch))
-            return [Outcome(S3Uri(bucket, info.key), version=info.version, status="failed", error=failed) for info in batch]
-        return [self._deleted(S3Uri(bucket, info.key), info, told.get((info.key, info.version))) for info in batch]
+            return (yield from self._plainly(why, partial(self._execute, command, asking.cancel)))
+        except (ClientError, BotoCoreError) as error:
+            raise self._as_step_error(error, command.uri, command.version) from error
+        return None
 
 
 def _weight_of(path: Union[str, Path], large: int) -> int:

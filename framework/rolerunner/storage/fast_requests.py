@@ -47,6 +47,7 @@ class LaneRequests(BotoStorage):
     """What asks GET and HEAD for checksums, where this boto3 knows of them."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "_checked", self._read_options(""))
         object.__setattr__(self, "_lines", Lines(self.net))
 
@@ -59,9 +60,7 @@ class LaneRequests(BotoStorage):
         return loop, self._asking(loop.cancel)
 
     def _asking(self, cancel: Cancel) -> Asking:
-        retries = self.client.meta.config.retries or {}
-        tries = int(retries.get("total_max_attempts") or retries.get("max_attempts") or 5)
-        return Asking(tries, self.flow, cancel, lambda: _give_up(self.credentials))
+        return Asking(self.tries, self.flow, cancel, lambda: _give_up(self.credentials))
 
     def _template(self, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
         """The kind of request, made once for each bucket and set of options. Raises Declined, and what signing raises."""

@@ -141,10 +141,10 @@ def again(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcome]:
     return lambda: work(next(first, for_another_try(item)))
 
 
-def batches(items: Iterable[ObjectInfo], bucket: str) -> Iterator[tuple[str, list[ObjectInfo]]]:
-    """Objects to delete, so many as one request takes, of one bucket each."""
+def batches(items: Iterable[ObjectInfo], bucket: str, size: int = BATCH) -> Iterator[tuple[str, list[ObjectInfo]]]:
+    """Objects to delete, as many as one request takes (or ``size``), of one bucket each."""
     rest = iter(items)
-    for batch in iter(lambda: list(islice(rest, BATCH)), []):
+    for batch in iter(lambda: list(islice(rest, size)), []):
         by_bucket: dict[str, list[ObjectInfo]] = {}
         for info in batch:
             by_bucket.setdefault(info.bucket or bucket, []).append(info)

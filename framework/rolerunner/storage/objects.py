@@ -17,6 +17,7 @@ from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.model import Role, S3Uri
 from rolerunner.storage.answers import believed, check_range, info_of, listed_of, versions_of
 from rolerunner.storage.base import Access, Cancel, ObjectInfo
+from rolerunner.storage.deletions import DeleteConditions
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import in_order
 from rolerunner.storage.tuning import BATCH, Tuning
@@ -36,6 +37,17 @@ class Objects:
     access: Access = field(default_factory=Access)
     flow: Flow = field(default_factory=Flow)
     tuning: Tuning = field(default_factory=Tuning)
+    _delete_conditions: DeleteConditions = field(init=False, repr=False, compare=False)
+    """What is known of conditional deletions here."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_delete_conditions", DeleteConditions(self.client.meta.endpoint_url))
+
+    @property
+    def tries(self) -> int:
+        """Tries of one request, the first one counted."""
+        retries = self.client.meta.config.retries or {}
+        return int(retries.get("total_max_attempts") or retries.get("max_attempts") or 5)
 
     # one request
 

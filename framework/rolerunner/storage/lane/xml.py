@@ -16,14 +16,16 @@ from urllib.parse import quote, urlencode
 from rolerunner.errors import ServiceFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _TAG = re.compile(rb"<Tag>\s*<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>\s*</Tag>")
 _ERROR = re.compile(rb"<Error>(.*?)</Error>", re.DOTALL)
 _FIELD = re.compile(rb"<(\w+)>([^<]*)</\1>")
 _DELETED = re.compile(rb"(?:</DeleteResult>|<DeleteResult[^>]*/>)\s*\Z")
-_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
-"""Characters that XML 1.0 cannot hold."""
+_USUAL_DELETED = re.compile(rb"<Deleted>\s*<Key>([^<]*)</Key>\s*(?:<VersionId>([^<]*)</VersionId>)?")
+_ANY_DELETED = re.compile(rb"<Deleted>(.*?)</Deleted>", re.DOTALL)
+_NO_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]")
+"""Characters that XML 1.0 cannot hold, and the carriage return, which it does not keep."""
 
 
 def text_of(data: bytes) -> str:
@@ -46,15 +48,19 @@ def tags(body: bytes) -> str:
     return urlencode([(text_of(key), text_of(value)) for key, value in _TAG.findall(body)], quote_via=quote)
 
 
-def deletion(keys: Iterable[tuple[str, str]]) -> Optional[bytes]:
-    """The body of DeleteObjects for keys and versions, answered by what failed alone; None for keys that XML cannot hold."""
+def can_hold(key: str) -> bool:
+    """Returns True for a key that comes back from XML as it went in: parsers refuse some characters and turn a carriage return into a line feed."""
+    return _NO_XML.search(key) is None
+
+
+def deletion(objects: Iterable[tuple[str, str, str]]) -> bytes:
+    """The body of DeleteObjects for keys, versions and ETags (the condition; empty for none). Its answer names each key."""
     parts = []
-    for key, version in keys:
-        if _NO_XML.search(key):
-            return None
+    for key, version, etag in objects:
         named = f"<VersionId>{_exact(version)}</VersionId>" if version else ""
-        parts.append(f"<Object><Key>{_exact(key)}</Key>{named}</Object>")
-    return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{"".join(parts)}<Quiet>true</Quiet></Delete>'.encode()
+        condition = f"<ETag>&quot;{_exact(etag)}&quot;</ETag>" if etag else ""
+        parts.append(f"<Object><Key>{_exact(key)}</Key>{named}{condition}</Object>")
+    return f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{"".join(parts)}<Quiet>false</Quiet></Delete>'.encode()
 
 
 def _exact(key: str) -> str:
@@ -62,12 +68,35 @@ def _exact(key: str) -> str:
     return escape(key, quote=False).replace("\r", "&#13;").replace("\n", "&#10;").replace("\t", "&#9;")
 
 
-def refused(body: bytes) -> dict[tuple[str, str], dict[str, str]]:
-    """What DeleteObjects could not delete, by key and version. Raises ServiceFailed for what is no answer."""
+class Deletions:
+    """The answer to DeleteObjects: what was deleted, and the fields of each error, by key and version."""
+
+    def __init__(self, deleted: Iterable[tuple[str, str]], errors: Iterable[Mapping[str, str]]) -> None:
+        self._deleted = set(deleted)
+        self._errors = {(each.get("Key") or "", each.get("VersionId") or ""): each for each in errors}
+
+    def has(self, key: str, version: str) -> bool:
+        """Returns True where S3 says that it was deleted."""
+        return (key, version) in self._deleted or (key, "") in self._deleted
+
+    def error_of(self, key: str, version: str) -> Optional[Mapping[str, str]]:
+        """The fields of its error, if it has one."""
+        return (self._errors.get((key, version)) or self._errors.get((key, ""))) if self._errors else None
+
+
+def deletions(body: bytes) -> Deletions:
+    """Parses the answer to DeleteObjects. Raises ServiceFailed for what is no answer."""
     if not _DELETED.search(body):
         raise ServiceFailed("the answer cannot be read: deletions were asked for", type="InternalError")
-    errors = [{name.decode(): text_of(value) for name, value in _FIELD.findall(each)} for each in _ERROR.findall(body)]
-    return {(each.get("Key", ""), each.get("VersionId", "")): each for each in errors}
+    errors = [_fields(each) for each in _ERROR.findall(body)]
+    deleted = [(text_of(key), version.decode("utf-8", "replace")) for key, version in _USUAL_DELETED.findall(body)]
+    if len(deleted) != body.count(b"<Deleted>"):  # fields in another order
+        deleted = [(fields.get("Key", ""), fields.get("VersionId", "")) for fields in map(_fields, _ANY_DELETED.findall(body))]
+    return Deletions(deleted, errors)
+
+
+def _fields(element: bytes) -> dict[str, str]:
+    return {name.decode(): text_of(value) for name, value in _FIELD.findall(element)}
 
 
 def md5(body: bytes) -> str:

@@ -114,13 +114,14 @@ class _Call:
     method: str
     items: Sequence[Any]
     more: tuple[Any, ...]
+    options: Mapping[str, Any]
     began: str
     """When the whole call began, as S3 tells moments: what is newer may be a dead worker's work."""
 
     def __call__(self, again: bool) -> list[Outcome]:
         cancel = Cancel()
         items = [for_another_try(item) for item in self._unless_done(cancel)] if again and self.method in ("copy", "relay") else self.items
-        return list(getattr(self.storage, self.method)(items, *self.more, cancel))
+        return list(getattr(self.storage, self.method)(items, *self.more, cancel, **self.options))
 
     def _unless_done(self, cancel: Cancel) -> list[Union[Copy, Outcome]]:
         """The copies; those that a worker made before it died as outcomes. They are not made again: a bucket may keep versions."""
@@ -132,7 +133,7 @@ class _Call:
             return None
         if (there.size, there.etag) != (item.info.size, item.info.etag):
             return None
-        return Outcome(item.target, there.size, etag=there.etag, version=there.version, source=item.source)
+        return Outcome(item.target, there.size, etag=there.etag, version=there.version, source=item.source, source_info=item.info)
 
 
 @dataclass(frozen=True)
@@ -173,15 +174,15 @@ class SpreadStorage:
         """Copy what another role may read."""
         return self._spread("relay", items, (source,), cancel)
 
-    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel) -> Iterator[Outcome]:
+    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False) -> Iterator[Outcome]:
         """Delete in batches."""
-        return self._spread("delete", items, (bucket,), cancel)
+        return self._spread("delete", items, (bucket,), cancel, unchanged=unchanged)
 
-    def _spread(self, method: str, items: Iterable[Any], more: tuple[Any, ...], cancel: Cancel) -> Iterator[Outcome]:
+    def _spread(self, method: str, items: Iterable[Any], more: tuple[Any, ...], cancel: Cancel, **options: Any) -> Iterator[Outcome]:
         settled: deque[Outcome] = deque()
         began = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         objects_a_task = KEYS_A_DELETION if method == "delete" else OBJECTS_A_TASK
-        waves = self._waves(items, settled, lambda chosen: _Call(self, method, chosen, more, began), objects_a_task)
+        waves = self._waves(items, settled, lambda chosen: _Call(self, method, chosen, more, options, began), objects_a_task)
         for results in self.pool.run(waves, cancel, f"rolerunner: {method} as {self.role}"):
             while settled:
                 yield settled.popleft()
