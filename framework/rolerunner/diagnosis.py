@@ -410,7 +410,7 @@ _PASSING = _THROTTLES | frozenset(
         "ConditionalRequestConflict", "NoSuchUpload", "429", "500", "502", "503", "504",
         "ConnectTimeoutError", "ReadTimeoutError", "EndpointConnectionError", "ConnectionClosedError", "IncompleteReadError",
         "ResponseStreamingError", "HTTPClientError", "ProxyConnectionError", "SSLError", "ConnectionError", "ConnectionResetError", "TimeoutError",
-        "BrokenPipeError", "StsUnreachable", "Timeout", "IntegrityFailed", "PreconditionFailed", "412",
+        "BrokenPipeError", "StsUnreachable", "Timeout", "IntegrityFailed", "ObjectChanged", "PreconditionFailed", "412",
     }
 )  # fmt: skip
 
