@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
 
 from pydantic import ValidationError
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rolerunner.storage.spread.storage import Spread
     from rolerunner.storage.workspace import Workspace
 
+T = TypeVar("T")
 MAX_ITEMS = 100_000
 """Most items of for_each: more objects than that belong in one action's ``objects``."""
 _GRACE = 3.0
@@ -75,6 +76,8 @@ class Run:
     means: Means
     max_parallel: int
     tell: Callable[[Event], None]
+    keeps_state: bool = False
+    """Is what a step leaves on this machine written down, for a resumed run to compare?"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Executed:
     outputs: Mapping[str, Any]
     attempts: int
     warning: Optional[Failure] = None
+    left: tuple[Path, ...] = ()
+    """Lists of what it left on this machine, one for each item that left something."""
 
 
 def execute(step: Step, scope: Mapping[str, Any], run: Run, *, resuming: bool = False) -> Executed:
@@ -114,7 +119,8 @@ def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional
     names = dict.fromkeys(name for each in done for name in each.outputs)
     gathered = {name: [each.outputs.get(name) for each in done] for name in names}
     warning = next((each.warning for each in done if each.warning is not None), None)
-    return Executed(gathered, max((each.attempts for each in done), default=1), warning)
+    left = tuple(path for each in done for path in each.left)
+    return Executed(gathered, max((each.attempts for each in done), default=1), warning, left)
 
 
 def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
@@ -223,7 +229,18 @@ class _Tries:
         except StepError as error:
             error.attempts = self.attempts
             raise
-        return Executed(seal_outputs(outputs, self.step.secret_outputs), self.attempts, getattr(outputs, "warning", None))
+        sealed = seal_outputs(outputs, self.step.secret_outputs)
+        return Executed(sealed, self.attempts, getattr(outputs, "warning", None), self._left(action, outputs))
+
+    def _left(self, action: Action, outputs: Mapping[str, Any]) -> tuple[Path, ...]:
+        """Write down what the step left on this machine, where the run keeps state. Raises StepError."""
+        if not self.run_of.keeps_state:
+            return ()
+        from rolerunner.state.left import write_left  # noqa: PLC0415 - few jobs keep state
+
+        context = self.context(self.run_of.means.cancel)
+        path = context.manifest_path(".left")
+        return (path,) if write_left(action.files_left(context, outputs), path, context.cancel) else ()
 
     def _once_or_again(self, action: Action) -> Mapping[str, Any]:
         import tenacity  # noqa: PLC0415 - brings asyncio along, 25 ms that most runs have no use for
@@ -253,13 +270,13 @@ class _Tries:
 
     def _once(self, action: Action) -> Mapping[str, Any]:
         self.attempts += 1
-        limits = [limit for limit in (self.step.attempt_timeout, self._left()) if limit is not None]
+        limits = [limit for limit in (self.step.attempt_timeout, self._seconds_left()) if limit is not None]
         cancel = Cancel(self.run_of.means.cancel)
         if self.run_of.means.open_spread is None and getattr(action, "distribute", None) is not None:
             self.run_of.tell(Note(self.step.id, "warning", "'distribute' is left aside: the sandbox's job is this process alone", {}))
-        return _watched(lambda: action.run(self.context(cancel)), cancel, min(limits, default=None))
+        return run_with_timeout(lambda: action.run(self.context(cancel)), cancel, min(limits, default=None))
 
-    def _left(self) -> Optional[float]:
+    def _seconds_left(self) -> Optional[float]:
         return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
 
     def action(self) -> Action:
@@ -281,13 +298,13 @@ class _Tries:
         )  # fmt: skip
 
 
-class Background:
+class Background(Generic[T]):
     """Work in a thread of its own that does not hold the process, so that it can be left behind.
 
     A function that ignores ``cancel``, or a request that hangs, cannot keep the run from ending.
     """
 
-    def __init__(self, work: Callable[[], Any], name: str) -> None:
+    def __init__(self, work: Callable[[], T], name: str) -> None:
         self._work = work
         self._outcome: list[Any] = []
         self._thread = threading.Thread(target=self._guarded, daemon=True, name=name)
@@ -309,13 +326,17 @@ class Background:
         """True for work that has ended without an exception."""
         return bool(self._outcome) and not isinstance(self._outcome[0], BaseException)
 
-    def result(self) -> Any:
+    def result(self) -> T:
         """Return what the work returned, or raise what it raised. Only for work that is over."""
-        return _given(self._outcome[0])
+        outcome = self._outcome[0]
+        if isinstance(outcome, BaseException):
+            raise outcome
+        returned: T = outcome
+        return returned
 
 
-def _watched(work: Callable[[], Mapping[str, Any]], cancel: Cancel, seconds: Optional[float]) -> Mapping[str, Any]:
-    """Return the work's outputs. On timeout or cancellation the work is signalled, then abandoned.
+def run_with_timeout(work: Callable[[], T], cancel: Cancel, seconds: Optional[float], grace: Optional[float] = None) -> T:
+    """Return what the work returns. On timeout or cancellation the work is signalled, then abandoned after ``grace`` seconds.
 
     Work that succeeds within the grace period is done. The error of work that still runs says so (``still_runs``).
     """
@@ -323,12 +344,12 @@ def _watched(work: Callable[[], Mapping[str, Any]], cancel: Cancel, seconds: Opt
     deadline = None if seconds is None else time.monotonic() + seconds
     while not cancel.is_set() and (deadline is None or time.monotonic() < deadline):
         if running.is_over(_LOOK if deadline is None else min(_LOOK, max(deadline - time.monotonic(), 0))):
-            return running.result()  # type: ignore[no-any-return]
+            return running.result()
     stopped = cancel.is_set()
     cancel.set()
-    over = running.is_over(_GRACE)
+    over = running.is_over(_GRACE if grace is None else grace)
     if over and (stopped or running.succeeded):
-        return running.result()  # type: ignore[no-any-return]
+        return running.result()
     left = "" if over else "; it does not stop and was left behind"
     error = StepError(f"stopped before it was done{left}", type="Stopped") if stopped else _timed_out(seconds, left)
     error.still_runs = not over
@@ -337,12 +358,6 @@ def _watched(work: Callable[[], Mapping[str, Any]], cancel: Cancel, seconds: Opt
 
 def _timed_out(seconds: Optional[float], left: str) -> StepError:
     return StepError(f"not done within {seconds:.2g} s{left}", hint="raise 'timeout', or give the step less to do", type="Timeout")
-
-
-def _given(ended: Any) -> Any:
-    if isinstance(ended, BaseException):
-        raise ended
-    return ended
 
 
 def _now_and_then(tell: Callable[[Event], None]) -> Callable[[StepProgress], None]:

@@ -360,4 +360,4 @@ class RunResult:
     roles: tuple[RoleUse, ...]
     steps: tuple[StepResult, ...]
     error: Optional[Failure] = None
-    """Why no step ran: a wrong spec, a role that was refused."""
+    """Why no step ran (a wrong spec, a role that was refused), or why the run had to stop: it lost the lock of its run key."""

@@ -7,21 +7,23 @@ import logging
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.errors import RoleRefused, RolesRefused, StepError, UsageError
 from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
-from rolerunner.execution import Executed, Means, Run, execute, is_wanted, look, made_of
+from rolerunner.execution import Executed, Means, Run, execute, is_idempotent, is_outcome_known, is_wanted, look, made_of, run_with_timeout
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
 from rolerunner.planning import state_folder
 from rolerunner.redaction import holds_secret, redact_text
 from rolerunner.spec.expressions import Template
+from rolerunner.storage.base import Cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from rolerunner.events import Event
     from rolerunner.model import Job, Plan
@@ -29,9 +31,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Means", "run"]
 
+T = TypeVar("T")
 _LOG = logging.getLogger("rolerunner")
 _LOOK = 0.1
 """Seconds that the thread which handles signals blocks at most while steps run."""
+_STATE_GRACE = 1.0
+"""Seconds that work on the state may take once the run is to stop: with a step's own grace it ends within five."""
+_CLOSE_SECONDS = 60.0
+"""Seconds after which a lock that cannot be given back is left to become stale."""
 _AT_ONCE = 16
 """Roles assumed side by side before the first step."""
 
@@ -71,11 +78,13 @@ class _Run:
         self.plan = plan
         self.choice = choice
         self.state: Optional[State] = None
+        self.state_hangs = False
+        """Was work on the state left behind?"""
         self.again: set[str] = set()
         """Steps that this run does, and did not skip as done: what depends on them is done again too."""
         self.job = plan.job
         self.means = means
-        self.shared = Run(run_id, plan.job.params, means, plan.job.max_parallel, self._tell)
+        self.shared = Run(run_id, plan.job.params, means, plan.job.max_parallel, self._tell, plan.job.state is not None)
         self.started = datetime.now(timezone.utc)
         self.clock = time.monotonic()
         self.results: dict[str, StepResult] = {}
@@ -121,10 +130,14 @@ class _Run:
         steps = tuple(self.results[planned.step.id] for planned in self.plan.steps if planned.step.id in self.results)
         result = RunResult(
             self.shared.run_id, self.job.name, status, self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            round(time.monotonic() - self.clock, 3), tuple(self._role_uses()), steps,
+            round(time.monotonic() - self.clock, 3), tuple(self._role_uses()), steps, self._why_stopped(),
         )  # fmt: skip
         self._tell(RunFinished(result))
         return result
+
+    def _why_stopped(self) -> Optional[Failure]:
+        lost = self.state.lost if self.state is not None else None
+        return Failure(lost.type, lost.message, lost.hint) if lost is not None else None
 
     def _role_uses(self) -> list[RoleUse]:
         sessions = self.means.sessions
@@ -174,14 +187,16 @@ class _Run:
             return
         from rolerunner.state import Holder, hold  # noqa: PLC0415
 
+        key, holder = self.choice.key or self.shared.run_id, Holder.now(self.shared.run_id, place.stale_after)
+        choice = self.choice
         try:
-            self.state = hold(
-                self._place(place), self.job.name, self.choice.key or self.shared.run_id, Holder.now(self.shared.run_id, place.stale_after),
-                must_exist=self.choice.must_exist, take_over=self.choice.take_over,
-            )  # fmt: skip
+            kept = self._place(place)
+            self.state = self._with_state(lambda: hold(kept, self.job.name, key, holder, must_exist=choice.must_exist, take_over=choice.take_over))
         except StepError as error:
+            if self.means.cancel.is_set():
+                return  # stopped while it waited: no step begins
             raise UsageError(f"the state at {place.location} cannot be used: {error.message}" + (f"\n{error.hint}" if error.hint else "")) from None
-        self.state.renew_until_closed(self.means.cancel.set)
+        self.state.keep_until_closed(self._on_lost)
         self.started = datetime.fromisoformat(self.state.started)
         self.shared.tell(Note("", "info", "state_held", {"key": self.state.key, "resumes": not self.state.is_new}))
 
@@ -192,10 +207,27 @@ class _Run:
             return Folder(Path(place.location).expanduser().absolute())
         return Bucket(self.means.open_storage(place.role, None, None), state_folder(place))
 
+    def _with_state(self, work: Callable[[], T]) -> T:
+        """Work on the state. A place that hangs holds nothing: once the run is to stop, the work is left behind. Raises StepError."""
+        try:
+            return run_with_timeout(work, Cancel(self.means.cancel), None, _STATE_GRACE)
+        except StepError as error:
+            self.state_hangs = self.state_hangs or error.still_runs
+            raise
+
+    def _on_lost(self) -> None:
+        """Stop: the run key is not this run's any more, or will not be soon."""
+        if self.state is not None and self.state.lost is not None:
+            self._tell(Note("", "error", self.state.lost.message, {}))
+        self.means.cancel.set()
+
     def _give_state_back(self) -> None:
-        if self.state is not None:
+        if self.state is not None and self.state_hangs:
+            _LOG.warning("the lock of run key %s is not given back: its state does not answer", self.state.key)
+        elif self.state is not None:
+            seconds = _STATE_GRACE if self.means.cancel.is_set() else _CLOSE_SECONDS
             try:
-                self.state.close()
+                run_with_timeout(self.state.close, Cancel(), seconds, 0)
             except StepError as error:
                 _LOG.warning("the lock of run key %s could not be given back: %s", self.state.key, error)
 
@@ -219,14 +251,33 @@ class _Run:
             if step.id in self.choice.only:
                 return None
             reason = "it was not asked for"
-            return self._resumed(step, done, reason) if done is not None else _unreached(step, "skipped", reason=reason)
+            return self._not_asked(step, done, reason) if done is not None else _unreached(step, "skipped", reason=reason)
+        if self.state is not None and step.id in self.state.begun and not is_idempotent(step):
+            return _unreached(step, "failed", _unknown_outcome(step, self.state.begun[step.id]))
         if done is None:
             return None
+        from rolerunner.state import NotWhole  # noqa: PLC0415
+
         why = self._why_again(step, done)
-        if why:
-            self.shared.tell(Note(step.id, "info", "done_again", {"reason": why}))
-            return None
-        return self._resumed(step, done, f"done in run {done.run_id}")
+        if not why:
+            try:
+                return self._resumed(step, done, f"done in run {done.run_id}")
+            except NotWhole as error:
+                why = error.message
+        self.shared.tell(Note(step.id, "info", "done_again", {"reason": why}))
+        return None
+
+    def _not_asked(self, step: Step, done: Done, reason: str) -> StepResult:
+        """The result of a step that was done and is not asked for; that its files changed is the user's to know."""
+        from rolerunner.state import NotWhole  # noqa: PLC0415
+
+        change = self._change_of(step, done)
+        if change:
+            self.shared.tell(Note(step.id, "warning", "it is not done again, though what it left changed", {"reason": change}))
+        try:
+            return self._resumed(step, done, reason)
+        except NotWhole as error:
+            return _unreached(step, "failed", Failure(error.type, error.message, f"name the step with --only, too: --only {step.id}"))
 
     def _why_again(self, step: Step, done: Done) -> str:
         """Why a step that was done before is to be done again; empty where it is not."""
@@ -242,25 +293,48 @@ class _Run:
         changed = [name for name in (*now, *done.fingerprint) if now.get(name) != done.fingerprint.get(name)]
         if changed:
             return f"its '{changed[0]}' changed"
-        there = self.means.actions[step.action].still_there(done.outputs)
-        return "" if there else "its files are not on this machine"
+        return self._change_of(step, done)
+
+    def _change_of(self, step: Step, done: Done) -> str:
+        """Why what the step left on this machine cannot be believed; empty where it is as it was."""
+        state, means = self.state, self.means
+        assert state is not None  # noqa: S101 - it told what is done
+        if not done.tells_left and means.actions[step.action].leaves_files:
+            return "a release of rolerunner did it that did not write down its files"
+        try:
+            return self._with_state(lambda: state.change_of(done, means.workdir, means.cancel))
+        except StepError as error:
+            return f"what it left cannot be looked at: {error.message}"
 
     def _resumed(self, step: Step, done: Done, reason: str) -> StepResult:
-        assert self.state is not None  # noqa: S101 - it told what is done
+        """The result of a step that is not done again. Raises NotWhole."""
+        state, workdir = self.state, self.means.workdir
+        assert state is not None  # noqa: S101 - it told what is done
+        from rolerunner.state import NotWhole  # noqa: PLC0415
+
         try:
-            outputs = self.state.brought_back(done, self.means.workdir)
+            outputs = self._with_state(lambda: state.brought_back(done, workdir))
+        except NotWhole:
+            raise
         except StepError as error:
             return _unreached(step, "failed", Failure(error.type, f"what it gave cannot be brought back: {error.message}", error.hint))
         return StepResult(step.id, step.action, str(step.role or ""), "skipped", outputs=outputs, reason=reason, was=done.status)
 
-    def _record(self, step: Step, result: StepResult, scope: Mapping[str, Any]) -> StepResult:
+    def _record(self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]) -> StepResult:
         """Keep what the step did before anything that depends on it begins; where that fails, so does the step."""
-        if self.state is None or result.status not in ("succeeded", "warning") or holds_secret(result.outputs):
+        state = self.state
+        if state is None or result.status not in ("succeeded", "warning") or holds_secret(result.outputs):
             return result  # secrets are not stored: a resumed run does the step again
-        from rolerunner.state import Done, fingerprint  # noqa: PLC0415
+        from rolerunner.state import Done, NotKept, fingerprint  # noqa: PLC0415
+
+        def record() -> None:
+            done = Done(result.status, result.outputs, fingerprint(made_of(step, scope)), self.shared.run_id, result.seconds)
+            state.record(step.id, done, left)
 
         try:
-            self.state.record(step.id, Done(result.status, result.outputs, fingerprint(made_of(step, scope)), self.shared.run_id, result.seconds))
+            self._with_state(record)
+        except NotKept as error:
+            self.shared.tell(Note(step.id, "warning", "not kept in the state, so a resumed run does it again", {"reason": error.message}))
         except StepError as error:
             return replace(
                 result, status="failed", error=Failure(error.type, f"done, but the state could not be written: {error.message}", error.hint)
@@ -345,14 +419,35 @@ class _Run:
         began = time.monotonic()
         self._tell(StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else ""))
         try:
+            self._begin(step)
             done = execute(step, scope, self.shared, resuming=self.state is not None and not self.state.is_new)
             status, failure = ("warning", done.warning) if done.warning else ("succeeded", None)
         except StepError as error:
+            self._forget(step, error)
             done = Executed({}, error.attempts)
-            status, failure = "failed", Failure(error.type, error.message, error.hint)
+            why = self._lost_or(error)
+            status, failure = "failed", Failure(why.type, why.message, why.hint)
         seconds = round(time.monotonic() - began, 3)
         result = StepResult(step.id, step.action, str(step.role or ""), status, done.attempts, seconds, done.outputs, failure)
-        return self._record(step, result, scope)
+        return self._record(step, result, scope, done.left)
+
+    def _begin(self, step: Step) -> None:
+        """Write down that a call begins which must not be made twice. Raises StepError."""
+        state = self.state
+        if state is not None and not is_idempotent(step):
+            self._with_state(lambda: state.begin(step.id))
+
+    def _forget(self, step: Step, error: StepError) -> None:
+        """Take that back where the call is known to have failed; where this cannot be written, a resumed run asks the user."""
+        state = self.state
+        if state is not None and not is_idempotent(step) and is_outcome_known(step, error):
+            with suppress(StepError):
+                self._with_state(lambda: state.forget(step.id))
+
+    def _lost_or(self, error: StepError) -> StepError:
+        """Why a step was stopped: the loss of the lock, where that is the reason."""
+        lost = self.state.lost if self.state is not None else None
+        return lost if lost is not None and error.type == "Stopped" else error
 
     def _scope(self, step: Step) -> dict[str, Any]:
         """What the step's expressions can read: of other steps only those it names."""
@@ -374,6 +469,14 @@ def _names(job: Job, run_id: str, now: datetime, steps: Optional[Mapping[str, An
     """What expressions can read."""
     about = {"id": run_id, "name": job.name, "date": now.date(), "time": now, "error": error}
     return {"params": job.params, "steps": steps or {}, "run": about, "today": now.date(), "now": now}
+
+
+def _unknown_outcome(step: Step, run_id: str) -> Failure:
+    return Failure(
+        "OutcomeUnknown",
+        f"run {run_id} began this step, and neither how it ended nor what it gave is known; it is not called again ('idempotent: false')",
+        f"find out whether it took effect; then call it again with --only {step.id}, or go on with the steps after it with --from",
+    )
 
 
 def _looks_at_failure(when: Template) -> bool:

@@ -17,7 +17,6 @@ import pytest
 
 from rolerunner import api, sandbox
 from rolerunner.errors import StateHeld, UsageError
-from rolerunner.state import Holder
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
@@ -224,17 +223,6 @@ def test_a_second_run_of_a_key_is_told_who_holds_it(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
-
-
-def test_a_lock_is_stale_when_it_was_not_renewed() -> None:
-    held = Holder.now("r", 2)
-    assert not held.is_stale()
-    assert Holder(**{**vars(held), "renewed": "2026-01-01T00:00:00.000+00:00"}).is_stale()
-    assert Holder(**{**vars(held), "host": "elsewhere", "pid": 1}).is_stale() is False
-    assert Holder().is_stale()
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    assert Holder(**{**vars(held), "pid": gone.pid}).is_stale(), "its process is gone"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,12 +3,12 @@
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from pydantic import Field
 
@@ -26,11 +26,25 @@ if TYPE_CHECKING:
     from rolerunner.storage.spread.storage import Spread
     from rolerunner.storage.workspace import Workspace
 
-__all__ = ["Action", "Field", "OpenStorage", "StepContext", "Warned", "nothing_there", "polls"]
+__all__ = ["Action", "Field", "Mirror", "Named", "OpenStorage", "StepContext", "Warned", "nothing_there", "polls"]
 
 
 OpenStorage = Callable[[Role, Optional[Access], Optional[Flow]], Storage]
 """Role, what each request says of itself, how fast they go -> S3 under the role."""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A folder that a step made the same as its source: files that others add to it count as a change."""
+
+    folder: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """A path that a step was given: it must still be there, whatever it holds."""
+
+    path: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,11 @@ class StepContext:
 
     def manifest(self, part: str = "") -> ManifestWriter:
         """The step's list of objects, to write; ``part`` names one besides it."""
-        return ManifestWriter(self.workdir / f"{self.step_id}{part}.jsonl")
+        return ManifestWriter(self.manifest_path(part))
+
+    def manifest_path(self, part: str = "") -> Path:
+        """Where that list is."""
+        return self.workdir / f"{self.step_id}{part}.jsonl"
 
 
 class Warned(dict[str, Any]):
@@ -94,6 +112,8 @@ class Action(Kind):
 
     moves_objects: ClassVar[bool] = False
     """Does it move bytes of many objects, or copy them? Then it has use for other processes."""
+    leaves_files: ClassVar[bool] = False
+    """Does it always leave files on this machine? Then one that an earlier release did is done again: that one did not write them down."""
 
     @abstractmethod
     def run(self, context: StepContext) -> Mapping[str, Any]:
@@ -107,11 +127,10 @@ class Action(Kind):
         """Outputs as far as they are known before the run: what later steps need permissions on."""
         return {}
 
-    @classmethod
-    def still_there(cls, outputs: Mapping[str, Any]) -> bool:
-        """Is what an earlier run of the step left on this machine there yet? A Glue retry begins with an empty disk."""
-        del outputs
-        return True
+    def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterable[Union[str, Mirror, Named]]:
+        """Files and folders of this machine that the step wrote or named: a resumed run compares them before it believes the step."""
+        del context, outputs
+        return ()
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """What it would work on, found by reading alone: for ``plan --live``. Raises StepError."""

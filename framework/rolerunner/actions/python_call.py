@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import tempfile
@@ -11,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Optional
+from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext
+from rolerunner.actions.base import Action, Field, Named, StepContext
 from rolerunner.actions.objects import ObjectsField, Spreading
 from rolerunner.actions.signatures import folders_of, is_path, mistakes
 from rolerunner.diagnosis import AwsError, step_failed
@@ -32,6 +33,8 @@ from rolerunner.storage.spread.storage import Place
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _HERE = Path(__file__).resolve()
+_MOST_PATHS = 10_000
+"""Paths that a function returned and that a resumed run compares."""
 
 
 def _function(value: Any) -> Any:
@@ -100,6 +103,12 @@ class PythonCall(Spreading, Action):
             outputs, done = _added(self.function, outputs, returned), done + objects
             context.progress(StepProgress(context.step_id, done, 0, len(self.objects)))
         return outputs
+
+    def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[Union[str, Named]]:
+        """Paths that the function returned: what it says that it made. Those that it was given must be there, no more."""
+        del context
+        yield from islice(filter(_is_there, _texts_of(outputs)), _MOST_PATHS)
+        yield from map(Named, islice(filter(_is_there, _texts_of(self.arguments)), _MOST_PATHS))
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """What the step says under `permissions`: what the function calls cannot be told from outside."""
@@ -297,6 +306,27 @@ def _failed(name: str, error: BaseException, role: Optional[Role] = None) -> Fun
         hint = "\n".join(each for each in (told.hint, places) if each)
         return FunctionFailed(f"'{name}' raised {type(error).__name__}: {told.message}", hint=hint, type=told.type)
     return FunctionFailed(f"'{name}' raised {type(error).__name__}: {error}", hint=places, type=type(error).__name__)
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    """Every text in a value, at whatever level."""
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, Mapping):
+            pending += each.values()
+        elif isinstance(each, (list, tuple)):
+            pending += each
+
+
+def _is_there(text: str) -> bool:
+    """Is it the path of a file or folder, rather than a word that happens to be the name of one?"""
+    try:
+        return os.sep in text and "://" not in text and os.path.exists(text)  # noqa: PTH110 - of each of many texts
+    except ValueError:  # a NUL is in it
+        return False
 
 
 def _outputs(name: str, returned: Any) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.base import Action, Field, Mirror, StepContext, nothing_there
 from rolerunner.actions.objects import (
     Chosen,
     Compare,
@@ -32,7 +32,7 @@ from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Loca
 from rolerunner.storage.base import Get, ObjectInfo, Outcome, Storage
 from rolerunner.storage.checksums import same_file
 from rolerunner.storage.local import TargetFolder, folder_of, folds_case, free_bytes, path_under, remove_below
-from rolerunner.storage.manifest import ObjectList
+from rolerunner.storage.manifest import ObjectList, paths_in
 from rolerunner.storage.tree import SourceFile, files_below
 
 
@@ -46,6 +46,7 @@ class S3Download(Chosen, Moving, Action):
 
     kind: ClassVar[str] = "s3.download"
     moves_objects: ClassVar[bool] = True
+    leaves_files: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/orders/", "include": ["**/*.csv.gz"], "if_exists": "skip_same"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "files": "the folder (or the one file) that was written",
@@ -112,11 +113,12 @@ class S3Download(Chosen, Moving, Action):
         listed = [listing(self.source)] if self.source is not None else []
         return {"role": [*listed, *on_source("s3:GetObjectVersion" if self.version else "s3:GetObject", self.source, self.objects)]}
 
-    @classmethod
-    def still_there(cls, outputs: Mapping[str, Any]) -> bool:
-        """Is the folder (or the one file) that it wrote there?"""
-        named = outputs.get("files")
-        return all(Path(each).exists() for each in (named if isinstance(named, list) else [named]) if isinstance(each, str))
+    def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[Union[str, Mirror]]:
+        """The files of its manifest; with delete_extra the folder as a whole, too."""
+        if outputs["count"] + outputs["skipped"]:
+            yield from paths_in(context.manifest_path())
+        if self.delete_extra:
+            yield Mirror(str(outputs["files"]))
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""

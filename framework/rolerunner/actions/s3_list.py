@@ -86,6 +86,12 @@ class S3List(Chosen, Reaching, Spreading, Action):
         newest = str(objects.uri(latest)) if latest else None
         return {"objects": objects, "count": objects.count, "bytes": objects.bytes, "latest": newest, "folders": folders}
 
+    def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[str]:
+        """The inventory."""
+        del context, outputs
+        if self.inventory:
+            yield str(folder_of(self.inventory))
+
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under the prefix; ListBucketVersions for versions."""
         return {"role": [listing(self.source, "s3:ListBucketVersions" if self.versions else "s3:ListBucket")]}

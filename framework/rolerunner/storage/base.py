@@ -200,6 +200,9 @@ class Storage(Protocol):
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """What S3 tells of one object. Raises NotFound, AccessDenied, another StepError."""
 
+    def age(self, uri: S3Uri) -> Optional[float]:
+        """Seconds since an object was written, by the server's clock; None where it tells no time. Raises as ``head``."""
+
     def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """``head`` of many; an Outcome with its ``info`` for each, in no set order."""
 

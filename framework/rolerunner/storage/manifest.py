@@ -79,6 +79,15 @@ class ObjectList:
         return {"count": self.count, "bytes": self.bytes, "manifest": str(self.path)}
 
 
+def paths_in(manifest: Path) -> Iterator[str]:
+    """The local files that a manifest names, but for those that failed. Raises LocalFileFailed."""
+    with translated(manifest), manifest.open(encoding="utf-8", buffering=_BUFFER) as lines:
+        for line in lines:
+            read, _ = _read(line)
+            if "path" in read and read["status"] != "failed":
+                yield read["path"]
+
+
 def no_objects(prefix: S3Uri, *, versions: Optional[bool] = False) -> ObjectList:
     """A list without objects: what one of those under a prefix stands for before it is made."""
     return ObjectList(Path(os.devnull), prefix, 0, 0, versions=versions)

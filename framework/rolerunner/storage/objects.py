@@ -6,6 +6,7 @@ import base64
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any, Optional, Union
 from urllib.parse import quote, urlencode
 
@@ -119,6 +120,16 @@ class Objects:
         """What S3 tells of one object."""
         with self._translated(uri, version=version):
             return info_of(uri.key, self._headers(uri, version))
+
+    def age(self, uri: S3Uri) -> Optional[float]:
+        """By the Date header and the object's LastModified: this machine's clock takes no part."""
+        with self._translated(uri):
+            answer = self._headers(uri, "")
+        try:
+            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            return float((now - answer["LastModified"]).total_seconds())
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def _headers(self, uri: S3Uri, version: str) -> Mapping[str, Any]:
         """The answer to HEAD; where it gives no reason, a one-byte GET is asked for it. Raises ClientError."""

@@ -210,6 +210,10 @@ class SpreadStorage:
         """Here."""
         return self.here.folder(prefix)
 
+    def age(self, uri: S3Uri) -> Optional[float]:
+        """Here."""
+        return self.here.age(uri)
+
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """Here."""
         return self.here.head(uri, version)
