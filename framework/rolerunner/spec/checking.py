@@ -63,8 +63,10 @@ def problems(error: ValidationError, document: Document, base: Path, model: type
     for detail in error.errors(include_url=False):
         location = _location(detail["loc"], document, base)
         unknown = detail["type"] == "extra_forbidden"
-        keys = _keys_at(model, detail["loc"][:-1]) if unknown else ()
-        message, hint = _words(detail, location, (*keys, *more_keys) if len(detail["loc"]) == 1 else keys)
+        message, hint = _words(detail, location)
+        if unknown:
+            inner = _model_at(model, detail["loc"][:-1])
+            hint = unknown_key_hint(str(detail["loc"][-1]), inner, more_keys if len(detail["loc"]) == 1 else ())
         problem = document.problem(location, message, hint, key=unknown or detail["loc"][-1:] == ("[key]",))
         same = (problem.mark, problem.message) if unknown or detail["type"] == "missing" else (problem.mark,)
         found.setdefault(same, problem)  # each member of a union has its own complaint of one value: the first will do
@@ -73,17 +75,26 @@ def problems(error: ValidationError, document: Document, base: Path, model: type
 
 def messages(error: ValidationError) -> list[str]:
     """Each of pydantic's errors in words, for a value that is in no document."""
-    found = [_words(detail, tuple(part for part in detail["loc"] if part != "[key]"), ())[0] for detail in error.errors(include_url=False)]
+    found = [_words(detail, tuple(part for part in detail["loc"] if part != "[key]"))[0] for detail in error.errors(include_url=False)]
     return list(dict.fromkeys(found))
 
 
-def _keys_at(model: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
-    """The right keys of the mapping at ``loc`` inside a model."""
+def unknown_key_hint(name: str, model: type[BaseModel], more_keys: Iterable[str] = ()) -> str:
+    """What to write instead of a key that a model does not have: a misspelt one, one of another tool, or any that there is."""
+    from rolerunner.spec.misnomers import meant_field  # noqa: PLC0415 - a right spec has no use for it
+
+    keys = (*known_keys(model), *more_keys)
+    near = nearest(name, keys)
+    return (meant_field(name, model, keys) or near) or _list("known", keys)
+
+
+def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
+    """The model of the mapping at ``loc`` inside a model."""
     for part in loc:
         field = next((field for name, field in model.model_fields.items() if part in (name, field.alias)), None)
         inner = _model_in(field.annotation) if field is not None else None
         model = inner or model
-    return known_keys(model)
+    return model
 
 
 def _model_in(annotation: Any) -> Optional[type[BaseModel]]:
@@ -104,11 +115,11 @@ def _location(loc: tuple[Any, ...], document: Document, base: Path) -> Path:
     return path
 
 
-def _words(detail: Mapping[str, Any], location: Path, keys: Iterable[str]) -> tuple[str, str]:
+def _words(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:
     kind, name = detail["type"], str(detail["loc"][-1]) if detail["loc"] else ""
     context = detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key '{name}'", nearest(name, keys) or _list("known", keys)
+        return f"unknown key '{name}'", ""
     if kind == "missing":
         return f"'{name}' is missing", ""
     if kind in ("literal_error", "enum"):

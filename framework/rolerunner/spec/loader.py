@@ -78,12 +78,28 @@ def _top(reading: Reading) -> SpecFile:
     data = reading.document.data
     if not isinstance(data, dict):
         raise SpecError([reading.document.problem((), "a spec is a mapping that starts with 'version: 1'")])
+    data = _with_version(data, reading)
     try:
         return SpecFile.model_validate(data)
     except ValidationError as error:
         for problem in checking.problems(error, reading.document, (), SpecFile):
             reading.add_at(problem.mark, problem.message, problem.hint)
     return _top_that_stands(data, reading)
+
+
+def _with_version(data: dict[str, Any], reading: Reading) -> dict[str, Any]:
+    """The data with the right version; a wrong one is gathered. Raises SpecError for one whose other mistakes would be noise."""
+    version = data.get("version")
+    if type(version) is int and version == 1:
+        return data
+    if "version" not in data:
+        reading.add((), "'version' is missing", "begin the spec with 'version: 1'")
+    elif version in (1, "1", None):
+        reading.add(("version",), f"'version' must be 1, not {checking.shown(version)}", "write version: 1")
+    else:
+        hint = "this release of rolerunner reads version 1 alone"
+        raise SpecError([reading.document.problem(("version",), f"'version' must be 1, not {checking.shown(version)}", hint)])
+    return {**data, "version": 1}
 
 
 def _top_that_stands(data: dict[str, Any], reading: Reading) -> SpecFile:

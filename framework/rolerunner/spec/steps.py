@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rolerunner.model import Retry, Role, Said, Step
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template
+from rolerunner.spec.misnomers import meant_field
 from rolerunner.spec.reading import BROKEN, ITEM_NAMES, templates
 from rolerunner.spec.schema import Defaults, RetryFields, StepFields
 from rolerunner.spec.values import nearest
@@ -89,8 +90,18 @@ def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Readi
     if kind is not None:
         more = (*checking.known_keys(StepFields), *role_fields)
         reading.validated(kind, reading.filled(fields, path), path, more)
+    elif "action" not in value:
+        _check_foreign_keys(own_said, path, reading)
     if common is not None:
         yield RawStep(path, value, common, kind, fields, late)
+
+
+def _check_foreign_keys(said: Mapping[str, Any], path: Path, reading: Reading) -> None:
+    """Keys of another tool's steps, in a step whose action is not known: others may be the action's own."""
+    for key in said:
+        hint = meant_field(key, StepFields, checking.known_keys(StepFields))
+        if hint:
+            reading.add((*path, key), f"unknown key '{key}'", hint, key=True)
 
 
 def _common(said: Mapping[str, Any], late: Mapping[str, Any], path: Path, reading: Reading) -> Optional[StepFields]:

@@ -1,0 +1,151 @@
+"""Keys that other tools use, with the fields that are meant here.
+
+Each group maps keys to the fields that they can mean, best first; the one that stands at that place in the spec is named.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, get_args
+
+from rolerunner.model import S3Uri
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydantic import BaseModel
+
+_IN_S3, _LOCAL = "in S3", "local"
+"""Stand for the fields of an action that name a place in S3, or on this machine."""
+
+_FORMS = {
+    "encryption": "encryption: {type: aws:kms, key: alias/NAME}",
+    "retry": "retry: {attempts: 3, delay: 2s}",
+    "on_error": "on_error: continue",
+    "when": "when: on_success, on_failure, always, or an expression",
+    "needs": "needs: [ID]",
+    "timeout": "timeout: 30m",
+    "duration": "duration: 1h",
+    "steps": "steps, a list of mappings with id and action",
+    "role": "role: an alias of 'roles', an ARN, or job",
+    "roles": "roles: {ALIAS: ARN}",
+    "if_exists": "if_exists: overwrite, skip, skip_same or fail",
+    "delete_extra": "delete_extra: true, with max_delete",
+    "include": "include: ['**/*.csv']",
+    "exclude": "exclude: ['**/*.tmp']",
+    "params": "params: {NAME: {type: string}}",
+}
+"""How a field is written, where its name alone does not say."""
+
+_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("bucket key prefix bucket_name s3_key s3_bucket s3_prefix s3_uri s3_path uri url object", (_IN_S3,)),
+    ("src source_path source_uri from input origin copy_from local_path local", ("source", "location")),
+    ("dest destination dst to output out sink target_path target_uri copy_to save_to", ("target", "inventory", "location")),
+    ("path file folder dir directory filename filepath file_name", (_LOCAL, _IN_S3)),
+    ("files keys", ("objects", "source")),
+    ("uses type kind plugin operator action_type task", ("action",)),
+    ("cmd command run script shell bash exec code handler callable entrypoint module", ("function",)),
+    ("depends_on depends dependencies after requires dependson upstream", ("needs",)),
+    ("if condition only only_if unless rules trigger_rule on", ("when",)),
+    ("with args kwargs arguments inputs payload", ("arguments", "parameters", "params")),
+    ("variables vars inputs parameters arguments args", ("params", "parameters", "arguments")),
+    (
+        "role_arn rolearn iam_role iam_role_arn assume_role role_name profile aws_role run_as credentials connection aws_conn_id",
+        ("role", "arn", "roles"),
+    ),
+    ("alias iam_roles assume_roles", ("roles",)),
+    (
+        "kms_key_id kms_key kms kms_key_arn sse sse_kms_key_id server_side_encryption ssekmskeyid serversideencryption encrypt sse_algorithm",
+        ("encryption", "key"),
+    ),
+    ("key_id key_arn kms_key_id kmskeyid arn alias", ("key",)),
+    ("loop foreach with_items matrix items each strategy", ("for_each",)),
+    ("retries attempts max_attempts retry_count max_retries retry_attempts", ("retry", "attempts")),
+    ("retry_delay wait interval", ("delay", "interval", "retry")),
+    ("continue_on_error ignore_errors ignore_failure allow_failure fail_fast", ("on_error", "on_failure")),
+    ("timeout_minutes timeout_seconds timeout_in_minutes max_time max_duration execution_timeout", ("timeout", "deadline")),
+    ("session_duration duration_seconds max_session_duration durationseconds ttl", ("duration",)),
+    ("pattern glob globs filter filters match wildcard suffix includes", ("include",)),
+    ("ignore excludes skip", ("exclude", "if_exists")),
+    ("overwrite force replace skip_existing no_clobber", ("if_exists", "mode")),
+    ("delete sync mirror prune purge remove", ("delete_extra", "move")),
+    ("content body value contents message string", ("text", "json")),
+    ("canned_acl acls grants", ("acl",)),
+    ("tagging tag labels", ("tags",)),
+    ("mime_type mimetype media_type", ("content_type",)),
+    ("concurrency parallel parallelism workers threads max_workers max_concurrency", ("max_parallel",)),
+    ("jobs tasks stages pipeline actions", ("steps",)),
+    ("title label summary comment doc", ("description", "name")),
+    ("name step step_id task_id", ("id",)),
+    ("sql", ("query",)),
+    ("api method call function", ("operation",)),
+    ("client", ("service",)),
+    ("job job_name", ("name",)),
+    ("imports includes extends", ("include",)),
+    ("principal role_arn", ("arn",)),
+    ("source_profile parent chain", ("via",)),
+    ("policy policies inline_policy scope", ("session_policy", "policy_arns")),
+    ("externalid", ("external_id",)),
+    ("account_id accountid aws_account", ("account",)),
+    ("rate rate_limit max_bandwidth throughput", ("bandwidth", "max_requests_per_second")),
+    ("checksum_algorithm hash", ("checksum",)),
+    ("storageclass tier class", ("storage_class",)),
+)
+_ELSEWHERE = {
+    "on": "a spec does not say when it runs: whoever starts it does",
+    "schedule": "a spec does not say when it runs: whoever starts it does",
+    "trigger": "a spec does not say when it runs: whoever starts it does",
+    "triggers": "a spec does not say when it runs: whoever starts it does",
+    "cron": "a spec does not say when it runs: whoever starts it does",
+    "env": "steps read nothing of the environment: declare 'params'",
+    "environment": "steps read nothing of the environment: declare 'params'",
+    "region": "the region belongs to the role: write it under 'roles'",
+    "external_id": "it belongs to the role: write it under 'roles'",
+    "recursive": "a prefix that ends with '/' means all that is below it",
+    "cmd": "no step runs a shell: write a function and call it with action: python.call",
+    "command": "no step runs a shell: write a function and call it with action: python.call",
+    "run": "no step runs a shell: write a function and call it with action: python.call",
+    "script": "no step runs a shell: write a function and call it with action: python.call",
+    "shell": "no step runs a shell: write a function and call it with action: python.call",
+    "with": "the fields of an action stand beside 'action'",
+}
+"""Keys whose meaning is no field at that place."""
+
+
+def meant_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str:
+    """What to write instead of a key that another tool uses, among the right ``keys`` of the model; else the empty text."""
+    known = tuple(keys)
+    canonical = _snake(name)
+    if canonical in known:
+        return f"write '{canonical}'"
+    for names, fields in _GROUPS:
+        right = _fields_of(fields, model, known) if canonical in names.split() else []
+        if right:
+            return f"write {' or '.join(right)}"
+    return _ELSEWHERE.get(canonical, "")
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
+
+
+def _fields_of(fields: Iterable[str], model: type[BaseModel], known: tuple[str, ...]) -> list[str]:
+    """How the first of the fields that are known there is written; of places all that there are."""
+    for field in fields:
+        if field in (_IN_S3, _LOCAL):
+            places = list(_places(model, in_s3=field == _IN_S3))
+            if places:
+                return [f"{name}: s3://bucket/key" if field == _IN_S3 else f"'{name}'" for name in places]
+        elif field in known:
+            return [_FORMS.get(field, f"'{field}'")]
+    return []
+
+
+def _places(model: type[BaseModel], *, in_s3: bool) -> Iterator[str]:
+    for name in ("source", "target", "location"):
+        if name in model.model_fields and (name == "location" or _mentions_s3(model.model_fields[name].annotation)) == in_s3:
+            yield name
+
+
+def _mentions_s3(annotation: Any) -> bool:
+    return annotation is S3Uri or any(map(_mentions_s3, get_args(annotation)))
