@@ -93,7 +93,10 @@ def test_job_is_said_out_loud() -> None:
         (HEAD + STEP + "    inclde: []\n", "t.yaml:10:5: unknown key 'inclde' (did you mean 'include'?)"),
         (HEAD + STEP + "    id: find\n", "t.yaml:10:5: the key 'id' is here twice (the first is on line 6)"),
         (HEAD + STEP + STEP[7:], "t.yaml:10:9: the step id 'find' is here twice (the first is on line 6)"),
-        (HEAD.replace("version: 1", "version: 2") + STEP, "t.yaml:1:10: 'version' must be 1, not 2 (this release of rolerunner reads version 1 alone)"),
+        (
+            HEAD.replace("version: 1", "version: 2") + STEP,
+            "t.yaml:1:10: 'version' must be 1, not 2 (this release of rolerunner reads version 1 alone)",
+        ),
         (HEAD, "t.yaml:1:1: 'steps' is missing"),
         (
             HEAD + "  job: arn:aws:iam::111122223333:role/x\n" + STEP,
