@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Optional, Union
 
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
 from rolerunner.actions.objects import (
@@ -24,9 +24,10 @@ from rolerunner.actions.objects import (
 )
 from rolerunner.actions.permissions import listing, on_objects, on_source
 from rolerunner.actions.put_options import Encryption, Stored
-from rolerunner.errors import AccessDenied, IntegrityFailed, StepError, UnsafeKey
+from rolerunner.actions.targets import OverlapError, check_copies, refuse_one_bucket, refuse_overlap
+from rolerunner.errors import AccessDenied, IntegrityFailed, StepError
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import Account, Bytes, CustomerKey, Flag, S3Location
+from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKey, Flag, S3Location
 from rolerunner.storage.base import Copy, ObjectInfo, Outcome, Storage
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.flow import Flow
@@ -85,12 +86,12 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
     on_empty: OnEmpty = Field("error", description="What nothing to copy is: error, warn or ok.", examples=["ok"])
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> "S3Copy":
+    def _makes_sense(self, info: ValidationInfo) -> "S3Copy":
         one_source(self.source, self.objects, self.kind)
-        if self.move is True and isinstance(self.source, S3Uri) and self.source == self.target:
-            raise ValueError("'move: true' onto itself would delete the source")
         if self.move is True and self.if_exists == "skip_same" and self.compare in ("size", "size_mtime"):
             raise ValueError(f"'move' deletes only what is proved to be at its target, and 'compare: {self.compare}' proves no content: say checksum")
+        if info.context is not None and info.context.items() >= TEMPLATES_ALLOWED.items():  # of the spec; run() sees what it becomes
+            self._refuse_overlap()
         encryption = self.encryption.customer_key if isinstance(self.encryption, Encryption) else None
         if self.distribute is not None and (self.customer_key is not None or encryption is not None):
             raise ValueError("'distribute' does not go with a 'customer_key': a secret is not shipped to other machines")
@@ -99,6 +100,10 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Copy, many at once."""
         flow = self.flow()
+        try:
+            self._refuse_overlap()
+        except OverlapError as error:
+            raise StepError(str(error), hint=error.hint, type="TargetInSource") from None
         source, target = self._storages(context, flow, self.distribute)
         gathered = gather(self.source, self.objects, self.selection(), source, context)
         if gathered.total == 0:
@@ -108,6 +113,9 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
                 nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0}
         copies = _Copies(self, gathered, source, target, context)
+        check_copies(gathered.objects, self.target, copies.target_of, move=self.move)
+        if self.move:
+            refuse_one_bucket(gathered.objects, self.target, target)
         one_role = context.roles["source_role"] == context.roles["target_role"]
         copied = target.copy(copies, context.cancel) if one_role else target.relay(copies, source, context.cancel)
         ended = self._moved(copied, source, target, context) if self.move else copied
@@ -142,6 +150,10 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         by_version = isinstance(self.objects, ObjectList)
         return _moved(copied, source, target, context, by_version=by_version)
 
+    def _refuse_overlap(self) -> None:
+        """Raises OverlapError where the fields alone tell that source and target overlap."""
+        refuse_overlap(self.source, self.target, self.include, self.exclude, move=self.move is True)
+
     def _on_source(self, action: str) -> list[Permission]:
         return on_source(action, self.source, self.objects)
 
@@ -170,28 +182,21 @@ class _Copies:
         self.if_exists = "skip_same" if self.lenient else action.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
         self.to_object = action.source is not None and not action.source.is_prefix and not action.target.is_prefix
-        self.watched = action.objects is not None and not isinstance(action.objects, ObjectList)
 
     def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
         yield from self.refused
-        taken: set[str] = set()
-        last = ""
         looks = self.if_exists in ("skip", "skip_same")
         existing = Existing(self.target, self.action.target, self.objects.count, self.cancel, lenient=self.lenient) if looks else None
         for info in self.objects:
             if info.deleted:
                 continue
             uri = self.objects.uri(info)
-            target = self._target(info)
+            target = self.target_of(info)
             try:
-                self._check(uri, target, taken=target.key == last or target.key in taken)
                 there = existing.find(target) if existing is not None else None
             except StepError as error:
                 yield Outcome(uri, status="failed", error=error)
                 continue
-            last = target.key
-            if self.watched:
-                taken.add(target.key)
             if there is not None and self.if_exists == "skip":
                 yield Outcome(target, info.size, etag=there.etag, status="skipped")  # without its source, which no move may delete
                 continue
@@ -209,13 +214,8 @@ class _Copies:
                 there,
             )
 
-    def _check(self, uri: S3Uri, target: S3Uri, *, taken: bool) -> None:
-        if taken:
-            raise UnsafeKey(f"{uri} would be {target}, and so would another object", type="SameKey")
-        if self.action.move and target == uri:
-            raise StepError(f"{uri}: a move onto itself would delete it", type="MoveOntoItself")
-
-    def _target(self, info: ObjectInfo) -> S3Uri:
+    def target_of(self, info: ObjectInfo) -> S3Uri:
+        """Where an object goes."""
         target, relative = self.action.target, self.objects.relative(info)
         return target if self.to_object else target.join(relative if target.is_prefix else f"/{relative}")
 

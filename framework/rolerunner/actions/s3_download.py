@@ -1,6 +1,7 @@
 """s3.download"""
 
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
 from rolerunner.storage.base import Get, ObjectInfo, Outcome, Storage
 from rolerunner.storage.checksums import same_file
+from rolerunner.storage.collisions import find_collision
 from rolerunner.storage.local import TargetFolder, folder_of, folds_case, free_bytes, path_under, remove_below
 from rolerunner.storage.manifest import ObjectList, paths_in
 from rolerunner.storage.tree import SourceFile, files_below
@@ -101,6 +103,7 @@ class S3Download(Chosen, Moving, Action):
             nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
         gets = _Gets(self, gathered, storage, resuming=context.resuming)
+        gets.check_files()
         self._check_disk(gets, gathered.objects)
         extra = self._extra(gets) if self.delete_extra else []
         with context.target_folder(target.parent if gets.to_file else target) as gets.folder:
@@ -168,8 +171,24 @@ class _Gets:
         self.folder: Optional[TargetFolder] = None
         self.to_file = action.source is not None and not action.source.is_prefix and not action.target.endswith("/") and not self.target.is_dir()
         self.folds = folds_case(self.target) if gathered.total > 1 else False
-        # of one prefix every key has a path of its own; of others that must be seen
-        self.watched = self.folds or action.decompress is not None or (not isinstance(action.objects, ObjectList) and action.objects is not None)
+
+    def check_files(self) -> None:
+        """Raises UnsafeKey, before anything is fetched, where two objects would be one file.
+
+        Keys of one prefix in their order are different files by themselves, unless their names are changed or folded.
+        """
+        if self.objects.ascending and not (self.objects.flat or self.folds or self.action.decompress):
+            return
+        found = find_collision(lambda: ((self._file_name(info), info) for info in self.objects if not self._is_folder_marker(info)))
+        if found is not None:
+            one, other = (f"{self.objects.uri(info)}{f' (version {info.version})' if info.version else ''}" for info in (found.one, found.other))
+            hint = "nothing was fetched; fetch them in steps of their own, to folders that differ"
+            raise UnsafeKey(f"{one} and {other} would both be the file {self._target(found.one)}", hint=hint, type="SameFile")
+
+    def _file_name(self, info: ObjectInfo) -> str:
+        """A file's name below the target, the same for all names that are one file there."""
+        name = self._relative(info)
+        return unicodedata.normalize("NFC", name.casefold()) if self.folds else name
 
     def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
         """Each object that can be a file, with its path."""
@@ -182,23 +201,15 @@ class _Gets:
 
     def __iter__(self) -> Iterator[Union[Get, Outcome]]:
         yield from self.refused
-        taken: set[str] = set()
-        last = ""
         for info in self.objects:
             uri = self.objects.uri(info)
             if self._is_folder_marker(info):
                 continue
             try:
                 target = self._target(info)
-                place = target.casefold() if self.folds else target
-                if place == last or place in taken:
-                    raise UnsafeKey(f"{uri} would be the file {target}, and so would another object", type="SameFile")
             except StepError as error:
                 yield Outcome(uri, status="failed", error=error)
                 continue
-            last = place
-            if self.watched:
-                taken.add(place)
             yield self._get(uri, info, target)
 
     def _get(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
@@ -224,10 +235,11 @@ class _Gets:
         return info.deleted or (info.key.endswith("/") and info.size == 0)
 
     def _target(self, info: ObjectInfo) -> str:
+        return str(self.target) if self.to_file else path_under(self.target, self._relative(info))
+
+    def _relative(self, info: ObjectInfo) -> str:
         relative = self.objects.relative(info)
-        if self.action.decompress is not None:
-            relative = relative.removesuffix(".gz")
-        return str(self.target) if self.to_file else path_under(self.target, relative)
+        return relative if self.action.decompress is None else relative.removesuffix(".gz")
 
 
 def _is_readable(file: SourceFile) -> bool:

@@ -18,6 +18,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, MAX_KEY, Flag, LocalPath, S3Location, check_path, json_form
 from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, Put, Storage
 from rolerunner.storage.checksums import same_file
+from rolerunner.storage.collisions import find_collision
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.local import folder_of
 from rolerunner.storage.manifest import EMPTY_LIST, no_objects
@@ -168,11 +169,20 @@ class _Puts:
         self.lenient = context.resuming and self.if_exists == "overwrite"
         self.if_exists = "skip_same" if self.lenient else self.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
-        # a folder's files have keys of their own; names of a glob or a list may be there twice
-        self.watched = isinstance(action.source, list) or not folder_of(action.source).is_dir()
+        self._check_keys()
+
+    def _check_keys(self) -> None:
+        """Raises UnsafeKey, before anything is stored, where two files have one key. Files of one folder have keys that differ as their paths do."""
+        action = self.action
+        if not isinstance(action.source, list) and folder_of(action.source).is_dir():
+            return
+        found = find_collision(lambda: ((action.object_of(file.relative).key, file.path) for file in action.files() if file.problem is None))
+        if found is not None:
+            place = S3Uri(action.target.bucket, found.name)
+            hint = "nothing was stored; store them in steps of their own, to targets that differ"
+            raise UnsafeKey(f"{found.one} and {found.other} would both be {place}", hint=hint, type="SameKey")
 
     def __iter__(self) -> Iterator[Union[Put, Outcome]]:
-        taken: set[str] = set()
         looks = self.if_exists in ("skip", "skip_same")
         existing = Existing(self.storage, self.action.target, self.count, self.cancel, lenient=self.lenient) if looks else None
         for relative, path, problem in self.action.files():
@@ -181,14 +191,10 @@ class _Puts:
                 if problem is not None:
                     raise problem
                 _check_key(target, path)
-                if target.key in taken:
-                    raise UnsafeKey(f"{path} would be {target}, and so would another file", type="SameKey")
                 there = existing.find(target) if existing is not None else None
             except StepError as error:
                 yield Outcome(target, path=path, status="failed", error=error)
                 continue
-            if self.watched:
-                taken.add(target.key)
             if there is not None and self.if_exists == "skip":
                 yield Outcome(target, there.size, path, there.etag, status="skipped")
                 continue

@@ -49,6 +49,8 @@ class ObjectList:
     """Were they named one by one? Then each stands for itself, and its place under the prefix says nothing."""
     versions: Optional[bool] = False
     """Of a list that is only foreseen: will its objects name versions? None: where their bucket keeps them."""
+    ascending: bool = dataclasses.field(default=False, compare=False)
+    """Is each key known to be greater than the one before it, in one bucket? Then no key is in it twice."""
 
     def __len__(self) -> int:
         return self.count
@@ -104,6 +106,8 @@ class ManifestWriter:
         self.path = path
         self.count = 0
         self.bytes = 0
+        self._ascending = True
+        self._last_key = ""
         self._file: Optional[IO[str]] = None
 
     def __enter__(self) -> ManifestWriter:
@@ -131,11 +135,15 @@ class ManifestWriter:
     def add_object(self, info: ObjectInfo) -> None:
         """One object more. Raises LocalFileFailed."""
         self._write(_line(info))
+        if info.key <= self._last_key or info.bucket:
+            self._ascending = self.count == 0 and not info.bucket
+        self._last_key = info.key
         self.count += 1
         self.bytes += info.size
 
     def add_outcome(self, outcome: Outcome, bucket: str) -> None:
         """How one object ended; those that did not fail count. Raises LocalFileFailed."""
+        self._ascending = False
         uri, info = outcome.uri, outcome.info
         line = f'{{"key": {_text(uri.key)}, "size": {outcome.size}, "status": "{outcome.status}"'
         if uri.bucket != bucket:
@@ -159,7 +167,7 @@ class ManifestWriter:
 
     def objects(self, prefix: S3Uri, *, flat: bool = False) -> ObjectList:
         """What was written, as a list to read."""
-        return ObjectList(self.path, prefix, self.count, self.bytes, flat)
+        return ObjectList(self.path, prefix, self.count, self.bytes, flat, ascending=self._ascending)
 
 
 def _line(info: ObjectInfo) -> str:

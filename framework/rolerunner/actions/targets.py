@@ -1,0 +1,149 @@
+"""Refusals of copies that would lose objects: two objects on one target, and a target among the objects that are to be copied."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Optional
+
+from rolerunner.errors import StepError, UnsafeKey
+from rolerunner.model import S3Uri
+from rolerunner.spec.expressions import Expression, Template
+from rolerunner.spec.reading import templates
+from rolerunner.storage.base import ObjectInfo, Storage
+from rolerunner.storage.collisions import Collision, find_collision
+from rolerunner.storage.manifest import ObjectList
+from rolerunner.storage.overlap import are_kept_apart, shared_folder
+
+TargetOf = Callable[[ObjectInfo], S3Uri]
+_PROBED = 5
+"""Objects by which two names of buckets are seen to be names of one."""
+_GLOB_CHARACTERS = frozenset("*?[]{}\\\0")
+
+
+class OverlapError(ValueError):
+    """Source and target of a step overlap; ``hint`` tells how to keep them apart."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def refuse_overlap(source: Any, target: Any, include: Any, exclude: Any, *, move: bool) -> None:
+    """Raises OverlapError where the target lies inside the source, or the reverse, unless the globs keep the two apart.
+
+    The arguments are fields of a step, in which expressions may stand. A copy of a prefix onto itself is not refused: each object
+    keeps its key and gets new metadata. A move onto itself is.
+    """
+    read, written = _location_of(source), _location_of(target)
+    if read is None or written is None:
+        return
+    if not read.is_prefix:
+        onto_itself = read in (written, written.join(read.name))
+    else:
+        shared = shared_folder(read, written)
+        onto_itself = shared == ""
+        if shared and not _may_be_kept_apart(include, exclude, shared):
+            inner, outer = ("source", source), ("target", target)
+            raise _overlap(*((outer, inner) if len(written.key) > len(read.key) else (inner, outer)), shared)
+    if move and onto_itself:
+        raise OverlapError("'move: true' onto itself would delete the source")
+
+
+def _location_of(value: Any) -> Optional[S3Uri]:
+    """A field's location; of a template, with a stand-in for each expression. None for one that cannot be compared.
+
+    Equal expressions of one step have equal values, so a prefix of the text with stand-ins is a prefix of every text it becomes.
+    """
+    if not isinstance(value, Template):
+        return value if isinstance(value, S3Uri) else None
+    parts = (part.text.replace("/", "\1") if isinstance(part, Expression) else str(part) for part in value.parts)
+    text = "".join(f"\0{part}\0" if isinstance(whole, Expression) else part for part, whole in zip(parts, value.parts))
+    bucket, slash, key = text.removeprefix("s3://").partition("/")
+    # an expression at the end may become a folder, an object or nothing
+    return S3Uri(bucket, key) if slash and not text.endswith("\0") else None
+
+
+def _may_be_kept_apart(include: Any, exclude: Any, shared: str) -> bool:
+    """Whether the globs keep the two apart, or could, where expressions stand in them or in the folder."""
+    globs = [include, exclude]
+    if any(True for _ in templates(globs)):
+        return True
+    return any(globs) if "\0" in shared else are_kept_apart(include, exclude, shared)
+
+
+def _overlap(inner: tuple[str, Any], outer: tuple[str, Any], shared: str) -> OverlapError:
+    exclude = f", or say exclude: ['{shared}**']" if _GLOB_CHARACTERS.isdisjoint(shared) else ""
+    return OverlapError(
+        f"'{inner[0]}' {inner[1]} lies inside '{outer[0]}' {outer[1]}, so the step could read, overwrite or delete what it wrote",
+        f"name a target outside the source{exclude}",
+    )
+
+
+def check_copies(objects: ObjectList, target: S3Uri, target_of: TargetOf, *, move: bool) -> None:
+    """Raises StepError where two objects have one target, or a target is another object of the list. Reads the list alone.
+
+    A list of one prefix in the order of its keys, whose target lies elsewhere, is not read: its targets differ as its keys do.
+    """
+    shared = shared_folder(objects.prefix, target)
+    if objects.ascending and not objects.flat and (shared is None or (shared == "" and not move)):
+        return
+
+    def names() -> Iterator[tuple[str, Optional[ObjectInfo]]]:
+        for info in objects:
+            if info.deleted:
+                continue
+            key = target_of(info).key
+            yield key, info
+            if (info.bucket or objects.prefix.bucket) == target.bucket:
+                if info.key != key:
+                    yield info.key, None
+                elif move:
+                    raise StepError(f"{objects.uri(info)}: a move onto itself would delete it", hint="nothing was moved", type="MoveOntoItself")
+
+    found = find_collision(names)
+    if found is not None:
+        raise _collision(found, objects, target)
+
+
+def _collision(found: Collision, objects: ObjectList, target: S3Uri) -> StepError:
+    owners = [each for each in (found.one, found.other) if each is not None]
+    one, *others = (_described(each, objects) for each in owners)
+    place = S3Uri(target.bucket, found.name)
+    if others:
+        hint = "nothing was copied; copy them in steps of their own, to targets that differ"
+        return UnsafeKey(f"{one} and {others[0]} would both be {place}", hint=hint, type="SameKey")
+    hint = "nothing was copied; name a target outside the source"
+    return StepError(f"{one} would be {place}, which is itself one of the objects to copy", hint=hint, type="TargetInSource")
+
+
+def _described(info: ObjectInfo, objects: ObjectList) -> str:
+    return f"{objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
+
+
+def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> None:
+    """Raises StepError for a move between two names that turn out to be of one bucket, where source and target overlap.
+
+    The bucket of an access point cannot be told from its name. Where objects of the source are seen through the target's
+    name with the ETag and time that the source's name shows, one move would delete what the other name has just stored.
+    """
+    if not (_is_access_point(target.bucket) or _is_access_point(objects.prefix.bucket)) or target.bucket == objects.prefix.bucket:
+        return
+    if shared_folder(S3Uri(target.bucket, objects.prefix.key), target) is None:
+        return
+    folder = target.key if target.is_prefix else f"{target.key}/"
+    inside = (info for info in objects if not info.deleted and not info.bucket and info.key.startswith(folder))
+    probed = [_is_seen(info, S3Uri(target.bucket, info.key), storage) for info in islice(inside, _PROBED)]
+    if probed and all(probed):
+        message = f"{objects.prefix} and {target} show the same objects, so they seem to be of one bucket: a move would delete what it stored"
+        raise StepError(message, hint="nothing was moved; name a target outside the source", type="TargetInSource")
+
+
+def _is_access_point(bucket: str) -> bool:
+    return ":" in bucket or bucket.endswith("-s3alias")
+
+
+def _is_seen(info: ObjectInfo, uri: S3Uri, storage: Storage) -> bool:
+    try:
+        there = storage.head(uri)
+    except StepError:
+        return False
+    return (there.etag, there.size, there.modified) == (info.etag, info.size, info.modified)

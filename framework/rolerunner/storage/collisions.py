@@ -1,0 +1,97 @@
+"""Equal names among many, found in bounded memory before anything is done with what they name."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import IO, Any, Optional
+
+from rolerunner.storage.local import translated
+
+Names = Callable[[], Iterable[tuple[str, Any]]]
+"""Gives each name with its owner, the same ones each time it is called. The owner is None for a name that others may share."""
+_PARTITIONS = 256
+"""A power of two. Of ten million names a partition has 40,000 hashes, which take 3 MB while they are compared."""
+_HELD = 2048
+"""Hashes of a partition that are kept in memory: 4 MB for all partitions. The others are on disk."""
+_EXAMINED = 1000
+"""Repeated hashes whose names are compared. Of ten million different names, two share a hash of 64 bits once in 400,000 runs."""
+
+
+@dataclass(frozen=True)
+class Collision:
+    """A name with two owners; one of them may be None."""
+
+    name: str
+    one: Any
+    other: Any
+
+
+def find_collision(names: Names) -> Optional[Collision]:
+    """The first name that has two owners, or None.
+
+    The hashes of all names are compared first; names are compared only where a hash is repeated, and they alone decide.
+    Raises LocalFileFailed.
+    """
+    with closing(_Hashes()) as hashes:
+        for name, _ in names():
+            hashes.add(hash(name))
+        repeated = hashes.repeated()
+    owners: dict[str, Any] = {}
+    for name, owner in names() if repeated else ():
+        if hash(name) in repeated:
+            if name in owners and not (owner is None and owners[name] is None):
+                return Collision(name, owners[name], owner)
+            owners[name] = owner
+    return None
+
+
+class _Hashes:
+    """Many hashes, partitioned by their last bits so that equal ones meet, on disk where they do not fit in memory."""
+
+    def __init__(self) -> None:
+        self._partitions = [array("q") for _ in range(_PARTITIONS)]
+        self._stored: dict[int, list[int]] = {}
+        """Partition -> where in the file its pieces of _HELD hashes begin."""
+        self._file: Optional[IO[bytes]] = None
+
+    def add(self, number: int) -> None:
+        partition = self._partitions[number & (_PARTITIONS - 1)]
+        partition.append(number)
+        if len(partition) >= _HELD:
+            self._store(number & (_PARTITIONS - 1))
+
+    def repeated(self) -> set[int]:
+        """Hashes that were added twice or more; _EXAMINED at most."""
+        found: set[int] = set()
+        for number in range(_PARTITIONS):
+            seen: set[int] = set()
+            for piece in self._pieces(number):
+                found.update(each for each in piece if each in seen or seen.add(each))  # type: ignore[func-returns-value]
+            if len(found) >= _EXAMINED:
+                break
+        return found
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _store(self, number: int) -> None:
+        with translated(tempfile.gettempdir()):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the hashes
+            self._stored.setdefault(number, []).append(self._file.tell())
+            self._partitions[number].tofile(self._file)
+        del self._partitions[number][:]
+
+    def _pieces(self, number: int) -> Iterator[array[int]]:
+        yield self._partitions[number]
+        for start in self._stored.get(number, ()):
+            piece = array("q")
+            if self._file is not None:
+                self._file.seek(start)
+                piece.fromfile(self._file, _HELD)
+            yield piece

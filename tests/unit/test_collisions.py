@@ -1,0 +1,53 @@
+"""Equal names are found whatever their number and order, in bounded memory."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rolerunner.storage import collisions
+from rolerunner.storage.collisions import Collision, find_collision
+
+NAMES = st.lists(st.tuples(st.text("ab", max_size=4), st.one_of(st.none(), st.integers(0, 3))), max_size=40)
+
+
+def by_definition(names: list[tuple[str, Any]]) -> bool:
+    return any(one == other and (first, second) != (None, None) for n, (one, first) in enumerate(names) for other, second in names[:n])
+
+
+@given(NAMES, st.sampled_from([1, 3, 2048]))
+def test_equal_names_are_found_in_memory_and_on_disk(names: list[tuple[str, Any]], held: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collisions, "_HELD", held)
+        found = find_collision(lambda: iter(names))
+    assert (found is not None) == by_definition(names)
+    if found is not None:
+        assert {(found.name, found.one), (found.name, found.other)} <= set(names)
+
+
+def test_names_with_equal_hashes_are_no_collision() -> None:
+    class Name(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return 7
+
+    assert find_collision(lambda: ((Name(number), number) for number in range(100))) is None
+    assert find_collision(lambda: ((Name(number % 99), number) for number in range(100))) == Collision("0", 0, 99)
+
+
+def test_many_names_take_little_memory() -> None:
+    def names(count: int) -> Any:
+        yield from ((f"part-{number:09}.parquet", number) for number in range(count))
+        yield "part-000000123.parquet", "again"
+
+    tracemalloc.start()
+    try:
+        assert find_collision(lambda: names(300_000)) == Collision("part-000000123.parquet", 123, "again")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
