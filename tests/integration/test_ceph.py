@@ -143,10 +143,10 @@ def test_a_role_that_may_not_be_assumed_is_named(engine: str, run: Callable[...,
 def test_large_objects_go_there_back_and_between_roles(engine: str, run: Callable[..., Any], cluster: ceph.Ceph, tmp_path: Path) -> None:
     data = os.urandom(3 * PART + 12345)
     (tmp_path / "big.bin").write_bytes(data)
-    cluster.client(PARTNER, "owner").put_object(Bucket="partner-landing", Key="big/a b", Body=data, Tagging="a%20b=c%20d")
+    cluster.client(PARTNER, "owner").put_object(Bucket="partner-landing", Key="big/a b", Body=data)
     # a copy within S3 as the job itself: this Ceph lets no role's session read the source of a copy
     steps = (
-        f"  - {{id: up, action: s3.upload, role: job, source: {tmp_path}/big.bin, target: 's3://own/{engine}/big.bin', tags: {{a b: c d}}}}\n"
+        f"  - {{id: up, action: s3.upload, role: job, source: {tmp_path}/big.bin, target: 's3://own/{engine}/big.bin'}}\n"
         f"  - {{id: copy, action: s3.copy, source_role: job, target_role: job, source: 's3://own/{engine}/big.bin',"
         f" target: 's3://own/{engine}/copy.bin', multipart_above: 16MiB, part_size: 8MiB}}\n"
         f"  - {{id: move, action: s3.copy, source_role: job, target_role: keeper, source: 's3://own/{engine}/', target: 's3://keep/{engine}/', move: true}}\n"
@@ -159,12 +159,26 @@ def test_large_objects_go_there_back_and_between_roles(engine: str, run: Callabl
     assert {path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() == data for path in (tmp_path / "out").rglob("*") if path.is_file()} == {
         "big.bin": True, "copy.bin": True, "relayed/a b": True,
     }  # fmt: skip
-    client = cluster.role_client(f"arn:aws:iam::{JOB}:role/keeper", JOB, "job")
-    for key in ("big.bin", "copy.bin", "relayed/a b"):
-        assert client.get_object_tagging(Bucket="keep", Key=f"{engine}/{key}")["TagSet"] == [{"Key": "a b", "Value": "c d"}]
     assert "Uploads" not in cluster.client(JOB, "owner").list_multipart_uploads(Bucket="keep"), "nothing of an upload is left"
     left = [each["Key"] for each in cluster.client(JOB, "job").list_objects_v2(Bucket="own").get("Contents", ()) if each["Key"].startswith(engine)]
     assert left == [], "what was moved is gone"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_tags_go_along(engine: str, run: Callable[..., Any], cluster: ceph.Ceph, tmp_path: Path) -> None:
+    partner = cluster.client(PARTNER, "owner")
+    partner.put_object(Bucket="partner-landing", Key="small/tagged", Body=b"x", Tagging="a%20b=c%20d")
+    partner.put_object(Bucket="partner-landing", Key="small/plain", Body=b"x")
+    (tmp_path / "up").write_text("x")
+    steps = (
+        f"  - {{id: up, action: s3.upload, role: keeper, source: {tmp_path}/up, target: 's3://keep/{engine}-tags/up', tags: {{a b: c d}}}}\n"
+        "  - {id: relay, action: s3.copy, source_role: partner, target_role: keeper, source: 's3://partner-landing/small/',"
+        f" target: 's3://keep/{engine}-tags/'}}\n"
+    )
+    assert run(spec_of(tmp_path, engine, steps))["status"] == "succeeded"
+    client = cluster.role_client(f"arn:aws:iam::{JOB}:role/keeper", JOB, "job")
+    tags = {key: client.get_object_tagging(Bucket="keep", Key=f"{engine}-tags/{key}").get("TagSet", []) for key in ("up", "tagged", "plain")}
+    assert tags == {"up": [{"Key": "a b", "Value": "c d"}], "tagged": [{"Key": "a b", "Value": "c d"}], "plain": []}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
