@@ -58,7 +58,8 @@ class S3Upload(Chosen, Stored, Moving, Action):
     samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1, "skipped": 1, "deleted": 1}
 
     source: Sources = Field(
-        description="A file, a folder, a glob such as /tmp/out/*.csv, or a list of files.", examples=["/tmp/out/", "/tmp/out/*.csv"]
+        description="A file, a folder, a glob such as /tmp/out/*.csv, which means what include means, or a list of them.",
+        examples=["/tmp/out/", "/tmp/out/*.csv"],
     )
     target: S3Location = Field(
         description="The prefix to write under (ends with '/'), or for one file the object.", examples=["s3://publish/orders/"]

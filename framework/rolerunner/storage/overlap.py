@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from rolerunner.model import S3Uri
-from rolerunner.storage.select import glob_pattern
+from rolerunner.storage.select import expand_braces, glob_pattern
 
 _UNPROVABLE = re.compile(r"\\|\[[^\]]*/|//|\A/|/\Z")
 """Globs that are not taken apart at their slashes: escapes, a slash inside a class, empty parts."""
@@ -37,16 +37,10 @@ def are_kept_apart(include: Sequence[str], exclude: Sequence[str], folder: str) 
     names = folder.split("/")[:-1]
     if not names or "" in names:
         return False
-    if any(_covers(pattern, names) for pattern in _expanded(exclude)):
+    if any(_covers(pattern, names) for pattern in expand_braces(exclude)):
         return True
-    patterns = _expanded(include)
+    patterns = expand_braces(include)
     return bool(patterns) and all(_misses(pattern, names) for pattern in patterns)
-
-
-def _expanded(globs: Sequence[str]) -> list[str]:
-    from bracex import expand  # noqa: PLC0415 - only where source and target overlap
-
-    return [pattern for each in globs for pattern in expand(each, keep_escapes=True)]
 
 
 def _covers(pattern: str, names: Sequence[str]) -> bool:

@@ -118,6 +118,13 @@ def glob_pattern(globs: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(_without_dot_conditions(each) for each in patterns))
 
 
+def expand_braces(globs: Sequence[str]) -> list[str]:
+    """The globs that have no braces and together match the same."""
+    from bracex import expand  # noqa: PLC0415 - for globs of files alone
+
+    return [pattern for each in globs for pattern in expand(each, keep_escapes=True, limit=MAX_PATTERNS)]
+
+
 _NEGATIVE, _DOT_NAMES = "(?!", r"\.{1,2}"
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from rolerunner.errors import LocalFileFailed, StepError
 from rolerunner.storage.local import TEMPORARY_NAME, folder_of, translated
+from rolerunner.storage.select import expand_braces, glob_pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    Choice = Callable[[str, bool], bool]
+    """Whether a relative path is read or, if it is a folder, entered."""
 
 _NAMED = 3
 """Paths that a note about what was left out names."""
@@ -24,6 +29,7 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
 }
 _SKIP_HINT = "say 'symlinks: skip', or remove the link"
+_ALTERNATIVES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 
 
 class SourceFile(NamedTuple):
@@ -66,7 +72,7 @@ def source_files(sources: Iterable[str], *, links: str = "follow", left_out: Opt
         root = folder_of(source)
         if root.is_dir():
             yield from files_below(str(root), links=links, left_out=left_out)
-        elif os.path.lexists(root) or not glob.has_magic(source):
+        elif os.path.lexists(root) or not (glob.has_magic(source) or _ALTERNATIVES.search(source)):
             yield from _named(str(root), links, left_out)
         else:
             yield from _matched(str(root), links, left_out)
@@ -79,10 +85,14 @@ def files_below(folder: str, *, links: str = "follow", left_out: Optional[LeftOu
     yield from _below(folder, "", links, left_out, (os.path.realpath(folder),))
 
 
-def _below(folder: str, base: str, links: str, left_out: Optional[LeftOut], inside: tuple[str, ...]) -> Iterator[SourceFile]:
+def _below(
+    folder: str, base: str, links: str, left_out: Optional[LeftOut], inside: tuple[str, ...], choice: Optional[Choice] = None
+) -> Iterator[SourceFile]:
     try:
         with os.scandir(folder) as scanned:
-            entries = [(entry, _is_folder(entry)) for entry in scanned if _is_wanted(entry, links, left_out)]
+            found = ((entry, _is_folder(entry)) for entry in scanned)
+            chosen = found if choice is None else (each for each in found if choice(base + each[0].name, each[1]))
+            entries = [each for each in chosen if _is_wanted(each[0], links, left_out)]
     except OSError as error:
         yield SourceFile(base.rstrip("/"), folder, _unreadable(folder, error))
         return
@@ -95,7 +105,7 @@ def _below(folder: str, base: str, links: str, left_out: Optional[LeftOut], insi
             if real in inside:
                 yield SourceFile(base + entry.name, path, _loop(path))
             else:
-                yield from _below(path, f"{base}{entry.name}/", links, left_out, (*inside, real))
+                yield from _below(path, f"{base}{entry.name}/", links, left_out, (*inside, real), choice)
         else:
             yield SourceFile(base + entry.name, path, None if _is_file(entry) else problem_of(path))
 
@@ -140,34 +150,48 @@ def _named(path: str, links: str, left_out: Optional[LeftOut]) -> Iterator[Sourc
 
 
 def _matched(pattern: str, links: str, left_out: Optional[LeftOut]) -> Iterator[SourceFile]:
-    """The files that a glob matches; folders that match are left out."""
-    base = _base_of(pattern)
-    for path in sorted(glob.glob(pattern, recursive=True)):
-        if links != "follow" and (link := _link_below(base, path)) and not _is_link_wanted(link, links, left_out):
-            continue
-        if os.path.isdir(path):
-            if left_out is not None and "**" not in pattern:
-                left_out.add("folders", path)
-            continue
-        yield SourceFile(os.path.basename(path), path, problem_of(path))
+    """The files that a glob matches, each with its name alone as its relative path.
 
-
-def _base_of(pattern: str) -> str:
-    """The folder before the first part of a glob that has a wildcard."""
+    A glob means what ``include`` means below the folder before its first wildcard, so that it matches files alone. Folders
+    that it matches besides are counted in ``left_out``.
+    """
     parts = pattern.split(os.sep)
-    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-    return os.sep.join(parts[:first])
+    first = next(number for number, part in enumerate(parts) if glob.has_magic(part) or "{" in part)
+    base = os.sep.join(parts[:first]) or os.sep
+    if not os.path.isdir(base):
+        return
+    files, folders = _glob_below("/".join(parts[first:]))
+
+    def choice(relative: str, is_folder: bool) -> bool:
+        if not is_folder:
+            return bool(files.match(relative))
+        if folders.match(relative):
+            return True
+        if left_out is not None and files.match(relative):
+            left_out.add("folders", os.path.join(base, relative))
+        return False
+
+    for file in _below(base, "", links, left_out, (os.path.realpath(base),), choice):
+        yield file._replace(relative=os.path.basename(file.path))
 
 
-def _link_below(base: str, path: str) -> str:
-    """The first link among the parts of a path below ``base``; empty where there is none."""
-    place = base
-    for part in path[len(base) :].split(os.sep):
-        if part:
-            place = f"{place}{os.sep}{part}"
-            if os.path.islink(place):
-                return place
-    return ""
+def _glob_below(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Regular expressions for the files that a glob matches and for the folders in which they can be. Raises LocalFileFailed."""
+    try:
+        files = glob_pattern([pattern])
+    except ValueError as error:
+        raise LocalFileFailed(f"the glob '{pattern}' {error}") from None
+    folders = ["/".join(above) for each in expand_braces([pattern]) for above in _folders_of(each.split("/"))]
+    return files, glob_pattern(folders) if folders else re.compile(r"(?!)")
+
+
+def _folders_of(parts: list[str]) -> Iterator[list[str]]:
+    for number, part in enumerate(parts, 1):
+        if part == "**":
+            yield parts[:number]
+            return
+        if number < len(parts):
+            yield parts[:number]
 
 
 def problem_of(path: str) -> Optional[StepError]:
