@@ -6,7 +6,7 @@ import logging
 import posixpath
 import secrets
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions import registry
 from rolerunner.errors import RolerunnerError, StepError, UsageError
-from rolerunner.garbage import settle
+from rolerunner.garbage import collect, settle
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
 from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.events import Observer
     from rolerunner.execution import Means
+    from rolerunner.runner import Choice
     from rolerunner.spec.document import Document
     from rolerunner.storage.base import Access, Cancel, Storage
     from rolerunner.storage.flow import Flow
@@ -122,17 +123,27 @@ def run(
     be there. ``take_over`` takes a key from a run that is dead. ``only`` are ids of the steps to run.
     Raises StateHeld, UsageError where that cannot be.
     """
-    from rolerunner import runner  # noqa: PLC0415 - boto3 is imported only where something runs
+    from rolerunner.runner import Choice  # noqa: PLC0415 - boto3 is imported only where something runs
+
+    try:
+        return _run(job, identity, observers, run_id or new_run_id(), cancel, Choice(run_key, resume, take_over, frozenset(only)))
+    finally:
+        collect()
+
+
+def _run(
+    job: Job, identity: Optional[JobIdentity], observers: Sequence[Observer], run_id: str, cancel: Optional[Cancel], choice: Choice
+) -> RunResult:
+    from rolerunner import runner  # noqa: PLC0415
     from rolerunner.storage.workspace import Workspace  # noqa: PLC0415
 
-    run_id = run_id or new_run_id()
-    workspace, ended = Workspace(run_id), None
-    try:
+    with ExitStack() as stack:
+        workspace = Workspace(run_id)
+        stack.callback(workspace.close)
         means = replace(_means(job, identity, run_id, workspace.path, observers, cancel), workspace=workspace)
-        ended = runner.run(plan(job), run_id, means, runner.Choice(run_key, resume, take_over, frozenset(only)))
-        return ended
-    finally:
-        workspace.close(ended)
+        stack.callback(means.sessions.close)
+        workspace.result = runner.run(plan(job), run_id, means, choice)
+        return workspace.result
 
 
 def _means(

@@ -201,6 +201,12 @@ class Sessions:
         """In a process that was forked: ask the other one for sessions instead of STS, as its ``lend``."""
         self._lender = ask
 
+    def close(self) -> None:
+        """Close the connections of all clients, which open new ones where they are used again."""
+        for client in list(self._clients.values()):
+            if hasattr(client, "close"):  # botocore has it since 1.22
+                client.close()
+
     def assume(self, role: Role) -> None:
         """Assume the role now, if that is not done yet. Raises RoleRefused."""
         role = self._effective(role)

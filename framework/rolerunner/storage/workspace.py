@@ -27,6 +27,7 @@ _LOCK = ".lock"
 """Locked as long as a process of the run lives; gone from the folder of a run that has ended."""
 _TARGETS = ".targets"
 """A JSON line for each folder that a step writes below: its path and the token of the temporary files there."""
+_PATH = re.compile(r"/[^\s'\"]+")
 _KEPT_SECONDS = 7 * 86_400
 _SCANNED = 10_000
 """Entries of the folder for temporary files that are looked at, at most, for what earlier runs left."""
@@ -47,6 +48,8 @@ class Workspace:
         except OSError as error:
             raise UsageError(f"no folder for temporary files can be made: {error}; set TMPDIR to a folder that is writable") from None
         self._targets: set[TargetFolder] = set()
+        self.result: Optional[RunResult] = None
+        """How the run ended, once it has."""
 
     @contextlib.contextmanager
     def target_folder(self, path: Path) -> Iterator[TargetFolder]:
@@ -58,14 +61,14 @@ class Workspace:
         yield target
         self._targets.discard(target)  # not where the block failed: a thread of it may be writing still
 
-    def close(self, result: Optional[RunResult] = None) -> None:
+    def close(self) -> None:
         """Remove what the run leaves: temporary files, and the folder but for the files that the result names."""
         for target in self._targets:
             sweep_below(target.path, target.token)
         with contextlib.suppress(OSError):
             (self.path / _LOCK).unlink()
             (self.path / _TARGETS).unlink(missing_ok=True)
-        kept = set(_named_paths(result, str(self.path))) if result is not None else set()
+        kept = set(_named_paths(self.result, str(self.path))) if self.result is not None else set()
         if str(self.path) not in kept:
             _remove_others(str(self.path), kept)
         os.close(self._lock)
@@ -81,13 +84,12 @@ def _locked(folder: Path) -> int:
 
 
 def _named_paths(result: RunResult, folder: str) -> Iterator[str]:
-    """The paths below ``folder`` that a result names."""
-    inside = re.compile(re.escape(folder) + r"/[^\s'\"]+")
+    """The paths that a result names, among them those below ``folder``."""
     for step in result.steps:
         for text in _texts(step.outputs):
-            yield from [text.rstrip("/")] if text.startswith(folder) else inside.findall(text)
+            yield from [text.rstrip("/")] if text.startswith(folder) else _PATH.findall(text)
         if step.error is not None:
-            yield from inside.findall(f"{step.error.message}\n{step.error.hint}")
+            yield from _PATH.findall(f"{step.error.message}\n{step.error.hint}")
 
 
 def _texts(value: Any) -> Iterator[str]:

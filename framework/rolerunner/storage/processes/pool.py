@@ -8,7 +8,6 @@ the memory that it writes to.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.garbage import frozen
 from rolerunner.storage.processes.channel import Channel, Closed
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Processes:
         self._more = more
         self._lock = threading.Lock()
         self._idle: list[Process] = []
+        self._frozen = contextlib.ExitStack()
         self.count = 1
         """Of processes, this one among them."""
 
@@ -67,7 +68,7 @@ class Processes:
         """Fork them; each serves until its channel is closed. Where that is not safe, or not possible, there are none."""
         if not self._more or not _is_alone():
             return
-        gc.freeze()  # what is there now is not looked at again, so its memory stays shared
+        self._frozen.enter_context(frozen())
         self.count = 1 + self._more
         with contextlib.suppress(OSError):  # as many as the machine lets there be
             while len(self._idle) < self._more:
@@ -104,6 +105,7 @@ class Processes:
         """End those that wait; the others are ended by whoever has them."""
         for process in self.take():
             process.end()
+        self._frozen.close()
 
 
 def wanted(memory: int) -> int:
