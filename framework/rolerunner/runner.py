@@ -336,9 +336,8 @@ class _Run:
         except NotKept as error:
             self.shared.tell(Note(step.id, "warning", "not kept in the state, so a resumed run does it again", {"reason": error.message}))
         except StepError as error:
-            return replace(
-                result, status="failed", error=Failure(error.type, f"done, but the state could not be written: {error.message}", error.hint)
-            )
+            why = self._lost_or(error)
+            return replace(result, status="failed", error=Failure(why.type, f"done, but the state could not be written: {why.message}", why.hint))
         return result
 
     # order
