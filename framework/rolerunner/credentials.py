@@ -39,10 +39,10 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from botocore.hooks import HierarchicalEmitter
-from botocore.parsers import ResponseParserError
 
 from rolerunner import diagnosis
 from rolerunner.errors import RoleRefused, StepError, UsageError
+from rolerunner.json_values import safe_text
 from rolerunner.model import JOB, Role, RoleArn
 from rolerunner.secret import hidden
 from rolerunner.service_models import loader, tidy
@@ -217,7 +217,7 @@ class Sessions:
 
     def session_arn(self, role: Role) -> str:
         """The session's ARN as CloudTrail shows it; empty while the role is not assumed."""
-        role = self._effective(role)
+        role = self._effective(role, ask=False)
         if role.is_job:
             return self._caller or ""
         source = self._sources.get(role)
@@ -225,7 +225,7 @@ class Sessions:
 
     def assume_calls(self, role: Role) -> int:
         """How many AssumeRole requests the role has cost so far."""
-        source = self._sources.get(self._effective(role))
+        source = self._sources.get(self._effective(role, ask=False))
         return source.calls if source else 0
 
     def caller(self) -> str:
@@ -257,15 +257,18 @@ class Sessions:
             self._region = str(found or "")
         return self._region
 
-    def _effective(self, role: Role) -> Role:
-        """A plain role that is the job's own is the job: assuming oneself would cost a call and a permission."""
+    def _effective(self, role: Role, *, ask: bool = True) -> Role:
+        """A plain role that is the job's own is the job: assuming oneself would cost a call and a permission.
+
+        Without ``ask`` STS is not called where the job's identity is not known yet, so that nothing can hang.
+        """
         # kept here and not for the whole process: equal roles of another run may go by another name
         if role not in self._keys:
             self._keys[role] = _canonical(role)
         role = self._keys[role]
         if role.is_job or not role.is_plain:
             return role
-        arn, caller = RoleArn.parse(role.arn), _assumed_role(self.caller())
+        arn, caller = RoleArn.parse(role.arn), _assumed_role(self.caller() if ask else self._caller or "")
         # names are unique in an account whatever their path, which an assumed-role ARN leaves out
         return JOB if caller == (arn.account, arn.name) and role.account in {"", arn.account} else role
 
@@ -363,16 +366,33 @@ class Sessions:
         source, region = role.via or JOB, role.region or self.region()
         for attempt in (1, 2):
             sent_with = self._source_ready(role, source)
-            source_is.calls += 1
             try:
-                return source_is.lease_of(self._sts_client(source, role, region).assume_role(**assume_role_request(role, self._session_name)))
+                return source_is.lease_of(self._assume_role(role, source, region, source_is))
             except ClientError as error:
                 if attempt == 1 and diagnosis.AwsError.of(error).code in diagnosis.EXPIRED_CODES and self._credentials(source).give_up(sent_with):
                     continue
                 raise self._refusal(role, source, error) from None
             except BotoCoreError as error:
                 raise _unreachable(role, region, error) from None
+            except RoleRefused:
+                raise
+            except StepError as error:
+                raise RoleRefused(f"the role '{role}' could not be assumed: {error}", role=str(role), hint=error.hint, type=error.type) from None
+            except UsageError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever an answer that is not STS's makes the parser raise
+                raise _not_sts(role, region, error) from None
         raise AssertionError  # pragma: no cover - the second attempt returns or raises
+
+    def _assume_role(self, role: Role, source: Role, region: str, source_is: _RoleCredentials) -> Mapping[str, Any]:
+        client, request = self._sts_client(source, role, region), assume_role_request(role, self._session_name)
+
+        def ask() -> Mapping[str, Any]:
+            source_is.calls += 1
+            answer: Mapping[str, Any] = client.assume_role(**request)
+            return answer
+
+        return _wait_out_throttling(ask)
 
     def _source_ready(self, role: Role, source: Role) -> Any:
         """What the request will be signed with. A refusal of the source is said as such: STS is not asked for ``role``."""
@@ -420,9 +440,12 @@ class Sessions:
 
     def _ask_caller(self) -> str:
         try:
-            return str(self._sts_client(JOB, JOB, self.region()).get_caller_identity()["Arn"])
-        except (BotoCoreError, ClientError, StepError, ResponseParserError, KeyError):
-            return ""  # also where an endpoint for S3 alone answers something else
+            client = self._sts_client(JOB, JOB, self.region())
+            return str(_wait_out_throttling(client.get_caller_identity)["Arn"])
+        except UsageError:
+            raise
+        except Exception:  # noqa: BLE001 - an endpoint for S3 alone may answer anything
+            return ""
 
 
 def _retry_conflict(response: Any = None, operation: Any = None, attempts: int = 1, **_: Any) -> Optional[float]:
@@ -630,17 +653,28 @@ class _RoleCredentials(_Renewed):
             _LOG.warning("the session of the role '%s' could not be renewed, it is good for %d s more: %s", self._role, left, refusal.message)
 
     def lease_of(self, answer: Mapping[str, Any]) -> _Lease:
-        """AssumeRole's answer, taken apart. Raises RoleRefused for one from another account than the spec's."""
+        """AssumeRole's answer, taken apart. Raises RoleRefused for a session of another role or account than the spec's."""
         keys = answer["Credentials"]
-        frozen = _frozen(keys.pop("AccessKeyId"), keys.pop("SecretAccessKey"), keys.pop("SessionToken"))
-        arn = str(answer["AssumedRoleUser"]["Arn"])
-        account, pinned = arn.split(":")[4], self._role.account or RoleArn.parse(self._role.arn).account
-        if account != pinned:
-            message = f"the role '{self._role}' was assumed in account {account}, but the spec says {pinned}: it is not used"
-            raise RoleRefused(message, role=str(self._role), type="WrongAccount")
-        self.session_arn = arn
+        frozen = _frozen(*(_required_text(keys.pop(name), name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
+        self.session_arn = self._checked_arn(_required_text(answer["AssumedRoleUser"]["Arn"], "Arn"))
         # not the answer's Expiration: that is AWS's clock, and this machine's may differ by minutes
         return _Lease.starting(self._asked_at, self._asked_at + self._role.duration, frozen)
+
+    def _checked_arn(self, arn: str) -> str:
+        """The session's ARN. Raises RoleRefused where it names another role than the one that was asked for."""
+        asked = RoleArn.parse(self._role.arn)
+        found = re.fullmatch(r"arn:[^:]+:sts::([^:]*):assumed-role/(?:.*/)?([^/]+)/[^/]+", arn)
+        if found is None:
+            raise ValueError(f"'{arn[:200]}' is no ARN of an assumed role")
+        account, name = found.groups()
+        pinned = self._role.account or asked.account
+        if account != pinned:
+            message = f"the role '{self._role}' was assumed in account {account}, but the spec says {pinned}: the session is not used"
+            raise RoleRefused(message, role=str(self._role), type="WrongAccount")
+        if name != asked.name:
+            message = f"STS returned a session of the role '{name}' for the role '{self._role}' ({self._role.arn}): it is not used"
+            raise RoleRefused(message, role=str(self._role), hint="see which server answers for STS: AWS_ENDPOINT_URL_STS", type="WrongRole")
+        return arn
 
     def lent(self) -> Lent:
         """The session for another process of this machine. Raises RoleRefused."""
@@ -768,6 +802,29 @@ def _use_credentials(session: botocore.session.Session, credentials: Credentials
     session.register_component("credential_provider", CredentialResolver([_Memoised(credentials)]))
 
 
+def _required_text(value: Any, name: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"it has no {name}")
+    return value
+
+
+def _wait_out_throttling(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The answer to a request of STS. While STS is asked too often, the request is repeated after random, growing waits.
+
+    Many jobs that start together assume many roles at once; STS allows some 600 requests a second for an account and region.
+    """
+    end, longest = time.monotonic() + _THROTTLED_AT_MOST, _FIRST_WAIT
+    while True:
+        try:
+            return ask()
+        except ClientError as error:
+            wait = random.uniform(longest / 4, longest)
+            if not diagnosis.is_throttle(diagnosis.AwsError.of(error)) or time.monotonic() + wait > end:
+                raise
+        time.sleep(wait)
+        longest = min(2 * longest, _LONGEST_WAIT)
+
+
 def _again(refusal: RoleRefused) -> RoleRefused:
     """A refusal to raise once more: one exception object raised by many threads would share its traceback."""
     return RoleRefused(
@@ -785,6 +842,22 @@ _NO_CREDENTIALS = "in Glue the job's role gives them; on a laptop run 'aws sso l
 
 # A VPC job without a route to STS would hang for minutes on botocore's defaults.
 _STS_CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3}, user_agent_extra="rolerunner")
+
+
+_THROTTLED_AT_MOST = 90.0
+"""Seconds that throttling of a role's request is waited out."""
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0
+
+
+def _not_sts(role: Role, region: str, error: Exception) -> RoleRefused:
+    reason = f"it has no {error}" if isinstance(error, KeyError) else next(iter(safe_text(error).splitlines()), type(error).__name__)
+    return RoleRefused(
+        f"the role '{role}' could not be assumed: the answer is not one of STS: {reason[:_LONGEST_REASON]}", role=str(role), type="NotSts",
+        hint=f"a proxy or another server answers for STS in {region}: see AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS and HTTPS_PROXY",
+    )  # fmt: skip
+
+
+_LONGEST_REASON = 200
 
 
 def _unreachable(role: Role, region: str, error: BotoCoreError) -> RoleRefused:

@@ -397,6 +397,7 @@ def _compact(statement: Mapping[str, Any]) -> str:
     return json.dumps(statement, ensure_ascii=False)
 
 
+_TOO_MANY, _UNAVAILABLE = 429, 503
 _THROTTLES = frozenset(
     {
         "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded",
@@ -427,6 +428,11 @@ def is_conflict(code: str, operation: str) -> bool:
 def is_passing(error: BaseException) -> bool:
     """May trying again help? Throttling, 5xx, lost connections and timeouts pass; refusals and mistakes do not."""
     return isinstance(error, StepError) and error.type in _PASSING
+
+
+def is_throttle(error: AwsError) -> bool:
+    """Return whether a service asks for fewer requests: a repetition after a pause may succeed."""
+    return error.code in _THROTTLES or error.status in (_TOO_MANY, _UNAVAILABLE)
 
 
 def is_throttled(error: BaseException) -> bool:

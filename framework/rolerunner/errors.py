@@ -162,10 +162,22 @@ class FieldError(StepError):
 
 
 class RolesRefused(RolerunnerError):
-    """Roles were refused before the first step: all of them."""
+    """Roles were refused before the first step: all of them. ``ran_any``: steps for failures ran all the same."""
 
     exit_status = 3
 
-    def __init__(self, refusals: Sequence[RoleRefused]) -> None:
+    def __init__(self, refusals: Sequence[RoleRefused], *, ran_any: bool = False) -> None:
         self.refusals = tuple(refusals)
+        self.ran_any = ran_any
         super().__init__("\n".join(refusal.message for refusal in self.refusals))
+
+    @property
+    def summary(self) -> str:
+        """How many there are; an endpoint that cannot be reached, or that is not STS, has refused nothing."""
+        count = len(self.refusals)
+        refused = f"{'was' if count == 1 else 'were'} refused"
+        verb = "could not be assumed" if any(refusal.type in _NO_REFUSALS for refusal in self.refusals) else refused
+        return f"{count} {'role' if count == 1 else 'roles'} {verb}, {'only steps for failures ran' if self.ran_any else 'no step ran'}"
+
+
+_NO_REFUSALS = frozenset({"StsUnreachable", "NotSts", "NoCredentials", "ConnectTimeoutError", "ProxyConnectionError", "SSLError"})

@@ -17,6 +17,8 @@ from rolerunner.actions.base import OpenStorage, StepContext
 from rolerunner.diagnosis import is_passing, is_throttled
 from rolerunner.errors import FieldError, FunctionFailed, StepError
 from rolerunner.events import Event, Note, StepProgress
+from rolerunner.failures import as_step_error
+from rolerunner.json_values import safe_text
 from rolerunner.model import Failure
 from rolerunner.redaction import seal_outputs
 from rolerunner.spec.checking import messages
@@ -42,6 +44,8 @@ MAX_ITEMS = 100_000
 """Most items of for_each: more objects than that belong in one action's ``objects``."""
 _GRACE = 3.0
 """Seconds that a step which is told to stop may take to do so before it is left behind: a signalled run ends within five."""
+_LONGEST_ITEM = 300
+"""Characters of an item that are shown in its failure."""
 _LOOK = 0.1
 """Seconds between two looks at whether a step is to stop; its end is seen at once."""
 _PROGRESS_EVERY = 0.1
@@ -107,6 +111,8 @@ def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional
         number, item = numbered
         if failed.is_set():
             return None
+        if run.means.cancel.is_set():
+            raise StepError("stopped before all items were done", type="Stopped")
         try:
             workdir = run.means.workdir / f"{step.id}.items" / str(number)
             return _Tries(step, {**scope, "item": item}, run, workdir, deadline, resuming).run()
@@ -135,7 +141,7 @@ def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
 
 
 def _of_item(error: StepError, number: int, item: Any) -> StepError:
-    named = item["key"] if isinstance(item, Mapping) and "key" in item else item
+    named = safe_text(item["key"] if isinstance(item, Mapping) and "key" in item else item)[:_LONGEST_ITEM]
     return StepError(f"item {number} ({named}): {error.message}", hint=error.hint, type=error.type)
 
 
@@ -178,8 +184,10 @@ def look(step: Step, scope: Mapping[str, Any], run: Run) -> Mapping[str, Any]:
     tries = _Tries(step, scope, run, run.means.workdir, None)
     try:
         return tries.action().survey(tries.context(run.means.cancel))
-    except StepError as error:
-        return {"unknown": error.message}
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
+        return {"unknown": as_step_error(error).message}
 
 
 def is_wanted(step: Step, scope: Mapping[str, Any]) -> bool:
@@ -223,14 +231,15 @@ class _Tries:
     attempts: int = 0
 
     def run(self) -> Executed:
-        action = self.action()
         try:
+            action = self.action()
             outputs = self._once(action) if self.step.retry.attempts == 1 else self._once_or_again(action)
-        except StepError as error:
-            error.attempts = self.attempts
-            raise
-        sealed = seal_outputs(outputs, self.step.secret_outputs)
-        return Executed(sealed, self.attempts, getattr(outputs, "warning", None), self._left(action, outputs))
+            sealed = seal_outputs(outputs, self.step.secret_outputs)
+            return Executed(sealed, self.attempts, getattr(outputs, "warning", None), self._left(action, outputs))
+        except BaseException as error:
+            failure = as_step_error(error)
+            failure.attempts = self.attempts or 1
+            raise failure from error
 
     def _left(self, action: Action, outputs: Mapping[str, Any]) -> tuple[Path, ...]:
         """Write down what the step left on this machine, where the run keeps state. Raises StepError."""
@@ -269,6 +278,8 @@ class _Tries:
         self.run_of.tell(Note(self.step.id, "warning", "tried again", {"after": round(seconds, 2), "attempt": self.attempts, "error": str(error)}))
 
     def _once(self, action: Action) -> Mapping[str, Any]:
+        if self.run_of.means.cancel.is_set():
+            raise StepError("stopped before it was begun", type="Stopped")
         self.attempts += 1
         limits = [limit for limit in (self.step.attempt_timeout, self._seconds_left()) if limit is not None]
         cancel = Cancel(self.run_of.means.cancel)

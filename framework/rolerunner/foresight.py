@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
 
+from rolerunner.failures import as_step_error
 from rolerunner.model import S3Uri
 from rolerunner.spec.expressions import Expression, Template
 from rolerunner.spec.fields import STANDS_IN
@@ -70,6 +71,9 @@ class Foresight:
                         del values[key]
                 if not wrong:
                     break
+            except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
+                self.notes.append(f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step")
+                return None
             else:
                 self._note(made, fields, values, left)
                 return made

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.calls import condition_json, under_role
+from rolerunner.failures import as_step_error
 from rolerunner.foresight import UNTOLD, Foresight, known
 from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, RoleArn, S3Uri, Said, StatePlace, Step
 from rolerunner.narrowing import narrowed, uses_of
@@ -16,7 +17,7 @@ from rolerunner.spec.expressions import Template
 from rolerunner.spec.reading import templates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolerunner.actions.base import Action
 
@@ -83,17 +84,33 @@ def _planned(step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen
         foresight = Foresight({**scope, **item}, foreseen)
         action = foresight.action(actions[step.action], fields)
         if action is not None:
-            for name, permissions in action.permissions().items():
+            for name, permissions in _permissions(action, foresight).items():
                 needed.setdefault(name, {}).update((each, None) for each in permissions)
         for said in step.permissions:
             _state(said, foresight, needed)
         widened.update((each, None) for each in foresight.notes)
     if action is not None and step.for_each is None:
-        foreseen.update({("steps", step.id, name): value for name, value in action.foreseen().items()})
+        foreseen.update({("steps", step.id, name): value for name, value in _foreseen(action).items()})
     if step.roles and not any(needed.values()):
         widened[UNTOLD] = None
     roles = {name: tuple(dict.fromkeys(_under(step.roles[name], job, each) if name in step.roles else each)) for name, each in needed.items()}
     return PlannedStep(step, fields, {name: each for name, each in roles.items() if each}, tuple(widened))
+
+
+def _permissions(action: Action, foresight: Foresight) -> Mapping[str, Sequence[Permission]]:
+    """What the action says that it needs; nothing, and a note, where its code fails: it may be another package's."""
+    try:
+        return {name: list(each) for name, each in action.permissions().items()}
+    except Exception as error:  # noqa: BLE001
+        foresight.notes.append(f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step")
+        return {}
+
+
+def _foreseen(action: Action) -> Mapping[str, Any]:
+    try:
+        return dict(action.foreseen())
+    except Exception:  # noqa: BLE001 - as above; later steps then know less
+        return {}
 
 
 def _items(step: Step, scope: Mapping[str, Any]) -> list[dict[str, Any]]:

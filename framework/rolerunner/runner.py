@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 import logging
+import signal
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from rolerunner.errors import RoleRefused, RolesRefused, StepError, UsageError
 from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
 from rolerunner.execution import Executed, Means, Run, execute, is_idempotent, is_outcome_known, is_wanted, look, made_of, run_with_timeout
+from rolerunner.failures import as_step_error
+from rolerunner.json_values import safe_text
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
 from rolerunner.planning import state_folder
 from rolerunner.redaction import holds_secret, redact_text
@@ -23,9 +26,9 @@ from rolerunner.spec.expressions import Template
 from rolerunner.storage.base import Cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rolerunner.events import Event
+    from rolerunner.events import Event, Observer
     from rolerunner.model import Job, Plan
     from rolerunner.state import Done, Place, State  # imported below where a job keeps state, as few do
 
@@ -60,8 +63,13 @@ def run(plan: Plan, run_id: str, means: Means, choice: Optional[Choice] = None) 
 
     Raises RolesRefused for roles refused before the first step, StateHeld and UsageError where the state says no.
     """
-    with means.helped():  # before anything that has threads
-        return _Run(plan, run_id, means, choice or Choice()).result()
+    this = _Run(plan, run_id, means, choice or Choice())
+    try:
+        with means.helped():  # before anything that has threads
+            return this.result()
+    except BaseException as error:
+        this.end_early(error)
+        raise
 
 
 def survey(plan: Plan, means: Means) -> dict[str, Mapping[str, Any]]:
@@ -90,7 +98,11 @@ class _Run:
         self.results: dict[str, StepResult] = {}
         self.broken: set[str] = set()
         """Steps that failed, or that stand behind one that did."""
+        self.refusals: dict[str, RoleRefused] = {}
+        """Role -> why it was refused before the first step; then only steps for failures run."""
         self.failed = False
+        self.running: dict[Future[StepResult], Step] = {}
+        self.finished = False
         self.error = ""
         self.telling = threading.RLock()
 
@@ -101,12 +113,10 @@ class _Run:
                 whose = f"{role} ({role.step})" if role.step else str(role)
                 self._tell(Note("", "warning", f"session policy of {whose}: {note}", {}))
         if self.job.assume == "first":
-            try:
-                self._assume_all()
-            except RolesRefused as refused:
-                self._not_run(refused)
-                self._finish("failed")
-                raise
+            self._assume_all()
+        if self.refusals:
+            self._run_steps()
+            raise RolesRefused(tuple(self.refusals.values()), ran_any=any(result.attempts for result in self.results.values()))
         self._take_state()
         try:
             self._check_choice()
@@ -114,6 +124,23 @@ class _Run:
         finally:
             self._give_state_back()
         return self._finish(self._status())
+
+    def end_early(self, error: BaseException) -> None:
+        """Finish a run that an exception has ended, unless it is finished: its observers are told all the same."""
+        if self.finished:
+            return
+        interrupted = isinstance(error, KeyboardInterrupt)
+        self.means.cancel.set()  # for whatever still runs
+        for future, step in self.running.items():
+            if future.done():
+                self.results[step.id] = future.result()
+        for step in self.job.steps:
+            self.results.setdefault(step.id, _unreached(step, "not_run"))
+        failure = as_step_error(error)
+        if not interrupted:
+            self.failed = True
+        told = Failure(failure.type, redact_text(failure.message), redact_text(failure.hint))
+        self._finish("stopped" if interrupted else "failed", told)
 
     def _status(self) -> str:
         statuses = {result.status for result in self.results.values()}
@@ -126,13 +153,14 @@ class _Run:
             return "failed"
         return "warning" if statuses & {"failed", "warning"} else "succeeded"
 
-    def _finish(self, status: str) -> RunResult:
+    def _finish(self, status: str, error: Optional[Failure] = None) -> RunResult:
         steps = tuple(self.results[planned.step.id] for planned in self.plan.steps if planned.step.id in self.results)
         result = RunResult(
             self.shared.run_id, self.job.name, status, self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            round(time.monotonic() - self.clock, 3), tuple(self._role_uses()), steps, self._why_stopped(),
+            round(time.monotonic() - self.clock, 3), tuple(self._role_uses()), steps, error or self._why_stopped(),
         )  # fmt: skip
         self._tell(RunFinished(result))
+        self.finished = True
         return result
 
     def _why_stopped(self) -> Optional[Failure]:
@@ -152,29 +180,36 @@ class _Run:
         """Every distinct role at once, each after the role it is reached through; all refusals together."""
         if not self.plan.roles and not any(step.roles for step in self.job.steps):
             return
+        try:
+            run_with_timeout(self._assume_each, Cancel(self.means.cancel), None, 0)
+        except StepError:
+            if not self.means.cancel.is_set():
+                raise
+        for refusal in self.refusals.values():
+            self.failed, self.error = True, self.error or redact_text(refusal.message)
+
+    def _assume_each(self) -> None:
         self.means.sessions.assume(JOB)
-        refusals = []
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rolerunner-role") as pool:
             for event in pool.map(self._assume, self.plan.roles):  # told in the order of the plan
                 self._tell(event)
-                refusals += [event.refusal] if isinstance(event, RoleWasRefused) else []
-        if refusals:
-            raise RolesRefused(refusals)
+                if isinstance(event, RoleWasRefused):
+                    self.refusals[event.refusal.role] = event.refusal
 
     def _assume(self, role: Role) -> Union[RoleAssumed, RoleWasRefused]:
         began = time.monotonic()
         try:
+            if self.means.cancel.is_set():
+                raise StepError("stopped before it was assumed", type="Stopped")
             self.means.sessions.assume(role)
         except RoleRefused as refusal:
             return RoleWasRefused(refusal)
         return RoleAssumed(str(role), self.means.sessions.session_arn(role), time.monotonic() - began)
 
-    def _not_run(self, refused: RolesRefused) -> None:
-        by_role = {refusal.role: refusal for refusal in refused.refusals}
-        for step in self.job.steps:
-            refusal = next((by_role[str(role)] for role in step.roles.values() if str(role) in by_role), None)
-            failure = Failure(refusal.type, refusal.message, refusal.hint) if refusal else None
-            self.results[step.id] = _unreached(step, "not_run", failure)
+    def _refused(self, step: Step) -> Optional[Failure]:
+        """Why a role of the step was refused; None where none was."""
+        refusal = next((self.refusals[str(role)] for role in step.roles.values() if str(role) in self.refusals), None)
+        return Failure(refusal.type, refusal.message, refusal.hint) if refusal is not None else None
 
     # state
 
@@ -323,11 +358,13 @@ class _Run:
     def _record(self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]) -> StepResult:
         """Keep what the step did before anything that depends on it begins; where that fails, so does the step."""
         state = self.state
-        if state is None or result.status not in ("succeeded", "warning") or holds_secret(result.outputs):
-            return result  # secrets are not stored: a resumed run does the step again
+        if state is None or result.status not in ("succeeded", "warning"):
+            return result
         from rolerunner.state import Done, NotKept, fingerprint  # noqa: PLC0415
 
         def record() -> None:
+            if holds_secret(result.outputs):
+                return  # secrets are not stored: a resumed run does the step again
             done = Done(result.status, result.outputs, fingerprint(made_of(step, scope)), self.shared.run_id, result.seconds)
             state.record(step.id, done, left)
 
@@ -335,8 +372,8 @@ class _Run:
             self._with_state(record)
         except NotKept as error:
             self.shared.tell(Note(step.id, "warning", "not kept in the state, so a resumed run does it again", {"reason": error.message}))
-        except StepError as error:
-            why = self._lost_or(error)
+        except BaseException as raised:  # noqa: BLE001 - what a plugin gives may have no JSON form
+            why = self._lost_or(as_step_error(raised))
             return replace(result, status="failed", error=Failure(why.type, f"done, but the state could not be written: {why.message}", why.hint))
         return result
 
@@ -352,13 +389,13 @@ class _Run:
                 followers.setdefault(need, []).append(step.id)
         ready = [steps[id_][0] for id_, count in waits.items() if count == 0]
         heapq.heapify(ready)
-        running: dict[Future[StepResult], Step] = {}
-        with ThreadPoolExecutor(self.job.max_parallel, thread_name_prefix="rolerunner-step") as pool:
+        running = self.running
+        with ThreadPoolExecutor(self.job.max_parallel, thread_name_prefix="rolerunner-step") as pool, self._stopping_on_error():
             while ready or running:
                 ended = []
                 while ready and len(running) < self.job.max_parallel:
                     step = self.job.steps[heapq.heappop(ready)]
-                    verdict = self._verdict(step) or self._done_before(step)
+                    verdict = self._decide(step)
                     if verdict is None:
                         self.again.add(step.id)
                         running[pool.submit(self._step, step, self._scope(step))] = step
@@ -376,11 +413,31 @@ class _Run:
                         if waits[follower] == 0:
                             heapq.heappush(ready, steps[follower][0])
 
+    @contextmanager
+    def _stopping_on_error(self) -> Iterator[None]:
+        """Stop the steps that run where this thread cannot go on, so that they do not hold it."""
+        try:
+            yield
+        except BaseException:
+            self.means.cancel.set()
+            raise
+
+    def _decide(self, step: Step) -> Optional[StepResult]:
+        """None for a step that is to run, else how it ends without running."""
+        try:
+            return self._verdict(step) or self._done_before(step)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
+            failure = as_step_error(error)
+            return _unreached(step, "failed", Failure(failure.type, failure.message, failure.hint))
+
     def _ended(self, step: Step, result: StepResult) -> None:
         result = _without_secrets(result)  # before anybody hears of it: expressions read run.error, and callers the result
         self.results[step.id] = result
         fails = result.status == "failed" and step.on_error == "fail"
-        if fails or any(need in self.broken for need in step.needs):
+        unreached = bool(self.refusals) and result.status == "not_run"
+        if fails or unreached or any(need in self.broken for need in step.needs):
             self.broken.add(step.id)
         self.failed = self.failed or fails
         if fails and not self.error and result.error is not None:
@@ -395,6 +452,8 @@ class _Run:
             return _unreached(step, "not_run", Failure(lost.type, lost.message, lost.hint))
         if self.means.cancel.is_set():
             return _unreached(step, "not_run")
+        if self.refusals and (step.when == "on_success" or self._refused(step)):
+            return _unreached(step, "not_run", self._refused(step))
         if self.job.deadline is not None and time.monotonic() - self.clock > self.job.deadline:
             return _unreached(step, "not_run", Failure("Deadline", f"the job's deadline of {self.job.deadline:g} s had passed"))
         if step.when == "always":
@@ -416,12 +475,13 @@ class _Run:
 
     def _step(self, step: Step, scope: Mapping[str, Any]) -> StepResult:
         began = time.monotonic()
-        self._tell(StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else ""))
         try:
+            self._tell(StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else ""))
             self._begin(step)
             done = execute(step, scope, self.shared, resuming=self.state is not None and not self.state.is_new)
             status, failure = ("warning", done.warning) if done.warning else ("succeeded", None)
-        except StepError as error:
+        except BaseException as raised:  # noqa: BLE001 - whatever an action, a plugin or a function raises ends its step alone
+            error = as_step_error(raised)
             self._forget(step, error)
             done = Executed({}, error.attempts)
             why = self._lost_or(error)
@@ -455,13 +515,26 @@ class _Run:
         return _names(self.job, self.shared.run_id, self.started, steps, self.error)
 
     def _tell(self, event: Event) -> None:
-        """Hand an event to each observer, one at a time; one that fails is said and does not fail the run."""
+        """Hand an event to each observer, one at a time; one that fails is logged and does not fail the run."""
         with self.telling:
+            if self.finished:  # work that was abandoned may still speak
+                return
             for observer in self.means.observers:
                 try:
                     observer.notify(event)
-                except Exception as error:  # noqa: BLE001
-                    _LOG.warning("%s failed on %s: %s", type(observer).__name__, type(event).__name__, error)
+                except BaseException as error:  # noqa: BLE001
+                    self._observer_failed(observer, event, error)
+
+    def _observer_failed(self, observer: Observer, event: Event, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt) and _may_be_a_signal():
+            self.means.cancel.set()
+        with suppress(Exception):  # the log may be what failed
+            _LOG.warning("%s failed on %s: %s", type(observer).__name__, type(event).__name__, safe_text(error))
+
+
+def _may_be_a_signal() -> bool:
+    """Returns True where Ctrl-C would raise KeyboardInterrupt in this thread: nobody has a handler of their own."""
+    return threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _names(job: Job, run_id: str, now: datetime, steps: Optional[Mapping[str, Any]] = None, error: str = "") -> dict[str, Any]:

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from rolerunner.actions.signatures import folders_of, is_path, mistakes
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
-from rolerunner.json_values import check_json
+from rolerunner.failures import user_frames
+from rolerunner.json_values import check_json, safe_text
 from rolerunner.model import JOB, Permission, Role
 from rolerunner.spec.fields import DYNAMIC, FOLDER, json_form
 from rolerunner.storage.base import Access, Cancel
@@ -32,7 +32,6 @@ from rolerunner.storage.spread.listing import TASKS_A_SLOT
 from rolerunner.storage.spread.storage import Place
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
-_HERE = Path(__file__).resolve()
 _MOST_PATHS = 10_000
 """Paths that a function returned and that a resumed run compares."""
 
@@ -199,9 +198,7 @@ def _called(name: str, function: Callable[..., Any], arguments: Mapping[str, Any
         returned = function(FunctionContext.of(context), **arguments)
     except StepError:
         raise
-    except SystemExit as error:  # a function is not the process: it ends the step alone
-        raise FunctionFailed(f"'{name}' called sys.exit({error.code!r})", hint="return, or raise an exception") from None
-    except Exception as error:
+    except BaseException as error:  # a function is not the process: whatever it raises ends the step alone
         raise _failed(name, error, context.roles.get("role")) from error
     return _outputs(name, returned)
 
@@ -288,8 +285,9 @@ def _found(name: str, project: Path) -> Callable[..., Any]:
         module = _module(module_name, project)
     except ImportError as error:
         hint = "it is looked for beside the spec, in the two folders above it, and among installed packages"
-        raise FunctionFailed(f"the module of '{name}' cannot be imported: {error}", hint=hint) from error
-    except Exception as error:
+        hint = "\n".join(each for each in (hint, user_frames(error)) if each)
+        raise FunctionFailed(f"the module of '{name}' cannot be imported: {safe_text(error)}", hint=hint) from error
+    except BaseException as error:
         raise _failed(name, error) from error
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -298,14 +296,17 @@ def _found(name: str, project: Path) -> Callable[..., Any]:
 
 
 def _failed(name: str, error: BaseException, role: Optional[Role] = None) -> FunctionFailed:
-    """The user's own frames, without this package's."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() != _HERE]
-    places = "\n".join(f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-4:])
+    """What a function raised, with the user's own frames."""
+    places, kind = user_frames(error), type(error).__name__
+    if isinstance(error, SystemExit):
+        hint = "\n".join(each for each in ("return, or raise an exception", places) if each)
+        code = error.code if isinstance(error.code, (int, str)) else safe_text(error.code)
+        return FunctionFailed(f"'{name}' called sys.exit({code!r})", hint=hint)
     if hasattr(error, "response") and hasattr(error, "operation_name"):  # botocore's ClientError, without importing it
         told = step_failed(AwsError.of(error), role)
         hint = "\n".join(each for each in (told.hint, places) if each)
-        return FunctionFailed(f"'{name}' raised {type(error).__name__}: {told.message}", hint=hint, type=told.type)
-    return FunctionFailed(f"'{name}' raised {type(error).__name__}: {error}", hint=places, type=type(error).__name__)
+        return FunctionFailed(f"'{name}' raised {kind}: {told.message}", hint=hint, type=told.type)
+    return FunctionFailed(f"'{name}' raised {kind}: {safe_text(error)}", hint=places, type=kind)
 
 
 def _texts_of(value: Any) -> Iterator[str]:

@@ -90,8 +90,7 @@ def guarded(work: Callable[[], Any]) -> None:
     except RolesRefused as error:
         from rolerunner.cli.refusals import refusals_text  # noqa: PLC0415 - seldom needed
 
-        count = len(error.refusals)
-        echo(f"rolerunner: {count} {'role was' if count == 1 else 'roles were'} refused, no step ran\n\n{refusals_text(error)}", err=True)
+        echo(f"rolerunner: {error.summary}\n\n{refusals_text(error)}", err=True)
         sys.exit(error.exit_status)
     except StepError as error:  # a file that could not be written: nothing ran
         echo(f"rolerunner: {error}" + (f" ({error.hint})" if error.hint else ""), err=True)

@@ -208,6 +208,5 @@ def _of_steps(result: RunResult, *, out_of_time: bool) -> Optional[Failure]:
 
 
 def _one_line(error: RolerunnerError) -> str:
-    count = len(error.refusals) if isinstance(error, RolesRefused) else 0
-    refused = f"{count} {'role was' if count == 1 else 'roles were'} refused, no step ran: " if count else ""
+    refused = f"{error.summary}: " if isinstance(error, RolesRefused) else ""
     return refused + "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.json_values import safe_text
 from rolerunner.spec.filters import ExpressionError, as_text, bounded
 
 if TYPE_CHECKING:
@@ -34,8 +35,9 @@ class Expression:
             return self._tree.evaluate(scope)
         except ExpressionError:
             raise
-        except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-            raise ExpressionError(f"'{self.text}' cannot be worked out: {error}") from error
+        except Exception as error:  # whatever an operator or a filter raises
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else safe_text(error) or type(error).__name__
+            raise ExpressionError(f"'{self.text}' cannot be worked out: {reason}") from error
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from rolerunner.failures import as_step_error
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template, is_template, scan_template
 from rolerunner.spec.fields import FOLDER, TEMPLATES_ALLOWED
@@ -83,6 +84,8 @@ class Reading:
         except ValidationError as error:
             for problem in checking.problems(error, self.document, path, model, more_keys):
                 self._add(problem)
+        except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
+            self.add(path, f"cannot be checked: {as_step_error(error).message}", "its action's own check failed")
         return None
 
     def with_templates(self, value: Any, path: Path, scopes: tuple[str, ...], *, content: bool = False) -> Any:

@@ -1,0 +1,53 @@
+"""Any exception as a step's failure: its type, its text, and the user's own frames."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from functools import lru_cache
+from pathlib import Path
+
+from rolerunner.errors import RolerunnerError, StepError
+from rolerunner.json_values import safe_text
+
+_OURS = str(Path(__file__).resolve().parent)
+_MOST_FRAMES = 4
+_LIBRARY_PARTS = ("/site-packages/", "/dist-packages/")
+
+
+def as_step_error(error: BaseException) -> StepError:
+    """The exception as a step's failure; a StepError is passed through unchanged."""
+    if isinstance(error, StepError):
+        return error
+    if isinstance(error, RolerunnerError):
+        return StepError(safe_text(error), type=type(error).__name__)
+    text = safe_text(error)
+    kind = type(error).__name__
+    return StepError(f"{kind}: {text}" if text else kind, hint=user_frames(error), type=kind)
+
+
+def user_frames(error: BaseException) -> str:
+    """Lines ``file:line in function: code`` of the user's own code, outermost first, without those of libraries and of rolerunner.
+
+    Of code in installed packages alone, the function that was called and the place that raised.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen ")]
+    others = [frame for frame in frames if not frame.filename.startswith(_OURS)]
+    own = [frame for frame in others if not _is_library(frame.filename)]
+    chosen = own or [*others[:1], *others[-1:]] or frames[-2:]
+    if len(chosen) > _MOST_FRAMES:
+        chosen = [chosen[0], *chosen[1 - _MOST_FRAMES :]]
+    lines = [f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in chosen]
+    if isinstance(error, SyntaxError) and error.filename:
+        lines.append(f"{error.filename}:{error.lineno}: {(error.text or '').strip()}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _is_library(file: str) -> bool:
+    return any(part in file for part in _LIBRARY_PARTS) or file.startswith(_library_folders())
+
+
+@lru_cache(maxsize=1)
+def _library_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple({f"{Path(paths[name]).resolve()}/" for name in ("stdlib", "platstdlib")} | {f"{paths[name]}/" for name in ("stdlib", "platstdlib")})
