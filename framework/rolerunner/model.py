@@ -54,6 +54,10 @@ class S3Uri:
         """Does it name a folder or a whole bucket rather than one object?"""
         return not self.key or self.key.endswith("/")
 
+    def as_folder(self) -> S3Uri:
+        """The folder of this name: with ``/`` at its end."""
+        return self if self.is_prefix else self.join("/")
+
     @property
     def in_directory_bucket(self) -> bool:
         """Is it in a directory bucket? Those list in no order, and know neither tags nor versions (S3 user guide, S3 Express One Zone)."""

@@ -57,7 +57,7 @@ def _under(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[
 def state_folder(place: StatePlace) -> S3Uri:
     """Where in S3 the state of jobs is: below it each has a folder of its name."""
     location = S3Uri.parse(place.location)
-    return location if location.is_prefix else location.join("/")
+    return location.as_folder()
 
 
 def _distinct(job: Job) -> Iterator[Role]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -156,8 +156,14 @@ class Gathered:
         return self.objects.count + len(self.refused)
 
 
-def gather(source: Optional[S3Uri], objects: Any, chosen: Selection, storage: Storage, context: StepContext, *, versions: bool = False) -> Gathered:
-    """The objects that are meant, on disk. Raises StepError; a listing that breaks off gives nothing."""
+def gather(
+    source: Optional[S3Uri], objects: Any, chosen: Selection, storage: Storage, context: StepContext, *, versions: bool = False,
+    on_left_out: Optional[Callable[[str], None]] = None,
+) -> Gathered:  # fmt: skip
+    """The objects that are meant, on disk. Raises StepError; a listing that breaks off gives nothing.
+
+    ``on_left_out`` is called with the relative key of each that the source has and the filters leave out.
+    """
     if isinstance(objects, ObjectList) and chosen.means_all:
         return Gathered(objects)
     prefix = source if source is not None else objects.prefix if isinstance(objects, ObjectList) else _common(objects)
@@ -169,6 +175,8 @@ def gather(source: Optional[S3Uri], objects: Any, chosen: Selection, storage: St
         for number, info in enumerate(_found(source, objects, storage, context, refused, versions=versions), 1):
             if all_are_meant or chosen(listed.relative(info), info.size, info.modified):
                 manifest.add_object(info)
+            elif on_left_out is not None and not info.deleted:
+                on_left_out(listed.relative(info))
             if number % 1000 == 0:
                 context.cancel.stop_if_set()
     return Gathered(manifest.objects(prefix, flat=flat), tuple(refused))

@@ -23,6 +23,7 @@ from rolerunner.actions.objects import (
     transfer,
 )
 from rolerunner.actions.permissions import listing, on_objects, on_source
+from rolerunner.actions.places import place_of, places_of
 from rolerunner.actions.put_options import Encryption, Stored
 from rolerunner.actions.targets import OverlapError, check_copies, refuse_one_bucket, refuse_overlap
 from rolerunner.errors import AccessDenied, IntegrityFailed, StepError
@@ -111,15 +112,15 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
                 context.note("info", f"nothing is left in {self.source or 'the listed objects'}: an earlier try moved it", {})
             else:
                 nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
-            return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0}
+            return {"objects": no_objects(self.place()), "count": 0, "bytes": 0, "skipped": 0}
         copies = _Copies(self, gathered, source, target, context)
-        check_copies(gathered.objects, self.target, copies.target_of, move=self.move)
+        check_copies(gathered.objects, copies.place, copies.target_of, move=self.move)
         if self.move:
-            refuse_one_bucket(gathered.objects, self.target, target)
+            refuse_one_bucket(gathered.objects, copies.place, target)
         one_role = context.roles["source_role"] == context.roles["target_role"]
         copied = target.copy(copies, context.cancel) if one_role else target.relay(copies, source, context.cancel)
         ended = self._moved(copied, source, target, context) if self.move else copied
-        done = transfer(ended, context, self.target, self, flow, gathered)
+        done = transfer(ended, context, copies.place, self, flow, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -130,15 +131,29 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         read += self._on_source("s3:GetObjectAnnotation")
         if self.move:
             read += self._on_source("s3:DeleteObject")
-        written = self.put_permissions(self.target, copied=True)
+        places = places_of(self.target, to_folder=self._to_folder())
+        return {"source_role": read, "target_role": [each for place in places for each in self._written(place)]}
+
+    def _written(self, place: S3Uri) -> list[Permission]:
+        written = self.put_permissions(place, copied=True)
         # 'distribute': what a machine did before it died is looked at, not done again
         if self.move or self.distribute or self.if_exists in ("skip", "skip_same"):
-            written += [listing(self.target), on_objects("s3:GetObject", self.target)]
-        return {"source_role": read, "target_role": written}
+            written += [listing(place), on_objects("s3:GetObject", place)]
+        return written
 
     def foreseen(self) -> Mapping[str, Any]:
         """Objects under the target."""
-        return {"objects": no_objects(self.target, versions=None)}
+        return {"objects": no_objects(self.place(), versions=None)}
+
+    def _to_folder(self) -> Optional[bool]:
+        """Whether the objects go below the target; None where the source is not known yet."""
+        if self.source is None or self.source.is_prefix:
+            return True
+        return None if self.source.key.endswith("*") else False
+
+    def place(self) -> S3Uri:
+        """Where the objects go: a folder, or for one object the object."""
+        return place_of(self.target, to_folder=self.source is None or self.source.is_prefix)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""
@@ -181,12 +196,12 @@ class _Copies:
         self.is_same = _IsSame("checksum" if action.move and self.lenient else action.compare, source, target, self.lenient)
         self.if_exists = "skip_same" if self.lenient else action.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
-        self.to_object = action.source is not None and not action.source.is_prefix and not action.target.is_prefix
+        self.place = action.place()
 
     def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
         yield from self.refused
         looks = self.if_exists in ("skip", "skip_same")
-        existing = Existing(self.target, self.action.target, self.objects.count, self.cancel, lenient=self.lenient) if looks else None
+        existing = Existing(self.target, self.place, self.objects.count, self.cancel, lenient=self.lenient) if looks else None
         for info in self.objects:
             if info.deleted:
                 continue
@@ -216,8 +231,7 @@ class _Copies:
 
     def target_of(self, info: ObjectInfo) -> S3Uri:
         """Where an object goes."""
-        target, relative = self.action.target, self.objects.relative(info)
-        return target if self.to_object else target.join(relative if target.is_prefix else f"/{relative}")
+        return self.place.join(self.objects.relative(info)) if self.place.is_prefix else self.place
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
@@ -97,15 +97,16 @@ class S3Download(Chosen, Moving, Action):
         """Fetch, many at once."""
         flow = self.flow()
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=flow)
-        gathered = self._gathered(storage, context)
         target = folder_of(self.target)
+        had = _Names(folds=bool(self.delete_extra) and folds_case(target))
+        gathered = self._gathered(storage, context, lambda relative: had.add(self.name_of(relative)))
         if gathered.total == 0:
             nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
         gets = _Gets(self, gathered, storage, resuming=context.resuming)
         gets.check_files()
         self._check_disk(gets, gathered.objects)
-        extra = self._extra(gets) if self.delete_extra else []
+        extra = self._extra(gets, had) if self.delete_extra else []
         with context.target_folder(target.parent if gets.to_file else target) as gets.folder:
             done = transfer(storage.get(gets, context.cancel), context, gathered.objects.prefix, self, flow, gathered)
         deleted = 0 if done.failed else _deleted(target, extra)
@@ -128,12 +129,16 @@ class S3Download(Chosen, Moving, Action):
         found = self._gathered(context.storage(access=self.access(customer_key=self.customer_key)), context)
         return {"count": found.total, "bytes": found.objects.bytes}
 
-    def _gathered(self, storage: Storage, context: StepContext) -> Gathered:
+    def _gathered(self, storage: Storage, context: StepContext, on_left_out: Optional[Callable[[str], None]] = None) -> Gathered:
         if self.version is not None and self.source is not None:
             with context.manifest(".source") as manifest:
                 manifest.add_object(storage.head(self.source, self.version))
             return Gathered(manifest.objects(self.source))
-        return gather(self.source, self.objects, self.selection(), storage, context)
+        return gather(self.source, self.objects, self.selection(), storage, context, on_left_out=on_left_out if self.delete_extra else None)
+
+    def name_of(self, relative: str) -> str:
+        """The path of the file that an object becomes, relative to the target."""
+        return relative.removesuffix(".gz") if self.decompress is not None else relative
 
     def _check_disk(self, gets: "_Gets", objects: ObjectList) -> None:
         """Raises LocalFileFailed where the disk cannot hold what is to come; looked at file by file only where it is tight."""
@@ -145,17 +150,45 @@ class S3Download(Chosen, Moving, Action):
             hint = "Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB"
             raise LocalFileFailed(f"{self.target}: {needed:,} bytes are to come, and {free:,} are free", hint=hint, type="DiskFull")
 
-    def _extra(self, gets: "_Gets") -> list[str]:
-        """Files that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
-        target = folder_of(self.target)
-        kept = {short(str(path)) for _, path in gets.targets()}
-        selection = self.selection()
-        below = files_below(str(target), links="skip") if target.is_dir() else iter(())
-        extra = [file.path for file in below if _is_readable(file) and selection.named(file.relative) and short(file.path) not in kept]
+    def _extra(self, gets: "_Gets", had: "_Names") -> list[str]:
+        """Files that the source does not have. Raises StepError, before anything is done, for more than may be deleted.
+
+        The source has an object whatever the filters (``had``: those left out); files whose names the filters leave out are kept.
+        """
+        target, selection = folder_of(self.target), self.selection()
+        kept = _Names(folds=had.folds)
+        for _, path in gets.targets():
+            kept.add(str(path))
+        below = files_below(str(target), links="skip") if kept and target.is_dir() else iter(())
+        found = (file for file in below if _is_readable(file) and selection.named(file.relative))
+        extra = [file.path for file in found if file.path not in kept and file.relative not in had]
         most = self.max_delete or 0
         if len(extra) > most:
             raise too_many(len(extra), most, f"files below {target}")
         return extra
+
+
+def _fold(name: str) -> str:
+    """The same for all names that are one file where names are folded."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+class _Names:
+    """Names of files, as digests: a million fit into memory. ``folds``: names that differ in case alone are one file."""
+
+    def __init__(self, *, folds: bool) -> None:
+        self.folds = folds
+        self._digests: set[bytes] = set()
+
+    def add(self, name: str) -> None:
+        """One name more."""
+        self._digests.add(short(_fold(name) if self.folds else name))
+
+    def __contains__(self, name: str) -> bool:
+        return short(_fold(name) if self.folds else name) in self._digests
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
 
 
 class _Gets:
@@ -188,7 +221,7 @@ class _Gets:
     def _file_name(self, info: ObjectInfo) -> str:
         """A file's name below the target, the same for all names that are one file there."""
         name = self._relative(info)
-        return unicodedata.normalize("NFC", name.casefold()) if self.folds else name
+        return _fold(name) if self.folds else name
 
     def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
         """Each object that can be a file, with its path."""
@@ -238,8 +271,7 @@ class _Gets:
         return str(self.target) if self.to_file else path_under(self.target, self._relative(info))
 
     def _relative(self, info: ObjectInfo) -> str:
-        relative = self.objects.relative(info)
-        return relative if self.action.decompress is None else relative.removesuffix(".gz")
+        return self.action.name_of(self.objects.relative(info))
 
 
 def _is_readable(file: SourceFile) -> bool:

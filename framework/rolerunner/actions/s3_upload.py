@@ -2,7 +2,7 @@
 
 import mimetypes
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, model_validator
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
 from rolerunner.actions.objects import Chosen, Compare, IfExists, MaxDelete, Moving, OnEmpty, iso_of, short, too_many, transfer
 from rolerunner.actions.permissions import listing, on_objects
+from rolerunner.actions.places import place_of, places_of
 from rolerunner.actions.put_options import Stored
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
@@ -21,7 +22,7 @@ from rolerunner.storage.checksums import same_file
 from rolerunner.storage.collisions import find_collision
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.local import folder_of
-from rolerunner.storage.manifest import EMPTY_LIST, no_objects
+from rolerunner.storage.manifest import EMPTY_LIST, ObjectList, no_objects
 from rolerunner.storage.select import Selection
 from rolerunner.storage.tree import LeftOut, SourceFile, source_files
 
@@ -93,42 +94,56 @@ class S3Upload(Chosen, Stored, Moving, Action):
         puts = _Puts(self, storage, context)
         if puts.count == 0:
             nothing_there(self.on_empty, str(self.source), context)
-            return {"objects": no_objects(self.target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
-        extra = self._extra(storage, context.cancel) if self.delete_extra else []
-        done = transfer(storage.put(puts, context.cancel), context, self.target, self, flow, None)
-        deleted = 0 if done.failed else self._deleted(extra, storage, context)
+            return {"objects": no_objects(puts.place), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
+        extra = self._extra(puts.place, storage, context.cancel) if self.delete_extra else {}
+        done = transfer(storage.put(puts, context.cancel), context, puts.place, self, flow, None)
+        deleted = 0 if done.failed else _delete_extra(extra, done.objects, storage, context)
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """PutObject, with what encryption, ACL and tags ask for; aborting a failed upload; looking and deleting where that is asked for."""
-        wanted = self.put_permissions(self.target)
+        return {"role": [each for place in places_of(self.target, to_folder=self._to_folder()) for each in self._permissions_on(place)]}
+
+    def _permissions_on(self, place: S3Uri) -> list[Permission]:
+        wanted = self.put_permissions(place)
         if self.if_exists in ("skip", "skip_same") or self.delete_extra:
-            wanted += [listing(self.target), on_objects("s3:GetObject", self.target)]
+            wanted += [listing(place), on_objects("s3:GetObject", place)]
         if self.delete_extra:
-            wanted.append(on_objects("s3:DeleteObject", self.target))
-        return {"role": wanted}
+            wanted.append(on_objects("s3:DeleteObject", place))
+        return wanted
 
     def foreseen(self) -> Mapping[str, Any]:
         """Objects under the target."""
-        return {"objects": no_objects(self.target, versions=None)}
+        place = place_of(self.target, to_folder=bool(self._to_folder()))
+        return {"objects": no_objects(place, versions=None)}
 
-    def _extra(self, storage: Storage, cancel: Cancel) -> list[ObjectInfo]:
-        """Objects that the source does not have. Raises StepError, before anything is done, for more than may be deleted."""
-        kept = {short(self.object_of(file.relative).key) for file in self.files()}
-        means, under = self.selection(), no_objects(self.target)
-        extra = []
-        for info in storage.list(self.target, cancel=cancel):
-            if means.named(under.relative(info)) and short(info.key) not in kept:
-                extra.append(info)
+    def _to_folder(self) -> Optional[bool]:
+        """Whether the files go below the target; None where that depends on what the source is when the step runs."""
+        return True if isinstance(self.source, list) or self.source.endswith("/") else None
+
+    def place(self) -> S3Uri:
+        """Where the files go: a folder, or for one file the object."""
+        return place_of(self.target, to_folder=bool(self._to_folder()) or not folder_of(str(self.source)).is_file())
+
+    def _extra(self, place: S3Uri, storage: Storage, cancel: Cancel) -> dict[str, ObjectInfo]:
+        """Objects that the source does not have, by key. Raises StepError, before anything is done, for more than may be deleted.
+
+        The source has a file whatever the filters, and links too; objects whose names the filters leave out are kept.
+        """
+        kept = _Kept(self.sources(), place)
+        means, under = self.selection(), no_objects(place)
+        extra: dict[str, ObjectInfo] = {}
+        for info in storage.list(place, cancel=cancel) if kept and place.is_prefix else ():
+            relative = under.relative(info)
+            if means.named(relative) and not kept.has(info.key, relative):
+                extra[info.key] = info
                 if len(extra) > (self.max_delete or 0):
-                    raise too_many(len(extra), self.max_delete or 0, f"objects or more under {self.target}")
+                    raise too_many(len(extra), self.max_delete or 0, f"objects or more under {place}")
         return extra
 
-    def _deleted(self, extra: Sequence[ObjectInfo], storage: Storage, context: StepContext) -> int:
-        for outcome in storage.delete(extra, self.target.bucket, context.cancel):
-            if outcome.error is not None:
-                raise outcome.error
-        return len(extra)
+    def sources(self) -> Iterator[SourceFile]:
+        """Every file of the source, before filters, links followed."""
+        return source_files(self.source if isinstance(self.source, list) else [self.source])
 
     def files(self, left_out: Optional[LeftOut] = None) -> Iterator[SourceFile]:
         """Each file that is meant, also one that cannot be read. Raises LocalFileFailed."""
@@ -147,11 +162,45 @@ class S3Upload(Chosen, Stored, Moving, Action):
             return True  # it vanished: a failure of this file when it is read
         return means(file.relative, status.st_size, iso_of(status.st_mtime))
 
-    def object_of(self, relative: str) -> S3Uri:
-        """Where a file goes."""
-        if not self.target.is_prefix and not isinstance(self.source, list) and folder_of(self.source).is_file():
-            return self.target
-        return self.target.join(relative if self.target.is_prefix else f"/{relative}")
+
+class _Kept:
+    """Names that the source has. Below a folder that cannot be read it may have any."""
+
+    def __init__(self, files: Iterable[SourceFile], place: S3Uri) -> None:
+        self._keys: set[bytes] = set()
+        self._unreadable: set[str] = set()
+        for file in files:
+            self._keys.add(short(_object_of(place, file.relative).key))
+            if file.problem is not None:
+                self._unreadable.add(file.relative)
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def has(self, key: str, relative: str) -> bool:
+        """Returns True unless the source has no such file for certain."""
+        if short(key) in self._keys or "" in self._unreadable:
+            return True
+        return bool(self._unreadable) and any(relative[:at] in self._unreadable for at, each in enumerate(relative) if each == "/")
+
+
+def _object_of(place: S3Uri, relative: str) -> S3Uri:
+    """Where a file goes."""
+    return place.join(relative) if place.is_prefix else place
+
+
+def _delete_extra(extra: Mapping[str, ObjectInfo], stored: ObjectList, storage: Storage, context: StepContext) -> int:
+    """How many were deleted, none of those that were stored meanwhile. Raises StepError for those that could not be."""
+    if not extra:
+        return 0
+    own = {info.key for info in stored if info.key in extra}
+    doomed = [info for key, info in extra.items() if key not in own]
+    outcomes = list(storage.delete(doomed, stored.prefix.bucket, context.cancel))
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if failed:
+        first = failed[0]
+        raise StepError(f"{len(failed):,} of {len(doomed):,} extra objects were not deleted: {first.message}", hint=first.hint, type=first.type)
+    return len(doomed)
 
 
 class _Puts:
@@ -159,6 +208,7 @@ class _Puts:
 
     def __init__(self, action: S3Upload, storage: Storage, context: StepContext) -> None:
         self.action = action
+        self.place = action.place()
         self.storage = storage
         self.cancel = context.cancel
         left_out = LeftOut()
@@ -177,7 +227,7 @@ class _Puts:
         action = self.action
         if not isinstance(action.source, list) and folder_of(action.source).is_dir():
             return
-        found = find_collision(lambda: ((action.object_of(file.relative).key, file.path) for file in action.files() if file.problem is None))
+        found = find_collision(lambda: ((_object_of(self.place, file.relative).key, file.path) for file in action.files() if file.problem is None))
         if found is not None:
             place = S3Uri(action.target.bucket, found.name)
             hint = "nothing was stored; store them in steps of their own, to targets that differ"
@@ -185,9 +235,9 @@ class _Puts:
 
     def __iter__(self) -> Iterator[Union[Put, Outcome]]:
         looks = self.if_exists in ("skip", "skip_same")
-        existing = Existing(self.storage, self.action.target, self.count, self.cancel, lenient=self.lenient) if looks else None
+        existing = Existing(self.storage, self.place, self.count, self.cancel, lenient=self.lenient) if looks else None
         for relative, path, problem in self.action.files():
-            target = self.action.object_of(relative)
+            target = _object_of(self.place, relative)
             try:
                 if problem is not None:
                     raise problem

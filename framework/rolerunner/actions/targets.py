@@ -129,7 +129,7 @@ def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> N
         return
     if shared_folder(S3Uri(target.bucket, objects.prefix.key), target) is None:
         return
-    folder = target.key if target.is_prefix else f"{target.key}/"
+    folder = target.as_folder().key
     inside = (info for info in objects if not info.deleted and not info.bucket and info.key.startswith(folder))
     probed = [_is_seen(info, S3Uri(target.bucket, info.key), storage) for info in islice(inside, _PROBED)]
     if probed and all(probed):

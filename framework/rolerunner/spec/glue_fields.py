@@ -177,7 +177,7 @@ class GlueFields(Strict):
 
 
 def _prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
-    return place if place is None or place.is_prefix else place.join("/")
+    return place if place is None else place.as_folder()
 
 
 def as_text(value: Any) -> str:

@@ -22,7 +22,7 @@ def shared_folder(source: S3Uri, target: S3Uri) -> Optional[str]:
         return None
     folder = source.key[: source.key.rfind("/") + 1]
     beginning = source.key[len(folder) :]
-    written = target.key if target.is_prefix else f"{target.key}/"
+    written = target.as_folder().key
     if written.startswith(folder):
         shared = written[len(folder) :]
     elif folder.startswith(written):
