@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Optional
 
@@ -14,9 +15,13 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.events import RunFinished
+from rolerunner.json_values import safe_text
+from rolerunner.model import Failure, RunResult
 from rolerunner.observers.settling import Settling
 from rolerunner.spec.values import nearest
 from rolerunner.storage.base import Cancel
+from rolerunner.streams import stop_waiting_for_readers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
     from rolerunner.events import Observer
     from rolerunner.model import Job
+    from rolerunner.observers.result import ResultFile
 
 _SIGNALLED = 128
 """A process that a signal stops ends with 128 and the signal's number, as shells have it."""
@@ -70,15 +76,16 @@ def run(
     key = _key(resume, run_key)
     with ExitStack() as stack:
         settling = stack.enter_context(Settling())
+        files = stack.enter_context(_result_files(result, report))
         given = read_params(params, params_file)
         job = api.load(spec, given)
         if puts and not sandbox:
             raise click.UsageError("--put goes with --sandbox")
-        identity = sandbox_identity(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))
+        identity = sandbox_identity(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
         ended = api.run(
-            job, identity=identity, observers=[*_observers(result, report, log_format, log_level), settling], cancel=cancel, run_key=key,
+            job, identity=identity, observers=[_lines(log_format, log_level), *files, settling], cancel=cancel, run_key=key,
             resume=resume is not None, take_over=take_over, only=_chosen(job, only, start),
         )  # fmt: skip
     if ended.status in ("succeeded", "warning"):
@@ -121,6 +128,7 @@ def _stopping(cancel: Cancel) -> Iterator[list[int]]:
         if caught:
             os._exit(_SIGNALLED + number)
         caught.append(number)
+        stop_waiting_for_readers()
         cancel.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -131,26 +139,44 @@ def _stopping(cancel: Cancel) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _observers(result: Optional[str], report: Optional[str], log_format: str, log_level: str) -> list[Observer]:
-    observers: list[Observer] = []
+def _lines(log_format: str, log_level: str) -> Observer:
+    """The observer that writes to stdout."""
     if log_format == "console" or (log_format == "auto" and sys.stdout.isatty()):
         from rolerunner.observers.terminal import Terminal  # noqa: PLC0415 - rich takes 60 ms
 
-        observers.append(Terminal())
-    else:
-        with _absent("rich"):  # structlog takes 40 ms with it, and 10 without; lines of JSON draw no traceback
-            from rolerunner.observers.log import Log, standard_stream  # noqa: PLC0415
+        return Terminal()
+    with _absent("rich"):  # structlog takes 40 ms with it, and 10 without; lines of JSON draw no traceback
+        from rolerunner.observers.log import Log, standard_stream  # noqa: PLC0415
 
-        observers.append(Log(standard_stream(), level=log_level))
+    return Log(standard_stream(), level=log_level)
+
+
+@contextmanager
+def _result_files(result: Optional[str], report: Optional[str]) -> Iterator[list[ResultFile]]:
+    """The observers that write files. Where no run begins, since the spec is wrong, say, they are written all the same."""
+    files: list[ResultFile] = []
     if result:
         from rolerunner.observers.result import ResultFile  # noqa: PLC0415
 
-        observers.append(ResultFile.at(Path(result).absolute()))
+        files.append(ResultFile.at(Path(result).absolute()))
     if report:
         from rolerunner.observers.report import ReportPage  # noqa: PLC0415
 
-        observers.append(ReportPage.at(Path(report).absolute()))
-    return observers
+        files.append(ReportPage.at(Path(report).absolute()))
+    try:
+        yield files
+    except Exception as error:
+        for file in files:
+            if not file.is_written:
+                file.notify(RunFinished(_not_begun(error)))
+        raise
+
+
+def _not_begun(error: Exception) -> RunResult:
+    """The result of a run that did not begin."""
+    text = error.format_message() if isinstance(error, click.ClickException) else safe_text(error)
+    failure = Failure(type(error).__name__, text, getattr(error, "hint", ""))
+    return RunResult("", "", "failed", f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", 0.0, (), (), failure)
 
 
 @contextmanager

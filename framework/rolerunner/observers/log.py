@@ -79,6 +79,8 @@ def _run_line(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
     failed = next((step for step in result.steps if step.error is not None), None)
     if failed is not None and failed.error is not None:
         values.update(step=failed.id, error=failed.error.message)
+    elif result.error is not None:
+        values.update(type=result.error.type, error=result.error.message)
     return "info" if result.status == "succeeded" else "warning" if result.status == "warning" else "error", "run_finished", values
 
 

@@ -24,6 +24,7 @@ class ResultFile:
         self._write = write
         self._began = time.monotonic()
         self._starts: dict[str, float] = {}
+        self.is_written = False
 
     @classmethod
     def at(cls, path: Path) -> ResultFile:
@@ -38,6 +39,7 @@ class ResultFile:
             self._starts.setdefault(event.step.id, time.monotonic() - self._began)
         elif isinstance(event, RunFinished):
             self._write(self.told(event.result))
+            self.is_written = True
 
     def told(self, result: RunResult) -> bytes:
         """The file's bytes for a result, with the starts of steps as far as they were heard of."""
