@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import posixpath
+import re
 import secrets
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions import registry
-from rolerunner.errors import RolerunnerError, StepError, UsageError
+from rolerunner.errors import Mark, RolerunnerError, StepError, UsageError
 from rolerunner.garbage import collect, settle
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
 from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
+from rolerunner.spec.values import FileValue
 from rolerunner.storage.local import write_whole
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "plan",
     "plan_as_json",
     "read_mapping",
+    "read_param_text",
+    "read_params_file",
     "read_text",
     "reference",
     "run",
@@ -309,20 +313,42 @@ def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, s
 
 
 def read_mapping(file: str) -> dict[str, Any]:
-    """A YAML file that is one mapping: a file of params. Raises UsageError, SpecError."""
+    """A YAML file that is one mapping. Raises UsageError, SpecError."""
     text, name = read_text(file)
     data = parse(text, name).data
     if not isinstance(data, dict):
-        raise UsageError(f"{file}: a params file is a mapping of NAME: VALUE")
+        raise UsageError(f"{file}: it is not a mapping")
     return data
 
 
+def read_params_file(file: str) -> dict[str, FileValue]:
+    """The params of a YAML or JSON file. No error shows what the file holds. Raises UsageError, SpecError."""
+    document = parse(*read_text(file), show_text=False)
+    if not isinstance(document.data, dict):
+        raise UsageError(f"{file}: a params file is a mapping of NAME: VALUE")
+    return {name: FileValue(value, document.mark((name,))) for name, value in document.data.items()}
+
+
+def read_param_text(file: str) -> FileValue:
+    """A param's text: the whole file, without the end of its last line. Raises UsageError."""
+    text, _ = read_text(str(Path(file)))
+    return FileValue(re.sub(r"\r?\n\Z", "", text), Mark(file, 1, 1))
+
+
 def _beside(spec: str, include: str) -> str:
-    """An included file's path or URI: relative to the spec's folder."""
-    if not spec.startswith("s3://"):
-        return str(Path(spec).parent / include)
-    there = S3Uri.parse(spec)
-    return str(S3Uri(there.bucket, posixpath.normpath(posixpath.join(posixpath.dirname(there.key), include))))
+    """An included file's path or URI, relative to the spec's folder. Raises UsageError for one that is not below it."""
+    if include.startswith(("/", "~", "s3://")) or ".." in Path(include).parts:
+        raise UsageError("files are included by their path below the spec's folder, without '..'")
+    if spec.startswith("s3://"):
+        there = S3Uri.parse(spec)
+        return str(S3Uri(there.bucket, posixpath.normpath(posixpath.join(posixpath.dirname(there.key), include))))
+    folder = Path(spec).parent
+    path = folder / include
+    if folder.resolve() not in path.resolve().parents:
+        raise UsageError("it is a link out of the spec's folder")
+    if path.exists() and not path.is_file():
+        raise UsageError("it is not a regular file")
+    return str(path)
 
 
 def _read_file(path: Path) -> bytes:

@@ -20,7 +20,7 @@ from rolerunner.events import Event, Note, StepProgress
 from rolerunner.failures import as_step_error
 from rolerunner.json_values import safe_text
 from rolerunner.model import Failure
-from rolerunner.redaction import seal_outputs
+from rolerunner.redaction import has_secret_value, seal_outputs
 from rolerunner.spec.checking import messages
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill, templates
@@ -131,6 +131,8 @@ def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional
 
 def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
     items = _worked_out(step, step.for_each, scope)
+    if has_secret_value(items):
+        raise FieldError(f"{step.mark}: 'for_each' may not go through secrets", hint="name its items otherwise, and read secrets in the step")
     if isinstance(items, ObjectList):
         if items.count > MAX_ITEMS:
             raise FieldError(f"{step.mark}: for_each over {items.count:,} objects, {MAX_ITEMS:,} at most", hint="give an action's 'objects' the list")
@@ -138,6 +140,18 @@ def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
     if not isinstance(items, (list, tuple)) or len(items) > MAX_ITEMS:
         raise FieldError(f"{step.mark}: 'for_each' must be a list of {MAX_ITEMS:,} at most, not {type(items).__name__}")
     return list(items)
+
+
+def _check_secrets(step: Step, action: type[Action], values: Mapping[str, Any]) -> None:
+    """Raise FieldError for a secret, known as one only now, that would flow where it would be shown or stored."""
+    waiting: list[tuple[tuple[Any, ...], Any]] = [((name,), value) for name, value in values.items()]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, (dict, list)):
+            waiting += [((*path, key), each) for key, each in (value.items() if isinstance(value, dict) else enumerate(value))]
+        elif has_secret_value(value) and not action.takes_secret(path):
+            hint = "secrets may flow into arguments of python.call, parameters of aws.call, and a customer_key"
+            raise FieldError(f"{step.mark}: '{'.'.join(map(str, path))}' would get a secret", hint=hint)
 
 
 def _of_item(error: StepError, number: int, item: Any) -> StepError:
@@ -294,6 +308,7 @@ class _Tries:
         """The step's action with every template worked out. Raises FieldError."""
         step = self.step
         values = _worked_out(step, dict(step.fields), self.scope)
+        _check_secrets(step, self.run_of.means.actions[step.action], values)
         try:
             return self.run_of.means.actions[step.action].model_validate(values)
         except ValidationError as error:

@@ -272,6 +272,7 @@ class Job:
     file: str = ""
     includes: tuple[str, ...] = ()
     """Files of roles that it includes, relative to its own."""
+    secret_params: frozenset[str] = frozenset()
     undecided: tuple[str, ...] = ()
     """Roles, and ``state``, that hang on params which were not given: they are in nothing else here."""
 

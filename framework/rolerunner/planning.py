@@ -12,7 +12,7 @@ from rolerunner.failures import as_step_error
 from rolerunner.foresight import UNTOLD, Foresight, known
 from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, RoleArn, S3Uri, Said, StatePlace, Step
 from rolerunner.narrowing import narrowed, uses_of
-from rolerunner.secret import MASK
+from rolerunner.secret import MASK, Secret
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.reading import templates
 
@@ -184,4 +184,6 @@ def plain(value: Any) -> Any:
         return {key: MASK if key in _SECRET_FIELDS and not isinstance(each, Template) else plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [plain(each) for each in value]
+    if isinstance(value, Secret):
+        return MASK
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from rolerunner import secret
-from rolerunner.secret import MASK, Secret, secret_value
+from rolerunner.secret import MASK, Secret, SecretValue, secret_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +31,8 @@ _MIN_LINE = 8
 _GRAM, _STRIDE = 8, 9
 """Texts are sampled by substrings of this length, so far apart: one of them lies in the first characters of each form that is there."""
 _LONG = _GRAM + _STRIDE - 1
+_MAX_ENCODED = 32 << 10
+"""Characters of a secret that is looked for in all its forms: whole files are looked for as they are, and as JSON."""
 _MIN_CUT = 12
 """A secret that was shortened with '...' is recognised by this many characters."""
 
@@ -62,7 +64,8 @@ def is_secret_name(name: str) -> bool:
 
 def encoded_forms(text: str) -> list[str]:
     """The forms in which a secret may show up: as it is, escaped, quoted, in base64 at each alignment, in hex."""
-    forms = dict.fromkeys(form for plain in _plain_forms(text) for form in _encoded(plain))
+    encode = _encoded if len(text) <= _MAX_ENCODED else _escaped_json
+    forms = dict.fromkeys(form for plain in _plain_forms(text) for form in encode(plain))
     return [form for form in forms if len(form) >= MIN_LENGTH]
 
 
@@ -91,6 +94,11 @@ def _encoded(text: str) -> Iterator[str]:
         yield from _percent(quote(encoded, safe=""))
     yield data.hex()
     yield data.hex().upper()
+
+
+def _escaped_json(text: str) -> Iterator[str]:
+    yield text
+    yield json.dumps(text)[1:-1]
 
 
 def _escaped(text: str) -> Iterator[str]:
@@ -252,6 +260,12 @@ def redact_text(text: str) -> str:
     return text
 
 
+def is_known(text: str) -> bool:
+    """Returns True if the text is, or holds, a secret in use."""
+    _INDEX.update()
+    return _INDEX.is_whole(text) or _INDEX.mask(text) != text
+
+
 def redact(value: Any) -> Any:
     """A value of plain kinds without secrets; other objects become their text, sets and tuples lists."""
     if isinstance(value, str):
@@ -288,7 +302,8 @@ def _sealed_leaf(value: Any, *, is_secret: bool) -> Any:
     if isinstance(value, str):
         if is_secret and value:
             return secret_value(value)
-        return value
+        # a text that holds a known secret is one as a whole; nothing has to be looked for besides what is known
+        return value if isinstance(value, Secret) or not is_known(value) else SecretValue(value)
     if is_secret and isinstance(value, (int, float)) and not isinstance(value, bool):
         return secret_value(str(value))
     return value

@@ -31,7 +31,7 @@ SHELL, SPARK = RUNTIMES["pythonshell"], RUNTIMES["glue-5.1"]
 SPEC = """
 version: 1
 name: nightly
-include: [../shared/roles.yaml]
+include: [shared/roles.yaml]
 glue: {packages: [../queries]}
 steps:
   - {id: find, action: s3.list, role: reader, source: s3://landing/}
@@ -50,7 +50,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def project(tmp_path: Path) -> Path:
     """A spec, its package without __init__.py, and files beside."""
     files = {
-        "specs/nightly.yaml": SPEC, "shared/roles.yaml": "roles: {reader: arn:aws:iam::111122223333:role/reader}\n",
+        "specs/nightly.yaml": SPEC, "specs/shared/roles.yaml": "roles: {reader: arn:aws:iam::111122223333:role/reader}\n",
         "specs/cleaning/orders.py": "def clean(context): ...\n", "specs/cleaning/sql/all.sql": "select 1",
         "specs/cleaning/__pycache__/orders.pyc": "x", "queries/__init__.py": "", "specs/unrelated.txt": "x",
     }  # fmt: skip
@@ -80,7 +80,7 @@ def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(no_n
     ours = f"wheels/rolerunner-{version}-py3-none-any.whl"
     assert shell.modules == ("wheels/needed-1.0-py3-none-any.whl", ours)
     assert found == {
-        "--job_spec": "s3://b/p/spec/specs/nightly.yaml", "--library-set": "analytics",
+        "--job_spec": "s3://b/p/spec/nightly.yaml", "--library-set": "analytics",
         "--extra-py-files": f"s3://b/p/wheels/needed-1.0-py3-none-any.whl,s3://b/p/{ours},s3://b/p/wheels/nightly_code-0-py3-none-any.whl",
     }  # fmt: skip
     code = {"cleaning/orders.py", "cleaning/sql/all.sql", "queries/__init__.py"}
@@ -90,7 +90,7 @@ def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(no_n
     assert names(spark.folder / "wheels.gluewheels.zip") == {"wheels/requirements.txt", "wheels/needed-1.0-py3-none-any.whl", ours}
     assert names(spark.folder / "code.zip") == {*code, "cleaning/", "cleaning/sql/", "queries/"}  # folders: zipimport needs them
     assert spark.arguments("s3://b/p/", SPARK) == {
-        "--job_spec": "s3://b/p/spec/specs/nightly.yaml", "--additional-python-modules": "s3://b/p/wheels.gluewheels.zip",
+        "--job_spec": "s3://b/p/spec/nightly.yaml", "--additional-python-modules": "s3://b/p/wheels.gluewheels.zip",
         "--python-modules-installer-option": "--no-index", "--extra-py-files": "s3://b/p/code.zip",
     }  # fmt: skip
     assert (spark.folder / "spec/shared/roles.yaml").is_file()

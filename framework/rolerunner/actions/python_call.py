@@ -92,6 +92,11 @@ class PythonCall(Spreading, Action):
                 raise ValueError("; ".join(problems))
         return self
 
+    @classmethod
+    def takes_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
+        """Arguments may be secrets."""
+        return path[0] == "arguments"
+
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Call it; a mapping that it returns becomes the outputs."""
         if self.objects is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.errors import RolesRefused
 
@@ -24,9 +24,10 @@ MISSING = 4
 @click.command(context_settings=SETTINGS)
 @SPEC
 @PARAM
+@PARAMS_FILE
 @click.option("--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]", help="On an AWS on this machine that enforces IAM.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
-def check(spec: str, params: Sequence[str], sandbox: Optional[str], as_json: bool) -> None:
+def check(spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], as_json: bool) -> None:
     """Assume every role and probe what each step needs. Nothing is changed.
 
     \b
@@ -39,8 +40,9 @@ def check(spec: str, params: Sequence[str], sandbox: Optional[str], as_json: boo
     from rolerunner.credentials import JobIdentity, Sessions  # noqa: PLC0415
 
     with ExitStack() as stack:
-        given = read_params(params)
+        given = read_params(params, params_file)
         job = api.load(spec, given)
+        warn_of_secrets(job, params)
         plan = api.plan(job)
         identity = sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else JobIdentity()
         sessions = Sessions(identity, session_name=f"{plan.job.name}-check")

@@ -14,15 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rolerunner.errors import Problem
+    from rolerunner.model import Job
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 FAILED_STEP = 4
 """The exit status of a run that failed."""
 SPEC = click.argument("spec", metavar="SPEC")
-PARAM = click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A param of the spec; once for each.")
+PARAM = click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A param of the spec; once for each. NAME=@FILE takes it from a file, as secrets are best given; NAME=@@TEXT is a text that begins with @.",
+)
 
 
-PARAMS_FILE = click.option("--params", "params_file", metavar="FILE", help="A YAML file of params, NAME: VALUE; -p wins over it.")
+PARAMS_FILE = click.option("--params", "params_file", metavar="FILE", help="A YAML or JSON file of params, NAME: VALUE; -p wins over it.")
 
 
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
@@ -41,12 +49,31 @@ def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, 
             raise UsageError(f"-p takes NAME=VALUE, not '{each}'")
         if name in read:
             raise UsageError(f"the param '{name}' is given twice")
-        read[name] = value
+        read[name] = _param_value(value)
     if not file:
         return read
     from rolerunner import api  # noqa: PLC0415 - `rolerunner --help` comes by here, and needs nothing of it
 
-    return {**api.read_mapping(file), **read}
+    return {**api.read_params_file(file), **read}
+
+
+def _param_value(text: str) -> object:
+    if not text.startswith("@") or text.startswith("@@"):
+        return text.replace("@@", "@", 1) if text.startswith("@@") else text
+    from rolerunner import api  # noqa: PLC0415
+
+    try:
+        return api.read_param_text(text[1:])
+    except UsageError as error:
+        raise UsageError(f"{error} (-p NAME=@FILE takes a value from a file; write @@ for a text that begins with @)") from None
+
+
+def warn_of_secrets(job: Job, params: Sequence[str]) -> None:
+    """Warn of secret params whose values stand on the command line."""
+    on_command_line = {name for name, _, value in (each.partition("=") for each in params) if not value.startswith("@") or value.startswith("@@")}
+    for name in sorted(job.secret_params & on_command_line):
+        hint = f"use --params FILE or -p {name}=@FILE"
+        echo(f"rolerunner: warning: the param '{name}' is secret, and other users of this machine can read command lines; {hint}", err=True)
 
 
 def expanded(spec: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.start import refuse_secrets
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def deploy(
         raise click.UsageError("--upload and --output go with --emit")
     given = read_params(params)
     job = api.load(spec, given, complete=False)
+    refuse_secrets(job, given)
     said = job.glue.params if job.glue is not None else {}
     settings = wanting.settings_of(job, {**flags, "role": glue_role, "tags": _tags(tags, job), "params": {**said, **given} if given else {}})
     if permissions:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,9 @@ def graph(spec: str, params: Sequence[str], params_file: Optional[str], form: Op
     rolerunner graph nightly.yaml
     rolerunner graph nightly.yaml -o nightly.svg
     """
-    plan = api.plan(api.load(spec, read_params(params, params_file)))
+    job = api.load(spec, read_params(params, params_file))
+    warn_of_secrets(job, params)
+    plan = api.plan(job)
     form = form or ("svg" if output and output.endswith(".svg") else "mermaid")
     text = api.picture(plan, form)
     if output is None:

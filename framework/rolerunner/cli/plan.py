@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.policy import MAX_SESSION_POLICY, statements_of
 
@@ -36,6 +36,7 @@ def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: 
     """
     given = read_params(params, params_file)
     job = api.load(spec, given)
+    warn_of_secrets(job, params)
     made = api.plan(job)
     found: Mapping[str, Mapping[str, Any]] = {}
     if live:

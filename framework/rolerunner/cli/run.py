@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.events import RunFinished
 from rolerunner.json_values import safe_text
@@ -79,6 +79,7 @@ def run(
         files = stack.enter_context(_result_files(result, report))
         given = read_params(params, params_file)
         job = api.load(spec, given)
+        warn_of_secrets(job, params)
         if puts and not sandbox:
             raise click.UsageError("--put goes with --sandbox")
         cancel = Cancel()

@@ -13,7 +13,7 @@ from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPE
 from rolerunner.errors import StepError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rolerunner.glue.runs import JobRun, Runs
     from rolerunner.model import GlueSettings, Job
@@ -79,6 +79,7 @@ def _prepared(
     """The job's runs, and the params as text. Raises UsageError for a param that is wrong, missing or fixed."""
     from rolerunner.glue.settings import settings_of  # noqa: PLC0415
     from rolerunner.spec.glue_fields import NO_DASHES, as_text  # noqa: PLC0415
+    from rolerunner.spec.values import FileValue  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
     settings = settings_of(job, {"job_name": job_name, "region": region})
@@ -86,11 +87,19 @@ def _prepared(
     if fixed is not None:
         raise UsageError(f"the param '{fixed}' is fixed by 'fixed_params' under 'glue' in the spec")
     api.load(spec, {**settings.params, **settings.fixed_params, **given})
-    told = {name: as_text(value) for name, value in given.items()}
+    refuse_secrets(job, given)
+    told = {name: as_text(value.value if isinstance(value, FileValue) else value) for name, value in given.items()}
     wrong = next((name for name, value in told.items() if value.startswith("--")), None)
     if wrong is not None:
         raise UsageError(f"the param '{wrong}' {NO_DASHES}")
     return runs_of(job, settings, role), told
+
+
+def refuse_secrets(job: Job, given: Iterable[str]) -> None:
+    """Raise UsageError for a secret that would become an argument of a Glue job."""
+    secret = sorted(job.secret_params.intersection(given))
+    if secret:
+        raise UsageError(f"the param '{secret[0]}' is secret and cannot be an argument of a Glue job: Glue logs and shows arguments")
 
 
 def runs_of(job: Job, settings: GlueSettings, role: Optional[str]) -> Runs:

@@ -105,6 +105,9 @@ class _Entry:
         spec = _spec_of(self.given)
         job = api.load(spec, self.given.params, identity=self.identity, more_names=OURS)
         self.result = replace(self.result, job=job.name)
+        secret = sorted(job.secret_params.intersection(self.given.params))
+        if secret:
+            raise UsageError(f"the param '{secret[0]}' is secret and may not be given as a job argument: Glue logs and shows arguments")
         if job.glue is not None and not self.identity.region:  # the region that the spec deploys to
             self.identity = replace(self.identity, region=job.glue.region)
         deadline, stop_after = _times(job, ours.get("deadline", ""))

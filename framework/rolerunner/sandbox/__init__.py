@@ -15,7 +15,7 @@ from rolerunner.sandbox.requests import Request, read
 from rolerunner.sandbox.server import Server, interpreter, started
 from rolerunner.sandbox.world import SandboxObject, World, make
 from rolerunner.spec.checking import validate
-from rolerunner.spec.document import parse
+from rolerunner.spec.document import parse_beside
 from rolerunner.spec.values import suggested
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def load(path: Path) -> World:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: the sandbox file cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    document = parse(text, str(path))
+    document = parse_beside(text, str(path), World.model_fields, "a sandbox file")
     world = validate(World, document)
     files = ((place, path.parent / file) for place, file in world.files())
     missing = [document.problem(place, f"there is no file '{file}'") for place, file in files if not file.is_file()]

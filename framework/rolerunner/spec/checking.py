@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from rolerunner.errors import Problem, SpecError
+from rolerunner.secret import Secret
 from rolerunner.spec.values import nearest
 
 if TYPE_CHECKING:
@@ -171,6 +172,8 @@ def shown(value: Any) -> str:
         return "a list"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Secret):
+        return "a secret"
     text = str(value)
     text = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
     return text if isinstance(value, (int, float)) else f"'{text}'"

@@ -17,7 +17,7 @@ import yaml
 from rolerunner.errors import Mark, Problem, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_BYTES = 1 << 20
 """Largest spec that is read, in UTF-8 bytes; a 10,000-step spec has about a megabyte."""
@@ -72,12 +72,24 @@ class Document:
         return path in self._values
 
 
-def parse(text: str, file: str) -> Document:
+def parse(text: str, file: str, *, show_text: bool = True) -> Document:
     """Read one YAML document.
 
-    Raises SpecError with every repeated key, unknown tag and bad anchor; a syntax error ends the reading.
+    Raises SpecError with every repeated key, unknown tag and bad anchor; a syntax error ends the reading. Without
+    ``show_text`` errors give places and nothing of the text: for a file that may be another than its reader thinks.
     """
-    return _Reader(text, file).document()
+    return _Reader(text, file, show_text=show_text).document()
+
+
+def parse_beside(text: str, file: str, keys: Iterable[str], what: str) -> Document:
+    """Read a file that belongs to a spec: ``what`` it is, with some of these keys at its top.
+
+    Raises SpecError as ``parse``; of a file that is none of its kind nothing is shown.
+    """
+    document = parse(text, file, show_text=False)
+    if not isinstance(document.data, dict) or not set(keys) & set(document.data):
+        raise SpecError([Problem(Mark(file, 1, 1), f"{what} is a mapping that starts with 'version: 1'")])
+    return document
 
 
 class _Stop(Exception):
@@ -93,8 +105,9 @@ class _Anchor:
 class _Reader:
     """Builds values from events, one level of Python recursion per level of nesting (bounded by MAX_DEPTH)."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, *, show_text: bool) -> None:
         self.file = file
+        self.show_text = show_text
         self.text = text
         self.lines = tuple(text.splitlines())
         self.problems: list[Problem] = []
@@ -165,7 +178,10 @@ class _Reader:
     def _alias(self, event: Any) -> Any:
         anchor = self.anchors.get(event.anchor)
         if anchor is None:
-            self._stop(self._mark(event), f"the alias *{event.anchor} has no anchor &{event.anchor} before it")
+            self._stop(
+                self._mark(event),
+                self._quoting(f"the alias *{event.anchor} has no anchor &{event.anchor} before it", "an alias has no anchor before it"),
+            )
         self._count(event, anchor.nodes)
         return anchor.value
 
@@ -196,7 +212,8 @@ class _Reader:
             place = (*path, key)
             if key in values:
                 first = self.keys[place]
-                self._problem(self._mark(event), f"the key '{key}' is here twice", f"the first is on line {first.line}")
+                message = self._quoting(f"the key '{key}' is here twice", "a key is here twice")
+                self._problem(self._mark(event), message, f"the first is on line {first.line}")
             self.keys.setdefault(place, self._mark(event))
             values[key] = self._value(value_event, place, depth + 1)
         for mapping in merged:  # a key said here wins over a merged one, an earlier merge over a later
@@ -235,7 +252,8 @@ class _Reader:
 
     def _check_tag(self, event: Any, allowed: str) -> None:
         if event.tag not in (None, "!", allowed):
-            self._problem(self._mark(event), f"the tag '{event.tag}' is not allowed", "a spec holds plain values only")
+            message = self._quoting(f"the tag '{event.tag}' is not allowed", "tags are not allowed")
+            self._problem(self._mark(event), message, "a spec holds plain values only")
 
     def _check_characters(self, event: Any) -> None:
         """Quoted text may escape what no file can hold as it is: half of a surrogate pair is no character."""
@@ -250,8 +268,15 @@ class _Reader:
         before = self.text[:position]
         return Mark(self.file, before.count("\n") + 1, position - before.rfind("\n"))
 
+    def _quoting(self, message: str, without: str) -> str:
+        """The message that quotes the text, or the one that does not."""
+        return message if self.show_text else without
+
+    def _line(self, number: int) -> str:
+        return self.lines[number - 1] if self.show_text and 0 < number <= len(self.lines) else ""
+
     def _problem(self, mark: Mark, message: str, hint: str = "") -> None:
-        line = self.lines[mark.line - 1] if 0 < mark.line <= len(self.lines) else ""
+        line = self._line(mark.line)
         self.problems.append(Problem(mark, message, hint, line))
 
     def _stop(self, mark: Mark, message: str, hint: str = "") -> NoReturn:
@@ -261,7 +286,9 @@ class _Reader:
     def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
         place = Mark(self.file, mark.line + 1, mark.column + 1) if mark else Mark(self.file, 1, 1)
-        line = self.lines[place.line - 1] if place.line <= len(self.lines) else ""
+        line = self._line(place.line)
+        if not self.show_text:
+            return Problem(place, "not YAML", "a value that holds ': ' or '#' needs quotes")
         context = f" {error.context}" if error.context else ""
         return Problem(place, f"not YAML: {error.problem or 'syntax error'}{context}", _syntax_hint(line, error), line)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.json_values import safe_text
+from rolerunner.redaction import has_secret_value
+from rolerunner.secret import secret_value
 from rolerunner.spec.filters import ExpressionError, as_text, bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rolerunner.spec.grammar import Reference, Tree
 
 MAX_EXPRESSION = 2_000
@@ -32,12 +33,34 @@ class Expression:
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """The value in ``scope``, with its native type. Raises ExpressionError."""
         try:
-            return self._tree.evaluate(scope)
+            value = self._tree.evaluate(scope)
+            return self._as_secret(value) if self._reads_secret(scope) else value
         except ExpressionError:
             raise
         except Exception as error:  # whatever an operator or a filter raises
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else safe_text(error) or type(error).__name__
             raise ExpressionError(f"'{self.text}' cannot be worked out: {reason}") from error
+
+    def _reads_secret(self, scope: Mapping[str, Any]) -> bool:
+        """Returns True if a name that it reads is a secret, or holds one."""
+        return any(has_secret_value(_looked_up(reference, scope)) for reference in self.references)
+
+    def _as_secret(self, value: Any) -> Any:
+        """What was worked out of a secret is one too, but for texts that stand in the expression itself, for all to read."""
+        if isinstance(value, str):
+            return value if f"'{value}'" in self.text or f'"{value}"' in self.text else secret_value(value)
+        if isinstance(value, (list, tuple)):
+            return [self._as_secret(each) for each in value]
+        return {key: self._as_secret(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def _looked_up(reference: Reference, scope: Mapping[str, Any]) -> Any:
+    value: Any = scope
+    for name in reference.path:
+        if not isinstance(value, Mapping) or name not in value:
+            return None
+        value = value[name]
+    return value
 
 
 @dataclass(frozen=True)
@@ -77,7 +100,8 @@ class Template:
         if self.whole is not None:
             return self.whole.evaluate(scope)
         texts = [part.evaluate(scope) if isinstance(part, Expression) else part for part in self.parts]
-        return bounded("".join(as_text(text) for text in texts))
+        text = bounded("".join(as_text(text) for text in texts))
+        return secret_value(text) if any(map(has_secret_value, texts)) else text
 
 
 def is_template(text: str) -> bool:

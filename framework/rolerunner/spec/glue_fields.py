@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -214,6 +215,10 @@ def _check_params(read: GlueFields, declared: Mapping[str, ParamFields], reading
             path = ("glue", section, name)
             if name not in declared:
                 reading.add(path, f"there is no param '{name}'", nearest(name, declared), key=True)
+                continue
+            if declared[name].secret:
+                problem = reading.document.problem(path, f"the param '{name}' is secret and cannot be an argument of a Glue job", key=True)
+                reading.add_problem(replace(problem, line=""))
                 continue
             try:
                 read_param(declared[name], as_text(value))

@@ -1,9 +1,10 @@
 """What the spec needs to know of an action: its fields, its roles and its outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Optional, Union
 
 from rolerunner.model import Step
+from rolerunner.redaction import is_secret_name
 from rolerunner.spec.fields import Strict
 
 
@@ -24,6 +25,17 @@ class Kind(Strict):
     """Fields that hold the user's own content, such as a script or a query, which may look like another tool's template."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Fields of the example in its page, besides those that must be there."""
+
+    @classmethod
+    def takes_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
+        """Returns True if a secret may flow into the field at ``path``, which is relative to the step."""
+        return str(path[-1]).endswith("customer_key")
+
+    @classmethod
+    def is_secret_output(cls, fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+        """Returns True if what a step with these fields gives at ``path`` is known to be a secret before it runs."""
+        del fields
+        return is_secret_name(path[-1])
 
     @classmethod
     def misfits(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:

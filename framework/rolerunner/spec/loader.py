@@ -70,6 +70,7 @@ def load_text(
         assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_plain(top.deadline), state=state,
         glue=glue.settings() if glue is not None else None, engine=top.engine, file=file,
         memory=None if top.memory is None or isinstance(top.memory, Template) else top.memory, includes=tuple(top.include),
+        secret_params=frozenset(reading.known.secrets),
         undecided=(*roles.undecided(), *(["state"] if top.state is not None and state is None else [])),
     )  # fmt: skip
 
@@ -132,8 +133,13 @@ def _include(name: str, index: int, roles: Roles, reading: Reading, read: Option
         included = Reading(_included_document(name, read), reading.known)
     except UsageError as error:
         reading.add(path, f"'{name}' cannot be included: {str(error).rpartition(': ')[2]}")
+        return
     except SpecError as error:
         reading.known.problems.extend(error.problems)
+        return
+    if not isinstance(included.document.data, dict) or not isinstance(included.document.data.get("roles"), dict):
+        # and nothing of it is shown: it may be any file of the machine
+        reading.add(path, f"'{name}' is not a file of roles", "it must be a mapping with 'roles:' and nothing else")
     else:
         found = included.validated(IncludedFile, included.document.data, ())
         roles.read(found.roles if found else {}, included)
@@ -141,7 +147,7 @@ def _include(name: str, index: int, roles: Roles, reading: Reading, read: Option
 
 def _included_document(name: str, read: Callable[[str], tuple[str, str]]) -> Document:
     text, file = read(name)
-    return parse(text, file)
+    return parse(text, file, show_text=False)
 
 
 def _state(said: Any, roles: Roles, reading: Reading) -> Optional[StatePlace]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,9 +14,11 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from rolerunner.errors import UsageError
 from rolerunner.json_values import read_json
+from rolerunner.redaction import MIN_LENGTH
+from rolerunner.secret import SecretValue, secret_value
 from rolerunner.spec.checking import shown
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.values import parse_duration, parse_size, suggested
+from rolerunner.spec.values import FileValue, parse_duration, parse_size, suggested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
     from rolerunner.spec.reading import Reading
     from rolerunner.spec.schema import ParamFields
 
+_LOG = logging.getLogger("rolerunner")
+_SHOWN_START = 8
+"""Characters of a value that tell too much of it where they stand in a message."""
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -34,7 +41,8 @@ def read_params(
     Raises UsageError with everything that is wrong with what was given.
     """
     right = (*declared, *more_names)
-    wrong = [f"there is no param '{name}'{suggested(name, right)}" for name in given if name not in {*declared, *reading.known.undecided}]
+    wrong = [_no_param(name, value, right) for name, value in given.items() if name not in {*declared, *reading.known.undecided}]
+    reading.known.secrets.update(name for name, fields in declared.items() if fields.secret)
     for name, fields in declared.items():
         if not _is_well_declared(name, fields, reading):
             reading.known.undecided.add(name)
@@ -48,11 +56,17 @@ def read_params(
         raise UsageError(f"{reading.document.file}: " + "; ".join(wrong))
 
 
+def _no_param(name: str, value: Any, right: Iterable[str]) -> str:
+    if isinstance(value, FileValue):
+        return f"{value.mark}: there is no param of this name{suggested(name, right)}"
+    return f"there is no param '{name}'{suggested(name, right)}"
+
+
 def _read_one(name: str, fields: ParamFields, given: Mapping[str, Any], reading: Reading, *, complete: bool) -> None:
     known = reading.known
     if name in given:
         try:
-            known.params[name] = read_param(fields, given[name])
+            known.params[name] = _read_given(name, fields, given[name])
         except ValueError as error:
             raise ValueError(f"the param '{name}' {error}") from None
     elif fields.default is not None:
@@ -62,7 +76,32 @@ def _read_one(name: str, fields: ParamFields, given: Mapping[str, Any], reading:
     else:
         known.undecided.add(name)
         if complete:
-            raise ValueError(f"the param '{name}' is required: give it with -p {name}=VALUE (in Glue: --{name} VALUE)")
+            how = f"-p {name}=@FILE or --params FILE" if fields.secret else f"-p {name}=VALUE (in Glue: --{name} VALUE)"
+            raise ValueError(f"the param '{name}' is required: give it with {how}")
+
+
+def _read_given(name: str, fields: ParamFields, given: Any) -> Any:
+    """The value that a run was given. The error for a secret, and for what came from a file, does not show it."""
+    value = given.value if isinstance(given, FileValue) else given
+    try:
+        read = read_param(fields, value)
+    except ValueError as error:
+        if not fields.secret and not isinstance(given, FileValue):
+            raise
+        raise ValueError(_without_value(str(error), value, f"at {given.mark}" if isinstance(given, FileValue) else "given")) from None
+    return _as_secret(name, read) if fields.secret else read
+
+
+def _without_value(message: str, value: Any, place: str) -> str:
+    """The message with the value left out of it."""
+    text = message.replace(shown(value), f"the value {place}")
+    return f"does not take the value {place}" if str(value) and str(value)[:_SHOWN_START] in text else text
+
+
+def _as_secret(name: str, value: str) -> SecretValue:
+    if 0 < len(value) < MIN_LENGTH:
+        _LOG.warning("the secret param '%s' has fewer than %d characters: it is redacted only where it is the whole value", name, MIN_LENGTH)
+    return secret_value(value)
 
 
 def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
@@ -72,9 +111,14 @@ def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
         reading.known.undecided.add(name)
         return
     try:
-        reading.known.params[name] = read_param(fields, value)
+        read = read_param(fields, value)
+        reading.known.params[name] = _as_secret(name, read) if fields.secret else read
     except ValueError as error:
         reading.known.undecided.add(name)
+        if fields.secret:
+            problem = reading.document.problem(path, f"the default of '{name}' does not fit its declaration")
+            reading.add_problem(replace(problem, line=""))
+            return
         reading.add(path, f"the default of '{name}': {error}" if str(error).startswith("'") else f"the default of '{name}' {error}")
 
 
@@ -84,6 +128,8 @@ def _is_well_declared(name: str, fields: ParamFields, reading: Reading) -> bool:
     path = ("params", name)
     if fields.type == "choice" and not fields.choices:
         reading.add(path, f"the param '{name}' of type choice needs 'choices'")
+    if fields.secret and fields.type != "string":
+        reading.add((*path, "secret"), f"the param '{name}' is secret, so its type must be string, not {fields.type}", key=True)
     if fields.required and fields.default is not None:
         reading.add((*path, "required"), f"the param '{name}' is required and has a default", "one of the two is enough", key=True)
     for rule in ("min", "max"):

@@ -18,7 +18,7 @@ from rolerunner.spec.foreign import find_foreign
 from rolerunner.spec.values import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rolerunner.errors import Mark, Problem
     from rolerunner.spec.document import Document, Path
@@ -36,6 +36,15 @@ ITEM_NAMES = ("key", "uri", "size", "etag", "modified")
 """What ``item.`` holds where for_each goes through listed objects."""
 
 
+_WHERE_SECRETS_GO = "secrets may flow into arguments of python.call, parameters of aws.call, and a customer_key"
+
+
+def takes_none(path: Path) -> bool:
+    """No secret may flow into a field, wherever it is."""
+    del path
+    return False
+
+
 @dataclass
 class Known:
     """What a whole load knows, whatever document it comes from."""
@@ -44,6 +53,8 @@ class Known:
     params: dict[str, Any] = field(default_factory=dict)
     undecided: set[str] = field(default_factory=set)
     """Params whose value is not known, since it was not given or is wrong."""
+    secrets: set[str] = field(default_factory=set)
+    """Params that are secrets."""
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @property
@@ -58,6 +69,8 @@ class Reading:
 
     document: Document
     known: Known
+    takes_secret: Callable[[Path], bool] = takes_none
+    """Tells of a place in the document whether a secret may flow there."""
 
     @property
     def context(self) -> dict[str, Any]:
@@ -72,6 +85,10 @@ class Reading:
     def add_at(self, mark: Mark, message: str, hint: str = "") -> None:
         """A mistake at a place."""
         self._add(self.document.problem_at(mark, message, hint))
+
+    def add_problem(self, problem: Problem) -> None:
+        """A mistake as it is; one that is there already is not told twice."""
+        self._add(problem)
 
     def _add(self, problem: Problem) -> None:
         if problem not in self.known.problems:
@@ -109,13 +126,31 @@ class Reading:
         for expression in template.expressions:
             for reference in expression.references:
                 self._check_scope(reference, scopes, self.mark_of(path, text, expression, reference))
-        wrong = bool(errors)
+        wrong = self._refuses_secrets(template, path) or bool(errors)
         offset = 0
         for part in (part for part in template.parts if isinstance(part, str)):
             offset = text.index(part, offset)
             wrong |= self._is_foreign(part, offset, text, path, scopes, content=content)
             offset += len(part)
         return Template(text, (*template.parts, BROKEN)) if wrong else template
+
+    def _refuses_secrets(self, template: Template, path: Path) -> bool:
+        """Returns True for a template that reads a secret param where none may flow; each is a mistake."""
+        if self.takes_secret(path):
+            return False
+        found = [
+            (expression, reference) for expression in template.expressions for reference in expression.references
+            if reference.path[0] == "params" and self.known.secrets.intersection(reference.path[1:2])
+        ]  # fmt: skip
+        for expression, reference in found:
+            self.refuse_secret(path, template.text, expression, reference)
+        return bool(found)
+
+    def refuse_secret(self, path: Path, text: str, expression: Expression, reference: Reference) -> None:
+        """A secret that would flow where it would be shown or stored."""
+        field_name = next((part for part in reversed(path) if isinstance(part, str)), "")
+        message = f"'{reference}' is a secret, which may not flow into '{field_name}'"
+        self.add_at(self.mark_of(path, text, expression, reference), message, _WHERE_SECRETS_GO)
 
     def _text(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Any:
         """The text as it is; one with a template of another tool as a Template that nothing works out."""

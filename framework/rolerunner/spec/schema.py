@@ -205,6 +205,11 @@ class ParamFields(Strict):
     pattern: Annotated[Optional[str], BeforeValidator(check_pattern)] = Field(
         None, description="A regular expression its whole text must match.", examples=["[a-z]+"]
     )
+    secret: bool = Field(
+        False,
+        description="Is it a secret? Then it is never shown or stored, and may flow only into arguments, parameters and customer keys.",
+        examples=[True],
+    )
     description: str = Field("", description="What it is for.", examples=["The day whose orders are fetched."])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -58,6 +58,7 @@ def read_steps(values: list[Any], kinds: Mapping[str, type[Kind]], roles: Roles,
     for step in raw:
         _check_roles(step, roles, defaults, reading)
         _check_permissions(step, reading)
+        _check_secret_outputs(step, reading)
     if defaults.role is not None:
         roles.check(defaults.role, ("defaults", "role"), reading)
     _check_ids(raw, reading)
@@ -80,6 +81,7 @@ def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Readi
     common_said = {key: each for key, each in value.items() if key in StepFields.model_fields}
     own_said = {key: each for key, each in value.items() if key not in common_said and key not in role_fields}
     scopes = (*_SCOPES, "item") if value.get("for_each") is not None else _SCOPES
+    reading = replace(reading, takes_secret=lambda place: _takes_secret(kind, place[len(path) :]))
     late = {key: reading.with_templates(value[key], (*path, key), scopes if key == "permissions" else _SCOPES) for key in _LATE if key in value}
     for key, template in late.items():
         if isinstance(template, Template) and template.whole is None and BROKEN not in template.parts:
@@ -208,7 +210,35 @@ def _references(position: int, step: RawStep, by_id: Mapping[str, tuple[int, Raw
                     reading.add_at(reading.mark_of(path, template.text, expression, reference), message, hint)
                 elif reference.path[0] == "steps":
                     found.add(reference.path[1])
+                    if _is_secret_output(reference, by_id) and not _takes_secret(step.kind, path[len(step.path) :]):
+                        reading.refuse_secret(path, template.text, expression, reference)
     return frozenset(found)
+
+
+def _is_secret_output(reference: Reference, by_id: Mapping[str, tuple[int, RawStep]]) -> bool:
+    """Returns True if the output is known to be a secret."""
+    _, other = by_id[reference.path[1]]
+    output = reference.path[2:]
+    if output == (STATUS,) or other.kind is None:
+        return False
+    return output[0] in other.common.secret_outputs or other.kind.is_secret_output(other.fields, output)
+
+
+def _takes_secret(kind: Optional[type[Kind]], inside: Path) -> bool:
+    """Returns True if a secret may flow into this part of a step; ``when`` is true or false, and not shown."""
+    if inside[0] in StepFields.model_fields:
+        return inside[0] == "when"
+    return kind is None or kind.takes_secret(inside)
+
+
+def _check_secret_outputs(step: RawStep, reading: Reading) -> None:
+    outputs = step.kind.outputs if step.kind is not None else None
+    for index, name in enumerate(step.common.secret_outputs):
+        path = (*step.path, "secret_outputs", index)
+        if outputs is not None and name not in outputs:
+            reading.add(path, f"{step.common.action} has no output '{name}'", nearest(name, outputs) or f"it has {', '.join(outputs)}")
+        elif step.kind is not None and not isinstance(step.kind.samples.get(name, ""), (str, int, float, list, dict)):
+            reading.add(path, f"'{name}' is a list of objects, which cannot be a secret")
 
 
 def _mistake(reference: Reference, position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]]) -> tuple[str, str]:

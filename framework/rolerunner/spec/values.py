@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rolerunner.errors import Mark
+
+
+@dataclass(frozen=True)
+class FileValue:
+    """A param's value from a file: errors name its place and never show it, since the file may be another than was meant."""
+
+    value: Any
+    mark: Mark
+
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
 _SECONDS = (86_400, 3_600, 60, 1)

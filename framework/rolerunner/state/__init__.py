@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import NotFound, StateHeld, StepError, UsageError
 from rolerunner.model import S3Uri
+from rolerunner.secret import MASK, Secret
 from rolerunner.state.document import LIST, VERSION, is_plain, parse_document
 from rolerunner.state.holder import Holder, elapsed, utc_now
 from rolerunner.state.left import find_change
@@ -395,4 +396,6 @@ def _canonical(value: Any) -> Any:
         return [_canonical(each) for each in value]
     if isinstance(value, (date, datetime)):
         return value.isoformat()
+    if isinstance(value, Secret):
+        return MASK  # a digest of a short secret tells it to whoever tries some
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

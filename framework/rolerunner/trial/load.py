@@ -15,7 +15,7 @@ from rolerunner.iam import lasting
 from rolerunner.sandbox import World
 from rolerunner.sandbox.made import made
 from rolerunner.sandbox.world import SandboxRole
-from rolerunner.spec.document import parse
+from rolerunner.spec.document import parse_beside
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import Known, Reading, fill, templates
@@ -76,9 +76,7 @@ def load(paths: Iterable[Path], root: Path) -> list[Case]:
 
 def _load(path: Path, root: Path) -> list[Case]:
     text, name = api.read_text(str(path))
-    reading = Reading(parse(text, name), Known())
-    if not isinstance(reading.document.data, dict):
-        raise SpecError([reading.document.problem((), "a test file is a mapping that starts with 'version: 1'")])
+    reading = Reading(parse_beside(text, name, CaseFile.model_fields, "a test file"), Known())
     raw = reading.with_templates(reading.document.data, (), ("case",), content=True)
     plain = _filled(raw, root, reading)
     reading.validated(CaseFile, plain, ())
