@@ -160,11 +160,22 @@ def _means(
     project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
     opener = partial(open_storage, engine=job.engine, memory=job.memory)
     processes = _processes(job, sessions)
-    opened = partial(opener, sessions, at_once=_at_once(job), processes=processes)
+    at_once = _at_once(job)
+    descriptors = _descriptors(job, at_once)
+    opened = partial(opener, sessions, at_once=at_once, processes=processes, descriptors=descriptors)
     return Means(
         registry(), sessions, opened, folder, project, tuple(observers), cancel or Cancel(),
         open_spread=_spread_of(identity, sessions, f"{job.name}-{run_id}", opener), helped=partial(_helped, job, sessions, opened, processes),
     )  # fmt: skip
+
+
+def _descriptors(job: Job, at_once: int) -> Optional[int]:
+    """How many descriptors each step may use; None where no step moves objects. Raises UsageError."""
+    if not _moving(job):
+        return None
+    from rolerunner.storage.descriptors import descriptors_per_step  # noqa: PLC0415
+
+    return descriptors_per_step(at_once)
 
 
 def _processes(job: Job, sessions: Sessions) -> Optional[Processes]:
@@ -278,18 +289,20 @@ def new_run_id() -> str:
 
 def open_storage(
     sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None, *, engine: str = "fast",
-    memory: Optional[int] = None, at_once: int = 1, processes: Optional[Processes] = None,
+    memory: Optional[int] = None, at_once: int = 1, processes: Optional[Processes] = None, descriptors: Optional[int] = None,
 ) -> Storage:  # fmt: skip
     """S3 under a role. ``access`` is what each request says of itself, ``flow`` how fast they go.
 
     ``engine`` is ``fast`` or ``boto3``; ``memory`` the bytes that the whole process should stay below, some 250 MB without
-    it, where so many steps move objects ``at_once``. ``processes`` of this machine take a share of the work.
+    it, where so many steps move objects ``at_once``. ``processes`` of this machine take a share of the work. No more than
+    ``descriptors`` are open at once.
     """
     from rolerunner.storage.base import Access  # noqa: PLC0415
     from rolerunner.storage.flow import Flow  # noqa: PLC0415
     from rolerunner.storage.tuning import DEFAULT, Tuning  # noqa: PLC0415
 
     tuning = Tuning.within(memory or DEFAULT, at_once, processes.count if processes is not None else 1)
+    tuning = tuning if descriptors is None else tuning.within_descriptors(descriptors)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     if engine == "boto3":
         from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415

@@ -54,7 +54,7 @@ class LaneRequests(BotoStorage):
     def _loop(self, cancel: Cancel, connections: int = 0) -> tuple[Loop, Asking]:
         tuning = self.tuning
         loop = Loop(
-            self.net, cancel, connections=connections or tuning.connections, memory=tuning.memory // 2 // tuning.processes,
+            self.net, cancel, connections=min(connections or tuning.connections, tuning.connections), memory=tuning.memory // 2 // tuning.processes,
             threads=tuning.workers, paced=self.flow.paces_bytes,
         )  # fmt: skip
         return loop, self._asking(loop.cancel)

@@ -53,6 +53,8 @@ _HINTS = {
     errno.ENAMETOOLONG: "a file name has at most 255 bytes on most file systems",
     errno.ENOTDIR: "a file stands where a folder must be",
     errno.EISDIR: "a folder stands where the file must be",
+    errno.EMFILE: "no more open files are allowed: raise the limit (ulimit -n), or lower 'max_parallel'",
+    errno.ENFILE: "the machine has as many files open as it may have",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_PARTS = 10_000
 """S3 takes no more parts in one upload (S3 user guide, multipart limits)."""
@@ -51,6 +51,15 @@ class Tuning:
             return cls(memory=min(free - 12 * MIB, 1024 * MIB), processes=processes)
         part = 8 * MIB if free >= 32 * MIB else 5 * MIB  # S3 takes no smaller parts but the last
         return cls(memory=free * 3 // 4, large=part, part=part, parts_at_once=4, workers=8, connections=64, processes=processes)
+
+    def within_descriptors(self, count: int) -> Tuning:
+        """With so many connections and threads that a step has ``count`` descriptors open at most.
+
+        An object in flight may have a connection, a file and its folder; a thread of the plain engine a second file as well.
+        """
+        parts = max(1, min(self.parts_at_once, count // 12))
+        connections = max(1, min(self.connections, (count - 4 * parts) // 5))
+        return replace(self, parts_at_once=parts, workers=max(1, min(self.workers, count // 6)), connections=connections)
 
 
 def part_of(size: int, wanted: int) -> int:

@@ -7,7 +7,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.storage.lane.net import begin_to_connect, check_connected
+from rolerunner.storage.lane.net import OUT_OF_FILES, begin_to_connect, check_connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +133,9 @@ class Connections:
                 connection.sock = self._net.unconnected(connection.at)
                 begin_to_connect(connection.sock, connection.at)
             except OSError as error:
+                if error.errno in OUT_OF_FILES:  # as many as there are now, but for one that somebody else may need
+                    self._most = self._room = max(1, len(self._all) - 2)
+                    raise
                 why = error
                 continue
             self.want(connection, selectors.EVENT_WRITE)

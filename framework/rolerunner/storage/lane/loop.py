@@ -35,6 +35,7 @@ _AWAY = 0.5
 """Whoever takes the outcomes may be away for longer: that is no silence of the server's."""
 _WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
 _SPARE = 32
+"""Objects in flight beyond the connections, unless there are fewer connections than that."""
 _END: Any = object()
 _NOTHING_NOW = 0.002
 """Seconds until whoever gives items is asked again, who had none but will have."""
@@ -122,7 +123,7 @@ class Loop:
         return True
 
     def _has_room(self) -> bool:
-        return self._flying < self._most + _SPARE and (self._held < self._memory or not self._flying)
+        return self._flying < self._most + min(_SPARE, self._most) and (self._held < self._memory or not self._flying)
 
     def begin(self, weight: int, steps: Steps[Any]) -> None:
         """Begin steps besides those that are drawn."""

@@ -23,6 +23,8 @@ _NEXT = 3.0
 """Seconds until the next of several addresses is tried: a route that swallows packets (IPv6, often) must not cost a timeout each."""
 _GLANCE = 0.2
 _HELD = 1 << 20
+OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+"""Errors of a process, or a machine, that has as many files open as it may have."""
 
 
 def check_connected(sock: Any) -> None:

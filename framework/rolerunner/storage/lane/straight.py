@@ -128,7 +128,7 @@ class Lines:
                 if line is None:
                     return None
                 self._idle.remove(line)
-            if time.monotonic() - line.used < _IDLE and not select.select([line.sock], [], [], 0)[0]:
+            if time.monotonic() - line.used < _IDLE and not _is_readable(line.sock):
                 return line
             line.sock.close()
 
@@ -388,6 +388,13 @@ class Straight:
                 self._wait(line.sock, deadline)
             except ssl.SSLWantWriteError:
                 self._wait(line.sock, deadline, write=True)
+
+
+def _is_readable(sock: Any) -> bool:
+    """Whether the server has closed an idle connection, or talks out of turn. poll takes any descriptor, select none above 1,023."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _at_hand(sock: Any, view: memoryview, got: int) -> tuple[int, bool]:

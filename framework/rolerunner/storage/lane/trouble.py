@@ -21,6 +21,7 @@ from botocore.exceptions import (
 from rolerunner.diagnosis import is_conflict, is_passing
 from rolerunner.errors import ServiceFailed
 from rolerunner.storage.lane.http import Malformed
+from rolerunner.storage.lane.net import OUT_OF_FILES
 
 if TYPE_CHECKING:
     from rolerunner.storage.lane.http import Answer
@@ -47,6 +48,8 @@ def of_connection(url: str, error: BaseException, *, connected: bool) -> BotoCor
     """A connection could not be made, or broke."""
     if isinstance(error, ssl.SSLError) and (isinstance(error, ssl.SSLCertVerificationError) or not connected):
         return SSLError(endpoint_url=url, error=error)
+    if isinstance(error, OSError) and error.errno in OUT_OF_FILES:
+        return HTTPClientError(error=f"no more open files are allowed (ulimit -n): {error}")
     if isinstance(error, TimeoutError):
         return ReadTimeoutError(endpoint_url=url, error=error) if connected else ConnectTimeoutError(endpoint_url=url, error=error)
     if isinstance(error, Malformed):
