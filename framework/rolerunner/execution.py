@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
@@ -25,6 +25,7 @@ from rolerunner.spec.checking import messages
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill, templates
 from rolerunner.storage.base import Cancel
+from rolerunner.storage.collisions import ClaimedNames
 from rolerunner.storage.manifest import ObjectList
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def execute(step: Step, scope: Mapping[str, Any], run: Run, *, resuming: bool = 
 def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional[float], *, resuming: bool) -> Executed:
     items = _items(step, scope)
     failed = threading.Event()
+    claimed = ClaimedNames()
 
     def one(numbered: tuple[int, Any]) -> Optional[Executed]:
         number, item = numbered
@@ -115,12 +117,12 @@ def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional
             raise StepError("stopped before all items were done", type="Stopped")
         try:
             workdir = run.means.workdir / f"{step.id}.items" / str(number)
-            return _Tries(step, {**scope, "item": item}, run, workdir, deadline, resuming).run()
+            return _Tries(step, {**scope, "item": item}, run, workdir, deadline, resuming, claimed=claimed).run()
         except StepError as error:
             failed.set()
             raise _of_item(error, number, item) from error
 
-    with ThreadPoolExecutor(step.max_parallel or run.max_parallel, thread_name_prefix="rolerunner-item") as pool:
+    with closing(claimed), ThreadPoolExecutor(step.max_parallel or run.max_parallel, thread_name_prefix="rolerunner-item") as pool:
         done = [each for each in pool.map(one, enumerate(items)) if each is not None]
     names = dict.fromkeys(name for each in done for name in each.outputs)
     gathered = {name: [each.outputs.get(name) for each in done] for name in names}
@@ -243,6 +245,7 @@ class _Tries:
     deadline: Optional[float]
     resuming: bool = False
     attempts: int = 0
+    claimed: Optional[ClaimedNames] = None
 
     def run(self) -> Executed:
         try:
@@ -321,6 +324,7 @@ class _Tries:
             workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
             note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
             resuming=self.resuming or self.attempts > 1, repeating=self.attempts > 1, open_spread=means.open_spread, workspace=means.workspace,
+            claimed=self.claimed,
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from rolerunner import api
 from rolerunner.credentials import JobIdentity
 from rolerunner.errors import SpecError
 from rolerunner.storage.spread.storage import Place, Spread
+from tests.memory_aws import error
 from tests.workers import InProcess
 
 if TYPE_CHECKING:
@@ -317,3 +318,46 @@ def test_two_files_on_one_key_are_refused_before_anything_is_stored(source: Any,
     kind, message = failure(run(step))
     assert (kind, changed(memory_aws)) == ("SameKey", [])
     assert f"{tmp_path}/a/x.csv and {tmp_path}/b/x.csv would both be s3://box/in/x.csv" in message
+
+
+# items of a for_each
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("roles", [ONE, TWO])
+@pytest.mark.parametrize(
+    "loop",
+    [
+        {"for_each": {"items": ["north", "south"]}, "source": "s3://${{ item }}/"},
+        {"for_each": {"items": ["s3://north/0.csv", "s3://north/1.csv", "s3://south/0.csv"]}, "source": "${{ item }}"},
+        {"for_each": {"items": [["s3://north/0.csv"], ["s3://south/1.csv"], ["s3://south/0.csv"]]}, "objects": "${{ item }}"},
+    ],
+)
+def test_items_do_not_move_two_objects_to_one_key(loop: Any, roles: Any, at_once: int, run: Any, memory_aws: Store) -> None:
+    two_buckets(memory_aws)
+    bodies = set(memory_aws.bodies().values())
+    step = copy(roles, target="s3://all/in/", move=True, **{**loop, "for_each": {**loop["for_each"], "max_parallel": at_once}})
+    kind, message = failure(run(step))
+    assert kind == "SameKey"
+    assert "would both be s3://all/in/" in message
+    assert set(memory_aws.bodies().values()) == bodies, "no object is lost"
+
+
+@pytest.mark.parametrize("roles", [ONE, TWO])
+def test_items_with_targets_of_their_own_all_move(roles: Any, run: Any, memory_aws: Store) -> None:
+    two_buckets(memory_aws)
+    step = copy(roles, for_each=["north", "south"], source="s3://${{ item }}/", target="s3://all/${{ item }}/", move=True)
+    failed = []
+
+    def hook(request: Any) -> Any:
+        if request.method == "DELETE" or "delete" in request.query:
+            failed.append(request)
+            return error(403, "AccessDenied") if len(failed) == 1 else None
+        return None
+
+    memory_aws.hook = hook
+    assert run(step).status == "failed"
+    assert run({**step, "on_empty": "ok"}).status == "succeeded", "a later run moves what is left"
+    assert {uri: body.decode() for uri, body in memory_aws.bodies().items()} == {
+        f"s3://all/{side}/{number}.csv": f"{side} {number}" for side in ("north", "south") for number in range(3)
+    }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolerunner.storage import collisions
-from rolerunner.storage.collisions import Collision, find_collision
+from rolerunner.storage.collisions import ClaimedNames, Collision, find_collision
 
 NAMES = st.lists(st.tuples(st.text("ab", max_size=4), st.one_of(st.none(), st.integers(0, 3))), max_size=40)
 
@@ -51,3 +53,19 @@ def test_many_names_take_little_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_name_has_the_owner_that_claimed_it_first() -> None:
+    with closing(ClaimedNames()) as names:
+        assert names.claim("one", [("a", "x"), ("b", "y")]) is None
+        assert names.claim("one", [("a", "x of a later try"), ("b", "y")]) is None
+        assert names.claim("two", [("b", "y"), ("c", "z")]) is None
+        assert names.claim("two", [("d", "z"), ("a", "z")]) == Collision("a", "x", "z")
+        assert names.claim("three", ((f"\udcff{number}", "w") for number in range(5000))) is None
+        assert names.claim("four", [("\udcff4999", "v\udcff")]) == Collision("\udcff4999", "w", "v\udcff")
+
+
+def test_threads_claim_names_side_by_side() -> None:
+    with closing(ClaimedNames()) as names, ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: names.claim(str(n), ((f"{k}", f"{n}") for k in range(3000))), range(4)))
+    assert sum(each is None for each in found) == 1

@@ -23,6 +23,7 @@ from rolerunner.storage.manifest import ManifestWriter
 
 if TYPE_CHECKING:
     from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need
+    from rolerunner.storage.collisions import ClaimedNames
     from rolerunner.storage.spread.storage import Spread
     from rolerunner.storage.workspace import Workspace
 
@@ -71,6 +72,8 @@ class StepContext:
     """Whether an earlier try of this run may have done a part of this step: a conditional write may then meet what it stored itself."""
     open_spread: Optional[Callable[[], "Spread"]] = None
     """Other machines, for a step that says ``distribute``; None where they could not be who this job is."""
+    claimed: Optional["ClaimedNames"] = None
+    """Targets that the items of a for_each claim before they use them; None for a step that is done once."""
     workspace: Optional["Workspace"] = None
 
     def storage(

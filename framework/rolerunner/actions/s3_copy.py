@@ -25,7 +25,7 @@ from rolerunner.actions.objects import (
 from rolerunner.actions.permissions import listing, on_objects, on_source
 from rolerunner.actions.places import place_of, places_of
 from rolerunner.actions.put_options import Encryption, Stored
-from rolerunner.actions.targets import OverlapError, check_copies, refuse_one_bucket, refuse_overlap
+from rolerunner.actions.targets import OverlapError, check_copies, claim_targets, refuse_one_bucket, refuse_overlap
 from rolerunner.errors import AccessDenied, IntegrityFailed, StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKey, Flag, S3Location
@@ -116,6 +116,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         copies = _Copies(self, gathered, source, target, context)
         check_copies(gathered.objects, copies.place, copies.target_of, move=self.move)
         if self.move:
+            claim_targets(gathered.objects, copies.target_of, context)
             refuse_one_bucket(gathered.objects, copies.place, target)
         one_role = context.roles["source_role"] == context.roles["target_role"]
         copied = target.copy(copies, context.cancel) if one_role else target.relay(copies, source, context.cancel)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Optional
 
+from rolerunner.actions.base import StepContext
 from rolerunner.errors import StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.spec.expressions import Expression, Template
@@ -117,6 +118,16 @@ def _collision(found: Collision, objects: ObjectList, target: S3Uri) -> StepErro
 
 def _described(info: ObjectInfo, objects: ObjectList) -> str:
     return f"{objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
+
+
+def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext) -> None:
+    """Raises UnsafeKey where an object would have a target that another item of the step's for_each has. Reads the list alone."""
+    if context.claimed is None:
+        return
+    found = context.claimed.claim(str(context.workdir), ((str(target_of(info)), _described(info, objects)) for info in objects if not info.deleted))
+    if found is not None:
+        hint = "nothing of this item was moved; move the items in one step with 'objects', or to targets that differ"
+        raise UnsafeKey(f"{found.one} and {found.other} would both be {found.name}", hint=hint, type="SameKey")
 
 
 def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
+import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, Any, Optional
 
 from rolerunner.storage.local import translated
@@ -17,6 +20,7 @@ _PARTITIONS = 256
 """A power of two. Of ten million names a partition has 40,000 hashes, which take 3 MB while they are compared."""
 _HELD = 2048
 """Hashes of a partition that are kept in memory: 4 MB for all partitions. The others are on disk."""
+_CLAIMED_AT_ONCE = 1000
 _EXAMINED = 1000
 """Repeated hashes whose names are compared. Of ten million different names, two share a hash of 64 bits once in 400,000 runs."""
 
@@ -95,3 +99,54 @@ class _Hashes:
                 self._file.seek(start)
                 piece.fromfile(self._file, _HELD)
             yield piece
+
+
+class ClaimedNames:
+    """Names that operations side by side claim before they use them. They are on disk where they are many."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._database: Any = None
+
+    def claim(self, claimant: str, names: Iterable[tuple[str, str]]) -> Optional[Collision]:
+        """Claim each name for its owner; the first one that another claimant has for another owner, or None.
+
+        A claimant that tries again claims the same names again.
+        """
+        rest = iter(names)
+        for batch in iter(lambda: list(islice(rest, _CLAIMED_AT_ONCE)), []):
+            with self._lock:
+                for name, owner in batch:
+                    first, other = self._first_claim(name, claimant, owner)
+                    if first != claimant and other != owner:
+                        return Collision(name, other, owner)
+        return None
+
+    def close(self) -> None:
+        """Forget all names."""
+        if self._database is not None:
+            self._database.close()
+
+    def _first_claim(self, name: str, claimant: str, owner: str) -> tuple[str, str]:
+        if self._database is None:
+            self._database = _open_temporary_table()
+        digest = hashlib.blake2b(_encoded(name), digest_size=16).digest()
+        row = (digest, _encoded(claimant), _encoded(owner))
+        if self._database.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", row).rowcount == 1:
+            return claimant, owner
+        first, other = self._database.execute("SELECT claimant, owner FROM names WHERE digest = ?", (digest,)).fetchone()
+        return first.decode("utf-8", "surrogateescape"), other.decode("utf-8", "surrogateescape")
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _open_temporary_table() -> Any:
+    import sqlite3  # noqa: PLC0415 - few steps claim names
+
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # a file of this connection alone
+    table = "CREATE TABLE names (digest BLOB PRIMARY KEY, claimant BLOB, owner BLOB)"
+    for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", table, "BEGIN"):
+        database.execute(statement)
+    return database
