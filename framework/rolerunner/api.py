@@ -68,15 +68,17 @@ def load(
     complete: bool = True,
     identity: Optional[JobIdentity] = None,
     more_names: Iterable[str] = (),
+    code_is_here: bool = False,
 ) -> Job:
     """Read and check a spec: a path, or ``s3://bucket/key`` read under the job's own role.
 
     ``complete=False`` checks the spec alone, without the params of a run. ``more_names`` are right names of arguments
-    beside the params', for hints on a misspelt one. Raises SpecError, UsageError.
+    beside the params', for hints on a misspelt one. With ``code_is_here`` the functions that steps call must be on this
+    machine. Raises SpecError, UsageError.
     """
     text, name = read_text(str(spec), identity)
     return load_text(
-        text, name, registry(), params or {}, complete=complete, more_names=more_names,
+        text, name, registry(), params or {}, complete=complete, more_names=more_names, code_is_here=code_is_here,
         read_include=lambda include: read_text(_beside(name, include), identity),
     )  # fmt: skip
 

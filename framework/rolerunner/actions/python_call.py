@@ -24,7 +24,7 @@ from rolerunner.events import StepProgress
 from rolerunner.failures import user_frames
 from rolerunner.json_values import check_json, safe_text
 from rolerunner.model import JOB, Permission, Role
-from rolerunner.spec.fields import DYNAMIC, FOLDER, json_form
+from rolerunner.spec.fields import ALL_HERE, DYNAMIC, FOLDER, PACKAGES, json_form
 from rolerunner.storage.base import Access, Cancel
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import ObjectList
@@ -87,7 +87,8 @@ class PythonCall(Spreading, Action):
         folder = (info.context or {}).get(FOLDER)
         if folder and isinstance(self.function, str) and isinstance(self.arguments, dict):
             given = self.arguments if self.objects is None else {**self.arguments, "objects": []}
-            problems = list(mistakes(self.function, given, Path(folder)))
+            about = info.context or {}
+            problems = list(mistakes(self.function, given, Path(folder), about.get(PACKAGES, ()), complete=about.get(ALL_HERE, False)))
             if problems:
                 raise ValueError("; ".join(problems))
         return self

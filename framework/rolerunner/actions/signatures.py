@@ -7,7 +7,10 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.spec.values import nearest, suggested
@@ -30,19 +33,26 @@ def folders_of(project: Path) -> tuple[Path, ...]:
     return (project, *list(project.parents)[:2])
 
 
-def mistakes(function: str, arguments: Mapping[str, Any], project: Path) -> Iterator[str]:
-    """What is wrong with a call, as far as the source tells. A module that is not on this machine is taken on trust."""
+def mistakes(function: str, arguments: Mapping[str, Any], project: Path, packages: Sequence[str] = (), *, complete: bool = True) -> Iterator[str]:
+    """What is wrong with a call, as far as the source tells; nothing is imported.
+
+    ``packages`` are folders of packages that the job takes along, relative to the project. With ``complete=False`` the job
+    also takes along what is not on this machine, so a module that is not found here is taken on trust.
+    """
     module, _, name = function.rpartition(":")
-    path = source_of(module, project)
-    if path is None:
-        if is_path(module):
-            yield f"'function': there is no file {module} beside the spec"
+    try:
+        source = _file(module, project) if is_path(module) else _module(module, project, packages)
+    except ModuleNotFoundError as error:
+        if complete or is_path(module):
+            yield f"'function': {error}"
         return
-    bound = _bound(str(path), path.stat().st_mtime_ns)
+    if source is None:
+        return
+    bound = source.bound()
     if isinstance(bound, str):
-        yield f"'function': {path}: {bound}"
-    elif name not in bound and "*" not in bound:
-        yield f"'function': {path} has no function '{name}'" + suggested(name, bound)
+        yield f"'function': {source.origin}: {bound}"
+    elif name not in bound and not bound.keys() & {"*", "__getattr__"}:
+        yield f"'function': {source.origin} has no function '{name}'" + suggested(name, bound)
     else:
         signature = bound.get(name)
         if signature is not None:
@@ -54,17 +64,74 @@ def is_path(module: str) -> bool:
     return module.endswith(".py")
 
 
-def source_of(module: str, project: Path) -> Optional[Path]:
-    """The module's source file, found without importing anything."""
-    if is_path(module):
-        path = project / module
-        return path if path.is_file() else None
-    relative = os.path.join(*module.split("."))  # noqa: PTH118 - the start of two paths
-    for folder in (*folders_of(project), *map(Path, sys.path)):
-        for tail in (f"{relative}.py", os.path.join(relative, "__init__.py")):  # noqa: PTH118
-            if (folder / tail).is_file():
-                return folder / tail
-    return None
+@dataclass(frozen=True)
+class _Source:
+    """Where a module's source is; ``text`` where that is in no file of its own, as in a zip."""
+
+    origin: str
+    text: Optional[str] = None
+
+    def bound(self) -> Any:
+        """The names at the module's top, as ``_names`` has them."""
+        return _names(self.text.encode()) if self.text is not None else _bound(self.origin, os.stat(self.origin).st_mtime_ns)  # noqa: PTH116
+
+
+def _file(name: str, project: Path) -> _Source:
+    path = project / name
+    if not path.is_file():
+        raise ModuleNotFoundError(f"there is no file {name} beside the spec")
+    return _Source(str(path))
+
+
+def _module(module: str, project: Path, packages: Sequence[str]) -> Optional[_Source]:
+    """The module's source as an import would find it; None for one that has none. Raises ModuleNotFoundError."""
+    added = (*folders_of(project), *((project / package).parent for package in packages))
+    places: Sequence[str] = list(dict.fromkeys([*sys.path, *map(str, added)]))
+    spec: Optional[ModuleSpec] = None
+    parts = module.split(".")
+    for depth, part in enumerate(parts):
+        spec = PathFinder.find_spec(part, places) or (None if depth else _found_otherwise(part))
+        if spec is None and module in sys.modules:  # its package made it
+            return None
+        if spec is None:
+            raise ModuleNotFoundError(_absent(parts, depth, places, project))
+        places = list(spec.submodule_search_locations or ())
+    return _source_of(parts[-1], spec)
+
+
+def _found_otherwise(name: str) -> Optional[ModuleSpec]:
+    """A built-in module, or one that is installed for editing. Nothing is run for a module at the top."""
+    try:
+        return find_spec(name)
+    except (ImportError, ValueError):
+        return None
+
+
+def _source_of(name: str, spec: Optional[ModuleSpec]) -> Optional[_Source]:
+    if spec is None or spec.origin is None:
+        return _Source(name, "")  # a folder without code
+    if spec.origin.endswith(".py") and Path(spec.origin).is_file():
+        return _Source(spec.origin)
+    read = getattr(spec.loader, "get_source", None)
+    text = read(name) if read is not None else None
+    return None if text is None else _Source(spec.origin, text)
+
+
+def _names_in(places: Sequence[str]) -> Iterator[str]:
+    """Names of the modules and of the folders in some places."""
+    yield from (found.name for found in iter_modules(places))
+    yield from (child.name for place in places if Path(place).is_dir() for child in Path(place).iterdir() if child.name.isidentifier())
+
+
+def _absent(parts: Sequence[str], depth: int, places: Sequence[str], project: Path) -> str:
+    """The message for a module that is not there, with the nearest one that is."""
+    package, name = ".".join(parts[:depth]), ".".join(parts[: depth + 1])
+    if depth and not places:
+        return f"there is no module '{name}': '{package}' is no package"
+    nearby = places if depth else [str(folder) for folder in folders_of(project)]
+    names = [f"{package}.{found}" if depth else found for found in _names_in(nearby)]
+    where = "it is looked for beside the spec, in the two folders above it, and among installed packages"
+    return f"there is no module '{name}' ({nearest(name, names) or where})"
 
 
 @lru_cache(maxsize=256)
@@ -72,11 +139,18 @@ def _bound(path: str, changed: int) -> Any:
     """Name -> Signature of a function, or None for what else is bound at the module's top; ``*`` where that is not known. Text: an error."""
     del changed  # it is part of the key: a file that was edited is read again
     try:
-        tree = ast.parse(Path(path).read_bytes())
-    except (SyntaxError, ValueError) as error:
-        return f"not Python: {error}"
+        source = Path(path).read_bytes()
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    return _names(source)
+
+
+def _names(source: bytes) -> Any:
+    """Name -> Signature, as ``_bound`` has it."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        return f"not Python: {error}"
     found: dict[str, Optional[Signature]] = {}
     for node in _top(tree.body):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -78,7 +78,7 @@ def run(
         settling = stack.enter_context(Settling())
         files = stack.enter_context(_result_files(result, report))
         given = read_params(params, params_file)
-        job = api.load(spec, given)
+        job = api.load(spec, given, code_is_here=True)
         warn_of_secrets(job, params)
         if puts and not sandbox:
             raise click.UsageError("--put goes with --sandbox")

@@ -46,7 +46,7 @@ def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[
 
 def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
     try:
-        api.load(spec, params, complete=False)
+        api.load(spec, params, complete=False, code_is_here=not spec.startswith("s3://"))
     except SpecError as error:
         return error.problems
     return ()

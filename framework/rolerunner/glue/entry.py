@@ -103,7 +103,7 @@ class _Entry:
         if level not in _LOG_LEVELS:
             raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")
         spec = _spec_of(self.given)
-        job = api.load(spec, self.given.params, identity=self.identity, more_names=OURS)
+        job = api.load(spec, self.given.params, identity=self.identity, more_names=OURS, code_is_here=spec.startswith("s3://"))
         self.result = replace(self.result, job=job.name)
         secret = sorted(job.secret_params.intersection(self.given.params))
         if secret:

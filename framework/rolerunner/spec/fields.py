@@ -39,6 +39,10 @@ TEMPLATES_ALLOWED = {"templates": True}
 FOLDER = "folder"
 """In the validation context: the folder of the spec that is being checked; None where that is not on this machine."""
 
+PACKAGES = "packages"
+"""In the validation context: folders of packages that the job takes along, relative to the spec's folder."""
+ALL_HERE = "all here"
+"""In the validation context: False where the job takes along packages that may not be on this machine."""
 STANDS_IN = "stands in"
 """In the validation context: texts may hold a ``*`` for what is known at run only, so their content is not checked."""
 

@@ -38,15 +38,16 @@ def load_text(
     complete: bool = True,
     read_include: Optional[Callable[[str], tuple[str, str]]] = None,
     more_names: Iterable[str] = (),
+    code_is_here: bool = False,
 ) -> Job:
     """Read and check a spec. ``given`` are the params of this run, as text or values.
 
     ``complete=False`` checks the spec alone: required params may be missing, and what depends on them is taken on trust.
     ``read_include`` gives the text and name of an included file; ``more_names`` are right names beside the params', for
-    hints on a misspelt one. Raises SpecError with every mistake of the spec,
+    hints on a misspelt one. ``code_is_here`` refuses steps whose function is not on this machine. Raises SpecError with every mistake of the spec,
     UsageError for params given wrongly.
     """
-    reading = Reading(parse(text, file), Known())
+    reading = Reading(parse(text, file), Known(code_is_here=code_is_here))
     top = _top(reading)
     wrong_params: Optional[UsageError] = None
     try:

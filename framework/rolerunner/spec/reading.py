@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from rolerunner.failures import as_step_error
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template, is_template, scan_template
-from rolerunner.spec.fields import FOLDER, TEMPLATES_ALLOWED
+from rolerunner.spec.fields import ALL_HERE, FOLDER, PACKAGES, TEMPLATES_ALLOWED
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.foreign import find_foreign
 from rolerunner.spec.values import nearest
@@ -55,6 +55,8 @@ class Known:
     """Params whose value is not known, since it was not given or is wrong."""
     secrets: set[str] = field(default_factory=set)
     """Params that are secrets."""
+    code_is_here: bool = False
+    """True if the functions that steps call must be on this machine."""
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @property
@@ -76,7 +78,16 @@ class Reading:
     def context(self) -> dict[str, Any]:
         """What validators are told: that templates pass, and the spec's folder, where user code may lie."""
         file = self.document.file
-        return {**TEMPLATES_ALLOWED, FOLDER: None if file.startswith("s3://") else str(FilePath(file).absolute().parent)}
+        here = self.known.code_is_here
+        folder = (str(FilePath.cwd()) if here else None) if file.startswith("s3://") else str(FilePath(file).absolute().parent)
+        complete = here and not self._glue_list("requirements")
+        return {**TEMPLATES_ALLOWED, FOLDER: folder, PACKAGES: self._glue_list("packages"), ALL_HERE: complete}
+
+    def _glue_list(self, name: str) -> list[str]:
+        """A list of texts in the ``glue`` section, which may be wrong."""
+        glue = self.document.data.get("glue") if isinstance(self.document.data, dict) else None
+        said = glue.get(name) if isinstance(glue, dict) else None
+        return [each for each in said if isinstance(each, str)] if isinstance(said, list) else []
 
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """A mistake at a path; one that is there already is not told twice."""
