@@ -80,10 +80,7 @@ PLACES = [(name, where) for name in RAISING for where in ("function", "import", 
 @pytest.mark.parametrize(("name", "where"), PLACES)
 def test_whatever_a_function_raises_is_its_steps_failure(name: str, where: str, tmp_path: Path, memory_aws: Store) -> None:
     body = RAISING[name]
-    if where == "import":
-        code = f"def raising():\n    {body}\nraising()\ndef run(context): pass\n"
-    else:
-        code = f"def run(*a, **k):\n    {body}\n"
+    code = f"def raising():\n    {body}\nraising()\ndef run(context): pass\n" if where == "import" else f"def run(*a, **k):\n    {body}\n"
     (tmp_path / "job.py").write_text(code)
     loop = ", for_each: [1, 2], arguments: {x: '${{ item }}'}" if where == "item" else ""
     read = run(
@@ -231,7 +228,7 @@ def test_an_object_that_is_no_json_fails_its_step(engine: str, text: str, tmp_pa
     memory_aws.put("bucket", "in.json", text)
     spec = (
         f"engine: {engine}\n"
-        + """
+        """
 steps:
   - {id: read, action: s3.read, role: reader, source: "s3://bucket/in.json"}
   - {id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/end", text: "${{ run.error }}"}
