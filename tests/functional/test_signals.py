@@ -1,0 +1,137 @@
+"""A signal stops a run within five seconds whatever hangs, with its result written and the signal's exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.memory_aws import Request, Store
+
+HEAD = """
+version: 1
+name: signals
+roles:
+  reader: arn:aws:iam::444455556666:role/reader
+  writer: arn:aws:iam::444455556666:role/writer
+"""
+WRITE = "steps: [{id: work, action: s3.write, role: writer, target: 's3://bucket/end', text: x}]"
+STATE = "state: {location: 's3://bucket/state/', role: writer}\n"
+CALL = "steps: [{id: work, action: python.call, function: 'job.py:run'}]"
+FAILURE = """
+steps:
+  - {id: first, action: python.call, function: "job.py:fail"}
+  - {id: work, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/end", text: x}
+"""
+UPLOAD = "steps: [{id: work, action: s3.upload, role: writer, source: big.bin, target: 's3://bucket/end'}]"
+LIST = "steps: [{id: work, action: s3.list, role: reader, source: 's3://bucket/p/'}]"
+ITEMS = """
+steps:
+  - id: work
+    action: python.call
+    function: job.py:run
+    for_each: {items: [1, 2, 3, 4, 5, 6, 7, 8], max_parallel: 2}
+    arguments: {x: "${{ item }}"}
+"""
+HANGS: dict[str, tuple[str, Any]] = {
+    "who the job is": (WRITE, lambda r: r.query.get("Action") == "GetCallerIdentity"),
+    "assuming a role": (WRITE, lambda r: r.query.get("Action") == "AssumeRole"),
+    "assuming a role lazily": ("assume: lazily\n" + WRITE, lambda r: r.service == "sts"),
+    "reading the state": (STATE + WRITE, lambda r: r.key.startswith("state/")),
+    "writing the state": (STATE + WRITE, lambda r: r.key.startswith("state/") and r.method == "PUT" and b'"work"' in r.body),
+    "a write": (WRITE, lambda r: r.method == "PUT"),
+    "a part of an upload": (UPLOAD, lambda r: "partNumber" in r.query),
+    "a listing": (LIST, lambda r: "list-type" in r.query),
+    "a step for failures": (FAILURE, lambda r: r.method == "PUT"),
+    "a function": (CALL, None),
+    "items": (ITEMS, None),
+}
+JOB = """
+import ctypes, pathlib, time
+
+def run(context, x=0):
+    pathlib.Path("hangs").touch()
+    ctypes.CDLL(None).sleep(60)
+
+def fail(context):
+    raise RuntimeError
+"""
+
+
+@pytest.fixture
+def hang(memory_aws: Store, tmp_path: Path) -> Iterator[Callable[[Any], None]]:
+    """Requests that hang until the test has ended."""
+    over = threading.Event()
+
+    def hang_where(matches: Any) -> None:
+        def hook(request: Request) -> None:
+            if matches(request):
+                (tmp_path / "hangs").touch()
+                over.wait(60)
+
+        memory_aws.hook = hook
+
+    yield hang_where
+    over.set()
+
+
+def start(tmp_path: Path, spec: str) -> subprocess.Popen[bytes]:
+    (tmp_path / "spec.yaml").write_text(HEAD + spec)
+    (tmp_path / "job.py").write_text(JOB)
+    command = [sys.executable, "-m", "rolerunner", "run", "spec.yaml", "--result", "r.json", "--log-format", "json"]
+    return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(tmp_path)})
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 40
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", HANGS)
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+def test_a_signal_stops_what_hangs(engine: str, name: str, tmp_path: Path, hang: Callable[[Any], None]) -> None:
+    spec, matches = HANGS[name]
+    if engine == "boto3" and matches is None:
+        pytest.skip("no objects are moved")
+    if matches is not None:
+        hang(matches)
+    with (tmp_path / "big.bin").open("wb") as file:
+        file.truncate(40 << 20)
+    number = signal.SIGINT if engine == "boto3" else signal.SIGTERM
+    process = start(tmp_path, f"engine: {engine}\n{spec}")
+    wait_for(tmp_path / "hangs", process)
+    began = time.monotonic()
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=30)
+    took = time.monotonic() - began
+    assert process.returncode == 128 + number, out
+    assert b"Traceback" not in out
+    read = json.loads((tmp_path / "r.json").read_text())
+    assert read["status"] == "stopped"
+    assert {step["id"]: step["status"] for step in read["steps"]}["work"] in ("not_run", "failed")
+    assert read["seconds"] < 60
+    assert took < 5 + 2.5  # the limit, and what a loaded machine adds
+
+
+def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, memory_aws: Store) -> None:
+    process = start(tmp_path, CALL)
+    wait_for(tmp_path / "hangs", process)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=2.5)
+    assert process.returncode == 143
