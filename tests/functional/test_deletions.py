@@ -347,3 +347,31 @@ def test_a_move_keeps_what_it_skips_unseen(run: Any, memory_aws: Store) -> None:
 def test_a_move_that_would_prove_nothing_is_refused(compare: str, run: Any, memory_aws: Store) -> None:
     with pytest.raises(SpecError, match="proves no content"):
         run("s3.copy", source="s3://landing/p/", target="s3://publish/p/", move=True, if_exists="skip_same", compare=compare)
+
+
+# nothing to delete
+
+
+NAMED: list[dict[str, Any]] = [{"source": "s3://landing/gone"}, {"objects": ["s3://landing/gone", "s3://landing/gone-too"]}]
+
+
+@pytest.mark.parametrize("named", NAMED, ids=["source", "objects"])
+@pytest.mark.parametrize("on_empty", ["error", "warn", "ok"])
+def test_objects_that_are_not_there(named: dict[str, Any], on_empty: str, run: Any, memory_aws: Store) -> None:
+    memory_aws.put("landing", "there", "x")
+    step = run("s3.delete", max_delete=5, on_empty=on_empty, **named)
+    assert step.status == ("failed" if on_empty == "error" else "succeeded")
+    assert step.error.type == "NoSuchKey" if on_empty == "error" else step.outputs["count"] == 0
+    assert keys(memory_aws) == ["there"]
+
+
+def test_one_of_several_that_is_not_there_is_a_failure(run: Any, memory_aws: Store) -> None:
+    memory_aws.put("landing", "there", "x")
+    step = run("s3.delete", max_delete=5, on_empty="ok", objects=["s3://landing/gone", "s3://landing/there"])
+    assert (step.status, step.error.type, keys(memory_aws)) == ("failed", "NoSuchKey", [])
+
+
+def test_a_bucket_that_is_not_there_is_not_merely_empty(run: Any, memory_aws: Store) -> None:
+    memory_aws.hook = lambda request: error(404, "NoSuchBucket") if request.bucket == "landing" else None
+    step = run("s3.delete", max_delete=5, on_empty="ok", source="s3://landing/gone")
+    assert (step.status, step.error.type) == ("failed", "NoSuchBucket")

@@ -1,6 +1,7 @@
 """s3.delete"""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, Optional
 
@@ -9,6 +10,7 @@ from pydantic import model_validator
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
 from rolerunner.actions.objects import Chosen, Gathered, MaxDelete, Moving, ObjectsField, OnEmpty, Spreading, gather, one_source, too_many, transfer
 from rolerunner.actions.permissions import listing, on_objects, on_source
+from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import Flag, S3Location
 from rolerunner.storage.base import Storage
@@ -55,6 +57,8 @@ class S3Delete(Chosen, Moving, Spreading, Action):
         flow = self.flow()
         storage = context.storage(access=self.access(), flow=flow, distribute=self.distribute)
         gathered = self._gathered(storage, context)
+        if self.on_empty != "error" and self._is_missing(gathered, storage):
+            gathered = replace(gathered, refused=())
         if gathered.total == 0:
             nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"objects": gathered.objects, "count": 0, "bytes": 0}
@@ -82,6 +86,15 @@ class S3Delete(Chosen, Moving, Spreading, Action):
     def _by_name(self) -> bool:
         """One object, or a list of URIs, whose versions are not meant?"""
         return not self.versions and not isinstance(self.objects, ObjectList) and not (self.source is not None and self.source.is_prefix)
+
+    def _is_missing(self, gathered: Gathered, storage: Storage) -> bool:
+        """Returns True where none of the objects that are named is there. Raises NotFound for a bucket that is not there."""
+        missing = gathered.objects.count == 0 and all(isinstance(each.error, NotFound) for each in gathered.refused)
+        # HEAD has no body that could tell a missing bucket from a missing key
+        for bucket in {each.uri.bucket for each in gathered.refused} if missing else ():
+            with suppress(AccessDenied):
+                next(iter(storage.list(S3Uri(bucket, gathered.refused[0].uri.key), page=1)), None)
+        return missing and bool(gathered.refused)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes of what would go."""

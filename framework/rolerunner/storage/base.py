@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol, TypeVar, Union
@@ -215,8 +215,11 @@ class Storage(Protocol):
     def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
         """A range of the object that ``info`` is about, not of a later one. Raises StepError."""
 
-    def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
-        """An object as ``head`` tells it, and its metadata, headers and tags as options of PutObject. Raises StepError."""
+    def describe(self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()) -> tuple[ObjectInfo, Mapping[str, Any]]:
+        """An object as ``head`` tells it, and its metadata, headers and tags as options of PutObject, but for those ``replaced``.
+
+        Raises StepError, also for metadata that cannot be stored again as it is.
+        """
 
     def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False) -> ObjectInfo:
         """Store a small object. ``options`` are PutObject's own; ``repeated`` as of ``Put``. Raises StepError."""

@@ -331,7 +331,7 @@ class BotoStorage(Conditions):
     def _copy_whole(self, item: Copy, info: ObjectInfo) -> Mapping[str, Any]:
         options = dict(item.options)
         if any(name in options for name in KEPT):  # REPLACE drops whatever is not said again
-            options = {**self.describe(item.source, info.version, tags=False)[1], **options, "MetadataDirective": "REPLACE"}
+            options = {**self.describe(item.source, info.version, tags=False, replaced=options)[1], **options, "MetadataDirective": "REPLACE"}
         if "Tagging" in options:
             options["TaggingDirective"] = "REPLACE"
         with self._translated(item.target, item.source, info.version):
@@ -349,7 +349,7 @@ class BotoStorage(Conditions):
 
     def _copy_parts(self, item: Copy, info: ObjectInfo, parts: Parts) -> Mapping[str, Any]:
         """In parts; a multipart upload starts empty, so metadata and tags are carried over by hand."""
-        options = {**self.describe(item.source, info.version, tags="Tagging" not in item.options)[1], **item.options}
+        options = {**self.describe(item.source, info.version, tags="Tagging" not in item.options, replaced=item.options)[1], **item.options}
         options = {name: value for name, value in options.items() if value}
         part = part_of(info.size, item.part)
 
@@ -373,7 +373,7 @@ class BotoStorage(Conditions):
         if item.skip is not None and item.skip():
             return skipped(item, item.info)
         # its checksum is told, which listings do not
-        info, kept = source.describe(uri, item.info.version if item.info else "", tags="Tagging" not in item.options)
+        info, kept = source.describe(uri, item.info.version if item.info else "", tags="Tagging" not in item.options, replaced=item.options)
         options = {name: value for name, value in {**kept, **item.options}.items() if value}
         expected = Expected.of(info.checksum)
         running = expected.start(info.size, lambda: source.part_size(uri, info)) if expected else None

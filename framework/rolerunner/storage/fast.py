@@ -28,6 +28,7 @@ from rolerunner.storage.deletions import Command, Commands, DeleteTogether, Look
 from rolerunner.storage.fast_large import LaneLarge
 from rolerunner.storage.fast_requests import checksum_header, hashed_by, version_query
 from rolerunner.storage.files import Arrival, FromFile, keep_time, prove, unpack
+from rolerunner.storage.kept import kept_headers
 from rolerunner.storage.lane import listing, xml
 from rolerunner.storage.lane.listing import Listing, Span, Unordered, queries
 from rolerunner.storage.lane.loop import Loop, Weighed
@@ -48,10 +49,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _KEPT = frozenset(KEPT)
-_KEPT_HEADERS = {
-    "content-type": "ContentType", "cache-control": "CacheControl", "content-disposition": "ContentDisposition", "expires": "Expires",
-    "content-encoding": "ContentEncoding", "content-language": "ContentLanguage", "x-amz-website-redirect-location": "WebsiteRedirectLocation",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -347,10 +344,10 @@ class FastStorage(LaneLarge):
         try:
             steps = source._asked(reading, "get_object", uri, source._checked, query=version_query(info.version))
             answer = yield from source._steps_about(steps, uri, version=info.version)
-            headers = _kept(answer.headers, options)
+            headers = kept_headers(uri, answer.headers, options)
             if "Tagging" not in item.options:
                 headers.update((yield from source._tags(uri, info.version, reading)))
-            if not checksums.can_compute(algorithm) or not all(map(str.isascii, headers.values())):
+            if not checksums.can_compute(algorithm):
                 return (yield from worked(plain))
             now = info_by(uri.key, answer.headers, len(answer.body))
             digest = digest_of(algorithm, answer.body)
@@ -432,11 +429,3 @@ def _weight_of(path: Union[str, Path], large: int) -> int:
 def _check_computable(algorithm: str) -> None:
     if not checksums.can_compute(algorithm):
         raise Declined(f"{algorithm} cannot be computed without awscrt")
-
-
-def _kept(headers: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, str]:
-    """What a copy keeps of its source, as the headers that told it: what the step says otherwise aside."""
-    kept = {name: headers[name] for name, option in _KEPT_HEADERS.items() if name in headers and option not in options}
-    if "Metadata" not in options:
-        kept.update({name: value for name, value in headers.items() if name[:11] == "x-amz-meta-"})
-    return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Optional, Union
@@ -20,6 +20,7 @@ from rolerunner.storage.answers import believed, check_range, info_of, listed_of
 from rolerunner.storage.base import Access, Cancel, ObjectInfo
 from rolerunner.storage.deletions import DeleteConditions
 from rolerunner.storage.flow import Flow
+from rolerunner.storage.kept import kept_headers
 from rolerunner.storage.manifest import in_order
 from rolerunner.storage.tuning import BATCH, Tuning
 
@@ -185,11 +186,13 @@ class Objects:
             raise IntegrityFailed(f"{uri}: {len(data):,} bytes came of {length:,}")
         return data
 
-    def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
+    def describe(self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """Metadata, headers, tags, by one HEAD."""
         with self._translated(uri, version=version):
             answer = self._headers(uri, version)
-            kept = {name: answer[name] for name in KEPT if answer.get(name)}
+            expires = answer.get("ExpiresString")  # newer botocores move what they cannot parse there
+            kept_headers(uri, {**answer["ResponseMetadata"]["HTTPHeaders"], **({"expires": expires} if expires else {})}, replaced)
+            kept = {name: answer[name] for name in KEPT if answer.get(name) and name not in replaced}
             if tags and not uri.in_directory_bucket:
                 place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **({"VersionId": version} if version else {})}
                 told = self._call("get_object_tagging", **place)

@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
@@ -230,9 +230,9 @@ class SpreadStorage:
         """Here."""
         return self.here.fetch(uri, info, start, length, cancel)
 
-    def describe(self, uri: S3Uri, version: str, *, tags: bool) -> tuple[ObjectInfo, Mapping[str, Any]]:
+    def describe(self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """Here."""
-        return self.here.describe(uri, version, tags=tags)
+        return self.here.describe(uri, version, tags=tags, replaced=replaced)
 
     def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False) -> ObjectInfo:
         """Here."""
