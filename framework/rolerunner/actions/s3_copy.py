@@ -67,7 +67,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
     target: S3Location = Field(
         description="The prefix to write under (ends with '/'), or for one object the object.", examples=["s3://archive/orders/"]
     )
-    move: Flag = Field(False, description="Delete each source after its copy is proved.", examples=[True])
+    move: Flag = Field(False, description="Delete each source after its copy is proved, if it has not changed since.", examples=[True])
     if_exists: IfExists = Field(
         "overwrite", description="What an object that is there means; skip_same looks at it as 'compare' says.", examples=["skip_same"]
     )

@@ -40,7 +40,7 @@ class S3Delete(Chosen, Moving, Spreading, Action):
     versions: Flag = Field(False, description="Delete every version and delete marker for good.", examples=[True])
     max_delete: MaxDelete = Field(description="Delete so many at most, else none at all.", examples=[1000])
     allow_all: Flag = Field(False, description="Needed for the prefix of a whole bucket.", examples=[True])
-    on_empty: OnEmpty = Field("error", description="What nothing to delete is: error, warn or ok.", examples=["ok"])
+    on_empty: OnEmpty = Field("error", description="What to do when nothing is there to delete: error, warn or ok.", examples=["ok"])
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Delete":

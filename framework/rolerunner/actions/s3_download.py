@@ -75,7 +75,9 @@ class S3Download(Chosen, Moving, Action):
         None, description="Unpack objects whose key ends with .gz; the file's name loses it.", examples=["gzip"]
     )
     keep_times: Flag = Field(False, description="Give files the objects' time of modification.", examples=[True])
-    delete_extra: Flag = Field(False, description="Delete files below target that the source does not have; needs max_delete.", examples=[True])
+    delete_extra: Flag = Field(
+        False, description="Delete files below target that the source does not have, whatever the filters; needs max_delete.", examples=[True]
+    )
     max_delete: Optional[MaxDelete] = Field(None, description="Delete so many files at most, else none at all.", examples=[100])
     customer_key: Optional[CustomerKey] = Field(
         None, description="The SSE-C key of the objects, in base64; best from a param.", examples=["${{ params.customer_key }}"]

@@ -73,7 +73,9 @@ class S3Upload(Chosen, Stored, Moving, Action):
     )
     if_none_match: Flag = Field(False, description="Never overwrite: S3 itself refuses (the same as if_exists: fail).", examples=[True])
     compare: Compare = Field("checksum", description="What makes an object the same: checksum or ETag, etag, size, size_mtime.", examples=["size"])
-    delete_extra: Flag = Field(False, description="Delete objects under target that the source does not have; needs max_delete.", examples=[True])
+    delete_extra: Flag = Field(
+        False, description="Delete objects under target that the source does not have, whatever the filters; needs max_delete.", examples=[True]
+    )
     max_delete: Optional[MaxDelete] = Field(None, description="Delete so many objects at most, else none at all.", examples=[100])
     on_empty: OnEmpty = Field("error", description="What no file is: error, warn or ok.", examples=["ok"])
 
