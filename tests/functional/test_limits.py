@@ -66,10 +66,53 @@ def test_descriptors_above_1023(memory_aws: Store, tmp_path: Path) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2048:
         pytest.skip("so many open files are not allowed here")
     fill(memory_aws, 20)
-    opened = "ulimit -n 2048; for ((n = 10; n < 1050; n++)); do eval \"exec $n</dev/null\"; done"
+    opened = 'ulimit -n 2048; for ((n = 10; n < 1050; n++)); do eval "exec $n</dev/null"; done'
     for engine in ("fast", "boto3"):
         done = run(tmp_path, opened, engine=engine)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+
+
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [])(0)) < 2, reason="helpers need a core of their own")
+@pytest.mark.parametrize("engine_sees", ["small", pytest.param("large", marks=pytest.mark.slow)])
+def test_a_stopped_helper_holds_nobody(memory_aws: Store, tmp_path: Path, engine_sees: str) -> None:
+    """A worker process that gets SIGSTOP is replaced; the step is done as if it had not been there."""
+    if engine_sees == "small":
+        for number in range(1500):
+            memory_aws.put("landing", f"p/{number}", b"x" * 100)
+    else:
+        memory_aws.put("landing", "p/large", os.urandom(1 << 20) * 160)
+    spec = """
+version: 1
+name: stopped
+roles: {{reader: "arn:aws:iam::444455556666:role/reader"}}
+steps: [{{id: down, action: s3.download, role: reader, source: "s3://landing/p/", target: out/}}]
+"""
+    (tmp_path / "spec.yaml").write_text(spec.replace("{{", "{").replace("}}", "}"))
+    stopped: list[int] = []
+
+    def slow(request: Any) -> None:
+        if request.method == "GET" and request.key:
+            time.sleep(0.005 if engine_sees == "small" else 0.3)
+            if len(memory_aws.requests) > (400 if engine_sees == "small" else 4) and not stopped:
+                stopped.extend(children_of(process.pid))
+                for pid in stopped:
+                    os.kill(pid, signal.SIGSTOP)
+
+    memory_aws.hook = slow
+    command = [sys.executable, "-m", "rolerunner", "run", "spec.yaml", "--result", "result.json"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        out, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, out[-3000:]
+    assert stopped
+    assert steps_of(tmp_path)["down"]["outputs"]["count"] == (1500 if engine_sees == "small" else 1)
+    assert not list(tmp_path.rglob(".rolerunner-*"))
+    assert not [pid for pid in stopped if Path(f"/proc/{pid}").exists()]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def steps_of(folder: Path) -> dict[str, Any]:

@@ -48,6 +48,10 @@ class Channel:
         self._reader = end.makefile("rb", _BUFFER)
         self._sending = threading.Lock()
 
+    def limit_sending(self, seconds: int) -> None:
+        """Take the other side for gone where it accepts nothing for so many seconds: it was stopped, say."""
+        self._end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
+
     def send(self, *message: Any) -> None:
         """Raises Closed; TypeError, AttributeError, PicklingError for what cannot be pickled: nothing is sent then."""
         data = _pickle(message)

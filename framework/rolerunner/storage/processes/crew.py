@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -32,6 +32,8 @@ _FIRST = 96
 _AHEAD = 224
 """Objects that a process has at most: enough for its connections, and not much to wait for in the end."""
 _LOOK = 0.25
+_CHECKED = 1.0
+"""Seconds between two looks at whether the processes run."""
 _ENDING = 2.0
 """Seconds until a process that was told to stop is ended with force."""
 
@@ -56,8 +58,10 @@ class _Member:
 
     def say(self, *message: Any) -> None:
         """To the process; that it is gone is seen by who listens, once all is heard that it still said."""
-        with suppress(Closed):
+        try:
             self.process.channel.send(*message)
+        except Closed:  # or it takes nothing: half a message may have been sent, so it is of no use any more
+            self.process.kill()
 
     def hand_over(self) -> None:
         """Give it the batch."""
@@ -99,6 +103,7 @@ class Crew:
         self._members: Optional[Sequence[_Member]] = None
         self._arrived: deque[tuple[_Member, Sequence[Outcome], Optional[BaseException]]] = deque()
         self._numbers = itertools.count()
+        self._checked = time.monotonic()
 
     def __enter__(self) -> Crew:
         return self
@@ -144,6 +149,14 @@ class Crew:
         except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
             return error
 
+    def _check_members(self) -> None:
+        """Look, once in a while, whether a process was stopped: it would say nothing for ever."""
+        now = time.monotonic()
+        if now - self._checked > _CHECKED:
+            self._checked = now
+            for member in self._members or ():
+                member.process.check()
+
     # objects
 
     def dealt(self, items: Iterable[Any], begun: Callable[[Any], Any], name_of: Callable[[Any], Any]) -> Iterator[Any]:
@@ -169,6 +182,7 @@ class Crew:
 
     def _come(self, begun: Callable[[Any], Any]) -> Iterator[Any]:
         """Outcomes that came meanwhile, and what somebody who is gone has left. Raises what stopped another process."""
+        self._check_members()
         gone = [member for member in self._members or () if member.gone and member.objects]  # before what they still said
         while self._arrived:
             member, outcomes, error = self._arrived.popleft()
@@ -214,6 +228,7 @@ class Crew:
         member.say("call", number, name, *arguments)
         while not wait([future], timeout=_LOOK).done:
             self._cancel.stop_if_set()
+            self._check_members()
             if member.gone and number in member.calls:
                 raise NotTaken
         return future.result()

@@ -27,6 +27,8 @@ MOST = 4
 """Processes at most, this one among them: past that, the network is what keeps a step waiting."""
 _THREADS = Path("/proc/self/task")
 _CGROUPS = Path("/sys/fs/cgroup")
+_STOPPED = 5
+"""Seconds that a process may be stopped before it is taken for gone."""
 _ENDING = 3.0
 """Seconds that a process has to end by itself."""
 
@@ -37,10 +39,35 @@ class Process:
     def __init__(self, pid: int, channel: Channel) -> None:
         self.pid = pid
         self.channel = channel
+        self._stopped_since = 0.0
+        channel.limit_sending(_STOPPED)
+
+    def check(self) -> None:
+        """Kill a process that has been stopped (SIGSTOP, a debugger) for a while: the work that it has is done elsewhere."""
+        if not self._is_stopped():
+            self._stopped_since = 0.0
+            return
+        self._stopped_since = self._stopped_since or time.monotonic()
+        if time.monotonic() - self._stopped_since > _STOPPED:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it with force; its channel is closed by that."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _is_stopped(self) -> bool:
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, IndexError):
+            return False
+        return state in ("T", "t")
 
     def end(self) -> None:
         """Let it end, with force where it does not by itself, and wait for that."""
         self.channel.hang_up()
+        if self._is_stopped():
+            self.kill()
         deadline = time.monotonic() + _ENDING
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
