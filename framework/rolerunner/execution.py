@@ -168,6 +168,8 @@ def _worked_out(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
         raise FieldError(f"{step.mark}: {error}") from error
 
 
+_NOT_RECORDED = "NotRecorded"
+"""The type of a failure that came after the work was done."""
 _ABOUT_TRIES = frozenset({"idempotent"})
 """Fields that say how a step is called and not what it does."""
 
@@ -231,7 +233,7 @@ def is_outcome_known(step: Step, error: StepError) -> bool:
     """Return whether the failure says for certain how the step's call ended; of several calls, that none was made."""
     if step.for_each is not None:
         return isinstance(error, FieldError)
-    return not error.still_runs and error.type != "Stopped" and (is_throttled(error) or not is_passing(error))
+    return not error.still_runs and error.type not in ("Stopped", _NOT_RECORDED) and (is_throttled(error) or not is_passing(error))
 
 
 @dataclass
@@ -266,7 +268,10 @@ class _Tries:
 
         context = self.context(self.run_of.means.cancel)
         path = context.manifest_path(".left")
-        return (path,) if write_left(action.files_left(context, outputs), path, context.cancel) else ()
+        try:
+            return (path,) if write_left(action.files_left(context, outputs), path, context.cancel) else ()
+        except StepError as error:
+            raise StepError(f"done, but the files that it left cannot be looked at: {error.message}", hint=error.hint, type=_NOT_RECORDED) from error
 
     def _once_or_again(self, action: Action) -> Mapping[str, Any]:
         import tenacity  # noqa: PLC0415 - brings asyncio along, 25 ms that most runs have no use for

@@ -21,7 +21,7 @@ from rolerunner.failures import as_step_error
 from rolerunner.json_values import safe_text
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
 from rolerunner.planning import state_folder
-from rolerunner.redaction import holds_secret, redact_text
+from rolerunner.redaction import holds_secret, redact_text, seal_outputs
 from rolerunner.spec.expressions import Template
 from rolerunner.storage.base import Cancel
 
@@ -119,7 +119,8 @@ class _Run:
             raise RolesRefused(tuple(self.refusals.values()), ran_any=any(result.attempts for result in self.results.values()))
         self._take_state()
         try:
-            self._check_choice()
+            if not self.means.cancel.is_set():
+                self._check_choice()
             self._run_steps()
         finally:
             self._give_state_back()
@@ -328,6 +329,8 @@ class _Run:
         changed = [name for name in (*now, *done.fingerprint) if now.get(name) != done.fingerprint.get(name)]
         if changed:
             return f"its '{changed[0]}' changed"
+        if holds_secret(seal_outputs(done.outputs, step.secret_outputs)):
+            return "what it gave is secret, and an earlier run kept it"
         return self._change_of(step, done)
 
     def _change_of(self, step: Step, done: Done) -> str:
@@ -348,7 +351,7 @@ class _Run:
         from rolerunner.state import NotWhole  # noqa: PLC0415
 
         try:
-            outputs = self._with_state(lambda: state.brought_back(done, workdir))
+            outputs = seal_outputs(self._with_state(lambda: state.brought_back(done, workdir)), step.secret_outputs)
         except NotWhole:
             raise
         except StepError as error:
@@ -363,8 +366,9 @@ class _Run:
         from rolerunner.state import Done, NotKept, fingerprint  # noqa: PLC0415
 
         def record() -> None:
-            if holds_secret(result.outputs):
-                return  # secrets are not stored: a resumed run does the step again
+            if holds_secret(result.outputs):  # secrets are not stored: a resumed run does the step again
+                state.drop(step.id)
+                return
             done = Done(result.status, result.outputs, fingerprint(made_of(step, scope)), self.shared.run_id, result.seconds)
             state.record(step.id, done, left)
 

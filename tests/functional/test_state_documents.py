@@ -173,3 +173,15 @@ def test_what_has_no_json_form_is_not_kept_and_done_again(tmp_path: Path) -> Non
     assert api.run(api.load(spec(tmp_path)), run_key="k").status == "succeeded"
     assert resume(tmp_path).steps[0].status == "succeeded"
     assert resume(tmp_path).steps[0].outputs == {"value": {"$objects": "mine"}}
+
+
+def test_a_secret_that_an_earlier_run_kept_is_removed(tmp_path: Path) -> None:
+    """An earlier release kept every output; now that it is known as a secret the step is done again, and the state holds it no more."""
+    (tmp_path / "doc_code.py").write_text("def say(context, value=None):\n    return {'value': 'planted-secret-of-the-partner'}\n")
+    path = spec(tmp_path)
+    assert api.run(api.load(path), run_key="k").status == "succeeded"
+    assert "planted-secret" in (tmp_path / "state/t/k.json").read_text()
+    path.write_text(path.read_text().replace("arguments:", "secret_outputs: [value], arguments:"))
+    result = api.run(api.load(path), run_key="k")
+    assert (result.status, result.steps[0].status) == ("succeeded", "succeeded")
+    assert "planted-secret" not in (tmp_path / "state/t/k.json").read_text()

@@ -140,15 +140,20 @@ class State:
             if self.begun.pop(step, None) is not None:
                 self._write()
 
+    def drop(self, step: str) -> None:
+        """Remove what an earlier run kept of a step, if it kept anything. Raises StepError."""
+        with self._writing:
+            if self.steps.pop(step, None) is not None:
+                self._texts.pop(step, None)
+                self._write()
+
     def record(self, step: str, done: Done, left: Sequence[Path] = ()) -> None:
         """Write that a step is done, its lists of objects and of what it left first. Raises NotKept, StepError."""
         lists = _Lists(self.place, f"{self.job}/{self.key}/{step}")
         try:
             outputs = {name: lists.kept(value) for name, value in done.outputs.items()}
         except NotKept:
-            with self._writing:
-                self.steps.pop(step, None)
-                self._write()
+            self.drop(step)
             raise
         entry = {
             "status": done.status, "outputs": outputs, "fingerprint": dict(done.fingerprint), "run_id": done.run_id, "seconds": done.seconds,

@@ -165,8 +165,9 @@ class Bucket:
             return None
 
     def age(self, name: str) -> Optional[float]:
-        """By the server's clock: its Date header and the object's LastModified."""
-        return self.storage.age(self.prefix.join(name))
+        """By the server's clock: its Date header and the object's LastModified, which both leave out parts of a second."""
+        age = self.storage.age(self.prefix.join(name))
+        return None if age is None else age - 1
 
     def write(self, name: str, data: bytes, etag: str) -> str:
         """PutObject with If-Match or If-None-Match."""
