@@ -20,6 +20,7 @@ from rolerunner.storage.base import Access, Outcome, Storage
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import ObjectList
 from rolerunner.storage.select import Selection, check_globs
+from rolerunner.wording import format_count
 
 _SHOWN = 3
 """Failures of objects that a message names."""
@@ -154,6 +155,12 @@ class Gathered:
     def total(self) -> int:
         """Objects, with those refused."""
         return self.objects.count + len(self.refused)
+
+    def summary(self) -> Mapping[str, Any]:
+        """Count and bytes of the objects; how many could not be looked at, and why the first could not."""
+        first = self.refused[0].error if self.refused else None
+        refused = {"refused": f"{format_count(len(self.refused), 'object')}, the first since {first.message}"} if first is not None else {}
+        return {"count": self.total, "bytes": self.objects.bytes, **refused}
 
 
 def gather(
@@ -300,6 +307,6 @@ def _failure(first: Sequence[Outcome], failed: int, total: int, manifest: Any) -
     return StepError(f"{failed:,} of {total:,} objects failed{given_up}: {reasons}{more}", hint=hint, type=error.type)
 
 
-def too_many(count: int, most: int, what: str) -> StepError:
+def too_many(count: int, most: int, noun: str, where: str = "") -> StepError:
     """More would be deleted than may; nothing was."""
-    return StepError(f"{count:,} {what} would be deleted, 'max_delete' is {most:,}; nothing was deleted", type="MaxDelete")
+    return StepError(f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,}; nothing was deleted", type="MaxDelete")

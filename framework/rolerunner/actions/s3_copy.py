@@ -157,9 +157,9 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         return place_of(self.target, to_folder=self.source is None or self.source.is_prefix)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """Count and bytes."""
+        """Count and bytes, and what may not be looked at."""
         found = gather(self.source, self.objects, self.selection(), self._storages(context, self.flow())[0], context)
-        return {"count": found.total, "bytes": found.objects.bytes}
+        return found.summary()
 
     def _moved(self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext) -> Iterator[Outcome]:
         # an object by its name, whose HEAD tells a version, stays in the history of its bucket

@@ -63,7 +63,7 @@ class S3Delete(Chosen, Moving, Spreading, Action):
             nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"objects": gathered.objects, "count": 0, "bytes": 0}
         if gathered.total > self.max_delete:
-            raise too_many(gathered.total, self.max_delete, "objects")
+            raise too_many(gathered.total, self.max_delete, "object")
         prefix = gathered.objects.prefix
         # an object by its name was looked at, which tells its version; deleting that would leave none of what the bucket keeps
         objects = (replace(info, version="") for info in gathered.objects) if self._by_name() else gathered.objects
@@ -99,7 +99,7 @@ class S3Delete(Chosen, Moving, Spreading, Action):
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes of what would go."""
         found = self._gathered(context.storage(access=self.access()), context)
-        return {"count": found.total, "bytes": found.objects.bytes, "max_delete": self.max_delete}
+        return {**found.summary(), "max_delete": self.max_delete}
 
     def _gathered(self, storage: Storage, context: StepContext) -> Gathered:
         return gather(self.source, self.objects, self.selection(), storage, context, versions=self.versions)

@@ -129,7 +129,7 @@ class S3Download(Chosen, Moving, Action):
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""
         found = self._gathered(context.storage(access=self.access(customer_key=self.customer_key)), context)
-        return {"count": found.total, "bytes": found.objects.bytes}
+        return found.summary()
 
     def _gathered(self, storage: Storage, context: StepContext, on_left_out: Optional[Callable[[str], None]] = None) -> Gathered:
         if self.version is not None and self.source is not None:
@@ -166,7 +166,7 @@ class S3Download(Chosen, Moving, Action):
         extra = [file.path for file in found if file.path not in kept and file.relative not in had]
         most = self.max_delete or 0
         if len(extra) > most:
-            raise too_many(len(extra), most, f"files below {target}")
+            raise too_many(len(extra), most, "file", f" below {target}")
         return extra
 
 

@@ -140,7 +140,7 @@ class S3Upload(Chosen, Stored, Moving, Action):
             if means.named(relative) and not kept.has(info.key, relative):
                 extra[info.key] = info
                 if len(extra) > (self.max_delete or 0):
-                    raise too_many(len(extra), self.max_delete or 0, f"objects or more under {place}")
+                    raise too_many(len(extra), self.max_delete or 0, "object", f" or more under {place}")
         return extra
 
     def sources(self) -> Iterator[SourceFile]:

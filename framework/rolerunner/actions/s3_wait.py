@@ -15,6 +15,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, Bytes, S3Location, Seconds, json_form
 from rolerunner.storage.base import Cancel, Storage
 from rolerunner.storage.manifest import EMPTY_LIST, ManifestWriter, ObjectList, no_objects
+from rolerunner.wording import format_count
 
 
 def _uris(value: Any) -> Any:
@@ -105,5 +106,5 @@ class S3Wait(Chosen, Reaching, Action):
                 raise
         count, size = manifest.count - before, manifest.bytes - size
         if count < self.min_count:
-            return [f"{source} has {count:,} of {self.min_count:,} objects"]
-        return [f"{source} has {size:,} of {self.min_bytes:,} bytes"] if size < self.min_bytes else []
+            return [f"{source} has {count:,} of {format_count(self.min_count, 'object')}"]
+        return [f"{source} has {size:,} of {format_count(self.min_bytes, 'byte')}"] if size < self.min_bytes else []

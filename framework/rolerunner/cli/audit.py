@@ -17,6 +17,7 @@ from rolerunner.audit.sarif import sarif
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import RoleArn
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,7 +123,7 @@ def _summary(found: Sequence[Finding], specs: int) -> str:
     counts = Counter(finding.severity for finding in found if not finding.ignored)
     said = ", ".join(f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity])
     ignored = sum(bool(finding.ignored) for finding in found)
-    return f"{specs} spec{'' if specs == 1 else 's'}: {said or 'no findings'}" + (f", {ignored} ignored by comments" if ignored else "")
+    return f"{format_count(specs, 'spec')}: {said or 'no findings'}" + (f", {ignored} ignored by comments" if ignored else "")
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import SETTINGS, SPEC, echo
+from rolerunner.wording import format_count
 
 
 @click.command(context_settings=SETTINGS)
@@ -35,4 +36,4 @@ def bundle(spec: str, runtime: Optional[str], folder: Optional[str]) -> None:
     target = Path(folder or f"dist/{job.name}-{name}").absolute()
     made = building.build(job, RUNTIMES[name], target, lambda line: echo(line, err=True))
     size = sum((made.folder / each).stat().st_size for each in made.files)
-    echo(f"{target}: {len(made.files)} files, {size / 1e6:.1f} MB, hash {made.hash}")
+    echo(f"{target}: {format_count(len(made.files), 'file')}, {size / 1e6:.1f} MB, hash {made.hash}")

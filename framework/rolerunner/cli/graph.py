@@ -9,16 +9,20 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
+from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_FORMS = {".svg": "svg", "": "mermaid", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid", ".txt": "mermaid"}
+"""The picture's form by the ending of the file's name."""
 
 
 @click.command(context_settings=SETTINGS)
 @SPEC
 @PARAM
 @PARAMS_FILE
-@click.option("--format", "form", type=click.Choice(["mermaid", "svg"]), help="mermaid, or svg; by default what FILE's name says.")
+@click.option("--format", "form", type=click.Choice(["mermaid", "svg"]), help="mermaid (text) or svg; by default what FILE's name ends with.")
 @click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
 def graph(spec: str, params: Sequence[str], params_file: Optional[str], form: Optional[str], output: Optional[str]) -> None:
     """Draw the steps of a spec: what waits for what, and under which role.
@@ -27,12 +31,19 @@ def graph(spec: str, params: Sequence[str], params_file: Optional[str], form: Op
     rolerunner graph nightly.yaml
     rolerunner graph nightly.yaml -o nightly.svg
     """
+    form = form or _form_of(output)
     job = api.load(spec, read_params(params, params_file))
     warn_of_secrets(job, params)
-    plan = api.plan(job)
-    form = form or ("svg" if output and output.endswith(".svg") else "mermaid")
-    text = api.picture(plan, form)
+    text = api.picture(api.plan(job), form)
     if output is None:
         echo(text, nl=False)
     else:
         api.write_file(Path(output), text.encode())
+
+
+def _form_of(output: Optional[str]) -> str:
+    """The form that the file's ending asks for. Raises UsageError for an ending that has none."""
+    ending = Path(output or "").suffix.lower()
+    if ending not in _FORMS:
+        raise UsageError(f"-o {output}: '{ending}' is no form of a picture here: write .svg, or .mmd for Mermaid text, or say --format")
+    return _FORMS[ending]

@@ -12,6 +12,7 @@ from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.policy import MAX_SESSION_POLICY, statements_of
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ def _with_found(shown: dict[str, Any], found: Mapping[str, Mapping[str, Any]]) -
 
 def plan_text(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
     """The plan for a person. ``found`` is what a look at AWS told of each step."""
-    lines = [f"{plan.job.name}: {len(plan.steps)} steps, {len(plan.roles)} roles to assume", ""]
+    lines = [f"{plan.job.name}: {format_count(len(plan.steps), 'step')}, {format_count(len(plan.roles), 'role')} to assume", ""]
     for role in plan.roles:
         lines += _role_text(role, plan)
     if plan.job.state is not None:
@@ -90,5 +91,6 @@ def _step_text(number: int, planned: PlannedStep) -> list[str]:
 
 
 def _found_text(found: Mapping[str, Any]) -> list[str]:
-    said = ", ".join(f"{value:,} {name}" if isinstance(value, int) else f"{name}: {value}" for name, value in found.items())
+    nouns = {"count": ("count", "count"), "bytes": ("byte", "bytes")}
+    said = ", ".join(format_count(value, *nouns[name]) if name in nouns else f"{name}: {value}" for name, value in found.items())
     return [f"     now: {said}"] if said else []

@@ -19,6 +19,7 @@ from rolerunner.trial.junit import junit as junit_xml
 from rolerunner.trial.junit import mismatch_text
 from rolerunner.trial.load import SUFFIX, found, load
 from rolerunner.trial.suite import chosen, run_cases
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +64,8 @@ def test(paths: Sequence[str], at_once: Optional[int], wanted: Optional[str], fa
         cases = chosen(load(files, Path(root)), wanted)
         if not cases:
             raise UsageError(f"no case has '{wanted}' in its file or name")
-        echo(f"{_many(len(cases), 'case')} in {_many(len({case.mark.file for case in cases}), 'file')}, {min(at_once, len(cases))} at once")
+        files_of_cases = len({case.mark.file for case in cases})
+        echo(f"{format_count(len(cases), 'case')} in {format_count(files_of_cases, 'file')}, {min(at_once, len(cases))} at once")
         report = run_cases(cases, at_once, fail_fast=fail_fast, tell=_line if verbose else _dot())
     if not verbose:
         echo()
@@ -114,7 +116,7 @@ def _failure(outcome: Outcome) -> str:
     for mismatch in outcome.mismatches:
         lines += [f"  {line}" for line in mismatch_text(mismatch).splitlines()]
     said = [str(redact(line)) for line in outcome.log[-_LOG_LINES:]]
-    left_out = [f"  ... {len(outcome.log) - _LOG_LINES} lines before"] if len(outcome.log) > _LOG_LINES else []
+    left_out = [f"  ... {format_count(len(outcome.log) - _LOG_LINES, 'line')} before"] if len(outcome.log) > _LOG_LINES else []
     return "\n".join([*lines, "  the run's log", *left_out, *(f"    {_cut(line)}" for line in said), ""])
 
 
@@ -123,7 +125,3 @@ def _cut(line: str) -> str:
 
 
 _LONGEST = 300
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -11,6 +11,7 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params, with_line
 from rolerunner.errors import SpecError
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[
     if problems:
         raise SystemExit(SpecError.exit_status)
     if form == "text":
-        echo(f"{len(paths)} spec{'s' if len(paths) > 1 else ''} checked, no mistakes")
+        echo(f"{format_count(len(paths), 'spec')} checked, no mistakes")
 
 
 def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:

@@ -18,6 +18,7 @@ from rolerunner.glue.bundle import MANIFEST
 from rolerunner.glue.merge import Change, changes, merged, merged_tags, settled
 from rolerunner.glue.settings import Wanted
 from rolerunner.storage.base import Cancel, Put
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -102,7 +103,7 @@ class Deployer:
             tell(f"{place} is there already")
             return place
         size = sum((bundle.folder / name).stat().st_size for name in bundle.files)
-        tell(f"uploading {len(bundle.files)} files, {size / 1e6:.1f} MB, to {place}")
+        tell(f"uploading {format_count(len(bundle.files), 'file')}, {size / 1e6:.1f} MB, to {place}")
         puts = [Put(bundle.folder / name, place.join(name)) for name in bundle.files]
         for outcome in self.storage.put(puts, Cancel()):
             if outcome.error is not None:

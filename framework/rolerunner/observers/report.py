@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from rolerunner.errors import UsageError
 from rolerunner.json_values import json_value
 from rolerunner.observers.result import ResultFile
-from rolerunner.observers.units import as_size, as_time
+from rolerunner.observers.units import as_size, as_time, total_of
 from rolerunner.redaction import redact
 from rolerunner.storage.local import write_whole
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,9 +88,8 @@ class ReadStep(_Read):
         return 0.0 if self.action in _LOOKING else self.number("bytes") or 0.0
 
     def number(self, output: str) -> Optional[float]:
-        """An output that is a number."""
-        value = self.outputs.get(output)
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        """An output that is a number, or the sum of the items' numbers."""
+        return total_of(self.outputs.get(output))
 
 
 class ReadRole(_Read):
@@ -181,9 +181,9 @@ def _facts(result: ReadResult) -> str:
     said = ", ".join(f"{counts[status]} {_word(status)}" for status in _MARKS if counts[status]) or "none"
     moved = [step for step in result.steps if step.action not in _LOOKING]
     facts = [
-        ("took", as_time(result.seconds)), (f"{len(result.steps)} steps", said), ("moved", as_size(sum(step.moved for step in moved))),
+        ("took", as_time(result.seconds)), (format_count(len(result.steps), "step"), said), ("moved", as_size(sum(step.moved for step in moved))),
         ("objects", f"{sum(step.number('count') or 0 for step in moved):,.0f}"),
-        (f"{len(result.roles)} roles", f"{sum(role.assume_calls for role in result.roles)} AssumeRole calls"),
+        (format_count(len(result.roles), "role"), format_count(sum(role.assume_calls for role in result.roles), "AssumeRole call")),
     ]  # fmt: skip
     return "<dl>" + "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts) + "</dl>"
 

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
 from rolerunner.observers.result import plain_outputs
-from rolerunner.observers.units import as_size
+from rolerunner.observers.units import as_size, total_of
 from rolerunner.redaction import RedactingFormatter, redact, redact_text
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +57,8 @@ class Terminal:
         self._console.print(text)
 
     def _run_started(self, event: RunStarted) -> None:
-        job = event.plan.job
-        self._print(f"[bold]{job.name}[/] [dim]run {event.run_id}: {len(event.plan.steps)} steps, {len(event.plan.roles)} roles[/]")
+        steps, roles = format_count(len(event.plan.steps), "step"), format_count(len(event.plan.roles), "role")
+        self._print(f"[bold]{event.plan.job.name}[/] [dim]run {event.run_id}: {steps}, {roles}[/]")
         if self._console.is_terminal:
             spinner = SpinnerColumn("dots" if self._has_unicode else "line")
             columns = (
@@ -82,7 +83,7 @@ class Terminal:
 
     def _step_progress(self, event: StepProgress) -> None:
         if self._progress is not None and event.step_id in self._tasks:
-            said = f"{event.objects:,} objects, {as_size(event.bytes)}"
+            said = f"{format_count(event.objects, 'object')}, {as_size(event.bytes)}"
             self._progress.update(self._tasks[event.step_id], completed=event.objects, total=event.total_objects or None, said=said)
 
     def _step_finished(self, event: StepFinished) -> None:
@@ -139,11 +140,11 @@ def steps_table(result: RunResult) -> Table:
     """A line a step."""
     table = _table("step", "role", "status", "seconds", "objects", "bytes", "error")
     for step in result.steps:
-        count, size = step.outputs.get("count"), step.outputs.get("bytes")
+        count, size = (total_of(step.outputs.get(name)) for name in ("count", "bytes"))
         error = _shown(step.error.type) if step.error else ""
         table.add_row(
             step.id, escape(step.role), f"[{STATUS_STYLE[step.status]}]{step.status}[/]", f"{step.seconds:.2f}",
-            f"{count:,}" if isinstance(count, int) else "", as_size(size) if isinstance(size, int) else "", error,
+            "" if count is None else f"{count:,}", "" if size is None else as_size(size), error,
         )  # fmt: skip
     return table
 
@@ -160,7 +161,8 @@ def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         right = name in ("seconds", "objects", "bytes", "AssumeRole calls")
-        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=not name.startswith("session"))
+        # names may take several lines in a narrow terminal; numbers and statuses are always whole
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right or name == "status")
     return table
 
 
@@ -170,10 +172,8 @@ _SAID_IF_ANY = frozenset({"skipped", "deleted"})
 def outputs_line(result: StepResult) -> str:
     """A step's outputs in one line."""
     shown = redact(plain_outputs(result.outputs))
-    outputs = {
-        name: value for name, value in shown.items()
-        if isinstance(value, (int, float, str)) and (value != 0 or name not in _SAID_IF_ANY)
-    }  # fmt: skip
+    whole = {name: value if isinstance(value, (str, bool)) else total_of(value) for name, value in shown.items()}
+    outputs = {name: value for name, value in whole.items() if value is not None and (value != 0 or name not in _SAID_IF_ANY)}
     said = [f"{name}={as_size(float(value)) if name == 'bytes' else value}" for name, value in outputs.items()]
     if not said and result.outputs:
         said = [f"{name}={value}" for name, value in shown.items()]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Optional
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _BINARY = 1024
 _MINUTE, _HOUR, _TENTHS = 60, 3600, 10
@@ -13,6 +15,14 @@ def as_size(count: float) -> str:
     while size >= _BINARY and unit < len(_UNITS) - 1:
         size, unit = size / _BINARY, unit + 1
     return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def total_of(value: Any) -> Optional[float]:
+    """A number, or the sum of the numbers that a step with ``for_each`` gives for its items; None for anything else."""
+    if isinstance(value, (list, tuple)):
+        numbers = [number for number in map(total_of, value) if number is not None]
+        return sum(numbers) if numbers else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def as_time(seconds: float) -> str:

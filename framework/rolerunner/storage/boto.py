@@ -38,6 +38,7 @@ from rolerunner.storage.local import NewFile, appearing
 from rolerunner.storage.many import Parts, Turns, again, batches, each_of, ranges
 from rolerunner.storage.objects import KEPT
 from rolerunner.storage.tuning import BATCH, part_of
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from rolerunner.storage.base import Storage
@@ -142,7 +143,7 @@ class BotoStorage(Conditions):
                 if running is not None:
                     running.update(block)
         if received != now.size:
-            raise IntegrityFailed(f"{uri}: {received:,} bytes came of {now.size:,}")
+            raise IntegrityFailed(f"{uri}: {format_count(received, 'byte')} came of {now.size:,}")
         if running is not None and not running.matches():
             raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells")
         return now
@@ -170,7 +171,7 @@ class BotoStorage(Conditions):
             landing = Landing(Path(file.path), descriptor, info, start, length, make, lambda count: self._moved(count, cancel))
             self._range(uri, info, start, length, landing, cancel)
         if landing.got != length:
-            raise IntegrityFailed(f"{uri}: {length - landing.got:,} bytes of a range did not come")
+            raise IntegrityFailed(f"{uri}: {format_count(length - landing.got, 'byte')} of a range did not come")
         return landing.crc
 
     def _range(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, landing: Landing, cancel: Cancel) -> None:

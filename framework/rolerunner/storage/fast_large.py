@@ -25,6 +25,7 @@ from rolerunner.storage.lane.trailing import STREAMING, Trailing
 from rolerunner.storage.local import translated
 from rolerunner.storage.many import Parts, Turns
 from rolerunner.storage.tuning import part_of
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from rolerunner.storage.base import Storage
@@ -67,7 +68,7 @@ class LaneLarge(LaneRequests):
         except Declined:
             collected.write(memoryview(super().fetch(uri, info, start, len(data), cancel)))
         if collected.got != len(data):
-            raise IntegrityFailed(f"{uri}: {collected.got:,} bytes came of {len(data):,}")
+            raise IntegrityFailed(f"{uri}: {format_count(collected.got, 'byte')} came of {len(data):,}")
         return {name: each.digest() for name, each in collected.hashes.items()}
 
     def _held(self, length: int) -> int:
@@ -221,7 +222,7 @@ class LaneLarge(LaneRequests):
                 got += len(block)
                 yield block
         if got != length:
-            raise IntegrityFailed(f"{uri}: {got:,} bytes came of {length:,}")
+            raise IntegrityFailed(f"{uri}: {format_count(got, 'byte')} came of {length:,}")
 
     def _counted(self, blocks: Iterator[bytes], cancel: Cancel) -> Iterator[bytes]:
         for block in blocks:

@@ -23,6 +23,7 @@ from rolerunner.storage.flow import Flow
 from rolerunner.storage.kept import kept_headers
 from rolerunner.storage.manifest import in_order
 from rolerunner.storage.tuning import BATCH, Tuning
+from rolerunner.wording import format_count
 
 ALREADY = frozenset({"PreconditionFailed", "412"})
 KEPT = ("Metadata", "ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires", "WebsiteRedirectLocation")
@@ -183,7 +184,7 @@ class Objects:
                 check_range(answer, uri, info, start, length)
                 data = bytes(body.read())
         if len(data) != length:
-            raise IntegrityFailed(f"{uri}: {len(data):,} bytes came of {length:,}")
+            raise IntegrityFailed(f"{uri}: {format_count(len(data), 'byte')} came of {length:,}")
         return data
 
     def describe(self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()) -> tuple[ObjectInfo, Mapping[str, Any]]:

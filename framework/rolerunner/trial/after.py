@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.wording import format_count
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -25,7 +27,7 @@ class Found:
 
     def summary(self) -> str:
         """In a few words."""
-        return f"{len(self.body)} bytes" if self.names is None else f"{len(self.names)}: {', '.join(self.names[:10])}"
+        return format_count(len(self.body), "byte") if self.names is None else f"{len(self.names)}: {', '.join(self.names[:10])}"
 
 
 class Unreadable(Exception):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.trial.after import Found, Unreadable, file_found, object_found
+from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from rolerunner.sandbox import Request, Sandbox
@@ -64,7 +65,7 @@ def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
         yield from _same(f"assume_role.{role}", count, counts.get(case.arn(role), 0))
     for message in expect.messages:
         if not any(is_in(message, line) for line in seen.log):
-            yield Mismatch("messages", f"a line with {shown(message)}", f"none of {len(seen.log)} lines")
+            yield Mismatch("messages", f"a line with {shown(message)}", f"none of {format_count(len(seen.log), 'line')}")
 
 
 def is_in(pattern: str, text: str) -> bool:
@@ -174,7 +175,7 @@ def _unpacked(body: bytes) -> str:
     try:
         return gzip.decompress(body).decode("utf-8", "backslashreplace")
     except (OSError, EOFError, ValueError):
-        return f"not gzip: {len(body)} bytes"
+        return f"not gzip: {format_count(len(body), 'byte')}"
 
 
 def _parsed(text: str) -> Any:
