@@ -404,8 +404,11 @@ _THROTTLES = frozenset(
         "BandwidthLimitExceeded", "ProvisionedThroughputExceededException",
     }
 )  # fmt: skip
+TRAILER_REFUSED = "TrailerRefused"
+"""The type of a failure that is cured by sending the object in another form."""
 _PASSING = _THROTTLES | frozenset(
     {
+        TRAILER_REFUSED,
         "RequestTimeout", "RequestTimeoutException", "InternalError",
         "InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException", "OperationAborted",
         "ConditionalRequestConflict", "NoSuchUpload", "429", "500", "502", "503", "504",

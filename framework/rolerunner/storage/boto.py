@@ -326,10 +326,10 @@ class BotoStorage(Conditions):
         info = item.info or self.head(item.source)
         if item.skip is not None and item.skip():
             return skipped(item, info)
-        answer = self._copy_parts(item, info, parts) if info.size >= item.large else self._copy_whole(item, info)
+        answer = self._copy_parts(item, info, parts) if info.size >= item.large else self._copy_whole(item, info, parts.cancel)
         return Outcome(item.target, info.size, None, etag_of(answer), answer.get("VersionId", ""), source=item.source, source_info=info)
 
-    def _copy_whole(self, item: Copy, info: ObjectInfo) -> Mapping[str, Any]:
+    def _copy_whole(self, item: Copy, info: ObjectInfo, cancel: Cancel) -> Mapping[str, Any]:
         options = dict(item.options)
         if any(name in options for name in KEPT):  # REPLACE drops whatever is not said again
             options = {**self.describe(item.source, info.version, tags=False, replaced=options)[1], **options, "MetadataDirective": "REPLACE"}
@@ -345,7 +345,7 @@ class BotoStorage(Conditions):
                 return self._own_copy(error, item.source, item.target, info, options, repeated=item.repeated)
         result = answer.get("CopyObjectResult", {})
         check_there(result, item.target, "the copy")
-        self.flow.moved(info.size)
+        self.flow.moved(info.size, cancel)
         return {"ETag": result["ETag"], "VersionId": answer.get("VersionId", "")}
 
     def _copy_parts(self, item: Copy, info: ObjectInfo, parts: Parts) -> Mapping[str, Any]:

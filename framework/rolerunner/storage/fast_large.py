@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.errors import IntegrityFailed
+from botocore.exceptions import ClientError
+
+from rolerunner.diagnosis import TRAILER_REFUSED, AwsError
+from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage import checksums
+from rolerunner.storage import checksums, payloads
 from rolerunner.storage.answers import check_there
 from rolerunner.storage.base import Cancel, Copy, ObjectInfo
 from rolerunner.storage.checksums import Pieces, Running, digest_of, in_base64
@@ -152,11 +155,20 @@ class LaneLarge(LaneRequests):
         turns = Turns()
 
         def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
+            try:
+                return send_part(upload, number, start, length)
+            except StepError as error:
+                if error.type == TRAILER_REFUSED:
+                    payloads.forgo_trailers(self.client)  # which the next try of the object knows
+                raise
+
+        def send_part(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
             told: dict[str, Any]
             if not proof.in_order:
                 told, digest = parts.do(
-                    self.relay_part, item.source, info, proof.algorithm, item.target, options, upload, number, start, length, source=source
-                )
+                    self.relay_part, item.source, info, proof.algorithm, item.target, options, upload, number, start, length, too_large,
+                    source=source,
+                )  # fmt: skip
                 proof.add(start, length, digest)
                 return told
             with turns.failing(), turns.turn(start, start + length):
@@ -171,7 +183,7 @@ class LaneLarge(LaneRequests):
 
     def _is_too_large(self, part: int, source: Storage) -> bool:
         """Is a part of so many bytes not to be held in memory? What the lane declines must be: boto3 does not send what is not there yet."""
-        if part <= self.tuning.memory // 4 or not isinstance(source, LaneLarge):
+        if part <= self.tuning.memory // 4 or not isinstance(source, LaneLarge) or not payloads.takes_trailers(self.client):
             return False
         return source.takes("get_object") and self.takes("upload_part")
 
@@ -185,10 +197,10 @@ class LaneLarge(LaneRequests):
 
     def relay_part(
         self, source: LaneLarge, uri: S3Uri, info: ObjectInfo, algorithm: str, target: S3Uri, options: Mapping[str, Any], upload: str, number: int,
-        start: int, length: int, cancel: Cancel,
+        start: int, length: int, in_blocks: bool, cancel: Cancel,
     ) -> tuple[dict[str, Any], bytes]:  # fmt: skip
         """Send a range of the source as a part: what CompleteMultipartUpload wants to know of it, and its checksum by ``algorithm``, if any."""
-        if self._is_too_large(length, source):
+        if in_blocks:
             make = partial(checksums.hash_of, algorithm) if algorithm else _Nothing
             told, body = self._relay_blocks(source, uri, info, make, target, options, upload, number, start, length, cancel)
             return told, body.computed.digest()
@@ -204,7 +216,12 @@ class LaneLarge(LaneRequests):
     ) -> tuple[dict[str, Any], Any]:  # fmt: skip
         """A part block by block; also the body that was sent, which has computed what ``make`` makes."""
         body = Trailing(lambda: self._counted(source._pulled(uri, info, start, length, cancel), cancel), length, BLOCK, make)
-        told = self._part_sent(target, upload, options, number, body.headers, body, cancel, STREAMING)
+        try:
+            told = self._part_sent(target, upload, options, number, body.headers, body, cancel, STREAMING)
+        except ClientError as error:
+            if not payloads.may_be_refusal(AwsError.of(error)):
+                raise
+            raise payloads.trailer_refused(AwsError.of(error)) from error
         return {**told, "ChecksumCRC32": body.checksum}, body
 
     def _pulled(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Cancel) -> Iterator[bytes]:

@@ -16,19 +16,28 @@ if TYPE_CHECKING:
 
 
 class _Rate:
-    """A token bucket that holds a tenth of a second's worth: an even flow rather than bursts."""
+    """A token bucket that holds a tenth of a second's worth: an even flow rather than bursts. It is empty at the first call."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
-        self._next = time.monotonic()
+        self._paid: Optional[float] = None
+        """The moment at which all that has gone so far will be paid for."""
         self._lock = threading.Lock()
 
-    def reserve(self, amount: float) -> float:
-        """Seconds to wait before so much may go."""
+    def before(self, amount: float) -> float:
+        """Seconds until so much has come together: it may not go before."""
+        return self._reserve(amount)[1]
+
+    def after(self, amount: float) -> float:
+        """Seconds until what went before is paid for: then so much more may go at once."""
+        return self._reserve(amount)[0]
+
+    def _reserve(self, amount: float) -> tuple[float, float]:
         with self._lock:
             now = time.monotonic()
-            self._next = max(self._next, now - 0.1) + amount / self._per_second
-            return max(self._next - amount / self._per_second - now, 0.0)
+            begin = now if self._paid is None else max(self._paid, now - 0.1)
+            self._paid = begin + amount / self._per_second
+            return max(begin - now, 0.0), max(self._paid - now, 0.0)
 
 
 _LOG = logging.getLogger("rolerunner.storage")
@@ -142,12 +151,12 @@ class Flow:
     def request(self, cancel: Optional[Cancel] = None) -> None:
         """Wait until a request more may go."""
         if self._requests is not None:
-            _sleep(self._requests.reserve(1), cancel)
+            _sleep(self._requests.after(1), cancel)
 
     def moved(self, count: int, cancel: Optional[Cancel] = None) -> None:
         """So many bytes more go: wait until they may."""
         if self._bytes is not None:
-            _sleep(self._bytes.reserve(count), cancel)
+            _sleep(self._bytes.before(count), cancel)
         self.tell(count)
 
     def tell(self, count: int) -> None:

@@ -16,6 +16,7 @@ from botocore.parsers import ResponseParserError
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.model import Role, S3Uri
+from rolerunner.storage import payloads
 from rolerunner.storage.answers import believed, check_range, info_of, listed_of, versions_of
 from rolerunner.storage.base import Access, Cancel, ObjectInfo
 from rolerunner.storage.deletions import DeleteConditions
@@ -58,7 +59,22 @@ class Objects:
         """One request, at its pace, with what the step says of every request where the operation takes it and the call says no other."""
         self.flow.request(cancel)
         with _readable(method):
-            answer: Mapping[str, Any] = getattr(self.client, method)(**{**self._said(method), **parameters})
+            return self._sent(getattr(self.client, method), {**self._said(method), **parameters})
+
+    def _sent(self, call: Callable[..., Mapping[str, Any]], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer to a call; where the server does not take a body's checksum behind it, that goes in a header."""
+        if not isinstance(parameters.get("Body"), (bytes, bytearray, memoryview)):
+            return call(**parameters)
+        if not payloads.takes_trailers(self.client):
+            return call(**payloads.with_header(parameters))
+        try:
+            return call(**parameters)
+        except ClientError as error:
+            # botocore sends trailers over TLS alone
+            if not payloads.may_be_refusal(AwsError.of(error)) or not self.client.meta.endpoint_url.startswith("https:"):
+                raise
+        answer = call(**payloads.with_header(parameters))
+        payloads.forgo_trailers(self.client)
         return answer
 
     def _said(self, method: str) -> dict[str, Any]:
