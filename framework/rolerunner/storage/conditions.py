@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from botocore.exceptions import ClientError
 
 from rolerunner.diagnosis import AwsError
-from rolerunner.errors import ServiceFailed, StepError
+from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage import checksums
 from rolerunner.storage.answers import check_there, etag_of
 from rolerunner.storage.base import ObjectInfo
-from rolerunner.storage.objects import ALREADY, Objects, already_there
-
-_NOT_TAKEN = "this server does not take If-Match, or changes ETags on their way: a proxy may do so"
+from rolerunner.storage.objects import ALREADY, Objects, already_there, if_match_refused
 
 
 @dataclass(frozen=True)
@@ -63,16 +61,6 @@ class Conditions(Objects):
             return self.head(uri).etag
         return ""
 
-    @contextlib.contextmanager
-    def _if_match(self, uri: S3Uri, info: ObjectInfo) -> Iterator[None]:
-        """Reads of the object with this ETag alone. Raises ServiceFailed where that is refused and the ETag is unchanged."""
-        try:
-            yield
-        except ClientError as error:
-            if AwsError.of(error).code in ALREADY and self.head(uri, info.version).etag == info.etag:
-                raise if_match_refused(uri, info.etag) from error
-            raise
-
     def _own_object(self, error: ClientError, uri: S3Uri, is_own: Callable[[ObjectInfo], bool], *, repeated: bool) -> Mapping[str, Any]:
         """The ETag and version of the object that an earlier try stored. Raises ``error`` where it is another one, or there was no earlier try."""
         told = AwsError.of(error)
@@ -106,11 +94,6 @@ class Conditions(Objects):
             return self._own_object(error, target, lambda there: (there.size, there.etag) == (info.size, info.etag), repeated=repeated)
         except ClientError:
             raise already_there(target) from error
-
-
-def if_match_refused(uri: S3Uri, etag: str) -> ServiceFailed:
-    """If-Match was refused although the object has the ETag."""
-    return ServiceFailed(f"{uri}: If-Match was refused, and the ETag is unchanged: '{etag}'", hint=_NOT_TAKEN, type="IfMatchRefused")
 
 
 def is_of_parts(there: ObjectInfo, sent: Sequence[Mapping[str, Any]]) -> bool:

@@ -26,6 +26,7 @@ from rolerunner.storage.manifest import in_order
 from rolerunner.storage.tuning import BATCH, Tuning
 from rolerunner.wording import format_count
 
+_NOT_TAKEN = "this server does not take If-Match, or changes ETags on their way: a proxy may do so"
 ALREADY = frozenset({"PreconditionFailed", "412"})
 KEPT = ("Metadata", "ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires", "WebsiteRedirectLocation")
 """What a copy keeps of its source: what HEAD tells under the names that PutObject takes."""
@@ -195,13 +196,24 @@ class Objects:
             return b""
         with self._translated(uri, version=info.version):
             wanted: dict[str, Any] = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"'}
-            answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted, **self._read_options(info.version))
+            with self._if_match(uri, info):
+                answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted, **self._read_options(info.version))
             with contextlib.closing(answer["Body"]) as body:
                 check_range(answer, uri, info, start, length)
                 data = bytes(body.read())
         if len(data) != length:
             raise IntegrityFailed(f"{uri}: {format_count(len(data), 'byte')} came of {length:,}")
         return data
+
+    @contextlib.contextmanager
+    def _if_match(self, uri: S3Uri, info: ObjectInfo) -> Iterator[None]:
+        """Reads of the object with this ETag alone. Raises ServiceFailed where that is refused and the ETag is unchanged."""
+        try:
+            yield
+        except ClientError as error:
+            if AwsError.of(error).code in ALREADY and self.head(uri, info.version).etag == info.etag:
+                raise if_match_refused(uri, info.etag) from error
+            raise
 
     def describe(self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """Metadata, headers, tags, by one HEAD."""
@@ -243,6 +255,11 @@ def already_there(uri: S3Uri) -> StepError:
     """A conditional write met another object."""
     hint = "it was written by somebody else, or by an earlier run"
     return StepError(f"{uri}: is there already, or is not the one that was expected", hint=hint, type="AlreadyThere")
+
+
+def if_match_refused(uri: S3Uri, etag: str) -> ServiceFailed:
+    """If-Match was refused although the object has the ETag."""
+    return ServiceFailed(f"{uri}: If-Match was refused, and the ETag is unchanged: '{etag}'", hint=_NOT_TAKEN, type="IfMatchRefused")
 
 
 @contextlib.contextmanager
