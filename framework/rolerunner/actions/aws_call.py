@@ -3,25 +3,25 @@
 import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Optional
+from functools import lru_cache, partial
+from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, polls
+from rolerunner.actions.secret_shapes import hands_out_credentials, is_secret_at, seal_answer, seal_selected
 from rolerunner.calls import COPIES, actions_of, common_folder, s3_permissions
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FieldError, ServiceFailed, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
+from rolerunner.secret import Secret
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Seconds, Strict, Text
 from rolerunner.spec.values import suggested
 
 MAX_BODY = 1 << 20
 """Bytes of a streamed answer that are read: a larger one belongs in s3.download or python.call."""
-_HANDS_OUT_KEYS = frozenset({"GetSessionToken", "GetFederationToken", "CreateAccessKey", "GetRoleCredentials", "CreateSession"})
-"""With every AssumeRole...: operations whose answers are credentials."""
 
 
 def _expression(value: Any) -> Any:
@@ -107,8 +107,32 @@ class AwsCall(Action):
         """Call, perhaps again and again, and select."""
         call = self._call(context)
         answer = call() if self.wait_until is None else self._waited(self.wait_until, call, context)
-        found = answer if self.select is None else _searched(self.select, answer)
+        sealed = self._sealed(answer)
+        found = sealed if self.select is None else seal_selected(partial(_searched, self.select), answer, sealed)
         return found if isinstance(found, Mapping) else {"result": found}
+
+    @classmethod
+    def takes_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
+        """Parameters may be secrets."""
+        return path[0] == "parameters"
+
+    @classmethod
+    def is_secret_output(cls, fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+        """By the service's own model, through ``select``."""
+        service, operation, select = (fields.get(name) for name in ("service", "operation", "select"))
+        if not isinstance(service, str) or not isinstance(operation, str) or not isinstance(select, (str, type(None))):
+            return super().is_secret_output(fields, path)
+        shape = _output_shape(service, _api_name(service, operation))
+        if shape is None:
+            return super().is_secret_output(fields, path)
+        try:
+            return is_secret_at(shape, service, path, lambda answer: answer if select is None else _searched(select, answer))
+        except (FieldError, ValueError):  # no such expression, or one that stand-ins do not fit
+            return super().is_secret_output(fields, path)
+
+    def _sealed(self, answer: Any) -> Any:
+        """The answer with its secrets as secret values, which are known from then on."""
+        return seal_answer(answer, _output_shape(self.service, self.operation), self.service)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """The IAM actions of the operation; of S3 on the bucket or object that the parameters name.
@@ -151,8 +175,11 @@ class AwsCall(Action):
             try:
                 if client.can_paginate(method):
                     limits = {"MaxItems": self.max_items} if self.max_items else {}
-                    return _plain(client.get_paginator(method).paginate(**self.parameters, PaginationConfig=limits).build_full_result())
-                return _plain(getattr(client, method)(**self.parameters))
+                    answer = _plain(client.get_paginator(method).paginate(**self.parameters, PaginationConfig=limits).build_full_result())
+                else:
+                    answer = _plain(getattr(client, method)(**self.parameters))
+                self._sealed(answer)  # errors of expressions quote it
+                return answer
             except ClientError as error:
                 raise step_failed(AwsError.of(error), role, caller=context.sessions.session_arn(role), needed=self._needed()) from error
             except ParamValidationError as error:
@@ -225,6 +252,12 @@ def _model(service: str) -> Any:
     return ServiceModel(loader().load_service_model(service, "service-2"), service) if service in names else tuple(names)
 
 
+def _output_shape(service: str, operation: str) -> Any:
+    """The shape of an operation's output; None where there is none, or no such operation."""
+    model = _model(service)
+    return None if isinstance(model, tuple) or operation not in model.operation_names else model.operation_model(operation).output_shape
+
+
 def _api_name(service: str, operation: str) -> str:
     """The API's name of an operation that may be said as boto3 says it."""
     if not operation.islower():
@@ -269,8 +302,8 @@ def _problems(service: str, operation: str, parameters: Mapping[str, Any]) -> It
     if operation not in model.operation_names:
         yield f"'operation': {service} has no operation '{operation}'" + suggested(operation, model.operation_names)
         return
-    if operation in _HANDS_OUT_KEYS or operation.startswith("AssumeRole"):
-        yield f"'operation': {operation} hands out credentials, which steps do not need: say 'role'"
+    if hands_out_credentials(service, operation, model.operation_model(operation).output_shape):
+        yield f"'operation': {operation} hands out credentials, which steps do not need: say 'role', or call it in a function of yours"
         return
     shape = model.operation_model(operation).input_shape
     if shape is not None:
@@ -290,9 +323,16 @@ _WORDS = {
 }  # fmt: skip
 
 
+_TAKE_TEXT = ("string", "character", "blob", "timestamp")
+
+
 def _mismatches(value: Any, shape: Any, place: str) -> Iterator[str]:
     """What in a value does not fit the shape; an expression fits anything."""
     if isinstance(value, Template) or getattr(shape, "is_document_type", False):
+        return
+    if isinstance(value, Secret):
+        if shape.type_name not in _TAKE_TEXT:
+            yield f"'{place}' must be {_WORDS.get(shape.type_name, shape.type_name)}, and is a secret text"
         return
     kinds = _KINDS.get(shape.type_name, (object,))
     if not _is_one_of(value, kinds):

@@ -1,0 +1,110 @@
+"""Secrets in the answers of AWS's services, by the services' own models."""
+
+from functools import partial
+from pathlib import Path
+
+import botocore
+import jmespath
+import pytest
+from botocore.model import ServiceModel
+
+from rolerunner.actions.secret_shapes import hands_out_credentials, is_secret_at, seal_answer, seal_selected
+from rolerunner.redaction import has_secret_value, redact, redact_text
+from rolerunner.secret import MASK
+from rolerunner.service_models import loader
+
+LIST = Path(__file__).with_name("credential_operations.txt")
+LIST_MADE_FROM = "1.43.106"
+
+
+def model(service):
+    return ServiceModel(loader().load_service_model(service, "service-2"), service)
+
+
+def output(service, operation):
+    return model(service).operation_model(operation).output_shape
+
+
+@pytest.mark.once
+def test_every_operation_that_hands_out_credentials_is_on_the_list():
+    known = {tuple(line.split()) for line in LIST.read_text().splitlines()}
+    found, there = set(), set()
+    for service in loader().list_available_services("service-2"):
+        read = model(service)
+        for operation in read.operation_names:
+            there.add((service, operation))
+            if hands_out_credentials(service, operation, read.operation_model(operation).output_shape):
+                found.add((service, operation))
+    print("\n".join(sorted(f"{service} {operation}" for service, operation in found)))
+    assert len(there) > 5000
+    assert (known & there) - found == set()
+    if botocore.__version__ == LIST_MADE_FROM:
+        assert found - known == set(), "look at these, and put them on the list"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("sts", "GetCallerIdentity"), ("secretsmanager", "GetSecretValue"), ("secretsmanager", "DescribeSecret"), ("ssm", "GetParameter"), ("iam", "ListAccessKeys"),
+     ("s3", "ListObjectsV2"), ("rds", "DescribeDBInstances"), ("cognito-idp", "DescribeUserPoolClient"), ("glue", "StartJobRun"), ("lambda", "Invoke")],
+)  # fmt: skip
+def test_operations_that_hand_out_none(service, operation):
+    assert not hands_out_credentials(service, operation, output(service, operation))
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "answer", "secret"),
+    [
+        ("secretsmanager", "GetSecretValue", {"Name": "db", "SecretString": "blue-kettle-1"}, "blue-kettle-1"),
+        ("secretsmanager", "BatchGetSecretValue", {"SecretValues": [{"Name": "db", "SecretString": "blue-kettle-2"}]}, "blue-kettle-2"),
+        ("ssm", "GetParameter", {"Parameter": {"Name": "db", "Value": "blue-kettle-3"}}, "blue-kettle-3"),
+        ("ssm", "GetParametersByPath", {"Parameters": [{"Name": "db", "Value": "blue-kettle-4"}]}, "blue-kettle-4"),
+        ("kms", "GenerateDataKey", {"KeyId": "db", "Plaintext": "blue-kettle-5"}, "blue-kettle-5"),
+        ("kms", "Decrypt", {"KeyId": "db", "Plaintext": "blue-kettle-6"}, "blue-kettle-6"),
+        ("apigateway", "GetApiKey", {"name": "db", "value": "blue-kettle-7"}, "blue-kettle-7"),
+        ("cognito-idp", "DescribeUserPoolClient", {"UserPoolClient": {"ClientName": "db", "ClientSecret": "blue-kettle-8"}}, "blue-kettle-8"),
+        ("ec2", "CreateKeyPair", {"KeyName": "db", "KeyMaterial": "blue-kettle-9"}, "blue-kettle-9"),
+        ("iot", "CreateKeysAndCertificate", {"certificateId": "db", "keyPair": {"PublicKey": "p", "PrivateKey": "blue-kettle-10"}}, "blue-kettle-10"),
+    ],
+)
+def test_secret_members_are_sealed(service, operation, answer, secret):
+    sealed = seal_answer(answer, output(service, operation), service)
+    assert sealed == answer
+    shown = str(redact(sealed))
+    assert secret not in shown
+    assert "db" in shown
+    assert redact_text(f"login with {secret}") == f"login with {MASK}"
+
+
+ANSWER = {"ARN": "arn:aws:x", "Name": "db", "SecretString": "blue-kettle-4711", "VersionStages": ["AWSCURRENT"]}
+
+
+@pytest.mark.parametrize(
+    ("select", "place", "is_secret"),
+    [
+        ("SecretString", "result", True),
+        ("{name: Name, value: SecretString}", "value", True),
+        ("{name: Name, value: SecretString}", "name", False),
+        ("join('-', [Name, SecretString])", "result", True),
+        ("to_string(@)", "result", True),
+        ("reverse(SecretString)", "result", True),
+        ("[Name, SecretString][1]", "result", True),
+        ("length(SecretString)", "result", True),
+        ("VersionStages[0]", "result", False),
+        ("join('-', [Name, ARN])", "result", False),
+        ("@", "SecretString", True),
+        ("@", "ARN", False),
+    ],
+)
+def test_what_is_selected_out_of_a_secret_is_one(select, place, is_secret):
+    shape = output("secretsmanager", "GetSecretValue")
+    search = partial(jmespath.search, select)
+    assert is_secret_at(shape, "secretsmanager", (place,), search) is is_secret, "before the run"
+    selected = seal_selected(search, ANSWER, seal_answer(ANSWER, shape, "secretsmanager"))
+    value = selected[place] if isinstance(selected, dict) else selected
+    assert has_secret_value(value) is is_secret, "at run"
+
+
+def test_parts_of_a_secret_in_json_are_known():
+    shape = output("secretsmanager", "GetSecretValue")
+    seal_answer({"SecretString": '{"username": "ada", "password": "Green-4"}'}, shape, "secretsmanager")
+    assert redact_text("ada and Green-4") == f"ada and {MASK}"
