@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from rolerunner.spec.reading import fill, templates
 from rolerunner.storage.base import Cancel
 from rolerunner.storage.collisions import ClaimedNames
 from rolerunner.storage.manifest import ObjectList
+from rolerunner.storage.threads import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +122,7 @@ def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional
             failed.set()
             raise _of_item(error, number, item) from error
 
-    with closing(claimed), ThreadPoolExecutor(step.max_parallel or run.max_parallel, thread_name_prefix="rolerunner-item") as pool:
+    with closing(claimed), ThreadPool(step.max_parallel or run.max_parallel, thread_name_prefix="rolerunner-item") as pool:
         done = [each for each in pool.map(one, enumerate(items)) if each is not None]
     names = dict.fromkeys(name for each in done for name in each.outputs)
     gathered = {name: [each.outputs.get(name) for each in done] for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sysconfig
 import traceback
 from functools import lru_cache
@@ -23,7 +24,21 @@ def as_step_error(error: BaseException) -> StepError:
         return StepError(safe_text(error), type=type(error).__name__)
     text = safe_text(error)
     kind = type(error).__name__
+    limit = _limit_of(error)
+    if limit:
+        return StepError(f"{kind}: {text}: {limit}" if text else f"{kind}: {limit}", hint=user_frames(error), type=kind)
     return StepError(f"{kind}: {text}" if text else kind, hint=user_frames(error), type=kind)
+
+
+def _limit_of(error: BaseException) -> str:
+    """The limit of the machine or the process that an exception met; empty where it met none."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return "no memory is left (of the machine, of the container, or by ulimit -v); lower 'memory' or 'max_parallel', or raise the limit"
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "no more threads are allowed (by ulimit -u, ulimit -v or the container); raise the limit, or lower 'max_parallel'"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "no more open files are allowed (ulimit -n); raise the limit, or lower 'max_parallel'"
+    return ""
 
 
 def user_frames(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -24,6 +24,7 @@ from rolerunner.planning import state_folder
 from rolerunner.redaction import holds_secret, redact_text, seal_outputs
 from rolerunner.spec.expressions import Template
 from rolerunner.storage.base import Cancel
+from rolerunner.storage.threads import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -191,7 +192,7 @@ class _Run:
 
     def _assume_each(self) -> None:
         self.means.sessions.assume(JOB)
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rolerunner-role") as pool:
+        with ThreadPool(_AT_ONCE, thread_name_prefix="rolerunner-role") as pool:
             for event in pool.map(self._assume, self.plan.roles):  # told in the order of the plan
                 self._tell(event)
                 if isinstance(event, RoleWasRefused):
@@ -394,7 +395,7 @@ class _Run:
         ready = [steps[id_][0] for id_, count in waits.items() if count == 0]
         heapq.heapify(ready)
         running = self.running
-        with ThreadPoolExecutor(self.job.max_parallel, thread_name_prefix="rolerunner-step") as pool, self._stopping_on_error():
+        with ThreadPool(self.job.max_parallel, thread_name_prefix="rolerunner-step") as pool, self._stopping_on_error():
             while ready or running:
                 ended = []
                 while ready and len(running) < self.job.max_parallel:

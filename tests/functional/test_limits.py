@@ -117,3 +117,15 @@ def children_of(pid: int) -> list[int]:
 
 def steps_of(folder: Path) -> dict[str, Any]:
     return {step["id"]: step for step in json.loads((folder / "result.json").read_text())["steps"]}
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+def test_little_address_space_ends_with_a_result_that_names_the_limit(memory_aws: Store, tmp_path: Path, engine: str) -> None:
+    fill(memory_aws, 30)
+    done = run(tmp_path, "ulimit -v 300000", engine=engine)
+    assert done.returncode in (0, 4), done.stdout[-2000:] + done.stderr
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        failed = next(step for step in steps_of(tmp_path).values() if step["status"] == "failed")
+        assert "ulimit -v" in failed["error"]["message"]
+    assert not list(tmp_path.rglob(".rolerunner-*"))

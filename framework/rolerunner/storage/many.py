@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
@@ -15,6 +15,7 @@ from rolerunner.errors import StepError
 from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, for_another_try
 from rolerunner.storage.flow import Memory
 from rolerunner.storage.processes.crew import NotTaken
+from rolerunner.storage.threads import ThreadPool
 from rolerunner.storage.tuning import BATCH, Tuning
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ T = TypeVar("T")
 def each_of(items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel: Cancel, workers: int) -> Iterator[Any]:
     """What becomes of many items, a bounded number in flight; items are drawn as places get free. An Outcome is settled."""
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    with ThreadPoolExecutor(workers, thread_name_prefix="rolerunner-s3") as pool:
+    with ThreadPool(workers, thread_name_prefix="rolerunner-s3") as pool:
         flying = 0
         for item in items:
             cancel.stop_if_set()
@@ -52,7 +53,7 @@ class Parts:
         self._here: set[object] = set()
         self.memory = Memory(tuning.memory // 2)
         self._most = tuning.parts_at_once * 2
-        self._pool = ThreadPoolExecutor(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
+        self._pool = ThreadPool(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
 
     def __enter__(self) -> Parts:
         return self

@@ -8,7 +8,6 @@ import socket
 import ssl
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -19,6 +18,7 @@ from rolerunner.storage.lane.connections import Connection, Connections
 from rolerunner.storage.lane.http import Answer, Framing, Malformed
 from rolerunner.storage.lane.requests import Request
 from rolerunner.storage.lane.steps import Steps, Work
+from rolerunner.storage.threads import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -74,8 +74,8 @@ class Loop:
         self._number = count()
         self._nothing_now = False
         self._worked: deque[tuple[_Job, Any]] = deque()
-        self._small = ThreadPoolExecutor(threads, thread_name_prefix="rolerunner-look")
-        self._large = ThreadPoolExecutor(4, thread_name_prefix="rolerunner-large")
+        self._small = ThreadPool(threads, thread_name_prefix="rolerunner-look")
+        self._large = ThreadPool(4, thread_name_prefix="rolerunner-large")
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
         self._woken.setblocking(False)

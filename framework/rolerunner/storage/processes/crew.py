@@ -118,10 +118,21 @@ class Crew:
         """Those who take part, from the first time on that somebody asks for them."""
         with self._choosing:
             if self._members is None:
-                self._members = [_Member(process, self._hear) for process in (self._processes.take() if self._processes is not None else ())]
+                self._members = [
+                    member for process in (self._processes.take() if self._processes is not None else ()) if (member := self._engage(process))
+                ]
                 for member in self._members:
                     member.say("open", self._opening)
             return self._members
+
+    def _engage(self, process: Process) -> Optional[_Member]:
+        """Let a process take part; None where no thread can be started that listens to it."""
+        try:
+            return _Member(process, self._hear)
+        except RuntimeError:
+            assert self._processes is not None  # noqa: S101 - it gave the process
+            self._processes.give_back(process)
+            return None
 
     def _hear(self, member: _Member, kind: str, *told: Any) -> None:
         """In the thread that listens to the member."""

@@ -7,7 +7,6 @@ import pickle
 import queue
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -15,6 +14,7 @@ from rolerunner.errors import RolerunnerError, StepError
 from rolerunner.storage.base import Access, Cancel, Outcome
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.processes.channel import Closed
+from rolerunner.storage.threads import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,7 +103,7 @@ class _Operation:
         self._lock = threading.Lock()
         self._moved = 0
         self._told = time.monotonic()
-        self._pool = ThreadPoolExecutor(8, thread_name_prefix="rolerunner-part")
+        self._pool = ThreadPool(8, thread_name_prefix="rolerunner-part")
         self._opened = opened
         self._storages: list[Storage] = []
         self._opening_now = threading.Lock()
