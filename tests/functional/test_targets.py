@@ -151,6 +151,71 @@ def test_globs_that_do_not_keep_them_apart(globs: Any, spec: Any) -> None:
         api.load(path)
 
 
+LIST = {"action": "s3.list", "role": READER}
+WAIT_FOR = {"action": "s3.wait", "role": READER}
+
+
+@pytest.mark.parametrize("move", [True, False])
+@pytest.mark.parametrize(
+    ("listed", "target", "inner"),
+    [
+        ({**LIST, "source": "s3://box/orders/"}, "s3://box/orders/archive/", "'target'"),
+        ({**LIST, "source": "s3://box/orders/2026-"}, "s3://box/orders/2026-archive", "'target'"),
+        ({**LIST, "source": "s3://box/${{ params.day }}/"}, "s3://box/2026/done/", "'target'"),
+        ({**LIST, "source": "s3://box/orders/archive/"}, "s3://box/orders/", "'objects'"),
+        ({**LIST, "source": "s3://box/orders/", "include": ["**/*.csv"], "sort": "size"}, "s3://box/orders/archive/", "'target'"),
+        ({**WAIT_FOR, "source": "s3://box/orders/"}, "s3://box/orders/archive/", "'target'"),
+        ({**WAIT_FOR, "source": ["s3://box/orders/"]}, "s3://box/orders/archive/", "'target'"),
+    ],
+)
+def test_validate_refuses_an_overlap_with_what_another_step_lists(listed: Any, target: str, inner: str, move: bool, spec: Any) -> None:
+    path = spec(listed, copy(ONE, objects="${{ steps.s0.objects }}", target=target, move=move), params={"day": {"default": "2026"}})
+    with pytest.raises(SpecError) as told:
+        api.load(path)
+    (problem,) = told.value.problems
+    assert problem.message.startswith(inner)
+    assert "lies inside" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("listed", "more"),
+    [
+        ({**LIST, "source": "s3://box/orders/", "exclude": ["archive/**"]}, {}),
+        ({**LIST, "source": "s3://box/orders/"}, {"exclude": ["archive/**"]}),
+        ({**LIST, "source": "s3://box/orders/", "recursive": False}, {}),
+        ({**LIST, "source": "s3://box/orders/", "recursive": "${{ params.deep }}"}, {}),
+        ({**LIST, "source": "s3://box/orders/", "exclude": ["${{ steps.first.text }}"]}, {}),
+        ({**LIST, "source": "s3://box/orders/2026-"}, {}),
+        ({**LIST, "source": "s3://${{ steps.first.text }}/orders/"}, {}),
+        ({"action": "s3.upload", "role": READER, "source": "/tmp/x/", "target": "s3://box/orders/"}, {}),
+        ({**WAIT_FOR, "source": ["s3://box/orders/", "s3://other/"]}, {}),
+    ],
+)
+def test_validate_takes_lists_that_are_apart(listed: Any, more: Any, spec: Any) -> None:
+    first = {"id": "first", "action": "s3.read", "role": READER, "source": "s3://box/x"}
+    step = copy(ONE, objects="${{ steps.s1.objects }}", target="s3://box/orders/archive/", move=True, **more)
+    assert api.load(spec(first, listed, step, params={"deep": {"type": "boolean", "required": True}}), complete=False)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"include": None},
+        {"include": 3},
+        {"exclude": [1, None]},
+        {"recursive": "x"},
+        {"source": 1},
+        {"source": "box"},
+        {"source": None},
+    ],
+)
+@pytest.mark.parametrize("action", ["s3.list", "s3.wait"])
+def test_a_list_with_mistakes_of_its_own_is_told_of_those(action: str, wrong: Any, spec: Any) -> None:
+    listed = {"action": action, "role": READER, "source": "s3://box/orders/", **wrong}
+    with pytest.raises(SpecError):
+        api.load(spec(listed, copy(ONE, objects="${{ steps.s0.objects }}", target="s3://box/orders/archive/")))
+
+
 @pytest.mark.parametrize("roles", [ONE, TWO])
 def test_a_run_refuses_before_its_first_request_what_only_it_knows(roles: Any, run: Any, memory_aws: Store) -> None:
     memory_aws.put("box", "in/a", "in/done/")
@@ -180,8 +245,8 @@ def test_a_list_whose_target_is_one_of_its_objects(sort: str, roles: Any, move: 
     memory_aws.put("box", "orders/day.csv", "today")
     memory_aws.put("box", "orders/archive/day.csv", "yesterday")
     before = memory_aws.bodies()
-    listed = {"action": "s3.list", "role": READER, "source": "s3://box/orders/", "sort": sort}
-    result = run(listed, copy(roles, objects="${{ steps.s0.objects }}", target="s3://box/orders/archive/", move=move))
+    listed = {**LIST, "source": "s3://${{ run.name }}/orders/", "sort": sort}  # validate cannot tell
+    result = run(listed, copy(roles, objects="${{ steps.s0.objects }}", target="s3://box/orders/archive/", move=move), name="box")
     kind, message = failure(result)
     assert (kind, memory_aws.bodies(), changed(memory_aws)) == ("TargetInSource", before, [])
     assert "s3://box/orders/day.csv would be s3://box/orders/archive/day.csv, which is itself" in message

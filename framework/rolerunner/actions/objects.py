@@ -15,6 +15,7 @@ from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, S3Uri
 from rolerunner.secret import hidden
+from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Flag, Rate, Seconds, Strict, Text, json_form
 from rolerunner.storage.base import Access, Outcome, Storage
 from rolerunner.storage.flow import Flow
@@ -62,6 +63,15 @@ Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime"], DYNAMIC]
 Allowed = Annotated[Union[int, str], BeforeValidator(_allowed), json_form(type=["integer", "string"]), DYNAMIC]
 MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
 Globs = Annotated[list[Text], AfterValidator(_check_globs)]
+
+
+def globs_of(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Include and exclude of a step's fields, which may hold templates and mistakes; the latter are reported elsewhere."""
+
+    def globs(value: Any) -> list[Any]:
+        return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, (str, Template))]
+
+    return globs(fields.get("include")), globs(fields.get("exclude"))
 
 
 class Chosen(Strict):

@@ -32,7 +32,7 @@ from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKe
 from rolerunner.storage.base import Copy, ObjectInfo, Outcome, Storage
 from rolerunner.storage.existing import Existing
 from rolerunner.storage.flow import Flow
-from rolerunner.storage.manifest import EMPTY_LIST, ObjectList, no_objects
+from rolerunner.storage.manifest import EMPTY_LIST, ObjectList, Origin, no_objects
 
 MIB = 1 << 20
 MAX_SINGLE = 5_000_000_000
@@ -168,7 +168,12 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
 
     def _refuse_overlap(self) -> None:
         """Raises OverlapError where the fields alone tell that source and target overlap."""
-        refuse_overlap(self.source, self.target, self.include, self.exclude, move=self.move is True)
+        globs = ((self.include, self.exclude),)
+        origin = self.objects.origin if isinstance(self.objects, ObjectList) else None
+        if self.source is not None:
+            refuse_overlap(Origin(self.source, globs), self.target, move=self.move is True)
+        elif origin is not None:
+            refuse_overlap(Origin(origin.source, (*globs, *origin.globs)), self.target, move=self.move is True, listed=True)
 
     def _on_source(self, action: str) -> list[Permission]:
         return on_source(action, self.source, self.objects)

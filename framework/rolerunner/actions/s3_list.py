@@ -2,13 +2,14 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
-from rolerunner.actions.objects import Chosen, OnEmpty, Reaching, Spreading
+from rolerunner.actions.objects import Chosen, Globs, OnEmpty, Reaching, Spreading, globs_of
 from rolerunner.actions.permissions import listing
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
@@ -16,7 +17,7 @@ from rolerunner.spec.fields import DYNAMIC, Flag, LocalPath, S3Location
 from rolerunner.storage.base import ObjectInfo, Storage
 from rolerunner.storage.inventory import FORMS, write_inventory
 from rolerunner.storage.local import folder_of
-from rolerunner.storage.manifest import EMPTY_LIST, in_order, no_objects
+from rolerunner.storage.manifest import EMPTY_LIST, Origin, in_order, no_objects
 
 _PROGRESS_EVERY = 1_000
 _BY: Mapping[str, Callable[[ObjectInfo], Any]] = {
@@ -95,6 +96,15 @@ class S3List(Chosen, Reaching, Spreading, Action):
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under the prefix; ListBucketVersions for versions."""
         return {"role": [listing(self.source, "s3:ListBucketVersions" if self.versions else "s3:ListBucket")]}
+
+    @classmethod
+    def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
+        """Of the list: where its objects will come from."""
+        if output != "objects":
+            return super().sample(output, fields)
+        recursive = fields.get("recursive", True)
+        not_below: Globs = [] if recursive is True else ["*/**"] if recursive is False else [recursive]
+        return replace(EMPTY_LIST, origin=Origin(fields.get("source"), (globs_of(fields), ([], not_below))))
 
     def foreseen(self) -> Mapping[str, Any]:
         """Objects under the prefix."""

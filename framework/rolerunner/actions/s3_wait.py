@@ -7,14 +7,14 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 from pydantic import BeforeValidator
 
 from rolerunner.actions.base import Action, Field, StepContext, polls
-from rolerunner.actions.objects import Chosen, Reaching
+from rolerunner.actions.objects import Chosen, Reaching, globs_of
 from rolerunner.actions.permissions import listing
 from rolerunner.errors import NotFound, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, Bytes, S3Location, Seconds, json_form
 from rolerunner.storage.base import Cancel, Storage
-from rolerunner.storage.manifest import EMPTY_LIST, ManifestWriter, ObjectList, no_objects
+from rolerunner.storage.manifest import EMPTY_LIST, ManifestWriter, ObjectList, Origin, no_objects
 from rolerunner.wording import format_count
 
 
@@ -71,6 +71,15 @@ class S3Wait(Chosen, Reaching, Action):
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under each."""
         return {"role": [listing(source) for source in self._sources()]}
+
+    @classmethod
+    def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
+        """Of the list: where its objects will come from, unless that is several places."""
+        source = fields.get("source")
+        (one, *more) = source if isinstance(source, list) and source else [source]
+        if output != "objects" or more:
+            return super().sample(output, fields)
+        return replace(EMPTY_LIST, origin=Origin(one, (globs_of(fields),)))
 
     def foreseen(self) -> Mapping[str, Any]:
         """Objects under the prefix."""

@@ -8,10 +8,11 @@ from rolerunner.actions.base import StepContext
 from rolerunner.errors import StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.spec.expressions import Expression, Template
+from rolerunner.spec.kinds import MisfitError
 from rolerunner.spec.reading import templates
 from rolerunner.storage.base import ObjectInfo, Storage
 from rolerunner.storage.collisions import Collision, find_collision
-from rolerunner.storage.manifest import ObjectList
+from rolerunner.storage.manifest import ObjectList, Origin
 from rolerunner.storage.overlap import are_kept_apart, shared_folder
 
 TargetOf = Callable[[ObjectInfo], S3Uri]
@@ -20,31 +21,28 @@ _PROBED = 5
 _GLOB_CHARACTERS = frozenset("*?[]{}\\\0")
 
 
-class OverlapError(ValueError):
-    """Source and target of a step overlap; ``hint`` tells how to keep them apart."""
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+class OverlapError(MisfitError):
+    """Source and target of a step overlap."""
 
 
-def refuse_overlap(source: Any, target: Any, include: Any, exclude: Any, *, move: bool) -> None:
+def refuse_overlap(origin: Origin, target: Any, *, move: bool, listed: bool = False) -> None:
     """Raises OverlapError where the target lies inside the source, or the reverse, unless the globs keep the two apart.
 
-    The arguments are fields of a step, in which expressions may stand. A copy of a prefix onto itself is not refused: each object
-    keeps its key and gets new metadata. A move onto itself is.
+    Fields of a step in which expressions stand are compared as far as they tell. A copy of a prefix onto itself is not refused:
+    each object keeps its key and gets new metadata. A move onto itself is. ``listed``: another step lists the source.
     """
-    read, written = _location_of(source), _location_of(target)
+    read, written = _location_of(origin.source), _location_of(target)
     if read is None or written is None:
         return
-    if not read.is_prefix:
+    if not (read.is_prefix or listed):
         onto_itself = read in (written, written.join(read.name))
     else:
         shared = shared_folder(read, written)
         onto_itself = shared == ""
-        if shared and not _may_be_kept_apart(include, exclude, shared):
-            inner, outer = ("source", source), ("target", target)
-            raise _overlap(*((outer, inner) if len(written.key) > len(read.key) else (inner, outer)), shared)
+        if shared and not any(_may_be_kept_apart(include, exclude, shared) for include, exclude in origin.globs):
+            source = f"'objects', listed from {origin.source}," if listed else f"'source' {origin.source}"
+            places = (f"'target' {target}", source) if len(written.key) > len(read.key) else (source, f"'target' {target}")
+            raise _overlap(*places, shared)
     if move and onto_itself:
         raise OverlapError("'move: true' onto itself would delete the source")
 
@@ -54,6 +52,11 @@ def _location_of(value: Any) -> Optional[S3Uri]:
 
     Equal expressions of one step have equal values, so a prefix of the text with stand-ins is a prefix of every text it becomes.
     """
+    if isinstance(value, str):
+        try:
+            return S3Uri.parse(value)
+        except ValueError:
+            return None
     if not isinstance(value, Template):
         return value if isinstance(value, S3Uri) else None
     parts = (part.text.replace("/", "\1") if isinstance(part, Expression) else str(part) for part in value.parts)
@@ -71,12 +74,10 @@ def _may_be_kept_apart(include: Any, exclude: Any, shared: str) -> bool:
     return any(globs) if "\0" in shared else are_kept_apart(include, exclude, shared)
 
 
-def _overlap(inner: tuple[str, Any], outer: tuple[str, Any], shared: str) -> OverlapError:
+def _overlap(inner: str, outer: str, shared: str) -> OverlapError:
     exclude = f", or say exclude: ['{shared}**']" if _GLOB_CHARACTERS.isdisjoint(shared) else ""
-    return OverlapError(
-        f"'{inner[0]}' {inner[1]} lies inside '{outer[0]}' {outer[1]}, so the step could read, overwrite or delete what it wrote",
-        f"name a target outside the source{exclude}",
-    )
+    message = f"{inner} lies inside {outer.rstrip(',')}, so the step could read, overwrite or delete what it wrote"
+    return OverlapError(message, f"name a target outside the source{exclude}")
 
 
 def check_copies(objects: ObjectList, target: S3Uri, target_of: TargetOf, *, move: bool) -> None:

@@ -8,6 +8,14 @@ from rolerunner.redaction import is_secret_name
 from rolerunner.spec.fields import Strict
 
 
+class MisfitError(ValueError):
+    """Fields of a step that do not go together; ``hint`` says what would."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 class Kind(Strict):
     """An action as the spec sees it: a model of its fields, and what it says of itself."""
 
@@ -36,6 +44,12 @@ class Kind(Strict):
         """Returns True if what a step with these fields gives at ``path`` is known to be a secret before it runs."""
         del fields
         return is_secret_name(path[-1])
+
+    @classmethod
+    def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
+        """A value such as an output of a step with these fields, which may be templates; None where nothing is known of it."""
+        del fields
+        return cls.samples.get(output)
 
     @classmethod
     def misfits(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from rolerunner.model import Retry, Role, Said, Step
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template
+from rolerunner.spec.kinds import MisfitError
 from rolerunner.spec.misnomers import meant_field
 from rolerunner.spec.reading import BROKEN, ITEM_NAMES, templates
 from rolerunner.spec.schema import Defaults, RetryFields, StepFields
@@ -275,7 +276,7 @@ def _check_types(step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], positi
     """Fields that take another step's output as it is: would a value of that kind do?"""
     if step.kind is None or step.late.get("for_each") is not None:
         return
-    samples = {key: _sample(value, by_id, position) for key, value in step.fields.items() if isinstance(value, Template)}
+    samples = {key: _sample(value, by_id, position, reading) for key, value in step.fields.items() if isinstance(value, Template)}
     known = {key: sample for key, sample in samples.items() if sample is not None}
     if not known:
         return
@@ -283,6 +284,9 @@ def _check_types(step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], positi
         step.kind.model_validate({**reading.filled(dict(step.fields), step.path), **known}, context=reading.context)
     except ValidationError as error:
         details = [detail for detail in error.errors(include_url=False) if detail["loc"]]
+        for misfit in (detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)):
+            if isinstance(misfit, MisfitError):
+                reading.add(step.path, str(misfit), misfit.hint)
         for key in dict.fromkeys(detail["loc"][0] for detail in details if detail["type"] != "literal_error" or not isinstance(detail["input"], str)):
             if key in known:
                 reading.add((*step.path, str(key)), f"'{key}' cannot be {step.fields[str(key)]}, which is {_kind_of(known[str(key)])}")
@@ -293,7 +297,7 @@ def _kind_of(sample: Any) -> str:
     return names.get(type(sample), "a list of objects")
 
 
-def _sample(template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int) -> Any:
+def _sample(template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: Reading) -> Any:
     """A value such as the output that the template is; None where that is not known."""
     named = template.name
     if named is None or len(named.path) != 3:  # noqa: PLR2004
@@ -302,7 +306,7 @@ def _sample(template: Template, by_id: Mapping[str, tuple[int, RawStep]], positi
     other = by_id.get(name)
     if head != "steps" or other is None or other[0] >= position or other[1].kind is None:
         return None
-    sample = other[1].kind.samples.get(output)
+    sample = other[1].kind.sample(output, reading.filled(dict(other[1].fields), other[1].path))
     return [sample] if sample is not None and other[1].late.get("for_each") is not None else sample
 
 

@@ -38,6 +38,14 @@ _SORTED_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The listing that will give a list: what it lists, and the include and exclude of each choice from it. Any part may be a template."""
+
+    source: Any
+    globs: tuple[tuple[Any, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class ObjectList:
     """Objects under a prefix, kept in a file of JSON lines: an output like any other, whatever its length."""
 
@@ -51,6 +59,8 @@ class ObjectList:
     """Of a list that is only foreseen: will its objects name versions? None: where their bucket keeps them."""
     ascending: bool = dataclasses.field(default=False, compare=False)
     """Is each key known to be greater than the one before it, in one bucket? Then no key is in it twice."""
+    origin: Optional[Origin] = dataclasses.field(default=None, compare=False)
+    """Of a list that stands for one to come, while a spec is checked: where that will come from."""
 
     def __len__(self) -> int:
         return self.count
