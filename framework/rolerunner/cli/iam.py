@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rolerunner.iam import RolePolicies
     from rolerunner.iam.compare import Difference
-    from rolerunner.model import Plan
+    from rolerunner.model import Job, Plan
 
 LACKING = 4
 
@@ -80,10 +80,11 @@ def iam(
         raise click.UsageError("--compare and --live exclude each other")
     given = read_params(params, params_file)
     plan = api.plan(lasting(api.load(spec, given, complete=False), given, widen))
-    found = policies(plan, Surroundings(job_role or "", reads, writes))
+    around = _surroundings(plan.job, job_role or "", reads, writes)
+    found = policies(plan, around)
     if compare is None and not live:
         _print(_written(plan, found, form or "json", account, explain=explain), output)
-        _say_what_is_open(plan, found, job_role)
+        _say_what_is_open(plan, found, around.job_role)
         return
     if form not in (None, "json"):
         raise click.UsageError("a comparison is text, or --format json")
@@ -108,7 +109,16 @@ def _written(plan: Plan, found: Sequence[RolePolicies], form: str, account: Opti
     return printed(as_json(plan, found, explain=explain)) + "\n"
 
 
-def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: Optional[str]) -> None:
+def _surroundings(job: Job, job_role: str, reads: Sequence[S3Uri], writes: Sequence[S3Uri]) -> Surroundings:
+    """What the job does under its own role besides its steps: what the command line says, and what the spec's glue section makes of it."""
+    if job.glue is None:
+        return Surroundings(job_role, tuple(reads), tuple(writes))
+    from rolerunner.glue.permissions import surroundings  # noqa: PLC0415 - many specs have no such section
+
+    return surroundings(job, job.glue, job_role, reads, writes)
+
+
+def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: str) -> None:
     for step, told in notes(plan).items():
         for note in told:
             echo(f"rolerunner: {step}: {note}", err=True)
@@ -117,7 +127,10 @@ def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: Optio
             if len(compact(policy)) > most:
                 echo(f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact(policy)):,}", err=True)
     if not job_role:
-        echo("rolerunner: the job's own role is not known, so trust policies name no one yet: say --job-role ARN", err=True)
+        echo(
+            "rolerunner: the job's own role is not known, so trust policies name no one yet: say --job-role ARN, or 'role' under 'glue' in the spec",
+            err=True,
+        )
 
 
 def _compared(found: Sequence[RolePolicies], path: Path) -> list[Difference]:

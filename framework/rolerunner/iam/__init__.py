@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 UNKNOWN_JOB_ROLE = "<the ARN of the job's role>"
 _GLUE = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
-_LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _around(job: Job, around: Surroundings) -> Iterator[Use]:
     for uri in around.writes:
         yield Use(Permission("s3:PutObject", object_arn(uri, partition)), "result")
     group = f"arn:{partition}:logs:*:{arn.account if arn else '*'}:log-group:/aws-glue/*"
-    yield from (Use(Permission(action, group), "log") for action in _LOGS)
+    yield from (Use(Permission(action, group), "log") for action in LOG_ACTIONS)
     yield from around.more
 
 
