@@ -83,6 +83,8 @@ class Run:
     tell: Callable[[Event], None]
     keeps_state: bool = False
     """Is what a step leaves on this machine written down, for a resumed run to compare?"""
+    distrusted: set[str] = field(default_factory=set)
+    """Ids of the steps that an earlier run did and that left something which is not as it was."""
 
 
 @dataclass(frozen=True)
@@ -328,7 +330,8 @@ class _Tries:
             step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
             workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
             note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
-            resuming=self.resuming or self.attempts > 1, repeating=self.attempts > 1, open_spread=means.open_spread, workspace=means.workspace,
+            resuming=self.resuming or self.attempts > 1, distrusted=step.id in run.distrusted, repeating=self.attempts > 1,
+            open_spread=means.open_spread, workspace=means.workspace,
             claimed=self.claimed,
         )  # fmt: skip
 

@@ -332,7 +332,10 @@ class _Run:
             return f"its '{changed[0]}' changed"
         if holds_secret(seal_outputs(done.outputs, step.secret_outputs)):
             return "what it gave is secret, and an earlier run kept it"
-        return self._change_of(step, done)
+        change = self._change_of(step, done)
+        if change:
+            self.shared.distrusted.add(step.id)
+        return change
 
     def _change_of(self, step: Step, done: Done) -> str:
         """Why what the step left on this machine cannot be believed; empty where it is as it was."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api
+from tests import memory_aws as memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -158,6 +159,34 @@ def test_a_file_added_to_a_mirror_is_a_change(job: Job, tmp_path: Path) -> None:
     (tmp_path / "work/more.csv").touch()
     assert job.resume(steps) == {"fetch": "succeeded"}
     assert not (tmp_path / "work/more.csv").exists()
+
+
+@pytest.mark.parametrize("more", ["compare: size", "if_exists: skip_same, compare: size", "if_exists: skip_same, compare: size_mtime"])
+def test_a_changed_file_of_the_same_size_is_fetched_again(more: str, tmp_path: Path, memory_aws: Store) -> None:
+    """That files are compared by size says how a target is brought up to date, not that a changed one is right."""
+    job = Job(tmp_path, memory_aws, "folder")
+    steps = FETCH["prefix"].format(tmp=tmp_path, more=f", {more}")
+    job.run(steps)
+    (tmp_path / "work/1.csv").write_text("ORDER 1.csv")
+    assert (job.resume(steps)["fetch"], right_files(tmp_path)) == ("succeeded", True)
+
+
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+def test_an_upload_that_goes_on_compares_contents(engine: str, tmp_path: Path, memory_aws: Store) -> None:
+    """An interrupted step that overwrites goes on where it stopped: an object of the same size and other bytes is not done yet."""
+    job = Job(tmp_path, memory_aws, "folder", engine)
+    (tmp_path / "out").mkdir()
+    for name in NAMES:
+        (tmp_path / "out" / name).write_text(f"order {name}")
+    memory_aws.put("publish", "orders/1.csv", "ORDER 1.csv")
+    refused = ["orders/4.csv"]
+    memory_aws.hook = lambda request: memory.error(403, "AccessDenied") if request.method == "PUT" and request.key in refused else None
+    steps = f"  - {{id: publish, action: s3.upload, role: job, source: {tmp_path}/out/, target: 's3://publish/orders/', compare: size}}\n"
+    assert job.run(steps)["publish"] == "failed"
+    refused.clear()
+    memory_aws.put("publish", "orders/1.csv", "ORDER 1.csv")
+    assert job.resume(steps) == {"publish": "succeeded"}
+    assert {name: memory_aws.objects["publish", f"orders/{name}"].body.decode() for name in NAMES} == {name: f"order {name}" for name in NAMES}
 
 
 def edit_document(job: Job, change: Any) -> None:

@@ -68,6 +68,8 @@ class StepContext:
     """level, message, values."""
     resuming: bool = False
     """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
+    distrusted: bool = False
+    """Whether an earlier run did this step and what it left was found changed: files are then the same by their content alone."""
     repeating: bool = False
     """Whether an earlier try of this run may have done a part of this step: a conditional write may then meet what it stored itself."""
     open_spread: Optional[Callable[[], "Spread"]] = None

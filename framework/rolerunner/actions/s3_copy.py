@@ -199,7 +199,7 @@ class _Copies:
         self.repeating = context.repeating
         self.lenient = context.resuming and action.if_exists == "overwrite"
         # what an earlier try copied is recognised by its content: a move deletes the source of what is the same
-        self.is_same = _IsSame("checksum" if action.move and self.lenient else action.compare, source, target, self.lenient)
+        self.is_same = _IsSame("checksum" if self.lenient else action.compare, source, target, self.lenient)
         self.if_exists = "skip_same" if self.lenient else action.if_exists
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
         self.place = action.place()

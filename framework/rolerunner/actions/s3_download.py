@@ -105,7 +105,7 @@ class S3Download(Chosen, Moving, Action):
         if gathered.total == 0:
             nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
-        gets = _Gets(self, gathered, storage, resuming=context.resuming)
+        gets = _Gets(self, gathered, storage, resuming=context.resuming, distrusted=context.distrusted)
         gets.check_files()
         self._check_disk(gets, gathered.objects)
         extra = self._extra(gets, had) if self.delete_extra else []
@@ -196,12 +196,15 @@ class _Names:
 class _Gets:
     """What to fetch and where to, drawn as the engine asks for it. What cannot be a file, or lands on another's, is refused."""
 
-    def __init__(self, action: S3Download, gathered: Gathered, storage: Storage, *, resuming: bool) -> None:
+    def __init__(self, action: S3Download, gathered: Gathered, storage: Storage, *, resuming: bool, distrusted: bool) -> None:
         self.action = action
         self.objects = gathered.objects
         self.storage = storage
         self.refused = gathered.refused
-        self.if_exists = "skip_same" if resuming and action.if_exists == "overwrite" and action.decompress is None else action.if_exists
+        lenient = resuming and action.if_exists == "overwrite" and action.decompress is None
+        self.if_exists = "skip_same" if lenient else action.if_exists
+        # what this step itself left is recognised by its content
+        self.compare = "checksum" if lenient or distrusted else action.compare
         self.target = folder_of(action.target)
         self.folder: Optional[TargetFolder] = None
         self.to_file = action.source is not None and not action.source.is_prefix and not action.target.endswith("/") and not self.target.is_dir()
@@ -261,9 +264,9 @@ class _Gets:
     def _is_same(self, info: ObjectInfo, target: Path) -> bool:
         uri = self.objects.uri(info)
         head = partial(self.storage.head, uri, info.version)
-        if not same_file(target, info, self.action.compare, head, lambda: self.storage.part_size(uri, info)):
+        if not same_file(target, info, self.compare, head, lambda: self.storage.part_size(uri, info)):
             return False
-        return self.action.compare != "size_mtime" or iso_of(target.stat().st_mtime) >= info.modified
+        return self.compare != "size_mtime" or iso_of(target.stat().st_mtime) >= info.modified
 
     def _is_folder_marker(self, info: ObjectInfo) -> bool:
         """An object of no bytes whose key ends with '/': what consoles show as a folder, and a delete marker, have no file."""

@@ -221,6 +221,8 @@ class _Puts:
         self.repeating = context.repeating
         self.lenient = context.resuming and self.if_exists == "overwrite"
         self.if_exists = "skip_same" if self.lenient else self.if_exists
+        # what an earlier try stored is recognised by its content
+        self.compare = "checksum" if self.lenient else action.compare
         self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
         self._check_keys()
 
@@ -258,12 +260,12 @@ class _Puts:
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)
         try:
-            same = same_file(path, there, self.action.compare, head, lambda: self.storage.part_size(uri, there))
+            same = same_file(path, there, self.compare, head, lambda: self.storage.part_size(uri, there))
         except AccessDenied:
             if self.lenient:
                 return False
             raise
-        return same and (self.action.compare != "size_mtime" or there.modified >= iso_of(path.stat().st_mtime))
+        return same and (self.compare != "size_mtime" or there.modified >= iso_of(path.stat().st_mtime))
 
 
 def _check_key(target: S3Uri, path: str) -> None:
