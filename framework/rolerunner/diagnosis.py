@@ -277,9 +277,11 @@ def _not_found(error: AwsError, place: S3Uri) -> NotFound:
 
 def _needed(error: AwsError, place: S3Uri, source: Optional[S3Uri], version: str) -> tuple[Permission, ...]:
     """The permissions that the operation takes, as far as they are known."""
+    if not error.operation:
+        return ()
     if place.bucket or error.operation in S3:
         return s3_permissions(error.operation, place, source=source, versioned=bool(version))
-    return (Permission(error.operation, "*"),) if error.operation else ()
+    return (Permission(error.operation, "*"),)
 
 
 def _service_hint(error: AwsError, role: Optional[Role]) -> str:
@@ -332,7 +334,7 @@ def _denied(error: AwsError, role: Optional[Role], caller: str, needed: Sequence
     denial = _denial(error, spoken, role, needed)
     who = (spoken and spoken["user"]) or caller
     who_may_not = f"the role '{role}'" if role is not None else "the job"
-    message = f"{who_may_not} may not {denial.text}"
+    message = f"{who_may_not} may not {denial.text}" if denial.refused else f"{who_may_not} was refused: {error.message or error.code}"
     reason = spoken["reason"].strip(" .,") if spoken else ""
     lines = [
         f"asked as {who}." if who else "",
@@ -355,7 +357,7 @@ def _denial(error: AwsError, spoken: Optional[re.Match[str]], role: Optional[Rol
     if action:
         found = [each for each in likely if each.action == action] or [moved_to(likely[-1], action) if likely else Permission(action, "*")]
         return _Denial.of(*(replace(each, resource=named or each.resource) for each in found))
-    return _Denial.of(*likely) if likely else _Denial((("the request", "a resource that AWS does not name"),), ())
+    return _Denial.of(*likely)
 
 
 def _home_of(role: Optional[Role]) -> tuple[str, str]:

@@ -13,9 +13,22 @@ import pytest
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.actions.aws_call import AwsCall
-from rolerunner.calls import COPIES, LISTS, ON_BUCKET, OTHERS, READS_KEY, S3, VERSIONED, WRITES_KEY, key_permissions, under_role
+from rolerunner.calls import (
+    COPIES,
+    LISTS,
+    ON_BUCKET,
+    OTHERS,
+    READS_KEY,
+    S3,
+    VERSIONED,
+    WRITES_KEY,
+    common_folder,
+    key_permissions,
+    resource_of,
+    under_role,
+)
 from rolerunner.iam import Surroundings, policies
-from rolerunner.model import Permission
+from rolerunner.model import Permission, S3Uri
 from tests.conftest import CONFIGS
 
 pytestmark = pytest.mark.once
@@ -84,6 +97,34 @@ def test_the_other_names_of_the_table_are_published() -> None:
     for action in (*VERSIONED, *VERSIONED.values(), *ON_BUCKET, *LISTS, *READS_KEY, *WRITES_KEY):
         assert action_is_there(action), action
     assert set(S3) >= COPIES
+
+
+def test_an_action_of_s3_is_allowed_on_what_aws_publishes() -> None:
+    place = S3Uri("bucket", "key")
+    for name in published().actions.get_actions_for_service("s3"):
+        action, types = f"s3:{name}", types_of(f"s3:{name}")
+        if "object" in types:
+            assert resource_of(action, place) == "arn:aws:s3:::bucket/key", action
+            assert resource_of(action, S3Uri("bucket")) == "arn:aws:s3:::bucket/*", action
+        elif "bucket" in types:
+            assert resource_of(action, place) == "arn:aws:s3:::bucket", action
+    assert resource_of("s3:ListAllMyBuckets", place) == "*"
+
+
+@pytest.mark.parametrize(
+    ("keys", "folder"),
+    [
+        (["a/b"], "a/b"),
+        (["a/b", "a/b"], "a/b"),
+        (["a/b1", "a/b2"], "a/"),
+        (["a/b/1", "a/c/1"], "a/"),
+        (["a", "ab"], ""),
+        (["a/", "b/"], ""),
+        ([], ""),
+    ],
+)
+def test_the_folder_of_a_batch(keys: list[str], folder: str) -> None:
+    assert common_folder(keys) == folder
 
 
 # operations that AWS publishes no action for: they are gone, need none, or are of S3 Tables and Object Lambda

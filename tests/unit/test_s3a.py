@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rolerunner.actions import s3a
-from rolerunner.actions.spark_sql import SparkSql
+from rolerunner.actions.spark_sql import SparkSql, _explained
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, Role, S3Uri
 from rolerunner.spark import sql
@@ -116,3 +116,49 @@ def test_permissions_are_those_of_the_two_roles() -> None:
         *((f"s3:{action}", "arn:aws:s3:::publish/out/*") for action in ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload")),
     ]
     assert SparkSql.model_validate({"sources": {"a": {"location": "orders/"}}}).permissions() == {"source_role": [], "target_role": []}
+
+
+SDK1 = (
+    "com.amazonaws.services.s3.model.AmazonS3Exception: Access Denied (Service: Amazon S3; Status Code: 403; Error Code: AccessDenied; Request ID: R)"
+)
+SDK2 = "software.amazon.awssdk.services.s3.model.S3Exception: {} (Service: S3, Status Code: 403, Request ID: R)"
+NAMED = (
+    "User: arn:aws:sts::111122223333:assumed-role/reader/s is not authorized to perform: s3:PutObject on resource: "
+    '"arn:aws:s3:::landing/in/part-0" because no identity-based policy allows the s3:PutObject action'
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "action", "resource"),
+    [
+        (f"AccessDeniedException: s3a://landing/in/a: getFileStatus on s3a://landing/in/a: {SDK1}", "s3:GetObject", "landing/in/a"),
+        (f"AccessDeniedException: s3a://landing/in/a: reopen at position 0 on s3a://landing/in/a: {SDK1}", "s3:GetObject", "landing/in/a"),
+        (f"AccessDeniedException: s3a://landing/in/: listing on s3a://landing/in/: {SDK1}", "s3:ListBucket", "landing"),
+        (f"AccessDeniedException: s3a://landing/in/x: PUT 0-byte object  on s3a://landing/in/x: {SDK1}", "s3:PutObject", "landing/in/x"),
+        (f"AccessDeniedException: s3a://landing/in/x: Writing Object on s3a://landing/in/x: {SDK1}", "s3:PutObject", "landing/in/x"),
+        (f"AccessDeniedException: s3a://landing/in/x: initiate MultiPartUpload on s3a://landing/in/x: {SDK1}", "s3:PutObject", "landing/in/x"),
+        (f"AccessDeniedException: s3a://landing/in/x: upload part #1 upload ID on s3a://landing/in/x: {SDK1}", "s3:PutObject", "landing/in/x"),
+        (
+            f"AccessDeniedException: s3a://landing/in/x: Aborting multipart upload on s3a://landing/in/x: {SDK1}",
+            "s3:AbortMultipartUpload",
+            "landing/in/x",
+        ),
+        (f"AccessDeniedException: s3a://landing/in/x: delete on s3a://landing/in/x: {SDK1}", "s3:DeleteObject", "landing/in/x"),
+        (
+            f"AccessDeniedException: s3a://landing/in/part-0: Writing Object on s3a://landing/in/part-0: {SDK2.format(NAMED)}",
+            "s3:PutObject",
+            "landing/in/part-0",
+        ),
+    ],
+)
+def test_a_refusal_of_s3a_names_the_action(said: str, action: str, resource: str) -> None:
+    failed = _explained(sql.SqlFailed("no", text=f"An error occurred while calling o1.load.: java.nio.file.{said}"), {"landing": READER})
+    assert failed.type == "AccessDenied"
+    assert f"the role 'reader' may not {action} on arn:aws:s3:::{resource}" in failed.message
+    assert f'"Action": "{action}", "Resource": "arn:aws:s3:::{resource}"' in failed.hint
+
+
+def test_a_refusal_of_s3a_that_tells_nothing_claims_nothing() -> None:
+    failed = _explained(sql.SqlFailed("no", text="AccessDeniedException: s3a://landing/in/a: Status Code: 403"), {"landing": READER})
+    assert failed.message == "the role 'reader' was refused: AccessDenied"
+    assert "may lack" not in failed.hint

@@ -6,12 +6,15 @@ a session without its tags would be another one than the spec asks for (hadoop-a
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rolerunner.model import Role, S3Uri
+    from rolerunner.model import Role
 
 ASSUMING = "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider"
 EXTERNAL_ID = "assumed.role.external.id"
@@ -53,3 +56,40 @@ def cannot(role: Role) -> Iterator[str]:
     for name, value in (("tags", role.tags), ("source_identity", role.source_identity), ("policy_arns", role.policy_arns)):
         if value:
             yield f"'{name}'"
+
+
+_PLACE = re.compile(r"\bs3[an]?://(?P<bucket>[^/\s:,'\"]+)/?(?P<key>[^\s:,'\"]*)")
+_NAMED = re.compile(r"User: \S+ is not authorized to perform: \S+(?: on resource: \S+)?[^\n(]*")
+_VERB = re.compile(r"(?P<verb>[\w #,-]+?)(?:\([^)\n]*\))? on (?P<place>\S+): (?:com\.amazonaws|software\.amazon|org\.apache)")
+_OPERATIONS = (
+    (r"(?:initiate|create) ?multi", "CreateMultipartUpload"),
+    (r"abort", "AbortMultipartUpload"),
+    (r"complet", "CompleteMultipartUpload"),
+    (r"upload ?part|uploading part", "UploadPart"),
+    (r"list uploads|list multipart", "ListMultipartUploads"),
+    (r"list", "ListObjectsV2"),
+    (r"delete|bulk|remove", "DeleteObjects"),
+    (r"copy|rename", "CopyObject"),
+    (r"put|writ|creat|mkdir|touch", "PutObject"),
+    (r"get|head|(?:re-?)?open|read|seek|exists|is_?dir", "GetObject"),
+)
+"""How S3A names what it was doing (S3AUtils.translateException), and the operation of S3 that it had under way."""
+
+
+def place_in(text: str) -> S3Uri:
+    """The object or prefix that an error of S3A is about; without a bucket where it names none."""
+    found = _PLACE.search(text)
+    return S3Uri(found["bucket"], found["key"]) if found else S3Uri("")
+
+
+def refusal_in(text: str) -> str:
+    """AWS's own sentence about who may not do what, in an error of S3A; empty where there is none."""
+    found = _NAMED.search(text)
+    return found[0].strip() if found else ""
+
+
+def operation_in(text: str) -> str:
+    """The operation of S3 that an error of S3A is about; empty where it is not known."""
+    found = _VERB.search(text)
+    verb = found["verb"].strip().lower() if found else ""
+    return next((operation for pattern, operation in _OPERATIONS if verb and re.match(pattern, verb)), "")

@@ -201,10 +201,12 @@ def _bucket_of(place: Any) -> str:
 
 def _explained(failed: sql.SqlFailed, buckets: Mapping[str, Role]) -> StepError:
     """A Java error about S3 as what AWS's own answer would be. The bucket that it names tells the role."""
-    bucket = next((bucket for bucket in buckets if bucket in failed.text), next(iter(buckets), ""))
+    place = s3a.place_in(failed.text)
+    bucket = place.bucket if place.bucket in buckets else next((each for each in buckets if each in failed.text), next(iter(buckets), ""))
     role = buckets.get(bucket)
     if role is not None and "sts:AssumeRole" in failed.text:
         return StepError(f"the role '{role}' could not be assumed by Spark: {failed.message}", hint="'rolerunner check' says why", type="RoleRefused")
     if role is not None and ("AccessDenied" in failed.text or "Status Code: 403" in failed.text):
-        return step_failed(AwsError("AccessDenied", failed.message, ""), role, bucket=bucket)
+        told = AwsError("AccessDenied", s3a.refusal_in(failed.text), s3a.operation_in(failed.text))
+        return step_failed(told, role, bucket=bucket, key=place.key if place.bucket == bucket else "")
     return failed
