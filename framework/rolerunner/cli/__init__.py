@@ -52,6 +52,14 @@ class _Commands(click.Group):
         settle()
         return found
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Optional[str], Optional[click.Command], list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from rolerunner.spec.values import nearest  # noqa: PLC0415 - a right command has no use for it
+
+            hint = nearest(args[0], COMMANDS) or f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"there is no command '{args[0]}' ({hint})")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         with formatter.section("Commands"):

@@ -10,7 +10,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
-from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.cli.sandboxed import BESIDE, explain_refusals, sandbox_identity
 from rolerunner.errors import RolesRefused
 
 if TYPE_CHECKING:
@@ -48,10 +48,14 @@ def check(spec: str, params: Sequence[str], params_file: Optional[str], sandbox:
         sessions = Sessions(identity, session_name=f"{plan.job.name}-check")
         refused = checking.refusals(plan, sessions)
         if refused:
+            if sandbox:
+                explain_refusals(spec, sandbox)
             raise RolesRefused(refused)
         found = list(checking.findings(plan, sessions))
     echo(json.dumps([each.as_json() for each in found], indent=2) if as_json else findings_text(found))
     if any(each.answer == checking.NO for each in found):
+        if sandbox:
+            explain_refusals(spec, sandbox)
         raise SystemExit(MISSING)
 
 

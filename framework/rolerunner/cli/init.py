@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -34,4 +35,4 @@ def init(folder: str) -> None:
     for name, data in files.items():
         api.write_file(target / name, data)
     echo("\n".join(f"{Path(folder) / name}" for name in files))
-    echo(f"\nNow: rolerunner run {Path(folder) / 'job.yaml'} --sandbox\nand: rolerunner test {folder}")
+    echo(f"\nNow: rolerunner run {quote(str(Path(folder) / 'job.yaml'))} --sandbox\nand: rolerunner test {quote(folder)}")

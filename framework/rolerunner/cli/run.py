@@ -7,6 +7,7 @@ import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Optional
 
@@ -14,7 +15,8 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
-from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.cli.sandboxed import BESIDE, explain_refusals, sandbox_identity
+from rolerunner.errors import RolesRefused
 from rolerunner.events import RunFinished
 from rolerunner.json_values import safe_text
 from rolerunner.model import Failure, RunResult
@@ -24,13 +26,15 @@ from rolerunner.storage.base import Cancel
 from rolerunner.streams import stop_waiting_for_readers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     from rolerunner.events import Observer
     from rolerunner.model import Job
     from rolerunner.observers.result import ResultFile
 
+_REFUSALS = ("AccessDenied", "AccessDeniedException", "RoleRefused")
+"""Types of errors that a policy is the reason of."""
 _SIGNALLED = 128
 """A process that a signal stops ends with 128 and the signal's number, as shells have it."""
 
@@ -85,15 +89,30 @@ def run(
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))
         identity = sandbox_identity(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
-        ended = api.run(
-            job, identity=identity, observers=[_lines(log_format, log_level), *files, settling], cancel=cancel, run_key=key,
-            resume=resume is not None, take_over=take_over, only=_chosen(job, only, start),
-        )  # fmt: skip
+        explain = partial(explain_refusals, spec, sandbox) if sandbox else None
+        with _explained(explain):
+            ended = api.run(
+                job, identity=identity, observers=[_lines(log_format, log_level), *files, settling], cancel=cancel, run_key=key,
+                resume=resume is not None, take_over=take_over, only=_chosen(job, only, start),
+            )  # fmt: skip
     if ended.status in ("succeeded", "warning"):
         return
-    if job.state is not None:
+    if explain is not None and any(step.error is not None and step.error.type in _REFUSALS for step in ended.steps):
+        explain()
+    if job.state is not None and not (sandbox and job.state.location.startswith("s3://")):  # the sandbox's S3 is gone
         echo(f"rolerunner: go on with: --resume {key or ended.run_id}", err=True)
     _leave(_SIGNALLED + caught[0] if ended.status == "stopped" and caught else FAILED_STEP)
+
+
+@contextmanager
+def _explained(explain: Optional[Callable[[], None]]) -> Iterator[None]:
+    """Explains whose roles they are if roles are refused meanwhile."""
+    try:
+        yield
+    except RolesRefused:
+        if explain is not None:
+            explain()
+        raise
 
 
 def _key(resume: Optional[str], run_key: Optional[str]) -> str:

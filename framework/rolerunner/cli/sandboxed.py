@@ -44,6 +44,13 @@ def sandbox_identity(
     return JobIdentity(running.region, keys=Keys(keys.access_key, keys.secret_key, keys.token), endpoints={"": running.endpoint})
 
 
+def explain_refusals(spec: str, file: str) -> None:
+    """Say where the policies of the sandbox are that refused something: no account's own need a change for it."""
+    path = _beside(spec) if file == BESIDE else Path(file)
+    place = f"stand in {path}" if path.exists() else "are made from the spec: a step says under 'permissions' what it needs besides"
+    echo(f"rolerunner: the sandbox refused this, not AWS: its policies {place}", err=True)
+
+
 def _made(job: Job, given: Collection[str], objects: Mapping[S3Uri, Path]) -> World:
     from rolerunner.actions import registry  # noqa: PLC0415
     from rolerunner.iam import lasting  # noqa: PLC0415

@@ -10,7 +10,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params, with_line
-from rolerunner.errors import SpecError
+from rolerunner.errors import SpecError, UsageError
 from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[
     rolerunner validate 'configs/**/*.yaml'
     rolerunner validate configs/*.yaml --format github
     """
+    for spec in specs:
+        _check_kind(spec)
     paths = [path for spec in specs for path in expanded(spec)]
     given = read_params(params, params_file)
     problems = [problem for path in paths for problem in _problems(path, given)]
@@ -43,6 +45,13 @@ def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[
         raise SystemExit(SpecError.exit_status)
     if form == "text":
         echo(f"{format_count(len(paths), 'spec')} checked, no mistakes")
+
+
+def _check_kind(spec: str) -> None:
+    """Raises UsageError for a file that is no spec by its name."""
+    for ending, command in ((".sandbox.yaml", "rolerunner run SPEC --sandbox"), (".test.yaml", f"rolerunner test {spec}")):
+        if spec.endswith(ending):
+            raise UsageError(f"{spec}: is no spec; '{command}' checks it")
 
 
 def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
