@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -13,12 +14,15 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from rolerunner import api
+from rolerunner.actions.objects import Gathered
+from rolerunner.actions.s3_copy import S3Copy, _Copies
 from rolerunner.errors import SpecError
-from rolerunner.model import JOB
+from rolerunner.model import JOB, S3Uri
 from rolerunner.storage import deletions
 from rolerunner.storage.base import Cancel, ObjectInfo
 from rolerunner.storage.boto import BotoStorage
 from rolerunner.storage.fast import FastStorage
+from rolerunner.storage.manifest import no_objects
 from tests.memory_aws import Response, error, xml
 
 if TYPE_CHECKING:
@@ -50,12 +54,13 @@ def storage(engine: str, memory_aws: Store) -> Any:
 def run(engine: str, memory_aws: Store, tmp_path: Path) -> Callable[..., Any]:
     """Runs one step and returns its result."""
 
-    def run_step(action: str, **fields: Any) -> Any:
+    def run_step(action: str, before: Any = None, **fields: Any) -> Any:
         path = tmp_path / "job.yaml"
         roles = {"source_role": "reader", "target_role": "writer"} if action == "s3.copy" else {"role": "writer"}
         spec = {"version": 1, "name": "t", "engine": engine, "roles": ROLES, "steps": [{"id": "it", "action": action, **roles, **fields}]}
+        spec["steps"][:0] = [before] if before else []
         path.write_text(json.dumps(spec))
-        return api.run(api.load(path)).steps[0]
+        return api.run(api.load(path)).steps[-1]
 
     return run_step
 
@@ -247,6 +252,35 @@ def test_a_server_without_conditions(refusal: str, kept: bool, storage: Any, mem
     assert keys(memory_aws) == sorted(changed)
 
 
+def test_looks_and_deletions_take_turns(storage: Any, memory_aws: Store) -> None:
+    """Where a server may ignore conditions, few objects are looked at before they are deleted."""
+    names = [f"k{number:03}" for number in range(120)]
+    for name in names:
+        memory_aws.put("landing", name, "x")
+    doomed = infos(memory_aws, *names)
+    assert {each.error for each in storage.delete(doomed, "landing", Cancel(), unchanged=True)} == {None}
+    assert not keys(memory_aws)
+    assert max(body.count("<Key>") for body in batches(memory_aws)) == deletions.LOOKED_AT
+
+
+def test_a_move_over_several_buckets(run: Any, memory_aws: Store) -> None:
+    for bucket in ("landing", "other"):
+        memory_aws.put(bucket, f"{bucket}.txt", "x")
+    step = run("s3.copy", objects=["s3://landing/landing.txt", "s3://other/other.txt"], target="s3://publish/to", move=True)
+    assert (step.status, sorted(memory_aws.objects)) == ("succeeded", [("publish", "to/landing.txt"), ("publish", "to/other.txt")])
+
+
+@pytest.mark.parametrize("resuming", [False, True])
+@pytest.mark.parametrize("compare", ["checksum", "size", "size_mtime", "etag"])
+def test_what_an_earlier_try_moved_is_recognised_by_its_content(compare: str, resuming: bool) -> None:
+    action = S3Copy.model_validate({"source": "s3://landing/p/", "target": "s3://publish/p/", "move": True, "compare": compare})
+    context: Any = SimpleNamespace(cancel=Cancel(), resuming=resuming, repeating=resuming)
+    objects = Gathered(no_objects(S3Uri("landing", "p/")))
+    storage: Any = None
+    copies = _Copies(action, objects, storage, storage, context)
+    assert copies.is_same.compare == ("checksum" if resuming else compare)
+
+
 def test_a_server_that_ignores_conditions(storage: Any, memory_aws: Store) -> None:
     def ignore(request: Request) -> Any:
         if request.method != "POST":
@@ -347,6 +381,17 @@ def test_a_move_keeps_what_it_skips_unseen(run: Any, memory_aws: Store) -> None:
 def test_a_move_that_would_prove_nothing_is_refused(compare: str, run: Any, memory_aws: Store) -> None:
     with pytest.raises(SpecError, match="proves no content"):
         run("s3.copy", source="s3://landing/p/", target="s3://publish/p/", move=True, if_exists="skip_same", compare=compare)
+
+
+def test_a_move_that_turns_out_to_prove_nothing_is_refused(run: Any, memory_aws: Store) -> None:
+    memory_aws.put("landing", "p/a", "new")
+    memory_aws.put("publish", "p/a", "old")
+    memory_aws.put("landing", "how", "size")
+    read = {"id": "how", "action": "s3.read", "role": "reader", "source": "s3://landing/how"}
+    fields = {"source": "s3://landing/p/", "target": "s3://publish/p/", "move": True, "if_exists": "skip_same"}
+    step = run("s3.copy", before=read, compare="${{ steps.how.text }}", **fields)
+    assert (step.status, keys(memory_aws)) == ("failed", ["how", "p/a"])
+    assert "proves no content" in step.error.message
 
 
 # nothing to delete

@@ -126,6 +126,12 @@ class Deletion:
         # both are settled once: another batch may find out meanwhile that conditions are refused, and without one nothing goes unseen
         conditional = self.unchanged and self.conditions.are_sent(self.bucket)
         self._looks = self.unchanged and not (conditional and self.conditions.are_kept(self.bucket))
+        step = LOOKED_AT if self._looks else max(len(pending), 1)
+        for start in range(0, len(pending), step):
+            yield from self._delete(pending[start : start + step], conditional=conditional)
+        return [self._outcomes[number] for number in range(len(self.objects))]
+
+    def _delete(self, pending: Sequence[int], *, conditional: bool) -> Commands[None]:
         if self._looks:
             pending = yield from self._unchanged_of(pending)
         alone = [number for number in pending if not xml.can_hold(self.objects[number].key)]
@@ -133,7 +139,6 @@ class Deletion:
             yield from self._delete_alone(number, conditional=conditional)
         together = [number for number in pending if number not in self._outcomes] if alone else pending
         yield from self._delete_together(together, conditional=conditional)
-        return [self._outcomes[number] for number in range(len(self.objects))]
 
     def _is_known(self, number: int, info: ObjectInfo) -> bool:
         if not self.unchanged or info.version or info.etag:
