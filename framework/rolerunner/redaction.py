@@ -12,7 +12,9 @@ import json
 import logging
 import re
 import shlex
+import sys
 import threading
+import traceback
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -367,6 +369,25 @@ def _open_mapping(value: dict[Any, Any], key_text: Callable[[str], str], waiting
         inner = everything or (isinstance(key, str) and (is_secret_name(key) or (named and key in _VALUE_NAMES)))
         waiting.append((each, made, name, inner))
     return made
+
+
+def redact_error(error: Any) -> None:
+    """Take secrets out of an error of ours, in place: it goes to another process, which does not know what is secret here."""
+    error.message, error.hint = redact_text(error.message), redact_text(error.hint)
+    error.args = (error.message,)
+
+
+def redact_tracebacks() -> None:
+    """Print the tracebacks of exceptions that nobody handles without secrets, in any thread."""
+    sys.excepthook = lambda kind, error, trace: _print_traceback("", kind, error, trace)
+    threading.excepthook = lambda args: _print_traceback(
+        f"Exception in thread {args.thread.name if args.thread else ''}:\n", args.exc_type, args.exc_value, args.exc_traceback
+    )
+
+
+def _print_traceback(head: str, kind: Any, error: Any, trace: Any) -> None:
+    if sys.stderr is not None and kind is not SystemExit:
+        sys.stderr.write(redact_text(head + "".join(traceback.format_exception(kind, error, trace))))
 
 
 class RedactingFormatter(logging.Formatter):

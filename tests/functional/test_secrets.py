@@ -23,7 +23,8 @@ def loggers_as_before():
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_no_secret_is_in_any_output(form, tmp_path, monkeypatch, loggers_as_before, caplog):
+@pytest.mark.parametrize(("config", "last"), [("blog_cross_role", "fetch_elsewhere"), ("partner_exchange", "publish")])
+def test_no_secret_is_in_any_output(config, last, form, tmp_path, monkeypatch, loggers_as_before, caplog):
     issued = set()
     before = secret.hidden
 
@@ -33,10 +34,13 @@ def test_no_secret_is_in_any_output(form, tmp_path, monkeypatch, loggers_as_befo
 
     monkeypatch.setattr("rolerunner.credentials.hidden", hidden)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    arguments = ["run", str(CONFIGS / "blog_cross_role.yaml"), "--sandbox", "-p", f"target={tmp_path}/out/", "--log-format", form]
-    done = CliRunner().invoke(main, [*arguments, "--log-level", "debug", "--result", str(tmp_path / "result.json")])
+    folder = {"blog_cross_role": f"target={tmp_path}/out/", "partner_exchange": f"workdir={tmp_path}/out/"}[config]
+    arguments = ["run", str(CONFIGS / f"{config}.yaml"), "--sandbox", "-p", folder, "--log-format", form]
+    done = CliRunner().invoke(
+        main, [*arguments, "--log-level", "debug", "--result", str(tmp_path / "result.json"), "--report", str(tmp_path / "report.html")]
+    )
     assert done.exit_code == 0, done.output
     assert len(issued) >= 9  # the job's and two roles': access key, secret key, token
     shown = done.output + caplog.text + "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
-    assert "fetch_elsewhere" in shown
+    assert last in shown
     assert not [each for each in issued if each in shown]

@@ -24,6 +24,7 @@ from rolerunner.events import StepProgress
 from rolerunner.failures import user_frames
 from rolerunner.json_values import check_json, safe_text
 from rolerunner.model import JOB, Permission, Role
+from rolerunner.redaction import redact, redact_text
 from rolerunner.spec.fields import ALL_HERE, DYNAMIC, FOLDER, PACKAGES, json_form
 from rolerunner.storage.base import Access, Cancel
 from rolerunner.storage.flow import Flow
@@ -191,7 +192,7 @@ class _Batch:
                 note=lambda level, message, values: notes.append((level, message, values)),
             )  # fmt: skip
             returned = _called(self.function, _looked_up(self.function, context), {**self.arguments, "objects": self.objects}, context)
-        return _Returned(len(self.objects), returned, notes)
+        return _Returned(len(self.objects), returned, [(level, redact_text(message), redact(dict(values))) for level, message, values in notes])
 
 
 def _looked_up(name: str, context: StepContext) -> Callable[..., Any]:

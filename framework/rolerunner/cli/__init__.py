@@ -11,6 +11,7 @@ import click
 from rolerunner.cli.common import SETTINGS, echo, with_line
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 from rolerunner.garbage import settle
+from rolerunner.redaction import redact_tracebacks
 from rolerunner.streams import protect_standard_streams
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def main() -> None:
 def command() -> None:
     """The console command: every error of ours is a clear line and its exit status."""
     protect_standard_streams()
+    redact_tracebacks()
     guarded(lambda: main.main(standalone_mode=False))
 
 

@@ -73,7 +73,7 @@ def load(path: Path) -> World:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: the sandbox file cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    document = parse_beside(text, str(path), World.model_fields, "a sandbox file")
+    document = parse_beside(text, str(path), "a sandbox file")
     world = validate(World, document)
     files = ((place, path.parent / file) for place, file in world.files())
     missing = [document.problem(place, f"there is no file '{file}'") for place, file in files if not file.is_file()]

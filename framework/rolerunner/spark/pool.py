@@ -11,12 +11,14 @@ import pickle
 import queue
 import re
 import threading
+import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from uuid import uuid4
 
 from rolerunner.errors import RolerunnerError, StepError
+from rolerunner.redaction import redact_error, redact_text
 from rolerunner.spark.session import reason_of
 
 if TYPE_CHECKING:
@@ -120,9 +122,15 @@ def _done(part: bytes) -> Any:
     try:
         return pickle.loads(part)(task is not None and task.attemptNumber() > 0)  # noqa: S301 - the driver's own
     except StepError as error:
+        redact_error(error)
         return error
     except RolerunnerError as error:
-        return StepError(str(error), type=type(error).__name__)
+        return StepError(redact_text(str(error)), type=type(error).__name__)
+    except Exception:
+        text = traceback.format_exc()
+        if redact_text(text) != text:  # Spark shows and stores it
+            raise RuntimeError(redact_text(text)) from None
+        raise
 
 
 def _checked(future: Future[list[Any]]) -> list[Any]:

@@ -17,7 +17,7 @@ import yaml
 from rolerunner.errors import Mark, Problem, SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 MAX_BYTES = 1 << 20
 """Largest spec that is read, in UTF-8 bytes; a 10,000-step spec has about a megabyte."""
@@ -81,13 +81,13 @@ def parse(text: str, file: str, *, show_text: bool = True) -> Document:
     return _Reader(text, file, show_text=show_text).document()
 
 
-def parse_beside(text: str, file: str, keys: Iterable[str], what: str) -> Document:
-    """Read a file that belongs to a spec: ``what`` it is, with some of these keys at its top.
+def parse_beside(text: str, file: str, what: str) -> Document:
+    """Read a file that belongs to a spec: ``what`` it is, with its version at its top.
 
     Raises SpecError as ``parse``; of a file that is none of its kind nothing is shown.
     """
     document = parse(text, file, show_text=False)
-    if not isinstance(document.data, dict) or not set(keys) & set(document.data):
+    if not isinstance(document.data, dict) or "version" not in document.data:
         raise SpecError([Problem(Mark(file, 1, 1), f"{what} is a mapping that starts with 'version: 1'")])
     return document
 

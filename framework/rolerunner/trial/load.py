@@ -76,7 +76,7 @@ def load(paths: Iterable[Path], root: Path) -> list[Case]:
 
 def _load(path: Path, root: Path) -> list[Case]:
     text, name = api.read_text(str(path))
-    reading = Reading(parse_beside(text, name, CaseFile.model_fields, "a test file"), Known())
+    reading = Reading(parse_beside(text, name, "a test file"), Known())
     raw = reading.with_templates(reading.document.data, (), ("case",), content=True)
     plain = _filled(raw, root, reading)
     reading.validated(CaseFile, plain, ())

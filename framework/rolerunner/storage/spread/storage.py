@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
+from rolerunner.redaction import redact_error
 from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Outcome, Put, for_another_try
 from rolerunner.storage.spread.listing import TASKS_A_SLOT, SpreadListing
 
@@ -121,7 +122,11 @@ class _Call:
     def __call__(self, again: bool) -> list[Outcome]:
         cancel = Cancel()
         items = [for_another_try(item) for item in self._unless_done(cancel)] if again and self.method in ("copy", "relay") else self.items
-        return list(getattr(self.storage, self.method)(items, *self.more, cancel, **self.options))
+        outcomes = list(getattr(self.storage, self.method)(items, *self.more, cancel, **self.options))
+        for outcome in outcomes:
+            if outcome.error is not None:
+                redact_error(outcome.error)
+        return outcomes
 
     def _unless_done(self, cancel: Cancel) -> list[Union[Copy, Outcome]]:
         """The copies; those that a worker made before it died as outcomes. They are not made again: a bucket may keep versions."""

@@ -1,0 +1,236 @@
+"""Secret params: how they are given, where they may flow, and what files that are read must not show."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rolerunner import api
+from rolerunner.errors import SpecError, UsageError
+from rolerunner.glue import entry
+from rolerunner.redaction import redact_text
+from rolerunner.secret import MASK, Secret
+
+HEAD = "version: 1\nname: s\nparams: {pw: {type: string, secret: true, default: hunter2-blue}, x: {default: x}}\nroles: {r: 'arn:aws:iam::444455556666:role/reader'}\n"
+
+
+def problems(tmp_path, text):
+    (tmp_path / "spec.yaml").write_text(text)
+    (tmp_path / "job.py").write_text("def f(context, **values): return {'out': 'x'}\n")
+    with pytest.raises(SpecError) as wrong:
+        api.load(tmp_path / "spec.yaml")
+    return wrong.value.problems
+
+
+@pytest.mark.parametrize(
+    ("step", "field"),
+    [
+        ('{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ params.pw | upper }}"}', "text"),
+        ('{id: a, action: s3.write, role: r, target: "s3://bucket/${{ params.pw }}", text: x}', "target"),
+        ('{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, metadata: {m: "a-${{ params.pw }}"}}', "m"),
+        ('{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, tags: {t: "${{ params[\'pw\'] }}"}}', "t"),
+        ('{id: a, action: s3.write, role: r, target: "s3://bucket/k", json: {deep: [{er: "${{ params.pw }}"}]}}', "er"),
+        ('{id: a, action: s3.list, role: r, source: "s3://bucket/", include: ["${{ params.pw }}"]}', "include"),
+        ('{id: a, action: python.call, function: "job.py:f", for_each: "${{ params.pw | split(\'-\') }}"}', "for_each"),
+        ('{id: a, action: python.call, function: "${{ params.pw }}"}', "function"),
+        ('{id: a, action: python.call, function: "job.py:f", description: "${{ params.pw }}"}', "description"),
+        ('{id: a, action: python.call, function: "job.py:f", timeout: "${{ params.pw }}"}', "timeout"),
+        (
+            '{id: a, action: python.call, role: r, function: "job.py:f", permissions: [{actions: "s3:GetObject", resources: "arn:aws:s3:::${{ params.pw }}"}]}',
+            "resources",
+        ),
+        ('{id: a, action: aws.call, role: r, service: sqs, operation: ListQueues, region: "${{ params.pw }}"}', "region"),
+    ],
+)
+def test_a_secret_may_not_flow_where_it_would_be_shown_or_stored(step, field, tmp_path):
+    found = problems(tmp_path, f"{HEAD}steps:\n  - {step}\n")
+    assert any(each.message == f"'params.pw' is a secret, which may not flow into '{field}'" and each.mark.line == 6 for each in found), found
+    assert "hunter2" not in redact_text(str(found))
+
+
+@pytest.mark.parametrize(
+    "section",
+    ["roles: {r: {arn: 'arn:aws:iam::444455556666:role/reader', external_id: '${{ params.pw }}'}}", "roles: {r: 'arn:aws:iam::444455556666:role/${{ params.pw }}'}",
+     "state: {location: '/tmp/${{ params.pw }}'}"],
+)  # fmt: skip
+def test_roles_and_state_take_no_secret(section, tmp_path):
+    head = HEAD if section.startswith("state") else HEAD[: HEAD.index("roles:")]
+    found = problems(tmp_path, f"{head}{section}\nsteps:\n  - {{id: a, action: python.call, function: 'job.py:f'}}\n")
+    assert any("is a secret, which may not flow into" in each.message for each in found), found
+
+
+@pytest.mark.parametrize("read", ["steps.a.out", "steps.a.out | upper", "steps.a.password"])
+def test_secret_outputs_may_not_flow_there_either(read, tmp_path):
+    steps = (
+        '  - {id: a, action: python.call, function: "job.py:f", secret_outputs: [out]}\n'
+        '  - {id: b, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ READ }}"}\n'.replace("READ", read)
+    )
+    name = read.partition(" ")[0]
+    assert [each.message for each in problems(tmp_path, f"{HEAD}steps:\n{steps}")] == [f"'{name}' is a secret, which may not flow into 'text'"]
+
+
+def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path):
+    (tmp_path / "job.py").write_text("def f(context, **values): return values\n")
+    (tmp_path / "spec.yaml").write_text(
+        HEAD.replace("hunter2-blue", "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=") + "steps:\n"
+        '  - {id: a, action: python.call, function: "job.py:f", when: "${{ params.pw != \'\' }}", arguments: {p: "Bearer ${{ params.pw }}", n: ["${{ params.pw }}"]}}\n'
+        '  - {id: b, action: aws.call, role: r, service: sqs, operation: SendMessage, parameters: {QueueUrl: q, MessageBody: "${{ params.pw }}"}}\n'
+        '  - {id: c, action: s3.read, role: r, source: "s3://bucket/k", customer_key: "${{ params.pw }}"}\n'
+        '  - {id: d, action: s3.write, role: r, target: "s3://bucket/k", text: x, encryption: {type: SSE-C, customer_key: "${{ params.pw }}"}}\n'
+    )
+    job = api.load(tmp_path / "spec.yaml")
+    assert isinstance(job.params["pw"], Secret)
+    shown = json.dumps(api.plan_as_json(api.plan(job)))
+    assert "QUFB" not in shown
+    assert shown.count(MASK) == 5
+
+
+def test_a_secret_is_a_string(tmp_path):
+    found = problems(
+        tmp_path, "version: 1\nname: s\nparams: {pin: {type: integer, secret: true}}\nsteps: [{id: a, action: python.call, function: 'job.py:f'}]\n"
+    )
+    assert [each.message for each in found] == ["the param 'pin' is secret, so its type must be string, not integer"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "count"])
+def test_secret_outputs_are_outputs(name, tmp_path):
+    step = f'{{id: a, action: s3.list, role: r, source: "s3://bucket/", secret_outputs: [{name}, objects]}}'
+    found = [each.message for each in problems(tmp_path, f"{HEAD}steps:\n  - {step}\n")]
+    assert found == [*(["s3.list has no output 'nothing'"] if name == "nothing" else []), "'objects' is a list of objects, which cannot be a secret"]
+
+
+RUNS = HEAD.replace("default: hunter2-blue", "required: true") + (
+    'steps:\n  - {id: a, action: python.call, function: "job.py:f", arguments: {pw: "${{ params.pw }}", x: "${{ params.x }}"}}\n'
+)
+
+
+def run(folder, *arguments, command="run"):
+    (folder / "spec.yaml").write_text(RUNS)
+    (folder / "job.py").write_text("import pathlib\ndef f(context, pw, x): pathlib.Path('got').write_text(pw + '|' + x)\n")
+    command = [sys.executable, "-m", "rolerunner", command, "spec.yaml", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "TMPDIR": str(folder)})
+
+
+def test_values_come_from_files(tmp_path):
+    (tmp_path / "pw.txt").write_text("hunter2-blue\n")
+    done = run(tmp_path, "-p", "pw=@pw.txt", "-p", "x=@@home")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "got").read_text() == "hunter2-blue|@home"
+    assert "warning" not in done.stderr
+    (tmp_path / "params.json").write_text('{"pw": "hunter2-green"}')
+    assert run(tmp_path, "--params", "params.json").returncode == 0
+    assert (tmp_path / "got").read_text() == "hunter2-green|x"
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "graph"])
+def test_a_secret_on_the_command_line_is_warned_of(command, tmp_path):
+    done = run(tmp_path, "-p", "pw=hunter2-blue", command=command)
+    assert done.returncode == 0, done.stderr
+    assert "the param 'pw' is secret, and other users of this machine can read command lines" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_missing_secret_says_how_it_is_given(tmp_path):
+    done = run(tmp_path)
+    assert done.returncode == 2
+    assert "give it with -p pw=@FILE or --params FILE" in done.stderr
+
+
+def test_a_short_secret_is_warned_of(tmp_path):
+    (tmp_path / "pw.txt").write_text("abc")
+    done = run(tmp_path, "-p", "pw=@pw.txt", command="plan")
+    assert "the secret param 'pw' has fewer than 4 characters" in done.stderr
+    assert "abc" not in done.stdout
+
+
+def test_glue_takes_no_secret_as_an_argument(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    (tmp_path / "spec.yaml").write_text(RUNS)
+    (tmp_path / "job.py").write_text("def f(context, pw, x): ...\n")
+    with pytest.raises(entry.JobFailed) as failed:
+        entry.main(["run_spec.py", "--job_spec", str(tmp_path / "spec.yaml"), "--pw", "hunter2-blue"])
+    assert "the param 'pw' is secret and may not be given as a job argument" in str(failed.value)
+    assert "hunter2" not in capsys.readouterr().out
+
+
+def test_glue_params_hold_no_secret(tmp_path):
+    glue = "glue: {role: g, artifacts: 's3://bucket/a/', params: {pw: hunter2-blue}}\n"
+    found = problems(tmp_path, f"{HEAD}{glue}steps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n")
+    assert [each.message for each in found] == ["the param 'pw' is secret and cannot be an argument of a Glue job"]
+    assert "hunter2" not in found[0].line
+
+
+# files that are read beside the spec
+
+NEEDLE = "green-lantern-0815"
+TEXTS = [
+    f"{NEEDLE}\n", f"{NEEDLE}: 1\n", f"# notes\nuser=u password={NEEDLE}\n", f"one: x\n: {NEEDLE}: y\n", f"a: [{NEEDLE}\n", f"a: *{NEEDLE}\n", f"a: !{NEEDLE} x\n",
+    f"{NEEDLE}: 1\n{NEEDLE}: 2\n", f"- {NEEDLE}\n", f'a: "{NEEDLE}\n', f"\t{NEEDLE}: x\n", f"a: {NEEDLE}\n---\nb: x\n", f"%{NEEDLE}\n---\na: x\n", f"roles: {NEEDLE}\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("place", ["below", "params", "value", "sandbox"])
+def test_no_line_of_another_file_is_shown(place, text, tmp_path):
+    (tmp_path / "other").write_text(text)
+    include = "include: [other]\n" if place == "below" else ""
+    (tmp_path / "job.py").write_text("def f(context): ...\n")
+    (tmp_path / "spec.yaml").write_text(
+        f"version: 1\nname: s\nparams: {{n: {{type: integer, default: 1}}}}\n{include}steps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n"
+    )
+    more = {"below": [], "params": ["--params", "other"], "value": ["-p", "n=@other"], "sandbox": ["--sandbox", "other"]}[place]
+    command = "run" if place == "sandbox" else "validate"
+    forms = [["--format", form] for form in ("text", "json", "github")] if place == "below" else [[]]
+    for form in forms:
+        done = subprocess.run(
+            [sys.executable, "-m", "rolerunner", command, "spec.yaml", *more, *form],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert NEEDLE not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["../roles.yaml", "sub/../../roles.yaml", "ABSOLUTE", "link.yaml", "linked/roles.yaml", "~/roles.yaml", "s3://bucket/roles.yaml"]
+)
+def test_include_reads_below_the_spec_alone(name, tmp_path):
+    project = tmp_path / "project"
+    (project / "sub").mkdir(parents=True)
+    (tmp_path / "roles.yaml").write_text("roles: {r: 'arn:aws:iam::444455556666:role/reader'}\n")
+    (project / "link.yaml").symlink_to(tmp_path / "roles.yaml")
+    (project / "linked").symlink_to(tmp_path)
+    found = problems(
+        project,
+        f"version: 1\nname: s\ninclude: ['{name.replace('ABSOLUTE', str(tmp_path / 'roles.yaml'))}']\nsteps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n",
+    )
+    assert len(found) == 1
+    assert "cannot be included" in found[0].message
+
+
+def test_include_follows_links_within_the_folder(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "roles.yaml").write_text("roles: {r: 'arn:aws:iam::444455556666:role/reader'}\n")
+    (tmp_path / "link.yaml").symlink_to("shared/roles.yaml")
+    (tmp_path / "job.py").write_text("def f(context): ...\n")
+    (tmp_path / "spec.yaml").write_text(
+        "version: 1\nname: s\ninclude: [link.yaml]\nsteps: [{id: a, action: python.call, role: r, function: 'job.py:f'}]\n"
+    )
+    assert api.load(tmp_path / "spec.yaml").roles["r"].name == "r"
+
+
+def test_a_wrong_value_from_a_file_is_named_by_its_place(tmp_path):
+    (tmp_path / "params.yaml").write_text(f"n: 1\nday: {NEEDLE}\n")
+    (tmp_path / "spec.yaml").write_text(
+        "version: 1\nname: s\nparams: {day: {type: date}, n: {type: integer}}\nsteps: [{id: a, action: python.call, function: 'm:f'}]\n"
+    )
+    with pytest.raises(UsageError) as wrong:
+        api.load(tmp_path / "spec.yaml", api.read_params_file(str(tmp_path / "params.yaml")))
+    assert f"the param 'day' must be a date such as 2026-01-31, not the value at {tmp_path / 'params.yaml'}:2:6" in str(wrong.value)
