@@ -122,7 +122,9 @@ class Deletion:
 
     def steps(self) -> Commands[Sequence[Outcome]]:
         """Outcomes in the order of the objects."""
-        pending = [number for number, info in enumerate(self.objects) if self._is_known(number, info)]
+        pending: Sequence[int] = range(len(self.objects))
+        if self.unchanged:
+            pending = [number for number in pending if self._is_known(number, self.objects[number])]
         # both are settled once: another batch may find out meanwhile that conditions are refused, and without one nothing goes unseen
         conditional = self.unchanged and self.conditions.are_sent(self.bucket)
         self._looks = self.unchanged and not (conditional and self.conditions.are_kept(self.bucket))
@@ -134,7 +136,8 @@ class Deletion:
     def _delete(self, pending: Sequence[int], *, conditional: bool) -> Commands[None]:
         if self._looks:
             pending = yield from self._unchanged_of(pending)
-        alone = [number for number in pending if not xml.can_hold(self.objects[number].key)]
+        keys = [self.objects[number].key for number in pending]
+        alone = [] if xml.can_hold("".join(keys)) else [number for number, key in zip(pending, keys) if not xml.can_hold(key)]
         for number in alone:
             yield from self._delete_alone(number, conditional=conditional)
         together = [number for number in pending if number not in self._outcomes] if alone else pending

@@ -22,7 +22,8 @@ _TAG = re.compile(rb"<Tag>\s*<Key>([^<]*)</Key>\s*<Value>([^<]*)</Value>\s*</Tag
 _ERROR = re.compile(rb"<Error>(.*?)</Error>", re.DOTALL)
 _FIELD = re.compile(rb"<(\w+)>([^<]*)</\1>")
 _DELETED = re.compile(rb"(?:</DeleteResult>|<DeleteResult[^>]*/>)\s*\Z")
-_USUAL_DELETED = re.compile(rb"<Deleted>\s*<Key>([^<]*)</Key>\s*(?:<VersionId>([^<]*)</VersionId>)?")
+_SPECIAL = re.compile("[&<>\r\n\t]")
+_USUAL_DELETED = re.compile(r"<Deleted>\s*<Key>([^<]*)</Key>\s*(?:<VersionId>([^<]*)</VersionId>)?")
 _ANY_DELETED = re.compile(rb"<Deleted>(.*?)</Deleted>", re.DOTALL)
 _NO_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]")
 """Characters that XML 1.0 cannot hold, and the carriage return, which it does not keep."""
@@ -48,9 +49,9 @@ def tags(body: bytes) -> str:
     return urlencode([(text_of(key), text_of(value)) for key, value in _TAG.findall(body)], quote_via=quote)
 
 
-def can_hold(key: str) -> bool:
-    """Returns True for a key that comes back from XML as it went in: parsers refuse some characters and turn a carriage return into a line feed."""
-    return _NO_XML.search(key) is None
+def can_hold(text: str) -> bool:
+    """Returns True for a text that comes back from XML as it went in: parsers refuse some characters and turn a carriage return into a line feed."""
+    return _NO_XML.search(text) is None
 
 
 def deletion(objects: Iterable[tuple[str, str, str]]) -> bytes:
@@ -65,6 +66,8 @@ def deletion(objects: Iterable[tuple[str, str, str]]) -> bytes:
 
 def _exact(key: str) -> str:
     """Escaped; line ends as references, since parsers change those that stand there as they are."""
+    if _SPECIAL.search(key) is None:
+        return key
     return escape(key, quote=False).replace("\r", "&#13;").replace("\n", "&#10;").replace("\t", "&#9;")
 
 
@@ -89,7 +92,7 @@ def deletions(body: bytes) -> Deletions:
     if not _DELETED.search(body):
         raise ServiceFailed("the answer cannot be read: deletions were asked for", type="InternalError")
     errors = [_fields(each) for each in _ERROR.findall(body)]
-    deleted = [(text_of(key), version.decode("utf-8", "replace")) for key, version in _USUAL_DELETED.findall(body)]
+    deleted = [(unescape(key) if "&" in key else key, version) for key, version in _USUAL_DELETED.findall(body.decode("utf-8", "replace"))]
     if len(deleted) != body.count(b"<Deleted>"):  # fields in another order
         deleted = [(fields.get("Key", ""), fields.get("VersionId", "")) for fields in map(_fields, _ANY_DELETED.findall(body))]
     return Deletions(deleted, errors)
