@@ -75,7 +75,7 @@ def test_a_local_state_can_be_gone_on_from(project: Path, rolerunner: Command) -
 
 
 @pytest.mark.parametrize(
-    ("wrong", "hint"), [("rnu", "did you mean 'run'?"), ("valdate", "did you mean 'validate'?"), ("frobnicate", "there are run, validate")]
+    ("wrong", "hint"), [("rnu", "did you mean 'run'?"), ("valdate", "did you mean 'validate'?"), ("frobnicate", "known: run, validate")]
 )
 def test_a_misspelt_command_is_answered_with_the_right_one(wrong: str, hint: str, rolerunner: Command) -> None:
     done = rolerunner(wrong, "a.yaml")
@@ -120,3 +120,21 @@ def test_each_misspelling_of_the_new_project_is_answered(misspelt: str, right: s
     done = rolerunner("validate", "p/job.yaml")
     assert done.returncode == 2
     assert hint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("plan", "a.yaml", "--sandbox"), "--sandbox goes with --live"),
+        (("iam", "a.yaml", "--sandbox"), "--sandbox goes with --live"),
+        (("report", "a.yaml"), "`rolerunner run SPEC --result FILE.json` writes a result file"),
+        (("run", "a.yaml", "--sandbox", "--only", "fnd"), "there is no step 'fnd' (did you mean 'find'?)"),
+        (("run", "a.yaml", "--sandbox", "--only", "x"), "there is no step 'x' (known: find, fetch)"),
+        (("iam", "a.yaml", "--format", "terraform", "--account", "1"), "known: 222233334444"),
+    ],
+)
+def test_a_command_line_that_cannot_be_is_answered(words: tuple[str, ...], message: str, project: Path, rolerunner: Command) -> None:
+    done = rolerunner(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert (project / "a.yaml").read_text() == SPEC

@@ -57,7 +57,7 @@ class _Commands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from rolerunner.spec.values import nearest  # noqa: PLC0415 - a right command has no use for it
 
-            hint = nearest(args[0], COMMANDS) or f"there are {', '.join(COMMANDS)}"
+            hint = nearest(args[0], COMMANDS) or f"known: {', '.join(COMMANDS)}"
             ctx.fail(f"there is no command '{args[0]}' ({hint})")
         return super().resolve_command(ctx, args)
 

@@ -78,6 +78,8 @@ def iam(
     """
     if compare is not None and live:
         raise click.UsageError("--compare and --live exclude each other")
+    if sandbox and not live:
+        raise click.UsageError("--sandbox goes with --live")
     given = read_params(params, params_file)
     plan = api.plan(lasting(api.load(spec, given, complete=False), given, widen))
     around = _surroundings(plan.job, job_role or "", reads, writes)

@@ -31,7 +31,7 @@ def init(folder: str) -> None:
         files[Path(schema)] = (schema_text(of_tests=of_tests) + "\n").encode()
     there = [str(name) for name in files if (target / name).exists()]
     if there:
-        raise UsageError(f"{folder}: {', '.join(there)} is there already; nothing was written")
+        raise UsageError(f"{folder}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} there already; nothing was written")
     for name, data in files.items():
         api.write_file(target / name, data)
     echo("\n".join(f"{Path(folder) / name}" for name in files))

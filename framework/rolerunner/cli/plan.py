@@ -35,6 +35,8 @@ def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: 
     rolerunner plan nightly.yaml --live                    with how many objects and bytes
     rolerunner plan nightly.yaml --json
     """
+    if sandbox and not live:
+        raise click.UsageError("--sandbox goes with --live: a plan by itself asks no AWS")
     given = read_params(params, params_file)
     job = api.load(spec, given)
     warn_of_secrets(job, params)

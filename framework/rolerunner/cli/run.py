@@ -126,7 +126,7 @@ def _chosen(job: Job, only: Sequence[str], start: Optional[str]) -> frozenset[st
     ids = [step.id for step in job.steps]
     for name in (*only, *([start] if start else [])):
         if name not in ids:
-            hint = nearest(name, ids) or f"there are {', '.join(ids)}"
+            hint = nearest(name, ids) or f"known: {', '.join(ids)}"
             raise click.UsageError(f"there is no step '{name}' ({hint})")
     return frozenset(only) | frozenset(ids[ids.index(start) :] if start else ())
 
