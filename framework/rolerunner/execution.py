@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union
 
 from pydantic import ValidationError
 
@@ -309,7 +309,14 @@ class _Tries:
         cancel = Cancel(self.run_of.means.cancel)
         if self.run_of.means.open_spread is None and getattr(action, "distribute", None) is not None:
             self.run_of.tell(Note(self.step.id, "warning", "'distribute' is left aside: the sandbox's job is this process alone", {}))
-        return run_with_timeout(lambda: action.run(self.context(cancel)), cancel, min(limits, default=None))
+        _LEFT_BEHIND.refuse(self.step, action)
+        running = Background(lambda: action.run(self.context(cancel)), "rolerunner-try")
+        try:
+            return run_with_timeout(running, cancel, min(limits, default=None))
+        except StepError as error:
+            if error.still_runs:
+                _LEFT_BEHIND.add(self.step, action, running)
+            raise
 
     def _seconds_left(self) -> Optional[float]:
         return None if self.deadline is None else max(self.deadline - time.monotonic(), 0.0)
@@ -373,12 +380,37 @@ class Background(Generic[T]):
         return returned
 
 
-def run_with_timeout(work: Callable[[], T], cancel: Cancel, seconds: Optional[float], grace: Optional[float] = None) -> T:
+class _LeftBehind:
+    """Work of this process that could not be stopped, of whatever run: while it runs, its call is not made again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: list[tuple[Step, Action, Background[Any]]] = []
+
+    def add(self, step: Step, action: Action, running: Background[Any]) -> None:
+        """Remember a call that was left behind."""
+        with self._lock:
+            self._calls.append((step, action, running))
+
+    def refuse(self, step: Step, action: Action) -> None:
+        """Raise StepError where the same call of the same step still runs."""
+        with self._lock:
+            self._calls = [call for call in self._calls if not call[2].is_over()]
+            if any(each.id == step.id and each.mark == step.mark and begun == action for each, begun, _ in self._calls):
+                error = StepError("an earlier call of this step still runs in this process", hint="end the process, or wait", type="StillRunning")
+                error.still_runs = True
+                raise error
+
+
+_LEFT_BEHIND = _LeftBehind()
+
+
+def run_with_timeout(work: Union[Callable[[], T], Background[T]], cancel: Cancel, seconds: Optional[float], grace: Optional[float] = None) -> T:
     """Return what the work returns. On timeout or cancellation the work is signalled, then abandoned after ``grace`` seconds.
 
     Work that succeeds within the grace period is done. The error of work that still runs says so (``still_runs``).
     """
-    running = Background(work, "rolerunner-try")
+    running = work if isinstance(work, Background) else Background(work, "rolerunner-work")
     deadline = None if seconds is None else time.monotonic() + seconds
     while not cancel.is_set() and (deadline is None or time.monotonic() < deadline):
         if running.is_over(_LOOK if deadline is None else min(_LOOK, max(deadline - time.monotonic(), 0))):

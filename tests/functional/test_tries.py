@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,20 @@ def test_work_that_still_runs_is_not_called_again(tmp_path: Path, monkeypatch: p
     assert result.steps[0].error is not None
     assert (result.steps[0].error.type, result.steps[0].attempts, calls(tmp_path)) == ("Timeout", 1, 1)
     assert "left behind" in result.steps[0].error.message
+
+
+def test_work_that_still_runs_is_not_called_again_by_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rolerunner.execution._GRACE", 0.1)
+    assert run(tmp_path, "late", "timeout: 0.1", seconds=3).status == "failed"
+    second = run(tmp_path, "late", "timeout: 0.1", seconds=3)
+    assert second.steps[0].error is not None
+    assert (second.steps[0].error.type, calls(tmp_path)) == ("StillRunning", 1)
+    assert run(tmp_path, "late", "timeout: 20", seconds=0).status == "succeeded", "another call of the step is another call"
+    deadline = time.monotonic() + 30
+    while run(tmp_path, "late", "timeout: 20", seconds=3).status != "succeeded":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert calls(tmp_path) == 3
 
 
 @pytest.mark.parametrize(("kind", "idempotent", "times"), [("ReadTimeoutError", True, 3), ("ReadTimeoutError", False, 1), ("SlowDown", False, 1)])
