@@ -163,3 +163,19 @@ def test_permissions_do_not_shrink_where_a_value_is_known_at_run_only() -> None:
     text = f"{HEAD}  - {{id: read, action: s3.read, role: writer, source: s3://landing/key}}\n  - {{id: put, action: s3.write, role: writer, {ACTIONS['s3.write']}, {said}}}\n"
     plan = api.plan(load_text(text, "t.yaml", registry(), {}))
     assert {"s3:PutObject", "s3:PutObjectTagging", "kms:GenerateDataKey"} <= {each.action for each in plan.steps[1].permissions["role"]}
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ('{"aws:team": x}', "may not begin with aws:"),
+        ("{team: a#b}", "as the value of a tag, not '#'"),
+        ('{"te&m": x}', "as the key of a tag, not '&'"),
+    ],
+)
+def test_session_tags_that_sts_cannot_take_are_refused(tags: str, message: str) -> None:
+    role = f"{{arn: 'arn:aws:iam::444455556666:role/writer', tags: {tags}}}"
+    step = "steps: [{id: a, action: s3.list, role: writer, source: 's3://landing/'}]"
+    (problem,) = mistakes(f"version: 1\nname: t\nroles:\n  writer: {role}\n{step}\n")
+    assert message in problem.message
+    assert problem.mark.line == 4

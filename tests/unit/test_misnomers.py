@@ -66,6 +66,7 @@ ENCRYPTION = "write encryption: {type: aws:kms, key: alias/NAME}"
         ("aws.call", "with", "write 'parameters'"),
         ("aws.call", "args", "write 'parameters'"),
         ("aws.call", "api", "write 'operation'"),
+        ("s3.upload", "content_encoding", "no action sets this header"),
         ("s3.list", "cmd", "no step runs a shell"),
         ("s3.list", "with", "the fields of an action stand beside 'action'"),
         ("s3.list", "env", "declare 'params'"),

@@ -4,13 +4,13 @@ The checks run while a spec is validated, and again when a step starts, on value
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from rolerunner.spec.fields import DYNAMIC, STANDS_IN, json_form
+from rolerunner.spec.values import check_tag_text
 
 MAX_METADATA = 2048
 """Bytes of all names and values of an object's user metadata (S3 user guide)."""
@@ -70,18 +70,12 @@ def _check_case(names: Mapping[str, Any]) -> None:
             raise ValueError(f"'{other}' and '{name}' are one name to S3, which stores names of metadata in small letters")
 
 
-def _check_tag_characters(text: str, what: str) -> None:
-    wrong = next((each for each in text if each not in "+-=._:/@" and unicodedata.category(each)[0] not in "LZN"), "")
-    if wrong:
-        raise ValueError(f"may hold letters, digits, spaces and + - = . _ : / @ as {what} of a tag, not {wrong!r}")
-
-
 def _tag_key(value: str) -> str:
     if not 1 <= len(value) <= MAX_TAG_KEY:
         raise ValueError(f"must have 1 to {MAX_TAG_KEY} characters as the key of a tag, and has {len(value)}")
     if value.lower().startswith("aws:"):
         raise ValueError("may not begin with aws: as the key of a tag, which AWS keeps for itself")
-    _check_tag_characters(value, "the key")
+    check_tag_text(value, "the key")
     return value
 
 
@@ -90,7 +84,7 @@ def _tag_value(value: Any, info: ValidationInfo) -> Any:
         return value
     if len(value) > MAX_TAG_VALUE:
         raise ValueError(f"may have {MAX_TAG_VALUE} characters as the value of a tag, and has {len(value)}")
-    _check_tag_characters(value, "the value")
+    check_tag_text(value, "the value")
     return value
 
 

@@ -101,6 +101,10 @@ _ELSEWHERE = {
     "environment": "steps read nothing of the environment: declare 'params'",
     "region": "the region belongs to the role: write it under 'roles'",
     "external_id": "it belongs to the role: write it under 'roles'",
+    **dict.fromkeys(
+        ("expires", "content_encoding", "content_disposition", "content_language", "website_redirect"),
+        "no action sets this header: store the object by action: aws.call with PutObject, or by a function of yours",
+    ),
     "recursive": "a prefix that ends with '/' means all that is below it",
     "cmd": "no step runs a shell: write a function and call it with action: python.call",
     "command": "no step runs a shell: write a function and call it with action: python.call",

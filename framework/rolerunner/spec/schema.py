@@ -13,6 +13,7 @@ from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Seconds, Strict, Text, json_form
 from rolerunner.spec.params import check_pattern
 from rolerunner.spec.stated import PermissionFields
+from rolerunner.spec.values import check_tag_text
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 MIN_DURATION, MAX_DURATION = 900, 3600
@@ -87,6 +88,10 @@ def _tags(value: Any) -> Any:
     for key, text in value.items():
         if not 1 <= len(key) <= MAX_TAG_KEY or (isinstance(text, str) and len(text) > MAX_TAG_VALUE):
             raise ValueError(f"have keys of 1 to {MAX_TAG_KEY} and values of up to {MAX_TAG_VALUE} characters: '{key[:40]}' has not")
+        if key.lower().startswith("aws:"):
+            raise ValueError(f"may not begin with aws:, as '{key}' does: AWS keeps such keys for itself")
+        check_tag_text(key, "the key")
+        check_tag_text(text if isinstance(text, str) else "", "the value")
         other = seen.setdefault(key.lower(), key)
         if other != key:
             raise ValueError(f"'{other}' and '{key}' are one tag key to AWS, which does not look at case")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -62,3 +63,10 @@ def suggested(wrong: str, right: Iterable[str]) -> str:
     """The nearest right name in brackets, to stand after a message; else the empty text."""
     found = nearest(wrong, right)
     return f" ({found})" if found else ""
+
+
+def check_tag_text(text: str, what: str) -> None:
+    """Raises ValueError for a character that no key or value of a tag may hold (AWS tagging API reference)."""
+    wrong = next((each for each in text if each not in "+-=._:/@" and unicodedata.category(each)[0] not in "LZN"), "")
+    if wrong:
+        raise ValueError(f"may hold letters, digits, spaces and + - = . _ : / @ as {what} of a tag, not {wrong!r}")
