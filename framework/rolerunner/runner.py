@@ -37,6 +37,7 @@ __all__ = ["Means", "run"]
 
 T = TypeVar("T")
 _LOG = logging.getLogger("rolerunner")
+_NOT_KEPT = "not kept in the state, so a resumed run does it again"
 _LOOK = 0.1
 """Seconds that the thread which handles signals blocks at most while steps run."""
 _STATE_GRACE = 1.0
@@ -372,6 +373,7 @@ class _Run:
         def record() -> None:
             if holds_secret(result.outputs):  # secrets are not stored: a resumed run does the step again
                 state.drop(step.id)
+                self.shared.tell(Note(step.id, "info", _NOT_KEPT, {"reason": "its outputs hold secrets"}))
                 return
             done = Done(result.status, result.outputs, fingerprint(made_of(step, scope)), self.shared.run_id, result.seconds)
             state.record(step.id, done, left)
@@ -379,7 +381,7 @@ class _Run:
         try:
             self._with_state(record)
         except NotKept as error:
-            self.shared.tell(Note(step.id, "warning", "not kept in the state, so a resumed run does it again", {"reason": error.message}))
+            self.shared.tell(Note(step.id, "warning", _NOT_KEPT, {"reason": error.message}))
         except BaseException as raised:  # noqa: BLE001 - what a plugin gives may have no JSON form
             why = self._lost_or(as_step_error(raised))
             return replace(result, status="failed", error=Failure(why.type, f"done, but the state could not be written: {why.message}", why.hint))

@@ -83,6 +83,8 @@ def _looks_random(text: str) -> bool:
 )  # fmt: skip
 def secret_param(subject: Subject) -> Iterator[Found]:
     """By the param's name."""
-    for name in subject.spec.data.get("params") or {}:
+    for name, declared in (subject.spec.data.get("params") or {}).items():
+        if isinstance(declared, dict) and declared.get("secret") is True:
+            continue  # it cannot be an argument of a Glue job
         if _TELLING.search(name) and not _NOT_SECRET.search(name):
             yield subject.spec.problem(("params", name), f"the param '{name}' takes a secret", secret_param.remedy, key=True), ""
