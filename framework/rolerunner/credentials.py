@@ -41,6 +41,7 @@ from botocore.exceptions import (
 from botocore.hooks import HierarchicalEmitter
 
 from rolerunner import diagnosis
+from rolerunner.bounded_answers import bound_answers
 from rolerunner.errors import RoleRefused, StepError, UsageError
 from rolerunner.json_values import safe_text
 from rolerunner.model import JOB, Role, RoleArn
@@ -352,6 +353,7 @@ class Sessions:
             raise UsageError(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it") from None
         except (BotoCoreError, ValueError) as error:
             raise StepError(f"no client for '{service}' in {region}: {error}", type="ClientFailed") from error
+        bound_answers(client)
         # before botocore's own handler, which would not try an expired session again
         client.meta.events.register_first("needs-retry", self._credentials(role).retry_if_expired)
         client.meta.events.register_first("needs-retry.s3", _retry_conflict)

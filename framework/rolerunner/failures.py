@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 import sysconfig
 import traceback
 from functools import lru_cache
@@ -22,6 +23,11 @@ def as_step_error(error: BaseException) -> StepError:
         return error
     if isinstance(error, RolerunnerError):
         return StepError(safe_text(error), type=type(error).__name__)
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding() == "ascii":
+        message = (
+            f"the file system's encoding here is ascii, which has no {error.object[error.start : error.start + 1]!a} of the name {error.object!a}"
+        )
+        return StepError(message, hint="run it with PYTHONUTF8=1, or in a UTF-8 locale such as LC_ALL=C.UTF-8", type="FileNameNotEncodable")
     text = safe_text(error)
     kind = type(error).__name__
     limit = _limit_of(error)

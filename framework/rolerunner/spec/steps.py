@@ -332,6 +332,9 @@ def _needs(raw: list[RawStep], references: list[frozenset[str]], reading: Readin
 def _known_needs(step: RawStep, raw: list[RawStep], reading: Reading) -> list[str]:
     known = {other.id for other in raw}
     needs = step.common.needs or []
+    if isinstance(needs, Template):
+        reading.add((*step.path, "needs"), "'needs' must be a list of ids; it takes no expression")
+        return []
     for index, name in enumerate(needs):
         if name == step.id:
             reading.add((*step.path, "needs", index), f"the step '{name}' cannot wait for itself")

@@ -111,12 +111,22 @@ def check_range(answer: Mapping[str, Any], uri: S3Uri, info: ObjectInfo, start: 
         raise IntegrityFailed(f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came of '{etag_of(answer)}'")
 
 
+MOST_EMPTY_PAGES = 1_000
+"""Empty pages in a row after which a listing that says that it goes on is given up."""
+
+
 class Circle:
     """Sees when what is told goes round in a circle of whatever length, and keeps one of them alone: Brent's way."""
 
     def __init__(self) -> None:
         self._kept: object = None
         self._steps, self._most = 0, 1
+        self._empty = 0
+
+    def is_stalled(self, *, is_empty: bool) -> bool:
+        """Return True once too many pages in a row were empty: new tokens that lead to nothing may come for ever."""
+        self._empty = self._empty + 1 if is_empty else 0
+        return self._empty >= MOST_EMPTY_PAGES
 
     def closed_by(self, told: object) -> bool:
         """Has this come before?"""
@@ -139,6 +149,8 @@ def believed(pages: Iterable[Mapping[str, Any]], prefix: S3Uri) -> Iterator[Mapp
             raise ServiceFailed(f"{prefix}: the listing ended, but S3 did not say that this is its end", type="InternalError")
         if page["IsTruncated"] and circle.closed_by(page.get("NextContinuationToken") or (page["NextKeyMarker"], page.get("NextVersionIdMarker"))):
             raise ServiceFailed(f"{prefix}: the listing goes round in a circle", type="InternalError")
+        if page["IsTruncated"] and circle.is_stalled(is_empty=not any(page.get(part) for part in ("Contents", "Versions", "DeleteMarkers"))):
+            raise ServiceFailed(f"{prefix}: the listing returned {MOST_EMPTY_PAGES:,} empty pages in a row", type="EndlessListing")
         yield page
 
 

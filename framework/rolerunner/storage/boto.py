@@ -140,6 +140,8 @@ class BotoStorage(Conditions):
                 self._moved(len(block), cancel)
                 file.write(block)
                 received += len(block)
+                if received > now.size:  # an answer in chunks may have no end
+                    raise IntegrityFailed(f"{uri}: received more than the {now.size:,} bytes of the object")
                 if running is not None:
                     running.update(block)
         if received != now.size:

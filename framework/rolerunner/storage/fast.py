@@ -206,7 +206,7 @@ class FastStorage(LaneLarge):
         info = item.info if item.info is not None else (yield from self._known(uri, None, asking))
         if info.size >= self.tuning.large:
             return (yield from worked(lambda: self._get(replace(item, info=info, skip=None), parts), large=True))
-        arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel), item.folder)
+        arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel), info.size, item.folder)
         try:
             answer = yield from self._asked(asking, "get_object", uri, self._checked, query=version_query(info.version), sink=arrival)
             now, proved = self._arrived(uri, answer, arrival, asking.cancel)

@@ -89,11 +89,14 @@ class Arrival:
     A sink of the lane: ``begin`` starts it, or starts it again.
     """
 
-    __slots__ = ("_moved", "_target", "file", "got", "running")
+    __slots__ = ("_bound", "_moved", "_size", "_target", "file", "got", "running")
 
-    def __init__(self, target: Union[str, Path], moved: Callable[[int], None], folder: Optional[TargetFolder] = None) -> None:
+    def __init__(self, target: Union[str, Path], moved: Callable[[int], None], size: int, folder: Optional[TargetFolder] = None) -> None:
         self._target = target
         self._moved = moved
+        self._size = size
+        """Bytes of the object as it was listed: the bound of an answer that tells no length."""
+        self._bound: Optional[int] = None
         self.file = NewFile(target, folder)
         self.running: Optional[checksums.Running] = None
         self.got = 0
@@ -107,11 +110,14 @@ class Arrival:
         del status
         self.file.open()
         self.got = 0
+        self._bound = None if "content-length" in headers else self._size
         expected = checksums.Expected.of(told_by(headers))
         self.running = expected.start(0, lambda: 0) if expected is not None and not expected.parts else None
 
     def write(self, data: bytes) -> None:
-        """The next bytes."""
+        """The next bytes. Raises IntegrityFailed for more than the object has."""
+        if self._bound is not None and self.got + len(data) > self._bound:
+            raise IntegrityFailed(f"{self._target}: received more than the {self._bound:,} bytes of the object")
         write_at(self._target, self.file.descriptor, data, self.got)
         self.got += len(data)
         if self.running is not None:

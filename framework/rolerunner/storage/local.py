@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
@@ -77,6 +78,12 @@ def path_under(folder: Path, relative: str) -> str:
 def _check_parts(folder: Path, relative: str) -> None:
     parts = relative.split("/")
     problem = ""
+    try:
+        os.fsencode(relative)
+    except UnicodeEncodeError as error:
+        raise LocalFileFailed(
+            f"the key {relative!a} cannot be a file name: {_no_such_name(error)}", hint=_UTF8, type="FileNameNotEncodable"
+        ) from None
     if "\0" in relative:
         problem = "has a NUL in it"
     elif any(part in ("", ".", "..") for part in parts):
@@ -96,11 +103,20 @@ def _check_parents(folder: Path, path: str, relative: str) -> None:
             raise UnsafeKey(f"the key '{relative}' leads through the link {parent}, out of {folder}")
 
 
+_UTF8 = "run it with PYTHONUTF8=1, or in a UTF-8 locale such as LC_ALL=C.UTF-8"
+
+
+def _no_such_name(error: UnicodeEncodeError) -> str:
+    return f"the file system's encoding here is {sys.getfilesystemencoding()}, which has no {error.object[error.start : error.start + 1]!a}"
+
+
 @contextlib.contextmanager
 def translated(path: Union[Path, str]) -> Iterator[None]:
     """Turn the operating system's refusals into LocalFileFailed, with what to do."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise LocalFileFailed(f"{str(path)!a}: {_no_such_name(error)}", hint=_UTF8, type="FileNameNotEncodable") from error
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, "OSError")
         kind = "DiskFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "LocalFileFailed"

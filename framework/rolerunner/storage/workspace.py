@@ -64,7 +64,8 @@ class Workspace:
     def close(self) -> None:
         """Remove what the run leaves: temporary files, and the folder but for the files that the result names."""
         for target in self._targets:
-            sweep_below(target.path, target.token)
+            with contextlib.suppress(UnicodeEncodeError):  # no file is there where the file system's encoding has no such name
+                sweep_below(target.path, target.token)
         with contextlib.suppress(OSError):
             (self.path / _LOCK).unlink()
             (self.path / _TARGETS).unlink(missing_ok=True)

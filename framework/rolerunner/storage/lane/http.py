@@ -14,6 +14,8 @@ MAX_HEAD = 64 << 10
 """Bytes of a status line with its headers; S3's are some hundred, 8 KB at most with 2 KB of metadata."""
 MAX_BODY = 256 << 20
 """Bytes of a body that is kept in memory; what may be longer goes to a sink."""
+MAX_ERROR = 1 << 20
+"""Bytes of the body of an error; S3's have some hundred."""
 MAX_INTERIM = 16
 """Answers such as 100 Continue before the real one."""
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\Z", re.ASCII)
@@ -102,7 +104,22 @@ class Framing:
     ``sink`` takes the body of a 2xx answer that is longer than ``keep_up_to`` bytes, or whose length is not told.
     """
 
-    __slots__ = ("_after", "_buffer", "_chunks", "_got", "_interim", "_left", "_no_body", "_sink", "_sinks", "_state", "_up_to", "answer", "may_drip")
+    __slots__ = (
+        "_after",
+        "_buffer",
+        "_chunks",
+        "_got",
+        "_interim",
+        "_left",
+        "_most",
+        "_no_body",
+        "_sink",
+        "_sinks",
+        "_state",
+        "_up_to",
+        "answer",
+        "may_drip",
+    )
 
     def __init__(self, method: str, sink: Optional[Sink] = None, keep_up_to: int = 0) -> None:
         self._no_body = method == "HEAD"
@@ -111,6 +128,7 @@ class Framing:
         self._sink = sink
         self._up_to = keep_up_to
         self._sinks = False
+        self._most = MAX_BODY
         self._buffer = b""
         self._chunks: list[bytes] = []
         self._got = 0
@@ -213,10 +231,11 @@ class Framing:
     def _choose(self, answer: Answer, length: Optional[int]) -> None:
         """The sink or memory?"""
         good = 200 <= answer.status < 300  # noqa: PLR2004
+        self._most = MAX_BODY if good else MAX_ERROR
         self._sinks = good and self._sink is not None and (length is None or length > self._up_to)
         if self._sinks and self._sink is not None:
             self._sink.begin(answer.status, answer.headers)
-        elif length is not None and length > MAX_BODY:
+        elif length is not None and length > self._most:
             raise Malformed("the answer is too long")
 
     # the body
@@ -228,7 +247,7 @@ class Framing:
         if self._sinks and self._sink is not None:
             self._sink.write(data)
         else:
-            if self._got > MAX_BODY:
+            if self._got > self._most:
                 raise Malformed("the answer is too long")
             self._chunks.append(data)
 

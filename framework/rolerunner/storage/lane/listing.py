@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.errors import ServiceFailed
-from rolerunner.storage.answers import Circle
+from rolerunner.storage.answers import MOST_EMPTY_PAGES, Circle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -135,6 +135,9 @@ class Listing:
                 raise ServiceFailed(f"S3 lists '{key}', which is not below '{self._prefix}'", type="InternalError")
         if page.truncated and span.circle.closed_by(page.token or page.last):
             raise ServiceFailed(f"the listing of '{self._prefix}' goes round in a circle", type="InternalError")
+        if page.truncated and span.circle.is_stalled(is_empty=page.first is None):
+            message = f"the listing of '{self._prefix}' returned {MOST_EMPTY_PAGES:,} empty pages in a row"
+            raise ServiceFailed(message, type="EndlessListing")
 
     def ready(self) -> Iterator[ObjectInfo]:
         """Objects that are next in order, as far as they have come."""
