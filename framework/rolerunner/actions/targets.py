@@ -77,7 +77,7 @@ def _may_be_kept_apart(include: Any, exclude: Any, shared: str) -> bool:
 def _overlap(inner: str, outer: str, shared: str) -> OverlapError:
     exclude = f", or say exclude: ['{shared}**']" if _GLOB_CHARACTERS.isdisjoint(shared) else ""
     message = f"{inner} lies inside {outer.rstrip(',')}, so the step could read, overwrite or delete what it wrote"
-    return OverlapError(message, f"name a target outside the source{exclude}")
+    return OverlapError(message, f"name a target apart from the source{exclude}")
 
 
 def check_copies(objects: ObjectList, target: S3Uri, target_of: TargetOf, *, move: bool) -> None:
@@ -113,7 +113,7 @@ def _collision(found: Collision, objects: ObjectList, target: S3Uri) -> StepErro
     if others:
         hint = "nothing was copied; copy them in steps of their own, to targets that differ"
         return UnsafeKey(f"{one} and {others[0]} would both be {place}", hint=hint, type="SameKey")
-    hint = "nothing was copied; name a target outside the source"
+    hint = "nothing was copied; name a target apart from the source"
     return StepError(f"{one} would be {place}, which is itself one of the objects to copy", hint=hint, type="TargetInSource")
 
 
@@ -146,7 +146,7 @@ def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> N
     probed = [_is_seen(info, S3Uri(target.bucket, info.key), storage) for info in islice(inside, _PROBED)]
     if probed and all(probed):
         message = f"{objects.prefix} and {target} show the same objects, so they seem to be of one bucket: a move would delete what it stored"
-        raise StepError(message, hint="nothing was moved; name a target outside the source", type="TargetInSource")
+        raise StepError(message, hint="nothing was moved; name a target apart from the source", type="TargetInSource")
 
 
 def _is_access_point(bucket: str) -> bool:
