@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.model import Condition, Permission, S3Uri
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 _PUT = ("s3:PutObject",)
 _COPY = ("s3:GetObject", "s3:PutObject")
@@ -181,6 +182,42 @@ def _s3_permission(operation: str, action: str, uri: S3Uri, source: S3Uri, *, ve
     if versioned and (not is_copy or place is source):
         action = VERSIONED.get(action, action)
     return Permission(action, resource_of(action, place), prefix_condition(uri.key) if action in LISTS else ())
+
+
+def permissions_of(service: str, prefix: str, operation: str, parameters: Mapping[str, Any]) -> tuple[Permission, ...]:
+    """The permissions that a call of any service takes; of S3 on the bucket, object or prefix that the parameters name.
+
+    ``service`` is boto3's name of it, ``prefix`` IAM's where the table has nothing of its own.
+    """
+    if service != "s3":
+        return tuple(Permission(action, "*") for action in actions_of(service, operation, prefix))
+    bucket, key, listed = (str(parameters.get(name) or "") for name in ("Bucket", "Key", "Prefix"))
+    if operation in COPIES:
+        source, versioned = _copied(parameters.get("CopySource"))
+        return s3_permissions(operation, S3Uri(bucket, key), source=source, versioned=versioned)
+    if operation == "DeleteObjects":
+        place, versioned = _deleted(bucket, parameters.get("Delete"))
+        return s3_permissions(operation, place, versioned=versioned)
+    return s3_permissions(operation, S3Uri(bucket, key or listed), versioned=bool(parameters.get("VersionId")))
+
+
+def _copied(source: Any) -> tuple[S3Uri, bool]:
+    """The source of a copy, which is bucket/key or a mapping (everything where it is not known), and whether it names a version."""
+    if isinstance(source, Mapping):
+        return S3Uri(str(source.get("Bucket") or "*"), str(source.get("Key") or "*")), bool(source.get("VersionId"))
+    place, version, _ = str(source or "").lstrip("/").partition("?versionId=")
+    bucket, _, key = place.partition("/")
+    return S3Uri(bucket or "*", key or "*"), bool(version)
+
+
+def _deleted(bucket: str, batch: Any) -> tuple[S3Uri, bool]:
+    """The folder of a batch of deletions, as far as it is known, and whether the batch names versions."""
+    objects = batch.get("Objects") if isinstance(batch, Mapping) else None
+    known = [each for each in objects if isinstance(each, Mapping)] if isinstance(objects, (list, tuple)) else []
+    keys = [each.get("Key") for each in known]
+    named = [key for key in keys if isinstance(key, str)]
+    folder = common_folder(named) if named and len(named) == len(objects or ()) else ""
+    return S3Uri(bucket, folder), any(each.get("VersionId") for each in known)
 
 
 def moved_to(permission: Permission, action: str) -> Permission:

@@ -241,3 +241,30 @@ def test_a_refused_call_of_any_service_names_its_iam_action(
     assert failed.type == "AccessDenied", failed
     assert [(each["Action"], each["Resource"]) for each in statements(failed)] == expected
     assert re.search(r"the role 'reader' may not ", failed.message)
+
+
+@pytest.mark.parametrize(
+    ("call", "action", "resource"),
+    [
+        ("client('s3').get_object(Bucket='landing', Key='q/a')", "s3:GetObject", READ),
+        ("client('s3').list_buckets()", "s3:ListAllMyBuckets", "*"),
+        (
+            "client('s3').delete_objects(Bucket='landing', Delete={'Objects': [{'Key': 'q/a'}, {'Key': 'q/b'}]})",
+            "s3:DeleteObject",
+            "arn:aws:s3:::landing/q/*",
+        ),
+        ("client('s3').download_file('landing', 'q/a', 'out')", "s3:GetObject", READ),
+        ("client('lambda').invoke(FunctionName='x')", "lambda:InvokeFunction", "*"),
+    ],
+)
+def test_a_function_that_was_refused_names_the_iam_action(call: str, action: str, resource: str, memory_aws: Store, tmp_path: Path) -> None:
+    memory_aws.put("landing", "q/a", "x")
+    memory_aws.hook = lambda request: error(403, "AccessDenied", "Access Denied") if request.service != "sts" else None
+    (tmp_path / "work.py").write_text(f"def work(session):\n    return session.{call}\n")
+    step = {"id": "it", "action": "python.call", "role": "reader", "function": "work.py:work"}
+    (tmp_path / "job.yaml").write_text(json.dumps({"version": 1, "name": "t", "roles": ROLES, "steps": [step]}))
+    failed = api.run(api.load(tmp_path / "job.yaml")).steps[0].error
+    assert failed is not None
+    assert "the role 'reader' may not " in failed.message
+    (statement,) = statements(failed)
+    assert (statement["Action"], statement["Resource"]) == (action, resource)

@@ -10,11 +10,11 @@ from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, polls
 from rolerunner.actions.secret_shapes import hands_out_credentials, is_secret_at, seal_answer, seal_selected
-from rolerunner.calls import COPIES, actions_of, common_folder, s3_permissions
+from rolerunner.calls import permissions_of
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FieldError, ServiceFailed, StepError
 from rolerunner.events import StepProgress
-from rolerunner.model import Permission, S3Uri
+from rolerunner.model import Permission
 from rolerunner.secret import Secret
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Seconds, Strict, Text
@@ -144,21 +144,7 @@ class AwsCall(Action):
         return {"role": self._needed()}
 
     def _needed(self) -> Sequence[Permission]:
-        if self.service == "s3":
-            return self._s3_permissions()
-        return [Permission(action, "*") for action in actions_of(self.service, self.operation, _iam_prefix(self.service))]
-
-    def _s3_permissions(self) -> Sequence[Permission]:
-        """On the bucket, object or prefix that the parameters name."""
-        said = self.parameters
-        bucket, key, prefix = (str(said.get(name) or "") for name in ("Bucket", "Key", "Prefix"))
-        if self.operation in COPIES:
-            source, versioned = _copied(said.get("CopySource"))
-            return s3_permissions(self.operation, S3Uri(bucket, key), source=source, versioned=versioned)
-        if self.operation == "DeleteObjects":
-            place, versioned = _deleted(bucket, said.get("Delete"))
-            return s3_permissions(self.operation, place, versioned=versioned)
-        return s3_permissions(self.operation, S3Uri(bucket, key or prefix), versioned=bool(said.get("VersionId")))
+        return permissions_of(self.service, _iam_prefix(self.service), self.operation, self.parameters)
 
     def _call(self, context: StepContext) -> Callable[[], Any]:
         """The call, whose answer is plain JSON. It raises StepError."""
@@ -273,25 +259,6 @@ def _iam_prefix(service: str) -> str:
     """What IAM calls the service, where the table says nothing else: the name that its requests are signed with."""
     model = _model(service)
     return service if isinstance(model, tuple) else str(model.signing_name)
-
-
-def _copied(source: Any) -> tuple[S3Uri, bool]:
-    """The source of a copy, which is bucket/key or a mapping (everything where it is not known), and whether it names a version."""
-    if isinstance(source, Mapping):
-        return S3Uri(str(source.get("Bucket") or "*"), str(source.get("Key") or "*")), bool(source.get("VersionId"))
-    place, version, _ = str(source or "").lstrip("/").partition("?versionId=")
-    bucket, _, key = place.partition("/")
-    return S3Uri(bucket or "*", key or "*"), bool(version)
-
-
-def _deleted(bucket: str, batch: Any) -> tuple[S3Uri, bool]:
-    """The folder of a batch of deletions, as far as it is known, and whether the batch names versions."""
-    objects = batch.get("Objects") if isinstance(batch, Mapping) else None
-    known = [each for each in objects if isinstance(each, Mapping)] if isinstance(objects, (list, tuple)) else []
-    keys = [each.get("Key") for each in known]
-    named = [key for key in keys if isinstance(key, str)]
-    folder = common_folder(named) if named and len(named) == len(objects or ()) else ""
-    return S3Uri(bucket, folder), any(each.get("VersionId") for each in known)
 
 
 def _problems(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[str]:

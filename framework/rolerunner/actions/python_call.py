@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pydantic import BeforeValidator, ValidationInfo, model_validator
 from rolerunner.actions.base import Action, Field, Named, StepContext
 from rolerunner.actions.objects import ObjectsField, Spreading
 from rolerunner.actions.signatures import folders_of, is_path, mistakes
+from rolerunner.calls import permissions_of
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
@@ -310,10 +312,21 @@ def _failed(name: str, error: BaseException, role: Optional[Role] = None) -> Fun
         code = error.code if isinstance(error.code, (int, str)) else safe_text(error.code)
         return FunctionFailed(f"'{name}' called sys.exit({code!r})", hint=hint)
     if hasattr(error, "response") and hasattr(error, "operation_name"):  # botocore's ClientError, without importing it
-        told = step_failed(AwsError.of(error), role)
+        told = step_failed(AwsError.of(error), role, needed=_needed_by(error))
         hint = "\n".join(each for each in (told.hint, places) if each)
         return FunctionFailed(f"'{name}' raised {kind}: {told.message}", hint=hint, type=told.type)
     return FunctionFailed(f"'{name}' raised {kind}: {safe_text(error)}", hint=places, type=kind)
+
+
+def _needed_by(error: BaseException) -> Sequence[Permission]:
+    """The permissions of the call of AWS that failed, as far as botocore's own frame tells which one it was."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "_make_api_call":
+            client, parameters = frame.f_locals.get("self"), frame.f_locals.get("api_params")
+            model = getattr(getattr(client, "meta", None), "service_model", None)
+            if model is not None and isinstance(parameters, Mapping):
+                return permissions_of(str(model.service_name), str(model.signing_name), str(getattr(error, "operation_name", "")), parameters)
+    return ()
 
 
 def _texts_of(value: Any) -> Iterator[str]:
