@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,11 @@ from click.testing import CliRunner
 
 from rolerunner import secret
 from rolerunner.cli import main
+from rolerunner.credentials import JobIdentity, Sessions
+from rolerunner.model import Role
+from rolerunner.observers.terminal import Terminal
+from rolerunner.redaction import redact_text
+from rolerunner.secret import living, secret_value
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -44,3 +52,42 @@ def test_no_secret_is_in_any_output(config, last, form, tmp_path, monkeypatch, l
     shown = done.output + caplog.text + "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
     assert last in shown
     assert not [each for each in issued if each in shown]
+
+
+def test_a_session_that_was_renewed_stays_a_secret_until_it_expires(memory_aws):
+    now = [1_000_000.0]
+    sessions = Sessions(JobIdentity(), clock=lambda: now[0])
+    role = Role("arn:aws:iam::444455556666:role/reader", "reader")
+    sessions.assume(role)
+    first = str(sessions.credentials(role).get_frozen_credentials().secret_key)
+    now[0] += 50 * 60
+    second = str(sessions.credentials(role).get_frozen_credentials().secret_key)
+    assert first != second
+    gc.collect()
+    assert redact_text(f"keys {first}, {second}") == "keys [redacted], [redacted]"
+    now[0] += 50 * 60  # the first one has expired; the next renewal forgets it
+    third = str(sessions.credentials(role).get_frozen_credentials().secret_key)
+    gc.collect()
+    assert first not in living()
+    assert second in living()
+    assert third in living()
+
+
+def test_warnings_of_loggers_are_redacted_on_the_console(capsys):
+    kept = secret_value("Warned-of-4711")
+    Terminal()
+    logging.getLogger("jobs").warning("login with %s", kept)
+    Terminal()
+    assert capsys.readouterr().err == "login with [redacted]\n"
+
+
+def test_a_traceback_that_nobody_handles_is_redacted(tmp_path):
+    code = (
+        "import threading\nfrom rolerunner.redaction import redact_tracebacks\nfrom rolerunner.secret import secret_value\nredact_tracebacks()\n"
+        "kept = secret_value('Not-handled-4711')\ndef fail(): raise RuntimeError('login with ' + kept)\n"
+        "thread = threading.Thread(target=fail); thread.start(); thread.join()\nfail()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("RuntimeError: login with [redacted]") == 2
+    assert "4711" not in done.stderr.replace("secret_value('Not-handled-4711')", "")

@@ -18,6 +18,11 @@ from rolerunner.redaction import RedactingFormatter, redact, redact_text
 from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[Any]
+else:
+    _StreamHandler = logging.StreamHandler  # generic at run time from Python 3.11 on
+
+if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rolerunner.model import RunResult, StepResult
@@ -121,7 +126,7 @@ class Terminal:
             self._print(f"      [dim]{_shown(line)}[/]")
 
 
-class _Warnings(logging.StreamHandler[Any]):
+class _Warnings(_StreamHandler):
     """Warnings of the standard library's loggers (boto's, the user's), on stderr and without secrets."""
 
     def __init__(self) -> None:
