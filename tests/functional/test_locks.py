@@ -298,6 +298,19 @@ def test_a_server_that_keeps_no_conditions_is_refused(key: str, tmp_path: Path, 
     assert run(path).status == "succeeded", "it does not hold the key"
 
 
+def test_a_lost_answer_does_not_hide_that_conditions_are_kept(tmp_path: Path, memory_aws: Store) -> None:
+    seen: list[str] = []
+
+    def lose_the_first(request: memory.Request) -> memory.Outcome:
+        wrong = request.method == "PUT" and set(request.headers.get("if-match", "x")) == {'"', "0"}
+        seen.extend(["probe"] if wrong else [])
+        return memory.DROP if wrong and len(seen) == 1 else None
+
+    memory_aws.hook = lose_the_first
+    assert run(write(tmp_path, "s3", "say")).status == "succeeded"
+    assert len(seen) == 2
+
+
 def test_a_run_whose_key_was_taken_says_so_in_its_result(tmp_path: Path) -> None:
     step = tmp_path / "step"
     path = write(tmp_path, "folder", "wait", path=str(step))
