@@ -51,6 +51,7 @@ class PythonCall(Spreading, Action):
     With ``objects`` it is called for a batch of them at a time, as ``function(context, objects=[...], **arguments)``: each is a
     mapping of key, uri, size, etag and modified. What it returns must be numbers, which are added up. With ``distribute: spark``
     batches go to executors; one whose executor died is called again elsewhere, so the function must bear being called twice.
+    A resumed run calls a function again if files or folders whose paths it returned are gone or changed.
     """
 
     kind: ClassVar[str] = "python.call"
