@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from rolerunner.storage.processes.channel import Channel
     from rolerunner.storage.processes.pool import Processes
     from rolerunner.storage.spread.storage import Opener, Spread
+    from rolerunner.storage.tuning import Limits
 
 
 def load(
@@ -163,21 +164,20 @@ def _means(
     opener = partial(open_storage, engine=job.engine, memory=job.memory)
     processes = _processes(job, sessions)
     at_once = _at_once(job)
-    descriptors = _descriptors(job, at_once)
-    opened = partial(opener, sessions, at_once=at_once, processes=processes, descriptors=descriptors)
+    opened = partial(opener, sessions, at_once=at_once, processes=processes, limits=_limits(job, at_once))
     return Means(
         registry(), sessions, opened, folder, project, tuple(observers), cancel or Cancel(),
         open_spread=_spread_of(identity, sessions, f"{job.name}-{run_id}", opener), helped=partial(_helped, job, sessions, opened, processes),
     )  # fmt: skip
 
 
-def _descriptors(job: Job, at_once: int) -> Optional[int]:
-    """How many descriptors each step may use; None where no step moves objects. Raises UsageError."""
+def _limits(job: Job, at_once: int) -> Optional[Limits]:
+    """How many descriptors and threads each step may use; None where no step moves objects. Raises UsageError."""
     if not _moving(job):
         return None
-    from rolerunner.storage.descriptors import descriptors_per_step  # noqa: PLC0415
+    from rolerunner.storage.limits import limits_per_step  # noqa: PLC0415
 
-    return descriptors_per_step(at_once)
+    return limits_per_step(at_once)
 
 
 def _processes(job: Job, sessions: Sessions) -> Optional[Processes]:
@@ -291,20 +291,20 @@ def new_run_id() -> str:
 
 def open_storage(
     sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None, *, engine: str = "fast",
-    memory: Optional[int] = None, at_once: int = 1, processes: Optional[Processes] = None, descriptors: Optional[int] = None,
+    memory: Optional[int] = None, at_once: int = 1, processes: Optional[Processes] = None, limits: Optional[Limits] = None,
 ) -> Storage:  # fmt: skip
     """S3 under a role. ``access`` is what each request says of itself, ``flow`` how fast they go.
 
     ``engine`` is ``fast`` or ``boto3``; ``memory`` the bytes that the whole process should stay below, some 250 MB without
-    it, where so many steps move objects ``at_once``. ``processes`` of this machine take a share of the work. No more than
-    ``descriptors`` are open at once.
+    it, where so many steps move objects ``at_once``. ``processes`` of this machine take a share of the work. ``limits`` are
+    those of the process.
     """
     from rolerunner.storage.base import Access  # noqa: PLC0415
     from rolerunner.storage.flow import Flow  # noqa: PLC0415
     from rolerunner.storage.tuning import DEFAULT, Tuning  # noqa: PLC0415
 
     tuning = Tuning.within(memory or DEFAULT, at_once, processes.count if processes is not None else 1)
-    tuning = tuning if descriptors is None else tuning.within_descriptors(descriptors)
+    tuning = tuning if limits is None else tuning.within_limits(limits)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     if engine == "boto3":
         from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415

@@ -21,6 +21,14 @@ HELPER = 24 * MIB
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How many descriptors and threads a step may use; 0 threads: as many as it likes."""
+
+    descriptors: int
+    threads: int = 0
+
+
+@dataclass(frozen=True)
 class Tuning:
     """Sizes are in bytes. The defaults keep the process below 250 MB."""
 
@@ -52,14 +60,15 @@ class Tuning:
         part = 8 * MIB if free >= 32 * MIB else 5 * MIB  # S3 takes no smaller parts but the last
         return cls(memory=free * 3 // 4, large=part, part=part, parts_at_once=4, workers=8, connections=64, processes=processes)
 
-    def within_descriptors(self, count: int) -> Tuning:
-        """With so many connections and threads that a step has ``count`` descriptors open at most.
+    def within_limits(self, limits: Limits) -> Tuning:
+        """With no more connections and threads than the limits of the process allow.
 
         An object in flight may have a connection, a file and its folder; a thread of the plain engine a second file as well.
         """
-        parts = max(1, min(self.parts_at_once, count // 12))
-        connections = max(1, min(self.connections, (count - 4 * parts) // 5))
-        return replace(self, parts_at_once=parts, workers=max(1, min(self.workers, count // 6)), connections=connections)
+        files, threads = limits.descriptors, limits.threads or 4 * self.workers
+        parts = max(1, min(self.parts_at_once, files // 12, threads // 4))
+        connections = max(1, min(self.connections, (files - 4 * parts) // 5))
+        return replace(self, parts_at_once=parts, workers=max(1, min(self.workers, files // 6, threads // 4)), connections=connections)
 
 
 def part_of(size: int, wanted: int) -> int:
