@@ -130,7 +130,7 @@ def test_each_misspelling_of_the_new_project_is_answered(misspelt: str, right: s
         (("report", "a.yaml"), "`rolerunner run SPEC --result FILE.json` writes a result file"),
         (("run", "a.yaml", "--sandbox", "--only", "fnd"), "there is no step 'fnd' (did you mean 'find'?)"),
         (("run", "a.yaml", "--sandbox", "--only", "x"), "there is no step 'x' (known: find, fetch)"),
-        (("iam", "a.yaml", "--format", "terraform", "--account", "1"), "known: 222233334444"),
+        (("iam", "a.yaml", "--format", "terraform", "--account", "1"), "there is 222233334444"),
     ],
 )
 def test_a_command_line_that_cannot_be_is_answered(words: tuple[str, ...], message: str, project: Path, rolerunner: Command) -> None:

@@ -149,7 +149,8 @@ def named(found: Sequence[RolePolicies], account: Optional[str] = None) -> list[
     """Roles to write down, each with a name of its own: its role's name, with its account where two share one. Raises UsageError."""
     roles = [each for each in found if account in (None, each.account)]
     if not roles:
-        raise UsageError(f"no role of the spec is in account {account}; known: {', '.join(sorted({each.account for each in found if each.account}))}")
+        there = sorted({each.account for each in found if each.account})
+        raise UsageError(f"no role of the spec is in account {account}; there {'is' if len(there) == 1 else 'are'} {', '.join(there)}")
     if not all(each.arn for each in roles):
         raise UsageError("the job's own role is not known: say --job-role ARN")
     names = [RoleArn.parse(each.arn).name for each in roles]
