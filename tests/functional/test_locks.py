@@ -58,7 +58,7 @@ def _functions(tmp_path: Path) -> Iterator[None]:
     sys.modules.pop("lock_code", None)
 
 
-def write(tmp_path: Path, where: str, function: str, stale_after: str = "2s", more: str = "", **arguments: Any) -> Path:
+def write(tmp_path: Path, where: str, function: str, stale_after: str = "60s", more: str = "", **arguments: Any) -> Path:
     place = f"location: {tmp_path}/state" if where == "folder" else "location: 's3://ops/state/', role: job"
     path = tmp_path / "job.yaml"
     path.write_text(
@@ -283,7 +283,7 @@ def test_a_signal_ends_a_run_whose_state_hangs(moment: str, tmp_path: Path, memo
 
 @pytest.mark.parametrize("key", ["new", "there"])
 def test_a_server_that_keeps_no_conditions_is_refused(key: str, tmp_path: Path, memory_aws: Store) -> None:
-    path = write(tmp_path, "s3", "say")
+    path = write(tmp_path, "s3", "say", stale_after="60s")
     if key == "there":
         assert run(path).status == "succeeded"
 
@@ -307,13 +307,13 @@ def test_a_lost_answer_does_not_hide_that_conditions_are_kept(tmp_path: Path, me
         return memory.DROP if wrong and len(seen) == 1 else None
 
     memory_aws.hook = lose_the_first
-    assert run(write(tmp_path, "s3", "say")).status == "succeeded"
+    assert run(write(tmp_path, "s3", "say", stale_after="60s")).status == "succeeded"
     assert len(seen) == 2
 
 
 def test_a_run_whose_key_was_taken_says_so_in_its_result(tmp_path: Path) -> None:
     step = tmp_path / "step"
-    path = write(tmp_path, "folder", "wait", path=str(step))
+    path = write(tmp_path, "folder", "wait", stale_after="4s", path=str(step))
 
     def take() -> None:
         when(step.exists)

@@ -173,7 +173,7 @@ class State:
 
     def _renew(self) -> None:
         period = self.holder.stale_after / _RENEWED_IN
-        wait = period
+        wait = max(self._renewed + period - elapsed(), 0)
         while not self._ended.wait(wait) and self.lost is None:
             wait = period
             try:
