@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from rolerunner import api
 from rolerunner.errors import SpecError, UsageError
+from rolerunner.spec.schema import Defaults, SpecFile, StateFields, StepFields
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path for path in ROOT.joinpath("configs").glob("*.yaml") if not path.name.endswith((".sandbox.yaml", ".test.yaml")))
@@ -99,3 +101,36 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_bytes(b"\xef\xbb\xbf" + CONFIGS[0].read_bytes())
     assert api.load(spec, complete=False).name
+
+
+@pytest.mark.parametrize("value", ["${{ ", "${{ params.p }}", "${{ today }}", "${{ item }}", "${{ steps.a.count }}", "${{ 1 / 0 }}"])
+@pytest.mark.parametrize("key", [*StepFields.model_fields, "role"])
+def test_an_expression_in_any_key_of_a_step(key: str, value: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    step = {"id": "b", "action": "s3.list", "role": "job", "source": "s3://bucket/p/", key: value}
+    lines = "\n".join(f"    {name}: '{each}'" for name, each in step.items())
+    first = "  - {id: a, action: s3.list, role: job, source: 's3://bucket/p/'}"
+    spec.write_text(f"version: 1\nname: t\nparams: {{p: {{required: true}}}}\nsteps:\n{first}\n  -\n{lines}\n")
+    with contextlib.suppress(SpecError, UsageError):
+        api.plan(api.load(spec, complete=False))
+
+
+@pytest.mark.parametrize("value", ["${{ ", "${{ params.p }}", "x", "[1]", "{a: 1}", "1", "null"])
+@pytest.mark.parametrize(
+    "key", [*SpecFile.model_fields, *(f"defaults.{name}" for name in Defaults.model_fields), *(f"state.{name}" for name in StateFields.model_fields)]
+)
+def test_any_value_in_any_key_of_a_spec(key: str, value: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    value = f"'{value}'" if "$" in value else value
+    section, _, name = key.rpartition(".")
+    line = f"{section}: {{{name}: {value}}}" if section else f"{name}: {value}"
+    others = {
+        "version": "version: 1",
+        "name": "name: t",
+        "params": "params: {p: {required: true}}",
+        "steps": "steps: [{id: a, action: s3.list, role: job, source: 's3://bucket/'}]",
+    }
+    others.pop(key, None)
+    spec.write_text("\n".join([*others.values(), line]) + "\n")
+    with contextlib.suppress(SpecError, UsageError):
+        api.plan(api.load(spec, complete=False))

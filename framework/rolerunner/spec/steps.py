@@ -52,6 +52,11 @@ class RawStep:
         """The step's id."""
         return self.common.id
 
+    @property
+    def secret_outputs(self) -> tuple[str, ...]:
+        """The outputs that it declares to be secrets; none where that is wrong."""
+        return () if isinstance(self.common.secret_outputs, Template) else tuple(self.common.secret_outputs)
+
 
 def read_steps(values: list[Any], kinds: Mapping[str, type[Kind]], roles: Roles, defaults: Defaults, reading: Reading) -> list[Step]:
     """Read the steps. Mistakes are gathered; what is given back is to be used only where there are none."""
@@ -222,7 +227,7 @@ def _is_secret_output(reference: Reference, by_id: Mapping[str, tuple[int, RawSt
     output = reference.path[2:]
     if output == (STATUS,) or other.kind is None:
         return False
-    return output[0] in other.common.secret_outputs or other.kind.is_secret_output(other.fields, output)
+    return output[0] in other.secret_outputs or other.kind.is_secret_output(other.fields, output)
 
 
 def _takes_secret(kind: Optional[type[Kind]], inside: Path) -> bool:
@@ -233,8 +238,10 @@ def _takes_secret(kind: Optional[type[Kind]], inside: Path) -> bool:
 
 
 def _check_secret_outputs(step: RawStep, reading: Reading) -> None:
+    if isinstance(step.common.secret_outputs, Template):
+        reading.add((*step.path, "secret_outputs"), "'secret_outputs' must be a list of names; it takes no expression")
     outputs = step.kind.outputs if step.kind is not None else None
-    for index, name in enumerate(step.common.secret_outputs):
+    for index, name in enumerate(step.secret_outputs):
         path = (*step.path, "secret_outputs", index)
         if outputs is not None and name not in outputs:
             reading.add(path, f"{step.common.action} has no output '{name}'", nearest(name, outputs) or f"it has {', '.join(outputs)}")
@@ -356,7 +363,7 @@ def _check_together(raw: list[RawStep], steps: list[Step], reading: Reading) -> 
 
 def _step(step: RawStep, references: frozenset[str], needs: tuple[str, ...], roles: Roles, defaults: Defaults, reading: Reading) -> Step:
     common = step.common
-    retry = common.retry or defaults.retry
+    retry = None if isinstance(common.retry, Template) else common.retry or defaults.retry
     loop = step.late.get("for_each")
     return Step(
         id=step.id, action=common.action, fields=step.fields, roles=_step_roles(step, roles, defaults),
@@ -364,7 +371,7 @@ def _step(step: RawStep, references: frozenset[str], needs: tuple[str, ...], rol
         max_parallel=loop.get("max_parallel", 0) if isinstance(loop, dict) else 0,
         retry=_retry(retry), timeout=_seconds(common.timeout if common.timeout is not None else defaults.timeout),
         attempt_timeout=_seconds(retry.timeout) if retry else None, on_error=common.on_error or defaults.on_error,
-        description=common.description, permissions=_permissions(step), secret_outputs=tuple(common.secret_outputs),
+        description=common.description, permissions=_permissions(step), secret_outputs=step.secret_outputs,
         mark=reading.document.mark(step.path),
     )  # fmt: skip
 
