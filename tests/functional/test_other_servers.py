@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from dataclasses import replace
 from io import BytesIO
@@ -16,7 +17,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from rolerunner.credentials import JobIdentity, Keys, Sessions
-from rolerunner.errors import RoleRefused, StepError
+from rolerunner.errors import RoleRefused, ServiceFailed, StepError
 from rolerunner.model import JOB, Role, S3Uri
 from rolerunner.secret import hidden
 from rolerunner.storage import payloads
@@ -127,6 +128,23 @@ def test_an_error_of_s3_without_a_message_is_not_none(opened: Callable[..., Any]
     (outcome,) = opened().put([Put(tmp_path / "f", S3Uri("b", "k"))], Cancel())
     assert outcome.error.type == "InvalidStorageClass"
     assert "None" not in outcome.error.message
+
+
+def test_an_endpoint_that_does_not_answer_has_refused_nothing(engine: str) -> None:
+    with socket.socket() as taken:  # bound and not listening
+        taken.bind(("127.0.0.1", 0))
+        config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 1})
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        client = boto3.client("s3", "eu-west-1", endpoint_url=url, config=config, aws_access_key_id="k", aws_secret_access_key="s")
+        role = Role(ROLES["reader"], "reader")
+        storage = (
+            BotoStorage(client, role, lambda: "") if engine == "boto3" else FastStorage(client, role, lambda: "", credentials=Credentials("k", "s"))
+        )
+        with pytest.raises(StepError) as caught:
+            list(storage.list(S3Uri("landing", "q/")))
+    assert (type(caught.value), caught.value.type) == (ServiceFailed, "EndpointConnectionError")
+    assert "nothing was refused" in caught.value.hint
+    assert "may not" not in caught.value.message
 
 
 # pace

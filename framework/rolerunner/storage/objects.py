@@ -26,6 +26,11 @@ from rolerunner.storage.manifest import in_order
 from rolerunner.storage.tuning import BATCH, Tuning
 from rolerunner.wording import format_count
 
+_UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
+_NO_ROUTE = (
+    "nothing answers there, so nothing was refused: see the endpoint (the region, AWS_ENDPOINT_URL) and the route to it; a job in a VPC "
+    "needs an S3 gateway endpoint or a NAT gateway"
+)
 _NOT_TAKEN = "this server does not take If-Match, or changes ETags on their way: a proxy may do so"
 ALREADY = frozenset({"PreconditionFailed", "412"})
 KEPT = ("Metadata", "ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires", "WebsiteRedirectLocation")
@@ -248,7 +253,7 @@ class Objects:
             name = type(error).__name__
             if name == "FlexibleChecksumError":  # newer boto3 proves some checksums by itself
                 raise IntegrityFailed(f"{uri}: {error}") from error
-            raise ServiceFailed(f"{uri}: {error}", type=name) from error
+            raise ServiceFailed(f"{uri}: {error}", hint=_NO_ROUTE if name in _UNREACHABLE else "", type=name) from error
         except ResponseParserError as error:  # not among botocore's own errors: an answer that is no XML
             raise ServiceFailed(f"{uri}: the answer cannot be read: {str(error).splitlines()[0]}", type="InternalError") from error
 
