@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,35 @@ def test_any_value_in_any_key_of_a_spec(key: str, value: str, tmp_path: Path) ->
     spec.write_text("\n".join([*others.values(), line]) + "\n")
     with contextlib.suppress(SpecError, UsageError):
         api.plan(api.load(spec, complete=False))
+
+
+@pytest.mark.parametrize("kind", ["string", "integer", "number", "boolean", "date", "datetime", "duration", "size", "list", "choice"])
+@pytest.mark.parametrize("rule", ["", "min: VALUE", "max: VALUE", "default: VALUE", "pattern: VALUE"])
+def test_any_value_of_a_param(kind: str, rule: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    step = "steps: [{id: a, action: s3.list, role: job, source: 's3://bucket/'}]"
+    given = [
+        *VALUES,
+        float("nan"),
+        float("inf"),
+        10**5000,
+        -1,
+        None,
+        True,
+        [],
+        {},
+        b"x",
+        object(),
+        datetime(2026, 1, 1),  # noqa: DTZ001 - a program may give one without a zone
+        date(2026, 1, 1),
+        "\ud83d",
+        "[NaN]",
+        "[" * 5000,
+    ]
+    for value in VALUES if rule else ["x"]:
+        choices = "choices: [a, 1], " if kind == "choice" else ""
+        declared = f"params: {{p: {{type: {kind}, {choices}{rule.replace('VALUE', value)}}}}}"
+        spec.write_bytes(f"version: 1\nname: t\n{declared}\n{step}\n".encode("utf-8", "surrogatepass"))
+        for each in given if not rule else ["x", "5", "2026-01-31"]:
+            with contextlib.suppress(SpecError, UsageError):
+                api.plan(api.load(spec, {"p": each}))

@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, core_schema
 from rolerunner.model import S3Uri
 from rolerunner.secret import SecretValue, secret_value
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.values import parse_duration, parse_size
+from rolerunner.spec.values import check_duration, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,7 @@ def _s3_object(value: Any) -> Any:
 def _duration(value: Any) -> Any:
     if isinstance(value, bool):
         return value
-    return float(value) if isinstance(value, (int, float)) else parse_duration(value) if isinstance(value, str) else value
+    return check_duration(value) if isinstance(value, (int, float)) else parse_duration(value) if isinstance(value, str) else value
 
 
 def _size(value: Any) -> Any:

@@ -18,7 +18,7 @@ from rolerunner.redaction import MIN_LENGTH
 from rolerunner.secret import SecretValue, secret_value
 from rolerunner.spec.checking import shown
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.values import FileValue, parse_duration, parse_size, suggested
+from rolerunner.spec.values import FileValue, check_duration, parse_duration, parse_size, suggested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -249,7 +249,7 @@ def _datetime(value: Any) -> datetime:
 
 def _duration(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
+        return check_duration(value)
     return parse_duration(_text_of("a duration such as 30s or 2h", value))
 
 

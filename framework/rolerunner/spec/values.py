@@ -34,9 +34,14 @@ def parse_duration(text: str) -> float:
     if not found or not any(found.groups()):
         raise ValueError(f"'{text}' is not a duration such as 30s, 15m, 2h or 1h30m")
     total = sum(float(number) * seconds for number, seconds in zip(found.groups(), _SECONDS) if number)
-    if total > _LONGEST:
-        raise ValueError(f"'{text[:40]}' is longer than 100 years")
-    return total
+    return check_duration(total)
+
+
+def check_duration(seconds: float) -> float:
+    """The seconds, unless nothing can wait so long. Raises ValueError, also for NaN."""
+    if not -_LONGEST <= seconds <= _LONGEST:
+        raise ValueError("must be a duration of 100 years at most")
+    return float(seconds)
 
 
 def parse_size(text: str) -> int:
