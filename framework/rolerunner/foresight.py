@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from rolerunner.failures import as_step_error
 from rolerunner.model import S3Uri
+from rolerunner.secret import Secret
 from rolerunner.spec.expressions import Expression, Template
 from rolerunner.spec.fields import STANDS_IN
 from rolerunner.spec.filters import ExpressionError
@@ -56,7 +57,7 @@ class Foresight:
 
     def action(self, action: type[Action], fields: Mapping[str, Any]) -> Optional[Action]:
         """The action with stand-ins for what is not known; None where none will do, which is noted."""
-        values = {key: self._wide(value) for key, value in fields.items()}
+        values = {key: self._wide(_without_secrets(value) if key == "parameters" else value) for key, value in fields.items()}
         left: dict[str, list[Any]] = {}
         for _ in range(len(_STAND_INS) + 2):
             try:
@@ -119,6 +120,15 @@ class Foresight:
             return str(Template("", ("", expression)).evaluate(self.scope))  # with text beside it, so that it becomes text
         except ExpressionError:
             return ANY
+
+
+def _without_secrets(value: Any) -> Any:
+    """The value with ``*`` for each secret: permissions are shown, and stored as policies."""
+    if isinstance(value, dict):
+        return {key: _without_secrets(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(each) for each in value]
+    return ANY if isinstance(value, Secret) else value
 
 
 def template_name(template: Template) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from rolerunner import api
 from rolerunner.audit import SEVERITIES, Finding, rules
 from rolerunner.audit import audit as findings_of
 from rolerunner.audit.sarif import sarif
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params, write_file
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import RoleArn
 from rolerunner.wording import format_count
@@ -107,7 +107,7 @@ def _give(found: Sequence[Finding], form: str, output: Optional[str], specs: int
     if output is None:
         echo(text)
     else:
-        api.write_file(Path(output), (text + "\n").encode())
+        write_file(Path(output), (text + "\n"))
 
 
 def _text(finding: Finding, *, colour: bool) -> str:

@@ -40,6 +40,14 @@ def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
     click.echo(redact_text(text), nl=nl, err=err)
 
 
+def write_file(path: Path, text: str) -> None:
+    """Write a text without secrets to a file that is there whole or not at all. Raises LocalFileFailed."""
+    from rolerunner import api  # noqa: PLC0415
+    from rolerunner.redaction import redact_text  # noqa: PLC0415
+
+    api.write_file(path, redact_text(text).encode())
+
+
 def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, object]:
     """``NAME=VALUE`` and the params file as a mapping. Raises UsageError, SpecError."""
     read: dict[str, object] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params, write_file
 from rolerunner.cli.start import refuse_secrets
 from rolerunner.errors import UsageError
 
@@ -137,7 +137,7 @@ def _emit(deployer: Deployer, bundle: Bundle, goal: Wanted, ask: _Ask) -> None:
     else:
         _tell(f"the code refers to {deployer.place(bundle.hash)}: --upload puts it there")
     if ask.output:
-        api.write_file(Path(ask.output), text.encode())
+        write_file(Path(ask.output), text)
     else:
         echo(text, nl=False)
 

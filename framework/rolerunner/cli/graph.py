@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets, write_file
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def graph(spec: str, params: Sequence[str], params_file: Optional[str], form: Op
     if output is None:
         echo(text, nl=False)
     else:
-        api.write_file(Path(output), text.encode())
+        write_file(Path(output), text)
 
 
 def _form_of(output: Optional[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, write_file
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.iam import Surroundings, as_json, cloudformation, lasting, named, notes, policies, terraform
 from rolerunner.iam.compare import EXTRA, LACKS, UNKNOWN, UNSURE, WIDE, differences, read
@@ -100,7 +100,7 @@ def _print(text: str, output: Optional[str]) -> None:
     if output is None:
         echo(text, nl=False)
     else:
-        api.write_file(Path(output), text.encode())
+        write_file(Path(output), text)
 
 
 def _written(plan: Plan, found: Sequence[RolePolicies], form: str, account: Optional[str], *, explain: bool) -> str:
