@@ -209,6 +209,22 @@ def test_an_upload_that_is_gone_begins_again(name: str, run: Callable[..., Any],
     assert len(memory_aws.bodies()["s3://publish/q/a"]) == LARGE
 
 
+@pytest.mark.parametrize("name", PARTS)
+def test_an_upload_that_is_gone_before_its_parts_begins_again(name: str, run: Callable[..., Any], memory_aws: Store) -> None:
+    def hook(request: Request) -> Any:
+        if request.bucket == "publish" and request.query.get("partNumber") == "2" and not gone:
+            gone.append(request.query["uploadId"])
+            memory_aws.uploads.pop(request.query["uploadId"])
+        return None
+
+    gone: list[str] = []
+    memory_aws.hook = hook
+    step = run(PARTS[name], LARGE)
+    assert (step.error, len(gone)) == (None, 1)
+    assert len(memory_aws.bodies()["s3://publish/q/a"]) == LARGE
+    assert not memory_aws.uploads
+
+
 def test_an_older_object_is_not_taken_for_the_upload_that_is_gone(run: Callable[..., Any], memory_aws: Store) -> None:
     old = memory_aws.put("publish", "q/a", b"old", etag="0" * 32 + "-2")
     memory_aws.hook = lambda request: error(404, "NoSuchUpload") if is_end(request) else None
