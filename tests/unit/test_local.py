@@ -151,3 +151,25 @@ def test_a_sweep_takes_the_files_of_one_token_alone(tmp_path: Path) -> None:
     assert all(path.exists() for path in users)
     for file in files:
         file.discard()
+
+
+def test_a_folder_that_another_thread_makes_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def open_late(path: str, *arguments: object, **more: object) -> int:
+        try:
+            return opened(path, *arguments, **more)  # type: ignore[arg-type]
+        except FileNotFoundError:
+            os.makedirs(tmp_path / "new", exist_ok=True)
+            raise
+
+    monkeypatch.setattr(local.os, "open", open_late)
+    with appearing(tmp_path / "new" / "file") as file:
+        os.write(file.descriptor, b"x")
+    assert (tmp_path / "new" / "file").read_bytes() == b"x"
+
+
+def test_a_folder_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(LocalFileFailed), appearing(tmp_path / "file" / "below"):
+        raise AssertionError

@@ -219,6 +219,7 @@ class NewFile:
         token = folder.token if folder is not None else _PROCESS_TOKEN
         if folder is not None and above != folder.path:
             self._parent = _open_below(folder.path, above)
+        made = False
         for _ in range(_MAX_CLASHES):
             number = _SPARE_NUMBERS.pop() if _SPARE_NUMBERS else secrets.token_hex(8)
             name = f"{_TEMPORARY}{token}{_FORKED}-{number}"
@@ -227,9 +228,10 @@ class NewFile:
             except FileExistsError:  # somebody put it there: this number is not used again
                 continue
             except FileNotFoundError:
-                if self._parent is not None or os.path.isdir(above):
+                if self._parent is not None or made:
                     raise
                 os.makedirs(above, exist_ok=True)  # most folders are there, so it is made when it turns out to be missing
+                made = True  # perhaps by another thread
                 continue
             self._name, self._number = name, number
             if self._mode == PRIVATE:
