@@ -188,6 +188,8 @@ typedef struct conn {
   int have_decoded;
   int st; // 0 headers 1 body 2 wait-delay 3 sending
   uint64_t bleft;
+  char *body; // of a batch of deletions: its keys are in the answer
+  uint64_t bodylen;
   int ck_st;
   uint64_t ck_left;
   char *out;
@@ -271,6 +273,7 @@ static void closec(loop *l, conn *c) {
     SSL_free(c->ssl);
   close(c->fd);
   free(c->out);
+  free(c->body);
   free(c);
 }
 
@@ -478,6 +481,25 @@ static void service_request(conn *c) {
   }
 }
 
+static void delete_result(conn *c) {
+  static const char head[] =
+      "<?xml version=\"1.0\"?><DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">";
+  static const char tail[] = "</DeleteResult>";
+  char *x = malloc(sizeof head + sizeof tail + 4 * c->bodylen + 64);
+  int n = sprintf(x, "%s", head);
+  int quiet = c->body && strstr(c->body, "<Quiet>true</Quiet>") != 0;
+  for (const char *k = c->body; k && !quiet && (k = strstr(k, "<Key>"));) {
+    const char *e = strstr(k += 5, "</Key>");
+    if (!e)
+      break;
+    n += sprintf(x + n, "<Deleted><Key>%.*s</Key></Deleted>", (int)(e - k), k);
+    k = e;
+  }
+  n += sprintf(x + n, "%s", tail);
+  resp(c, "200 OK", 0, "application/xml", x, n);
+  free(x);
+}
+
 static void bucket_request(conn *c, const char *bucket) {
   char v[1024];
   int get = !strcmp(c->method, "GET"), post = !strcmp(c->method, "POST");
@@ -487,9 +509,7 @@ static void bucket_request(conn *c, const char *bucket) {
   }
   if (post && qget(c->query, "delete", v, sizeof v)) {
     n_deletes++;
-    const char *x =
-        "<?xml version=\"1.0\"?><DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"></DeleteResult>";
-    resp(c, "200 OK", 0, "application/xml", x, strlen(x));
+    delete_result(c);
     return;
   }
   if (get && qget(c->query, "location", v, sizeof v)) {
@@ -874,8 +894,29 @@ static int is_list(conn *c) {
 
 static void run(loop *l, conn *c);
 
+#define MAXBODY (8u << 20)
+
+static void keep_body(conn *c) {
+  char v[8];
+  if (strcmp(c->method, "POST") || c->chunked || c->clen > MAXBODY || !qget(c->query, "delete", v, sizeof v))
+    return;
+  c->body = malloc(c->clen + 1);
+  c->body[0] = 0;
+  c->bodylen = 0;
+}
+
+static void add_body(conn *c, const char *b, uint64_t n) {
+  if (!c->body)
+    return;
+  memcpy(c->body + c->bodylen, b, n);
+  c->bodylen += n;
+  c->body[c->bodylen] = 0;
+}
+
 static void finish_req(loop *l, conn *c) {
   handle(c);
+  free(c->body);
+  c->body = 0;
   int d = is_list(c) && g_ldelay >= 0 ? g_ldelay : g_delay;
   if (d > 0) {
     c->st = 2;
@@ -934,6 +975,7 @@ static void run(loop *l, conn *c) {
         wr(c, "HTTP/1.1 100 Continue\r\n\r\n", 25, 0);
       }
       c->bleft = c->clen;
+      keep_body(c);
       c->ck_st = 0;
       c->ck_left = 0;
       c->st = 1;
@@ -971,16 +1013,19 @@ static void run(loop *l, conn *c) {
           uint64_t m = c->inlen;
           if (m > c->bleft)
             m = c->bleft;
+          add_body(c, c->in, m);
           memmove(c->in, c->in + m, c->inlen - m);
           c->inlen -= m;
           c->bleft -= m;
         }
         while (c->bleft) {
           ssize_t n;
-          if (!c->ssl)
+          if (!c->ssl && !c->body)
             n = recv(c->fd, l->big, c->bleft > (64u << 20) ? (64u << 20) : c->bleft, MSG_TRUNC);
           else
             n = rd(c, l->big, c->bleft > BIGBUF ? BIGBUF : c->bleft);
+          if (n > 0)
+            add_body(c, (char *)l->big, n);
           if (n == 0) {
             closec(l, c);
             return;

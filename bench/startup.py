@@ -17,7 +17,7 @@ ROUNDS = 7
 BUILD = Path(__file__).parents[1] / "build/bench"
 EMPTY = "version: 1\nname: empty\nsteps: [{id: nothing, action: python.call, function: 'bench_nothing:nothing'}]\n"
 PAGE = (
-    f"version: 1\nname: page\nroles: {{reader: 'arn:aws:iam::{ACCOUNT}:role/reader'}}\n"
+    f"version: 1\nname: page\nroles: {{reader: 'arn:aws:iam::{ACCOUNT}:role/reader/r'}}\n"
     "steps: [{id: found, action: s3.list, role: reader, source: 's3://b-1000-16384/data/'}]\n"
 )
 LINE = re.compile(r"import time: +(\d+) \| +\d+ \| +([\w.]+)")

@@ -136,7 +136,7 @@ def rolerunner_command(engine: str, command_line: str = "") -> Callable[[Work, P
     def command(work: Work, place: Place) -> Command:
         spec, result = place.scratch / "job.yaml", place.scratch / "result.json"
         spec.write_text(
-            f"version: 1\nname: bench\nengine: {engine}\nroles: {{one: 'arn:aws:iam::{ACCOUNT}:role/one', two: 'arn:aws:iam::{ACCOUNT}:role/two'}}\n"
+            f"version: 1\nname: bench\nengine: {engine}\nroles: {{one: 'arn:aws:iam::{ACCOUNT}:role/one/r', two: 'arn:aws:iam::{ACCOUNT}:role/two/r'}}\n"
             f"steps:\n  - {{id: it, {_step(work, place)}}}\n"
         )
         return [command_line or measure.rolerunner(), "run", str(spec), "--result", str(result), "--log-format", "json"], {}
