@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_version.py").read_text(encoding="utf-8"))[1]
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_version.py").read_text(encoding="utf-8")
+)[1]
 
 PROJECT = "https://github.com/rolerunner/rolerunner"
 CLI = ["click>=8.1", "rich>=13"]
@@ -56,7 +58,15 @@ setup(
     package_dir={"": "framework"},
     packages=find_packages("framework"),
     package_data={
-        "rolerunner": ["py.typed", "schema.json", "glue/locks/*.txt", "observers/*.css", "template/*", "template/*/*", "template/.github/workflows/*"]
+        "rolerunner": [
+            "py.typed",
+            "schema.json",
+            "glue/locks/*.txt",
+            "observers/*.css",
+            "template/*",
+            "template/*/*",
+            "template/.github/workflows/*",
+        ]
     },
     install_requires=[
         "boto3>=1.21.21",
@@ -68,7 +78,14 @@ setup(
         "tenacity>=8.2",
         "wcmatch>=8.4",
     ],
-    extras_require={"cli": CLI, "crt": CRT, "deploy": DEPLOY, "sandbox": SANDBOX, "test": TEST, "dev": DEV},
+    extras_require={
+        "cli": CLI,
+        "crt": CRT,
+        "deploy": DEPLOY,
+        "sandbox": SANDBOX,
+        "test": TEST,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["rolerunner = rolerunner.__main__:main"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

@@ -18,7 +18,8 @@ def main() -> None:
     wanted = [
         each
         for each in requires("rolerunner") or ()
-        if "extra ==" not in each and wheels.normalised(re.split(r"[^\w.-]", each)[0]) not in wheels.IN_THE_RUNTIME
+        if "extra ==" not in each
+        and wheels.normalised(re.split(r"[^\w.-]", each)[0]) not in wheels.IN_THE_RUNTIME
     ]
     for runtime in {each.tag: each for each in RUNTIMES.values()}.values():
         with tempfile.TemporaryDirectory() as folder:

@@ -43,7 +43,11 @@ steps:
 def plain(running: sandbox.Sandbox, target: str) -> None:
     """What teams write by hand: assume, list, and copy one object after the other."""
     keys = running.job_keys
-    job = {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key, "aws_session_token": keys.token}
+    job = {
+        "aws_access_key_id": keys.access_key,
+        "aws_secret_access_key": keys.secret_key,
+        "aws_session_token": keys.token,
+    }
     sts = boto3.client("sts", endpoint_url=running.endpoint, region_name=running.region, **job)
 
     def s3(role: str) -> Any:
@@ -62,7 +66,11 @@ def plain(running: sandbox.Sandbox, target: str) -> None:
 
 def as_step(running: sandbox.Sandbox, target: str, spec: Path) -> None:
     keys = running.job_keys
-    identity = JobIdentity(running.region, keys=Keys(keys.access_key, keys.secret_key, keys.token), endpoints={"": running.endpoint})
+    identity = JobIdentity(
+        running.region,
+        keys=Keys(keys.access_key, keys.secret_key, keys.token),
+        endpoints={"": running.endpoint},
+    )
     result = api.run(api.load(spec, {"target": target}), identity=identity)
     assert result.status == "succeeded", result
 
@@ -87,11 +95,15 @@ def main() -> None:
                 times["plain script"].append(seconds(plain, running, f"plain-{number}"))
                 times["s3.copy"].append(seconds(as_step, running, f"step-{number}", spec))
     print(f"{OBJECTS:,} objects of 4 KiB from one role to another, medians of {ROUNDS}\n")
-    print(f"| | seconds | DPU-seconds per {PER:,} objects at 1/16 DPU | beside the plain script |\n|---|---|---|---|")
+    print(
+        f"| | seconds | DPU-seconds per {PER:,} objects at 1/16 DPU | beside the plain script |\n|---|---|---|---|"
+    )
     base = statistics.median(times["plain script"])
     for title, taken in times.items():
         median = statistics.median(taken)
-        print(f"| {title} | {median:.2f} | {median / OBJECTS * PER * DPU:.1f} | {median / base:.2f} |")
+        print(
+            f"| {title} | {median:.2f} | {median / OBJECTS * PER * DPU:.1f} | {median / base:.2f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ class Failed(Exception):
     """A command that did not end well, or not in time."""
 
 
-def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Cost:
+def cost_of(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Cost:
     """Run a command, its output thrown away, and tell what it cost. Raises Failed."""
     with tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
@@ -64,7 +66,9 @@ def cost_of(command: Sequence[str], environment: Mapping[str, str] | None = None
             told = errors.read().decode(errors="replace").strip()[-1500:]
             raise Failed(f"{' '.join(command)} ended with {process.returncode}\n{told}")
     # rounded here, so that a page made again from what was kept says the same
-    peak = max(usage.ru_maxrss, memory.peak) / 1024  # of the largest process, or of several at a time when it was looked at
+    peak = (
+        max(usage.ru_maxrss, memory.peak) / 1024
+    )  # of the largest process, or of several at a time when it was looked at
     return Cost(round(wall, 3), round(usage.ru_utime + usage.ru_stime, 3), round(peak, 3))
 
 
@@ -94,17 +98,27 @@ class _Memory(threading.Thread):
 
 
 def _held(process: Path) -> int:
-    return sum(int(line.split()[1]) for line in _lines(str(process / "smaps_rollup")) if line.startswith("Pss:"))
+    return sum(
+        int(line.split()[1])
+        for line in _lines(str(process / "smaps_rollup"))
+        if line.startswith("Pss:")
+    )
 
 
 def environment_of(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without an AWS identity, and with Python's compiled files written as usual."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") and name != "PYTHONDONTWRITEBYTECODE"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AWS_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
     return {**kept, "AWS_EC2_METADATA_DISABLED": "true", **(more or {})}
 
 
 def median(costs: Sequence[Cost]) -> Cost:
-    return Cost(*(statistics.median(getattr(cost, each.name) for cost in costs) for each in fields(Cost)))
+    return Cost(
+        *(statistics.median(getattr(cost, each.name) for cost in costs) for each in fields(Cost))
+    )
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -125,8 +139,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def machine() -> str:
     """This machine in one line."""
-    model = next((line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    memory = next((int(line.split()[1]) >> 20 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in _lines("/proc/cpuinfo")
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    memory = next(
+        (
+            int(line.split()[1]) >> 20
+            for line in _lines("/proc/meminfo")
+            if line.startswith("MemTotal")
+        ),
+        0,
+    )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cores} cores of {model}, {memory} GiB, {platform.system()} {platform.release()}, Python {platform.python_version()}"
 

@@ -55,7 +55,9 @@ class Server:
     certificate: Path | None
 
     def counts(self) -> Counts:
-        context = ssl.create_default_context(cafile=str(self.certificate)) if self.certificate else None
+        context = (
+            ssl.create_default_context(cafile=str(self.certificate)) if self.certificate else None
+        )
         with urllib.request.urlopen(f"{self.url}/-/counts", context=context, timeout=10) as answer:
             return Counts(*map(int, answer.read().split()))
 
@@ -66,8 +68,23 @@ def build(folder: Path) -> None:
     if not binary.exists() or binary.stat().st_mtime < SOURCE.stat().st_mtime:
         compiler = shutil.which("cc")
         if compiler is None:
-            raise SystemExit("a C compiler and OpenSSL's headers are needed for the null server: apt-get install gcc libssl-dev zlib1g-dev")
-        subprocess.run([compiler, "-O2", "-o", str(binary), str(SOURCE), "-lssl", "-lcrypto", "-lz", "-lpthread"], check=True)
+            raise SystemExit(
+                "a C compiler and OpenSSL's headers are needed for the null server: apt-get install gcc libssl-dev zlib1g-dev"
+            )
+        subprocess.run(
+            [
+                compiler,
+                "-O2",
+                "-o",
+                str(binary),
+                str(SOURCE),
+                "-lssl",
+                "-lcrypto",
+                "-lz",
+                "-lpthread",
+            ],
+            check=True,
+        )
     if not (folder / "certificate.pem").exists():
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=s3null",
@@ -82,11 +99,18 @@ def serving(folder: Path, setting: Setting) -> Iterator[Server]:
     port = _free_port()
     command = [str(folder / "s3null"), "-p", str(port), "-d", str(setting.delay)]
     command += ["-l", str(setting.list_delay)] if setting.list_delay is not None else []
-    command += ["-T", "-c", str(folder / "certificate.pem"), "-k", str(folder / "key.pem")] if setting.tls else []
+    command += (
+        ["-T", "-c", str(folder / "certificate.pem"), "-k", str(folder / "key.pem")]
+        if setting.tls
+        else []
+    )
     process = subprocess.Popen(command)
     try:
         _wait_for(port, process)
-        yield Server(f"{'https' if setting.tls else 'http'}://{ADDRESS}:{port}", folder / "certificate.pem" if setting.tls else None)
+        yield Server(
+            f"{'https' if setting.tls else 'http'}://{ADDRESS}:{port}",
+            folder / "certificate.pem" if setting.tls else None,
+        )
     finally:
         process.terminate()
         process.wait(10)

@@ -35,27 +35,44 @@ def page(results: Results, pictures: list[str]) -> str:
     """The whole page; ``pictures`` are names of files beside it."""
     plural, quick = "" if results.rounds == 1 else "s", QUICK if results.quick else ""
     parts = [
-        INTRODUCTION.format(rounds=results.rounds, s=plural, when=results.when, machine=results.machine, quick=quick),
+        INTRODUCTION.format(
+            rounds=results.rounds, s=plural, when=results.when, machine=results.machine, quick=quick
+        ),
         *(f"![Seconds for the whole command, as bars]({name})\n" for name in pictures),
         RATIOS,
         _ratios(results),
         *_details(results),
         "## The tools\n",
-        table(["tool", "version", "settings"], ([name, each["version"], each["settings"]] for name, each in results.tools.items())),
+        table(
+            ["tool", "version", "settings"],
+            ([name, each["version"], each["settings"]] for name, each in results.tools.items()),
+        ),
         *(f"## {title}\n\n{text}" for title, text in results.sections.items()),
     ]
     return "\n".join(parts)
 
 
 def _ratios(results: Results) -> str:
-    head = ["work", "setting", "seconds", "CPU seconds", "peak MiB", "wall: peers", "CPU: peers", "wall: aws-cli", "CPU: aws-cli"]
+    head = [
+        "work",
+        "setting",
+        "seconds",
+        "CPU seconds",
+        "peak MiB",
+        "wall: peers",
+        "CPU: peers",
+        "wall: aws-cli",
+        "CPU: aws-cli",
+    ]
     rows = []
     for work, setting in results.pairs():
         found = results.of(work, setting)
         if OURS in found:
             series = found[OURS]
             cost = series.median
-            ratios = (ratio(found, others, what) for others in (PEERS, AWS) for what in ("wall", "cpu"))
+            ratios = (
+                ratio(found, others, what) for others in (PEERS, AWS) for what in ("wall", "cpu")
+            )
             rows.append([
                 series.title, series.setting_title, f"{cost.wall:.2f}", f"{cost.cpu:.2f}", f"{cost.peak:.0f}", *(_times(each) for each in ratios),
             ])  # fmt: skip
@@ -69,7 +86,9 @@ def _times(value: float | None) -> str:
 def _details(results: Results) -> Iterator[str]:
     for setting in dict.fromkeys(setting for _, setting in results.pairs()):
         mine = [each for each in results.series if each.setting == setting]
-        names = [name for name in results.tools if any(each.tool == name and each.costs for each in mine)]
+        names = [
+            name for name in results.tools if any(each.tool == name and each.costs for each in mine)
+        ]
         yield f"## {mine[0].setting_title[0].upper()}{mine[0].setting_title[1:]}\n\nWall seconds / CPU seconds / peak MiB of all its processes.\n"
         works = dict.fromkeys(each.work for each in mine)
         rows = [
@@ -78,7 +97,9 @@ def _details(results: Results) -> Iterator[str]:
             if found
         ]
         yield table(["work", *names], rows)
-        notes = list(dict.fromkeys(f"* {each.tool}, {each.title}: {each.why}" for each in mine if each.why))
+        notes = list(
+            dict.fromkeys(f"* {each.tool}, {each.title}: {each.why}" for each in mine if each.why)
+        )
         if notes:
             yield "\n".join(notes) + "\n"
 
@@ -87,7 +108,11 @@ def _cell(series: Series | None, results: Results) -> str:
     if series is None:
         return ""
     cost = series.median
-    fewer = f" ({len(series.costs)} run{'s' if len(series.costs) > 1 else ''})" if len(series.costs) < results.rounds else ""
+    fewer = (
+        f" ({len(series.costs)} run{'s' if len(series.costs) > 1 else ''})"
+        if len(series.costs) < results.rounds
+        else ""
+    )
     return f"{cost.wall:.2f} / {cost.cpu:.2f} / {cost.peak:.0f}{fewer}"
 
 
@@ -97,7 +122,10 @@ def verdicts(results: Results) -> Iterator[str]:
         found = results.of(work, setting)
         if OURS in found:
             series = found[OURS]
-            for who, others, wanted in (("peers", PEERS, series.peers), ("aws-cli", AWS, series.aws)):
+            for who, others, wanted in (
+                ("peers", PEERS, series.peers),
+                ("aws-cli", AWS, series.aws),
+            ):
                 reached = ratio(found, others, "wall")
                 if reached is not None and wanted:
                     told = "ok  " if reached >= wanted else "LESS"

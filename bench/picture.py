@@ -53,7 +53,9 @@ def _panel(panel: dict[str, Series], left: int, top: int, width: int) -> list[st
     title = next(iter(panel.values())).title
     longest = max(max(series.median.wall, series.median.cpu) for series in panel.values())
     room = width - NAME - VALUE
-    parts = [f'<text x="{left}" y="{top + 18}" font-size="13" font-weight="600" fill="{CPU_COLOUR}">{escape(title[0].upper() + title[1:])}</text>']
+    parts = [
+        f'<text x="{left}" y="{top + 18}" font-size="13" font-weight="600" fill="{CPU_COLOUR}">{escape(title[0].upper() + title[1:])}</text>'
+    ]
     for place, (tool, series) in enumerate(panel.items()):
         cost, y, ours = series.median, top + HEAD + place * ROW, tool.startswith(OURS)
         weight = ' font-weight="600"' if ours else ""

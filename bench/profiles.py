@@ -44,7 +44,9 @@ GROUPS = {
 def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     null_server.build(BUILD)
-    print("CPU time by what a function belongs to, and the functions that take most. The profiler makes calls of Python dearer than they are.\n")
+    print(
+        "CPU time by what a function belongs to, and the functions that take most. The profiler makes calls of Python dearer than they are.\n"
+    )
     with null_server.serving(BUILD, null_server.TLS) as server:
         for work in WORKS:
             with tempfile.TemporaryDirectory() as name:
@@ -66,11 +68,22 @@ def _print(work: Work, told: dict[str, Any]) -> None:
         + "\n"
     )
     print(
-        table(["where", "% of CPU time"], [(group, f"{spent / total * 100:.0f}") for group, spent in told["groups"].items() if spent / total >= 0.01])
+        table(
+            ["where", "% of CPU time"],
+            [
+                (group, f"{spent / total * 100:.0f}")
+                for group, spent in told["groups"].items()
+                if spent / total >= 0.01
+            ],
+        )
     )
     print(
         table(
-            ["function", "calls", "% of CPU time"], [(f"`{name}`", f"{calls:,}", f"{spent / total * 100:.0f}") for name, calls, spent in told["top"]]
+            ["function", "calls", "% of CPU time"],
+            [
+                (f"`{name}`", f"{calls:,}", f"{spent / total * 100:.0f}")
+                for name, calls, spent in told["top"]
+            ],
         )
     )
 
@@ -109,11 +122,18 @@ def _gathered(profiles: list[cProfile.Profile]) -> dict[str, Any]:
             continue
         for caller, (_, _, share, _) in callers.items():  # what belongs to nobody is the caller's
             groups[_group(caller) or "the rest"] += share
-    top = sorted(((function, calls, own) for function, (_, calls, own, _, _) in functions.items()), key=lambda each: each[2], reverse=True)[:TOP]
+    top = sorted(
+        ((function, calls, own) for function, (_, calls, own, _, _) in functions.items()),
+        key=lambda each: each[2],
+        reverse=True,
+    )[:TOP]
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "groups": dict(groups.most_common()),
-        "top": [(name if file == "~" else f"{'/'.join(Path(file).parts[-2:])}:{name}", calls, own) for (file, _, name), calls, own in top],
+        "top": [
+            (name if file == "~" else f"{'/'.join(Path(file).parts[-2:])}:{name}", calls, own)
+            for (file, _, name), calls, own in top
+        ],
         "children": children.ru_utime + children.ru_stime,
     }
 

@@ -49,7 +49,11 @@ class Results:
 
     def of(self, work: str, setting: str) -> dict[str, Series]:
         """Tool -> its series, of those that were measured."""
-        return {each.tool: each for each in self.series if (each.work, each.setting) == (work, setting) and each.costs}
+        return {
+            each.tool: each
+            for each in self.series
+            if (each.work, each.setting) == (work, setting) and each.costs
+        }
 
     def pairs(self) -> list[tuple[str, str]]:
         """Each work and setting, in the order they were measured."""
@@ -71,7 +75,10 @@ class Results:
     @classmethod
     def load(cls, path: Path) -> Results:
         read = json.loads(path.read_text())
-        series = [Series(**{**each, "costs": [Cost(**cost) for cost in each["costs"]]}) for each in read.pop("series")]
+        series = [
+            Series(**{**each, "costs": [Cost(**cost) for cost in each["costs"]]})
+            for each in read.pop("series")
+        ]
         return cls(**read, series=series)
 
 

@@ -16,7 +16,12 @@ def main():
     rows = []
     for count in (1, 10, 50):
         for way in ("rolerunner", "boto3"):
-            told = subprocess.run([sys.executable, __file__, way, str(count)], check=True, capture_output=True, text=True).stdout
+            told = subprocess.run(
+                [sys.executable, __file__, way, str(count)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
             rows.append(told.rstrip("\n").split("\t"))
     print(table(["roles", "way", "AssumeRole", "ms", "MB above"], rows))
 
@@ -30,13 +35,22 @@ def measure(way, wanted):
     trust = [{"Effect": "Allow", "Principal": {"AWS": job}, "Action": "sts:AssumeRole"}]
     allowed = [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]
     roles = [{"arn": job, "permissions": allowed}, *({"arn": arn, "trust": trust} for arn in arns)]
-    with sandbox.running(sandbox.World.model_validate({"version": 1, "job_role": job, "roles": roles})) as aws:
+    with sandbox.running(
+        sandbox.World.model_validate({"version": 1, "job_role": job, "roles": roles})
+    ) as aws:
         before, began = rss(), time.perf_counter()
         calls = (ours if way == "rolerunner" else plain)(aws, arns)
         took, after = time.perf_counter() - began, rss()
     name, times = ("boto3, session a step" if way == "boto3" else way), wanted / count
     note = f", extrapolated from {count} roles" if wanted > count else ""
-    print(wanted, name + note, f"{calls * times:.0f}", f"{took * 1000 * times:.0f}", f"{(after - before) * times:.1f}", sep="\t")
+    print(
+        wanted,
+        name + note,
+        f"{calls * times:.0f}",
+        f"{took * 1000 * times:.0f}",
+        f"{(after - before) * times:.1f}",
+        sep="\t",
+    )
 
 
 def ours(aws, arns):
@@ -56,11 +70,21 @@ def plain(aws, arns):
 
     job, kept = aws.job_keys, []
     for arn in arns * STEPS:
-        keys = {"aws_access_key_id": job.access_key, "aws_secret_access_key": job.secret_key, "aws_session_token": job.token}
+        keys = {
+            "aws_access_key_id": job.access_key,
+            "aws_secret_access_key": job.secret_key,
+            "aws_session_token": job.token,
+        }
         sts = boto3.Session(region_name=aws.region, **keys).client("sts", endpoint_url=aws.endpoint)
         got = sts.assume_role(RoleArn=arn, RoleSessionName="bench")["Credentials"]
-        own = {"aws_access_key_id": got["AccessKeyId"], "aws_secret_access_key": got["SecretAccessKey"], "aws_session_token": got["SessionToken"]}
-        kept.append(boto3.Session(region_name=aws.region, **own).client("s3", endpoint_url=aws.endpoint))
+        own = {
+            "aws_access_key_id": got["AccessKeyId"],
+            "aws_secret_access_key": got["SecretAccessKey"],
+            "aws_session_token": got["SessionToken"],
+        }
+        kept.append(
+            boto3.Session(region_name=aws.region, **own).client("s3", endpoint_url=aws.endpoint)
+        )
     return len(kept)
 
 

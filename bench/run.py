@@ -55,7 +55,9 @@ class Bench:
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server is stopped, and files are removed, then too
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # the server is stopped, and files are removed, then too
     options = _options()
     out: Path = options.out or (ROOT / "build/bench" if options.quick else ROOT / "docs")
     cache = Path(options.cache)
@@ -66,7 +68,11 @@ def main() -> None:
         return
     null_server.build(cache)
     found = chosen_tools(cache, options.tool)
-    chosen = [work for work in works(quick=options.quick) if (not options.only or work.name in options.only) and not options.sections]
+    chosen = [
+        work
+        for work in works(quick=options.quick)
+        if (not options.only or work.name in options.only) and not options.sections
+    ]
     results = Results(
         f"{datetime.now(timezone.utc):%Y-%m-%d}", measure.machine(), options.rounds, options.quick,
         {tool.name: {"version": tool.version, "settings": tool.settings} for tool in found},
@@ -84,28 +90,85 @@ def main() -> None:
         results.sections = {title: _section(script) for title, script in OTHERS.items()}
     if options.add:
         results = results.added_to(Results.load(kept))
-        places = {(work.name, setting.name): place for place, (work, setting) in enumerate((w, s) for w in works(quick=False) for s in w.settings)}
+        places = {
+            (work.name, setting.name): place
+            for place, (work, setting) in enumerate(
+                (w, s) for w in works(quick=False) for s in w.settings
+            )
+        }
         results.series.sort(key=lambda each: places[each.work, each.setting])
     _write(results, out, kept)
     (out / "measured.json").unlink(missing_ok=True)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small sizes, to see that everything works; one round unless --rounds says more")
-    parser.add_argument("--rounds", type=int, metavar="N", help="runs of each tool at each work (5)")
-    parser.add_argument("--only", action="append", metavar="WORK", choices=[work.name for work in works(quick=False)], help="this work; repeatable")
-    parser.add_argument("--setting", action="append", choices=["http", "tls", "late", "pages"], help="this setting of the server; repeatable")
-    parser.add_argument("--tool", action="append", metavar="TOOL", help="this tool: rolerunner, s5cmd, rclone, ...; repeatable")
-    parser.add_argument(
-        "--patience", type=float, default=180, metavar="S", help="a tool that took so many seconds at a work gets no more rounds (180)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the page goes (docs; build/bench with --quick)")
-    parser.add_argument("--workdir", metavar="DIR", help="where files lie (a tmpfs where there is one with 8 GiB free, so that no disk is measured)")
-    parser.add_argument("--cache", default=str(ROOT / "build/bench"), metavar="DIR", help="the peers' environment and the server (build/bench)")
-    parser.add_argument("--add", action="store_true", help="keep what benchmarks.json in --out has of other works, settings and tools")
-    parser.add_argument("--sections", action="store_true", help="no work, but the sections on start-up, profiles and the like")
-    parser.add_argument("--page-only", action="store_true", help="write the page from the benchmarks.json in --out")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small sizes, to see that everything works; one round unless --rounds says more",
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="runs of each tool at each work (5)"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="WORK",
+        choices=[work.name for work in works(quick=False)],
+        help="this work; repeatable",
+    )
+    parser.add_argument(
+        "--setting",
+        action="append",
+        choices=["http", "tls", "late", "pages"],
+        help="this setting of the server; repeatable",
+    )
+    parser.add_argument(
+        "--tool",
+        action="append",
+        metavar="TOOL",
+        help="this tool: rolerunner, s5cmd, rclone, ...; repeatable",
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=180,
+        metavar="S",
+        help="a tool that took so many seconds at a work gets no more rounds (180)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the page goes (docs; build/bench with --quick)",
+    )
+    parser.add_argument(
+        "--workdir",
+        metavar="DIR",
+        help="where files lie (a tmpfs where there is one with 8 GiB free, so that no disk is measured)",
+    )
+    parser.add_argument(
+        "--cache",
+        default=str(ROOT / "build/bench"),
+        metavar="DIR",
+        help="the peers' environment and the server (build/bench)",
+    )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="keep what benchmarks.json in --out has of other works, settings and tools",
+    )
+    parser.add_argument(
+        "--sections",
+        action="store_true",
+        help="no work, but the sections on start-up, profiles and the like",
+    )
+    parser.add_argument(
+        "--page-only", action="store_true", help="write the page from the benchmarks.json in --out"
+    )
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
     return options
@@ -114,23 +177,46 @@ def _options() -> argparse.Namespace:
 @contextlib.contextmanager
 def _workplace(wanted: str | None) -> Iterator[Path]:
     roomy = os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 8 << 30
-    with tempfile.TemporaryDirectory(prefix="rolerunner-bench-", dir=wanted or ("/dev/shm" if roomy else None)) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="rolerunner-bench-", dir=wanted or ("/dev/shm" if roomy else None)
+    ) as name:
         yield Path(name)
 
 
-def _in_turns(work: Work, setting: null_server.Setting, server: null_server.Server, bench: Bench) -> None:
+def _in_turns(
+    work: Work, setting: null_server.Setting, server: null_server.Server, bench: Bench
+) -> None:
     """Every tool once, then every tool once more: whatever the machine does meanwhile, it does to all."""
     source = make_source(work, bench.folder / "sources")
-    series = {tool.name: Series(work.name, work.title, setting.name, setting.title, tool.name, work.peers, work.aws) for tool in bench.tools}
+    series = {
+        tool.name: Series(
+            work.name, work.title, setting.name, setting.title, tool.name, work.peers, work.aws
+        )
+        for tool in bench.tools
+    }
     bench.results.series += series.values()
     for number in range(bench.results.rounds):
         for tool in bench.tools:
             mine = series[tool.name]
-            if (mine.why and not mine.costs) or sum(cost.wall for cost in mine.costs) > bench.patience:
+            if (mine.why and not mine.costs) or sum(
+                cost.wall for cost in mine.costs
+            ) > bench.patience:
                 continue
-            _once(work, tool, Place(server, source, bench.folder / "target", bench.folder / "scratch"), mine)
-            told = f"{mine.costs[-1].wall:8.2f} s {mine.costs[-1].cpu:8.2f} CPU" if mine.costs else mine.why or "does not do this"
-            print(f"{work.title}, {setting.title}, round {number + 1}: {tool.name:<20} {told}", flush=True)
+            _once(
+                work,
+                tool,
+                Place(server, source, bench.folder / "target", bench.folder / "scratch"),
+                mine,
+            )
+            told = (
+                f"{mine.costs[-1].wall:8.2f} s {mine.costs[-1].cpu:8.2f} CPU"
+                if mine.costs
+                else mine.why or "does not do this"
+            )
+            print(
+                f"{work.title}, {setting.title}, round {number + 1}: {tool.name:<20} {told}",
+                flush=True,
+            )
 
 
 def _once(work: Work, tool: Tool, place: Place, series: Series) -> None:
@@ -145,7 +231,11 @@ def _once(work: Work, tool: Tool, place: Place, series: Series) -> None:
         cost = measure.cost_of(command, {**place.environment, **more}, place.scratch)
     except measure.Failed as error:
         series.why = f"failed: {str(error).splitlines()[-1][:200]}"
-        print(error, *(path.read_text() for path in place.scratch.glob("result.json")), file=sys.stderr)
+        print(
+            error,
+            *(path.read_text() for path in place.scratch.glob("result.json")),
+            file=sys.stderr,
+        )
         return
     wrong = problem(work, place.server.counts(), place.target)
     if wrong:
@@ -158,7 +248,12 @@ def _section(script: str) -> str:
     """What another benchmark prints, its own environment as plain as a user's."""
     print(f"{script} ...", flush=True)
     done = subprocess.run(
-        [sys.executable, str(ROOT / "bench" / script)], check=True, stdout=subprocess.PIPE, text=True, env=measure.environment_of(), cwd=ROOT
+        [sys.executable, str(ROOT / "bench" / script)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=measure.environment_of(),
+        cwd=ROOT,
     )
     return done.stdout
 

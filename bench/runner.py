@@ -20,7 +20,9 @@ def spec(folder: Path, count: int, *, wide: int = 0, state: bool = False) -> Pat
     lines += ["steps:"]
     for number in range(count):
         needs = f", needs: [{f's{number - wide}' if number >= wide else ''}]" if wide else ""
-        lines.append(f"  - {{id: s{number}, action: python.call, function: 'bench_nothing:nothing'{needs}}}")
+        lines.append(
+            f"  - {{id: s{number}, action: python.call, function: 'bench_nothing:nothing'{needs}}}"
+        )
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -41,11 +43,22 @@ def main() -> None:
             "50 steps, state on disk": spec(folder, 50, state=True),
         }
         run(spec(folder, 1))  # imports
-        took = {title: median_seconds(lambda path=path: run(path), ROUNDS) for title, path in rows.items()}
-        print(f"Steps of python.call that do nothing, the spec's check among it; medians of {ROUNDS}.\n")
+        took = {
+            title: median_seconds(lambda path=path: run(path), ROUNDS)
+            for title, path in rows.items()
+        }
+        print(
+            f"Steps of python.call that do nothing, the spec's check among it; medians of {ROUNDS}.\n"
+        )
         steps = {title: 50 if title.startswith("50") else STEPS for title in took}
         print(
-            table(["run", "seconds", "ms a step"], [(title, f"{spent:.2f}", f"{spent / steps[title] * 1000:.2f}") for title, spent in took.items()])
+            table(
+                ["run", "seconds", "ms a step"],
+                [
+                    (title, f"{spent:.2f}", f"{spent / steps[title] * 1000:.2f}")
+                    for title, spent in took.items()
+                ],
+            )
         )
 
 

@@ -33,7 +33,11 @@ def measured(python: Path, server: str, executors: int, objects: int) -> float:
     """Objects a second; no executors: the plain run, without Spark."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        spec = SPEC.format(warm=WARM, objects=objects, distribute="distribute: spark" if executors else "description: plain")
+        spec = SPEC.format(
+            warm=WARM,
+            objects=objects,
+            distribute="distribute: spark" if executors else "description: plain",
+        )
         lines = [line for line in spec.splitlines() if executors or "id: warm" not in line]
         (folder / "job.yaml").write_text("\n".join(lines) + "\n")
         settings = f"--master local-cluster[{executors},1,1024] --conf spark.ui.enabled=false --conf spark.executor.memory=512m pyspark-shell"
@@ -42,8 +46,20 @@ def measured(python: Path, server: str, executors: int, objects: int) -> float:
             "AWS_EC2_METADATA_DISABLED": "true", "TMPDIR": name, "PYSPARK_PYTHON": str(python), "PYSPARK_SUBMIT_ARGS": settings,
             "SPARK_LOCAL_IP": "127.0.0.1",
         }  # fmt: skip
-        command = [python, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json", "--log-format", "json"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        command = [
+            python,
+            "-m",
+            "rolerunner",
+            "run",
+            "job.yaml",
+            "--result",
+            "r.json",
+            "--log-format",
+            "json",
+        ]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
         step = json.loads((folder / "r.json").read_text())["steps"][-1]
@@ -54,19 +70,27 @@ def measured(python: Path, server: str, executors: int, objects: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=6000)
-    parser.add_argument("--delays", type=int, nargs="+", default=[20, 100], help="ms before each answer")
+    parser.add_argument(
+        "--delays", type=int, nargs="+", default=[20, 100], help="ms before each answer"
+    )
     options = parser.parse_args()
     python = python_with_spark()
     if python is None:
         raise SystemExit("Python 3.11 and Java are needed")
     with tempfile.TemporaryDirectory() as name:
         null_server.build(Path(name))
-        print(f"{options.objects:,} objects copied within S3, objects a second; {os.cpu_count()} cores for all\n")
-        print(f"| ms an answer | no Spark | {' | '.join(f'{count} executors' if count > 1 else '1 executor' for count in (1, 2, 4))} |")
+        print(
+            f"{options.objects:,} objects copied within S3, objects a second; {os.cpu_count()} cores for all\n"
+        )
+        print(
+            f"| ms an answer | no Spark | {' | '.join(f'{count} executors' if count > 1 else '1 executor' for count in (1, 2, 4))} |"
+        )
         print("|---|---|---|---|---|")
         for delay in options.delays:
             with null_server.serving(Path(name), replace(null_server.HTTP, delay=delay)) as server:
-                rates = [measured(python, server.url, count, options.objects) for count in (0, 1, 2, 4)]
+                rates = [
+                    measured(python, server.url, count, options.objects) for count in (0, 1, 2, 4)
+                ]
             print(f"| {delay} | {' | '.join(f'{rate:,.0f}' for rate in rates)} |", flush=True)
 
 

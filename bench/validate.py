@@ -21,7 +21,9 @@ def large() -> str:
         "    include: ['**/*.csv', '${{{{ run.id }}}}']\n"
     )
     read = "    when: ${{{{ steps.s{before}.count > 0 }}}}\n"
-    steps = "".join(step.format(n=n) + (read.format(before=n - 1) if n else "") for n in range(STEPS))
+    steps = "".join(
+        step.format(n=n) + (read.format(before=n - 1) if n else "") for n in range(STEPS)
+    )
     return f"version: 1\nname: large\nparams: {{day: {{default: x}}}}\nroles: {{reader: 'arn:aws:iam::111122223333:role/r'}}\nsteps:\n{steps}"
 
 
@@ -32,7 +34,10 @@ def main() -> None:
     command = [sys.executable, "-m", "rolerunner", "validate", str(CONFIG)]
     whole = median([cost_of(command) for _ in range(RUNS + 1)][1:])
     print(f"Medians of {RUNS}.\n")
-    rows = [(f"a spec of {STEPS} steps, after imports", f"{loaded:.3f}"), ("`rolerunner validate` of a small spec, all in all", f"{whole.wall:.3f}")]
+    rows = [
+        (f"a spec of {STEPS} steps, after imports", f"{loaded:.3f}"),
+        ("`rolerunner validate` of a small spec, all in all", f"{whole.wall:.3f}"),
+    ]
     print(table(["check", "seconds"], rows))
 
 

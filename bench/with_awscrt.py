@@ -58,7 +58,12 @@ class Role:
     @cached_property
     def large(self) -> S3Client:
         """As little memory as the runtime lets it have."""
-        return self._client(throughput_target_gbps=5.0, part_size=PART, memory_limit=1 << 30, max_active_connections_override=8)
+        return self._client(
+            throughput_target_gbps=5.0,
+            part_size=PART,
+            memory_limit=1 << 30,
+            max_active_connections_override=8,
+        )
 
     def _client(self, **tuning: Any) -> S3Client:
         region = os.environ["AWS_REGION"]
@@ -70,11 +75,19 @@ class Role:
             signing_config=create_default_s3_signing_config(region=region, credential_provider=provider), **tuning,
         )  # fmt: skip
 
-    def request(self, method: str, path: str, body: Any = None, length: int | None = None) -> HttpRequest:
-        headers = [("host", self.place.netloc), ("accept", "*/*"), *([("content-length", str(length))] if length is not None else [])]
+    def request(
+        self, method: str, path: str, body: Any = None, length: int | None = None
+    ) -> HttpRequest:
+        headers = [
+            ("host", self.place.netloc),
+            ("accept", "*/*"),
+            *([("content-length", str(length))] if length is not None else []),
+        ]
         return HttpRequest(method, path, HttpHeaders(headers), body)
 
-    def begin(self, client: S3Client, kind: S3RequestType, request: HttpRequest, **more: Any) -> Future[Any]:
+    def begin(
+        self, client: S3Client, kind: S3RequestType, request: HttpRequest, **more: Any
+    ) -> Future[Any]:
         """One of the many that are under way; it waits for room."""
         self.room.acquire()
         begun = client.make_request(type=kind, request=request, **more)
@@ -110,7 +123,9 @@ def objects(role: Role, bucket: str) -> Iterator[tuple[str, int]]:
     """Key and size of each, page by page."""
     token = ""
     while True:
-        query = f"list-type=2&prefix={quote(PREFIX, safe='')}" + (f"&continuation-token={quote(token, safe='')}" if token else "")
+        query = f"list-type=2&prefix={quote(PREFIX, safe='')}" + (
+            f"&continuation-token={quote(token, safe='')}" if token else ""
+        )
         page: list[bytes] = []
         role.begin(
             role.small, S3RequestType.DEFAULT, role.request("GET", f"/{bucket}?{query}"), operation_name="ListObjectsV2",
@@ -127,10 +142,22 @@ def objects(role: Role, bucket: str) -> Iterator[tuple[str, int]]:
 
 def fetch(role: Role, bucket: str, key: str, size: int, **to: Any) -> Future[Any]:
     """A small object as a plain request: to look whether it goes in ranges costs a quarter more."""
-    request, checked = role.request("GET", f"/{bucket}/{quote(key)}"), S3ChecksumConfig(validate_response=True)
+    request, checked = (
+        role.request("GET", f"/{bucket}/{quote(key)}"),
+        S3ChecksumConfig(validate_response=True),
+    )
     if size >= LARGE:
-        return role.begin(role.large, S3RequestType.GET_OBJECT, request, checksum_config=checked, **to)
-    return role.begin(role.small, S3RequestType.DEFAULT, request, operation_name="GetObject", checksum_config=checked, **to)
+        return role.begin(
+            role.large, S3RequestType.GET_OBJECT, request, checksum_config=checked, **to
+        )
+    return role.begin(
+        role.small,
+        S3RequestType.DEFAULT,
+        request,
+        operation_name="GetObject",
+        checksum_config=checked,
+        **to,
+    )
 
 
 def download(role: Role, bucket: str, folder: Path) -> None:
@@ -164,7 +191,13 @@ def relay(role: Role, bucket: str, folder: Path) -> None:
     came: list[tuple[str, list[bytes], Future[Any]]] = []
     for key, size in objects(role, bucket):
         chunks: list[bytes] = []
-        future = fetch(role, bucket, key, size, on_body=lambda chunk, chunks=chunks, **_: chunks.append(bytes(chunk)))
+        future = fetch(
+            role,
+            bucket,
+            key,
+            size,
+            on_body=lambda chunk, chunks=chunks, **_: chunks.append(bytes(chunk)),
+        )
         came.append((key, chunks, future))
         if len(came) >= AT_ONCE // 2:
             _put_first(came, put)
@@ -180,7 +213,9 @@ def _put_first(came: list[tuple[str, list[bytes], Future[Any]]], put: Any) -> No
 
 
 def _crc() -> S3ChecksumConfig:
-    return S3ChecksumConfig(algorithm=S3ChecksumAlgorithm.CRC32, location=S3ChecksumLocation.TRAILER)
+    return S3ChecksumConfig(
+        algorithm=S3ChecksumAlgorithm.CRC32, location=S3ChecksumLocation.TRAILER
+    )
 
 
 if __name__ == "__main__":

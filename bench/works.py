@@ -50,8 +50,17 @@ class Work:
 
     @property
     def title(self) -> str:
-        what = f"{self.size >> 30} GiB" if self.is_large and self.size >= 1 << 30 else f"{self.size >> 20} MiB" if self.is_large else ""
-        what = what or f"{self.count:,} {'keys' if self.kind == 'list' else f'x {self.size >> 10} KiB'}"
+        what = (
+            f"{self.size >> 30} GiB"
+            if self.is_large and self.size >= 1 << 30
+            else f"{self.size >> 20} MiB"
+            if self.is_large
+            else ""
+        )
+        what = (
+            what
+            or f"{self.count:,} {'keys' if self.kind == 'list' else f'x {self.size >> 10} KiB'}"
+        )
         return {
             "download": f"download {what}", "upload": f"upload {what}", "list": f"list {what}", "copy": f"copy {self.count:,} within S3",
             "relay": f"copy {what} between two roles", "delete": f"delete {self.count:,}",
@@ -101,7 +110,9 @@ def problem(work: Work, counts: Counts, target: Path) -> str:
         "upload": counts.puts >= work.count and counts.bytes_in >= work.bytes,
         "list": counts.keys >= work.count,
         "copy": counts.copies >= work.count,
-        "relay": counts.gets >= work.count and counts.puts >= work.count and counts.bytes_in >= work.bytes,
+        "relay": counts.gets >= work.count
+        and counts.puts >= work.count
+        and counts.bytes_in >= work.bytes,
         "delete": counts.deletes >= -(-work.count // 1000),
     }[work.kind]
     if not wanted:

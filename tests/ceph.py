@@ -26,7 +26,16 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-DAEMONS = ("radosgw", "radosgw-admin", "ceph", "ceph-mon", "ceph-mgr", "ceph-osd", "ceph-authtool", "monmaptool")
+DAEMONS = (
+    "radosgw",
+    "radosgw-admin",
+    "ceph",
+    "ceph-mon",
+    "ceph-mgr",
+    "ceph-osd",
+    "ceph-authtool",
+    "monmaptool",
+)
 START_SECONDS = 120.0
 
 CONF = """
@@ -77,7 +86,11 @@ rgw data = {folder}/rgw
 def missing() -> str:
     """The reason why there is no Ceph here; empty where there is one."""
     lacking = [each for each in DAEMONS if shutil.which(each) is None]
-    return f"Ceph is not installed (.ci/install_ceph.sh does that on Debian, as root): no {', '.join(lacking)}" if lacking else ""
+    return (
+        f"Ceph is not installed (.ci/install_ceph.sh does that on Debian, as root): no {', '.join(lacking)}"
+        if lacking
+        else ""
+    )
 
 
 @dataclass
@@ -90,7 +103,9 @@ class Ceph:
 
     def run(self, *command: str) -> str:
         """The output of one of Ceph's commands."""
-        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, env=self.environment(), capture_output=True, text=True, timeout=60, check=False
+        )
         assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
         return done.stdout
 
@@ -100,18 +115,27 @@ class Ceph:
     def start(self, *command: str) -> None:
         """Starts a daemon in the foreground of a process group of its own."""
         with (self.folder / f"{command[0]}.out").open("wb") as out:
-            self.processes.append(subprocess.Popen(command, env=self.environment(), stdout=out, stderr=out, start_new_session=True))
+            self.processes.append(
+                subprocess.Popen(
+                    command, env=self.environment(), stdout=out, stderr=out, start_new_session=True
+                )
+            )
 
     def wait(self, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not is_ready():
             ended = [each.args for each in self.processes if each.poll() is not None]
             assert not ended, f"ended: {ended}: {self.last_words()}"
-            assert time.monotonic() < deadline, f"not ready after {START_SECONDS} s: {self.last_words()}"
+            assert time.monotonic() < deadline, (
+                f"not ready after {START_SECONDS} s: {self.last_words()}"
+            )
             time.sleep(0.2)
 
     def last_words(self) -> str:
-        return "\n".join(f"{path.name}: {path.read_text(errors='replace')[-1000:]}" for path in self.folder.glob("*.out"))
+        return "\n".join(
+            f"{path.name}: {path.read_text(errors='replace')[-1000:]}"
+            for path in self.folder.glob("*.out")
+        )
 
     def stop(self) -> None:
         """Ends all daemons, whatever they do."""
@@ -138,8 +162,29 @@ class Ceph:
     def role(self, tenant: str, name: str, trusted: str, *statements: dict[str, Any]) -> None:
         """A role that ``trusted`` may assume, with these statements as its policy."""
         trust = {"Effect": "Allow", "Principal": {"AWS": [trusted]}, "Action": ["sts:AssumeRole"]}
-        self.run("radosgw-admin", "role", "create", "--tenant", tenant, "--role-name", name, "--path", "/", "--assume-role-policy-doc", policy(trust))
-        named = ("--tenant", tenant, "--role-name", name, "--policy-name", "p", "--policy-doc", policy(*statements))
+        self.run(
+            "radosgw-admin",
+            "role",
+            "create",
+            "--tenant",
+            tenant,
+            "--role-name",
+            name,
+            "--path",
+            "/",
+            "--assume-role-policy-doc",
+            policy(trust),
+        )
+        named = (
+            "--tenant",
+            tenant,
+            "--role-name",
+            name,
+            "--policy-name",
+            "p",
+            "--policy-doc",
+            policy(*statements),
+        )
         self.run("radosgw-admin", "role-policy", "put", *named)
 
     def client(self, tenant: str, name: str) -> Any:
@@ -148,8 +193,12 @@ class Ceph:
 
     def role_client(self, role: str, tenant: str, user: str) -> Any:
         """An S3 client of a role's session: the owner of a bucket may not read what a role has stored in it."""
-        keys = self._client("sts", *keys_of(tenant, user)).assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
-        return self._client("s3", keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+        keys = self._client("sts", *keys_of(tenant, user)).assume_role(
+            RoleArn=role, RoleSessionName="test"
+        )["Credentials"]
+        return self._client(
+            "s3", keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]
+        )
 
     def _client(self, service: str, access: str, secret: str, token: Optional[str] = None) -> Any:
         return boto3.client(
@@ -202,11 +251,22 @@ def _start(ceph: Ceph, http: int) -> None:
     conf = CONF.format(fsid=fsid, folder=folder, v1=v1, v2=v2, http=http, low=low, high=low + 49)
     (folder / "ceph.conf").write_text(conf)
     keyring, monmap = str(folder / "keyring"), str(folder / "monmap")
-    everything = [word for each in ("mon", "osd", "mgr", "mds") for word in ("--cap", each, "allow *")]
+    everything = [
+        word for each in ("mon", "osd", "mgr", "mds") for word in ("--cap", each, "allow *")
+    ]
     ceph.run("ceph-authtool", "-C", "-g", "-n", "mon.", keyring, "--cap", "mon", "allow *")
     for name in ("client.admin", "client.rgw", "mgr.x", "osd.0"):
         ceph.run("ceph-authtool", "-g", "-n", name, keyring, *everything)
-    ceph.run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v2:127.0.0.1:{v2},v1:127.0.0.1:{v1}]", monmap)
+    ceph.run(
+        "monmaptool",
+        "--create",
+        "--fsid",
+        fsid,
+        "--addv",
+        "a",
+        f"[v2:127.0.0.1:{v2},v1:127.0.0.1:{v1}]",
+        monmap,
+    )
     ceph.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring)
     ceph.start("ceph-mon", "-i", "a", "-f")
     ceph.wait(lambda: _succeeds(ceph, "ceph", "--connect-timeout", "3", "-s"))
@@ -221,7 +281,12 @@ def _start(ceph: Ceph, http: int) -> None:
 
 
 def _succeeds(ceph: Ceph, *command: str) -> bool:
-    return subprocess.run(command, env=ceph.environment(), capture_output=True, timeout=60, check=False).returncode == 0
+    return (
+        subprocess.run(
+            command, env=ceph.environment(), capture_output=True, timeout=60, check=False
+        ).returncode
+        == 0
+    )
 
 
 def _answers(url: str) -> bool:

@@ -69,7 +69,9 @@ def rolerunner(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
+def aws(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[sandbox.Sandbox]:
     """The embedded AWS, filled with the ``WORLD`` of the test's module."""
     path = tmp_path_factory.mktemp("world") / "world.yaml"
     path.write_text(request.module.WORLD)
@@ -80,7 +82,11 @@ def aws(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def identity_of(running: sandbox.Sandbox) -> JobIdentity:
     """The job's own identity in a running sandbox."""
     keys = running.job_keys
-    return JobIdentity(running.region, keys=Keys(keys.access_key, keys.secret_key, keys.token), endpoints={"": running.endpoint})
+    return JobIdentity(
+        running.region,
+        keys=Keys(keys.access_key, keys.secret_key, keys.token),
+        endpoints={"": running.endpoint},
+    )
 
 
 @pytest.fixture

@@ -50,13 +50,22 @@ class Wire:
 Answers = Callable[[Asked], Union[Answer, Wire]]
 
 
-SLOW_DOWN = Answer(b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>", 503)
+SLOW_DOWN = Answer(
+    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>", 503
+)
 
 
 class Throttling:
     """Answers as ``answer`` does, but not more than so many requests a second (those of a tenth of it at once), or so many at a time."""
 
-    def __init__(self, answer: Answers, *, per_second: float = 1e9, at_once: int = 1_000_000, taking: float = 0.0) -> None:
+    def __init__(
+        self,
+        answer: Answers,
+        *,
+        per_second: float = 1e9,
+        at_once: int = 1_000_000,
+        taking: float = 0.0,
+    ) -> None:
         self.refused = 0
         self._answer = answer
         self._per_second, self._at_once, self._taking = per_second, at_once, taking
@@ -67,7 +76,9 @@ class Throttling:
     def __call__(self, asked: Asked) -> Union[Answer, Wire]:
         with self._lock:
             now = time.monotonic()
-            self._credit = min(self._credit + (now - self._last) * self._per_second, self._per_second / 10)
+            self._credit = min(
+                self._credit + (now - self._last) * self._per_second, self._per_second / 10
+            )
             self._last = now
             if self._credit < 1 or self._busy >= self._at_once:
                 self.refused += 1
@@ -110,10 +121,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _do(self) -> None:
         place = urlparse(self.path)
         query = parse_qs(place.query, keep_blank_values=True)
-        names = [name for name in ("delete", "uploads", "uploadId", "tagging", "list-type", "versions") if name in query]
+        names = [
+            name
+            for name in ("delete", "uploads", "uploadId", "tagging", "list-type", "versions")
+            if name in query
+        ]
         headers = {name.lower(): value for name, value in self.headers.items()}
         bucket, _, key = place.path[1:].partition("/")
-        asked = Asked(f"{self.command} [{names[0]}]" if names else self.command, bucket, unquote(key), query, headers, self._body())
+        asked = Asked(
+            f"{self.command} [{names[0]}]" if names else self.command,
+            bucket,
+            unquote(key),
+            query,
+            headers,
+            self._body(),
+        )
         self.server.asked.append(asked)
         answer = self.server.answer(asked)
         if isinstance(answer, Wire):
@@ -123,7 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.headers.items():
             self.send_header(name, value)
         if "Content-Length" not in answer.headers:
-            self.send_header("Content-Length", str(answer.length if answer.length >= 0 else len(answer.body)))
+            self.send_header(
+                "Content-Length", str(answer.length if answer.length >= 0 else len(answer.body))
+            )
         if 0 <= answer.length != len(answer.body):
             self.send_header("Connection", "close")
             self.close_connection = True
@@ -147,7 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
             for part in wire.parts:
                 if isinstance(part, bytes):
                     self.wfile.write(part)
-                elif select.select([self.connection], [], [], part)[0] and not self.connection.recv(1, socket.MSG_PEEK):
+                elif select.select([self.connection], [], [], part)[0] and not self.connection.recv(
+                    1, socket.MSG_PEEK
+                ):
                     return  # the client has gone
         if wire.after == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -157,7 +183,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(answer: Answers, *, greeting: Callable[[], Union[Wire, None]] = lambda: None, **settings: Any) -> Iterator[tuple[Any, list[Asked]]]:
+def serving(
+    answer: Answers, *, greeting: Callable[[], Union[Wire, None]] = lambda: None, **settings: Any
+) -> Iterator[tuple[Any, list[Asked]]]:
     """A boto3 client of such a server, and what it was asked. ``greeting`` is what comes instead of all else when a connection is made.
 
     ``settings`` are of the client's Config: its timeouts, its retries.

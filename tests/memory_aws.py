@@ -32,7 +32,14 @@ DROP, LOSE = "drop", "lose"
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 STS_NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 DECLARATION = "<?xml version='1.0' encoding='UTF-8'?>\n"
-STORED_HEADERS = {"content-type", "content-encoding", "content-disposition", "content-language", "cache-control", "expires"}
+STORED_HEADERS = {
+    "content-type",
+    "content-encoding",
+    "content-disposition",
+    "content-language",
+    "cache-control",
+    "expires",
+}
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 _CHECKSUM = re.compile(r"x-amz-checksum-(crc32|crc32c|crc64nvme|sha1|sha256)\Z")
 
@@ -52,13 +59,19 @@ Outcome = Union[Response, str, None]
 
 def xml(body: str, status: int = 200, **headers: str) -> Response:
     """A response of XML."""
-    return Response(status, {"Content-Type": "application/xml", **headers}, body.encode("utf-8", "surrogateescape"))
+    return Response(
+        status,
+        {"Content-Type": "application/xml", **headers},
+        body.encode("utf-8", "surrogateescape"),
+    )
 
 
 def error(status: int, code: str, message: str = "", **headers: str) -> Response:
     """An S3 error response."""
     return xml(
-        f"{DECLARATION}<Error><Code>{code}</Code><Message>{escape(message or code)}</Message><RequestId>R1</RequestId></Error>", status, **headers
+        f"{DECLARATION}<Error><Code>{code}</Code><Message>{escape(message or code)}</Message><RequestId>R1</RequestId></Error>",
+        status,
+        **headers,
     )
 
 
@@ -121,18 +134,28 @@ class Store:
 
     def put(self, bucket: str, key: str, body: Union[bytes, str], **more: Any) -> Entry:
         """Store an object."""
-        entry = self.objects[bucket, key] = Entry(body.encode() if isinstance(body, str) else body, **more)
+        entry = self.objects[bucket, key] = Entry(
+            body.encode() if isinstance(body, str) else body, **more
+        )
         return entry
 
     def bodies(self) -> dict[str, bytes]:
         """s3:// URI -> bytes of every object."""
         with self.lock:
-            return {f"s3://{bucket}/{key}": entry.body for (bucket, key), entry in self.objects.items()}
+            return {
+                f"s3://{bucket}/{key}": entry.body for (bucket, key), entry in self.objects.items()
+            }
 
     def requests_of(self, method: str, bucket: str = "") -> list[Request]:
         """The S3 requests received with a method, of one bucket where it is named."""
         with self.lock:
-            return [each for each in self.requests if each.service == "s3" and each.method == method and (not bucket or each.bucket == bucket)]
+            return [
+                each
+                for each in self.requests
+                if each.service == "s3"
+                and each.method == method
+                and (not bucket or each.bucket == bucket)
+            ]
 
     def environment(self) -> dict[str, str]:
         """The environment of a process whose AWS this is."""
@@ -173,7 +196,9 @@ class Store:
         if entry is None:
             return error(404, "NoSuchKey", "The specified key does not exist.")
         if "tagging" in r.query:
-            return xml(f"<Tagging xmlns='{NAMESPACE}'><TagSet>{_tag_set(entry.tags)}</TagSet></Tagging>")
+            return xml(
+                f"<Tagging xmlns='{NAMESPACE}'><TagSet>{_tag_set(entry.tags)}</TagSet></Tagging>"
+            )
         if "annotations" in r.query or "annotation" in r.query:
             return error(501, "NotImplemented")
         if not _matches(r.headers.get("if-match"), entry):
@@ -183,7 +208,9 @@ class Store:
             "content-type": "binary/octet-stream", **entry.headers,
         }  # fmt: skip
         if entry.tags:
-            headers["x-amz-tagging-count"] = str(len(urllib.parse.parse_qsl(entry.tags, keep_blank_values=True)))
+            headers["x-amz-tagging-count"] = str(
+                len(urllib.parse.parse_qsl(entry.tags, keep_blank_values=True))
+            )
         asked = _RANGE.match(r.headers.get("range", ""))
         if not asked:
             return Response(200, {**headers, "Content-Length": str(len(entry.body))}, entry.body)
@@ -191,19 +218,37 @@ class Store:
         if first >= len(entry.body):
             return error(416, "InvalidRange")
         part = entry.body[first : last + 1]
-        return Response(206, {**headers, "Content-Range": f"bytes {first}-{last}/{len(entry.body)}", "Content-Length": str(len(part))}, part)
+        return Response(
+            206,
+            {
+                **headers,
+                "Content-Range": f"bytes {first}-{last}/{len(entry.body)}",
+                "Content-Length": str(len(part)),
+            },
+            part,
+        )
 
     def _write(self, r: Request) -> Response:
         old = self.objects.get((r.bucket, r.key))
         if "tagging" in r.query:
             assert old is not None
-            old.tags = urllib.parse.urlencode(re.findall(r"<Key>(.*?)</Key><Value>(.*?)</Value>", r.body.decode()))
+            old.tags = urllib.parse.urlencode(
+                re.findall(r"<Key>(.*?)</Key><Value>(.*?)</Value>", r.body.decode())
+            )
             return Response()
-        if (r.headers.get("if-none-match") == "*" and old) or not _matches(r.headers.get("if-match"), old):
+        if (r.headers.get("if-none-match") == "*" and old) or not _matches(
+            r.headers.get("if-match"), old
+        ):
             return error(412, "PreconditionFailed")
         if "x-amz-copy-source" in r.headers:
             return self._copy(r)
-        self.put(r.bucket, r.key, r.body, headers=_stored_headers(r), tags=r.headers.get("x-amz-tagging", ""))
+        self.put(
+            r.bucket,
+            r.key,
+            r.body,
+            headers=_stored_headers(r),
+            tags=r.headers.get("x-amz-tagging", ""),
+        )
         return Response(200, {"ETag": f'"{hashlib.md5(r.body).hexdigest()}"', **_checksums(r)})
 
     def _copy(self, r: Request) -> Response:
@@ -211,8 +256,18 @@ class Store:
         if isinstance(source, Response):
             return source
         replaced = r.headers.get("x-amz-metadata-directive") == "REPLACE"
-        tags = r.headers.get("x-amz-tagging", "") if r.headers.get("x-amz-tagging-directive") == "REPLACE" else source.tags
-        entry = self.put(r.bucket, r.key, source.body, headers=_stored_headers(r) if replaced else source.headers, tags=tags)
+        tags = (
+            r.headers.get("x-amz-tagging", "")
+            if r.headers.get("x-amz-tagging-directive") == "REPLACE"
+            else source.tags
+        )
+        entry = self.put(
+            r.bucket,
+            r.key,
+            source.body,
+            headers=_stored_headers(r) if replaced else source.headers,
+            tags=tags,
+        )
         return xml(
             f"<CopyObjectResult xmlns='{NAMESPACE}'><LastModified>{_iso(entry.modified)}</LastModified>"
             f"<ETag>&quot;{entry.etag}&quot;</ETag></CopyObjectResult>"
@@ -224,7 +279,11 @@ class Store:
         entry = self.objects.get((bucket, key))
         if entry is None:
             return error(404, "NoSuchKey", "The specified key does not exist.")
-        return entry if _matches(r.headers.get("x-amz-copy-source-if-match"), entry) else error(412, "PreconditionFailed")
+        return (
+            entry
+            if _matches(r.headers.get("x-amz-copy-source-if-match"), entry)
+            else error(412, "PreconditionFailed")
+        )
 
     def _create_upload(self, r: Request) -> Response:
         name = f"upload-{self.number()}"
@@ -257,14 +316,16 @@ class Store:
     def _complete(self, r: Request) -> Response:
         if r.query["uploadId"] not in self.uploads:
             return error(404, "NoSuchUpload", "The specified upload does not exist.")
-        if (r.headers.get("if-none-match") == "*" and (r.bucket, r.key) in self.objects) or not _matches(
-            r.headers.get("if-match"), self.objects.get((r.bucket, r.key))
-        ):
+        if (
+            r.headers.get("if-none-match") == "*" and (r.bucket, r.key) in self.objects
+        ) or not _matches(r.headers.get("if-match"), self.objects.get((r.bucket, r.key))):
             return error(412, "PreconditionFailed")
         upload = self.uploads.pop(r.query["uploadId"])
         parts = [upload.parts[number] for number in sorted(upload.parts)]
         etag = f"{hashlib.md5(b''.join(hashlib.md5(part).digest() for part in parts)).hexdigest()}-{len(parts)}"
-        self.put(r.bucket, r.key, b"".join(parts), headers=upload.headers, etag=etag, tags=upload.tags)
+        self.put(
+            r.bucket, r.key, b"".join(parts), headers=upload.headers, etag=etag, tags=upload.tags
+        )
         return xml(
             f"<CompleteMultipartUploadResult xmlns='{NAMESPACE}'><Bucket>{r.bucket}</Bucket><Key>{escape(r.key)}</Key>"
             f"<ETag>&quot;{etag}&quot;</ETag></CompleteMultipartUploadResult>"
@@ -282,34 +343,69 @@ class Store:
     def _delete_many(self, r: Request) -> Response:
         batch = keys_of(r)
         if batch is None or len(batch) > 1000:
-            return error(400, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+            return error(
+                400,
+                "MalformedXML",
+                "The XML you provided was not well-formed or did not validate against our published schema",
+            )
         lines = []
         for key, etag in batch:
             if _matches(etag, self.objects.get((r.bucket, key))):
                 self.objects.pop((r.bucket, key), None)
                 lines.append(f"<Deleted><Key>{escape(key)}</Key></Deleted>")
             else:
-                lines.append(delete_error(key, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"))
+                lines.append(
+                    delete_error(
+                        key,
+                        "PreconditionFailed",
+                        "At least one of the pre-conditions you specified did not hold",
+                    )
+                )
         return delete_result(lines)
 
     def _list(self, r: Request) -> Response:
-        prefix, delimiter, page_size = r.query.get("prefix", ""), r.query.get("delimiter", ""), int(r.query.get("max-keys") or 1000)
+        prefix, delimiter, page_size = (
+            r.query.get("prefix", ""),
+            r.query.get("delimiter", ""),
+            int(r.query.get("max-keys") or 1000),
+        )
         after = r.query.get("continuation-token") or r.query.get("start-after") or ""
         url = r.query.get("encoding-type") == "url"
 
         def shown(text: str) -> str:
-            return urllib.parse.quote(text, safe="/*-._", errors="surrogateescape") if url else escape(text)
+            return (
+                urllib.parse.quote(text, safe="/*-._", errors="surrogateescape")
+                if url
+                else escape(text)
+            )
 
-        below = (key for bucket, key in self.objects if bucket == r.bucket and key.startswith(prefix) and _as_bytes(key) > _as_bytes(after))
+        below = (
+            key
+            for bucket, key in self.objects
+            if bucket == r.bucket and key.startswith(prefix) and _as_bytes(key) > _as_bytes(after)
+        )
         keys = sorted(below, key=_as_bytes)
         folders: list[str] = []
         if delimiter:
-            folders = sorted({prefix + key[len(prefix) :].split(delimiter)[0] + delimiter for key in keys if delimiter in key[len(prefix) :]})
+            folders = sorted(
+                {
+                    prefix + key[len(prefix) :].split(delimiter)[0] + delimiter
+                    for key in keys
+                    if delimiter in key[len(prefix) :]
+                }
+            )
             keys = [key for key in keys if delimiter not in key[len(prefix) :]]
         page, truncated = keys[:page_size], len(keys) > page_size
         contents = "".join(self._contents(r.bucket, key, shown(key)) for key in page)
-        prefixes = "".join(f"<CommonPrefixes><Prefix>{shown(folder)}</Prefix></CommonPrefixes>" for folder in folders)
-        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if truncated else ""
+        prefixes = "".join(
+            f"<CommonPrefixes><Prefix>{shown(folder)}</Prefix></CommonPrefixes>"
+            for folder in folders
+        )
+        token = (
+            f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>"
+            if truncated
+            else ""
+        )
         encoding = "<EncodingType>url</EncodingType>" if url else ""
         return xml(
             f"{DECLARATION}<ListBucketResult xmlns='{NAMESPACE}'><Name>{r.bucket}</Name><Prefix>{shown(prefix)}</Prefix>{encoding}{token}"
@@ -326,7 +422,9 @@ class Store:
 
     def _sts(self, r: Request) -> Response:
         if r.query.get("Action") == "GetCallerIdentity":
-            arn = self.roles_of_keys.get(r.access_key, "arn:aws:sts::999999999999:assumed-role/job/x")
+            arn = self.roles_of_keys.get(
+                r.access_key, "arn:aws:sts::999999999999:assumed-role/job/x"
+            )
             return xml(
                 f"<GetCallerIdentityResponse xmlns='{STS_NAMESPACE}'><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>A:x</UserId>"
                 "<Account>999999999999</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
@@ -336,7 +434,10 @@ class Store:
     def assume(self, arn: str, name: str, seconds: float = 3600) -> Response:
         """STS's response to AssumeRole: a new session of the role."""
         seed = hashlib.sha256(f"{arn} {self.number()}".encode()).digest()
-        access, secret = "ASIA" + base64.b32encode(seed).decode()[:16], base64.b64encode(seed[:30]).decode()
+        access, secret = (
+            "ASIA" + base64.b32encode(seed).decode()[:16],
+            base64.b64encode(seed[:30]).decode(),
+        )
         token = "IQoJ" + base64.b64encode(seed * 4).decode()
         self.assumed.append(arn)
         self.roles_of_keys[access] = arn
@@ -376,7 +477,9 @@ def keys_of(r: Request) -> Optional[list[tuple[str, Optional[str]]]]:
 
 def _tag_set(tags: str) -> str:
     pairs = urllib.parse.parse_qsl(tags, keep_blank_values=True)
-    return "".join(f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>" for key, value in pairs)
+    return "".join(
+        f"<Tag><Key>{escape(key)}</Key><Value>{escape(value)}</Value></Tag>" for key, value in pairs
+    )
 
 
 def _as_bytes(key: str) -> bytes:
@@ -396,8 +499,16 @@ def _http_date(moment: datetime) -> str:
 
 
 def _stored_headers(r: Request) -> dict[str, str]:
-    headers = {name: value for name, value in r.headers.items() if name in STORED_HEADERS or name.startswith("x-amz-meta-")}
-    codings = [each.strip() for each in headers.pop("content-encoding", "").split(",") if each.strip() not in ("", "aws-chunked")]
+    headers = {
+        name: value
+        for name, value in r.headers.items()
+        if name in STORED_HEADERS or name.startswith("x-amz-meta-")
+    }
+    codings = [
+        each.strip()
+        for each in headers.pop("content-encoding", "").split(",")
+        if each.strip() not in ("", "aws-chunked")
+    ]
     return {**headers, **({"content-encoding": ",".join(codings)} if codings else {})}
 
 
@@ -444,7 +555,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, response: Response) -> None:
         self.send_response_only(response.status)
-        headers = {"x-amz-request-id": "R1", "Date": _http_date(datetime.now(timezone.utc)), **response.headers}
+        headers = {
+            "x-amz-request-id": "R1",
+            "Date": _http_date(datetime.now(timezone.utc)),
+            **response.headers,
+        }
         if response.status not in (204, 304):
             headers.setdefault("Content-Length", str(len(response.body)))
         for name, value in headers.items():
@@ -455,11 +570,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _receive(self) -> Request:
         body, trailers = self._body()
-        signed = re.search(r"Credential=([^/]+)/\d+/[^/]+/([\w-]+)/", self.headers.get("Authorization") or "")
+        signed = re.search(
+            r"Credential=([^/]+)/\d+/[^/]+/([\w-]+)/", self.headers.get("Authorization") or ""
+        )
         access_key, service = signed.groups() if signed else ("", "s3")
         headers = {**{name.lower(): value for name, value in self.headers.items()}, **trailers}
         path, _, query = self.path.partition("?")
-        parameters = dict(urllib.parse.parse_qsl(body.decode() if service == "sts" else query, keep_blank_values=True))
+        parameters = dict(
+            urllib.parse.parse_qsl(
+                body.decode() if service == "sts" else query, keep_blank_values=True
+            )
+        )
         bucket, _, key = path[1:].partition("/")
         request = Request(
             service, self.command, urllib.parse.unquote(bucket), urllib.parse.unquote(key, errors="surrogateescape"),
@@ -479,7 +600,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = b"".join(pieces)
         else:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        return _decode_aws_chunked(body) if self.headers.get("x-amz-content-sha256", "").startswith("STREAMING") else (body, {})
+        return (
+            _decode_aws_chunked(body)
+            if self.headers.get("x-amz-content-sha256", "").startswith("STREAMING")
+            else (body, {})
+        )
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815 - http.server's names
 

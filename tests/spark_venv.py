@@ -22,7 +22,19 @@ def python_with_spark() -> Path | None:
         if not found or not shutil.which("java"):
             return None
         subprocess.run([found, "-m", "venv", VENV], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"pyspark=={SPARK}", *_wanted()], check=True)
+        subprocess.run(
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--disable-pip-version-check",
+                f"pyspark=={SPARK}",
+                *_wanted(),
+            ],
+            check=True,
+        )
         # not installed: other tests build the package at the same time, and both would write into the checkout
         (PACKAGE.parent / "checkout.pth").write_text(str(ROOT / "framework"))
         done.touch()
@@ -32,4 +44,8 @@ def python_with_spark() -> Path | None:
 def _wanted() -> list[str]:
     """What this checkout's package and its command need."""
     needed = [each.partition(";") for each in metadata.requires("rolerunner") or ()]
-    return [name.strip() for name, _, marker in needed if not marker or 'extra == "cli"' in marker.replace("'", '"')]
+    return [
+        name.strip()
+        for name, _, marker in needed
+        if not marker or 'extra == "cli"' in marker.replace("'", '"')
+    ]

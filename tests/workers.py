@@ -23,7 +23,9 @@ class InProcess:
     def slots(self) -> int:
         return self._slots
 
-    def run(self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str) -> Iterator[list[Any]]:
+    def run(
+        self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
+    ) -> Iterator[list[Any]]:
         assert what.startswith("rolerunner: ")
         for wave in waves:
             cancel.stop_if_set()

@@ -12,7 +12,9 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
-        sys.stderr.write(f"rolerunner: the command line needs '{error.name}': pip install 'rolerunner[cli]'\n")
+        sys.stderr.write(
+            f"rolerunner: the command line needs '{error.name}': pip install 'rolerunner[cli]'\n"
+        )
         sys.exit(2)
     gc.freeze()  # nor when the process ends
     command()

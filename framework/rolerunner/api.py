@@ -88,7 +88,13 @@ def documents(spec: str | Path, identity: Optional[JobIdentity] = None) -> list[
     """The spec's file and those that it includes, each value with its place. Raises SpecError, UsageError."""
     text, name = read_text(str(spec), identity)
     own = parse(text, name)
-    return [own, *(parse(*read_text(_beside(name, include), identity)) for include in own.data.get("include") or ())]
+    return [
+        own,
+        *(
+            parse(*read_text(_beside(name, include), identity))
+            for include in own.data.get("include") or ()
+        ),
+    ]
 
 
 def plan(job: Job) -> Plan:
@@ -133,13 +139,25 @@ def run(
     from rolerunner.runner import Choice  # noqa: PLC0415 - boto3 is imported only where something runs
 
     try:
-        return _run(job, identity, observers, run_id or new_run_id(), cancel, Choice(run_key, resume, take_over, frozenset(only)))
+        return _run(
+            job,
+            identity,
+            observers,
+            run_id or new_run_id(),
+            cancel,
+            Choice(run_key, resume, take_over, frozenset(only)),
+        )
     finally:
         collect()
 
 
 def _run(
-    job: Job, identity: Optional[JobIdentity], observers: Sequence[Observer], run_id: str, cancel: Optional[Cancel], choice: Choice
+    job: Job,
+    identity: Optional[JobIdentity],
+    observers: Sequence[Observer],
+    run_id: str,
+    cancel: Optional[Cancel],
+    choice: Choice,
 ) -> RunResult:
     from rolerunner import runner  # noqa: PLC0415
     from rolerunner.storage.workspace import Workspace  # noqa: PLC0415
@@ -147,14 +165,21 @@ def _run(
     with ExitStack() as stack:
         workspace = Workspace(run_id)
         stack.callback(workspace.close)
-        means = replace(_means(job, identity, run_id, workspace.path, observers, cancel), workspace=workspace)
+        means = replace(
+            _means(job, identity, run_id, workspace.path, observers, cancel), workspace=workspace
+        )
         stack.callback(means.sessions.close)
         workspace.result = runner.run(plan(job), run_id, means, choice)
         return workspace.result
 
 
 def _means(
-    job: Job, identity: Optional[JobIdentity], run_id: str, folder: Path, observers: Sequence[Observer] = (), cancel: Optional[Cancel] = None
+    job: Job,
+    identity: Optional[JobIdentity],
+    run_id: str,
+    folder: Path,
+    observers: Sequence[Observer] = (),
+    cancel: Optional[Cancel] = None,
 ) -> Means:
     from rolerunner.execution import Means  # noqa: PLC0415
     from rolerunner.storage.base import Cancel  # noqa: PLC0415
@@ -164,7 +189,9 @@ def _means(
     opener = partial(open_storage, engine=job.engine, memory=job.memory)
     processes = _processes(job, sessions)
     at_once = _at_once(job)
-    opened = partial(opener, sessions, at_once=at_once, processes=processes, limits=_limits(job, at_once))
+    opened = partial(
+        opener, sessions, at_once=at_once, processes=processes, limits=_limits(job, at_once)
+    )
     return Means(
         registry(), sessions, opened, folder, project, tuple(observers), cancel or Cancel(),
         open_spread=_spread_of(identity, sessions, f"{job.name}-{run_id}", opener), helped=partial(_helped, job, sessions, opened, processes),
@@ -193,11 +220,18 @@ def _processes(job: Job, sessions: Sessions) -> Optional[Processes]:
 
 def _moving(job: Job) -> list[Role]:
     """The roles that objects are moved under."""
-    return [role for step in job.steps if registry()[step.action].moves_objects for role in step.roles.values()]
+    return [
+        role
+        for step in job.steps
+        if registry()[step.action].moves_objects
+        for role in step.roles.values()
+    ]
 
 
 @contextmanager
-def _helped(job: Job, sessions: Sessions, opened: OpenStorage, processes: Optional[Processes]) -> Iterator[None]:
+def _helped(
+    job: Job, sessions: Sessions, opened: OpenStorage, processes: Optional[Processes]
+) -> Iterator[None]:
     """With the processes forked. They get a client of S3 along: making one takes longer than all else that they do before they are at work."""
     if processes is None:
         yield
@@ -206,7 +240,9 @@ def _helped(job: Job, sessions: Sessions, opened: OpenStorage, processes: Option
 
     def serve(channel: Channel) -> None:
         settle()  # the first process may look for no garbage yet
-        logging.disable(logging.CRITICAL)  # the first process logs: it meets the same, and knows what is to be masked
+        logging.disable(
+            logging.CRITICAL
+        )  # the first process logs: it meets the same, and knows what is to be masked
         server = Server(channel, opened)
         sessions.borrow(server.lease)
         server.serve()
@@ -220,7 +256,9 @@ def _helped(job: Job, sessions: Sessions, opened: OpenStorage, processes: Option
         processes.close()
 
 
-def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: Opener) -> Optional[Callable[[], Spread]]:
+def _spread_of(
+    identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: Opener
+) -> Optional[Callable[[], Spread]]:
     """Spark's executors, opened when a step asks for them. They are the job by themselves: keys given to this process are not shipped."""
     from rolerunner.credentials import JobIdentity  # noqa: PLC0415
 
@@ -233,7 +271,10 @@ def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name
         from rolerunner.spark.session import session  # noqa: PLC0415
         from rolerunner.storage.spread.storage import Place, Spread  # noqa: PLC0415
 
-        return Spread(SparkPool(session().sparkContext), Place(opener, replace(known, region=sessions.region()), session_name))
+        return Spread(
+            SparkPool(session().sparkContext),
+            Place(opener, replace(known, region=sessions.region()), session_name),
+        )
 
     return opened
 
@@ -241,7 +282,10 @@ def _spread_of(identity: Optional[JobIdentity], sessions: Sessions, session_name
 def _at_once(job: Job) -> int:
     """How many steps or items may move objects at the same time: they share the memory."""
     follows = all(before.id in step.needs for before, step in zip(job.steps, job.steps[1:]))
-    items = max((step.max_parallel or job.max_parallel for step in job.steps if step.for_each is not None), default=1)
+    items = max(
+        (step.max_parallel or job.max_parallel for step in job.steps if step.for_each is not None),
+        default=1,
+    )
     return max(1 if follows else min(job.max_parallel, len(job.steps)), items)
 
 
@@ -303,7 +347,9 @@ def open_storage(
     from rolerunner.storage.flow import Flow  # noqa: PLC0415
     from rolerunner.storage.tuning import DEFAULT, Tuning  # noqa: PLC0415
 
-    tuning = Tuning.within(memory or DEFAULT, at_once, processes.count if processes is not None else 1)
+    tuning = Tuning.within(
+        memory or DEFAULT, at_once, processes.count if processes is not None else 1
+    )
     tuning = tuning if limits is None else tuning.within_limits(limits)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     if engine == "boto3":
@@ -315,7 +361,17 @@ def open_storage(
 
     config = client.meta.config
     net = Net(sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout))
-    return FastStorage(client, role, caller, access or Access(), flow or Flow(), tuning, sessions.credentials(role), net, processes)
+    return FastStorage(
+        client,
+        role,
+        caller,
+        access or Access(),
+        flow or Flow(),
+        tuning,
+        sessions.credentials(role),
+        net,
+        processes,
+    )
 
 
 def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, str]:
@@ -356,7 +412,12 @@ def _beside(spec: str, include: str) -> str:
         raise UsageError("files are included by their path below the spec's folder, without '..'")
     if spec.startswith("s3://"):
         there = S3Uri.parse(spec)
-        return str(S3Uri(there.bucket, posixpath.normpath(posixpath.join(posixpath.dirname(there.key), include))))
+        return str(
+            S3Uri(
+                there.bucket,
+                posixpath.normpath(posixpath.join(posixpath.dirname(there.key), include)),
+            )
+        )
     folder = Path(spec).parent
     path = folder / include
     if folder.resolve() not in path.resolve().parents:
@@ -380,11 +441,15 @@ def _read_file(path: Path) -> bytes:
 
 def _read_s3(uri: str, identity: Optional[JobIdentity]) -> bytes:
     try:
-        return open_storage(_sessions(identity, "rolerunner"), JOB).read(S3Uri.parse(uri), MAX_BYTES * 4)
+        return open_storage(_sessions(identity, "rolerunner"), JOB).read(
+            S3Uri.parse(uri), MAX_BYTES * 4
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
     except StepError as error:
-        raise UsageError(f"{uri}: {error.message}" + (f"\n{error.hint}" if error.hint else "")) from None
+        raise UsageError(
+            f"{uri}: {error.message}" + (f"\n{error.hint}" if error.hint else "")
+        ) from None
 
 
 def _sessions(identity: Optional[JobIdentity], name: str) -> Sessions:

@@ -23,7 +23,11 @@ class Session(boto3.Session):  # type: ignore[misc]  # boto3 has no annotations
     """
 
     def __init__(
-        self, session: botocore.session.Session, region: str, settings: Callable[[str, Any, Any], dict[str, Any]], making: threading.RLock
+        self,
+        session: botocore.session.Session,
+        region: str,
+        settings: Callable[[str, Any, Any], dict[str, Any]],
+        making: threading.RLock,
     ) -> None:
         super().__init__(botocore_session=session, region_name=region or None)
         self._settings = settings
@@ -32,7 +36,9 @@ class Session(boto3.Session):  # type: ignore[misc]  # boto3 has no annotations
     def client(self, service_name: str, *args: Any, **settings: Any) -> Any:
         """As boto3's, and safe to call from several threads."""
         if len(args) < _ENDPOINT_PLACE:
-            settings.update(self._settings(service_name, settings.get("endpoint_url"), settings.get("config")))
+            settings.update(
+                self._settings(service_name, settings.get("endpoint_url"), settings.get("config"))
+            )
         with self._making:
             return super().client(service_name, *args, **settings)
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ConnectionClosedError, HTTPClientError, ReadTimeoutError
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectionClosedError,
+    HTTPClientError,
+    ReadTimeoutError,
+)
 from urllib3.exceptions import ProtocolError
 from urllib3.exceptions import ReadTimeoutError as SocketTimeoutError
 
@@ -50,7 +55,9 @@ def _read_all(response: Any, request: Any) -> bytes:
     except SocketTimeoutError as error:
         raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
     except ProtocolError as error:
-        raise ConnectionClosedError(error=error, request=request, endpoint_url=request.url) from error
+        raise ConnectionClosedError(
+            error=error, request=request, endpoint_url=request.url
+        ) from error
     except AnswerTooLong:
         raise
     except Exception as error:

@@ -133,8 +133,15 @@ VERSIONED: Mapping[str, str] = {
 """An action on an object -> the action that a request which names a version needs instead."""
 READS_KEY, WRITES_KEY = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")
 """What S3 asks of KMS for the role; a multipart upload reads back what it wrote, so it needs both."""
-_KEY_ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):kms:(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)")
-_SUFFIXES = {"aws-cn": "amazonaws.com.cn", "aws-iso": "c2s.ic.gov", "aws-iso-b": "sc2s.sgov.gov", "aws-eusc": "amazonaws.eu"}
+_KEY_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):kms:(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)"
+)
+_SUFFIXES = {
+    "aws-cn": "amazonaws.com.cn",
+    "aws-iso": "c2s.ic.gov",
+    "aws-iso-b": "sc2s.sgov.gov",
+    "aws-eusc": "amazonaws.eu",
+}
 """Partition -> the end of its services' names; amazonaws.com elsewhere."""
 
 
@@ -167,24 +174,35 @@ def resource_of(action: str, uri: S3Uri) -> str:
     return object_arn(uri) if _ON_OBJECT.match(action) else bucket_arn(uri)
 
 
-def s3_permissions(operation: str, uri: S3Uri, *, source: Optional[S3Uri] = None, versioned: bool = False) -> tuple[Permission, ...]:
+def s3_permissions(
+    operation: str, uri: S3Uri, *, source: Optional[S3Uri] = None, versioned: bool = False
+) -> tuple[Permission, ...]:
     """The permissions that an S3 operation takes: on its bucket, its object, or the objects under a prefix.
 
     ``source`` is the object that a copy reads; ``versioned``: the request names a version, of a copy that of its source.
     """
     read = source or S3Uri("*", "*")
-    return tuple(_s3_permission(operation, action, uri, read, versioned=versioned) for action in actions_of("s3", operation, "s3"))
+    return tuple(
+        _s3_permission(operation, action, uri, read, versioned=versioned)
+        for action in actions_of("s3", operation, "s3")
+    )
 
 
-def _s3_permission(operation: str, action: str, uri: S3Uri, source: S3Uri, *, versioned: bool) -> Permission:
+def _s3_permission(
+    operation: str, action: str, uri: S3Uri, source: S3Uri, *, versioned: bool
+) -> Permission:
     is_copy = operation in COPIES
     place = source if is_copy and action == "s3:GetObject" else uri
     if versioned and (not is_copy or place is source):
         action = VERSIONED.get(action, action)
-    return Permission(action, resource_of(action, place), prefix_condition(uri.key) if action in LISTS else ())
+    return Permission(
+        action, resource_of(action, place), prefix_condition(uri.key) if action in LISTS else ()
+    )
 
 
-def permissions_of(service: str, prefix: str, operation: str, parameters: Mapping[str, Any]) -> tuple[Permission, ...]:
+def permissions_of(
+    service: str, prefix: str, operation: str, parameters: Mapping[str, Any]
+) -> tuple[Permission, ...]:
     """The permissions that a call of any service takes; of S3 on the bucket, object or prefix that the parameters name.
 
     ``service`` is boto3's name of it, ``prefix`` IAM's where the table has nothing of its own.
@@ -198,13 +216,17 @@ def permissions_of(service: str, prefix: str, operation: str, parameters: Mappin
     if operation == "DeleteObjects":
         place, versioned = _deleted(bucket, parameters.get("Delete"))
         return s3_permissions(operation, place, versioned=versioned)
-    return s3_permissions(operation, S3Uri(bucket, key or listed), versioned=bool(parameters.get("VersionId")))
+    return s3_permissions(
+        operation, S3Uri(bucket, key or listed), versioned=bool(parameters.get("VersionId"))
+    )
 
 
 def _copied(source: Any) -> tuple[S3Uri, bool]:
     """The source of a copy, which is bucket/key or a mapping (everything where it is not known), and whether it names a version."""
     if isinstance(source, Mapping):
-        return S3Uri(str(source.get("Bucket") or "*"), str(source.get("Key") or "*")), bool(source.get("VersionId"))
+        return S3Uri(str(source.get("Bucket") or "*"), str(source.get("Key") or "*")), bool(
+            source.get("VersionId")
+        )
     place, version, _ = str(source or "").lstrip("/").partition("?versionId=")
     bucket, _, key = place.partition("/")
     return S3Uri(bucket or "*", key or "*"), bool(version)
@@ -213,7 +235,11 @@ def _copied(source: Any) -> tuple[S3Uri, bool]:
 def _deleted(bucket: str, batch: Any) -> tuple[S3Uri, bool]:
     """The folder of a batch of deletions, as far as it is known, and whether the batch names versions."""
     objects = batch.get("Objects") if isinstance(batch, Mapping) else None
-    known = [each for each in objects if isinstance(each, Mapping)] if isinstance(objects, (list, tuple)) else []
+    known = (
+        [each for each in objects if isinstance(each, Mapping)]
+        if isinstance(objects, (list, tuple))
+        else []
+    )
     keys = [each.get("Key") for each in known]
     named = [key for key in keys if isinstance(key, str)]
     folder = common_folder(named) if named and len(named) == len(objects or ()) else ""
@@ -246,8 +272,18 @@ def key_permissions(actions: tuple[str, ...], key: str) -> list[Permission]:
     An alias is no resource: it becomes all keys that carry it. Used through S3 alone, so narrowed to that.
     """
     named = _KEY_ARN.match(key)
-    name = named["name"] if named is not None else key if key.startswith(("alias/", "key/")) else f"key/{key}"
-    partition, region, account = (named["partition"], named["region"], named["account"]) if named is not None else ("aws", "*", "*")
+    name = (
+        named["name"]
+        if named is not None
+        else key
+        if key.startswith(("alias/", "key/"))
+        else f"key/{key}"
+    )
+    partition, region, account = (
+        (named["partition"], named["region"], named["account"])
+        if named is not None
+        else ("aws", "*", "*")
+    )
     is_alias = name.startswith("alias/")
     resource = f"arn:{partition}:kms:{region}:{account}:{'key/*' if is_alias else name}"
     condition = [via_s3("" if region == "*" else region, partition)]
@@ -263,7 +299,9 @@ def via_s3(region: str, partition: str) -> Condition:
     return ("StringLike" if "*" in service else "StringEquals", "kms:ViaService", (service,))
 
 
-def under_role(permission: Permission, partition: str, account: str = "", region: str = "") -> Permission:
+def under_role(
+    permission: Permission, partition: str, account: str = "", region: str = ""
+) -> Permission:
     """The permission as a certain role needs it: in its partition; a key by id or alias is one of its account.
 
     ``region`` is the role's, where the spec says it: its buckets, and so their keys, are taken to be there.
@@ -274,14 +312,23 @@ def under_role(permission: Permission, partition: str, account: str = "", region
     if bucket.in_directory_bucket:
         # S3 Express: all work on a directory bucket is done in a session, and the permission is that session
         kind = "accesspoint" if bucket.bucket.endswith("--xa-s3") else "bucket"
-        return Permission("s3express:CreateSession", f"arn:{partition}:s3express:*:*:{kind}/{bucket.bucket}", reason="directory bucket")
+        return Permission(
+            "s3express:CreateSession",
+            f"arn:{partition}:s3express:*:*:{kind}/{bucket.bucket}",
+            reason="directory bucket",
+        )
     if permission.action.startswith("kms:") and resource.startswith(f"arn:{partition}:kms:*:*:"):
         resource = resource.replace(":*:*:", f":*:{account or '*'}:", 1)
-        condition = tuple(via_s3(region, partition) if key == "kms:ViaService" else (operator, key, values) for operator, key, values in condition)
+        condition = tuple(
+            via_s3(region, partition) if key == "kms:ViaService" else (operator, key, values)
+            for operator, key, values in condition
+        )
     return replace(permission, resource=resource, condition=condition)
 
 
-def statement(actions: list[str], resources: list[str], condition: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
+def statement(
+    actions: list[str], resources: list[str], condition: Optional[Mapping[str, Any]] = None
+) -> dict[str, Any]:
     """A statement of a policy, as IAM reads it."""
     made: dict[str, Any] = {"Effect": "Allow", "Action": one(actions), "Resource": one(resources)}
     return {**made, "Condition": condition} if condition else made

@@ -63,8 +63,16 @@ def findings(plan: Plan, sessions: Sessions) -> Iterator[Finding]:
                 continue
             for permission in needed:
                 if (role, permission) not in asked:
-                    asked[role, permission] = probes.setdefault(role, _Probe(sessions, role, abortable)).answer(permission)
-                yield Finding(planned.step.id, str(role), permission.action, permission.resource, *asked[role, permission])
+                    asked[role, permission] = probes.setdefault(
+                        role, _Probe(sessions, role, abortable)
+                    ).answer(permission)
+                yield Finding(
+                    planned.step.id,
+                    str(role),
+                    permission.action,
+                    permission.resource,
+                    *asked[role, permission],
+                )
 
 
 def _abortable(plan: Plan) -> frozenset[tuple[Role, str]]:
@@ -79,7 +87,9 @@ def _abortable(plan: Plan) -> frozenset[tuple[Role, str]]:
 
 
 class _Probe:
-    def __init__(self, sessions: Sessions, role: Role, abortable: frozenset[tuple[Role, str]]) -> None:
+    def __init__(
+        self, sessions: Sessions, role: Role, abortable: frozenset[tuple[Role, str]]
+    ) -> None:
         self.sessions = sessions
         self.role = role
         self.abortable = abortable
@@ -92,9 +102,17 @@ class _Probe:
         try:
             if place is not None and permission.action == "s3:ListBucket":
                 return self._list(place)
-            if place is not None and permission.action == "s3:GetObject" and not place.key.endswith("*"):
+            if (
+                place is not None
+                and permission.action == "s3:GetObject"
+                and not place.key.endswith("*")
+            ):
                 return self._get(place)
-            if place is not None and permission.action in (_PUT, _ABORT) and (self.role, permission.resource) in self.abortable:
+            if (
+                place is not None
+                and permission.action in (_PUT, _ABORT)
+                and (self.role, permission.resource) in self.abortable
+            ):
                 return self._multipart(place, permission.action)
         except StepError as error:
             return UNKNOWN, error.message
@@ -103,10 +121,14 @@ class _Probe:
         return self._simulated(permission)
 
     def _list(self, place: S3Uri) -> tuple[str, str]:
-        return self._asked("list_objects_v2", place, Bucket=place.bucket, Prefix=place.key, MaxKeys=1)
+        return self._asked(
+            "list_objects_v2", place, Bucket=place.bucket, Prefix=place.key, MaxKeys=1
+        )
 
     def _get(self, place: S3Uri) -> tuple[str, str]:
-        return self._asked("get_object", place, Bucket=place.bucket, Key=place.key, Range="bytes=0-0")
+        return self._asked(
+            "get_object", place, Bucket=place.bucket, Key=place.key, Range="bytes=0-0"
+        )
 
     def _multipart(self, place: S3Uri, action: str) -> tuple[str, str]:
         """Begin a multipart upload and abort it, once a place: that needs the permissions of a put, and makes no object."""
@@ -118,19 +140,29 @@ class _Probe:
 
     def _tried(self, uri: S3Uri) -> dict[str, tuple[str, str]]:
         try:
-            upload = self.sessions.client(self.role, "s3").create_multipart_upload(Bucket=uri.bucket, Key=uri.key)["UploadId"]
+            upload = self.sessions.client(self.role, "s3").create_multipart_upload(
+                Bucket=uri.bucket, Key=uri.key
+            )["UploadId"]
         except (BotoCoreError, ClientError, StepError) as error:
-            return {_PUT: self._failed(error, uri), _ABORT: (UNKNOWN, "no multipart upload could be begun to try it on")}
+            return {
+                _PUT: self._failed(error, uri),
+                _ABORT: (UNKNOWN, "no multipart upload could be begun to try it on"),
+            }
         return {_PUT: (YES, ""), _ABORT: self._aborted(uri, upload)}
 
     def _aborted(self, uri: S3Uri, upload: str) -> tuple[str, str]:
         """Abort the probe's upload. Whatever goes wrong, the upload's id is told: its parts, though none here, would cost."""
         try:
-            self.sessions.client(self.role, "s3").abort_multipart_upload(Bucket=uri.bucket, Key=uri.key, UploadId=upload)
+            self.sessions.client(self.role, "s3").abort_multipart_upload(
+                Bucket=uri.bucket, Key=uri.key, UploadId=upload
+            )
         except (BotoCoreError, ClientError, StepError) as error:
             answer, remedy = self._failed(error, uri)
             left = "is left" if isinstance(error, ClientError) else "may be left"
-            return answer, f"the probe's empty multipart upload {upload} of {uri} {left}; the bucket's owner can abort it\n{remedy}"
+            return (
+                answer,
+                f"the probe's empty multipart upload {upload} of {uri} {left}; the bucket's owner can abort it\n{remedy}",
+            )
         return YES, ""
 
     def _failed(self, error: Exception, uri: S3Uri) -> tuple[str, str]:
@@ -141,7 +173,9 @@ class _Probe:
         taken = AwsError.of(error)
         failed = step_failed(taken, self.role, caller=self.caller, bucket=uri.bucket, key=uri.key)
         # a bucket that is missing is no answer to what is allowed
-        return (NO if taken.code in DENIED_CODES else UNKNOWN), f"{failed.message}\n{failed.hint}".strip()
+        return (
+            NO if taken.code in DENIED_CODES else UNKNOWN
+        ), f"{failed.message}\n{failed.hint}".strip()
 
     def _asked(self, method: str, place: S3Uri, **parameters: Any) -> tuple[str, str]:
         try:
@@ -159,16 +193,32 @@ class _Probe:
         """Policy simulation, where the job may ask for it. Bucket policies take no part in it, so a refusal there is not sure."""
         if self.role.is_job:
             return UNKNOWN, "cannot be tried without a change"
-        wanted = {"PolicySourceArn": self.role.arn, "ActionNames": [permission.action], "ResourceArns": [permission.resource]}
+        wanted = {
+            "PolicySourceArn": self.role.arn,
+            "ActionNames": [permission.action],
+            "ResourceArns": [permission.resource],
+        }
         for source in (self.role, JOB):
             decision = self._decision(source, wanted)
             if decision is not None:
-                return (YES, "") if decision == "allowed" else (UNKNOWN, f"policy simulation says {decision}; a bucket policy may still allow it")
-        return UNKNOWN, "cannot be tried without a change, and iam:SimulatePrincipalPolicy is not allowed"
+                return (
+                    (YES, "")
+                    if decision == "allowed"
+                    else (
+                        UNKNOWN,
+                        f"policy simulation says {decision}; a bucket policy may still allow it",
+                    )
+                )
+        return (
+            UNKNOWN,
+            "cannot be tried without a change, and iam:SimulatePrincipalPolicy is not allowed",
+        )
 
     def _decision(self, source: Role, wanted: dict[str, Any]) -> Optional[str]:
         try:
-            results = self.sessions.client(source, "iam").simulate_principal_policy(**wanted)["EvaluationResults"]
+            results = self.sessions.client(source, "iam").simulate_principal_policy(**wanted)[
+                "EvaluationResults"
+            ]
         except (BotoCoreError, ClientError, StepError):
             return None
         return str(results[0]["EvalDecision"]) if results else None
@@ -180,7 +230,9 @@ def _place(permission: Permission) -> Optional[S3Uri]:
     bucket, _, key = rest.partition("/")
     if not separator or "*" in bucket or "*" in key[:-1]:
         return None
-    prefixes = [values[0] for _, name, values in permission.condition if name == "s3:prefix" and values]
+    prefixes = [
+        values[0] for _, name, values in permission.condition if name == "s3:prefix" and values
+    ]
     if any("*" in prefix for prefix in prefixes):
         return None
     return S3Uri(bucket, prefixes[0] if prefixes else key)

@@ -27,7 +27,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, Optional
 import botocore.session
 import botocore.utils
 from botocore.config import Config
-from botocore.credentials import CredentialProvider, CredentialResolver, Credentials, ReadOnlyCredentials
+from botocore.credentials import (
+    CredentialProvider,
+    CredentialResolver,
+    Credentials,
+    ReadOnlyCredentials,
+)
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -94,7 +99,10 @@ _MAX_BACKOFF = 20.0
 """Seconds of the longest wait between two tries, as botocore's standard mode has it."""
 _TOO_MANY = 429
 """HTTP's Too Many Requests."""
-NO_PROFILE: Mapping[str, Any] = {"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)}
+NO_PROFILE: Mapping[str, Any] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+}
 """Variables of a botocore session that has keys of its own: a profile or config file of the user's has no business there."""
 _NOT_PICKLED = "credentials are not pickled: ship the Role, and assume it where it is needed"
 
@@ -120,7 +128,9 @@ class Keys:
 
 def _frozen(access_key: str, secret_key: str, token: Optional[str]) -> ReadOnlyCredentials:
     """Keys to sign with, whose repr tells nothing: botocore's frames hold them, and tracebacks may print locals."""
-    return ReadOnlyCredentials(hidden(access_key), hidden(secret_key), hidden(token) if token else None)
+    return ReadOnlyCredentials(
+        hidden(access_key), hidden(secret_key), hidden(token) if token else None
+    )
 
 
 def endpoint_for(service: str, endpoints: Mapping[str, str]) -> Optional[str]:
@@ -144,7 +154,13 @@ class Sessions:
     # No lock here is held while STS is asked: a slow answer for one role keeps nobody else waiting. Making a client takes
     # _making, then _lock; asking STS takes the role's own lock, then those two. None of them is taken the other way round.
 
-    def __init__(self, identity: JobIdentity, *, session_name: str = "rolerunner", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        identity: JobIdentity,
+        *,
+        session_name: str = "rolerunner",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._identity = identity
         self._session_name = session_name
         self._clock = clock
@@ -172,12 +188,16 @@ class Sessions:
         region = role.region or self._known_region()
         return self._session(self._effective(role), region)
 
-    def client(self, role: Role, service: str, *, region: str = "", config: Optional[Config] = None) -> Any:
+    def client(
+        self, role: Role, service: str, *, region: str = "", config: Optional[Config] = None
+    ) -> Any:
         """A client of the role for a service, made once for each role, region and ``config``.
 
         Raises UsageError where no region is known, StepError where there is no such service.
         """
-        return self._client(self._effective(role), service, region or role.region or self.region(), "", config)
+        return self._client(
+            self._effective(role), service, region or role.region or self.region(), "", config
+        )
 
     def credentials(self, role: Role) -> Credentials:
         """What requests of the role are signed with: ask ``get_frozen_credentials()`` at every signature, which may raise RoleRefused.
@@ -188,7 +208,11 @@ class Sessions:
 
     def ca_bundle(self) -> Optional[str]:
         """The file or folder of certificates to trust instead of botocore's own: AWS_CA_BUNDLE, or a profile's ``ca_bundle``."""
-        return os.environ.get("REQUESTS_CA_BUNDLE") if (found := self._plain_session().get_config_variable("ca_bundle")) is None else str(found)
+        return (
+            os.environ.get("REQUESTS_CA_BUNDLE")
+            if (found := self._plain_session().get_config_variable("ca_bundle")) is None
+            else str(found)
+        )
 
     def lend(self, role: Role, expired: str = "") -> Lent:
         """The role's session for a process that was forked; the one with the token ``expired`` is none any more. Raises RoleRefused."""
@@ -241,7 +265,9 @@ class Sessions:
         """The job's region. Raises UsageError where none is known."""
         found = self._known_region()
         if not found:
-            raise UsageError("no region is known: set AWS_REGION (in Glue: the argument --aws_region), or 'region' on the role")
+            raise UsageError(
+                "no region is known: set AWS_REGION (in Glue: the argument --aws_region), or 'region' on the role"
+            )
         return found
 
     def __reduce__(self) -> NoReturn:
@@ -252,9 +278,15 @@ class Sessions:
     def _known_region(self) -> str:
         if self._region is None:
             try:
-                found = self._identity.region or os.environ.get("AWS_REGION") or self._plain_session().get_config_variable("region")
+                found = (
+                    self._identity.region
+                    or os.environ.get("AWS_REGION")
+                    or self._plain_session().get_config_variable("region")
+                )
             except ProfileNotFound as error:
-                raise UsageError(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it") from None
+                raise UsageError(
+                    f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it"
+                ) from None
             self._region = str(found or "")
         return self._region
 
@@ -269,9 +301,14 @@ class Sessions:
         role = self._keys[role]
         if role.is_job or not role.is_plain:
             return role
-        arn, caller = RoleArn.parse(role.arn), _assumed_role(self.caller() if ask else self._caller or "")
+        arn, caller = (
+            RoleArn.parse(role.arn),
+            _assumed_role(self.caller() if ask else self._caller or ""),
+        )
         # names are unique in an account whatever their path, which an assumed-role ARN leaves out
-        return JOB if caller == (arn.account, arn.name) and role.account in {"", arn.account} else role
+        return (
+            JOB if caller == (arn.account, arn.name) and role.account in {"", arn.account} else role
+        )
 
     def _session(self, role: Role, region: str) -> boto3.Session:
         with self._making:
@@ -288,7 +325,9 @@ class Sessions:
     def _plain_session(self) -> botocore.session.Session:
         session = self._bare_session(self._identity.profile or None)
         session.register_component("data_loader", self._loader)
-        session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_timestamp)
+        session.get_component("response_parser_factory").set_parser_defaults(
+            timestamp_parser=parse_timestamp
+        )
         return session
 
     def _bare_session(self, profile: Optional[str]) -> botocore.session.Session:
@@ -299,7 +338,9 @@ class Sessions:
             session = botocore.session.Session(own, handlers, profile=profile)
             self._handlers = copy.copy(handlers)
             return session
-        return botocore.session.Session(own, copy.copy(self._handlers), include_builtin_handlers=False, profile=profile)
+        return botocore.session.Session(
+            own, copy.copy(self._handlers), include_builtin_handlers=False, profile=profile
+        )
 
     def _boto3_session(self, session: botocore.session.Session, region: str) -> boto3.Session:
         from rolerunner.boto3_session import Session  # noqa: PLC0415 - boto3 takes 50 ms, and only a user's own code asks for it
@@ -308,10 +349,15 @@ class Sessions:
         tidy(self._loader)
         return made
 
-    def _settings(self, service: str, endpoint: Optional[str] = None, config: Optional[Config] = None) -> dict[str, Any]:
+    def _settings(
+        self, service: str, endpoint: Optional[str] = None, config: Optional[Config] = None
+    ) -> dict[str, Any]:
         """The endpoint and config of a service's client, where they are not given."""
         endpoint = endpoint or endpoint_for(service, self._identity.endpoints)
-        return {"endpoint_url": endpoint, "config": config or client_config(endpoint if service == "s3" else None)}
+        return {
+            "endpoint_url": endpoint,
+            "config": config or client_config(endpoint if service == "s3" else None),
+        }
 
     def _credentials(self, role: Role) -> _Renewed:
         with self._lock:
@@ -319,7 +365,9 @@ class Sessions:
                 if role.is_job:
                     self._sources[role] = _JobCredentials(self._look_up_job)
                 else:
-                    self._sources[role] = _RoleCredentials(role, functools.partial(self._ask_sts, role), self._clock)
+                    self._sources[role] = _RoleCredentials(
+                        role, functools.partial(self._ask_sts, role), self._clock
+                    )
             return self._sources[role]
 
     def _look_up_job(self) -> Credentials:
@@ -331,8 +379,14 @@ class Sessions:
             raise NoCredentialsError
         return found
 
-    def _client(self, role: Role, service: str, region: str, endpoint: str, config: Optional[Config]) -> Any:
-        settings = repr(sorted(vars(config).items(), key=lambda item: item[0])) if config is not None else ""
+    def _client(
+        self, role: Role, service: str, region: str, endpoint: str, config: Optional[Config]
+    ) -> Any:
+        settings = (
+            repr(sorted(vars(config).items(), key=lambda item: item[0]))
+            if config is not None
+            else ""
+        )
         key = (role, service, region, endpoint, settings)
         found = self._clients.get(key)  # the usual case takes no lock
         if found is not None:
@@ -342,17 +396,27 @@ class Sessions:
                 self._clients[key] = self._new_client(role, service, region, endpoint, config)
             return self._clients[key]
 
-    def _new_client(self, role: Role, service: str, region: str, endpoint: str, config: Optional[Config]) -> Any:
-        config = copy.deepcopy(config)  # botocore writes the number of retries in another way, in place: the key would be another one
+    def _new_client(
+        self, role: Role, service: str, region: str, endpoint: str, config: Optional[Config]
+    ) -> Any:
+        config = copy.deepcopy(
+            config
+        )  # botocore writes the number of retries in another way, in place: the key would be another one
         try:
             if (role, region) not in self._botocore:
                 self._botocore[role, region] = self._session_of(role)
                 self._botocore[role, region].register("creating-client-class.s3", _add_transfers)
-            client = self._botocore[role, region].create_client(service, region_name=region, **self._settings(service, endpoint, config))
+            client = self._botocore[role, region].create_client(
+                service, region_name=region, **self._settings(service, endpoint, config)
+            )
         except ProfileNotFound as error:
-            raise UsageError(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it") from None
+            raise UsageError(
+                f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it"
+            ) from None
         except (BotoCoreError, ValueError) as error:
-            raise StepError(f"no client for '{service}' in {region}: {error}", type="ClientFailed") from error
+            raise StepError(
+                f"no client for '{service}' in {region}: {error}", type="ClientFailed"
+            ) from error
         bound_answers(client)
         # before botocore's own handler, which would not try an expired session again
         client.meta.events.register_first("needs-retry", self._credentials(role).retry_if_expired)
@@ -371,7 +435,11 @@ class Sessions:
             try:
                 return source_is.lease_of(self._assume_role(role, source, region, source_is))
             except ClientError as error:
-                if attempt == 1 and diagnosis.AwsError.of(error).code in diagnosis.EXPIRED_CODES and self._credentials(source).give_up(sent_with):
+                if (
+                    attempt == 1
+                    and diagnosis.AwsError.of(error).code in diagnosis.EXPIRED_CODES
+                    and self._credentials(source).give_up(sent_with)
+                ):
                     continue
                 raise self._refusal(role, source, error) from None
             except BotoCoreError as error:
@@ -379,15 +447,25 @@ class Sessions:
             except RoleRefused:
                 raise
             except StepError as error:
-                raise RoleRefused(f"the role '{role}' could not be assumed: {error}", role=str(role), hint=error.hint, type=error.type) from None
+                raise RoleRefused(
+                    f"the role '{role}' could not be assumed: {error}",
+                    role=str(role),
+                    hint=error.hint,
+                    type=error.type,
+                ) from None
             except UsageError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever an answer that is not STS's makes the parser raise
                 raise _not_sts(role, region, error) from None
         raise AssertionError  # pragma: no cover - the second attempt returns or raises
 
-    def _assume_role(self, role: Role, source: Role, region: str, source_is: _RoleCredentials) -> Mapping[str, Any]:
-        client, request = self._sts_client(source, role, region), assume_role_request(role, self._session_name)
+    def _assume_role(
+        self, role: Role, source: Role, region: str, source_is: _RoleCredentials
+    ) -> Mapping[str, Any]:
+        client, request = (
+            self._sts_client(source, role, region),
+            assume_role_request(role, self._session_name),
+        )
 
         def ask() -> Mapping[str, Any]:
             source_is.calls += 1
@@ -409,11 +487,18 @@ class Sessions:
             through = refusal.through or str(source)
             message = f"the role '{role}' could not be assumed: it is reached through '{through}', which was refused"
             raise RoleRefused(
-                message, role=str(role), hint=refusal.message, type="SourceRefused", asked_by=refusal.asked_by, through=through
+                message,
+                role=str(role),
+                hint=refusal.message,
+                type="SourceRefused",
+                asked_by=refusal.asked_by,
+                through=through,
             ) from None
         except BotoCoreError as error:
             message = f"the role '{role}' could not be assumed: the job's own credentials cannot be looked up: {error}"
-            raise RoleRefused(message, role=str(role), hint=_NO_CREDENTIALS, type="NoCredentials") from None
+            raise RoleRefused(
+                message, role=str(role), hint=_NO_CREDENTIALS, type="NoCredentials"
+            ) from None
 
     def _sts_client(self, source: Role, role: Role, region: str) -> Any:
         return self._client(source, "sts", region, role.sts_endpoint, _STS_CONFIG)
@@ -421,7 +506,9 @@ class Sessions:
     def _refusal(self, role: Role, source: Role, error: ClientError) -> RoleRefused:
         taken = diagnosis.AwsError.of(error)
         if not source.is_job:
-            return diagnosis.role_refused(role, taken, diagnosis.Caller(self.session_arn(source), source.arn))
+            return diagnosis.role_refused(
+                role, taken, diagnosis.Caller(self.session_arn(source), source.arn)
+            )
         caller_role = self._full_role_of_caller() if taken.code in diagnosis.DENIED_CODES else ""
         return diagnosis.role_refused(role, taken, diagnosis.Caller(self.caller(), caller_role))
 
@@ -436,7 +523,11 @@ class Sessions:
         if caller is None:
             return ""
         try:
-            return str(self._client(JOB, "iam", self.region(), "", _STS_CONFIG).get_role(RoleName=caller[1])["Role"]["Arn"])
+            return str(
+                self._client(JOB, "iam", self.region(), "", _STS_CONFIG).get_role(
+                    RoleName=caller[1]
+                )["Role"]["Arn"]
+            )
         except (BotoCoreError, ClientError, StepError):
             return ""
 
@@ -450,7 +541,9 @@ class Sessions:
             return ""
 
 
-def _retry_conflict(response: Any = None, operation: Any = None, attempts: int = 1, **_: Any) -> Optional[float]:
+def _retry_conflict(
+    response: Any = None, operation: Any = None, attempts: int = 1, **_: Any
+) -> Optional[float]:
     """Botocore's needs-retry, for what S3 asks to be tried again and botocore does not: some conflicts, and 429 of any code."""
     if response is None or attempts >= _TRIES:
         return None
@@ -506,7 +599,9 @@ class _Renewed(Credentials):  # type: ignore[misc]  # botocore has no annotation
         """Take the session with this token for expired. Is there hope for another one?"""
         raise NotImplementedError
 
-    def retry_if_expired(self, response: Any = None, attempts: int = 1, request_dict: Any = None, **_: Any) -> Optional[int]:
+    def retry_if_expired(
+        self, response: Any = None, attempts: int = 1, request_dict: Any = None, **_: Any
+    ) -> Optional[int]:
         """Botocore's needs-retry: a service says that the session has expired, so sign once more with a new one, at once."""
         del request_dict
         code = response[1].get("Error", {}).get("Code", "") if response else ""
@@ -561,7 +656,11 @@ class _JobCredentials(_Renewed):
 
     def give_up(self, token: Any) -> bool:
         with self._lock:
-            if token is None or self._found is None or self._found.get_frozen_credentials().token == token:
+            if (
+                token is None
+                or self._found is None
+                or self._found.get_frozen_credentials().token == token
+            ):
                 self._found = None  # another thread may have looked already
         return True
 
@@ -569,7 +668,9 @@ class _JobCredentials(_Renewed):
 class _RoleCredentials(_Renewed):
     """A role's credentials, renewed when they are asked for. botocore asks at every signature."""
 
-    def __init__(self, role: Role, ask: Callable[[_RoleCredentials], _Lease], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, role: Role, ask: Callable[[_RoleCredentials], _Lease], clock: Callable[[], float]
+    ) -> None:
         self.account_id = RoleArn.parse(role.arn).account
         self.session_arn = ""
         self.calls = 0
@@ -622,7 +723,11 @@ class _RoleCredentials(_Renewed):
             return lease
         if self._refusal is not None:
             raise _again(self._refusal)
-        raise RoleRefused(f"the session of the role '{self._role}' has expired", role=str(self._role), type="ExpiredToken")
+        raise RoleRefused(
+            f"the session of the role '{self._role}' has expired",
+            role=str(self._role),
+            type="ExpiredToken",
+        )
 
     def _renew_if_due(self) -> None:
         now, lease = self._clock(), self._current
@@ -644,7 +749,9 @@ class _RoleCredentials(_Renewed):
             self._earlier.append(lease)
 
     def _refused(self, refusal: RoleRefused, lease: Optional[_Lease], now: float) -> None:
-        self._refusal = _again(refusal)  # without its traceback, whose frames hold more than is needed
+        self._refusal = _again(
+            refusal
+        )  # without its traceback, whose frames hold more than is needed
         if lease is None or now >= lease.expires_at:
             self._hold_until = self._clock() + HOLD_REFUSAL
             return
@@ -652,13 +759,25 @@ class _RoleCredentials(_Renewed):
         if not self._warned:
             self._warned = True
             left = int(lease.expires_at - now)
-            _LOG.warning("the session of the role '%s' could not be renewed, it is good for %d s more: %s", self._role, left, refusal.message)
+            _LOG.warning(
+                "the session of the role '%s' could not be renewed, it is good for %d s more: %s",
+                self._role,
+                left,
+                refusal.message,
+            )
 
     def lease_of(self, answer: Mapping[str, Any]) -> _Lease:
         """AssumeRole's answer, taken apart. Raises RoleRefused for a session of another role or account than the spec's."""
         keys = answer["Credentials"]
-        frozen = _frozen(*(_required_text(keys.pop(name), name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")))
-        self.session_arn = self._checked_arn(_required_text(answer["AssumedRoleUser"]["Arn"], "Arn"))
+        frozen = _frozen(
+            *(
+                _required_text(keys.pop(name), name)
+                for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+            )
+        )
+        self.session_arn = self._checked_arn(
+            _required_text(answer["AssumedRoleUser"]["Arn"], "Arn")
+        )
         # not the answer's Expiration: that is AWS's clock, and this machine's may differ by minutes
         return _Lease.starting(self._asked_at, self._asked_at + self._role.duration, frozen)
 
@@ -675,7 +794,12 @@ class _RoleCredentials(_Renewed):
             raise RoleRefused(message, role=str(self._role), type="WrongAccount")
         if name != asked.name:
             message = f"STS returned a session of the role '{name}' for the role '{self._role}' ({self._role.arn}): it is not used"
-            raise RoleRefused(message, role=str(self._role), hint="see which server answers for STS: AWS_ENDPOINT_URL_STS", type="WrongRole")
+            raise RoleRefused(
+                message,
+                role=str(self._role),
+                hint="see which server answers for STS: AWS_ENDPOINT_URL_STS",
+                type="WrongRole",
+            )
         return arn
 
     def lent(self) -> Lent:
@@ -690,9 +814,13 @@ class _RoleCredentials(_Renewed):
     def borrowed(self, lent: Lent) -> _Lease:
         """What another process lent. Raises RoleRefused where that is what this one has already."""
         if self._current is not None and self._current.frozen.token == lent.token:
-            raise RoleRefused("there is no newer session yet", role=str(self._role), type="ExpiredToken")
+            raise RoleRefused(
+                "there is no newer session yet", role=str(self._role), type="ExpiredToken"
+            )
         self.session_arn = lent.session_arn
-        return _Lease.starting(lent.began, lent.expires_at, _frozen(lent.access_key, lent.secret_key, lent.token))
+        return _Lease.starting(
+            lent.began, lent.expires_at, _frozen(lent.access_key, lent.secret_key, lent.token)
+        )
 
     def __repr__(self) -> str:
         return f"<credentials of {self._role}, redacted>"
@@ -752,7 +880,9 @@ def assume_role_request(role: Role, session_name: str) -> dict[str, Any]:
     """The parameters of AssumeRole for a role: only those it has."""
     request: dict[str, Any] = {
         "RoleArn": role.arn,
-        "RoleSessionName": session_name_of(role.session_name or "-".join(filter(None, (session_name, role.step)))),
+        "RoleSessionName": session_name_of(
+            role.session_name or "-".join(filter(None, (session_name, role.step)))
+        ),
         "DurationSeconds": role.duration,
     }
     optional = {
@@ -791,8 +921,19 @@ def parse_timestamp(value: Any) -> datetime:
     """
     if isinstance(value, str) and len(value) in (20, 24) and value[-1] == "Z" and value[10] == "T":
         with contextlib.suppress(ValueError):
-            year, month, day, hour, minute, second = (int(value[start:end]) for start, end in _PLACES)
-            return datetime(year, month, day, hour, minute, second, int(value[20:23] or 0) * 1000, tzinfo=timezone.utc)
+            year, month, day, hour, minute, second = (
+                int(value[start:end]) for start, end in _PLACES
+            )
+            return datetime(
+                year,
+                month,
+                day,
+                hour,
+                minute,
+                second,
+                int(value[20:23] or 0) * 1000,
+                tzinfo=timezone.utc,
+            )
     return botocore.utils.parse_timestamp(value)  # type: ignore[no-any-return]
 
 
@@ -821,7 +962,10 @@ def _wait_out_throttling(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, A
             return ask()
         except ClientError as error:
             wait = random.uniform(longest / 4, longest)
-            if not diagnosis.is_throttle(diagnosis.AwsError.of(error)) or time.monotonic() + wait > end:
+            if (
+                not diagnosis.is_throttle(diagnosis.AwsError.of(error))
+                or time.monotonic() + wait > end
+            ):
                 raise
         time.sleep(wait)
         longest = min(2 * longest, _LONGEST_WAIT)
@@ -843,7 +987,12 @@ _NO_CREDENTIALS = "in Glue the job's role gives them; on a laptop run 'aws sso l
 
 
 # A VPC job without a route to STS would hang for minutes on botocore's defaults.
-_STS_CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "max_attempts": 3}, user_agent_extra="rolerunner")
+_STS_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=10,
+    retries={"mode": "standard", "max_attempts": 3},
+    user_agent_extra="rolerunner",
+)
 
 
 _THROTTLED_AT_MOST = 90.0
@@ -852,7 +1001,11 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 8.0
 
 
 def _not_sts(role: Role, region: str, error: Exception) -> RoleRefused:
-    reason = f"it has no {error}" if isinstance(error, KeyError) else next(iter(safe_text(error).splitlines()), type(error).__name__)
+    reason = (
+        f"it has no {error}"
+        if isinstance(error, KeyError)
+        else next(iter(safe_text(error).splitlines()), type(error).__name__)
+    )
     return RoleRefused(
         f"the role '{role}' could not be assumed: the answer is not one of STS: {reason[:_LONGEST_REASON]}", role=str(role), type="NotSts",
         hint=f"a proxy or another server answers for STS in {region}: see AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_STS and HTTPS_PROXY",

@@ -12,14 +12,34 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.calls import COPIES, S3, WRITES_KEY, condition_json, key_permissions, moved_to, one, s3_permissions, statement, under_role
+from rolerunner.calls import (
+    COPIES,
+    S3,
+    WRITES_KEY,
+    condition_json,
+    key_permissions,
+    moved_to,
+    one,
+    s3_permissions,
+    statement,
+    under_role,
+)
 from rolerunner.errors import AccessDenied, NotFound, RoleRefused, ServiceFailed, StepError
 from rolerunner.model import Permission, Role, RoleArn, S3Uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "403", "Forbidden", "UnauthorizedOperation", "AllAccessDisabled"})
+DENIED_CODES = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "403",
+        "Forbidden",
+        "UnauthorizedOperation",
+        "AllAccessDisabled",
+    }
+)
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 NOT_FOUND_CODES = {
     "NoSuchBucket": "there is no bucket '{bucket}'",
@@ -33,7 +53,9 @@ _MESSAGE = re.compile(
     r"(?: on resource: (?:\"(?P<quoted>[^\"]*)\"|(?P<bare>\S+)))?(?P<reason>.*)",
     re.DOTALL,
 )
-_ASSUMED = re.compile(r"arn:(?P<partition>aws[a-z-]*):sts::(?P<account>\d{12}):assumed-role/(?P<name>[^/]+)/.*")
+_ASSUMED = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):sts::(?P<account>\d{12}):assumed-role/(?P<name>[^/]+)/.*"
+)
 _ANY = re.compile(r"arn:(?P<partition>aws[a-z-]*):(?:iam|sts)::(?P<account>\d{12}):.+")
 _ENCODED = re.compile(r"[Ee]ncoded authorization failure message: (\S+)")
 _AUTHORIZATION_ID = re.compile(r"authorization id:? ?([\w-]+)", re.IGNORECASE)
@@ -57,7 +79,10 @@ _PLAIN_HINTS = {
     "KMS.NotFoundException": "there is no such KMS key in the bucket's region",
     "KMS.KMSInvalidStateException": "the KMS key is not usable: pending deletion, import or creation",
 }
-_READS, _READING = frozenset({"s3:GetObject", "s3:GetObjectVersion"}), frozenset({"GetObject", "HeadObject"})
+_READS, _READING = (
+    frozenset({"s3:GetObject", "s3:GetObjectVersion"}),
+    frozenset({"GetObject", "HeadObject"}),
+)
 _SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 
 
@@ -97,7 +122,11 @@ class AwsError:
     @property
     def is_clock(self) -> bool:
         """Is it about this machine's clock?"""
-        return self.code in _SKEWED or "Signature expired" in self.message or "Signature not yet current" in self.message
+        return (
+            self.code in _SKEWED
+            or "Signature expired" in self.message
+            or "Signature not yet current" in self.message
+        )
 
 
 @dataclass(frozen=True)
@@ -124,8 +153,18 @@ def role_refused(role: Role, error: AwsError, caller: Caller) -> RoleRefused:
     if spoken and spoken["user"] and spoken["user"] != caller.arn:
         caller = Caller(spoken["user"])
     refused = f"the role '{role}' could not be assumed: {error.message or error.code}"
-    hint = _both_statements(role, caller, error) if error.code in DENIED_CODES else _sts_hint(error, caller)
-    return RoleRefused(refused, role=str(role), hint=hint, type="RoleRefused" if error.code in DENIED_CODES else error.code, asked_by=caller.arn)
+    hint = (
+        _both_statements(role, caller, error)
+        if error.code in DENIED_CODES
+        else _sts_hint(error, caller)
+    )
+    return RoleRefused(
+        refused,
+        role=str(role),
+        hint=hint,
+        type="RoleRefused" if error.code in DENIED_CODES else error.code,
+        asked_by=caller.arn,
+    )
 
 
 def _sts_hint(error: AwsError, caller: Caller) -> str:
@@ -137,7 +176,9 @@ def _sts_hint(error: AwsError, caller: Caller) -> str:
         return "a role assumed from another role's session lasts an hour at most: say 'duration: 1h' (3600 seconds) or less"
     if "MaxSessionDuration" in error.message:
         return "the role's own maximum session duration is shorter: say a shorter 'duration', or raise MaxSessionDuration on the role"
-    return "\n".join(line for line in (_PLAIN_HINTS.get(error.code, ""), _request_line(error)) if line)
+    return "\n".join(
+        line for line in (_PLAIN_HINTS.get(error.code, ""), _request_line(error)) if line
+    )
 
 
 def _clock_hint(error: AwsError) -> str:
@@ -187,7 +228,10 @@ def assume_actions(role: Role) -> tuple[str, ...]:
 
 
 def _extra_actions(role: Role) -> list[str]:
-    return [*(["sts:TagSession"] if role.tags else []), *(["sts:SetSourceIdentity"] if role.source_identity else [])]
+    return [
+        *(["sts:TagSession"] if role.tags else []),
+        *(["sts:SetSourceIdentity"] if role.source_identity else []),
+    ]
 
 
 def _condition(condition: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,7 +247,9 @@ def _principal(caller: Caller) -> tuple[str, dict[str, Any]]:
     roles = f"arn:{assumed['partition']}:iam::{assumed['account']}:role/"
     # both forms and not role/*NAME, which would let in every role whose name ends like this one
     patterns = [f"{roles}{assumed['name']}", f"{roles}*/{assumed['name']}"]
-    return f"arn:{assumed['partition']}:iam::{assumed['account']}:root", {"ArnLike": {"aws:PrincipalArn": patterns}}
+    return f"arn:{assumed['partition']}:iam::{assumed['account']}:root", {
+        "ArnLike": {"aws:PrincipalArn": patterns}
+    }
 
 
 def _path_note(caller: Caller) -> str:
@@ -230,8 +276,14 @@ def _external_id_note(role: Role) -> str:
 
 
 def _deny_line(error: AwsError) -> str:
-    found = re.search(r"with an explicit deny in an? ([\w-]+(?: [\w-]+)*? policy|[\w -]+)", error.message)
-    return f"AWS names an explicit deny in the {found[1].removeprefix('the ')}: it wins over every Allow." if found else ""
+    found = re.search(
+        r"with an explicit deny in an? ([\w-]+(?: [\w-]+)*? policy|[\w -]+)", error.message
+    )
+    return (
+        f"AWS names an explicit deny in the {found[1].removeprefix('the ')}: it wins over every Allow."
+        if found
+        else ""
+    )
 
 
 def _ids(error: AwsError) -> Iterable[str]:
@@ -260,22 +312,33 @@ def step_failed(
         return _assume_failed(error, role, caller)
     place = S3Uri(bucket, key)
     if error.code in NOT_FOUND_CODES and bucket:
-        return _not_found(error, source if source is not None and error.code not in {"NoSuchBucket", "404"} else place)
+        return _not_found(
+            error,
+            source if source is not None and error.code not in {"NoSuchBucket", "404"} else place,
+        )
     known = error.code in _PLAIN_HINTS or error.code in EXPIRED_CODES or error.is_clock
     if error.code in DENIED_CODES or (error.status == 403 and not known):  # noqa: PLR2004 - HTTP
         needed = needed or _needed(error, place, source, version)
         return _denied(error, role, caller, needed)
-    message = f"{error.operation}: {error.message or error.code}" + (f" ({place})" if bucket else "")
-    return ServiceFailed(message, hint=_service_hint(error, role), type=error.code or "ServiceFailed")
+    message = f"{error.operation}: {error.message or error.code}" + (
+        f" ({place})" if bucket else ""
+    )
+    return ServiceFailed(
+        message, hint=_service_hint(error, role), type=error.code or "ServiceFailed"
+    )
 
 
 def _not_found(error: AwsError, place: S3Uri) -> NotFound:
-    code = error.code if place.key else "NoSuchBucket"  # HEAD of a bucket has no code but its status
+    code = (
+        error.code if place.key else "NoSuchBucket"
+    )  # HEAD of a bucket has no code but its status
     text = NOT_FOUND_CODES[code].format(bucket=error.bucket or place.bucket, uri=place)
     return NotFound(text, type="NoSuchBucket" if code == "NoSuchBucket" else "NoSuchKey")
 
 
-def _needed(error: AwsError, place: S3Uri, source: Optional[S3Uri], version: str) -> tuple[Permission, ...]:
+def _needed(
+    error: AwsError, place: S3Uri, source: Optional[S3Uri], version: str
+) -> tuple[Permission, ...]:
     """The permissions that the operation takes, as far as they are known."""
     if not error.operation:
         return ()
@@ -289,7 +352,9 @@ def _service_hint(error: AwsError, role: Optional[Role]) -> str:
         return _clock_hint(error)
     if error.code in EXPIRED_CODES:
         return f"the session of the role '{role or 'job'}' has expired, and a new one was refused the same way"
-    return "\n".join(line for line in (_PLAIN_HINTS.get(error.code, ""), _request_line(error)) if line)
+    return "\n".join(
+        line for line in (_PLAIN_HINTS.get(error.code, ""), _request_line(error)) if line
+    )
 
 
 def _assume_failed(error: AwsError, role: Optional[Role], caller: str) -> StepError:
@@ -299,7 +364,12 @@ def _assume_failed(error: AwsError, role: Optional[Role], caller: str) -> StepEr
     try:
         RoleArn.parse(arn)
     except ValueError:
-        return RoleRefused(f"AssumeRole: {error.message or error.code}", role=str(role or ""), hint=_sts_hint(error, Caller(caller)), type=error.code)
+        return RoleRefused(
+            f"AssumeRole: {error.message or error.code}",
+            role=str(role or ""),
+            hint=_sts_hint(error, Caller(caller)),
+            type=error.code,
+        )
     return role_refused(Role(arn), error, Caller(caller))
 
 
@@ -315,7 +385,10 @@ class _Denial:
         """A permission, or one of several."""
         return cls(
             tuple((each.action, each.resource) for each in permissions),
-            tuple(statement([each.action], [each.resource], condition_json(each.condition)) for each in permissions),
+            tuple(
+                statement([each.action], [each.resource], condition_json(each.condition))
+                for each in permissions
+            ),
         )
 
     @property
@@ -329,12 +402,18 @@ class _Denial:
         return ", or not ".join(f"{action} on {resource}" for action, resource in self.refused)
 
 
-def _denied(error: AwsError, role: Optional[Role], caller: str, needed: Sequence[Permission]) -> AccessDenied:
+def _denied(
+    error: AwsError, role: Optional[Role], caller: str, needed: Sequence[Permission]
+) -> AccessDenied:
     spoken = _MESSAGE.search(error.message)
     denial = _denial(error, spoken, role, needed)
     who = (spoken and spoken["user"]) or caller
     who_may_not = f"the role '{role}'" if role is not None else "the job"
-    message = f"{who_may_not} may not {denial.text}" if denial.refused else f"{who_may_not} was refused: {error.message or error.code}"
+    message = (
+        f"{who_may_not} may not {denial.text}"
+        if denial.refused
+        else f"{who_may_not} was refused: {error.message or error.code}"
+    )
     reason = spoken["reason"].strip(" .,") if spoken else ""
     lines = [
         f"asked as {who}." if who else "",
@@ -343,10 +422,18 @@ def _denied(error: AwsError, role: Optional[Role], caller: str, needed: Sequence
         *_other_policies(denial, error, role),
         *_ids(error),
     ]
-    return AccessDenied(f"{message}, {reason}" if reason else message, hint="\n".join(line for line in lines if line))
+    return AccessDenied(
+        f"{message}, {reason}" if reason else message,
+        hint="\n".join(line for line in lines if line),
+    )
 
 
-def _denial(error: AwsError, spoken: Optional[re.Match[str]], role: Optional[Role], needed: Sequence[Permission]) -> _Denial:
+def _denial(
+    error: AwsError,
+    spoken: Optional[re.Match[str]],
+    role: Optional[Role],
+    needed: Sequence[Permission],
+) -> _Denial:
     """The action and resource that the message names; what it does not name, the operation tells."""
     action = spoken["action"] if spoken else ""
     named = (spoken["quoted"] or spoken["bare"] or "").rstrip(".,") if spoken else ""
@@ -355,7 +442,9 @@ def _denial(error: AwsError, spoken: Optional[re.Match[str]], role: Optional[Rol
     partition, account = _home_of(role)
     likely = [under_role(each, partition, account) for each in needed]
     if action:
-        found = [each for each in likely if each.action == action] or [moved_to(likely[-1], action) if likely else Permission(action, "*")]
+        found = [each for each in likely if each.action == action] or [
+            moved_to(likely[-1], action) if likely else Permission(action, "*")
+        ]
         return _Denial.of(*(replace(each, resource=named or each.resource) for each in found))
     return _Denial.of(*likely)
 
@@ -368,7 +457,11 @@ def _home_of(role: Optional[Role]) -> tuple[str, str]:
 
 def _kms_denial(action: str, key_arn: str, error: AwsError) -> _Denial:
     """The key that S3 uses for the object, not the object: the two have policies of their own."""
-    writing = action == "kms:GenerateDataKey" or error.operation in {"PutObject", "CreateMultipartUpload", "CopyObject"}
+    writing = action == "kms:GenerateDataKey" or error.operation in {
+        "PutObject",
+        "CreateMultipartUpload",
+        "CopyObject",
+    }
     if not action.startswith("kms:"):
         action = "kms:GenerateDataKey" if writing else "kms:Decrypt"
     # reading back parts of a multipart upload needs Decrypt too
@@ -376,7 +469,10 @@ def _kms_denial(action: str, key_arn: str, error: AwsError) -> _Denial:
     if not key_arn:
         return _Denial(((action, _UNKNOWN_KEY),), (statement(list(actions), [_UNKNOWN_KEY]),))
     first = key_permissions(actions, key_arn)[0]
-    return _Denial(((action, key_arn),), (statement(list(actions), [first.resource], condition_json(first.condition)),))
+    return _Denial(
+        ((action, key_arn),),
+        (statement(list(actions), [first.resource], condition_json(first.condition)),),
+    )
 
 
 def _other_policies(denial: _Denial, error: AwsError, role: Optional[Role]) -> Iterable[str]:
@@ -427,7 +523,10 @@ CONFLICTS = frozenset({"OperationAborted", "ConditionalRequestConflict"})
 
 def is_conflict(code: str, operation: str) -> bool:
     """Whether S3 asks for the same request once more. A multipart upload that conflicts is to be begun again as a whole."""
-    return code in CONFLICTS and (code, operation) != ("ConditionalRequestConflict", "CompleteMultipartUpload")
+    return code in CONFLICTS and (code, operation) != (
+        "ConditionalRequestConflict",
+        "CompleteMultipartUpload",
+    )
 
 
 def is_passing(error: BaseException) -> bool:

@@ -118,7 +118,16 @@ class RoleRefused(StepError):
     ``asked_by`` is the ARN that asked, if known; ``through`` the role on the way to this one that was refused instead.
     """
 
-    def __init__(self, message: str, *, role: str, hint: str = "", type: str = "", asked_by: str = "", through: str = "") -> None:  # noqa: A002
+    def __init__(
+        self,
+        message: str,
+        *,
+        role: str,
+        hint: str = "",
+        type: str = "",  # noqa: A002
+        asked_by: str = "",
+        through: str = "",
+    ) -> None:
         super().__init__(message, hint=hint, type=type or "RoleRefused")
         self.role = role
         self.asked_by = asked_by
@@ -176,8 +185,21 @@ class RolesRefused(RolerunnerError):
         """How many there are; an endpoint that cannot be reached, or that is not STS, has refused nothing."""
         count = len(self.refusals)
         refused = f"{'was' if count == 1 else 'were'} refused"
-        verb = "could not be assumed" if any(refusal.type in _NO_REFUSALS for refusal in self.refusals) else refused
+        verb = (
+            "could not be assumed"
+            if any(refusal.type in _NO_REFUSALS for refusal in self.refusals)
+            else refused
+        )
         return f"{count} {'role' if count == 1 else 'roles'} {verb}, {'only steps for failures ran' if self.ran_any else 'no step ran'}"
 
 
-_NO_REFUSALS = frozenset({"StsUnreachable", "NotSts", "NoCredentials", "ConnectTimeoutError", "ProxyConnectionError", "SSLError"})
+_NO_REFUSALS = frozenset(
+    {
+        "StsUnreachable",
+        "NotSts",
+        "NoCredentials",
+        "ConnectTimeoutError",
+        "ProxyConnectionError",
+        "SSLError",
+    }
+)

@@ -79,7 +79,16 @@ class RunFinished:
     result: RunResult
 
 
-Event = Union[RunStarted, RoleAssumed, RoleWasRefused, StepStarted, StepProgress, Note, StepFinished, RunFinished]
+Event = Union[
+    RunStarted,
+    RoleAssumed,
+    RoleWasRefused,
+    StepStarted,
+    StepProgress,
+    Note,
+    StepFinished,
+    RunFinished,
+]
 
 
 class Observer(Protocol):

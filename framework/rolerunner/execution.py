@@ -106,7 +106,9 @@ def execute(step: Step, scope: Mapping[str, Any], run: Run, *, resuming: bool = 
     return _for_each(step, scope, run, deadline, resuming=resuming)
 
 
-def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional[float], *, resuming: bool) -> Executed:
+def _for_each(
+    step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional[float], *, resuming: bool
+) -> Executed:
     items = _items(step, scope)
     failed = threading.Event()
     claimed = ClaimedNames()
@@ -119,12 +121,19 @@ def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional
             raise StepError("stopped before all items were done", type="Stopped")
         try:
             workdir = run.means.workdir / f"{step.id}.items" / str(number)
-            return _Tries(step, {**scope, "item": item}, run, workdir, deadline, resuming, claimed=claimed).run()
+            return _Tries(
+                step, {**scope, "item": item}, run, workdir, deadline, resuming, claimed=claimed
+            ).run()
         except StepError as error:
             failed.set()
             raise _of_item(error, number, item) from error
 
-    with closing(claimed), ThreadPool(step.max_parallel or run.max_parallel, thread_name_prefix="rolerunner-item") as pool:
+    with (
+        closing(claimed),
+        ThreadPool(
+            step.max_parallel or run.max_parallel, thread_name_prefix="rolerunner-item"
+        ) as pool,
+    ):
         done = [each for each in pool.map(one, enumerate(items)) if each is not None]
     names = dict.fromkeys(name for each in done for name in each.outputs)
     gathered = {name: [each.outputs.get(name) for each in done] for name in names}
@@ -136,30 +145,47 @@ def _for_each(step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional
 def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
     items = _worked_out(step, step.for_each, scope)
     if has_secret_value(items):
-        raise FieldError(f"{step.mark}: 'for_each' may not go through secrets", hint="name its items otherwise, and read secrets in the step")
+        raise FieldError(
+            f"{step.mark}: 'for_each' may not go through secrets",
+            hint="name its items otherwise, and read secrets in the step",
+        )
     if isinstance(items, ObjectList):
         if items.count > MAX_ITEMS:
-            raise FieldError(f"{step.mark}: for_each over {items.count:,} objects, {MAX_ITEMS:,} at most", hint="give an action's 'objects' the list")
+            raise FieldError(
+                f"{step.mark}: for_each over {items.count:,} objects, {MAX_ITEMS:,} at most",
+                hint="give an action's 'objects' the list",
+            )
         return [items.described(info) for info in items]
     if not isinstance(items, (list, tuple)) or len(items) > MAX_ITEMS:
-        raise FieldError(f"{step.mark}: 'for_each' must be a list of {MAX_ITEMS:,} at most, not {type(items).__name__}")
+        raise FieldError(
+            f"{step.mark}: 'for_each' must be a list of {MAX_ITEMS:,} at most, not {type(items).__name__}"
+        )
     return list(items)
 
 
 def _check_secrets(step: Step, action: type[Action], values: Mapping[str, Any]) -> None:
     """Raise FieldError for a secret, known as one only now, that would flow where it would be shown or stored."""
-    waiting: list[tuple[tuple[Any, ...], Any]] = [((name,), value) for name, value in values.items()]
+    waiting: list[tuple[tuple[Any, ...], Any]] = [
+        ((name,), value) for name, value in values.items()
+    ]
     while waiting:
         path, value = waiting.pop()
         if isinstance(value, (dict, list)):
-            waiting += [((*path, key), each) for key, each in (value.items() if isinstance(value, dict) else enumerate(value))]
+            waiting += [
+                ((*path, key), each)
+                for key, each in (value.items() if isinstance(value, dict) else enumerate(value))
+            ]
         elif has_secret_value(value) and not action.takes_secret(path):
             hint = "secrets may flow into arguments of python.call, parameters of aws.call, and a customer_key"
-            raise FieldError(f"{step.mark}: '{'.'.join(map(str, path))}' would get a secret", hint=hint)
+            raise FieldError(
+                f"{step.mark}: '{'.'.join(map(str, path))}' would get a secret", hint=hint
+            )
 
 
 def _of_item(error: StepError, number: int, item: Any) -> StepError:
-    named = safe_text(item["key"] if isinstance(item, Mapping) and "key" in item else item)[:_LONGEST_ITEM]
+    named = safe_text(item["key"] if isinstance(item, Mapping) and "key" in item else item)[
+        :_LONGEST_ITEM
+    ]
     return StepError(f"item {number} ({named}): {error.message}", hint=error.hint, type=error.type)
 
 
@@ -180,19 +206,35 @@ def made_of(step: Step, scope: Mapping[str, Any]) -> dict[str, Any]:
     """All that a step's work is made from, its templates worked out; what differs from run to run is masked. Raises FieldError."""
     about = {**scope["run"], "id": "", "error": ""}
     masked = {**scope, "run": about}
-    roles = {f"role {name}": [role.arn, role.external_id, str(role.via or "")] for name, role in step.roles.items()}
+    roles = {
+        f"role {name}": [role.arn, role.external_id, str(role.via or "")]
+        for name, role in step.roles.items()
+    }
     fields = {name: value for name, value in step.fields.items() if name not in _ABOUT_TRIES}
     if step.for_each is None:
-        return {"action": step.action, **roles, **{name: _worked_out(step, value, masked) for name, value in fields.items()}}
+        return {
+            "action": step.action,
+            **roles,
+            **{name: _worked_out(step, value, masked) for name, value in fields.items()},
+        }
     items = _worked_out(step, step.for_each, masked)
     # fields that read 'item' count by their text, and by the items
-    return {"action": step.action, **roles, "for_each": items, **{name: _as_said(step, value, masked) for name, value in fields.items()}}
+    return {
+        "action": step.action,
+        **roles,
+        "for_each": items,
+        **{name: _as_said(step, value, masked) for name, value in fields.items()},
+    }
 
 
 def _as_said(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
     return (
         str(value)
-        if any(reference.path[0] == "item" for _, each in templates(value) for reference in each.references)
+        if any(
+            reference.path[0] == "item"
+            for _, each in templates(value)
+            for reference in each.references
+        )
         else _worked_out(step, value, scope)
     )
 
@@ -235,7 +277,11 @@ def is_outcome_known(step: Step, error: StepError) -> bool:
     """Return whether the failure says for certain how the step's call ended; of several calls, that none was made."""
     if step.for_each is not None:
         return isinstance(error, FieldError)
-    return not error.still_runs and error.type not in ("Stopped", _NOT_RECORDED) and (is_throttled(error) or not is_passing(error))
+    return (
+        not error.still_runs
+        and error.type not in ("Stopped", _NOT_RECORDED)
+        and (is_throttled(error) or not is_passing(error))
+    )
 
 
 @dataclass
@@ -254,9 +300,16 @@ class _Tries:
     def run(self) -> Executed:
         try:
             action = self.action()
-            outputs = self._once(action) if self.step.retry.attempts == 1 else self._once_or_again(action)
+            outputs = (
+                self._once(action) if self.step.retry.attempts == 1 else self._once_or_again(action)
+            )
             sealed = seal_outputs(outputs, self.step.secret_outputs)
-            return Executed(sealed, self.attempts, getattr(outputs, "warning", None), self._left(action, outputs))
+            return Executed(
+                sealed,
+                self.attempts,
+                getattr(outputs, "warning", None),
+                self._left(action, outputs),
+            )
         except BaseException as error:
             failure = as_step_error(error)
             failure.attempts = self.attempts or 1
@@ -271,16 +324,28 @@ class _Tries:
         context = self.context(self.run_of.means.cancel)
         path = context.manifest_path(".left")
         try:
-            return (path,) if write_left(action.files_left(context, outputs), path, context.cancel) else ()
+            return (
+                (path,)
+                if write_left(action.files_left(context, outputs), path, context.cancel)
+                else ()
+            )
         except StepError as error:
-            raise StepError(f"done, but the files that it left cannot be looked at: {error.message}", hint=error.hint, type=_NOT_RECORDED) from error
+            raise StepError(
+                f"done, but the files that it left cannot be looked at: {error.message}",
+                hint=error.hint,
+                type=_NOT_RECORDED,
+            ) from error
 
     def _once_or_again(self, action: Action) -> Mapping[str, Any]:
         import tenacity  # noqa: PLC0415 - brings asyncio along, 25 ms that most runs have no use for
 
         retry = self.step.retry
-        grows = tenacity.wait_exponential(multiplier=retry.delay, exp_base=retry.backoff, max=retry.max_delay)
-        wait = grows + tenacity.wait_random(0, retry.delay / 2)  # jitter: many jobs that failed together do not come back together
+        grows = tenacity.wait_exponential(
+            multiplier=retry.delay, exp_base=retry.backoff, max=retry.max_delay
+        )
+        wait = grows + tenacity.wait_random(
+            0, retry.delay / 2
+        )  # jitter: many jobs that failed together do not come back together
         trying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(retry.attempts), wait=wait, retry=tenacity.retry_if_exception(self._may_go_on),
             sleep=self._sleep, before_sleep=self._say, reraise=True,
@@ -293,22 +358,47 @@ class _Tries:
         return in_time and may_repeat(self.step, error) and not self.run_of.means.cancel.is_set()
 
     def _sleep(self, seconds: float) -> None:
-        left = seconds if self.deadline is None else min(seconds, max(self.deadline - time.monotonic(), 0))
+        left = (
+            seconds
+            if self.deadline is None
+            else min(seconds, max(self.deadline - time.monotonic(), 0))
+        )
         self.run_of.means.cancel.wait(left)
 
     def _say(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         seconds = state.next_action.sleep if state.next_action else 0.0
-        self.run_of.tell(Note(self.step.id, "warning", "tried again", {"after": round(seconds, 2), "attempt": self.attempts, "error": str(error)}))
+        self.run_of.tell(
+            Note(
+                self.step.id,
+                "warning",
+                "tried again",
+                {"after": round(seconds, 2), "attempt": self.attempts, "error": str(error)},
+            )
+        )
 
     def _once(self, action: Action) -> Mapping[str, Any]:
         if self.run_of.means.cancel.is_set():
             raise StepError("stopped before it was begun", type="Stopped")
         self.attempts += 1
-        limits = [limit for limit in (self.step.attempt_timeout, self._seconds_left()) if limit is not None]
+        limits = [
+            limit
+            for limit in (self.step.attempt_timeout, self._seconds_left())
+            if limit is not None
+        ]
         cancel = Cancel(self.run_of.means.cancel)
-        if self.run_of.means.open_spread is None and getattr(action, "distribute", None) is not None:
-            self.run_of.tell(Note(self.step.id, "warning", "'distribute' is left aside: the sandbox's job is this process alone", {}))
+        if (
+            self.run_of.means.open_spread is None
+            and getattr(action, "distribute", None) is not None
+        ):
+            self.run_of.tell(
+                Note(
+                    self.step.id,
+                    "warning",
+                    "'distribute' is left aside: the sandbox's job is this process alone",
+                    {},
+                )
+            )
         _LEFT_BEHIND.refuse(self.step, action)
         running = Background(lambda: action.run(self.context(cancel)), "rolerunner-try")
         try:
@@ -396,8 +486,15 @@ class _LeftBehind:
         """Raise StepError where the same call of the same step still runs."""
         with self._lock:
             self._calls = [call for call in self._calls if not call[2].is_over()]
-            if any(each.id == step.id and each.mark == step.mark and begun == action for each, begun, _ in self._calls):
-                error = StepError("an earlier call of this step still runs in this process", hint="end the process, or wait", type="StillRunning")
+            if any(
+                each.id == step.id and each.mark == step.mark and begun == action
+                for each, begun, _ in self._calls
+            ):
+                error = StepError(
+                    "an earlier call of this step still runs in this process",
+                    hint="end the process, or wait",
+                    type="StillRunning",
+                )
                 error.still_runs = True
                 raise error
 
@@ -405,7 +502,12 @@ class _LeftBehind:
 _LEFT_BEHIND = _LeftBehind()
 
 
-def run_with_timeout(work: Union[Callable[[], T], Background[T]], cancel: Cancel, seconds: Optional[float], grace: Optional[float] = None) -> T:
+def run_with_timeout(
+    work: Union[Callable[[], T], Background[T]],
+    cancel: Cancel,
+    seconds: Optional[float],
+    grace: Optional[float] = None,
+) -> T:
     """Return what the work returns. On timeout or cancellation the work is signalled, then abandoned after ``grace`` seconds.
 
     Work that succeeds within the grace period is done. The error of work that still runs says so (``still_runs``).
@@ -413,7 +515,9 @@ def run_with_timeout(work: Union[Callable[[], T], Background[T]], cancel: Cancel
     running = work if isinstance(work, Background) else Background(work, "rolerunner-work")
     deadline = None if seconds is None else time.monotonic() + seconds
     while not cancel.is_set() and (deadline is None or time.monotonic() < deadline):
-        if running.is_over(_LOOK if deadline is None else min(_LOOK, max(deadline - time.monotonic(), 0))):
+        if running.is_over(
+            _LOOK if deadline is None else min(_LOOK, max(deadline - time.monotonic(), 0))
+        ):
             return running.result()
     stopped = cancel.is_set()
     cancel.set()
@@ -421,13 +525,21 @@ def run_with_timeout(work: Union[Callable[[], T], Background[T]], cancel: Cancel
     if over and (stopped or running.succeeded):
         return running.result()
     left = "" if over else "; it does not stop and was left behind"
-    error = StepError(f"stopped before it was done{left}", type="Stopped") if stopped else _timed_out(seconds, left)
+    error = (
+        StepError(f"stopped before it was done{left}", type="Stopped")
+        if stopped
+        else _timed_out(seconds, left)
+    )
     error.still_runs = not over
     raise error
 
 
 def _timed_out(seconds: Optional[float], left: str) -> StepError:
-    return StepError(f"not done within {seconds:.2g} s{left}", hint="raise 'timeout', or give the step less to do", type="Timeout")
+    return StepError(
+        f"not done within {seconds:.2g} s{left}",
+        hint="raise 'timeout', or give the step less to do",
+        type="Timeout",
+    )
 
 
 def _now_and_then(tell: Callable[[Event], None]) -> Callable[[StepProgress], None]:

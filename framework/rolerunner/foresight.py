@@ -57,13 +57,20 @@ class Foresight:
 
     def action(self, action: type[Action], fields: Mapping[str, Any]) -> Optional[Action]:
         """The action with stand-ins for what is not known; None where none will do, which is noted."""
-        values = {key: self._wide(_without_secrets(value) if key == "parameters" else value) for key, value in fields.items()}
+        values = {
+            key: self._wide(_without_secrets(value) if key == "parameters" else value)
+            for key, value in fields.items()
+        }
         left: dict[str, list[Any]] = {}
         for _ in range(len(_STAND_INS) + 2):
             try:
                 made = action.model_validate(values, context={STANDS_IN: True})
             except ValidationError as error:
-                wrong = {str(detail["loc"][0]) for detail in error.errors(include_url=False) if detail["loc"]} & set(values)
+                wrong = {
+                    str(detail["loc"][0])
+                    for detail in error.errors(include_url=False)
+                    if detail["loc"]
+                } & set(values)
                 for key in wrong:
                     options = left.setdefault(key, [_location(values[key]), *_STAND_INS])
                     if options:
@@ -73,12 +80,16 @@ class Foresight:
                 if not wrong:
                     break
             except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
-                self.notes.append(f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step")
+                self.notes.append(
+                    f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step"
+                )
                 return None
             else:
                 self._note(made, fields, values, left)
                 return made
-        self.notes.append("its permissions cannot be told before the run: say 'permissions' on the step")
+        self.notes.append(
+            "its permissions cannot be told before the run: say 'permissions' on the step"
+        )
         return None
 
     def text(self, name: str, value: Any) -> str:
@@ -88,16 +99,34 @@ class Foresight:
             self.notes.append(f"{name}: {value} is not known yet, so {wide}")
         return wide
 
-    def _note(self, made: Action, fields: Mapping[str, Any], values: Mapping[str, Any], stood_in: Mapping[str, Any]) -> None:
+    def _note(
+        self,
+        made: Action,
+        fields: Mapping[str, Any],
+        values: Mapping[str, Any],
+        stood_in: Mapping[str, Any],
+    ) -> None:
         for name, value in fields.items():
-            unknown = [str(template) for _, template in templates({name: value}) if not self._is_known(template)]
+            unknown = [
+                str(template)
+                for _, template in templates({name: value})
+                if not self._is_known(template)
+            ]
             wide = getattr(made, name, None)
-            matters = name in stood_in or name == "parameters" or (isinstance(wide, S3Uri) and ANY in str(wide))
+            matters = (
+                name in stood_in
+                or name == "parameters"
+                or (isinstance(wide, S3Uri) and ANY in str(wide))
+            )
             if unknown and matters and name in values:
-                self.notes.append(f"{name}: {', '.join(unknown)} is not known yet, so {getattr(wide, 'prefix', wide)}")
+                self.notes.append(
+                    f"{name}: {', '.join(unknown)} is not known yet, so {getattr(wide, 'prefix', wide)}"
+                )
 
     def _is_known(self, template: Template) -> bool:
-        return (template.name is not None and template.name.path in self.foreseen) or not isinstance(known(template, self.scope), Template)
+        return (
+            template.name is not None and template.name.path in self.foreseen
+        ) or not isinstance(known(template, self.scope), Template)
 
     def _wide(self, value: Any) -> Any:
         if isinstance(value, Template):
@@ -112,12 +141,17 @@ class Foresight:
         return value
 
     def _wide_text(self, template: Template) -> str:
-        parts = (self._part(part) if isinstance(part, Expression) else str(part) for part in template.parts)
+        parts = (
+            self._part(part) if isinstance(part, Expression) else str(part)
+            for part in template.parts
+        )
         return re.sub(r"\*{2,}", ANY, "".join(parts))
 
     def _part(self, expression: Expression) -> str:
         try:
-            return str(Template("", ("", expression)).evaluate(self.scope))  # with text beside it, so that it becomes text
+            return str(
+                Template("", ("", expression)).evaluate(self.scope)
+            )  # with text beside it, so that it becomes text
         except ExpressionError:
             return ANY
 
@@ -140,5 +174,7 @@ def _location(value: Any) -> Any:
     """A place in S3 whose bucket is not known, which S3Uri.parse would not take."""
     if not isinstance(value, str) or ANY not in value:
         return value
-    bucket, _, key = value.removeprefix("s3://").partition("/") if value.startswith("s3://") else (ANY, "", ANY)
+    bucket, _, key = (
+        value.removeprefix("s3://").partition("/") if value.startswith("s3://") else (ANY, "", ANY)
+    )
     return S3Uri(bucket, key)

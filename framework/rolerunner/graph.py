@@ -28,7 +28,10 @@ def mermaid(plan: Plan) -> str:
         label = "<br/>".join(_mermaid_text(text) for text in _texts(step))
         lines.append(f'    {number[step.id]}["{label}"]:::r{roles[_role(step)]}')
     lines += [f"    {number[need]} --> {number[step.id]}" for step in steps for need in step.needs]
-    lines += [f"    classDef r{index} fill:{_COLOURS[index % len(_COLOURS)]},stroke:#555" for index in roles.values()]
+    lines += [
+        f"    classDef r{index} fill:{_COLOURS[index % len(_COLOURS)]},stroke:#555"
+        for index in roles.values()
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -39,7 +42,10 @@ def svg(plan: Plan) -> str:
     width = max((x for x, _ in places.values()), default=0) + _WIDTH + _GAP_X + _MARGIN
     height = max((y for _, y in places.values()), default=0) + _HEIGHT + _MARGIN
     lines = _lines(plan, places)
-    boxes = [_box(step, places[step.id], _COLOURS[roles[_role(step)] % len(_COLOURS)]) for step in plan.job.steps]
+    boxes = [
+        _box(step, places[step.id], _COLOURS[roles[_role(step)] % len(_COLOURS)])
+        for step in plan.job.steps
+    ]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         'font-family="system-ui, sans-serif" font-size="12">'
@@ -76,7 +82,9 @@ def _places(plan: Plan) -> Mapping[str, tuple[int, int]]:
     waiting = list(plan.job.steps)
     while waiting:  # needs have no circle: each round places at least one
         ready = [step for step in waiting if all(need in level for need in step.needs)]
-        level.update({step.id: max((level[need] + 1 for need in step.needs), default=0) for step in ready})
+        level.update(
+            {step.id: max((level[need] + 1 for need in step.needs), default=0) for step in ready}
+        )
         waiting = [step for step in waiting if step.id not in level]
     taken: dict[int, int] = {}
     places: dict[str, tuple[int, int]] = {}
@@ -95,7 +103,9 @@ def _lines(plan: Plan, places: Mapping[str, tuple[int, int]]) -> list[str]:
         for need in step.needs:
             start, end = places[need], places[step.id]
             skips = end[1] - start[1] > _HEIGHT + _GAP_Y
-            lines.append(_path(_detour(start, end, skipping % _LANES) if skips else _straight(start, end)))
+            lines.append(
+                _path(_detour(start, end, skipping % _LANES) if skips else _straight(start, end))
+            )
             skipping += skips
     return lines
 
@@ -110,7 +120,9 @@ def _detour(start: tuple[int, int], end: tuple[int, int], lane: int) -> str:
     """Out to the gap right of the column that is farther left, down, and back in above the end."""
     x1, y1, x2, y2 = start[0] + _WIDTH // 2, start[1] + _HEIGHT, end[0] + _WIDTH // 2, end[1]
     x = min(start[0], end[0]) + _WIDTH + (lane + 1) * _GAP_X // (_LANES + 1)
-    out = (lane + 1) * _GAP_Y // (2 * (_LANES + 1))  # each lane at a height of its own, so that lines can be told apart
+    out = (
+        (lane + 1) * _GAP_Y // (2 * (_LANES + 1))
+    )  # each lane at a height of its own, so that lines can be told apart
     return f"M{x1} {y1}V{y1 + out}H{x}V{y2 - _GAP_Y // 2 + out}H{x2}V{y2}"
 
 

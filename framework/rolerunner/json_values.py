@@ -129,7 +129,11 @@ class _Converter:
             return self._text(safe_text(value))
         if depth >= MAX_DEPTH:
             return f"(nested deeper than {MAX_DEPTH} levels)"
-        return self._mapping(value, depth) if isinstance(value, Mapping) else self._sequence(value, depth)
+        return (
+            self._mapping(value, depth)
+            if isinstance(value, Mapping)
+            else self._sequence(value, depth)
+        )
 
     def _sequence(self, value: Any, depth: int) -> list[Any]:
         shown: list[Any] = []
@@ -150,7 +154,11 @@ class _Converter:
     def _key(self, key: Any) -> str:
         if isinstance(key, str):
             return self._text(key)
-        return json.dumps(key) if key is None or isinstance(key, bool) else self._text(str(self._number(key)) if _is_number(key) else safe_text(key))
+        return (
+            json.dumps(key)
+            if key is None or isinstance(key, bool)
+            else self._text(str(self._number(key)) if _is_number(key) else safe_text(key))
+        )
 
     def _text(self, text: str) -> str:
         left = max(self.text, 0)

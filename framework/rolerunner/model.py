@@ -10,12 +10,17 @@ from typing import Any, Optional
 from rolerunner.errors import Mark
 
 NOWHERE = Mark("", 0, 0)
-_ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\x21-\x7e]+/)?([\w+=,.@-]{1,64}))\Z", re.ASCII)
+_ROLE_ARN = re.compile(
+    r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\x21-\x7e]+/)?([\w+=,.@-]{1,64}))\Z", re.ASCII
+)
 _ACCESS_POINT = re.compile(
     r"(arn:aws[a-z-]*:(?:(?:s3|s3-object-lambda):[a-z0-9-]*:\d*:accesspoint|s3-outposts:[a-z0-9-]+:\d+:outpost/[^/]+/accesspoint)/[^/]+)(?:/(.*))?\Z",
     re.DOTALL,
 )
-_DIRECTORY_BUCKET = re.compile(r"arn:aws[a-z-]*:s3express:[a-z0-9-]+:\d{12}:(?:bucket|accesspoint)/([^/]+)(?:/(.*))?\Z", re.DOTALL)
+_DIRECTORY_BUCKET = re.compile(
+    r"arn:aws[a-z-]*:s3express:[a-z0-9-]+:\d{12}:(?:bucket|accesspoint)/([^/]+)(?:/(.*))?\Z",
+    re.DOTALL,
+)
 _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}\Z")
 
 
@@ -87,7 +92,9 @@ class RoleArn:
         """Read a role ARN. Raises ValueError with what is wrong."""
         found = _ROLE_ARN.match(text)
         if not found:
-            raise ValueError(f"'{text}' is not a role ARN such as arn:aws:iam::111122223333:role/name")
+            raise ValueError(
+                f"'{text}' is not a role ARN such as arn:aws:iam::111122223333:role/name"
+            )
         return cls(*found.groups())
 
 
@@ -124,7 +131,9 @@ class Role:
     @property
     def is_plain(self) -> bool:
         """Does it ask for nothing beyond the role itself, so that the job's own session would do?"""
-        return not (self.via or self.policy or self.policy_arns or self.tags or self.source_identity)
+        return not (
+            self.via or self.policy or self.policy_arns or self.tags or self.source_identity
+        )
 
     def __str__(self) -> str:
         return self.name or self.arn or "job"

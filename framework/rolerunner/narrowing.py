@@ -15,13 +15,18 @@ STATE = "state"
 """Who needs what the state of runs needs."""
 
 
-def uses_of(steps: Sequence[PlannedStep], state: Sequence[Permission], state_role: Optional[Role]) -> dict[Role, tuple[Use, ...]]:
+def uses_of(
+    steps: Sequence[PlannedStep], state: Sequence[Permission], state_role: Optional[Role]
+) -> dict[Role, tuple[Use, ...]]:
     """Role, as the spec says it -> each permission and who needs it; of a role that others are reached through, assuming those."""
     found: dict[Role, dict[Use, None]] = {}
     for planned in steps:
         for name, role in planned.step.roles.items():
             _note_chain(role, found)
-            found[role].update((Use(permission, planned.step.id), None) for permission in planned.permissions.get(name, ()))
+            found[role].update(
+                (Use(permission, planned.step.id), None)
+                for permission in planned.permissions.get(name, ())
+            )
     if state_role is not None:
         _note_chain(state_role, found)
         found[state_role].update((Use(permission, STATE), None) for permission in state)
@@ -68,7 +73,9 @@ class _Narrowing:
     by_step: dict[Role, dict[str, list[Use]]] = field(default_factory=dict)
 
     def step(self, planned: PlannedStep) -> PlannedStep:
-        roles = {name: self.role(role, planned.step.id) for name, role in planned.step.roles.items()}
+        roles = {
+            name: self.role(role, planned.step.id) for name, role in planned.step.roles.items()
+        }
         return replace(planned, step=replace(planned.step, roles=roles))
 
     def role(self, role: Role, by: str, through: Optional[Role] = None) -> Role:

@@ -10,7 +10,18 @@ from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.calls import condition_json, under_role
 from rolerunner.failures import as_step_error
 from rolerunner.foresight import UNTOLD, Foresight, known
-from rolerunner.model import Job, Permission, Plan, PlannedStep, Role, RoleArn, S3Uri, Said, StatePlace, Step
+from rolerunner.model import (
+    Job,
+    Permission,
+    Plan,
+    PlannedStep,
+    Role,
+    RoleArn,
+    S3Uri,
+    Said,
+    StatePlace,
+    Step,
+)
 from rolerunner.narrowing import narrowed, uses_of
 from rolerunner.secret import MASK, Secret
 from rolerunner.spec.expressions import Template
@@ -42,13 +53,18 @@ def _of_state(job: Job) -> Iterator[Permission]:
     if job.state is not None and job.state.role is not None:
         prefix = state_folder(job.state).join(f"{job.name}/")
         yield listing(prefix)
-        yield from (on_objects(action, prefix) for action in ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"))
+        yield from (
+            on_objects(action, prefix)
+            for action in ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
+        )
 
 
 def _under(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[Permission]:
     """The permissions as this role needs them: in its partition, and so on."""
     if role.is_job:
-        partition = next((RoleArn.parse(each.arn).partition for each in job.roles.values()), "aws")  # roles cannot cross partitions
+        partition = next(
+            (RoleArn.parse(each.arn).partition for each in job.roles.values()), "aws"
+        )  # roles cannot cross partitions
         return (under_role(each, partition) for each in permissions)
     arn = RoleArn.parse(role.arn)
     return (under_role(each, arn.partition, arn.account, role.region) for each in permissions)
@@ -74,7 +90,9 @@ def _chain(role: Role) -> list[Role]:
     return ([] if role.via is None else _chain(role.via)) + [role]
 
 
-def _planned(step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen: dict[tuple[str, ...], Any]) -> PlannedStep:
+def _planned(
+    step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen: dict[tuple[str, ...], Any]
+) -> PlannedStep:
     """``foreseen``: what outputs of the steps before will be like, such as the prefix of listed objects; this step's are added."""
     fields = {key: known(value, {"params": job.params}) for key, value in step.fields.items()}
     scope = {"params": job.params, "run": {"name": job.name}}
@@ -90,11 +108,20 @@ def _planned(step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen
             _state(said, foresight, needed)
         widened.update((each, None) for each in foresight.notes)
     if action is not None and step.for_each is None:
-        foreseen.update({("steps", step.id, name): value for name, value in _foreseen(action).items()})
+        foreseen.update(
+            {("steps", step.id, name): value for name, value in _foreseen(action).items()}
+        )
     if step.roles and not any(needed.values()):
         widened[UNTOLD] = None
-    roles = {name: tuple(dict.fromkeys(_under(step.roles[name], job, each) if name in step.roles else each)) for name, each in needed.items()}
-    return PlannedStep(step, fields, {name: each for name, each in roles.items() if each}, tuple(widened))
+    roles = {
+        name: tuple(
+            dict.fromkeys(_under(step.roles[name], job, each) if name in step.roles else each)
+        )
+        for name, each in needed.items()
+    }
+    return PlannedStep(
+        step, fields, {name: each for name, each in roles.items() if each}, tuple(widened)
+    )
 
 
 def _permissions(action: Action, foresight: Foresight) -> Mapping[str, Sequence[Permission]]:
@@ -102,7 +129,9 @@ def _permissions(action: Action, foresight: Foresight) -> Mapping[str, Sequence[
     try:
         return {name: list(each) for name, each in action.permissions().items()}
     except Exception as error:  # noqa: BLE001
-        foresight.notes.append(f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step")
+        foresight.notes.append(
+            f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step"
+        )
         return {}
 
 
@@ -125,10 +154,18 @@ def _state(said: Said, foresight: Foresight, needed: dict[str, dict[Permission, 
     """Permissions that the step states. They stand in for those of the same action on everything, which fields could not tell."""
     for name in [said.role_field] if said.role_field else list(needed):
         for action in said.actions:
-            for wide in [each for each in needed[name] if each.action == action and each.resource in _EVERYTHING]:
+            for wide in [
+                each
+                for each in needed[name]
+                if each.action == action and each.resource in _EVERYTHING
+            ]:
                 del needed[name][wide]
             for resource in said.resources:
-                needed[name][Permission(action, foresight.text("permissions", resource), said.condition, "said")] = None
+                needed[name][
+                    Permission(
+                        action, foresight.text("permissions", resource), said.condition, "said"
+                    )
+                ] = None
 
 
 def as_json(plan: Plan) -> dict[str, Any]:
@@ -143,7 +180,13 @@ def as_json(plan: Plan) -> dict[str, Any]:
 
 
 def _role_json(role: Role, plan: Plan) -> dict[str, Any]:
-    said = {"role": str(role), "arn": role.arn, "via": str(role.via or "job"), "duration": role.duration, "external_id": bool(role.external_id)}
+    said = {
+        "role": str(role),
+        "arn": role.arn,
+        "via": str(role.via or "job"),
+        "duration": role.duration,
+        "external_id": bool(role.external_id),
+    }
     if role.step:
         said["step"] = role.step
     if role.policy:
@@ -153,7 +196,11 @@ def _role_json(role: Role, plan: Plan) -> dict[str, Any]:
 
 
 def _state_json(state: StatePlace, plan: Plan) -> dict[str, Any]:
-    return {"location": state.location, "role": str(state.role or ""), "permissions": [_permission_json(each) for each in plan.state]}
+    return {
+        "location": state.location,
+        "role": str(state.role or ""),
+        "permissions": [_permission_json(each) for each in plan.state],
+    }
 
 
 def _step_json(planned: PlannedStep) -> dict[str, Any]:
@@ -165,14 +212,21 @@ def _step_json(planned: PlannedStep) -> dict[str, Any]:
         "needs": list(step.needs),
         "on_error": step.on_error,
         "fields": plain(dict(planned.fields)),
-        "permissions": {role: [_permission_json(each) for each in needed] for role, needed in planned.permissions.items()},
+        "permissions": {
+            role: [_permission_json(each) for each in needed]
+            for role, needed in planned.permissions.items()
+        },
         **({"notes": list(planned.notes)} if planned.notes else {}),
     }
 
 
 def _permission_json(permission: Permission) -> dict[str, Any]:
     condition = condition_json(permission.condition)
-    return {"action": permission.action, "resource": permission.resource, **({"condition": condition} if condition else {})}
+    return {
+        "action": permission.action,
+        "resource": permission.resource,
+        **({"condition": condition} if condition else {}),
+    }
 
 
 _SECRET_FIELDS = frozenset({"customer_key"})
@@ -181,7 +235,10 @@ _SECRET_FIELDS = frozenset({"customer_key"})
 def plain(value: Any) -> Any:
     """A field's value in plain JSON kinds, without secrets."""
     if isinstance(value, dict):
-        return {key: MASK if key in _SECRET_FIELDS and not isinstance(each, Template) else plain(each) for key, each in value.items()}
+        return {
+            key: MASK if key in _SECRET_FIELDS and not isinstance(each, Template) else plain(each)
+            for key, each in value.items()
+        }
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, Secret):

@@ -1,13 +1,30 @@
 """What a package needs that offers actions of its own: these names stay."""
 
 from rolerunner.actions.base import Action, Field, StepContext, Warned, nothing_there
-from rolerunner.actions.objects import Chosen, Moving, ObjectsField, Reaching, Spreading, gather, transfer
+from rolerunner.actions.objects import (
+    Chosen,
+    Moving,
+    ObjectsField,
+    Reaching,
+    Spreading,
+    gather,
+    transfer,
+)
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.actions.put_options import Stored
 from rolerunner.actions.python_call import FunctionContext
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import Bytes, Flag, Integer, LocalPath, S3Location, S3Object, Seconds, Text
+from rolerunner.spec.fields import (
+    Bytes,
+    Flag,
+    Integer,
+    LocalPath,
+    S3Location,
+    S3Object,
+    Seconds,
+    Text,
+)
 from rolerunner.storage.manifest import ObjectList
 
 __all__ = [

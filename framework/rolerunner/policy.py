@@ -52,10 +52,20 @@ def statements_of(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
 def merged(uses: Iterable[Use]) -> tuple[Statement, ...]:
     """The fewest statements that allow just these permissions, sorted. What another covers is left out."""
     needed = _gathered((use.permission, (), (use.by,)) for use in uses)
-    kept = _without_covered(_listings_joined({permission: tuple(by) for permission, (_, by) in needed.items()}))
-    places = _gathered(((each.resource, each.condition), (each.action,), by) for each, by in kept.items())
-    alike = _gathered(((tuple(sorted(actions)), condition), (resource,), by) for (resource, condition), (actions, by) in places.items())
-    made = (Statement(actions, tuple(sorted(resources)), condition, tuple(by)) for (actions, condition), (resources, by) in alike.items())
+    kept = _without_covered(
+        _listings_joined({permission: tuple(by) for permission, (_, by) in needed.items()})
+    )
+    places = _gathered(
+        ((each.resource, each.condition), (each.action,), by) for each, by in kept.items()
+    )
+    alike = _gathered(
+        ((tuple(sorted(actions)), condition), (resource,), by)
+        for (resource, condition), (actions, by) in places.items()
+    )
+    made = (
+        Statement(actions, tuple(sorted(resources)), condition, tuple(by))
+        for (actions, condition), (resources, by) in alike.items()
+    )
     return tuple(sorted(made, key=lambda each: (each.resources, each.actions, each.condition)))
 
 
@@ -63,7 +73,9 @@ _Ordered = dict[str, None]
 """A set that keeps its order."""
 
 
-def _gathered(entries: Iterable[tuple[K, Iterable[str], Iterable[str]]]) -> dict[K, tuple[_Ordered, _Ordered]]:
+def _gathered(
+    entries: Iterable[tuple[K, Iterable[str], Iterable[str]]],
+) -> dict[K, tuple[_Ordered, _Ordered]]:
     """Key -> what stands beside it in its entries, and who needs it."""
     found: dict[K, tuple[_Ordered, _Ordered]] = {}
     for key, values, by in entries:
@@ -77,12 +89,22 @@ def _joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*one, *other)))
 
 
-def _listings_joined(needed: dict[Permission, tuple[str, ...]]) -> dict[Permission, tuple[str, ...]]:
+def _listings_joined(
+    needed: dict[Permission, tuple[str, ...]],
+) -> dict[Permission, tuple[str, ...]]:
     """Listings of several prefixes of a bucket are one permission with all of them."""
-    lists = {each: by for each, by in needed.items() if [(operator, key) for operator, key, _ in each.condition] == [("StringLike", "s3:prefix")]}
-    joined = _gathered(((each.action, each.resource), each.condition[0][2], by) for each, by in lists.items())
+    lists = {
+        each: by
+        for each, by in needed.items()
+        if [(operator, key) for operator, key, _ in each.condition] == [("StringLike", "s3:prefix")]
+    }
+    joined = _gathered(
+        ((each.action, each.resource), each.condition[0][2], by) for each, by in lists.items()
+    )
     made = {
-        Permission(action, resource, (("StringLike", "s3:prefix", _fewest_prefixes(tuple(values))),)): tuple(by)
+        Permission(
+            action, resource, (("StringLike", "s3:prefix", _fewest_prefixes(tuple(values))),)
+        ): tuple(by)
         for (action, resource), (values, by) in joined.items()
     }
     return {**{each: by for each, by in needed.items() if each not in lists}, **made}
@@ -91,10 +113,18 @@ def _listings_joined(needed: dict[Permission, tuple[str, ...]]) -> dict[Permissi
 def _fewest_prefixes(values: tuple[str, ...]) -> tuple[str, ...]:
     """Without pairs of p and p* that stand below another prefix."""
     wide = _ByBeginning((value, value) for value in values if value.endswith("*"))
-    return tuple(sorted(value for value in values if not any(other not in (value, f"{value}*") for other in wide.covering(value))))
+    return tuple(
+        sorted(
+            value
+            for value in values
+            if not any(other not in (value, f"{value}*") for other in wide.covering(value))
+        )
+    )
 
 
-def _without_covered(needed: dict[Permission, tuple[str, ...]]) -> dict[Permission, tuple[str, ...]]:
+def _without_covered(
+    needed: dict[Permission, tuple[str, ...]],
+) -> dict[Permission, tuple[str, ...]]:
     kept = dict(needed)
     by_action: dict[str, list[Permission]] = {}
     for permission in needed:
@@ -102,8 +132,19 @@ def _without_covered(needed: dict[Permission, tuple[str, ...]]) -> dict[Permissi
     for alike in by_action.values():
         patterns = _ByBeginning((each.resource, each) for each in alike)
         for permission in alike:
-            others = (other for other in patterns.covering(permission.resource) if other != permission and other in kept)
-            over = next((other for other in others if all(_implied(each, permission.condition) for each in other.condition)), None)
+            others = (
+                other
+                for other in patterns.covering(permission.resource)
+                if other != permission and other in kept
+            )
+            over = next(
+                (
+                    other
+                    for other in others
+                    if all(_implied(each, permission.condition) for each in other.condition)
+                ),
+                None,
+            )
             if over is not None:
                 kept[over] = _joined(kept[over], kept.pop(permission))
     return kept
@@ -115,7 +156,9 @@ class _ByBeginning(Generic[T]):
     def __init__(self, patterns: Iterable[tuple[str, T]]) -> None:
         self._found: dict[str, list[tuple[str, T]]] = {}
         for pattern, value in patterns:
-            self._found.setdefault(re.split(r"[*?]", pattern, maxsplit=1)[0], []).append((pattern, value))
+            self._found.setdefault(re.split(r"[*?]", pattern, maxsplit=1)[0], []).append(
+                (pattern, value)
+            )
 
     def covering(self, text: str) -> Iterator[T]:
         """What the patterns stand for that cover a text."""
@@ -131,7 +174,13 @@ def _implied(wanted: Condition, given: Sequence[Condition]) -> bool:
     for other_operator, other_key, others in given:
         likes = {operator, other_operator} <= {"StringLike", "StringEquals"}
         if other_key == key and (other_operator == operator or likes):
-            return all(any(value == other or ("Like" in operator and covers(value, other)) for value in values) for other in others)
+            return all(
+                any(
+                    value == other or ("Like" in operator and covers(value, other))
+                    for value in values
+                )
+                for other in others
+            )
     return False
 
 
@@ -143,7 +192,9 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def covers(pattern: str, text: str) -> bool:
     """Does the pattern match all that ``text``, itself perhaps a pattern, matches?"""
-    return pattern == text or (("*" in pattern or "?" in pattern) and bool(_pattern(pattern).match(text)))
+    return pattern == text or (
+        ("*" in pattern or "?" in pattern) and bool(_pattern(pattern).match(text))
+    )
 
 
 WIDTH = 140
@@ -157,7 +208,10 @@ def printed(value: Any, indent: int = 0) -> str:
         return line
     inner = " " * (indent + 2)
     if isinstance(value, dict):
-        parts = [f"{json.dumps(key, ensure_ascii=False)}: {printed(each, indent + 2)}" for key, each in value.items()]
+        parts = [
+            f"{json.dumps(key, ensure_ascii=False)}: {printed(each, indent + 2)}"
+            for key, each in value.items()
+        ]
     else:
         parts = [printed(each, indent + 2) for each in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
@@ -180,7 +234,9 @@ def session_policy(uses: Iterable[Use]) -> tuple[str, tuple[str, ...]]:
     """
     permissions = tuple(uses)
     if not permissions:
-        return compact(document([NOTHING])), ("no step says what it needs, so the session may do nothing: say 'permissions' on the step",)
+        return compact(document([NOTHING])), (
+            "no step says what it needs, so the session may do nothing: say 'permissions' on the step",
+        )
     buckets = _buckets(permissions)
     count = _fewest(permissions, buckets)
     permissions = _with_whole(permissions, buckets[:count])
@@ -219,7 +275,13 @@ def _text(uses: Iterable[Use]) -> str:
 def _shorter(each: Statement) -> Statement:
     """The same with fewer characters: p* allows p too."""
     condition = tuple(
-        (operator, key, tuple(value for value in values if f"{value}*" not in values) if operator == "StringLike" else values)
+        (
+            operator,
+            key,
+            tuple(value for value in values if f"{value}*" not in values)
+            if operator == "StringLike"
+            else values,
+        )
         for operator, key, values in each.condition
     )
     return replace(each, condition=condition)
@@ -231,7 +293,11 @@ def _buckets(uses: Iterable[Use]) -> list[str]:
     for permission in dict.fromkeys(use.permission for use in uses):
         found = _OBJECTS.match(permission.resource)
         bucket = found[1] if found else permission.resource
-        size = len(found[2]) if found else sum(len(value) for _, _, values in permission.condition for value in values)
+        size = (
+            len(found[2])
+            if found
+            else sum(len(value) for _, _, values in permission.condition for value in values)
+        )
         if ":s3:::" in bucket and size > 1:
             room[bucket] = room.get(bucket, 0) + size
     return sorted(room, key=lambda bucket: (-room[bucket], bucket))
@@ -242,7 +308,10 @@ def _on_bucket(permission: Permission, buckets: Collection[str]) -> Permission:
     if found and found[1] in buckets:
         return replace(permission, resource=f"{found[1]}/*")
     if permission.resource in buckets:
-        return replace(permission, condition=tuple(each for each in permission.condition if each[1] != "s3:prefix"))
+        return replace(
+            permission,
+            condition=tuple(each for each in permission.condition if each[1] != "s3:prefix"),
+        )
     return permission
 
 
@@ -260,7 +329,15 @@ def _everywhere(uses: tuple[Use, ...]) -> tuple[Use, ...]:
 
 
 def _whole_services(uses: tuple[Use, ...]) -> tuple[Use, ...]:
-    return tuple(replace(use, permission=Permission(f"{use.permission.action.partition(':')[0]}:*", "*", use.permission.condition)) for use in uses)
+    return tuple(
+        replace(
+            use,
+            permission=Permission(
+                f"{use.permission.action.partition(':')[0]}:*", "*", use.permission.condition
+            ),
+        )
+        for use in uses
+    )
 
 
 _STEPS = (
@@ -275,12 +352,19 @@ def allows(have: dict[str, Any], permission: Permission) -> Optional[tuple[str, 
 
     For an Allow, nothing but these conditions stands between; a Deny holds where it is not None, for certain where it is empty.
     """
-    if not (_names(have, "Action", permission.action.lower(), lower=True) and _names(have, "Resource", permission.resource)):
+    if not (
+        _names(have, "Action", permission.action.lower(), lower=True)
+        and _names(have, "Resource", permission.resource)
+    ):
         return None
     open_ones = []
     for operator, conditions in (have.get("Condition") or {}).items():
         for key, values in conditions.items():
-            wanted: Condition = (operator, key, tuple(map(str, values if isinstance(values, list) else [values])))
+            wanted: Condition = (
+                operator,
+                key,
+                tuple(map(str, values if isinstance(values, list) else [values])),
+            )
             if not _implied(wanted, permission.condition):
                 open_ones.append(f"{operator} {key}: {', '.join(wanted[2])}")
     return tuple(open_ones)

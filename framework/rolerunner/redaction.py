@@ -44,7 +44,18 @@ _NAMES = frozenset({
     "authorization", "apikey", "credentialstring", "passphrase", "password", "passwd", "privatekey", "proxyauthorization", "pwd", "sassignature",
     "secret", "secretaccesskey", "secretbinary", "secretkey", "secretstring", "setcookie", "sharedkey", "signature", "xamzsignature",
 })  # fmt: skip
-_NAME_ENDINGS = ("password", "passwd", "passphrase", "secretaccesskey", "secretkey", "clientsecret", "appsecret", "apikey", "privatekey", "token")
+_NAME_ENDINGS = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secretaccesskey",
+    "secretkey",
+    "clientsecret",
+    "appsecret",
+    "apikey",
+    "privatekey",
+    "token",
+)
 _NO_SECRET_TOKENS = (
     "next", "nextpage", "continuation", "page", "paging", "pagination", "client", "clientrequest", "request", "idempotency", "sequence", "change",
     "lock", "version", "start", "starting", "marker", "resume", "scroll", "sync", "max", "min", "eos", "bos", "pad", "unk",
@@ -79,7 +90,11 @@ def _plain_forms(text: str) -> Iterator[str]:
         yield stripped
     lines = stripped.splitlines()
     if len(lines) > 1:
-        yield from (line.strip() for line in lines if len(line.strip()) >= _MIN_LINE and not line.startswith("-----"))
+        yield from (
+            line.strip()
+            for line in lines
+            if len(line.strip()) >= _MIN_LINE and not line.startswith("-----")
+        )
 
 
 def _encoded(text: str) -> Iterator[str]:
@@ -118,7 +133,11 @@ def _escaped(text: str) -> Iterator[str]:
     yield html.escape(text, quote=False)
     yield html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
     yield html.escape(text).replace("&#x27;", "&apos;")
-    yield re.sub("[\t\n\r]", lambda found: f"&#{ord(found.group())};", html.escape(text, quote=False).replace('"', "&quot;"))
+    yield re.sub(
+        "[\t\n\r]",
+        lambda found: f"&#{ord(found.group())};",
+        html.escape(text, quote=False).replace('"', "&quot;"),
+    )
     yield shlex.quote(text).strip("'")
     yield text.replace("'", "'\\''")
     yield re.sub(r"([^\w@%+=:,./-])", r"\\\1", text)
@@ -190,7 +209,11 @@ class _Index:
         """The text with each form masked, the longest first."""
         found = {form for form in list(self._short) if form in text}
         if self._grams and len(text) >= _GRAM:
-            hits = {form for start in range(0, len(text) - _GRAM + 1, _STRIDE) for form in self._grams.get(text[start : start + _GRAM], ())}
+            hits = {
+                form
+                for start in range(0, len(text) - _GRAM + 1, _STRIDE)
+                for form in self._grams.get(text[start : start + _GRAM], ())
+            }
             found |= hits
         for form in sorted(found, key=len, reverse=True):
             text = text.replace(form, MASK) if form in text else _mask_cut(text, form)
@@ -211,7 +234,14 @@ def _mask_cut(text: str, form: str) -> str:
     if after and not dots:
         return text
     rest = after[len(dots) :]
-    end = next((length for length in range(min(len(rest), len(form)), MIN_LENGTH, -1) if form.endswith(rest[:length])), 0)
+    end = next(
+        (
+            length
+            for length in range(min(len(rest), len(form)), MIN_LENGTH, -1)
+            if form.endswith(rest[:length])
+        ),
+        0,
+    )
     return text[:start] + MASK + rest[end:]
 
 
@@ -244,8 +274,31 @@ _LOOKS = re.compile(
     r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----.*?(?:-----END (?:[A-Z]+ )*PRIVATE KEY-----|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_PAIR_WORDS = ("secret", "token", "pass", "sig", "apikey", "api_key", "api-key", "privatekey", "private_key", "private-key")
-_LOOK_WORDS = ("akia", "asia", "eyj", "private key", "bearer", "basic", "iqojb3jp", "fwogzxiv", "fqogzxiv", "aqodyxdz", "<")
+_PAIR_WORDS = (
+    "secret",
+    "token",
+    "pass",
+    "sig",
+    "apikey",
+    "api_key",
+    "api-key",
+    "privatekey",
+    "private_key",
+    "private-key",
+)
+_LOOK_WORDS = (
+    "akia",
+    "asia",
+    "eyj",
+    "private key",
+    "bearer",
+    "basic",
+    "iqojb3jp",
+    "fwogzxiv",
+    "fqogzxiv",
+    "aqodyxdz",
+    "<",
+)
 
 
 def redact_text(text: str) -> str:
@@ -258,7 +311,9 @@ def redact_text(text: str) -> str:
     if any(word in lower for word in _PAIR_WORDS):
         text = _PAIRS.sub(lambda found: found["name"] + (found["quote"] or "") + MASK, text)
     if ("@" in text and "://" in text) or any(word in lower for word in _LOOK_WORDS):
-        text = _LOOKS.sub(lambda found: (found["keep"] or found["scheme"] or found["user"] or "") + MASK, text)
+        text = _LOOKS.sub(
+            lambda found: (found["keep"] or found["scheme"] or found["user"] or "") + MASK, text
+        )
     return text
 
 
@@ -297,7 +352,10 @@ def seal(value: Any, *, whole: bool = False) -> Any:
 def seal_outputs(outputs: Mapping[str, Any], declared: Collection[str]) -> dict[str, Any]:
     """A step's outputs with secrets as secret values: those that ``declared`` names, and what stands under the name of one."""
     sealed: dict[str, Any] = seal(dict(outputs))
-    return {**sealed, **{name: seal(outputs[name], whole=True) for name in declared if name in outputs}}
+    return {
+        **sealed,
+        **{name: seal(outputs[name], whole=True) for name in declared if name in outputs},
+    }
 
 
 def _sealed_leaf(value: Any, *, is_secret: bool) -> Any:
@@ -317,7 +375,11 @@ def holds_secret(value: Any) -> bool:
 
     def look(leaf: Any, *, is_secret: bool) -> None:
         nonlocal found
-        found = found or (isinstance(leaf, str) and bool(leaf) and (is_secret or isinstance(leaf, Secret) or redact_text(leaf) != leaf))
+        found = found or (
+            isinstance(leaf, str)
+            and bool(leaf)
+            and (is_secret or isinstance(leaf, Secret) or redact_text(leaf) != leaf)
+        )
 
     _converted(value, look, str)
     return found
@@ -330,7 +392,9 @@ def has_secret_value(value: Any) -> bool:
     return isinstance(value, Secret) and bool(value)
 
 
-def _converted(root: Any, leaf: Callable[..., Any], key_text: Callable[[str], str], *, is_secret: bool = False) -> Any:
+def _converted(
+    root: Any, leaf: Callable[..., Any], key_text: Callable[[str], str], *, is_secret: bool = False
+) -> Any:
     """The value with its containers rebuilt and each leaf converted. Without recursion: what is nested 1,000 deep is no error."""
     top: list[Any] = [None]
     built: dict[tuple[int, bool], Any] = {}
@@ -345,7 +409,9 @@ def _converted(root: Any, leaf: Callable[..., Any], key_text: Callable[[str], st
             holder[slot] = seen
             continue
         if isinstance(value, dict):
-            opened = _open_mapping(value, key_text, waiting, is_secret=secretly, everything=is_secret)
+            opened = _open_mapping(
+                value, key_text, waiting, is_secret=secretly, everything=is_secret
+            )
             holder[slot] = built[id(value), secretly] = opened
         else:
             made: list[Any] = [None] * len(value)
@@ -358,15 +424,26 @@ _VALUE_NAMES = ("Value", "value")
 _NAME_NAMES = ("Name", "name", "Key", "key")
 
 
-def _open_mapping(value: dict[Any, Any], key_text: Callable[[str], str], waiting: list[Any], *, is_secret: bool, everything: bool) -> dict[Any, Any]:
+def _open_mapping(
+    value: dict[Any, Any],
+    key_text: Callable[[str], str],
+    waiting: list[Any],
+    *,
+    is_secret: bool,
+    everything: bool,
+) -> dict[Any, Any]:
     """The mapping with its keys, whose values wait to be converted: as secrets those under the name of one."""
     made: dict[Any, Any] = {}
     # {"name": "password", "value": ...}, and {"password": {"value": ...}}
-    named = is_secret or any(is_secret_name(value[name]) for name in _NAME_NAMES if isinstance(value.get(name), str))
+    named = is_secret or any(
+        is_secret_name(value[name]) for name in _NAME_NAMES if isinstance(value.get(name), str)
+    )
     for key, each in value.items():
         name = key_text(key) if isinstance(key, str) else key
         made[name] = None
-        inner = everything or (isinstance(key, str) and (is_secret_name(key) or (named and key in _VALUE_NAMES)))
+        inner = everything or (
+            isinstance(key, str) and (is_secret_name(key) or (named and key in _VALUE_NAMES))
+        )
         waiting.append((each, made, name, inner))
     return made
 
@@ -381,13 +458,18 @@ def redact_tracebacks() -> None:
     """Print the tracebacks of exceptions that nobody handles without secrets, in any thread."""
     sys.excepthook = lambda kind, error, trace: _print_traceback("", kind, error, trace)
     threading.excepthook = lambda args: _print_traceback(
-        f"Exception in thread {args.thread.name if args.thread else ''}:\n", args.exc_type, args.exc_value, args.exc_traceback
+        f"Exception in thread {args.thread.name if args.thread else ''}:\n",
+        args.exc_type,
+        args.exc_value,
+        args.exc_traceback,
     )
 
 
 def _print_traceback(head: str, kind: Any, error: Any, trace: Any) -> None:
     if sys.stderr is not None and kind is not SystemExit:
-        sys.stderr.write(redact_text(head + "".join(traceback.format_exception(kind, error, trace))))
+        sys.stderr.write(
+            redact_text(head + "".join(traceback.format_exception(kind, error, trace)))
+        )
 
 
 class RedactingFormatter(logging.Formatter):

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from rolerunner.actions.base import Action
 
-_SHARED = "max_failures", "max_requests_per_second", "bandwidth", "request_payer", "expected_bucket_owner", "distribute"
+_SHARED = (
+    "max_failures",
+    "max_requests_per_second",
+    "bandwidth",
+    "request_payer",
+    "expected_bucket_owner",
+    "distribute",
+)
 """Fields that many actions share: they come last."""
 
 
@@ -58,17 +65,28 @@ def _fields(action: type[Action]) -> Iterator[str]:
     yield "|---|---|---|---|"
     fields = action.model_fields.items()
     own = set(action.__annotations__)
-    for name, field in sorted(fields, key=lambda each: (not each[1].is_required(), each[0] not in own, each[0] in _SHARED)):
+    for name, field in sorted(
+        fields, key=lambda each: (not each[1].is_required(), each[0] not in own, each[0] in _SHARED)
+    ):
         examples = ", ".join(f"`{_short(each)}`" for each in field.examples or ())
         yield f"| `{field.alias or name}` | {_default(field)} | {_cell((field.description or '') + _inside(field))} | {_cell(examples)} |"
 
 
 def _inside(field: FieldInfo) -> str:
     """Of a field that is a mapping of its own: the keys in it."""
-    model = next((each for each in (field.annotation, *get_args(field.annotation)) if isinstance(each, type) and issubclass(each, Strict)), None)
+    model = next(
+        (
+            each
+            for each in (field.annotation, *get_args(field.annotation))
+            if isinstance(each, type) and issubclass(each, Strict)
+        ),
+        None,
+    )
     if model is None:
         return ""
-    return " Keys: " + " ".join(f"`{name}`: {inner.description}" for name, inner in model.model_fields.items())
+    return " Keys: " + " ".join(
+        f"`{name}`: {inner.description}" for name, inner in model.model_fields.items()
+    )
 
 
 def _default(field: FieldInfo) -> str:
@@ -96,20 +114,47 @@ def _outputs(action: type[Action]) -> Iterator[str]:
 
 def _example(action: type[Action]) -> str:
     """A whole spec with one step: its required fields, and the first way to say what it works on."""
-    fields = {(field.alias or name): field.examples[0] for name, field in action.model_fields.items() if field.is_required() and field.examples}
+    fields = {
+        (field.alias or name): field.examples[0]
+        for name, field in action.model_fields.items()
+        if field.is_required() and field.examples
+    }
     fields.update(action.example)
-    roles = {"reader": "arn:aws:iam::111122223333:role/reader", "writer": "arn:aws:iam::444455556666:role/writer"}
-    named = {"role": "reader"} if action.role_fields == ("role",) else dict(zip(action.role_fields, roles))
+    roles = {
+        "reader": "arn:aws:iam::111122223333:role/reader",
+        "writer": "arn:aws:iam::444455556666:role/writer",
+    }
+    named = (
+        {"role": "reader"}
+        if action.role_fields == ("role",)
+        else dict(zip(action.role_fields, roles))
+    )
     lines = [f"# file: {action.kind}.yaml", "version: 1", "name: example"]
     if any("params.customer_key" in str(value) for value in fields.values()):
         lines += ["params:", "  customer_key: {type: string, required: true}"]
-    lines += ["roles:", *(f"  {name}: {roles[name]}" for name in dict.fromkeys(named.values())), "steps:"]
-    lines += [f"  - id: it\n    action: {action.kind}", *(f"    {field}: {role}" for field, role in named.items())]
+    lines += [
+        "roles:",
+        *(f"  {name}: {roles[name]}" for name in dict.fromkeys(named.values())),
+        "steps:",
+    ]
+    lines += [
+        f"  - id: it\n    action: {action.kind}",
+        *(f"    {field}: {role}" for field, role in named.items()),
+    ]
     lines += [f"    {name}: {_yaml(value)}" for name, value in fields.items()]
     return "\n".join(["```yaml", *lines, "```"])
 
 
 def _yaml(value: Any) -> str:
     """A value in YAML's flow style, which JSON is a part of."""
-    plain = isinstance(value, str) and value and value[0].isalnum() and not any(mark in value for mark in (": ", " #", "{", "["))
-    return str(value) if plain and not isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
+    plain = (
+        isinstance(value, str)
+        and value
+        and value[0].isalnum()
+        and not any(mark in value for mark in (": ", " #", "{", "["))
+    )
+    return (
+        str(value)
+        if plain and not isinstance(value, bool)
+        else json.dumps(value, ensure_ascii=False)
+    )

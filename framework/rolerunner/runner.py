@@ -15,8 +15,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.errors import RoleRefused, RolesRefused, StepError, UsageError
-from rolerunner.events import Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepStarted
-from rolerunner.execution import Executed, Means, Run, execute, is_idempotent, is_outcome_known, is_wanted, look, made_of, run_with_timeout
+from rolerunner.events import (
+    Note,
+    RoleAssumed,
+    RoleWasRefused,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+)
+from rolerunner.execution import (
+    Executed,
+    Means,
+    Run,
+    execute,
+    is_idempotent,
+    is_outcome_known,
+    is_wanted,
+    look,
+    made_of,
+    run_with_timeout,
+)
 from rolerunner.failures import as_step_error
 from rolerunner.json_values import safe_text
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
@@ -31,7 +50,11 @@ if TYPE_CHECKING:
 
     from rolerunner.events import Event, Observer
     from rolerunner.model import Job, Plan
-    from rolerunner.state import Done, Place, State  # imported below where a job keeps state, as few do
+    from rolerunner.state import (
+        Done,
+        Place,
+        State,
+    )  # imported below where a job keeps state, as few do
 
 __all__ = ["Means", "run"]
 
@@ -94,7 +117,14 @@ class _Run:
         """Steps that this run does, and did not skip as done: what depends on them is done again too."""
         self.job = plan.job
         self.means = means
-        self.shared = Run(run_id, plan.job.params, means, plan.job.max_parallel, self._tell, plan.job.state is not None)
+        self.shared = Run(
+            run_id,
+            plan.job.params,
+            means,
+            plan.job.max_parallel,
+            self._tell,
+            plan.job.state is not None,
+        )
         self.started = datetime.now(timezone.utc)
         self.clock = time.monotonic()
         self.results: dict[str, StepResult] = {}
@@ -118,7 +148,10 @@ class _Run:
             self._assume_all()
         if self.refusals:
             self._run_steps()
-            raise RolesRefused(tuple(self.refusals.values()), ran_any=any(result.attempts for result in self.results.values()))
+            raise RolesRefused(
+                tuple(self.refusals.values()),
+                ran_any=any(result.attempts for result in self.results.values()),
+            )
         self._take_state()
         try:
             if not self.means.cancel.is_set():
@@ -151,13 +184,20 @@ class _Run:
             return "failed"
         if self.means.cancel.is_set() and statuses & {"failed", "not_run"}:
             return "stopped"
-        late = any(result.error is not None and result.error.type == "Deadline" for result in self.results.values())
+        late = any(
+            result.error is not None and result.error.type == "Deadline"
+            for result in self.results.values()
+        )
         if self.failed or late:
             return "failed"
         return "warning" if statuses & {"failed", "warning"} else "succeeded"
 
     def _finish(self, status: str, error: Optional[Failure] = None) -> RunResult:
-        steps = tuple(self.results[planned.step.id] for planned in self.plan.steps if planned.step.id in self.results)
+        steps = tuple(
+            self.results[planned.step.id]
+            for planned in self.plan.steps
+            if planned.step.id in self.results
+        )
         result = RunResult(
             self.shared.run_id, self.job.name, status, self.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
             round(time.monotonic() - self.clock, 3), tuple(self._role_uses()), steps, error or self._why_stopped(),
@@ -172,9 +212,20 @@ class _Run:
 
     def _role_uses(self) -> list[RoleUse]:
         sessions = self.means.sessions
-        used = [JOB] if any(role.is_job for step in self.job.steps for role in step.roles.values()) else []
+        used = (
+            [JOB]
+            if any(role.is_job for step in self.job.steps for role in step.roles.values())
+            else []
+        )
         return [
-            RoleUse(str(role), role.arn, sessions.session_arn(role), sessions.assume_calls(role), role.step) for role in (*used, *self.plan.roles)
+            RoleUse(
+                str(role),
+                role.arn,
+                sessions.session_arn(role),
+                sessions.assume_calls(role),
+                role.step,
+            )
+            for role in (*used, *self.plan.roles)
         ]
 
     # roles
@@ -207,11 +258,20 @@ class _Run:
             self.means.sessions.assume(role)
         except RoleRefused as refusal:
             return RoleWasRefused(refusal)
-        return RoleAssumed(str(role), self.means.sessions.session_arn(role), time.monotonic() - began)
+        return RoleAssumed(
+            str(role), self.means.sessions.session_arn(role), time.monotonic() - began
+        )
 
     def _refused(self, step: Step) -> Optional[Failure]:
         """Why a role of the step was refused; None where none was."""
-        refusal = next((self.refusals[str(role)] for role in step.roles.values() if str(role) in self.refusals), None)
+        refusal = next(
+            (
+                self.refusals[str(role)]
+                for role in step.roles.values()
+                if str(role) in self.refusals
+            ),
+            None,
+        )
         return Failure(refusal.type, refusal.message, refusal.hint) if refusal is not None else None
 
     # state
@@ -221,22 +281,43 @@ class _Run:
         place = self.job.state
         if place is None:
             if self.choice.key:
-                raise UsageError("the spec keeps no state, so there is nothing to resume; say 'state: {location: ...}' in it")
+                raise UsageError(
+                    "the spec keeps no state, so there is nothing to resume; say 'state: {location: ...}' in it"
+                )
             return
         from rolerunner.state import Holder, hold  # noqa: PLC0415
 
-        key, holder = self.choice.key or self.shared.run_id, Holder.now(self.shared.run_id, place.stale_after)
+        key, holder = (
+            self.choice.key or self.shared.run_id,
+            Holder.now(self.shared.run_id, place.stale_after),
+        )
         choice = self.choice
         try:
             kept = self._place(place)
-            self.state = self._with_state(lambda: hold(kept, self.job.name, key, holder, must_exist=choice.must_exist, take_over=choice.take_over))
+            self.state = self._with_state(
+                lambda: hold(
+                    kept,
+                    self.job.name,
+                    key,
+                    holder,
+                    must_exist=choice.must_exist,
+                    take_over=choice.take_over,
+                )
+            )
         except StepError as error:
             if self.means.cancel.is_set():
                 return  # stopped while it waited: no step begins
-            raise UsageError(f"the state at {place.location} cannot be used: {error.message}" + (f"\n{error.hint}" if error.hint else "")) from None
+            raise UsageError(
+                f"the state at {place.location} cannot be used: {error.message}"
+                + (f"\n{error.hint}" if error.hint else "")
+            ) from None
         self.state.keep_until_closed(self._on_lost)
         self.started = datetime.fromisoformat(self.state.started)
-        self.shared.tell(Note("", "info", "state_held", {"key": self.state.key, "resumes": not self.state.is_new}))
+        self.shared.tell(
+            Note(
+                "", "info", "state_held", {"key": self.state.key, "resumes": not self.state.is_new}
+            )
+        )
 
     def _place(self, place: StatePlace) -> Place:
         from rolerunner.state import Bucket, Folder  # noqa: PLC0415
@@ -261,22 +342,33 @@ class _Run:
 
     def _give_state_back(self) -> None:
         if self.state is not None and self.state_hangs:
-            _LOG.warning("the lock of run key %s is not given back: its state does not answer", self.state.key)
+            _LOG.warning(
+                "the lock of run key %s is not given back: its state does not answer",
+                self.state.key,
+            )
         elif self.state is not None:
             seconds = _STATE_GRACE if self.means.cancel.is_set() else _CLOSE_SECONDS
             try:
                 run_with_timeout(self.state.close, Cancel(), seconds, 0)
             except StepError as error:
-                _LOG.warning("the lock of run key %s could not be given back: %s", self.state.key, error)
+                _LOG.warning(
+                    "the lock of run key %s could not be given back: %s", self.state.key, error
+                )
 
     def _check_choice(self) -> None:
         """What the chosen steps read of others must be known. Raises UsageError."""
         only = self.choice.only
         for step in self.job.steps:
             if step.id in only:
-                unknown = [name for name in step.references if name not in only and self._known(name) is None]
+                unknown = [
+                    name
+                    for name in step.references
+                    if name not in only and self._known(name) is None
+                ]
                 if unknown:
-                    raise UsageError(f"'{step.id}' reads from '{unknown[0]}', which is not to run and has no state; name a run with --resume KEY")
+                    raise UsageError(
+                        f"'{step.id}' reads from '{unknown[0]}', which is not to run and has no state; name a run with --resume KEY"
+                    )
 
     def _known(self, step: str) -> Optional[Done]:
         """What the state holds of a step."""
@@ -289,7 +381,11 @@ class _Run:
             if step.id in self.choice.only:
                 return None
             reason = "it was not asked for"
-            return self._not_asked(step, done, reason) if done is not None else _unreached(step, "skipped", reason=reason)
+            return (
+                self._not_asked(step, done, reason)
+                if done is not None
+                else _unreached(step, "skipped", reason=reason)
+            )
         if self.state is not None and step.id in self.state.begun and not is_idempotent(step):
             return _unreached(step, "failed", _unknown_outcome(step, self.state.begun[step.id]))
         if done is None:
@@ -311,11 +407,24 @@ class _Run:
 
         change = self._change_of(step, done)
         if change:
-            self.shared.tell(Note(step.id, "warning", "it is not done again, though what it left changed", {"reason": change}))
+            self.shared.tell(
+                Note(
+                    step.id,
+                    "warning",
+                    "it is not done again, though what it left changed",
+                    {"reason": change},
+                )
+            )
         try:
             return self._resumed(step, done, reason)
         except NotWhole as error:
-            return _unreached(step, "failed", Failure(error.type, error.message, f"name the step with --only, too: --only {step.id}"))
+            return _unreached(
+                step,
+                "failed",
+                Failure(
+                    error.type, error.message, f"name the step with --only, too: --only {step.id}"
+                ),
+            )
 
     def _why_again(self, step: Step, done: Done) -> str:
         """Why a step that was done before is to be done again; empty where it is not."""
@@ -328,7 +437,11 @@ class _Run:
             now = fingerprint(made_of(step, self._scope(step)))
         except StepError as error:
             return error.message
-        changed = [name for name in (*now, *done.fingerprint) if now.get(name) != done.fingerprint.get(name)]
+        changed = [
+            name
+            for name in (*now, *done.fingerprint)
+            if now.get(name) != done.fingerprint.get(name)
+        ]
         if changed:
             return f"its '{changed[0]}' changed"
         if holds_secret(seal_outputs(done.outputs, step.secret_outputs)):
@@ -356,14 +469,32 @@ class _Run:
         from rolerunner.state import NotWhole  # noqa: PLC0415
 
         try:
-            outputs = seal_outputs(self._with_state(lambda: state.brought_back(done, workdir)), step.secret_outputs)
+            outputs = seal_outputs(
+                self._with_state(lambda: state.brought_back(done, workdir)), step.secret_outputs
+            )
         except NotWhole:
             raise
         except StepError as error:
-            return _unreached(step, "failed", Failure(error.type, f"what it gave cannot be brought back: {error.message}", error.hint))
-        return StepResult(step.id, step.action, str(step.role or ""), "skipped", outputs=outputs, reason=reason, was=done.status)
+            return _unreached(
+                step,
+                "failed",
+                Failure(
+                    error.type, f"what it gave cannot be brought back: {error.message}", error.hint
+                ),
+            )
+        return StepResult(
+            step.id,
+            step.action,
+            str(step.role or ""),
+            "skipped",
+            outputs=outputs,
+            reason=reason,
+            was=done.status,
+        )
 
-    def _record(self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]) -> StepResult:
+    def _record(
+        self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
+    ) -> StepResult:
         """Keep what the step did before anything that depends on it begins; where that fails, so does the step."""
         state = self.state
         if state is None or result.status not in ("succeeded", "warning"):
@@ -371,11 +502,21 @@ class _Run:
         from rolerunner.state import Done, NotKept, fingerprint  # noqa: PLC0415
 
         def record() -> None:
-            if holds_secret(result.outputs):  # secrets are not stored: a resumed run does the step again
+            if holds_secret(
+                result.outputs
+            ):  # secrets are not stored: a resumed run does the step again
                 state.drop(step.id)
-                self.shared.tell(Note(step.id, "info", _NOT_KEPT, {"reason": "its outputs hold secrets"}))
+                self.shared.tell(
+                    Note(step.id, "info", _NOT_KEPT, {"reason": "its outputs hold secrets"})
+                )
                 return
-            done = Done(result.status, result.outputs, fingerprint(made_of(step, scope)), self.shared.run_id, result.seconds)
+            done = Done(
+                result.status,
+                result.outputs,
+                fingerprint(made_of(step, scope)),
+                self.shared.run_id,
+                result.seconds,
+            )
             state.record(step.id, done, left)
 
         try:
@@ -384,7 +525,13 @@ class _Run:
             self.shared.tell(Note(step.id, "warning", _NOT_KEPT, {"reason": error.message}))
         except BaseException as raised:  # noqa: BLE001 - what a plugin gives may have no JSON form
             why = self._lost_or(as_step_error(raised))
-            return replace(result, status="failed", error=Failure(why.type, f"done, but the state could not be written: {why.message}", why.hint))
+            return replace(
+                result,
+                status="failed",
+                error=Failure(
+                    why.type, f"done, but the state could not be written: {why.message}", why.hint
+                ),
+            )
         return result
 
     # order
@@ -400,7 +547,10 @@ class _Run:
         ready = [steps[id_][0] for id_, count in waits.items() if count == 0]
         heapq.heapify(ready)
         running = self.running
-        with ThreadPool(self.job.max_parallel, thread_name_prefix="rolerunner-step") as pool, self._stopping_on_error():
+        with (
+            ThreadPool(self.job.max_parallel, thread_name_prefix="rolerunner-step") as pool,
+            self._stopping_on_error(),
+        ):
             while ready or running:
                 ended = []
                 while ready and len(running) < self.job.max_parallel:
@@ -443,7 +593,9 @@ class _Run:
             return _unreached(step, "failed", Failure(failure.type, failure.message, failure.hint))
 
     def _ended(self, step: Step, result: StepResult) -> None:
-        result = _without_secrets(result)  # before anybody hears of it: expressions read run.error, and callers the result
+        result = _without_secrets(
+            result
+        )  # before anybody hears of it: expressions read run.error, and callers the result
         self.results[step.id] = result
         fails = result.status == "failed" and step.on_error == "fail"
         unreached = bool(self.refusals) and result.status == "not_run"
@@ -465,7 +617,11 @@ class _Run:
         if self.refusals and (step.when == "on_success" or self._refused(step)):
             return _unreached(step, "not_run", self._refused(step))
         if self.job.deadline is not None and time.monotonic() - self.clock > self.job.deadline:
-            return _unreached(step, "not_run", Failure("Deadline", f"the job's deadline of {self.job.deadline:g} s had passed"))
+            return _unreached(
+                step,
+                "not_run",
+                Failure("Deadline", f"the job's deadline of {self.job.deadline:g} s had passed"),
+            )
         if step.when == "always":
             return None
         if step.when == "on_failure":
@@ -486,9 +642,13 @@ class _Run:
     def _step(self, step: Step, scope: Mapping[str, Any]) -> StepResult:
         began = time.monotonic()
         try:
-            self._tell(StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else ""))
+            self._tell(
+                StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else "")
+            )
             self._begin(step)
-            done = execute(step, scope, self.shared, resuming=self.state is not None and not self.state.is_new)
+            done = execute(
+                step, scope, self.shared, resuming=self.state is not None and not self.state.is_new
+            )
             status, failure = ("warning", done.warning) if done.warning else ("succeeded", None)
         except BaseException as raised:  # noqa: BLE001 - whatever an action, a plugin or a function raises ends its step alone
             error = as_step_error(raised)
@@ -497,7 +657,16 @@ class _Run:
             why = self._lost_or(error)
             status, failure = "failed", Failure(why.type, why.message, why.hint)
         seconds = round(time.monotonic() - began, 3)
-        result = StepResult(step.id, step.action, str(step.role or ""), status, done.attempts, seconds, done.outputs, failure)
+        result = StepResult(
+            step.id,
+            step.action,
+            str(step.role or ""),
+            status,
+            done.attempts,
+            seconds,
+            done.outputs,
+            failure,
+        )
         return self._record(step, result, scope, done.left)
 
     def _begin(self, step: Step) -> None:
@@ -521,7 +690,10 @@ class _Run:
     def _scope(self, step: Step) -> dict[str, Any]:
         """What the step's expressions can read: of other steps only those it names."""
         read = {id_: self.results[id_] for id_ in step.references if id_ in self.results}
-        steps = {id_: {**result.outputs, "status": result.was or result.status} for id_, result in read.items()}
+        steps = {
+            id_: {**result.outputs, "status": result.was or result.status}
+            for id_, result in read.items()
+        }
         return _names(self.job, self.shared.run_id, self.started, steps, self.error)
 
     def _tell(self, event: Event) -> None:
@@ -539,18 +711,34 @@ class _Run:
         if isinstance(error, KeyboardInterrupt) and _may_be_a_signal():
             self.means.cancel.set()
         with suppress(Exception):  # the log may be what failed
-            _LOG.warning("%s failed on %s: %s", type(observer).__name__, type(event).__name__, safe_text(error))
+            _LOG.warning(
+                "%s failed on %s: %s",
+                type(observer).__name__,
+                type(event).__name__,
+                safe_text(error),
+            )
 
 
 def _may_be_a_signal() -> bool:
     """Returns True where Ctrl-C would raise KeyboardInterrupt in this thread: nobody has a handler of their own."""
-    return threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
-def _names(job: Job, run_id: str, now: datetime, steps: Optional[Mapping[str, Any]] = None, error: str = "") -> dict[str, Any]:
+def _names(
+    job: Job, run_id: str, now: datetime, steps: Optional[Mapping[str, Any]] = None, error: str = ""
+) -> dict[str, Any]:
     """What expressions can read."""
     about = {"id": run_id, "name": job.name, "date": now.date(), "time": now, "error": error}
-    return {"params": job.params, "steps": steps or {}, "run": about, "today": now.date(), "now": now}
+    return {
+        "params": job.params,
+        "steps": steps or {},
+        "run": about,
+        "today": now.date(),
+        "now": now,
+    }
 
 
 def _unknown_outcome(step: Step, run_id: str) -> Failure:
@@ -563,14 +751,25 @@ def _unknown_outcome(step: Step, run_id: str) -> Failure:
 
 def _looks_at_failure(when: Template) -> bool:
     """Does an expression read how a step ended or why? Then it decides after a failure too."""
-    return any(reference.path == ("run", "error") or reference.path[-1] == "status" for reference in when.references)
+    return any(
+        reference.path == ("run", "error") or reference.path[-1] == "status"
+        for reference in when.references
+    )
 
 
 def _without_secrets(result: StepResult) -> StepResult:
     error = result.error
-    redacted = None if error is None else Failure(error.type, redact_text(error.message), redact_text(error.hint))
+    redacted = (
+        None
+        if error is None
+        else Failure(error.type, redact_text(error.message), redact_text(error.hint))
+    )
     return replace(result, error=redacted, reason=redact_text(result.reason))
 
 
-def _unreached(step: Step, status: str, failure: Optional[Failure] = None, *, reason: str = "") -> StepResult:
-    return StepResult(step.id, step.action, str(step.role or ""), status, error=failure, reason=reason)
+def _unreached(
+    step: Step, status: str, failure: Optional[Failure] = None, *, reason: str = ""
+) -> StepResult:
+    return StepResult(
+        step.id, step.action, str(step.role or ""), status, error=failure, reason=reason
+    )

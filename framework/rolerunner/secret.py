@@ -22,7 +22,9 @@ class Secret(str):  # noqa: SLOT000 - weak references need a place
         return f"'{MASK}'"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("credentials are not pickled: ship the Role, and assume it where it is needed")
+        raise TypeError(
+            "credentials are not pickled: ship the Role, and assume it where it is needed"
+        )
 
     def __deepcopy__(self, memo: Any) -> Secret:
         return self

@@ -30,7 +30,9 @@ def tidy(shared: Loader) -> None:
 class _Loader(Loader):  # type: ignore[misc]  # botocore has no annotations
     def list_available_services(self, type_name: str) -> Sequence[str]:
         """Every service that there is a file of a type for."""
-        return _Services(self, type_name, lambda: super(_Loader, self).list_available_services(type_name))
+        return _Services(
+            self, type_name, lambda: super(_Loader, self).list_available_services(type_name)
+        )
 
 
 class _Services(Sequence[str]):

@@ -110,7 +110,9 @@ class _Protected(io.TextIOWrapper):
     """A standard stream over ``_Unfailing``."""
 
     def __init__(self, raw: _Unfailing, encoding: str, *, line_buffering: bool) -> None:
-        super().__init__(io.BufferedWriter(raw), encoding=encoding, errors=ESCAPE, line_buffering=line_buffering)
+        super().__init__(
+            io.BufferedWriter(raw), encoding=encoding, errors=ESCAPE, line_buffering=line_buffering
+        )
         self.raw = raw
 
 
@@ -121,7 +123,11 @@ def _protected(stream: Any) -> Any:
         stream.flush()
     except (OSError, ValueError, AttributeError):
         return None
-    return _Protected(_Unfailing(descriptor), stream.encoding or "utf-8", line_buffering=stream is sys.stderr or stream.isatty())
+    return _Protected(
+        _Unfailing(descriptor),
+        stream.encoding or "utf-8",
+        line_buffering=stream is sys.stderr or stream.isatty(),
+    )
 
 
 def _open_missing() -> None:
@@ -131,4 +137,6 @@ def _open_missing() -> None:
             os.fstat(descriptor)
         except OSError:
             with contextlib.suppress(OSError):
-                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest free number, which is this one
+                os.set_inheritable(
+                    os.open(os.devnull, os.O_RDWR), True
+                )  # it gets the lowest free number, which is this one

@@ -36,10 +36,20 @@ def test_names_that_are_not_ascii(engine: str, tmp_path: Path, memory_aws: Store
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "€").write_text("x", encoding="utf-8")
     (tmp_path / "spec.yaml").write_text(SPEC.replace("ENGINE", engine), encoding="utf-8")
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = {
+        **os.environ,
+        "TMPDIR": str(tmp_path),
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }
     command = [sys.executable, "-m", "rolerunner", "run", "spec.yaml", "--result", "r.json"]
-    ended = subprocess.run(command, check=False, capture_output=True, cwd=tmp_path, env=environment, timeout=60)
-    steps: dict[str, Any] = {step["id"]: step for step in json.loads((tmp_path / "r.json").read_bytes())["steps"]}
+    ended = subprocess.run(
+        command, check=False, capture_output=True, cwd=tmp_path, env=environment, timeout=60
+    )
+    steps: dict[str, Any] = {
+        step["id"]: step for step in json.loads((tmp_path / "r.json").read_bytes())["steps"]
+    }
     assert ended.returncode == 4, ended
     assert b"Traceback" not in ended.stdout + ended.stderr
     for name in ("folder", "one"):

@@ -114,19 +114,28 @@ CASES: dict[str, tuple[str, set[tuple[str, str, int]]]] = {
 def found(tmp_path: Path, text: str, account: str = "111122223333") -> list[Any]:
     (tmp_path / "t.yaml").write_text(HEAD + text)
     (tmp_path / "m.py").write_text("def f(context, **values): ...\n")
-    return audit(api.plan(api.load(tmp_path / "t.yaml", complete=False)), api.documents(tmp_path / "t.yaml"), account)
+    return audit(
+        api.plan(api.load(tmp_path / "t.yaml", complete=False)),
+        api.documents(tmp_path / "t.yaml"),
+        account,
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_rule_finds_what_it_is_for_at_its_place(name: str, tmp_path: Path) -> None:
     text, expected = CASES[name]
-    assert {(each.rule, each.severity, each.problem.mark.line) for each in found(tmp_path, text)} == expected
+    assert {
+        (each.rule, each.severity, each.problem.mark.line) for each in found(tmp_path, text)
+    } == expected
 
 
 def test_each_rule_is_seen_to_find_and_to_be_quiet() -> None:
     seen = {rule for _, expected in CASES.values() for rule, _, _ in expected}
     assert seen == {rule.id for rule in rules()} - {"RR000"}
-    assert all(rule.about.endswith(".") and rule.why.endswith(".") and not rule.remedy.endswith(".") for rule in rules())
+    assert all(
+        rule.about.endswith(".") and rule.why.endswith(".") and not rule.remedy.endswith(".")
+        for rule in rules()
+    )
 
 
 def test_without_the_jobs_account_roles_in_several_are_told_as_likely(tmp_path: Path) -> None:
@@ -179,7 +188,11 @@ def test_comments_leave_findings_as_they_are_and_idle_ones_are_found(tmp_path: P
         ("RR000", 9, ""),
     ]
     told = [each.problem.message for each in seen if each.rule == "RR000"]
-    assert told == ["there is no finding of RR003 here", "the comment gives no reason, and so ignores nothing", "there is no rule RR0O1"]
+    assert told == [
+        "there is no finding of RR003 here",
+        "the comment gives no reason, and so ignores nothing",
+        "there is no rule RR0O1",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +210,9 @@ def test_the_exit_status_follows_what_was_asked(arguments: list[str], status: in
 
 def test_the_forms_say_the_same(rolerunner: Any) -> None:
     specs = [str(CONFIGS / name) for name in ("partner_exchange.yaml", "blog_cross_role.yaml")]
-    text, as_json, sarif = (rolerunner("audit", *specs, "--format", form) for form in ("text", "json", "sarif"))
+    text, as_json, sarif = (
+        rolerunner("audit", *specs, "--format", form) for form in ("text", "json", "sarif")
+    )
     assert (text.returncode, text.stderr) == (0, "")
     findings = json.loads(as_json.stdout)["findings"]
     results = json.loads(sarif.stdout)["runs"][0]["results"]
@@ -205,20 +220,35 @@ def test_the_forms_say_the_same(rolerunner: Any) -> None:
     assert len(heads) == len(findings) == len(results) > 5
     for head, finding, result in zip(heads, findings, results):
         region = result["locations"][0]["physicalLocation"]["region"]
-        assert head.startswith(f"{finding['file']}:{finding['line']}:{finding['column']}: {finding['severity']} {finding['rule']} ")
-        assert (result["ruleId"], region["startLine"], region["startColumn"]) == (finding["rule"], finding["line"], finding["column"])
+        assert head.startswith(
+            f"{finding['file']}:{finding['line']}:{finding['column']}: {finding['severity']} {finding['rule']} "
+        )
+        assert (result["ruleId"], region["startLine"], region["startColumn"]) == (
+            finding["rule"],
+            finding["line"],
+            finding["column"],
+        )
     assert text.stdout.splitlines()[-1] == "2 specs: 3 medium, 5 low"
 
 
-def test_sarif_names_files_from_the_checkout_and_tells_what_a_comment_ignores(rolerunner: Any, tmp_path: Path) -> None:
+def test_sarif_names_files_from_the_checkout_and_tells_what_a_comment_ignores(
+    rolerunner: Any, tmp_path: Path
+) -> None:
     (tmp_path / "a b.yaml").write_text(COMMENTS)
-    done = rolerunner("audit", "a b.yaml", "--format", "sarif", "-o", "out.sarif", "--fail-on", "none")
+    done = rolerunner(
+        "audit", "a b.yaml", "--format", "sarif", "-o", "out.sarif", "--fail-on", "none"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     run = json.loads((tmp_path / "out.sarif").read_text())["runs"][0]
     ids = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
     assert all(ids[result["ruleIndex"]] == result["ruleId"] for result in run["results"])
-    assert {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]} == {"a%20b.yaml"}
-    assert next(result.get("suppressions") for result in run["results"]) == [{"kind": "inSource", "justification": "the account is our own"}]
+    assert {
+        result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for result in run["results"]
+    } == {"a%20b.yaml"}
+    assert next(result.get("suppressions") for result in run["results"]) == [
+        {"kind": "inSource", "justification": "the account is our own"}
+    ]
 
 
 @pytest.mark.slow
@@ -228,12 +258,24 @@ def test_sarif_is_what_the_standards_schema_asks_for(tmp_path: Path) -> None:
         pytest.skip("npm is not on the PATH")
     schema = CACHE / "node_modules/@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json"
     if not schema.exists():
-        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(CACHE), SCHEMA_PACKAGE]
+        command = [
+            npm,
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--prefix",
+            str(CACHE),
+            SCHEMA_PACKAGE,
+        ]
         subprocess.run(command, check=True, capture_output=True, timeout=240)
     check = jsonschema.Draft4Validator(json.loads(schema.read_text()))
     (tmp_path / "t.yaml").write_text(COMMENTS)
     for spec in (tmp_path / "t.yaml", CONFIGS / "partner_exchange.yaml"):
-        done = CliRunner().invoke(main, ["audit", str(spec), "--format", "sarif", "--fail-on", "none"])
+        done = CliRunner().invoke(
+            main, ["audit", str(spec), "--format", "sarif", "--fail-on", "none"]
+        )
         log = json.loads(done.output)
         assert log["runs"][0]["results"]
         assert [error.message for error in check.iter_errors(log)] == []

@@ -39,13 +39,34 @@ CRCS = ["CRC32", "CRC32C", "CRC64NVME"]
 
 @pytest.mark.slow
 def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
-    (wanted,) = (each.partition(";")[0].strip() for each in requires("rolerunner") or () if each.endswith('extra == "crt"'))
+    (wanted,) = (
+        each.partition(";")[0].strip()
+        for each in requires("rolerunner") or ()
+        if each.endswith('extra == "crt"')
+    )
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for version in (wanted, wanted.replace(">=", "==")):
         target = tmp_path / version
         subprocess.run([*pip, "--no-deps", "--target", str(target), version], check=True)
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", __file__]
-        ended = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(target)}, check=False, capture_output=True, text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-m",
+            "not slow",
+            "-p",
+            "no:cacheprovider",
+            __file__,
+        ]
+        ended = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(target)},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
         assert ended.returncode == 0, ended.stdout
         assert "skipped" not in ended.stdout
 
@@ -86,7 +107,9 @@ def test_awscrt_computes_what_is_defined_however_bytes_come(algorithm: str) -> N
     def same(blocks: list[bytes]) -> None:
         data, hashed = b"".join(blocks), hash_of(algorithm)
         for block in blocks:
-            hashed.update(memoryview(bytearray(block)))  # as ranges come, from a buffer that is used again
+            hashed.update(
+                memoryview(bytearray(block))
+            )  # as ranges come, from a buffer that is used again
         assert hashed.digest() == hashed.copy().digest() == defined(algorithm, data)
         assert digest_of(algorithm, data) == base64.b64encode(hashed.digest()).decode()
         if algorithm == "CRC32":
@@ -124,20 +147,40 @@ SMALL_PARTS = Tuning(large=1024, part=512)
 @pytest.mark.parametrize("engine", ["boto3", "fast"])
 @pytest.mark.parametrize("tuning", [Tuning(), SMALL_PARTS], ids=["whole", "ranges"])
 @pytest.mark.parametrize("algorithm", ["CRC32C", "CRC64NVME"])
-def test_an_object_is_held_against_such_a_checksum(algorithm: str, tuning: Tuning, engine: str, tmp_path: Path) -> None:
+def test_an_object_is_held_against_such_a_checksum(
+    algorithm: str, tuning: Tuning, engine: str, tmp_path: Path
+) -> None:
     def answer(asked: Asked) -> Answer:
-        told = {"ETag": '"e-3"', f"x-amz-checksum-{algorithm.lower()}": right if asked.key == "right" else digest_of(algorithm, b"another")}
+        told = {
+            "ETag": '"e-3"',
+            f"x-amz-checksum-{algorithm.lower()}": right
+            if asked.key == "right"
+            else digest_of(algorithm, b"another"),
+        }
         if asked.what == "HEAD":
-            return Answer(headers={**told, "x-amz-checksum-type": "FULL_OBJECT", "Content-Length": str(len(DATA))})
+            return Answer(
+                headers={
+                    **told,
+                    "x-amz-checksum-type": "FULL_OBJECT",
+                    "Content-Length": str(len(DATA)),
+                }
+            )
         if "range" not in asked.headers:
             return Answer(DATA, headers={**told, "x-amz-checksum-type": "FULL_OBJECT"})
         start, end = map(int, asked.headers["range"][6:].split("-"))
-        return Answer(DATA[start : end + 1], 206, {"ETag": '"e-3"', "Content-Range": f"bytes {start}-{end}/{len(DATA)}"})
+        return Answer(
+            DATA[start : end + 1],
+            206,
+            {"ETag": '"e-3"', "Content-Range": f"bytes {start}-{end}/{len(DATA)}"},
+        )
 
     right = digest_of(algorithm, DATA)
     with serving(answer) as (client, _):
         gets = [Get(S3Uri("bucket", key), tmp_path / key) for key in ("right", "wrong")]
-        outcomes = {outcome.uri.key: outcome for outcome in storage(engine, client, tuning).get(gets, Cancel())}
+        outcomes = {
+            outcome.uri.key: outcome
+            for outcome in storage(engine, client, tuning).get(gets, Cancel())
+        }
     assert (outcomes["right"].error, (tmp_path / "right").read_bytes()) == (None, DATA)
     assert outcomes["wrong"].error is not None
     assert not (tmp_path / "wrong").exists()
@@ -149,15 +192,23 @@ def test_an_object_is_held_against_such_a_checksum(algorithm: str, tuning: Tunin
 def test_an_upload_tells_such_a_checksum(algorithm: str, tuning: Tuning, tmp_path: Path) -> None:
     def answer(asked: Asked) -> Answer:
         if asked.what == "POST [uploads]":
-            return Answer(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+            return Answer(
+                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+            )
         if asked.what == "POST [uploadId]":
-            return Answer(b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>")
+            return Answer(
+                b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
+            )
         return Answer(headers={"ETag": '"p"'})
 
     (tmp_path / "f").write_bytes(DATA)
     with serving(answer) as (client, asked):
-        (outcome,) = storage("fast", client, tuning).put([Put(tmp_path / "f", S3Uri("bucket", "to"), {"ChecksumAlgorithm": algorithm})], Cancel())
+        (outcome,) = storage("fast", client, tuning).put(
+            [Put(tmp_path / "f", S3Uri("bucket", "to"), {"ChecksumAlgorithm": algorithm})], Cancel()
+        )
     assert outcome.error is None
     sent = [each for each in asked if each.what in ("PUT", "PUT [uploadId]")]
     assert b"".join(each.body for each in sent) == DATA
-    assert [each.headers[f"x-amz-checksum-{algorithm.lower()}"] for each in sent] == [digest_of(algorithm, each.body) for each in sent]
+    assert [each.headers[f"x-amz-checksum-{algorithm.lower()}"] for each in sent] == [
+        digest_of(algorithm, each.body) for each in sent
+    ]

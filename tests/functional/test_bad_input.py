@@ -60,14 +60,27 @@ def run(running: sandbox.Sandbox, tmp_path: Path, steps: str) -> RunResult:
         (None, "there is no such file"),
         ("", "the file is empty"),
         ("version: [1\n", "not YAML"),
-        (HEAD + "steps:\n  - {id: a, action: s3.lst, role: job}\n", "unknown action 's3.lst' (did you mean 's3.list'?)"),
-        (HEAD + "steps:\n  - {id: a, action: s3.list, role: no-arn, source: s3://data-bucket/}\n", "there is no role 'no-arn'"),
-        (HEAD + "steps:\n  - {id: a, action: s3.list, role: 'arn:aws:iam::1:role/x', source: s3://data-bucket/}\n", "is not a role ARN"),
+        (
+            HEAD + "steps:\n  - {id: a, action: s3.lst, role: job}\n",
+            "unknown action 's3.lst' (did you mean 's3.list'?)",
+        ),
+        (
+            HEAD
+            + "steps:\n  - {id: a, action: s3.list, role: no-arn, source: s3://data-bucket/}\n",
+            "there is no role 'no-arn'",
+        ),
+        (
+            HEAD
+            + "steps:\n  - {id: a, action: s3.list, role: 'arn:aws:iam::1:role/x', source: s3://data-bucket/}\n",
+            "is not a role ARN",
+        ),
         (b"\xff\xfe\x00", "not UTF-8 text"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "validate", "plan"])
-def test_a_wrong_spec(command: str, text: Any, message: str, rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_wrong_spec(
+    command: str, text: Any, message: str, rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     path = tmp_path / "job.yaml"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -92,9 +105,18 @@ def test_a_folder_as_spec(rolerunner: Callable[..., Any], tmp_path: Path) -> Non
         (["run", "x.yaml", "--log-format", "xml"], "--log-format"),
         (["run", "x.yaml", "--sandbox", "y.yaml"], "there is no y.yaml"),
         (["run", "x.yaml", "--put", "s3://data-bucket/a=x.yaml"], "--put goes with --sandbox"),
-        (["run", "x.yaml", "--sandbox", "--put", "s3://data-bucket/a=none"], "--put: there is no file 'none'"),
-        (["run", "x.yaml", "--sandbox", "--put", "data-bucket/a=x.yaml"], "--put: must be s3://bucket/key"),
-        (["run", "x.yaml", "--sandbox", "--put", "s3://data-bucket/a"], "--put takes s3://bucket/key=FILE"),
+        (
+            ["run", "x.yaml", "--sandbox", "--put", "s3://data-bucket/a=none"],
+            "--put: there is no file 'none'",
+        ),
+        (
+            ["run", "x.yaml", "--sandbox", "--put", "data-bucket/a=x.yaml"],
+            "--put: must be s3://bucket/key",
+        ),
+        (
+            ["run", "x.yaml", "--sandbox", "--put", "s3://data-bucket/a"],
+            "--put takes s3://bucket/key=FILE",
+        ),
         (["iam", "x.yaml", "--job-role", "me"], "not a role ARN"),
         (["iam", "x.yaml", "--reads", "me"], "must be s3://bucket/key"),
         (["iam", "x.yaml", "--format", "terraform"], "say --job-role ARN"),
@@ -104,8 +126,12 @@ def test_a_folder_as_spec(rolerunner: Callable[..., Any], tmp_path: Path) -> Non
         (["iam", "x.yaml", "--live", "--sandbox"], "x.sandbox.yaml"),
     ],
 )
-def test_a_wrong_command_line(arguments: list[str], message: str, rolerunner: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text(HEAD + "steps: [{id: a, action: s3.list, role: job, source: 's3://data-bucket/'}]\n")
+def test_a_wrong_command_line(
+    arguments: list[str], message: str, rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "x.yaml").write_text(
+        HEAD + "steps: [{id: a, action: s3.list, role: job, source: 's3://data-bucket/'}]\n"
+    )
     ended = rolerunner(*arguments)
     assert ended.returncode == 2
     assert message in ended.stderr
@@ -125,7 +151,9 @@ def test_a_missing_bucket_and_a_missing_object(running: sandbox.Sandbox, tmp_pat
     ]
 
 
-def test_a_denied_role_stops_everything_before_the_first_step(running: sandbox.Sandbox, rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_denied_role_stops_everything_before_the_first_step(
+    running: sandbox.Sandbox, rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "w.yaml").write_text(WORLD)
     (tmp_path / "job.yaml").write_text(
         HEAD + "steps:\n"
@@ -139,20 +167,38 @@ def test_a_denied_role_stops_everything_before_the_first_step(running: sandbox.S
     assert "Traceback" not in ended.stderr
 
 
-def test_a_failed_step_ends_with_4_and_the_rest_is_not_run(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_failed_step_ends_with_4_and_the_rest_is_not_run(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "w.yaml").write_text(WORLD)
     (tmp_path / "job.yaml").write_text(
         HEAD + "steps:\n  - {id: one, action: s3.list, role: job, source: s3://no-such-bucket/}\n"
         "  - {id: two, action: s3.list, role: job, source: s3://data-bucket/}\n"
     )
-    ended = rolerunner("run", tmp_path / "job.yaml", "--sandbox", tmp_path / "w.yaml", "--result", tmp_path / "r.json")
+    ended = rolerunner(
+        "run",
+        tmp_path / "job.yaml",
+        "--sandbox",
+        tmp_path / "w.yaml",
+        "--result",
+        tmp_path / "r.json",
+    )
     assert ended.returncode == 4
     result = json.loads((tmp_path / "r.json").read_text())
-    assert [(step["id"], step["status"]) for step in result["steps"]] == [("one", "failed"), ("two", "not_run")]
+    assert [(step["id"], step["status"]) for step in result["steps"]] == [
+        ("one", "failed"),
+        ("two", "not_run"),
+    ]
 
 
-def test_a_key_that_would_leave_the_folder_is_an_error_and_the_others_are_done(running: sandbox.Sandbox, tmp_path: Path) -> None:
-    result = run(running, tmp_path, f"  - {{id: a, action: s3.download, role: job, source: s3://data-bucket/in/, target: {tmp_path}/deep/er/}}\n")
+def test_a_key_that_would_leave_the_folder_is_an_error_and_the_others_are_done(
+    running: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    result = run(
+        running,
+        tmp_path,
+        f"  - {{id: a, action: s3.download, role: job, source: s3://data-bucket/in/, target: {tmp_path}/deep/er/}}\n",
+    )
     (step,) = result.steps
     assert step.error is not None
     assert step.error.type == "UnsafeKey"
@@ -161,7 +207,9 @@ def test_a_key_that_would_leave_the_folder_is_an_error_and_the_others_are_done(r
     assert not list(tmp_path.rglob("escape.txt"))
 
 
-def test_an_empty_source_is_an_error_unless_said_otherwise(running: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_an_empty_source_is_an_error_unless_said_otherwise(
+    running: sandbox.Sandbox, tmp_path: Path
+) -> None:
     step = "  - {id: a, action: s3.list, role: job, source: s3://data-bucket/nothing/%s}\n"
     (failed,) = run(running, tmp_path, step % "").steps
     assert failed.error is not None
@@ -170,12 +218,18 @@ def test_an_empty_source_is_an_error_unless_said_otherwise(running: sandbox.Sand
     assert (fine.status, fine.outputs["count"]) == ("succeeded", 0)
 
 
-@pytest.mark.skipif(not shutil.which("unshare") or not sys.platform.startswith("linux"), reason="a file system of 64 KiB needs Linux's unshare")
-def test_a_full_disk_leaves_nothing_under_the_final_name(running: sandbox.Sandbox, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not shutil.which("unshare") or not sys.platform.startswith("linux"),
+    reason="a file system of 64 KiB needs Linux's unshare",
+)
+def test_a_full_disk_leaves_nothing_under_the_final_name(
+    running: sandbox.Sandbox, tmp_path: Path
+) -> None:
     small = tmp_path / "small"
     small.mkdir()
     (tmp_path / "job.yaml").write_text(
-        HEAD + f"steps:\n  - {{id: a, action: s3.download, role: job, source: s3://data-bucket/in/large.bin, target: {small}/large.bin}}\n"
+        HEAD
+        + f"steps:\n  - {{id: a, action: s3.download, role: job, source: s3://data-bucket/in/large.bin, target: {small}/large.bin}}\n"
     )
     keys = running.job_keys
     environment = {
@@ -184,11 +238,20 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(running: sandbox.Sandbo
     }  # fmt: skip
     script = f"mount -t tmpfs -o size=64k tmpfs {small} || exit 77; {sys.executable} -m rolerunner run job.yaml --result r.json; s=$?; echo left: $(ls -A {small}); exit $s"
     ended = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        ["unshare", "-rm", "sh", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     if ended.returncode in (1, 77) and "rolerunner" not in ended.stdout:
         pytest.skip(f"no mounts here: {ended.stderr}")
     assert ended.returncode == 4
     error = json.loads((tmp_path / "r.json").read_text())["steps"][0]["error"]
-    assert (error["type"], "300,000 bytes are to come, and 65,536 are free" in error["message"]) == ("DiskFull", True)
+    assert (
+        error["type"],
+        "300,000 bytes are to come, and 65,536 are free" in error["message"],
+    ) == ("DiskFull", True)
     assert ended.stdout.splitlines()[-1] == "left:"

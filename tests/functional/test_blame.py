@@ -39,7 +39,12 @@ class Call:
         return (
             request.service == "s3"
             and (request.method, request.bucket) == (self.method, self.bucket)
-            and (self.query in request.query if self.query else not {"tagging", "uploads", "partNumber", "delete", "list-type"} & set(request.query))
+            and (
+                self.query in request.query
+                if self.query
+                else not {"tagging", "uploads", "partNumber", "delete", "list-type"}
+                & set(request.query)
+            )
             and (not self.header or self.header in request.headers)
             and request.key in ("", "q/a")
         )
@@ -100,7 +105,9 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def run(engine: str, memory_aws: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def run(
+    engine: str, memory_aws: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
     """Runs one step on objects of a size; the failure of it."""
     monkeypatch.chdir(tmp_path)
 
@@ -108,7 +115,13 @@ def run(engine: str, memory_aws: Store, tmp_path: Path, monkeypatch: pytest.Monk
         for key in ("a", "b"):
             memory_aws.put("landing", f"q/{key}", bytes(size if key == "a" else 3))
         (tmp_path / "a").write_bytes(bytes(size))
-        spec = {"version": 1, "name": "t", "engine": engine, "roles": ROLES, "steps": [{"id": "it", "action": action, **fields, **more}]}
+        spec = {
+            "version": 1,
+            "name": "t",
+            "engine": engine,
+            "roles": ROLES,
+            "steps": [{"id": "it", "action": action, **fields, **more}],
+        }
         (tmp_path / "job.yaml").write_text(json.dumps(spec))
         return api.run(api.load(tmp_path / "job.yaml")).steps[0].error
 
@@ -122,7 +135,11 @@ def refuse(store: Store, call: Call, response: Callable[[Request], Response]) ->
     def hook(request: Request) -> Any:
         if not call.is_made_by(request):
             # a HEAD that is refused is explained by a GET
-            if call.method == "HEAD" and request.method == "GET" and request.headers.get("range") == "bytes=0-0":
+            if (
+                call.method == "HEAD"
+                and request.method == "GET"
+                and request.headers.get("range") == "bytes=0-0"
+            ):
                 return response(request)
             return None
         met.append(store.roles_of_keys[request.access_key].rpartition("/")[2])
@@ -137,11 +154,17 @@ def denied(_: Request) -> Response:
 
 
 def statements(failed: Any) -> list[dict[str, Any]]:
-    return [json.loads(line.partition(": ")[2]) for line in failed.hint.splitlines() if line.startswith("its policy may lack: ")]
+    return [
+        json.loads(line.partition(": ")[2])
+        for line in failed.hint.splitlines()
+        if line.startswith("its policy may lack: ")
+    ]
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_a_refusal_without_names_is_told_by_the_call(name: str, run: Callable[..., Any], memory_aws: Store) -> None:
+def test_a_refusal_without_names_is_told_by_the_call(
+    name: str, run: Callable[..., Any], memory_aws: Store
+) -> None:
     row = TABLE[name]
     met = refuse(memory_aws, row.call, denied)
     failed = run(row.action, row.fields, row.size)
@@ -156,7 +179,9 @@ def test_a_refusal_without_names_is_told_by_the_call(name: str, run: Callable[..
 
 
 @pytest.mark.parametrize("name", [name for name in TABLE if not name.startswith("delete")])
-def test_a_key_of_kms_is_blamed_on_the_role_that_uses_it(name: str, run: Callable[..., Any], memory_aws: Store) -> None:
+def test_a_key_of_kms_is_blamed_on_the_role_that_uses_it(
+    name: str, run: Callable[..., Any], memory_aws: Store
+) -> None:
     row = TABLE[name]
     writes = row.role == "writer" and row.refused == "s3:PutObject"
     action = "kms:GenerateDataKey" if writes else "kms:Decrypt"
@@ -169,35 +194,63 @@ def test_a_key_of_kms_is_blamed_on_the_role_that_uses_it(name: str, run: Callabl
 def test_a_copy_by_one_role_may_lack_either(run: Callable[..., Any], memory_aws: Store) -> None:
     refuse(memory_aws, Call("PUT", "publish"), denied)
     failed = run("s3.copy", WITHIN)
-    assert {(each["Action"], each["Resource"]) for each in statements(failed)} == {("s3:GetObject", READ), ("s3:PutObject", WRITTEN)}
+    assert {(each["Action"], each["Resource"]) for each in statements(failed)} == {
+        ("s3:GetObject", READ),
+        ("s3:PutObject", WRITTEN),
+    }
     assert "AWS does not say which" in failed.hint
 
 
-def test_a_copy_in_parts_by_one_role_may_lack_either(run: Callable[..., Any], memory_aws: Store) -> None:
+def test_a_copy_in_parts_by_one_role_may_lack_either(
+    run: Callable[..., Any], memory_aws: Store
+) -> None:
     refuse(memory_aws, Call("PUT", "publish", "partNumber"), denied)
     failed = run("s3.copy", {**WITHIN, "multipart_above": "5MiB", "part_size": "5MiB"}, LARGE)
-    assert {(each["Action"], each["Resource"]) for each in statements(failed)} == {("s3:GetObject", READ), ("s3:PutObject", WRITTEN)}
+    assert {(each["Action"], each["Resource"]) for each in statements(failed)} == {
+        ("s3:GetObject", READ),
+        ("s3:PutObject", WRITTEN),
+    }
 
 
 @pytest.mark.parametrize("fields", [RELAY, WITHIN])
 @pytest.mark.parametrize("size", [3, LARGE])
-def test_a_source_that_is_gone_is_the_source(fields: dict[str, Any], size: int, run: Callable[..., Any], memory_aws: Store) -> None:
+def test_a_source_that_is_gone_is_the_source(
+    fields: dict[str, Any], size: int, run: Callable[..., Any], memory_aws: Store
+) -> None:
     def hook(request: Request) -> Any:
         source = request.headers.get("x-amz-copy-source", "")
-        if request.key == "q/a" and "list-type" not in request.query and (request.bucket == "landing" or "landing" in source):
-            return Response(404) if request.method == "HEAD" else error(404, "NoSuchKey", "The specified key does not exist.")
+        if (
+            request.key == "q/a"
+            and "list-type" not in request.query
+            and (request.bucket == "landing" or "landing" in source)
+        ):
+            return (
+                Response(404)
+                if request.method == "HEAD"
+                else error(404, "NoSuchKey", "The specified key does not exist.")
+            )
         return None
 
     memory_aws.hook = hook
     failed = run("s3.copy", fields, size)
-    assert (failed.type, "there is no object s3://landing/q/a" in failed.message) == ("NoSuchKey", True), failed.message
+    assert (failed.type, "there is no object s3://landing/q/a" in failed.message) == (
+        "NoSuchKey",
+        True,
+    ), failed.message
 
 
 def test_the_bucket_that_is_missing_is_named(run: Callable[..., Any], memory_aws: Store) -> None:
     body = b"<Error><Code>NoSuchBucket</Code><Message>no</Message><BucketName>landing</BucketName></Error>"
-    memory_aws.hook = lambda request: Response(404, {"Content-Type": "application/xml"}, body) if "x-amz-copy-source" in request.headers else None
+    memory_aws.hook = lambda request: (
+        Response(404, {"Content-Type": "application/xml"}, body)
+        if "x-amz-copy-source" in request.headers
+        else None
+    )
     failed = run("s3.copy", WITHIN)
-    assert (failed.type, "there is no bucket 'landing'" in failed.message) == ("NoSuchBucket", True), failed.message
+    assert (failed.type, "there is no bucket 'landing'" in failed.message) == (
+        "NoSuchBucket",
+        True,
+    ), failed.message
 
 
 @pytest.mark.parametrize(
@@ -224,18 +277,40 @@ def test_the_bucket_that_is_missing_is_named(run: Callable[..., Any], memory_aws
     ],
 )  # fmt: skip
 def test_a_refused_call_of_any_service_names_its_iam_action(
-    service: str, operation: str, parameters: dict[str, Any], expected: list[tuple[str, str]], memory_aws: Store, tmp_path: Path
+    service: str,
+    operation: str,
+    parameters: dict[str, Any],
+    expected: list[tuple[str, str]],
+    memory_aws: Store,
+    tmp_path: Path,
 ) -> None:
     def hook(request: Request) -> Any:
         if request.service == "sts":
             return None
         if service in ("s3", "lambda", "cloudwatch"):
-            return Response(403) if request.method == "HEAD" else error(403, "AccessDenied", "Access Denied")
-        return Response(400, {"x-amzn-ErrorType": "AccessDeniedException"}, b'{"__type": "AccessDeniedException", "message": "Access denied"}')
+            return (
+                Response(403)
+                if request.method == "HEAD"
+                else error(403, "AccessDenied", "Access Denied")
+            )
+        return Response(
+            400,
+            {"x-amzn-ErrorType": "AccessDeniedException"},
+            b'{"__type": "AccessDeniedException", "message": "Access denied"}',
+        )
 
     memory_aws.hook = hook
-    step = {"id": "it", "action": "aws.call", "role": "reader", "service": service, "operation": operation, "parameters": parameters}
-    (tmp_path / "job.yaml").write_text(json.dumps({"version": 1, "name": "t", "roles": ROLES, "steps": [step]}))
+    step = {
+        "id": "it",
+        "action": "aws.call",
+        "role": "reader",
+        "service": service,
+        "operation": operation,
+        "parameters": parameters,
+    }
+    (tmp_path / "job.yaml").write_text(
+        json.dumps({"version": 1, "name": "t", "roles": ROLES, "steps": [step]})
+    )
     failed = api.run(api.load(tmp_path / "job.yaml")).steps[0].error
     assert failed is not None
     assert failed.type == "AccessDenied", failed
@@ -257,12 +332,18 @@ def test_a_refused_call_of_any_service_names_its_iam_action(
         ("client('lambda').invoke(FunctionName='x')", "lambda:InvokeFunction", "*"),
     ],
 )
-def test_a_function_that_was_refused_names_the_iam_action(call: str, action: str, resource: str, memory_aws: Store, tmp_path: Path) -> None:
+def test_a_function_that_was_refused_names_the_iam_action(
+    call: str, action: str, resource: str, memory_aws: Store, tmp_path: Path
+) -> None:
     memory_aws.put("landing", "q/a", "x")
-    memory_aws.hook = lambda request: error(403, "AccessDenied", "Access Denied") if request.service != "sts" else None
+    memory_aws.hook = lambda request: (
+        error(403, "AccessDenied", "Access Denied") if request.service != "sts" else None
+    )
     (tmp_path / "work.py").write_text(f"def work(session):\n    return session.{call}\n")
     step = {"id": "it", "action": "python.call", "role": "reader", "function": "work.py:work"}
-    (tmp_path / "job.yaml").write_text(json.dumps({"version": 1, "name": "t", "roles": ROLES, "steps": [step]}))
+    (tmp_path / "job.yaml").write_text(
+        json.dumps({"version": 1, "name": "t", "roles": ROLES, "steps": [step]})
+    )
     failed = api.run(api.load(tmp_path / "job.yaml")).steps[0].error
     assert failed is not None
     assert "the role 'reader' may not " in failed.message

@@ -25,7 +25,9 @@ ACCOUNT = "444455556666"
 
 
 def test_what_the_jobs_role_may_not_is_said_with_the_statement_to_add() -> None:
-    done = CliRunner().invoke(main, ["check", str(CONFIGS / "blog_cross_role.yaml"), "--sandbox", "--json"])
+    done = CliRunner().invoke(
+        main, ["check", str(CONFIGS / "blog_cross_role.yaml"), "--sandbox", "--json"]
+    )
     assert done.exit_code == 4
     found = {(each["step"], each["action"]): each for each in json.loads(done.stdout)}
     assert found["refused", "s3:GetObject"]["answer"] == "no"
@@ -39,32 +41,50 @@ def test_nothing_is_known_to_be_missing_where_a_run_succeeds() -> None:
 
 
 def test_a_refused_role_ends_with_3_and_both_statements(rolerunner: Callable[..., Any]) -> None:
-    ended = rolerunner("check", CONFIGS / "partner_exchange.yaml", "--sandbox", "-p", "external_id=wrong")
+    ended = rolerunner(
+        "check", CONFIGS / "partner_exchange.yaml", "--sandbox", "-p", "external_id=wrong"
+    )
     assert ended.returncode == 3
     assert "1. the caller's own policy needs:" in ended.stderr
-    assert "2. the trust policy of arn:aws:iam::222233334444:role/landing-reader needs:" in ended.stderr
+    assert (
+        "2. the trust policy of arn:aws:iam::222233334444:role/landing-reader needs:"
+        in ended.stderr
+    )
     assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize(
     ("allowed", "answers"),
     [
-        (["s3:PutObject", "s3:AbortMultipartUpload"], {"s3:PutObject": "yes", "s3:AbortMultipartUpload": "yes"}),
+        (
+            ["s3:PutObject", "s3:AbortMultipartUpload"],
+            {"s3:PutObject": "yes", "s3:AbortMultipartUpload": "yes"},
+        ),
         (["s3:AbortMultipartUpload"], {"s3:PutObject": "no", "s3:AbortMultipartUpload": "unknown"}),
         (["s3:PutObject"], {"s3:PutObject": "yes", "s3:AbortMultipartUpload": "no"}),
     ],
 )
-def test_a_put_is_proved_by_a_multipart_upload_that_is_aborted(allowed: list[str], answers: dict[str, str], tmp_path: Path) -> None:
+def test_a_put_is_proved_by_a_multipart_upload_that_is_aborted(
+    allowed: list[str], answers: dict[str, str], tmp_path: Path
+) -> None:
     text = (CONFIGS / "partner_exchange.sandbox.yaml").read_text()
-    (tmp_path / "w.yaml").write_text(text.replace('["s3:PutObject", "s3:AbortMultipartUpload"]', json.dumps(allowed)))
+    (tmp_path / "w.yaml").write_text(
+        text.replace('["s3:PutObject", "s3:AbortMultipartUpload"]', json.dumps(allowed))
+    )
     with sandbox.running(sandbox.load(tmp_path / "w.yaml")) as running:
         s3 = running.client("s3", ACCOUNT)
         plan = api.plan(api.load(CONFIGS / "partner_exchange.yaml"))
-        found = {each.action: each for each in findings(plan, Sessions(identity_of(running))) if each.step == "publish"}
+        found = {
+            each.action: each
+            for each in findings(plan, Sessions(identity_of(running)))
+            if each.step == "publish"
+        }
         assert {action: each.answer for action, each in found.items()} == answers
         assert s3.list_objects_v2(Bucket="publish").get("Contents") is None, "no object was made"
         left = len(s3.list_multipart_uploads(Bucket="publish").get("Uploads", []))
-        assert left == (1 if answers["s3:AbortMultipartUpload"] == "no" else 0), "only where the role may not abort one is left"
+        assert left == (1 if answers["s3:AbortMultipartUpload"] == "no" else 0), (
+            "only where the role may not abort one is left"
+        )
     if left:
         assert "is left; the bucket's owner can abort it" in found["s3:AbortMultipartUpload"].remedy
 
@@ -94,17 +114,32 @@ class _Dropped(Between):
         ("POST", "uploads", {"s3:PutObject": "unknown", "s3:AbortMultipartUpload": "unknown"}),
     ],
 )
-def test_a_lost_connection_leaves_no_upload_unsaid(method: str, query: str, answers: dict[str, str]) -> None:
+def test_a_lost_connection_leaves_no_upload_unsaid(
+    method: str, query: str, answers: dict[str, str]
+) -> None:
     with (
         sandbox.running(sandbox.load(CONFIGS / "partner_exchange.sandbox.yaml")) as running,
         Dropping(running.endpoint, method, query).listening() as proxy,
     ):
-        identity = JobIdentity(running.region, keys=identity_of(running).keys, endpoints={"": proxy.url})
+        identity = JobIdentity(
+            running.region, keys=identity_of(running).keys, endpoints={"": proxy.url}
+        )
         plan = api.plan(api.load(CONFIGS / "partner_exchange.yaml"))
-        found = {each.action: each for each in findings(plan, Sessions(identity)) if each.step == "publish"}
-        left = [each["UploadId"] for each in running.client("s3", ACCOUNT).list_multipart_uploads(Bucket="publish").get("Uploads", [])]
+        found = {
+            each.action: each
+            for each in findings(plan, Sessions(identity))
+            if each.step == "publish"
+        }
+        left = [
+            each["UploadId"]
+            for each in running.client("s3", ACCOUNT)
+            .list_multipart_uploads(Bucket="publish")
+            .get("Uploads", [])
+        ]
         begun = sum(each.operation == "CreateMultipartUpload" for each in running.requests("s3"))
     assert {action: each.answer for action, each in found.items()} == answers
     assert proxy.dropped, "the proxy was asked"
     assert all(each in found["s3:AbortMultipartUpload"].remedy for each in left)
-    assert len(left) == begun == (method == "DELETE"), "it is tried once a place, and not again for the second permission"
+    assert len(left) == begun == (method == "DELETE"), (
+        "it is tried once a place, and not again for the second permission"
+    )

@@ -32,8 +32,23 @@ if TYPE_CHECKING:
     from rolerunner.storage.base import Outcome
     from tests.memory_aws import Request, Store
 
-ROLES = {"reader": "arn:aws:iam::444455556666:role/reader", "writer": "arn:aws:iam::444455556666:role/writer"}
-STRANGE = ["a\x01b", "a\rb", "a\x0bb", "a\ufffeb", "\x1f", "a\nb", "a\tb", "<&>'\"", " blank ", "\U0001f600", "plain"]
+ROLES = {
+    "reader": "arn:aws:iam::444455556666:role/reader",
+    "writer": "arn:aws:iam::444455556666:role/writer",
+}
+STRANGE = [
+    "a\x01b",
+    "a\rb",
+    "a\x0bb",
+    "a\ufffeb",
+    "\x1f",
+    "a\nb",
+    "a\tb",
+    "<&>'\"",
+    " blank ",
+    "\U0001f600",
+    "plain",
+]
 
 
 @pytest.fixture(params=["fast", "boto3"])
@@ -43,7 +58,9 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def storage(engine: str, memory_aws: Store) -> Any:
-    config = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 3})
+    config = Config(
+        s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 3}
+    )
     client = boto3.client("s3", "eu-west-1", endpoint_url=memory_aws.url, config=config)
     if engine == "boto3":
         return BotoStorage(client, JOB, lambda: "")
@@ -56,8 +73,18 @@ def run(engine: str, memory_aws: Store, tmp_path: Path) -> Callable[..., Any]:
 
     def run_step(action: str, before: Any = None, **fields: Any) -> Any:
         path = tmp_path / "job.yaml"
-        roles = {"source_role": "reader", "target_role": "writer"} if action == "s3.copy" else {"role": "writer"}
-        spec = {"version": 1, "name": "t", "engine": engine, "roles": ROLES, "steps": [{"id": "it", "action": action, **roles, **fields}]}
+        roles = (
+            {"source_role": "reader", "target_role": "writer"}
+            if action == "s3.copy"
+            else {"role": "writer"}
+        )
+        spec = {
+            "version": 1,
+            "name": "t",
+            "engine": engine,
+            "roles": ROLES,
+            "steps": [{"id": "it", "action": action, **roles, **fields}],
+        }
         spec["steps"][:0] = [before] if before else []
         path.write_text(json.dumps(spec))
         return api.run(api.load(path)).steps[-1]
@@ -79,7 +106,12 @@ def batches(store: Store) -> list[str]:
 
 
 def infos(store: Store, *names: str) -> list[ObjectInfo]:
-    return [ObjectInfo(name, len(store.objects["landing", name].body), store.objects["landing", name].etag) for name in names]
+    return [
+        ObjectInfo(
+            name, len(store.objects["landing", name].body), store.objects["landing", name].etag
+        )
+        for name in names
+    ]
 
 
 def statuses(outcomes: list[Outcome]) -> dict[str, str]:
@@ -116,16 +148,24 @@ def test_keys_that_xml_cannot_hold_are_deleted(storage: Any, memory_aws: Store) 
     assert (len(batches(memory_aws)), len(memory_aws.requests_of("DELETE"))) == (1, 5)
 
 
-def test_a_refused_deletion_of_such_a_key_is_its_failure_alone(storage: Any, memory_aws: Store) -> None:
+def test_a_refused_deletion_of_such_a_key_is_its_failure_alone(
+    storage: Any, memory_aws: Store
+) -> None:
     for name in ("a\x01b", "plain"):
         memory_aws.put("landing", name, "x")
-    memory_aws.hook = lambda request: error(403, "AccessDenied") if request.method == "DELETE" else None
-    outcomes = list(storage.delete([ObjectInfo("a\x01b", 1), ObjectInfo("plain", 1)], "landing", Cancel()))
+    memory_aws.hook = lambda request: (
+        error(403, "AccessDenied") if request.method == "DELETE" else None
+    )
+    outcomes = list(
+        storage.delete([ObjectInfo("a\x01b", 1), ObjectInfo("plain", 1)], "landing", Cancel())
+    )
     assert statuses(outcomes) == {"a\x01b": "AccessDenied", "plain": "done"}
 
 
 def test_half_a_character_is_a_failure(storage: Any, memory_aws: Store) -> None:
-    outcomes = list(storage.delete([ObjectInfo("a\ud800", 1), ObjectInfo("plain", 1)], "landing", Cancel()))
+    outcomes = list(
+        storage.delete([ObjectInfo("a\ud800", 1), ObjectInfo("plain", 1)], "landing", Cancel())
+    )
     assert statuses(outcomes) == {"a\ud800": "UnsafeKey", "plain": "done"}
 
 
@@ -138,7 +178,10 @@ def test_actions_on_keys_that_xml_cannot_hold(action: str, run: Any, memory_aws:
         step = run("s3.delete", source="s3://landing/tmp/", max_delete=100)
     else:
         step = run("s3.copy", source="s3://landing/tmp/", target="s3://publish/to/", move=True)
-        assert {key[3:]: memory_aws.objects["publish", key].body.decode() for key in keys(memory_aws, "publish")} == {name: name for name in names}
+        assert {
+            key[3:]: memory_aws.objects["publish", key].body.decode()
+            for key in keys(memory_aws, "publish")
+        } == {name: name for name in names}
     assert (step.status, step.outputs["count"]) == ("succeeded", len(names))
     assert not keys(memory_aws)
 
@@ -146,29 +189,60 @@ def test_actions_on_keys_that_xml_cannot_hold(action: str, run: Any, memory_aws:
 # single keys of a batch
 
 
-@pytest.mark.parametrize("code", ["InternalError", "SlowDown", "ServiceUnavailable", "OperationAborted", "ConditionalRequestConflict", ""])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "InternalError",
+        "SlowDown",
+        "ServiceUnavailable",
+        "OperationAborted",
+        "ConditionalRequestConflict",
+        "",
+    ],
+)
 @pytest.mark.parametrize("unchanged", [False, True])
-def test_a_key_that_fails_in_passing_is_tried_again_alone(code: str, unchanged: bool, storage: Any, memory_aws: Store) -> None:
+def test_a_key_that_fails_in_passing_is_tried_again_alone(
+    code: str, unchanged: bool, storage: Any, memory_aws: Store
+) -> None:
     for name in "abc":
         memory_aws.put("landing", name, "x")
 
     def refuse_one(request: Request) -> Response:
         for name in "ac":
             del memory_aws.objects["landing", name]
-        failed = f"<Error><Key>b</Key><Code>{code}</Code><Message>again</Message></Error>" if code else ""
-        return xml(f"<DeleteResult><Deleted><Key>a</Key></Deleted>{failed}<Deleted><Key>c</Key></Deleted></DeleteResult>")
+        failed = (
+            f"<Error><Key>b</Key><Code>{code}</Code><Message>again</Message></Error>"
+            if code
+            else ""
+        )
+        return xml(
+            f"<DeleteResult><Deleted><Key>a</Key></Deleted>{failed}<Deleted><Key>c</Key></Deleted></DeleteResult>"
+        )
 
     doomed = infos(memory_aws, *"abc")
     memory_aws.hook = once(refuse_one)
     outcomes = list(storage.delete(doomed, "landing", Cancel(), unchanged=unchanged))
     assert statuses(outcomes) == dict.fromkeys("abc", "done")
     assert not keys(memory_aws)
-    assert [re.findall("<Key>(.)</Key>", body) for body in batches(memory_aws)] == [["a", "b", "c"], ["b"]]
+    assert [re.findall("<Key>(.)</Key>", body) for body in batches(memory_aws)] == [
+        ["a", "b", "c"],
+        ["b"],
+    ]
 
 
-@pytest.mark.parametrize(("answer", "told"), [("<Error><Key>b</Key><Code>InternalError</Code></Error>", "InternalError"), ("", "did not say")])
-def test_a_key_that_never_goes_is_a_failure(answer: str, told: str, storage: Any, memory_aws: Store) -> None:
-    memory_aws.hook = lambda request: xml(f"<DeleteResult>{answer}</DeleteResult>") if request.method == "POST" else None
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("<Error><Key>b</Key><Code>InternalError</Code></Error>", "InternalError"),
+        ("", "did not say"),
+    ],
+)
+def test_a_key_that_never_goes_is_a_failure(
+    answer: str, told: str, storage: Any, memory_aws: Store
+) -> None:
+    memory_aws.hook = lambda request: (
+        xml(f"<DeleteResult>{answer}</DeleteResult>") if request.method == "POST" else None
+    )
     (outcome,) = storage.delete([ObjectInfo("b", 1)], "landing", Cancel())
     assert outcome.error is not None
     assert told in outcome.error.message
@@ -187,7 +261,14 @@ def test_fields_of_an_answer_may_come_in_any_order(storage: Any, memory_aws: Sto
 
 @pytest.mark.parametrize("key", ["a", "a\x01"])
 @pytest.mark.parametrize("kept", [False, True], ids=["looked at", "condition alone"])
-def test_what_changed_is_kept(key: str, kept: bool, storage: Any, memory_aws: Store, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+def test_what_changed_is_kept(
+    key: str,
+    kept: bool,
+    storage: Any,
+    memory_aws: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+) -> None:
     if kept:
         trust_conditions(monkeypatch)
         storage._delete_conditions.__init__(memory_aws.url)
@@ -203,10 +284,14 @@ def test_what_changed_is_kept(key: str, kept: bool, storage: Any, memory_aws: St
     assert looks == ({key, "gone"} if kept else {key, "same", "gone"})
 
 
-def test_what_changes_after_the_look_is_kept_by_the_condition(storage: Any, memory_aws: Store) -> None:
+def test_what_changes_after_the_look_is_kept_by_the_condition(
+    storage: Any, memory_aws: Store
+) -> None:
     memory_aws.put("landing", "a", "first")
     doomed = infos(memory_aws, "a")
-    memory_aws.hook = once(lambda request: memory_aws.put("landing", "a", "came meanwhile") and None)
+    memory_aws.hook = once(
+        lambda request: memory_aws.put("landing", "a", "came meanwhile") and None
+    )
     outcomes = list(storage.delete(doomed, "landing", Cancel(), unchanged=True))
     assert statuses(outcomes) == {"a": deletions.CHANGED}
     assert memory_aws.objects["landing", "a"].body == b"came meanwhile"
@@ -223,12 +308,18 @@ REFUSALS = {
 
 def each_key(request: Request, code: str) -> Response:
     found = re.findall(r"<Key>(.*?)</Key>", request.body.decode())
-    return xml("<DeleteResult>" + "".join(f"<Error><Key>{key}</Key><Code>{code}</Code></Error>" for key in found) + "</DeleteResult>")
+    return xml(
+        "<DeleteResult>"
+        + "".join(f"<Error><Key>{key}</Key><Code>{code}</Code></Error>" for key in found)
+        + "</DeleteResult>"
+    )
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["looked at", "condition alone"])
 @pytest.mark.parametrize("refusal", REFUSALS)
-def test_a_server_without_conditions(refusal: str, kept: bool, storage: Any, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_conditions(
+    refusal: str, kept: bool, storage: Any, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It refuses them, for whatever reason: each object is then looked at right before."""
     if kept:
         trust_conditions(monkeypatch)
@@ -258,7 +349,9 @@ def test_looks_and_deletions_take_turns(storage: Any, memory_aws: Store) -> None
     for name in names:
         memory_aws.put("landing", name, "x")
     doomed = infos(memory_aws, *names)
-    assert {each.error for each in storage.delete(doomed, "landing", Cancel(), unchanged=True)} == {None}
+    assert {each.error for each in storage.delete(doomed, "landing", Cancel(), unchanged=True)} == {
+        None
+    }
     assert not keys(memory_aws)
     assert max(body.count("<Key>") for body in batches(memory_aws)) == deletions.LOOKED_AT
 
@@ -266,14 +359,26 @@ def test_looks_and_deletions_take_turns(storage: Any, memory_aws: Store) -> None
 def test_a_move_over_several_buckets(run: Any, memory_aws: Store) -> None:
     for bucket in ("landing", "other"):
         memory_aws.put(bucket, f"{bucket}.txt", "x")
-    step = run("s3.copy", objects=["s3://landing/landing.txt", "s3://other/other.txt"], target="s3://publish/to", move=True)
-    assert (step.status, sorted(memory_aws.objects)) == ("succeeded", [("publish", "to/landing.txt"), ("publish", "to/other.txt")])
+    step = run(
+        "s3.copy",
+        objects=["s3://landing/landing.txt", "s3://other/other.txt"],
+        target="s3://publish/to",
+        move=True,
+    )
+    assert (step.status, sorted(memory_aws.objects)) == (
+        "succeeded",
+        [("publish", "to/landing.txt"), ("publish", "to/other.txt")],
+    )
 
 
 @pytest.mark.parametrize("resuming", [False, True])
 @pytest.mark.parametrize("compare", ["checksum", "size", "size_mtime", "etag"])
-def test_what_an_earlier_try_moved_is_recognised_by_its_content(compare: str, resuming: bool) -> None:
-    action = S3Copy.model_validate({"source": "s3://landing/p/", "target": "s3://publish/p/", "move": True, "compare": compare})
+def test_what_an_earlier_try_moved_is_recognised_by_its_content(
+    compare: str, resuming: bool
+) -> None:
+    action = S3Copy.model_validate(
+        {"source": "s3://landing/p/", "target": "s3://publish/p/", "move": True, "compare": compare}
+    )
     context: Any = SimpleNamespace(cancel=Cancel(), resuming=resuming, repeating=resuming)
     objects = Gathered(no_objects(S3Uri("landing", "p/")))
     storage: Any = None
@@ -288,14 +393,21 @@ def test_a_server_that_ignores_conditions(storage: Any, memory_aws: Store) -> No
         found = re.findall(r"<Key>(.*?)</Key>", request.body.decode())
         for key in found:
             memory_aws.objects.pop(("landing", key), None)
-        return xml("<DeleteResult>" + "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in found) + "</DeleteResult>")
+        return xml(
+            "<DeleteResult>"
+            + "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in found)
+            + "</DeleteResult>"
+        )
 
     for name in ("same", "new"):
         memory_aws.put("landing", name, "first")
     doomed = infos(memory_aws, "same", "new")
     memory_aws.put("landing", "new", "came meanwhile")
     memory_aws.hook = ignore
-    assert statuses(list(storage.delete(doomed, "landing", Cancel(), unchanged=True))) == {"same": "done", "new": deletions.CHANGED}
+    assert statuses(list(storage.delete(doomed, "landing", Cancel(), unchanged=True))) == {
+        "same": "done",
+        "new": deletions.CHANGED,
+    }
     assert keys(memory_aws) == ["new"]
 
 
@@ -308,13 +420,17 @@ def test_an_object_whose_etag_is_not_known_is_kept(storage: Any, memory_aws: Sto
 def test_an_object_that_cannot_be_looked_at_is_kept(storage: Any, memory_aws: Store) -> None:
     memory_aws.put("landing", "a", "x")
     doomed = infos(memory_aws, "a")
-    memory_aws.hook = lambda request: error(403, "AccessDenied") if request.method in ("HEAD", "GET") else None
+    memory_aws.hook = lambda request: (
+        error(403, "AccessDenied") if request.method in ("HEAD", "GET") else None
+    )
     (outcome,) = storage.delete(doomed, "landing", Cancel(), unchanged=True)
     assert (outcome.error.type, keys(memory_aws)) == ("AccessDenied", ["a"])
 
 
 def test_a_version_is_deleted_by_its_id(storage: Any, memory_aws: Store) -> None:
-    (outcome,) = storage.delete([ObjectInfo("a", 1, "e", version="v1")], "landing", Cancel(), unchanged=True)
+    (outcome,) = storage.delete(
+        [ObjectInfo("a", 1, "e", version="v1")], "landing", Cancel(), unchanged=True
+    )
     assert outcome.error is None
     (body,) = batches(memory_aws)
     assert "<VersionId>v1</VersionId>" in body
@@ -326,7 +442,9 @@ def test_a_version_is_deleted_by_its_id(storage: Any, memory_aws: Store) -> None
 
 
 @pytest.mark.parametrize("roles", [{}, {"source_role": "writer"}], ids=["two roles", "one role"])
-def test_a_source_that_is_written_anew_is_kept(roles: dict[str, str], run: Any, memory_aws: Store) -> None:
+def test_a_source_that_is_written_anew_is_kept(
+    roles: dict[str, str], run: Any, memory_aws: Store
+) -> None:
     for number in range(5):
         memory_aws.put("landing", f"p/{number}", f"first {number}")
     lock = threading.Lock()
@@ -346,41 +464,77 @@ def test_a_source_that_is_written_anew_is_kept(roles: dict[str, str], run: Any, 
 
 
 @pytest.mark.parametrize("roles", [{}, {"source_role": "writer"}], ids=["two roles", "one role"])
-def test_a_move_that_finds_its_copies_there(roles: dict[str, str], run: Any, memory_aws: Store) -> None:
+def test_a_move_that_finds_its_copies_there(
+    roles: dict[str, str], run: Any, memory_aws: Store
+) -> None:
     memory_aws.put("landing", "p/same", "same")
     memory_aws.put("publish", "p/same", "same")
     memory_aws.put("landing", "p/other", "new")
     memory_aws.put("publish", "p/other", "old")
-    step = run("s3.copy", source="s3://landing/p/", target="s3://publish/p/", move=True, if_exists="skip_same", **roles)
+    step = run(
+        "s3.copy",
+        source="s3://landing/p/",
+        target="s3://publish/p/",
+        move=True,
+        if_exists="skip_same",
+        **roles,
+    )
     assert (step.status, step.outputs["count"], step.outputs["skipped"]) == ("succeeded", 1, 1)
     assert (keys(memory_aws), memory_aws.objects["publish", "p/other"].body) == ([], b"new")
 
 
-def test_a_copy_that_is_replaced_after_it_was_compared_keeps_its_source(run: Any, memory_aws: Store) -> None:
+def test_a_copy_that_is_replaced_after_it_was_compared_keeps_its_source(
+    run: Any, memory_aws: Store
+) -> None:
     """The same size, another content: its ETag tells."""
     memory_aws.put("landing", "p/a", "same")
     memory_aws.put("publish", "p/a", "same")
 
     def replace_it(request: Request) -> None:
-        if request.method == "HEAD" and request.bucket == "publish" and len(memory_aws.requests_of("HEAD", "publish")) == 1:
+        if (
+            request.method == "HEAD"
+            and request.bucket == "publish"
+            and len(memory_aws.requests_of("HEAD", "publish")) == 1
+        ):
             memory_aws.put("publish", "p/a", "else")
 
     memory_aws.after = replace_it
-    step = run("s3.copy", source="s3://landing/p/", target="s3://publish/p/", move=True, if_exists="skip_same")
+    step = run(
+        "s3.copy",
+        source="s3://landing/p/",
+        target="s3://publish/p/",
+        move=True,
+        if_exists="skip_same",
+    )
     assert (step.status, keys(memory_aws)) == ("failed", ["p/a"])
 
 
 def test_a_move_keeps_what_it_skips_unseen(run: Any, memory_aws: Store) -> None:
     memory_aws.put("landing", "p/a", "new")
     memory_aws.put("publish", "p/a", "old")
-    step = run("s3.copy", source="s3://landing/p/", target="s3://publish/p/", move=True, if_exists="skip")
-    assert (step.status, keys(memory_aws), memory_aws.objects["publish", "p/a"].body) == ("succeeded", ["p/a"], b"old")
+    step = run(
+        "s3.copy", source="s3://landing/p/", target="s3://publish/p/", move=True, if_exists="skip"
+    )
+    assert (step.status, keys(memory_aws), memory_aws.objects["publish", "p/a"].body) == (
+        "succeeded",
+        ["p/a"],
+        b"old",
+    )
 
 
 @pytest.mark.parametrize("compare", ["size", "size_mtime"])
-def test_a_move_that_would_prove_nothing_is_refused(compare: str, run: Any, memory_aws: Store) -> None:
+def test_a_move_that_would_prove_nothing_is_refused(
+    compare: str, run: Any, memory_aws: Store
+) -> None:
     with pytest.raises(SpecError, match="proves no content"):
-        run("s3.copy", source="s3://landing/p/", target="s3://publish/p/", move=True, if_exists="skip_same", compare=compare)
+        run(
+            "s3.copy",
+            source="s3://landing/p/",
+            target="s3://publish/p/",
+            move=True,
+            if_exists="skip_same",
+            compare=compare,
+        )
 
 
 def test_a_move_that_turns_out_to_prove_nothing_is_refused(run: Any, memory_aws: Store) -> None:
@@ -388,7 +542,12 @@ def test_a_move_that_turns_out_to_prove_nothing_is_refused(run: Any, memory_aws:
     memory_aws.put("publish", "p/a", "old")
     memory_aws.put("landing", "how", "size")
     read = {"id": "how", "action": "s3.read", "role": "reader", "source": "s3://landing/how"}
-    fields = {"source": "s3://landing/p/", "target": "s3://publish/p/", "move": True, "if_exists": "skip_same"}
+    fields = {
+        "source": "s3://landing/p/",
+        "target": "s3://publish/p/",
+        "move": True,
+        "if_exists": "skip_same",
+    }
     step = run("s3.copy", before=read, compare="${{ steps.how.text }}", **fields)
     assert (step.status, keys(memory_aws)) == ("failed", ["how", "p/a"])
     assert "proves no content" in step.error.message
@@ -397,12 +556,17 @@ def test_a_move_that_turns_out_to_prove_nothing_is_refused(run: Any, memory_aws:
 # nothing to delete
 
 
-NAMED: list[dict[str, Any]] = [{"source": "s3://landing/gone"}, {"objects": ["s3://landing/gone", "s3://landing/gone-too"]}]
+NAMED: list[dict[str, Any]] = [
+    {"source": "s3://landing/gone"},
+    {"objects": ["s3://landing/gone", "s3://landing/gone-too"]},
+]
 
 
 @pytest.mark.parametrize("named", NAMED, ids=["source", "objects"])
 @pytest.mark.parametrize("on_empty", ["error", "warn", "ok"])
-def test_objects_that_are_not_there(named: dict[str, Any], on_empty: str, run: Any, memory_aws: Store) -> None:
+def test_objects_that_are_not_there(
+    named: dict[str, Any], on_empty: str, run: Any, memory_aws: Store
+) -> None:
     memory_aws.put("landing", "there", "x")
     step = run("s3.delete", max_delete=5, on_empty=on_empty, **named)
     assert step.status == ("failed" if on_empty == "error" else "succeeded")
@@ -412,11 +576,18 @@ def test_objects_that_are_not_there(named: dict[str, Any], on_empty: str, run: A
 
 def test_one_of_several_that_is_not_there_is_a_failure(run: Any, memory_aws: Store) -> None:
     memory_aws.put("landing", "there", "x")
-    step = run("s3.delete", max_delete=5, on_empty="ok", objects=["s3://landing/gone", "s3://landing/there"])
+    step = run(
+        "s3.delete",
+        max_delete=5,
+        on_empty="ok",
+        objects=["s3://landing/gone", "s3://landing/there"],
+    )
     assert (step.status, step.error.type, keys(memory_aws)) == ("failed", "NoSuchKey", [])
 
 
 def test_a_bucket_that_is_not_there_is_not_merely_empty(run: Any, memory_aws: Store) -> None:
-    memory_aws.hook = lambda request: error(404, "NoSuchBucket") if request.bucket == "landing" else None
+    memory_aws.hook = lambda request: (
+        error(404, "NoSuchBucket") if request.bucket == "landing" else None
+    )
     step = run("s3.delete", max_delete=5, on_empty="ok", source="s3://landing/gone")
     assert (step.status, step.error.type) == ("failed", "NoSuchBucket")

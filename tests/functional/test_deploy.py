@@ -74,15 +74,26 @@ def permitted(aws: sandbox.Sandbox, tmp_path_factory: pytest.TempPathFactory) ->
     path.write_text(SPEC)
     job = api.load(path, complete=False)
     for name in ("nightly", "spark", "taken"):
-        policy = needed(api.plan(job), settings_of(job, {"job_name": name, "region": aws.region}))["deployer"]
+        policy = needed(api.plan(job), settings_of(job, {"job_name": name, "region": aws.region}))[
+            "deployer"
+        ]
         for statement in policy["Statement"]:
             if "glue:" in str(statement["Action"]):
-                statement["Resource"] = "*"  # the emulator looks at actions of Glue, and takes every resource of theirs for '*'
-        aws.client("iam", ACCOUNT).put_role_policy(RoleName="deployer", PolicyName=name, PolicyDocument=json.dumps(policy))
+                statement["Resource"] = (
+                    "*"  # the emulator looks at actions of Glue, and takes every resource of theirs for '*'
+                )
+        aws.client("iam", ACCOUNT).put_role_policy(
+            RoleName="deployer", PolicyName=name, PolicyDocument=json.dumps(policy)
+        )
 
 
 @pytest.fixture
-def call(aws: sandbox.Sandbox, permitted: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+def call(
+    aws: sandbox.Sandbox,
+    permitted: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Call:
     """The command as the deployer, in this process: there are many of them."""
     keys = aws.job_keys
     for name, value in {
@@ -117,10 +128,17 @@ def good(ended: subprocess.CompletedProcess[str]) -> str:
 
 
 def keys_of(aws: sandbox.Sandbox) -> list[str]:
-    return [each["Key"] for each in aws.client("s3", ACCOUNT).list_objects_v2(Bucket="ops-bucket").get("Contents", [])]
+    return [
+        each["Key"]
+        for each in aws.client("s3", ACCOUNT)
+        .list_objects_v2(Bucket="ops-bucket")
+        .get("Contents", [])
+    ]
 
 
-def test_a_job_is_planned_made_changed_and_rolled_back(aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path) -> None:
+def test_a_job_is_planned_made_changed_and_rolled_back(
+    aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path
+) -> None:
     planned = good(call("deploy", spec, "--plan"))
     assert "Glue job nightly is made:" in planned
     assert "+ MaxCapacity: 0.0625" in planned
@@ -132,9 +150,21 @@ def test_a_job_is_planned_made_changed_and_rolled_back(aws: sandbox.Sandbox, glu
     job = glue.get_job(JobName="nightly")["Job"]
     first = made.rsplit("deployed ", 1)[1].split()[0]
     place = f"s3://ops-bucket/rolerunner/nightly/{first}/"
-    assert job["Command"] == {"Name": "pythonshell", "PythonVersion": "3.9", "ScriptLocation": f"{place}run_spec.py"}
-    assert (job["GlueVersion"], job["MaxCapacity"], job["MaxRetries"], job["Timeout"]) == ("3.0", 0.0625, 0, 60)
-    assert job["NonOverridableArguments"] == {"--job_spec": f"{place}spec/nightly.yaml", "--stage": "prod"}
+    assert job["Command"] == {
+        "Name": "pythonshell",
+        "PythonVersion": "3.9",
+        "ScriptLocation": f"{place}run_spec.py",
+    }
+    assert (job["GlueVersion"], job["MaxCapacity"], job["MaxRetries"], job["Timeout"]) == (
+        "3.0",
+        0.0625,
+        0,
+        60,
+    )
+    assert job["NonOverridableArguments"] == {
+        "--job_spec": f"{place}spec/nightly.yaml",
+        "--stage": "prod",
+    }
     arguments = job["DefaultArguments"]
     wheels = arguments.pop("--extra-py-files").split(",")
     assert arguments == {
@@ -142,11 +172,20 @@ def test_a_job_is_planned_made_changed_and_rolled_back(aws: sandbox.Sandbox, glu
     }  # fmt: skip
     assert wheels[-1].startswith(f"{place}wheels/rolerunner-")
     stored = {f"s3://ops-bucket/{key}" for key in keys_of(aws)}
-    assert {*wheels, f"{place}run_spec.py", f"{place}spec/nightly.yaml", f"{place}manifest.json"} <= stored
+    assert {
+        *wheels,
+        f"{place}run_spec.py",
+        f"{place}spec/nightly.yaml",
+        f"{place}manifest.json",
+    } <= stored
 
     before = len(aws.requests("s3"))
     assert good(call("deploy", spec)) == "Glue job nightly: no change\n"
-    assert [each.operation for each in aws.requests("s3")[before:] if each.operation in ("PutObject", "CreateMultipartUpload")] == []
+    assert [
+        each.operation
+        for each in aws.requests("s3")[before:]
+        if each.operation in ("PutObject", "CreateMultipartUpload")
+    ] == []
 
     assert "~ Timeout: 60 -> 120" in good(call("deploy", spec, "--timeout", "2h"))
     assert glue.get_job(JobName="nightly")["Job"]["DefaultArguments"]["--deadline"] == "6840s"
@@ -156,7 +195,10 @@ def test_a_job_is_planned_made_changed_and_rolled_back(aws: sandbox.Sandbox, glu
     assert glue.get_job(JobName="nightly")["Job"]["Timeout"] == 60
     nowhere = call("deploy", spec, "--rollback", "abcdef")
     assert nowhere.returncode == 2
-    assert f"there is no deployment abcdef to go back to under s3://ops-bucket/rolerunner/nightly/ (there: {first})" in nowhere.stderr
+    assert (
+        f"there is no deployment abcdef to go back to under s3://ops-bucket/rolerunner/nightly/ (there: {first})"
+        in nowhere.stderr
+    )
 
 
 @pytest.mark.parametrize(("name", "runtime"), [("nightly", "pythonshell"), ("spark", "glue-5.1")])
@@ -165,28 +207,49 @@ def test_what_was_deployed_runs_with_the_permissions_that_are_printed(
 ) -> None:
     good(call("deploy", spec, "--job-name", name, "--runtime", runtime))
     printed = json.loads(good(call("deploy", spec, "--permissions", "--job-name", name)))
-    aws.client("iam", ACCOUNT).put_role_policy(RoleName="glue-nightly", PolicyName="printed", PolicyDocument=json.dumps(printed["job"]))
+    aws.client("iam", ACCOUNT).put_role_policy(
+        RoleName="glue-nightly", PolicyName="printed", PolicyDocument=json.dumps(printed["job"])
+    )
     job = glue.get_job(JobName=name)["Job"]
     script = tmp_path / "glue-python-scripts-x1" / "run_spec.py"
     script.parent.mkdir()
     s3 = aws.client("s3", ACCOUNT)
-    s3.download_file("ops-bucket", job["Command"]["ScriptLocation"].removeprefix("s3://ops-bucket/"), str(script))
-    given = {**job["DefaultArguments"], "--run_date": "2026-01-31", **job["NonOverridableArguments"]}
-    session = aws.client("sts", ACCOUNT).assume_role(RoleArn=job["Role"], RoleSessionName="GlueJobRunnerSession")["Credentials"]
+    s3.download_file(
+        "ops-bucket", job["Command"]["ScriptLocation"].removeprefix("s3://ops-bucket/"), str(script)
+    )
+    given = {
+        **job["DefaultArguments"],
+        "--run_date": "2026-01-31",
+        **job["NonOverridableArguments"],
+    }
+    session = aws.client("sts", ACCOUNT).assume_role(
+        RoleArn=job["Role"], RoleSessionName="GlueJobRunnerSession"
+    )["Credentials"]
     environment = {
         **os.environ, "AWS_ACCESS_KEY_ID": session["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
         "AWS_SESSION_TOKEN": session["SessionToken"], "AWS_ENDPOINT_URL": aws.endpoint,
     }  # fmt: skip
     del environment["AWS_REGION"]  # deploy gives --aws_region
     arguments = [part for pair in given.items() for part in pair]
-    ended = subprocess.run([sys.executable, script, *arguments], env=environment, capture_output=True, text=True, cwd=tmp_path, check=False)
+    ended = subprocess.run(
+        [sys.executable, script, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert ended.returncode == 0, ended.stdout
     run_id = json.loads(ended.stdout.splitlines()[-1])["run_id"]
-    result = json.loads(s3.get_object(Bucket="ops-bucket", Key=f"results/{run_id}.json")["Body"].read())
+    result = json.loads(
+        s3.get_object(Bucket="ops-bucket", Key=f"results/{run_id}.json")["Body"].read()
+    )
     assert (result["status"], result["steps"][0]["outputs"]["count"]) == ("succeeded", 1)
 
 
-def test_nothing_that_was_set_elsewhere_is_lost_and_what_left_the_spec_goes(aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path) -> None:
+def test_nothing_that_was_set_elsewhere_is_lost_and_what_left_the_spec_goes(
+    aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path
+) -> None:
     good(call("deploy", spec))
     assert "+ Tags.team: orders" in good(call("deploy", spec, "--tag", "team=orders"))
     job = glue.get_job(JobName="nightly")["Job"]
@@ -197,7 +260,11 @@ def test_nothing_that_was_set_elsewhere_is_lost_and_what_left_the_spec_goes(aws:
     }  # fmt: skip
     glue.update_job(JobName="nightly", JobUpdate=by_hand)
     glue.tag_resource(ResourceArn=arn, TagsToAdd={"cost": "42", "team": "orders"})
-    spec.write_text(SPEC.replace("  params: {country: au}\n", "").replace("  timeout: 1h", "  timeout: 1h\n  tags: {owner: ada}"))
+    spec.write_text(
+        SPEC.replace("  params: {country: au}\n", "").replace(
+            "  timeout: 1h", "  timeout: 1h\n  tags: {owner: ada}"
+        )
+    )
     said = good(call("deploy", spec))
     assert "~ Timeout: 99 -> 60" in said
     assert "- DefaultArguments.--country: au" in said
@@ -211,7 +278,12 @@ def test_nothing_that_was_set_elsewhere_is_lost_and_what_left_the_spec_goes(aws:
 
 
 def test_a_job_that_somebody_else_made_is_left_alone(glue: Any, call: Call, spec: Path) -> None:
-    glue.create_job(Name="taken", Role="r", Command={"Name": "glueetl", "ScriptLocation": "s3://b/other.py"}, DefaultArguments={"--theirs": "1"})
+    glue.create_job(
+        Name="taken",
+        Role="r",
+        Command={"Name": "glueetl", "ScriptLocation": "s3://b/other.py"},
+        DefaultArguments={"--theirs": "1"},
+    )
     ended = call("deploy", spec, "--job-name", "taken")
     assert ended.returncode == 2
     assert "there is a Glue job 'taken' already that rolerunner did not make" in ended.stderr
@@ -220,29 +292,55 @@ def test_a_job_that_somebody_else_made_is_left_alone(glue: Any, call: Call, spec
     assert glue.get_job(JobName="taken")["Job"]["DefaultArguments"]["--theirs"] == "1"
 
 
-def test_a_run_that_succeeds_and_its_logs(aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path) -> None:
+def test_a_run_that_succeeds_and_its_logs(
+    aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path
+) -> None:
     good(call("deploy", spec, "--job-name", "spark", "--runtime", "glue-5.1", "--workers", "3"))
     job = glue.get_job(JobName="spark")["Job"]
-    assert (job["Command"]["Name"], job["GlueVersion"], job["WorkerType"], job["NumberOfWorkers"]) == ("glueetl", "5.1", "G.1X", 3)
+    assert (
+        job["Command"]["Name"],
+        job["GlueVersion"],
+        job["WorkerType"],
+        job["NumberOfWorkers"],
+    ) == ("glueetl", "5.1", "G.1X", 3)
     assert job["DefaultArguments"]["--additional-python-modules"].endswith("/wheels.gluewheels.zip")
-    ended = call("start", spec, "--job-name", "spark", "-p", "run_date=2026-01-31", "--interval", "0.2")
+    ended = call(
+        "start", spec, "--job-name", "spark", "-p", "run_date=2026-01-31", "--interval", "0.2"
+    )
     run_id = good(ended).splitlines()[0]
     assert ended.stdout.splitlines()[-1].startswith("succeeded in ")
     assert "succeeded" in ended.stderr
-    assert glue.get_job_run(JobName="spark", RunId=run_id)["JobRun"]["Arguments"]["--run_date"] == "2026-01-31"
+    assert (
+        glue.get_job_run(JobName="spark", RunId=run_id)["JobRun"]["Arguments"]["--run_date"]
+        == "2026-01-31"
+    )
     logs = aws.client("logs", ACCOUNT)
     logged(logs, "/aws-glue/jobs/output", run_id, "from the driver")
     logged(logs, "/aws-glue/jobs/output", f"{run_id}_g-1", "from an executor")
     logged(logs, "/aws-glue/jobs/output", "jr_other", "of another run")
     spec.write_text(SPEC.replace("pythonshell", "glue-5.1"))
-    assert good(call("logs", spec, run_id, "--job-name", "spark")).splitlines() == ["from the driver", "from an executor"]
-    assert good(call("logs", spec, "--job-name", "spark", "--follow", "--interval", "0.1")).splitlines() == ["from the driver", "from an executor"]
+    assert good(call("logs", spec, run_id, "--job-name", "spark")).splitlines() == [
+        "from the driver",
+        "from an executor",
+    ]
+    assert good(
+        call("logs", spec, "--job-name", "spark", "--follow", "--interval", "0.1")
+    ).splitlines() == ["from the driver", "from an executor"]
 
 
-def test_a_run_that_fails_is_exit_status_4_with_the_scripts_own_reason(aws: sandbox.Sandbox, call: Call, spec: Path) -> None:
+def test_a_run_that_fails_is_exit_status_4_with_the_scripts_own_reason(
+    aws: sandbox.Sandbox, call: Call, spec: Path
+) -> None:
     good(call("deploy", spec))
-    run_id = good(call("start", spec, "-p", "run_date=2026-01-31", "--no-wait")).strip()  # it fails: the emulator gives it no arguments
-    logged(aws.client("logs", ACCOUNT), "/aws-glue/python-jobs/output", run_id, "rolerunner: nightly: step 'find' failed: no such bucket")
+    run_id = good(
+        call("start", spec, "-p", "run_date=2026-01-31", "--no-wait")
+    ).strip()  # it fails: the emulator gives it no arguments
+    logged(
+        aws.client("logs", ACCOUNT),
+        "/aws-glue/python-jobs/output",
+        run_id,
+        "rolerunner: nightly: step 'find' failed: no such bucket",
+    )
     ended = call("logs", spec, "--follow", "--interval", "0.1")
     assert ended.returncode == 4
     assert ended.stderr.splitlines()[-1].endswith(": nightly: step 'find' failed: no such bucket")
@@ -251,20 +349,46 @@ def test_a_run_that_fails_is_exit_status_4_with_the_scripts_own_reason(aws: sand
     assert "rolerunner: FAILED after " in ended.stderr
 
 
-def test_as_code_glue_is_left_alone_and_uploading_is_asked_for(aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path, tmp_path: Path) -> None:
+def test_as_code_glue_is_left_alone_and_uploading_is_asked_for(
+    aws: sandbox.Sandbox, glue: Any, call: Call, spec: Path, tmp_path: Path
+) -> None:
     before = changes_of_glue(aws)
-    ended = call("deploy", spec, "--job-name", "spark", "--emit", "cloudformation", "--timeout", "3h")
+    ended = call(
+        "deploy", spec, "--job-name", "spark", "--emit", "cloudformation", "--timeout", "3h"
+    )
     properties = json.loads(good(ended))["Resources"]["Spark"]["Properties"]
-    place = properties["Command"]["ScriptLocation"].rpartition("/")[0].removeprefix("s3://ops-bucket/")
+    place = (
+        properties["Command"]["ScriptLocation"].rpartition("/")[0].removeprefix("s3://ops-bucket/")
+    )
     assert "--upload puts it there" in ended.stderr
     spec.write_text(SPEC + "# another hash\n")
-    good(call("deploy", spec, "--job-name", "spark", "--emit", "terraform", "--upload", "-o", tmp_path / "glue.tf"))
+    good(
+        call(
+            "deploy",
+            spec,
+            "--job-name",
+            "spark",
+            "--emit",
+            "terraform",
+            "--upload",
+            "-o",
+            tmp_path / "glue.tf",
+        )
+    )
     text = (tmp_path / "glue.tf").read_text()
-    uploaded = {key.rsplit("/", 1)[0] for key in keys_of(aws) if key.startswith("rolerunner/spark/") and key.endswith("/manifest.json")}
+    uploaded = {
+        key.rsplit("/", 1)[0]
+        for key in keys_of(aws)
+        if key.startswith("rolerunner/spark/") and key.endswith("/manifest.json")
+    }
     assert place not in text
-    assert any(f'script_location = "s3://ops-bucket/{folder}/run_spec.py"' in text for folder in uploaded)
+    assert any(
+        f'script_location = "s3://ops-bucket/{folder}/run_spec.py"' in text for folder in uploaded
+    )
     assert changes_of_glue(aws) == before
-    ended = call("deploy", spec, "--emit", "cloudformation", "-p", "run_date=2026-01-31", "-p", "country=fr")
+    ended = call(
+        "deploy", spec, "--emit", "cloudformation", "-p", "run_date=2026-01-31", "-p", "country=fr"
+    )
     given = json.loads(good(ended))["Resources"]["Nightly"]["Properties"]["DefaultArguments"]
     assert (given["--run_date"], given["--country"]) == ("2026-01-31", "fr")
     wrong = call("deploy", spec, "--upload")
@@ -272,14 +396,25 @@ def test_as_code_glue_is_left_alone_and_uploading_is_asked_for(aws: sandbox.Sand
 
 
 def changes_of_glue(aws: sandbox.Sandbox) -> list[str]:
-    return [each.operation for each in aws.requests("glue") if each.operation in ("CreateJob", "UpdateJob", "TagResource")]
+    return [
+        each.operation
+        for each in aws.requests("glue")
+        if each.operation in ("CreateJob", "UpdateJob", "TagResource")
+    ]
 
 
 def logged(logs: Any, group: str, stream: str, text: str) -> None:
-    for make in (lambda: logs.create_log_group(logGroupName=group), lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream)):
+    for make in (
+        lambda: logs.create_log_group(logGroupName=group),
+        lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream),
+    ):
         with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
             make()
-    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": int(time.time() * 1000), "message": text}])
+    logs.put_log_events(
+        logGroupName=group,
+        logStreamName=stream,
+        logEvents=[{"timestamp": int(time.time() * 1000), "message": text}],
+    )
 
 
 @pytest.mark.parametrize(
@@ -287,14 +422,29 @@ def logged(logs: Any, group: str, stream: str, text: str) -> None:
     [
         (["start", "{spec}"], "the param 'run_date' is required"),
         (["start", "{spec}", "-p", "run_date=soon"], "the param 'run_date' must be a date"),
-        (["start", "{spec}", "-p", "run_date=2026-01-31", "-p", "country=--x"], "the param 'country' may not begin with '--' in Glue"),
-        (["start", "{spec}", "-p", "run_date=2026-01-31", "-p", "stage=dev"], "the param 'stage' is fixed by 'fixed_params'"),
-        (["start", "{spec}", "-p", "run_date=2026-01-31", "--job-name", "nothing"], "deploy it first: rolerunner deploy SPEC"),
+        (
+            ["start", "{spec}", "-p", "run_date=2026-01-31", "-p", "country=--x"],
+            "the param 'country' may not begin with '--' in Glue",
+        ),
+        (
+            ["start", "{spec}", "-p", "run_date=2026-01-31", "-p", "stage=dev"],
+            "the param 'stage' is fixed by 'fixed_params'",
+        ),
+        (
+            ["start", "{spec}", "-p", "run_date=2026-01-31", "--job-name", "nothing"],
+            "deploy it first: rolerunner deploy SPEC",
+        ),
         (["logs", "{spec}", "--job-name", "nothing"], "'nothing' has not run yet"),
         (["deploy", "{spec}", "--workers", "3"], "'workers' is not for the runtime pythonshell"),
-        (["deploy", "{spec}", "--role", "raeder"], "there is no role 'raeder' (did you mean 'reader'?)"),
+        (
+            ["deploy", "{spec}", "--role", "raeder"],
+            "there is no role 'raeder' (did you mean 'reader'?)",
+        ),
         (["deploy", "{spec}", "-p", "run_date=soon"], "the param 'run_date' must be a date"),
-        (["deploy", "{spec}", "-p", "stage=dev"], "'stage' is both in 'params' and in 'fixed_params'"),
+        (
+            ["deploy", "{spec}", "-p", "stage=dev"],
+            "'stage' is both in 'params' and in 'fixed_params'",
+        ),
         (["deploy", "{spec}", "--tag", "x"], "--tag takes NAME=VALUE, not 'x'"),
         (["deploy", "{spec}", "--role", "reader"], "'reader' could not be assumed"),
     ],

@@ -36,18 +36,38 @@ def temporary(tmp_path: Path) -> Path:
     return path
 
 
-def begin(folder: Path, engine: str, steps: str, more: str = "", **environment: str) -> "subprocess.Popen[bytes]":
+def begin(
+    folder: Path, engine: str, steps: str, more: str = "", **environment: str
+) -> "subprocess.Popen[bytes]":
     (folder / "spec.yaml").write_text((HEAD + steps).format(engine=engine, more=more))
-    command = [sys.executable, "-m", "rolerunner", "run", "spec.yaml", "--result", "result.json", "--report", "report.html"]
+    command = [
+        sys.executable,
+        "-m",
+        "rolerunner",
+        "run",
+        "spec.yaml",
+        "--result",
+        "result.json",
+        "--report",
+        "report.html",
+    ]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), **environment}
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
-def run(folder: Path, engine: str, steps: str, more: str = "", **environment: str) -> dict[str, Any]:
+def run(
+    folder: Path, engine: str, steps: str, more: str = "", **environment: str
+) -> dict[str, Any]:
     with begin(folder, engine, steps, more, **environment) as process:
         out, _ = process.communicate(timeout=100)
     assert b"Traceback" not in out
-    return {"exit": process.returncode, "out": out.decode(), **json.loads((folder / "result.json").read_text())}
+    return {
+        "exit": process.returncode,
+        "out": out.decode(),
+        **json.loads((folder / "result.json").read_text()),
+    }
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -55,17 +75,25 @@ def leftovers(folder: Path) -> list[Path]:
 
 
 @ENGINES
-def test_links_at_temporary_names_are_not_written_through(memory_aws: Store, tmp_path: Path, temporary: Path, engine: str) -> None:
+def test_links_at_temporary_names_are_not_written_through(
+    memory_aws: Store, tmp_path: Path, temporary: Path, engine: str
+) -> None:
     private = tmp_path / "private"
     private.write_bytes(b"private")
     for number in range(200):
-        memory_aws.put("landing", f"p/{number}", gzip.compress(b"x") if number % 2 else b"y" * (300_000 if number == 0 else 10))
+        memory_aws.put(
+            "landing",
+            f"p/{number}",
+            gzip.compress(b"x") if number % 2 else b"y" * (300_000 if number == 0 else 10),
+        )
     seen: set[str] = set()
 
     def plant(request: Any) -> None:
         if request.key and (tmp_path / "out").is_dir():
             with memory_aws.lock:
-                seen.update(name for name in os.listdir(tmp_path / "out") if name.startswith(".rolerunner-"))
+                seen.update(
+                    name for name in os.listdir(tmp_path / "out") if name.startswith(".rolerunner-")
+                )
                 for name in seen:
                     if not os.path.lexists(tmp_path / "out" / name):
                         os.symlink(private, tmp_path / "out" / name)
@@ -74,11 +102,15 @@ def test_links_at_temporary_names_are_not_written_through(memory_aws: Store, tmp
     result = run(tmp_path, engine, DOWN)
     assert private.read_bytes() == b"private"
     assert result["exit"] == 0 or "replaced" in result["out"]
-    assert all(not path.is_symlink() for path in (tmp_path / "out").iterdir() if path.name.isdigit())
+    assert all(
+        not path.is_symlink() for path in (tmp_path / "out").iterdir() if path.name.isdigit()
+    )
 
 
 @ENGINES
-def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(memory_aws: Store, tmp_path: Path, temporary: Path, engine: str) -> None:
+def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(
+    memory_aws: Store, tmp_path: Path, temporary: Path, engine: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "x").write_bytes(b"private")
@@ -99,7 +131,9 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(memory_aws: Stor
 
 
 @ENGINES
-def test_the_folder_of_a_run_goes_but_for_what_the_result_names(memory_aws: Store, tmp_path: Path, temporary: Path, engine: str) -> None:
+def test_the_folder_of_a_run_goes_but_for_what_the_result_names(
+    memory_aws: Store, tmp_path: Path, temporary: Path, engine: str
+) -> None:
     (temporary / "rolerunner").write_bytes(b"of another user")
     for number in range(3):
         memory_aws.put("landing", f"p/{number}", b"x")
@@ -112,7 +146,11 @@ def test_the_folder_of_a_run_goes_but_for_what_the_result_names(memory_aws: Stor
         os.umask(before)
     manifest = Path(result["steps"][0]["outputs"]["objects"]["manifest"])
     folder = next(path for path in temporary.iterdir() if path.is_dir())
-    assert [json.loads(line)["key"] for line in manifest.read_text().splitlines()] == ["p/0", "p/1", "p/2"]
+    assert [json.loads(line)["key"] for line in manifest.read_text().splitlines()] == [
+        "p/0",
+        "p/1",
+        "p/2",
+    ]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert list(folder.rglob("*")) == [manifest]
     for path in (manifest, tmp_path / "result.json", tmp_path / "report.html"):
@@ -120,19 +158,25 @@ def test_the_folder_of_a_run_goes_but_for_what_the_result_names(memory_aws: Stor
 
 
 @ENGINES
-def test_the_lists_of_a_failed_step_stay_for_its_hint(memory_aws: Store, tmp_path: Path, temporary: Path, engine: str) -> None:
+def test_the_lists_of_a_failed_step_stay_for_its_hint(
+    memory_aws: Store, tmp_path: Path, temporary: Path, engine: str
+) -> None:
     for number in range(3):
         memory_aws.put("landing", f"p/{number}", b"x")
     (tmp_path / "out/1").mkdir(parents=True)
     (tmp_path / "out/2").mkdir(parents=True)
     step = run(tmp_path, engine, DOWN)["steps"][0]
     assert step["status"] == "failed"
-    manifest = Path(next(line for line in step["error"]["hint"].splitlines() if "/" in line).rpartition(" ")[2])
+    manifest = Path(
+        next(line for line in step["error"]["hint"].splitlines() if "/" in line).rpartition(" ")[2]
+    )
     assert len(manifest.read_text().splitlines()) == 3
 
 
 @ENGINES
-def test_what_a_killed_run_left_goes_with_the_next_one(memory_aws: Store, tmp_path: Path, temporary: Path, engine: str) -> None:
+def test_what_a_killed_run_left_goes_with_the_next_one(
+    memory_aws: Store, tmp_path: Path, temporary: Path, engine: str
+) -> None:
     memory_aws.put("landing", "p/d/large", b"x" * (20 << 20))
     memory_aws.put("landing", "p/d/larger", b"x" * (20 << 20))
 
@@ -158,7 +202,9 @@ def test_what_a_killed_run_left_goes_with_the_next_one(memory_aws: Store, tmp_pa
 
 
 @ENGINES
-def test_a_try_that_was_left_behind_leaves_no_files(memory_aws: Store, tmp_path: Path, temporary: Path, engine: str) -> None:
+def test_a_try_that_was_left_behind_leaves_no_files(
+    memory_aws: Store, tmp_path: Path, temporary: Path, engine: str
+) -> None:
     memory_aws.put("landing", "p/d/large", b"x" * (20 << 20))
 
     def hang(request: Any) -> None:
@@ -173,7 +219,9 @@ def test_a_try_that_was_left_behind_leaves_no_files(memory_aws: Store, tmp_path:
 
 @ENGINES
 @pytest.mark.parametrize("body", [b"", gzip.compress(b"text" * 100, mtime=0)[:-9], b"text"])
-def test_a_gzip_file_that_is_none_is_a_failure(memory_aws: Store, tmp_path: Path, temporary: Path, engine: str, body: bytes) -> None:
+def test_a_gzip_file_that_is_none_is_a_failure(
+    memory_aws: Store, tmp_path: Path, temporary: Path, engine: str, body: bytes
+) -> None:
     memory_aws.put("landing", "p/a.csv.gz", body)
     step = run(tmp_path, engine, DOWN, ", decompress: gzip")["steps"][0]
     assert (step["status"], step["error"]["type"]) == ("failed", "NotGzip")

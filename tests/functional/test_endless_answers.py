@@ -41,7 +41,9 @@ def run(tmp_path: Path, spec: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
-def test_empty_pages_with_new_tokens_for_ever(engine: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_pages_with_new_tokens_for_ever(
+    engine: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rolerunner.storage.answers.MOST_EMPTY_PAGES", 30)
     pages = iter(range(100_000))
 
@@ -54,7 +56,10 @@ def test_empty_pages_with_new_tokens_for_ever(engine: str, tmp_path: Path, memor
         )
 
     memory_aws.hook = hook
-    step = run(tmp_path, f"engine: {engine}\nsteps: [{{id: find, action: s3.list, role: reader, source: 's3://bucket/p/'}}]")
+    step = run(
+        tmp_path,
+        f"engine: {engine}\nsteps: [{{id: find, action: s3.list, role: reader, source: 's3://bucket/p/'}}]",
+    )
     assert step["status"] == "failed"
     assert step["error"]["type"] == "EndlessListing"
     assert next(pages) < 200
@@ -121,7 +126,13 @@ LIST = "{id: read, action: s3.list, role: reader, source: 's3://bucket/p/'}"
     ],
 )
 def test_a_body_without_an_end(
-    engine: str, step: str, status: int, endless: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+    engine: str,
+    step: str,
+    status: int,
+    endless: str,
+    tmp_path: Path,
+    memory_aws: Store,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Endless, "status", status)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endless)
@@ -130,7 +141,9 @@ def test_a_body_without_an_end(
     assert Endless.sent < LIMIT
 
 
-def test_an_answer_of_sts_without_an_end(endless: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_of_sts_without_an_end(
+    endless: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", endless)
     step = run(tmp_path, f"steps: [{READ}]")
     assert step["status"] == "not_run"

@@ -62,7 +62,9 @@ def result(tmp_path: Path) -> dict[str, Any]:
         raise AssertionError(name)
 
     assert (tmp_path / "r.html").exists()
-    read: dict[str, Any] = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    read: dict[str, Any] = json.loads(
+        (tmp_path / "r.json").read_text(encoding="utf-8"), parse_constant=refuse
+    )
     return read
 
 
@@ -74,13 +76,24 @@ def step(read: dict[str, Any], name: str) -> dict[str, Any]:
     return next(each for each in read["steps"] if each["id"] == name)
 
 
-PLACES = [(name, where) for name in RAISING for where in ("function", "import", "item") if where != "import" or RAISING[name].startswith("raise")]
+PLACES = [
+    (name, where)
+    for name in RAISING
+    for where in ("function", "import", "item")
+    if where != "import" or RAISING[name].startswith("raise")
+]
 
 
 @pytest.mark.parametrize(("name", "where"), PLACES)
-def test_whatever_a_function_raises_is_its_steps_failure(name: str, where: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_whatever_a_function_raises_is_its_steps_failure(
+    name: str, where: str, tmp_path: Path, memory_aws: Store
+) -> None:
     body = RAISING[name]
-    code = f"def raising():\n    {body}\nraising()\ndef run(context): pass\n" if where == "import" else f"def run(*a, **k):\n    {body}\n"
+    code = (
+        f"def raising():\n    {body}\nraising()\ndef run(context): pass\n"
+        if where == "import"
+        else f"def run(*a, **k):\n    {body}\n"
+    )
     (tmp_path / "job.py").write_text(code)
     loop = ", for_each: [1, 2], arguments: {x: '${{ item }}'}" if where == "item" else ""
     read = run(
@@ -98,24 +111,42 @@ steps:
 
 
 def test_the_users_own_frame_is_named_and_no_other(tmp_path: Path, memory_aws: Store) -> None:
-    (tmp_path / "job.py").write_text("import json\n\ndef run(context):\n    inner()\n\ndef inner():\n    json.loads('{')\n")
+    (tmp_path / "job.py").write_text(
+        "import json\n\ndef run(context):\n    inner()\n\ndef inner():\n    json.loads('{')\n"
+    )
     read = run(tmp_path, 'steps: [{id: work, action: python.call, function: "job.py:run"}]')
     hint = step(read, "work")["error"]["hint"].splitlines()
-    assert [line.split(" in ")[0] for line in hint] == [f"{tmp_path}/job.py:4", f"{tmp_path}/job.py:7"]
+    assert [line.split(" in ")[0] for line in hint] == [
+        f"{tmp_path}/job.py:4",
+        f"{tmp_path}/job.py:7",
+    ]
 
 
 def test_the_users_own_frame_is_named_for_a_refused_call(tmp_path: Path, memory_aws: Store) -> None:
-    (tmp_path / "job.py").write_text("def run(context):\n    context.client('s3').get_object(Bucket='bucket', Key='absent')\n")
-    read = run(tmp_path, 'steps: [{id: work, action: python.call, role: reader, function: "job.py:run"}]')
+    (tmp_path / "job.py").write_text(
+        "def run(context):\n    context.client('s3').get_object(Bucket='bucket', Key='absent')\n"
+    )
+    read = run(
+        tmp_path, 'steps: [{id: work, action: python.call, role: reader, function: "job.py:run"}]'
+    )
     assert f"{tmp_path}/job.py:2 in run" in step(read, "work")["error"]["hint"]
     assert "site-packages" not in step(read, "work")["error"]["hint"]
 
 
-@pytest.mark.parametrize(("code", "line"), [("x = 1\nimport nothing_of_this_name\n", 2), ("x = 1\n\ndef run(:\n", 3)])
-def test_the_line_of_a_module_that_cannot_be_imported_is_named(code: str, line: int, tmp_path: Path, memory_aws: Store) -> None:
+@pytest.mark.parametrize(
+    ("code", "line"), [("x = 1\nimport nothing_of_this_name\n", 2), ("x = 1\n\ndef run(:\n", 3)]
+)
+def test_the_line_of_a_module_that_cannot_be_imported_is_named(
+    code: str, line: int, tmp_path: Path, memory_aws: Store
+) -> None:
     (tmp_path / "helper.py").write_text(code)
-    (tmp_path / "job.py").write_text("def run(context):\n    import sys\n    sys.path.insert(0, context.params['folder'])\n    import helper\n")
-    read = run(tmp_path, f'params: {{folder: {{default: "{tmp_path}"}}}}\nsteps: [{{id: work, action: python.call, function: "job.py:run"}}]')
+    (tmp_path / "job.py").write_text(
+        "def run(context):\n    import sys\n    sys.path.insert(0, context.params['folder'])\n    import helper\n"
+    )
+    read = run(
+        tmp_path,
+        f'params: {{folder: {{default: "{tmp_path}"}}}}\nsteps: [{{id: work, action: python.call, function: "job.py:run"}}]',
+    )
     sys.modules.pop("helper", None)
     assert f"helper.py:{line}" in step(read, "work")["error"]["hint"]
 
@@ -163,9 +194,15 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> type[Broken]:
 ACTION = "steps: [{id: work, action: broken.action}, {id: tell, action: s3.write, role: writer, when: always, target: 's3://bucket/end', text: x}]"
 
 
-@pytest.mark.parametrize("error", [RuntimeError, GeneratorExit, SystemExit, KeyboardInterrupt, StopIteration])
+@pytest.mark.parametrize(
+    "error", [RuntimeError, GeneratorExit, SystemExit, KeyboardInterrupt, StopIteration]
+)
 def test_whatever_an_action_raises_is_its_steps_failure(
-    error: Any, broken: type[Broken], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory_aws: Store
+    error: Any,
+    broken: type[Broken],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    memory_aws: Store,
 ) -> None:
     monkeypatch.setattr(broken, "place", "run")
     monkeypatch.setattr(broken, "error", error)
@@ -177,23 +214,38 @@ def test_whatever_an_action_raises_is_its_steps_failure(
 
 @pytest.mark.parametrize("place", ["permissions", "foreseen"])
 def test_an_action_that_cannot_tell_its_permissions_runs(
-    place: str, broken: type[Broken], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory_aws: Store
+    place: str,
+    broken: type[Broken],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    memory_aws: Store,
 ) -> None:
     monkeypatch.setattr(broken, "place", place)
     assert statuses(run(tmp_path, ACTION)) == {"work": "succeeded", "tell": "succeeded"}
 
 
-def test_an_action_that_cannot_be_surveyed_says_why(broken: type[Broken], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory_aws: Store) -> None:
+def test_an_action_that_cannot_be_surveyed_says_why(
+    broken: type[Broken], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory_aws: Store
+) -> None:
     monkeypatch.setattr(broken, "place", "survey")
     (tmp_path / "spec.yaml").write_text(HEAD + ACTION)
     found = api.survey(api.plan(api.load(tmp_path / "spec.yaml")))
     assert found["work"] == {"unknown": "RuntimeError"}
 
 
-@pytest.mark.parametrize("output", [float("nan"), {1, 2}, b"\xff", object(), {(1, 2): "\ud83d"}, 10**5000, "\udc80"], ids=range(7))
+@pytest.mark.parametrize(
+    "output",
+    [float("nan"), {1, 2}, b"\xff", object(), {(1, 2): "\ud83d"}, 10**5000, "\udc80"],
+    ids=range(7),
+)
 @pytest.mark.parametrize("state", ["", "state: {location: STATE}\n"])
 def test_whatever_an_action_gives_the_result_is_written(
-    state: str, output: Any, broken: type[Broken], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory_aws: Store
+    state: str,
+    output: Any,
+    broken: type[Broken],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    memory_aws: Store,
 ) -> None:
     monkeypatch.setattr(broken, "output", output)
     read = run(tmp_path, state.replace("STATE", str(tmp_path / "state")) + ACTION)
@@ -202,29 +254,56 @@ def test_whatever_an_action_gives_the_result_is_written(
 
 
 @pytest.mark.parametrize("error", [RuntimeError, GeneratorExit, SystemExit, OSError])
-def test_an_observer_that_fails_costs_nothing(error: Any, tmp_path: Path, memory_aws: Store) -> None:
+def test_an_observer_that_fails_costs_nothing(
+    error: Any, tmp_path: Path, memory_aws: Store
+) -> None:
     class Failing:
         def notify(self, event: Any) -> None:
             raise error
 
-    read = run(tmp_path, "steps: [{id: tell, action: s3.write, role: writer, target: 's3://bucket/end', text: x}]", Failing())
+    read = run(
+        tmp_path,
+        "steps: [{id: tell, action: s3.write, role: writer, target: 's3://bucket/end', text: x}]",
+        Failing(),
+    )
     assert statuses(read) == {"tell": "succeeded"}
 
 
-@pytest.mark.parametrize("when", ["${{ steps.work.x / 0 }}", "${{ steps.work.x.y.z == 1 }}", "${{ steps.work.x | length > 1 }}"])
-def test_a_condition_that_cannot_be_worked_out_fails_its_step(when: str, broken: type[Broken], tmp_path: Path, memory_aws: Store) -> None:
+@pytest.mark.parametrize(
+    "when",
+    ["${{ steps.work.x / 0 }}", "${{ steps.work.x.y.z == 1 }}", "${{ steps.work.x | length > 1 }}"],
+)
+def test_a_condition_that_cannot_be_worked_out_fails_its_step(
+    when: str, broken: type[Broken], tmp_path: Path, memory_aws: Store
+) -> None:
     spec = f"""
 steps:
   - {{id: work, action: broken.action}}
   - {{id: next, action: s3.write, role: writer, when: "{when}", target: "s3://bucket/next", text: x}}
   - {{id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/end", text: x}}
 """
-    assert statuses(run(tmp_path, spec)) == {"work": "succeeded", "next": "failed", "tell": "succeeded"}
+    assert statuses(run(tmp_path, spec)) == {
+        "work": "succeeded",
+        "next": "failed",
+        "tell": "succeeded",
+    }
 
 
-@pytest.mark.parametrize("text", ["NaN", '{"a": [Infinity, 1]}', "1e999", "[" * 900 + "]" * 900, "[" * 100_000 + "]" * 100_000, "1" * 5_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        '{"a": [Infinity, 1]}',
+        "1e999",
+        "[" * 900 + "]" * 900,
+        "[" * 100_000 + "]" * 100_000,
+        "1" * 5_000,
+    ],
+)
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
-def test_an_object_that_is_no_json_fails_its_step(engine: str, text: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_an_object_that_is_no_json_fails_its_step(
+    engine: str, text: str, tmp_path: Path, memory_aws: Store
+) -> None:
     memory_aws.put("bucket", "in.json", text)
     spec = (
         f"engine: {engine}\n"
@@ -240,7 +319,9 @@ steps:
     assert "s3://bucket/in.json" in step(read, "read")["error"]["message"]
 
 
-def test_half_a_surrogate_pair_is_read_and_written_as_it_is(tmp_path: Path, memory_aws: Store) -> None:
+def test_half_a_surrogate_pair_is_read_and_written_as_it_is(
+    tmp_path: Path, memory_aws: Store
+) -> None:
     memory_aws.put("bucket", "in.json", '{"a": "\\ud83d"}')
     spec = """
 steps:
@@ -254,8 +335,12 @@ steps:
     assert json.loads(memory_aws.bodies()["s3://bucket/out.json"]) == {"a": "\ud83d"}
 
 
-def test_a_list_of_a_million_values_is_counted_in_the_result(tmp_path: Path, memory_aws: Store) -> None:
-    (tmp_path / "job.py").write_text("def run(context):\n    return {'numbers': list(range(1_000_000))}\n")
+def test_a_list_of_a_million_values_is_counted_in_the_result(
+    tmp_path: Path, memory_aws: Store
+) -> None:
+    (tmp_path / "job.py").write_text(
+        "def run(context):\n    return {'numbers': list(range(1_000_000))}\n"
+    )
     run(tmp_path, 'steps: [{id: work, action: python.call, function: "job.py:run"}]')
     assert (tmp_path / "r.json").stat().st_size < 2_000_000
 
@@ -279,7 +364,9 @@ def command(tmp_path: Path, spec: str, *arguments: str) -> subprocess.CompletedP
     )
 
 
-def test_a_run_without_a_region_writes_its_result(tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_a_region_writes_its_result(
+    tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_REGION")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     assert command(tmp_path, EARLY).returncode == 2
@@ -294,7 +381,9 @@ def test_a_run_whose_state_is_held_writes_its_result(tmp_path: Path, memory_aws:
     assert statuses(result(tmp_path)) == {"a": "not_run"}
 
 
-def test_a_run_without_credentials_writes_its_result(tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_credentials_writes_its_result(
+    tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert command(tmp_path, EARLY).returncode == 3
@@ -306,7 +395,9 @@ def test_a_spec_with_mistakes_writes_a_result(tmp_path: Path) -> None:
     assert "s3.wrong" in result(tmp_path)["error"]["message"]
 
 
-def test_an_exception_of_the_run_itself_writes_its_result(tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_of_the_run_itself_writes_its_result(
+    tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("rolerunner.runner._Run._ended", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path, EARLY)
@@ -320,7 +411,11 @@ def test_an_exception_of_the_run_itself_writes_its_result(tmp_path: Path, memory
 def test_steps_for_failures_run_after_a_refused_role(tmp_path: Path, memory_aws: Store) -> None:
     from tests.memory_aws import error
 
-    memory_aws.hook = lambda request: error(403, "AccessDenied") if request.query.get("RoleArn", "").endswith("role/reader") else None
+    memory_aws.hook = lambda request: (
+        error(403, "AccessDenied")
+        if request.query.get("RoleArn", "").endswith("role/reader")
+        else None
+    )
     spec = """
 steps:
   - {id: read, action: s3.read, role: reader, source: "s3://bucket/in.json"}
@@ -334,7 +429,13 @@ steps:
     assert refused.value.ran_any
     read = result(tmp_path)
     assert read["status"] == "failed"
-    assert statuses(read) == {"read": "not_run", "write": "not_run", "tell": "succeeded", "mine": "not_run", "always": "succeeded"}
+    assert statuses(read) == {
+        "read": "not_run",
+        "write": "not_run",
+        "tell": "succeeded",
+        "mine": "not_run",
+        "always": "succeeded",
+    }
     assert set(memory_aws.bodies()) == {"s3://bucket/failed", "s3://bucket/always"}
     assert b"reader" in memory_aws.bodies()["s3://bucket/failed"]
 

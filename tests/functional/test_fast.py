@@ -39,7 +39,9 @@ KEY = S3Uri("bucket", "key")
 OK = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 4\r\n\r\nbody'
 
 
-def opened(client: Any, *, tuning: Tuning | None = None, credentials: Any = None, net: Net | None = None) -> FastStorage:
+def opened(
+    client: Any, *, tuning: Tuning | None = None, credentials: Any = None, net: Net | None = None
+) -> FastStorage:
     return FastStorage(
         client, JOB, lambda: "", tuning=tuning or Tuning(), credentials=credentials or Credentials("k", "s"), net=net or Net(None, 2, 1)
     )  # fmt: skip
@@ -53,7 +55,9 @@ def client_of(url: str, tries: int = 2) -> Any:
 
 
 @contextmanager
-def sockets(handle: Callable[[socket.socket, int], None], *, context: ssl.SSLContext | None = None) -> Iterator[str]:
+def sockets(
+    handle: Callable[[socket.socket, int], None], *, context: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """A server that does with each connection what a test says; connections are numbered from 0."""
     listening = socket.create_server(("127.0.0.1", 0))
 
@@ -92,7 +96,10 @@ def head_of(talking: socket.socket) -> bytes:
 
 
 def gets(tmp_path: Path, count: int, size: int = 4) -> Any:
-    return [Get(S3Uri("bucket", f"k{number}"), tmp_path / f"f{number}", ObjectInfo(f"k{number}", size)) for number in range(count)]
+    return [
+        Get(S3Uri("bucket", f"k{number}"), tmp_path / f"f{number}", ObjectInfo(f"k{number}", size))
+        for number in range(count)
+    ]
 
 
 def test_connections_that_were_kept_and_die_cost_nothing(tmp_path: Path) -> None:
@@ -103,7 +110,9 @@ def test_connections_that_were_kept_and_die_cost_nothing(tmp_path: Path) -> None
 
     with sockets(two_answers_then_gone) as url:
         client = client_of(url, tries=1)
-        outcomes = list(opened(client, tuning=Tuning(connections=4)).get(gets(tmp_path, 40), Cancel()))
+        outcomes = list(
+            opened(client, tuning=Tuning(connections=4)).get(gets(tmp_path, 40), Cancel())
+        )
     assert [outcome.error for outcome in outcomes] == [None] * 40
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"body"}
 
@@ -116,7 +125,9 @@ def test_connections_that_were_kept_and_die_cost_nothing(tmp_path: Path) -> None
         b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
     ],
 )  # fmt: skip
-def test_broken_answers_are_asked_again_and_never_kept(bad: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_answers_are_asked_again_and_never_kept(
+    bad: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("random.random", lambda: 0.01)
     asked: list[int] = []
 
@@ -135,7 +146,9 @@ def test_broken_answers_are_asked_again_and_never_kept(bad: bytes, tmp_path: Pat
     assert len(asked) == 2
 
 
-def test_a_server_that_drips_or_hangs_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_drips_or_hangs_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("random.random", lambda: 0.01)
     monkeypatch.setattr(fast_requests, "TRIES", 1)
 
@@ -162,7 +175,9 @@ def test_it_stops_at_once_when_told_and_leaves_nothing(size: int, tmp_path: Path
             talking.sendall(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: %d\r\n\r\n' % size)
             head_of(talking)
         else:
-            talking.sendall(b'HTTP/1.1 206 P\r\nETag: "e"\r\nContent-Length: 16777216\r\n\r\n' + b"x" * 1000)
+            talking.sendall(
+                b'HTTP/1.1 206 P\r\nETag: "e"\r\nContent-Length: 16777216\r\n\r\n' + b"x" * 1000
+            )
         time.sleep(30)
 
     cancel = Cancel()
@@ -175,7 +190,9 @@ def test_it_stops_at_once_when_told_and_leaves_nothing(size: int, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(tmp_path: Path) -> None:
+def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(
+    tmp_path: Path,
+) -> None:
     class Renewing:
         token, given_up = "old", 0
 
@@ -190,7 +207,10 @@ def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(tmp
     def answer(asked: Asked) -> Answer:
         if asked.headers["x-amz-security-token"] == "new":
             return Answer(b"body", headers={"ETag": '"e"'})
-        return Answer(b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>", 400)
+        return Answer(
+            b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
+            400,
+        )
 
     credentials = Renewing()
     with serving(answer) as (client, asked):
@@ -212,7 +232,9 @@ def test_a_bucket_in_another_region_is_found_once_for_all(tmp_path: Path) -> Non
     def answer(asked: Asked) -> Answer:
         if "/us-west-2/s3/" in asked.headers["authorization"]:
             return Answer(b"body", headers={"ETag": '"e"'})
-        return Answer(b"" if asked.what == "HEAD" else text, 400, {"x-amz-bucket-region": "us-west-2"})
+        return Answer(
+            b"" if asked.what == "HEAD" else text, 400, {"x-amz-bucket-region": "us-west-2"}
+        )
 
     with serving(answer) as (client, asked):
         storage = opened(client)
@@ -225,10 +247,16 @@ def test_a_bucket_in_another_region_is_found_once_for_all(tmp_path: Path) -> Non
 
 def test_a_range_that_is_the_whole_object_does_not_overwrite_its_neighbours(tmp_path: Path) -> None:
     def answer(asked: Asked) -> Answer:
-        return Answer(headers={"ETag": '"e"', "Content-Length": "12"}) if asked.what == "HEAD" else Answer(b"0123456789ab", headers={"ETag": '"e"'})
+        return (
+            Answer(headers={"ETag": '"e"', "Content-Length": "12"})
+            if asked.what == "HEAD"
+            else Answer(b"0123456789ab", headers={"ETag": '"e"'})
+        )
 
     with serving(answer) as (client, _):
-        (outcome,) = opened(client, tuning=Tuning(large=8, part=4)).get(gets(tmp_path, 1, 12), Cancel())
+        (outcome,) = opened(client, tuning=Tuning(large=8, part=4)).get(
+            gets(tmp_path, 1, 12), Cancel()
+        )
     assert outcome.error is not None
     assert outcome.error.type == "IntegrityFailed"
     assert list(tmp_path.iterdir()) == []
@@ -242,18 +270,31 @@ def test_large_files_go_in_parts_with_their_checksums(tmp_path: Path) -> None:
     def answer(asked: Asked) -> Answer:
         if asked.what == "POST [uploads]":
             assert asked.headers["x-amz-checksum-algorithm"] == "CRC32"
-            return Answer(b"<InitiateMultipartUploadResult><UploadId>u/+</UploadId></InitiateMultipartUploadResult>")
+            return Answer(
+                b"<InitiateMultipartUploadResult><UploadId>u/+</UploadId></InitiateMultipartUploadResult>"
+            )
         if asked.what == "PUT [uploadId]":
             assert asked.query["uploadId"] == ["u/+"]
-            assert asked.headers["x-amz-checksum-crc32"] == base64.b64encode(zlib.crc32(asked.body).to_bytes(4, "big")).decode()
+            assert (
+                asked.headers["x-amz-checksum-crc32"]
+                == base64.b64encode(zlib.crc32(asked.body).to_bytes(4, "big")).decode()
+            )
             parts[int(asked.query["partNumber"][0])] = asked.body
             return Answer(headers={"ETag": '"p"'})
-        return Answer(b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>")
+        return Answer(
+            b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
+        )
 
     with serving(answer) as (client, asked):
-        (outcome,) = opened(client, tuning=Tuning(large=1000, part=1 << 20)).put([Put(tmp_path / "f", KEY)], Cancel())
+        (outcome,) = opened(client, tuning=Tuning(large=1000, part=1 << 20)).put(
+            [Put(tmp_path / "f", KEY)], Cancel()
+        )
         assert b"<ChecksumCRC32>" in asked[-1].body
-    assert (outcome.error, outcome.etag, b"".join(parts[number] for number in sorted(parts))) == (None, "done", data)
+    assert (outcome.error, outcome.etag, b"".join(parts[number] for number in sorted(parts))) == (
+        None,
+        "done",
+        data,
+    )
 
 
 def test_a_refusal_in_the_middle_of_an_upload_is_heard(tmp_path: Path) -> None:
@@ -262,7 +303,10 @@ def test_a_refusal_in_the_middle_of_an_upload_is_heard(tmp_path: Path) -> None:
     def refuses(talking: socket.socket, number: int) -> None:
         head_of(talking)
         text = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-        talking.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+        talking.sendall(
+            b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(text), text)
+        )
         talking.shutdown(socket.SHUT_WR)
         time.sleep(0.5)
 
@@ -275,16 +319,39 @@ def test_a_refusal_in_the_middle_of_an_upload_is_heard(tmp_path: Path) -> None:
 def test_a_copy_between_roles_keeps_headers_metadata_and_tags() -> None:
     def source(asked: Asked) -> Answer:
         if asked.what == "GET [tagging]":
-            return Answer(b"<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>")
-        return Answer(b"body", headers={"ETag": '"e"', "Content-Type": "text/x", "x-amz-meta-m": "1", "Cache-Control": "no-store"})
+            return Answer(
+                b"<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>"
+            )
+        return Answer(
+            b"body",
+            headers={
+                "ETag": '"e"',
+                "Content-Type": "text/x",
+                "x-amz-meta-m": "1",
+                "Cache-Control": "no-store",
+            },
+        )
 
-    with serving(source) as (reader, _), serving(lambda asked: Answer(headers={"ETag": '"new"'})) as (writer, written):
-        copies = [Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", 4, "e"), {"CacheControl": "max-age=1"})]
+    with (
+        serving(source) as (reader, _),
+        serving(lambda asked: Answer(headers={"ETag": '"new"'})) as (writer, written),
+    ):
+        copies = [
+            Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", 4, "e"), {"CacheControl": "max-age=1"})
+        ]
         (outcome,) = opened(writer).relay(copies, opened(reader), Cancel())
     assert (outcome.error, outcome.etag, written[0].body) == (None, "new", b"body")
     sent = written[0].headers
-    assert (sent["x-amz-meta-m"], sent["content-type"], sent["cache-control"], sent["x-amz-tagging"]) == ("1", "text/x", "max-age=1", "a=b%20c")
-    assert sent["x-amz-checksum-crc32"] == base64.b64encode(zlib.crc32(b"body").to_bytes(4, "big")).decode()
+    assert (
+        sent["x-amz-meta-m"],
+        sent["content-type"],
+        sent["cache-control"],
+        sent["x-amz-tagging"],
+    ) == ("1", "text/x", "max-age=1", "a=b%20c")
+    assert (
+        sent["x-amz-checksum-crc32"]
+        == base64.b64encode(zlib.crc32(b"body").to_bytes(4, "big")).decode()
+    )
 
 
 def unchunked(data: bytes) -> tuple[bytes, bytes]:
@@ -303,7 +370,9 @@ def test_parts_that_memory_does_not_hold_go_by_in_blocks(proof: str) -> None:
     data = os.urandom(5 << 19)  # two parts and a half
     told = {"ETag": f'"{hashlib.md5(data).hexdigest() if proof == "md5" else "e"}"'}
     if proof != "md5":
-        told["x-amz-checksum-crc32"] = base64.b64encode(zlib.crc32(data if proof == "crc32" else b"").to_bytes(4, "big")).decode()
+        told["x-amz-checksum-crc32"] = base64.b64encode(
+            zlib.crc32(data if proof == "crc32" else b"").to_bytes(4, "big")
+        ).decode()
     parts: dict[int, bytes] = {}
     cut = iter([True])
 
@@ -318,23 +387,36 @@ def test_parts_that_memory_does_not_hold_go_by_in_blocks(proof: str) -> None:
 
     def target(asked: Asked) -> Answer:
         if asked.what == "POST [uploads]":
-            return Answer(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+            return Answer(
+                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+            )
         if asked.what == "PUT [uploadId]":
             body, trailer = unchunked(asked.body)
             assert asked.headers["x-amz-decoded-content-length"] == str(len(body))
-            assert trailer == b"x-amz-checksum-crc32:" + base64.b64encode(zlib.crc32(body).to_bytes(4, "big")) + b"\r\n\r\n"
+            assert (
+                trailer
+                == b"x-amz-checksum-crc32:"
+                + base64.b64encode(zlib.crc32(body).to_bytes(4, "big"))
+                + b"\r\n\r\n"
+            )
             parts[int(asked.query["partNumber"][0])] = body
             return Answer(headers={"ETag": '"p"'})
-        return Answer(b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>")
+        return Answer(
+            b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
+        )
 
     tuning = Tuning(memory=16, large=1000, part=1 << 20, parts_at_once=2)
     with serving(source) as (reader, _), serving(target) as (writer, asked):
         copies = [Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", len(data), "e"), {"Tagging": ""})]
-        (outcome,) = opened(writer, tuning=tuning).relay(copies, opened(reader, tuning=tuning), Cancel())
+        (outcome,) = opened(writer, tuning=tuning).relay(
+            copies, opened(reader, tuning=tuning), Cancel()
+        )
     if proof == "wrong":
         assert outcome.error is not None
         assert outcome.error.type == "IntegrityFailed"
-        assert "POST [uploadId]" not in {each.what for each in asked}, "what is not proved is not completed"
+        assert "POST [uploadId]" not in {each.what for each in asked}, (
+            "what is not proved is not completed"
+        )
     else:
         assert (outcome.error, outcome.etag) == (None, "done")
         assert b"".join(parts[number] for number in sorted(parts)) == data
@@ -347,22 +429,34 @@ def test_what_is_settled_already_waits_for_nothing(tmp_path: Path) -> None:
     assert time.monotonic() - started < 4
 
 
-def test_the_next_address_of_a_host_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_address_of_a_host_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     resolve = socket.getaddrinfo
 
     def two(host: str, port: int, **more: Any) -> Any:  # IPv6 first, where nothing listens
-        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)), *resolve("127.0.0.1", port, **more)]
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+            *resolve("127.0.0.1", port, **more),
+        ]
 
     with serving(lambda asked: Answer(b"body", headers={"ETag": '"e"'})) as (client, _):
         monkeypatch.setattr(socket, "getaddrinfo", two)
-        outcomes = list(opened(client, tuning=Tuning(connections=2)).get(gets(tmp_path, 6), Cancel()))
+        outcomes = list(
+            opened(client, tuning=Tuning(connections=2)).get(gets(tmp_path, 6), Cancel())
+        )
     assert [outcome.error for outcome in outcomes] == [None] * 6
 
 
-def test_a_proxy_is_left_to_boto3_and_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_proxy_is_left_to_boto3_and_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(fast_requests, "_SAID", set())
     monkeypatch.setenv("NO_PROXY", "")
-    with caplog.at_level(logging.INFO), serving(lambda asked: Answer(b"body", headers={"ETag": '"e"'})) as (client, asked):
+    with (
+        caplog.at_level(logging.INFO),
+        serving(lambda asked: Answer(b"body", headers={"ETag": '"e"'})) as (client, asked),
+    ):
         monkeypatch.setenv("HTTP_PROXY", client.meta.endpoint_url)
         proxied = client_of("http://s3.invalid:1234")
         outcomes = list(opened(proxied).get(gets(tmp_path, 3), Cancel()))
@@ -373,44 +467,91 @@ def test_a_proxy_is_left_to_boto3_and_said_once(tmp_path: Path, monkeypatch: pyt
     assert {each.headers["host"] for each in asked} == {"s3.invalid:1234"}
 
 
-@pytest.mark.parametrize("memory", [16, 128 << 20], ids=["parts that are too large to be held", "parts that are held"])
-def test_large_objects_go_through_a_proxy_too(memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "memory", [16, 128 << 20], ids=["parts that are too large to be held", "parts that are held"]
+)
+def test_large_objects_go_through_a_proxy_too(
+    memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_PROXY", "")
     data = bytes(range(256)) * (1 << 13)
-    told = {"ETag": '"e"', "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()}
+    told = {
+        "ETag": '"e"',
+        "x-amz-checksum-crc32": base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode(),
+    }
     parts: dict[int, bytes] = {}
 
     def answer(asked: Asked) -> Answer:
         if asked.what == "POST [uploads]":
-            return Answer(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+            return Answer(
+                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+            )
         if asked.what == "PUT [uploadId]":
             parts[int(asked.query["partNumber"][0])] = asked.body
             return Answer(headers={"ETag": '"p"'})
         if asked.what == "POST [uploadId]":
-            return Answer(b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>")
+            return Answer(
+                b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
+            )
         if asked.what == "HEAD":
             return Answer(headers={**told, "Content-Length": str(len(data))})
         if asked.what == "GET [tagging]":
             return Answer(b"<Tagging><TagSet></TagSet></Tagging>")
         start, end = map(int, asked.headers["range"].removeprefix("bytes=").split("-"))
-        return Answer(data[start : end + 1], 206, {"ETag": '"e"', "Content-Range": f"bytes {start}-{end}/{len(data)}"})
+        return Answer(
+            data[start : end + 1],
+            206,
+            {"ETag": '"e"', "Content-Range": f"bytes {start}-{end}/{len(data)}"},
+        )
 
     tuning = Tuning(memory=memory, large=1 << 20, part=1 << 20)
     with serving(answer) as (client, _):
         monkeypatch.setenv("HTTP_PROXY", client.meta.endpoint_url)
         storage = opened(client_of("http://s3.invalid:1234"), tuning=tuning)
-        (got,) = storage.get([Get(KEY, tmp_path / "got", ObjectInfo("key", len(data), "e"))], Cancel())
+        (got,) = storage.get(
+            [Get(KEY, tmp_path / "got", ObjectInfo("key", len(data), "e"))], Cancel()
+        )
         assert (got.error, (tmp_path / "got").read_bytes() == data) == (None, True)
         (put,) = storage.put([Put(tmp_path / "got", KEY)], Cancel())
-        assert (put.error, put.etag, b"".join(parts.pop(number) for number in (1, 2))) == (None, "done", data)
-        (copied,) = storage.relay([Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", len(data), "e"))], storage, Cancel())
-    assert (copied.error, copied.etag, b"".join(parts[number] for number in (1, 2))) == (None, "done", data)
+        assert (put.error, put.etag, b"".join(parts.pop(number) for number in (1, 2))) == (
+            None,
+            "done",
+            data,
+        )
+        (copied,) = storage.relay(
+            [Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", len(data), "e"))], storage, Cancel()
+        )
+    assert (copied.error, copied.etag, b"".join(parts[number] for number in (1, 2))) == (
+        None,
+        "done",
+        data,
+    )
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate")
 def test_tls_is_verified_against_the_bundle_that_is_given(tmp_path: Path) -> None:
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=t"]
-    subprocess.run([*command, "-addext", "subjectAltName=IP:127.0.0.1"], cwd=tmp_path, check=True, capture_output=True)
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=t",
+    ]
+    subprocess.run(
+        [*command, "-addext", "subjectAltName=IP:127.0.0.1"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
 
@@ -422,7 +563,11 @@ def test_tls_is_verified_against_the_bundle_that_is_given(tmp_path: Path) -> Non
     (tmp_path / "out").mkdir()
     with sockets(answers, context=context) as url:
         client = client_of(url)
-        good = list(opened(client, net=Net(str(tmp_path / "cert.pem"), 5, 5)).get(gets(tmp_path / "out", 5), Cancel()))
+        good = list(
+            opened(client, net=Net(str(tmp_path / "cert.pem"), 5, 5)).get(
+                gets(tmp_path / "out", 5), Cancel()
+            )
+        )
         (bad,) = opened(client).get(gets(tmp_path / "none", 1), Cancel())
     assert [outcome.error for outcome in good] == [None] * 5
     assert bad.error is not None

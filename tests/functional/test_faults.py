@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 
-WAYS: list[dict[str, Any]] = [{"answer": 503}, {"answer": 500}, {"drop": True}, {"delay": 0.4}, {"cut": True}, {"lose": True}]
+WAYS: list[dict[str, Any]] = [
+    {"answer": 503},
+    {"answer": 500},
+    {"drop": True},
+    {"delay": 0.4},
+    {"cut": True},
+    {"lose": True},
+]
 SEEDS = (0, 2, 4)
 """None strikes so often at the start that one role's five tries, which is all that STS gets, may fail whatever the order of the threads."""
 RETRY = "defaults: {retry: {attempts: 8, delay: 0.05s}}\n"
@@ -50,14 +57,20 @@ def aws() -> Iterator[sandbox.Sandbox]:
 def faulty(aws: sandbox.Sandbox, rate: float, seed: int) -> FaultyProxy:
     """``rate`` of the requests are struck, by each kind of fault alike."""
     # of those that the ones before let pass, so many that each strikes as many of all
-    faults = [Fault(rate=rate / len(WAYS) / (1 - number * rate / len(WAYS)), **way) for number, way in enumerate(WAYS)]
+    faults = [
+        Fault(rate=rate / len(WAYS) / (1 - number * rate / len(WAYS)), **way)
+        for number, way in enumerate(WAYS)
+    ]
     return FaultyProxy(aws.endpoint, faults, seed)
 
 
 def published(aws: sandbox.Sandbox) -> dict[str, bytes]:
     s3 = aws.client("s3", PUBLISHER)
     listed = s3.list_objects_v2(Bucket="publish").get("Contents", ())
-    found = {each["Key"]: bytes(s3.get_object(Bucket="publish", Key=each["Key"])["Body"].read()) for each in listed}
+    found = {
+        each["Key"]: bytes(s3.get_object(Bucket="publish", Key=each["Key"])["Body"].read())
+        for each in listed
+    }
     for key in found:
         s3.delete_object(Bucket="publish", Key=key)
     return found
@@ -65,25 +78,35 @@ def published(aws: sandbox.Sandbox) -> dict[str, bytes]:
 
 def run(aws: sandbox.Sandbox, spec: Path, endpoint: str, **params: Any) -> dict[str, bytes]:
     published(aws)
-    result = api.run(api.load(spec, params), identity=replace(identity_of(aws), endpoints={"": endpoint}), run_id="same")
+    result = api.run(
+        api.load(spec, params),
+        identity=replace(identity_of(aws), endpoints={"": endpoint}),
+        run_id="same",
+    )
     assert result.status == "succeeded", [step.error for step in result.steps]
     return published(aws)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, pytest.param(0.4, marks=pytest.mark.slow)])
 def test_the_larger_config_ends_right(rate: float, aws: sandbox.Sandbox, tmp_path: Path) -> None:
-    text = (CONFIGS / "partner_exchange.yaml").read_text().replace("\nsteps:\n", f"\n{RETRY}steps:\n")
+    text = (
+        (CONFIGS / "partner_exchange.yaml").read_text().replace("\nsteps:\n", f"\n{RETRY}steps:\n")
+    )
     (tmp_path / "jobs").symlink_to(ROOT / "jobs")
     (tmp_path / "job.yaml").write_text(text)
     clean = run(aws, tmp_path / "job.yaml", aws.endpoint, workdir=f"{tmp_path}/clean/")
     assert len(clean) == 4
     for seed in SEEDS:
         with faulty(aws, rate, seed).listening() as proxy:
-            assert run(aws, tmp_path / "job.yaml", proxy.url, workdir=f"{tmp_path}/{seed}/") == clean
+            assert (
+                run(aws, tmp_path / "job.yaml", proxy.url, workdir=f"{tmp_path}/{seed}/") == clean
+            )
 
 
 @pytest.mark.parametrize("rate", [0.2, pytest.param(0.3, marks=pytest.mark.slow)])
-def test_a_large_object_and_a_copy_between_roles_end_right(rate: float, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_a_large_object_and_a_copy_between_roles_end_right(
+    rate: float, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
     (tmp_path / "large.bin").write_bytes(os.urandom(1 << 20) * 40)
     (tmp_path / "job.yaml").write_text(LARGE.format(retry=RETRY, tmp=tmp_path))
     clean = run(aws, tmp_path / "job.yaml", aws.endpoint)
@@ -95,7 +118,10 @@ def test_a_large_object_and_a_copy_between_roles_end_right(rate: float, aws: san
             assert run(aws, tmp_path / "job.yaml", proxy.url) == clean
             seen += Counter(each.kind for each in proxy.struck)
             # nobody learns the id of such an upload, so nobody can abort it
-            unheard += sum(each.operation == "CreateMultipartUpload" and each.kind in ("lose", "cut") for each in proxy.struck)
+            unheard += sum(
+                each.operation == "CreateMultipartUpload" and each.kind in ("lose", "cut")
+                for each in proxy.struck
+            )
     assert len(seen) >= 3, "there were faults indeed"
     s3 = aws.client("s3", PUBLISHER)
     left = s3.list_multipart_uploads(Bucket="publish").get("Uploads") or []

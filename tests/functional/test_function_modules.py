@@ -60,9 +60,18 @@ def mistakes(project: Path, function: str, more: str = "") -> list[str]:
     [
         ("work.ordrs:clean", "there is no module 'work.ordrs' (did you mean 'work.orders'?)"),
         ("wrok.orders:clean", "there is no module 'wrok' (did you mean 'work'?)"),
-        ("work.orders.more:clean", "there is no module 'work.orders.more': 'work.orders' is no package"),
-        ("work.deep.iner:clean", "there is no module 'work.deep.iner' (did you mean 'work.deep.inner'?)"),
-        ("nowhere_at_all:clean", "there is no module 'nowhere_at_all' (it is looked for beside the spec"),
+        (
+            "work.orders.more:clean",
+            "there is no module 'work.orders.more': 'work.orders' is no package",
+        ),
+        (
+            "work.deep.iner:clean",
+            "there is no module 'work.deep.iner' (did you mean 'work.deep.inner'?)",
+        ),
+        (
+            "nowhere_at_all:clean",
+            "there is no module 'nowhere_at_all' (it is looked for beside the spec",
+        ),
         ("work.orders:clan", "has no function 'clan' (did you mean 'clean'?)"),
         ("work:clean", "work has no function 'clean'"),
         ("os.path.joint:x", "there is no module 'os.path': 'os' is no package"),
@@ -71,7 +80,9 @@ def mistakes(project: Path, function: str, more: str = "") -> list[str]:
         ("work/ordrs.py:clean", "there is no file work/ordrs.py beside the spec"),
     ],
 )
-def test_a_module_or_function_that_is_not_there_is_a_mistake(function: str, message: str, project: Path) -> None:
+def test_a_module_or_function_that_is_not_there_is_a_mistake(
+    function: str, message: str, project: Path
+) -> None:
     (said,) = mistakes(project, function)
     assert message in said
 
@@ -91,10 +102,14 @@ def test_a_module_or_function_that_is_not_there_is_a_mistake(function: str, mess
     ],
 )
 def test_what_can_be_imported_is_none(function: str, project: Path) -> None:
-    assert [said for said in mistakes(project, function) if "no module" in said or "no function" in said] == []
+    assert [
+        said for said in mistakes(project, function) if "no module" in said or "no function" in said
+    ] == []
 
 
-def test_zips_and_folders_on_the_path_are_looked_into(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_zips_and_folders_on_the_path_are_looked_into(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with zipfile.ZipFile(project / "bundle.zip", "w") as bundle:
         bundle.writestr("zipped/__init__.py", "")
         bundle.writestr("zipped/job.py", CODE)
@@ -116,18 +131,24 @@ def test_what_the_job_takes_along_to_glue_may_be_elsewhere(project: Path) -> Non
 
 @pytest.mark.parametrize("command", [("validate",), ("run",)])
 def test_nothing_runs_and_nothing_is_imported(
-    command: tuple[str, ...], project: Path, rolerunner: Callable[..., subprocess.CompletedProcess[str]]
+    command: tuple[str, ...],
+    project: Path,
+    rolerunner: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     told = rolerunner(*command, write(project, "work.ordrs:clean"))
     assert told.returncode == 2
     assert f"{project}/spec.yaml:6:" in told.stdout + told.stderr
     assert "there is no module 'work.ordrs'" in told.stdout + told.stderr
     assert not (project / "touched").exists()
-    assert rolerunner("validate", write(project, "work.orders:clean")).returncode == 0  # whose import would divide by zero
+    assert (
+        rolerunner("validate", write(project, "work.orders:clean")).returncode == 0
+    )  # whose import would divide by zero
 
 
 @pytest.mark.parametrize("command", [("plan",), ("iam",), ("graph",), ("audit",)])
 def test_a_spec_without_its_code_can_be_looked_at(
-    command: tuple[str, ...], project: Path, rolerunner: Callable[..., subprocess.CompletedProcess[str]]
+    command: tuple[str, ...],
+    project: Path,
+    rolerunner: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     assert rolerunner(*command, write(project, "nowhere_at_all:clean")).returncode == 0

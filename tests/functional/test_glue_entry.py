@@ -66,9 +66,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbo
     path = tmp_path_factory.mktemp("world") / "world.yaml"
     path.write_text(text)
     with sandbox.running(sandbox.load(path)) as made:
-        specs = {"exchange": (CONFIGS / "partner_exchange.yaml").read_text(), "slow": SLOW, "refused": REFUSED, "broken": BROKEN}
+        specs = {
+            "exchange": (CONFIGS / "partner_exchange.yaml").read_text(),
+            "slow": SLOW,
+            "refused": REFUSED,
+            "broken": BROKEN,
+        }
         for name, spec in specs.items():
-            made.client("s3", ACCOUNT).put_object(Bucket="job-specs", Key=f"{name}.yaml", Body=spec.encode())
+            made.client("s3", ACCOUNT).put_object(
+                Bucket="job-specs", Key=f"{name}.yaml", Body=spec.encode()
+            )
         yield made
 
 
@@ -104,12 +111,27 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], str]:
 
 
 def stored(running: sandbox.Sandbox, key: str) -> dict[str, Any]:
-    return json.loads(running.client("s3", ACCOUNT).get_object(Bucket="job-specs", Key=key)["Body"].read())
+    return json.loads(
+        running.client("s3", ACCOUNT).get_object(Bucket="job-specs", Key=key)["Body"].read()
+    )
 
 
-@pytest.mark.parametrize(("recorded", "runtime"), [(PYTHON_SHELL, "pythonshell"), (SPARK, "glueetl")], ids=["pythonshell", "glueetl"])
-def test_success_returns(recorded: list[str], runtime: str, running: sandbox.Sandbox, launch: Launch, tmp_path: Path) -> None:
-    ours = ["--job_spec", "s3://job-specs/exchange.yaml", "--workdir", f"{tmp_path}/w/", "--run_date", "2026-01-01"]
+@pytest.mark.parametrize(
+    ("recorded", "runtime"),
+    [(PYTHON_SHELL, "pythonshell"), (SPARK, "glueetl")],
+    ids=["pythonshell", "glueetl"],
+)
+def test_success_returns(
+    recorded: list[str], runtime: str, running: sandbox.Sandbox, launch: Launch, tmp_path: Path
+) -> None:
+    ours = [
+        "--job_spec",
+        "s3://job-specs/exchange.yaml",
+        "--workdir",
+        f"{tmp_path}/w/",
+        "--run_date",
+        "2026-01-01",
+    ]
     spark = {"GLUE_COMMAND_CRITERIA": "glueetl"} if runtime == "glueetl" else {}
     result = ["--result", f"s3://job-specs/{runtime}/", "--aws_region", "eu-west-1"]
     code, lines, err = ended(launch(*only_glues_own(recorded), *ours, *result, region="", **spark))
@@ -119,7 +141,11 @@ def test_success_returns(recorded: list[str], runtime: str, running: sandbox.San
     assert events[0].get("job_run_id", "")[:3] == ("jr_" if runtime == "glueetl" else "")
     assert (events[-1]["event"], events[-1]["status"]) == ("run_finished", "succeeded")
     kept = stored(running, f"{runtime}/{events[-1]['run_id']}.json")
-    assert (kept["status"], kept["job"], "error" in kept) == ("succeeded", "partner-exchange", False)
+    assert (kept["status"], kept["job"], "error" in kept) == (
+        "succeeded",
+        "partner-exchange",
+        False,
+    )
 
 
 @pytest.mark.once
@@ -130,20 +156,56 @@ def test_success_returns(recorded: list[str], runtime: str, running: sandbox.San
         (["--job_sepc", "s3://job-specs/exchange.yaml"], "UsageError", "it is not --job_sepc"),
         (["--job_spec", "s3://job-specs/none.yaml"], "UsageError", "there is no object"),
         (["--job_spec", "s3://elsewhere-bucket/none.yaml"], "UsageError", "there is no bucket"),
-        (["--job_spec", "s3://job-specs/exchange.yaml", "--run_dat", "x"], "UsageError", "no param 'run_dat' (did you mean 'run_date'?)"),
-        (["--job_spec", "s3://job-specs/exchange.yaml", "--reslt", "x"], "UsageError", "no param 'reslt' (did you mean 'result'?)"),
-        (["--job_spec", "s3://job-specs/exchange.yaml", "--run_date", "tomorrow"], "UsageError", "the param 'run_date' must be a date"),
-        (["--job_spec", "s3://job-specs/exchange.yaml", "--deadline", "soon"], "UsageError", "--deadline: 'soon' is not a duration"),
-        (["--job_spec", "s3://job-specs/exchange.yaml", "--log_level", "loud"], "UsageError", "--log_level must be one of debug"),
-        (["--job_spec", "s3://job-specs/slow.yaml", "--lines", "--job_spec=s3://x/y"], "UsageError", "the value of --lines is empty or begins with"),
-        (["--job_spec", "s3://job-specs/slow.yaml", "--lines", "1", "--lines", "2"], "UsageError", "the argument --lines is given more than once"),
-        (["--job-spec", "s3://job-specs/slow.yaml"], "UsageError", "there is no argument --job-spec: write --job_spec"),
+        (
+            ["--job_spec", "s3://job-specs/exchange.yaml", "--run_dat", "x"],
+            "UsageError",
+            "no param 'run_dat' (did you mean 'run_date'?)",
+        ),
+        (
+            ["--job_spec", "s3://job-specs/exchange.yaml", "--reslt", "x"],
+            "UsageError",
+            "no param 'reslt' (did you mean 'result'?)",
+        ),
+        (
+            ["--job_spec", "s3://job-specs/exchange.yaml", "--run_date", "tomorrow"],
+            "UsageError",
+            "the param 'run_date' must be a date",
+        ),
+        (
+            ["--job_spec", "s3://job-specs/exchange.yaml", "--deadline", "soon"],
+            "UsageError",
+            "--deadline: 'soon' is not a duration",
+        ),
+        (
+            ["--job_spec", "s3://job-specs/exchange.yaml", "--log_level", "loud"],
+            "UsageError",
+            "--log_level must be one of debug",
+        ),
+        (
+            ["--job_spec", "s3://job-specs/slow.yaml", "--lines", "--job_spec=s3://x/y"],
+            "UsageError",
+            "the value of --lines is empty or begins with",
+        ),
+        (
+            ["--job_spec", "s3://job-specs/slow.yaml", "--lines", "1", "--lines", "2"],
+            "UsageError",
+            "the argument --lines is given more than once",
+        ),
+        (
+            ["--job-spec", "s3://job-specs/slow.yaml"],
+            "UsageError",
+            "there is no argument --job-spec: write --job_spec",
+        ),
         (
             ["--job_spec", "s3://job-specs/broken.yaml"],
             "SpecError",
             "unknown action 's3.lst' (did you mean 's3.list'?); s3://job-specs/broken.yaml:5",
         ),
-        (["--job_spec", "s3://job-specs/refused.yaml"], "RolesRefused", "1 role was refused, no step ran: "),
+        (
+            ["--job_spec", "s3://job-specs/refused.yaml"],
+            "RolesRefused",
+            "1 role was refused, no step ran: ",
+        ),
     ],
 )
 def test_what_keeps_a_run_from_starting_is_the_last_line_and_in_the_result(
@@ -154,25 +216,47 @@ def test_what_keeps_a_run_from_starting_is_the_last_line_and_in_the_result(
     assert code == 1
     assert lines[-1].startswith("rolerunner: ")
     assert reason in lines[-1]
-    assert err.splitlines()[-1] == f"rolerunner.glue.entry.JobFailed: {lines[-1][len('rolerunner: ') :]}"
+    assert (
+        err.splitlines()[-1]
+        == f"rolerunner.glue.entry.JobFailed: {lines[-1][len('rolerunner: ') :]}"
+    )
     assert (kept["status"], kept["error"]["type"]) == ("failed", kind)
     assert reason in f"{kept['error']['message']}"
     assert [json.loads(line) for line in lines[:-1]][-1]["level"] == "error"
 
 
-def test_a_failed_step_is_the_last_line_and_in_the_result(running: sandbox.Sandbox, launch: Launch, tmp_path: Path) -> None:
-    arguments = ["--job_spec", "s3://job-specs/exchange.yaml", "--workdir", f"{tmp_path}/w/", "--run_date", "2031-01-01"]
+def test_a_failed_step_is_the_last_line_and_in_the_result(
+    running: sandbox.Sandbox, launch: Launch, tmp_path: Path
+) -> None:
+    arguments = [
+        "--job_spec",
+        "s3://job-specs/exchange.yaml",
+        "--workdir",
+        f"{tmp_path}/w/",
+        "--run_date",
+        "2031-01-01",
+    ]
     code, lines, _ = ended(launch(*arguments, "--result", "s3://job-specs/failed.json"))
     assert code == 1
-    assert lines[-1] == "rolerunner: partner-exchange: step 'find' failed: there is nothing in s3://partner-landing/orders/2031-01-01/"
-    assert [step["status"] for step in stored(running, "failed.json")["steps"]][:2] == ["failed", "not_run"]
+    assert (
+        lines[-1]
+        == "rolerunner: partner-exchange: step 'find' failed: there is nothing in s3://partner-landing/orders/2031-01-01/"
+    )
+    assert [step["status"] for step in stored(running, "failed.json")["steps"]][:2] == [
+        "failed",
+        "not_run",
+    ]
 
 
-def test_a_result_that_cannot_be_written_fails_the_job_and_says_so(launch: Launch, tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_written_fails_the_job_and_says_so(
+    launch: Launch, tmp_path: Path
+) -> None:
     arguments = ["--job_spec", "s3://job-specs/slow.yaml", "--lines", "1"]
     code, lines, _ = ended(launch(*arguments, "--result", "s3://partner-landing/result.json"))
     assert code == 1
-    assert lines[-1].startswith("rolerunner: the result could not be written to s3://partner-landing/result.json: ")
+    assert lines[-1].startswith(
+        "rolerunner: the result could not be written to s3://partner-landing/result.json: "
+    )
 
 
 def test_without_a_region_the_error_says_what_to_set(launch: Launch) -> None:
@@ -182,9 +266,20 @@ def test_without_a_region_the_error_says_what_to_set(launch: Launch) -> None:
     assert "--aws_region" in lines[-1]
 
 
-def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_so(running: sandbox.Sandbox, launch: Launch) -> None:
+def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_so(
+    running: sandbox.Sandbox, launch: Launch
+) -> None:
     code, lines, _ = ended(
-        launch("--job_spec", "s3://job-specs/slow.yaml", "--deadline", "1s", "--result", "s3://job-specs/hung.json", "--lines", "60")
+        launch(
+            "--job_spec",
+            "s3://job-specs/slow.yaml",
+            "--deadline",
+            "1s",
+            "--result",
+            "s3://job-specs/hung.json",
+            "--lines",
+            "60",
+        )
     )
     assert code == 1
     assert "out_of_time" in [json.loads(line)["event"] for line in lines[:-1]]
@@ -192,8 +287,17 @@ def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_
     assert stored(running, "hung.json")["status"] == "stopped"
 
 
-def test_a_run_that_is_told_to_stop_writes_its_result(running: sandbox.Sandbox, launch: Launch) -> None:
-    process = launch("--job_spec", "s3://job-specs/slow.yaml", "--result", "s3://job-specs/stopped.json", "--lines", "60")
+def test_a_run_that_is_told_to_stop_writes_its_result(
+    running: sandbox.Sandbox, launch: Launch
+) -> None:
+    process = launch(
+        "--job_spec",
+        "s3://job-specs/slow.yaml",
+        "--result",
+        "s3://job-specs/stopped.json",
+        "--lines",
+        "60",
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if "line 0" in line:
@@ -212,7 +316,9 @@ def test_no_step_begins_after_the_earlier_of_both_deadlines() -> None:
     assert _times(job, "57m")[0] == 60.0
 
 
-def test_a_bug_is_one_line_of_the_log_with_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_is_one_line_of_the_log_with_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from rolerunner import api
     from rolerunner.glue import entry
 
@@ -222,7 +328,15 @@ def test_a_bug_is_one_line_of_the_log_with_its_traceback(tmp_path: Path, monkeyp
     monkeypatch.setattr(api, "run", broken)
     (tmp_path / "slow.yaml").write_text(SLOW)
     with pytest.raises(entry.JobFailed, match="internal error: KeyError: 'gone'"):
-        entry.main(["run_spec.py", "--job_spec", f"{tmp_path}/slow.yaml", "--result", f"{tmp_path}/result.json"])
+        entry.main(
+            [
+                "run_spec.py",
+                "--job_spec",
+                f"{tmp_path}/slow.yaml",
+                "--result",
+                f"{tmp_path}/result.json",
+            ]
+        )
     lines = capsys.readouterr().out.splitlines()
     assert "in broken" in json.loads(lines[-2])["exception"]
     assert lines[-1].startswith("rolerunner: internal error: KeyError: 'gone'")

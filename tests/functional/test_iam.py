@@ -43,7 +43,9 @@ steps:
 
 def invoke(*arguments: object) -> Any:
     try:
-        runner = CliRunner(mix_stderr=False)  # click 8.1, the last for Python 3.9, mixes them otherwise; newer ones never do
+        runner = CliRunner(
+            mix_stderr=False
+        )  # click 8.1, the last for Python 3.9, mixes them otherwise; newer ones never do
     except TypeError:
         runner = CliRunner()
     return runner.invoke(main, ["iam", *map(str, arguments)])
@@ -70,24 +72,50 @@ def test_each_link_of_a_chain_trusts_and_may_assume_the_next(chain: Path) -> Non
     roles = roles_of(chain, "--job-role", JOB, "-p", "day=2026-01-01")
     assert ("sts:AssumeRole", "arn:aws:iam::444455556666:role/hub") in statements(roles["job"])
     assert "arn:aws:iam::222233334444:role/team/reader" not in str(roles["job"]["permissions"])
-    assert (["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"], "arn:aws:iam::222233334444:role/team/reader") in statements(roles["hub"])
+    assert (
+        ["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"],
+        "arn:aws:iam::222233334444:role/team/reader",
+    ) in statements(roles["hub"])
     assert [each["Principal"] for each in roles["hub"]["trust"]["Statement"]] == [{"AWS": JOB}]
     first, second = roles["partner"]["trust"]["Statement"]
-    assert (first["Principal"]["AWS"], first["Action"]) == ("arn:aws:iam::444455556666:role/hub", "sts:AssumeRole")
+    assert (first["Principal"]["AWS"], first["Action"]) == (
+        "arn:aws:iam::444455556666:role/hub",
+        "sts:AssumeRole",
+    )
     assert first["Condition"] == {"StringEquals": {"sts:ExternalId": "ex-1"}}
     assert second["Action"] == ["sts:TagSession", "sts:SetSourceIdentity"]
 
 
 def test_the_jobs_role_has_its_steps_its_state_its_log_and_what_is_said(chain: Path) -> None:
-    job = roles_of(chain, "--job-role", JOB, "-p", "day=2026-01-01", "--reads", "s3://code/run_spec.py", "--writes", "s3://ops-bucket/result.json")[
-        "job"
-    ]
+    job = roles_of(
+        chain,
+        "--job-role",
+        JOB,
+        "-p",
+        "day=2026-01-01",
+        "--reads",
+        "s3://code/run_spec.py",
+        "--writes",
+        "s3://ops-bucket/result.json",
+    )["job"]
     found = statements(job)
     assert ("glue:StartCrawler", "arn:aws:glue:*:*:crawler/x") in found
-    assert not any(action == "glue:StartCrawler" and resource == "*" for action, resource in found), "what is stated stands in for everything"
-    assert ("s3:GetObject", ["arn:aws:s3:::code/run_spec.py", "arn:aws:s3:::landing/a.txt", "arn:aws:s3:::landing/b.txt"]) in found
+    assert not any(
+        action == "glue:StartCrawler" and resource == "*" for action, resource in found
+    ), "what is stated stands in for everything"
+    assert (
+        "s3:GetObject",
+        [
+            "arn:aws:s3:::code/run_spec.py",
+            "arn:aws:s3:::landing/a.txt",
+            "arn:aws:s3:::landing/b.txt",
+        ],
+    ) in found
     assert ("s3:PutObject", "arn:aws:s3:::ops-bucket/result.json") in found
-    assert (["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], "arn:aws:s3:::ops-bucket/state/chain/*") in found
+    assert (
+        ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+        "arn:aws:s3:::ops-bucket/state/chain/*",
+    ) in found
     assert any("logs:PutLogEvents" in action for action, _ in found)
     assert job["trust"]["Statement"][0]["Principal"] == {"Service": "glue.amazonaws.com"}
 
@@ -101,16 +129,22 @@ def test_the_jobs_role_has_its_steps_its_state_its_log_and_what_is_said(chain: P
         (("--widen", "zone", "-p", "zone=south", "-p", "day=2026-01-01"), "*/2026-01-01/", True),
     ],
 )
-def test_what_hangs_on_a_param_is_filled_or_widened_and_said(given: tuple[str, ...], resource: str, told: bool, chain: Path) -> None:
+def test_what_hangs_on_a_param_is_filled_or_widened_and_said(
+    given: tuple[str, ...], resource: str, told: bool, chain: Path
+) -> None:
     ended = invoke(chain, "--job-role", JOB, *given)
     partner = next(each for each in json.loads(ended.stdout)["roles"] if each["role"] == "partner")
-    assert partner["permissions"]["Statement"][0]["Condition"] == {"StringLike": {"s3:prefix": [resource, f"{resource}*"] if resource else []}}
+    assert partner["permissions"]["Statement"][0]["Condition"] == {
+        "StringLike": {"s3:prefix": [resource, f"{resource}*"] if resource else []}
+    }
     assert ("rolerunner: find: source:" in ended.stderr) is told
     assert ("notes" in json.loads(ended.stdout)) is told
 
 
 def test_a_role_that_hangs_on_a_missing_param_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text(CHAIN.replace("external_id: ex-1", "external_id: '${{ params.day | format(\"%Y\") }}'"))
+    (tmp_path / "x.yaml").write_text(
+        CHAIN.replace("external_id: ex-1", "external_id: '${{ params.day | format(\"%Y\") }}'")
+    )
     ended = CliRunner().invoke(main, ["iam", str(tmp_path / "x.yaml")])
     assert "partner: hang on params that were not given" in str(ended.exception)
 
@@ -118,8 +152,16 @@ def test_a_role_that_hangs_on_a_missing_param_is_an_error(tmp_path: Path) -> Non
 def test_explain_names_the_steps_behind_each_statement(chain: Path) -> None:
     roles = roles_of(chain, "--job-role", JOB, "--explain")
     assert roles["partner"]["explain"] == [{"statement": 1, "for": ["find"]}]
-    assert {name for each in roles["job"]["explain"] for name in each["for"]} == {"role hub", "state", "each", "call", "log"}
-    assert all(len(role["explain"]) == len(role["permissions"]["Statement"]) for role in roles.values())
+    assert {name for each in roles["job"]["explain"] for name in each["for"]} == {
+        "role hub",
+        "state",
+        "each",
+        "call",
+        "log",
+    }
+    assert all(
+        len(role["explain"]) == len(role["permissions"]["Statement"]) for role in roles.values()
+    )
 
 
 def test_the_output_is_the_same_each_time(chain: Path) -> None:
@@ -143,7 +185,9 @@ def test_cloudformation_passes_its_linter(spec: str, explain: tuple[str, ...], c
     ended = invoke(path, "--job-role", JOB, "--format", "cloudformation", *explain)
     assert ended.exit_code == 0, ended.output
     assert lint(ended.stdout, config=ManualArgs(regions=["eu-west-1", "us-east-1"])) == []
-    one = invoke(path, "--job-role", JOB, "--format", "cloudformation", "--account", "111122223333").stdout
+    one = invoke(
+        path, "--job-role", JOB, "--format", "cloudformation", "--account", "111122223333"
+    ).stdout
     assert "RoleName: glue-orders" in one
     assert one.count("AWS::IAM::Role") < ended.stdout.count("AWS::IAM::Role")
 
@@ -161,13 +205,20 @@ def test_terraform_parses_and_says_the_same(spec: str, chain: Path) -> None:
     assert kinds.count("aws_iam_role") == kinds.count("aws_iam_role_policy") == len(roles)
     for role in roles.values():
         for statement in role["permissions"]["Statement"]:
-            resource = statement["Resource"] if isinstance(statement["Resource"], str) else statement["Resource"][0]
+            resource = (
+                statement["Resource"]
+                if isinstance(statement["Resource"], str)
+                else statement["Resource"][0]
+            )
             assert f'"{resource}"' in ended.stdout
 
 
 def test_an_account_that_has_no_role_is_an_error(chain: Path) -> None:
     ended = invoke(chain, "--job-role", JOB, "--format", "terraform", "--account", "999999999999")
-    assert "no role of the spec is in account 999999999999; there are 111122223333, 222233334444, 444455556666" in str(ended.exception)
+    assert (
+        "no role of the spec is in account 999999999999; there are 111122223333, 222233334444, 444455556666"
+        in str(ended.exception)
+    )
 
 
 # comparing
@@ -177,17 +228,24 @@ def kinds(ended: Any, role: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for each in json.loads(ended.stdout):
         if each["role"] == role:
-            found.setdefault(each["kind"], set()).add(f"{each['action']} {each['resource']}".strip())
+            found.setdefault(each["kind"], set()).add(
+                f"{each['action']} {each['resource']}".strip()
+            )
     return found
 
 
 def test_what_is_printed_is_enough_and_not_too_much(chain: Path, tmp_path: Path) -> None:
     (tmp_path / "have.json").write_text(invoke(chain, "--job-role", JOB).stdout)
     ended = invoke(chain, "--job-role", JOB, "--compare", tmp_path / "have.json")
-    assert (ended.exit_code, ended.stdout) == (0, "every role has what the spec needs, and no more\n")
+    assert (ended.exit_code, ended.stdout) == (
+        0,
+        "every role has what the spec needs, and no more\n",
+    )
 
 
-def details(*documents: dict[str, Any], trust: dict[str, Any], managed: dict[str, Any] | None = None) -> dict[str, Any]:
+def details(
+    *documents: dict[str, Any], trust: dict[str, Any], managed: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """As aws iam get-account-authorization-details prints it."""
     policy = "arn:aws:iam::222233334444:policy/p"
     versions = [
@@ -199,11 +257,17 @@ def details(*documents: dict[str, Any], trust: dict[str, Any], managed: dict[str
         "RolePolicyList": [{"PolicyName": "p", "PolicyDocument": each} for each in documents],
         "AttachedManagedPolicies": [{"PolicyName": "p", "PolicyArn": policy}] if managed else [],
     }  # fmt: skip
-    return {"RoleDetailList": [role], "Policies": [{"Arn": policy, "PolicyVersionList": versions}] if managed else []}
+    return {
+        "RoleDetailList": [role],
+        "Policies": [{"Arn": policy, "PolicyVersionList": versions}] if managed else [],
+    }
 
 
 def allow(action: Any, resource: Any, **more: Any) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": action, "Resource": resource, **more}}
+    return {
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": action, "Resource": resource, **more},
+    }
 
 
 TRUST = {"Statement": [
@@ -231,17 +295,26 @@ LIST = "s3:ListBucket arn:aws:s3:::landing (s3:prefix: north/*/, north/*/*)"
         ),
     ],
 )  # fmt: skip
-def test_what_a_role_lacks_and_has_too_much(have: dict[str, Any], found: dict[str, set[str]], status: int, chain: Path, tmp_path: Path) -> None:
+def test_what_a_role_lacks_and_has_too_much(
+    have: dict[str, Any], found: dict[str, set[str]], status: int, chain: Path, tmp_path: Path
+) -> None:
     (tmp_path / "have.json").write_text(json.dumps(have))
-    ended = invoke(chain, "--job-role", JOB, "--compare", tmp_path / "have.json", "--format", "json")
+    ended = invoke(
+        chain, "--job-role", JOB, "--compare", tmp_path / "have.json", "--format", "json"
+    )
     assert (kinds(ended, "partner"), ended.exit_code) == (found, status)
     assert set(kinds(ended, "hub")) == {"unknown"}
 
 
 def test_the_simple_form_and_the_text(chain: Path, tmp_path: Path) -> None:
-    (tmp_path / "have.json").write_text(json.dumps({"arn:aws:iam::222233334444:role/team/reader": [allow("s3:PutObject", "*")]}))
+    (tmp_path / "have.json").write_text(
+        json.dumps({"arn:aws:iam::222233334444:role/team/reader": [allow("s3:PutObject", "*")]})
+    )
     ended = invoke(chain, "--job-role", JOB, "--compare", tmp_path / "have.json")
-    assert f"role partner\n  lacks: s3:ListBucket on {LIST.partition(' ')[2]}\n  does not need: s3:PutObject on *\n" in ended.stdout
+    assert (
+        f"role partner\n  lacks: s3:ListBucket on {LIST.partition(' ')[2]}\n  does not need: s3:PutObject on *\n"
+        in ended.stdout
+    )
     assert ended.exit_code == 4
 
 
@@ -273,7 +346,10 @@ steps:
 def live(aws: sandbox.Sandbox, tmp_path: Path) -> Sequence[RolePolicies]:
     """A managed policy on the reader, and what IAM says of the roles."""
     iam = aws.client("iam", "111122223333")
-    policy = iam.create_policy(PolicyName="reads", PolicyDocument=json.dumps(allow("s3:GetObject", "arn:aws:s3:::landing/*")))["Policy"]["Arn"]
+    policy = iam.create_policy(
+        PolicyName="reads",
+        PolicyDocument=json.dumps(allow("s3:GetObject", "arn:aws:s3:::landing/*")),
+    )["Policy"]["Arn"]
     iam.attach_role_policy(RoleName="reader", PolicyArn=policy)
     (tmp_path / "live.yaml").write_text(LIVE)
     return policies(api.plan(api.load(tmp_path / "live.yaml")), Surroundings(JOB))
@@ -292,8 +368,19 @@ def test_live_reads_inline_and_managed_policies(live: Any, aws: sandbox.Sandbox)
 def test_live_from_the_command(tmp_path: Path) -> None:
     (tmp_path / "live.yaml").write_text(LIVE)
     (tmp_path / "world.yaml").write_text(WORLD)
-    ended = invoke(tmp_path / "live.yaml", "--job-role", JOB, "--live", "--sandbox", tmp_path / "world.yaml")
+    ended = invoke(
+        tmp_path / "live.yaml", "--job-role", JOB, "--live", "--sandbox", tmp_path / "world.yaml"
+    )
     assert ended.exit_code == 4
     lines = set(ended.stdout.splitlines())
-    assert {"role reader", "  lacks: s3:PutObject on arn:aws:s3:::landing/out", "  lacks: s3:GetObject on arn:aws:s3:::landing/*"} <= lines
-    assert any(line.startswith("  unknown: arn:aws:iam::222233334444:role/away  (it is in account 222233334444") for line in lines)
+    assert {
+        "role reader",
+        "  lacks: s3:PutObject on arn:aws:s3:::landing/out",
+        "  lacks: s3:GetObject on arn:aws:s3:::landing/*",
+    } <= lines
+    assert any(
+        line.startswith(
+            "  unknown: arn:aws:iam::222233334444:role/away  (it is in account 222233334444"
+        )
+        for line in lines
+    )

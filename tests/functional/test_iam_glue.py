@@ -51,10 +51,17 @@ def policies(rolerunner: Command, tmp_path: Path, *more: str) -> dict[str, Any]:
 
 def allowed(policy: dict[str, Any]) -> set[tuple[str, str]]:
     as_list = lambda value: [value] if isinstance(value, str) else value  # noqa: E731
-    return {(action, resource) for each in policy["Statement"] for action in as_list(each["Action"]) for resource in as_list(each["Resource"])}
+    return {
+        (action, resource)
+        for each in policy["Statement"]
+        for action in as_list(each["Action"])
+        for resource in as_list(each["Resource"])
+    }
 
 
-def test_the_jobs_own_role_has_all_that_a_run_in_glue_needs(rolerunner: Command, tmp_path: Path) -> None:
+def test_the_jobs_own_role_has_all_that_a_run_in_glue_needs(
+    rolerunner: Command, tmp_path: Path
+) -> None:
     found = policies(rolerunner, tmp_path)
     job = found["job"]
     assert job["arn"] == JOB
@@ -71,42 +78,84 @@ def test_the_jobs_own_role_has_all_that_a_run_in_glue_needs(rolerunner: Command,
         ("logs:PutLogEvents", "arn:aws:logs:*:111122223333:log-group:/mine*"), ("cloudwatch:PutMetricData", "*"), ("glue:GetConnection", "*"),
     }  # fmt: skip
     assert wanted - allowed(job["permissions"]) == set()
-    assert ("sts:AssumeRole", found["reader"]["arn"]) not in allowed(job["permissions"])  # the hub assumes it
+    assert ("sts:AssumeRole", found["reader"]["arn"]) not in allowed(
+        job["permissions"]
+    )  # the hub assumes it
 
 
 def test_deploy_and_iam_agree(rolerunner: Command, tmp_path: Path) -> None:
     job = policies(rolerunner, tmp_path)["job"]
-    assert json.loads(rolerunner("deploy", "nightly.yaml", "--permissions").stdout)["job"] == job["permissions"]
+    assert (
+        json.loads(rolerunner("deploy", "nightly.yaml", "--permissions").stdout)["job"]
+        == job["permissions"]
+    )
 
 
 def test_the_command_line_adds_to_the_section(rolerunner: Command, tmp_path: Path) -> None:
     other = "arn:aws:iam::111122223333:role/other"
-    found = policies(rolerunner, tmp_path, "--job-role", other, "--reads", "s3://more/a", "--writes", "s3://more/b")
+    found = policies(
+        rolerunner,
+        tmp_path,
+        "--job-role",
+        other,
+        "--reads",
+        "s3://more/a",
+        "--writes",
+        "s3://more/b",
+    )
     assert found["job"]["arn"] == other
-    wanted = {("s3:GetObject", "arn:aws:s3:::more/a"), ("s3:PutObject", "arn:aws:s3:::more/b"), ("s3:PutObject", "arn:aws:s3:::ops-bucket/results/*")}
+    wanted = {
+        ("s3:GetObject", "arn:aws:s3:::more/a"),
+        ("s3:PutObject", "arn:aws:s3:::more/b"),
+        ("s3:PutObject", "arn:aws:s3:::ops-bucket/results/*"),
+    }
     assert wanted <= allowed(found["job"]["permissions"])
 
 
 @pytest.mark.parametrize("runtime", ["pythonshell", "glueetl"])
-def test_a_run_of_the_entry_script_is_refused_nothing_under_these_policies(runtime: str, rolerunner: Command, tmp_path: Path) -> None:
+def test_a_run_of_the_entry_script_is_refused_nothing_under_these_policies(
+    runtime: str, rolerunner: Command, tmp_path: Path
+) -> None:
     found = policies(rolerunner, tmp_path)
-    roles = [{"arn": each["arn"], "permissions": each["permissions"]["Statement"], "trust": each["trust"]["Statement"]} for each in found.values()]
+    roles = [
+        {
+            "arn": each["arn"],
+            "permissions": each["permissions"]["Statement"],
+            "trust": each["trust"]["Statement"],
+        }
+        for each in found.values()
+    ]
     roles[0].pop("trust")  # the sandbox has no service that would start it
     buckets = [
         {"name": "ops-bucket", "account": "111122223333"},
         {"name": "landing", "account": "222233334444", "objects": [{"key": "in/a", "text": "x"}]},
     ]
-    (tmp_path / "world.yaml").write_text(json.dumps({"version": 1, "job_role": JOB, "roles": roles, "buckets": buckets}))
+    (tmp_path / "world.yaml").write_text(
+        json.dumps({"version": 1, "job_role": JOB, "roles": roles, "buckets": buckets})
+    )
     with sandbox.running(sandbox.load(tmp_path / "world.yaml")) as made:
         place = "rolerunner/nightly/abc/spec.yaml"
-        spec = "\n".join(line for line in SPEC.splitlines() if "id: look" not in line)  # the bucket is another account's
-        made.client("s3", "111122223333").put_object(Bucket="ops-bucket", Key=place, Body=spec.encode())
+        spec = "\n".join(
+            line for line in SPEC.splitlines() if "id: look" not in line
+        )  # the bucket is another account's
+        made.client("s3", "111122223333").put_object(
+            Bucket="ops-bucket", Key=place, Body=spec.encode()
+        )
         keys = made.job_keys
         environment = {
             **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
             "AWS_ENDPOINT_URL": made.endpoint, "AWS_REGION": "eu-west-1", "TMPDIR": str(tmp_path),
         }  # fmt: skip
-        arguments = ["--job_spec", f"s3://ops-bucket/{place}", "--result", "s3://ops-bucket/results/", "--run_key", "k", "--runtime", runtime]
+        arguments = [
+            "--job_spec",
+            f"s3://ops-bucket/{place}",
+            "--result",
+            "s3://ops-bucket/results/",
+            "--run_key",
+            "k",
+            "--runtime",
+            runtime,
+        ]
         done = subprocess.run(
             [sys.executable, ROOT / "jobs/run_spec.py", *arguments],
             capture_output=True,
@@ -118,4 +167,9 @@ def test_a_run_of_the_entry_script_is_refused_nothing_under_these_policies(runti
         )
         assert done.returncode == 0, done.stdout + done.stderr
         kept = made.client("s3", "111122223333").list_objects_v2(Bucket="ops-bucket")["Contents"]
-        assert {each["Key"].split("/")[0] for each in kept} == {"rolerunner", "results", "state", "said"}
+        assert {each["Key"].split("/")[0] for each in kept} == {
+            "rolerunner",
+            "results",
+            "state",
+            "said",
+        }

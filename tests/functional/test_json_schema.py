@@ -30,7 +30,14 @@ def test_every_keyword_is_one_of_draft_7(kind: str) -> None:
     assert [(list(error.absolute_path), error.message) for error in errors] == []
 
 
-@pytest.mark.parametrize("wrong", [{"ge": 1}, {"properties": {"x": {"anyOf": [{"le": 3}]}}}, {"definitions": {"x": {"items": {"gt": 0}}}}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ge": 1},
+        {"properties": {"x": {"anyOf": [{"le": 3}]}}},
+        {"definitions": {"x": {"items": {"gt": 0}}}},
+    ],
+)
 def test_the_strict_meta_schema_refuses_other_keywords_anywhere(wrong: dict[str, Any]) -> None:
     jsonschema.Draft7Validator(META).validate(wrong)
     assert not jsonschema.Draft7Validator(STRICT).is_valid(wrong)
@@ -52,12 +59,24 @@ class Bounded(Action):
 
     kind = "test.bounded"
     count: Annotated[Integer, Field(ge=1, le=5)] = Field(1, description="How many.", examples=[1])
-    most: Optional[Annotated[Integer, Field(gt=0, lt=5)]] = Field(None, description="How many at most.", examples=[1])
+    most: Optional[Annotated[Integer, Field(gt=0, lt=5)]] = Field(
+        None, description="How many at most.", examples=[1]
+    )
 
 
 def test_bounds_of_other_packages_actions_are_json_schema_too() -> None:
     made = json_schema({**registry(), Bounded.kind: Bounded})
     assert list(jsonschema.Draft7Validator(STRICT).iter_errors(made)) == []
     step = {"id": "a", "action": "test.bounded", "role": "job"}
-    for fields, fits in (({"count": 5, "most": 4}, True), ({"count": 6}, False), ({"count": 0}, False), ({"most": 5}, False)):
-        assert jsonschema.Draft7Validator(made).is_valid({"version": 1, "name": "t", "steps": [{**step, **fields}]}) == fits
+    for fields, fits in (
+        ({"count": 5, "most": 4}, True),
+        ({"count": 6}, False),
+        ({"count": 0}, False),
+        ({"most": 5}, False),
+    ):
+        assert (
+            jsonschema.Draft7Validator(made).is_valid(
+                {"version": 1, "name": "t", "steps": [{**step, **fields}]}
+            )
+            == fits
+        )

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from tests.memory_aws import Store
 
-ROLES = {"reader": "arn:aws:iam::444455556666:role/reader", "writer": "arn:aws:iam::444455556666:role/writer"}
+ROLES = {
+    "reader": "arn:aws:iam::444455556666:role/reader",
+    "writer": "arn:aws:iam::444455556666:role/writer",
+}
 LOST: dict[str, tuple[dict[str, str], str]] = {
     "missing meta": ({"x-amz-missing-meta": "2"}, "metadata"),
     "expires": ({"expires": "0"}, "Expires"),
@@ -40,8 +43,25 @@ def run(request: pytest.FixtureRequest, memory_aws: Store, tmp_path: Path) -> Ca
 
     def run_step(**fields: Any) -> Any:
         path = tmp_path / "job.yaml"
-        step = {"id": "it", "action": "s3.copy", "target_role": "writer", "source": "s3://landing/p/", "target": "s3://publish/p/", **fields}
-        path.write_text(json.dumps({"version": 1, "name": "t", "engine": request.param, "roles": ROLES, "steps": [step]}))
+        step = {
+            "id": "it",
+            "action": "s3.copy",
+            "target_role": "writer",
+            "source": "s3://landing/p/",
+            "target": "s3://publish/p/",
+            **fields,
+        }
+        path.write_text(
+            json.dumps(
+                {
+                    "version": 1,
+                    "name": "t",
+                    "engine": request.param,
+                    "roles": ROLES,
+                    "steps": [step],
+                }
+            )
+        )
         return api.run(api.load(path)).steps[0]
 
     return run_step
@@ -53,10 +73,17 @@ def size_of(way: str) -> int:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("lost", LOST)
-def test_what_would_be_lost_is_a_failure_of_its_object(lost: str, way: str, run: Any, memory_aws: Store) -> None:
+def test_what_would_be_lost_is_a_failure_of_its_object(
+    lost: str, way: str, run: Any, memory_aws: Store
+) -> None:
     headers, named = LOST[lost]
     memory_aws.put("landing", "p/a", b"x" * size_of(way), headers=dict(headers))
-    memory_aws.put("landing", "p/b", b"plain", headers={"x-amz-meta-m": "1", "expires": "Thu, 01 Jan 2032 00:00:00 GMT"})
+    memory_aws.put(
+        "landing",
+        "p/b",
+        b"plain",
+        headers={"x-amz-meta-m": "1", "expires": "Thu, 01 Jan 2032 00:00:00 GMT"},
+    )
     step = run(move=True, **WAYS[way])
     assert (step.status, step.error.type) == ("failed", "MetadataLost")
     assert "s3://landing/p/a" in step.error.message
@@ -68,7 +95,12 @@ def test_what_would_be_lost_is_a_failure_of_its_object(lost: str, way: str, run:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_the_step_replaces_is_not_lost(way: str, run: Any, memory_aws: Store) -> None:
-    memory_aws.put("landing", "p/a", b"x" * size_of(way), headers={"x-amz-missing-meta": "1", "x-amz-meta-who": "\u00fc"})
+    memory_aws.put(
+        "landing",
+        "p/a",
+        b"x" * size_of(way),
+        headers={"x-amz-missing-meta": "1", "x-amz-meta-who": "\u00fc"},
+    )
     step = run(move=True, metadata={"who": "me"}, **WAYS[way])
     assert (step.status, list(memory_aws.objects)) == ("succeeded", [("publish", "p/a")])
     assert memory_aws.objects["publish", "p/a"].headers["x-amz-meta-who"] == "me"
@@ -80,7 +112,10 @@ def test_one_role_leaves_metadata_to_s3(run: Any, memory_aws: Store) -> None:
     assert memory_aws.objects["publish", "p/a"].headers["expires"] == "never"
 
 
-@pytest.mark.parametrize("date", ["Thu, 01 Jan 2032 00:00:00 GMT", "2032-01-01T00:00:00Z", "2032-01-01T00:00:00.000Z", ""])
+@pytest.mark.parametrize(
+    "date",
+    ["Thu, 01 Jan 2032 00:00:00 GMT", "2032-01-01T00:00:00Z", "2032-01-01T00:00:00.000Z", ""],
+)
 def test_dates_are_kept(date: str) -> None:
     assert kept_headers(S3Uri("b", "k"), {"expires": date, "etag": '"e"'}, ()) == {"expires": date}
 

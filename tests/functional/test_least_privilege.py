@@ -56,7 +56,13 @@ STEPS: dict[str, dict[str, Any]] = {
     "of-kept": {"action": "s3.download", "source": "s3://kept-bucket/in/a.txt", "target": "{tmp}/a.txt"},
     "copy-of-kept": {"action": "s3.copy", "source": "s3://kept-bucket/in/a.txt", "target": "s3://target-bucket/out/"},
 }  # fmt: skip
-NOT_ENFORCED = {"s3:PutObjectTagging", "s3:PutObjectAcl", "s3:GetObjectTagging", "s3:GetObjectAnnotation", "s3:PutObjectAnnotation"}
+NOT_ENFORCED = {
+    "s3:PutObjectTagging",
+    "s3:PutObjectAcl",
+    "s3:GetObjectTagging",
+    "s3:GetObjectAnnotation",
+    "s3:PutObjectAnnotation",
+}
 """What the emulator lets pass; on AWS they are needed."""
 VERSIONS_NOT_ENFORCED = {"s3:GetObjectVersionTagging", "s3:GetObjectVersionAnnotation"}
 NEEDED_AT_TIMES = {
@@ -100,7 +106,11 @@ def allow(aws: sandbox.Sandbox, role: str, permissions: Sequence[Permission]) ->
         for each in permissions
     ]  # fmt: skip
     none = [{"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}]
-    iam.put_role_policy(RoleName=name, PolicyName="exact", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements or none}))
+    iam.put_role_policy(
+        RoleName=name,
+        PolicyName="exact",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements or none}),
+    )
 
 
 def run(aws: sandbox.Sandbox, spec: Path) -> RunResult:
@@ -108,8 +118,14 @@ def run(aws: sandbox.Sandbox, spec: Path) -> RunResult:
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_declared_permissions_suffice_and_each_is_needed(name: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
-    step = {"id": "it", "role": READER, **json.loads(json.dumps(STEPS[name]).replace("{tmp}", str(tmp_path)))}
+def test_declared_permissions_suffice_and_each_is_needed(
+    name: str, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    step = {
+        "id": "it",
+        "role": READER,
+        **json.loads(json.dumps(STEPS[name]).replace("{tmp}", str(tmp_path))),
+    }
     if "source_role" in step:
         del step["role"]
     spec = tmp_path / "job.yaml"
@@ -117,22 +133,32 @@ def test_declared_permissions_suffice_and_each_is_needed(name: str, aws: sandbox
     (planned,) = api.plan(api.load(spec)).steps
     by_role: dict[str, list[Permission]] = {READER: [], WRITER: []}
     for field, needed in planned.permissions.items():
-        by_role[planned.step.roles[field].arn] += [each for each in needed if each not in by_role[planned.step.roles[field].arn]]
+        by_role[planned.step.roles[field].arn] += [
+            each for each in needed if each not in by_role[planned.step.roles[field].arn]
+        ]
 
     def outcome(without: Any = None) -> str:
         prepare(aws, tmp_path)
         for role, permissions in by_role.items():
             allow(aws, role, [each for each in permissions if each is not without])
         result = run(aws, spec)
-        return result.steps[0].status if result.steps[0].error is None else result.steps[0].error.type
+        return (
+            result.steps[0].status if result.steps[0].error is None else result.steps[0].error.type
+        )
 
     assert outcome() == "succeeded"
     for permission in [each for permissions in by_role.values() for each in permissions]:
         bucket = permission.resource.partition(":::")[2].partition("/")[0]
-        of_versions = bucket == "kept-bucket" and "Version" in permission.action and permission.action not in VERSIONS_NOT_ENFORCED
-        seldom = not of_versions and {(name, permission.action), ("*", permission.action), (name, f"{permission.action} s3://{bucket}")} & set(
-            NEEDED_AT_TIMES
+        of_versions = (
+            bucket == "kept-bucket"
+            and "Version" in permission.action
+            and permission.action not in VERSIONS_NOT_ENFORCED
         )
+        seldom = not of_versions and {
+            (name, permission.action),
+            ("*", permission.action),
+            (name, f"{permission.action} s3://{bucket}"),
+        } & set(NEEDED_AT_TIMES)
         if permission.action not in NOT_ENFORCED and not seldom:
             assert outcome(permission) == "AccessDenied", permission
 
@@ -146,7 +172,9 @@ def test_permissions_on_listed_objects_are_those_of_their_prefix(tmp_path: Path)
         f"  - {{id: drop, action: s3.delete, role: '{READER}', objects: '${{{{ steps.copy.objects }}}}', max_delete: 3}}\n"
     )
     _, copy, drop = api.plan(api.load(spec)).steps
-    assert ("s3:GetObject", "arn:aws:s3:::source-bucket/in/*") in [(each.action, each.resource) for each in copy.permissions["source_role"]]
+    assert ("s3:GetObject", "arn:aws:s3:::source-bucket/in/*") in [
+        (each.action, each.resource) for each in copy.permissions["source_role"]
+    ]
     # a copy's objects name their versions, where the target's bucket keeps them
     assert [(each.action, each.resource) for each in drop.permissions["role"]] == [
         ("s3:DeleteObject", "arn:aws:s3:::target-bucket/out/*"), ("s3:DeleteObjectVersion", "arn:aws:s3:::target-bucket/out/*"),

@@ -31,30 +31,55 @@ steps:
 
 def fill(store: Store, count: int) -> None:
     for number in range(count):
-        store.put("landing", f"p/d{number % 7}/{number}", b"x" * (400_000 if number % 50 == 0 else 100))
+        store.put(
+            "landing", f"p/d{number % 7}/{number}", b"x" * (400_000 if number % 50 == 0 else 100)
+        )
         store.put("landing", f"p/z/{number}.gz", gzip.compress(b"packed", mtime=0))
     store.put("landing", "p/large", os.urandom(1 << 20) * 20)
 
 
-def run(folder: Path, prefix: str, *, engine: str = "fast", parallel: int = 1, spec: str = SPEC) -> "subprocess.CompletedProcess[str]":
+def run(
+    folder: Path, prefix: str, *, engine: str = "fast", parallel: int = 1, spec: str = SPEC
+) -> "subprocess.CompletedProcess[str]":
     (folder / "spec.yaml").write_text(spec.format(engine=engine, parallel=parallel))
-    command = ["bash", "-c", f"{prefix}; exec {sys.executable} -m rolerunner run spec.yaml --result result.json"]
+    command = [
+        "bash",
+        "-c",
+        f"{prefix}; exec {sys.executable} -m rolerunner run spec.yaml --result result.json",
+    ]
     environment = {**os.environ, "TMPDIR": str(folder)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
 @pytest.mark.parametrize(("limit", "parallel"), [(64, 1), (160, 3)])
-def test_few_descriptors_are_enough(memory_aws: Store, tmp_path: Path, engine: str, limit: int, parallel: int) -> None:
+def test_few_descriptors_are_enough(
+    memory_aws: Store, tmp_path: Path, engine: str, limit: int, parallel: int
+) -> None:
     fill(memory_aws, 120)
     done = run(tmp_path, f"ulimit -n {limit}", engine=engine, parallel=parallel)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 241
-    assert {name: step["outputs"]["count"] for name, step in steps_of(tmp_path).items()} == {"down": 241, "copy": 241, "up": 241, "same": 241}
+    assert {name: step["outputs"]["count"] for name, step in steps_of(tmp_path).items()} == {
+        "down": 241,
+        "copy": 241,
+        "up": 241,
+        "same": 241,
+    }
     assert sum(bucket == "publish" for bucket, _ in memory_aws.objects) == 3 * 241
 
 
-def test_too_few_descriptors_are_an_error_before_anything_is_done(memory_aws: Store, tmp_path: Path) -> None:
+def test_too_few_descriptors_are_an_error_before_anything_is_done(
+    memory_aws: Store, tmp_path: Path
+) -> None:
     fill(memory_aws, 3)
     done = run(tmp_path, "ulimit -n 36")
     assert done.returncode == 2, done.stdout + done.stderr
@@ -72,7 +97,10 @@ def test_descriptors_above_1023(memory_aws: Store, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
 
-@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [])(0)) < 2, reason="helpers need a core of their own")
+@pytest.mark.skipif(
+    len(getattr(os, "sched_getaffinity", lambda _: [])(0)) < 2,
+    reason="helpers need a core of their own",
+)
 @pytest.mark.parametrize("engine_sees", ["small", pytest.param("large", marks=pytest.mark.slow)])
 def test_a_stopped_helper_holds_nobody(memory_aws: Store, tmp_path: Path, engine_sees: str) -> None:
     """A worker process that gets SIGSTOP is replaced; the step is done as if it had not been there."""
@@ -101,7 +129,11 @@ steps: [{{id: down, action: s3.download, role: reader, source: "s3://landing/p/"
     memory_aws.hook = slow
     command = [sys.executable, "-m", "rolerunner", "run", "spec.yaml", "--result", "result.json"]
     with subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as process:
         out, _ = process.communicate(timeout=90)
     assert process.returncode == 0, out[-3000:]
@@ -120,7 +152,9 @@ def steps_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
-def test_little_address_space_ends_with_a_result_that_names_the_limit(memory_aws: Store, tmp_path: Path, engine: str) -> None:
+def test_little_address_space_ends_with_a_result_that_names_the_limit(
+    memory_aws: Store, tmp_path: Path, engine: str
+) -> None:
     fill(memory_aws, 30)
     done = run(tmp_path, "ulimit -v 300000", engine=engine)
     assert done.returncode in (0, 4), done.stdout[-2000:] + done.stderr

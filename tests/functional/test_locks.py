@@ -58,8 +58,19 @@ def _functions(tmp_path: Path) -> Iterator[None]:
     sys.modules.pop("lock_code", None)
 
 
-def write(tmp_path: Path, where: str, function: str, stale_after: str = "60s", more: str = "", **arguments: Any) -> Path:
-    place = f"location: {tmp_path}/state" if where == "folder" else "location: 's3://ops/state/', role: job"
+def write(
+    tmp_path: Path,
+    where: str,
+    function: str,
+    stale_after: str = "60s",
+    more: str = "",
+    **arguments: Any,
+) -> Path:
+    place = (
+        f"location: {tmp_path}/state"
+        if where == "folder"
+        else "location: 's3://ops/state/', role: job"
+    )
     path = tmp_path / "job.yaml"
     path.write_text(
         f"version: 1\nname: t\nstate: {{{place}, stale_after: {stale_after}}}\n"
@@ -107,17 +118,26 @@ UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
 def may_unshare() -> bool:
-    return shutil.which("unshare") is not None and subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode == 0
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode == 0
+    )
 
 
-needs_unshare = pytest.mark.skipif(not may_unshare(), reason="this user may not make pid namespaces, or there is no unshare")
+needs_unshare = pytest.mark.skipif(
+    not may_unshare(), reason="this user may not make pid namespaces, or there is no unshare"
+)
 LIBRARY = next(iter(sorted(glob.glob("/usr/lib/*/faketime/libfaketime.so.1"))), "")
-needs_faketime = pytest.mark.skipif(not LIBRARY, reason="there is no libfaketime: apt-get install faketime")
+needs_faketime = pytest.mark.skipif(
+    not LIBRARY, reason="there is no libfaketime: apt-get install faketime"
+)
 
 
 @needs_unshare
 @pytest.mark.parametrize("where", ["folder", "s3"])
-def test_a_pid_of_another_namespace_does_not_count(where: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_a_pid_of_another_namespace_does_not_count(
+    where: str, tmp_path: Path, memory_aws: Store
+) -> None:
     """The holder is pid 1 or 2 of its container: outside some process has that pid, and inside of another container the holder's has none."""
     path = write(tmp_path, where, "wait", stale_after="4s", path=str(tmp_path / "step"))
     process = start(tmp_path, *UNSHARE)
@@ -143,22 +163,36 @@ def test_a_holder_outside_lives_for_those_in_a_namespace(tmp_path: Path) -> None
     finally:
         kill(process)
     write(tmp_path, "folder", "say", stale_after="60s")
-    assert run(path).status == "succeeded", "and in its own namespace a dead process is known at once"
+    assert run(path).status == "succeeded", (
+        "and in its own namespace a dead process is known at once"
+    )
 
 
 @needs_faketime
 @needs_unshare
 @pytest.mark.parametrize("skew", ["+20m", "-20m"])
 @pytest.mark.parametrize("where", ["folder", "s3"])
-def test_a_machine_whose_clock_is_wrong_neither_steals_nor_blocks(where: str, skew: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_a_machine_whose_clock_is_wrong_neither_steals_nor_blocks(
+    where: str, skew: str, tmp_path: Path, memory_aws: Store
+) -> None:
     path = write(tmp_path, where, "wait", stale_after="4s", path=str(tmp_path / "step"))
     # not the command faketime: it shares memory with its child under a name made of its pid, which is small in a namespace
-    process = start(tmp_path, *UNSHARE, "env", f"LD_PRELOAD={LIBRARY}", f"FAKETIME={skew}", "DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_FAKE_MONOTONIC=1")
+    process = start(
+        tmp_path,
+        *UNSHARE,
+        "env",
+        f"LD_PRELOAD={LIBRARY}",
+        f"FAKETIME={skew}",
+        "DONT_FAKE_MONOTONIC=1",
+        "FAKETIME_DONT_FAKE_MONOTONIC=1",
+    )
     try:
         with pytest.raises(StateHeld) as held:
             run(path)
         renewed = datetime.fromisoformat(str(held.value).split("last renewed ")[1].split(";")[0])
-        assert abs(renewed - datetime.now(timezone.utc)) > timedelta(minutes=15), "its clock is wrong"
+        assert abs(renewed - datetime.now(timezone.utc)) > timedelta(minutes=15), (
+            "its clock is wrong"
+        )
     finally:
         kill(process)
     write(tmp_path, where, "say", stale_after="4s")
@@ -166,15 +200,26 @@ def test_a_machine_whose_clock_is_wrong_neither_steals_nor_blocks(where: str, sk
 
 
 def held_document(renewed: datetime) -> bytes:
-    holder = {"run_id": "r", "host": "elsewhere", "pid": 1, "since": renewed.isoformat(), "renewed": renewed.isoformat(), "stale_after": 120.0}
+    holder = {
+        "run_id": "r",
+        "host": "elsewhere",
+        "pid": 1,
+        "since": renewed.isoformat(),
+        "renewed": renewed.isoformat(),
+        "stale_after": 120.0,
+    }
     started = "2026-01-01T00:00:00.000+00:00"
-    return json.dumps({"version": 1, "job": "t", "key": "k", "started": started, "holder": holder, "steps": {}}).encode()
+    return json.dumps(
+        {"version": 1, "job": "t", "key": "k", "started": started, "holder": holder, "steps": {}}
+    ).encode()
 
 
 @pytest.mark.parametrize("where", ["folder", "s3"])
 @pytest.mark.parametrize("says", [-3600, 3600])
 @pytest.mark.parametrize("age", [0, 600])
-def test_ages_are_those_of_the_place(age: int, says: int, where: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_ages_are_those_of_the_place(
+    age: int, says: int, where: str, tmp_path: Path, memory_aws: Store
+) -> None:
     """What counts is when the document was written, by the clock of its server, and not what the document says."""
     now = datetime.now(timezone.utc)
     document = held_document(now + timedelta(seconds=says))
@@ -240,7 +285,9 @@ def when(condition: Any, seconds: float = 30) -> None:
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
-def test_a_run_that_cannot_renew_its_lock_stops_before_it_ends(engine: str, outage: Outage, tmp_path: Path) -> None:
+def test_a_run_that_cannot_renew_its_lock_stops_before_it_ends(
+    engine: str, outage: Outage, tmp_path: Path
+) -> None:
     step = tmp_path / "step"
     path = write(tmp_path, "s3", "wait", stale_after="8s", path=str(step))
     path.write_text(path.read_text() + f"engine: {engine}\n")
@@ -256,7 +303,9 @@ def test_a_run_that_cannot_renew_its_lock_stops_before_it_ends(engine: str, outa
 
 
 @pytest.mark.parametrize("moment", ["before", "while the step runs"])
-def test_a_signal_ends_a_run_whose_state_hangs(moment: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_a_signal_ends_a_run_whose_state_hangs(
+    moment: str, tmp_path: Path, memory_aws: Store
+) -> None:
     outage = Outage(memory_aws, "hang")
     step = tmp_path / "step"
     write(tmp_path, "s3", "wait", stale_after="600s", path=str(step))
@@ -267,7 +316,12 @@ def test_a_signal_ends_a_run_whose_state_hangs(moment: str, tmp_path: Path, memo
             [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--run-key", "k", "--result", "r.json"], cwd=tmp_path, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(tmp_path)},
         )  # fmt: skip
-        when(lambda: [request for request in memory_aws.requests if request.bucket == "ops"] != asked, 60)
+        when(
+            lambda: (
+                [request for request in memory_aws.requests if request.bucket == "ops"] != asked
+            ),
+            60,
+        )
     else:
         process = start(tmp_path)
         outage.begin()
@@ -282,7 +336,9 @@ def test_a_signal_ends_a_run_whose_state_hangs(moment: str, tmp_path: Path, memo
 
 
 @pytest.mark.parametrize("key", ["new", "there"])
-def test_a_server_that_keeps_no_conditions_is_refused(key: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_a_server_that_keeps_no_conditions_is_refused(
+    key: str, tmp_path: Path, memory_aws: Store
+) -> None:
     path = write(tmp_path, "s3", "say", stale_after="60s")
     if key == "there":
         assert run(path).status == "succeeded"
@@ -298,7 +354,9 @@ def test_a_server_that_keeps_no_conditions_is_refused(key: str, tmp_path: Path, 
     assert run(path).status == "succeeded", "it does not hold the key"
 
 
-def test_a_lost_answer_does_not_hide_that_conditions_are_kept(tmp_path: Path, memory_aws: Store) -> None:
+def test_a_lost_answer_does_not_hide_that_conditions_are_kept(
+    tmp_path: Path, memory_aws: Store
+) -> None:
     seen: list[str] = []
 
     def lose_the_first(request: memory.Request) -> memory.Outcome:
@@ -325,19 +383,25 @@ def test_a_run_whose_key_was_taken_says_so_in_its_result(tmp_path: Path) -> None
     result = run(path)
     assert result.error is not None
     assert (result.status, result.error.type) == ("failed", "LockLost")
-    assert json.loads((tmp_path / "state/t/k.json").read_text())["holder"]["run_id"] == "another", "it writes nothing more"
+    assert json.loads((tmp_path / "state/t/k.json").read_text())["holder"]["run_id"] == "another", (
+        "it writes nothing more"
+    )
 
 
 # calls that are made once
 
 
 @pytest.mark.parametrize("where", ["folder", "s3"])
-def test_a_call_whose_outcome_is_unknown_is_not_made_again(where: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_a_call_whose_outcome_is_unknown_is_not_made_again(
+    where: str, tmp_path: Path, memory_aws: Store
+) -> None:
     path = write(tmp_path, where, "die", path=str(tmp_path / "step"), more=", idempotent: false")
     process = start(tmp_path)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
-    write(tmp_path, where, "raises", path=str(tmp_path / "step"), kind="", more=", idempotent: false")
+    write(
+        tmp_path, where, "raises", path=str(tmp_path / "step"), kind="", more=", idempotent: false"
+    )
     result = run(path, take_over=True)
     assert result.steps[0].error is not None
     assert (result.status, result.steps[0].error.type) == ("failed", "OutcomeUnknown")
@@ -350,11 +414,17 @@ def test_a_call_whose_outcome_is_unknown_is_not_made_again(where: str, tmp_path:
 
 
 @pytest.mark.parametrize(("kind", "again"), [("ValueError", True), ("ReadTimeoutError", False)])
-def test_a_call_that_is_known_to_have_failed_is_made_again(kind: str, again: bool, tmp_path: Path) -> None:
+def test_a_call_that_is_known_to_have_failed_is_made_again(
+    kind: str, again: bool, tmp_path: Path
+) -> None:
     arguments = {"path": str(tmp_path / "calls"), "more": ", idempotent: false"}
     assert run(write(tmp_path, "folder", "raises", kind=kind, **arguments)).status == "failed"
-    assert run(write(tmp_path, "folder", "raises", kind="", **arguments)).status == ("succeeded" if again else "failed")
+    assert run(write(tmp_path, "folder", "raises", kind="", **arguments)).status == (
+        "succeeded" if again else "failed"
+    )
     assert (tmp_path / "calls").read_text() == ("xx" if again else "x")
     if again:
         path = write(tmp_path, "folder", "raises", kind="", path=str(tmp_path / "calls"))
-        assert run(path).steps[0].status == "skipped", "whether it is idempotent is no part of what it does"
+        assert run(path).steps[0].status == "skipped", (
+            "whether it is idempotent is no part of what it does"
+        )

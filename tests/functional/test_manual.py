@@ -24,7 +24,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"# (file|sandbox|test): (\S+)\n")
 # what differs from run to run: run ids, times, and request ids
-VARYING = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}|\d+\.\d\d(?= s\b|\s|$)|\d+ ms|[0-9a-f]{8}-[0-9a-f-]{27}")
+VARYING = re.compile(
+    r"\d{8}T\d{6}Z-[0-9a-f]{6}|\d+\.\d\d(?= s\b|\s|$)|\d+ ms|[0-9a-f]{8}-[0-9a-f-]{27}"
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -46,7 +48,11 @@ EXAMPLES = [(page, text) for page in PAGES for text in blocks(page, "yaml")]
 CONSOLES = [(page, text) for page in PAGES for text in blocks(page, "console")]
 
 
-@pytest.mark.parametrize(("page", "text"), EXAMPLES, ids=[f"{page.name}-{number}" for number, (page, _) in enumerate(EXAMPLES)])
+@pytest.mark.parametrize(
+    ("page", "text"),
+    EXAMPLES,
+    ids=[f"{page.name}-{number}" for number, (page, _) in enumerate(EXAMPLES)],
+)
 def test_a_yaml_example_is_right(page: Path, text: str, tmp_path: Path) -> None:
     kind, name = NAMED.match(text).groups()  # type: ignore[union-attr]
     path = tmp_path / "own" / name
@@ -60,8 +66,14 @@ def test_a_yaml_example_is_right(page: Path, text: str, tmp_path: Path) -> None:
         assert api.load(path, complete=False).steps
 
 
-@pytest.mark.parametrize(("page", "text"), CONSOLES, ids=[f"{page.name}-{number}" for number, (page, _) in enumerate(CONSOLES)])
-def test_a_command_gives_the_output_that_is_printed(page: Path, text: str, tmp_path: Path, rolerunner: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("page", "text"),
+    CONSOLES,
+    ids=[f"{page.name}-{number}" for number, (page, _) in enumerate(CONSOLES)],
+)
+def test_a_command_gives_the_output_that_is_printed(
+    page: Path, text: str, tmp_path: Path, rolerunner: Callable[..., Any]
+) -> None:
     for folder in ("configs", "jobs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     for example in blocks(page, "yaml"):
@@ -75,7 +87,9 @@ def test_a_command_gives_the_output_that_is_printed(page: Path, text: str, tmp_p
     actual = iter(plain(line) for line in (ended.stdout + ended.stderr).splitlines())
     for line in printed:
         if line != "...":
-            assert plain(line) in actual, f"{line!r} is not (there) in:\n{ended.stdout}{ended.stderr}"
+            assert plain(line) in actual, (
+                f"{line!r} is not (there) in:\n{ended.stdout}{ended.stderr}"
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

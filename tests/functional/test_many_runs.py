@@ -49,7 +49,13 @@ def test_runs_in_one_process_leave_nothing(memory_aws: Any, tmp_path: Path, engi
     (tmp_path / "spec.yaml").write_text(SPEC.format(engine=engine))
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False, timeout=120
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     (files, memory, threads, frozen), last = json.loads(done.stdout.splitlines()[-1])

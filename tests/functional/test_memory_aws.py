@@ -28,7 +28,10 @@ steps:
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
 def test_both_engines_copy_over_failures_and_lost_answers(
-    engine: str, memory_aws: Store, tmp_path: Path, rolerunner: Callable[..., subprocess.CompletedProcess[str]]
+    engine: str,
+    memory_aws: Store,
+    tmp_path: Path,
+    rolerunner: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     for number in range(5):
         memory_aws.put("landing", f"p/{number}", f"text {number}")
@@ -43,7 +46,12 @@ def test_both_engines_copy_over_failures_and_lost_answers(
     assert run.returncode == 0, run.stdout + run.stderr
     assert not outcomes
     bodies = memory_aws.bodies()
-    assert [bodies[f"s3://publish/p/{number}"] for number in range(5)] == [f"text {number}".encode() for number in range(5)]
-    assert sorted(memory_aws.assumed) == ["arn:aws:iam::444455556666:role/reader", "arn:aws:iam::444455556666:role/writer"]
+    assert [bodies[f"s3://publish/p/{number}"] for number in range(5)] == [
+        f"text {number}".encode() for number in range(5)
+    ]
+    assert sorted(memory_aws.assumed) == [
+        "arn:aws:iam::444455556666:role/reader",
+        "arn:aws:iam::444455556666:role/writer",
+    ]
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["steps"][0]["outputs"]["count"] == 5

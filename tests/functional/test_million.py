@@ -34,14 +34,22 @@ ONE = (
 def page(asked: Asked) -> Answer:
     """A thousand keys; one, the last, is not at the target."""
     if "list-type" not in asked.query:
-        return Answer(b"<CopyObjectResult><ETag>x</ETag></CopyObjectResult>") if asked.what == "PUT" else Answer(status=404)
+        return (
+            Answer(b"<CopyObjectResult><ETag>x</ETag></CopyObjectResult>")
+            if asked.what == "PUT"
+            else Answer(status=404)
+        )
     start = int(asked.query.get("continuation-token", ["0"])[0])
     count = COUNT if asked.bucket == "source-bucket" else COUNT - 1
     end = min(start + 1000, count)
     more = (
-        f"<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>" if end < count else "<IsTruncated>false</IsTruncated>"
+        f"<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>"
+        if end < count
+        else "<IsTruncated>false</IsTruncated>"
     )
-    return Answer(f"<ListBucketResult>{more}{''.join(map(ONE.format, range(start, end)))}</ListBucketResult>".encode())
+    return Answer(
+        f"<ListBucketResult>{more}{''.join(map(ONE.format, range(start, end)))}</ListBucketResult>".encode()
+    )
 
 
 def peak_of(process: subprocess.Popen[bytes]) -> float:
@@ -56,7 +64,10 @@ def peak_of(process: subprocess.Popen[bytes]) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the high-water mark of a process is read from /proc")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"),
+    reason="the high-water mark of a process is read from /proc",
+)
 def test_a_million_objects_pass_in_little_memory(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
     with serving(page) as (client, asked):
@@ -66,7 +77,9 @@ def test_a_million_objects_pass_in_little_memory(tmp_path: Path) -> None:
         }  # fmt: skip
         command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json"]
         with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, cwd=tmp_path, env=environment, stdout=log, stderr=log
+            )
             peak = peak_of(process)
         del asked[:]
     assert process.returncode == 0, (tmp_path / "log").read_text()[-3000:]

@@ -45,7 +45,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_refusal_in_the_sandbox_names_the_file_to_change(project: Path, rolerunner: Command) -> None:
+def test_a_refusal_in_the_sandbox_names_the_file_to_change(
+    project: Path, rolerunner: Command
+) -> None:
     done = rolerunner("run", "a.yaml", "--sandbox")
     assert done.returncode == 4
     assert OF_THE_SANDBOX in done.stderr
@@ -59,7 +61,9 @@ def test_a_refusal_in_the_sandbox_names_the_file_to_change(project: Path, roleru
     assert OF_THE_SANDBOX in done.stderr
 
 
-def test_a_failure_that_is_no_refusal_is_not_blamed_on_policies(project: Path, rolerunner: Command) -> None:
+def test_a_failure_that_is_no_refusal_is_not_blamed_on_policies(
+    project: Path, rolerunner: Command
+) -> None:
     (project / "a.yaml").write_text(SPEC.replace("landing/in/", "landing/none/"))
     done = rolerunner("run", "a.yaml", "--sandbox")
     assert done.returncode == 4
@@ -67,7 +71,11 @@ def test_a_failure_that_is_no_refusal_is_not_blamed_on_policies(project: Path, r
 
 
 def test_a_local_state_can_be_gone_on_from(project: Path, rolerunner: Command) -> None:
-    (project / "a.yaml").write_text(SPEC.replace('{location: "s3://ops-bucket/state/", role: job}', f"{{location: {project}/state/}}"))
+    (project / "a.yaml").write_text(
+        SPEC.replace(
+            '{location: "s3://ops-bucket/state/", role: job}', f"{{location: {project}/state/}}"
+        )
+    )
     done = rolerunner("run", "a.yaml", "--sandbox")
     key = done.stderr.partition("--resume ")[2].strip().splitlines()[0]
     (project / "a.sandbox.yaml").write_text(WORLD.replace('"s3:ListBucket"', '"s3:*"'))
@@ -75,15 +83,24 @@ def test_a_local_state_can_be_gone_on_from(project: Path, rolerunner: Command) -
 
 
 @pytest.mark.parametrize(
-    ("wrong", "hint"), [("rnu", "did you mean 'run'?"), ("valdate", "did you mean 'validate'?"), ("frobnicate", "known: run, validate")]
+    ("wrong", "hint"),
+    [
+        ("rnu", "did you mean 'run'?"),
+        ("valdate", "did you mean 'validate'?"),
+        ("frobnicate", "known: run, validate"),
+    ],
 )
-def test_a_misspelt_command_is_answered_with_the_right_one(wrong: str, hint: str, rolerunner: Command) -> None:
+def test_a_misspelt_command_is_answered_with_the_right_one(
+    wrong: str, hint: str, rolerunner: Command
+) -> None:
     done = rolerunner(wrong, "a.yaml")
     assert done.returncode == 2
     assert f"there is no command '{wrong}' ({hint}" in done.stderr
 
 
-def test_files_that_are_no_specs_are_told_apart_by_their_names(project: Path, rolerunner: Command) -> None:
+def test_files_that_are_no_specs_are_told_apart_by_their_names(
+    project: Path, rolerunner: Command
+) -> None:
     for name in ("a.sandbox.yaml", "a.test.yaml"):
         done = rolerunner("validate", name)
         assert done.returncode == 2
@@ -91,14 +108,22 @@ def test_files_that_are_no_specs_are_told_apart_by_their_names(project: Path, ro
     assert rolerunner("validate", "*.yaml").returncode == 0
 
 
-def test_a_new_project_leads_from_one_command_to_the_next(rolerunner: Command, tmp_path: Path) -> None:
+def test_a_new_project_leads_from_one_command_to_the_next(
+    rolerunner: Command, tmp_path: Path
+) -> None:
     done = rolerunner("init", "my job")
     assert done.returncode == 0
-    commands = [line.partition("rolerunner ")[2] for line in done.stdout.splitlines() if "rolerunner " in line and line.startswith(("Now:", "and:"))]
+    commands = [
+        line.partition("rolerunner ")[2]
+        for line in done.stdout.splitlines()
+        if "rolerunner " in line and line.startswith(("Now:", "and:"))
+    ]
     assert len(commands) == 2
     for command in commands:
         quoted = f"set -- {command}; printf '%s\\n' \"$@\""
-        words = subprocess.run(["sh", "-c", quoted], capture_output=True, text=True, check=True).stdout.splitlines()
+        words = subprocess.run(
+            ["sh", "-c", quoted], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
         assert rolerunner(*words).returncode == 0, command
     for command in ("validate", "plan", "graph", "audit", "iam"):
         assert rolerunner(command, "my job/job.yaml").returncode == 0, command
@@ -111,7 +136,9 @@ def test_a_new_project_leads_from_one_command_to_the_next(rolerunner: Command, t
      ("jobs.count:count_lines", "jobs.cuont:count_lines", "did you mean 'jobs.count'?"), ("jobs.count:count_lines", "jobs.count:count_line", "did you mean 'count_lines'?"),
      ("target: ${{ params.workdir }}", "dest: ${{ params.workdir }}", "write 'target'"), ('{folder: "${{ steps', '{foldr: "${{ steps', "did you mean 'folder'?")],
 )  # fmt: skip
-def test_each_misspelling_of_the_new_project_is_answered(misspelt: str, right: str, hint: str, rolerunner: Command, tmp_path: Path) -> None:
+def test_each_misspelling_of_the_new_project_is_answered(
+    misspelt: str, right: str, hint: str, rolerunner: Command, tmp_path: Path
+) -> None:
     rolerunner("init", "p")
     path = tmp_path / "p" / "job.yaml"
     text = path.read_text()
@@ -128,12 +155,20 @@ def test_each_misspelling_of_the_new_project_is_answered(misspelt: str, right: s
         (("plan", "a.yaml", "--sandbox"), "--sandbox goes with --live"),
         (("iam", "a.yaml", "--sandbox"), "--sandbox goes with --live"),
         (("report", "a.yaml"), "`rolerunner run SPEC --result FILE.json` writes a result file"),
-        (("run", "a.yaml", "--sandbox", "--only", "fnd"), "there is no step 'fnd' (did you mean 'find'?)"),
-        (("run", "a.yaml", "--sandbox", "--only", "x"), "there is no step 'x' (known: find, fetch)"),
+        (
+            ("run", "a.yaml", "--sandbox", "--only", "fnd"),
+            "there is no step 'fnd' (did you mean 'find'?)",
+        ),
+        (
+            ("run", "a.yaml", "--sandbox", "--only", "x"),
+            "there is no step 'x' (known: find, fetch)",
+        ),
         (("iam", "a.yaml", "--format", "terraform", "--account", "1"), "there is 222233334444"),
     ],
 )
-def test_a_command_line_that_cannot_be_is_answered(words: tuple[str, ...], message: str, project: Path, rolerunner: Command) -> None:
+def test_a_command_line_that_cannot_be_is_answered(
+    words: tuple[str, ...], message: str, project: Path, rolerunner: Command
+) -> None:
     done = rolerunner(*words)
     assert done.returncode == 2
     assert message in done.stderr

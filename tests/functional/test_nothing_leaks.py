@@ -96,11 +96,19 @@ SETTINGS = json.dumps({"db": {"password": INNER, "NextToken": "a place in a list
 def _answer(request):
     target = request.headers.get("x-amz-target", "")
     if target.startswith("secretsmanager"):
-        body = {"ARN": "arn:aws:secretsmanager:eu-west-1:444455556666:secret:db-AbCdEf", "Name": "db", "SecretString": OUTPUT}
-        return Response(200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode())
+        body = {
+            "ARN": "arn:aws:secretsmanager:eu-west-1:444455556666:secret:db-AbCdEf",
+            "Name": "db",
+            "SecretString": OUTPUT,
+        }
+        return Response(
+            200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
+        )
     if target.startswith("AmazonSSM"):
         body = {"Parameter": {"Name": "db", "Type": "SecureString", "Value": STORED}}
-        return Response(200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode())
+        return Response(
+            200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
+        )
     return None
 
 
@@ -110,8 +118,21 @@ def _echo(request):
         return answer
     if request.service == "sts" or request.bucket == "ops" or request.key == "told.txt":
         return None
-    sent = [value for name, value in request.headers.items() if name.lower().startswith(("x-amz-server-side", "x-amz-security", "authorization"))]
-    said = [form for value in sent for form in (value, urllib.parse.quote(value), base64.b64encode(value.encode()).decode(), value.encode().hex())]
+    sent = [
+        value
+        for name, value in request.headers.items()
+        if name.lower().startswith(("x-amz-server-side", "x-amz-security", "authorization"))
+    ]
+    said = [
+        form
+        for value in sent
+        for form in (
+            value,
+            urllib.parse.quote(value),
+            base64.b64encode(value.encode()).decode(),
+            value.encode().hex(),
+        )
+    ]
     return error(400, "InvalidArgument", "refused: " + " ".join(said))
 
 
@@ -130,7 +151,17 @@ def _run(folder, form, *more):
         "--run-key",
         "k",
     ]
-    command = [sys.executable, "-m", "rolerunner", *arguments, "--log-format", form, "--log-level", "debug" if form == "json" else "info", *more]
+    command = [
+        sys.executable,
+        "-m",
+        "rolerunner",
+        *arguments,
+        "--log-format",
+        form,
+        "--log-level",
+        "debug" if form == "json" else "info",
+        *more,
+    ]
     return _command(folder, command)
 
 
@@ -155,8 +186,17 @@ GIVEN = {"job.py", "param.txt", "params.json", "spec.yaml"}
 
 def _leaks(texts, secrets):
     """Where which secret stands, in which encoding."""
-    needles = {encode(secret): (secret, number) for secret in secrets for number, encode in enumerate(ENCODINGS)}
-    return [(name, *about) for name, text in texts.items() for needle, about in needles.items() if len(needle) > 3 and needle in text]
+    needles = {
+        encode(secret): (secret, number)
+        for secret in secrets
+        for number, encode in enumerate(ENCODINGS)
+    }
+    return [
+        (name, *about)
+        for name, text in texts.items()
+        for needle, about in needles.items()
+        if len(needle) > 3 and needle in text
+    ]
 
 
 def _written(folder: Path, store, done):
@@ -165,14 +205,21 @@ def _written(folder: Path, store, done):
         if path.is_file() and path.name not in GIVEN:
             texts[str(path.relative_to(folder))] = path.read_text("utf-8", "replace")
     texts.update(
-        {f"s3://{bucket}/{key}": entry.body.decode("utf-8", "replace") for (bucket, key), entry in store.objects.items() if key != "settings.json"}
+        {
+            f"s3://{bucket}/{key}": entry.body.decode("utf-8", "replace")
+            for (bucket, key), entry in store.objects.items()
+            if key != "settings.json"
+        }
     )
     return texts
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("refusing", [False, True], ids=["answered", "refused"])
-@pytest.mark.parametrize(("engine", "state"), [("fast", "{location: state/}"), ("boto3", '{location: "s3://ops/state/", role: writer}')])
+@pytest.mark.parametrize(
+    ("engine", "state"),
+    [("fast", "{location: state/}"), ("boto3", '{location: "s3://ops/state/", role: writer}')],
+)
 def test_no_planted_secret_is_shown_or_stored(engine, state, refusing, form, tmp_path, memory_aws):
     for number in range(3):
         memory_aws.put("landing", f"in/{number}.txt", f"{number}")
@@ -193,9 +240,14 @@ def test_no_planted_secret_is_shown_or_stored(engine, state, refusing, form, tmp
     assert statuses["fail"] == "failed"
     assert statuses["use"] == statuses["tell"] == "succeeded", done.stdout
     if refusing:
-        assert {statuses[name] for name in ("find", "get", "put", "within", "between", "read", "write", "remove")} == {"failed"}, statuses
+        assert {
+            statuses[name]
+            for name in ("find", "get", "put", "within", "between", "read", "write", "remove")
+        } == {"failed"}, statuses
     else:
-        assert {statuses[name] for name in ("find", "read", "write", "remove", "secret", "part")} == {"succeeded"}, statuses
+        assert {
+            statuses[name] for name in ("find", "read", "write", "remove", "secret", "part")
+        } == {"succeeded"}, statuses
     assert set(api.action_names()) - {"spark.sql"} <= {step["action"] for step in result["steps"]}
     texts = _written(tmp_path, memory_aws, done)
     assert any(name.endswith("k.json") for name in texts), "the state is among what is searched"
@@ -229,7 +281,11 @@ def test_a_secret_output_is_made_anew_by_a_resumed_run(tmp_path, memory_aws):
     assert _run(tmp_path, "json").returncode == 4
     again = _run(tmp_path, "json")
     assert again.returncode == 4
-    assert {name: (tmp_path / name).read_text() for name in ("plain", "login", "fail")} == {"plain": "1", "login": "2", "fail": "2"}
+    assert {name: (tmp_path / name).read_text() for name in ("plain", "login", "fail")} == {
+        "plain": "1",
+        "login": "2",
+        "fail": "2",
+    }
     assert not _leaks(_written(tmp_path, memory_aws, again), ["Made-anew-4711"])
 
 
@@ -252,9 +308,25 @@ def test_commands_that_run_nothing_show_no_secret(command, tmp_path, memory_aws)
     (tmp_path / "job.py").write_text(f"SESSION, DECLARED = {SESSION!r}, {DECLARED!r}\n{JOB}")
     (tmp_path / "param.txt").write_text(PARAM + "\n")
     (tmp_path / "params.json").write_text(json.dumps({"key": KEY}))
-    (tmp_path / "spec.yaml").write_text(SPEC.replace("ENGINE", "fast").replace("STATE", "{location: state/}"))
+    (tmp_path / "spec.yaml").write_text(
+        SPEC.replace("ENGINE", "fast").replace("STATE", "{location: state/}")
+    )
     name, *more = command
-    done = _command(tmp_path, [sys.executable, "-m", "rolerunner", name, "spec.yaml", *more, "--params", "params.json", "-p", "param=@param.txt"])
+    done = _command(
+        tmp_path,
+        [
+            sys.executable,
+            "-m",
+            "rolerunner",
+            name,
+            "spec.yaml",
+            *more,
+            "--params",
+            "params.json",
+            "-p",
+            "param=@param.txt",
+        ],
+    )
     assert done.returncode in (0, 4), done.stderr
     assert done.stdout
     assert not _leaks({"stdout": done.stdout, "stderr": done.stderr}, PLANTED)
@@ -268,10 +340,23 @@ def test_junit_shows_no_secret(tmp_path):
     )
     (tmp_path / "job.py").write_text(JOB)
     (tmp_path / "spec.test.yaml").write_text(
-        json.dumps({"version": 1, "params": {"param": OUTPUT}, "cases": [{"name": "it fails", "expect": {"status": "succeeded"}}]})
+        json.dumps(
+            {
+                "version": 1,
+                "params": {"param": OUTPUT},
+                "cases": [{"name": "it fails", "expect": {"status": "succeeded"}}],
+            }
+        )
     )
-    done = _command(tmp_path, [sys.executable, "-m", "rolerunner", "test", "spec.test.yaml", "-v", "--junit", "j.xml"])
+    done = _command(
+        tmp_path,
+        [sys.executable, "-m", "rolerunner", "test", "spec.test.yaml", "-v", "--junit", "j.xml"],
+    )
     assert done.returncode == 4, done.stderr
-    texts = {"stdout": done.stdout, "stderr": done.stderr, "junit": (tmp_path / "j.xml").read_text()}
+    texts = {
+        "stdout": done.stdout,
+        "stderr": done.stderr,
+        "junit": (tmp_path / "j.xml").read_text(),
+    }
     assert "RuntimeError" in texts["junit"]
     assert not _leaks(texts, [OUTPUT])

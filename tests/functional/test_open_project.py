@@ -23,17 +23,30 @@ def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
 
 
-FORMS = [path for path in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")) if path.stem != "config"]
+FORMS = [
+    path
+    for path in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+    if path.stem != "config"
+]
 TEMPLATE = ROOT / "framework" / "rolerunner" / "template" / ".github" / "workflows" / "check.yaml"
 
 
 @pytest.mark.parametrize(
-    ("schema", "paths"), [("vendor.github-workflows", [*WORKFLOWS, TEMPLATE]), ("vendor.github-issue-forms", FORMS)], ids=["workflows", "issue forms"]
+    ("schema", "paths"),
+    [("vendor.github-workflows", [*WORKFLOWS, TEMPLATE]), ("vendor.github-issue-forms", FORMS)],
+    ids=["workflows", "issue forms"],
 )
 def test_files_for_github_pass_its_published_schemas(schema: str, paths: list[Path]) -> None:
     pytest.importorskip("check_jsonschema", reason="a development dependency")
     assert paths
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, *map(str, paths)]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        schema,
+        *map(str, paths),
+    ]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -41,14 +54,18 @@ def test_files_for_github_pass_its_published_schemas(schema: str, paths: list[Pa
 def test_ci_covers_every_python_that_setup_declares() -> None:
     declared = re.findall(r"range\((\d+), (\d+)\)", (ROOT / "setup.py").read_text())[0]
     jobs = load(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]
-    tested = set(jobs["test"]["strategy"]["matrix"]["python"]) | set(jobs["all"]["steps"][1]["with"]["python-version"].split())
+    tested = set(jobs["test"]["strategy"]["matrix"]["python"]) | set(
+        jobs["all"]["steps"][1]["with"]["python-version"].split()
+    )
     assert tested == {f"3.{minor}" for minor in range(int(declared[0]), int(declared[1]))}
 
 
 def test_only_the_publishing_job_may_ask_for_an_identity() -> None:
     for path in WORKFLOWS:
         for name, job in load(path)["jobs"].items():
-            assert ("id-token" in job.get("permissions", {})) == (name == "publish"), f"{path.name}: {name}"
+            assert ("id-token" in job.get("permissions", {})) == (name == "publish"), (
+                f"{path.name}: {name}"
+            )
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)

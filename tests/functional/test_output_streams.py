@@ -55,7 +55,10 @@ def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedPr
 
 
 def steps(folder: Path) -> dict[str, str]:
-    return {each["id"]: each["status"] for each in json.loads((folder / "r.json").read_text(encoding="utf-8"))["steps"]}
+    return {
+        each["id"]: each["status"]
+        for each in json.loads((folder / "r.json").read_text(encoding="utf-8"))["steps"]
+    }
 
 
 EXPECTED = {"euro": "succeeded", "half": "succeeded", "say": "succeeded", "absent": "failed"}
@@ -64,7 +67,11 @@ EXPECTED = {"euro": "succeeded", "half": "succeeded", "say": "succeeded", "absen
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("coding", ["latin-1", "ascii", "cp1252", "cp437", "utf-8"])
 def test_an_encoding_of_stdout_costs_no_line(folder: Path, form: str, coding: str) -> None:
-    ended = shell(folder, f"$rr run spec.yaml --log-format {form} --result r.json --report r.html", PYTHONIOENCODING=coding)
+    ended = shell(
+        folder,
+        f"$rr run spec.yaml --log-format {form} --result r.json --report r.html",
+        PYTHONIOENCODING=coding,
+    )
     text = ended.stdout.decode(coding)
     assert ended.returncode == 4
     assert steps(folder) == EXPECTED
@@ -78,14 +85,19 @@ def test_an_encoding_of_stdout_costs_no_line(folder: Path, form: str, coding: st
 
 
 @pytest.mark.parametrize("coding", ["latin-1", "ascii"])
-@pytest.mark.parametrize("command", ["plan spec.yaml", "plan spec.yaml --json", "validate spec.yaml", "graph spec.yaml"])
+@pytest.mark.parametrize(
+    "command", ["plan spec.yaml", "plan spec.yaml --json", "validate spec.yaml", "graph spec.yaml"]
+)
 def test_an_encoding_of_stdout_costs_no_command(folder: Path, command: str, coding: str) -> None:
     ended = shell(folder, f"$rr {command}", PYTHONIOENCODING=coding)
     assert ended.returncode == 0, ended.stderr
     assert b"Traceback" not in ended.stderr
     if command.endswith("--json"):
         fields = [
-            step["fields"] for step in json.loads(ended.stdout.decode("utf-8" if coding == "ascii" else coding))["steps"]
+            step["fields"]
+            for step in json.loads(ended.stdout.decode("utf-8" if coding == "ascii" else coding))[
+                "steps"
+            ]
         ]  # click writes UTF-8 where it sees ASCII
         assert fields[0]["source"] == "s3://landing/p/€😀.csv"
 
@@ -100,20 +112,36 @@ def test_mistakes_in_a_spec_are_reported_in_any_encoding(folder: Path) -> None:
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize(
     "streams",
-    [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "| true"],
+    [
+        ">&-",
+        "2>&-",
+        ">&- 2>&-",
+        "<&- >&- 2>&-",
+        ">/dev/full",
+        "2>/dev/full",
+        ">/dev/full 2>&1",
+        "| true",
+    ],
     ids=lambda text: text.replace("/", "-"),
 )
 def test_a_stream_that_takes_nothing_costs_no_result(folder: Path, form: str, streams: str) -> None:
-    ended = shell(folder, f"$rr run spec.yaml --log-format {form} --result r.json {streams}; exit ${{PIPESTATUS[0]}}")
+    ended = shell(
+        folder,
+        f"$rr run spec.yaml --log-format {form} --result r.json {streams}; exit ${{PIPESTATUS[0]}}",
+    )
     assert ended.returncode == 4
     assert steps(folder) == EXPECTED
     assert (folder / "out" / "€😀.csv").read_text() == "a"
     assert b"Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("streams", [">&-", "2>&-", ">/dev/full", "| true"], ids=lambda text: text.replace("/", "-"))
+@pytest.mark.parametrize(
+    "streams", [">&-", "2>&-", ">/dev/full", "| true"], ids=lambda text: text.replace("/", "-")
+)
 @pytest.mark.parametrize("command", ["plan spec.yaml", "schema"])
-def test_a_stream_that_takes_nothing_costs_no_command(folder: Path, command: str, streams: str) -> None:
+def test_a_stream_that_takes_nothing_costs_no_command(
+    folder: Path, command: str, streams: str
+) -> None:
     ended = shell(folder, f"$rr {command} {streams}; exit ${{PIPESTATUS[0]}}")
     assert ended.returncode == 0
     assert b"Traceback" not in ended.stderr
@@ -126,7 +154,9 @@ def test_a_file_does_not_take_the_place_of_a_closed_stdout(folder: Path) -> None
 
 
 def test_a_reader_that_stalls_does_not_hold_a_stopped_run(folder: Path) -> None:
-    (folder / "job.py").write_text("import time\ndef say(context):\n    for _ in range(500):\n        context.log('x' * 1000)\n    time.sleep(60)\n")
+    (folder / "job.py").write_text(
+        "import time\ndef say(context):\n    for _ in range(500):\n        context.log('x' * 1000)\n    time.sleep(60)\n"
+    )
     line = "exec 3< <(exec $rr run spec.yaml --log-format json --result r.json & echo $! > pid; wait); sleep 3; kill -TERM $(cat pid); sleep 7; kill -0 $(cat pid)"
     ended = shell(folder, line)
     assert ended.returncode != 0  # there is no such process any more

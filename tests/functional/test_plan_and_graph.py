@@ -43,14 +43,20 @@ buckets:
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
-def test_a_refusal_is_told_for_its_step_and_the_plan_goes_on(engine: str, rolerunner: Command, tmp_path: Path) -> None:
+def test_a_refusal_is_told_for_its_step_and_the_plan_goes_on(
+    engine: str, rolerunner: Command, tmp_path: Path
+) -> None:
     (tmp_path / "live.yaml").write_text(SPEC.replace("name: live", f"name: live\nengine: {engine}"))
     (tmp_path / "live.sandbox.yaml").write_text(WORLD)
     done = rolerunner("plan", "live.yaml", "--live", "--sandbox", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     live = {step["id"]: step["live"] for step in json.loads(done.stdout)["steps"]}
     refused = "1 object, the first since the role 'reader' may not s3:GetObject on arn:aws:s3:::landing/secret.json"
-    assert [refused in live[step]["refused"] for step in ("fetch", "copy", "remove")] == [True, True, True]
+    assert [refused in live[step]["refused"] for step in ("fetch", "copy", "remove")] == [
+        True,
+        True,
+        True,
+    ]
     assert live["copy"]["count"] == 2
     assert "may not s3:ListBucket" in live["others"]["unknown"]
     assert "could not be assumed" in live["nobody"]["unknown"]
@@ -58,16 +64,27 @@ def test_a_refusal_is_told_for_its_step_and_the_plan_goes_on(engine: str, roleru
 
 
 @pytest.mark.parametrize(
-    ("name", "begins"), [("x.svg", "<svg"), ("x.SVG", "<svg"), ("x.mmd", "flowchart"), ("x.md", "flowchart"), ("x", "flowchart")]
+    ("name", "begins"),
+    [
+        ("x.svg", "<svg"),
+        ("x.SVG", "<svg"),
+        ("x.mmd", "flowchart"),
+        ("x.md", "flowchart"),
+        ("x", "flowchart"),
+    ],
 )
-def test_the_ending_of_the_file_says_the_form(name: str, begins: str, rolerunner: Command, tmp_path: Path) -> None:
+def test_the_ending_of_the_file_says_the_form(
+    name: str, begins: str, rolerunner: Command, tmp_path: Path
+) -> None:
     (tmp_path / "live.yaml").write_text(SPEC)
     assert rolerunner("graph", "live.yaml", "-o", name).returncode == 0
     assert (tmp_path / name).read_text().startswith(begins)
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.pdf", "x.html", "x.svgz"])
-def test_another_ending_is_refused_and_nothing_is_written(name: str, rolerunner: Command, tmp_path: Path) -> None:
+def test_another_ending_is_refused_and_nothing_is_written(
+    name: str, rolerunner: Command, tmp_path: Path
+) -> None:
     (tmp_path / "live.yaml").write_text(SPEC)
     done = rolerunner("graph", "live.yaml", "-o", name)
     assert done.returncode == 2

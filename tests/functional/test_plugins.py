@@ -38,24 +38,44 @@ buckets:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
     shutil.copytree(ROOT / "tests/plugin_example", source, dirs_exist_ok=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(target), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(target),
+        str(source),
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return target
 
 
-def test_every_command_knows_an_installed_action(installed: Path, tmp_path: Path, rolerunner: Callable[..., Any]) -> None:
+def test_every_command_knows_an_installed_action(
+    installed: Path, tmp_path: Path, rolerunner: Callable[..., Any]
+) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
     (tmp_path / "job.sandbox.yaml").write_text(WORLD)
     path = os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    assert "1 spec checked, no mistakes" in rolerunner("validate", "job.yaml", PYTHONPATH=path).stdout
+    assert (
+        "1 spec checked, no mistakes" in rolerunner("validate", "job.yaml", PYTHONPATH=path).stdout
+    )
     ended = rolerunner("run", "job.yaml", "--sandbox", "--result", "r.json", PYTHONPATH=path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert json.loads((tmp_path / "r.json").read_text())["steps"][0]["outputs"] == {"letters": {"a": 2, "g": 1}}
+    assert json.loads((tmp_path / "r.json").read_text())["steps"][0]["outputs"] == {
+        "letters": {"a": 2, "g": 1}
+    }
     assert "hello.count" in rolerunner("schema", PYTHONPATH=path).stdout
     page = rolerunner("actions", "hello.count", PYTHONPATH=path).stdout
     assert "Count the objects of a prefix" in page
-    assert "needs s3:ListBucket on arn:aws:s3:::data-bucket" in rolerunner("plan", "job.yaml", PYTHONPATH=path).stdout
+    assert (
+        "needs s3:ListBucket on arn:aws:s3:::data-bucket"
+        in rolerunner("plan", "job.yaml", PYTHONPATH=path).stdout
+    )
     wrong = rolerunner("validate", "job.yaml")
     assert (wrong.returncode, "unknown action 'hello.count'" in wrong.stderr) == (2, True)
 
@@ -65,13 +85,22 @@ def test_every_command_knows_an_installed_action(installed: Path, tmp_path: Path
     [
         ("raise RuntimeError('no')", "cannot be loaded: RuntimeError: no"),
         ("Thing = 3", "is not a subclass of rolerunner.plugin.Action"),
-        ("from rolerunner.actions.s3_list import S3List as Thing", "the action 's3.list' is there already"),
+        (
+            "from rolerunner.actions.s3_list import S3List as Thing",
+            "the action 's3.list' is there already",
+        ),
     ],
 )
-def test_a_broken_package_is_named(code: str, message: str, tmp_path: Path, rolerunner: Callable[..., Any]) -> None:
+def test_a_broken_package_is_named(
+    code: str, message: str, tmp_path: Path, rolerunner: Callable[..., Any]
+) -> None:
     (tmp_path / "site/broken-1.0.dist-info").mkdir(parents=True)
-    (tmp_path / "site/broken-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (tmp_path / "site/broken-1.0.dist-info/entry_points.txt").write_text("[rolerunner.actions]\nx.y = broken_action:Thing\n")
+    (tmp_path / "site/broken-1.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n"
+    )
+    (tmp_path / "site/broken-1.0.dist-info/entry_points.txt").write_text(
+        "[rolerunner.actions]\nx.y = broken_action:Thing\n"
+    )
     (tmp_path / "site/broken_action.py").write_text(code)
     (tmp_path / "job.yaml").write_text(SPEC)
     ended = rolerunner("validate", "job.yaml", PYTHONPATH=str(tmp_path / "site"))

@@ -34,7 +34,9 @@ from tests.fake_s3 import Answer, Asked, serving
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forked on Linux alone")  # and each Python has its own view of forks
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="forked on Linux alone"
+)  # and each Python has its own view of forks
 
 ACCOUNT, OTHER = "111122223333", "444455556666"
 WRITER, READER = f"arn:aws:iam::{ACCOUNT}:role/writer", f"arn:aws:iam::{OTHER}:role/taker"
@@ -73,8 +75,14 @@ def page(query: Mapping[str, list[str]], keys: list[str]) -> Answer:
         "<StorageClass>STANDARD</StorageClass></Contents>"
         for key in keys[start : start + 1000]
     )
-    more = f"<NextContinuationToken>{start + 1000}</NextContinuationToken>" if start + 1000 < len(keys) else ""
-    return Answer(f"<ListBucketResult><IsTruncated>{'true' if more else 'false'}</IsTruncated>{more}{told}</ListBucketResult>".encode())
+    more = (
+        f"<NextContinuationToken>{start + 1000}</NextContinuationToken>"
+        if start + 1000 < len(keys)
+        else ""
+    )
+    return Answer(
+        f"<ListBucketResult><IsTruncated>{'true' if more else 'false'}</IsTruncated>{more}{told}</ListBucketResult>".encode()
+    )
 
 
 def answering(keys: list[str], delay: float) -> Callable[[Asked], Answer]:
@@ -85,24 +93,40 @@ def answering(keys: list[str], delay: float) -> Callable[[Asked], Answer]:
             time.sleep(delay)
             data = body_of(asked.key)
             crc = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-            headers = {"ETag": ETAG, "x-amz-checksum-crc32": crc, "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+            headers = {
+                "ETag": ETAG,
+                "x-amz-checksum-crc32": crc,
+                "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
+            }
             wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", asked.headers.get("range", ""))
             if not wanted:
                 return Answer(data, headers=headers)
             start, end = int(wanted[1]), int(wanted[2]) + 1
             del headers["x-amz-checksum-crc32"]
-            return Answer(data[start:end], 206, {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"})
+            return Answer(
+                data[start:end],
+                206,
+                {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"},
+            )
         if asked.what == "HEAD":
             data = body_of(asked.key)
             crc = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-            return Answer(headers={"ETag": ETAG, "Content-Length": str(len(data)), "x-amz-checksum-crc32": crc})
+            return Answer(
+                headers={
+                    "ETag": ETAG,
+                    "Content-Length": str(len(data)),
+                    "x-amz-checksum-crc32": crc,
+                }
+            )
         return Answer(status=400)  # STS, which does not tell who we are
 
     return answer
 
 
 @contextmanager
-def running(tmp_path: Path, keys: list[str], delay: float, more: str = "") -> Iterator[tuple[subprocess.Popen[str], list[Asked]]]:
+def running(
+    tmp_path: Path, keys: list[str], delay: float, more: str = ""
+) -> Iterator[tuple[subprocess.Popen[str], list[Asked]]]:
     """The command at a download of these keys."""
     (tmp_path / "job.yaml").write_text(
         f"version: 1\nname: t\n{more}\nsteps:\n  - {{id: fetch, action: s3.download, role: job, source: 's3://bucket/in/', target: '{tmp_path}/out/'}}\n"
@@ -112,9 +136,23 @@ def running(tmp_path: Path, keys: list[str], delay: float, more: str = "") -> It
             **os.environ, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-long-secret", "AWS_REGION": "eu-west-1",
             "AWS_ENDPOINT_URL": client.meta.endpoint_url, "TMPDIR": str(tmp_path),
         }  # fmt: skip
-        command = [sys.executable, "-W", "error", "-m", "rolerunner", "run", str(tmp_path / "job.yaml"), "--result", str(tmp_path / "result.json")]
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "rolerunner",
+            "run",
+            str(tmp_path / "job.yaml"),
+            "--result",
+            str(tmp_path / "result.json"),
+        ]
         with subprocess.Popen(
-            [*command, "--log-format", "json"], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*command, "--log-format", "json"],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         ) as process:
             yield process, asked
 
@@ -154,7 +192,12 @@ def until(seen: Callable[[], Any], what: str) -> Any:
 
 def at_work(process: subprocess.Popen[str]) -> int:
     """The process that helps, once it has connections of its own."""
-    return int(until(lambda: next((each for each in children(process.pid) if sockets(each) > 4), 0), "a process that helps"))
+    return int(
+        until(
+            lambda: next((each for each in children(process.pid) if sockets(each) > 4), 0),
+            "a process that helps",
+        )
+    )
 
 
 def small(count: int = COUNT) -> list[str]:
@@ -182,27 +225,37 @@ def test_a_process_takes_its_share_and_everything_is_done_once(tmp_path: Path) -
     assert (tmp_path / "out/00700").read_bytes() == body_of("in/00700")
     fetched = [each.key for each in asked if each.what == "GET" and each.key != "in/large"]
     assert sorted(fetched) == small(), "each object once"
-    assert len([each for each in asked if each.what == "GET" and each.key == "in/large"]) == 2, "and each range of the large one"
+    assert len([each for each in asked if each.what == "GET" and each.key == "in/large"]) == 2, (
+        "and each range of the large one"
+    )
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["steps"][0]["outputs"]["count"] == COUNT + 1
     assert result["steps"][0]["outputs"]["bytes"] == sum(len(body_of(key)) for key in keys)
     assert not Path(f"/proc/{helper}").exists(), "it ended, and was waited for"
 
 
-def test_what_a_process_had_in_hand_when_it_was_killed_is_done_by_the_first_one(tmp_path: Path) -> None:
+def test_what_a_process_had_in_hand_when_it_was_killed_is_done_by_the_first_one(
+    tmp_path: Path,
+) -> None:
     with running(tmp_path, small(), 0.02) as (process, _):
         os.kill(at_work(process), signal.SIGKILL)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, (out, err)
-    assert there(tmp_path) == {key: len(body_of(key)) for key in small()}, "and nothing else: what it left half done is gone"
-    assert json.loads((tmp_path / "result.json").read_text())["steps"][0]["outputs"]["count"] == COUNT
+    assert there(tmp_path) == {key: len(body_of(key)) for key in small()}, (
+        "and nothing else: what it left half done is gone"
+    )
+    assert (
+        json.loads((tmp_path / "result.json").read_text())["steps"][0]["outputs"]["count"] == COUNT
+    )
     assert "a process that helped is gone" in out
 
 
 def test_a_signal_stops_all_of_them_and_nothing_half_done_is_left(tmp_path: Path) -> None:
     with running(tmp_path, small(), 0.05) as (process, _):
         helper = at_work(process)
-        until(lambda: (tmp_path / "out").exists() and len(os.listdir(tmp_path / "out")) > 100, "files")
+        until(
+            lambda: (tmp_path / "out").exists() and len(os.listdir(tmp_path / "out")) > 100, "files"
+        )
         process.terminate()
         began = time.monotonic()
         process.communicate(timeout=20)
@@ -252,7 +305,9 @@ def test_little_memory_means_one_process(tmp_path: Path) -> None:
         ({}, 99),
     ],
 )
-def test_a_part_of_a_core_is_none(files: Mapping[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_of_a_core_is_none(
+    files: Mapping[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "cpu").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(f"{text}\n")
@@ -263,7 +318,9 @@ def test_a_part_of_a_core_is_none(files: Mapping[str, str], cores: int, tmp_path
     assert pool.wanted(128_000_000) == 1
 
 
-def test_uploads_and_copies_under_roles_of_two_accounts(aws: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_uploads_and_copies_under_roles_of_two_accounts(
+    aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
     for number in range(400):
         (tmp_path / f"in/{number:03}").write_bytes(f"{number}".encode() * 50)
@@ -285,8 +342,20 @@ steps:
         **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token or "",
         "AWS_REGION": aws.region, "AWS_ENDPOINT_URL": aws.endpoint, "TMPDIR": str(tmp_path),
     }  # fmt: skip
-    command = [sys.executable, "-W", "error", "-m", "rolerunner", "run", str(tmp_path / "job.yaml"), "--result", str(tmp_path / "result.json")]
-    with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "rolerunner",
+        "run",
+        str(tmp_path / "job.yaml"),
+        "--result",
+        str(tmp_path / "result.json"),
+    ]
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         at_work(process)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, (out, err)
@@ -295,7 +364,9 @@ steps:
     }
     result = json.loads((tmp_path / "result.json").read_text())
     assert [each["outputs"]["count"] for each in result["steps"]] == [401] * 4
-    assert {each["role"]: each["assume_calls"] for each in result["roles"] if each["role"] != "job"} == {"writer": 1, "taker": 1}
+    assert {
+        each["role"]: each["assume_calls"] for each in result["roles"] if each["role"] != "job"
+    } == {"writer": 1, "taker": 1}
     assert sum(aws.assume_role_count().values()) == 2
 
 
@@ -334,7 +405,9 @@ class Work:
             self.flow.tell(10)
             self.done.append(key)
             error = StepError("bad", hint="look", type="Bad") if key == "bad" else None
-            yield Outcome(item.source, 10, item.target, status="failed" if error else "done", error=error)
+            yield Outcome(
+                item.source, 10, item.target, status="failed" if error else "done", error=error
+            )
 
     def twice(self, number: int, cancel: Cancel) -> int:
         if number < 0:
@@ -395,10 +468,14 @@ def gets(*keys: str) -> list[Get]:
     return [Get(S3Uri("b", key), Path("/tmp") / key, ObjectInfo(key, 10)) for key in keys]
 
 
-def dealt(crew: Crew, items: Iterable[Any], keep: Callable[[Get], bool] = lambda _: False) -> tuple[list[Outcome], list[str]]:
+def dealt(
+    crew: Crew, items: Iterable[Any], keep: Callable[[Get], bool] = lambda _: False
+) -> tuple[list[Outcome], list[str]]:
     """Outcomes that came from elsewhere, and the keys that were begun here."""
     elsewhere, here = [], []
-    for each in crew.dealt(items, lambda item: item, lambda item: None if keep(item) else item.source):
+    for each in crew.dealt(
+        items, lambda item: item, lambda item: None if keep(item) else item.source
+    ):
         if isinstance(each, Outcome):
             elsewhere.append(each)
         elif each is not None:
@@ -416,21 +493,33 @@ def test_objects_are_dealt_and_come_back(pair: tuple[Pair, Work]) -> None:
     settled = Outcome(S3Uri("b", "settled"), status="skipped")
     with crew_of(made, flow) as crew:
         keys = [f"k{number}" for number in range(500)]
-        elsewhere, here = dealt(crew, [settled, *gets("bad", *keys, "mine")], lambda item: item.source.key == "mine")
+        elsewhere, here = dealt(
+            crew, [settled, *gets("bad", *keys, "mine")], lambda item: item.source.key == "mine"
+        )
     assert here[:3] == ["bad", "k0", "k1"], "the first are begun here: most operations are small"
     assert "mine" in here
     assert settled in elsewhere
-    assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(["settled", "bad", *keys, "mine"])
+    assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(
+        ["settled", "bad", *keys, "mine"]
+    )
     assert len(work.done) == len(elsewhere) - 1 >= 160
     assert sum(told) == 10 * len(work.done)
     assert made.back == [made.process], "and it waits for the next operation"
     with crew_of(made) as crew:
         elsewhere, _ = dealt(crew, gets("a", "b", "c", "bad", "d"))
-    assert {each.uri.key: each.error and each.error.type for each in elsewhere} == {"bad": "Bad", "d": None}
+    assert {each.uri.key: each.error and each.error.type for each in elsewhere} == {
+        "bad": "Bad",
+        "d": None,
+    }
 
 
-@pytest.mark.parametrize(("key", "error", "words"), [("refused", AccessDenied, "no"), ("strange", StepError, "Strange: cannot be pickled")])
-def test_what_stops_one_process_stops_the_operation(pair: tuple[Pair, Work], key: str, error: type[StepError], words: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "error", "words"),
+    [("refused", AccessDenied, "no"), ("strange", StepError, "Strange: cannot be pickled")],
+)
+def test_what_stops_one_process_stops_the_operation(
+    pair: tuple[Pair, Work], key: str, error: type[StepError], words: str
+) -> None:
     made, _ = pair
     with pytest.raises(error, match=words) as caught, crew_of(made) as crew:
         dealt(crew, gets("a", "b", "c", *(f"k{number}" for number in range(40)), key))
@@ -438,7 +527,9 @@ def test_what_stops_one_process_stops_the_operation(pair: tuple[Pair, Work], key
     assert made.back == [made.process]
 
 
-def test_what_a_process_leaves_undone_is_begun_here(pair: tuple[Pair, Work], caplog: pytest.LogCaptureFixture) -> None:
+def test_what_a_process_leaves_undone_is_begun_here(
+    pair: tuple[Pair, Work], caplog: pytest.LogCaptureFixture
+) -> None:
     made, _ = pair
 
     def items() -> Iterator[Get]:
@@ -449,12 +540,16 @@ def test_what_a_process_leaves_undone_is_begun_here(pair: tuple[Pair, Work], cap
 
     with crew_of(made) as crew:
         elsewhere, here = dealt(crew, items())
-    assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(f"k{number}" for number in range(300))
+    assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(
+        f"k{number}" for number in range(300)
+    )
     assert "is gone" in caplog.text
     assert not made.back
 
 
-def test_calls_are_answered_refused_and_not_taken_where_nobody_has_room(pair: tuple[Pair, Work]) -> None:
+def test_calls_are_answered_refused_and_not_taken_where_nobody_has_room(
+    pair: tuple[Pair, Work],
+) -> None:
     made, _ = pair
     cancel = Cancel()
     with crew_of(made, cancel=cancel) as crew:

@@ -26,12 +26,17 @@ pytestmark = pytest.mark.once
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_a_new_project_runs_at_once_and_passes_its_own_test(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_new_project_runs_at_once_and_passes_its_own_test(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     made = rolerunner("init", "my-job")
     assert (made.returncode, made.stderr) == (0, "")
     assert (tmp_path / "my-job/.github/workflows/check.yaml").exists()
     assert rolerunner("validate", "my-job/job.yaml").returncode == 0
-    assert rolerunner("run", "my-job/job.yaml", "--sandbox", "-p", f"workdir={tmp_path}/w/").returncode == 0
+    assert (
+        rolerunner("run", "my-job/job.yaml", "--sandbox", "-p", f"workdir={tmp_path}/w/").returncode
+        == 0
+    )
     held = rolerunner("test", "my-job")
     assert held.returncode == 0, held.stdout
     tested = subprocess.run(
@@ -54,7 +59,9 @@ def test_nothing_is_overwritten(rolerunner: Callable[..., Any], tmp_path: Path) 
     assert (tmp_path / "job.yaml").read_text() == "mine\n"
 
 
-def test_the_svg_has_a_box_a_step_and_a_line_a_need(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_svg_has_a_box_a_step_and_a_line_a_need(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     ended = rolerunner("graph", CONFIGS / "partner_exchange.yaml", "-o", "g.svg")
     assert (ended.returncode, ended.stderr) == (0, "")
     picture = ET.parse(tmp_path / "g.svg").getroot()
@@ -77,7 +84,10 @@ def test_text_in_a_picture_is_escaped(tmp_path: Path) -> None:
 
 
 def made(needs: dict[str, list[str]], tmp_path: Path) -> Job:
-    steps = "".join(f"  - {{id: {step}, action: python.call, function: 'a:b', needs: {json.dumps(each)}}}\n" for step, each in needs.items())
+    steps = "".join(
+        f"  - {{id: {step}, action: python.call, function: 'a:b', needs: {json.dumps(each)}}}\n"
+        for step, each in needs.items()
+    )
     (tmp_path / "job.yaml").write_text(f"version: 1\nname: t\nsteps:\n{steps}")
     return api.load(tmp_path / "job.yaml")
 
@@ -99,25 +109,47 @@ def points(drawn: str) -> Iterator[tuple[float, float]]:
         else:
             end = (numbers[0], y) if letter == "H" else (x, numbers[0])
             count = int(max(abs(end[0] - x), abs(end[1] - y), 1))
-            yield from ((x + (end[0] - x) * step / count, y + (end[1] - y) * step / count) for step in range(count + 1))
+            yield from (
+                (x + (end[0] - x) * step / count, y + (end[1] - y) * step / count)
+                for step in range(count + 1)
+            )
             x, y = end
 
 
 SHAPES: list[dict[str, list[str]]] = [
     {"a": [], "b": ["a"], "c": ["a", "b"]},
-    {"a": [], "b": [], "c": ["a"], "d": ["a", "b", "c"], "e": ["b"], "f": ["a", "b", "c", "d", "e"], "g": ["a", "f"]},
+    {
+        "a": [],
+        "b": [],
+        "c": ["a"],
+        "d": ["a", "b", "c"],
+        "e": ["b"],
+        "f": ["a", "b", "c", "d", "e"],
+        "g": ["a", "f"],
+    },
     {f"s{number}": [f"s{before}" for before in range(number)] for number in range(12)},
-    {"root": [], **{f"w{number}": ["root"] for number in range(6)}, "mid": ["w5"], "end": ["root", "w0", "w3", "w5", "mid"]},
+    {
+        "root": [],
+        **{f"w{number}": ["root"] for number in range(6)},
+        "mid": ["w5"],
+        "end": ["root", "w0", "w3", "w5", "mid"],
+    },
 ]
 
 
 @pytest.mark.parametrize("shape", range(-2, len(SHAPES)))
 def test_no_line_is_hidden_behind_a_box(shape: int, tmp_path: Path) -> None:
     configs = ["partner_exchange", "blog_cross_role"]
-    job = made(SHAPES[shape], tmp_path) if shape >= 0 else api.load(CONFIGS / f"{configs[shape]}.yaml")
+    job = (
+        made(SHAPES[shape], tmp_path)
+        if shape >= 0
+        else api.load(CONFIGS / f"{configs[shape]}.yaml")
+    )
     picture = ET.fromstring(graph.svg(api.plan(job)))
     boxes = {
-        group.get("id", ""): tuple(float(box.get(name, "")) for name in ("x", "y", "width", "height"))
+        group.get("id", ""): tuple(
+            float(box.get(name, "")) for name in ("x", "y", "width", "height")
+        )
         for group in picture.findall(f"{SVG}g")
         for box in group.findall(f"{SVG}rect")
     }
@@ -131,7 +163,11 @@ def test_no_line_is_hidden_behind_a_box(shape: int, tmp_path: Path) -> None:
         for id_, (x, y, w, h) in boxes.items():
             inside = [point for point in line if x < point[0] < x + w and y < point[1] < y + h]
             assert not inside, f"{need} -> {step} goes through {id_} at {inside[0]}"
-        assert all(0 <= px <= float(picture.get("width", "")) and 0 <= py <= float(picture.get("height", "")) for px, py in line)
+        assert all(
+            0 <= px <= float(picture.get("width", ""))
+            and 0 <= py <= float(picture.get("height", ""))
+            for px, py in line
+        )
 
 
 def test_mermaid_has_a_node_a_step_an_edge_a_need_and_a_class_a_role() -> None:
@@ -140,11 +176,19 @@ def test_mermaid_has_a_node_a_step_an_edge_a_need_and_a_class_a_role() -> None:
     nodes = dict(re.findall(r'^    (s\d+)\["([^"]*)"\]:::r\d+$', text, re.MULTILINE))
     ids = {node: label.split("<br/>")[0] for node, label in nodes.items()}
     assert list(ids.values()) == [step.id for step in job.steps]
-    edges = {(ids[start], ids[end]) for start, end in re.findall(r"^    (s\d+) --> (s\d+)$", text, re.MULTILINE)}
+    edges = {
+        (ids[start], ids[end])
+        for start, end in re.findall(r"^    (s\d+) --> (s\d+)$", text, re.MULTILINE)
+    }
     assert edges == {(need, step.id) for step in job.steps for need in step.needs}
     classes = dict(re.findall(r":::(r\d+)$|^    classDef (r\d+) ", text, re.MULTILINE))
-    assert {used for used in classes if used} == set(re.findall(r"^    classDef (r\d+) fill", text, re.MULTILINE))
-    role_class = {ids[node]: used for node, used in re.findall(r"^    (s\d+)\[.*:::(r\d+)$", text, re.MULTILINE)}
+    assert {used for used in classes if used} == set(
+        re.findall(r"^    classDef (r\d+) fill", text, re.MULTILINE)
+    )
+    role_class = {
+        ids[node]: used
+        for node, used in re.findall(r"^    (s\d+)\[.*:::(r\d+)$", text, re.MULTILINE)
+    }
     assert role_class["find"] == role_class["fetch"]
     assert role_class["publish"] == role_class["mark"]
     assert len({role_class[step] for step in ("find", "clean", "publish")}) == 3

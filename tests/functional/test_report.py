@@ -60,7 +60,9 @@ class Outline(HTMLParser):
             self.open.append(tag)
         self.ids += [said["id"]] if "id" in said else []
         self.targets += [said["href"]] if "href" in said else []
-        self.loaded += [said[name] for name in ("src", "data", "action", "background") if name in said] + ([tag] if tag in ("script", "link") else [])
+        self.loaded += [
+            said[name] for name in ("src", "data", "action", "background") if name in said
+        ] + ([tag] if tag in ("script", "link") else [])
         if "bar" in said.get("class", "").split():
             self.bars.append(said)
         if tag == "tr":
@@ -82,7 +84,9 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
     assert outline.open == []
     assert outline.loaded == []
     assert len(set(outline.ids)) == len(outline.ids)
-    assert {target.removeprefix("#") for target in outline.targets} <= set(outline.ids), "every link leads somewhere in the page"
+    assert {target.removeprefix("#") for target in outline.targets} <= set(outline.ids), (
+        "every link leads somewhere in the page"
+    )
     assert "http" not in text.replace("http-equiv", "")
     assert "url(" not in text
 
@@ -95,12 +99,26 @@ def test_it_says_what_failed_and_what_moved() -> None:
     rows = Outline(text).rows
     assert ["reader", ROLE["session_arn"], "1", "4.0 KiB"] in rows
     (row,) = [row for row in rows if row[0] == "a"]
-    assert row[1:10] == ["s3.download", "reader", "✓ succeeded", "1", "1 s", "2 s", "3", "4.0 KiB", "2.0 KiB"]
+    assert row[1:10] == [
+        "s3.download",
+        "reader",
+        "✓ succeeded",
+        "1",
+        "1 s",
+        "2 s",
+        "3",
+        "4.0 KiB",
+        "2.0 KiB",
+    ]
 
 
 def test_a_session_of_one_step_is_told_apart() -> None:
     own = [{**ROLE, "step": "a"}, {**ROLE, "step": "b"}]
-    names = [row[0] for row in Outline(page(result(STEP, FAILED, roles=own))).rows if row[1:2] == [ROLE["session_arn"]]]
+    names = [
+        row[0]
+        for row in Outline(page(result(STEP, FAILED, roles=own))).rows
+        if row[1:2] == [ROLE["session_arn"]]
+    ]
     assert names == ["reader for a", "reader for b"]
 
 
@@ -113,37 +131,84 @@ def test_a_bar_stands_where_the_step_ran_and_overlapping_ones_below() -> None:
 
 
 def test_a_file_without_starts_is_laid_end_to_end() -> None:
-    steps = [{key: value for key, value in each.items() if key != "start"} for each in (STEP, {**STEP, "id": "z", "status": "skipped"}, FAILED)]
+    steps = [
+        {key: value for key, value in each.items() if key != "start"}
+        for each in (STEP, {**STEP, "id": "z", "status": "skipped"}, FAILED)
+    ]
     bars = {bar["href"]: bar["style"] for bar in Outline(page(result(*steps))).bars}
-    assert {name: style.split(";")[0] for name, style in bars.items()} == {"#step-a": "left:0.0000%", "#step-b": "left:50.0000%"}
+    assert {name: style.split(";")[0] for name, style in bars.items()} == {
+        "#step-a": "left:0.0000%",
+        "#step-b": "left:50.0000%",
+    }
 
 
 def test_secrets_are_not_in_it() -> None:
     key = "ASIA" + "Q" * 16
-    assert key not in page(result({**FAILED, "error": {"type": "x", "message": f"with {key}", "hint": ""}}))
+    assert key not in page(
+        result({**FAILED, "error": {"type": "x", "message": f"with {key}", "hint": ""}})
+    )
 
 
 def test_a_run_in_which_nothing_ran_has_a_page() -> None:
-    outline = Outline(page(result({"id": "a", "action": "s3.list", "role": "", "status": "not_run"}, roles=[], seconds=0)))
+    outline = Outline(
+        page(
+            result(
+                {"id": "a", "action": "s3.list", "role": "", "status": "not_run"},
+                roles=[],
+                seconds=0,
+            )
+        )
+    )
     assert (outline.open, outline.bars) == ([], [])
 
 
 def test_a_run_that_could_not_begin_says_why() -> None:
-    text = page(result(roles=[], seconds=0, error={"type": "SpecError", "message": "job.yaml:3:1: unknown key '<x>'", "hint": "mend it"}))
+    text = page(
+        result(
+            roles=[],
+            seconds=0,
+            error={
+                "type": "SpecError",
+                "message": "job.yaml:3:1: unknown key '<x>'",
+                "hint": "mend it",
+            },
+        )
+    )
     assert "unknown key &#x27;&lt;x&gt;&#x27;" in text
     assert "mend it" in text
     assert Outline(text).open == []
 
 
-@pytest.mark.parametrize("wrong", [[], {}, 3, {"version": 2}, result({"id": 3}), result(seconds="long"), result(STEP, steps="none")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        {},
+        3,
+        {"version": 2},
+        result({"id": 3}),
+        result(seconds="long"),
+        result(STEP, steps="none"),
+    ],
+)
 def test_what_is_no_result_file_is_told_so(wrong: Any) -> None:
     with pytest.raises(UsageError, match="not a result file"):
         page(wrong)
 
 
-def test_the_command_and_run_write_the_same_page(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_command_and_run_write_the_same_page(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     ran = rolerunner(
-        "run", CONFIGS / "blog_cross_role.yaml", "--sandbox", "-p", f"target={tmp_path}/t/", "--result", "r.json", "--report", "run.html"
+        "run",
+        CONFIGS / "blog_cross_role.yaml",
+        "--sandbox",
+        "-p",
+        f"target={tmp_path}/t/",
+        "--result",
+        "r.json",
+        "--report",
+        "run.html",
     )
     assert ran.returncode == 0, ran.stderr
     steps = json.loads((tmp_path / "r.json").read_text())["steps"]
@@ -152,7 +217,10 @@ def test_the_command_and_run_write_the_same_page(rolerunner: Callable[..., Any],
     assert starts[-1] > 0
     made = rolerunner("report", "r.json")
     assert (made.returncode, made.stdout.strip(), made.stderr) == (0, "r.html", "")
-    ours, theirs = Outline((tmp_path / "r.html").read_text()), Outline((tmp_path / "run.html").read_text())
+    ours, theirs = (
+        Outline((tmp_path / "r.html").read_text()),
+        Outline((tmp_path / "run.html").read_text()),
+    )
     assert [row[:4] for row in ours.rows] == [row[:4] for row in theirs.rows]
     assert "Traceback" not in rolerunner("report", "none.json").stderr
     assert rolerunner("report", "r.html").returncode == 2
@@ -164,7 +232,11 @@ def many(count: int) -> dict[str, Any]:
     steps = []
     for number in range(count):
         status = dice.choices(["succeeded", "warning", "failed"], [95, 3, 2])[0]
-        error = {} if status == "succeeded" else {"error": {"type": "AccessDenied", "message": "refused " * 30, "hint": "add it"}}
+        error = (
+            {}
+            if status == "succeeded"
+            else {"error": {"type": "AccessDenied", "message": "refused " * 30, "hint": "add it"}}
+        )
         where = {
             "id": f"step-{number}",
             "role": dice.choice(["reader", "publisher", ""]),
@@ -175,7 +247,14 @@ def many(count: int) -> dict[str, Any]:
     return result(*steps, seconds=3700.0)
 
 
-BROWSER = next((found for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if found), None)
+BROWSER = next(
+    (
+        found
+        for found in map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+        if found
+    ),
+    None,
+)
 
 
 @pytest.mark.slow
@@ -190,9 +269,17 @@ def test_a_browser_lays_a_thousand_steps_out_within_its_width(scheme: str, tmp_p
       document.title = JSON.stringify({bars: inside.length, wide: document.documentElement.scrollWidth - innerWidth,
         back: getComputedStyle(document.body).backgroundColor, rows: document.querySelectorAll("#steps ~ * tbody tr, section:last-of-type tbody tr").length});
     });</script></body>"""
-    text = page(many(1000)).replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'").replace("</body>", probe)
+    text = (
+        page(many(1000))
+        .replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
+        .replace("</body>", probe)
+    )
     (tmp_path / "page.html").write_text(text)
-    dark = ["--force-dark-mode", "--enable-features=WebContentsForceDark:inversion_method/none"] if scheme == "dark" else []
+    dark = (
+        ["--force-dark-mode", "--enable-features=WebContentsForceDark:inversion_method/none"]
+        if scheme == "dark"
+        else []
+    )
     dumped = subprocess.run(
         [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--window-size=1200,900", *dark,
          "--virtual-time-budget=5000", "--dump-dom", (tmp_path / "page.html").as_uri()],

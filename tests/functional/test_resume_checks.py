@@ -53,9 +53,15 @@ class Job:
             store.put("landing", f"orders/{name}", f"order {name}")
 
     def run(self, steps: str) -> dict[str, str]:
-        state = f"{{location: {self.folder}/state}}" if self.where == "folder" else "{location: 's3://ops/state/', role: job}"
+        state = (
+            f"{{location: {self.folder}/state}}"
+            if self.where == "folder"
+            else "{location: 's3://ops/state/', role: job}"
+        )
         late = f"  - {{id: late, action: python.call, function: 'resume_code:late', arguments: {{path: {self.folder}/partner}}}}\n"
-        (self.folder / "job.yaml").write_text(f"version: 1\nname: t\nengine: {self.engine}\nstate: {state}\nsteps:\n{steps}{late}")
+        (self.folder / "job.yaml").write_text(
+            f"version: 1\nname: t\nengine: {self.engine}\nstate: {state}\nsteps:\n{steps}{late}"
+        )
         result = api.run(api.load(self.folder / "job.yaml"), run_key="k")
         return {step.id: step.status for step in result.steps}
 
@@ -67,12 +73,24 @@ class Job:
 
     def state_files(self, word: str) -> list[str]:
         """The names of what the state keeps beside its document, whose content holds a word."""
-        return [name for name in self._names() if not name.endswith((".json", ".lock")) and word in self.read(name)]
+        return [
+            name
+            for name in self._names()
+            if not name.endswith((".json", ".lock")) and word in self.read(name)
+        ]
 
     def _names(self) -> list[str]:
         if self.where == "folder":
-            return [str(path.relative_to(self.folder / "state")) for path in (self.folder / "state").rglob("*") if path.is_file()]
-        return [key.removeprefix("state/") for bucket, key in list(self.store.objects) if bucket == "ops"]
+            return [
+                str(path.relative_to(self.folder / "state"))
+                for path in (self.folder / "state").rglob("*")
+                if path.is_file()
+            ]
+        return [
+            key.removeprefix("state/")
+            for bucket, key in list(self.store.objects)
+            if bucket == "ops"
+        ]
 
     def read(self, name: str) -> str:
         if self.where == "folder":
@@ -130,10 +148,21 @@ def right_files(tmp_path: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("change", "source"), [*((change, "prefix") for change in CHANGES), ("removed", "list"), ("none", "for_each"), ("changed", "for_each")]
+    ("change", "source"),
+    [
+        *((change, "prefix") for change in CHANGES),
+        ("removed", "list"),
+        ("none", "for_each"),
+        ("changed", "for_each"),
+    ],
 )
-def test_files_that_were_fetched_are_compared(change: str, source: str, job: Job, tmp_path: Path) -> None:
-    steps = FETCH[source].format(tmp=tmp_path, more="") + "  - {id: look, action: python.call, function: 'resume_code:consume', needs: [fetch],"
+def test_files_that_were_fetched_are_compared(
+    change: str, source: str, job: Job, tmp_path: Path
+) -> None:
+    steps = (
+        FETCH[source].format(tmp=tmp_path, more="")
+        + "  - {id: look, action: python.call, function: 'resume_code:consume', needs: [fetch],"
+    )
     steps += f" arguments: {{folder: {tmp_path}/work/}}}}\n"
     assert job.run(steps)["fetch"] == "succeeded"
     CHANGES[change](tmp_path / "work")
@@ -141,7 +170,9 @@ def test_files_that_were_fetched_are_compared(change: str, source: str, job: Job
         (tmp_path / "work/4.csv").rmdir()
     ended = job.resume(steps)
     expected = "skipped" if change in ("none", "added") else "succeeded"
-    assert (ended["fetch"], ended["look"], right_files(tmp_path)) == (expected, expected, True), "what needs them is done again, too"
+    assert (ended["fetch"], ended["look"], right_files(tmp_path)) == (expected, expected, True), (
+        "what needs them is done again, too"
+    )
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
@@ -161,8 +192,17 @@ def test_a_file_added_to_a_mirror_is_a_change(job: Job, tmp_path: Path) -> None:
     assert not (tmp_path / "work/more.csv").exists()
 
 
-@pytest.mark.parametrize("more", ["compare: size", "if_exists: skip_same, compare: size", "if_exists: skip_same, compare: size_mtime"])
-def test_a_changed_file_of_the_same_size_is_fetched_again(more: str, tmp_path: Path, memory_aws: Store) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        "compare: size",
+        "if_exists: skip_same, compare: size",
+        "if_exists: skip_same, compare: size_mtime",
+    ],
+)
+def test_a_changed_file_of_the_same_size_is_fetched_again(
+    more: str, tmp_path: Path, memory_aws: Store
+) -> None:
     """That files are compared by size says how a target is brought up to date, not that a changed one is right."""
     job = Job(tmp_path, memory_aws, "folder")
     steps = FETCH["prefix"].format(tmp=tmp_path, more=f", {more}")
@@ -172,7 +212,9 @@ def test_a_changed_file_of_the_same_size_is_fetched_again(more: str, tmp_path: P
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
-def test_an_upload_that_goes_on_compares_contents(engine: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_an_upload_that_goes_on_compares_contents(
+    engine: str, tmp_path: Path, memory_aws: Store
+) -> None:
     """An interrupted step that overwrites goes on where it stopped: an object of the same size and other bytes is not done yet."""
     job = Job(tmp_path, memory_aws, "folder", engine)
     (tmp_path / "out").mkdir()
@@ -180,13 +222,19 @@ def test_an_upload_that_goes_on_compares_contents(engine: str, tmp_path: Path, m
         (tmp_path / "out" / name).write_text(f"order {name}")
     memory_aws.put("publish", "orders/1.csv", "ORDER 1.csv")
     refused = ["orders/4.csv"]
-    memory_aws.hook = lambda request: memory.error(403, "AccessDenied") if request.method == "PUT" and request.key in refused else None
+    memory_aws.hook = lambda request: (
+        memory.error(403, "AccessDenied")
+        if request.method == "PUT" and request.key in refused
+        else None
+    )
     steps = f"  - {{id: publish, action: s3.upload, role: job, source: {tmp_path}/out/, target: 's3://publish/orders/', compare: size}}\n"
     assert job.run(steps)["publish"] == "failed"
     refused.clear()
     memory_aws.put("publish", "orders/1.csv", "ORDER 1.csv")
     assert job.resume(steps) == {"publish": "succeeded"}
-    assert {name: memory_aws.objects["publish", f"orders/{name}"].body.decode() for name in NAMES} == {name: f"order {name}" for name in NAMES}
+    assert {
+        name: memory_aws.objects["publish", f"orders/{name}"].body.decode() for name in NAMES
+    } == {name: f"order {name}" for name in NAMES}
 
 
 def edit_document(job: Job, change: Any) -> None:
@@ -195,7 +243,9 @@ def edit_document(job: Job, change: Any) -> None:
     job.write("t/k.json", json.dumps(read))
 
 
-@pytest.mark.parametrize("what", ["another machine", "list gone", "list cut", "digest", "a release that kept none"])
+@pytest.mark.parametrize(
+    "what", ["another machine", "list gone", "list cut", "digest", "a release that kept none"]
+)
 def test_what_a_step_left_must_be_known(what: str, job: Job, tmp_path: Path) -> None:
     steps = FETCH["prefix"].format(tmp=tmp_path, more="")
     job.run(steps)
@@ -223,8 +273,13 @@ LISTS = (
     *((change, "this") for change in ("none", "gone", "cut", "empty", "a line changed", "a line more", "no JSON")),
     *((change, "the previous") for change in ("none", "cut", "no JSON")),
 ])  # fmt: skip
-def test_a_list_in_the_state_must_be_whole(change: str, release: str, job: Job, tmp_path: Path) -> None:
-    steps = LISTS + f"  - {{id: fetch, action: s3.download, role: job, objects: '${{{{ steps.find.objects }}}}', target: {tmp_path}/work/}}\n"
+def test_a_list_in_the_state_must_be_whole(
+    change: str, release: str, job: Job, tmp_path: Path
+) -> None:
+    steps = (
+        LISTS
+        + f"  - {{id: fetch, action: s3.download, role: job, objects: '${{{{ steps.find.objects }}}}', target: {tmp_path}/work/}}\n"
+    )
     job.run(steps)
     found = job.state_files('"orders/1.csv"') if change != "none" else []
     for name in found:
@@ -238,8 +293,12 @@ def test_a_list_in_the_state_must_be_whole(change: str, release: str, job: Job, 
         else:
             job.write(name, "".join(changed[change]))
     if release == "the previous":
-        edit_document(job, lambda read: [each.pop("sha256") for each in lists_in(read["find"]["outputs"])])
-        edit_document(job, lambda read: [each.pop("sha256") for each in lists_in(read["twice"]["outputs"])])
+        edit_document(
+            job, lambda read: [each.pop("sha256") for each in lists_in(read["find"]["outputs"])]
+        )
+        edit_document(
+            job, lambda read: [each.pop("sha256") for each in lists_in(read["twice"]["outputs"])]
+        )
     ended = job.resume(steps)
     again = "skipped" if change == "none" else "succeeded"
     assert (ended["find"], ended["twice"]) == (again, again)
@@ -248,7 +307,11 @@ def test_a_list_in_the_state_must_be_whole(change: str, release: str, job: Job, 
 
 def lists_in(value: Any) -> list[Any]:
     if isinstance(value, dict):
-        return [value["$objects"]] if set(value) == {"$objects"} else [found for each in value.values() for found in lists_in(each)]
+        return (
+            [value["$objects"]]
+            if set(value) == {"$objects"}
+            else [found for each in value.values() for found in lists_in(each)]
+        )
     return [found for each in value for found in lists_in(each)] if isinstance(value, list) else []
 
 
@@ -261,7 +324,9 @@ def test_an_inventory_is_compared(job: Job, tmp_path: Path) -> None:
     assert (tmp_path / "all.csv").read_text() == whole
 
 
-@pytest.mark.parametrize("change", ["none", "file removed", "file changed", "folder removed", "given path removed"])
+@pytest.mark.parametrize(
+    "change", ["none", "file removed", "file changed", "folder removed", "given path removed"]
+)
 def test_paths_that_a_function_returned_are_compared(change: str, job: Job, tmp_path: Path) -> None:
     (tmp_path / "given").mkdir()
     steps = "  - {id: made, action: python.call, function: 'resume_code:make', arguments: "
@@ -280,7 +345,9 @@ def test_paths_that_a_function_returned_are_compared(change: str, job: Job, tmp_
     assert made.read_text() == "made"
 
 
-def test_a_folder_that_others_work_in_counts_by_its_being_there(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_others_work_in_counts_by_its_being_there(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     steps = f"  - {{id: made, action: python.call, function: 'resume_code:make', arguments: {{target: {tmp_path}/}}}}\n"
     job.run(steps)

@@ -18,7 +18,10 @@ from rolerunner.storage.boto import BotoStorage
 ACCOUNT = "111122223333"
 JOB_ARN, HUB_ARN = f"arn:aws:iam::{ACCOUNT}:role/job", f"arn:aws:iam::{ACCOUNT}:role/hub"
 HUB = Role(HUB_ARN, "hub", duration=900)
-SPOKES = [Role(f"arn:aws:iam::{ACCOUNT}:role/spoke{number}", f"spoke{number}", via=HUB, duration=900) for number in range(8)]
+SPOKES = [
+    Role(f"arn:aws:iam::{ACCOUNT}:role/spoke{number}", f"spoke{number}", via=HUB, duration=900)
+    for number in range(8)
+]
 DENIED = Role(f"arn:aws:iam::{ACCOUNT}:role/denied", "denied")
 
 
@@ -42,16 +45,33 @@ def assuming(*arns):
 def aws():
     roles = [
         {"arn": JOB_ARN, "permissions": assuming(HUB_ARN)},
-        {"arn": HUB_ARN, "trust": trusting(JOB_ARN), "permissions": assuming(*(each.arn for each in SPOKES))},
+        {
+            "arn": HUB_ARN,
+            "trust": trusting(JOB_ARN),
+            "permissions": assuming(*(each.arn for each in SPOKES)),
+        },
         {"arn": DENIED.arn},
     ]
     for number, each in enumerate(SPOKES):
-        own = [{"Effect": "Allow", "Action": ["s3:*"], "Resource": [f"arn:aws:s3:::bucket{number}", f"arn:aws:s3:::bucket{number}/*"]}]
+        own = [
+            {
+                "Effect": "Allow",
+                "Action": ["s3:*"],
+                "Resource": [f"arn:aws:s3:::bucket{number}", f"arn:aws:s3:::bucket{number}/*"],
+            }
+        ]
         roles.append({"arn": each.arn, "trust": trusting(HUB_ARN), "permissions": own})
     buckets = [
-        {"name": f"bucket{number}", "account": ACCOUNT, "objects": [{"key": "a", "text": "x"}, {"key": "none", "size": 0}]} for number in range(8)
+        {
+            "name": f"bucket{number}",
+            "account": ACCOUNT,
+            "objects": [{"key": "a", "text": "x"}, {"key": "none", "size": 0}],
+        }
+        for number in range(8)
     ]
-    world = sandbox.World.model_validate({"version": 1, "job_role": JOB_ARN, "roles": roles, "buckets": buckets})
+    world = sandbox.World.model_validate(
+        {"version": 1, "job_role": JOB_ARN, "roles": roles, "buckets": buckets}
+    )
     with sandbox.running(world) as running:
         yield running
 
@@ -91,7 +111,9 @@ def test_64_threads_over_8_roles_and_a_hub_make_9_calls(aws, sessions):
 
 def test_a_role_may_not_read_the_bucket_of_another(sessions):
     with pytest.raises(StepError) as refused:
-        BotoStorage(sessions.client(SPOKES[0], "s3"), SPOKES[0], str).read(S3Uri("bucket1", "a"), 100)
+        BotoStorage(sessions.client(SPOKES[0], "s3"), SPOKES[0], str).read(
+            S3Uri("bucket1", "a"), 100
+        )
     assert "arn:aws:s3:::bucket1/a" in refused.value.message
 
 
@@ -112,7 +134,9 @@ def test_32_threads_that_meet_a_refusal_make_one_call_and_hold_it(sessions, cloc
 
 
 def test_a_refused_hub_is_told_once_and_its_spokes_as_reached_through_it(aws, sessions):
-    aws.client("iam", ACCOUNT).update_assume_role_policy(RoleName="hub", PolicyDocument=sandbox.world.document(trusting(DENIED.arn)))
+    aws.client("iam", ACCOUNT).update_assume_role_policy(
+        RoleName="hub", PolicyDocument=sandbox.world.document(trusting(DENIED.arn))
+    )
     refusals = []
     for role in [HUB, *SPOKES[:2]]:
         with pytest.raises(RoleRefused) as refused:
@@ -142,7 +166,14 @@ def test_renewed_in_the_middle_of_an_upload_of_300_parts(aws, sessions, clock):
         if number == 150:
             clock.ahead += 901  # past the end of hub and spoke
         # the emulator, like S3, takes parts of less than 5 MiB until they are put together
-        parts.append({"PartNumber": number, "ETag": client.upload_part(**place, UploadId=upload, PartNumber=number, Body=b"x")["ETag"]})
+        parts.append(
+            {
+                "PartNumber": number,
+                "ETag": client.upload_part(**place, UploadId=upload, PartNumber=number, Body=b"x")[
+                    "ETag"
+                ],
+            }
+        )
     assert len(parts) == 300
     assert (sessions.assume_calls(HUB), sessions.assume_calls(SPOKES[0])) == (2, 2)
     client.abort_multipart_upload(**place, UploadId=upload)
@@ -152,7 +183,9 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(aws, session
     client = sessions.client(HUB, "sts")
     client.get_caller_identity()
     iam = aws.client("iam", ACCOUNT)
-    iam.update_assume_role_policy(RoleName="hub", PolicyDocument=sandbox.world.document(trusting(DENIED.arn)))
+    iam.update_assume_role_policy(
+        RoleName="hub", PolicyDocument=sandbox.world.document(trusting(DENIED.arn))
+    )
     clock.ahead += 700  # of 900: in the last 30 %
     with caplog.at_level(logging.WARNING, "rolerunner"):
         for _ in range(10):
@@ -161,7 +194,9 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(aws, session
         client.get_caller_identity()
     assert sessions.assume_calls(HUB) == 3
     assert len(caplog.records) == 1
-    iam.update_assume_role_policy(RoleName="hub", PolicyDocument=sandbox.world.document(trusting(JOB_ARN)))
+    iam.update_assume_role_policy(
+        RoleName="hub", PolicyDocument=sandbox.world.document(trusting(JOB_ARN))
+    )
     clock.ahead += 31
     client.get_caller_identity()
     client.get_caller_identity()
@@ -171,7 +206,9 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(aws, session
 def test_the_jobs_own_role_is_not_assumed(aws, sessions):
     own = Role(JOB_ARN, "own")
     assert sessions.client(own, "s3") is sessions.client(JOB, "s3")
-    assert sessions.client(own, "sts").get_caller_identity()["Arn"].endswith("/GlueJobRunnerSession")
+    assert (
+        sessions.client(own, "sts").get_caller_identity()["Arn"].endswith("/GlueJobRunnerSession")
+    )
     assert aws.assume_role_count() == {}
 
 
@@ -182,7 +219,9 @@ def test_a_pin_on_another_account_is_refused(sessions):
 
 
 def test_equal_roles_share_clients_and_different_ones_do_not(sessions):
-    tagged = [Role(HUB_ARN, tags=tags) for tags in [(("a", "1"), ("b", "2")), (("b", "2"), ("a", "1"))]]
+    tagged = [
+        Role(HUB_ARN, tags=tags) for tags in [(("a", "1"), ("b", "2")), (("b", "2"), ("a", "1"))]
+    ]
     assert sessions.client(tagged[0], "s3") is sessions.client(tagged[1], "s3")
     assert sessions.client(HUB, "s3") is not sessions.client(Role(HUB_ARN, external_id="x"), "s3")
 
@@ -204,14 +243,30 @@ def test_nothing_of_a_credential_is_shown_or_pickled(sessions):
     credentials = session.get_credentials()
     frozen = credentials.get_frozen_credentials()
     secrets = [str(each) for each in (frozen.access_key, frozen.secret_key, frozen.token)]
-    shown = repr([session, credentials, frozen, frozen._asdict(), sessions, vars(credentials), sessions._identity])
+    shown = repr(
+        [
+            session,
+            credentials,
+            frozen,
+            frozen._asdict(),
+            sessions,
+            vars(credentials),
+            sessions._identity,
+        ]
+    )
     assert not [each for each in secrets if each in shown]
     for value in (session, credentials, frozen, sessions, sessions._identity):
-        with pytest.raises((TypeError, AttributeError)):  # a boto3 session holds closures, which come first
+        with pytest.raises(
+            (TypeError, AttributeError)
+        ):  # a boto3 session holds closures, which come first
             pickle.dumps(value)
     from rolerunner.redaction import redact
 
-    assert not [each for each in secrets if each in str(redact({"a": [" ".join(secrets)], "b": ValueError(secrets[1])}))]
+    assert not [
+        each
+        for each in secrets
+        if each in str(redact({"a": [" ".join(secrets)], "b": ValueError(secrets[1])}))
+    ]
 
 
 def test_a_role_goes_by_the_name_that_its_own_run_gives_it(aws):
@@ -231,12 +286,19 @@ def test_a_process_that_was_forked_is_lent_sessions_and_asks_sts_for_none(aws, s
 
     first = read()
     assert first == sessions.credentials(role).get_frozen_credentials().token
-    assert (forked.session_arn(role), forked.assume_calls(role), sessions.assume_calls(role)) == (sessions.session_arn(role), 0, 1)
+    assert (forked.session_arn(role), forked.assume_calls(role), sessions.assume_calls(role)) == (
+        sessions.session_arn(role),
+        0,
+        1,
+    )
     clock.ahead = 70
     assert forked.credentials(role).give_up(None), "S3 said that it has expired"
     second = read()
     assert second != first
-    assert (second, sessions.assume_calls(role)) == (sessions.credentials(role).get_frozen_credentials().token, 2)
+    assert (second, sessions.assume_calls(role)) == (
+        sessions.credentials(role).get_frozen_credentials().token,
+        2,
+    )
     clock.ahead = 1000
     assert read() not in (first, second), "and when its time is over"
     assert sum(aws.assume_role_count().values()) == 3 + sessions.assume_calls(HUB)

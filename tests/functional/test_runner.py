@@ -102,7 +102,12 @@ def statuses(result: RunResult) -> dict[str, str]:
 
 def test_steps_run_top_to_bottom_and_needs_let_them_run_at_once(tmp_path: Path) -> None:
     order = Order()
-    steps = call("first") + call("a", "wait", "needs: [first]", seconds=0.3) + call("b", "wait", "needs: [first]", seconds=0.3) + call("last")
+    steps = (
+        call("first")
+        + call("a", "wait", "needs: [first]", seconds=0.3)
+        + call("b", "wait", "needs: [first]", seconds=0.3)
+        + call("last")
+    )
     result = run(tmp_path, steps, observers=[order])
     assert result.status == "succeeded"
     assert order.seen[:2] == ["+first", "-first"]
@@ -117,20 +122,33 @@ def test_max_parallel_bounds_what_runs_at_once(tmp_path: Path) -> None:
     assert max(step.outputs["most"] for step in result.steps) == 2
 
 
-def test_a_failed_step_stops_what_depends_on_it_and_what_is_for_failures_runs(tmp_path: Path) -> None:
+def test_a_failed_step_stops_what_depends_on_it_and_what_is_for_failures_runs(
+    tmp_path: Path,
+) -> None:
     steps = (
         call("a", "fail") + call("b") + call("tell", more="when: on_failure", value="${{ run.error }}") + call("tidy", more="when: always")
         + call("c") + call("fine", more="when: on_failure, needs: []")
     )  # fmt: skip
     result = run(tmp_path, steps)
     assert result.status == "failed"
-    assert statuses(result) == {"a": "failed", "b": "not_run", "tell": "succeeded", "tidy": "succeeded", "c": "not_run", "fine": "skipped"}
+    assert statuses(result) == {
+        "a": "failed",
+        "b": "not_run",
+        "tell": "succeeded",
+        "tidy": "succeeded",
+        "c": "not_run",
+        "fine": "skipped",
+    }
     assert result.steps[2].outputs["value"] == "a: 'doings:fail' raised ValueError: broken"
 
 
 @pytest.mark.parametrize(("on_failure", "status"), [("stop", "not_run"), ("finish", "succeeded")])
 def test_the_independent_rest_finishes_or_not(on_failure: str, status: str, tmp_path: Path) -> None:
-    steps = call("bad", "fail", "needs: []") + call("slow", "wait", "needs: []", seconds=0.3) + call("after", more="needs: [slow]")
+    steps = (
+        call("bad", "fail", "needs: []")
+        + call("slow", "wait", "needs: []", seconds=0.3)
+        + call("after", more="needs: [slow]")
+    )
     result = run(tmp_path, steps, f"on_failure: {on_failure}\n")
     assert statuses(result) == {"bad": "failed", "slow": "succeeded", "after": status}
 
@@ -141,13 +159,21 @@ def test_an_expression_decides(tmp_path: Path) -> None:
         + call("bad", "fail", "on_error: continue") + call("why", more="when: \"${{ steps.bad.status == 'failed' }}\"")
     )  # fmt: skip
     result = run(tmp_path, steps)
-    assert statuses(result) == {"a": "succeeded", "more": "succeeded", "less": "skipped", "bad": "failed", "why": "succeeded"}
+    assert statuses(result) == {
+        "a": "succeeded",
+        "more": "succeeded",
+        "less": "skipped",
+        "bad": "failed",
+        "why": "succeeded",
+    }
     assert result.status == "warning"
 
 
 def test_for_each_gathers_outputs_in_order(tmp_path: Path) -> None:
     loop = "for_each: {items: [1, 2, 3, 4, 5], max_parallel: 3}"
-    steps = call("loop", more=loop, value="${{ item * 10 }}") + call("sum", value="${{ steps.loop.value | json }}")
+    steps = call("loop", more=loop, value="${{ item * 10 }}") + call(
+        "sum", value="${{ steps.loop.value | json }}"
+    )
     result = run(tmp_path, steps)
     assert result.steps[0].outputs == {"value": [10, 20, 30, 40, 50]}
     assert result.steps[1].outputs == {"value": "[10, 20, 30, 40, 50]"}
@@ -156,15 +182,21 @@ def test_for_each_gathers_outputs_in_order(tmp_path: Path) -> None:
 def test_for_each_goes_through_listed_objects(tmp_path: Path) -> None:
     (tmp_path / "w.yaml").write_text(WORLD)
     steps = "  - {id: find, action: s3.list, role: job, source: s3://data-bucket/in/}\n" + call(
-        "each", more="for_each: '${{ steps.find.objects }}'", value="${{ item.uri }}: ${{ item.size }}"
+        "each",
+        more="for_each: '${{ steps.find.objects }}'",
+        value="${{ item.uri }}: ${{ item.size }}",
     )
     with sandbox.running(sandbox.load(tmp_path / "w.yaml")) as running:
         result = run(tmp_path, steps, identity=identity_of(running))
-    assert result.steps[1].outputs == {"value": ["s3://data-bucket/in/a.txt: 2", "s3://data-bucket/in/b.txt: 1"]}
+    assert result.steps[1].outputs == {
+        "value": ["s3://data-bucket/in/a.txt: 2", "s3://data-bucket/in/b.txt: 1"]
+    }
 
 
 def test_a_failed_item_names_itself(tmp_path: Path) -> None:
-    result = run(tmp_path, call("loop", "passing", "for_each: [x, y]", name="${{ item }}", failures=1))
+    result = run(
+        tmp_path, call("loop", "passing", "for_each: [x, y]", name="${{ item }}", failures=1)
+    )
     (step,) = result.steps
     assert step.error is not None
     assert step.error.message == "item 0 (x): slow down"
@@ -174,7 +206,14 @@ def test_what_passes_is_tried_again_and_what_does_not_is_not(tmp_path: Path) -> 
     retry = "retry: {attempts: 3, delay: 0.01}"
     steps = (
         call("slow", "passing", retry, name="slow", failures=2)
-        + call("refused", "passing", retry + ", on_error: continue", name="refused", failures=2, type="AccessDenied")
+        + call(
+            "refused",
+            "passing",
+            retry + ", on_error: continue",
+            name="refused",
+            failures=2,
+            type="AccessDenied",
+        )
         + call("given_up", "passing", retry, name="given_up", failures=9)
     )
     result = run(tmp_path, steps)
@@ -211,10 +250,20 @@ def test_an_observer_that_fails_does_not_fail_the_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_cleanly_with_the_result_written(number: signal.Signals, tmp_path: Path) -> None:
-    (tmp_path / "job.yaml").write_text("version: 1\nname: t\nsteps:\n" + call("long", "wait", seconds=60) + call("after"))
+def test_a_signal_stops_cleanly_with_the_result_written(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(
+        "version: 1\nname: t\nsteps:\n" + call("long", "wait", seconds=60) + call("after")
+    )
     command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     assert process.stdout is not None
     while "step_started" not in process.stdout.readline():
         assert process.poll() is None
@@ -230,15 +279,32 @@ def test_a_signal_stops_cleanly_with_the_result_written(number: signal.Signals, 
 
 
 @pytest.mark.parametrize(("assume", "ran"), [("lazily", True), ("first", False)])
-def test_roles_are_assumed_before_the_first_step_unless_lazily(assume: str, ran: bool, tmp_path: Path) -> None:
+def test_roles_are_assumed_before_the_first_step_unless_lazily(
+    assume: str, ran: bool, tmp_path: Path
+) -> None:
     (tmp_path / "w.yaml").write_text(WORLD)
-    steps = call("first") + "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', source: s3://data-bucket/}\n"
+    steps = (
+        call("first")
+        + "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', source: s3://data-bucket/}\n"
+    )
     order = Order()
     with sandbox.running(sandbox.load(tmp_path / "w.yaml")) as running:
         if ran:
-            result = run(tmp_path, steps, f"assume: {assume}\n", identity=identity_of(running), observers=[order])
+            result = run(
+                tmp_path,
+                steps,
+                f"assume: {assume}\n",
+                identity=identity_of(running),
+                observers=[order],
+            )
             assert statuses(result) == {"first": "succeeded", "second": "failed"}
         else:
             with pytest.raises(RolesRefused):
-                run(tmp_path, steps, f"assume: {assume}\n", identity=identity_of(running), observers=[order])
+                run(
+                    tmp_path,
+                    steps,
+                    f"assume: {assume}\n",
+                    identity=identity_of(running),
+                    observers=[order],
+                )
     assert ("+first" in order.seen) is ran

@@ -61,7 +61,12 @@ with sandbox.running(sandbox.load(Path({str(BLOG)!r}))) as running:
     print(running.endpoint, flush=True)
     time.sleep(60)
 """
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     assert parent.stdout is not None
     endpoint = parent.stdout.readline().strip()
     assert answers(endpoint)
@@ -77,7 +82,9 @@ with sandbox.running(sandbox.load(Path({str(BLOG)!r}))) as running:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_leaves_nothing_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_it_leaves_nothing_in_the_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # the child's
     with server.started() as running:
@@ -94,7 +101,10 @@ def test_another_sandbox_on_the_port_is_not_taken_for_ours(monkeypatch: pytest.M
             assert (second.endpoint, ports) == (f"http://127.0.0.1:{free}", [])
             assert answers(first.endpoint)
         monkeypatch.setattr(server, "_free_port", lambda: taken)
-        with pytest.raises(SandboxError, match=r"did not start:\n(.|\n)*already in use"), server.started():
+        with (
+            pytest.raises(SandboxError, match=r"did not start:\n(.|\n)*already in use"),
+            server.started(),
+        ):
             pass
 
 
@@ -107,7 +117,16 @@ def session(running: sandbox.Sandbox, service: str, keys: dict[str, str], region
 
 def job(running: sandbox.Sandbox, service: str, region: str = "") -> Any:
     keys = running.job_keys
-    return session(running, service, {"AccessKeyId": keys.access_key, "SecretAccessKey": keys.secret_key, "SessionToken": keys.token}, region)
+    return session(
+        running,
+        service,
+        {
+            "AccessKeyId": keys.access_key,
+            "SecretAccessKey": keys.secret_key,
+            "SessionToken": keys.token,
+        },
+        region,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,20 +143,34 @@ def partner() -> Iterator[sandbox.Sandbox]:
 
 def test_the_scene(blog: sandbox.Sandbox) -> None:
     sts = job(blog, "sts")
-    assert sts.get_caller_identity()["Arn"] == "arn:aws:sts::111122223333:assumed-role/glue-role-test/GlueJobRunnerSession"
+    assert (
+        sts.get_caller_identity()["Arn"]
+        == "arn:aws:sts::111122223333:assumed-role/glue-role-test/GlueJobRunnerSession"
+    )
     wanted = {"Bucket": "team-data-111122223333", "Key": "test_path/some_demo_file.gz"}
     with pytest.raises(ClientError, match="is not authorized to perform: s3:GetObject"):
         job(blog, "s3").get_object(**wanted)
     keys = sts.assume_role(RoleArn=SECOND, RoleSessionName="scene")["Credentials"]
-    assert gzip.decompress(session(blog, "s3", keys).get_object(**wanted)["Body"].read()) == b"a file that only the second role may read\n"
-    asked = [request for request in blog.requests("s3") if request.parameters.get("Key") == wanted["Key"] and not request.is_admin]
-    assert [(request.operation, request.caller.rsplit(":", 1)[1], request.error) for request in asked] == [
+    assert (
+        gzip.decompress(session(blog, "s3", keys).get_object(**wanted)["Body"].read())
+        == b"a file that only the second role may read\n"
+    )
+    asked = [
+        request
+        for request in blog.requests("s3")
+        if request.parameters.get("Key") == wanted["Key"] and not request.is_admin
+    ]
+    assert [
+        (request.operation, request.caller.rsplit(":", 1)[1], request.error) for request in asked
+    ] == [
         ("GetObject", "assumed-role/glue-role-test/GlueJobRunnerSession", "AccessDenied"),
         ("GetObject", "assumed-role/glue-role-test-to-be-assumed/scene", ""),
     ]
 
 
-def test_an_external_id_has_to_be_right_and_a_refusal_is_on_record_but_not_counted(partner: sandbox.Sandbox) -> None:
+def test_an_external_id_has_to_be_right_and_a_refusal_is_on_record_but_not_counted(
+    partner: sandbox.Sandbox,
+) -> None:
     sts = job(partner, "sts")
     for wrong in ({}, {"ExternalId": "ex-2"}):
         with pytest.raises(ClientError, match="AccessDenied"):
@@ -146,15 +179,33 @@ def test_an_external_id_has_to_be_right_and_a_refusal_is_on_record_but_not_count
         sts.assume_role(RoleArn="arn:aws:iam::222233334444:role/nobody", RoleSessionName="scene")
     sts.assume_role(RoleArn=READER, RoleSessionName="scene", ExternalId="ex-1")
     assert partner.assume_role_count() == {READER: 1}
-    asked = [(request.parameters["RoleArn"][-6:], request.error) for request in partner.requests("sts") if not request.is_admin]
-    assert asked == [("reader", "AccessDenied"), ("reader", "AccessDenied"), ("nobody", "AccessDenied"), ("reader", "")]
+    asked = [
+        (request.parameters["RoleArn"][-6:], request.error)
+        for request in partner.requests("sts")
+        if not request.is_admin
+    ]
+    assert asked == [
+        ("reader", "AccessDenied"),
+        ("reader", "AccessDenied"),
+        ("nobody", "AccessDenied"),
+        ("reader", ""),
+    ]
 
 
 def test_each_role_of_the_exchange_may_do_its_part_only(partner: sandbox.Sandbox) -> None:
     sts = job(partner, "sts")
-    reader = session(partner, "s3", sts.assume_role(RoleArn=READER, RoleSessionName="part", ExternalId="ex-1")["Credentials"])
-    publisher = session(partner, "s3", sts.assume_role(RoleArn=PUBLISHER, RoleSessionName="part")["Credentials"])
-    assert reader.list_objects_v2(Bucket="partner-landing", Prefix="orders/2026-01-01/")["KeyCount"] == 4
+    reader = session(
+        partner,
+        "s3",
+        sts.assume_role(RoleArn=READER, RoleSessionName="part", ExternalId="ex-1")["Credentials"],
+    )
+    publisher = session(
+        partner, "s3", sts.assume_role(RoleArn=PUBLISHER, RoleSessionName="part")["Credentials"]
+    )
+    assert (
+        reader.list_objects_v2(Bucket="partner-landing", Prefix="orders/2026-01-01/")["KeyCount"]
+        == 4
+    )
     publisher.put_object(Bucket="publish", Key="orders/x", Body=b"")
     for refused in (
         lambda: reader.list_objects_v2(Bucket="partner-landing"),
@@ -166,7 +217,9 @@ def test_each_role_of_the_exchange_may_do_its_part_only(partner: sandbox.Sandbox
             refused()
 
 
-def test_every_assume_is_counted_also_in_another_region_and_beyond_fifty(blog: sandbox.Sandbox) -> None:
+def test_every_assume_is_counted_also_in_another_region_and_beyond_fifty(
+    blog: sandbox.Sandbox,
+) -> None:
     before = blog.assume_role_count()
     near, far = job(blog, "sts"), job(blog, "sts", "us-east-1")
     for _ in range(60):
@@ -179,9 +232,16 @@ def test_every_assume_is_counted_also_in_another_region_and_beyond_fifty(blog: s
 
 def test_the_record_holds_no_secrets(blog: sandbox.Sandbox) -> None:
     keys = job(blog, "sts").assume_role(RoleArn=SECOND, RoleSessionName="quiet")["Credentials"]
-    session(blog, "s3", keys).get_object(Bucket="team-data-111122223333", Key="test_path/some_demo_file.gz")
+    session(blog, "s3", keys).get_object(
+        Bucket="team-data-111122223333", Key="test_path/some_demo_file.gz"
+    )
     files = b"".join(file.read_bytes() for file in blog.server.folder.iterdir() if file.is_file())
-    for secret in (keys["SecretAccessKey"], keys["SessionToken"], blog.job_keys.secret_key, blog.job_keys.token):
+    for secret in (
+        keys["SecretAccessKey"],
+        keys["SessionToken"],
+        blog.job_keys.secret_key,
+        blog.job_keys.token,
+    ):
         assert secret.encode() not in files
         assert secret not in repr(blog)
 
@@ -206,9 +266,17 @@ def test_what_an_object_has_is_made(tmp_path: Path) -> None:
     with sandbox.running(sandbox.load(path), tmp_path) as running:
         s3, iam = running.client("s3", "111122223333"), running.client("iam", "111122223333")
         role = iam.get_role(RoleName="job")["Role"]
-        assert (role["Path"], role["Description"], role["MaxSessionDuration"]) == ("/service-role/", "the job", 7200)
+        assert (role["Path"], role["Description"], role["MaxSessionDuration"]) == (
+            "/service-role/",
+            "the job",
+            7200,
+        )
         got = s3.get_object(Bucket="things", Key="a")
-        assert (got["Body"].read(), got["ContentType"], got["Metadata"]) == (b"\0\1", "text/x-a", {"who": "me"})
+        assert (got["Body"].read(), got["ContentType"], got["Metadata"]) == (
+            b"\0\1",
+            "text/x-a",
+            {"who": "me"},
+        )
         tags = s3.get_object_tagging(Bucket="things", Key="a")["TagSet"]
         assert {tag["Key"]: tag["Value"] for tag in tags} == {"team": "orders", "cost": "a&b"}
         assert s3.head_object(Bucket="things", Key="b")["ContentLength"] == 1000
@@ -221,11 +289,17 @@ def test_the_users_own_aws_settings_do_not_leak_in(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with sandbox.running(sandbox.load(BLOG)) as running:
-        assert running.client("sts", "111122223333").get_caller_identity()["Account"] == "111122223333"
+        assert (
+            running.client("sts", "111122223333").get_caller_identity()["Account"] == "111122223333"
+        )
 
 
-def test_a_profile_that_is_not_there_is_no_matter_in_a_sandbox(rolerunner: Callable[..., Any]) -> None:
-    ended = rolerunner("run", BLOG.with_name("blog_cross_role.yaml"), "--sandbox", AWS_PROFILE="not-there")
+def test_a_profile_that_is_not_there_is_no_matter_in_a_sandbox(
+    rolerunner: Callable[..., Any],
+) -> None:
+    ended = rolerunner(
+        "run", BLOG.with_name("blog_cross_role.yaml"), "--sandbox", AWS_PROFILE="not-there"
+    )
     assert ended.returncode == 0, ended.stderr
 
 
@@ -245,27 +319,58 @@ def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.Monkey
     [
         (("version: 1", "version: 1\nregoin: x"), "unknown key 'regoin' (did you mean 'region'?)"),
         (
-            ("job_role: arn:aws:iam::111122223333:role/glue-role-test", "job_role: arn:aws:iam::111122223333:role/nobody"),
+            (
+                "job_role: arn:aws:iam::111122223333:role/glue-role-test",
+                "job_role: arn:aws:iam::111122223333:role/nobody",
+            ),
             "'job_role' is not among the roles",
         ),
-        (('account: "444455556666"', "account: 444455556666"), "must be text, not 444455556666 (put it in quotes)"),
-        (('gzip: "a file of another account\\n"', "gzip: a, text: b"), "'objects' each have one of text, gzip, file or size"),
-        (("Effect: Allow, Action: s3:ListAllMyBuckets", "Efect: Allow, Action: s3:ListAllMyBuckets"), "a policy statement has no 'Efect'"),
-        (("Action: s3:ListAllMyBuckets, Resource", "Action: 7, Resource"), "a policy statement's 'Action' is text or a list of texts"),
-        (('Action: s3:ListAllMyBuckets, Resource: "*"', "Action: s3:ListAllMyBuckets"), "either 'Resource' or 'NotResource'"),
-        (("Principal: {Service: glue.amazonaws.com}, ", ""), "either 'Principal' or 'NotPrincipal'"),
-        (("name: partner-data-444455556666", "name: team-data-111122223333"), "'buckets' has the bucket team-data-111122223333 twice"),
+        (
+            ('account: "444455556666"', "account: 444455556666"),
+            "must be text, not 444455556666 (put it in quotes)",
+        ),
+        (
+            ('gzip: "a file of another account\\n"', "gzip: a, text: b"),
+            "'objects' each have one of text, gzip, file or size",
+        ),
+        (
+            (
+                "Effect: Allow, Action: s3:ListAllMyBuckets",
+                "Efect: Allow, Action: s3:ListAllMyBuckets",
+            ),
+            "a policy statement has no 'Efect'",
+        ),
+        (
+            ("Action: s3:ListAllMyBuckets, Resource", "Action: 7, Resource"),
+            "a policy statement's 'Action' is text or a list of texts",
+        ),
+        (
+            ('Action: s3:ListAllMyBuckets, Resource: "*"', "Action: s3:ListAllMyBuckets"),
+            "either 'Resource' or 'NotResource'",
+        ),
+        (
+            ("Principal: {Service: glue.amazonaws.com}, ", ""),
+            "either 'Principal' or 'NotPrincipal'",
+        ),
+        (
+            ("name: partner-data-444455556666", "name: team-data-111122223333"),
+            "'buckets' has the bucket team-data-111122223333 twice",
+        ),
         (('gzip: "a file of another account\\n"', "file: gone.gz"), "there is no file"),
     ],
 )
-def test_a_mistake_in_the_file_has_its_place(change: tuple[str, str], message: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_file_has_its_place(
+    change: tuple[str, str], message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "s.yaml"
     text = BLOG.read_text()
     assert change[0] in text
     path.write_text(text.replace(*change, 1))
     with pytest.raises(SpecError) as caught:
         sandbox.load(path)
-    assert any(message in str(problem) and problem.mark.line > 1 for problem in caught.value.problems), str(caught.value)
+    assert any(
+        message in str(problem) and problem.mark.line > 1 for problem in caught.value.problems
+    ), str(caught.value)
 
 
 def test_a_missing_file_is_said() -> None:

@@ -38,10 +38,16 @@ def world_of(name: str, puts: dict[S3Uri, Path], **params: str) -> sandbox.World
 
 
 @pytest.fixture(scope="module", params=["blog_cross_role", "partner_exchange"])
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, sandbox.World, sandbox.Sandbox]]:
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, sandbox.World, sandbox.Sandbox]]:
     orders = tmp_path_factory.mktemp("orders") / "north.csv.gz"
     orders.write_bytes(gzip.compress(ORDERS.encode()))
-    puts = {S3Uri("partner-landing", "orders/2026-01-01/north.csv.gz"): orders} if request.param == "partner_exchange" else {}
+    puts = (
+        {S3Uri("partner-landing", "orders/2026-01-01/north.csv.gz"): orders}
+        if request.param == "partner_exchange"
+        else {}
+    )
     of_spec = world_of(request.param, puts)
     with sandbox.running(of_spec) as running:
         yield request.param, of_spec, running
@@ -59,32 +65,45 @@ def ended(name: str, running: sandbox.Sandbox, tmp_path: Path) -> str:
     return "refused" if errors else result.status
 
 
-def test_a_config_runs_under_exactly_the_policies_that_are_printed(world: tuple[str, sandbox.World, sandbox.Sandbox], tmp_path: Path) -> None:
+def test_a_config_runs_under_exactly_the_policies_that_are_printed(
+    world: tuple[str, sandbox.World, sandbox.Sandbox], tmp_path: Path
+) -> None:
     name, of_spec, running = world
     plan = api.plan(lasting(api.load(CONFIGS / f"{name}.yaml"), ()))
-    printed = {role.arn: role.policy()["Statement"] for role in policies(plan, Surroundings(of_spec.job_role))}
+    printed = {
+        role.arn: role.policy()["Statement"]
+        for role in policies(plan, Surroundings(of_spec.job_role))
+    }
     there = {}
     for role in of_spec.roles:
         arn = RoleArn.parse(role.arn)
         iam = running.client("iam", arn.account)
         assert iam.list_role_policies(RoleName=arn.name)["PolicyNames"] == ["permissions"]
-        there[role.arn] = iam.get_role_policy(RoleName=arn.name, PolicyName="permissions")["PolicyDocument"]["Statement"]
+        there[role.arn] = iam.get_role_policy(RoleName=arn.name, PolicyName="permissions")[
+            "PolicyDocument"
+        ]["Statement"]
     assert there == printed
     assert ended(name, running, tmp_path) == "succeeded"
 
 
-def test_with_each_statement_taken_away_something_is_refused(world: tuple[str, sandbox.World, sandbox.Sandbox], tmp_path: Path) -> None:
+def test_with_each_statement_taken_away_something_is_refused(
+    world: tuple[str, sandbox.World, sandbox.Sandbox], tmp_path: Path
+) -> None:
     name, of_spec, running = world
     tried = 0
     for role in of_spec.roles:
         arn = RoleArn.parse(role.arn)
         iam = running.client("iam", arn.account)
         for left_out in role.permissions:
-            action = left_out["Action"] if isinstance(left_out["Action"], str) else left_out["Action"][0]
+            action = (
+                left_out["Action"] if isinstance(left_out["Action"], str) else left_out["Action"][0]
+            )
             prefix = left_out.get("Condition", {}).get("StringLike", {}).get("s3:prefix", [""])[0]
             if action in NOT_USED or f"{action} {prefix}" in NOT_USED:
                 continue
-            rest = [each for each in role.permissions if each is not left_out] or [{"Effect": "Allow", "Action": "s3:GetBucketAcl", "Resource": "*"}]
+            rest = [each for each in role.permissions if each is not left_out] or [
+                {"Effect": "Allow", "Action": "s3:GetBucketAcl", "Resource": "*"}
+            ]
             put(iam, arn.name, rest)
             assert ended(name, running, tmp_path) == "refused", left_out
             put(iam, arn.name, role.permissions)
@@ -92,7 +111,10 @@ def test_with_each_statement_taken_away_something_is_refused(world: tuple[str, s
         trust = iam.get_role(RoleName=arn.name)["Role"]["AssumeRolePolicyDocument"]
         if role.arn != of_spec.job_role:
             iam.update_assume_role_policy(
-                RoleName=arn.name, PolicyDocument=json.dumps({**trust, "Statement": [{**trust["Statement"][0], "Effect": "Deny"}]})
+                RoleName=arn.name,
+                PolicyDocument=json.dumps(
+                    {**trust, "Statement": [{**trust["Statement"][0], "Effect": "Deny"}]}
+                ),
             )
             assert ended(name, running, tmp_path) == "refused", trust
             iam.update_assume_role_policy(RoleName=arn.name, PolicyDocument=json.dumps(trust))
@@ -101,7 +123,11 @@ def test_with_each_statement_taken_away_something_is_refused(world: tuple[str, s
 
 
 def put(iam: Any, name: str, statements: list[dict[str, Any]]) -> None:
-    iam.put_role_policy(RoleName=name, PolicyName="permissions", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    iam.put_role_policy(
+        RoleName=name,
+        PolicyName="permissions",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+    )
 
 
 @pytest.fixture
@@ -116,13 +142,26 @@ def project(tmp_path: Path) -> Path:
 
 def test_the_command_says_what_it_made(project: Path, rolerunner: Callable[..., Any]) -> None:
     (project / "north.csv.gz").write_bytes(gzip.compress(ORDERS.encode()))
-    command = ("run", "configs/partner_exchange.yaml", "--sandbox", "-p", f"workdir={project}/work/", "--result", "result.json")
+    command = (
+        "run",
+        "configs/partner_exchange.yaml",
+        "--sandbox",
+        "-p",
+        f"workdir={project}/work/",
+        "--result",
+        "result.json",
+    )
     done = rolerunner(*command, "--put", "s3://partner-landing/orders/2026-01-01/=north.csv.gz")
     assert done.returncode == 0, done.stdout
     assert "is made up" not in done.stderr
-    outputs = {step["id"]: step["outputs"] for step in json.loads((project / "result.json").read_text())["steps"]}
+    outputs = {
+        step["id"]: step["outputs"]
+        for step in json.loads((project / "result.json").read_text())["steps"]
+    }
     assert outputs["clean"] == {"kept": 1, "dropped": 1}
-    done = rolerunner(*command, "-p", "run_date=2026-02-02", "--put", "s3://elsewhere/x=north.csv.gz")
+    done = rolerunner(
+        *command, "-p", "run_date=2026-02-02", "--put", "s3://elsewhere/x=north.csv.gz"
+    )
     assert done.returncode == 0, done.stdout
     said = done.stderr.splitlines()
     assert (
@@ -132,7 +171,9 @@ def test_the_command_says_what_it_made(project: Path, rolerunner: Callable[..., 
     assert "sandbox: bucket publish is in account 444455556666" in said
     made_up = "s3://partner-landing/orders/2026-02-02/sample.csv.gz"
     assert f"sandbox: {made_up} is made up: give it bytes with --put {made_up}=FILE" in said
-    assert not any("is not known yet" in line for line in said), "the date is given, so the policies are for it"
+    assert not any("is not known yet" in line for line in said), (
+        "the date is given, so the policies are for it"
+    )
     roles = json.loads((project / "result.json").read_text())["roles"]
     assert [role["assume_calls"] for role in roles] == [1, 1]
 
@@ -152,10 +193,17 @@ def test_put_goes_with_a_sandbox_file_too(project: Path, rolerunner: Callable[..
         "r.json",
     )
     assert done.returncode == 0
-    assert json.loads((project / "r.json").read_text())["steps"][0]["outputs"]["count"] == 3, "the glob lets only .csv.gz pass"
-    done = rolerunner("run", "configs/partner_exchange.yaml", "--sandbox", "--put", "s3://partner-land/x=x.csv")
+    assert json.loads((project / "r.json").read_text())["steps"][0]["outputs"]["count"] == 3, (
+        "the glob lets only .csv.gz pass"
+    )
+    done = rolerunner(
+        "run", "configs/partner_exchange.yaml", "--sandbox", "--put", "s3://partner-land/x=x.csv"
+    )
     assert done.returncode == 2
-    assert "the sandbox file has no bucket 'partner-land' (did you mean 'partner-landing'?)" in done.stderr
+    assert (
+        "the sandbox file has no bucket 'partner-land' (did you mean 'partner-landing'?)"
+        in done.stderr
+    )
 
 
 SPEC = """
@@ -177,9 +225,19 @@ def test_buckets_across_accounts_chains_and_what_a_step_waits_for(tmp_path: Path
     job = api.load(path)
     made_of_it = made(api.plan(job), api.plan(lasting(job, ())), registry(), {})
     (bucket,) = made_of_it.world.buckets
-    assert (bucket.name, bucket.account) == ("shared", "444455556666"), "it belongs to the role that writes to it"
-    assert {each["Principal"]["AWS"] for each in bucket.policy} == {"arn:aws:iam::111122223333:root", "arn:aws:iam::123456789012:root"}
-    assert sorted(each.key for each in bucket.objects) == ["conf.json", "in/sample.json.gz", "in/sample1.json.gz", "in/sample2.json.gz"]
+    assert (bucket.name, bucket.account) == ("shared", "444455556666"), (
+        "it belongs to the role that writes to it"
+    )
+    assert {each["Principal"]["AWS"] for each in bucket.policy} == {
+        "arn:aws:iam::111122223333:root",
+        "arn:aws:iam::123456789012:root",
+    }
+    assert sorted(each.key for each in bucket.objects) == [
+        "conf.json",
+        "in/sample.json.gz",
+        "in/sample1.json.gz",
+        "in/sample2.json.gz",
+    ]
     with sandbox.running(made_of_it.world) as running:
         result = api.run(job, identity=identity_of(running))
     assert result.status == "succeeded", [step.error for step in result.steps]

@@ -51,7 +51,9 @@ class Moto:
     def assumed(self, arn: str, name: str) -> tuple[str, str, str]:
         """Keys of any role: while nothing is enforced it need not be there, and its account is then ours."""
         self.enforce(False)
-        keys = self._client("sts", ("AKIAIOSFODNN7EXAMPLE", "x", None)).assume_role(RoleArn=arn, RoleSessionName=name)["Credentials"]
+        keys = self._client("sts", ("AKIAIOSFODNN7EXAMPLE", "x", None)).assume_role(
+            RoleArn=arn, RoleSessionName=name
+        )["Credentials"]
         return keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]
 
     def admin(self, service: str, account: str) -> Any:
@@ -61,7 +63,9 @@ class Moto:
         import boto3
 
         names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-        return boto3.client(service, region_name=REGION, endpoint_url=self.url, **dict(zip(names, keys)))
+        return boto3.client(
+            service, region_name=REGION, endpoint_url=self.url, **dict(zip(names, keys))
+        )
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +82,11 @@ def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
     job = api.load(CONFIGS / f"{name}.yaml", {param: f"{tmp_path}/"})
     world = made(api.plan(job), api.plan(lasting(job, ())), registry(), {}).world
     make(world, moto.admin, Path())
-    identity = JobIdentity(REGION, keys=Keys(*moto.assumed(world.job_role, "GlueJobRunnerSession")), endpoints={"": moto.url})
+    identity = JobIdentity(
+        REGION,
+        keys=Keys(*moto.assumed(world.job_role, "GlueJobRunnerSession")),
+        endpoints={"": moto.url},
+    )
 
     def ended() -> str:
         moto.enforce(True)
@@ -97,11 +105,15 @@ def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
         arn = RoleArn.parse(role.arn)
         iam = moto.admin("iam", arn.account)
         for left_out in role.permissions:
-            action = left_out["Action"] if isinstance(left_out["Action"], str) else left_out["Action"][0]
+            action = (
+                left_out["Action"] if isinstance(left_out["Action"], str) else left_out["Action"][0]
+            )
             prefix = left_out.get("Condition", {}).get("StringLike", {}).get("s3:prefix", [""])[0]
             if {action, f"{action} {prefix}"} & set(NOT_USED):
                 continue
-            rest = [each for each in role.permissions if each is not left_out] or [{"Effect": "Allow", "Action": "s3:GetBucketAcl", "Resource": "*"}]
+            rest = [each for each in role.permissions if each is not left_out] or [
+                {"Effect": "Allow", "Action": "s3:GetBucketAcl", "Resource": "*"}
+            ]
             put(iam, arn.name, rest)
             assert ended() in ("refused", "AccessDenied"), left_out
             put(iam, arn.name, role.permissions)
@@ -113,15 +125,21 @@ def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
 def test_moto_holds_each_request_against_its_signature(engine: str, moto: Moto) -> None:
     account, bucket, name = "111122223333", f"signed-{engine}", f"signs-{engine}"
-    moto.admin("s3", account).create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    moto.admin("s3", account).create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
     iam = moto.admin("iam", account)
     iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
     put(iam, name, [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}])
     key, secret, token = moto.assumed(f"arn:aws:iam::{account}:role/{name}", name)
     for given, status in ((secret, "done"), ("x" * 40, "failed")):
-        sessions = Sessions(JobIdentity(REGION, keys=Keys(key, given, token), endpoints={"": moto.url}))
+        sessions = Sessions(
+            JobIdentity(REGION, keys=Keys(key, given, token), endpoints={"": moto.url})
+        )
         moto.enforce(True)
-        (outcome,) = api.open_storage(sessions, JOB, engine=engine).put([Put(Path(__file__), S3Uri(bucket, "a b+%ü~"))], Cancel())
+        (outcome,) = api.open_storage(sessions, JOB, engine=engine).put(
+            [Put(Path(__file__), S3Uri(bucket, "a b+%ü~"))], Cancel()
+        )
         moto.enforce(False)
         assert outcome.status == status, outcome.error
     assert outcome.error is not None
@@ -129,4 +147,8 @@ def test_moto_holds_each_request_against_its_signature(engine: str, moto: Moto) 
 
 
 def put(iam: Any, name: str, statements: list[dict[str, Any]]) -> None:
-    iam.put_role_policy(RoleName=name, PolicyName="permissions", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    iam.put_role_policy(
+        RoleName=name,
+        PolicyName="permissions",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+    )

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 
-RCLONE = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+RCLONE = shutil.which(
+    "rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,18 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [RCLONE, "serve", "s3", "--auth-key", "key-id,secret-key", "--addr", f"127.0.0.1:{port}", "--config", os.devnull, str(folder)]
+    command = [
+        RCLONE,
+        "serve",
+        "s3",
+        "--auth-key",
+        "key-id,secret-key",
+        "--addr",
+        f"127.0.0.1:{port}",
+        "--config",
+        os.devnull,
+        str(folder),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(100):
@@ -57,9 +70,12 @@ def step(request: pytest.FixtureRequest, endpoint: str, tmp_path: Path) -> Any:
     def run(action: str, **fields: Any) -> StepResult:
         path = tmp_path / "job.yaml"
         path.write_text(
-            f"version: 1\nname: t\nengine: {request.param}\nsteps:\n  - " + json.dumps({"id": "it", "action": action, "role": "job", **fields})
+            f"version: 1\nname: t\nengine: {request.param}\nsteps:\n  - "
+            + json.dumps({"id": "it", "action": action, "role": "job", **fields})
         )
-        identity = JobIdentity("eu-west-1", keys=Keys("key-id", "secret-key"), endpoints={"": endpoint})
+        identity = JobIdentity(
+            "eu-west-1", keys=Keys("key-id", "secret-key"), endpoints={"": endpoint}
+        )
         return api.run(api.load(path), identity=identity).steps[0]
 
     return run
@@ -76,7 +92,12 @@ def test_objects_go_there_and_back(step: Any, endpoint: str, tmp_path: Path) -> 
     assert (stored.error, stored.outputs.get("count")) == (None, 4)
     found = step("s3.list", source="s3://source-bucket/in/", include=["**/*.txt"])
     assert [info.key for info in found.outputs["objects"]] == ["in/a b+c%.txt", "in/deep/ü.txt"]
-    copied = step("s3.copy", source="s3://source-bucket/in/", target="s3://target-bucket/out/", exclude=["large.bin"])
+    copied = step(
+        "s3.copy",
+        source="s3://source-bucket/in/",
+        target="s3://target-bucket/out/",
+        exclude=["large.bin"],
+    )
     assert (copied.error, copied.outputs.get("count")) == (None, 3)
     fetched = step("s3.download", source="s3://source-bucket/in/", target=f"{tmp_path}/back/")
     assert (fetched.error, fetched.outputs.get("count")) == (None, 4)
@@ -84,7 +105,13 @@ def test_objects_go_there_and_back(step: Any, endpoint: str, tmp_path: Path) -> 
         if path.is_file():
             assert (tmp_path / "back" / path.relative_to(source)).read_bytes() == path.read_bytes()
     assert (
-        step("s3.download", source="s3://source-bucket/in/", target=f"{tmp_path}/back/", if_exists="skip_same", compare="size").outputs["skipped"]
+        step(
+            "s3.download",
+            source="s3://source-bucket/in/",
+            target=f"{tmp_path}/back/",
+            if_exists="skip_same",
+            compare="size",
+        ).outputs["skipped"]
         == 4
     )
     assert step("s3.read", source="s3://target-bucket/out/deep/ü.txt").outputs["text"] == "umlaut"
@@ -100,7 +127,9 @@ def test_objects_go_there_and_back(step: Any, endpoint: str, tmp_path: Path) -> 
 
 def test_wrong_keys_are_told(step: Any, endpoint: str, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
-    path.write_text("version: 1\nname: t\nsteps: [{id: it, action: s3.list, role: job, source: s3://source-bucket/}]\n")
+    path.write_text(
+        "version: 1\nname: t\nsteps: [{id: it, action: s3.list, role: job, source: s3://source-bucket/}]\n"
+    )
     identity = JobIdentity("eu-west-1", keys=Keys("key-id", "wrong"), endpoints={"": endpoint})
     result = api.run(api.load(path), identity=identity).steps[0]
     assert result.error is not None

@@ -29,26 +29,60 @@ def problems(tmp_path, text):
 @pytest.mark.parametrize(
     ("step", "field"),
     [
-        ('{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ params.pw | upper }}"}', "text"),
-        ('{id: a, action: s3.write, role: r, target: "s3://bucket/${{ params.pw }}", text: x}', "target"),
-        ('{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, metadata: {m: "a-${{ params.pw }}"}}', "m"),
-        ('{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, tags: {t: "${{ params[\'pw\'] }}"}}', "t"),
-        ('{id: a, action: s3.write, role: r, target: "s3://bucket/k", json: {deep: [{er: "${{ params.pw }}"}]}}', "er"),
-        ('{id: a, action: s3.list, role: r, source: "s3://bucket/", include: ["${{ params.pw }}"]}', "include"),
-        ('{id: a, action: python.call, function: "job.py:f", for_each: "${{ params.pw | split(\'-\') }}"}', "for_each"),
+        (
+            '{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ params.pw | upper }}"}',
+            "text",
+        ),
+        (
+            '{id: a, action: s3.write, role: r, target: "s3://bucket/${{ params.pw }}", text: x}',
+            "target",
+        ),
+        (
+            '{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, metadata: {m: "a-${{ params.pw }}"}}',
+            "m",
+        ),
+        (
+            '{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, tags: {t: "${{ params[\'pw\'] }}"}}',
+            "t",
+        ),
+        (
+            '{id: a, action: s3.write, role: r, target: "s3://bucket/k", json: {deep: [{er: "${{ params.pw }}"}]}}',
+            "er",
+        ),
+        (
+            '{id: a, action: s3.list, role: r, source: "s3://bucket/", include: ["${{ params.pw }}"]}',
+            "include",
+        ),
+        (
+            '{id: a, action: python.call, function: "job.py:f", for_each: "${{ params.pw | split(\'-\') }}"}',
+            "for_each",
+        ),
         ('{id: a, action: python.call, function: "${{ params.pw }}"}', "function"),
-        ('{id: a, action: python.call, function: "job.py:f", description: "${{ params.pw }}"}', "description"),
-        ('{id: a, action: python.call, function: "job.py:f", timeout: "${{ params.pw }}"}', "timeout"),
+        (
+            '{id: a, action: python.call, function: "job.py:f", description: "${{ params.pw }}"}',
+            "description",
+        ),
+        (
+            '{id: a, action: python.call, function: "job.py:f", timeout: "${{ params.pw }}"}',
+            "timeout",
+        ),
         (
             '{id: a, action: python.call, role: r, function: "job.py:f", permissions: [{actions: "s3:GetObject", resources: "arn:aws:s3:::${{ params.pw }}"}]}',
             "resources",
         ),
-        ('{id: a, action: aws.call, role: r, service: sqs, operation: ListQueues, region: "${{ params.pw }}"}', "region"),
+        (
+            '{id: a, action: aws.call, role: r, service: sqs, operation: ListQueues, region: "${{ params.pw }}"}',
+            "region",
+        ),
     ],
 )
 def test_a_secret_may_not_flow_where_it_would_be_shown_or_stored(step, field, tmp_path):
     found = problems(tmp_path, f"{HEAD}steps:\n  - {step}\n")
-    assert any(each.message == f"'params.pw' is a secret, which may not flow into '{field}'" and each.mark.line == 6 for each in found), found
+    assert any(
+        each.message == f"'params.pw' is a secret, which may not flow into '{field}'"
+        and each.mark.line == 6
+        for each in found
+    ), found
     assert "hunter2" not in redact_text(str(found))
 
 
@@ -59,7 +93,10 @@ def test_a_secret_may_not_flow_where_it_would_be_shown_or_stored(step, field, tm
 )  # fmt: skip
 def test_roles_and_state_take_no_secret(section, tmp_path):
     head = HEAD if section.startswith("state") else HEAD[: HEAD.index("roles:")]
-    found = problems(tmp_path, f"{head}{section}\nsteps:\n  - {{id: a, action: python.call, function: 'job.py:f'}}\n")
+    found = problems(
+        tmp_path,
+        f"{head}{section}\nsteps:\n  - {{id: a, action: python.call, function: 'job.py:f'}}\n",
+    )
     assert any("is a secret, which may not flow into" in each.message for each in found), found
 
 
@@ -67,10 +104,14 @@ def test_roles_and_state_take_no_secret(section, tmp_path):
 def test_secret_outputs_may_not_flow_there_either(read, tmp_path):
     steps = (
         '  - {id: a, action: python.call, function: "job.py:f", secret_outputs: [out]}\n'
-        '  - {id: b, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ READ }}"}\n'.replace("READ", read)
+        '  - {id: b, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ READ }}"}\n'.replace(
+            "READ", read
+        )
     )
     name = read.partition(" ")[0]
-    assert [each.message for each in problems(tmp_path, f"{HEAD}steps:\n{steps}")] == [f"'{name}' is a secret, which may not flow into 'text'"]
+    assert [each.message for each in problems(tmp_path, f"{HEAD}steps:\n{steps}")] == [
+        f"'{name}' is a secret, which may not flow into 'text'"
+    ]
 
 
 def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path):
@@ -91,16 +132,22 @@ def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path):
 
 def test_a_secret_is_a_string(tmp_path):
     found = problems(
-        tmp_path, "version: 1\nname: s\nparams: {pin: {type: integer, secret: true}}\nsteps: [{id: a, action: python.call, function: 'job.py:f'}]\n"
+        tmp_path,
+        "version: 1\nname: s\nparams: {pin: {type: integer, secret: true}}\nsteps: [{id: a, action: python.call, function: 'job.py:f'}]\n",
     )
-    assert [each.message for each in found] == ["the param 'pin' is secret, so its type must be string, not integer"]
+    assert [each.message for each in found] == [
+        "the param 'pin' is secret, so its type must be string, not integer"
+    ]
 
 
 @pytest.mark.parametrize("name", ["nothing", "count"])
 def test_secret_outputs_are_outputs(name, tmp_path):
     step = f'{{id: a, action: s3.list, role: r, source: "s3://bucket/", secret_outputs: [{name}, objects]}}'
     found = [each.message for each in problems(tmp_path, f"{HEAD}steps:\n  - {step}\n")]
-    assert found == [*(["s3.list has no output 'nothing'"] if name == "nothing" else []), "'objects' is a list of objects, which cannot be a secret"]
+    assert found == [
+        *(["s3.list has no output 'nothing'"] if name == "nothing" else []),
+        "'objects' is a list of objects, which cannot be a secret",
+    ]
 
 
 RUNS = HEAD.replace("default: hunter2-blue", "required: true") + (
@@ -110,9 +157,19 @@ RUNS = HEAD.replace("default: hunter2-blue", "required: true") + (
 
 def run(folder, *arguments, command="run"):
     (folder / "spec.yaml").write_text(RUNS)
-    (folder / "job.py").write_text("import pathlib\ndef f(context, pw, x): pathlib.Path('got').write_text(pw + '|' + x)\n")
+    (folder / "job.py").write_text(
+        "import pathlib\ndef f(context, pw, x): pathlib.Path('got').write_text(pw + '|' + x)\n"
+    )
     command = [sys.executable, "-m", "rolerunner", command, "spec.yaml", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "TMPDIR": str(folder)})
+    return subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )
 
 
 def test_values_come_from_files(tmp_path):
@@ -130,7 +187,10 @@ def test_values_come_from_files(tmp_path):
 def test_a_secret_on_the_command_line_is_warned_of(command, tmp_path):
     done = run(tmp_path, "-p", "pw=hunter2-blue", command=command)
     assert done.returncode == 0, done.stderr
-    assert "the param 'pw' is secret, and other users of this machine can read command lines" in done.stderr
+    assert (
+        "the param 'pw' is secret, and other users of this machine can read command lines"
+        in done.stderr
+    )
     assert "hunter2" not in done.stdout + done.stderr
 
 
@@ -152,15 +212,21 @@ def test_glue_takes_no_secret_as_an_argument(tmp_path, monkeypatch, capsys):
     (tmp_path / "spec.yaml").write_text(RUNS)
     (tmp_path / "job.py").write_text("def f(context, pw, x): ...\n")
     with pytest.raises(entry.JobFailed) as failed:
-        entry.main(["run_spec.py", "--job_spec", str(tmp_path / "spec.yaml"), "--pw", "hunter2-blue"])
+        entry.main(
+            ["run_spec.py", "--job_spec", str(tmp_path / "spec.yaml"), "--pw", "hunter2-blue"]
+        )
     assert "the param 'pw' is secret and may not be given as a job argument" in str(failed.value)
     assert "hunter2" not in capsys.readouterr().out
 
 
 def test_glue_params_hold_no_secret(tmp_path):
     glue = "glue: {role: g, artifacts: 's3://bucket/a/', params: {pw: hunter2-blue}}\n"
-    found = problems(tmp_path, f"{HEAD}{glue}steps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n")
-    assert [each.message for each in found] == ["the param 'pw' is secret and cannot be an argument of a Glue job"]
+    found = problems(
+        tmp_path, f"{HEAD}{glue}steps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n"
+    )
+    assert [each.message for each in found] == [
+        "the param 'pw' is secret and cannot be an argument of a Glue job"
+    ]
     assert "hunter2" not in found[0].line
 
 
@@ -182,9 +248,16 @@ def test_no_line_of_another_file_is_shown(place, text, tmp_path):
     (tmp_path / "spec.yaml").write_text(
         f"version: 1\nname: s\nparams: {{n: {{type: integer, default: 1}}}}\n{include}steps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n"
     )
-    more = {"below": [], "params": ["--params", "other"], "value": ["-p", "n=@other"], "sandbox": ["--sandbox", "other"]}[place]
+    more = {
+        "below": [],
+        "params": ["--params", "other"],
+        "value": ["-p", "n=@other"],
+        "sandbox": ["--sandbox", "other"],
+    }[place]
     command = "run" if place == "sandbox" else "validate"
-    forms = [["--format", form] for form in ("text", "json", "github")] if place == "below" else [[]]
+    forms = (
+        [["--format", form] for form in ("text", "json", "github")] if place == "below" else [[]]
+    )
     for form in forms:
         done = subprocess.run(
             [sys.executable, "-m", "rolerunner", command, "spec.yaml", *more, *form],
@@ -199,7 +272,16 @@ def test_no_line_of_another_file_is_shown(place, text, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../roles.yaml", "sub/../../roles.yaml", "ABSOLUTE", "link.yaml", "linked/roles.yaml", "~/roles.yaml", "s3://bucket/roles.yaml"]
+    "name",
+    [
+        "../roles.yaml",
+        "sub/../../roles.yaml",
+        "ABSOLUTE",
+        "link.yaml",
+        "linked/roles.yaml",
+        "~/roles.yaml",
+        "s3://bucket/roles.yaml",
+    ],
 )
 def test_include_reads_below_the_spec_alone(name, tmp_path):
     project = tmp_path / "project"
@@ -217,7 +299,9 @@ def test_include_reads_below_the_spec_alone(name, tmp_path):
 
 def test_include_follows_links_within_the_folder(tmp_path):
     (tmp_path / "shared").mkdir()
-    (tmp_path / "shared" / "roles.yaml").write_text("roles: {r: 'arn:aws:iam::444455556666:role/reader'}\n")
+    (tmp_path / "shared" / "roles.yaml").write_text(
+        "roles: {r: 'arn:aws:iam::444455556666:role/reader'}\n"
+    )
     (tmp_path / "link.yaml").symlink_to("shared/roles.yaml")
     (tmp_path / "job.py").write_text("def f(context): ...\n")
     (tmp_path / "spec.yaml").write_text(
@@ -233,4 +317,7 @@ def test_a_wrong_value_from_a_file_is_named_by_its_place(tmp_path):
     )
     with pytest.raises(UsageError) as wrong:
         api.load(tmp_path / "spec.yaml", api.read_params_file(str(tmp_path / "params.yaml")))
-    assert f"the param 'day' must be a date such as 2026-01-31, not the value at {tmp_path / 'params.yaml'}:2:6" in str(wrong.value)
+    assert (
+        f"the param 'day' must be a date such as 2026-01-31, not the value at {tmp_path / 'params.yaml'}:2:6"
+        in str(wrong.value)
+    )

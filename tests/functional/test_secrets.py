@@ -31,8 +31,12 @@ def loggers_as_before():
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-@pytest.mark.parametrize(("config", "last"), [("blog_cross_role", "fetch_elsewhere"), ("partner_exchange", "publish")])
-def test_no_secret_is_in_any_output(config, last, form, tmp_path, monkeypatch, loggers_as_before, caplog):
+@pytest.mark.parametrize(
+    ("config", "last"), [("blog_cross_role", "fetch_elsewhere"), ("partner_exchange", "publish")]
+)
+def test_no_secret_is_in_any_output(
+    config, last, form, tmp_path, monkeypatch, loggers_as_before, caplog
+):
     issued = set()
     before = secret.hidden
 
@@ -42,14 +46,40 @@ def test_no_secret_is_in_any_output(config, last, form, tmp_path, monkeypatch, l
 
     monkeypatch.setattr("rolerunner.credentials.hidden", hidden)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    folder = {"blog_cross_role": f"target={tmp_path}/out/", "partner_exchange": f"workdir={tmp_path}/out/"}[config]
-    arguments = ["run", str(CONFIGS / f"{config}.yaml"), "--sandbox", "-p", folder, "--log-format", form]
+    folder = {
+        "blog_cross_role": f"target={tmp_path}/out/",
+        "partner_exchange": f"workdir={tmp_path}/out/",
+    }[config]
+    arguments = [
+        "run",
+        str(CONFIGS / f"{config}.yaml"),
+        "--sandbox",
+        "-p",
+        folder,
+        "--log-format",
+        form,
+    ]
     done = CliRunner().invoke(
-        main, [*arguments, "--log-level", "debug", "--result", str(tmp_path / "result.json"), "--report", str(tmp_path / "report.html")]
+        main,
+        [
+            *arguments,
+            "--log-level",
+            "debug",
+            "--result",
+            str(tmp_path / "result.json"),
+            "--report",
+            str(tmp_path / "report.html"),
+        ],
     )
     assert done.exit_code == 0, done.output
     assert len(issued) >= 9  # the job's and two roles': access key, secret key, token
-    shown = done.output + caplog.text + "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
+    shown = (
+        done.output
+        + caplog.text
+        + "".join(
+            path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()
+        )
+    )
     assert last in shown
     assert not [each for each in issued if each in shown]
 
@@ -87,7 +117,9 @@ def test_a_traceback_that_nobody_handles_is_redacted(tmp_path):
         "kept = secret_value('Not-handled-4711')\ndef fail(): raise RuntimeError('login with ' + kept)\n"
         "thread = threading.Thread(target=fail); thread.start(); thread.join()\nfail()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 1
     assert done.stderr.count("RuntimeError: login with [redacted]") == 2
     assert "4711" not in done.stderr.replace("secret_value('Not-handled-4711')", "")

@@ -49,7 +49,10 @@ HANGS: dict[str, tuple[str, Any]] = {
     "assuming a role": (WRITE, lambda r: r.query.get("Action") == "AssumeRole"),
     "assuming a role lazily": ("assume: lazily\n" + WRITE, lambda r: r.service == "sts"),
     "reading the state": (STATE + WRITE, lambda r: r.key.startswith("state/")),
-    "writing the state": (STATE + WRITE, lambda r: r.key.startswith("state/") and r.method == "PUT" and b'"work"' in r.body),
+    "writing the state": (
+        STATE + WRITE,
+        lambda r: r.key.startswith("state/") and r.method == "PUT" and b'"work"' in r.body,
+    ),
     "a write": (WRITE, lambda r: r.method == "PUT"),
     "a part of an upload": (UPLOAD, lambda r: "partNumber" in r.query),
     "a listing": (LIST, lambda r: "list-type" in r.query),
@@ -89,8 +92,24 @@ def hang(memory_aws: Store, tmp_path: Path) -> Iterator[Callable[[Any], None]]:
 def start(tmp_path: Path, spec: str) -> subprocess.Popen[bytes]:
     (tmp_path / "spec.yaml").write_text(HEAD + spec)
     (tmp_path / "job.py").write_text(JOB)
-    command = [sys.executable, "-m", "rolerunner", "run", "spec.yaml", "--result", "r.json", "--log-format", "json"]
-    return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(tmp_path)})
+    command = [
+        sys.executable,
+        "-m",
+        "rolerunner",
+        "run",
+        "spec.yaml",
+        "--result",
+        "r.json",
+        "--log-format",
+        "json",
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
@@ -103,7 +122,9 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.parametrize("name", HANGS)
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
-def test_a_signal_stops_what_hangs(engine: str, name: str, tmp_path: Path, hang: Callable[[Any], None]) -> None:
+def test_a_signal_stops_what_hangs(
+    engine: str, name: str, tmp_path: Path, hang: Callable[[Any], None]
+) -> None:
     spec, matches = HANGS[name]
     if engine == "boto3" and matches is None:
         pytest.skip("no objects are moved")

@@ -28,8 +28,21 @@ class Upload:
             self.notes.append(event.message)
 
     def __call__(self, source: Source, **fields: Any) -> Any:
-        step = {"id": "up", "action": "s3.upload", "role": "writer", "source": source, "target": "s3://publish/u/", **fields}
-        spec = {"version": 1, "name": "sources", "engine": self.engine, "roles": {"writer": "arn:aws:iam::444455556666:role/writer"}, "steps": [step]}
+        step = {
+            "id": "up",
+            "action": "s3.upload",
+            "role": "writer",
+            "source": source,
+            "target": "s3://publish/u/",
+            **fields,
+        }
+        spec = {
+            "version": 1,
+            "name": "sources",
+            "engine": self.engine,
+            "roles": {"writer": "arn:aws:iam::444455556666:role/writer"},
+            "steps": [step],
+        }
         path = self.folder / "spec.yaml"
         path.write_text(json.dumps(spec))
         self.store.objects.clear()
@@ -40,7 +53,12 @@ class Upload:
 
 
 @pytest.fixture(params=["fast", "boto3"])
-def upload(request: pytest.FixtureRequest, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> Upload:
+def upload(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    memory_aws: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Upload:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "elsewhere").mkdir()
@@ -94,7 +112,9 @@ def test_the_folder_that_is_named_may_be_a_link(upload: Upload) -> None:
 
 @pytest.mark.parametrize("source", ["out/", "out/*", ["out/a", "out/bad"]], ids=str)
 @pytest.mark.parametrize("target", ["bad", "nowhere", "."])
-def test_a_link_that_leads_nowhere_or_back_is_one_files_failure(upload: Upload, source: Source, target: str) -> None:
+def test_a_link_that_leads_nowhere_or_back_is_one_files_failure(
+    upload: Upload, source: Source, target: str
+) -> None:
     if target == "." and source != "out/":
         pytest.skip("a glob and a list name a link to a folder as a folder")
     Path("out/bad").symlink_to(target)
@@ -117,8 +137,12 @@ def make_special(kind: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["out/", "out/*", ["out/a", "out/bad"]], ids=str)
-@pytest.mark.parametrize(("kind", "name"), [("pipe", "a named pipe"), ("socket", "a socket"), ("device", "a device")])
-def test_what_is_no_file_is_refused_by_name(upload: Upload, source: Source, kind: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [("pipe", "a named pipe"), ("socket", "a socket"), ("device", "a device")]
+)
+def test_what_is_no_file_is_refused_by_name(
+    upload: Upload, source: Source, kind: str, name: str
+) -> None:
     make_special(kind, "out/bad")
     step = upload(source)
     assert (step.status, step.error.type, upload.stored()) == ("failed", "NotAFile", ["a"])
@@ -141,7 +165,9 @@ def test_an_empty_file_is_stored(upload: Upload) -> None:
 
 
 @pytest.mark.parametrize("change", ["vanish", "grow", "pipe", "link"])
-def test_a_file_that_changes_after_it_was_listed_is_one_failure(upload: Upload, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_a_file_that_changes_after_it_was_listed_is_one_failure(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
     """The engines look at a file only when they send it; here it changes right before."""
     from rolerunner.storage.files import FromFile
 
@@ -154,9 +180,11 @@ def test_a_file_that_changes_after_it_was_listed_is_one_failure(upload: Upload, 
                 Path("out/b").write_text("longer")
             else:
                 Path("out/b").unlink()
-                {"vanish": lambda: None, "pipe": lambda: os.mkfifo("out/b"), "link": lambda: Path("out/b").symlink_to("../elsewhere/private")}[
-                    change
-                ]()
+                {
+                    "vanish": lambda: None,
+                    "pipe": lambda: os.mkfifo("out/b"),
+                    "link": lambda: Path("out/b").symlink_to("../elsewhere/private"),
+                }[change]()
         return opened(file)
 
     monkeypatch.setattr(FromFile, "open", changing)
@@ -165,7 +193,9 @@ def test_a_file_that_changes_after_it_was_listed_is_one_failure(upload: Upload, 
     assert "out/b" in step.error.message
 
 
-def test_a_folder_that_cannot_be_read_is_one_failure(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_one_failure(
+    upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("out/closed").mkdir()
     Path("out/z").write_text("z")
     scandir = os.scandir

@@ -68,23 +68,38 @@ def empty(s3: dict[str, Any]) -> None:
     """Nothing is in our buckets."""
     for bucket in ("ours", "kept"):
         told = s3[bucket].list_object_versions(Bucket=bucket)
-        doomed = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in (*told.get("Versions", ()), *told.get("DeleteMarkers", ()))]
+        doomed = [
+            {"Key": each["Key"], "VersionId": each["VersionId"]}
+            for each in (*told.get("Versions", ()), *told.get("DeleteMarkers", ()))
+        ]
         if doomed:
             s3[bucket].delete_objects(Bucket=bucket, Delete={"Objects": doomed})
 
 
 @pytest.fixture
-def pool(aws: sandbox.Sandbox, s3: dict[str, Any], empty: None, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+def pool(
+    aws: sandbox.Sandbox, s3: dict[str, Any], empty: None, monkeypatch: pytest.MonkeyPatch
+) -> InProcess:
     """Workers whose identity is the environment's, as executors have theirs; the job's tasks are small."""
     keys = aws.job_keys
-    for name, value in {"ACCESS_KEY_ID": keys.access_key, "SECRET_ACCESS_KEY": keys.secret_key, "SESSION_TOKEN": keys.token}.items():
+    for name, value in {
+        "ACCESS_KEY_ID": keys.access_key,
+        "SECRET_ACCESS_KEY": keys.secret_key,
+        "SESSION_TOKEN": keys.token,
+    }.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     monkeypatch.setenv("AWS_REGION", aws.region)
     monkeypatch.setattr(spread, "OBJECTS_A_TASK", 5)
     monkeypatch.setattr(listing, "KEYS_A_TASK", 7)
     workers = InProcess(2)
-    monkeypatch.setattr(api, "_spread_of", lambda *_: lambda: Spread(workers, Place(api.open_storage, JobIdentity(aws.region), "workers")))
+    monkeypatch.setattr(
+        api,
+        "_spread_of",
+        lambda *_: (
+            lambda: Spread(workers, Place(api.open_storage, JobIdentity(aws.region), "workers"))
+        ),
+    )
     return workers
 
 
@@ -93,7 +108,9 @@ def step(tmp_path: Path, pool: InProcess) -> Callable[..., StepResult]:
     return lambda action, **fields: run(tmp_path, action, **fields)[0]
 
 
-def run(folder: Path, action: str, *, identity: Any = None, role: str = READER, **fields: Any) -> tuple[StepResult, list[Any]]:
+def run(
+    folder: Path, action: str, *, identity: Any = None, role: str = READER, **fields: Any
+) -> tuple[StepResult, list[Any]]:
     told: list[Any] = []
 
     class Listener:
@@ -101,7 +118,9 @@ def run(folder: Path, action: str, *, identity: Any = None, role: str = READER, 
             told.append(event)
 
     path = folder / "job.yaml"
-    path.write_text(f"version: 1\nname: t\nsteps:\n  - {json.dumps({'id': 'it', 'action': action, 'role': role, **fields})}\n")
+    path.write_text(
+        f"version: 1\nname: t\nsteps:\n  - {json.dumps({'id': 'it', 'action': action, 'role': role, **fields})}\n"
+    )
     return api.run(api.load(path), identity=identity, observers=[Listener()]).steps[-1], told
 
 
@@ -111,7 +130,9 @@ def keys(s3: dict[str, Any], bucket: str) -> list[str]:
 
 def test_a_listing_is_the_same_in_many_spans(step: Any, pool: InProcess) -> None:
     found = step("s3.list", source="s3://theirs/in/", distribute="spark")
-    assert [info.key for info in found.outputs["objects"]] == [f"in/{number:03d}.csv" for number in range(COUNT)]
+    assert [info.key for info in found.outputs["objects"]] == [
+        f"in/{number:03d}.csv" for number in range(COUNT)
+    ]
     assert (found.outputs["count"], found.outputs["bytes"]) == (COUNT, sum(range(COUNT)))
     assert max(pool.waves) > 1
     missing = step("s3.list", source="s3://no-such-bucket-here/", distribute="spark")
@@ -121,35 +142,64 @@ def test_a_listing_is_the_same_in_many_spans(step: Any, pool: InProcess) -> None
 def test_versions_of_a_key_stay_together(s3: dict[str, Any], step: Any, pool: InProcess) -> None:
     for number in range(30):
         s3["kept"].put_object(Bucket="kept", Key=f"in/{number % 3}", Body=str(number).encode())
-    here, there = (step("s3.list", role="job", source="s3://kept/in/", versions=True, **more) for more in ({}, {"distribute": "spark"}))
-    assert [(info.key, info.version) for info in there.outputs["objects"]] == [(info.key, info.version) for info in here.outputs["objects"]]
+    here, there = (
+        step("s3.list", role="job", source="s3://kept/in/", versions=True, **more)
+        for more in ({}, {"distribute": "spark"})
+    )
+    assert [(info.key, info.version) for info in there.outputs["objects"]] == [
+        (info.key, info.version) for info in here.outputs["objects"]
+    ]
     assert len(pool.waves) > 1
 
 
-def test_a_copy_between_two_roles_a_move_and_a_deletion(s3: dict[str, Any], step: Any, pool: InProcess) -> None:
-    fields = {"source": "s3://theirs/in/", "source_role": READER, "target_role": "job", "distribute": "spark"}
+def test_a_copy_between_two_roles_a_move_and_a_deletion(
+    s3: dict[str, Any], step: Any, pool: InProcess
+) -> None:
+    fields = {
+        "source": "s3://theirs/in/",
+        "source_role": READER,
+        "target_role": "job",
+        "distribute": "spark",
+    }
     copied = step("s3.copy", target="s3://ours/in/", **fields)
     assert (copied.outputs["count"], copied.outputs["bytes"]) == (COUNT, sum(range(COUNT)))
     assert keys(s3, "ours") == keys(s3, "theirs")
     assert pool.parts > COUNT // 5
-    within = step("s3.copy", role="job", source="s3://ours/in/", target="s3://kept/two/", distribute="spark")
+    within = step(
+        "s3.copy", role="job", source="s3://ours/in/", target="s3://kept/two/", distribute="spark"
+    )
     assert (within.outputs["count"], len(keys(s3, "kept"))) == (COUNT, COUNT)
     again = step("s3.copy", target="s3://ours/in/", if_exists="skip_same", **fields)
     assert (again.outputs["count"], again.outputs["skipped"]) == (0, COUNT)
     moved = step("s3.copy", target="s3://kept/in/", move=True, **fields)
-    assert (moved.outputs["count"], keys(s3, "theirs"), len(keys(s3, "kept"))) == (COUNT, [], 2 * COUNT)
+    assert (moved.outputs["count"], keys(s3, "theirs"), len(keys(s3, "kept"))) == (
+        COUNT,
+        [],
+        2 * COUNT,
+    )
     fill(s3["theirs"])
-    too_many = step("s3.delete", role="job", source="s3://ours/in/", max_delete=3, distribute="spark")
+    too_many = step(
+        "s3.delete", role="job", source="s3://ours/in/", max_delete=3, distribute="spark"
+    )
     assert too_many.error.type == "MaxDelete"
-    gone = step("s3.delete", role="job", source="s3://ours/in/", max_delete=COUNT, distribute="spark")
+    gone = step(
+        "s3.delete", role="job", source="s3://ours/in/", max_delete=COUNT, distribute="spark"
+    )
     assert (gone.outputs["count"], keys(s3, "ours")) == (COUNT, [])
 
 
 @pytest.mark.parametrize("if_exists", ["overwrite", "fail"])
-def test_what_a_worker_did_before_it_died_is_not_done_again(if_exists: str, s3: dict[str, Any], step: Any, pool: InProcess) -> None:
+def test_what_a_worker_did_before_it_died_is_not_done_again(
+    if_exists: str, s3: dict[str, Any], step: Any, pool: InProcess
+) -> None:
     objects = [f"s3://theirs/in/{number:03d}.csv" for number in range(40)]
     pool._dies = set(range(100))
-    fields = {"source_role": READER, "target_role": "job", "distribute": "spark", "if_exists": if_exists}
+    fields = {
+        "source_role": READER,
+        "target_role": "job",
+        "distribute": "spark",
+        "if_exists": if_exists,
+    }
     copied = step("s3.copy", objects=objects, target="s3://kept/in/", **fields)
     assert (copied.status, copied.outputs["count"]) == ("succeeded", 40)
     versions = s3["kept"].list_object_versions(Bucket="kept")["Versions"]
@@ -159,7 +209,13 @@ def test_what_a_worker_did_before_it_died_is_not_done_again(if_exists: str, s3: 
 def test_failures_come_back_with_their_reasons(s3: dict[str, Any], step: Any) -> None:
     for number in range(3):
         s3["theirs"].put_object(Bucket="theirs", Key=f"in/denied-{number}", Body=b"x")
-    fields = {"source": "s3://theirs/in/", "target": "s3://ours/in/", "source_role": READER, "target_role": "job", "distribute": "spark"}
+    fields = {
+        "source": "s3://theirs/in/",
+        "target": "s3://ours/in/",
+        "source_role": READER,
+        "target_role": "job",
+        "distribute": "spark",
+    }
     failed = step("s3.copy", **fields)
     assert failed.status == "failed"
     assert failed.error.type == "AccessDenied"
@@ -171,7 +227,12 @@ def test_failures_come_back_with_their_reasons(s3: dict[str, Any], step: Any) ->
 
 
 def test_progress_comes_as_parts_end(pool: InProcess, tmp_path: Path) -> None:
-    fields = {"source": "s3://theirs/in/", "target": "s3://ours/in/", "source_role": READER, "target_role": "job"}
+    fields = {
+        "source": "s3://theirs/in/",
+        "target": "s3://ours/in/",
+        "source_role": READER,
+        "target_role": "job",
+    }
     _, told = run(tmp_path, "s3.copy", distribute="spark", **fields)
     progress = [event for event in told if isinstance(event, StepProgress)]
     assert progress[-1].total_objects == COUNT
@@ -190,7 +251,9 @@ def wrong(context, objects):
 
 
 @pytest.mark.parametrize("where", [{}, {"distribute": "spark"}], ids=["here", "spread"])
-def test_a_function_is_called_for_batches_and_its_numbers_are_added_up(where: Any, pool: InProcess, tmp_path: Path) -> None:
+def test_a_function_is_called_for_batches_and_its_numbers_are_added_up(
+    where: Any, pool: InProcess, tmp_path: Path
+) -> None:
     (tmp_path / "own.py").write_text(FUNCTION)
     (tmp_path / "job.yaml").write_text(
         f"version: 1\nname: t\nsteps:\n  - {{id: find, action: s3.list, role: '{READER}', source: s3://theirs/in/}}\n"
@@ -205,25 +268,42 @@ def test_a_function_is_called_for_batches_and_its_numbers_are_added_up(where: An
 
     result = api.run(api.load(tmp_path / "job.yaml"), observers=[Listener()]).steps[-1]
     assert result.outputs == {"calls": 3, "bytes": 2 * sum(range(COUNT))}, result.error
-    assert [event.values["first"] for event in told if isinstance(event, Note)] == [f"s3://theirs/in/{number:03d}.csv" for number in (0, 25, 50)]
+    assert [event.values["first"] for event in told if isinstance(event, Note)] == [
+        f"s3://theirs/in/{number:03d}.csv" for number in (0, 25, 50)
+    ]
 
 
 def test_a_function_for_batches_must_return_numbers(step: Any, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(FUNCTION)
-    result = step("python.call", function="own.py:wrong", objects=["s3://theirs/in/000.csv"], distribute="spark")
+    result = step(
+        "python.call",
+        function="own.py:wrong",
+        objects=["s3://theirs/in/000.csv"],
+        distribute="spark",
+    )
     assert result.error.type == "FunctionFailed"
     assert "'names' that is no number" in result.error.message
 
 
-def test_in_the_sandbox_the_work_is_done_here_and_that_is_said(aws: sandbox.Sandbox, s3: dict[str, Any], tmp_path: Path) -> None:
-    result, told = run(tmp_path, "s3.list", identity=identity_of(aws), source="s3://theirs/in/", distribute="spark")
+def test_in_the_sandbox_the_work_is_done_here_and_that_is_said(
+    aws: sandbox.Sandbox, s3: dict[str, Any], tmp_path: Path
+) -> None:
+    result, told = run(
+        tmp_path, "s3.list", identity=identity_of(aws), source="s3://theirs/in/", distribute="spark"
+    )
     assert result.outputs["count"] == COUNT
-    assert [event.level for event in told if isinstance(event, Note) and "left aside" in event.message] == ["warning"]
+    assert [
+        event.level for event in told if isinstance(event, Note) and "left aside" in event.message
+    ] == ["warning"]
 
 
-def test_without_spark_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_spark_the_error_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "pyspark" else pytest.fail(name))
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "pyspark" else pytest.fail(name)
+    )
     result, _ = run(tmp_path, "s3.list", role="job", source="s3://theirs/in/", distribute="spark")
     assert result.error is not None
     assert (result.error.type, result.error.message) == ("NoSpark", "there is no Spark here")
@@ -246,11 +326,19 @@ def test_a_pace_is_divided_among_those_that_run_at_once() -> None:
 
 def test_objects_are_dealt_out_by_bytes_the_costliest_first() -> None:
     sizes = [1 << 30, 1 << 20, 5, *[1 << 20] * 20, *[0] * 500]
-    items = [Copy(S3Uri("a", str(number)), S3Uri("b", str(number)), ObjectInfo(str(number), size)) for number, size in enumerate(sizes)]
+    items = [
+        Copy(S3Uri("a", str(number)), S3Uri("b", str(number)), ObjectInfo(str(number), size))
+        for number, size in enumerate(sizes)
+    ]
     hands = spread.dealt(items, 4)
-    assert sorted(item.source.key for hand in hands for item in hand) == sorted(item.source.key for item in items)
+    assert sorted(item.source.key for hand in hands for item in hand) == sorted(
+        item.source.key for item in items
+    )
     assert [item.info.size for item in hands[0] if item.info] == [1 << 30]
-    costs = [sum((item.info.size if item.info else 0) + spread.COST_OF_AN_OBJECT for item in hand) for hand in hands]
+    costs = [
+        sum((item.info.size if item.info else 0) + spread.COST_OF_AN_OBJECT for item in hand)
+        for hand in hands
+    ]
     assert costs == sorted(costs, reverse=True)
     assert costs[1] - costs[3] <= (1 << 20) + spread.COST_OF_AN_OBJECT
     assert [len(hand) for hand in spread.dealt(items[:2], 4)] == [1, 1]

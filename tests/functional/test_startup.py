@@ -30,22 +30,40 @@ name: empty
 steps:
   - {id: nothing, action: python.call, function: "nothing:nothing"}
 """
-OTHER_ACTIONS = {f"rolerunner.actions.{name.replace('.', '_')}" for name in registry() if name != "python.call"}
+OTHER_ACTIONS = {
+    f"rolerunner.actions.{name.replace('.', '_')}" for name in registry() if name != "python.call"
+}
 NEVER = {
     *OTHER_ACTIONS, "boto3", "s3transfer", "tenacity", "wcmatch", "multiprocessing", "jinja2", "rich.console", "rich.pretty", "attr", "pygments", "difflib",
     "rolerunner.audit", "rolerunner.iam", "rolerunner.policy", "rolerunner.state", "rolerunner.sandbox", "rolerunner.spark.session",
     "rolerunner.spec.glue_fields", "rolerunner.spec.grammar", "rolerunner.observers.report",
 }  # fmt: skip
-OFFLINE = {*NEVER, "structlog", "asyncio", "botocore", "urllib3", "ssl", "http.client", "rolerunner.runner"}
+OFFLINE = {
+    *NEVER,
+    "structlog",
+    "asyncio",
+    "botocore",
+    "urllib3",
+    "ssl",
+    "http.client",
+    "rolerunner.runner",
+}
 HELP = {*OFFLINE, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
-    [(["--help"], HELP), (["validate", "job.yaml"], OFFLINE), (["plan", "job.yaml"], OFFLINE - {"rolerunner.policy"}), (["run", "job.yaml"], NEVER)],
+    [
+        (["--help"], HELP),
+        (["validate", "job.yaml"], OFFLINE),
+        (["plan", "job.yaml"], OFFLINE - {"rolerunner.policy"}),
+        (["run", "job.yaml"], NEVER),
+    ],
     ids=["help", "validate", "plan", "run"],
 )
-def test_a_command_imports_only_what_it_needs(arguments: list[str], unwanted: set[str], rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_command_imports_only_what_it_needs(
+    arguments: list[str], unwanted: set[str], rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
     (tmp_path / "nothing.py").write_text("def nothing(context):\n    return None\n")
     ended = rolerunner(*arguments, PYTHONPROFILEIMPORTTIME="1", AWS_REGION="eu-west-1")
@@ -54,9 +72,14 @@ def test_a_command_imports_only_what_it_needs(arguments: list[str], unwanted: se
     assert imported & unwanted == set()
 
 
-def test_a_name_that_is_none_of_ours_is_looked_for_among_all(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_name_that_is_none_of_ours_is_looked_for_among_all(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "job.yaml").write_text(SPEC.replace("python.call", "python.cal"))
-    assert "unknown action 'python.cal' (did you mean 'python.call'?)" in rolerunner("validate", "job.yaml").stderr
+    assert (
+        "unknown action 'python.cal' (did you mean 'python.call'?)"
+        in rolerunner("validate", "job.yaml").stderr
+    )
 
 
 def test_no_garbage_is_looked_for_before_the_first_step() -> None:
@@ -75,25 +98,40 @@ def test_no_garbage_is_looked_for_before_the_first_step() -> None:
         gc.set_threshold(*before)
 
 
-def test_what_a_function_leaves_open_is_written_to_the_end(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_what_a_function_leaves_open_is_written_to_the_end(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
-    (tmp_path / "nothing.py").write_text("left = open('left.txt', 'w')\ndef nothing(context):\n    left.write('all of it')\n")
+    (tmp_path / "nothing.py").write_text(
+        "left = open('left.txt', 'w')\ndef nothing(context):\n    left.write('all of it')\n"
+    )
     ended = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1", PYTHONWARNINGS="ignore")
     assert (ended.returncode, (tmp_path / "left.txt").read_text()) == (0, "all of it"), ended.stderr
 
 
-def test_a_function_has_rich_though_lines_of_json_do_without(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_function_has_rich_though_lines_of_json_do_without(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
-    (tmp_path / "nothing.py").write_text("from rich.text import Text\ndef nothing(context):\n    return {'length': len(Text('four'))}\n")
+    (tmp_path / "nothing.py").write_text(
+        "from rich.text import Text\ndef nothing(context):\n    return {'length': len(Text('four'))}\n"
+    )
     ended = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1")
     assert (ended.returncode, '"length": 4' in ended.stdout) == (0, True), ended.stderr
 
 
 @pytest.mark.parametrize("kind", ["service-2", "paginators-1"])
 def test_models_are_those_that_botocore_reads(kind: str) -> None:
-    ours, theirs = loader.__wrapped__(), Loader()  # a fresh one: botocore writes into the models that it has used
+    ours, theirs = (
+        loader.__wrapped__(),
+        Loader(),
+    )  # a fresh one: botocore writes into the models that it has used
     there = ours.list_available_services(kind)
-    assert (list(there), "s3" in there, "s4" in there) == (theirs.list_available_services(kind), True, False)
+    assert (list(there), "s3" in there, "s4" in there) == (
+        theirs.list_available_services(kind),
+        True,
+        False,
+    )
     assert ours.load_service_model("s3", kind) == theirs.load_service_model("s3", kind)
     with pytest.raises(UnknownServiceError, match="s4"):
         ours.load_service_model("s4", kind)
@@ -108,7 +146,9 @@ def test_a_config_that_is_used_twice_gives_one_client() -> None:
 def test_clients_of_s3_have_what_boto3_gives_them(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"text")
     with serving(lambda asked: Answer(headers={"ETag": '"e"'})) as (client, asked):
-        sessions = Sessions(JobIdentity("eu-west-1", keys=Keys("k", "s"), endpoints={"": client.meta.endpoint_url}))
+        sessions = Sessions(
+            JobIdentity("eu-west-1", keys=Keys("k", "s"), endpoints={"": client.meta.endpoint_url})
+        )
         for made in (sessions.client(JOB, "s3"), sessions.session(JOB).client("s3")):
             made.upload_file(str(tmp_path / "f"), "bucket", "key")
             made.close()

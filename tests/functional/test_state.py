@@ -113,7 +113,11 @@ def test_a_resumed_run_does_what_is_left(where: str, aws: sandbox.Sandbox, tmp_p
     )  # fmt: skip
     path = write(tmp_path, steps, where)
     first = api.run(api.load(path), identity=identity_of(aws), run_key=f"key-{where}")
-    assert (first.status, first.steps[3].status, first.steps[4].status) == ("failed", "failed", "not_run")
+    assert (first.status, first.steps[3].status, first.steps[4].status) == (
+        "failed",
+        "failed",
+        "not_run",
+    )
     (tmp_path / "partner").touch()
     second = api.run(api.load(path), identity=identity_of(aws), run_key=f"key-{where}", resume=True)
     assert second.status == "succeeded"
@@ -121,11 +125,15 @@ def test_a_resumed_run_does_what_is_left(where: str, aws: sandbox.Sandbox, tmp_p
     assert ended(second) == {
         "find": ("skipped", reason), "fetch": ("skipped", reason), "counted": ("skipped", reason), "late": ("succeeded", ""), "last": ("succeeded", ""),
     }  # fmt: skip
-    assert [info.key for info in second.steps[0].outputs["objects"]] == ["in/a.txt", "in/b.txt"], "lists come back"
+    assert [info.key for info in second.steps[0].outputs["objects"]] == ["in/a.txt", "in/b.txt"], (
+        "lists come back"
+    )
     assert second.steps[4].outputs["value"].startswith("1 ")
     assert (tmp_path / "count").read_text() == "x"
     third = api.run(api.load(path), identity=identity_of(aws), run_key=f"key-{where}")
-    assert {status for status, _ in ended(third).values()} == {"skipped"}, "another run id alone changes nothing"
+    assert {status for status, _ in ended(third).values()} == {"skipped"}, (
+        "another run id alone changes nothing"
+    )
 
 
 def test_what_changed_is_done_again_with_what_depends_on_it(tmp_path: Path) -> None:
@@ -139,19 +147,32 @@ def test_what_changed_is_done_again_with_what_depends_on_it(tmp_path: Path) -> N
 
     def steps(value: int) -> str:
         return (
-            call("a", "say", value=1) + call("b", "say", "needs: [a]", value=value) + call("c", "say", "needs: [b]") + call("d", "say", "needs: [a]")
+            call("a", "say", value=1)
+            + call("b", "say", "needs: [a]", value=value)
+            + call("c", "say", "needs: [b]")
+            + call("d", "say", "needs: [a]")
         )
 
     assert api.run(api.load(write(tmp_path, steps(1))), run_key="k").status == "succeeded"
     notes = Notes()
     again = api.run(api.load(write(tmp_path, steps(2))), run_key="k", observers=[notes])
-    assert {id_: status for id_, (status, _) in ended(again).items()} == {"a": "skipped", "b": "succeeded", "c": "succeeded", "d": "skipped"}
-    assert notes.said == {"b": "its 'arguments' changed", "c": "it depends on 'b', which is done again"}
+    assert {id_: status for id_, (status, _) in ended(again).items()} == {
+        "a": "skipped",
+        "b": "succeeded",
+        "c": "succeeded",
+        "d": "skipped",
+    }
+    assert notes.said == {
+        "b": "its 'arguments' changed",
+        "c": "it depends on 'b', which is done again",
+    }
 
 
 def test_files_that_are_gone_are_fetched_again(aws: sandbox.Sandbox, tmp_path: Path) -> None:
     path = write(
-        tmp_path, f"  - {{id: fetch, action: s3.download, role: job, source: s3://data-bucket/in/, target: {tmp_path}/out/}}\n" + call("b", "say")
+        tmp_path,
+        f"  - {{id: fetch, action: s3.download, role: job, source: s3://data-bucket/in/, target: {tmp_path}/out/}}\n"
+        + call("b", "say"),
     )
     assert api.run(api.load(path), identity=identity_of(aws), run_key="k").status == "succeeded"
     for file in (tmp_path / "out").iterdir():
@@ -163,12 +184,21 @@ def test_files_that_are_gone_are_fetched_again(aws: sandbox.Sandbox, tmp_path: P
 
 
 def test_only_some_steps(tmp_path: Path) -> None:
-    path = write(tmp_path, call("a", "say", value=5) + call("b", "say", value="${{ steps.a.value }}") + call("c", "say"))
+    path = write(
+        tmp_path,
+        call("a", "say", value=5)
+        + call("b", "say", value="${{ steps.a.value }}")
+        + call("c", "say"),
+    )
     with pytest.raises(UsageError, match="reads from 'a'"):
         api.run(api.load(path), only=["b"])
     assert api.run(api.load(path), run_key="k").status == "succeeded"
     result = api.run(api.load(path), run_key="k", only=["b"])
-    assert {id_: status for id_, (status, _) in ended(result).items()} == {"a": "skipped", "b": "succeeded", "c": "skipped"}
+    assert {id_: status for id_, (status, _) in ended(result).items()} == {
+        "a": "skipped",
+        "b": "succeeded",
+        "c": "skipped",
+    }
     assert result.steps[1].outputs == {"value": 5}
 
 
@@ -217,7 +247,10 @@ def test_a_second_run_of_a_key_is_told_who_holds_it(tmp_path: Path) -> None:
     process = start(tmp_path, "--run-key", "k")
     try:
         until(process, "step_started")
-        with pytest.raises(StateHeld, match=rf"held by run \S+ on \S+ \(process {process.pid}\) since .*--take-over"):
+        with pytest.raises(
+            StateHeld,
+            match=rf"held by run \S+ on \S+ \(process {process.pid}\) since .*--take-over",
+        ):
             api.run(api.load(path), run_key="k")
         time.sleep(5)  # longer than it takes to be stale: it is renewed meanwhile
         with pytest.raises(StateHeld):
@@ -228,14 +261,18 @@ def test_a_second_run_of_a_key_is_told_who_holds_it(tmp_path: Path) -> None:
         assert process.returncode == 4
         assert "has taken over the state" in out
         document = json.loads((tmp_path / "state/t/k.json").read_text())
-        assert (document["holder"]["run_id"], list(document["steps"])) == ("", ["a"]), "the one that was taken over writes nothing more"
+        assert (document["holder"]["run_id"], list(document["steps"])) == ("", ["a"]), (
+            "the one that was taken over writes nothing more"
+        )
     finally:
         process.kill()
         process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_function_that_ignores_the_signal_does_not_hold_the_run(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_function_that_ignores_the_signal_does_not_hold_the_run(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     write(tmp_path, call("a", "say") + call("deaf", "deaf", seconds=60) + call("after", "say"))
     process = start(tmp_path, "--run-key", "k")
     until_begun(tmp_path)
@@ -246,7 +283,10 @@ def test_a_function_that_ignores_the_signal_does_not_hold_the_run(number: signal
     assert process.returncode == 128 + number
     assert "--resume k" in out
     result = json.loads((tmp_path / "r.json").read_text())
-    assert (result["status"], [step["status"] for step in result["steps"]]) == ("stopped", ["succeeded", "failed", "not_run"])
+    assert (result["status"], [step["status"] for step in result["steps"]]) == (
+        "stopped",
+        ["succeeded", "failed", "not_run"],
+    )
     document = json.loads((tmp_path / "state/t/k.json").read_text())
     assert (document["holder"]["run_id"], list(document["steps"])) == ("", ["a"])
 
@@ -281,7 +321,9 @@ CRASH = """
 """
 
 
-def crash(kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int, takes: float = 0) -> tuple[int, dict[str, bytes], dict[str, bytes], float]:
+def crash(
+    kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int, takes: float = 0
+) -> tuple[int, dict[str, bytes], dict[str, bytes], float]:
     """Kill a run that ``takes`` so many seconds again and again at random moments, then let it end.
 
     How often it was killed, the objects and files at the end, and how many seconds a run takes that is left alone, as far as that was seen.
@@ -290,7 +332,9 @@ def crash(kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int, takes: fl
     for each in s3.list_objects_v2(Bucket="data-bucket", Prefix="crash/").get("Contents", ()):
         s3.delete_object(Bucket="data-bucket", Key=each["Key"])
     for number in range(30):
-        s3.put_object(Bucket="data-bucket", Key=f"crash/in/{number:02}", Body=str(number).encode() * 1000)
+        s3.put_object(
+            Bucket="data-bucket", Key=f"crash/in/{number:02}", Body=str(number).encode() * 1000
+        )
     tmp_path.mkdir(exist_ok=True)
     (tmp_path / "state_code.py").write_text(FUNCTIONS)
     write(tmp_path, CRASH.format(tmp=tmp_path), "bucket")
@@ -317,20 +361,31 @@ def crash(kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int, takes: fl
             break
     assert process.returncode == 0, out
     listed = s3.list_objects_v2(Bucket="data-bucket", Prefix="crash/").get("Contents", ())
-    objects = {each["Key"]: s3.get_object(Bucket="data-bucket", Key=each["Key"])["Body"].read() for each in listed}
-    files = {path.name: path.read_bytes() for path in (tmp_path / "raw").iterdir() if not path.name.startswith(".rolerunner-")}
+    objects = {
+        each["Key"]: s3.get_object(Bucket="data-bucket", Key=each["Key"])["Body"].read()
+        for each in listed
+    }
+    files = {
+        path.name: path.read_bytes()
+        for path in (tmp_path / "raw").iterdir()
+        if not path.name.startswith(".rolerunner-")
+    }
     assert not s3.list_multipart_uploads(Bucket="data-bucket").get("Uploads")
     return killed, objects, files, takes
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(kills: int, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
+    kills: int, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
     _, clean_objects, clean_files, takes = crash(0, aws, tmp_path / "clean", kills * 1000)
     assert (len(clean_objects), len(clean_files)) == (61, 30)
     killed = round_ = 0
     while killed < kills:
         round_ += 1
-        count, objects, files, takes = crash(min(kills - killed, 5), aws, tmp_path / f"killed-{round_}", kills * 1000 + round_, takes)
+        count, objects, files, takes = crash(
+            min(kills - killed, 5), aws, tmp_path / f"killed-{round_}", kills * 1000 + round_, takes
+        )
         killed += count
         assert objects == clean_objects
         assert files == clean_files

@@ -20,19 +20,36 @@ if TYPE_CHECKING:
     from rolerunner.model import RunResult
     from tests.memory_aws import Store
 
-ENTRY = {"status": "succeeded", "outputs": {"value": 1}, "fingerprint": {"action": "x"}, "run_id": "r", "seconds": 0.1}
+ENTRY = {
+    "status": "succeeded",
+    "outputs": {"value": 1},
+    "fingerprint": {"action": "x"},
+    "run_id": "r",
+    "seconds": 0.1,
+}
 LISTED = {"name": "t/k/a-1-00.jsonl", "prefix": ["b", "p/"], "count": 1, "bytes": 1, "flat": False}
 LEFT = {"host": "h", "name": "t/k/a-left-00.jsonl", "count": 1, "bytes": 1, "sha256": "0" * 64}
 HOLDER = {"run_id": "", "host": "", "pid": 0, "since": "", "renewed": "", "stale_after": 120.0}
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    whole = {"version": 1, "job": "t", "key": "k", "started": "2026-01-01T00:00:00.000+00:00", "holder": HOLDER, "steps": {"a": ENTRY}}
+    whole = {
+        "version": 1,
+        "job": "t",
+        "key": "k",
+        "started": "2026-01-01T00:00:00.000+00:00",
+        "holder": HOLDER,
+        "steps": {"a": ENTRY},
+    }
     return {name: value for name, value in {**whole, **changes}.items() if value != "DROP"}
 
 
 def with_entry(**changes: Any) -> dict[str, Any]:
-    return document(steps={"a": {name: value for name, value in {**ENTRY, **changes}.items() if value != "DROP"}})
+    return document(
+        steps={
+            "a": {name: value for name, value in {**ENTRY, **changes}.items() if value != "DROP"}
+        }
+    )
 
 
 def with_list(**changes: Any) -> dict[str, Any]:
@@ -81,7 +98,9 @@ NEWER = {
 
 @pytest.fixture(autouse=True)
 def _functions(tmp_path: Path) -> Iterator[None]:
-    (tmp_path / "doc_code.py").write_text("def say(context, value=None):\n    return {'value': value}\n")
+    (tmp_path / "doc_code.py").write_text(
+        "def say(context, value=None):\n    return {'value': value}\n"
+    )
     yield
     sys.modules.pop("doc_code", None)
 
@@ -128,16 +147,23 @@ def test_a_document_of_a_newer_release_is_refused(what: str, tmp_path: Path) -> 
     assert path.read_bytes() == as_bytes(NEWER[what])
 
 
-def test_the_command_ends_with_status_2_and_no_traceback(tmp_path: Path, rolerunner: Callable[..., Any]) -> None:
+def test_the_command_ends_with_status_2_and_no_traceback(
+    tmp_path: Path, rolerunner: Callable[..., Any]
+) -> None:
     place(tmp_path, document(steps=[1]))
     result = rolerunner("run", spec(tmp_path), "--resume", "k")
     assert (result.returncode, "Traceback" in result.stderr) == (2, False)
-    assert "the state t/k.json is damaged: 'steps' is not an object; it was left as it is" in result.stderr
+    assert (
+        "the state t/k.json is damaged: 'steps' is not an object; it was left as it is"
+        in result.stderr
+    )
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
 @pytest.mark.parametrize("what", ["steps list", "list outside"])
-def test_a_damaged_document_in_s3(what: str, engine: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_a_damaged_document_in_s3(
+    what: str, engine: str, tmp_path: Path, memory_aws: Store
+) -> None:
     memory_aws.put("ops", "state/t/k.json", as_bytes(WRONG[what]))
     path = spec(tmp_path, "{location: 's3://ops/state/', role: job}")
     path.write_text(path.read_text() + f"engine: {engine}\n")
@@ -150,7 +176,13 @@ def test_a_document_of_the_previous_release_is_gone_on_from(tmp_path: Path) -> N
     assert api.run(api.load(spec(tmp_path)), run_key="k").status == "succeeded"
     path = tmp_path / "state/t/k.json"
     read = json.loads(path.read_text())
-    old = {**read, "holder": HOLDER, "steps": {"a": {name: value for name, value in read["steps"]["a"].items() if name != "left"}}}
+    old = {
+        **read,
+        "holder": HOLDER,
+        "steps": {
+            "a": {name: value for name, value in read["steps"]["a"].items() if name != "left"}
+        },
+    }
     del old["begun"]
     path.write_text(json.dumps(old))
     assert resume(tmp_path).steps[0].status == "skipped"
@@ -160,16 +192,26 @@ def test_a_document_of_the_previous_release_is_gone_on_from(tmp_path: Path) -> N
 def test_state_is_readable_for_its_user_alone(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     path = spec(tmp_path)
-    path.write_text(path.read_text() + f"  - {{id: b, action: python.call, function: 'doc_code:say', arguments: {{value: {tmp_path}/in}}}}\n")
+    path.write_text(
+        path.read_text()
+        + f"  - {{id: b, action: python.call, function: 'doc_code:say', arguments: {{value: {tmp_path}/in}}}}\n"
+    )
     assert api.run(api.load(path), run_key="k").status == "succeeded"
-    found = {each: stat.S_IMODE(each.stat().st_mode) for each in (tmp_path / "state", *(tmp_path / "state").rglob("*"))}
+    found = {
+        each: stat.S_IMODE(each.stat().st_mode)
+        for each in (tmp_path / "state", *(tmp_path / "state").rglob("*"))
+    }
     assert {mode for each, mode in found.items() if each.is_dir()} == {0o700}
     assert {mode for each, mode in found.items() if each.is_file()} == {0o600}
-    assert len([each for each in found if each.is_file()]) == 3, "the document, its lock, and what step b left"
+    assert len([each for each in found if each.is_file()]) == 3, (
+        "the document, its lock, and what step b left"
+    )
 
 
 def test_what_has_no_json_form_is_not_kept_and_done_again(tmp_path: Path) -> None:
-    (tmp_path / "doc_code.py").write_text("def say(context, value=None):\n    return {'value': {'$objects': 'mine'}}\n")
+    (tmp_path / "doc_code.py").write_text(
+        "def say(context, value=None):\n    return {'value': {'$objects': 'mine'}}\n"
+    )
     assert api.run(api.load(spec(tmp_path)), run_key="k").status == "succeeded"
     assert resume(tmp_path).steps[0].status == "succeeded"
     assert resume(tmp_path).steps[0].outputs == {"value": {"$objects": "mine"}}
@@ -177,7 +219,9 @@ def test_what_has_no_json_form_is_not_kept_and_done_again(tmp_path: Path) -> Non
 
 def test_a_secret_that_an_earlier_run_kept_is_removed(tmp_path: Path) -> None:
     """An earlier release kept every output; now that it is known as a secret the step is done again, and the state holds it no more."""
-    (tmp_path / "doc_code.py").write_text("def say(context, value=None):\n    return {'value': 'planted-secret-of-the-partner'}\n")
+    (tmp_path / "doc_code.py").write_text(
+        "def say(context, value=None):\n    return {'value': 'planted-secret-of-the-partner'}\n"
+    )
     path = spec(tmp_path)
     assert api.run(api.load(path), run_key="k").status == "succeeded"
     assert "planted-secret" in (tmp_path / "state/t/k.json").read_text()

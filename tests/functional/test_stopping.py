@@ -49,14 +49,19 @@ WORK = {
 
 def write(tmp_path: Path, work: str, more: str = "") -> Path:
     (tmp_path / "large").write_bytes(b"x" * (80 << 20))
-    (tmp_path / "job.yaml").write_text(f"version: 1\nname: t\nsteps:\n  - {{id: work, {WORK[work].format(tmp=tmp_path)}, bandwidth: 2MB/s{more}}}\n")
+    (tmp_path / "job.yaml").write_text(
+        f"version: 1\nname: t\nsteps:\n  - {{id: work, {WORK[work].format(tmp=tmp_path)}, bandwidth: 2MB/s{more}}}\n"
+    )
     return tmp_path / "job.yaml"
 
 
 def nothing_is_left(aws: sandbox.Sandbox, tmp_path: Path) -> None:
     s3 = aws.client("s3", ACCOUNT)
     assert not s3.list_multipart_uploads(Bucket="data-bucket").get("Uploads")
-    there = {each["Key"]: each["Size"] for each in s3.list_objects_v2(Bucket="data-bucket", Prefix="out/").get("Contents", ())}
+    there = {
+        each["Key"]: each["Size"]
+        for each in s3.list_objects_v2(Bucket="data-bucket", Prefix="out/").get("Contents", ())
+    }
     assert set(there.items()) <= {("out/small", 3_000_000)}
     for key in there:
         s3.delete_object(Bucket="data-bucket", Key=key)
@@ -75,8 +80,18 @@ def test_a_timeout_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: P
     nothing_is_left(aws, tmp_path)
 
 
-@pytest.mark.parametrize(("work", "silent"), [("upload", "UploadPart"), ("download", "GetObject"), ("relay", "GetObject"), ("relay", "UploadPart")])
-def test_a_server_that_says_nothing_holds_no_step(work: str, silent: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("work", "silent"),
+    [
+        ("upload", "UploadPart"),
+        ("download", "GetObject"),
+        ("relay", "GetObject"),
+        ("relay", "UploadPart"),
+    ],
+)
+def test_a_server_that_says_nothing_holds_no_step(
+    work: str, silent: str, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
     job = api.load(write(tmp_path, work, ", timeout: 1.5"))
     began = time.monotonic()
     with FaultyProxy(aws.endpoint, [Fault(operation=silent, delay=60)]).listening() as proxy:
@@ -84,11 +99,15 @@ def test_a_server_that_says_nothing_holds_no_step(work: str, silent: str, aws: s
     assert time.monotonic() - began < 6
     (step,) = result.steps
     assert step.error is not None
-    assert (step.error.type, step.error.message) == ("Timeout", "not done within 1.5 s"), "and nothing of it was left behind"
+    assert (step.error.type, step.error.message) == ("Timeout", "not done within 1.5 s"), (
+        "and nothing of it was left behind"
+    )
     nothing_is_left(aws, tmp_path)
 
 
-def signalled(aws: sandbox.Sandbox, tmp_path: Path, after: float, endpoint: str = "") -> dict[str, Any]:
+def signalled(
+    aws: sandbox.Sandbox, tmp_path: Path, after: float, endpoint: str = ""
+) -> dict[str, Any]:
     """The result of a run that is told to stop some seconds after its step began, and does within five."""
     keys = aws.job_keys
     environment = {
@@ -96,7 +115,9 @@ def signalled(aws: sandbox.Sandbox, tmp_path: Path, after: float, endpoint: str 
         "AWS_ENDPOINT_URL": endpoint or aws.endpoint, "AWS_REGION": aws.region, "TMPDIR": str(tmp_path),
     }  # fmt: skip
     command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert process.stdout is not None
     while "step_started" not in process.stdout.readline():
         assert process.poll() is None
@@ -132,25 +153,38 @@ def write_listing(tmp_path: Path, engine: str, work: str) -> Path:
     (tmp_path / "many").mkdir()
     for number in range(40):
         (tmp_path / "many" / str(number)).touch()
-    (tmp_path / "job.yaml").write_text(f"version: 1\nname: t\nengine: {engine}\nsteps:\n  - {{id: work, {LISTING[work].format(tmp=tmp_path)}}}\n")
+    (tmp_path / "job.yaml").write_text(
+        f"version: 1\nname: t\nengine: {engine}\nsteps:\n  - {{id: work, {LISTING[work].format(tmp=tmp_path)}}}\n"
+    )
     return tmp_path / "job.yaml"
 
 
-@pytest.mark.parametrize(("engine", "work"), [("fast", "list"), ("fast", "upload"), ("boto3", "list")])
-def test_a_timeout_stops_a_listing_that_nobody_answers(engine: str, work: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("engine", "work"), [("fast", "list"), ("fast", "upload"), ("boto3", "list")]
+)
+def test_a_timeout_stops_a_listing_that_nobody_answers(
+    engine: str, work: str, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
     spec = write_listing(tmp_path, engine, work)
     spec.write_text(spec.read_text().replace("role: job", "role: job, timeout: 1"))
     began = time.monotonic()
     with FaultyProxy(aws.endpoint, SILENT).listening() as proxy:
-        result = api.run(api.load(spec), identity=replace(identity_of(aws), endpoints={"": proxy.url}))
+        result = api.run(
+            api.load(spec), identity=replace(identity_of(aws), endpoints={"": proxy.url})
+        )
     assert time.monotonic() - began < 1 + 5
     (step,) = result.steps
     assert step.error is not None
-    assert (step.error.type, step.error.message) == ("Timeout", f"not done within 1 s{LEFT[engine]}")
+    assert (step.error.type, step.error.message) == (
+        "Timeout",
+        f"not done within 1 s{LEFT[engine]}",
+    )
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
-def test_a_signal_stops_a_listing_that_nobody_answers(engine: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_a_signal_stops_a_listing_that_nobody_answers(
+    engine: str, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
     write_listing(tmp_path, engine, "list")
     with FaultyProxy(aws.endpoint, SILENT).listening() as proxy:
         result = signalled(aws, tmp_path, 0.5, proxy.url)

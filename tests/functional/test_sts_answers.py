@@ -40,14 +40,20 @@ def answered(answer: Callable[[Request], Response]) -> Callable[[Request], Respo
     return lambda request: answer(request) if request.query.get("Action") == "AssumeRole" else None
 
 
-def assumed(arn: str = "arn:aws:sts::444455556666:assumed-role/reader/x", expiration: str = "2099-01-01T00:00:00Z", without: str = "") -> Response:
+def assumed(
+    arn: str = "arn:aws:sts::444455556666:assumed-role/reader/x",
+    expiration: str = "2099-01-01T00:00:00Z",
+    without: str = "",
+) -> Response:
     body = (
         "<Credentials><AccessKeyId>ASIAEXAMPLEEXAMPLE00</AccessKeyId><SecretAccessKey>sssssssss</SecretAccessKey>"
         f"<SessionToken>ttttttttt</SessionToken><Expiration>{expiration}</Expiration></Credentials>"
         f"<AssumedRoleUser><Arn>{arn}</Arn><AssumedRoleId>A:x</AssumedRoleId></AssumedRoleUser>"
     )
     body = re.sub(f"<{without}>.*</{without}>", "", body) if without else body
-    return xml(f"<AssumeRoleResponse xmlns='{STS_NAMESPACE}'><AssumeRoleResult>{body}</AssumeRoleResult></AssumeRoleResponse>")
+    return xml(
+        f"<AssumeRoleResponse xmlns='{STS_NAMESPACE}'><AssumeRoleResult>{body}</AssumeRoleResult></AssumeRoleResponse>"
+    )
 
 
 HTML = {"Content-Type": "text/html"}
@@ -74,7 +80,9 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_that_is_not_the_roles_session_is_a_refusal(name: str, tmp_path: Path, memory_aws: Store) -> None:
+def test_an_answer_that_is_not_the_roles_session_is_a_refusal(
+    name: str, tmp_path: Path, memory_aws: Store
+) -> None:
     memory_aws.put("bucket", "a", "x")
     memory_aws.hook = answered(ANSWERS[name])
     with pytest.raises(RolesRefused) as refused:
@@ -95,9 +103,15 @@ def test_a_path_of_the_role_is_no_other_role(tmp_path: Path, memory_aws: Store) 
 
 
 @pytest.mark.parametrize("code", ["Throttling", "503"])
-def test_throttling_of_fifty_roles_is_waited_out(code: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_of_fifty_roles_is_waited_out(
+    code: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
-        credentials, "_STS_CONFIG", credentials._STS_CONFIG.merge(credentials.Config(retries={"mode": "standard", "max_attempts": 1}))
+        credentials,
+        "_STS_CONFIG",
+        credentials._STS_CONFIG.merge(
+            credentials.Config(retries={"mode": "standard", "max_attempts": 1})
+        ),
     )
     memory_aws.put("bucket", "a", "x")
     refused: dict[str, int] = {}
@@ -113,26 +127,43 @@ def test_throttling_of_fifty_roles_is_waited_out(code: str, tmp_path: Path, memo
         return (
             error(503, "ServiceUnavailable")
             if code == "503"
-            else xml(f"<ErrorResponse><Error><Code>{code}</Code><Message>slow</Message></Error></ErrorResponse>", 400)
+            else xml(
+                f"<ErrorResponse><Error><Code>{code}</Code><Message>slow</Message></Error></ErrorResponse>",
+                400,
+            )
         )
 
     memory_aws.hook = hook
-    roles = "".join(f'  r{number}: "arn:aws:iam::444455556666:role/r{number}"\n' for number in range(50))
-    steps = "".join(f'  - {{id: s{number}, action: s3.read, role: r{number}, source: "s3://bucket/a"}}\n' for number in range(50))
+    roles = "".join(
+        f'  r{number}: "arn:aws:iam::444455556666:role/r{number}"\n' for number in range(50)
+    )
+    steps = "".join(
+        f'  - {{id: s{number}, action: s3.read, role: r{number}, source: "s3://bucket/a"}}\n'
+        for number in range(50)
+    )
     ended = api.run(load(tmp_path, f"version: 1\nname: sts\nroles:\n{roles}steps:\n{steps}"))
     assert ended.status == "succeeded"
     assert len(memory_aws.assumed) == 50  # each role once, after its two throttled requests
 
 
-def test_throttling_without_an_end_is_a_refusal(tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_without_an_end_is_a_refusal(
+    tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(credentials, "_THROTTLED_AT_MOST", 0.5)
-    memory_aws.hook = answered(lambda _: xml("<ErrorResponse><Error><Code>Throttling</Code><Message>slow</Message></Error></ErrorResponse>", 400))
+    memory_aws.hook = answered(
+        lambda _: xml(
+            "<ErrorResponse><Error><Code>Throttling</Code><Message>slow</Message></Error></ErrorResponse>",
+            400,
+        )
+    )
     with pytest.raises(RolesRefused) as refused:
         api.run(load(tmp_path, ONE))
     assert refused.value.refusals[0].type == "Throttling"
 
 
-def test_an_endpoint_that_cannot_be_reached_has_refused_nothing(tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_cannot_be_reached_has_refused_nothing(
+    tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
     with pytest.raises(RolesRefused) as refused:
         api.run(load(tmp_path, ONE))

@@ -14,13 +14,23 @@ from rolerunner.observers.result import as_json
 from rolerunner.observers.terminal import outputs_line, roles_table, steps_table
 from rolerunner.observers.units import total_of
 
-ARN = "arn:aws:sts::111122223333:assumed-role/landing-reader/partner-exchange-20260101T000000Z-abcdef"
+ARN = (
+    "arn:aws:sts::111122223333:assumed-role/landing-reader/partner-exchange-20260101T000000Z-abcdef"
+)
 STEPS = (
     StepResult("find-the-orders-of-the-partner", "s3.list", "partner-landing-reader", "succeeded", 1, 0.41, {"count": [3, 4], "bytes": [2000, 30000000]}),
     StepResult("publish", "s3.copy", "a-role-with-a-long-name, another-role-with-a-long-name", "failed", 1, 12.25, {"count": 1234567, "bytes": 2**41},
                Failure("AccessDenied", "no")),
 )  # fmt: skip
-RESULT = RunResult("id", "job", "failed", "2026-01-01T00:00:00Z", 1.0, (RoleUse("partner-landing-reader", "arn", ARN, 1),), STEPS)
+RESULT = RunResult(
+    "id",
+    "job",
+    "failed",
+    "2026-01-01T00:00:00Z",
+    1.0,
+    (RoleUse("partner-landing-reader", "arn", ARN, 1),),
+    STEPS,
+)
 
 
 def rendered(width: int) -> str:
@@ -34,13 +44,26 @@ def rendered(width: int) -> str:
 def test_tables_lose_nothing_in_a_narrow_terminal(width: int) -> None:
     text = rendered(width)
     assert max(map(len, text.splitlines())) <= width
-    for whole in ("succeeded", "failed", "1,234,567", "2.0 TiB", "28.6 MiB", "12.25", "seconds", "status"):
+    for whole in (
+        "succeeded",
+        "failed",
+        "1,234,567",
+        "2.0 TiB",
+        "28.6 MiB",
+        "12.25",
+        "seconds",
+        "status",
+    ):
         assert whole in text
     joined = "".join(text.split())
-    assert all(any(part in joined for part in (name, name[:5])) for name in ("publish", "AccessDenied"))
+    assert all(
+        any(part in joined for part in (name, name[:5])) for name in ("publish", "AccessDenied")
+    )
     letters = sorted("".join(character for character in text if character.isalnum()))
     for name in (STEPS[0].id, STEPS[0].role, STEPS[1].role, ARN):
-        assert all(letters.count(letter) >= name.count(letter) for letter in set(name) if letter.isalnum())
+        assert all(
+            letters.count(letter) >= name.count(letter) for letter in set(name) if letter.isalnum()
+        )
 
 
 def test_totals_of_a_step_that_was_done_for_each_item() -> None:
@@ -57,12 +80,28 @@ def test_totals_of_a_step_that_was_done_for_each_item() -> None:
 
 @pytest.mark.parametrize(
     ("value", "total"),
-    [(3, 3), ([1, 2, None], 3), ([], None), (["a"], None), (True, None), ("7", None), ([[1, 2], 3], 6), ([True, 1], 1), (None, None)],
+    [
+        (3, 3),
+        ([1, 2, None], 3),
+        ([], None),
+        (["a"], None),
+        (True, None),
+        ("7", None),
+        ([[1, 2], 3], 6),
+        ([True, 1], 1),
+        (None, None),
+    ],
 )
 def test_a_total(value: object, total: object) -> None:
     assert total_of(value) == total
 
 
 def test_true_and_text_stay_in_the_line_of_outputs() -> None:
-    step = StepResult("a", "python.call", "", "succeeded", outputs={"done": True, "rows": 0, "skipped": 0, "name": "x"})
+    step = StepResult(
+        "a",
+        "python.call",
+        "",
+        "succeeded",
+        outputs={"done": True, "rows": 0, "skipped": 0, "name": "x"},
+    )
     assert outputs_line(step) == "done=True rows=0 name=x"

@@ -83,7 +83,9 @@ def told(outcome: Outcome) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.once
-def test_the_configs_hold_what_their_test_files_expect(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_configs_hold_what_their_test_files_expect(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     ended = rolerunner("test", CONFIGS, "--junit", "report.xml")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     report = ET.parse(tmp_path / "report.xml").getroot()
@@ -122,10 +124,14 @@ ALL_OF_IT = """
 """
 
 
-def test_what_holds_passes_and_no_identity_of_the_user_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_holds_passes_and_no_identity_of_the_user_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
     (outcome,) = outcomes(tmp_path, ALL_OF_IT)
-    assert not outcome.mismatches, "\n".join(map(mismatch_text, outcome.mismatches)) + "\n".join(outcome.log)
+    assert not outcome.mismatches, "\n".join(map(mismatch_text, outcome.mismatches)) + "\n".join(
+        outcome.log
+    )
     assert outcome.log[0].startswith("run_started job=small")
 
 
@@ -182,7 +188,9 @@ def test_what_does_not_hold_is_told_as_it_was_expected_and_seen(tmp_path: Path) 
         "messages": ('a line with "never said"', found["messages"][1]),
     }
     assert "s3:GetObject" in found["steps.fetch.message"][1]
-    assert "AccessDenied" in next(each.detail for each in outcome.mismatches if each.what == "status")
+    assert "AccessDenied" in next(
+        each.detail for each in outcome.mismatches if each.what == "status"
+    )
 
 
 TROUBLE = """
@@ -209,19 +217,30 @@ TROUBLE = """
 
 
 def test_trouble_can_be_given_and_expected(tmp_path: Path) -> None:
-    report = run_cases(load([project(tmp_path, TROUBLE)], tmp_path / "runs"), 3, tell=lambda outcome: None)
-    assert [outcome.case.fields.name for outcome in report.outcomes] == [each["name"] for each in yaml.safe_load(TROUBLE)], "in the file's order"
+    report = run_cases(
+        load([project(tmp_path, TROUBLE)], tmp_path / "runs"), 3, tell=lambda outcome: None
+    )
+    assert [outcome.case.fields.name for outcome in report.outcomes] == [
+        each["name"] for each in yaml.safe_load(TROUBLE)
+    ], "in the file's order"
     failed = {outcome.case.fields.name: told(outcome) for outcome in report.failed}
-    assert failed == {"too long": {"timeout": ("an end within 3 s", "the run was still going, and was killed")}}
+    assert failed == {
+        "too long": {"timeout": ("an end within 3 s", "the run was still going, and was killed")}
+    }
     assert next(outcome.seconds for outcome in report.failed) < 35, "it was not waited for"
 
 
-def test_the_command_tells_failures_in_words_and_to_ci(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
+def test_the_command_tells_failures_in_words_and_to_ci(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
     cases = "  - {name: bad é<, expect: {steps: {find: {outputs: {count: 7}}}}}\n  - {name: good}\n  - {name: late}\n"
     project(tmp_path, cases)
     ended = rolerunner("test", "-x", "-n", "1", "--junit", "r.xml", "-v")
     assert ended.returncode == 4, ended.stderr
-    assert "small.test.yaml:3:12\n  steps.find.outputs.count\n      expected  7\n      was       2\n" in ended.stdout
+    assert (
+        "small.test.yaml:3:12\n  steps.find.outputs.count\n      expected  7\n      was       2\n"
+        in ended.stdout
+    )
     assert "1 failed, 2 not run in" in ended.stdout
     assert "step_finished step=find" in ended.stdout, "the run's log is there"
     assert "ASIA" not in ended.stdout
@@ -231,16 +250,22 @@ def test_the_command_tells_failures_in_words_and_to_ci(rolerunner: Callable[...,
     only = rolerunner("test", ".", "-k", "GOOD", "-v")
     assert only.returncode == 0, only.stdout
     assert only.stdout.splitlines()[1].startswith("PASSED small.test.yaml::good (")
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("rolerunner-")] == [], "nothing is left behind"
+    assert [
+        path.name for path in tmp_path.iterdir() if path.name.startswith("rolerunner-")
+    ] == [], "nothing is left behind"
 
 
 @pytest.mark.once
 def test_a_signal_ends_the_runs_too_and_leaves_nothing(tmp_path: Path) -> None:
     project(tmp_path, "  - {name: slow, params: {wait: 60}}\n")
     command = [sys.executable, "-m", "rolerunner", "test"]
-    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE
+    )
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("rolerunner-test-*/0/0/got/b.txt")):  # the run is in its third step, or near it
+    while not list(
+        tmp_path.glob("rolerunner-test-*/0/0/got/b.txt")
+    ):  # the run is in its third step, or near it
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.terminate()
@@ -275,7 +300,10 @@ def test_all_mistakes_are_told_at_once_with_their_place(tmp_path: Path) -> None:
     path = project(tmp_path, MISTAKES)
     with pytest.raises(SpecError) as raised:
         load([path], tmp_path)
-    lines = [f"{problem.mark.line}:{problem.mark.column}: {problem.message} ({problem.hint})" for problem in raised.value.problems]
+    lines = [
+        f"{problem.mark.line}:{problem.mark.column}: {problem.message} ({problem.hint})"
+        for problem in raised.value.problems
+    ]
     spec = tmp_path / "small.yaml"
     assert lines[:-2] == [
         "5:5: unknown key 'prams' (did you mean 'params'?)",
@@ -311,7 +339,10 @@ def test_all_mistakes_are_told_at_once_with_their_place(tmp_path: Path) -> None:
         ("version: 1\nsandbox: {version: 1}\ncases: [{name: a}]", "'job_role' is missing"),
         ("version: 1\ncases: {name: a}", "'cases' must be a list"),
         ("version: 1\ncases: [3]", "'cases' must be a mapping, not 3"),
-        ("version: 1\ncases: [{name: a, given: {files: {../x: a}}}]", "must be a path below the case's folder"),
+        (
+            "version: 1\ncases: [{name: a, given: {files: {../x: a}}}]",
+            "must be a path below the case's folder",
+        ),
         ("version: 1\nparams: {day: '${{ case.x }}'}\ncases: [{name: a}]", "there is no 'case.x'"),
     ],
 )
@@ -336,7 +367,10 @@ def test_an_inline_sandbox_is_what_it_says(tmp_path: Path) -> None:
 
 
 def test_without_a_sandbox_file_the_spec_makes_its_own(tmp_path: Path) -> None:
-    spec = SPEC.replace("function: work:look,", "function: work:look, permissions: [{actions: s3:ListAllMyBuckets, resources: '*'}],")
+    spec = SPEC.replace(
+        "function: work:look,",
+        "function: work:look, permissions: [{actions: s3:ListAllMyBuckets, resources: '*'}],",
+    )
     path = project(
         tmp_path,
         """
@@ -352,10 +386,19 @@ def test_without_a_sandbox_file_the_spec_makes_its_own(tmp_path: Path) -> None:
 
 
 def test_test_files_are_found_below_folders_and_hidden_ones_are_not(tmp_path: Path) -> None:
-    for name in ("a/x.test.yaml", "b.test.yaml", ".venv/y.test.yaml", "node_modules/z.test.yaml", "a/x.yaml"):
+    for name in (
+        "a/x.test.yaml",
+        "b.test.yaml",
+        ".venv/y.test.yaml",
+        "node_modules/z.test.yaml",
+        "a/x.yaml",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert found([str(tmp_path), str(tmp_path / "b.test.yaml")]) == [tmp_path / "a/x.test.yaml", tmp_path / "b.test.yaml"]
+    assert found([str(tmp_path), str(tmp_path / "b.test.yaml")]) == [
+        tmp_path / "a/x.test.yaml",
+        tmp_path / "b.test.yaml",
+    ]
     for wrong, message in (("none", "no such file"), ("a/x.yaml", "ends with .test.yaml")):
         with pytest.raises(UsageError, match=message):
             found([str(tmp_path / wrong)])
@@ -375,7 +418,9 @@ def test_faults_strike_after_so_often_and_where_they_are_meant_to() -> None:
         Fault(cut=True, rate=0.5),
     ]
     with FaultyProxy("http://127.0.0.1:1", faults, seed=3) as proxy:
-        get = [proxy.fault_for("s3", "GetObject", {"Bucket": "b", "Key": "in/x/y"}) for _ in range(200)]
+        get = [
+            proxy.fault_for("s3", "GetObject", {"Bucket": "b", "Key": "in/x/y"}) for _ in range(200)
+        ]
         assert [each is faults[0] for each in get[:4]] == [False, True, True, False]
         assert faults[0] not in get[4:]
         assert 60 < get.count(faults[2]) < 140
@@ -383,17 +428,25 @@ def test_faults_strike_after_so_often_and_where_they_are_meant_to() -> None:
         assert len(proxy.struck) == sum(each is not None for each in get) + 1
 
 
-@pytest.mark.parametrize(("pattern", "text", "is_there"), [("a*c", "xabbcx", True), ("a*c", "ca", False), ("a.c", "abc", False), ("", "x", True)])
+@pytest.mark.parametrize(
+    ("pattern", "text", "is_there"),
+    [("a*c", "xabbcx", True), ("a*c", "ca", False), ("a.c", "abc", False), ("", "x", True)],
+)
 def test_a_star_stands_for_anything_between(pattern: str, text: str, is_there: bool) -> None:
     assert is_in(pattern, text) is is_there
 
 
 @pytest.mark.once
-def test_an_editors_schema_takes_the_right_and_refuses_the_wrong(rolerunner: Callable[..., Any]) -> None:
+def test_an_editors_schema_takes_the_right_and_refuses_the_wrong(
+    rolerunner: Callable[..., Any],
+) -> None:
     schema = json.loads(rolerunner("schema", "--test").stdout)
     jsonschema.Draft7Validator.check_schema(schema)
     check = jsonschema.Draft7Validator(schema)
-    for path in (*CONFIGS.glob("*.test.yaml"), ROOT / "framework/rolerunner/template/job.test.yaml"):
+    for path in (
+        *CONFIGS.glob("*.test.yaml"),
+        ROOT / "framework/rolerunner/template/job.test.yaml",
+    ):
         assert not list(check.iter_errors(yaml.safe_load(path.read_text()))), path
     for wrong in (
         {"name": "a", "expct": {}},

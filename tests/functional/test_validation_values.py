@@ -78,7 +78,9 @@ def mistakes(text: str) -> list[Any]:
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("fields", REFUSED)
 def test_what_s3_cannot_take_is_refused_with_its_place(action: str, fields: str) -> None:
-    (problem,) = mistakes(f"{HEAD}  - {{id: put, action: {action}, role: writer, {ACTIONS[action]}, {fields}}}\n")
+    (problem,) = mistakes(
+        f"{HEAD}  - {{id: put, action: {action}, role: writer, {ACTIONS[action]}, {fields}}}\n"
+    )
     assert REFUSED[fields] in str(problem)
     assert problem.mark.line == 6
     assert problem.mark.column > len("  - {id: put, action: s3.copy, role: writer, ")
@@ -87,7 +89,12 @@ def test_what_s3_cannot_take_is_refused_with_its_place(action: str, fields: str)
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("fields", TAKEN)
 def test_what_s3_takes_is_taken(action: str, fields: str) -> None:
-    assert mistakes(f"{HEAD}  - {{id: put, action: {action}, role: writer, {ACTIONS[action]}, {fields}}}\n") == []
+    assert (
+        mistakes(
+            f"{HEAD}  - {{id: put, action: {action}, role: writer, {ACTIONS[action]}, {fields}}}\n"
+        )
+        == []
+    )
 
 
 def test_all_mistakes_come_at_once_each_at_its_own_place() -> None:
@@ -104,22 +111,39 @@ def test_all_mistakes_come_at_once_each_at_its_own_place() -> None:
     tags:
       team: "#1"
 """
-    assert [(each.mark.line, each.mark.column) for each in mistakes(HEAD + step)] == [(11, 20), (13, 7), (14, 12), (16, 13)]
+    assert [(each.mark.line, each.mark.column) for each in mistakes(HEAD + step)] == [
+        (11, 20),
+        (13, 7),
+        (14, 12),
+        (16, 13),
+    ]
 
 
 @pytest.mark.parametrize("field", ["target", "source"])
 def test_a_key_longer_than_s3_takes_is_refused(field: str) -> None:
     other = {"target": "source: s3://bucket/x/", "source": "target: s3://bucket/x/"}[field]
     for key, refused in (("k" * 1024, False), ("k" * 1025, True), ("ü" * 513, True)):
-        found = mistakes(f"{HEAD}  - {{id: put, action: s3.copy, role: writer, {other}, {field}: s3://bucket/{key}}}\n")
-        assert [f"'{field}' has a key of" in str(each) for each in found] == ([True] if refused else [])
+        found = mistakes(
+            f"{HEAD}  - {{id: put, action: s3.copy, role: writer, {other}, {field}: s3://bucket/{key}}}\n"
+        )
+        assert [f"'{field}' has a key of" in str(each) for each in found] == (
+            [True] if refused else []
+        )
 
 
 def test_a_date_of_an_api_call_must_be_one() -> None:
     call = "action: aws.call, role: writer, service: s3, operation: PutObject"
-    for text, refused in (("soon", True), ("2026-01-31T06:00:00Z", False), ("Wed, 21 Oct 2026 07:28:00 GMT", False)):
-        found = mistakes(f"{HEAD}  - {{id: put, {call}, parameters: {{Bucket: b, Key: k, Expires: '{text}'}}}}\n")
-        assert ["'parameters.Expires' must be a date or time" in str(each) for each in found] == ([True] if refused else [])
+    for text, refused in (
+        ("soon", True),
+        ("2026-01-31T06:00:00Z", False),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", False),
+    ):
+        found = mistakes(
+            f"{HEAD}  - {{id: put, {call}, parameters: {{Bucket: b, Key: k, Expires: '{text}'}}}}\n"
+        )
+        assert ["'parameters.Expires' must be a date or time" in str(each) for each in found] == (
+            [True] if refused else []
+        )
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
@@ -129,9 +153,17 @@ def test_a_date_of_an_api_call_must_be_one() -> None:
         ("metadata: {run: '${{ params.word }}'}", "a\nb", "'run' may not hold a line break"),
         ("metadata: {run: '${{ params.word }}'}", "x" * 3000, "'metadata' may have 2,048 bytes"),
         ("tags: {run: '${{ params.word }}'}", "a#b", "'run' may hold letters"),
-        ("content_type: '${{ params.word }}'", "té/xt", "'content_type' may hold ASCII characters only"),
+        (
+            "content_type: '${{ params.word }}'",
+            "té/xt",
+            "'content_type' may hold ASCII characters only",
+        ),
         ("storage_class: '${{ params.word }}'", "COLD", "'storage_class' must be one of"),
-        ("encryption: {type: aws:kms, key: '${{ params.word }}'}", "my key", "'key' must be a KMS key's id"),
+        (
+            "encryption: {type: aws:kms, key: '${{ params.word }}'}",
+            "my key",
+            "'key' must be a KMS key's id",
+        ),
     ],
 )
 def test_what_is_known_at_run_only_is_refused_before_the_first_request(
@@ -146,7 +178,9 @@ def test_what_is_known_at_run_only_is_refused_before_the_first_request(
         for number, (action, said) in enumerate(ACTIONS.items())
     ).replace("/nowhere/", f"{tmp_path}/")
     text = (
-        HEAD.replace("name: t", f"name: t\nengine: {engine}") + "  - {id: read, action: s3.read, role: writer, source: s3://landing/word}\n" + steps
+        HEAD.replace("name: t", f"name: t\nengine: {engine}")
+        + "  - {id: read, action: s3.read, role: writer, source: s3://landing/word}\n"
+        + steps
     )
     (tmp_path / "spec.yaml").write_text(text)
     result = api.run(api.load(tmp_path / "spec.yaml"))
@@ -162,7 +196,9 @@ def test_permissions_do_not_shrink_where_a_value_is_known_at_run_only() -> None:
     said = "tags: {run: '${{ run.id }}'}, metadata: {run: '${{ run.id }}'}, encryption: {type: aws:kms, key: '${{ steps.read.text }}'}"
     text = f"{HEAD}  - {{id: read, action: s3.read, role: writer, source: s3://landing/key}}\n  - {{id: put, action: s3.write, role: writer, {ACTIONS['s3.write']}, {said}}}\n"
     plan = api.plan(load_text(text, "t.yaml", registry(), {}))
-    assert {"s3:PutObject", "s3:PutObjectTagging", "kms:GenerateDataKey"} <= {each.action for each in plan.steps[1].permissions["role"]}
+    assert {"s3:PutObject", "s3:PutObjectTagging", "kms:GenerateDataKey"} <= {
+        each.action for each in plan.steps[1].permissions["role"]
+    }
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,26 @@ def python39():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("version", "oldest"), [("==1.21.21", True), ("==1.34.131", False), ("==1.42.97", True), (">=1.43", False)])
+@pytest.mark.parametrize(
+    ("version", "oldest"),
+    [("==1.21.21", True), ("==1.34.131", False), ("==1.42.97", True), (">=1.43", False)],
+)
 def test_roles_on(version, oldest, tmp_path):
-    subprocess.run([python39() if oldest else sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run(
+        [python39() if oldest else sys.executable, "-m", "venv", tmp_path / "venv"], check=True
+    )
     python = tmp_path / "venv/bin/python"
     wanted = [f"boto3{version}", "pytest", "pytest-timeout", "hypothesis", f"{PROJECT}[cli]"]
-    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted], check=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted], check=True
+    )
     environment = {**os.environ, "ROLERUNNER_SANDBOX_PYTHON": sys.executable}
     done = subprocess.run(
-        [python, "-m", "pytest", "-p", "no:cacheprovider", *TESTS], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+        [python, "-m", "pytest", "-p", "no:cacheprovider", *TESTS],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]

@@ -33,7 +33,14 @@ def python(version: str) -> str:
 
 
 def done(*command: object, **options: Any) -> str:
-    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=200, **options)
+    ended = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        **options,
+    )
     assert ended.returncode == 0, f"{command}\n{ended.stdout[-3000:]}{ended.stderr[-3000:]}"
     return ended.stdout
 
@@ -47,7 +54,15 @@ def installed(bundle: Path, runtime: Runtime, interpreter: str, folder: Path) ->
     modules = [bundle / each for each in manifest["modules"]]
     if runtime.zip_of_wheels:
         zipfile.ZipFile(modules[0]).extractall(folder / "zip")
-        done(there, *PIP, "--no-index", "--find-links", folder / "zip/wheels", "-r", folder / "zip/wheels/requirements.txt")
+        done(
+            there,
+            *PIP,
+            "--no-index",
+            "--find-links",
+            folder / "zip/wheels",
+            "-r",
+            folder / "zip/wheels/requirements.txt",
+        )
     elif runtime.is_spark:
         done(there, *PIP, "--no-index", *modules)
     else:  # one after the other: the order is such that each finds what it needs
@@ -57,11 +72,15 @@ def installed(bundle: Path, runtime: Runtime, interpreter: str, folder: Path) ->
     return there
 
 
-def run_as_glue_does(bundle: Path, runtime: Runtime, there: Path, world: sandbox.Sandbox, folder: Path) -> dict[str, Any]:
+def run_as_glue_does(
+    bundle: Path, runtime: Runtime, there: Path, world: sandbox.Sandbox, folder: Path
+) -> dict[str, Any]:
     """The main job, its spec from S3, in a process like the runtime's; the last line of its log."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     key = f"{runtime.name}/{manifest['spec']}"
-    world.client("s3", ACCOUNT).put_object(Bucket="job-specs", Key=key, Body=(bundle / manifest["spec"]).read_bytes())
+    world.client("s3", ACCOUNT).put_object(
+        Bucket="job-specs", Key=key, Body=(bundle / manifest["spec"]).read_bytes()
+    )
     scripts = folder / "glue-python-scripts-ab12"
     scripts.mkdir()
     script = shutil.copy(bundle / manifest["script"], scripts)
@@ -72,7 +91,14 @@ def run_as_glue_does(bundle: Path, runtime: Runtime, there: Path, world: sandbox
         "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
         **({"GLUE_COMMAND_CRITERIA": "glueetl", "PYTHONPATH": os.pathsep.join(str(bundle / code) for code in manifest["code"])} if runtime.is_spark else {}),
     }  # fmt: skip
-    arguments = ["--job_spec", f"s3://job-specs/{key}", "--workdir", f"{folder}/work/", "--result", f"s3://job-specs/{runtime.name}/result.json"]
+    arguments = [
+        "--job_spec",
+        f"s3://job-specs/{key}",
+        "--workdir",
+        f"{folder}/work/",
+        "--result",
+        f"s3://job-specs/{runtime.name}/result.json",
+    ]
     lines = done(there, script, *own, *arguments, env=environment, cwd=folder).splitlines()
     return dict(json.loads(lines[0]), **json.loads(lines[-1]))
 
@@ -85,7 +111,17 @@ def test_the_main_job_runs_from_each_bundle(running: sandbox.Sandbox, tmp_path: 
         folder = tmp_path / runtime.name
         folder.mkdir()
         bundle = folder / "bundle"
-        done(sys.executable, "-m", "rolerunner", "bundle", CONFIGS / "partner_exchange.yaml", "--runtime", runtime.name, "-o", bundle)
+        done(
+            sys.executable,
+            "-m",
+            "rolerunner",
+            "bundle",
+            CONFIGS / "partner_exchange.yaml",
+            "--runtime",
+            runtime.name,
+            "-o",
+            bundle,
+        )
         there = installed(bundle, runtime, interpreters[runtime.name], folder / "venv")
         last = run_as_glue_does(bundle, runtime, there, running, folder)
         return runtime.name, last["runtime"], last["status"]
@@ -99,23 +135,51 @@ def test_the_main_job_runs_from_each_bundle(running: sandbox.Sandbox, tmp_path: 
 def test_what_functions_need_is_resolved_for_the_runtimes_own_python(tmp_path: Path) -> None:
     from rolerunner.glue.archives import wheel
 
-    name, data = wheel("orders", "1.0", {"orders/__init__.py": b""}, "Metadata-Version: 2.1\nName: orders\nVersion: 1.0\nRequires-Dist: tomli>=2\n")
+    name, data = wheel(
+        "orders",
+        "1.0",
+        {"orders/__init__.py": b""},
+        "Metadata-Version: 2.1\nName: orders\nVersion: 1.0\nRequires-Dist: tomli>=2\n",
+    )
     (tmp_path / name).write_bytes(data)
     spec = (
         "version: 1\nname: nightly\nglue: {{requirements: ['importlib-metadata==8.5.0', {more}]}}\n"
         "steps: [{{id: a, action: python.call, function: 'orders:clean'}}]\n"
     )
     (tmp_path / "job.yaml").write_text(spec.format(more=f"./{name}"))
-    done(sys.executable, "-m", "rolerunner", "bundle", tmp_path / "job.yaml", "--runtime", "pythonshell", "-o", tmp_path / "shell")
-    order = [Path(each).name.split("-")[0] for each in json.loads((tmp_path / "shell/manifest.json").read_text())["modules"]]
+    done(
+        sys.executable,
+        "-m",
+        "rolerunner",
+        "bundle",
+        tmp_path / "job.yaml",
+        "--runtime",
+        "pythonshell",
+        "-o",
+        tmp_path / "shell",
+    )
+    order = [
+        Path(each).name.split("-")[0]
+        for each in json.loads((tmp_path / "shell/manifest.json").read_text())["modules"]
+    ]
     assert {"importlib_metadata", "zipp", "orders", "tomli", "pydantic", "rolerunner"} <= set(order)
     assert "boto3" not in order
     assert order.index("zipp") < order.index("importlib_metadata")
     assert order.index("tomli") < order.index("orders")
 
     (tmp_path / "job.yaml").write_text(spec.format(more="'docopt==0.6.2'"))  # has no wheel
-    command = [sys.executable, "-m", "rolerunner", "bundle", tmp_path / "job.yaml", "-o", tmp_path / "none"]
-    ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "rolerunner",
+        "bundle",
+        tmp_path / "job.yaml",
+        "-o",
+        tmp_path / "none",
+    ]
+    ended = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 2
     assert "no wheels for Python 3.9 on manylinux2014_x86_64: " in ended.stderr
     assert "docopt" in ended.stderr

@@ -29,7 +29,11 @@ pytestmark = [
 
 def allow(actions: list[str], *places: str) -> dict[str, Any]:
     # a bucket's account is a part of its ARN here, and is its tenant
-    return {"Effect": "Allow", "Action": actions, "Resource": [f"arn:aws:s3:::{place}" for place in places]}
+    return {
+        "Effect": "Allow",
+        "Action": actions,
+        "Resource": [f"arn:aws:s3:::{place}" for place in places],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +44,35 @@ def cluster() -> Iterator[ceph.Ceph]:
         running.user(JOB, "job")
         job = f"arn:aws:iam::{JOB}:user/job"
         second = "glue-role-test-to-be-assumed"
-        running.role(JOB, second, job, allow(["s3:ListBucket", "s3:GetObject"], "team-data-111122223333", "team-data-111122223333/*"))
-        running.role(PUBLISHER, second, job, allow(["s3:ListBucket", "s3:GetObject"], "partner-data-444455556666", "partner-data-444455556666/*"))
         running.role(
-            PARTNER, "landing-reader", job, allow(["s3:ListBucket", "s3:GetObject", "s3:GetObjectTagging"], "partner-landing", "partner-landing/*")
+            JOB,
+            second,
+            job,
+            allow(
+                ["s3:ListBucket", "s3:GetObject"],
+                "team-data-111122223333",
+                "team-data-111122223333/*",
+            ),
+        )
+        running.role(
+            PUBLISHER,
+            second,
+            job,
+            allow(
+                ["s3:ListBucket", "s3:GetObject"],
+                "partner-data-444455556666",
+                "partner-data-444455556666/*",
+            ),
+        )
+        running.role(
+            PARTNER,
+            "landing-reader",
+            job,
+            allow(
+                ["s3:ListBucket", "s3:GetObject", "s3:GetObjectTagging"],
+                "partner-landing",
+                "partner-landing/*",
+            ),
         )
         everything = [
             "s3:PutObject",
@@ -80,7 +109,12 @@ def _fill(running: ceph.Ceph) -> None:
 
 
 @pytest.fixture
-def run(cluster: ceph.Ceph, rolerunner: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def run(
+    cluster: ceph.Ceph,
+    rolerunner: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Callable[..., dict[str, Any]]:
     for name, value in cluster.user_environment(JOB, "job").items():
         monkeypatch.setenv(name, value)
 
@@ -103,36 +137,63 @@ def config_for(name: str, engine: str, tmp_path: Path) -> Path:
     """A config with an engine of its own, beside a link to the functions that it calls."""
     (tmp_path / "jobs").symlink_to(CONFIGS.parent / "jobs")
     path = tmp_path / f"{name}.yaml"
-    path.write_text((CONFIGS / f"{name}.yaml").read_text().replace("\nroles:", f"\nengine: {engine}\n\nroles:", 1))
+    path.write_text(
+        (CONFIGS / f"{name}.yaml")
+        .read_text()
+        .replace("\nroles:", f"\nengine: {engine}\n\nroles:", 1)
+    )
     return path
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_second_role_reads_what_the_job_may_not(engine: str, run: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_second_role_reads_what_the_job_may_not(
+    engine: str, run: Callable[..., Any], tmp_path: Path
+) -> None:
     result = run(config_for("blog_cross_role", engine, tmp_path), "-p", f"target={tmp_path}/out/")
     steps = {step["id"]: step for step in result["steps"]}
     assert {name: step["status"] for name, step in steps.items()} == {
         "see": "succeeded", "refused": "failed", "fetch": "succeeded", "find_elsewhere": "succeeded", "fetch_elsewhere": "succeeded",
     }  # fmt: skip
-    assert "s3:GetObject on arn:aws:s3:::team-data-111122223333/test_path/some_demo_file.gz" in steps["refused"]["error"]["message"]
-    assert gzip.decompress((tmp_path / "out/as_second_role/some_demo_file.gz").read_bytes()) == b"a file that only the second role may read\n"
-    assert gzip.decompress((tmp_path / "out/as_other_account/some_demo_file.gz").read_bytes()) == b"a file of another account\n"
+    assert (
+        "s3:GetObject on arn:aws:s3:::team-data-111122223333/test_path/some_demo_file.gz"
+        in steps["refused"]["error"]["message"]
+    )
+    assert (
+        gzip.decompress((tmp_path / "out/as_second_role/some_demo_file.gz").read_bytes())
+        == b"a file that only the second role may read\n"
+    )
+    assert (
+        gzip.decompress((tmp_path / "out/as_other_account/some_demo_file.gz").read_bytes())
+        == b"a file of another account\n"
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_orders_are_fetched_and_published(engine: str, run: Callable[..., Any], cluster: ceph.Ceph, tmp_path: Path) -> None:
-    result = run(config_for("partner_exchange", engine, tmp_path), "-p", f"workdir={tmp_path}/work/")
+def test_orders_are_fetched_and_published(
+    engine: str, run: Callable[..., Any], cluster: ceph.Ceph, tmp_path: Path
+) -> None:
+    result = run(
+        config_for("partner_exchange", engine, tmp_path), "-p", f"workdir={tmp_path}/work/"
+    )
     assert result["status"] == "succeeded"
     client = cluster.role_client(f"arn:aws:iam::{PUBLISHER}:role/publisher", JOB, "job")
-    mark = json.loads(client.get_object(Bucket="publish", Key="orders/2026-01-01/_SUCCESS")["Body"].read())
+    mark = json.loads(
+        client.get_object(Bucket="publish", Key="orders/2026-01-01/_SUCCESS")["Body"].read()
+    )
     assert (mark["fetched"], mark["kept"], mark["dropped"], mark["published"]) == (2, 2, 1, 2)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_role_that_may_not_be_assumed_is_named(engine: str, run: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_role_that_may_not_be_assumed_is_named(
+    engine: str, run: Callable[..., Any], tmp_path: Path
+) -> None:
     steps = "  - {id: a, action: s3.list, role: none, source: 's3://publish/'}\n"
     spec = spec_of(tmp_path, engine, steps)
-    spec.write_text(spec.read_text().replace("roles:\n", f"roles:\n  none: arn:aws:iam::{PUBLISHER}:role/none\n"))
+    spec.write_text(
+        spec.read_text().replace(
+            "roles:\n", f"roles:\n  none: arn:aws:iam::{PUBLISHER}:role/none\n"
+        )
+    )
     result = run(spec, status=3)
     said = json.dumps(result)
     assert "role/none" in said
@@ -140,7 +201,9 @@ def test_a_role_that_may_not_be_assumed_is_named(engine: str, run: Callable[...,
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_large_objects_go_there_back_and_between_roles(engine: str, run: Callable[..., Any], cluster: ceph.Ceph, tmp_path: Path) -> None:
+def test_large_objects_go_there_back_and_between_roles(
+    engine: str, run: Callable[..., Any], cluster: ceph.Ceph, tmp_path: Path
+) -> None:
     data = os.urandom(3 * PART + 12345)
     (tmp_path / "big.bin").write_bytes(data)
     cluster.client(PARTNER, "owner").put_object(Bucket="partner-landing", Key="big/a b", Body=data)
@@ -159,15 +222,25 @@ def test_large_objects_go_there_back_and_between_roles(engine: str, run: Callabl
     assert {path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() == data for path in (tmp_path / "out").rglob("*") if path.is_file()} == {
         "big.bin": True, "copy.bin": True, "relayed/a b": True,
     }  # fmt: skip
-    assert "Uploads" not in cluster.client(JOB, "owner").list_multipart_uploads(Bucket="keep"), "nothing of an upload is left"
-    left = [each["Key"] for each in cluster.client(JOB, "job").list_objects_v2(Bucket="own").get("Contents", ()) if each["Key"].startswith(engine)]
+    assert "Uploads" not in cluster.client(JOB, "owner").list_multipart_uploads(Bucket="keep"), (
+        "nothing of an upload is left"
+    )
+    left = [
+        each["Key"]
+        for each in cluster.client(JOB, "job").list_objects_v2(Bucket="own").get("Contents", ())
+        if each["Key"].startswith(engine)
+    ]
     assert left == [], "what was moved is gone"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_tags_go_along(engine: str, run: Callable[..., Any], cluster: ceph.Ceph, tmp_path: Path) -> None:
+def test_tags_go_along(
+    engine: str, run: Callable[..., Any], cluster: ceph.Ceph, tmp_path: Path
+) -> None:
     partner = cluster.client(PARTNER, "owner")
-    partner.put_object(Bucket="partner-landing", Key="small/tagged", Body=b"x", Tagging="a%20b=c%20d")
+    partner.put_object(
+        Bucket="partner-landing", Key="small/tagged", Body=b"x", Tagging="a%20b=c%20d"
+    )
     partner.put_object(Bucket="partner-landing", Key="small/plain", Body=b"x")
     (tmp_path / "up").write_text("x")
     steps = (
@@ -177,12 +250,21 @@ def test_tags_go_along(engine: str, run: Callable[..., Any], cluster: ceph.Ceph,
     )
     assert run(spec_of(tmp_path, engine, steps))["status"] == "succeeded"
     client = cluster.role_client(f"arn:aws:iam::{JOB}:role/keeper", JOB, "job")
-    tags = {key: client.get_object_tagging(Bucket="keep", Key=f"{engine}-tags/{key}").get("TagSet", []) for key in ("up", "tagged", "plain")}
-    assert tags == {"up": [{"Key": "a b", "Value": "c d"}], "tagged": [{"Key": "a b", "Value": "c d"}], "plain": []}
+    tags = {
+        key: client.get_object_tagging(Bucket="keep", Key=f"{engine}-tags/{key}").get("TagSet", [])
+        for key in ("up", "tagged", "plain")
+    }
+    assert tags == {
+        "up": [{"Key": "a b", "Value": "c d"}],
+        "tagged": [{"Key": "a b", "Value": "c d"}],
+        "plain": [],
+    }
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_run_resumes_from_a_state_in_s3(engine: str, run: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_run_resumes_from_a_state_in_s3(
+    engine: str, run: Callable[..., Any], tmp_path: Path
+) -> None:
     state = f"state: {{location: 's3://publish/state-{engine}/', role: publisher}}\n"
     steps = (
         f"  - {{id: first, action: s3.write, role: publisher, target: 's3://publish/{engine}/one', text: one, if_none_match: true}}\n"

@@ -26,7 +26,11 @@ SERVER = "yaml-language-server@1.19.2"
 CACHE = ROOT / ".cache" / "yaml-language-server"
 PUBLISHED = Path(rolerunner.__file__).with_name("schema.json")
 SPECS = ROOT / "tests" / "specs"
-GOOD = [*sorted((SPECS / "good").glob("*.yaml")), CONFIGS / "blog_cross_role.yaml", CONFIGS / "partner_exchange.yaml"]
+GOOD = [
+    *sorted((SPECS / "good").glob("*.yaml")),
+    CONFIGS / "blog_cross_role.yaml",
+    CONFIGS / "partner_exchange.yaml",
+]
 # mistakes of shape, which a schema can see; those of meaning are rolerunner validate's
 SHAPE = ("top-unknown-key", "top-version-2", "top-on-failure", "role-unknown-key", "step-unknown-key", "step-on-empty", "step-action-unknown", "step-no-id",
          "step-source-missing", "step-retry-unknown", "step-encryption", "step-acl", "param-type", "param-unknown-key", "step-include-number")  # fmt: skip
@@ -52,7 +56,12 @@ def test_every_field_has_a_description_and_an_example() -> None:
     found = list(objects_of(api.schema()))
     assert len(found) > 10
     inner = {"items", "max_parallel"}  # the long form of for_each, described with it
-    fields = [(name, field) for each in found for name, field in each["properties"].items() if set(each["properties"]) != inner]
+    fields = [
+        (name, field)
+        for each in found
+        for name, field in each["properties"].items()
+        if set(each["properties"]) != inner
+    ]
     assert [name for name, field in fields if not field.get("description")] == []
     assert [name for name, field in fields if not field.get("examples")] == []
 
@@ -65,7 +74,9 @@ def test_a_good_spec_fits(path: Path) -> None:
 @pytest.mark.parametrize("name", SHAPE)
 def test_a_mistake_of_shape_does_not_fit(name: str) -> None:
     path = SPECS / "bad" / f"{name}.yaml"
-    assert not jsonschema.Draft7Validator(api.schema()).is_valid(parse(path.read_text(), path.name).data)
+    assert not jsonschema.Draft7Validator(api.schema()).is_valid(
+        parse(path.read_text(), path.name).data
+    )
     with pytest.raises(SpecError):
         api.load(path, complete=False)
 
@@ -90,9 +101,17 @@ class Editor:
             if "content-length" not in headers:
                 return
             message = json.loads(stream.read(int(headers["content-length"])))
-            if "id" in message and "method" in message:  # the server asks: for its settings, or for leave to be told of changes
+            if (
+                "id" in message and "method" in message
+            ):  # the server asks: for its settings, or for leave to be told of changes
                 self._send(
-                    {"id": message["id"], "result": [SETTINGS["yaml"], {}, {}, {}, {}][: len(message.get("params", {}).get("items", []))] or None}
+                    {
+                        "id": message["id"],
+                        "result": [SETTINGS["yaml"], {}, {}, {}, {}][
+                            : len(message.get("params", {}).get("items", []))
+                        ]
+                        or None,
+                    }
                 )
             self.answers.put(message)
 
@@ -108,7 +127,9 @@ class Editor:
     def ask(self, method: str, **params: Any) -> Any:
         self.id += 1
         self._send({"id": self.id, "method": method, "params": params})
-        return self.wait(lambda message: message.get("id") == self.id and "method" not in message)["result"]
+        return self.wait(lambda message: message.get("id") == self.id and "method" not in message)[
+            "result"
+        ]
 
     def wait(self, wanted: Any) -> dict[str, Any]:
         for _ in range(200):
@@ -121,18 +142,39 @@ class Editor:
         raise AssertionError("the language server did not answer")
 
     def diagnostics(self, uri: str, text: str) -> list[tuple[int, str]]:
-        self.tell("textDocument/didOpen", textDocument={"uri": uri, "languageId": "yaml", "version": 1, "text": text})
-        message = self.wait(lambda message: message.get("method") == "textDocument/publishDiagnostics" and message["params"]["uri"] == uri)
-        return [(each["range"]["start"]["line"] + 1, each["message"]) for each in message["params"]["diagnostics"]]
+        self.tell(
+            "textDocument/didOpen",
+            textDocument={"uri": uri, "languageId": "yaml", "version": 1, "text": text},
+        )
+        message = self.wait(
+            lambda message: (
+                message.get("method") == "textDocument/publishDiagnostics"
+                and message["params"]["uri"] == uri
+            )
+        )
+        return [
+            (each["range"]["start"]["line"] + 1, each["message"])
+            for each in message["params"]["diagnostics"]
+        ]
 
     def completions(self, uri: str, text: str, line: int, character: int) -> set[str]:
         self.diagnostics(uri, text)
-        found = self.ask("textDocument/completion", textDocument={"uri": uri}, position={"line": line - 1, "character": character})
+        found = self.ask(
+            "textDocument/completion",
+            textDocument={"uri": uri},
+            position={"line": line - 1, "character": character},
+        )
         return {item["label"] for item in found["items"]}
 
 
 SETTINGS = {
-    "yaml": {"validate": True, "completion": True, "hover": True, "schemaStore": {"enable": False}, "schemas": {PUBLISHED.as_uri(): "/*.yaml"}}
+    "yaml": {
+        "validate": True,
+        "completion": True,
+        "hover": True,
+        "schemaStore": {"enable": False},
+        "schemas": {PUBLISHED.as_uri(): "/*.yaml"},
+    }
 }
 
 
@@ -145,11 +187,24 @@ def editor() -> Iterator[Editor]:
     if not server.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         subprocess.run(
-            [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(CACHE), SERVER], check=True, capture_output=True, timeout=240
+            [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(CACHE), SERVER],
+            check=True,
+            capture_output=True,
+            timeout=240,
         )
-    process = subprocess.Popen([node, str(server), "--stdio"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [node, str(server), "--stdio"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     made = Editor(process)
-    made.ask("initialize", processId=None, rootUri=None, capabilities={"workspace": {"configuration": True}, "textDocument": {"completion": {}}})
+    made.ask(
+        "initialize",
+        processId=None,
+        rootUri=None,
+        capabilities={"workspace": {"configuration": True}, "textDocument": {"completion": {}}},
+    )
     made.tell("initialized")
     made.tell("workspace/didChangeConfiguration", settings=SETTINGS)
     yield made
@@ -158,17 +213,25 @@ def editor() -> Iterator[Editor]:
 
 
 def test_the_language_server_has_nothing_to_say_of_a_good_spec(editor: Editor) -> None:
-    assert editor.diagnostics("file:///good.yaml", (CONFIGS / "partner_exchange.yaml").read_text()) == []
+    assert (
+        editor.diagnostics("file:///good.yaml", (CONFIGS / "partner_exchange.yaml").read_text())
+        == []
+    )
 
 
 def test_the_language_server_marks_mistakes_in_their_line(editor: Editor) -> None:
     text = (
-        (CONFIGS / "partner_exchange.yaml").read_text().replace("    include: [", "    inclde: [", 1).replace("action: s3.write", "action: s3.wirte")
+        (CONFIGS / "partner_exchange.yaml")
+        .read_text()
+        .replace("    include: [", "    inclde: [", 1)
+        .replace("action: s3.write", "action: s3.wirte")
     )
     found = editor.diagnostics("file:///bad.yaml", text)
     lines = dict(found)
     wrong_key = next(number for number, line in enumerate(text.splitlines(), 1) if "inclde" in line)
-    wrong_action = next(number for number, line in enumerate(text.splitlines(), 1) if "s3.wirte" in line)
+    wrong_action = next(
+        number for number, line in enumerate(text.splitlines(), 1) if "s3.wirte" in line
+    )
     assert "inclde" in lines[wrong_key]
     assert wrong_action in lines
 

@@ -51,7 +51,10 @@ ALIKE = [
     (["--a=1", "--b=x=y", "--c="], ["a", "b", "c"]),
     (["--n", "-3", "--f", "-0.5"], ["n", "f"]),
     (["--a", "--b=--x", "--a", "y"][1:], ["a", "b"]),
-    (["--path", "s3://bucket/a=b/", "--json", '{"a": [1, 2]}', "--none", "null"], ["path", "json", "none"]),
+    (
+        ["--path", "s3://bucket/a=b/", "--json", '{"a": [1, 2]}', "--none", "null"],
+        ["path", "json", "none"],
+    ),
     ([*SPARK, "--TempDir", "s3://b/t/"], ["JOB_NAME", "n"]),
     (PYTHON_SHELL[3:5] + PYTHON_SHELL[6:], ["job_spec", "run_date"]),
     (["--unicode", "naïve Zürich", "--tab", "a\tb", "stray", "--z", "1"], ["unicode", "tab", "z"]),
@@ -59,7 +62,11 @@ ALIKE = [
     (["--under_score", "1", "--CamelCase", "2"], ["under_score", "CamelCase"]),
 ]
 FAIL_THERE = [
-    (["--empty", "--b", "x"], ["empty", "b"], {"empty": "", "b": "x"}),  # Glue loses the token of an empty value
+    (
+        ["--empty", "--b", "x"],
+        ["empty", "b"],
+        {"empty": "", "b": "x"},
+    ),  # Glue loses the token of an empty value
     (["--a", "1"], ["a", "b"], {"a": "1"}),  # an option that is not given
     ([*SPARK], ["JOB_RUN_ID"], {"JOB_RUN_ID": "jr_" + "0" * 64}),
     (["--a", "-x"], ["a"], {"a": "-x"}),
@@ -74,14 +81,20 @@ def ours(arguments: list[str], names: list[str]) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("version", "interpreter"), [("5.1.0", "3.11"), ("6.0.0", "3.13")])
-def test_the_scanner_reads_what_get_resolved_options_reads(version: str, interpreter: str, tmp_path: Path) -> None:
+def test_the_scanner_reads_what_get_resolved_options_reads(
+    version: str, interpreter: str, tmp_path: Path
+) -> None:
     done(python(interpreter), "-m", "venv", tmp_path / "venv")
     there = tmp_path / "venv/bin/python"
     done(there, *PIP, "--no-deps", f"awsgluedataplanepython=={version}")
     cases = [[arguments, names] for arguments, names, *_ in [*ALIKE, *FAIL_THERE]]
-    ended = subprocess.run([there, "-c", THEIRS], input=json.dumps(cases), capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [there, "-c", THEIRS], input=json.dumps(cases), capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     theirs: list[Any] = json.loads(ended.stdout)
     assert [ours(arguments, names) for arguments, names in ALIKE] == theirs[: len(ALIKE)]
-    assert [ours(arguments, names) for arguments, names, _ in FAIL_THERE] == [wanted for _, _, wanted in FAIL_THERE]
+    assert [ours(arguments, names) for arguments, names, _ in FAIL_THERE] == [
+        wanted for _, _, wanted in FAIL_THERE
+    ]
     assert theirs[len(ALIKE) :] == [None] * len(FAIL_THERE)  # what our scanner is for

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from rolerunner import sandbox
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the first time pyspark is fetched, which has 300 MB
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]  # the first time pyspark is fetched, which has 300 MB
 
 JOB, THEIRS, ARCHIVE = "111122223333", "222233334444", "444455556666"
 READER, WRITER = f"arn:aws:iam::{THEIRS}:role/reader", f"arn:aws:iam::{ARCHIVE}:role/writer"
@@ -122,16 +125,22 @@ def python() -> Path:
 def landing(aws: sandbox.Sandbox) -> dict[str, bytes]:
     """Objects of many sizes, a few large ones among many small ones: key -> bytes."""
     bodies = {
-        f"in/{number % 50:02d}/{number:05d}.csv": bytes([number % 256]) * (number % 500 if number % 1000 else 300_000) for number in range(COUNT)
+        f"in/{number % 50:02d}/{number:05d}.csv": bytes([number % 256])
+        * (number % 500 if number % 1000 else 300_000)
+        for number in range(COUNT)
     }
     s3 = aws.client("s3", THEIRS)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: s3.put_object(Bucket="landing", Key=key, Body=bodies[key]), bodies))
+        list(
+            pool.map(lambda key: s3.put_object(Bucket="landing", Key=key, Body=bodies[key]), bodies)
+        )
     return bodies
 
 
 @pytest.fixture
-def start(aws: sandbox.Sandbox, python: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(
+    aws: sandbox.Sandbox, python: Path, tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start the command on a cluster of two executors, its event log in tmp_path/events. Its JVMs end with it."""
     keys = aws.job_keys
     (tmp_path / "events").mkdir()
@@ -141,7 +150,11 @@ def start(aws: sandbox.Sandbox, python: Path, tmp_path: Path) -> Iterator[Callab
     for path in PACKAGE.iterdir():
         if path.name != "work":
             (home / path.name).symlink_to(path)
-    settings = ["spark.eventLog.enabled=true", f"spark.eventLog.dir={tmp_path / 'events'}", "spark.ui.enabled=false"]
+    settings = [
+        "spark.eventLog.enabled=true",
+        f"spark.eventLog.dir={tmp_path / 'events'}",
+        "spark.ui.enabled=false",
+    ]
     environment = {
         **os.environ, "TMPDIR": str(tmp_path), "SPARK_HOME": str(home), "PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": "127.0.0.1",
         "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
@@ -152,12 +165,29 @@ def start(aws: sandbox.Sandbox, python: Path, tmp_path: Path) -> Iterator[Callab
     def run(spec: str, master: str) -> subprocess.Popen[bytes]:
         (tmp_path / "job.yaml").write_text(spec)
         (tmp_path / "own.py").write_text(OWN)
-        arguments = f"--master {master} {' '.join(f'--conf {each}' for each in settings)} pyspark-shell"
-        command = [python, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json", "--log-format", "json"]
+        arguments = (
+            f"--master {master} {' '.join(f'--conf {each}' for each in settings)} pyspark-shell"
+        )
+        command = [
+            python,
+            "-m",
+            "rolerunner",
+            "run",
+            "job.yaml",
+            "--result",
+            "r.json",
+            "--log-format",
+            "json",
+        ]
         with (tmp_path / "log").open("wb") as log:
             started.append(
                 subprocess.Popen(
-                    command, cwd=tmp_path, env={**environment, "PYSPARK_SUBMIT_ARGS": arguments}, stdout=log, stderr=log, start_new_session=True
+                    command,
+                    cwd=tmp_path,
+                    env={**environment, "PYSPARK_SUBMIT_ARGS": arguments},
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
                 )
             )
         return started[-1]
@@ -174,7 +204,9 @@ def executors(folder: Path) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            is_one = b"CoarseGrainedExecutorBackend" in (path / "cmdline").read_bytes() and str(folder) in str((path / "cwd").resolve())
+            is_one = b"CoarseGrainedExecutorBackend" in (path / "cmdline").read_bytes() and str(
+                folder
+            ) in str((path / "cwd").resolve())
         except OSError:
             continue
         found += [int(path.name)] if is_one else []
@@ -190,7 +222,9 @@ def waited(condition: Callable[[], Any], process: subprocess.Popen[bytes], log: 
 
 def etags(aws: sandbox.Sandbox, account: str, bucket: str) -> dict[str, str]:
     pages = aws.client("s3", account).get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    return {each["Key"]: each["ETag"].strip('"') for page in pages for each in page.get("Contents", ())}
+    return {
+        each["Key"]: each["ETag"].strip('"') for page in pages for each in page.get("Contents", ())
+    }
 
 
 def steps(folder: Path) -> dict[str, Any]:
@@ -198,11 +232,18 @@ def steps(folder: Path) -> dict[str, Any]:
 
 
 def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twice(
-    aws: sandbox.Sandbox, landing: dict[str, bytes], start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+    aws: sandbox.Sandbox,
+    landing: dict[str, bytes],
+    start: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
 ) -> None:
     process = start(ALL, "local-cluster[2,1,1024]")
     writer = aws.client("s3", ARCHIVE)
-    waited(lambda: len(writer.list_objects_v2(Bucket="archive").get("Contents", ())) >= 1000, process, tmp_path / "log")
+    waited(
+        lambda: len(writer.list_objects_v2(Bucket="archive").get("Contents", ())) >= 1000,
+        process,
+        tmp_path / "log",
+    )
     killed = executors(tmp_path)
     assert len(killed) == 2
     os.kill(killed[0], signal.SIGKILL)
@@ -215,15 +256,23 @@ def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twic
     assert done["call"] == {"objects": COUNT, "bytes": size}
     lines = Path(done["copy"]["objects"]["manifest"]).read_text().splitlines()
     assert len(lines) == len({json.loads(line)["key"] for line in lines}) == COUNT
-    assert etags(aws, ARCHIVE, "archive") == {key: hashlib.md5(body).hexdigest() for key, body in landing.items()}
+    assert etags(aws, ARCHIVE, "archive") == {
+        key: hashlib.md5(body).hexdigest() for key, body in landing.items()
+    }
     assert etags(aws, THEIRS, "landing") == {}
 
-    puts = [request for request in aws.requests("s3") if request.operation == "PutObject" and not request.is_admin]
+    puts = [
+        request
+        for request in aws.requests("s3")
+        if request.operation == "PutObject" and not request.is_admin
+    ]
     assert COUNT <= len(puts) <= COUNT + IN_FLIGHT
     # each worker assumed each role for itself, as the job, and each once: two, the one in the dead one's place, and this process
     assert 3 <= aws.assume_role_count()[READER] <= 4
     assert 3 <= aws.assume_role_count()[WRITER] <= 4
-    print(f"{COUNT} objects with a death between: {[(id_, step['seconds']) for id_, step in steps(tmp_path).items()]}, {len(puts) - COUNT} twice")
+    print(
+        f"{COUNT} objects with a death between: {[(id_, step['seconds']) for id_, step in steps(tmp_path).items()]}, {len(puts) - COUNT} twice"
+    )
 
     text = "".join(path.read_text(errors="replace") for path in written(tmp_path))
     assert "SparkListenerTaskEnd" in text
@@ -234,11 +283,17 @@ def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twic
 
 def written(folder: Path) -> Iterator[Path]:
     """All that a run has written: its log, manifests, result, Spark's event log, and the logs of executors."""
-    yield from (path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] != "spark")
+    yield from (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] != "spark"
+    )
     yield from (folder / "spark/work").rglob("std*")
 
 
-def test_queries_and_a_stop(aws: sandbox.Sandbox, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> None:
+def test_queries_and_a_stop(
+    aws: sandbox.Sandbox, start: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
     (tmp_path / "orders").mkdir()
     (tmp_path / "orders/a.csv").write_text("country,amount\nat,1\nde,2\nat,3\n")
     process = start(MORE, "local[2]")
@@ -249,7 +304,9 @@ def test_queries_and_a_stop(aws: sandbox.Sandbox, start: Callable[..., subproces
     assert process.wait(30) == 143, (tmp_path / "log").read_text()[-3000:]
     print(f"stopped in {time.monotonic() - began:.1f} s")
     waited_for = time.monotonic() + 10
-    while [worker for worker in workers if Path(f"/proc/{worker}").exists()] and time.monotonic() < waited_for:
+    while [
+        worker for worker in workers if Path(f"/proc/{worker}").exists()
+    ] and time.monotonic() < waited_for:
         time.sleep(0.2)
     assert [worker for worker in workers if Path(f"/proc/{worker}").exists()] == []
 
@@ -260,10 +317,16 @@ def test_queries_and_a_stop(aws: sandbox.Sandbox, start: Callable[..., subproces
         "rows": [{"country": "at", "amount": 4}, {"country": "de", "amount": 2}],
     }
     assert done["write"]["outputs"]["count"] == 3
-    assert [path.name for path in sorted((tmp_path / "out").glob("country=*"))] == ["country=at", "country=de"]
+    assert [path.name for path in sorted((tmp_path / "out").glob("country=*"))] == [
+        "country=at",
+        "country=de",
+    ]
     assert done["wrong"]["error"]["type"] == "UNRESOLVED_COLUMN.WITH_SUGGESTION"
     # there is no hadoop-aws here: so far Spark's own way to S3 can be seen, and no further
-    assert (done["s3"]["error"]["type"], "hadoop-aws:3.3.4" in done["s3"]["error"]["hint"]) == ("NoS3A", True)
+    assert (done["s3"]["error"]["type"], "hadoop-aws:3.3.4" in done["s3"]["error"]["hint"]) == (
+        "NoS3A",
+        True,
+    )
     assert done["settings"]["outputs"] == {
         "aws.credentials.provider": "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider", "assumed.role.arn": READER,
         "assumed.role.session.name": f"rolerunner-{json.loads((tmp_path / 'r.json').read_text())['run_id']}",

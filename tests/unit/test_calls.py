@@ -63,17 +63,26 @@ def action_is_there(action: str) -> bool:
     service, _, name = action.partition(":")
     data = published()
     # its look-up takes any case; IAM does too, but a policy is read by people
-    return data.actions.action_exists(service, name.lower()) and data.actions.get_action_details(service, name.lower())["name"] == name
+    return (
+        data.actions.action_exists(service, name.lower())
+        and data.actions.get_action_details(service, name.lower())["name"] == name
+    )
 
 
 def condition_is_there(service: str, key: str) -> bool:
     prefix = key.partition(":")[0]
-    return prefix == "aws" or key.lower() in {each.lower() for each in published().conditions.get_condition_keys_for_service(prefix or service)}
+    return prefix == "aws" or key.lower() in {
+        each.lower()
+        for each in published().conditions.get_condition_keys_for_service(prefix or service)
+    }
 
 
 def types_of(action: str) -> list[str]:
     service, _, name = action.partition(":")
-    return [each["name"] for each in published().actions.get_action_details(service, name.lower())["resourceTypes"]]
+    return [
+        each["name"]
+        for each in published().actions.get_action_details(service, name.lower())["resourceTypes"]
+    ]
 
 
 def fits_a_type(permission: Permission) -> bool:
@@ -88,7 +97,10 @@ def fits_a_type(permission: Permission) -> bool:
     return False
 
 
-@pytest.mark.parametrize("action", sorted({each for rows in (S3, OTHERS) for actions in rows.values() for each in actions}))
+@pytest.mark.parametrize(
+    "action",
+    sorted({each for rows in (S3, OTHERS) for actions in rows.values() for each in actions}),
+)
 def test_an_action_of_the_table_is_published(action: str) -> None:
     assert action_is_there(action)
 
@@ -135,7 +147,20 @@ NO_ACTION = {
 
 @pytest.mark.parametrize(
     "service",
-    ["s3", "athena", "dynamodb", "events", "firehose", "kinesis", "lambda", "redshift-data", "secretsmanager", "sns", "sqs", "stepfunctions"],
+    [
+        "s3",
+        "athena",
+        "dynamodb",
+        "events",
+        "firehose",
+        "kinesis",
+        "lambda",
+        "redshift-data",
+        "secretsmanager",
+        "sns",
+        "sqs",
+        "stepfunctions",
+    ],
 )
 def test_every_operation_has_an_action(service: str) -> None:
     from botocore.loaders import Loader
@@ -154,10 +179,20 @@ def test_every_operation_has_an_action(service: str) -> None:
 
 
 def needed(tmp_path: Path, partition: str = "aws") -> list[Permission]:
-    steps = [{"id": name, "role": ROLE.replace("arn:aws:", f"arn:{partition}:"), **step} for name, step in ALL_FIELDS.items()]
+    steps = [
+        {"id": name, "role": ROLE.replace("arn:aws:", f"arn:{partition}:"), **step}
+        for name, step in ALL_FIELDS.items()
+    ]
     path = tmp_path / "all.yaml"
-    path.write_text("version: 1\nname: t\nsteps:\n" + "".join(f"  - {json.dumps(step)}\n" for step in steps))
-    return [each for planned in api.plan(api.load(path)).steps for permissions in planned.permissions.values() for each in permissions]
+    path.write_text(
+        "version: 1\nname: t\nsteps:\n" + "".join(f"  - {json.dumps(step)}\n" for step in steps)
+    )
+    return [
+        each
+        for planned in api.plan(api.load(path)).steps
+        for permissions in planned.permissions.values()
+        for each in permissions
+    ]
 
 
 def test_what_actions_ask_for_is_published(tmp_path: Path) -> None:
@@ -166,21 +201,31 @@ def test_what_actions_ask_for_is_published(tmp_path: Path) -> None:
         plan = api.plan(api.load(CONFIGS / f"{config}.yaml"))
         for role in policies(plan, Surroundings("arn:aws:iam::111122223333:role/job")):
             found += [
-                Permission(action, resource, each.condition) for each in role.permissions for action in each.actions for resource in each.resources
+                Permission(action, resource, each.condition)
+                for each in role.permissions
+                for action in each.actions
+                for resource in each.resources
             ]
     assert len({each.action for each in found}) > 20
     for permission in found:
         service = permission.action.partition(":")[0]
         assert action_is_there(permission.action), permission
-        assert all(condition_is_there(service, key) for _, key, _ in permission.condition), permission
+        assert all(condition_is_there(service, key) for _, key, _ in permission.condition), (
+            permission
+        )
         assert fits_a_type(permission) or service == "logs", permission
 
 
-@pytest.mark.parametrize(("partition", "suffix"), [("aws-cn", "amazonaws.com.cn"), ("aws-us-gov", "amazonaws.com"), ("aws-eusc", "amazonaws.eu")])
+@pytest.mark.parametrize(
+    ("partition", "suffix"),
+    [("aws-cn", "amazonaws.com.cn"), ("aws-us-gov", "amazonaws.com"), ("aws-eusc", "amazonaws.eu")],
+)
 def test_arns_are_in_the_partition_of_the_role(partition: str, suffix: str, tmp_path: Path) -> None:
     found = needed(tmp_path, partition)
     assert {each.resource.split(":")[1] for each in found} == {partition}
-    assert {values for each in found for _, key, values in each.condition if key == "kms:ViaService"} == {(f"s3.*.{suffix}",)}
+    assert {
+        values for each in found for _, key, values in each.condition if key == "kms:ViaService"
+    } == {(f"s3.*.{suffix}",)}
 
 
 @pytest.mark.parametrize(
@@ -188,41 +233,77 @@ def test_arns_are_in_the_partition_of_the_role(partition: str, suffix: str, tmp_
     [
         ("1234", "arn:aws:kms:*:111122223333:key/1234", "s3.*.amazonaws.com", None),
         ("alias/a", "arn:aws:kms:*:111122223333:key/*", "s3.*.amazonaws.com", "alias/a"),
-        ("arn:aws:kms:eu-west-1:999988887777:key/1234", "arn:aws:kms:eu-west-1:999988887777:key/1234", "s3.eu-west-1.amazonaws.com", None),
-        ("arn:aws:kms:eu-west-1:999988887777:alias/a", "arn:aws:kms:eu-west-1:999988887777:key/*", "s3.eu-west-1.amazonaws.com", "alias/a"),
+        (
+            "arn:aws:kms:eu-west-1:999988887777:key/1234",
+            "arn:aws:kms:eu-west-1:999988887777:key/1234",
+            "s3.eu-west-1.amazonaws.com",
+            None,
+        ),
+        (
+            "arn:aws:kms:eu-west-1:999988887777:alias/a",
+            "arn:aws:kms:eu-west-1:999988887777:key/*",
+            "s3.eu-west-1.amazonaws.com",
+            "alias/a",
+        ),
     ],
 )
 def test_a_key_by_id_alias_or_arn(key: str, resource: str, via: str, alias: str | None) -> None:
     for permission in key_permissions(WRITES_KEY, key):
         made = under_role(permission, "aws", "111122223333")
         said = {name: values for _, name, values in made.condition}
-        assert (made.resource, said["kms:ViaService"], said.get("kms:ResourceAliases")) == (resource, (via,), (alias,) if alias else None)
-    regional = under_role(key_permissions(READS_KEY, "1234")[0], "aws", "111122223333", "eu-central-1")
-    assert regional.condition == (("StringEquals", "kms:ViaService", ("s3.eu-central-1.amazonaws.com",)),)
+        assert (made.resource, said["kms:ViaService"], said.get("kms:ResourceAliases")) == (
+            resource,
+            (via,),
+            (alias,) if alias else None,
+        )
+    regional = under_role(
+        key_permissions(READS_KEY, "1234")[0], "aws", "111122223333", "eu-central-1"
+    )
+    assert regional.condition == (
+        ("StringEquals", "kms:ViaService", ("s3.eu-central-1.amazonaws.com",)),
+    )
 
 
 def test_a_directory_bucket_needs_its_session_alone(tmp_path: Path) -> None:
     express = [each for each in needed(tmp_path) if "x-s3" in each.resource]
-    assert express == [Permission("s3express:CreateSession", "arn:aws:s3express:*:*:bucket/zone--euw1-az1--x-s3")]
+    assert express == [
+        Permission("s3express:CreateSession", "arn:aws:s3express:*:*:bucket/zone--euw1-az1--x-s3")
+    ]
 
 
 @pytest.mark.parametrize(
     ("operation", "parameters", "expected"),
     [
         ("ListObjectsV2", {"Bucket": "b", "Prefix": "in/"}, [("s3:ListBucket", "arn:aws:s3:::b")]),
-        ("HeadObject", {"Bucket": "b", "Key": "k", "VersionId": "v"}, [("s3:GetObjectVersion", "arn:aws:s3:::b/k")]),
+        (
+            "HeadObject",
+            {"Bucket": "b", "Key": "k", "VersionId": "v"},
+            [("s3:GetObjectVersion", "arn:aws:s3:::b/k")],
+        ),
         (
             "CopyObject",
             {"Bucket": "b", "Key": "k", "CopySource": "other/in/a"},
             [("s3:GetObject", "arn:aws:s3:::other/in/a"), ("s3:PutObject", "arn:aws:s3:::b/k")],
         ),
-        ("DeleteObjects", {"Bucket": "b", "Delete": {"Objects": []}}, [("s3:DeleteObject", "arn:aws:s3:::b/*")]),
-        ("GetBucketEncryption", {"Bucket": "b"}, [("s3:GetEncryptionConfiguration", "arn:aws:s3:::b")]),
+        (
+            "DeleteObjects",
+            {"Bucket": "b", "Delete": {"Objects": []}},
+            [("s3:DeleteObject", "arn:aws:s3:::b/*")],
+        ),
+        (
+            "GetBucketEncryption",
+            {"Bucket": "b"},
+            [("s3:GetEncryptionConfiguration", "arn:aws:s3:::b")],
+        ),
         ("ListBuckets", {}, [("s3:ListAllMyBuckets", "*")]),
     ],
 )
-def test_aws_call_by_the_table(operation: str, parameters: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    call = AwsCall.model_validate({"service": "s3", "operation": operation, "parameters": parameters})
+def test_aws_call_by_the_table(
+    operation: str, parameters: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    call = AwsCall.model_validate(
+        {"service": "s3", "operation": operation, "parameters": parameters}
+    )
     assert [(each.action, each.resource) for each in call.permissions()["role"]] == expected
 
 

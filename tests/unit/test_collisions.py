@@ -14,15 +14,23 @@ from hypothesis import strategies as st
 from rolerunner.storage import collisions
 from rolerunner.storage.collisions import ClaimedNames, Collision, find_collision
 
-NAMES = st.lists(st.tuples(st.text("ab", max_size=4), st.one_of(st.none(), st.integers(0, 3))), max_size=40)
+NAMES = st.lists(
+    st.tuples(st.text("ab", max_size=4), st.one_of(st.none(), st.integers(0, 3))), max_size=40
+)
 
 
 def by_definition(names: list[tuple[str, Any]]) -> bool:
-    return any(one == other and (first, second) != (None, None) for n, (one, first) in enumerate(names) for other, second in names[:n])
+    return any(
+        one == other and (first, second) != (None, None)
+        for n, (one, first) in enumerate(names)
+        for other, second in names[:n]
+    )
 
 
 @given(NAMES, st.sampled_from([1, 3, 2048]))
-def test_equal_names_are_found_in_memory_and_on_disk(names: list[tuple[str, Any]], held: int) -> None:
+def test_equal_names_are_found_in_memory_and_on_disk(
+    names: list[tuple[str, Any]], held: int
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collisions, "_HELD", held)
         found = find_collision(lambda: iter(names))
@@ -39,7 +47,9 @@ def test_names_with_equal_hashes_are_no_collision() -> None:
             return 7
 
     assert find_collision(lambda: ((Name(number), number) for number in range(100))) is None
-    assert find_collision(lambda: ((Name(number % 99), number) for number in range(100))) == Collision("0", 0, 99)
+    assert find_collision(
+        lambda: ((Name(number % 99), number) for number in range(100))
+    ) == Collision("0", 0, 99)
 
 
 def test_many_names_take_little_memory() -> None:
@@ -49,7 +59,9 @@ def test_many_names_take_little_memory() -> None:
 
     tracemalloc.start()
     try:
-        assert find_collision(lambda: names(300_000)) == Collision("part-000000123.parquet", 123, "again")
+        assert find_collision(lambda: names(300_000)) == Collision(
+            "part-000000123.parquet", 123, "again"
+        )
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
@@ -62,10 +74,16 @@ def test_a_name_has_the_owner_that_claimed_it_first() -> None:
         assert names.claim("two", [("b", "y"), ("c", "z")]) is None
         assert names.claim("two", [("d", "z"), ("a", "z")]) == Collision("a", "x", "z")
         assert names.claim("three", ((f"\udcff{number}", "w") for number in range(5000))) is None
-        assert names.claim("four", [("\udcff4999", "v\udcff")]) == Collision("\udcff4999", "w", "v\udcff")
+        assert names.claim("four", [("\udcff4999", "v\udcff")]) == Collision(
+            "\udcff4999", "w", "v\udcff"
+        )
 
 
 def test_threads_claim_names_side_by_side() -> None:
     with closing(ClaimedNames()) as names, ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda n: names.claim(str(n), ((f"{k}", f"{n}") for k in range(3000))), range(4)))
+        found = list(
+            pool.map(
+                lambda n: names.claim(str(n), ((f"{k}", f"{n}") for k in range(3000))), range(4)
+            )
+        )
     assert sum(each is None for each in found) == 1

@@ -24,9 +24,17 @@ def test_hosts_of_aws(host: str, is_aws: bool) -> None:
 
 def test_conditions_are_relied_on_at_aws_until_they_are_refused() -> None:
     conditions = DeleteConditions("https://s3.eu-west-1.amazonaws.com")
-    assert (conditions.are_kept("bucket"), conditions.are_kept(OUTPOST), conditions.are_sent(OUTPOST)) == (True, False, True)
+    assert (
+        conditions.are_kept("bucket"),
+        conditions.are_kept(OUTPOST),
+        conditions.are_sent(OUTPOST),
+    ) == (True, False, True)
     conditions.refuse("bucket")
-    assert (conditions.are_kept("bucket"), conditions.are_sent("bucket"), conditions.are_kept("other")) == (False, False, True)
+    assert (
+        conditions.are_kept("bucket"),
+        conditions.are_sent("bucket"),
+        conditions.are_kept("other"),
+    ) == (False, False, True)
 
 
 def test_conditions_are_sent_elsewhere_and_not_relied_on() -> None:
@@ -34,7 +42,16 @@ def test_conditions_are_sent_elsewhere_and_not_relied_on() -> None:
     assert (conditions.are_sent("bucket"), conditions.are_kept("bucket")) == (True, False)
 
 
-@pytest.mark.parametrize(("text", "fits"), [("a\n\tb<&>", True), ("\U0001f600", True), ("a\rb", False), ("\x00", False), ("\uffff", False)])
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("a\n\tb<&>", True),
+        ("\U0001f600", True),
+        ("a\rb", False),
+        ("\x00", False),
+        ("\uffff", False),
+    ],
+)
 def test_what_xml_can_hold(text: str, fits: bool) -> None:
     assert xml.can_hold(text) is fits
     assert not fits or xml.deletion([(text, "", "")]).startswith(b"<Delete ")

@@ -2,7 +2,14 @@ import json
 
 import pytest
 
-from rolerunner.diagnosis import AwsError, Caller, caller_statement, role_refused, step_failed, trust_statements
+from rolerunner.diagnosis import (
+    AwsError,
+    Caller,
+    caller_statement,
+    role_refused,
+    step_failed,
+    trust_statements,
+)
 from rolerunner.errors import RoleRefused
 from rolerunner.model import Role
 
@@ -24,12 +31,18 @@ def test_without_the_callers_path_the_account_is_the_principal():
 
 def test_with_the_callers_full_arn_that_is_the_principal():
     full = "arn:aws:iam::111122223333:role/service-role/job"
-    assert trust_statements(Role(ARN), Caller(JOB, full)) == [{"Effect": "Allow", "Principal": {"AWS": full}, "Action": "sts:AssumeRole"}]
+    assert trust_statements(Role(ARN), Caller(JOB, full)) == [
+        {"Effect": "Allow", "Principal": {"AWS": full}, "Action": "sts:AssumeRole"}
+    ]
 
 
 def test_tags_source_identity_and_external_id_are_in_both_halves():
     role = Role(ARN, external_id="x", tags=(("a", "b"),), source_identity="me")
-    assert caller_statement(role)["Action"] == ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
+    assert caller_statement(role)["Action"] == [
+        "sts:AssumeRole",
+        "sts:TagSession",
+        "sts:SetSourceIdentity",
+    ]
     first, second = trust_statements(role, Caller(JOB, "arn:aws:iam::111122223333:role/job"))
     assert first["Condition"] == {"StringEquals": {"sts:ExternalId": "x"}}
     assert second["Action"] == ["sts:TagSession", "sts:SetSourceIdentity"]
@@ -48,9 +61,21 @@ def test_both_statements_are_json_ready_to_paste():
     ("code", "message", "expected"),
     [
         ("ExpiredToken", "The security token included in the request is expired", "have expired"),
-        ("SignatureDoesNotMatch", "Signature expired: 20260101T000000Z is now earlier than ...", "the clocks differ"),
-        ("ValidationError", "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining", "3600"),
-        ("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.", "MaxSessionDuration"),
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: 20260101T000000Z is now earlier than ...",
+            "the clocks differ",
+        ),
+        (
+            "ValidationError",
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+            "3600",
+        ),
+        (
+            "ValidationError",
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+            "MaxSessionDuration",
+        ),
         ("RegionDisabledException", "STS is not activated in this region", "STS is off"),
         ("PackedPolicyTooLarge", "Packed size exceeds", "shorter"),
     ],
@@ -62,7 +87,10 @@ def test_what_sts_says_is_explained(code, message, expected):
 
 
 def test_an_explicit_deny_and_ids_are_told():
-    message = DENIED + " with an explicit deny in a service control policy. Encoded authorization failure message: abcdef"
+    message = (
+        DENIED
+        + " with an explicit deny in a service control policy. Encoded authorization failure message: abcdef"
+    )
     hint = role_refused(Role(ARN), denied(message, request_id="r-1"), Caller(JOB)).hint
     assert "explicit deny in the service control policy" in hint
     assert "decode-authorization-message --encoded-message abcdef" in hint
@@ -71,14 +99,24 @@ def test_an_explicit_deny_and_ids_are_told():
 
 def test_a_listing_names_the_bucket_and_the_prefix_in_the_roles_partition():
     role = Role("arn:aws-cn:iam::444455556666:role/reader", "reader")
-    error = step_failed(AwsError("AccessDenied", "Access Denied", "ListObjectsV2", status=403), role, bucket="b", key="in/")
-    assert '"Resource": "arn:aws-cn:s3:::b", "Condition": {"StringLike": {"s3:prefix": ["in/", "in/*"]}}' in error.hint
+    error = step_failed(
+        AwsError("AccessDenied", "Access Denied", "ListObjectsV2", status=403),
+        role,
+        bucket="b",
+        key="in/",
+    )
+    assert (
+        '"Resource": "arn:aws-cn:s3:::b", "Condition": {"StringLike": {"s3:prefix": ["in/", "in/*"]}}'
+        in error.hint
+    )
 
 
 def test_a_key_of_kms_is_named_and_not_the_object():
     key = "arn:aws:kms:eu-west-1:444455556666:key/1"
     message = f"User: {JOB} is not authorized to perform: kms:GenerateDataKey on resource: {key} because no identity-based policy allows it"
-    error = step_failed(AwsError("AccessDenied", message, "PutObject", status=403), Role(ARN), bucket="b", key="k")
+    error = step_failed(
+        AwsError("AccessDenied", message, "PutObject", status=403), Role(ARN), bucket="b", key="k"
+    )
     assert f'"Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "{key}"' in error.hint
     assert "s3.eu-west-1.amazonaws.com" in error.hint
 
@@ -100,7 +138,9 @@ def test_a_role_refused_to_the_users_own_code_is_the_role_not_the_service():
 )
 def test_a_refusal_names_the_statement_of_the_table(operation, action, resource):
     role = Role("arn:aws-cn:iam::111122223333:role/r", name="r")
-    failed = step_failed(AwsError("403", "Forbidden", operation, status=403), role, bucket="bucket", key="in/a")
+    failed = step_failed(
+        AwsError("403", "Forbidden", operation, status=403), role, bucket="bucket", key="in/a"
+    )
     line = next(line for line in failed.hint.splitlines() if "may lack" in line)
     statement = json.loads(line[line.index("{") :])
     assert (statement["Action"], statement["Resource"]) == (action, resource)
@@ -110,6 +150,9 @@ def test_a_refusal_names_the_statement_of_the_table(operation, action, resource)
 
 def test_in_a_narrowed_session_its_policy_may_be_the_reason():
     refused = AwsError("AccessDenied", "Access Denied", "GetObject", status=403)
-    narrowed, plain = (step_failed(refused, Role(ARN, policy=policy), bucket="bucket", key="a").hint for policy in ('{"Statement": []}', ""))
+    narrowed, plain = (
+        step_failed(refused, Role(ARN, policy=policy), bucket="bucket", key="a").hint
+        for policy in ('{"Statement": []}', "")
+    )
     assert "(session_policy), which must allow it too" in narrowed
     assert "session_policy" not in plain

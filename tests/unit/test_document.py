@@ -46,7 +46,9 @@ def test_every_value_and_key_has_its_place() -> None:
     document = parse("name: x\nsteps:\n  - id: a\n    source: s3://b/\n", "f.yaml")
     assert document.mark(("steps", 0, "source")) == Mark("f.yaml", 4, 13)
     assert document.mark(("steps", 0, "source"), key=True) == Mark("f.yaml", 4, 5)
-    assert document.mark(("steps", 0, "nothing")) == Mark("f.yaml", 3, 5), "the nearest value around it"
+    assert document.mark(("steps", 0, "nothing")) == Mark("f.yaml", 3, 5), (
+        "the nearest value around it"
+    )
 
 
 def test_merge_keys_and_anchors_work() -> None:
@@ -64,14 +66,23 @@ def test_merge_keys_and_anchors_work() -> None:
             "f.yaml:1:4: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed (a spec holds plain values only)",
         ),
         ("", "f.yaml:1:1: the file is empty (a spec starts with 'version: 1')"),
-        ("# only this\n", "f.yaml:1:1: the file holds only comments (a spec starts with 'version: 1')"),
-        ("a: 1\n---\nb: 2\n", "f.yaml:2:1: a second YAML document starts here (one file holds one document)"),
+        (
+            "# only this\n",
+            "f.yaml:1:1: the file holds only comments (a spec starts with 'version: 1')",
+        ),
+        (
+            "a: 1\n---\nb: 2\n",
+            "f.yaml:2:1: a second YAML document starts here (one file holds one document)",
+        ),
         ("a: *b\n", "f.yaml:1:4: the alias *b has no anchor &b before it"),
         (
             "a: b: c\n",
             "f.yaml:1:5: not YAML: mapping values are not allowed in this context (a value that holds ': ' needs quotes; or is the indentation off?)",
         ),
-        ("? [a]\n: b\n", "f.yaml:1:3: a key must be plain text (is a '{' or '[' or '${{' here that needs quotes?)"),
+        (
+            "? [a]\n: b\n",
+            "f.yaml:1:3: a key must be plain text (is a '{' or '[' or '${{' here that needs quotes?)",
+        ),
         ("[" * 50, "f.yaml:1:41: nested deeper than 40 levels"),
         ("a: \x00\n", "f.yaml:1:4: not YAML: the character U+0000 is not allowed"),
     ],
@@ -85,7 +96,9 @@ def test_several_mistakes_are_told_together() -> None:
 
 
 def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
-    bomb = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi"))
+    bomb = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
+        f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi")
+    )
     assert "once aliases are expanded" in mistakes(bomb)[0]
 
 

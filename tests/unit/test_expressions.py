@@ -80,7 +80,11 @@ def test_there_is_no_way_out(text: str) -> None:
 
 def test_references_are_known_before_anything_runs() -> None:
     template = parse_template("${{ steps['find-it'].count + params.n }}/${{ run.id }}")
-    assert [str(reference) for reference in template.references] == ["steps.find-it.count", "params.n", "run.id"]
+    assert [str(reference) for reference in template.references] == [
+        "steps.find-it.count",
+        "params.n",
+        "run.id",
+    ]
 
 
 @settings(max_examples=300, deadline=None)

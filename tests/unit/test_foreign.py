@@ -47,8 +47,12 @@ def load(step: str) -> Any:
         ("{params.country}", "${{ params.country }}"),
     ],
 )
-@pytest.mark.parametrize("around", ["s3://landing/orders/@/x/", "s3://landing/${{ params.country }}/@/"])
-def test_a_template_of_another_tool_is_refused_where_it_stands(written: str, right: str, around: str) -> None:
+@pytest.mark.parametrize(
+    "around", ["s3://landing/orders/@/x/", "s3://landing/${{ params.country }}/@/"]
+)
+def test_a_template_of_another_tool_is_refused_where_it_stands(
+    written: str, right: str, around: str
+) -> None:
     said = around.replace("@", written)
     (problem,) = load(f"action: s3.list, source: '{said}'")
     assert problem.message == f"'{written}' is not replaced: it is a template of another tool"
@@ -56,7 +60,9 @@ def test_a_template_of_another_tool_is_refused_where_it_stands(written: str, rig
     assert problem.line[problem.mark.column - 1 :].startswith(written)
 
 
-@pytest.mark.parametrize("written", ["{{ run_date }}", "${run_date}", "{run_date}", "<run_date>", "{{ ds }}"])
+@pytest.mark.parametrize(
+    "written", ["{{ run_date }}", "${run_date}", "{run_date}", "<run_date>", "{{ ds }}"]
+)
 def test_whoever_means_the_text_itself_can_say_so(written: str) -> None:
     job = load(f"action: s3.list, source: \"s3://landing/${{{{ '{written}' }}}}/\"")
     said = job.steps[0].fields["source"]
@@ -66,17 +72,41 @@ def test_whoever_means_the_text_itself_can_say_so(written: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["{x}", "<x>", "$(x)", "%(x)s", "a{b,c}d", "{today}", "$x", "$HOME", "%Y/%m/%d", "{}", "{{}", "${", "$$", "{1}", "<>", "x}}", "${1}", "@{x}"],
+    [
+        "{x}",
+        "<x>",
+        "$(x)",
+        "%(x)s",
+        "a{b,c}d",
+        "{today}",
+        "$x",
+        "$HOME",
+        "%Y/%m/%d",
+        "{}",
+        "{{}",
+        "${",
+        "$$",
+        "{1}",
+        "<>",
+        "x}}",
+        "${1}",
+        "@{x}",
+    ],
 )
 def test_other_keys_are_keys(key: str) -> None:
-    assert load(f"action: s3.list, source: 's3://landing/{key}/'").steps[0].fields["source"] == f"s3://landing/{key}/"
+    assert (
+        load(f"action: s3.list, source: 's3://landing/{key}/'").steps[0].fields["source"]
+        == f"s3://landing/{key}/"
+    )
 
 
 def test_content_of_the_users_own_may_look_like_a_template() -> None:
     script = "cd ${HOME} && echo <country> {country} $(country) %(country)s; sed '{{s/a/b/}}'"
     job = load(f'action: s3.write, target: s3://landing/a, text: "{script}"')
     assert job.steps[0].fields["text"] == script
-    assert load("action: aws.call, service: glue, operation: GetCrawler, parameters: {Name: a}, select: '{country: Crawler.Name}'").steps
+    assert load(
+        "action: aws.call, service: glue, operation: GetCrawler, parameters: {Name: a}, select: '{country: Crawler.Name}'"
+    ).steps
     for text in ("{{ ds }}", "${country}", "${params.country}", "${run.id}"):
         (problem,) = load(f"action: s3.write, target: s3://landing/a, text: '{text}'")
         assert text in problem.message

@@ -26,7 +26,10 @@ def planned(tmp_path: Path, before: str = BEFORE, **step: Any) -> Any:
 
 
 def needed(tmp_path: Path, role: str = "role", **step: Any) -> set[tuple[str, str]]:
-    return {(each.action, each.resource.replace("arn:aws:s3:::", "")) for each in planned(tmp_path, **step).permissions[role]}
+    return {
+        (each.action, each.resource.replace("arn:aws:s3:::", ""))
+        for each in planned(tmp_path, **step).permissions[role]
+    }
 
 
 CODE = "${{ steps.code.result }}"
@@ -49,8 +52,13 @@ def test_a_place_that_is_not_known(source: str, listed: str, read: str, tmp_path
 
 def test_what_is_known_is_not_noted_and_what_is_not_is(tmp_path: Path) -> None:
     assert planned(tmp_path, action="s3.list", source="s3://bucket/${{ params.day }}/").notes == ()
-    (note,) = planned(tmp_path, action="s3.list", source="s3://bucket/${{ params.day }}/${{ run.id }}/").notes
-    assert note == "source: s3://bucket/${{ params.day }}/${{ run.id }}/ is not known yet, so s3://bucket/2026-01-01/*/"
+    (note,) = planned(
+        tmp_path, action="s3.list", source="s3://bucket/${{ params.day }}/${{ run.id }}/"
+    ).notes
+    assert (
+        note
+        == "source: s3://bucket/${{ params.day }}/${{ run.id }}/ is not known yet, so s3://bucket/2026-01-01/*/"
+    )
 
 
 def test_objects_that_are_not_known_are_any(tmp_path: Path) -> None:
@@ -62,7 +70,12 @@ def test_objects_that_are_not_known_are_any(tmp_path: Path) -> None:
 
 
 def test_what_the_step_states_stands_in_for_anything(tmp_path: Path) -> None:
-    stated = [{"actions": ["s3:DeleteObject", "s3:DeleteObjectVersion"], "resources": "arn:aws:s3:::bucket/tmp/*"}]
+    stated = [
+        {
+            "actions": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+            "resources": "arn:aws:s3:::bucket/tmp/*",
+        }
+    ]
     assert needed(tmp_path, action="s3.delete", objects=CODE, max_delete=1, permissions=stated) == {
         ("s3:DeleteObject", "bucket/tmp/*"), ("s3:DeleteObjectVersion", "bucket/tmp/*"),
     }  # fmt: skip
@@ -78,38 +91,73 @@ def test_what_the_step_states_stands_in_for_anything(tmp_path: Path) -> None:
         ({"tags": {"a": CODE}}, "s3:PutObjectTagging"),
     ],
 )
-def test_an_option_that_is_not_known_asks_for_all_it_could(fields: dict[str, Any], action: str, tmp_path: Path) -> None:
-    assert action in {each for each, _ in needed(tmp_path, action="s3.upload", source="/tmp/x/", target="s3://bucket/out/", **fields)}
+def test_an_option_that_is_not_known_asks_for_all_it_could(
+    fields: dict[str, Any], action: str, tmp_path: Path
+) -> None:
+    assert action in {
+        each
+        for each, _ in needed(
+            tmp_path, action="s3.upload", source="/tmp/x/", target="s3://bucket/out/", **fields
+        )
+    }
 
 
 def test_each_item_that_is_known_has_its_permission(tmp_path: Path) -> None:
-    assert needed(tmp_path, action="s3.read", for_each=["a", "b"], source="s3://bucket/${{ item }}.txt") >= {
+    assert needed(
+        tmp_path, action="s3.read", for_each=["a", "b"], source="s3://bucket/${{ item }}.txt"
+    ) >= {
         ("s3:GetObject", "bucket/a.txt"),
         ("s3:GetObject", "bucket/b.txt"),
     }
-    assert needed(tmp_path, action="s3.read", for_each=CODE, source="s3://bucket/${{ item }}.txt") >= {("s3:GetObject", "bucket/*.txt")}
+    assert needed(
+        tmp_path, action="s3.read", for_each=CODE, source="s3://bucket/${{ item }}.txt"
+    ) >= {("s3:GetObject", "bucket/*.txt")}
 
 
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
         ({"action": "s3.list", "source": "s3://bucket/in/"}, {"s3:GetObject"}),
-        ({"action": "s3.list", "source": "s3://bucket/in/", "versions": True}, {"s3:GetObjectVersion"}),
-        ({"action": "s3.upload", "source": "/tmp/", "target": "s3://bucket/in/"}, {"s3:GetObject", "s3:GetObjectVersion"}),
+        (
+            {"action": "s3.list", "source": "s3://bucket/in/", "versions": True},
+            {"s3:GetObjectVersion"},
+        ),
+        (
+            {"action": "s3.upload", "source": "/tmp/", "target": "s3://bucket/in/"},
+            {"s3:GetObject", "s3:GetObjectVersion"},
+        ),
     ],
 )
-def test_listed_objects_are_read_by_their_versions_where_they_name_them(step: dict[str, Any], expected: set[str], tmp_path: Path) -> None:
+def test_listed_objects_are_read_by_their_versions_where_they_name_them(
+    step: dict[str, Any], expected: set[str], tmp_path: Path
+) -> None:
     before = json.dumps({"id": "before", "role": ROLE, **step})
-    found = needed(tmp_path, before=before, action="s3.download", objects="${{ steps.before.objects }}", target="/tmp/x/")
+    found = needed(
+        tmp_path,
+        before=before,
+        action="s3.download",
+        objects="${{ steps.before.objects }}",
+        target="/tmp/x/",
+    )
     assert found == {(action, "bucket/in/*") for action in expected}
 
 
 def test_a_function_says_what_it_needs_or_that_is_noted(tmp_path: Path) -> None:
     call = {"action": "python.call", "function": "somewhere.else:code"}
-    assert planned(tmp_path, **call).notes == ("nothing says what it needs: say 'permissions' on the step",)
-    step = planned(tmp_path, **call, permissions=[{"actions": "sqs:SendMessage", "resources": f"arn:aws:sqs:*:*:{CODE}"}])
-    assert [(each.action, each.resource) for each in step.permissions["role"]] == [("sqs:SendMessage", "arn:aws:sqs:*:*:*")]
-    assert step.notes == (f"permissions: arn:aws:sqs:*:*:{CODE} is not known yet, so arn:aws:sqs:*:*:*",)
+    assert planned(tmp_path, **call).notes == (
+        "nothing says what it needs: say 'permissions' on the step",
+    )
+    step = planned(
+        tmp_path,
+        **call,
+        permissions=[{"actions": "sqs:SendMessage", "resources": f"arn:aws:sqs:*:*:{CODE}"}],
+    )
+    assert [(each.action, each.resource) for each in step.permissions["role"]] == [
+        ("sqs:SendMessage", "arn:aws:sqs:*:*:*")
+    ]
+    assert step.notes == (
+        f"permissions: arn:aws:sqs:*:*:{CODE} is not known yet, so arn:aws:sqs:*:*:*",
+    )
 
 
 def test_of_two_roles_the_one_that_is_said_has_it(tmp_path: Path) -> None:
@@ -123,5 +171,10 @@ def test_of_two_roles_the_one_that_is_said_has_it(tmp_path: Path) -> None:
 
 
 def test_a_role_that_a_step_has_no_use_for_is_no_unknown_need(tmp_path: Path) -> None:
-    step = planned(tmp_path, action="spark.sql", sources={"a": {"location": "s3://landing/orders/", "format": "csv"}}, query="SELECT 1")
+    step = planned(
+        tmp_path,
+        action="spark.sql",
+        sources={"a": {"location": "s3://landing/orders/", "format": "csv"}},
+        query="SELECT 1",
+    )
     assert (list(step.permissions), step.notes) == (["source_role"], ())

@@ -11,7 +11,22 @@ def test_an_unbalanced_glob_is_an_error(glob: str) -> None:
         check_globs([glob])
 
 
-@pytest.mark.parametrize("glob", ["[ab].csv", "[]a]", "[!]a]", r"\[ab", r"a\}", "{a,[}]}", "[[:alpha:]]*", "{a,b{c,d}}", "[{]", "", "**"])
+@pytest.mark.parametrize(
+    "glob",
+    [
+        "[ab].csv",
+        "[]a]",
+        "[!]a]",
+        r"\[ab",
+        r"a\}",
+        "{a,[}]}",
+        "[[:alpha:]]*",
+        "{a,b{c,d}}",
+        "[{]",
+        "",
+        "**",
+    ],
+)
 def test_a_balanced_glob_is_none(glob: str) -> None:
     assert unbalanced(glob) == ""
     check_globs([glob])
@@ -19,7 +34,11 @@ def test_a_balanced_glob_is_none(glob: str) -> None:
 
 def test_thousands_of_patterns_work_and_more_are_refused() -> None:
     means = Selection.of(["part-{0001..2000}.csv"], ["part-{1990..2100}.csv"])
-    assert [name for name in ("part-0001.csv", "part-1989.csv", "part-1990.csv", "part-2001.csv") if means.named(name)] == [
+    assert [
+        name
+        for name in ("part-0001.csv", "part-1989.csv", "part-1990.csv", "part-2001.csv")
+        if means.named(name)
+    ] == [
         "part-0001.csv",
         "part-1989.csv",
     ]

@@ -45,9 +45,15 @@ def test_a_spark_argument_list() -> None:
         (["--x", "1", "--x", "2"], "--x is given more than once"),
         (["--x=1", "--x", "1"], "--x is given more than once"),
         (["--x=1", "--y", "2", "--x=2"], "--x is given more than once"),
-        (["--run_date", "1", "--run-date", "2"], "--run_date and --run-date is given more than once"),
+        (
+            ["--run_date", "1", "--run-date", "2"],
+            "--run_date and --run-date is given more than once",
+        ),
         (["--job_spec", "s3://b/a", "--job_spec=s3://b/a"], "--job_spec is given more than once"),
-        (["--job_spec", "s3://b/a", "--job-spec", "s3://b/b"], "--job_spec and --job-spec is given more than once"),
+        (
+            ["--job_spec", "s3://b/a", "--job-spec", "s3://b/b"],
+            "--job_spec and --job-spec is given more than once",
+        ),
         (["--job-spec", "s3://b/a"], "there is no argument --job-spec: write --job_spec"),
         (["--run-key=x"], "there is no argument --run-key: write --run_key"),
     ],
@@ -58,16 +64,40 @@ def test_a_name_is_given_once_and_in_its_own_spelling(arguments: list[str], name
     assert named in scanned.problems[0]
 
 
-@pytest.mark.parametrize("name", ["job_spec", "result", "run_key", "log_level", "n", "TempDir", "JOB_NAME"])
+@pytest.mark.parametrize(
+    "name", ["job_spec", "result", "run_key", "log_level", "n", "TempDir", "JOB_NAME"]
+)
 @pytest.mark.parametrize("before", [[], ["--JOB_NAME", "x"], ["--enable-metrics"]])
-@pytest.mark.parametrize("after", [[], ["--n2", "3"], ["--enable-metrics", "--n2", "3"], ["--TempDir", "s3://b/"]])
+@pytest.mark.parametrize(
+    "after", [[], ["--n2", "3"], ["--enable-metrics", "--n2", "3"], ["--TempDir", "s3://b/"]]
+)
 def test_no_value_becomes_an_argument(name: str, before: list[str], after: list[str]) -> None:
     """Glue passes a mapping: each value stands behind its name, whatever it is."""
-    own = ["--job_spec", "s3://ops/nightly.yaml", "--result", "s3://ops/results/", "--run_key", "k", "--log_level", "info", "--n", "1"]
+    own = [
+        "--job_spec",
+        "s3://ops/nightly.yaml",
+        "--result",
+        "s3://ops/results/",
+        "--run_key",
+        "k",
+        "--log_level",
+        "info",
+        "--n",
+        "1",
+    ]
     for value in (f"--{name}=other", f"--{name}"):
         scanned = scan([*before, *own, "--file_name", value, *after])
-        assert scanned.problems or (scanned.params["file_name"], scanned.ours["job_spec"]) == ("", "s3://ops/nightly.yaml")
-        assert scanned.ours.get(name, "") in ("", "s3://ops/nightly.yaml", "s3://ops/results/", "k", "info")
+        assert scanned.problems or (scanned.params["file_name"], scanned.ours["job_spec"]) == (
+            "",
+            "s3://ops/nightly.yaml",
+        )
+        assert scanned.ours.get(name, "") in (
+            "",
+            "s3://ops/nightly.yaml",
+            "s3://ops/results/",
+            "k",
+            "info",
+        )
         assert scanned.params.get("n", "1") == "1"
         assert bool(scanned.problems) or name in ("TempDir", "JOB_NAME")
         alone = scan(["--job_spec", "s3://ops/nightly.yaml", "--file_name", value, *after])
@@ -76,14 +106,27 @@ def test_no_value_becomes_an_argument(name: str, before: list[str], after: list[
 
 
 def test_empty_values_of_glues_own_arguments_are_no_doubt() -> None:
-    scanned = scan(["--enable-metrics", "--enable-job-insights", "--comment", "--enable-spark-ui", "--job_spec", "s3://b/j", "--note"])
+    scanned = scan(
+        [
+            "--enable-metrics",
+            "--enable-job-insights",
+            "--comment",
+            "--enable-spark-ui",
+            "--job_spec",
+            "s3://b/j",
+            "--note",
+        ]
+    )
     assert scanned.problems == ()
     assert (scanned.ours, scanned.params) == ({"job_spec": "s3://b/j"}, {"comment": "", "note": ""})
 
 
 def test_text_that_is_no_argument_is_a_value() -> None:
     scanned = scan(["--a", "--b c", "--d", "--", "--e", "--5", "--f", "---", "--g", "--x y=z"])
-    assert (scanned.problems, scanned.params) == ((), {"a": "--b c", "d": "--", "e": "--5", "f": "---", "g": "--x y=z"})
+    assert (scanned.problems, scanned.params) == (
+        (),
+        {"a": "--b c", "d": "--", "e": "--5", "f": "---", "g": "--x y=z"},
+    )
 
 
 def test_a_name_that_glue_gives_twice_is_no_problem_of_ours() -> None:
@@ -99,14 +142,20 @@ def test_names_are_exact_and_values_may_be_empty() -> None:
 
 def test_an_option_for_pip_is_the_value_of_glues_own_argument() -> None:
     found = scan(["--python-modules-installer-option", "--no-index", "--run_date", "x"])
-    assert (found.glue, found.params) == ({"python-modules-installer-option": "--no-index"}, {"run_date": "x"})
+    assert (found.glue, found.params) == (
+        {"python-modules-installer-option": "--no-index"},
+        {"run_date": "x"},
+    )
     found = scan(["--python-modules-installer-option", "--TempDir", "s3://b/"])
     assert found.glue == {"python-modules-installer-option": "", "TempDir": "s3://b/"}
 
 
 def test_workflow_arguments_are_glues_own() -> None:
     found = scan(["--WORKFLOW_NAME", "w", "--WORKFLOW_RUN_ID", "wr_1", "--workflow_name", "mine"])
-    assert (found.glue, found.params) == ({"WORKFLOW_NAME": "w", "WORKFLOW_RUN_ID": "wr_1"}, {"workflow_name": "mine"})
+    assert (found.glue, found.params) == (
+        {"WORKFLOW_NAME": "w", "WORKFLOW_RUN_ID": "wr_1"},
+        {"workflow_name": "mine"},
+    )
 
 
 @pytest.mark.parametrize(

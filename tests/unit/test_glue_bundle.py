@@ -61,19 +61,27 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project/specs/nightly.yaml"
 
 
-def test_the_same_input_gives_the_same_bytes(no_network: None, project: Path, tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes(
+    no_network: None, project: Path, tmp_path: Path
+) -> None:
     for runtime in (SHELL, SPARK):
         one = bundle.build(api.load(project), runtime, tmp_path / "one")
         for path in project.parents[1].rglob("*"):
             os.utime(path, (1, 1))
         two = bundle.build(api.load(project), runtime, tmp_path / "two")
         assert one.hash == two.hash
-        assert [(one.folder / name).read_bytes() for name in one.files] == [(two.folder / name).read_bytes() for name in two.files]
-        (project.parent / "cleaning/orders.py").write_text(f"def clean(context): ...  # {runtime.name}\n")
+        assert [(one.folder / name).read_bytes() for name in one.files] == [
+            (two.folder / name).read_bytes() for name in two.files
+        ]
+        (project.parent / "cleaning/orders.py").write_text(
+            f"def clean(context): ...  # {runtime.name}\n"
+        )
         assert bundle.build(api.load(project), runtime, tmp_path / "one").hash != two.hash
 
 
-def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(no_network: None, project: Path, tmp_path: Path) -> None:
+def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
+    no_network: None, project: Path, tmp_path: Path
+) -> None:
     shell = bundle.build(api.load(project), SHELL, tmp_path / "shell")
     found = shell.arguments("s3://b/p/", SHELL)
     version = rolerunner.__version__
@@ -87,8 +95,17 @@ def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(no_n
     assert {name for name in names(shell.folder / shell.code[0]) if "dist-info" not in name} == code
 
     spark = bundle.build(api.load(project), SPARK, tmp_path / "spark")
-    assert names(spark.folder / "wheels.gluewheels.zip") == {"wheels/requirements.txt", "wheels/needed-1.0-py3-none-any.whl", ours}
-    assert names(spark.folder / "code.zip") == {*code, "cleaning/", "cleaning/sql/", "queries/"}  # folders: zipimport needs them
+    assert names(spark.folder / "wheels.gluewheels.zip") == {
+        "wheels/requirements.txt",
+        "wheels/needed-1.0-py3-none-any.whl",
+        ours,
+    }
+    assert names(spark.folder / "code.zip") == {
+        *code,
+        "cleaning/",
+        "cleaning/sql/",
+        "queries/",
+    }  # folders: zipimport needs them
     assert spark.arguments("s3://b/p/", SPARK) == {
         "--job_spec": "s3://b/p/spec/nightly.yaml", "--additional-python-modules": "s3://b/p/wheels.gluewheels.zip",
         "--python-modules-installer-option": "--no-index", "--extra-py-files": "s3://b/p/code.zip",
@@ -115,37 +132,58 @@ def names(archive: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("function", "section", "said"),
     [
-        ("nowhere.orders:clean", "", "the module of 'nowhere.orders:clean' (step 'clean') is not beside the spec"),
+        (
+            "nowhere.orders:clean",
+            "",
+            "the module of 'nowhere.orders:clean' (step 'clean') is not beside the spec",
+        ),
         ("cleaning/orders.py:clean", "", "cannot be shipped: name a module, as in orders:clean"),
-        ("cleaning.orders:clean", "packages: [absent]", "absent, which 'packages' under 'glue' names"),
+        (
+            "cleaning.orders:clean",
+            "packages: [absent]",
+            "absent, which 'packages' under 'glue' names",
+        ),
     ],
 )
 def test_what_cannot_be_shipped_is_refused_and_nothing_is_written(
     function: str, section: str, said: str, no_network: None, project: Path, tmp_path: Path
 ) -> None:
-    project.write_text(SPEC.replace("cleaning.orders:clean", function).replace("packages: [../queries]", section))
+    project.write_text(
+        SPEC.replace("cleaning.orders:clean", function).replace("packages: [../queries]", section)
+    )
     with pytest.raises(UsageError, match=re.escape(said)):
         bundle.build(api.load(project), SHELL, tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 
-def test_a_folder_that_is_no_bundle_is_left_alone(no_network: None, project: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_bundle_is_left_alone(
+    no_network: None, project: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match="is there and is no bundle"):
         bundle.build(api.load(project), SHELL, project.parent)
     assert project.read_text() == SPEC
 
 
-def test_actions_of_other_packages_are_asked_for(no_network: None, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_actions_of_other_packages_are_asked_for(
+    no_network: None, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rolerunner.actions import registry
 
     theirs = type("Theirs", (), {"__module__": "rolerunner_hello.actions"})
     job = api.load(project)
     monkeypatch.setattr(bundle, "registry", lambda: {**registry(), "s3.list": theirs})
-    with pytest.raises(UsageError, match=re.escape("'s3.list' (step 'find') comes with the package rolerunner_hello: name it under 'requirements'")):
+    with pytest.raises(
+        UsageError,
+        match=re.escape(
+            "'s3.list' (step 'find') comes with the package rolerunner_hello: name it under 'requirements'"
+        ),
+    ):
         bundle.build(job, SHELL, tmp_path / "made")
 
 
-def test_a_place_that_cannot_be_written_is_told(no_network: None, project: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_told(
+    no_network: None, project: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="the bundle cannot be built: "):
         bundle.build(api.load(project), SHELL, tmp_path / "file" / "made")
@@ -156,19 +194,39 @@ def test_our_own_wheel_is_whole_however_we_are_installed() -> None:
     assert name == f"rolerunner-{rolerunner.__version__}-py3-none-any.whl"
     with zipfile.ZipFile(BytesIO(data)) as opened:
         info = name.replace("-py3-none-any.whl", ".dist-info")
-        listed = {row[0]: row[1:] for row in csv.reader(opened.read(f"{info}/RECORD").decode().splitlines())}
+        listed = {
+            row[0]: row[1:]
+            for row in csv.reader(opened.read(f"{info}/RECORD").decode().splitlines())
+        }
         assert set(listed) == set(opened.namelist())
         for path, (digest, size) in listed.items():
             if digest:
-                found = base64.urlsafe_b64encode(hashlib.sha256(opened.read(path)).digest()).rstrip(b"=").decode()
+                found = (
+                    base64.urlsafe_b64encode(hashlib.sha256(opened.read(path)).digest())
+                    .rstrip(b"=")
+                    .decode()
+                )
                 assert (digest, size) == (f"sha256={found}", str(len(opened.read(path))))
-        assert {"rolerunner/glue/locks/cp39.txt", "rolerunner/schema.json", "rolerunner/template/job.yaml", f"{info}/entry_points.txt"} <= set(listed)
+        assert {
+            "rolerunner/glue/locks/cp39.txt",
+            "rolerunner/schema.json",
+            "rolerunner/template/job.yaml",
+            f"{info}/entry_points.txt",
+        } <= set(listed)
         assert not [path for path in listed if "__pycache__" in path]
 
 
 def test_wheels_come_in_the_order_in_which_they_can_be_installed(tmp_path: Path) -> None:
-    for name, needs in {"a-first": ("z_last",), "z_last": (), "m": ("A.First", "elsewhere"), "x": ("y",), "y": ()}.items():
-        metadata = f"Name: {name}\nVersion: 1\n" + "".join(f"Requires-Dist: {need}>=1; python_version > '3'\n" for need in needs)
+    for name, needs in {
+        "a-first": ("z_last",),
+        "z_last": (),
+        "m": ("A.First", "elsewhere"),
+        "x": ("y",),
+        "y": (),
+    }.items():
+        metadata = f"Name: {name}\nVersion: 1\n" + "".join(
+            f"Requires-Dist: {need}>=1; python_version > '3'\n" for need in needs
+        )
         file, data = archives.wheel(name, "1", {}, metadata)
         (tmp_path / file).write_bytes(data)
     order = [wheels.name_of(path) for path in wheels.in_order(tmp_path.glob("*.whl"))]
@@ -179,16 +237,37 @@ def test_wheels_come_in_the_order_in_which_they_can_be_installed(tmp_path: Path)
 @pytest.mark.parametrize("tag", sorted({runtime.tag for runtime in RUNTIMES.values()}))
 def test_each_lock_has_all_that_we_require_and_nothing_that_a_runtime_has(tag: str) -> None:
     locked = {pin.name for pin in wheels.locked(tag)}
-    wanted = {wheels.normalised(re.split(r"[^\w.-]", each)[0]) for each in requires("rolerunner") or () if "extra ==" not in each}
+    wanted = {
+        wheels.normalised(re.split(r"[^\w.-]", each)[0])
+        for each in requires("rolerunner") or ()
+        if "extra ==" not in each
+    }
     assert wanted - set(wheels.IN_THE_RUNTIME) <= locked
     assert not locked & set(wheels.IN_THE_RUNTIME)
-    assert all(pin.file.endswith("-any.whl") or (tag in pin.file and "manylinux2014_x86_64" in pin.file) for pin in wheels.locked(tag))
+    assert all(
+        pin.file.endswith("-any.whl") or (tag in pin.file and "manylinux2014_x86_64" in pin.file)
+        for pin in wheels.locked(tag)
+    )
 
 
 @pytest.mark.once
-def test_offline_says_so(rolerunner: Callable[..., subprocess.CompletedProcess[str]], project: Path, tmp_path: Path) -> None:
-    offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
-    ended = rolerunner("bundle", project, "-o", tmp_path / "made", XDG_CACHE_HOME=str(tmp_path / "cache"), **offline)
+def test_offline_says_so(
+    rolerunner: Callable[..., subprocess.CompletedProcess[str]], project: Path, tmp_path: Path
+) -> None:
+    offline = {
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_FIND_LINKS": "",
+        "PIP_EXTRA_INDEX_URL": "",
+    }
+    ended = rolerunner(
+        "bundle",
+        project,
+        "-o",
+        tmp_path / "made",
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        **offline,
+    )
     assert ended.returncode == 2
     assert "the package index cannot be reached" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -33,7 +33,14 @@ SETTINGS = GlueSettings(
     fixed_params={"quoted": 'a "b" ${c} %{d}\n'}, tags={"team": "orders"}, connections=("vpc",), security_configuration="sealed",
 )  # fmt: skip
 JOB_SPEC = Job("nightly", (), description="Counts.", glue=SETTINGS)
-BUNDLE = Bundle(Path(), "spec/nightly.yaml", ("wheels/a.whl", "wheels/b.whl"), ("wheels/code.whl",), (), "0123456789abcdef")
+BUNDLE = Bundle(
+    Path(),
+    "spec/nightly.yaml",
+    ("wheels/a.whl", "wheels/b.whl"),
+    ("wheels/code.whl",),
+    (),
+    "0123456789abcdef",
+)
 SPARK = replace(SETTINGS, runtime="glue-5.1", capacity=None, worker_type="G.2X", workers=4)
 
 
@@ -51,7 +58,9 @@ def test_the_table_of_runtimes_and_the_sections_choices_are_the_same() -> None:
 
 
 def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
-    assert settings_of(JOB_SPEC, {"timeout": "90m", "tags": {"a": "b"}}) == replace(SETTINGS, timeout=90, tags={"a": "b"})
+    assert settings_of(JOB_SPEC, {"timeout": "90m", "tags": {"a": "b"}}) == replace(
+        SETTINGS, timeout=90, tags={"a": "b"}
+    )
     assert settings_of(JOB_SPEC, {}) == SETTINGS
     assert settings_of(JOB_SPEC, {"runtime": "glue-5.1"}).workers == 2
     assert settings_of(Job("j", ()), {"artifacts": "s3://ops/p"}).artifacts == S3Uri("ops", "p/")
@@ -82,7 +91,13 @@ def test_what_is_not_ours_stays_and_what_was_ours_goes() -> None:
     }  # fmt: skip
     members = frozenset({*current, "ExecutionProperty"} - {"Name", "CreatedOn"})
     last = {"Description": "mine", "DefaultArguments": {"--old": "1"}}
-    goal = {"Role": "new", "Timeout": 60, "MaxCapacity": 0.0625, "DefaultArguments": {"--new": "2"}, "NonOverridableArguments": {"--stage": "prod"}}
+    goal = {
+        "Role": "new",
+        "Timeout": 60,
+        "MaxCapacity": 0.0625,
+        "DefaultArguments": {"--new": "2"},
+        "NonOverridableArguments": {"--stage": "prod"},
+    }
     before = settled(current, members, goal)
     after = merged(before, last, goal)
     assert after == {
@@ -104,8 +119,17 @@ def test_what_is_not_ours_stays_and_what_was_ours_goes() -> None:
 
 def test_a_difference_shows_no_secret_and_no_endless_list() -> None:
     long = ",".join(f"s3://bucket/folder/wheel-{number}.whl" for number in range(12))
-    shown = [str(change) for change in changes({}, {"A": {"--x": long, "--y": "", "--z": "aws_secret_access_key=abcdefghijklmnop"}})]
-    assert shown == ["+ A.--x: s3://bucket/folder/wheel-0.whl and 11 more", "+ A.--y: ''", "+ A.--z: aws_secret_access_key=[redacted]"]
+    shown = [
+        str(change)
+        for change in changes(
+            {}, {"A": {"--x": long, "--y": "", "--z": "aws_secret_access_key=abcdefghijklmnop"}}
+        )
+    ]
+    assert shown == [
+        "+ A.--x: s3://bucket/folder/wheel-0.whl and 11 more",
+        "+ A.--y: ''",
+        "+ A.--z: aws_secret_access_key=[redacted]",
+    ]
 
 
 # as code
@@ -137,14 +161,19 @@ def test_terraform_says_the_same(settings: GlueSettings, role: str) -> None:
     assert job["max_retries"] == 0
     assert job["default_arguments"] == goal.job["DefaultArguments"]
     assert job["tags"] == {"team": "orders"}
-    assert ("worker_type" in job, "max_capacity" in job) == (settings is SPARK, settings is SETTINGS)
+    assert ("worker_type" in job, "max_capacity" in job) == (
+        settings is SPARK,
+        settings is SETTINGS,
+    )
     assert '"--quoted"   = "a \\"b\\" $${c} %%{d}\\n"' in terraform(goal)
 
 
 def plain(value: Any) -> Any:
     """Without the quotes that python-hcl2 leaves around strings, and without its own marks."""
     if isinstance(value, dict):
-        return {plain(key): plain(each) for key, each in value.items() if not str(key).startswith("__")}
+        return {
+            plain(key): plain(each) for key, each in value.items() if not str(key).startswith("__")
+        }
     if isinstance(value, list):
         return [plain(each) for each in value]
     return value[1:-1] if isinstance(value, str) and value.startswith('"') else value
@@ -165,8 +194,16 @@ def test_permissions_name_what_is_used(tmp_path: Path) -> None:
     assert job.glue is not None
     found = needed(api.plan(job), job.glue)
     ours, theirs = (found[name]["Statement"] for name in ("deployer", "job"))
-    assert {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::ops/rolerunner/nightly/*"} in theirs
-    assert {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::ops/results/*"} in theirs
+    assert {
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::ops/rolerunner/nightly/*",
+    } in theirs
+    assert {
+        "Effect": "Allow",
+        "Action": "s3:PutObject",
+        "Resource": "arn:aws:s3:::ops/results/*",
+    } in theirs
     assumed = [each["Resource"] for each in theirs if "sts:AssumeRole" in each["Action"]]
     assert assumed == ["arn:aws:iam::444455556666:role/hub"]  # the other is assumed from the hub
     assert any(each["Resource"] == "arn:aws:s3:::mine" for each in theirs)
@@ -175,7 +212,9 @@ def test_permissions_name_what_is_used(tmp_path: Path) -> None:
     passed = next(each for each in ours if each["Action"] == "iam:PassRole")
     assert passed["Resource"] == "arn:aws:iam::111122223333:role/glue"
     assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "glue.amazonaws.com"}}
-    assert any(each["Resource"] == "arn:aws:glue:eu-west-1:111122223333:job/nightly" for each in ours)
+    assert any(
+        each["Resource"] == "arn:aws:glue:eu-west-1:111122223333:job/nightly" for each in ours
+    )
 
 
 # runs: what the emulator's Glue lacks, checked against botocore's models
@@ -183,7 +222,11 @@ def test_permissions_name_what_is_used(tmp_path: Path) -> None:
 
 @pytest.fixture
 def account() -> Account:
-    return Account(Sessions(JobIdentity("eu-west-1", keys=Keys("AKIDEXAMPLE", "secret-of-the-test", None))), JOB, "eu-west-1")
+    return Account(
+        Sessions(JobIdentity("eu-west-1", keys=Keys("AKIDEXAMPLE", "secret-of-the-test", None))),
+        JOB,
+        "eu-west-1",
+    )
 
 
 def stubbed(account: Account, service: str) -> Stubber:
@@ -195,9 +238,21 @@ def test_every_bad_end_ends_the_wait_and_says_why(state: str, account: Account) 
     asked = {"JobName": "nightly", "RunId": "jr_1"}
     seen: list[str] = []
     with stubbed(account, "glue") as glue, stubbed(account, "logs") as logs:
-        glue.add_response("get_job_run", {"JobRun": {"Id": "jr_1", "JobRunState": "WAITING"}}, asked)
-        glue.add_response("get_job_run", {"JobRun": {"Id": "jr_1", "JobRunState": "RUNNING", "ExecutionTime": 5}}, asked)
-        over = {"Id": "jr_1", "JobRunState": state, "ExecutionTime": 60, "MaxCapacity": 0.0625, "ErrorMessage": "Command failed with exit code 1"}
+        glue.add_response(
+            "get_job_run", {"JobRun": {"Id": "jr_1", "JobRunState": "WAITING"}}, asked
+        )
+        glue.add_response(
+            "get_job_run",
+            {"JobRun": {"Id": "jr_1", "JobRunState": "RUNNING", "ExecutionTime": 5}},
+            asked,
+        )
+        over = {
+            "Id": "jr_1",
+            "JobRunState": state,
+            "ExecutionTime": 60,
+            "MaxCapacity": 0.0625,
+            "ErrorMessage": "Command failed with exit code 1",
+        }
         glue.add_response("get_job_run", {"JobRun": over}, asked)
         logs.add_client_error("filter_log_events", "ResourceNotFoundException")
         logs.add_client_error("filter_log_events", "ResourceNotFoundException")
@@ -208,13 +263,35 @@ def test_every_bad_end_ends_the_wait_and_says_why(state: str, account: Account) 
         assert runs.reason(run) == "Command failed with exit code 1"
 
 
-def test_the_scripts_last_line_is_the_reason_and_pages_of_logs_are_read_on(account: Account) -> None:
-    run = JobRun.of({"Id": "jr_1", "JobRunState": "FAILED", "LogGroupName": "/aws-glue/sealed-role/"}, "/aws-glue/python-jobs")
-    asked = {"logGroupName": "/aws-glue/sealed-role/output", "logStreamNamePrefix": "jr_1", "startTime": 0, "filterPattern": '"rolerunner: "'}
+def test_the_scripts_last_line_is_the_reason_and_pages_of_logs_are_read_on(
+    account: Account,
+) -> None:
+    run = JobRun.of(
+        {"Id": "jr_1", "JobRunState": "FAILED", "LogGroupName": "/aws-glue/sealed-role/"},
+        "/aws-glue/python-jobs",
+    )
+    asked = {
+        "logGroupName": "/aws-glue/sealed-role/output",
+        "logStreamNamePrefix": "jr_1",
+        "startTime": 0,
+        "filterPattern": '"rolerunner: "',
+    }
     with stubbed(account, "logs") as logs:
-        logs.add_response("filter_log_events", {"events": [event(1, '{"event": "run_started"}')], "nextToken": "more"}, asked)
-        logs.add_response("filter_log_events", {"events": []}, {**asked, "logGroupName": "/aws-glue/sealed-role/error"})
-        logs.add_response("filter_log_events", {"events": [event(2, "rolerunner: nightly: no such bucket\n")]}, {**asked, "nextToken": "more"})
+        logs.add_response(
+            "filter_log_events",
+            {"events": [event(1, '{"event": "run_started"}')], "nextToken": "more"},
+            asked,
+        )
+        logs.add_response(
+            "filter_log_events",
+            {"events": []},
+            {**asked, "logGroupName": "/aws-glue/sealed-role/error"},
+        )
+        logs.add_response(
+            "filter_log_events",
+            {"events": [event(2, "rolerunner: nightly: no such bucket\n")]},
+            {**asked, "nextToken": "more"},
+        )
         assert Runs(account, "nightly", "pythonshell").reason(run) == "nightly: no such bucket"
 
 
@@ -225,7 +302,9 @@ def test_who_may_not_read_logs_still_gets_glues_reason(account: Account) -> None
         assert Runs(account, "nightly", "glue-5.1").reason(run) == "Out of memory"
 
 
-def test_the_wait_outlives_a_network_that_is_gone_for_a_while_but_not_a_refusal(account: Account) -> None:
+def test_the_wait_outlives_a_network_that_is_gone_for_a_while_but_not_a_refusal(
+    account: Account,
+) -> None:
     runs = Runs(account, "nightly", "glue-5.1")
     with stubbed(account, "glue") as glue:
         for code in ("InternalServiceException", "OperationTimeoutException"):
@@ -243,7 +322,11 @@ def test_the_wait_outlives_a_network_that_is_gone_for_a_while_but_not_a_refusal(
 
 def test_a_run_that_is_going_on_says_what_to_do(account: Account) -> None:
     with stubbed(account, "glue") as glue:
-        glue.add_client_error("start_job_run", "ConcurrentRunsExceededException", "Concurrent runs exceeded for nightly")
+        glue.add_client_error(
+            "start_job_run",
+            "ConcurrentRunsExceededException",
+            "Concurrent runs exceeded for nightly",
+        )
         with pytest.raises(StepError) as caught:
             Runs(account, "nightly", "pythonshell").start({"run_date": "2026-01-31"})
     assert "max_concurrent_runs" in caught.value.hint
@@ -259,9 +342,15 @@ def event(number: int, text: str) -> dict[str, Any]:
 def test_glues_api_is_called_in_its_own_room_alone() -> None:
     package = ROOT / "framework/rolerunner"
     called = re.compile(r"""client\([^)]*["']glue["']|\.call\(\s*["']glue["']""")
-    found = {path.relative_to(package).parts[0] for path in package.rglob("*.py") if called.search(path.read_text())}
+    found = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if called.search(path.read_text())
+    }
     assert found == {"glue"}
 
 
 def test_the_script_that_is_shipped_is_the_one_in_jobs() -> None:
-    assert (ROOT / "jobs/run_spec.py").read_bytes() == (ROOT / "framework/rolerunner/glue/run_spec.py").read_bytes()
+    assert (ROOT / "jobs/run_spec.py").read_bytes() == (
+        ROOT / "framework/rolerunner/glue/run_spec.py"
+    ).read_bytes()

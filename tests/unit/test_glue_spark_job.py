@@ -16,7 +16,16 @@ from rolerunner.model import Job, RunResult, Step
 PLAIN = Step("a", "s3.copy", {"source": "s3://a/b/"})
 SPREAD = Step("b", "s3.copy", {"source": "s3://a/b/", "distribute": "spark"})
 SQL = Step("c", "spark.sql", {})
-BOOKMARKS = ["--JOB_NAME", "orders", "--JOB_RUN_ID", "jr_1", "--job-bookmark-option", "job-bookmark-enable", "--TempDir", "s3://t/"]
+BOOKMARKS = [
+    "--JOB_NAME",
+    "orders",
+    "--JOB_RUN_ID",
+    "jr_1",
+    "--job-bookmark-option",
+    "job-bookmark-enable",
+    "--TempDir",
+    "s3://t/",
+]
 OFF = ["--JOB_NAME", "orders", "--job-bookmark-option", "job-bookmark-disable"]
 
 
@@ -39,11 +48,15 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         def commit(self) -> None:
             told.append("commit")
 
-    package, context, job = (types.ModuleType(f"awsglue{name}") for name in ("", ".context", ".job"))
+    package, context, job = (
+        types.ModuleType(f"awsglue{name}") for name in ("", ".context", ".job")
+    )
     context.GlueContext, job.Job = GlueContext, GlueJob  # type: ignore[attr-defined]
     for module in (package, context, job):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(spark_job, "session", lambda: types.SimpleNamespace(sparkContext="the context"))
+    monkeypatch.setattr(
+        spark_job, "session", lambda: types.SimpleNamespace(sparkContext="the context")
+    )
     return told
 
 
@@ -51,7 +64,14 @@ def ended(status: str) -> RunResult:
     return RunResult("id", "job", status, "", 0.0, (), ())
 
 
-def run(steps: list[Step], arguments: list[str], said: list[Any], *, status: str = "succeeded", runtime: str = "glueetl") -> RunResult:
+def run(
+    steps: list[Step],
+    arguments: list[str],
+    said: list[Any],
+    *,
+    status: str = "succeeded",
+    runtime: str = "glueetl",
+) -> RunResult:
     def work() -> RunResult:
         said.append("work")
         return ended(status)
@@ -61,17 +81,35 @@ def run(steps: list[Step], arguments: list[str], said: list[Any], *, status: str
 
 def test_bookmarks_are_begun_before_and_committed_after(said: list[Any]) -> None:
     assert run([PLAIN], BOOKMARKS, said).status == "succeeded"
-    assert [each if isinstance(each, str) else each[0] for each in said] == ["context", "init", "work", "commit"]
+    assert [each if isinstance(each, str) else each[0] for each in said] == [
+        "context",
+        "init",
+        "work",
+        "commit",
+    ]
     assert said[:2] == [
         ("context", "the context"),
-        ("init", "orders", {"JOB_NAME": "orders", "JOB_RUN_ID": "jr_1", "job_bookmark_option": "job-bookmark-enable", "TempDir": "s3://t/"}),
+        (
+            "init",
+            "orders",
+            {
+                "JOB_NAME": "orders",
+                "JOB_RUN_ID": "jr_1",
+                "job_bookmark_option": "job-bookmark-enable",
+                "TempDir": "s3://t/",
+            },
+        ),
     ]
 
 
 @pytest.mark.parametrize("step", [SPREAD, SQL], ids=["distribute", "spark.sql"])
 def test_a_spark_step_has_its_job_without_bookmarks(step: Step, said: list[Any]) -> None:
     run([PLAIN, step], OFF, said, status="warning")
-    assert [said[1][2]["job_bookmark_option"], *said[-2:]] == ["job-bookmark-disable", "work", "commit"]
+    assert [said[1][2]["job_bookmark_option"], *said[-2:]] == [
+        "job-bookmark-disable",
+        "work",
+        "commit",
+    ]
 
 
 @pytest.mark.parametrize("status", ["failed", "stopped"])
@@ -89,8 +127,12 @@ def test_what_raises_is_not_committed(said: list[Any]) -> None:
     assert said[-1][0] == "init"
 
 
-@pytest.mark.parametrize(("arguments", "runtime"), [(OFF, "glueetl"), (BOOKMARKS, "pythonshell"), (BOOKMARKS, "local")])
-def test_nothing_is_opened_where_nothing_needs_it(arguments: list[str], runtime: str, said: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "runtime"), [(OFF, "glueetl"), (BOOKMARKS, "pythonshell"), (BOOKMARKS, "local")]
+)
+def test_nothing_is_opened_where_nothing_needs_it(
+    arguments: list[str], runtime: str, said: list[Any]
+) -> None:
     run([PLAIN], arguments, said, runtime=runtime)
     assert said == ["work"]
 

@@ -6,7 +6,14 @@ from datetime import date, datetime, timezone
 
 import pytest
 
-from rolerunner.json_values import MAX_DEPTH, check_json, json_text, json_value, read_json, safe_text
+from rolerunner.json_values import (
+    MAX_DEPTH,
+    check_json,
+    json_text,
+    json_value,
+    read_json,
+    safe_text,
+)
 
 
 class Hostile:
@@ -44,7 +51,10 @@ def strict(text: str):
         ({1, 2}, [1, 2]),
         (date(2026, 1, 31), "2026-01-31"),
         (datetime(2026, 1, 31, tzinfo=timezone.utc), "2026-01-31T00:00:00+00:00"),
-        ({1: "a", None: "b", False: "c", "x\udc80": 1}, {"1": "a", "null": "b", "false": "c", "x\ufffd": 1}),
+        (
+            {1: "a", None: "b", False: "c", "x\udc80": 1},
+            {"1": "a", "null": "b", "false": "c", "x\ufffd": 1},
+        ),
         ({(1, 2): 3}, {"(1, 2)": 3}),
     ],
 )
@@ -57,7 +67,15 @@ def test_values_of_any_kind_become_plain(value, expected) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [Hostile(), HostileMapping(a=1), {Hostile(): Hostile()}, 10**5000, object(), nested(100_000), lambda: 0],
+    [
+        Hostile(),
+        HostileMapping(a=1),
+        {Hostile(): Hostile()},
+        10**5000,
+        object(),
+        nested(100_000),
+        lambda: 0,
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_no_value_makes_the_conversion_fail(value) -> None:
@@ -65,14 +83,27 @@ def test_no_value_makes_the_conversion_fail(value) -> None:
 
 
 def test_large_values_are_cut_and_counted() -> None:
-    shown = json_value({"numbers": list(range(1_000_000)), "text": "x" * 1_000}, most_values=100, most_text=10_000)
+    shown = json_value(
+        {"numbers": list(range(1_000_000)), "text": "x" * 1_000}, most_values=100, most_text=10_000
+    )
     assert len(shown["numbers"]) < 101
     assert "more)" in shown["numbers"][-1]
     assert json_value("x" * 1_000, most_text=10) == "xxxxxxxxxx... (1,000 characters)"
 
 
 @pytest.mark.parametrize(
-    "text", ["NaN", '{"a": [Infinity]}', "1e999", "[" * 900 + "]" * 900, "[" * 100_000 + "]" * 100_000, "1" * 5_000, "{", ""], ids=range(8)
+    "text",
+    [
+        "NaN",
+        '{"a": [Infinity]}',
+        "1e999",
+        "[" * 900 + "]" * 900,
+        "[" * 100_000 + "]" * 100_000,
+        "1" * 5_000,
+        "{",
+        "",
+    ],
+    ids=range(8),
 )
 def test_what_is_no_json_is_refused(text) -> None:
     with pytest.raises(ValueError):
@@ -80,7 +111,17 @@ def test_what_is_no_json_is_refused(text) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [{"a": {"b": [math.nan]}}, {"a": {1, 2}}, b"x", {(1, 2): 3}, 10**5000, nested(MAX_DEPTH + 1), object()], ids=range(7)
+    "value",
+    [
+        {"a": {"b": [math.nan]}},
+        {"a": {1, 2}},
+        b"x",
+        {(1, 2): 3},
+        10**5000,
+        nested(MAX_DEPTH + 1),
+        object(),
+    ],
+    ids=range(7),
 )
 def test_the_strict_check_refuses_what_json_cannot_hold(value) -> None:
     with pytest.raises(ValueError):

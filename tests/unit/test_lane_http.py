@@ -25,17 +25,37 @@ class Taken:
 
 
 def chunked(parts: list[bytes]) -> bytes:
-    return b"".join(b"%x;ext=1\r\n%b\r\n" % (len(part), part) for part in parts if part) + b"0\r\nTrailer: x\r\n\r\n"
+    return (
+        b"".join(b"%x;ext=1\r\n%b\r\n" % (len(part), part) for part in parts if part)
+        + b"0\r\nTrailer: x\r\n\r\n"
+    )
 
 
 BODIES = st.lists(st.binary(max_size=40), max_size=5)
 
 
-@given(BODIES, st.booleans(), st.booleans(), st.integers(0, 2), st.lists(st.integers(1, 60), min_size=1, max_size=40))
-def test_an_answer_is_the_same_however_it_is_cut(parts: list[bytes], is_chunked: bool, sinks: bool, interim: int, cuts: list[int]) -> None:
+@given(
+    BODIES,
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 2),
+    st.lists(st.integers(1, 60), min_size=1, max_size=40),
+)
+def test_an_answer_is_the_same_however_it_is_cut(
+    parts: list[bytes], is_chunked: bool, sinks: bool, interim: int, cuts: list[int]
+) -> None:
     body = b"".join(parts)
-    head = b"Transfer-Encoding: chunked\r\n\r\n" + chunked(parts) if is_chunked else b"Content-Length: %d\r\n\r\n" % len(body) + body
-    wire = b"HTTP/1.1 100 Continue\r\n\r\n" * interim + OK + b'ETag: "x"\r\nX-A: 1\r\nx-a:  2 \r\n' + head
+    head = (
+        b"Transfer-Encoding: chunked\r\n\r\n" + chunked(parts)
+        if is_chunked
+        else b"Content-Length: %d\r\n\r\n" % len(body) + body
+    )
+    wire = (
+        b"HTTP/1.1 100 Continue\r\n\r\n" * interim
+        + OK
+        + b'ETag: "x"\r\nX-A: 1\r\nx-a:  2 \r\n'
+        + head
+    )
     sink = Taken() if sinks else None
     framing = Framing("GET", sink)
     at, done = 0, False
@@ -80,7 +100,9 @@ def test_garbage_is_refused_or_waited_for(data: bytes) -> None:
         return
 
 
-def test_a_close_in_the_middle_is_told_and_one_at_the_end_of_a_body_without_length_is_the_end() -> None:
+def test_a_close_in_the_middle_is_told_and_one_at_the_end_of_a_body_without_length_is_the_end() -> (
+    None
+):
     framing = Framing("GET")
     framing.feed(OK + b"Content-Length: 10\r\n\r\nhalf")
     with pytest.raises(Malformed, match="before the answer was whole"):
@@ -98,4 +120,8 @@ def test_head_has_no_body_and_old_servers_close() -> None:
     framing = Framing("HEAD")
     assert framing.feed(b"HTTP/1.0 404 Not Found\r\nContent-Length: 300\r\n\r\n")
     assert framing.answer is not None
-    assert (framing.answer.status, framing.answer.keep, framing.answer.reason) == (404, False, "Not Found")
+    assert (framing.answer.status, framing.answer.keep, framing.answer.reason) == (
+        404,
+        False,
+        "Not Found",
+    )

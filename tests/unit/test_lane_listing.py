@@ -24,12 +24,20 @@ def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> Page:
         f"<ETag>&quot;e&quot;</ETag><Size>1</Size><StorageClass>STANDARD</StorageClass></Contents>"
         for key in keys
     )
-    token = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{escape(keys[-1])}</NextContinuationToken>" if more else ""
+    token = (
+        f"<IsTruncated>true</IsTruncated><NextContinuationToken>{escape(keys[-1])}</NextContinuationToken>"
+        if more
+        else ""
+    )
     encoding = "<EncodingType>url</EncodingType>" if encoded else ""
-    return Page(f"<?xml version='1.0'?><ListBucketResult>{encoding}{token}{rows}</ListBucketResult>".encode())
+    return Page(
+        f"<?xml version='1.0'?><ListBucketResult>{encoding}{token}{rows}</ListBucketResult>".encode()
+    )
 
 
-def listed(keys: list[str], prefix: str, size: int, *, memory: int = 1 << 20, latency: float = 0.08) -> tuple[list[str], int, int]:
+def listed(
+    keys: list[str], prefix: str, size: int, *, memory: int = 1 << 20, latency: float = 0.08
+) -> tuple[list[str], int, int]:
     """What comes out, in how many rounds, by how many requests."""
     asked: list[Span] = []
     pages = Listing(prefix, asked.append, memory)
@@ -42,7 +50,9 @@ def listed(keys: list[str], prefix: str, size: int, *, memory: int = 1 << 20, la
         for span in now:
             requests += 1
             after = dict(queries(span))
-            at = bisect.bisect_right(keys, after.get("continuation-token") or after.get("start-after") or "")
+            at = bisect.bisect_right(
+                keys, after.get("continuation-token") or after.get("start-after") or ""
+            )
             pages.latency, span.asked = latency, 0.0
             pages.took(span, page_of(keys[at : at + size], more=at + size < len(keys)))
         found += [info.key for info in pages.ready()]
@@ -50,17 +60,32 @@ def listed(keys: list[str], prefix: str, size: int, *, memory: int = 1 << 20, la
     return found, rounds, requests
 
 
-KEYS = st.one_of(*(st.sets(st.text(letters, max_size=7), max_size=150) for letters in ("ab", "0123456789", "abcxyz/-", "aéü漢z𝄞", "A~}|z&<+% ")))
+KEYS = st.one_of(
+    *(
+        st.sets(st.text(letters, max_size=7), max_size=150)
+        for letters in ("ab", "0123456789", "abcxyz/-", "aéü漢z𝄞", "A~}|z&<+% ")
+    )
+)
 
 
 @settings(max_examples=120, deadline=None)
-@given(KEYS, st.sampled_from(["x/", ""]), st.sampled_from([1, 2, 5, 20]), st.sampled_from([1, 10**4, 10**9]), st.sampled_from([0.0, 0.08]))
-def test_every_key_comes_once_and_in_order(names: set[str], prefix: str, size: int, memory: int, latency: float) -> None:
+@given(
+    KEYS,
+    st.sampled_from(["x/", ""]),
+    st.sampled_from([1, 2, 5, 20]),
+    st.sampled_from([1, 10**4, 10**9]),
+    st.sampled_from([0.0, 0.08]),
+)
+def test_every_key_comes_once_and_in_order(
+    names: set[str], prefix: str, size: int, memory: int, latency: float
+) -> None:
     keys = sorted(f"x/{name}" for name in names)
     assert listed(keys, prefix, size, memory=memory, latency=latency)[0] == keys
 
 
-def test_latency_is_paid_for_many_pages_at_once_and_short_listings_ask_no_more_than_they_must() -> None:
+def test_latency_is_paid_for_many_pages_at_once_and_short_listings_ask_no_more_than_they_must() -> (
+    None
+):
     counted = [f"data/part-{number:08d}.parquet" for number in range(100_000)]
     found, rounds, requests = listed(counted, "data/", 100, memory=1 << 30)
     assert found == counted
@@ -79,7 +104,9 @@ def test_memory_ahead_is_bounded() -> None:
     while asked:
         span = asked.pop()
         after = dict(queries(span))
-        at = bisect.bisect_right(counted, after.get("continuation-token") or after.get("start-after") or "")
+        at = bisect.bisect_right(
+            counted, after.get("continuation-token") or after.get("start-after") or ""
+        )
         pages.latency, span.asked = 1.0, 0.0
         pages.took(span, page_of(counted[at : at + 10], more=at + 10 < len(counted)))
         peak = max(peak, pages._buffered)
@@ -107,7 +134,15 @@ def test_a_server_that_does_not_begin_where_it_is_told_is_seen() -> None:
         walk()
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10), min_size=1, max_size=5, unique=True), st.booleans())
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10),
+        min_size=1,
+        max_size=5,
+        unique=True,
+    ),
+    st.booleans(),
+)
 def test_keys_are_read_as_they_are(keys: list[str], encoded: bool) -> None:
     page = page_of(keys, more=False, encoded=encoded)
     assert [info.key for info in page.objects()] == keys
@@ -148,23 +183,41 @@ def test_what_is_no_page_is_an_error_and_never_an_empty_listing(body: bytes) -> 
         Page(body).objects()
 
 
-_XML_CHARACTERS = st.one_of(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), st.sampled_from("\t\n\r"))
+_XML_CHARACTERS = st.one_of(
+    st.characters(exclude_categories=["Cs", "Cc", "Cn"]), st.sampled_from("\t\n\r")
+)
 """Other keys go by requests of their own."""
 
 
-@given(st.lists(st.tuples(st.text(_XML_CHARACTERS, min_size=1, max_size=8), st.sampled_from(["", "v1"]), st.sampled_from(["", "e1"])), max_size=4))
+@given(
+    st.lists(
+        st.tuples(
+            st.text(_XML_CHARACTERS, min_size=1, max_size=8),
+            st.sampled_from(["", "v1"]),
+            st.sampled_from(["", "e1"]),
+        ),
+        max_size=4,
+    )
+)
 def test_a_deletion_says_exactly_its_keys(keys: list[tuple[str, str, str]]) -> None:
     from xml.etree import ElementTree as ET
 
     name = "{http://s3.amazonaws.com/doc/2006-03-01/}"
     found = ET.fromstring(xml.deletion(keys)).iter(f"{name}Object")
-    told: list[Any] = [(each.findtext(f"{name}Key"), each.findtext(f"{name}VersionId") or "", each.findtext(f"{name}ETag") or "") for each in found]
+    told: list[Any] = [
+        (
+            each.findtext(f"{name}Key"),
+            each.findtext(f"{name}VersionId") or "",
+            each.findtext(f"{name}ETag") or "",
+        )
+        for each in found
+    ]
     assert told == [(key, version, f'"{etag}"' if etag else "") for key, version, etag in keys]
 
 
 def test_tags_are_carried_as_a_header_has_them() -> None:
-    assert xml.tags(b"<Tagging><TagSet><Tag><Key>a&amp;b</Key><Value>c d</Value></Tag><Tag><Key>e</Key><Value></Value></Tag></TagSet></Tagging>") == (
-        "a%26b=c%20d&e="
-    )
+    assert xml.tags(
+        b"<Tagging><TagSet><Tag><Key>a&amp;b</Key><Value>c d</Value></Tag><Tag><Key>e</Key><Value></Value></Tag></TagSet></Tagging>"
+    ) == ("a%26b=c%20d&e=")
     with pytest.raises(ServiceFailed, match="cannot be read"):
         xml.tags(b"<html/>")

@@ -20,7 +20,11 @@ from rolerunner.storage.lane.signing import Signer, query_of, quoted
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 HOST = "examplebucket.s3.amazonaws.com"
-KEYS = SimpleNamespace(access_key="AKIAIOSFODNN7EXAMPLE", secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", token=None)
+KEYS = SimpleNamespace(
+    access_key="AKIAIOSFODNN7EXAMPLE",
+    secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    token=None,
+)
 
 # Amazon S3 API reference, "Signature Calculations for the Authorization Header", examples
 EXAMPLES = [
@@ -35,8 +39,12 @@ EXAMPLES = [
 
 
 @pytest.mark.parametrize(("method", "path", "query", "headers", "payload", "signature"), EXAMPLES)
-def test_the_published_examples(method: str, path: str, query: str, headers: dict[str, str], payload: str, signature: str) -> None:
-    form = Signer(None, "us-east-1").form_at("20130524T000000Z", KEYS, {**headers, "host": HOST}, (), payload)
+def test_the_published_examples(
+    method: str, path: str, query: str, headers: dict[str, str], payload: str, signature: str
+) -> None:
+    form = Signer(None, "us-east-1").form_at(
+        "20130524T000000Z", KEYS, {**headers, "host": HOST}, (), payload
+    )
     assert form.head(method, path, query, {}).endswith(f"Signature={signature}\r\n\r\n")
 
 
@@ -51,7 +59,12 @@ VALUE = st.text("abc 019-/=;", max_size=12)
     st.sets(st.sampled_from(["content-type", "x-amz-meta-a%b", "x-amz-tagging", "expect"])), st.none() | st.just("a/token+="),
 )  # fmt: skip
 def test_botocore_signs_the_same(
-    method: str, key: str, query: dict[str, str], headers: dict[str, str], differing: set[str], token: str | None
+    method: str,
+    key: str,
+    query: dict[str, str],
+    headers: dict[str, str],
+    differing: set[str],
+    token: str | None,
 ) -> None:
     path, text = f"/bucket/{quoted(key)}", query_of(query.items())
     url = f"https://host.example{path}?{text}" if text else f"https://host.example{path}"
@@ -62,10 +75,19 @@ def test_botocore_signs_the_same(
     keys = SimpleNamespace(access_key="AKID", secret_key="a secret", token=token)
     payload = request.headers["X-Amz-Content-SHA256"]
     values = {name: value for name, value in headers.items() if name in differing}
-    fixed = {"host": "host.example", **{name: value for name, value in headers.items() if name not in differing}}
-    form = Signer(None, "eu-west-1").form_at(request.headers["X-Amz-Date"], keys, fixed, tuple(values), payload)
+    fixed = {
+        "host": "host.example",
+        **{name: value for name, value in headers.items() if name not in differing},
+    }
+    form = Signer(None, "eu-west-1").form_at(
+        request.headers["X-Amz-Date"], keys, fixed, tuple(values), payload
+    )
     first, *lines = form.head(method, path, text, values).removesuffix("\r\n\r\n").split("\r\n")
-    assert first == f"{method} {path}?{text} HTTP/1.1" if text else first == f"{method} {path} HTTP/1.1"
+    assert (
+        first == f"{method} {path}?{text} HTTP/1.1"
+        if text
+        else first == f"{method} {path} HTTP/1.1"
+    )
     sent = dict(line.split(": ", 1) for line in lines)
     assert sent.pop("authorization") == request.headers["Authorization"]
     assert sent.items() >= {**headers, "host": "host.example"}.items()
@@ -83,13 +105,19 @@ def test_a_renewed_session_signs_the_next_request() -> None:
     class Renewing:
         def get_frozen_credentials(self) -> object:
             token = next(tokens)
-            return SimpleNamespace(access_key=f"AKID{token}", secret_key=f"secret {token}", token=token)
+            return SimpleNamespace(
+                access_key=f"AKID{token}", secret_key=f"secret {token}", token=token
+            )
 
     signer = Signer(Renewing(), "eu-west-1", clock=lambda: 1e9)
     form, seen = None, []
     for _ in range(2):
         form = signer.form(form, {"host": "h"})
-        seen.append(re.findall("token: (\\w+)|Credential=(\\w+)/|Signature=(\\w+)", form.head("GET", "/", "", {})))
+        seen.append(
+            re.findall(
+                "token: (\\w+)|Credential=(\\w+)/|Signature=(\\w+)", form.head("GET", "/", "", {})
+            )
+        )
     (one, signed_by_one), (two, signed_by_two) = ((each[0][0], each[1:]) for each in seen)
     assert (one, two) == ("one", "two")
     assert signed_by_one != signed_by_two
@@ -100,7 +128,16 @@ def test_a_renewed_session_signs_the_next_request() -> None:
 def test_no_request_is_made_of_what_no_header_can_hold(value: str, differs: bool) -> None:
     signer = Signer(SimpleNamespace(get_frozen_credentials=lambda: KEYS), "eu-west-1")
     headers = {"x-amz-meta-a": value}
-    made = Template("PutObject", "PUT", Address(secure=True, host="h", port=443), "h", "/bucket/", (), {} if differs else headers, signer)
+    made = Template(
+        "PutObject",
+        "PUT",
+        Address(secure=True, host="h", port=443),
+        "h",
+        "/bucket/",
+        (),
+        {} if differs else headers,
+        signer,
+    )
     with pytest.raises(ParamValidationError, match="line break"):
         made.request("key", headers if differs else {})
     with pytest.raises(ParamValidationError, match="line break"):
@@ -109,7 +146,11 @@ def test_no_request_is_made_of_what_no_header_can_hold(value: str, differs: bool
 
 def test_what_signs_a_second_is_put_together_once() -> None:
     seconds = iter([1e9, 1e9 + 0.9, 1e9 + 1])
-    signer = Signer(SimpleNamespace(get_frozen_credentials=lambda: KEYS), "eu-west-1", clock=lambda: next(seconds))
+    signer = Signer(
+        SimpleNamespace(get_frozen_credentials=lambda: KEYS),
+        "eu-west-1",
+        clock=lambda: next(seconds),
+    )
     first = signer.form(None, {"host": "h"})
     assert signer.form(first, {"host": "h"}) is first
     later = signer.form(first, {"host": "h"})

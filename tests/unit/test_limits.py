@@ -10,7 +10,9 @@ from rolerunner.storage.limits import descriptors_per_step, limits_per_step
 from rolerunner.storage.tuning import MIB, Limits, Tuning
 
 
-def set_limits(monkeypatch: pytest.MonkeyPatch, *, files: tuple[int, int], space: int = resource.RLIM_INFINITY) -> list[tuple[int, int]]:
+def set_limits(
+    monkeypatch: pytest.MonkeyPatch, *, files: tuple[int, int], space: int = resource.RLIM_INFINITY
+) -> list[tuple[int, int]]:
     """Let the limits be these; gives what they are set to."""
     changed: list[tuple[int, int]] = []
     values = {resource.RLIMIT_NOFILE: files, resource.RLIMIT_AS: (space, space)}
@@ -25,7 +27,9 @@ def test_usual_limits_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Tuning().within_limits(limits_per_step(1)) == Tuning()
 
 
-def test_the_soft_limit_is_raised_as_far_as_the_hard_one_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_soft_limit_is_raised_as_far_as_the_hard_one_lets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     changed = set_limits(monkeypatch, files=(256, 4096))
     assert descriptors_per_step(4) == 800
     assert changed == [(34 + 4 * 800, 4096)]
@@ -44,7 +48,10 @@ def test_too_few_files_are_an_error_that_names_the_limit(monkeypatch: pytest.Mon
     set_limits(monkeypatch, files=(64, 64))
     assert descriptors_per_step(1) == 30
     assert descriptors_per_step(2) == 15
-    with pytest.raises(UsageError, match=r"64 open files are allowed \(ulimit -n\), and this job needs 70.*or lower 'max_parallel'"):
+    with pytest.raises(
+        UsageError,
+        match=r"64 open files are allowed \(ulimit -n\), and this job needs 70.*or lower 'max_parallel'",
+    ):
         descriptors_per_step(3)
 
 

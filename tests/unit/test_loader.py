@@ -43,7 +43,11 @@ def test_params_are_typed_and_filled_in() -> None:
     [
         ("{type: integer, min: 1}", "0", "the param 'x' must be at least 1, not 0"),
         ("{type: integer}", "many", "the param 'x' must be a whole number, not 'many'"),
-        ("{type: date}", "31.1.2026", "the param 'x' must be a date such as 2026-01-31, not '31.1.2026'"),
+        (
+            "{type: date}",
+            "31.1.2026",
+            "the param 'x' must be a date such as 2026-01-31, not '31.1.2026'",
+        ),
         ("{type: boolean}", "maybe", "the param 'x' must be true or false, not 'maybe'"),
         ("{choices: [a, b]}", "c", "the param 'x' must be one of a, b, not 'c'"),
         ("{pattern: '[a-z]+'}", "A", "the param 'x' must match [a-z]+, and 'A' does not"),
@@ -59,12 +63,18 @@ def test_a_missing_and_an_unknown_param() -> None:
     text = HEAD + "params:\n  run_date: {required: true}\n" + STEP
     with pytest.raises(UsageError, match="the param 'run_date' is required"):
         load(text)
-    with pytest.raises(UsageError, match=r"there is no param 'run_dat' \(did you mean 'run_date'\?\)"):
+    with pytest.raises(
+        UsageError, match=r"there is no param 'run_dat' \(did you mean 'run_date'\?\)"
+    ):
         load(text, run_dat="x")
 
 
 def test_two_equal_roles_are_one() -> None:
-    text = HEAD + STEP + "  - id: two\n    action: s3.list\n    role: arn:aws:iam::111122223333:role/reader\n    source: s3://bucket/\n"
+    text = (
+        HEAD
+        + STEP
+        + "  - id: two\n    action: s3.list\n    role: arn:aws:iam::111122223333:role/reader\n    source: s3://bucket/\n"
+    )
     first, second = load(text).steps
     assert first.role == second.role
     assert str(second.role) == "reader"
@@ -78,8 +88,14 @@ def test_job_is_said_out_loud() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEAD + STEP.replace("s3.list", "s3.lst"), "t.yaml:7:13: unknown action 's3.lst' (did you mean 's3.list'?)"),
-        (HEAD + STEP.replace("role: reader", "role: raeder"), "t.yaml:8:11: there is no role 'raeder' (did you mean 'reader'?)"),
+        (
+            HEAD + STEP.replace("s3.list", "s3.lst"),
+            "t.yaml:7:13: unknown action 's3.lst' (did you mean 's3.list'?)",
+        ),
+        (
+            HEAD + STEP.replace("role: reader", "role: raeder"),
+            "t.yaml:8:11: there is no role 'raeder' (did you mean 'reader'?)",
+        ),
         (
             HEAD + STEP.replace("    role: reader\n", ""),
             "t.yaml:6:5: the step 'find' has no role (say 'role: ALIAS', an ARN, or 'role: job' for the job's own role)",
@@ -88,11 +104,23 @@ def test_job_is_said_out_loud() -> None:
             HEAD + STEP.replace("role: reader", "role: arn:aws:iam::1:role/x"),
             "t.yaml:8:11: 'arn:aws:iam::1:role/x' is not a role ARN such as arn:aws:iam::111122223333:role/name",
         ),
-        (HEAD + STEP.replace("source: s3:", "source: s4:"), "t.yaml:9:13: 'source' must be s3://bucket/key, not 's4://bucket/in/'"),
+        (
+            HEAD + STEP.replace("source: s3:", "source: s4:"),
+            "t.yaml:9:13: 'source' must be s3://bucket/key, not 's4://bucket/in/'",
+        ),
         (HEAD + STEP.replace("source", "sorce"), "t.yaml:6:5: 'source' is missing"),
-        (HEAD + STEP + "    inclde: []\n", "t.yaml:10:5: unknown key 'inclde' (did you mean 'include'?)"),
-        (HEAD + STEP + "    id: find\n", "t.yaml:10:5: the key 'id' is here twice (the first is on line 6)"),
-        (HEAD + STEP + STEP[7:], "t.yaml:10:9: the step id 'find' is here twice (the first is on line 6)"),
+        (
+            HEAD + STEP + "    inclde: []\n",
+            "t.yaml:10:5: unknown key 'inclde' (did you mean 'include'?)",
+        ),
+        (
+            HEAD + STEP + "    id: find\n",
+            "t.yaml:10:5: the key 'id' is here twice (the first is on line 6)",
+        ),
+        (
+            HEAD + STEP + STEP[7:],
+            "t.yaml:10:9: the step id 'find' is here twice (the first is on line 6)",
+        ),
         (
             HEAD.replace("version: 1", "version: 2") + STEP,
             "t.yaml:1:10: 'version' must be 1, not 2 (this release of rolerunner reads version 1 alone)",
@@ -120,20 +148,36 @@ def test_a_mistake_says_where_what_and_what_instead(text: str, message: str) -> 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
     text = "nme: x\nversion: 1\nname: t\nsteps:\n  - id: a\n    action: s3.lst\n  - id: b\n    action: s3.write\n    role: nobody\n    target: s3://bucket/\n    text: x\n"
     found = mistakes(text)
-    assert [problem.split(": ")[0] for problem in found] == ["t.yaml:1:1", "t.yaml:6:13", "t.yaml:9:11", "t.yaml:10:13"]
+    assert [problem.split(": ")[0] for problem in found] == [
+        "t.yaml:1:1",
+        "t.yaml:6:13",
+        "t.yaml:9:11",
+        "t.yaml:10:13",
+    ]
 
 
 @pytest.mark.parametrize(
     ("role", "message"),
     [
-        ("{arn: 'arn:aws:iam::111122223333:role/x', account: '444455556666'}", "pinned to account 444455556666, but its ARN is in 111122223333"),
+        (
+            "{arn: 'arn:aws:iam::111122223333:role/x', account: '444455556666'}",
+            "pinned to account 444455556666, but its ARN is in 111122223333",
+        ),
         ("{arn: 'arn:aws:iam::111122223333:role/x', duration: 2h}", "15m to 1h"),
         ("{arn: 'arn:aws:iam::111122223333:role/x', via: r}", "'via' goes round in a circle"),
         ("{arn: 'arn:aws:iam::111122223333:role/x', via: nobody}", "there is no role 'nobody'"),
-        ("{arn: 'arn:aws:iam::111122223333:role/x', external_id: 'a b'}", "must be an external id of 2 to 1224"),
+        (
+            "{arn: 'arn:aws:iam::111122223333:role/x', external_id: 'a b'}",
+            "must be an external id of 2 to 1224",
+        ),
         ("{arn: nonsense}", "is not a role ARN"),
         ("[1]", "must be an ARN or a mapping"),
     ],
 )
 def test_roles_are_checked_against_their_limits(role: str, message: str) -> None:
-    assert any(message in problem for problem in mistakes(f"version: 1\nname: t\nroles:\n  r: {role}\n" + STEP.replace("reader", "r")))
+    assert any(
+        message in problem
+        for problem in mistakes(
+            f"version: 1\nname: t\nroles:\n  r: {role}\n" + STEP.replace("reader", "r")
+        )
+    )

@@ -15,7 +15,11 @@ from rolerunner.errors import SpecError, UsageError
 from rolerunner.spec.schema import Defaults, SpecFile, StateFields, StepFields
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted(path for path in ROOT.joinpath("configs").glob("*.yaml") if not path.name.endswith((".sandbox.yaml", ".test.yaml")))
+CONFIGS = sorted(
+    path
+    for path in ROOT.joinpath("configs").glob("*.yaml")
+    if not path.name.endswith((".sandbox.yaml", ".test.yaml"))
+)
 GOOD = sorted(ROOT.joinpath("tests/specs/good").glob("*.yaml"))
 ROUNDS = int(os.environ.get("ROLERUNNER_FUZZ", "1"))
 """How many times as many mutations as usual."""
@@ -47,9 +51,15 @@ def mutate(text: str, chance: random.Random) -> str:
             lines[at] = " " * chance.randint(0, 12) + line.lstrip()
         elif kind == 7:  # a character
             where = chance.randrange(len(line) or 1)
-            lines[at] = line[:where] + chance.choice("{}[]:,&*!|>'\"%@`#?-$\t\0\x01\x7f\ufeff€\ud83d9") + line[where + 1 :]
+            lines[at] = (
+                line[:where]
+                + chance.choice("{}[]:,&*!|>'\"%@`#?-$\t\0\x01\x7f\ufeff€\ud83d9")
+                + line[where + 1 :]
+            )
         else:  # a scalar inside a flow
-            lines[at] = line.replace(chance.choice([" ", ", ", "{", "}", "[", "s3:", "$"]), chance.choice(VALUES), 1)
+            lines[at] = line.replace(
+                chance.choice([" ", ", ", "{", "}", "[", "s3:", "$"]), chance.choice(VALUES), 1
+            )
         text = "".join(lines)
     return text
 
@@ -66,7 +76,10 @@ def test_a_spec_with_random_mistakes(path: Path, seed: int, tmp_path: Path) -> N
         try:
             job = api.load(spec, complete=False)
         except SpecError as error:
-            assert all(problem.mark.file == str(spec) and problem.mark.line >= 1 and problem.message for problem in error.problems), text
+            assert all(
+                problem.mark.file == str(spec) and problem.mark.line >= 1 and problem.message
+                for problem in error.problems
+            ), text
             str(error).encode()
         except UsageError as error:
             str(error).encode()
@@ -104,21 +117,38 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     assert api.load(spec, complete=False).name
 
 
-@pytest.mark.parametrize("value", ["${{ ", "${{ params.p }}", "${{ today }}", "${{ item }}", "${{ steps.a.count }}", "${{ 1 / 0 }}"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "${{ ",
+        "${{ params.p }}",
+        "${{ today }}",
+        "${{ item }}",
+        "${{ steps.a.count }}",
+        "${{ 1 / 0 }}",
+    ],
+)
 @pytest.mark.parametrize("key", [*StepFields.model_fields, "role"])
 def test_an_expression_in_any_key_of_a_step(key: str, value: str, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     step = {"id": "b", "action": "s3.list", "role": "job", "source": "s3://bucket/p/", key: value}
     lines = "\n".join(f"    {name}: '{each}'" for name, each in step.items())
     first = "  - {id: a, action: s3.list, role: job, source: 's3://bucket/p/'}"
-    spec.write_text(f"version: 1\nname: t\nparams: {{p: {{required: true}}}}\nsteps:\n{first}\n  -\n{lines}\n")
+    spec.write_text(
+        f"version: 1\nname: t\nparams: {{p: {{required: true}}}}\nsteps:\n{first}\n  -\n{lines}\n"
+    )
     with contextlib.suppress(SpecError, UsageError):
         api.plan(api.load(spec, complete=False))
 
 
 @pytest.mark.parametrize("value", ["${{ ", "${{ params.p }}", "x", "[1]", "{a: 1}", "1", "null"])
 @pytest.mark.parametrize(
-    "key", [*SpecFile.model_fields, *(f"defaults.{name}" for name in Defaults.model_fields), *(f"state.{name}" for name in StateFields.model_fields)]
+    "key",
+    [
+        *SpecFile.model_fields,
+        *(f"defaults.{name}" for name in Defaults.model_fields),
+        *(f"state.{name}" for name in StateFields.model_fields),
+    ],
 )
 def test_any_value_in_any_key_of_a_spec(key: str, value: str, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
@@ -137,8 +167,24 @@ def test_any_value_in_any_key_of_a_spec(key: str, value: str, tmp_path: Path) ->
         api.plan(api.load(spec, complete=False))
 
 
-@pytest.mark.parametrize("kind", ["string", "integer", "number", "boolean", "date", "datetime", "duration", "size", "list", "choice"])
-@pytest.mark.parametrize("rule", ["", "min: VALUE", "max: VALUE", "default: VALUE", "pattern: VALUE"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "string",
+        "integer",
+        "number",
+        "boolean",
+        "date",
+        "datetime",
+        "duration",
+        "size",
+        "list",
+        "choice",
+    ],
+)
+@pytest.mark.parametrize(
+    "rule", ["", "min: VALUE", "max: VALUE", "default: VALUE", "pattern: VALUE"]
+)
 def test_any_value_of_a_param(kind: str, rule: str, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     step = "steps: [{id: a, action: s3.list, role: job, source: 's3://bucket/'}]"
@@ -163,7 +209,9 @@ def test_any_value_of_a_param(kind: str, rule: str, tmp_path: Path) -> None:
     for value in VALUES if rule else ["x"]:
         choices = "choices: [a, 1], " if kind == "choice" else ""
         declared = f"params: {{p: {{type: {kind}, {choices}{rule.replace('VALUE', value)}}}}}"
-        spec.write_bytes(f"version: 1\nname: t\n{declared}\n{step}\n".encode("utf-8", "surrogatepass"))
+        spec.write_bytes(
+            f"version: 1\nname: t\n{declared}\n{step}\n".encode("utf-8", "surrogatepass")
+        )
         for each in given if not rule else ["x", "5", "2026-01-31"]:
             with contextlib.suppress(SpecError, UsageError):
                 api.plan(api.load(spec, {"p": each}))

@@ -9,7 +9,14 @@ import pytest
 from rolerunner.errors import LocalFileFailed, UnsafeKey
 from rolerunner.storage import local
 from rolerunner.storage.files import OpenFile
-from rolerunner.storage.local import NewFile, TargetFolder, appearing, remove_below, sweep_below, write_whole
+from rolerunner.storage.local import (
+    NewFile,
+    TargetFolder,
+    appearing,
+    remove_below,
+    sweep_below,
+    write_whole,
+)
 
 
 @pytest.fixture
@@ -64,14 +71,20 @@ def test_a_temporary_file_that_was_replaced_is_a_failure(tmp_path: Path, private
 
 
 @pytest.mark.parametrize("put", ["link", "pipe", "file"])
-def test_another_process_opens_the_same_file_or_none(tmp_path: Path, private: Path, put: str) -> None:
+def test_another_process_opens_the_same_file_or_none(
+    tmp_path: Path, private: Path, put: str
+) -> None:
     file = NewFile(tmp_path / "target")
     file.open()
     place = OpenFile.of(file)
     with place.writable() as descriptor:
         os.write(descriptor, b"part")
     os.unlink(place.path)
-    {"link": lambda: os.symlink(private, place.path), "pipe": lambda: os.mkfifo(place.path), "file": lambda: Path(place.path).touch()}[put]()
+    {
+        "link": lambda: os.symlink(private, place.path),
+        "pipe": lambda: os.mkfifo(place.path),
+        "file": lambda: Path(place.path).touch(),
+    }[put]()
     with pytest.raises(LocalFileFailed), place.writable():
         pass
     assert private.read_bytes() == b"private"
@@ -92,7 +105,9 @@ def test_a_folder_that_became_a_link_is_not_entered(tmp_path: Path, private: Pat
     assert names(private.parent) == ["private"]
 
 
-def test_a_folder_that_becomes_a_link_before_the_rename_keeps_the_file(tmp_path: Path, private: Path) -> None:
+def test_a_folder_that_becomes_a_link_before_the_rename_keeps_the_file(
+    tmp_path: Path, private: Path
+) -> None:
     target = tmp_path / "out"
     file = NewFile(target / "a/private", TargetFolder.at(target))
     os.write(file.open(), b"mine")
@@ -103,7 +118,9 @@ def test_a_folder_that_becomes_a_link_before_the_rename_keeps_the_file(tmp_path:
     assert (target / "moved/private").read_bytes() == b"mine"
 
 
-def test_a_link_at_the_final_name_is_replaced_and_not_followed(tmp_path: Path, private: Path) -> None:
+def test_a_link_at_the_final_name_is_replaced_and_not_followed(
+    tmp_path: Path, private: Path
+) -> None:
     (tmp_path / "target").symlink_to(private)
     write_whole(tmp_path / "target", b"mine")
     assert not (tmp_path / "target").is_symlink()
@@ -140,7 +157,11 @@ def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_sweep_takes_the_files_of_one_token_alone(tmp_path: Path) -> None:
     swept, other = TargetFolder.at(tmp_path), TargetFolder.at(tmp_path)
-    files = [NewFile(tmp_path / "a/b/x", swept), NewFile(tmp_path / "y", swept), NewFile(tmp_path / "z", other)]
+    files = [
+        NewFile(tmp_path / "a/b/x", swept),
+        NewFile(tmp_path / "y", swept),
+        NewFile(tmp_path / "z", other),
+    ]
     for file in files:
         file.open()
     users = [tmp_path / ".rolerunner-notes", tmp_path / f".rolerunner-{swept.token}-mine"]
@@ -153,7 +174,9 @@ def test_a_sweep_takes_the_files_of_one_token_alone(tmp_path: Path) -> None:
         file.discard()
 
 
-def test_a_folder_that_another_thread_makes_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_another_thread_makes_meanwhile_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = os.open
 
     def open_late(path: str, *arguments: object, **more: object) -> int:

@@ -30,7 +30,12 @@ from rolerunner.storage.tree import files_below
 from rolerunner.storage.tuning import MAX_PARTS, part_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-KEYS = st.one_of(TEXT, st.lists(st.sampled_from(["..", ".", "", "a", "b.txt", "\0", "ü", "x" * 300]), min_size=1, max_size=5).map("/".join))
+KEYS = st.one_of(
+    TEXT,
+    st.lists(
+        st.sampled_from(["..", ".", "", "a", "b.txt", "\0", "ü", "x" * 300]), min_size=1, max_size=5
+    ).map("/".join),
+)
 ROOT = Path("/data/target")
 
 
@@ -48,12 +53,18 @@ def test_a_key_is_a_path_below_the_folder_or_refused(key: str) -> None:
 @given(
     st.sets(
         st.lists(
-            st.text("ab.-/", min_size=1, max_size=4).filter(lambda part: "/" not in part and part not in (".", "..")), min_size=1, max_size=3
+            st.text("ab.-/", min_size=1, max_size=4).filter(
+                lambda part: "/" not in part and part not in (".", "..")
+            ),
+            min_size=1,
+            max_size=3,
         ).map("/".join),
         max_size=12,
     )
 )
-def test_files_come_in_the_order_of_keys(tmp_path_factory: pytest.TempPathFactory, names: set[str]) -> None:
+def test_files_come_in_the_order_of_keys(
+    tmp_path_factory: pytest.TempPathFactory, names: set[str]
+) -> None:
     folder = tmp_path_factory.mktemp("files")
     for name in names:
         try:
@@ -72,7 +83,10 @@ def test_parts_cover_an_object_once_and_are_few_enough(size: int, wanted: int) -
     assert -(-size // part) <= MAX_PARTS
 
 
-@given(st.lists(st.tuples(KEYS, st.integers(0, 9), st.text("0123456789", max_size=3)), max_size=30), st.booleans())
+@given(
+    st.lists(st.tuples(KEYS, st.integers(0, 9), st.text("0123456789", max_size=3)), max_size=30),
+    st.booleans(),
+)
 def test_sorting_is_sorting(made: list[tuple[str, int, str]], descending: bool) -> None:
     objects = [ObjectInfo(key, size, modified=modified) for key, size, modified in made]
     found = list(in_order(objects, lambda info: (info.size, info.key), descending=descending))
@@ -82,7 +96,9 @@ def test_sorting_is_sorting(made: list[tuple[str, int, str]], descending: bool) 
 def test_sorting_spills_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rolerunner.storage.manifest._SORTED_AT_ONCE", 10)
     objects = [ObjectInfo(f"{number * 7919 % 1000}", number) for number in range(95)]
-    assert [info.key for info in in_order(objects, lambda info: info.key)] == sorted(info.key for info in objects)
+    assert [info.key for info in in_order(objects, lambda info: info.key)] == sorted(
+        info.key for info in objects
+    )
 
 
 @given(st.lists(st.binary(max_size=50), max_size=8), st.integers(1, 40))
@@ -91,7 +107,11 @@ def test_checksums_do_not_care_how_bytes_come(blocks: list[bytes], part: int) ->
     plain = f"CRC32:{base64.b64encode(zlib.crc32(data).to_bytes(4, 'big')).decode()}"
     pieces = [data[start : start + part] for start in range(0, len(data), part)] or [b""]
     joined = hashlib.md5(b"".join(hashlib.md5(piece).digest() for piece in pieces)).hexdigest()
-    for checksum in (plain, f"MD5:{joined}-{len(pieces)}", f"SHA1:{base64.b64encode(hashlib.sha1(data).digest()).decode()}"):
+    for checksum in (
+        plain,
+        f"MD5:{joined}-{len(pieces)}",
+        f"SHA1:{base64.b64encode(hashlib.sha1(data).digest()).decode()}",
+    ):
         expected = Expected.of(checksum)
         assert expected is not None
         running = expected.start(len(data), lambda: part)
@@ -118,10 +138,14 @@ def test_what_stands_there_is_found_in_any_order(there: list[str], data: Any) ->
                 raise NotFound("none")
             return ObjectInfo(uri.key, 1)
 
-    asked = data.draw(st.lists(st.one_of(st.sampled_from([*there, "a"]), TEXT.filter(bool)), max_size=20))
+    asked = data.draw(
+        st.lists(st.one_of(st.sampled_from([*there, "a"]), TEXT.filter(bool)), max_size=20)
+    )
     for expected in (1, 1000):
         existing = Existing(Fake(), S3Uri("bucket"), expected, Cancel())  # type: ignore[arg-type]
-        assert [existing.find(S3Uri("bucket", key)) is not None for key in asked] == [key in there for key in asked]
+        assert [existing.find(S3Uri("bucket", key)) is not None for key in asked] == [
+            key in there for key in asked
+        ]
 
 
 @pytest.mark.parametrize(
@@ -135,9 +159,13 @@ def test_what_stands_there_is_found_in_any_order(there: list[str], data: Any) ->
         (["[!a]*"], [], ["b", "c.d"], ["a", "ab"]),
     ],
 )
-def test_globs(include: list[str], exclude: list[str], meant: list[str], not_meant: list[str]) -> None:
+def test_globs(
+    include: list[str], exclude: list[str], meant: list[str], not_meant: list[str]
+) -> None:
     selection = Selection.of(include, exclude)
-    assert [selection.named(name) for name in (*meant, *not_meant)] == [True] * len(meant) + [False] * len(not_meant)
+    assert [selection.named(name) for name in (*meant, *not_meant)] == [True] * len(meant) + [
+        False
+    ] * len(not_meant)
 
 
 @given(TEXT, st.integers(0, 10), st.text("0123456789", max_size=3))
@@ -150,17 +178,32 @@ def test_an_empty_selection_means_all_and_bounds_hold(name: str, size: int, modi
 MOMENTS = st.datetimes(datetime(1000, 1, 1))  # noqa: DTZ001 - hypothesis takes them without a zone
 
 
-@given(MOMENTS, st.sampled_from(["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.000Z", "%a, %d %b %Y %H:%M:%S GMT", "%Y%m%dT%H%M%SZ"]))
+@given(
+    MOMENTS,
+    st.sampled_from(
+        [
+            "%Y-%m-%dT%H:%M:%SZ",
+            "%Y-%m-%dT%H:%M:%S.000Z",
+            "%a, %d %b %Y %H:%M:%S GMT",
+            "%Y%m%dT%H%M%SZ",
+        ]
+    ),
+)
 def test_moments_are_read_as_botocore_reads_them(moment: Any, form: str) -> None:
     text = moment.strftime(form)
     assert parse_timestamp(text) == botocore.utils.parse_timestamp(text)
 
 
-@given(st.text("a.", max_size=3), st.lists(st.sampled_from(["csv", "gz", "tgz", "json", "", "JSON", "x y"]), max_size=3))
+@given(
+    st.text("a.", max_size=3),
+    st.lists(st.sampled_from(["csv", "gz", "tgz", "json", "", "JSON", "x y"]), max_size=3),
+)
 def test_a_file_has_the_type_that_python_guesses(stem: str, endings: list[str]) -> None:
     name = ".".join([stem, *endings])
     kind, encoding = mimetypes.guess_type(name)
-    assert content_type(f"/folder.csv/{name}") == ("application/gzip" if encoding == "gzip" else kind or "application/octet-stream")
+    assert content_type(f"/folder.csv/{name}") == (
+        "application/gzip" if encoding == "gzip" else kind or "application/octet-stream"
+    )
 
 
 @given(KEYS, TEXT)

@@ -100,8 +100,13 @@ def test_a_field_of_every_step_is_named(action: str, key: str, hint: str) -> Non
 
 
 def test_a_step_of_another_tool_is_told_its_fields_without_an_action() -> None:
-    found = problems(f"{HEAD}  - {{id: a, uses: actions/checkout@v4, run: make, if: always(), depends_on: [b]}}\n")
-    assert {each.message for each in found} == {"'action' is missing", *(f"unknown key '{key}'" for key in ("uses", "run", "if", "depends_on"))}
+    found = problems(
+        f"{HEAD}  - {{id: a, uses: actions/checkout@v4, run: make, if: always(), depends_on: [b]}}\n"
+    )
+    assert {each.message for each in found} == {
+        "'action' is missing",
+        *(f"unknown key '{key}'" for key in ("uses", "run", "if", "depends_on")),
+    }
     assert all(each.hint for each in found if each.message.startswith("unknown"))
 
 
@@ -125,7 +130,10 @@ def test_fields_outside_of_steps_are_named(text: str, key: str, hint: str) -> No
 
 def test_the_key_of_an_encryption_is_named() -> None:
     said = "target: s3://bucket/a, text: x, encryption: {type: aws:kms, kms_key_id: alias/x}"
-    assert hint_of("kms_key_id", f"{HEAD}  - {{id: a, action: s3.write, role: reader, {said}}}\n") == "write 'key'"
+    assert (
+        hint_of("kms_key_id", f"{HEAD}  - {{id: a, action: s3.write, role: reader, {said}}}\n")
+        == "write 'key'"
+    )
 
 
 WRONG_ELSEWHERE = "name: t t\nfuture: {}\nsteps:\n  - {id: a, action: s3.lst, role: job}\n"

@@ -7,7 +7,9 @@ import pytest
 from rolerunner.model import S3Uri
 
 POINT = "arn:aws:s3:eu-west-1:111122223333:accesspoint/landing"
-OUTPOST = "arn:aws:s3-outposts:us-west-2:111122223333:outpost/op-01ac5d28a6a232904/accesspoint/reports"
+OUTPOST = (
+    "arn:aws:s3-outposts:us-west-2:111122223333:outpost/op-01ac5d28a6a232904/accesspoint/reports"
+)
 LAMBDA = "arn:aws:s3-object-lambda:eu-west-1:111122223333:accesspoint/redacted"
 MANY_REGIONS = "arn:aws:s3::111122223333:accesspoint/mfzwi23gnjvgw.mrap"
 EXPRESS = "arn:aws:s3express:us-west-2:111122223333:bucket/fast--usw2-az1--x-s3"
@@ -36,7 +38,17 @@ def test_places_in_s3_are_read(text: str, bucket: str, key: str) -> None:
     assert S3Uri.parse(str(uri)) == uri
 
 
-@pytest.mark.parametrize("text", ["bucket/key", "s3:/bucket/key", "s3:///key", "s3://b/key", "s3://arn:aws:s3:::bucket/key", "s3://bu cket/key"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bucket/key",
+        "s3:/bucket/key",
+        "s3:///key",
+        "s3://b/key",
+        "s3://arn:aws:s3:::bucket/key",
+        "s3://bu cket/key",
+    ],
+)
 def test_what_is_no_place_in_s3_is_told(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be s3://bucket/key|is not a bucket name"):
         S3Uri.parse(text)

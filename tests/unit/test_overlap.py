@@ -13,12 +13,16 @@ from rolerunner.storage.select import Selection
 NAME = st.sampled_from(["a", "b", "ab", ".a", ".", "..", ""])
 KEYS = st.lists(NAME, max_size=4).map("/".join)
 PREFIXES = KEYS.map(lambda key: key and f"{key}/")
-PART = st.sampled_from(["**", "*", "?", "a", "b", "a*", "[ab]", "[!a]", "{a,b}", ".*", "{a/b,b}", "*b", ""])
+PART = st.sampled_from(
+    ["**", "*", "?", "a", "b", "a*", "[ab]", "[!a]", "{a,b}", ".*", "{a/b,b}", "*b", ""]
+)
 GLOBS = st.lists(st.lists(PART, min_size=1, max_size=4).map("/".join), max_size=2)
 
 
 @given(PREFIXES, st.one_of(PREFIXES, KEYS.filter(bool)), KEYS)
-def test_keys_on_both_sides_begin_with_the_shared_folder(source: str, target: str, relative: str) -> None:
+def test_keys_on_both_sides_begin_with_the_shared_folder(
+    source: str, target: str, relative: str
+) -> None:
     shared = shared_folder(S3Uri("box", source), S3Uri("box", target))
     written = target if not target or target.endswith("/") else f"{target}/"
     if (source + relative).startswith(written) and (written + relative).startswith(source):
@@ -29,7 +33,9 @@ def test_keys_on_both_sides_begin_with_the_shared_folder(source: str, target: st
 @given(GLOBS, GLOBS, PREFIXES, KEYS)
 @example([], ["a/**"], "a/", "..")
 @example(["*"], [], "a/", "b")
-def test_what_globs_keep_apart_they_do_not_choose(include: list[str], exclude: list[str], folder: str, rest: str) -> None:
+def test_what_globs_keep_apart_they_do_not_choose(
+    include: list[str], exclude: list[str], folder: str, rest: str
+) -> None:
     if rest and are_kept_apart(include, exclude, folder):
         assert not Selection.of(include, exclude).named(folder + rest)
 

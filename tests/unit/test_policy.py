@@ -11,7 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolerunner.model import Permission, Use
-from rolerunner.policy import MAX_SESSION_POLICY, allows, covers, merged, session_policy, statements_of
+from rolerunner.policy import (
+    MAX_SESSION_POLICY,
+    allows,
+    covers,
+    merged,
+    session_policy,
+    statements_of,
+)
 
 B = "arn:aws:s3:::b"
 
@@ -36,18 +43,40 @@ def test_one_pattern_covers_another(pattern: str, text: str, answer: bool) -> No
 
 
 def test_what_is_covered_is_left_out_and_its_step_kept() -> None:
-    (made,) = merged(uses(Permission("s3:GetObject", f"{B}/in/a"), Permission("s3:GetObject", f"{B}/in/*")))
-    assert (made.actions, made.resources, set(made.by)) == (("s3:GetObject",), (f"{B}/in/*",), {"step0", "step1"})
+    (made,) = merged(
+        uses(Permission("s3:GetObject", f"{B}/in/a"), Permission("s3:GetObject", f"{B}/in/*"))
+    )
+    assert (made.actions, made.resources, set(made.by)) == (
+        ("s3:GetObject",),
+        (f"{B}/in/*",),
+        {"step0", "step1"},
+    )
 
 
 def test_listings_of_a_bucket_are_one_statement_and_others_stand_apart() -> None:
-    made = merged(uses(listing("in/", "in/*"), listing("in/x/", "in/x/*"), listing("out/", "out/*"), listing("in/", "in/*", bucket=f"{B}2")))
-    assert [(each.resources, each.condition[0][2]) for each in made] == [((B,), ("in/", "in/*", "out/", "out/*")), ((f"{B}2",), ("in/", "in/*"))]
+    made = merged(
+        uses(
+            listing("in/", "in/*"),
+            listing("in/x/", "in/x/*"),
+            listing("out/", "out/*"),
+            listing("in/", "in/*", bucket=f"{B}2"),
+        )
+    )
+    assert [(each.resources, each.condition[0][2]) for each in made] == [
+        ((B,), ("in/", "in/*", "out/", "out/*")),
+        ((f"{B}2",), ("in/", "in/*")),
+    ]
 
 
 def test_the_order_does_not_hang_on_the_order_of_the_steps() -> None:
-    permissions = [Permission(action, f"{B}/{key}") for action in ("s3:GetObject", "s3:PutObject") for key in ("x/*", "a/*")]
-    assert [each.as_json() for each in merged(uses(*permissions))] == [each.as_json() for each in merged(uses(*reversed(permissions)))]
+    permissions = [
+        Permission(action, f"{B}/{key}")
+        for action in ("s3:GetObject", "s3:PutObject")
+        for key in ("x/*", "a/*")
+    ]
+    assert [each.as_json() for each in merged(uses(*permissions))] == [
+        each.as_json() for each in merged(uses(*reversed(permissions)))
+    ]
     assert len(merged(uses(*permissions))) == 1
 
 
@@ -76,41 +105,72 @@ def test_merging_and_narrowing_take_nothing_away(permissions: list[Permission]) 
         assert is_allowed(made, permission)
         assert is_allowed(statements_of(json.loads(text)), permission)
     if not notes:
-        assert not is_allowed(statements_of(json.loads(text)), Permission("s3:GetObject", "arn:aws:s3:::four/x"))
+        assert not is_allowed(
+            statements_of(json.loads(text)), Permission("s3:GetObject", "arn:aws:s3:::four/x")
+        )
 
 
 def many(count: int, buckets: int = 1) -> list[Use]:
-    return uses(*(Permission("s3:GetObject", f"arn:aws:s3:::bucket-{number % buckets:03}/prefix-{'x' * 40}-{number}/*") for number in range(count)))
+    return uses(
+        *(
+            Permission(
+                "s3:GetObject",
+                f"arn:aws:s3:::bucket-{number % buckets:03}/prefix-{'x' * 40}-{number}/*",
+            )
+            for number in range(count)
+        )
+    )
 
 
 @pytest.mark.parametrize(
     ("needed", "note", "still_refused"),
     [
         (many(10), None, "arn:aws:s3:::bucket-000/other"),
-        (many(100), "prefixes of arn:aws:s3:::bucket-000 became the whole bucket", "arn:aws:s3:::other/x"),
+        (
+            many(100),
+            "prefixes of arn:aws:s3:::bucket-000 became the whole bucket",
+            "arn:aws:s3:::other/x",
+        ),
         (many(400, 200), "resources became *", None),
     ],
 )
-def test_a_session_policy_is_widened_no_further_than_it_must(needed: list[Use], note: str | None, still_refused: str | None) -> None:
+def test_a_session_policy_is_widened_no_further_than_it_must(
+    needed: list[Use], note: str | None, still_refused: str | None
+) -> None:
     text, notes = session_policy(needed)
     assert len(text) <= MAX_SESSION_POLICY
     assert (notes[-1] if notes else None) == note
     if still_refused:
-        assert not is_allowed(statements_of(json.loads(text)), Permission("s3:GetObject", still_refused))
+        assert not is_allowed(
+            statements_of(json.loads(text)), Permission("s3:GetObject", still_refused)
+        )
 
 
 def test_only_buckets_that_take_the_room_are_widened() -> None:
-    text, notes = session_policy([*many(40), Use(Permission("s3:GetObject", "arn:aws:s3:::small/in/*"), "small")])
+    text, notes = session_policy(
+        [*many(40), Use(Permission("s3:GetObject", "arn:aws:s3:::small/in/*"), "small")]
+    )
     assert notes == ("prefixes of arn:aws:s3:::bucket-000 became the whole bucket",)
-    assert not is_allowed(statements_of(json.loads(text)), Permission("s3:GetObject", "arn:aws:s3:::small/out"))
+    assert not is_allowed(
+        statements_of(json.loads(text)), Permission("s3:GetObject", "arn:aws:s3:::small/out")
+    )
 
 
 def test_many_actions_become_those_of_their_service() -> None:
     text, notes = session_policy(
-        uses(*(Permission(f"dynamodb:Action{'x' * 40}{number}", f"arn:aws:dynamodb:*:*:table/t{number}") for number in range(50)))
+        uses(
+            *(
+                Permission(
+                    f"dynamodb:Action{'x' * 40}{number}", f"arn:aws:dynamodb:*:*:table/t{number}"
+                )
+                for number in range(50)
+            )
+        )
     )
     assert notes[-1] == "actions became those of the whole service"
-    assert json.loads(text)["Statement"] == [{"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}]
+    assert json.loads(text)["Statement"] == [
+        {"Effect": "Allow", "Action": "dynamodb:*", "Resource": "*"}
+    ]
 
 
 def test_a_session_of_which_nothing_is_known_may_do_nothing() -> None:
@@ -128,9 +188,21 @@ def test_a_session_of_which_nothing_is_known_may_do_nothing() -> None:
         ({"NotAction": "s3:List*", "Resource": "*"}, None),
         ({"Action": "s3:ListBucket", "Resource": f"{B}2"}, None),
         ({"Action": "*", "Resource": "*", "Condition": {"StringLike": {"s3:prefix": "in/*"}}}, ()),
-        ({"Action": "*", "Resource": "*", "Condition": {"StringLike": {"s3:prefix": ["out/*"]}}}, ("StringLike s3:prefix: out/*",)),
-        ({"Action": "*", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}}, ("Bool aws:SecureTransport: true",)),
+        (
+            {"Action": "*", "Resource": "*", "Condition": {"StringLike": {"s3:prefix": ["out/*"]}}},
+            ("StringLike s3:prefix: out/*",),
+        ),
+        (
+            {
+                "Action": "*",
+                "Resource": "*",
+                "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+            },
+            ("Bool aws:SecureTransport: true",),
+        ),
     ],
 )
-def test_what_a_statement_says_to_a_permission(have: dict[str, Any], answer: tuple[str, ...] | None) -> None:
+def test_what_a_statement_says_to_a_permission(
+    have: dict[str, Any], answer: tuple[str, ...] | None
+) -> None:
     assert allows(have, listing("in/x/", "in/x/*")) == answer

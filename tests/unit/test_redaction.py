@@ -16,10 +16,25 @@ from xml.sax import saxutils
 import pytest
 
 from rolerunner import secret
-from rolerunner.redaction import RedactingFormatter, has_secret_value, holds_secret, is_secret_name, redact, redact_text, seal
+from rolerunner.redaction import (
+    RedactingFormatter,
+    has_secret_value,
+    holds_secret,
+    is_secret_name,
+    redact,
+    redact_text,
+    seal,
+)
 from rolerunner.secret import MASK, hidden, secret_value
 
-SECRETS = ["Blue-kettle-4711", "p@ss \"word\" 'x' <&> ö/+\\", "qzjx", "k" * 40, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "two\nlines of\n text"]
+SECRETS = [
+    "Blue-kettle-4711",
+    "p@ss \"word\" 'x' <&> ö/+\\",
+    "qzjx",
+    "k" * 40,
+    "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    "two\nlines of\n text",
+]
 
 
 def _base64_at(text, alignment):
@@ -60,19 +75,27 @@ def test_each_encoding_is_masked(text, encoding):
     assert MASK in shown
     assert shown.startswith("before ")
     assert shown.endswith(" after")
-    core = encoded.strip("\"'=") if "base64" not in encoding else base64.b64encode(text.encode()).decode().rstrip("=")[:-1]
+    core = (
+        encoded.strip("\"'=")
+        if "base64" not in encoding
+        else base64.b64encode(text.encode()).decode().rstrip("=")[:-1]
+    )
     assert core not in shown
     assert kept == text
 
 
 def test_lines_of_a_secret_of_many_lines_are_masked_one_by_one():
-    key = secret_value("-----BEGIN KEY-----\nQUJDREVGR0hJSktMTU5P\nUFFSU1RVVldYWVoxMjM0\n-----END KEY-----\n")
+    key = secret_value(
+        "-----BEGIN KEY-----\nQUJDREVGR0hJSktMTU5P\nUFFSU1RVVldYWVoxMjM0\n-----END KEY-----\n"
+    )
     for line in key.splitlines()[1:3]:
         assert line not in redact_text(f"  at 3: {line}")
 
 
 def test_a_long_line_is_searched_whole():
-    token = secret_value("".join(random.Random(1).choices(string.ascii_letters + string.digits, k=900)))
+    token = secret_value(
+        "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=900))
+    )
     text = "x" * 999_983 + token + "y" * 1_000_003
     assert redact_text(text) == "x" * 999_983 + MASK + "y" * 1_000_003
 
@@ -87,7 +110,10 @@ def test_a_secret_that_was_shortened_is_masked(cut):
 
 def test_what_only_begins_like_a_secret_stays():
     kept = secret_value("https://hooks.example.com/services/T0001/secretpart")
-    assert redact_text("see https://hooks.example.com/services/T0002/other") == "see https://hooks.example.com/services/T0002/other"
+    assert (
+        redact_text("see https://hooks.example.com/services/T0002/other")
+        == "see https://hooks.example.com/services/T0002/other"
+    )
     assert redact_text(f"POST {kept}") == f"POST {MASK}"
 
 
@@ -99,7 +125,11 @@ def test_a_short_secret_is_masked_as_a_whole_value_only():
 
 def test_numbers_that_are_a_secret_are_masked():
     kept = secret_value("471142")
-    assert redact({"pin": 471142, "count": 3, "done": True}) == {"pin": MASK, "count": 3, "done": True}
+    assert redact({"pin": 471142, "count": 3, "done": True}) == {
+        "pin": MASK,
+        "count": 3,
+        "done": True,
+    }
     assert kept == "471142"
 
 
@@ -122,7 +152,9 @@ def test_names_that_are_none(name):
 
 
 def test_pairs_of_name_and_value():
-    assert redact({"environment": [{"name": "DB_PASSWORD", "value": "x1"}, {"name": "STAGE", "value": "dev"}]}) == {
+    assert redact(
+        {"environment": [{"name": "DB_PASSWORD", "value": "x1"}, {"name": "STAGE", "value": "dev"}]}
+    ) == {
         "environment": [{"name": "DB_PASSWORD", "value": MASK}, {"name": "STAGE", "value": "dev"}]
     }
 
@@ -156,11 +188,18 @@ def test_what_is_no_secret_stays(text):
 
 def test_sealed_values_are_known_from_then_on():
     sealed = seal({"Credentials": {"SecretAccessKey": "oF2wq8Zk1", "AccessKeyId": "A"}, "count": 3})
-    assert sealed == {"Credentials": {"SecretAccessKey": "oF2wq8Zk1", "AccessKeyId": "A"}, "count": 3}
+    assert sealed == {
+        "Credentials": {"SecretAccessKey": "oF2wq8Zk1", "AccessKeyId": "A"},
+        "count": 3,
+    }
     assert redact_text("login with oF2wq8Zk1 failed") == f"login with {MASK} failed"
     assert has_secret_value(sealed)
     assert not has_secret_value({"a": ["b"]})
-    assert seal({"pin": 123456, "ok": True, "none": None}, whole=True) == {"pin": "123456", "ok": True, "none": None}
+    assert seal({"pin": 123456, "ok": True, "none": None}, whole=True) == {
+        "pin": "123456",
+        "ok": True,
+        "none": None,
+    }
 
 
 def test_holds_secret_finds_texts_too():
@@ -200,24 +239,36 @@ def test_log_records_lose_their_secrets():
     try:
         raise RuntimeError(f"login with {kept}")
     except RuntimeError:
-        record = logging.LogRecord("x", logging.ERROR, "", 0, "failed for %s", (kept,), sys.exc_info())
+        record = logging.LogRecord(
+            "x", logging.ERROR, "", 0, "failed for %s", (kept,), sys.exc_info()
+        )
     shown = RedactingFormatter().format(record)
     assert "in-a-traceback" not in shown
     assert "RuntimeError: login with [redacted]" in shown
 
 
 def test_it_costs_little_where_nothing_is_found():
-    kept = [hidden("".join(random.Random(n).choices(string.ascii_letters, k=400))) for n in range(150)]  # 50 roles
-    line = "the object s3://bucket/orders/2026/01/31/part-0001.csv could not be read: there is none " * 2
+    kept = [
+        hidden("".join(random.Random(n).choices(string.ascii_letters, k=400))) for n in range(150)
+    ]  # 50 roles
+    line = (
+        "the object s3://bucket/orders/2026/01/31/part-0001.csv could not be read: there is none "
+        * 2
+    )
     redact_text(line)
     began = time.process_time()
     for _ in range(1000):
         redact_text(line)
-    assert time.process_time() - began < 0.5  # 5 ms a thousand on the machine it was written on: no search for each of 2,000 forms
+    assert (
+        time.process_time() - began < 0.5
+    )  # 5 ms a thousand on the machine it was written on: no search for each of 2,000 forms
     assert len(kept) == 150
 
 
 def test_a_text_that_holds_a_secret_is_sealed_whole():
     kept = secret_value("Blue-kettle-4711")
     assert has_secret_value(seal({"text": f"login with {kept}"}))
-    assert redact(seal({"text": f"login with {kept}", "other": "x"})) == {"text": MASK, "other": "x"}
+    assert redact(seal({"text": f"login with {kept}", "other": "x"})) == {
+        "text": MASK,
+        "other": "x",
+    }

@@ -38,7 +38,9 @@ def session(constants: Any = None, version: str = "3.3.4") -> Any:
     )
     jvm = SimpleNamespace(org=SimpleNamespace(apache=SimpleNamespace(hadoop=hadoop)))
     configuration = SimpleNamespace(set=told.__setitem__)
-    context = SimpleNamespace(_jvm=jvm, _jsc=SimpleNamespace(hadoopConfiguration=lambda: configuration))
+    context = SimpleNamespace(
+        _jvm=jvm, _jsc=SimpleNamespace(hadoopConfiguration=lambda: configuration)
+    )
     return SimpleNamespace(sparkContext=context, told=told)
 
 
@@ -71,8 +73,14 @@ def test_hadoop_is_told_of_the_role_for_its_bucket() -> None:
     ("role", "named"),
     [
         (Role(READER.arn, tags=(("a", "b"),)), ["'tags'"]),
-        (Role(READER.arn, source_identity="me", policy_arns=("arn:aws:iam::aws:policy/X",)), ["'source_identity'", "'policy_arns'"]),
-        (Role(READER.arn, via=Role("arn:aws:iam::111122223333:role/hub", name="hub")), ["'via: hub'"]),
+        (
+            Role(READER.arn, source_identity="me", policy_arns=("arn:aws:iam::aws:policy/X",)),
+            ["'source_identity'", "'policy_arns'"],
+        ),
+        (
+            Role(READER.arn, via=Role("arn:aws:iam::111122223333:role/hub", name="hub")),
+            ["'via: hub'"],
+        ),
         (Role(READER.arn, via=JOB, external_id="ex-1", policy="{}"), []),
     ],
 )
@@ -80,8 +88,16 @@ def test_what_s3a_cannot_ask_for(role: Role, named: list[str]) -> None:
     assert list(s3a.cannot(role)) == named
 
 
-@pytest.mark.parametrize(("version", "own"), [("3.3.4", "com.amazonaws.auth.Default"), ("3.4.1", "software.amazon.awssdk.auth.credentials.Default")])
-def test_the_jobs_own_credentials_are_found_by_the_sdk_that_is_there(version: str, own: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "own"),
+    [
+        ("3.3.4", "com.amazonaws.auth.Default"),
+        ("3.4.1", "software.amazon.awssdk.auth.credentials.Default"),
+    ],
+)
+def test_the_jobs_own_credentials_are_found_by_the_sdk_that_is_there(
+    version: str, own: str
+) -> None:
     assert sql.own_credentials(session(version=version)).startswith(own)
 
 
@@ -94,7 +110,11 @@ def test_a_bucket_is_reached_as_one_role() -> None:
         sql.reach(spark, "landing", {})
 
 
-@pytest.mark.parametrize(("constants", "refused"), [(None, False), (Known, False), (Unknown, True)], ids=["no S3A", "new", "old"])
+@pytest.mark.parametrize(
+    ("constants", "refused"),
+    [(None, False), (Known, False), (Unknown, True)],
+    ids=["no S3A", "new", "old"],
+)
 def test_an_external_id_that_would_be_left_out_is_refused(constants: Any, refused: bool) -> None:
     spark = session(constants)
     settings = s3a.settings("landing", EXTERNAL, "a", "eu-west-1", "Own")
@@ -108,19 +128,34 @@ def test_an_external_id_that_would_be_left_out_is_refused(constants: Any, refuse
 
 
 def test_permissions_are_those_of_the_two_roles() -> None:
-    step = SparkSql.model_validate({"sources": {"a": {"location": "s3://landing/in/"}}, "target": {"location": "s3://publish/out/"}})
-    needed = {role: [(each.action, each.resource) for each in permissions] for role, permissions in step.permissions().items()}
-    assert needed["source_role"] == [("s3:ListBucket", "arn:aws:s3:::landing"), ("s3:GetObject", "arn:aws:s3:::landing/in/*")]
+    step = SparkSql.model_validate(
+        {
+            "sources": {"a": {"location": "s3://landing/in/"}},
+            "target": {"location": "s3://publish/out/"},
+        }
+    )
+    needed = {
+        role: [(each.action, each.resource) for each in permissions]
+        for role, permissions in step.permissions().items()
+    }
+    assert needed["source_role"] == [
+        ("s3:ListBucket", "arn:aws:s3:::landing"),
+        ("s3:GetObject", "arn:aws:s3:::landing/in/*"),
+    ]
     assert needed["target_role"] == [
         ("s3:ListBucket", "arn:aws:s3:::publish"),
-        *((f"s3:{action}", "arn:aws:s3:::publish/out/*") for action in ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload")),
+        *(
+            (f"s3:{action}", "arn:aws:s3:::publish/out/*")
+            for action in ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload")
+        ),
     ]
-    assert SparkSql.model_validate({"sources": {"a": {"location": "orders/"}}}).permissions() == {"source_role": [], "target_role": []}
+    assert SparkSql.model_validate({"sources": {"a": {"location": "orders/"}}}).permissions() == {
+        "source_role": [],
+        "target_role": [],
+    }
 
 
-SDK1 = (
-    "com.amazonaws.services.s3.model.AmazonS3Exception: Access Denied (Service: Amazon S3; Status Code: 403; Error Code: AccessDenied; Request ID: R)"
-)
+SDK1 = "com.amazonaws.services.s3.model.AmazonS3Exception: Access Denied (Service: Amazon S3; Status Code: 403; Error Code: AccessDenied; Request ID: R)"
 SDK2 = "software.amazon.awssdk.services.s3.model.S3Exception: {} (Service: S3, Status Code: 403, Request ID: R)"
 NAMED = (
     "User: arn:aws:sts::111122223333:assumed-role/reader/s is not authorized to perform: s3:PutObject on resource: "
@@ -131,19 +166,51 @@ NAMED = (
 @pytest.mark.parametrize(
     ("said", "action", "resource"),
     [
-        (f"AccessDeniedException: s3a://landing/in/a: getFileStatus on s3a://landing/in/a: {SDK1}", "s3:GetObject", "landing/in/a"),
-        (f"AccessDeniedException: s3a://landing/in/a: reopen at position 0 on s3a://landing/in/a: {SDK1}", "s3:GetObject", "landing/in/a"),
-        (f"AccessDeniedException: s3a://landing/in/: listing on s3a://landing/in/: {SDK1}", "s3:ListBucket", "landing"),
-        (f"AccessDeniedException: s3a://landing/in/x: PUT 0-byte object  on s3a://landing/in/x: {SDK1}", "s3:PutObject", "landing/in/x"),
-        (f"AccessDeniedException: s3a://landing/in/x: Writing Object on s3a://landing/in/x: {SDK1}", "s3:PutObject", "landing/in/x"),
-        (f"AccessDeniedException: s3a://landing/in/x: initiate MultiPartUpload on s3a://landing/in/x: {SDK1}", "s3:PutObject", "landing/in/x"),
-        (f"AccessDeniedException: s3a://landing/in/x: upload part #1 upload ID on s3a://landing/in/x: {SDK1}", "s3:PutObject", "landing/in/x"),
+        (
+            f"AccessDeniedException: s3a://landing/in/a: getFileStatus on s3a://landing/in/a: {SDK1}",
+            "s3:GetObject",
+            "landing/in/a",
+        ),
+        (
+            f"AccessDeniedException: s3a://landing/in/a: reopen at position 0 on s3a://landing/in/a: {SDK1}",
+            "s3:GetObject",
+            "landing/in/a",
+        ),
+        (
+            f"AccessDeniedException: s3a://landing/in/: listing on s3a://landing/in/: {SDK1}",
+            "s3:ListBucket",
+            "landing",
+        ),
+        (
+            f"AccessDeniedException: s3a://landing/in/x: PUT 0-byte object  on s3a://landing/in/x: {SDK1}",
+            "s3:PutObject",
+            "landing/in/x",
+        ),
+        (
+            f"AccessDeniedException: s3a://landing/in/x: Writing Object on s3a://landing/in/x: {SDK1}",
+            "s3:PutObject",
+            "landing/in/x",
+        ),
+        (
+            f"AccessDeniedException: s3a://landing/in/x: initiate MultiPartUpload on s3a://landing/in/x: {SDK1}",
+            "s3:PutObject",
+            "landing/in/x",
+        ),
+        (
+            f"AccessDeniedException: s3a://landing/in/x: upload part #1 upload ID on s3a://landing/in/x: {SDK1}",
+            "s3:PutObject",
+            "landing/in/x",
+        ),
         (
             f"AccessDeniedException: s3a://landing/in/x: Aborting multipart upload on s3a://landing/in/x: {SDK1}",
             "s3:AbortMultipartUpload",
             "landing/in/x",
         ),
-        (f"AccessDeniedException: s3a://landing/in/x: delete on s3a://landing/in/x: {SDK1}", "s3:DeleteObject", "landing/in/x"),
+        (
+            f"AccessDeniedException: s3a://landing/in/x: delete on s3a://landing/in/x: {SDK1}",
+            "s3:DeleteObject",
+            "landing/in/x",
+        ),
         (
             f"AccessDeniedException: s3a://landing/in/part-0: Writing Object on s3a://landing/in/part-0: {SDK2.format(NAMED)}",
             "s3:PutObject",
@@ -152,13 +219,19 @@ NAMED = (
     ],
 )
 def test_a_refusal_of_s3a_names_the_action(said: str, action: str, resource: str) -> None:
-    failed = _explained(sql.SqlFailed("no", text=f"An error occurred while calling o1.load.: java.nio.file.{said}"), {"landing": READER})
+    failed = _explained(
+        sql.SqlFailed("no", text=f"An error occurred while calling o1.load.: java.nio.file.{said}"),
+        {"landing": READER},
+    )
     assert failed.type == "AccessDenied"
     assert f"the role 'reader' may not {action} on arn:aws:s3:::{resource}" in failed.message
     assert f'"Action": "{action}", "Resource": "arn:aws:s3:::{resource}"' in failed.hint
 
 
 def test_a_refusal_of_s3a_that_tells_nothing_claims_nothing() -> None:
-    failed = _explained(sql.SqlFailed("no", text="AccessDeniedException: s3a://landing/in/a: Status Code: 403"), {"landing": READER})
+    failed = _explained(
+        sql.SqlFailed("no", text="AccessDeniedException: s3a://landing/in/a: Status Code: 403"),
+        {"landing": READER},
+    )
     assert failed.message == "the role 'reader' was refused: AccessDenied"
     assert "may lack" not in failed.hint

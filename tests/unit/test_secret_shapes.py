@@ -8,7 +8,12 @@ import jmespath
 import pytest
 from botocore.model import ServiceModel
 
-from rolerunner.actions.secret_shapes import hands_out_credentials, is_secret_at, seal_answer, seal_selected
+from rolerunner.actions.secret_shapes import (
+    hands_out_credentials,
+    is_secret_at,
+    seal_answer,
+    seal_selected,
+)
 from rolerunner.redaction import has_secret_value, redact, redact_text
 from rolerunner.secret import MASK
 from rolerunner.service_models import loader
@@ -33,7 +38,9 @@ def test_every_operation_that_hands_out_credentials_is_on_the_list():
         read = model(service)
         for operation in read.operation_names:
             there.add((service, operation))
-            if hands_out_credentials(service, operation, read.operation_model(operation).output_shape):
+            if hands_out_credentials(
+                service, operation, read.operation_model(operation).output_shape
+            ):
                 found.add((service, operation))
     print("\n".join(sorted(f"{service} {operation}" for service, operation in found)))
     assert len(there) > 5000
@@ -54,16 +61,51 @@ def test_operations_that_hand_out_none(service, operation):
 @pytest.mark.parametrize(
     ("service", "operation", "answer", "secret"),
     [
-        ("secretsmanager", "GetSecretValue", {"Name": "db", "SecretString": "blue-kettle-1"}, "blue-kettle-1"),
-        ("secretsmanager", "BatchGetSecretValue", {"SecretValues": [{"Name": "db", "SecretString": "blue-kettle-2"}]}, "blue-kettle-2"),
-        ("ssm", "GetParameter", {"Parameter": {"Name": "db", "Value": "blue-kettle-3"}}, "blue-kettle-3"),
-        ("ssm", "GetParametersByPath", {"Parameters": [{"Name": "db", "Value": "blue-kettle-4"}]}, "blue-kettle-4"),
+        (
+            "secretsmanager",
+            "GetSecretValue",
+            {"Name": "db", "SecretString": "blue-kettle-1"},
+            "blue-kettle-1",
+        ),
+        (
+            "secretsmanager",
+            "BatchGetSecretValue",
+            {"SecretValues": [{"Name": "db", "SecretString": "blue-kettle-2"}]},
+            "blue-kettle-2",
+        ),
+        (
+            "ssm",
+            "GetParameter",
+            {"Parameter": {"Name": "db", "Value": "blue-kettle-3"}},
+            "blue-kettle-3",
+        ),
+        (
+            "ssm",
+            "GetParametersByPath",
+            {"Parameters": [{"Name": "db", "Value": "blue-kettle-4"}]},
+            "blue-kettle-4",
+        ),
         ("kms", "GenerateDataKey", {"KeyId": "db", "Plaintext": "blue-kettle-5"}, "blue-kettle-5"),
         ("kms", "Decrypt", {"KeyId": "db", "Plaintext": "blue-kettle-6"}, "blue-kettle-6"),
         ("apigateway", "GetApiKey", {"name": "db", "value": "blue-kettle-7"}, "blue-kettle-7"),
-        ("cognito-idp", "DescribeUserPoolClient", {"UserPoolClient": {"ClientName": "db", "ClientSecret": "blue-kettle-8"}}, "blue-kettle-8"),
-        ("ec2", "CreateKeyPair", {"KeyName": "db", "KeyMaterial": "blue-kettle-9"}, "blue-kettle-9"),
-        ("iot", "CreateKeysAndCertificate", {"certificateId": "db", "keyPair": {"PublicKey": "p", "PrivateKey": "blue-kettle-10"}}, "blue-kettle-10"),
+        (
+            "cognito-idp",
+            "DescribeUserPoolClient",
+            {"UserPoolClient": {"ClientName": "db", "ClientSecret": "blue-kettle-8"}},
+            "blue-kettle-8",
+        ),
+        (
+            "ec2",
+            "CreateKeyPair",
+            {"KeyName": "db", "KeyMaterial": "blue-kettle-9"},
+            "blue-kettle-9",
+        ),
+        (
+            "iot",
+            "CreateKeysAndCertificate",
+            {"certificateId": "db", "keyPair": {"PublicKey": "p", "PrivateKey": "blue-kettle-10"}},
+            "blue-kettle-10",
+        ),
     ],
 )
 def test_secret_members_are_sealed(service, operation, answer, secret):
@@ -75,7 +117,12 @@ def test_secret_members_are_sealed(service, operation, answer, secret):
     assert redact_text(f"login with {secret}") == f"login with {MASK}"
 
 
-ANSWER = {"ARN": "arn:aws:x", "Name": "db", "SecretString": "blue-kettle-4711", "VersionStages": ["AWSCURRENT"]}
+ANSWER = {
+    "ARN": "arn:aws:x",
+    "Name": "db",
+    "SecretString": "blue-kettle-4711",
+    "VersionStages": ["AWSCURRENT"],
+}
 
 
 @pytest.mark.parametrize(
@@ -106,5 +153,7 @@ def test_what_is_selected_out_of_a_secret_is_one(select, place, is_secret):
 
 def test_parts_of_a_secret_in_json_are_known():
     shape = output("secretsmanager", "GetSecretValue")
-    seal_answer({"SecretString": '{"username": "ada", "password": "Green-4"}'}, shape, "secretsmanager")
+    seal_answer(
+        {"SecretString": '{"username": "ada", "password": "Green-4"}'}, shape, "secretsmanager"
+    )
     assert redact_text("ada and Green-4") == f"ada and {MASK}"

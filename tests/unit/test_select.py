@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 
 from rolerunner.storage.select import Selection
 
-PARTS = st.lists(st.sampled_from(["", ".", "..", "...", ".a", "a", "b.csv", "a\nb", "(?!", "[x]", "\\", "ü"]), min_size=1, max_size=5)
+PARTS = st.lists(
+    st.sampled_from(["", ".", "..", "...", ".a", "a", "b.csv", "a\nb", "(?!", "[x]", "\\", "ü"]),
+    min_size=1,
+    max_size=5,
+)
 
 
 @given(PARTS)
@@ -43,4 +47,9 @@ def test_dots_are_names(pattern: str, keys: list[str], others: list[str]) -> Non
 
 def test_a_glob_of_thousands_of_alternatives_is_one_glob() -> None:
     selection = Selection.of(["part-{1..2500}.csv"], ["part-{7,8}.csv"])
-    assert [selection.named(f"part-{number}.csv") for number in (1, 2500, 7, 2501)] == [True, True, False, False]
+    assert [selection.named(f"part-{number}.csv") for number in (1, 2500, 7, 2501)] == [
+        True,
+        True,
+        False,
+        False,
+    ]

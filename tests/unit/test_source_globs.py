@@ -11,7 +11,19 @@ from rolerunner.errors import LocalFileFailed
 from rolerunner.storage.select import Selection
 from rolerunner.storage.tree import LeftOut, files_below, source_files
 
-FILES = ["a.csv", ".hidden.csv", "b.txt", "[x].csv", "{y}.csv", "d/a.csv", "d/.h/a.csv", "d/e/f/a.csv", ".git/a.csv", "e1/b.csv", "e2/b.csv"]
+FILES = [
+    "a.csv",
+    ".hidden.csv",
+    "b.txt",
+    "[x].csv",
+    "{y}.csv",
+    "d/a.csv",
+    "d/.h/a.csv",
+    "d/e/f/a.csv",
+    ".git/a.csv",
+    "e1/b.csv",
+    "e2/b.csv",
+]
 
 
 @pytest.fixture
@@ -38,7 +50,9 @@ def test_a_glob_means_what_include_means(pattern: str, folder: Path) -> None:
     assert all(file.relative == Path(file.path).name for file in found)
 
 
-def test_folders_that_cannot_hold_a_match_are_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_that_cannot_hold_a_match_are_not_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scanned: list[str] = []
     real = os.scandir
 
@@ -47,10 +61,17 @@ def test_folders_that_cannot_hold_a_match_are_not_read(folder: Path, monkeypatch
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert [file.relative for file in source_files([f"{folder}/*.csv"])] == [".hidden.csv", "[x].csv", "a.csv", "{y}.csv"]
+    assert [file.relative for file in source_files([f"{folder}/*.csv"])] == [
+        ".hidden.csv",
+        "[x].csv",
+        "a.csv",
+        "{y}.csv",
+    ]
     assert scanned == ["."]
     scanned.clear()
-    assert [file.relative for file in source_files([f"{folder}/d/**/f/*.csv", f"{folder}/e?/b.csv"])] == ["a.csv", "b.csv", "b.csv"]
+    assert [
+        file.relative for file in source_files([f"{folder}/d/**/f/*.csv", f"{folder}/e?/b.csv"])
+    ] == ["a.csv", "b.csv", "b.csv"]
     assert not {".git", "e1"} & set(scanned[:5])
     assert ".git" not in scanned
 
@@ -60,11 +81,15 @@ def test_links_count_where_the_glob_leads(folder: Path) -> None:
     (folder / "other").symlink_to(folder / "d")
     (folder / "loop").symlink_to(folder)
     left_out = LeftOut()
-    found = [file.path for file in source_files([f"{folder}/*.csv"], links="skip", left_out=left_out)]
+    found = [
+        file.path for file in source_files([f"{folder}/*.csv"], links="skip", left_out=left_out)
+    ]
     assert (len(found), left_out.count, "link.csv" in str(left_out)) == (4, 1, True)
     with pytest.raises(LocalFileFailed, match="is a link"):
         list(source_files([f"{folder}/*.csv"], links="error"))
-    assert len(list(source_files([f"{folder}/*.txt"], links="error"))) == 1, "links that the glob does not match do not count"
+    assert len(list(source_files([f"{folder}/*.txt"], links="error"))) == 1, (
+        "links that the glob does not match do not count"
+    )
     problems = [file for file in source_files([f"{folder}/**/a.csv"]) if file.problem is not None]
     assert [file.path for file in problems] == [f"{folder}/loop"]
 
@@ -78,6 +103,8 @@ def test_folders_that_match_are_left_out_and_counted(folder: Path) -> None:
 def test_a_glob_of_too_many_patterns_and_a_file_with_a_name_like_a_glob(folder: Path) -> None:
     with pytest.raises(LocalFileFailed, match="more than"):
         list(source_files([f"{folder}/" + "{1..9}" * 8]))
-    assert [file.relative for file in source_files([f"{folder}/[x].csv", f"{folder}/{{y}}.csv"])] == ["[x].csv", "{y}.csv"]
+    assert [
+        file.relative for file in source_files([f"{folder}/[x].csv", f"{folder}/{{y}}.csv"])
+    ] == ["[x].csv", "{y}.csv"]
     (missing,) = source_files([f"{folder}/{{z}}.csv"])
     assert missing.problem is not None, "braces without alternatives are a name"

@@ -27,7 +27,9 @@ class Keys:
         self.keys = sorted(set(keys))
         self.pages = 0
 
-    def list(self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000) -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000
+    ) -> Iterator[ObjectInfo]:
         assert not versions
         self.pages += 1
         for number, key in enumerate(self.keys[bisect_right(self.keys, after) :], 1):
@@ -50,16 +52,26 @@ class Named:
         return STORAGES.__getitem__, (len(STORAGES) - 1,)
 
 
-def listed(keys: Iterable[str], prefix: str = "in/", keys_a_task: int = 10, slots: int = 4) -> tuple[list[str], InProcess]:
+def listed(
+    keys: Iterable[str], prefix: str = "in/", keys_a_task: int = 10, slots: int = 4
+) -> tuple[list[str], InProcess]:
     pool = InProcess(slots)
     storage: Any = Named(Keys(keys))
-    found = SpreadListing(storage, pool, Cancel(), S3Uri("bucket", prefix), versions=False, keys_a_task=keys_a_task).objects()
+    found = SpreadListing(
+        storage, pool, Cancel(), S3Uri("bucket", prefix), versions=False, keys_a_task=keys_a_task
+    ).objects()
     return [info.key for info in found], pool
 
 
-@given(st.lists(st.text(st.characters(blacklist_categories=["Cs"]), max_size=6), max_size=60), st.sampled_from(["", "in/", "é"]), st.integers(1, 12))
+@given(
+    st.lists(st.text(st.characters(blacklist_categories=["Cs"]), max_size=6), max_size=60),
+    st.sampled_from(["", "in/", "é"]),
+    st.integers(1, 12),
+)
 @settings(max_examples=150, deadline=None)
-def test_every_key_is_listed_once_and_in_order(keys: list[str], prefix: str, keys_a_task: int) -> None:
+def test_every_key_is_listed_once_and_in_order(
+    keys: list[str], prefix: str, keys_a_task: int
+) -> None:
     under = [prefix + key for key in keys if prefix + key]
     found, _ = listed([*under, "aa", "zz"], prefix or "i", keys_a_task)
     assert found == sorted({key for key in [*under, "aa", "zz"] if key.startswith(prefix or "i")})
@@ -71,7 +83,8 @@ def test_every_key_is_listed_once_and_in_order(keys: list[str], prefix: str, key
         [f"in/{number:09d}.csv" for number in range(20_000)],
         [f"in/day={number % 30:02d}/part-{number:05d}.parquet" for number in range(20_000)],
         [f"in/{number * 2654435761 % 2**32:08x}" for number in range(20_000)],
-        [f"in/a/{number}" for number in range(19_000)] + [f"in/z/{number}" for number in range(1_000)],
+        [f"in/a/{number}" for number in range(19_000)]
+        + [f"in/z/{number}" for number in range(1_000)],
     ],
     ids=["numbers", "partitions", "hashes", "skewed"],
 )
@@ -94,7 +107,10 @@ def test_a_cut_costs_few_looks() -> None:
     spans = cut(Span(seen[-1]), "in/", seen, 16, next_key)
     assert keys.pages <= 20
     assert len(spans) == 16
-    sizes = [sum(1 for key in keys.keys if key > span.after and (span.upto is None or key <= span.upto)) for span in spans]
+    sizes = [
+        sum(1 for key in keys.keys if key > span.after and (span.upto is None or key <= span.upto))
+        for span in spans
+    ]
     assert sum(sizes) == 980_000
     assert sum(size > 20_000 for size in sizes) >= 8
 
@@ -104,4 +120,8 @@ def test_a_listing_that_is_stopped_stops() -> None:
     cancel.set()
     storage: Any = Named(Keys(["in/a"]))
     with pytest.raises(StepError, match="stopped"):
-        list(SpreadListing(storage, InProcess(), cancel, S3Uri("bucket", "in/"), versions=False).objects())
+        list(
+            SpreadListing(
+                storage, InProcess(), cancel, S3Uri("bucket", "in/"), versions=False
+            ).objects()
+        )

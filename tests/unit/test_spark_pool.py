@@ -15,7 +15,9 @@ from rolerunner.storage.base import Cancel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ABORTED = "Job aborted due to stage failure: Task 0 in stage 0.0 failed 4 times, most recent failure: "
+ABORTED = (
+    "Job aborted due to stage failure: Task 0 in stage 0.0 failed 4 times, most recent failure: "
+)
 RAISED = f"""{ABORTED}Lost task 0.3 in stage 0.0 (TID 3) (10.0.0.1 executor 1): org.apache.spark.api.python.PythonException: Traceback (most recent call last):
   File "pool.py", line 122, in _done
     return pickle.loads(part)(again)
@@ -60,16 +62,30 @@ class Context:
         return SimpleNamespace(map=lambda _: SimpleNamespace(collect=lambda: self.collect(wave)))
 
 
-def run(collect: Callable[[list[Any]], list[Any]], cancel: Cancel | None = None, waves: int = 1) -> list[Any]:
+def run(
+    collect: Callable[[list[Any]], list[Any]], cancel: Cancel | None = None, waves: int = 1
+) -> list[Any]:
     return list(SparkPool(Context(collect)).run([[b"part"]] * waves, cancel or Cancel(), "work"))
 
 
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        (RAISED.format(raised="RuntimeError: a bug"), "Spark gave the work up: RuntimeError: a bug", ""),
-        (RAISED.format(raised="ModuleNotFoundError: No module named 'jobs.own'"), "No module named 'jobs.own'", "--additional-python-modules"),
-        (LOST, "Lost task 0.3 in stage 0.0 (TID 3) (10.0.0.1 executor 1): ExecutorLostFailure", "larger workers"),
+        (
+            RAISED.format(raised="RuntimeError: a bug"),
+            "Spark gave the work up: RuntimeError: a bug",
+            "",
+        ),
+        (
+            RAISED.format(raised="ModuleNotFoundError: No module named 'jobs.own'"),
+            "No module named 'jobs.own'",
+            "--additional-python-modules",
+        ),
+        (
+            LOST,
+            "Lost task 0.3 in stage 0.0 (TID 3) (10.0.0.1 executor 1): ExecutorLostFailure",
+            "larger workers",
+        ),
     ],
 )
 def test_the_line_that_says_why(text: str, message: str, hint: str) -> None:

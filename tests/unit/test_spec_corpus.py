@@ -22,7 +22,12 @@ REWRITE = os.environ.get("REWRITE_MESSAGES") == "1"
 def said(path: Path) -> str:
     with pytest.raises(SpecError) as caught:
         api.load(path, complete=False)
-    return "\n".join(with_line(problem) for problem in caught.value.problems).replace(str(path), path.name) + "\n"
+    return (
+        "\n".join(with_line(problem) for problem in caught.value.problems).replace(
+            str(path), path.name
+        )
+        + "\n"
+    )
 
 
 def test_the_corpus_is_large_enough() -> None:
@@ -30,7 +35,11 @@ def test_the_corpus_is_large_enough() -> None:
     assert len(BAD) >= 80
 
 
-@pytest.mark.parametrize("path", [*GOOD, *(path for path in sorted(CONFIGS.glob("*.yaml")) if path.name.count(".") == 1)], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [*GOOD, *(path for path in sorted(CONFIGS.glob("*.yaml")) if path.name.count(".") == 1)],
+    ids=lambda path: path.stem,
+)
 def test_a_good_spec_loads_and_can_be_planned(path: Path) -> None:
     job = api.load(path)
     plan = api.plan(job)

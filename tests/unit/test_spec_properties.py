@@ -29,7 +29,9 @@ WORDS = [
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=12)), max_size=25))
-def test_whatever_the_text_it_is_a_job_that_can_be_planned_or_a_list_of_mistakes(lines: list[str]) -> None:
+def test_whatever_the_text_it_is_a_job_that_can_be_planned_or_a_list_of_mistakes(
+    lines: list[str],
+) -> None:
     try:
         job = load_text("\n".join(lines), "t.yaml", registry(), {})
     except SpecError as error:
@@ -64,7 +66,9 @@ def test_an_annotation_is_escaped() -> None:
     assert _annotation(problem) == "::error file=a%2Cb.yaml,line=3,col=4::50 %25 of%0Ait (x)"
 
 
-def test_params_come_from_a_file_and_the_command_line_wins(rolerunner: object, tmp_path: Path) -> None:
+def test_params_come_from_a_file_and_the_command_line_wins(
+    rolerunner: object, tmp_path: Path
+) -> None:
     (tmp_path / "p.yaml").write_text("n: 5\nday: 2026-01-31\n")
     (tmp_path / "job.yaml").write_text(
         "version: 1\nname: t\nparams: {n: {type: integer}, day: {type: date}}\n"
@@ -75,7 +79,9 @@ def test_params_come_from_a_file_and_the_command_line_wins(rolerunner: object, t
 
 
 def test_included_roles_have_places_in_their_own_file(tmp_path: Path) -> None:
-    (tmp_path / "roles.yaml").write_text("roles:\n  a: {arn: 'arn:aws:iam::111122223333:role/a', duration: 9h}\n")
+    (tmp_path / "roles.yaml").write_text(
+        "roles:\n  a: {arn: 'arn:aws:iam::111122223333:role/a', duration: 9h}\n"
+    )
     (tmp_path / "job.yaml").write_text(
         "version: 1\nname: t\ninclude: [roles.yaml]\nsteps: [{id: a, action: s3.list, role: a, source: 's3://bucket/'}]\n"
     )

@@ -13,7 +13,9 @@ import pytest
 from rolerunner.state import holder
 from rolerunner.state.holder import Holder
 
-needs_proc = pytest.mark.skipif(not holder.pid_scope(), reason="this system tells no boot id or namespaces")
+needs_proc = pytest.mark.skipif(
+    not holder.pid_scope(), reason="this system tells no boot id or namespaces"
+)
 
 
 def test_a_living_process_is_not_gone() -> None:

@@ -51,17 +51,29 @@ def test_keys_in_their_order_differ(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("move", [True, False])
 def test_two_versions_of_an_object_have_one_target(move: bool, tmp_path: Path) -> None:
-    versions = [ObjectInfo("in/a", 1, version="2"), ObjectInfo("in/a", 1, version="1"), ObjectInfo("in/b", 1, version="1")]
+    versions = [
+        ObjectInfo("in/a", 1, version="2"),
+        ObjectInfo("in/a", 1, version="1"),
+        ObjectInfo("in/b", 1, version="1"),
+    ]
     found = problem(listed(tmp_path, versions), S3Uri("other", "out/"), move=move)
-    assert found == "SameKey: s3://box/in/a (version 2) and s3://box/in/a (version 1) would both be s3://other/out/a"
+    assert (
+        found
+        == "SameKey: s3://box/in/a (version 2) and s3://box/in/a (version 1) would both be s3://other/out/a"
+    )
     markers = [ObjectInfo("in/a", 0, version="2", deleted=True), *versions[1:]]
-    assert problem(listed(tmp_path, markers), S3Uri("other", "out/"), move=move) == "", "a delete marker is not copied"
+    assert problem(listed(tmp_path, markers), S3Uri("other", "out/"), move=move) == "", (
+        "a delete marker is not copied"
+    )
 
 
 def test_a_target_that_is_still_to_be_read(tmp_path: Path) -> None:
     infos = [ObjectInfo(key, 1) for key in ("in/a", "in/b", "in/x/a")]
     found = problem(listed(tmp_path, infos), S3Uri("box", "in/x/"))
-    assert found == "TargetInSource: s3://box/in/a would be s3://box/in/x/a, which is itself one of the objects to copy"
+    assert (
+        found
+        == "TargetInSource: s3://box/in/a would be s3://box/in/x/a, which is itself one of the objects to copy"
+    )
     assert problem(listed(tmp_path, infos[:2]), S3Uri("box", "in/x/")) == ""
     assert problem(listed(tmp_path, infos[::-1]), S3Uri("other", "in/x/")) == ""
 

@@ -93,4 +93,6 @@ def test_those_that_wait_come_back_one_after_the_other(clock: Clock) -> None:
     waits = [throttle.wait() for _ in range(50)]
     assert waits == sorted(waits)
     assert len(set(waits)) == 50
-    assert all(0.5 <= throttle.wait() <= 1 for _ in range(500)), "and none looks later than in a second whether it still has to wait"
+    assert all(0.5 <= throttle.wait() <= 1 for _ in range(500)), (
+        "and none looks later than in a second whether it still has to wait"
+    )

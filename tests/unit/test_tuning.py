@@ -15,7 +15,9 @@ from rolerunner.storage.tuning import DEFAULT, HELPER, MIB, RUNNER, Tuning
 @given(st.integers(112 * MIB, 64 << 30), st.integers(1, 64), st.integers(1, 4))
 def test_what_is_in_flight_fits_into_what_is_left(whole: int, at_once: int, processes: int) -> None:
     tuning = Tuning.within(whole, at_once, processes)
-    assert tuning.memory * at_once <= max(whole - RUNNER - max(processes - 2, 0) * HELPER, 8 * MIB * at_once)
+    assert tuning.memory * at_once <= max(
+        whole - RUNNER - max(processes - 2, 0) * HELPER, 8 * MIB * at_once
+    )
     assert tuning.processes == processes
     assert tuning.part >= 5 * MIB, "S3 takes no smaller ones"
     assert tuning.large >= tuning.part
@@ -30,7 +32,10 @@ def test_without_a_word_it_is_large_and_fast() -> None:
 def test_a_range_is_no_smaller_than_a_part_and_cheap_to_fetch_again(size: int) -> None:
     tuning = Tuning.within(DEFAULT)
     assert tuning.part <= tuning.range_of(size) <= 128 * MIB
-    assert tuning.range_of(size) == tuning.part or size // tuning.range_of(size) >= tuning.parts_at_once * 4, "and all threads have some"
+    assert (
+        tuning.range_of(size) == tuning.part
+        or size // tuning.range_of(size) >= tuning.parts_at_once * 4
+    ), "and all threads have some"
 
 
 STEP = "{id: %s, action: s3.list, role: job, source: 's3://bucket/%s'}"
@@ -44,6 +49,10 @@ STEP = "{id: %s, action: s3.list, role: job, source: 's3://bucket/%s'}"
         ((STEP % ("a, for_each: {items: [x, y], max_parallel: 3}", "${{ item }}"),), 3),
     ],
 )
-def test_steps_that_run_at_once_share_it(steps: tuple[str, ...], at_once: int, tmp_path: Any) -> None:
-    (tmp_path / "job.yaml").write_text("version: 1\nname: t\nsteps:\n" + "".join(f"  - {step}\n" for step in steps))
+def test_steps_that_run_at_once_share_it(
+    steps: tuple[str, ...], at_once: int, tmp_path: Any
+) -> None:
+    (tmp_path / "job.yaml").write_text(
+        "version: 1\nname: t\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
+    )
     assert api._at_once(api.load(tmp_path / "job.yaml")) == at_once

@@ -15,7 +15,13 @@ SOURCE = Path(rolerunner.__file__).parent
 
 @pytest.mark.parametrize(
     ("number", "noun", "text"),
-    [(0, "step", "0 steps"), (1, "step", "1 step"), (2, "step", "2 steps"), (12345, "object", "12,345 objects"), (1.0, "byte", "1.0 byte")],
+    [
+        (0, "step", "0 steps"),
+        (1, "step", "1 step"),
+        (2, "step", "2 steps"),
+        (12345, "object", "12,345 objects"),
+        (1.0, "byte", "1.0 byte"),
+    ],
 )
 def test_the_noun_follows_the_number(number: float, noun: str, text: str) -> None:
     assert format_count(number, noun) == text
@@ -24,7 +30,16 @@ def test_the_noun_follows_the_number(number: float, noun: str, text: str) -> Non
 
 def test_no_message_writes_a_length_before_a_plural() -> None:
     """``{len(steps)} steps`` reads "1 steps" one day."""
-    wrong = re.compile(r"\{len\([^{}]*\)(?::,)?\} (?:steps?|roles?|objects|files|cases|lines|specs|bytes|calls|items)\b")
-    found = [f"{path.name}: {each}" for path in SOURCE.rglob("*.py") for each in wrong.findall(path.read_text())]
-    allowed = {"roles.py: {len(users)} steps", "__init__.py: {len(document):,} bytes"}  # two at least, and a mebibyte at least
+    wrong = re.compile(
+        r"\{len\([^{}]*\)(?::,)?\} (?:steps?|roles?|objects|files|cases|lines|specs|bytes|calls|items)\b"
+    )
+    found = [
+        f"{path.name}: {each}"
+        for path in SOURCE.rglob("*.py")
+        for each in wrong.findall(path.read_text())
+    ]
+    allowed = {
+        "roles.py: {len(users)} steps",
+        "__init__.py: {len(document):,} bytes",
+    }  # two at least, and a mebibyte at least
     assert set(found) - allowed == set()

@@ -43,7 +43,9 @@ class _Registry(Mapping[str, type[Action]]):
     def __getitem__(self, name: str) -> type[Action]:
         if name not in _BUILT_IN:
             return self._of_packages[name]
-        found: type[Action] = getattr(importlib.import_module(f"{__name__}.{name.replace('.', '_')}"), _BUILT_IN[name])
+        found: type[Action] = getattr(
+            importlib.import_module(f"{__name__}.{name.replace('.', '_')}"), _BUILT_IN[name]
+        )
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -67,16 +69,26 @@ def _entries() -> Iterator[Any]:
     from importlib import metadata  # noqa: PLC0415 - it takes 10 ms, and to look through what is installed some more
 
     entries: Any = metadata.entry_points()
-    yield from entries.select(group=GROUP) if hasattr(entries, "select") else entries.get(GROUP, ())  # a dict on Python 3.9
+    yield from (
+        entries.select(group=GROUP) if hasattr(entries, "select") else entries.get(GROUP, ())
+    )  # a dict on Python 3.9
 
 
 def _loaded(entry: Any) -> type[Action]:
     try:
         action = entry.load()
     except Exception as error:
-        raise UsageError(f"{_origin(entry)}: cannot be loaded: {type(error).__name__}: {error}") from error
-    if not (isinstance(action, type) and issubclass(action, Action) and isinstance(getattr(action, "kind", None), str)):
-        raise UsageError(f"{_origin(entry)}: is not a subclass of rolerunner.plugin.Action with a 'kind'")
+        raise UsageError(
+            f"{_origin(entry)}: cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not (
+        isinstance(action, type)
+        and issubclass(action, Action)
+        and isinstance(getattr(action, "kind", None), str)
+    ):
+        raise UsageError(
+            f"{_origin(entry)}: is not a subclass of rolerunner.plugin.Action with a 'kind'"
+        )
     return action
 
 

@@ -9,7 +9,12 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, polls
-from rolerunner.actions.secret_shapes import hands_out_credentials, is_secret_at, seal_answer, seal_selected
+from rolerunner.actions.secret_shapes import (
+    hands_out_credentials,
+    is_secret_at,
+    seal_answer,
+    seal_selected,
+)
 from rolerunner.calls import permissions_of
 from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FieldError, ServiceFailed, StepError
@@ -32,7 +37,9 @@ def _expression(value: Any) -> Any:
         try:
             jmespath.compile(value)
         except JMESPathError as error:
-            raise ValueError(f"is not a JMESPath expression: {str(error).splitlines()[0]}") from None
+            raise ValueError(
+                f"is not a JMESPath expression: {str(error).splitlines()[0]}"
+            ) from None
     return value
 
 
@@ -43,13 +50,20 @@ class WaitUntil(Strict):
     """Ask again and again until an expression is true."""
 
     expression: Query = Field(
-        description="A JMESPath expression over the answer: done when it is true.", examples=["JobRun.JobRunState == 'SUCCEEDED'"]
+        description="A JMESPath expression over the answer: done when it is true.",
+        examples=["JobRun.JobRunState == 'SUCCEEDED'"],
     )
     fails_if: Optional[Query] = Field(
-        None, description="A JMESPath expression: the step fails at once when it is true.", examples=["JobRun.JobRunState == 'FAILED'"]
+        None,
+        description="A JMESPath expression: the step fails at once when it is true.",
+        examples=["JobRun.JobRunState == 'FAILED'"],
     )
-    interval: Seconds = Field(10.0, description="How long between two calls, give or take a fifth.", examples=["30s"])
-    max_wait: Seconds = Field(3600.0, description="How long to wait in all; then the step fails.", examples=["2h"])
+    interval: Seconds = Field(
+        10.0, description="How long between two calls, give or take a fifth.", examples=["30s"]
+    )
+    max_wait: Seconds = Field(
+        3600.0, description="How long to wait in all; then the step fails.", examples=["2h"]
+    )
 
 
 class AwsCall(Action):
@@ -65,18 +79,28 @@ class AwsCall(Action):
     outputs: ClassVar[Optional[Mapping[str, str]]] = None
 
     service: Text = Field(description="The service, as boto3 names it.", examples=["glue", "sqs"])
-    operation: Text = Field(description="The operation, as the API or boto3 names it.", examples=["StartCrawler"])
-    parameters: dict[str, Annotated[Any, DYNAMIC]] = Field(
-        default_factory=dict, description="Its parameters, as the API names them.", examples=[{"Name": "orders"}]
+    operation: Text = Field(
+        description="The operation, as the API or boto3 names it.", examples=["StartCrawler"]
     )
-    region: Optional[Text] = Field(None, description="Another region than the role's.", examples=["us-east-1"])
+    parameters: dict[str, Annotated[Any, DYNAMIC]] = Field(
+        default_factory=dict,
+        description="Its parameters, as the API names them.",
+        examples=[{"Name": "orders"}],
+    )
+    region: Optional[Text] = Field(
+        None, description="Another region than the role's.", examples=["us-east-1"]
+    )
     select: Optional[Query] = Field(
         None, description="A JMESPath expression: what of the answer becomes the outputs; a value that is no mapping becomes 'result'.",
         examples=["{state: Crawler.State}"],
     )  # fmt: skip
-    max_items: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(None, description="Stop paging after so many items.", examples=[1000])
+    max_items: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(
+        None, description="Stop paging after so many items.", examples=[1000]
+    )
     wait_until: Optional[WaitUntil] = Field(
-        None, description="Call again until an expression is true.", examples=[{"expression": "Crawler.State == 'READY'", "interval": "30s"}]
+        None,
+        description="Call again until an expression is true.",
+        examples=[{"expression": "Crawler.State == 'READY'", "interval": "30s"}],
     )
 
     idempotent: bool = Field(
@@ -89,14 +113,20 @@ class AwsCall(Action):
     @classmethod
     def _as_the_api_names_it(cls, value: Any) -> Any:
         """boto3's own names do too: list_buckets is ListBuckets."""
-        if isinstance(value, dict) and isinstance(value.get("service"), str) and isinstance(value.get("operation"), str):
+        if (
+            isinstance(value, dict)
+            and isinstance(value.get("service"), str)
+            and isinstance(value.get("operation"), str)
+        ):
             return {**value, "operation": _api_name(value["service"], value["operation"])}
         return value
 
     @model_validator(mode="after")
     def _fits_the_service(self) -> "AwsCall":
         if self.wait_until is not None and self.idempotent is False:
-            raise ValueError("'wait_until' calls again and again, so 'idempotent: false' does not go with it")
+            raise ValueError(
+                "'wait_until' calls again and again, so 'idempotent: false' does not go with it"
+            )
         if not isinstance(self.service, Template) and not isinstance(self.operation, Template):
             problems = list(_problems(self.service, self.operation, self.parameters))
             if problems:
@@ -108,7 +138,11 @@ class AwsCall(Action):
         call = self._call(context)
         answer = call() if self.wait_until is None else self._waited(self.wait_until, call, context)
         sealed = self._sealed(answer)
-        found = sealed if self.select is None else seal_selected(partial(_searched, self.select), answer, sealed)
+        found = (
+            sealed
+            if self.select is None
+            else seal_selected(partial(_searched, self.select), answer, sealed)
+        )
         return found if isinstance(found, Mapping) else {"result": found}
 
     @classmethod
@@ -119,14 +153,25 @@ class AwsCall(Action):
     @classmethod
     def is_secret_output(cls, fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
         """By the service's own model, through ``select``."""
-        service, operation, select = (fields.get(name) for name in ("service", "operation", "select"))
-        if not isinstance(service, str) or not isinstance(operation, str) or not isinstance(select, (str, type(None))):
+        service, operation, select = (
+            fields.get(name) for name in ("service", "operation", "select")
+        )
+        if (
+            not isinstance(service, str)
+            or not isinstance(operation, str)
+            or not isinstance(select, (str, type(None)))
+        ):
             return super().is_secret_output(fields, path)
         shape = _output_shape(service, _api_name(service, operation))
         if shape is None:
             return super().is_secret_output(fields, path)
         try:
-            return is_secret_at(shape, service, path, lambda answer: answer if select is None else _searched(select, answer))
+            return is_secret_at(
+                shape,
+                service,
+                path,
+                lambda answer: answer if select is None else _searched(select, answer),
+            )
         except (FieldError, ValueError):  # no such expression, or one that stand-ins do not fit
             return super().is_secret_output(fields, path)
 
@@ -144,7 +189,9 @@ class AwsCall(Action):
         return {"role": self._needed()}
 
     def _needed(self) -> Sequence[Permission]:
-        return permissions_of(self.service, _iam_prefix(self.service), self.operation, self.parameters)
+        return permissions_of(
+            self.service, _iam_prefix(self.service), self.operation, self.parameters
+        )
 
     def _call(self, context: StepContext) -> Callable[[], Any]:
         """The call, whose answer is plain JSON. It raises StepError."""
@@ -153,25 +200,42 @@ class AwsCall(Action):
         from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # noqa: PLC0415
 
         role = context.roles["role"]
-        config = None if self.idempotent else Config(retries={"mode": "standard", "total_max_attempts": 1})
-        client = context.sessions.client(role, self.service, region=self.region or "", config=config)
+        config = (
+            None
+            if self.idempotent
+            else Config(retries={"mode": "standard", "total_max_attempts": 1})
+        )
+        client = context.sessions.client(
+            role, self.service, region=self.region or "", config=config
+        )
         method = xform_name(self.operation)
 
         def call() -> Any:
             try:
                 if client.can_paginate(method):
                     limits = {"MaxItems": self.max_items} if self.max_items else {}
-                    answer = _plain(client.get_paginator(method).paginate(**self.parameters, PaginationConfig=limits).build_full_result())
+                    answer = _plain(
+                        client.get_paginator(method)
+                        .paginate(**self.parameters, PaginationConfig=limits)
+                        .build_full_result()
+                    )
                 else:
                     answer = _plain(getattr(client, method)(**self.parameters))
                 self._sealed(answer)  # errors of expressions quote it
                 return answer
             except ClientError as error:
-                raise step_failed(AwsError.of(error), role, caller=context.sessions.session_arn(role), needed=self._needed()) from error
+                raise step_failed(
+                    AwsError.of(error),
+                    role,
+                    caller=context.sessions.session_arn(role),
+                    needed=self._needed(),
+                ) from error
             except ParamValidationError as error:
                 raise FieldError(f"{self.service} {self.operation}: {error}") from None
             except BotoCoreError as error:
-                raise ServiceFailed(f"{self.service} {self.operation}: {error}", type=type(error).__name__) from error
+                raise ServiceFailed(
+                    f"{self.service} {self.operation}: {error}", type=type(error).__name__
+                ) from error
 
         return call
 
@@ -179,7 +243,10 @@ class AwsCall(Action):
         for number in polls(context, wait.interval, wait.max_wait):
             answer = call()
             if wait.fails_if is not None and _searched(wait.fails_if, answer):
-                raise StepError(f"{self.service} {self.operation}: '{wait.fails_if}' became true", type="WaitFailed")
+                raise StepError(
+                    f"{self.service} {self.operation}: '{wait.fails_if}' became true",
+                    type="WaitFailed",
+                )
             if _searched(wait.expression, answer):
                 return answer
             context.progress(StepProgress(context.step_id, number, 0))
@@ -212,7 +279,11 @@ def _plain(value: Any) -> Any:
         data = value.read(MAX_BODY + 1)
         value.close()
         if len(data) > MAX_BODY:
-            raise StepError(f"the answer's body has more than {MAX_BODY:,} bytes", hint="use s3.download or python.call", type="TooLarge")
+            raise StepError(
+                f"the answer's body has more than {MAX_BODY:,} bytes",
+                hint="use s3.download or python.call",
+                type="TooLarge",
+            )
         return _text(data)
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
@@ -235,13 +306,21 @@ def _model(service: str) -> Any:
     from rolerunner.service_models import loader  # noqa: PLC0415
 
     names = loader().list_available_services("service-2")
-    return ServiceModel(loader().load_service_model(service, "service-2"), service) if service in names else tuple(names)
+    return (
+        ServiceModel(loader().load_service_model(service, "service-2"), service)
+        if service in names
+        else tuple(names)
+    )
 
 
 def _output_shape(service: str, operation: str) -> Any:
     """The shape of an operation's output; None where there is none, or no such operation."""
     model = _model(service)
-    return None if isinstance(model, tuple) or operation not in model.operation_names else model.operation_model(operation).output_shape
+    return (
+        None
+        if isinstance(model, tuple) or operation not in model.operation_names
+        else model.operation_model(operation).output_shape
+    )
 
 
 def _api_name(service: str, operation: str) -> str:
@@ -267,7 +346,9 @@ def _problems(service: str, operation: str, parameters: Mapping[str, Any]) -> It
         yield f"'service': there is no AWS service '{service}'" + suggested(service, model)
         return
     if operation not in model.operation_names:
-        yield f"'operation': {service} has no operation '{operation}'" + suggested(operation, model.operation_names)
+        yield f"'operation': {service} has no operation '{operation}'" + suggested(
+            operation, model.operation_names
+        )
         return
     if hands_out_credentials(service, operation, model.operation_model(operation).output_shape):
         yield f"'operation': {operation} hands out credentials, which steps do not need: say 'role', or call it in a function of yours"
@@ -331,7 +412,9 @@ def _is_moment(text: str) -> bool:
 
 def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
     """Is it of one of the types? True and false are no numbers here."""
-    return isinstance(value, kinds) and not (isinstance(value, bool) and bool not in kinds and object not in kinds)
+    return isinstance(value, kinds) and not (
+        isinstance(value, bool) and bool not in kinds and object not in kinds
+    )
 
 
 def _structure(value: Mapping[str, Any], shape: Any, place: str) -> Iterator[str]:

@@ -22,12 +22,24 @@ from rolerunner.storage.local import TargetFolder
 from rolerunner.storage.manifest import ManifestWriter
 
 if TYPE_CHECKING:
-    from rolerunner.credentials import Sessions  # imports boto3, which checking a spec does not need
+    from rolerunner.credentials import (
+        Sessions,
+    )  # imports boto3, which checking a spec does not need
     from rolerunner.storage.collisions import ClaimedNames
     from rolerunner.storage.spread.storage import Spread
     from rolerunner.storage.workspace import Workspace
 
-__all__ = ["Action", "Field", "Mirror", "Named", "OpenStorage", "StepContext", "Warned", "nothing_there", "polls"]
+__all__ = [
+    "Action",
+    "Field",
+    "Mirror",
+    "Named",
+    "OpenStorage",
+    "StepContext",
+    "Warned",
+    "nothing_there",
+    "polls",
+]
 
 
 OpenStorage = Callable[[Role, Optional[Access], Optional[Flow]], Storage]
@@ -79,13 +91,22 @@ class StepContext:
     workspace: Optional["Workspace"] = None
 
     def storage(
-        self, role_field: str = "role", access: Optional[Access] = None, flow: Optional[Flow] = None, *, distribute: Optional[str] = None
+        self,
+        role_field: str = "role",
+        access: Optional[Access] = None,
+        flow: Optional[Flow] = None,
+        *,
+        distribute: Optional[str] = None,
     ) -> Storage:
         """S3 under one of the step's roles; with ``distribute`` its calls over many objects go over many machines. Raises StepError."""
         role = self.roles[role_field]
         here = self.open_storage(role, access, flow)
         spread = self.spread(distribute)
-        return here if spread is None else spread.storage(role, access or Access(), flow or Flow(), here, self.cancel)
+        return (
+            here
+            if spread is None
+            else spread.storage(role, access or Access(), flow or Flow(), here, self.cancel)
+        )
 
     def spread(self, distribute: Optional[str]) -> Optional["Spread"]:
         """The machines that ``distribute`` names; None for this one alone. Raises StepError where they are not there."""
@@ -93,7 +114,11 @@ class StepContext:
 
     def target_folder(self, path: Path) -> AbstractContextManager[TargetFolder]:
         """The folder that a download writes below, while it does; its temporary files do not outlive the run."""
-        return nullcontext(TargetFolder.at(path)) if self.workspace is None else self.workspace.target_folder(path)
+        return (
+            nullcontext(TargetFolder.at(path))
+            if self.workspace is None
+            else self.workspace.target_folder(path)
+        )
 
     def manifest(self, part: str = "") -> ManifestWriter:
         """The step's list of objects, to write; ``part`` names one besides it."""
@@ -132,7 +157,9 @@ class Action(Kind):
         """Outputs as far as they are known before the run: what later steps need permissions on."""
         return {}
 
-    def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterable[Union[str, Mirror, Named]]:
+    def files_left(
+        self, context: StepContext, outputs: Mapping[str, Any]
+    ) -> Iterable[Union[str, Mirror, Named]]:
         """Files and folders of this machine that the step wrote or named: a resumed run compares them before it believes the step."""
         del context, outputs
         return ()
@@ -162,6 +189,9 @@ def polls(context: StepContext, interval: float, max_wait: float) -> Iterator[in
 def nothing_there(on_empty: str, what: str, context: StepContext) -> None:
     """There is nothing to work on: an error, a warning, or fine. Raises EmptySource."""
     if on_empty == "error":
-        raise EmptySource(f"there is nothing in {what}", hint="say 'on_empty: ok' or 'on_empty: warn' where that is fine")
+        raise EmptySource(
+            f"there is nothing in {what}",
+            hint="say 'on_empty: ok' or 'on_empty: warn' where that is fine",
+        )
     if on_empty == "warn":
         context.note("warning", f"there is nothing in {what}", {})

@@ -22,7 +22,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _KEY_ID = r"(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|mrk-[0-9a-fA-F]{32})"
 _ALIAS = r"alias/[A-Za-z0-9/_-]{1,250}"
-_KMS_KEY = re.compile(rf"(?:{_KEY_ID}|{_ALIAS}|arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{{12}}:(?:key/{_KEY_ID}|{_ALIAS}))\Z")
+_KMS_KEY = re.compile(
+    rf"(?:{_KEY_ID}|{_ALIAS}|arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{{12}}:(?:key/{_KEY_ID}|{_ALIAS}))\Z"
+)
 
 
 def _stands_in(info: ValidationInfo) -> bool:
@@ -35,11 +37,17 @@ def _header(value: Any, info: ValidationInfo) -> Any:
         return value
     wrong = _CONTROL.search(value)
     if wrong:
-        what = "a line break" if wrong.group() in "\r\n" else f"the control character U+{ord(wrong.group()):04X}"
+        what = (
+            "a line break"
+            if wrong.group() in "\r\n"
+            else f"the control character U+{ord(wrong.group()):04X}"
+        )
         raise ValueError(f"may not hold {what}: it is sent as an HTTP header")
     wrong = _NOT_ASCII.search(value)
     if wrong:
-        raise ValueError(f"may hold ASCII characters only, not '{wrong.group()}' (U+{ord(wrong.group()):04X}): it is sent as an HTTP header")
+        raise ValueError(
+            f"may hold ASCII characters only, not '{wrong.group()}' (U+{ord(wrong.group()):04X}): it is sent as an HTTP header"
+        )
     if value != value.strip():
         raise ValueError("may not begin or end with a space, which is lost in an HTTP header")
     return value
@@ -47,7 +55,9 @@ def _header(value: Any, info: ValidationInfo) -> Any:
 
 def _metadata_name(value: str) -> str:
     if not _TOKEN.match(value):
-        raise ValueError(f"'{value}' is no name for metadata: use letters, digits, '-', '_' and '.'")
+        raise ValueError(
+            f"'{value}' is no name for metadata: use letters, digits, '-', '_' and '.'"
+        )
     if value.lower().startswith(_PREFIX):
         raise ValueError(f"'{value}': write the name without {_PREFIX}, which S3 adds")
     return value
@@ -58,7 +68,9 @@ def _whole_metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
     texts = [text for pair in value.items() for text in pair if isinstance(text, str)]
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     if size > MAX_METADATA:
-        raise ValueError(f"may have {MAX_METADATA:,} bytes in all its names and values, and has {size:,}")
+        raise ValueError(
+            f"may have {MAX_METADATA:,} bytes in all its names and values, and has {size:,}"
+        )
     return value
 
 
@@ -67,12 +79,16 @@ def _check_case(names: Mapping[str, Any]) -> None:
     for name in names:
         other = seen.setdefault(name.lower(), name)
         if other != name:
-            raise ValueError(f"'{other}' and '{name}' are one name to S3, which stores names of metadata in small letters")
+            raise ValueError(
+                f"'{other}' and '{name}' are one name to S3, which stores names of metadata in small letters"
+            )
 
 
 def _tag_key(value: str) -> str:
     if not 1 <= len(value) <= MAX_TAG_KEY:
-        raise ValueError(f"must have 1 to {MAX_TAG_KEY} characters as the key of a tag, and has {len(value)}")
+        raise ValueError(
+            f"must have 1 to {MAX_TAG_KEY} characters as the key of a tag, and has {len(value)}"
+        )
     if value.lower().startswith("aws:"):
         raise ValueError("may not begin with aws: as the key of a tag, which AWS keeps for itself")
     check_tag_text(value, "the key")
@@ -83,7 +99,9 @@ def _tag_value(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str) or _stands_in(info):
         return value
     if len(value) > MAX_TAG_VALUE:
-        raise ValueError(f"may have {MAX_TAG_VALUE} characters as the value of a tag, and has {len(value)}")
+        raise ValueError(
+            f"may have {MAX_TAG_VALUE} characters as the value of a tag, and has {len(value)}"
+        )
     check_tag_text(value, "the value")
     return value
 
@@ -96,8 +114,14 @@ def _all_tags(value: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _kms_key(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str) and not _stands_in(info) and not _KMS_KEY.match(value):
-        alias = f"; an alias is written alias/{value}" if re.fullmatch(r"[A-Za-z0-9_-]{1,250}", value) else ""
-        raise ValueError(f"must be a KMS key's id, its ARN, alias/NAME or an alias's ARN, not '{value}'{alias}")
+        alias = (
+            f"; an alias is written alias/{value}"
+            if re.fullmatch(r"[A-Za-z0-9_-]{1,250}", value)
+            else ""
+        )
+        raise ValueError(
+            f"must be a KMS key's id, its ARN, alias/NAME or an alias's ARN, not '{value}'{alias}"
+        )
     return value
 
 
@@ -105,12 +129,18 @@ _HEADER = BeforeValidator(_header)
 Header = Annotated[str, _HEADER, json_form(type="string"), DYNAMIC]
 """The value of an HTTP header."""
 Metadata = Annotated[
-    dict[Annotated[str, AfterValidator(_metadata_name)], Annotated[str, _HEADER, json_form(type="string"), DYNAMIC]],
+    dict[
+        Annotated[str, AfterValidator(_metadata_name)],
+        Annotated[str, _HEADER, json_form(type="string"), DYNAMIC],
+    ],
     AfterValidator(_whole_metadata),
 ]
 """User metadata: names that are HTTP tokens, ASCII values, 2 KB in all."""
 Tags = Annotated[
-    dict[Annotated[str, AfterValidator(_tag_key)], Annotated[str, BeforeValidator(_tag_value), json_form(type="string"), DYNAMIC]],
+    dict[
+        Annotated[str, AfterValidator(_tag_key)],
+        Annotated[str, BeforeValidator(_tag_value), json_form(type="string"), DYNAMIC],
+    ],
     AfterValidator(_all_tags),
 ]
 """Tags of an object."""

@@ -16,7 +16,17 @@ from rolerunner.events import StepProgress
 from rolerunner.model import Failure, S3Uri
 from rolerunner.secret import hidden
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Flag, Rate, Seconds, Strict, Text, json_form
+from rolerunner.spec.fields import (
+    DYNAMIC,
+    Account,
+    Bytes,
+    Flag,
+    Rate,
+    Seconds,
+    Strict,
+    Text,
+    json_form,
+)
 from rolerunner.storage.base import Access, Outcome, Storage
 from rolerunner.storage.flow import Flow
 from rolerunner.storage.manifest import ObjectList
@@ -53,14 +63,21 @@ def _check_globs(globs: list[Any]) -> list[Any]:
 ObjectsField = Annotated[
     Union[ObjectList, list[S3Uri], None],
     BeforeValidator(_objects),
-    json_form(anyOf=[{"type": "string", "pattern": r"\$\{\{"}, {"type": "array", "items": {"type": "string"}}]),
+    json_form(
+        anyOf=[
+            {"type": "string", "pattern": r"\$\{\{"},
+            {"type": "array", "items": {"type": "string"}},
+        ]
+    ),
     DYNAMIC,
 ]
 """Objects that another step listed, or a list of s3:// URIs."""
 OnEmpty = Annotated[Literal["error", "warn", "ok"], DYNAMIC]
 IfExists = Annotated[Literal["overwrite", "skip", "skip_same", "fail"], DYNAMIC]
 Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime"], DYNAMIC]
-Allowed = Annotated[Union[int, str], BeforeValidator(_allowed), json_form(type=["integer", "string"]), DYNAMIC]
+Allowed = Annotated[
+    Union[int, str], BeforeValidator(_allowed), json_form(type=["integer", "string"]), DYNAMIC
+]
 MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
 Globs = Annotated[list[Text], AfterValidator(_check_globs)]
 
@@ -69,7 +86,11 @@ def globs_of(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     """Include and exclude of a step's fields, which may hold templates and mistakes; the latter are reported elsewhere."""
 
     def globs(value: Any) -> list[Any]:
-        return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, (str, Template))]
+        return [
+            each
+            for each in (value if isinstance(value, list) else [value])
+            if isinstance(each, (str, Template))
+        ]
 
     return globs(fields.get("include")), globs(fields.get("exclude"))
 
@@ -78,50 +99,81 @@ class Chosen(Strict):
     """Which objects or files are meant."""
 
     include: Globs = Field(
-        default_factory=list, description="Globs over keys relative to the source's folder; '**' crosses folders.", examples=[["**/*.csv.gz"]]
+        default_factory=list,
+        description="Globs over keys relative to the source's folder; '**' crosses folders.",
+        examples=[["**/*.csv.gz"]],
     )
-    exclude: Globs = Field(default_factory=list, description="Globs of those to leave out.", examples=[["**/_*"]])
+    exclude: Globs = Field(
+        default_factory=list, description="Globs of those to leave out.", examples=[["**/_*"]]
+    )
     min_size: Bytes = Field(0, description="Leave out smaller ones.", examples=["1B"])
     max_size: Optional[Bytes] = Field(None, description="Leave out larger ones.", examples=["5GB"])
-    min_age: Optional[Seconds] = Field(None, description="Leave out those modified less long ago.", examples=["10m"])
-    max_age: Optional[Seconds] = Field(None, description="Leave out those modified longer ago.", examples=["7d"])
+    min_age: Optional[Seconds] = Field(
+        None, description="Leave out those modified less long ago.", examples=["10m"]
+    )
+    max_age: Optional[Seconds] = Field(
+        None, description="Leave out those modified longer ago.", examples=["7d"]
+    )
 
     def selection(self) -> Selection:
         """As a predicate; ages count from now."""
         now = datetime.now(timezone.utc)
-        before, after = ("" if age is None else iso(now - timedelta(seconds=age)) for age in (self.min_age, self.max_age))
-        return Selection(tuple(self.include), tuple(self.exclude), self.min_size, self.max_size, before, after)
+        before, after = (
+            "" if age is None else iso(now - timedelta(seconds=age))
+            for age in (self.min_age, self.max_age)
+        )
+        return Selection(
+            tuple(self.include), tuple(self.exclude), self.min_size, self.max_size, before, after
+        )
 
 
 class Reaching(Strict):
     """What requests say of themselves."""
 
-    request_payer: Flag = Field(False, description="The job pays for the requests, where the bucket asks for that.", examples=[True])
+    request_payer: Flag = Field(
+        False,
+        description="The job pays for the requests, where the bucket asks for that.",
+        examples=[True],
+    )
     expected_bucket_owner: Optional[Account] = Field(
-        None, description="The account that must own the bucket; S3 refuses otherwise.", examples=["111122223333"]
+        None,
+        description="The account that must own the bucket; S3 refuses otherwise.",
+        examples=["111122223333"],
     )
 
     def access(self, *, owner: Optional[str] = None, customer_key: Optional[str] = None) -> Access:
         """For the engine."""
-        return Access(self.request_payer, owner or self.expected_bucket_owner or "", hidden(customer_key) if customer_key else "")
+        return Access(
+            self.request_payer,
+            owner or self.expected_bucket_owner or "",
+            hidden(customer_key) if customer_key else "",
+        )
 
 
 class Spreading(Strict):
     """On which machines."""
 
     distribute: Optional[Annotated[Literal["spark"], DYNAMIC]] = Field(
-        None, description="spark: spread the objects over the executors of a Spark job, each of which assumes the roles itself.", examples=["spark"]
+        None,
+        description="spark: spread the objects over the executors of a Spark job, each of which assumes the roles itself.",
+        examples=["spark"],
     )
 
 
 class Moving(Reaching):
     """How fast objects go, and how many may fail."""
 
-    max_failures: Allowed = Field(0, description="So many objects (or so many percent) may fail: the step then ends as warning.", examples=[3, "1%"])
+    max_failures: Allowed = Field(
+        0,
+        description="So many objects (or so many percent) may fail: the step then ends as warning.",
+        examples=[3, "1%"],
+    )
     max_requests_per_second: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(
         None, description="Requests a second at most, all threads together.", examples=[500]
     )
-    bandwidth: Optional[Rate] = Field(None, description="Bytes a second at most, all threads together.", examples=["50MB/s"])
+    bandwidth: Optional[Rate] = Field(
+        None, description="Bytes a second at most, all threads together.", examples=["50MB/s"]
+    )
 
     def flow(self) -> Flow:
         """For the engine."""
@@ -169,7 +221,13 @@ class Gathered:
     def summary(self) -> Mapping[str, Any]:
         """Count and bytes of the objects; how many could not be looked at, and why the first could not."""
         first = self.refused[0].error if self.refused else None
-        refused = {"refused": f"{format_count(len(self.refused), 'object')}, the first since {first.message}"} if first is not None else {}
+        refused = (
+            {
+                "refused": f"{format_count(len(self.refused), 'object')}, the first since {first.message}"
+            }
+            if first is not None
+            else {}
+        )
         return {"count": self.total, "bytes": self.objects.bytes, **refused}
 
 
@@ -183,13 +241,21 @@ def gather(
     """
     if isinstance(objects, ObjectList) and chosen.means_all:
         return Gathered(objects)
-    prefix = source if source is not None else objects.prefix if isinstance(objects, ObjectList) else _common(objects)
+    prefix = (
+        source
+        if source is not None
+        else objects.prefix
+        if isinstance(objects, ObjectList)
+        else _common(objects)
+    )
     flat = objects.flat if isinstance(objects, ObjectList) else objects is not None
     refused: list[Outcome] = []
     with context.manifest(".source") as manifest:
         listed = manifest.objects(prefix, flat=flat)
         all_are_meant = chosen.means_all
-        for number, info in enumerate(_found(source, objects, storage, context, refused, versions=versions), 1):
+        for number, info in enumerate(
+            _found(source, objects, storage, context, refused, versions=versions), 1
+        ):
             if all_are_meant or chosen(listed.relative(info), info.size, info.modified):
                 manifest.add_object(info)
             elif on_left_out is not None and not info.deleted:
@@ -199,12 +265,22 @@ def gather(
     return Gathered(manifest.objects(prefix, flat=flat), tuple(refused))
 
 
-def _found(source: Optional[S3Uri], objects: Any, storage: Storage, context: StepContext, refused: list[Outcome], *, versions: bool) -> Iterator[Any]:
+def _found(
+    source: Optional[S3Uri],
+    objects: Any,
+    storage: Storage,
+    context: StepContext,
+    refused: list[Outcome],
+    *,
+    versions: bool,
+) -> Iterator[Any]:
     if isinstance(objects, ObjectList):
         yield from objects
     elif source is not None and (source.is_prefix or versions):
         listed = storage.list(source, versions=versions, cancel=context.cancel)
-        yield from listed if source.is_prefix else (info for info in listed if info.key == source.key)
+        yield from (
+            listed if source.is_prefix else (info for info in listed if info.key == source.key)
+        )
     else:
         wanted = list(dict.fromkeys([source] if source is not None else objects))
         bucket = _common(wanted).bucket
@@ -221,7 +297,9 @@ def _common(uris: Sequence[S3Uri]) -> S3Uri:
     """The prefix of a list of objects: the folder of a single one, or the bucket of the first."""
     if not uris:
         return S3Uri("none")
-    return S3Uri(uris[0].bucket, uris[0].key[: uris[0].key.rfind("/") + 1] if len(uris) == 1 else "")
+    return S3Uri(
+        uris[0].bucket, uris[0].key[: uris[0].key.rfind("/") + 1] if len(uris) == 1 else ""
+    )
 
 
 @dataclass(frozen=True)
@@ -260,15 +338,28 @@ class _Meter:
         if now - self._told < _PROGRESS_EVERY:
             return
         self._told = now
-        self._context.progress(StepProgress(self._context.step_id, self.objects, self.moved, self._total, self._total_bytes))
+        self._context.progress(
+            StepProgress(
+                self._context.step_id, self.objects, self.moved, self._total, self._total_bytes
+            )
+        )
 
 
-def transfer(outcomes: Iterable[Outcome], context: StepContext, prefix: S3Uri, step: Moving, flow: Flow, gathered: Optional[Gathered]) -> Transferred:
+def transfer(
+    outcomes: Iterable[Outcome],
+    context: StepContext,
+    prefix: S3Uri,
+    step: Moving,
+    flow: Flow,
+    gathered: Optional[Gathered],
+) -> Transferred:
     """Drain an operation over objects: a line of the manifest and progress for each. ``prefix`` is where its objects are.
 
     Raises StepError if more objects failed than may; the others are done then.
     """
-    meter = _Meter(context, gathered.total if gathered else 0, gathered.objects.bytes if gathered else 0)
+    meter = _Meter(
+        context, gathered.total if gathered else 0, gathered.objects.bytes if gathered else 0
+    )
     flow.listener = meter.bytes_moved
     done = size = skipped = failed = 0
     first: list[Outcome] = []
@@ -288,7 +379,9 @@ def transfer(outcomes: Iterable[Outcome], context: StepContext, prefix: S3Uri, s
                 break
     context.cancel.stop_if_set()
     warning = _failure(first, failed, meter.objects, manifest.path) if first else None
-    if warning is not None and failed > step.may_fail(max(meter.objects, gathered.total if gathered else 0)):
+    if warning is not None and failed > step.may_fail(
+        max(meter.objects, gathered.total if gathered else 0)
+    ):
         raise warning
     told = Failure(warning.type, warning.message, warning.hint) if warning is not None else None
     return Transferred(manifest.objects(prefix), done, size, skipped, failed, told)
@@ -312,11 +405,24 @@ def _failure(first: Sequence[Outcome], failed: int, total: int, manifest: Any) -
         return error
     reasons = "; ".join(f"{each.uri}: {each.error.message}" for each in first if each.error)
     more = f"; and {failed - len(first):,} more" if failed > len(first) else ""
-    given_up = ", and none succeeded, so no more were tried" if failed >= _HOPELESS and failed == total else ""
-    hint = "\n".join(each for each in (error.hint, f"each object has its line in {manifest}") if each)
-    return StepError(f"{failed:,} of {total:,} objects failed{given_up}: {reasons}{more}", hint=hint, type=error.type)
+    given_up = (
+        ", and none succeeded, so no more were tried"
+        if failed >= _HOPELESS and failed == total
+        else ""
+    )
+    hint = "\n".join(
+        each for each in (error.hint, f"each object has its line in {manifest}") if each
+    )
+    return StepError(
+        f"{failed:,} of {total:,} objects failed{given_up}: {reasons}{more}",
+        hint=hint,
+        type=error.type,
+    )
 
 
 def too_many(count: int, most: int, noun: str, where: str = "") -> StepError:
     """More would be deleted than may; nothing was."""
-    return StepError(f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,}; nothing was deleted", type="MaxDelete")
+    return StepError(
+        f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,}; nothing was deleted",
+        type="MaxDelete",
+    )

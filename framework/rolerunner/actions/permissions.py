@@ -27,7 +27,9 @@ def on_beginning(action: str, uri: S3Uri) -> Permission:
     return Permission(action, object_arn(uri) if uri.is_prefix else f"{object_arn(uri)}*")
 
 
-def on_source(action: str, source: S3Uri | None, objects: ObjectList | Sequence[S3Uri] | None) -> list[Permission]:
+def on_source(
+    action: str, source: S3Uri | None, objects: ObjectList | Sequence[S3Uri] | None
+) -> list[Permission]:
     """An action on what a step reads or deletes: an object, a prefix, or listed objects.
 
     An object by its name is looked at first, and then asked for by its version, if its bucket keeps them.
@@ -35,7 +37,11 @@ def on_source(action: str, source: S3Uri | None, objects: ObjectList | Sequence[
     if source is not None and source.is_prefix:
         return [on_objects(action, source)]
     if isinstance(objects, ObjectList):
-        return [on_beginning(each, objects.prefix) for each in _versioned(action, objects.versions)] if objects != EMPTY_LIST else []
+        return (
+            [on_beginning(each, objects.prefix) for each in _versioned(action, objects.versions)]
+            if objects != EMPTY_LIST
+            else []
+        )
     named = objects or () if source is None else [source]
     return [on_objects(each, uri) for uri in named for each in _versioned(action, None)]
 
@@ -43,4 +49,10 @@ def on_source(action: str, source: S3Uri | None, objects: ObjectList | Sequence[
 def _versioned(action: str, versions: bool | None) -> tuple[str, ...]:
     """The action on an object, on a version of it, or (None) on either."""
     of_version = VERSIONED.get(action, action)
-    return (action,) if versions is False else (of_version,) if versions else tuple(dict.fromkeys((action, of_version)))
+    return (
+        (action,)
+        if versions is False
+        else (of_version,)
+        if versions
+        else tuple(dict.fromkeys((action, of_version)))
+    )

@@ -26,12 +26,19 @@ class Encryption(Strict):
     """Server-side encryption."""
 
     type: Annotated[Literal["AES256", "aws:kms", "aws:kms:dsse", "SSE-C"], DYNAMIC] = Field(
-        description="AES256, aws:kms, aws:kms:dsse, or SSE-C with a key of your own.", examples=["aws:kms"]
+        description="AES256, aws:kms, aws:kms:dsse, or SSE-C with a key of your own.",
+        examples=["aws:kms"],
     )
-    key: Optional[KmsKey] = Field(None, description="The KMS key: an id, ARN or alias.", examples=["alias/orders"])
-    bucket_key: Flag = Field(True, description="Use an S3 bucket key: fewer KMS requests.", examples=[True])
+    key: Optional[KmsKey] = Field(
+        None, description="The KMS key: an id, ARN or alias.", examples=["alias/orders"]
+    )
+    bucket_key: Flag = Field(
+        True, description="Use an S3 bucket key: fewer KMS requests.", examples=[True]
+    )
     customer_key: Optional[CustomerKey] = Field(
-        None, description="For SSE-C: 32 bytes in base64, best from a param.", examples=["${{ params.customer_key }}"]
+        None,
+        description="For SSE-C: 32 bytes in base64, best from a param.",
+        examples=["${{ params.customer_key }}"],
     )
 
     @model_validator(mode="after")
@@ -45,26 +52,47 @@ class Encryption(Strict):
     def options(self) -> dict[str, Any]:
         """As PutObject's own parameters."""
         if self.type == "SSE-C":
-            return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": customer_key_bytes(self.customer_key or "")}
+            return {
+                "SSECustomerAlgorithm": "AES256",
+                "SSECustomerKey": customer_key_bytes(self.customer_key or ""),
+            }
         kms = self.type != "AES256"
-        return {"ServerSideEncryption": self.type, "SSEKMSKeyId": self.key, "BucketKeyEnabled": self.bucket_key if kms else None}
+        return {
+            "ServerSideEncryption": self.type,
+            "SSEKMSKeyId": self.key,
+            "BucketKeyEnabled": self.bucket_key if kms else None,
+        }
 
 
 class Stored(Strict):
     """What a stored object is given."""
 
     encryption: Optional[Encryption] = Field(
-        None, description="Server-side encryption; the bucket's default otherwise.", examples=[{"type": "aws:kms", "key": "alias/orders"}]
+        None,
+        description="Server-side encryption; the bucket's default otherwise.",
+        examples=[{"type": "aws:kms", "key": "alias/orders"}],
     )
     acl: Acl = Field(None, description="A canned ACL.", examples=["bucket-owner-full-control"])
-    storage_class: Optional[StorageClass] = Field(None, description="S3's storage class, such as STANDARD_IA.", examples=["STANDARD_IA"])
-    content_type: Optional[Header] = Field(None, description="Its media type.", examples=["text/csv"])
-    cache_control: Optional[Header] = Field(None, description="How long caches may keep it.", examples=["max-age=3600"])
-    metadata: Optional[Metadata] = Field(
-        None, description="User metadata of each object: ASCII text, 2 KB in all.", examples=[{"run": "${{ run.id }}"}]
+    storage_class: Optional[StorageClass] = Field(
+        None, description="S3's storage class, such as STANDARD_IA.", examples=["STANDARD_IA"]
     )
-    tags: Optional[Tags] = Field(None, description="Tags of each object, 10 at most.", examples=[{"team": "orders"}])
-    checksum: Optional[Algorithm] = Field(None, description="The checksum that S3 keeps with it.", examples=["SHA256"])
+    content_type: Optional[Header] = Field(
+        None, description="Its media type.", examples=["text/csv"]
+    )
+    cache_control: Optional[Header] = Field(
+        None, description="How long caches may keep it.", examples=["max-age=3600"]
+    )
+    metadata: Optional[Metadata] = Field(
+        None,
+        description="User metadata of each object: ASCII text, 2 KB in all.",
+        examples=[{"run": "${{ run.id }}"}],
+    )
+    tags: Optional[Tags] = Field(
+        None, description="Tags of each object, 10 at most.", examples=[{"team": "orders"}]
+    )
+    checksum: Optional[Algorithm] = Field(
+        None, description="The checksum that S3 keeps with it.", examples=["SHA256"]
+    )
 
     def put_options(self) -> dict[str, Any]:
         """As PutObject's own parameters; only what is said."""
@@ -76,7 +104,9 @@ class Stored(Strict):
         }  # fmt: skip
         return {name: value for name, value in options.items() if value is not None}
 
-    def put_permissions(self, target: S3Uri, *, copied: bool = False, multipart: bool = True) -> list[Permission]:
+    def put_permissions(
+        self, target: S3Uri, *, copied: bool = False, multipart: bool = True
+    ) -> list[Permission]:
         """PutObject and what the options ask for besides; ``copied`` where S3 brings tags and annotations along from elsewhere."""
         wanted = [on_objects("s3:PutObject", target)]
         if self.acl:

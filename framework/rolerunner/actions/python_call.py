@@ -41,7 +41,9 @@ _MOST_PATHS = 10_000
 
 def _function(value: Any) -> Any:
     if isinstance(value, str) and not _FUNCTION.match(value):
-        raise ValueError(f"must be module:function, as in jobs.orders:clean, or file.py:function, not '{value}'")
+        raise ValueError(
+            f"must be module:function, as in jobs.orders:clean, or file.py:function, not '{value}'"
+        )
     return value
 
 
@@ -55,7 +57,9 @@ class PythonCall(Spreading, Action):
     """
 
     kind: ClassVar[str] = "python.call"
-    example: ClassVar[Mapping[str, Any]] = {"arguments": {"source": "/tmp/orders/", "target": "/tmp/clean/"}}
+    example: ClassVar[Mapping[str, Any]] = {
+        "arguments": {"source": "/tmp/orders/", "target": "/tmp/clean/"}
+    }
     outputs: ClassVar[Optional[Mapping[str, str]]] = None
     needs_role: ClassVar[bool] = False
 
@@ -64,7 +68,9 @@ class PythonCall(Spreading, Action):
         examples=["jobs.orders:clean"],
     )
     arguments: dict[str, Annotated[Any, DYNAMIC]] = Field(
-        default_factory=dict, description="Keyword arguments of the function.", examples=[{"folder": "/tmp/orders/"}]
+        default_factory=dict,
+        description="Keyword arguments of the function.",
+        examples=[{"folder": "/tmp/orders/"}],
     )
 
     objects: ObjectsField = Field(
@@ -72,7 +78,9 @@ class PythonCall(Spreading, Action):
         description="Objects that another step listed: the function is called for some of them at a time, which it gets as 'objects'.",
         examples=["${{ steps.find.objects }}"],
     )
-    batch: Annotated[int, Field(ge=1, le=10_000), DYNAMIC] = Field(100, description="How many objects a call gets at most.", examples=[10])
+    batch: Annotated[int, Field(ge=1, le=10_000), DYNAMIC] = Field(
+        100, description="How many objects a call gets at most.", examples=[10]
+    )
 
     idempotent: bool = Field(
         True,
@@ -83,16 +91,30 @@ class PythonCall(Spreading, Action):
     @model_validator(mode="after")
     def _fits_the_function(self, info: ValidationInfo) -> "PythonCall":
         if self.distribute is not None and self.idempotent is False:
-            raise ValueError("'distribute' may call the function twice for some objects, so 'idempotent: false' does not go with it")
+            raise ValueError(
+                "'distribute' may call the function twice for some objects, so 'idempotent: false' does not go with it"
+            )
         if self.objects is None and self.distribute is not None:
             raise ValueError("'distribute' needs 'objects': they are what is spread")
-        if self.objects is not None and isinstance(self.arguments, dict) and "objects" in self.arguments:
+        if (
+            self.objects is not None
+            and isinstance(self.arguments, dict)
+            and "objects" in self.arguments
+        ):
             raise ValueError("'objects' is said twice, beside 'arguments' and in them")
         folder = (info.context or {}).get(FOLDER)
         if folder and isinstance(self.function, str) and isinstance(self.arguments, dict):
             given = self.arguments if self.objects is None else {**self.arguments, "objects": []}
             about = info.context or {}
-            problems = list(mistakes(self.function, given, Path(folder), about.get(PACKAGES, ()), complete=about.get(ALL_HERE, False)))
+            problems = list(
+                mistakes(
+                    self.function,
+                    given,
+                    Path(folder),
+                    about.get(PACKAGES, ()),
+                    complete=about.get(ALL_HERE, False),
+                )
+            )
             if problems:
                 raise ValueError("; ".join(problems))
         return self
@@ -105,7 +127,9 @@ class PythonCall(Spreading, Action):
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Call it; a mapping that it returns becomes the outputs."""
         if self.objects is None:
-            return _called(self.function, _looked_up(self.function, context), self.arguments, context)
+            return _called(
+                self.function, _looked_up(self.function, context), self.arguments, context
+            )
         outputs: dict[str, Any] = {}
         done = 0
         for objects, returned in self._of_batches(context):
@@ -113,7 +137,9 @@ class PythonCall(Spreading, Action):
             context.progress(StepProgress(context.step_id, done, 0, len(self.objects)))
         return outputs
 
-    def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[Union[str, Named]]:
+    def files_left(
+        self, context: StepContext, outputs: Mapping[str, Any]
+    ) -> Iterator[Union[str, Named]]:
         """Paths that the function returned: what it says that it made. Those that it was given must be there, no more."""
         del context
         yield from islice(filter(_is_there, _texts_of(outputs)), _MOST_PATHS)
@@ -130,12 +156,22 @@ class PythonCall(Spreading, Action):
             function = _looked_up(self.function, context)
             for objects in self._batches():
                 context.cancel.stop_if_set()
-                yield len(objects), _called(self.function, function, {**self.arguments, "objects": objects}, context)
+                yield (
+                    len(objects),
+                    _called(
+                        self.function, function, {**self.arguments, "objects": objects}, context
+                    ),
+                )
             return
         place, about = spread.settled_place(), _About.of(context)
-        parts = (_Batch(self.function, self.arguments, objects, about, place) for objects in self._batches())
+        parts = (
+            _Batch(self.function, self.arguments, objects, about, place)
+            for objects in self._batches()
+        )
         waves = iter(lambda: list(islice(parts, spread.pool.slots() * TASKS_A_SLOT)), [])
-        for results in spread.run(waves, context.cancel, f"rolerunner: {self.function} as {about.role}"):
+        for results in spread.run(
+            waves, context.cancel, f"rolerunner: {self.function} as {about.role}"
+        ):
             for said in (line for result in results for line in result.notes):
                 context.note(*said)
             yield from ((result.objects, result.returned) for result in results)
@@ -145,7 +181,10 @@ class PythonCall(Spreading, Action):
         if isinstance(listed, ObjectList):
             items = (listed.described(info) for info in listed)
         else:
-            items = ({"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""} for uri in listed or ())
+            items = (
+                {"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""}
+                for uri in listed or ()
+            )
         return iter(lambda: list(islice(items, self.batch)), [])
 
 
@@ -161,7 +200,13 @@ class _About:
 
     @classmethod
     def of(cls, context: StepContext) -> "_About":
-        return cls(context.step_id, context.run_id, context.roles.get("role"), context.project, dict(context.params))
+        return cls(
+            context.step_id,
+            context.run_id,
+            context.roles.get("role"),
+            context.project,
+            dict(context.params),
+        )
 
 
 @dataclass(frozen=True)
@@ -194,8 +239,20 @@ class _Batch:
                 workdir=Path(folder), project=about.project, params=about.params, cancel=Cancel(), progress=lambda _: None,
                 note=lambda level, message, values: notes.append((level, message, values)),
             )  # fmt: skip
-            returned = _called(self.function, _looked_up(self.function, context), {**self.arguments, "objects": self.objects}, context)
-        return _Returned(len(self.objects), returned, [(level, redact_text(message), redact(dict(values))) for level, message, values in notes])
+            returned = _called(
+                self.function,
+                _looked_up(self.function, context),
+                {**self.arguments, "objects": self.objects},
+                context,
+            )
+        return _Returned(
+            len(self.objects),
+            returned,
+            [
+                (level, redact_text(message), redact(dict(values)))
+                for level, message, values in notes
+            ],
+        )
 
 
 def _looked_up(name: str, context: StepContext) -> Callable[..., Any]:
@@ -203,22 +260,34 @@ def _looked_up(name: str, context: StepContext) -> Callable[..., Any]:
         return _found(name, context.project)
 
 
-def _called(name: str, function: Callable[..., Any], arguments: Mapping[str, Any], context: StepContext) -> Mapping[str, Any]:
+def _called(
+    name: str, function: Callable[..., Any], arguments: Mapping[str, Any], context: StepContext
+) -> Mapping[str, Any]:
     try:
         returned = function(FunctionContext.of(context), **arguments)
     except StepError:
         raise
-    except BaseException as error:  # a function is not the process: whatever it raises ends the step alone
+    except (
+        BaseException
+    ) as error:  # a function is not the process: whatever it raises ends the step alone
         raise _failed(name, error, context.roles.get("role")) from error
     return _outputs(name, returned)
 
 
 def _added(name: str, outputs: Mapping[str, Any], returned: Mapping[str, Any]) -> dict[str, Any]:
     """The outputs of several calls as one: numbers are added up."""
-    wrong = next((key for key, value in returned.items() if isinstance(value, bool) or not isinstance(value, (int, float))), None)
+    wrong = next(
+        (
+            key
+            for key, value in returned.items()
+            if isinstance(value, bool) or not isinstance(value, (int, float))
+        ),
+        None,
+    )
     if wrong is not None:
         raise FunctionFailed(
-            f"'{name}' returned a '{wrong}' that is no number", hint="called for many batches, it must return numbers: they are added up"
+            f"'{name}' returned a '{wrong}' that is no number",
+            hint="called for many batches, it must return numbers: they are added up",
         )
     return {**outputs, **{key: outputs.get(key, 0) + value for key, value in returned.items()}}
 
@@ -239,7 +308,14 @@ class FunctionContext:
     @classmethod
     def of(cls, context: StepContext) -> "FunctionContext":
         """From the step's own."""
-        return cls(context.roles.get("role"), context.params, context.run_id, context.workdir, context.cancel, context)
+        return cls(
+            context.roles.get("role"),
+            context.params,
+            context.run_id,
+            context.workdir,
+            context.cancel,
+            context,
+        )
 
     @property
     def session(self) -> Any:
@@ -260,7 +336,11 @@ class FunctionContext:
 
     def _role(self) -> Role:
         if self.role is None:
-            raise StepError("this step has no role, so it has no session", hint=f"say 'role: ALIAS' or 'role: {JOB.name}'", type="NoRole")
+            raise StepError(
+                "this step has no role, so it has no session",
+                hint=f"say 'role: ALIAS' or 'role: {JOB.name}'",
+                type="NoRole",
+            )
         return self.role
 
 
@@ -296,12 +376,16 @@ def _found(name: str, project: Path) -> Callable[..., Any]:
     except ImportError as error:
         hint = "it is looked for beside the spec, in the two folders above it, and among installed packages"
         hint = "\n".join(each for each in (hint, user_frames(error)) if each)
-        raise FunctionFailed(f"the module of '{name}' cannot be imported: {safe_text(error)}", hint=hint) from error
+        raise FunctionFailed(
+            f"the module of '{name}' cannot be imported: {safe_text(error)}", hint=hint
+        ) from error
     except BaseException as error:
         raise _failed(name, error) from error
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise FunctionFailed(f"the module '{module_name}' ({module.__file__}) has no function '{function_name}'")
+        raise FunctionFailed(
+            f"the module '{module_name}' ({module.__file__}) has no function '{function_name}'"
+        )
     return function  # type: ignore[no-any-return]
 
 
@@ -312,7 +396,9 @@ def _failed(name: str, error: BaseException, role: Optional[Role] = None) -> Fun
         hint = "\n".join(each for each in ("return, or raise an exception", places) if each)
         code = error.code if isinstance(error.code, (int, str)) else safe_text(error.code)
         return FunctionFailed(f"'{name}' called sys.exit({code!r})", hint=hint)
-    if hasattr(error, "response") and hasattr(error, "operation_name"):  # botocore's ClientError, without importing it
+    if hasattr(error, "response") and hasattr(
+        error, "operation_name"
+    ):  # botocore's ClientError, without importing it
         told = step_failed(AwsError.of(error), role, needed=_needed_by(error))
         hint = "\n".join(each for each in (told.hint, places) if each)
         return FunctionFailed(f"'{name}' raised {kind}: {told.message}", hint=hint, type=told.type)
@@ -326,7 +412,12 @@ def _needed_by(error: BaseException) -> Sequence[Permission]:
             client, parameters = frame.f_locals.get("self"), frame.f_locals.get("api_params")
             model = getattr(getattr(client, "meta", None), "service_model", None)
             if model is not None and isinstance(parameters, Mapping):
-                return permissions_of(str(model.service_name), str(model.signing_name), str(getattr(error, "operation_name", "")), parameters)
+                return permissions_of(
+                    str(model.service_name),
+                    str(model.signing_name),
+                    str(getattr(error, "operation_name", "")),
+                    parameters,
+                )
     return ()
 
 
@@ -352,9 +443,18 @@ def _is_there(text: str) -> bool:
 
 
 def _outputs(name: str, returned: Any) -> Mapping[str, Any]:
-    outputs = {} if returned is None else returned if isinstance(returned, Mapping) else {"result": returned}
+    outputs = (
+        {}
+        if returned is None
+        else returned
+        if isinstance(returned, Mapping)
+        else {"result": returned}
+    )
     try:
         check_json(outputs)
     except ValueError as error:
-        raise FunctionFailed(f"what '{name}' returned has no JSON form: {error}", hint="return a dict of plain values") from None
+        raise FunctionFailed(
+            f"what '{name}' returned has no JSON form: {error}",
+            hint="return a dict of plain values",
+        ) from None
     return dict(outputs)

@@ -25,7 +25,13 @@ from rolerunner.actions.objects import (
 from rolerunner.actions.permissions import listing, on_objects, on_source
 from rolerunner.actions.places import place_of, places_of
 from rolerunner.actions.put_options import Encryption, Stored
-from rolerunner.actions.targets import OverlapError, check_copies, claim_targets, refuse_one_bucket, refuse_overlap
+from rolerunner.actions.targets import (
+    OverlapError,
+    check_copies,
+    claim_targets,
+    refuse_one_bucket,
+    refuse_overlap,
+)
 from rolerunner.errors import AccessDenied, IntegrityFailed, StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKey, Flag, S3Location
@@ -51,27 +57,52 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
     kind: ClassVar[str] = "s3.copy"
     moves_objects: ClassVar[bool] = True
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
-    example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/orders/", "if_exists": "skip_same"}
+    example: ClassVar[Mapping[str, Any]] = {
+        "source": "s3://landing/orders/",
+        "if_exists": "skip_same",
+    }
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects that are there now, for other steps",
         "count": "how many objects were copied",
         "bytes": "how many bytes were copied",
         "skipped": "how many were there already",
     }
-    samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1, "skipped": 1}
+    samples: ClassVar[Mapping[str, Any]] = {
+        "objects": EMPTY_LIST,
+        "count": 1,
+        "bytes": 1,
+        "skipped": 1,
+    }
 
-    source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.", examples=["s3://landing/orders/"])
+    source: Optional[S3Location] = Field(
+        None,
+        description="One object, or a prefix that ends with '/'.",
+        examples=["s3://landing/orders/"],
+    )
     objects: ObjectsField = Field(
-        None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.", examples=["${{ steps.find.objects }}"]
+        None,
+        description="Objects that another step listed, or a list of s3:// URIs; instead of source.",
+        examples=["${{ steps.find.objects }}"],
     )
     target: S3Location = Field(
-        description="The prefix to write under (ends with '/'), or for one object the object.", examples=["s3://archive/orders/"]
+        description="The prefix to write under (ends with '/'), or for one object the object.",
+        examples=["s3://archive/orders/"],
     )
-    move: Flag = Field(False, description="Delete each source after its copy is proved, if it has not changed since.", examples=[True])
+    move: Flag = Field(
+        False,
+        description="Delete each source after its copy is proved, if it has not changed since.",
+        examples=[True],
+    )
     if_exists: IfExists = Field(
-        "overwrite", description="What an object that is there means; skip_same looks at it as 'compare' says.", examples=["skip_same"]
+        "overwrite",
+        description="What an object that is there means; skip_same looks at it as 'compare' says.",
+        examples=["skip_same"],
     )
-    compare: Compare = Field("checksum", description="What makes an object the same: checksum or ETag, etag, size, size_mtime.", examples=["size"])
+    compare: Compare = Field(
+        "checksum",
+        description="What makes an object the same: checksum or ETag, etag, size, size_mtime.",
+        examples=["size"],
+    )
     multipart_above: Annotated[Bytes, Field(ge=5 * MIB, le=MAX_SINGLE)] = Field(
         MAX_SINGLE, description="Larger objects are copied in parts; 5GB at most.", examples=["1GB"]
     )
@@ -79,23 +110,43 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         256 * MIB, description="How large those parts are; 5MiB at least.", examples=["64MiB"]
     )
     expected_source_bucket_owner: Optional[Account] = Field(
-        None, description="The account that must own the source's bucket.", examples=["111122223333"]
+        None,
+        description="The account that must own the source's bucket.",
+        examples=["111122223333"],
     )
     customer_key: Optional[CustomerKey] = Field(
-        None, description="The SSE-C key of the source, in base64; best from a param.", examples=["${{ params.customer_key }}"]
+        None,
+        description="The SSE-C key of the source, in base64; best from a param.",
+        examples=["${{ params.customer_key }}"],
     )
-    on_empty: OnEmpty = Field("error", description="What nothing to copy is: error, warn or ok.", examples=["ok"])
+    on_empty: OnEmpty = Field(
+        "error", description="What nothing to copy is: error, warn or ok.", examples=["ok"]
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self, info: ValidationInfo) -> "S3Copy":
         one_source(self.source, self.objects, self.kind)
-        if self.move is True and self.if_exists == "skip_same" and self.compare in ("size", "size_mtime"):
-            raise ValueError(f"'move' deletes only what is proved to be at its target, and 'compare: {self.compare}' proves no content: say checksum")
-        if info.context is not None and info.context.items() >= TEMPLATES_ALLOWED.items():  # of the spec; run() sees what it becomes
+        if (
+            self.move is True
+            and self.if_exists == "skip_same"
+            and self.compare in ("size", "size_mtime")
+        ):
+            raise ValueError(
+                f"'move' deletes only what is proved to be at its target, and 'compare: {self.compare}' proves no content: say checksum"
+            )
+        if (
+            info.context is not None and info.context.items() >= TEMPLATES_ALLOWED.items()
+        ):  # of the spec; run() sees what it becomes
             self._refuse_overlap()
-        encryption = self.encryption.customer_key if isinstance(self.encryption, Encryption) else None
-        if self.distribute is not None and (self.customer_key is not None or encryption is not None):
-            raise ValueError("'distribute' does not go with a 'customer_key': a secret is not shipped to other machines")
+        encryption = (
+            self.encryption.customer_key if isinstance(self.encryption, Encryption) else None
+        )
+        if self.distribute is not None and (
+            self.customer_key is not None or encryption is not None
+        ):
+            raise ValueError(
+                "'distribute' does not go with a 'customer_key': a secret is not shipped to other machines"
+            )
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
@@ -108,8 +159,14 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         source, target = self._storages(context, flow, self.distribute)
         gathered = gather(self.source, self.objects, self.selection(), source, context)
         if gathered.total == 0:
-            if self.move and context.resuming:  # it was stopped between its last object and the word that it is done
-                context.note("info", f"nothing is left in {self.source or 'the listed objects'}: an earlier try moved it", {})
+            if (
+                self.move and context.resuming
+            ):  # it was stopped between its last object and the word that it is done
+                context.note(
+                    "info",
+                    f"nothing is left in {self.source or 'the listed objects'}: an earlier try moved it",
+                    {},
+                )
             else:
                 nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"objects": no_objects(self.place()), "count": 0, "bytes": 0, "skipped": 0}
@@ -119,21 +176,31 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
             claim_targets(gathered.objects, copies.target_of, context)
             refuse_one_bucket(gathered.objects, copies.place, target)
         one_role = context.roles["source_role"] == context.roles["target_role"]
-        copied = target.copy(copies, context.cancel) if one_role else target.relay(copies, source, context.cancel)
+        copied = (
+            target.copy(copies, context.cancel)
+            if one_role
+            else target.relay(copies, source, context.cancel)
+        )
         ended = self._moved(copied, source, target, context) if self.move else copied
         done = transfer(ended, context, copies.place, self, flow, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """Reading the source with its tags and annotations; writing the target with what the options ask for; deleting the source of a move."""
-        read = [*([listing(self.source)] if self.source is not None else []), *self._on_source("s3:GetObject")]
+        read = [
+            *([listing(self.source)] if self.source is not None else []),
+            *self._on_source("s3:GetObject"),
+        ]
         if self.tags is None:
             read += self._on_source("s3:GetObjectTagging")
         read += self._on_source("s3:GetObjectAnnotation")
         if self.move:
             read += self._on_source("s3:DeleteObject")
         places = places_of(self.target, to_folder=self._to_folder())
-        return {"source_role": read, "target_role": [each for place in places for each in self._written(place)]}
+        return {
+            "source_role": read,
+            "target_role": [each for place in places for each in self._written(place)],
+        }
 
     def _written(self, place: S3Uri) -> list[Permission]:
         written = self.put_permissions(place, copied=True)
@@ -158,10 +225,18 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes, and what may not be looked at."""
-        found = gather(self.source, self.objects, self.selection(), self._storages(context, self.flow())[0], context)
+        found = gather(
+            self.source,
+            self.objects,
+            self.selection(),
+            self._storages(context, self.flow())[0],
+            context,
+        )
         return found.summary()
 
-    def _moved(self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext) -> Iterator[Outcome]:
+    def _moved(
+        self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext
+    ) -> Iterator[Outcome]:
         # an object by its name, whose HEAD tells a version, stays in the history of its bucket
         by_version = isinstance(self.objects, ObjectList)
         return _moved(copied, source, target, context, by_version=by_version)
@@ -173,16 +248,28 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         if self.source is not None:
             refuse_overlap(Origin(self.source, globs), self.target, move=self.move is True)
         elif origin is not None:
-            refuse_overlap(Origin(origin.source, (*globs, *origin.globs)), self.target, move=self.move is True, listed=True)
+            refuse_overlap(
+                Origin(origin.source, (*globs, *origin.globs)),
+                self.target,
+                move=self.move is True,
+                listed=True,
+            )
 
     def _on_source(self, action: str) -> list[Permission]:
         return on_source(action, self.source, self.objects)
 
-    def _storages(self, context: StepContext, flow: Flow, distribute: Optional[str] = None) -> tuple[Storage, Storage]:
+    def _storages(
+        self, context: StepContext, flow: Flow, distribute: Optional[str] = None
+    ) -> tuple[Storage, Storage]:
         key, owner = self.customer_key, self.expected_source_bucket_owner
         of_target = replace(self.access(), source_bucket_owner=owner or "", source_key=key or "")
         return (
-            context.storage("source_role", self.access(owner=owner, customer_key=key), flow, distribute=distribute),
+            context.storage(
+                "source_role",
+                self.access(owner=owner, customer_key=key),
+                flow,
+                distribute=distribute,
+            ),
             context.storage("target_role", of_target, flow, distribute=distribute),
         )
 
@@ -190,7 +277,14 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
 class _Copies:
     """What to copy and where, drawn as the engine asks for it."""
 
-    def __init__(self, action: S3Copy, gathered: Gathered, source: Storage, target: Storage, context: StepContext) -> None:
+    def __init__(
+        self,
+        action: S3Copy,
+        gathered: Gathered,
+        source: Storage,
+        target: Storage,
+        context: StepContext,
+    ) -> None:
         self.action = action
         self.cancel = context.cancel
         self.objects = gathered.objects
@@ -199,15 +293,24 @@ class _Copies:
         self.repeating = context.repeating
         self.lenient = context.resuming and action.if_exists == "overwrite"
         # what an earlier try copied is recognised by its content: a move deletes the source of what is the same
-        self.is_same = _IsSame("checksum" if self.lenient else action.compare, source, target, self.lenient)
+        self.is_same = _IsSame(
+            "checksum" if self.lenient else action.compare, source, target, self.lenient
+        )
         self.if_exists = "skip_same" if self.lenient else action.if_exists
-        self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
+        self.options = {
+            **action.put_options(),
+            **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
+        }
         self.place = action.place()
 
     def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
         yield from self.refused
         looks = self.if_exists in ("skip", "skip_same")
-        existing = Existing(self.target, self.place, self.objects.count, self.cancel, lenient=self.lenient) if looks else None
+        existing = (
+            Existing(self.target, self.place, self.objects.count, self.cancel, lenient=self.lenient)
+            if looks
+            else None
+        )
         for info in self.objects:
             if info.deleted:
                 continue
@@ -219,7 +322,9 @@ class _Copies:
                 yield Outcome(uri, status="failed", error=error)
                 continue
             if there is not None and self.if_exists == "skip":
-                yield Outcome(target, info.size, etag=there.etag, status="skipped")  # without its source, which no move may delete
+                yield Outcome(
+                    target, info.size, etag=there.etag, status="skipped"
+                )  # without its source, which no move may delete
                 continue
             skip = None if there is None else partial(self.is_same, uri, info, target, there)
             # an incomplete ETag would be no condition: the engine then asks for the object's own
@@ -259,7 +364,9 @@ class _IsSame:
         if info.etag and info.etag == there.etag:
             return True
         try:
-            return self.compare == "checksum" and _same_checksum(self.source.head(uri, info.version), self.target.head(target))
+            return self.compare == "checksum" and _same_checksum(
+                self.source.head(uri, info.version), self.target.head(target)
+            )
         except AccessDenied:
             if self.lenient:
                 return False
@@ -273,14 +380,25 @@ def _same_checksum(one: ObjectInfo, other: ObjectInfo) -> bool:
 _PROVED_AT_ONCE = 1000
 
 
-def _moved(outcomes: Iterator[Outcome], source: Storage, target: Storage, context: StepContext, *, by_version: bool) -> Iterator[Outcome]:
+def _moved(
+    outcomes: Iterator[Outcome],
+    source: Storage,
+    target: Storage,
+    context: StepContext,
+    *,
+    by_version: bool,
+) -> Iterator[Outcome]:
     """Outcomes of a move: each copy is looked at with its size and ETag, then its source is deleted, if it is still the one that was copied.
 
     Also of what was skipped as the same: a run that was killed between copy and deletion left it so.
     """
     rest = iter(outcomes)
     for batch in iter(lambda: list(islice(rest, _PROVED_AT_ONCE)), []):
-        copied = {outcome.uri: outcome for outcome in batch if outcome.error is None and outcome.source is not None}
+        copied = {
+            outcome.uri: outcome
+            for outcome in batch
+            if outcome.error is None and outcome.source is not None
+        }
         yield from (outcome for outcome in batch if outcome.uri not in copied)
         proved = []
         for head in target.heads(list(copied), context.cancel):
@@ -296,29 +414,51 @@ def _moved(outcomes: Iterator[Outcome], source: Storage, target: Storage, contex
 def _unproved(copied: Outcome, head: Outcome) -> Optional[StepError]:
     if head.error is not None:
         return StepError(
-            f"copied, but the copy cannot be looked at, so the source is kept: {head.error.message}", hint=head.error.hint, type=head.error.type
+            f"copied, but the copy cannot be looked at, so the source is kept: {head.error.message}",
+            hint=head.error.hint,
+            type=head.error.type,
         )
-    if head.info is None or head.info.size != copied.size or (copied.etag and head.info.etag != copied.etag):
-        return IntegrityFailed(f"{copied.uri}: is not the copy that was made, so the source is kept")
+    if (
+        head.info is None
+        or head.info.size != copied.size
+        or (copied.etag and head.info.etag != copied.etag)
+    ):
+        return IntegrityFailed(
+            f"{copied.uri}: is not the copy that was made, so the source is kept"
+        )
     return None
 
 
-def _sources_deleted(proved: Sequence[Outcome], source: Storage, context: StepContext, *, by_version: bool) -> Iterator[Outcome]:
+def _sources_deleted(
+    proved: Sequence[Outcome], source: Storage, context: StepContext, *, by_version: bool
+) -> Iterator[Outcome]:
     """Deletes the sources of copies that were looked at, each only while it is the very object that was copied."""
-    doomed = {(each.source, info.version): (each, info) for each in proved for info in [_source_of(each, by_version=by_version)]}
-    for deleted in source.delete((info for _, info in doomed.values()), "", context.cancel, unchanged=True):
+    doomed = {
+        (each.source, info.version): (each, info)
+        for each in proved
+        for info in [_source_of(each, by_version=by_version)]
+    }
+    for deleted in source.delete(
+        (info for _, info in doomed.values()), "", context.cancel, unchanged=True
+    ):
         outcome, _ = doomed[deleted.uri, deleted.version]
         error = deleted.error
         if error is None:
             yield outcome
         else:
             text = f"copied to {outcome.uri}, but the source could not be deleted: {error.message}"
-            yield replace(outcome, status="failed", error=StepError(text, hint=error.hint, type=error.type))
+            yield replace(
+                outcome, status="failed", error=StepError(text, hint=error.hint, type=error.type)
+            )
 
 
 def _source_of(copied: Outcome, *, by_version: bool) -> ObjectInfo:
     """The source of a copy as it was copied; without an ETag where that is not known, and then it is not deleted."""
     assert copied.source is not None  # noqa: S101 - of a copy
     info = copied.source_info
-    etag, version = (info.etag, info.version if by_version else "") if info is not None else ("", "")
-    return ObjectInfo(copied.source.key, copied.size, etag, version=version, bucket=copied.source.bucket)
+    etag, version = (
+        (info.etag, info.version if by_version else "") if info is not None else ("", "")
+    )
+    return ObjectInfo(
+        copied.source.key, copied.size, etag, version=version, bucket=copied.source.bucket
+    )

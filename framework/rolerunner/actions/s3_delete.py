@@ -8,7 +8,19 @@ from typing import Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
-from rolerunner.actions.objects import Chosen, Gathered, MaxDelete, Moving, ObjectsField, OnEmpty, Spreading, gather, one_source, too_many, transfer
+from rolerunner.actions.objects import (
+    Chosen,
+    Gathered,
+    MaxDelete,
+    Moving,
+    ObjectsField,
+    OnEmpty,
+    Spreading,
+    gather,
+    one_source,
+    too_many,
+    transfer,
+)
 from rolerunner.actions.permissions import listing, on_objects, on_source
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
@@ -33,23 +45,43 @@ class S3Delete(Chosen, Moving, Spreading, Action):
     }
     samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1}
 
-    source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.", examples=["s3://landing/orders/"])
-    objects: ObjectsField = Field(
-        None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.", examples=["${{ steps.find.objects }}"]
+    source: Optional[S3Location] = Field(
+        None,
+        description="One object, or a prefix that ends with '/'.",
+        examples=["s3://landing/orders/"],
     )
-    versions: Flag = Field(False, description="Delete every version and delete marker for good.", examples=[True])
-    max_delete: MaxDelete = Field(description="Delete so many at most, else none at all.", examples=[1000])
-    allow_all: Flag = Field(False, description="Needed for the prefix of a whole bucket.", examples=[True])
-    on_empty: OnEmpty = Field("error", description="What to do when nothing is there to delete: error, warn or ok.", examples=["ok"])
+    objects: ObjectsField = Field(
+        None,
+        description="Objects that another step listed, or a list of s3:// URIs; instead of source.",
+        examples=["${{ steps.find.objects }}"],
+    )
+    versions: Flag = Field(
+        False, description="Delete every version and delete marker for good.", examples=[True]
+    )
+    max_delete: MaxDelete = Field(
+        description="Delete so many at most, else none at all.", examples=[1000]
+    )
+    allow_all: Flag = Field(
+        False, description="Needed for the prefix of a whole bucket.", examples=[True]
+    )
+    on_empty: OnEmpty = Field(
+        "error",
+        description="What to do when nothing is there to delete: error, warn or ok.",
+        examples=["ok"],
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Delete":
         one_source(self.source, self.objects, self.kind)
         whole = isinstance(self.source, S3Uri) and not self.source.key
         if whole and self.allow_all is False:
-            raise ValueError(f"'{self.source}' is a whole bucket; say 'allow_all: true' if that is meant")
+            raise ValueError(
+                f"'{self.source}' is a whole bucket; say 'allow_all: true' if that is meant"
+            )
         if self.versions is True and self.source is None:
-            raise ValueError("'versions' goes with 'source'; listed objects say their versions themselves")
+            raise ValueError(
+                "'versions' goes with 'source'; listed objects say their versions themselves"
+            )
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
@@ -66,9 +98,20 @@ class S3Delete(Chosen, Moving, Spreading, Action):
             raise too_many(gathered.total, self.max_delete, "object")
         prefix = gathered.objects.prefix
         # an object by its name was looked at, which tells its version; deleting that would leave none of what the bucket keeps
-        objects = (replace(info, version="") for info in gathered.objects) if self._by_name() else gathered.objects
+        objects = (
+            (replace(info, version="") for info in gathered.objects)
+            if self._by_name()
+            else gathered.objects
+        )
         outcomes = storage.delete(objects, prefix.bucket, context.cancel)
-        done = transfer((each for part in (outcomes, gathered.refused) for each in part), context, prefix, self, flow, gathered)
+        done = transfer(
+            (each for part in (outcomes, gathered.refused) for each in part),
+            context,
+            prefix,
+            self,
+            flow,
+            gathered,
+        )
         return done.outputs(objects=done.objects)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -76,20 +119,50 @@ class S3Delete(Chosen, Moving, Spreading, Action):
         versions = self.versions is True
         listed = []
         if self.source is not None:
-            listed = [listing(self.source, "s3:ListBucketVersions" if versions else "s3:ListBucket")]
+            listed = [
+                listing(self.source, "s3:ListBucketVersions" if versions else "s3:ListBucket")
+            ]
         if not self._by_name():
-            return {"role": [*listed, *on_source("s3:DeleteObjectVersion" if versions else "s3:DeleteObject", self.source, self.objects)]}
+            return {
+                "role": [
+                    *listed,
+                    *on_source(
+                        "s3:DeleteObjectVersion" if versions else "s3:DeleteObject",
+                        self.source,
+                        self.objects,
+                    ),
+                ]
+            }
         # looked at first, so that a count is a count of what is there
-        named: list[S3Uri] = [self.source] if self.source is not None else [each for each in self.objects or () if isinstance(each, S3Uri)]
-        return {"role": [*listed, *(on_objects(action, uri) for action in ("s3:GetObject", "s3:DeleteObject") for uri in named)]}
+        named: list[S3Uri] = (
+            [self.source]
+            if self.source is not None
+            else [each for each in self.objects or () if isinstance(each, S3Uri)]
+        )
+        return {
+            "role": [
+                *listed,
+                *(
+                    on_objects(action, uri)
+                    for action in ("s3:GetObject", "s3:DeleteObject")
+                    for uri in named
+                ),
+            ]
+        }
 
     def _by_name(self) -> bool:
         """One object, or a list of URIs, whose versions are not meant?"""
-        return not self.versions and not isinstance(self.objects, ObjectList) and not (self.source is not None and self.source.is_prefix)
+        return (
+            not self.versions
+            and not isinstance(self.objects, ObjectList)
+            and not (self.source is not None and self.source.is_prefix)
+        )
 
     def _is_missing(self, gathered: Gathered, storage: Storage) -> bool:
         """Returns True where none of the objects that are named is there. Raises NotFound for a bucket that is not there."""
-        missing = gathered.objects.count == 0 and all(isinstance(each.error, NotFound) for each in gathered.refused)
+        missing = gathered.objects.count == 0 and all(
+            isinstance(each.error, NotFound) for each in gathered.refused
+        )
         # HEAD has no body that could tell a missing bucket from a missing key
         for bucket in {each.uri.bucket for each in gathered.refused} if missing else ():
             with suppress(AccessDenied):
@@ -102,4 +175,6 @@ class S3Delete(Chosen, Moving, Spreading, Action):
         return {**found.summary(), "max_delete": self.max_delete}
 
     def _gathered(self, storage: Storage, context: StepContext) -> Gathered:
-        return gather(self.source, self.objects, self.selection(), storage, context, versions=self.versions)
+        return gather(
+            self.source, self.objects, self.selection(), storage, context, versions=self.versions
+        )

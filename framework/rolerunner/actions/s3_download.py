@@ -33,7 +33,14 @@ from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Loca
 from rolerunner.storage.base import Get, ObjectInfo, Outcome, Storage
 from rolerunner.storage.checksums import same_file
 from rolerunner.storage.collisions import find_collision
-from rolerunner.storage.local import TargetFolder, folder_of, folds_case, free_bytes, path_under, remove_below
+from rolerunner.storage.local import (
+    TargetFolder,
+    folder_of,
+    folds_case,
+    free_bytes,
+    path_under,
+    remove_below,
+)
 from rolerunner.storage.manifest import ObjectList, paths_in
 from rolerunner.storage.tree import SourceFile, files_below
 
@@ -49,7 +56,11 @@ class S3Download(Chosen, Moving, Action):
     kind: ClassVar[str] = "s3.download"
     moves_objects: ClassVar[bool] = True
     leaves_files: ClassVar[bool] = True
-    example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/orders/", "include": ["**/*.csv.gz"], "if_exists": "skip_same"}
+    example: ClassVar[Mapping[str, Any]] = {
+        "source": "s3://landing/orders/",
+        "include": ["**/*.csv.gz"],
+        "if_exists": "skip_same",
+    }
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "files": "the folder (or the one file) that was written",
         "count": "how many objects were fetched",
@@ -57,42 +68,83 @@ class S3Download(Chosen, Moving, Action):
         "skipped": "how many were there already",
         "deleted": "how many extra files were deleted",
     }
-    samples: ClassVar[Mapping[str, Any]] = {"files": "/folder", "count": 1, "bytes": 1, "skipped": 1, "deleted": 1}
+    samples: ClassVar[Mapping[str, Any]] = {
+        "files": "/folder",
+        "count": 1,
+        "bytes": 1,
+        "skipped": 1,
+        "deleted": 1,
+    }
 
-    source: Optional[S3Location] = Field(None, description="One object, or a prefix that ends with '/'.", examples=["s3://landing/orders/"])
+    source: Optional[S3Location] = Field(
+        None,
+        description="One object, or a prefix that ends with '/'.",
+        examples=["s3://landing/orders/"],
+    )
     objects: ObjectsField = Field(
-        None, description="Objects that another step listed, or a list of s3:// URIs; instead of source.", examples=["${{ steps.find.objects }}"]
+        None,
+        description="Objects that another step listed, or a list of s3:// URIs; instead of source.",
+        examples=["${{ steps.find.objects }}"],
     )
     version: Optional[Text] = Field(
-        None, description="The version of the one object that source names.", examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"]
+        None,
+        description="The version of the one object that source names.",
+        examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"],
     )
-    target: LocalPath = Field(description="The folder to write below (ends with '/'), or for one object the file.", examples=["/tmp/orders/"])
+    target: LocalPath = Field(
+        description="The folder to write below (ends with '/'), or for one object the file.",
+        examples=["/tmp/orders/"],
+    )
     if_exists: IfExists = Field(
-        "overwrite", description="What a file that is there means; skip_same looks at it as 'compare' says.", examples=["skip_same"]
+        "overwrite",
+        description="What a file that is there means; skip_same looks at it as 'compare' says.",
+        examples=["skip_same"],
     )
-    compare: Compare = Field("checksum", description="What makes a file the same: checksum or ETag, etag, size, size_mtime.", examples=["size"])
+    compare: Compare = Field(
+        "checksum",
+        description="What makes a file the same: checksum or ETag, etag, size, size_mtime.",
+        examples=["size"],
+    )
     decompress: Optional[Annotated[Literal["gzip"], DYNAMIC]] = Field(
-        None, description="Unpack objects whose key ends with .gz; the file's name loses it.", examples=["gzip"]
+        None,
+        description="Unpack objects whose key ends with .gz; the file's name loses it.",
+        examples=["gzip"],
     )
-    keep_times: Flag = Field(False, description="Give files the objects' time of modification.", examples=[True])
+    keep_times: Flag = Field(
+        False, description="Give files the objects' time of modification.", examples=[True]
+    )
     delete_extra: Flag = Field(
-        False, description="Delete files below target that the source does not have, whatever the filters; needs max_delete.", examples=[True]
+        False,
+        description="Delete files below target that the source does not have, whatever the filters; needs max_delete.",
+        examples=[True],
     )
-    max_delete: Optional[MaxDelete] = Field(None, description="Delete so many files at most, else none at all.", examples=[100])
+    max_delete: Optional[MaxDelete] = Field(
+        None, description="Delete so many files at most, else none at all.", examples=[100]
+    )
     customer_key: Optional[CustomerKey] = Field(
-        None, description="The SSE-C key of the objects, in base64; best from a param.", examples=["${{ params.customer_key }}"]
+        None,
+        description="The SSE-C key of the objects, in base64; best from a param.",
+        examples=["${{ params.customer_key }}"],
     )
-    on_empty: OnEmpty = Field("error", description="What nothing to fetch is: error, warn or ok.", examples=["ok"])
+    on_empty: OnEmpty = Field(
+        "error", description="What nothing to fetch is: error, warn or ok.", examples=["ok"]
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Download":
         one_source(self.source, self.objects, self.kind)
-        if self.version is not None and (self.source is None or getattr(self.source, "is_prefix", False)):
+        if self.version is not None and (
+            self.source is None or getattr(self.source, "is_prefix", False)
+        ):
             raise ValueError("'version' goes with a 'source' that is one object")
         if self.decompress is not None and self.if_exists == "skip_same":
-            raise ValueError("'skip_same' cannot tell an unpacked file; say 'if_exists: skip' or 'overwrite'")
+            raise ValueError(
+                "'skip_same' cannot tell an unpacked file; say 'if_exists: skip' or 'overwrite'"
+            )
         if self.delete_extra is True and self.max_delete is None:
-            raise ValueError("'delete_extra' needs 'max_delete': how many files may be deleted at most")
+            raise ValueError(
+                "'delete_extra' needs 'max_delete': how many files may be deleted at most"
+            )
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
@@ -101,25 +153,47 @@ class S3Download(Chosen, Moving, Action):
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=flow)
         target = folder_of(self.target)
         had = _Names(folds=bool(self.delete_extra) and folds_case(target))
-        gathered = self._gathered(storage, context, lambda relative: had.add(self.name_of(relative)))
+        gathered = self._gathered(
+            storage, context, lambda relative: had.add(self.name_of(relative))
+        )
         if gathered.total == 0:
             nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
-        gets = _Gets(self, gathered, storage, resuming=context.resuming, distrusted=context.distrusted)
+        gets = _Gets(
+            self, gathered, storage, resuming=context.resuming, distrusted=context.distrusted
+        )
         gets.check_files()
         self._check_disk(gets, gathered.objects)
         extra = self._extra(gets, had) if self.delete_extra else []
         with context.target_folder(target.parent if gets.to_file else target) as gets.folder:
-            done = transfer(storage.get(gets, context.cancel), context, gathered.objects.prefix, self, flow, gathered)
+            done = transfer(
+                storage.get(gets, context.cancel),
+                context,
+                gathered.objects.prefix,
+                self,
+                flow,
+                gathered,
+            )
         deleted = 0 if done.failed else _deleted(target, extra)
         return done.outputs(files=str(target), skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """GetObject (GetObjectVersion for a version); ListBucket for a prefix, and so that a missing key is told from a refusal."""
         listed = [listing(self.source)] if self.source is not None else []
-        return {"role": [*listed, *on_source("s3:GetObjectVersion" if self.version else "s3:GetObject", self.source, self.objects)]}
+        return {
+            "role": [
+                *listed,
+                *on_source(
+                    "s3:GetObjectVersion" if self.version else "s3:GetObject",
+                    self.source,
+                    self.objects,
+                ),
+            ]
+        }
 
-    def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[Union[str, Mirror]]:
+    def files_left(
+        self, context: StepContext, outputs: Mapping[str, Any]
+    ) -> Iterator[Union[str, Mirror]]:
         """The files of its manifest; with delete_extra the folder as a whole, too."""
         if outputs["count"] + outputs["skipped"]:
             yield from paths_in(context.manifest_path())
@@ -128,15 +202,29 @@ class S3Download(Chosen, Moving, Action):
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""
-        found = self._gathered(context.storage(access=self.access(customer_key=self.customer_key)), context)
+        found = self._gathered(
+            context.storage(access=self.access(customer_key=self.customer_key)), context
+        )
         return found.summary()
 
-    def _gathered(self, storage: Storage, context: StepContext, on_left_out: Optional[Callable[[str], None]] = None) -> Gathered:
+    def _gathered(
+        self,
+        storage: Storage,
+        context: StepContext,
+        on_left_out: Optional[Callable[[str], None]] = None,
+    ) -> Gathered:
         if self.version is not None and self.source is not None:
             with context.manifest(".source") as manifest:
                 manifest.add_object(storage.head(self.source, self.version))
             return Gathered(manifest.objects(self.source))
-        return gather(self.source, self.objects, self.selection(), storage, context, on_left_out=on_left_out if self.delete_extra else None)
+        return gather(
+            self.source,
+            self.objects,
+            self.selection(),
+            storage,
+            context,
+            on_left_out=on_left_out if self.delete_extra else None,
+        )
 
     def name_of(self, relative: str) -> str:
         """The path of the file that an object becomes, relative to the target."""
@@ -147,10 +235,18 @@ class S3Download(Chosen, Moving, Action):
         free = free_bytes(folder_of(self.target))
         if objects.bytes <= free:
             return
-        needed = sum(info.size for info, target in gets.targets() if not target.exists() or target.stat().st_size != info.size)
+        needed = sum(
+            info.size
+            for info, target in gets.targets()
+            if not target.exists() or target.stat().st_size != info.size
+        )
         if needed > free:
             hint = "Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB"
-            raise LocalFileFailed(f"{self.target}: {needed:,} bytes are to come, and {free:,} are free", hint=hint, type="DiskFull")
+            raise LocalFileFailed(
+                f"{self.target}: {needed:,} bytes are to come, and {free:,} are free",
+                hint=hint,
+                type="DiskFull",
+            )
 
     def _extra(self, gets: "_Gets", had: "_Names") -> list[str]:
         """Files that the source does not have. Raises StepError, before anything is done, for more than may be deleted.
@@ -196,7 +292,15 @@ class _Names:
 class _Gets:
     """What to fetch and where to, drawn as the engine asks for it. What cannot be a file, or lands on another's, is refused."""
 
-    def __init__(self, action: S3Download, gathered: Gathered, storage: Storage, *, resuming: bool, distrusted: bool) -> None:
+    def __init__(
+        self,
+        action: S3Download,
+        gathered: Gathered,
+        storage: Storage,
+        *,
+        resuming: bool,
+        distrusted: bool,
+    ) -> None:
         self.action = action
         self.objects = gathered.objects
         self.storage = storage
@@ -207,7 +311,12 @@ class _Gets:
         self.compare = "checksum" if lenient or distrusted else action.compare
         self.target = folder_of(action.target)
         self.folder: Optional[TargetFolder] = None
-        self.to_file = action.source is not None and not action.source.is_prefix and not action.target.endswith("/") and not self.target.is_dir()
+        self.to_file = (
+            action.source is not None
+            and not action.source.is_prefix
+            and not action.target.endswith("/")
+            and not self.target.is_dir()
+        )
         self.folds = folds_case(self.target) if gathered.total > 1 else False
 
     def check_files(self) -> None:
@@ -215,13 +324,28 @@ class _Gets:
 
         Keys of one prefix in their order are different files by themselves, unless their names are changed or folded.
         """
-        if self.objects.ascending and not (self.objects.flat or self.folds or self.action.decompress):
+        if self.objects.ascending and not (
+            self.objects.flat or self.folds or self.action.decompress
+        ):
             return
-        found = find_collision(lambda: ((self._file_name(info), info) for info in self.objects if not self._is_folder_marker(info)))
+        found = find_collision(
+            lambda: (
+                (self._file_name(info), info)
+                for info in self.objects
+                if not self._is_folder_marker(info)
+            )
+        )
         if found is not None:
-            one, other = (f"{self.objects.uri(info)}{f' (version {info.version})' if info.version else ''}" for info in (found.one, found.other))
+            one, other = (
+                f"{self.objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
+                for info in (found.one, found.other)
+            )
             hint = "nothing was fetched; fetch them in steps of their own, to folders that differ"
-            raise UnsafeKey(f"{one} and {other} would both be the file {self._target(found.one)}", hint=hint, type="SameFile")
+            raise UnsafeKey(
+                f"{one} and {other} would both be the file {self._target(found.one)}",
+                hint=hint,
+                type="SameFile",
+            )
 
     def _file_name(self, info: ObjectInfo) -> str:
         """A file's name below the target, the same for all names that are one file there."""
@@ -253,18 +377,36 @@ class _Gets:
     def _get(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
         unpack = self.action.decompress is not None and info.key.endswith(".gz")
         if self.if_exists == "overwrite" or not os.path.isfile(target):  # noqa: PTH113 - one of each of a million files
-            return Get(uri, target, info, decompress=unpack, keep_time=self.action.keep_times, folder=self.folder)
+            return Get(
+                uri,
+                target,
+                info,
+                decompress=unpack,
+                keep_time=self.action.keep_times,
+                folder=self.folder,
+            )
         if self.if_exists == "fail":
-            error = LocalFileFailed(f"{target}: is there already ('if_exists: fail')", type="AlreadyThere")
+            error = LocalFileFailed(
+                f"{target}: is there already ('if_exists: fail')", type="AlreadyThere"
+            )
             return Outcome(uri, status="failed", error=error)
         if self.if_exists == "skip":
             return Outcome(uri, info.size, target, info.etag, status="skipped")
-        return Get(uri, target, info, keep_time=self.action.keep_times, skip=partial(self._is_same, info, Path(target)), folder=self.folder)
+        return Get(
+            uri,
+            target,
+            info,
+            keep_time=self.action.keep_times,
+            skip=partial(self._is_same, info, Path(target)),
+            folder=self.folder,
+        )
 
     def _is_same(self, info: ObjectInfo, target: Path) -> bool:
         uri = self.objects.uri(info)
         head = partial(self.storage.head, uri, info.version)
-        if not same_file(target, info, self.compare, head, lambda: self.storage.part_size(uri, info)):
+        if not same_file(
+            target, info, self.compare, head, lambda: self.storage.part_size(uri, info)
+        ):
             return False
         return self.compare != "size_mtime" or iso_of(target.stat().st_mtime) >= info.modified
 

@@ -49,17 +49,32 @@ class S3List(Chosen, Reaching, Spreading, Action):
     max_folders: ClassVar[int] = 10_000
 
     source: S3Location = Field(
-        description="The prefix to list; without a '/' at its end it is the beginning of keys.", examples=["s3://landing/orders/"]
+        description="The prefix to list; without a '/' at its end it is the beginning of keys.",
+        examples=["s3://landing/orders/"],
     )
-    recursive: Flag = Field(True, description="false: only what is right under the prefix, up to the next '/'.", examples=[False])
-    versions: Flag = Field(False, description="List every version and delete marker.", examples=[True])
-    sort: Annotated[Literal["key", "size", "modified"], DYNAMIC] = Field("key", description="By what they are in order.", examples=["modified"])
+    recursive: Flag = Field(
+        True,
+        description="false: only what is right under the prefix, up to the next '/'.",
+        examples=[False],
+    )
+    versions: Flag = Field(
+        False, description="List every version and delete marker.", examples=[True]
+    )
+    sort: Annotated[Literal["key", "size", "modified"], DYNAMIC] = Field(
+        "key", description="By what they are in order.", examples=["modified"]
+    )
     descending: Flag = Field(False, description="The largest or latest first.", examples=[True])
-    limit: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(None, description="Keep so many, of the order asked for.", examples=[10])
-    inventory: Optional[LocalPath] = Field(
-        None, description="A file to write the list to besides: .jsonl, .csv, or .parquet where pyarrow is there.", examples=["/tmp/orders.csv"]
+    limit: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(
+        None, description="Keep so many, of the order asked for.", examples=[10]
     )
-    on_empty: OnEmpty = Field("error", description="What nothing found is: error, warn or ok.", examples=["ok"])
+    inventory: Optional[LocalPath] = Field(
+        None,
+        description="A file to write the list to besides: .jsonl, .csv, or .parquet where pyarrow is there.",
+        examples=["/tmp/orders.csv"],
+    )
+    on_empty: OnEmpty = Field(
+        "error", description="What nothing found is: error, warn or ok.", examples=["ok"]
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3List":
@@ -73,7 +88,11 @@ class S3List(Chosen, Reaching, Spreading, Action):
         """List, filter, and keep the list on disk."""
         folders: list[str] = []
         latest: Optional[ObjectInfo] = None
-        found = self._ordered(self._meant(context.storage(access=self.access(), distribute=self.distribute), folders, context))
+        found = self._ordered(
+            self._meant(
+                context.storage(access=self.access(), distribute=self.distribute), folders, context
+            )
+        )
         with context.manifest() as manifest:
             for info in found:
                 manifest.add_object(info)
@@ -85,7 +104,13 @@ class S3List(Chosen, Reaching, Spreading, Action):
         if self.inventory:
             write_inventory(objects, folder_of(self.inventory))
         newest = str(objects.uri(latest)) if latest else None
-        return {"objects": objects, "count": objects.count, "bytes": objects.bytes, "latest": newest, "folders": folders}
+        return {
+            "objects": objects,
+            "count": objects.count,
+            "bytes": objects.bytes,
+            "latest": newest,
+            "folders": folders,
+        }
 
     def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[str]:
         """The inventory."""
@@ -95,7 +120,11 @@ class S3List(Chosen, Reaching, Spreading, Action):
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under the prefix; ListBucketVersions for versions."""
-        return {"role": [listing(self.source, "s3:ListBucketVersions" if self.versions else "s3:ListBucket")]}
+        return {
+            "role": [
+                listing(self.source, "s3:ListBucketVersions" if self.versions else "s3:ListBucket")
+            ]
+        }
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
@@ -103,8 +132,12 @@ class S3List(Chosen, Reaching, Spreading, Action):
         if output != "objects":
             return super().sample(output, fields)
         recursive = fields.get("recursive", True)
-        not_below: Globs = [] if recursive is True else ["*/**"] if recursive is False else [recursive]
-        return replace(EMPTY_LIST, origin=Origin(fields.get("source"), (globs_of(fields), ([], not_below))))
+        not_below: Globs = (
+            [] if recursive is True else ["*/**"] if recursive is False else [recursive]
+        )
+        return replace(
+            EMPTY_LIST, origin=Origin(fields.get("source"), (globs_of(fields), ([], not_below)))
+        )
 
     def foreseen(self) -> Mapping[str, Any]:
         """Objects under the prefix."""
@@ -117,13 +150,19 @@ class S3List(Chosen, Reaching, Spreading, Action):
             count, size = count + 1, size + info.size
         return {"count": count, "bytes": size}
 
-    def _meant(self, storage: Storage, folders: list[str], context: StepContext) -> Iterator[ObjectInfo]:
+    def _meant(
+        self, storage: Storage, folders: list[str], context: StepContext
+    ) -> Iterator[ObjectInfo]:
         means = self.selection()
         all_are_meant = means.means_all
         listed = no_objects(self.source)
         for number, each in enumerate(self._entries(storage, context), 1):
             if isinstance(each, str):
-                folders += [str(S3Uri(self.source.bucket, each))] if len(folders) < self.max_folders else []
+                folders += (
+                    [str(S3Uri(self.source.bucket, each))]
+                    if len(folders) < self.max_folders
+                    else []
+                )
             elif all_are_meant or means(listed.relative(each), each.size, each.modified):
                 yield each
             if number % _PROGRESS_EVERY == 0:
@@ -138,7 +177,11 @@ class S3List(Chosen, Reaching, Spreading, Action):
     def _ordered(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
         by = _BY[self.sort]
         if self.sort == "key" and not self.descending:
-            return objects if self.limit is None else islice(objects, self.limit)  # as S3 lists them
+            return (
+                objects if self.limit is None else islice(objects, self.limit)
+            )  # as S3 lists them
         if self.limit is not None:
-            return (heapq.nlargest if self.descending else heapq.nsmallest)(self.limit, objects, key=by)
+            return (heapq.nlargest if self.descending else heapq.nsmallest)(
+                self.limit, objects, key=by
+            )
         return in_order(objects, by, descending=self.descending)

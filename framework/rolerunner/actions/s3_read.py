@@ -23,14 +23,26 @@ class S3Read(Reaching, Action):
     }
     samples: ClassVar[Mapping[str, Any]] = {"text": "text", "bytes": 1}
 
-    source: S3Object = Field(description="The object.", examples=["s3://landing/orders/_MANIFEST.json"])
-    version: Optional[Text] = Field(None, description="A version of it.", examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"])
-    format: Annotated[Literal["auto", "text", "json"], DYNAMIC] = Field(
-        "auto", description="json: it must be JSON. auto: it is read as JSON where its key ends with .json.", examples=["json"]
+    source: S3Object = Field(
+        description="The object.", examples=["s3://landing/orders/_MANIFEST.json"]
     )
-    max_bytes: Bytes = Field(1 << 20, description="A larger object is an error: download it instead.", examples=["100KiB"])
+    version: Optional[Text] = Field(
+        None, description="A version of it.", examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"]
+    )
+    format: Annotated[Literal["auto", "text", "json"], DYNAMIC] = Field(
+        "auto",
+        description="json: it must be JSON. auto: it is read as JSON where its key ends with .json.",
+        examples=["json"],
+    )
+    max_bytes: Bytes = Field(
+        1 << 20,
+        description="A larger object is an error: download it instead.",
+        examples=["100KiB"],
+    )
     customer_key: Optional[CustomerKey] = Field(
-        None, description="The SSE-C key of the object, in base64; best from a param.", examples=["${{ params.customer_key }}"]
+        None,
+        description="The SSE-C key of the object, in base64; best from a param.",
+        examples=["${{ params.customer_key }}"],
     )
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
@@ -41,17 +53,30 @@ class S3Read(Reaching, Action):
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise StepError(
-                f"{self.source}: not UTF-8 text (at byte {error.start})", hint="use s3.download for other files", type="NotText"
+                f"{self.source}: not UTF-8 text (at byte {error.start})",
+                hint="use s3.download for other files",
+                type="NotText",
             ) from None
-        is_json = self.format == "json" or (self.format == "auto" and self.source.key.endswith(".json"))
+        is_json = self.format == "json" or (
+            self.format == "auto" and self.source.key.endswith(".json")
+        )
         return {"text": text, "json": self._json(text) if is_json else None, "bytes": len(data)}
 
     def _json(self, text: str) -> Any:
         try:
             return read_json(text)
         except ValueError as error:
-            raise StepError(f"{self.source}: not JSON: {error}", hint="say 'format: text' to read it as text", type="NotJson") from None
+            raise StepError(
+                f"{self.source}: not JSON: {error}",
+                hint="say 'format: text' to read it as text",
+                type="NotJson",
+            ) from None
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """GetObject, and ListBucket so that a missing object is told from a refusal."""
-        return {"role": [listing(self.source), on_objects("s3:GetObjectVersion" if self.version else "s3:GetObject", self.source)]}
+        return {
+            "role": [
+                listing(self.source),
+                on_objects("s3:GetObjectVersion" if self.version else "s3:GetObject", self.source),
+            ]
+        }

@@ -10,13 +10,32 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
-from rolerunner.actions.objects import Chosen, Compare, IfExists, MaxDelete, Moving, OnEmpty, iso_of, short, too_many, transfer
+from rolerunner.actions.objects import (
+    Chosen,
+    Compare,
+    IfExists,
+    MaxDelete,
+    Moving,
+    OnEmpty,
+    iso_of,
+    short,
+    too_many,
+    transfer,
+)
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.actions.places import place_of, places_of
 from rolerunner.actions.put_options import Stored
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import DYNAMIC, MAX_KEY, Flag, LocalPath, S3Location, check_path, json_form
+from rolerunner.spec.fields import (
+    DYNAMIC,
+    MAX_KEY,
+    Flag,
+    LocalPath,
+    S3Location,
+    check_path,
+    json_form,
+)
 from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, Put, Storage
 from rolerunner.storage.checksums import same_file
 from rolerunner.storage.collisions import find_collision
@@ -48,7 +67,9 @@ class S3Upload(Chosen, Stored, Moving, Action):
 
     kind: ClassVar[str] = "s3.upload"
     moves_objects: ClassVar[bool] = True
-    example: ClassVar[Mapping[str, Any]] = {"encryption": {"type": "aws:kms", "key": "alias/orders"}}
+    example: ClassVar[Mapping[str, Any]] = {
+        "encryption": {"type": "aws:kms", "key": "alias/orders"}
+    }
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects that are there now, for other steps",
         "count": "how many files were stored",
@@ -56,33 +77,60 @@ class S3Upload(Chosen, Stored, Moving, Action):
         "skipped": "how many were there already",
         "deleted": "how many extra objects were deleted",
     }
-    samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1, "skipped": 1, "deleted": 1}
+    samples: ClassVar[Mapping[str, Any]] = {
+        "objects": EMPTY_LIST,
+        "count": 1,
+        "bytes": 1,
+        "skipped": 1,
+        "deleted": 1,
+    }
 
     source: Sources = Field(
         description="A file, a folder, a glob such as /tmp/out/*.csv, which means what include means, or a list of them.",
         examples=["/tmp/out/", "/tmp/out/*.csv"],
     )
     target: S3Location = Field(
-        description="The prefix to write under (ends with '/'), or for one file the object.", examples=["s3://publish/orders/"]
+        description="The prefix to write under (ends with '/'), or for one file the object.",
+        examples=["s3://publish/orders/"],
     )
     symlinks: Annotated[Literal["follow", "skip", "error"], DYNAMIC] = Field(
-        "follow", description="How links are treated, in a folder, a glob or a list: read, left out, or an error.", examples=["skip"]
+        "follow",
+        description="How links are treated, in a folder, a glob or a list: read, left out, or an error.",
+        examples=["skip"],
     )
     if_exists: IfExists = Field(
-        "overwrite", description="What an object that is there means; skip_same looks at it as 'compare' says.", examples=["skip_same"]
+        "overwrite",
+        description="What an object that is there means; skip_same looks at it as 'compare' says.",
+        examples=["skip_same"],
     )
-    if_none_match: Flag = Field(False, description="Never overwrite: S3 itself refuses (the same as if_exists: fail).", examples=[True])
-    compare: Compare = Field("checksum", description="What makes an object the same: checksum or ETag, etag, size, size_mtime.", examples=["size"])
+    if_none_match: Flag = Field(
+        False,
+        description="Never overwrite: S3 itself refuses (the same as if_exists: fail).",
+        examples=[True],
+    )
+    compare: Compare = Field(
+        "checksum",
+        description="What makes an object the same: checksum or ETag, etag, size, size_mtime.",
+        examples=["size"],
+    )
     delete_extra: Flag = Field(
-        False, description="Delete objects under target that the source does not have, whatever the filters; needs max_delete.", examples=[True]
+        False,
+        description="Delete objects under target that the source does not have, whatever the filters; needs max_delete.",
+        examples=[True],
     )
-    max_delete: Optional[MaxDelete] = Field(None, description="Delete so many objects at most, else none at all.", examples=[100])
-    on_empty: OnEmpty = Field("error", description="What no file is: error, warn or ok.", examples=["ok"])
+    max_delete: Optional[MaxDelete] = Field(
+        None, description="Delete so many objects at most, else none at all.", examples=[100]
+    )
+    on_empty: OnEmpty = Field(
+        "error", description="What no file is: error, warn or ok.", examples=["ok"]
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Upload":
         if self.delete_extra is True and self.max_delete is None:
-            raise ValueError("'delete_extra' needs 'max_delete': how many objects may be deleted at most")
+            raise ValueError(
+                "'delete_extra' needs 'max_delete': how many objects may be deleted at most"
+            )
         if self.delete_extra is True and not getattr(self.target, "key", "*"):
             raise ValueError("'delete_extra' on a whole bucket is not done; name a prefix")
         if self.if_none_match is True and self.if_exists not in ("overwrite", "fail"):
@@ -96,7 +144,13 @@ class S3Upload(Chosen, Stored, Moving, Action):
         puts = _Puts(self, storage, context)
         if puts.count == 0:
             nothing_there(self.on_empty, str(self.source), context)
-            return {"objects": no_objects(puts.place), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
+            return {
+                "objects": no_objects(puts.place),
+                "count": 0,
+                "bytes": 0,
+                "skipped": 0,
+                "deleted": 0,
+            }
         extra = self._extra(puts.place, storage, context.cancel) if self.delete_extra else {}
         done = transfer(storage.put(puts, context.cancel), context, puts.place, self, flow, None)
         deleted = 0 if done.failed else _delete_extra(extra, done.objects, storage, context)
@@ -104,7 +158,13 @@ class S3Upload(Chosen, Stored, Moving, Action):
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """PutObject, with what encryption, ACL and tags ask for; aborting a failed upload; looking and deleting where that is asked for."""
-        return {"role": [each for place in places_of(self.target, to_folder=self._to_folder()) for each in self._permissions_on(place)]}
+        return {
+            "role": [
+                each
+                for place in places_of(self.target, to_folder=self._to_folder())
+                for each in self._permissions_on(place)
+            ]
+        }
 
     def _permissions_on(self, place: S3Uri) -> list[Permission]:
         wanted = self.put_permissions(place)
@@ -125,7 +185,10 @@ class S3Upload(Chosen, Stored, Moving, Action):
 
     def place(self) -> S3Uri:
         """Where the files go: a folder, or for one file the object."""
-        return place_of(self.target, to_folder=bool(self._to_folder()) or not folder_of(str(self.source)).is_file())
+        return place_of(
+            self.target,
+            to_folder=bool(self._to_folder()) or not folder_of(str(self.source)).is_file(),
+        )
 
     def _extra(self, place: S3Uri, storage: Storage, cancel: Cancel) -> dict[str, ObjectInfo]:
         """Objects that the source does not have, by key. Raises StepError, before anything is done, for more than may be deleted.
@@ -140,7 +203,9 @@ class S3Upload(Chosen, Stored, Moving, Action):
             if means.named(relative) and not kept.has(info.key, relative):
                 extra[info.key] = info
                 if len(extra) > (self.max_delete or 0):
-                    raise too_many(len(extra), self.max_delete or 0, "object", f" or more under {place}")
+                    raise too_many(
+                        len(extra), self.max_delete or 0, "object", f" or more under {place}"
+                    )
         return extra
 
     def sources(self) -> Iterator[SourceFile]:
@@ -156,7 +221,9 @@ class S3Upload(Chosen, Stored, Moving, Action):
                 yield file
 
     def _is_meant(self, means: Selection, file: SourceFile) -> bool:
-        if file.problem is not None:  # of a folder that cannot be read nothing is known but its name
+        if (
+            file.problem is not None
+        ):  # of a folder that cannot be read nothing is known but its name
             return not means.exclude or Selection.of((), means.exclude).named(file.relative)
         try:
             status = os.stat(file.path)  # noqa: PTH116 - one of each of a million files
@@ -183,7 +250,9 @@ class _Kept:
         """Returns True unless the source has no such file for certain."""
         if short(key) in self._keys or "" in self._unreadable:
             return True
-        return bool(self._unreadable) and any(relative[:at] in self._unreadable for at, each in enumerate(relative) if each == "/")
+        return bool(self._unreadable) and any(
+            relative[:at] in self._unreadable for at, each in enumerate(relative) if each == "/"
+        )
 
 
 def _object_of(place: S3Uri, relative: str) -> S3Uri:
@@ -191,7 +260,9 @@ def _object_of(place: S3Uri, relative: str) -> S3Uri:
     return place.join(relative) if place.is_prefix else place
 
 
-def _delete_extra(extra: Mapping[str, ObjectInfo], stored: ObjectList, storage: Storage, context: StepContext) -> int:
+def _delete_extra(
+    extra: Mapping[str, ObjectInfo], stored: ObjectList, storage: Storage, context: StepContext
+) -> int:
     """How many were deleted, none of those that were stored meanwhile. Raises StepError for those that could not be."""
     if not extra:
         return 0
@@ -201,7 +272,11 @@ def _delete_extra(extra: Mapping[str, ObjectInfo], stored: ObjectList, storage: 
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
     if failed:
         first = failed[0]
-        raise StepError(f"{len(failed):,} of {len(doomed):,} extra objects were not deleted: {first.message}", hint=first.hint, type=first.type)
+        raise StepError(
+            f"{len(failed):,} of {len(doomed):,} extra objects were not deleted: {first.message}",
+            hint=first.hint,
+            type=first.type,
+        )
     return len(doomed)
 
 
@@ -223,7 +298,10 @@ class _Puts:
         self.if_exists = "skip_same" if self.lenient else self.if_exists
         # what an earlier try stored is recognised by its content
         self.compare = "checksum" if self.lenient else action.compare
-        self.options = {**action.put_options(), **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {})}
+        self.options = {
+            **action.put_options(),
+            **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
+        }
         self._check_keys()
 
     def _check_keys(self) -> None:
@@ -231,15 +309,27 @@ class _Puts:
         action = self.action
         if not isinstance(action.source, list) and folder_of(action.source).is_dir():
             return
-        found = find_collision(lambda: ((_object_of(self.place, file.relative).key, file.path) for file in action.files() if file.problem is None))
+        found = find_collision(
+            lambda: (
+                (_object_of(self.place, file.relative).key, file.path)
+                for file in action.files()
+                if file.problem is None
+            )
+        )
         if found is not None:
             place = S3Uri(action.target.bucket, found.name)
             hint = "nothing was stored; store them in steps of their own, to targets that differ"
-            raise UnsafeKey(f"{found.one} and {found.other} would both be {place}", hint=hint, type="SameKey")
+            raise UnsafeKey(
+                f"{found.one} and {found.other} would both be {place}", hint=hint, type="SameKey"
+            )
 
     def __iter__(self) -> Iterator[Union[Put, Outcome]]:
         looks = self.if_exists in ("skip", "skip_same")
-        existing = Existing(self.storage, self.place, self.count, self.cancel, lenient=self.lenient) if looks else None
+        existing = (
+            Existing(self.storage, self.place, self.count, self.cancel, lenient=self.lenient)
+            if looks
+            else None
+        )
         for relative, path, problem in self.action.files():
             target = _object_of(self.place, relative)
             try:
@@ -255,24 +345,37 @@ class _Puts:
                 continue
             skip = None if there is None else partial(self._is_same, Path(path), target, there)
             follow = self.action.symlinks == "follow"
-            yield Put(path, target, {"ContentType": content_type(path), **self.options}, skip, follow, self.repeating)
+            yield Put(
+                path,
+                target,
+                {"ContentType": content_type(path), **self.options},
+                skip,
+                follow,
+                self.repeating,
+            )
 
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)
         try:
-            same = same_file(path, there, self.compare, head, lambda: self.storage.part_size(uri, there))
+            same = same_file(
+                path, there, self.compare, head, lambda: self.storage.part_size(uri, there)
+            )
         except AccessDenied:
             if self.lenient:
                 return False
             raise
-        return same and (self.compare != "size_mtime" or there.modified >= iso_of(path.stat().st_mtime))
+        return same and (
+            self.compare != "size_mtime" or there.modified >= iso_of(path.stat().st_mtime)
+        )
 
 
 def _check_key(target: S3Uri, path: str) -> None:
     try:
         length = len(target.key.encode())
     except UnicodeEncodeError:
-        raise UnsafeKey(f"{os.fsencode(path)!r}: the name is not UTF-8, which keys must be") from None
+        raise UnsafeKey(
+            f"{os.fsencode(path)!r}: the name is not UTF-8, which keys must be"
+        ) from None
     if length > MAX_KEY:
         raise UnsafeKey(f"{path}: its key would have {length:,} bytes, {MAX_KEY:,} at most")
 

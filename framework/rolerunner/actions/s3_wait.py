@@ -27,7 +27,12 @@ def _uris(value: Any) -> Any:
 Sources = Annotated[
     Union[S3Uri, list[S3Location]],
     BeforeValidator(_uris),
-    json_form(anyOf=[{"type": "string", "pattern": r"^s3://|\$\{\{"}, {"type": "array", "items": {"type": "string", "pattern": r"^s3://|\$\{\{"}}]),
+    json_form(
+        anyOf=[
+            {"type": "string", "pattern": r"^s3://|\$\{\{"},
+            {"type": "array", "items": {"type": "string", "pattern": r"^s3://|\$\{\{"}},
+        ]
+    ),
     DYNAMIC,
 ]
 
@@ -51,10 +56,16 @@ class S3Wait(Chosen, Reaching, Action):
         description="A prefix or an object, or a list of them: all must be there.",
         examples=["s3://landing/orders/", ["s3://landing/a/", "s3://landing/b/"]],
     )
-    min_count: Annotated[int, Field(ge=1), DYNAMIC] = Field(1, description="So many objects under each.", examples=[24])
+    min_count: Annotated[int, Field(ge=1), DYNAMIC] = Field(
+        1, description="So many objects under each.", examples=[24]
+    )
     min_bytes: Bytes = Field(0, description="So many bytes in all under each.", examples=["1GB"])
-    interval: Seconds = Field(30.0, description="How long between two looks, give or take a fifth.", examples=["1m"])
-    max_wait: Seconds = Field(3600.0, description="How long to wait in all; then the step fails.", examples=["2h"])
+    interval: Seconds = Field(
+        30.0, description="How long between two looks, give or take a fifth.", examples=["1m"]
+    )
+    max_wait: Seconds = Field(
+        3600.0, description="How long to wait in all; then the step fails.", examples=["2h"]
+    )
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """List again and again until all is there."""
@@ -64,9 +75,20 @@ class S3Wait(Chosen, Reaching, Action):
             missing, objects = self._look(storage, context)
             if not missing:
                 return {"objects": objects, "count": objects.count, "bytes": objects.bytes}
-            context.progress(StepProgress(context.step_id, objects.count, objects.bytes, self.min_count * len(self._sources())))
+            context.progress(
+                StepProgress(
+                    context.step_id,
+                    objects.count,
+                    objects.bytes,
+                    self.min_count * len(self._sources()),
+                )
+            )
         hint = "raise 'max_wait', or see why whoever writes them is late"
-        raise StepError(f"not there after {self.max_wait:g} s: {'; '.join(missing)}", hint=hint, type="WaitTimeout")
+        raise StepError(
+            f"not there after {self.max_wait:g} s: {'; '.join(missing)}",
+            hint=hint,
+            type="WaitTimeout",
+        )
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under each."""
@@ -88,7 +110,11 @@ class S3Wait(Chosen, Reaching, Action):
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """What is there now, and what is missing."""
         missing, objects = self._look(context.storage(access=self.access()), context)
-        return {"count": objects.count, "bytes": objects.bytes, **({"missing": "; ".join(missing)} if missing else {})}
+        return {
+            "count": objects.count,
+            "bytes": objects.bytes,
+            **({"missing": "; ".join(missing)} if missing else {}),
+        }
 
     def _sources(self) -> list[S3Uri]:
         return list(self.source) if isinstance(self.source, list) else [self.source]
@@ -99,21 +125,35 @@ class S3Wait(Chosen, Reaching, Action):
         missing = []
         with context.manifest() as manifest:
             for source in sources:
-                missing += self._missing_under(source, storage, manifest, sources[0].bucket, context.cancel)
-        return missing, manifest.objects(sources[0] if len(sources) == 1 else S3Uri(sources[0].bucket))
+                missing += self._missing_under(
+                    source, storage, manifest, sources[0].bucket, context.cancel
+                )
+        return missing, manifest.objects(
+            sources[0] if len(sources) == 1 else S3Uri(sources[0].bucket)
+        )
 
-    def _missing_under(self, source: S3Uri, storage: Storage, manifest: ManifestWriter, bucket: str, cancel: Cancel) -> list[str]:
+    def _missing_under(
+        self, source: S3Uri, storage: Storage, manifest: ManifestWriter, bucket: str, cancel: Cancel
+    ) -> list[str]:
         means = self.selection()
         before, size = manifest.count, manifest.bytes
         try:
             for info in storage.list(source, cancel=cancel):
                 relative = no_objects(source).relative(info)
-                if (source.is_prefix or info.key == source.key) and means(relative, info.size, info.modified):
-                    manifest.add_object(info if source.bucket == bucket else replace(info, bucket=source.bucket))
+                if (source.is_prefix or info.key == source.key) and means(
+                    relative, info.size, info.modified
+                ):
+                    manifest.add_object(
+                        info if source.bucket == bucket else replace(info, bucket=source.bucket)
+                    )
         except NotFound as error:
             if error.type != "NoSuchKey":
                 raise
         count, size = manifest.count - before, manifest.bytes - size
         if count < self.min_count:
             return [f"{source} has {count:,} of {format_count(self.min_count, 'object')}"]
-        return [f"{source} has {size:,} of {format_count(self.min_bytes, 'byte')}"] if size < self.min_bytes else []
+        return (
+            [f"{source} has {size:,} of {format_count(self.min_bytes, 'byte')}"]
+            if size < self.min_bytes
+            else []
+        )

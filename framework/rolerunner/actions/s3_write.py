@@ -28,16 +28,37 @@ class S3Write(Stored, Reaching, Action):
     kind: ClassVar[str] = "s3.write"
     content_fields: ClassVar[tuple[str, ...]] = ("text", "json")
     example: ClassVar[Mapping[str, Any]] = {"text": "done"}
-    outputs: ClassVar[Optional[Mapping[str, str]]] = {"object": "the s3:// URI of the object", "bytes": "its size", "etag": "its ETag"}
-    samples: ClassVar[Mapping[str, Any]] = {"object": "s3://bucket/key", "bytes": 1, "etag": "d41d8cd98f00b204e9800998ecf8427e"}
+    outputs: ClassVar[Optional[Mapping[str, str]]] = {
+        "object": "the s3:// URI of the object",
+        "bytes": "its size",
+        "etag": "its ETag",
+    }
+    samples: ClassVar[Mapping[str, Any]] = {
+        "object": "s3://bucket/key",
+        "bytes": 1,
+        "etag": "d41d8cd98f00b204e9800998ecf8427e",
+    }
 
-    target: S3Object = Field(description="The object to write.", examples=["s3://publish/orders/_SUCCESS"])
-    text: Optional[Text] = Field(None, description="Its text, stored as UTF-8.", examples=["${{ run.id }}"])
-    data: Annotated[Any, DYNAMIC] = Field(
-        None, alias="json", description="A value, stored as JSON; instead of text.", examples=[{"count": "${{ steps.find.count }}"}]
+    target: S3Object = Field(
+        description="The object to write.", examples=["s3://publish/orders/_SUCCESS"]
     )
-    if_none_match: Flag = Field(False, description="Only if there is no such object yet.", examples=[True])
-    if_match: Optional[Header] = Field(None, description="Only over the object with this ETag.", examples=["${{ steps.mark.etag }}"])
+    text: Optional[Text] = Field(
+        None, description="Its text, stored as UTF-8.", examples=["${{ run.id }}"]
+    )
+    data: Annotated[Any, DYNAMIC] = Field(
+        None,
+        alias="json",
+        description="A value, stored as JSON; instead of text.",
+        examples=[{"count": "${{ steps.find.count }}"}],
+    )
+    if_none_match: Flag = Field(
+        False, description="Only if there is no such object yet.", examples=[True]
+    )
+    if_match: Optional[Header] = Field(
+        None,
+        description="Only over the object with this ETag.",
+        examples=["${{ steps.mark.etag }}"],
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Write":
@@ -50,23 +71,36 @@ class S3Write(Stored, Reaching, Action):
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """One PutObject."""
         is_text = self.text is not None
-        conditions = {"IfNoneMatch": "*" if self.if_none_match else None, "IfMatch": f'"{self.if_match}"' if self.if_match else None}
+        conditions = {
+            "IfNoneMatch": "*" if self.if_none_match else None,
+            "IfMatch": f'"{self.if_match}"' if self.if_match else None,
+        }
         options = {
             "ContentType": "text/plain; charset=utf-8" if is_text else "application/json", **self.put_options(),
             **{name: value for name, value in conditions.items() if value},
         }  # fmt: skip
-        info = context.storage(access=self.access()).write(self.target, self._body(), options, repeated=context.repeating)
+        info = context.storage(access=self.access()).write(
+            self.target, self._body(), options, repeated=context.repeating
+        )
         return {"object": str(self.target), "bytes": info.size, "etag": info.etag}
 
     def _body(self) -> bytes:
         """What is stored. Raises StepError for what UTF-8 or JSON cannot hold."""
         try:
-            return self.text.encode() if self.text is not None else (json_text(_json_form(self.data)) + "\n").encode()
+            return (
+                self.text.encode()
+                if self.text is not None
+                else (json_text(_json_form(self.data)) + "\n").encode()
+            )
         except UnicodeEncodeError as error:
             message = f"the text for {self.target} holds half of a surrogate pair, at character {error.start}, which UTF-8 cannot carry"
             raise StepError(message, hint="see where the text comes from", type="NotText") from None
         except (ValueError, RecursionError) as error:
-            raise StepError(f"the value for {self.target} has no JSON form: {error}", hint="say null or a text for it", type="NotJson") from None
+            raise StepError(
+                f"the value for {self.target} has no JSON form: {error}",
+                hint="say null or a text for it",
+                type="NotJson",
+            ) from None
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """PutObject; GetObject for if_match."""

@@ -26,7 +26,9 @@ def url(uri: S3Uri) -> str:
     return f"s3a://{uri.bucket}/{uri.key}"
 
 
-def settings(bucket: str, role: Role, session_name: str, region: str, own: str) -> Mapping[str, str]:
+def settings(
+    bucket: str, role: Role, session_name: str, region: str, own: str
+) -> Mapping[str, str]:
     """Hadoop's settings for a bucket that is reached as ``role``. ``own`` is the class that finds the job's own credentials."""
     if role.is_job:
         return {}
@@ -35,7 +37,8 @@ def settings(bucket: str, role: Role, session_name: str, region: str, own: str) 
         "assumed.role.arn": role.arn,
         "assumed.role.session.name": role.session_name or session_name,
         "assumed.role.session.duration": f"{role.duration}s",
-        "assumed.role.sts.endpoint": role.sts_endpoint.partition("://")[2] or f"sts.{region}.{_domain(region)}",
+        "assumed.role.sts.endpoint": role.sts_endpoint.partition("://")[2]
+        or f"sts.{region}.{_domain(region)}",
         "assumed.role.sts.endpoint.region": region,
         "assumed.role.credentials.provider": own,
         "assumed.role.policy": role.policy,
@@ -53,14 +56,20 @@ def cannot(role: Role) -> Iterator[str]:
     """What the role's session is to have that S3A cannot ask for."""
     if role.via is not None and not role.via.is_job:
         yield f"'via: {role.via}'"
-    for name, value in (("tags", role.tags), ("source_identity", role.source_identity), ("policy_arns", role.policy_arns)):
+    for name, value in (
+        ("tags", role.tags),
+        ("source_identity", role.source_identity),
+        ("policy_arns", role.policy_arns),
+    ):
         if value:
             yield f"'{name}'"
 
 
 _PLACE = re.compile(r"\bs3[an]?://(?P<bucket>[^/\s:,'\"]+)/?(?P<key>[^\s:,'\"]*)")
 _NAMED = re.compile(r"User: \S+ is not authorized to perform: \S+(?: on resource: \S+)?[^\n(]*")
-_VERB = re.compile(r"(?P<verb>[\w #,-]+?)(?:\([^)\n]*\))? on (?P<place>\S+): (?:com\.amazonaws|software\.amazon|org\.apache)")
+_VERB = re.compile(
+    r"(?P<verb>[\w #,-]+?)(?:\([^)\n]*\))? on (?P<place>\S+): (?:com\.amazonaws|software\.amazon|org\.apache)"
+)
 _OPERATIONS = (
     (r"(?:initiate|create) ?multi", "CreateMultipartUpload"),
     (r"abort", "AbortMultipartUpload"),
@@ -92,4 +101,6 @@ def operation_in(text: str) -> str:
     """The operation of S3 that an error of S3A is about; empty where it is not known."""
     found = _VERB.search(text)
     verb = found["verb"].strip().lower() if found else ""
-    return next((operation for pattern, operation in _OPERATIONS if verb and re.match(pattern, verb)), "")
+    return next(
+        (operation for pattern, operation in _OPERATIONS if verb and re.match(pattern, verb)), ""
+    )

@@ -19,10 +19,21 @@ from rolerunner.secret import Secret, secret_value
 _MAX_DEPTH = 12
 """Levels of an output that are looked at; shapes may hold themselves."""
 _KEYS = ("secretaccesskey", "sessiontoken")
-_TOKENS = ("authorizationtoken", "authtoken", "accesstoken", "refreshtoken", "idtoken", "bearertoken", "webidentitytoken", "dbpassword")
+_TOKENS = (
+    "authorizationtoken",
+    "authtoken",
+    "accesstoken",
+    "refreshtoken",
+    "idtoken",
+    "bearertoken",
+    "webidentitytoken",
+    "dbpassword",
+)
 _NO_CREDENTIALS = ("syncsessiontoken", "oauthtoken")
 """A place in a data set, and a token that the caller gave."""
-_HANDS_OUT = re.compile(r"(Get|Create|Generate|Issue|Request|Assume).*(Token|Credentials?|Role)(?![a-z])")
+_HANDS_OUT = re.compile(
+    r"(Get|Create|Generate|Issue|Request|Assume).*(Token|Credentials?|Role)(?![a-z])"
+)
 _HANDING_OUT: frozenset[tuple[str, str]] = frozenset({
     ("iam", "CreateServiceSpecificCredential"), ("iam", "ResetServiceSpecificCredential"), ("lightsail", "GetInstanceAccessDetails"),
     ("lightsail", "GetRelationalDatabaseMasterUserPassword"),
@@ -48,7 +59,9 @@ def hands_out_credentials(service: str, operation: str, output: Any) -> bool:
     """Returns True if an operation with this output shape hands out credentials."""
     if (service, operation) in _HANDING_OUT:
         return True
-    return output is not None and any(_is_credential(operation, path, shape) for path, shape in _members(output))
+    return output is not None and any(
+        _is_credential(operation, path, shape) for path, shape in _members(output)
+    )
 
 
 def _is_credential(operation: str, path: tuple[str, ...], shape: Any) -> bool:
@@ -64,7 +77,9 @@ def _is_credential(operation: str, path: tuple[str, ...], shape: Any) -> bool:
     return name == "token" and len(path) == 1 and bool(_HANDS_OUT.match(operation))
 
 
-def _members(shape: Any, path: tuple[str, ...] = (), above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _members(
+    shape: Any, path: tuple[str, ...] = (), above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every member of an output with its path; lists and maps add nothing to it."""
     if len(path) > _MAX_DEPTH or shape.name in above:
         return
@@ -88,7 +103,10 @@ def seal_answer(answer: Any, shape: Any, service: str, *, is_secret: bool = Fals
     """An answer in plain kinds with its secrets as secret values: what the model marks, what a table or a name tells."""
     secretly = is_secret or (shape is not None and is_sensitive(shape))
     if isinstance(answer, Mapping):
-        return {name: _seal_member(name, each, shape, service, secretly) for name, each in answer.items()}
+        return {
+            name: _seal_member(name, each, shape, service, secretly)
+            for name, each in answer.items()
+        }
     if isinstance(answer, list):
         inner = shape.member if getattr(shape, "type_name", "") == "list" else None
         return [seal_answer(each, inner, service, is_secret=secretly) for each in answer]
@@ -100,8 +118,14 @@ def seal_answer(answer: Any, shape: Any, service: str, *, is_secret: bool = Fals
 
 def _seal_member(name: str, value: Any, shape: Any, service: str, secretly: bool) -> Any:
     kind = getattr(shape, "type_name", "")
-    inner = shape.members.get(name) if kind == "structure" else shape.value if kind == "map" else None
-    told = _is_secret_member(name, inner, service) if inner is not None else not isinstance(value, Mapping) and is_secret_name(name)
+    inner = (
+        shape.members.get(name) if kind == "structure" else shape.value if kind == "map" else None
+    )
+    told = (
+        _is_secret_member(name, inner, service)
+        if inner is not None
+        else not isinstance(value, Mapping) and is_secret_name(name)
+    )
     return seal_answer(value, inner, service, is_secret=secretly or told)
 
 
@@ -140,7 +164,9 @@ def _seal_difference(value: Any, other: Any) -> Any:
         others = other if isinstance(other, Mapping) else {}
         return {name: _seal_difference(each, others.get(name)) for name, each in value.items()}
     if isinstance(value, list):
-        others_there = other if isinstance(other, list) and len(other) == len(value) else [None] * len(value)
+        others_there = (
+            other if isinstance(other, list) and len(other) == len(value) else [None] * len(value)
+        )
         return [_seal_difference(each, there) for each, there in zip(value, others_there)]
     return secret_value(str(value))
 
@@ -149,9 +175,13 @@ _ONE, _OTHER = "a secret", "another secret, as a stand-in"
 _MISSING = object()
 
 
-def is_secret_at(shape: Any, service: str, path: tuple[str, ...], select: Callable[[Any], Any]) -> bool:
+def is_secret_at(
+    shape: Any, service: str, path: tuple[str, ...], select: Callable[[Any], Any]
+) -> bool:
     """Returns True if what ``select`` gives of any such answer is, or holds, a secret at ``path``."""
-    one, other = (_value_at(select(_stand_in(shape, service, secret)), path) for secret in (_ONE, _OTHER))
+    one, other = (
+        _value_at(select(_stand_in(shape, service, secret)), path) for secret in (_ONE, _OTHER)
+    )
     return bool(one != other)
 
 
@@ -164,14 +194,22 @@ def _value_at(found: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _stand_in(shape: Any, service: str, secret: str, above: tuple[str, ...] = (), *, is_secret: bool = False) -> Any:
+def _stand_in(
+    shape: Any, service: str, secret: str, above: tuple[str, ...] = (), *, is_secret: bool = False
+) -> Any:
     """An answer of this shape in which each secret is this one."""
     secretly = is_secret or is_sensitive(shape)
     if shape.name in above or len(above) > _MAX_DEPTH:
         return None
     if shape.type_name == "structure":
         return {
-            name: _stand_in(each, service, secret, (*above, shape.name), is_secret=secretly or _is_secret_member(name, each, service))
+            name: _stand_in(
+                each,
+                service,
+                secret,
+                (*above, shape.name),
+                is_secret=secretly or _is_secret_member(name, each, service),
+            )
             for name, each in shape.members.items()
         }
     if shape.type_name == "list":
@@ -180,9 +218,15 @@ def _stand_in(shape: Any, service: str, secret: str, above: tuple[str, ...] = ()
         return {"": _stand_in(shape.value, service, secret, above, is_secret=secretly)}
     if secretly:
         return secret
-    return {"integer": 1, "long": 1, "float": 1.0, "double": 1.0, "boolean": True}.get(shape.type_name, "text")
+    return {"integer": 1, "long": 1, "float": 1.0, "double": 1.0, "boolean": True}.get(
+        shape.type_name, "text"
+    )
 
 
 def _is_secret_member(name: str, shape: Any, service: str) -> bool:
-    told = shape.type_name not in ("structure", "map") and is_secret_name(name) and not getattr(shape, "enum", None)
+    told = (
+        shape.type_name not in ("structure", "map")
+        and is_secret_name(name)
+        and not getattr(shape, "enum", None)
+    )
     return told or name in _SECRET_MEMBERS.get(service, ())

@@ -33,7 +33,14 @@ def folders_of(project: Path) -> tuple[Path, ...]:
     return (project, *list(project.parents)[:2])
 
 
-def mistakes(function: str, arguments: Mapping[str, Any], project: Path, packages: Sequence[str] = (), *, complete: bool = True) -> Iterator[str]:
+def mistakes(
+    function: str,
+    arguments: Mapping[str, Any],
+    project: Path,
+    packages: Sequence[str] = (),
+    *,
+    complete: bool = True,
+) -> Iterator[str]:
     """What is wrong with a call, as far as the source tells; nothing is imported.
 
     ``packages`` are folders of packages that the job takes along, relative to the project. With ``complete=False`` the job
@@ -73,7 +80,11 @@ class _Source:
 
     def bound(self) -> Any:
         """The names at the module's top, as ``_names`` has them."""
-        return _names(self.text.encode()) if self.text is not None else _bound(self.origin, os.stat(self.origin).st_mtime_ns)  # noqa: PTH116
+        return (
+            _names(self.text.encode())
+            if self.text is not None
+            else _bound(self.origin, os.stat(self.origin).st_mtime_ns)  # noqa: PTH116
+        )
 
 
 def _file(name: str, project: Path) -> _Source:
@@ -120,7 +131,13 @@ def _source_of(name: str, spec: Optional[ModuleSpec]) -> Optional[_Source]:
 def _names_in(places: Sequence[str]) -> Iterator[str]:
     """Names of the modules and of the folders in some places."""
     yield from (found.name for found in iter_modules(places))
-    yield from (child.name for place in places if Path(place).is_dir() for child in Path(place).iterdir() if child.name.isidentifier())
+    yield from (
+        child.name
+        for place in places
+        if Path(place).is_dir()
+        for child in Path(place).iterdir()
+        if child.name.isidentifier()
+    )
 
 
 def _absent(parts: Sequence[str], depth: int, places: Sequence[str], project: Path) -> str:
@@ -154,13 +171,23 @@ def _names(source: bytes) -> Any:
     found: dict[str, Optional[Signature]] = {}
     for node in _top(tree.body):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            found[node.name] = None if node.decorator_list else _signature(node.args)  # a decorator may change what it takes
+            found[node.name] = (
+                None if node.decorator_list else _signature(node.args)
+            )  # a decorator may change what it takes
         elif isinstance(node, ast.ClassDef):
             found[node.name] = None
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found.update({(alias.asname or alias.name).partition(".")[0]: None for alias in node.names})
+            found.update(
+                {(alias.asname or alias.name).partition(".")[0]: None for alias in node.names}
+            )
         else:
-            found.update({each.id: None for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)})
+            found.update(
+                {
+                    each.id: None
+                    for each in ast.walk(node)
+                    if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+                }
+            )
     return found
 
 
@@ -181,7 +208,11 @@ def _signature(arguments: ast.arguments) -> Optional[Signature]:
         return None
     optional = len(arguments.defaults)
     required = [each.arg for each in positional[1 : len(positional) - optional]]
-    required += [each.arg for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults) if default is None]
+    required += [
+        each.arg
+        for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults)
+        if default is None
+    ]
     known = [each.arg for each in (*positional[1:], *arguments.kwonlyargs)]
     return Signature(tuple(required), tuple(known), arguments.kwarg is not None)
 
@@ -189,7 +220,9 @@ def _signature(arguments: ast.arguments) -> Optional[Signature]:
 def _misfits(name: str, signature: Signature, arguments: Mapping[str, Any]) -> Iterator[str]:
     for argument in arguments:
         if argument not in signature.known and not signature.takes_any:
-            hint = nearest(argument, signature.known) or (f"it takes {', '.join(signature.known)}" if signature.known else "it takes none")
+            hint = nearest(argument, signature.known) or (
+                f"it takes {', '.join(signature.known)}" if signature.known else "it takes none"
+            )
             yield f"'arguments': '{name}' takes no '{argument}' ({hint})"
     missing = [argument for argument in signature.required if argument not in arguments]
     if missing:

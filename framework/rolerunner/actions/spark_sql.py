@@ -27,7 +27,9 @@ def _place(value: Any) -> Any:
         if value.startswith("s3://"):
             return S3Uri.parse(value)
         if "://" in value and not value.startswith("file://"):
-            raise ValueError(f"must be s3://bucket/prefix/ or a path on this machine, not '{value}'")
+            raise ValueError(
+                f"must be s3://bucket/prefix/ or a path on this machine, not '{value}'"
+            )
     return value
 
 
@@ -40,20 +42,39 @@ Format = Annotated[Literal["parquet", "csv", "json", "orc", "avro", "text"], DYN
 class Table(Strict):
     """What is read."""
 
-    location: Place = Field(description="s3://bucket/prefix/ of its files; on a laptop also a path.", examples=["s3://landing/orders/"])
-    format: Format = Field("parquet", description="parquet, csv, json, orc, avro or text.", examples=["csv"])
-    options: Options = Field(default_factory=dict, description="Options of Spark's reader.", examples=[{"header": "true"}])
+    location: Place = Field(
+        description="s3://bucket/prefix/ of its files; on a laptop also a path.",
+        examples=["s3://landing/orders/"],
+    )
+    format: Format = Field(
+        "parquet", description="parquet, csv, json, orc, avro or text.", examples=["csv"]
+    )
+    options: Options = Field(
+        default_factory=dict,
+        description="Options of Spark's reader.",
+        examples=[{"header": "true"}],
+    )
 
 
 class Target(Table):
     """What is written."""
 
-    location: Place = Field(description="s3://bucket/prefix/ to write under.", examples=["s3://publish/orders/"])
-    mode: Annotated[Literal["error", "overwrite", "append"], DYNAMIC] = Field(
-        "error", description="What a target that is there means: error, overwrite or append.", examples=["overwrite"]
+    location: Place = Field(
+        description="s3://bucket/prefix/ to write under.", examples=["s3://publish/orders/"]
     )
-    options: Options = Field(default_factory=dict, description="Options of Spark's writer.", examples=[{"compression": "gzip"}])
-    partition_by: list[Text] = Field(default_factory=list, description="Columns whose values become folders.", examples=[["day"]])
+    mode: Annotated[Literal["error", "overwrite", "append"], DYNAMIC] = Field(
+        "error",
+        description="What a target that is there means: error, overwrite or append.",
+        examples=["overwrite"],
+    )
+    options: Options = Field(
+        default_factory=dict,
+        description="Options of Spark's writer.",
+        examples=[{"compression": "gzip"}],
+    )
+    partition_by: list[Text] = Field(
+        default_factory=list, description="Columns whose values become folders.", examples=[["day"]]
+    )
 
 
 class SparkSql(Action):
@@ -77,15 +98,26 @@ class SparkSql(Action):
         "columns": "their names",
         "rows": f"without a target, the first {MAX_ROWS:,} as mappings; numbers, text and null as they are, others as text",
     }
-    samples: ClassVar[Mapping[str, Any]] = {"count": 1, "columns": ["country"], "rows": [{"country": "at"}]}
+    samples: ClassVar[Mapping[str, Any]] = {
+        "count": 1,
+        "columns": ["country"],
+        "rows": [{"country": "at"}],
+    }
 
     sources: dict[str, Table] = Field(
-        description="Name in the query -> where it is.", examples=[{"orders": {"location": "s3://landing/orders/", "format": "parquet"}}]
+        description="Name in the query -> where it is.",
+        examples=[{"orders": {"location": "s3://landing/orders/", "format": "parquet"}}],
     )
     query: Optional[Text] = Field(
-        None, description="Spark SQL over the sources; the one source as it is, if left out.", examples=["SELECT * FROM orders"]
+        None,
+        description="Spark SQL over the sources; the one source as it is, if left out.",
+        examples=["SELECT * FROM orders"],
     )
-    target: Optional[Target] = Field(None, description="Where the result is written.", examples=[{"location": "s3://publish/orders/"}])
+    target: Optional[Target] = Field(
+        None,
+        description="Where the result is written.",
+        examples=[{"location": "s3://publish/orders/"}],
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "SparkSql":
@@ -96,7 +128,9 @@ class SparkSql(Action):
                 raise ValueError("'query' is missing: only a single source can be taken as it is")
             wrong = next((name for name in self.sources if not name.isidentifier()), None)
             if wrong is not None:
-                raise ValueError(f"'sources': '{wrong}' is no name for a table: letters, digits and '_'")
+                raise ValueError(
+                    f"'sources': '{wrong}' is no name for a table: letters, digits and '_'"
+                )
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
@@ -104,16 +138,29 @@ class SparkSql(Action):
         buckets = self._buckets(context.roles)
         if buckets and context.open_spread is None:
             hint = "give 'location' a path to try the query on files of this machine"
-            raise StepError("Spark's own reads and writes go to AWS, not to the sandbox", hint=hint, type="NotInSandbox")
+            raise StepError(
+                "Spark's own reads and writes go to AWS, not to the sandbox",
+                hint=hint,
+                type="NotInSandbox",
+            )
         for role in dict.fromkeys(buckets.values()):
             _check_role(role)
         session = spark_session()
         own = sql.own_credentials(session)
         name = f"rolerunner-{context.run_id}"
         for bucket, role in buckets.items():
-            sql.reach(session, bucket, s3a.settings(bucket, role, name, role.region or context.sessions.region(), own))
+            sql.reach(
+                session,
+                bucket,
+                s3a.settings(bucket, role, name, role.region or context.sessions.region(), own),
+            )
         try:
-            return until_stopped(session.sparkContext, context.cancel, f"rolerunner: {context.step_id}", lambda: self._done(session))
+            return until_stopped(
+                session.sparkContext,
+                context.cancel,
+                f"rolerunner: {context.step_id}",
+                lambda: self._done(session),
+            )
         except sql.SqlFailed as failed:
             raise _explained(failed, buckets) from failed
 
@@ -136,31 +183,53 @@ class SparkSql(Action):
                 other_step, other = taken.setdefault(bucket, (step.id, role))
                 if other == role and role.policy == PER_STEP and other_step != step.id:
                     told = f"'{role}' has a session for each step (session_policy: {PER_STEP}), and '{other_step}' reaches the bucket '{bucket}' too"
-                    yield step.id, f"{told}: Spark knows one session for each bucket; say 'session_policy: {AUTO}'"
+                    yield (
+                        step.id,
+                        f"{told}: Spark knows one session for each bucket; say 'session_policy: {AUTO}'",
+                    )
                 elif other != role:
                     of = "" if other_step == step.id else f" in the step '{other_step}'"
-                    yield step.id, f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'{of}: Spark knows one role for each bucket"
+                    yield (
+                        step.id,
+                        f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'{of}: Spark knows one role for each bucket",
+                    )
 
     def _tables(self) -> list[Table]:
-        return [table for table in self.sources.values() if isinstance(table, Table)] if isinstance(self.sources, dict) else []
+        return (
+            [table for table in self.sources.values() if isinstance(table, Table)]
+            if isinstance(self.sources, dict)
+            else []
+        )
 
     def _buckets(self, roles: Mapping[str, Role]) -> dict[str, Role]:
         """Bucket -> role. Raises StepError for a bucket that both roles would reach."""
-        found = {table.location.bucket: roles["source_role"] for table in self._tables() if isinstance(table.location, S3Uri)}
+        found = {
+            table.location.bucket: roles["source_role"]
+            for table in self._tables()
+            if isinstance(table.location, S3Uri)
+        }
         if self.target is not None and isinstance(self.target.location, S3Uri):
             bucket, role = self.target.location.bucket, roles["target_role"]
             if found.setdefault(bucket, role) != role:
-                raise StepError(f"the bucket '{bucket}' would be reached as two roles: Spark knows one role for each bucket", type="OneRoleABucket")
+                raise StepError(
+                    f"the bucket '{bucket}' would be reached as two roles: Spark knows one role for each bucket",
+                    type="OneRoleABucket",
+                )
         return found
 
     def _done(self, session: Any) -> Mapping[str, Any]:
-        tables = {name: sql.Data(_url(table.location), table.format, dict(table.options)) for name, table in self.sources.items()}
+        tables = {
+            name: sql.Data(_url(table.location), table.format, dict(table.options))
+            for name, table in self.sources.items()
+        }
         target = self.target
         if target is None:
             columns, rows = sql.rows(session, tables, self.query, MAX_ROWS)
             return {"count": len(rows), "columns": columns, "rows": rows}
         data = sql.Data(_url(target.location), target.format, dict(target.options))
-        count, columns = sql.write(session, tables, self.query, data, target.mode, list(target.partition_by))
+        count, columns = sql.write(
+            session, tables, self.query, data, target.mode, list(target.partition_by)
+        )
         return {"count": count, "columns": columns, "rows": None}
 
 
@@ -170,16 +239,24 @@ def _url(place: Union[S3Uri, str]) -> str:
 
 def _on(table: Table, *actions: str) -> list[Permission]:
     place = table.location
-    return [listing(place), *(on_beginning(action, place) for action in actions)] if isinstance(place, S3Uri) else []
+    return (
+        [listing(place), *(on_beginning(action, place) for action in actions)]
+        if isinstance(place, S3Uri)
+        else []
+    )
 
 
 def _refusal(role: Role) -> str:
-    return f"the role '{role}' has {' and '.join(s3a.cannot(role))}, which Spark's S3A cannot ask for"
+    return (
+        f"the role '{role}' has {' and '.join(s3a.cannot(role))}, which Spark's S3A cannot ask for"
+    )
 
 
 def _check_role(role: Role) -> None:
     if any(s3a.cannot(role)):
-        raise StepError(_refusal(role), hint="take a role without them for this step", type="S3aCannot")
+        raise StepError(
+            _refusal(role), hint="take a role without them for this step", type="S3aCannot"
+        )
 
 
 def _said(step: Step) -> Iterator[tuple[str, Role]]:
@@ -202,11 +279,21 @@ def _bucket_of(place: Any) -> str:
 def _explained(failed: sql.SqlFailed, buckets: Mapping[str, Role]) -> StepError:
     """A Java error about S3 as what AWS's own answer would be. The bucket that it names tells the role."""
     place = s3a.place_in(failed.text)
-    bucket = place.bucket if place.bucket in buckets else next((each for each in buckets if each in failed.text), next(iter(buckets), ""))
+    bucket = (
+        place.bucket
+        if place.bucket in buckets
+        else next((each for each in buckets if each in failed.text), next(iter(buckets), ""))
+    )
     role = buckets.get(bucket)
     if role is not None and "sts:AssumeRole" in failed.text:
-        return StepError(f"the role '{role}' could not be assumed by Spark: {failed.message}", hint="'rolerunner check' says why", type="RoleRefused")
+        return StepError(
+            f"the role '{role}' could not be assumed by Spark: {failed.message}",
+            hint="'rolerunner check' says why",
+            type="RoleRefused",
+        )
     if role is not None and ("AccessDenied" in failed.text or "Status Code: 403" in failed.text):
         told = AwsError("AccessDenied", s3a.refusal_in(failed.text), s3a.operation_in(failed.text))
-        return step_failed(told, role, bucket=bucket, key=place.key if place.bucket == bucket else "")
+        return step_failed(
+            told, role, bucket=bucket, key=place.key if place.bucket == bucket else ""
+        )
     return failed

@@ -39,9 +39,19 @@ def refuse_overlap(origin: Origin, target: Any, *, move: bool, listed: bool = Fa
     else:
         shared = shared_folder(read, written)
         onto_itself = shared == ""
-        if shared and not any(_may_be_kept_apart(include, exclude, shared) for include, exclude in origin.globs):
-            source = f"'objects', listed from {origin.source}," if listed else f"'source' {origin.source}"
-            places = (f"'target' {target}", source) if len(written.key) > len(read.key) else (source, f"'target' {target}")
+        if shared and not any(
+            _may_be_kept_apart(include, exclude, shared) for include, exclude in origin.globs
+        ):
+            source = (
+                f"'objects', listed from {origin.source},"
+                if listed
+                else f"'source' {origin.source}"
+            )
+            places = (
+                (f"'target' {target}", source)
+                if len(written.key) > len(read.key)
+                else (source, f"'target' {target}")
+            )
             raise _overlap(*places, shared)
     if move and onto_itself:
         raise OverlapError("'move: true' onto itself would delete the source")
@@ -59,8 +69,14 @@ def _location_of(value: Any) -> Optional[S3Uri]:
             return None
     if not isinstance(value, Template):
         return value if isinstance(value, S3Uri) else None
-    parts = (part.text.replace("/", "\1") if isinstance(part, Expression) else str(part) for part in value.parts)
-    text = "".join(f"\0{part}\0" if isinstance(whole, Expression) else part for part, whole in zip(parts, value.parts))
+    parts = (
+        part.text.replace("/", "\1") if isinstance(part, Expression) else str(part)
+        for part in value.parts
+    )
+    text = "".join(
+        f"\0{part}\0" if isinstance(whole, Expression) else part
+        for part, whole in zip(parts, value.parts)
+    )
     bucket, slash, key = text.removeprefix("s3://").partition("/")
     # an expression at the end may become a folder, an object or nothing
     return S3Uri(bucket, key) if slash and not text.endswith("\0") else None
@@ -99,7 +115,11 @@ def check_copies(objects: ObjectList, target: S3Uri, target_of: TargetOf, *, mov
                 if info.key != key:
                     yield info.key, None
                 elif move:
-                    raise StepError(f"{objects.uri(info)}: a move onto itself would delete it", hint="nothing was moved", type="MoveOntoItself")
+                    raise StepError(
+                        f"{objects.uri(info)}: a move onto itself would delete it",
+                        hint="nothing was moved",
+                        type="MoveOntoItself",
+                    )
 
     found = find_collision(names)
     if found is not None:
@@ -114,7 +134,11 @@ def _collision(found: Collision, objects: ObjectList, target: S3Uri) -> StepErro
         hint = "nothing was copied; copy them in steps of their own, to targets that differ"
         return UnsafeKey(f"{one} and {others[0]} would both be {place}", hint=hint, type="SameKey")
     hint = "nothing was copied; name a target apart from the source"
-    return StepError(f"{one} would be {place}, which is itself one of the objects to copy", hint=hint, type="TargetInSource")
+    return StepError(
+        f"{one} would be {place}, which is itself one of the objects to copy",
+        hint=hint,
+        type="TargetInSource",
+    )
 
 
 def _described(info: ObjectInfo, objects: ObjectList) -> str:
@@ -125,10 +149,15 @@ def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext
     """Raises UnsafeKey where an object would have a target that another item of the step's for_each has. Reads the list alone."""
     if context.claimed is None:
         return
-    found = context.claimed.claim(str(context.workdir), ((str(target_of(info)), _described(info, objects)) for info in objects if not info.deleted))
+    found = context.claimed.claim(
+        str(context.workdir),
+        ((str(target_of(info)), _described(info, objects)) for info in objects if not info.deleted),
+    )
     if found is not None:
         hint = "nothing of this item was moved; move the items in one step with 'objects', or to targets that differ"
-        raise UnsafeKey(f"{found.one} and {found.other} would both be {found.name}", hint=hint, type="SameKey")
+        raise UnsafeKey(
+            f"{found.one} and {found.other} would both be {found.name}", hint=hint, type="SameKey"
+        )
 
 
 def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> None:
@@ -137,16 +166,29 @@ def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> N
     The bucket of an access point cannot be told from its name. Where objects of the source are seen through the target's
     name with the ETag and time that the source's name shows, one move would delete what the other name has just stored.
     """
-    if not (_is_access_point(target.bucket) or _is_access_point(objects.prefix.bucket)) or target.bucket == objects.prefix.bucket:
+    if (
+        not (_is_access_point(target.bucket) or _is_access_point(objects.prefix.bucket))
+        or target.bucket == objects.prefix.bucket
+    ):
         return
     if shared_folder(S3Uri(target.bucket, objects.prefix.key), target) is None:
         return
     folder = target.as_folder().key
-    inside = (info for info in objects if not info.deleted and not info.bucket and info.key.startswith(folder))
-    probed = [_is_seen(info, S3Uri(target.bucket, info.key), storage) for info in islice(inside, _PROBED)]
+    inside = (
+        info
+        for info in objects
+        if not info.deleted and not info.bucket and info.key.startswith(folder)
+    )
+    probed = [
+        _is_seen(info, S3Uri(target.bucket, info.key), storage) for info in islice(inside, _PROBED)
+    ]
     if probed and all(probed):
         message = f"{objects.prefix} and {target} show the same objects, so they seem to be of one bucket: a move would delete what it stored"
-        raise StepError(message, hint="nothing was moved; name a target apart from the source", type="TargetInSource")
+        raise StepError(
+            message,
+            hint="nothing was moved; name a target apart from the source",
+            type="TargetInSource",
+        )
 
 
 def _is_access_point(bucket: str) -> bool:

@@ -21,5 +21,9 @@ __all__ = ["SEVERITIES", "Finding", "Rule", "audit", "rules"]
 def audit(plan: Plan, documents: Sequence[Document], job_account: str = "") -> list[Finding]:
     """Every finding in the order of the files; ``documents`` are the spec and what it includes, ``job_account`` the account of the job's own role."""
     subject = Subject(plan, tuple(documents), job_account)
-    found = [finding for rule in rules() if rule.check is not None for finding in rule.check(subject)]
-    return sorted(with_ignores(found, documents), key=lambda finding: (finding.problem.mark, finding.rule))
+    found = [
+        finding for rule in rules() if rule.check is not None for finding in rule.check(subject)
+    ]
+    return sorted(
+        with_ignores(found, documents), key=lambda finding: (finding.problem.mark, finding.rule)
+    )

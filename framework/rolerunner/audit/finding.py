@@ -62,7 +62,9 @@ def enter(rule: Rule) -> Rule:
     return rule
 
 
-def rule(id_: str, name: str, severity: str, about: str, why: str, remedy: str) -> Callable[[Callable[[Subject], Iterator[Found]]], Rule]:
+def rule(
+    id_: str, name: str, severity: str, about: str, why: str, remedy: str
+) -> Callable[[Callable[[Subject], Iterator[Found]]], Rule]:
     """Make the function a rule: it yields a problem, and its severity or '' for the rule's."""
 
     def entered(found: Callable[[Subject], Iterator[Found]]) -> Rule:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from rolerunner.spec.document import Document
 
-_COMMENT = re.compile(r"(?:^|\s)#\s*rolerunner:\s*ignore\b\s*(?P<rules>(?:RR\w+[,\s]*)*)(?P<reason>.*)$")
+_COMMENT = re.compile(
+    r"(?:^|\s)#\s*rolerunner:\s*ignore\b\s*(?P<rules>(?:RR\w+[,\s]*)*)(?P<reason>.*)$"
+)
 
 _IDLE = enter(
     Rule(
@@ -41,7 +43,9 @@ class _Ignore:
         if mark.file != self.document.file or finding.rule not in self.ids or not self.reason:
             return False
         between = self.document.lines[self.line - 1 : mark.line - 1]
-        return self.line == mark.line or (self.line < mark.line and all(line.lstrip().startswith("#") for line in between))
+        return self.line == mark.line or (
+            self.line < mark.line and all(line.lstrip().startswith("#") for line in between)
+        )
 
 
 def with_ignores(found: Iterable[Finding], documents: Sequence[Document]) -> Iterator[Finding]:
@@ -56,7 +60,11 @@ def with_ignores(found: Iterable[Finding], documents: Sequence[Document]) -> Ite
     for ignore in ignores:
         for message, hint in _idle(ignore, {id_ for each, id_ in used if each is ignore}):
             mark = Mark(ignore.document.file, ignore.line, ignore.column)
-            yield Finding(_IDLE.id, _IDLE.severity, Problem(mark, message, hint, ignore.document.lines[ignore.line - 1]))
+            yield Finding(
+                _IDLE.id,
+                _IDLE.severity,
+                Problem(mark, message, hint, ignore.document.lines[ignore.line - 1]),
+            )
 
 
 def _ignores(document: Document) -> Iterator[_Ignore]:
@@ -64,7 +72,13 @@ def _ignores(document: Document) -> Iterator[_Ignore]:
         comment = _COMMENT.search(line)
         if comment:
             ids = tuple(re.findall(r"RR\w+", comment["rules"]))
-            yield _Ignore(document, number, line.index("#", comment.start()) + 1, ids, comment["reason"].strip(" :-"))
+            yield _Ignore(
+                document,
+                number,
+                line.index("#", comment.start()) + 1,
+                ids,
+                comment["reason"].strip(" :-"),
+            )
 
 
 def _idle(ignore: _Ignore, used: set[str]) -> Iterator[tuple[str, str]]:

@@ -37,7 +37,15 @@ def no_external_id(subject: Subject) -> Iterator[Found]:
             yield subject.at_role(role, message, no_external_id.remedy, "arn"), ""
         elif len(accounts) > 1:
             message = f"the role '{role}' has no external id, and the roles lie in {len(accounts)} accounts: at least one of them is not the job's"
-            yield subject.at_role(role, message, "say 'external_id', or the job's role with --job-role ARN, so that it is certain", "arn"), "medium"
+            yield (
+                subject.at_role(
+                    role,
+                    message,
+                    "say 'external_id', or the job's role with --job-role ARN, so that it is certain",
+                    "arn",
+                ),
+                "medium",
+            )
 
 
 @rule(
@@ -57,7 +65,16 @@ def long_session(subject: Subject) -> Iterator[Found]:
         most = sum(known) if deadline is None else min(sum(known), deadline + max(known))
         if role.duration > max(most, _LEAST_SESSION):
             told = f"the role '{role}' has sessions of {role.duration // 60} minutes, and its steps may take {max(1, round(most / 60))} in all"
-            yield subject.at_role(role, told, f"say 'duration: {max(15, -(-int(most) // 60))}m'", "duration", "arn"), ""
+            yield (
+                subject.at_role(
+                    role,
+                    told,
+                    f"say 'duration: {max(15, -(-int(most) // 60))}m'",
+                    "duration",
+                    "arn",
+                ),
+                "",
+            )
 
 
 @rule(
@@ -84,7 +101,9 @@ def shared_session(subject: Subject) -> Iterator[Found]:
 
 
 def _needs(permissions: Any, roles: Any, role: Role) -> frozenset[Any]:
-    return frozenset(each for field, needed in permissions.items() if roles.get(field) == role for each in needed)
+    return frozenset(
+        each for field, needed in permissions.items() if roles.get(field) == role for each in needed
+    )
 
 
 @rule(
@@ -99,7 +118,15 @@ def wildcard_policy(subject: Subject) -> Iterator[Found]:
         for statement in _statements(role.policy):
             told = _too_wide(statement)
             if told:
-                yield subject.at_role(role, f"the session policy of '{role}' allows {told}", wildcard_policy.remedy, "session_policy"), ""
+                yield (
+                    subject.at_role(
+                        role,
+                        f"the session policy of '{role}' allows {told}",
+                        wildcard_policy.remedy,
+                        "session_policy",
+                    ),
+                    "",
+                )
 
 
 def _statements(policy: str) -> list[dict[str, Any]]:
@@ -109,14 +136,19 @@ def _statements(policy: str) -> list[dict[str, Any]]:
         return []
     statements = read.get("Statement", []) if isinstance(read, dict) else []
     return [
-        each for each in (statements if isinstance(statements, list) else [statements]) if isinstance(each, dict) and each.get("Effect") == "Allow"
+        each
+        for each in (statements if isinstance(statements, list) else [statements])
+        if isinstance(each, dict) and each.get("Effect") == "Allow"
     ]
 
 
 def _too_wide(statement: dict[str, Any]) -> Optional[str]:
     if "NotAction" in statement or "NotResource" in statement:
         return "all but what it names"
-    actions, resources = (each if isinstance(each, list) else [each] for each in (statement.get("Action"), statement.get("Resource")))
+    actions, resources = (
+        each if isinstance(each, list) else [each]
+        for each in (statement.get("Action"), statement.get("Resource"))
+    )
     star = next((action for action in actions if str(action).endswith(":*") or action == "*"), None)
     if star is not None:
         return f"the action {star}"
@@ -147,8 +179,18 @@ def broad_policy_arns(subject: Subject) -> Iterator[Found]:
 def plain_http(subject: Subject) -> Iterator[Found]:
     """An endpoint on loopback is a test's."""
     for role in subject.plan.roles:
-        if role.sts_endpoint.startswith("http://") and not role.sts_endpoint.startswith(("http://127.", "http://localhost")):
-            yield subject.at_role(role, f"the role '{role}' is asked for at {role.sts_endpoint}, without TLS", plain_http.remedy, "sts_endpoint"), ""
+        if role.sts_endpoint.startswith("http://") and not role.sts_endpoint.startswith(
+            ("http://127.", "http://localhost")
+        ):
+            yield (
+                subject.at_role(
+                    role,
+                    f"the role '{role}' is asked for at {role.sts_endpoint}, without TLS",
+                    plain_http.remedy,
+                    "sts_endpoint",
+                ),
+                "",
+            )
 
 
 @rule(
@@ -164,7 +206,15 @@ def unused_role(subject: Subject) -> Iterator[Found]:
     for name in said:
         role = subject.plan.job.roles.get(name)
         if role is not None and name not in used and role not in subject.plan.roles:
-            yield subject.spec.problem(("roles", name), f"no step runs under the role '{name}'", unused_role.remedy, key=True), ""
+            yield (
+                subject.spec.problem(
+                    ("roles", name),
+                    f"no step runs under the role '{name}'",
+                    unused_role.remedy,
+                    key=True,
+                ),
+                "",
+            )
 
 
 @rule(
@@ -178,5 +228,7 @@ def undecided_role(subject: Subject) -> Iterator[Found]:
     for document in subject.documents:
         for name in document.data.get("roles") or {}:
             if name not in subject.plan.job.roles:
-                told = f"the role '{name}' hangs on a param that was not given: it was not looked at"
+                told = (
+                    f"the role '{name}' hangs on a param that was not given: it was not looked at"
+                )
                 yield document.problem(("roles", name), told, undecided_role.remedy, key=True), ""

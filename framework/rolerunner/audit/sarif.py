@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from rolerunner.audit.finding import Finding, Rule
 
-SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
 _LEVELS = {"high": "error", "medium": "warning", "low": "note", "info": "note"}
 _SCORES = {"high": "8.0", "medium": "5.5", "low": "3.0", "info": "0.0"}
 """What GitHub sorts by: above 7 is high, above 4 medium, above 0 low."""
@@ -57,7 +59,12 @@ def _result(finding: Finding, position: int, base: Path) -> dict[str, Any]:
         "level": _LEVELS[finding.severity],
         "message": {"text": problem.message + (f"\n{problem.hint}" if problem.hint else "")},
         "locations": [
-            {"physicalLocation": {"artifactLocation": _artifact(mark.file, base), "region": {"startLine": mark.line, "startColumn": mark.column}}}
+            {
+                "physicalLocation": {
+                    "artifactLocation": _artifact(mark.file, base),
+                    "region": {"startLine": mark.line, "startColumn": mark.column},
+                }
+            }
         ],
         "partialFingerprints": {"rolerunner/v1": _fingerprint(finding)},
         "properties": {"severity": finding.severity},

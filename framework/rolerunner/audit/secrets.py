@@ -20,12 +20,18 @@ _SURE = {
     "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
     "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})"),
     "a Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
-    "a JSON web token": re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+    "a JSON web token": re.compile(
+        r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"
+    ),
     "a URL with a password": re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@${}]+:[^\s/@${}]{3,}@"),
 }
 """What a secret of these kinds looks like, by its issuer's own form."""
-_TELLING = re.compile(r"(?i)(pass(word|wd|phrase)|secret|token|api_?key|access_?key|private_?key|credential|customer_key)")
-_NOT_SECRET = re.compile(r"(?i)(secret_?(arn|name|id)|token_?(arn|name|url|endpoint|file)|key_?(id|arn|name|alias))$")
+_TELLING = re.compile(
+    r"(?i)(pass(word|wd|phrase)|secret|token|api_?key|access_?key|private_?key|credential|customer_key)"
+)
+_NOT_SECRET = re.compile(
+    r"(?i)(secret_?(arn|name|id)|token_?(arn|name|url|endpoint|file)|key_?(id|arn|name|alias))$"
+)
 _LIKE_A_KEY = re.compile(r"[A-Za-z0-9+/=_-]{20,}\Z")
 _ENTROPY = 4.3
 """Bits a character: 40 random base64 characters have 4.6 or more, words and paths below 4."""
@@ -65,14 +71,25 @@ def _name(place: Place) -> str:
 def _named_like_a_secret(place: Place, text: str) -> bool:
     name = _name(place)
     is_value = place[:1] != ("params",) or place[-1] == "default"
-    return is_value and len(text) >= _NAMED_LEAST and " " not in text and bool(_TELLING.search(name)) and not _NOT_SECRET.search(name)
+    return (
+        is_value
+        and len(text) >= _NAMED_LEAST
+        and " " not in text
+        and bool(_TELLING.search(name))
+        and not _NOT_SECRET.search(name)
+    )
 
 
 def _looks_random(text: str) -> bool:
-    if not _LIKE_A_KEY.match(text) or not all(re.search(each, text) for each in ("[a-z]", "[A-Z]", "[0-9]")):
+    if not _LIKE_A_KEY.match(text) or not all(
+        re.search(each, text) for each in ("[a-z]", "[A-Z]", "[0-9]")
+    ):
         return False
     counts = Counter(text)
-    return -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values()) >= _ENTROPY
+    return (
+        -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values())
+        >= _ENTROPY
+    )
 
 
 @rule(
@@ -87,4 +104,12 @@ def secret_param(subject: Subject) -> Iterator[Found]:
         if isinstance(declared, dict) and declared.get("secret") is True:
             continue  # it cannot be an argument of a Glue job
         if _TELLING.search(name) and not _NOT_SECRET.search(name):
-            yield subject.spec.problem(("params", name), f"the param '{name}' takes a secret", secret_param.remedy, key=True), ""
+            yield (
+                subject.spec.problem(
+                    ("params", name),
+                    f"the param '{name}' takes a secret",
+                    secret_param.remedy,
+                    key=True,
+                ),
+                "",
+            )

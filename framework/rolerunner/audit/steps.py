@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 _WHOLE_BUCKET = re.compile(r"arn:aws[a-z-]*:s3:::[^/*]+/\*\Z")
 _ANY_BUCKET = re.compile(r"arn:aws[a-z-]*:s3:::[^/]*\*")
 _STORES = ("s3.upload", "s3.copy", "s3.write")
-_PUBLIC = {"public-read": "everyone", "public-read-write": "everyone, who may write there too", "authenticated-read": "everyone with an AWS account"}
+_PUBLIC = {
+    "public-read": "everyone",
+    "public-read-write": "everyone, who may write there too",
+    "authenticated-read": "everyone with an AWS account",
+}
 _MANY = 100_000
 """Deletions that are past looking over by hand."""
 _DESTRUCTIVE = re.compile(r"(Delete|Terminate|Purge|BatchDelete|Remove|Destroy|Stop|Revoke)[A-Z]")
@@ -36,7 +40,10 @@ def whole_bucket(subject: Subject) -> Iterator[Found]:
     for planned, permissions in _by_step(subject):
         worst = next((each for each in permissions if writes(each)), permissions[0])
         told = f"'{planned.step.id}' needs {worst.action} on the whole bucket {worst.resource.rpartition(':')[2][:-2]}"
-        yield subject.at_step(planned, told, whole_bucket.remedy, "target", "source", "parameters"), "" if writes(worst) else "low"
+        yield (
+            subject.at_step(planned, told, whole_bucket.remedy, "target", "source", "parameters"),
+            "" if writes(worst) else "low",
+        )
 
 
 def _by_step(subject: Subject) -> list[tuple[PlannedStep, list[Permission]]]:
@@ -56,18 +63,48 @@ def _by_step(subject: Subject) -> list[tuple[PlannedStep, list[Permission]]]:
 def any_bucket(subject: Subject) -> Iterator[Found]:
     """A place whose bucket holds an expression that is not known, or a permission on a bucket with a star."""
     for planned in subject.plan.steps:
-        hidden = () if planned.permissions else _PLACES  # where another step tells it, the plan may know
-        place = next((str(planned.fields[name]) for name in hidden if _hides_its_bucket(planned.fields.get(name))), "")
-        resource = next((each.resource for needed in planned.permissions.values() for each in needed if _ANY_BUCKET.match(each.resource)), "")
+        hidden = (
+            () if planned.permissions else _PLACES
+        )  # where another step tells it, the plan may know
+        place = next(
+            (
+                str(planned.fields[name])
+                for name in hidden
+                if _hides_its_bucket(planned.fields.get(name))
+            ),
+            "",
+        )
+        resource = next(
+            (
+                each.resource
+                for needed in planned.permissions.values()
+                for each in needed
+                if _ANY_BUCKET.match(each.resource)
+            ),
+            "",
+        )
         if place or resource:
-            yield subject.at_step(planned, f"'{planned.step.id}' works on {place or resource}", any_bucket.remedy, *_PLACES, "parameters"), ""
+            yield (
+                subject.at_step(
+                    planned,
+                    f"'{planned.step.id}' works on {place or resource}",
+                    any_bucket.remedy,
+                    *_PLACES,
+                    "parameters",
+                ),
+                "",
+            )
 
 
 _PLACES = ("target", "source")
 
 
 def _hides_its_bucket(place: Any) -> bool:
-    return isinstance(place, Template) and place.text.startswith(("s3://", "${{")) and "${{" in place.text.removeprefix("s3://").partition("/")[0]
+    return (
+        isinstance(place, Template)
+        and place.text.startswith(("s3://", "${{"))
+        and "${{" in place.text.removeprefix("s3://").partition("/")[0]
+    )
 
 
 @rule(
@@ -80,7 +117,15 @@ def no_encryption(subject: Subject) -> Iterator[Found]:
     """Uploads, copies and writes without 'encryption'."""
     for planned in subject.plan.steps:
         if planned.step.action in _STORES and planned.fields.get("encryption") is None:
-            yield subject.at_step(planned, f"'{planned.step.id}' stores objects without 'encryption'", no_encryption.remedy, "target"), ""
+            yield (
+                subject.at_step(
+                    planned,
+                    f"'{planned.step.id}' stores objects without 'encryption'",
+                    no_encryption.remedy,
+                    "target",
+                ),
+                "",
+            )
 
 
 @rule(
@@ -113,7 +158,15 @@ def deletes_a_bucket(subject: Subject) -> Iterator[Found]:
     """s3.delete with allow_all."""
     for planned in subject.plan.steps:
         if planned.fields.get("allow_all") is True:
-            yield subject.at_step(planned, f"'{planned.step.id}' may delete a whole bucket ('allow_all')", deletes_a_bucket.remedy, "allow_all"), ""
+            yield (
+                subject.at_step(
+                    planned,
+                    f"'{planned.step.id}' may delete a whole bucket ('allow_all')",
+                    deletes_a_bucket.remedy,
+                    "allow_all",
+                ),
+                "",
+            )
 
 
 @rule(
@@ -127,10 +180,26 @@ def unbounded_deletion(subject: Subject) -> Iterator[Found]:
     for planned in subject.plan.steps:
         most = planned.fields.get("max_delete")
         if isinstance(most, int) and most > _MANY:
-            yield subject.at_step(planned, f"'{planned.step.id}' may delete {most:,} objects", unbounded_deletion.remedy, "max_delete"), ""
+            yield (
+                subject.at_step(
+                    planned,
+                    f"'{planned.step.id}' may delete {most:,} objects",
+                    unbounded_deletion.remedy,
+                    "max_delete",
+                ),
+                "",
+            )
         if planned.fields.get("versions") is True and planned.step.action == "s3.delete":
             told = f"'{planned.step.id}' deletes versions, which nothing brings back"
-            yield subject.at_step(planned, told, "leave 'versions' out, and let a lifecycle rule of the bucket remove old ones", "versions"), ""
+            yield (
+                subject.at_step(
+                    planned,
+                    told,
+                    "leave 'versions' out, and let a lifecycle rule of the bucket remove old ones",
+                    "versions",
+                ),
+                "",
+            )
 
 
 @rule(
@@ -161,7 +230,9 @@ def unguarded_call(subject: Subject) -> Iterator[Found]:
 )  # fmt: skip
 def failed_write_goes_on(subject: Subject) -> Iterator[Found]:
     """on_error: continue on a step whose permissions change something."""
-    changing = {planned.step.id for planned, _, permission in subject.permissions() if writes(permission)}
+    changing = {
+        planned.step.id for planned, _, permission in subject.permissions() if writes(permission)
+    }
     for planned in subject.plan.steps:
         if planned.step.on_error == "continue" and planned.step.id in changing:
             told = f"'{planned.step.id}' changes objects, and its failure does not stop the run"
@@ -182,8 +253,19 @@ def shared_target(subject: Subject) -> Iterator[Found]:
         uri = target if isinstance(target, S3Uri) else _parsed(target)
         if planned.step.action not in _STORES or uri is None:
             continue
-        other = next((each for each, place in before if place.bucket == uri.bucket and _one_holds_the_other(place, uri)), None)
-        if other is not None and planned.fields.get("if_exists", "overwrite") == "overwrite" and not planned.fields.get("if_none_match"):
+        other = next(
+            (
+                each
+                for each, place in before
+                if place.bucket == uri.bucket and _one_holds_the_other(place, uri)
+            ),
+            None,
+        )
+        if (
+            other is not None
+            and planned.fields.get("if_exists", "overwrite") == "overwrite"
+            and not planned.fields.get("if_none_match")
+        ):
             told = f"'{planned.step.id}' may overwrite what '{other.step.id}' stores below {uri}"
             yield subject.at_step(planned, told, shared_target.remedy, "if_exists", "target"), ""
         before.append((planned, uri))
@@ -198,4 +280,8 @@ def _parsed(target: Any) -> Optional[S3Uri]:
 
 def _one_holds_the_other(one: S3Uri, other: S3Uri) -> bool:
     same = one.key == other.key
-    return same or (one.is_prefix and other.is_prefix and (other.key.startswith(one.key) or one.key.startswith(other.key)))
+    return same or (
+        one.is_prefix
+        and other.is_prefix
+        and (other.key.startswith(one.key) or one.key.startswith(other.key))
+    )

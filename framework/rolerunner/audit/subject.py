@@ -32,7 +32,9 @@ class Subject:
     def at_step(self, planned: PlannedStep, message: str, hint: str, *fields: str) -> Problem:
         """A problem at the first of a step's fields that is written there, else at the step."""
         place: Place = ("steps", self._positions()[planned.step.id])
-        field = next(((*place, name) for name in fields if self.spec.holds((*place, name))), (*place, "id"))
+        field = next(
+            ((*place, name) for name in fields if self.spec.holds((*place, name))), (*place, "id")
+        )
         return self.spec.problem(field, message, hint, key=True)
 
     def at_role(self, role: Role, message: str, hint: str, *fields: str) -> Problem:
@@ -40,9 +42,16 @@ class Subject:
         place: Place = ("roles", role.name)
         for document in self.documents:
             if document.holds(place):
-                field = next(((*place, name) for name in fields if document.holds((*place, name))), place)
+                field = next(
+                    ((*place, name) for name in fields if document.holds((*place, name))), place
+                )
                 return document.problem(field, message, hint, key=True)
-        users = [(planned, name) for planned in self.plan.steps for name, each in planned.step.roles.items() if each == role]
+        users = [
+            (planned, name)
+            for planned in self.plan.steps
+            for name, each in planned.step.roles.items()
+            if each == role
+        ]
         if users:
             return self.at_step(users[0][0], message, hint, users[0][1], "role")
         return self.spec.problem(("state", "role"), message, hint, key=True)

@@ -49,11 +49,15 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(importlib.import_module(f"rolerunner.cli.{cmd_name}"), cmd_name)
+        found: click.Command = getattr(
+            importlib.import_module(f"rolerunner.cli.{cmd_name}"), cmd_name
+        )
         settle()
         return found
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Optional[str], Optional[click.Command], list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from rolerunner.spec.values import nearest  # noqa: PLC0415 - a right command has no use for it
 

@@ -13,7 +13,12 @@ from rolerunner.cli.common import SETTINGS
 
 @click.command(context_settings=SETTINGS)
 @click.argument("name", required=False)
-@click.option("-o", "--output", metavar="DIR", help="Write a Markdown page for each action there, and index.md.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    help="Write a Markdown page for each action there, and index.md.",
+)
 def actions(name: Optional[str], output: Optional[str]) -> None:
     """The reference of actions, made from their code; those of installed packages too.
 

@@ -14,7 +14,15 @@ from rolerunner import api
 from rolerunner.audit import SEVERITIES, Finding, rules
 from rolerunner.audit import audit as findings_of
 from rolerunner.audit.sarif import sarif
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params, write_file
+from rolerunner.cli.common import (
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    echo,
+    expanded,
+    read_params,
+    write_file,
+)
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import RoleArn
 from rolerunner.wording import format_count
@@ -38,14 +46,38 @@ def _listed(context: click.Context, _option: click.Parameter, wanted: bool) -> N
 @click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @PARAM
 @PARAMS_FILE
-@click.option("--job-role", metavar="ARN", help="The role that the job itself runs as: its account says which roles are another account's.")
-@click.option("--min-severity", type=click.Choice(SEVERITIES), default="info", show_default=True, help="Leave out what is less.")
+@click.option(
+    "--job-role",
+    metavar="ARN",
+    help="The role that the job itself runs as: its account says which roles are another account's.",
+)
+@click.option(
+    "--min-severity",
+    type=click.Choice(SEVERITIES),
+    default="info",
+    show_default=True,
+    help="Leave out what is less.",
+)
 @click.option(
     "--fail-on", type=click.Choice([*SEVERITIES, "none"]), default="high", show_default=True, help="Exit with 4 at such a finding, or a worse one.",
 )  # fmt: skip
-@click.option("--format", "form", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True, help="sarif: for code scanning.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif"]),
+    default="text",
+    show_default=True,
+    help="sarif: for code scanning.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
-@click.option("--rules", is_flag=True, is_eager=True, expose_value=False, callback=_listed, help="List the rules.")
+@click.option(
+    "--rules",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_listed,
+    help="List the rules.",
+)
 def audit(
     specs: Sequence[str], params: Sequence[str], params_file: Optional[str], job_role: Optional[str], min_severity: str, fail_on: str, form: str,
     output: Optional[str],
@@ -64,9 +96,15 @@ def audit(
     given = read_params(params, params_file)
     account = _account(job_role)
     paths = dict.fromkeys(path for spec in specs for path in expanded(spec))
-    found = [finding for finding in _findings(paths, given, account) if _rank(finding.severity) >= _rank(min_severity)]
+    found = [
+        finding
+        for finding in _findings(paths, given, account)
+        if _rank(finding.severity) >= _rank(min_severity)
+    ]
     _give(found, form, output, len(paths))
-    if fail_on != "none" and any(not each.ignored and _rank(each.severity) >= _rank(fail_on) for each in found):
+    if fail_on != "none" and any(
+        not each.ignored and _rank(each.severity) >= _rank(fail_on) for each in found
+    ):
         sys.exit(FOUND)
 
 
@@ -99,10 +137,21 @@ def _rank(severity: str) -> int:
 def _give(found: Sequence[Finding], form: str, output: Optional[str], specs: int) -> None:
     if form == "text":
         text = "\n".join(
-            [*(_text(finding, colour=output is None and sys.stdout.isatty()) for finding in found if not finding.ignored), _summary(found, specs)]
+            [
+                *(
+                    _text(finding, colour=output is None and sys.stdout.isatty())
+                    for finding in found
+                    if not finding.ignored
+                ),
+                _summary(found, specs),
+            ]
         )
     else:
-        shown = sarif(found, rules(), Path.cwd()) if form == "sarif" else {"version": 1, "findings": [_as_json(finding) for finding in found]}
+        shown = (
+            sarif(found, rules(), Path.cwd())
+            if form == "sarif"
+            else {"version": 1, "findings": [_as_json(finding) for finding in found]}
+        )
         text = json.dumps(shown, indent=2, ensure_ascii=False)
     if output is None:
         echo(text)
@@ -115,15 +164,24 @@ def _text(finding: Finding, *, colour: bool) -> str:
     word = f"{finding.severity} {finding.rule}"
     head = f"{problem.mark}: {click.style(word, fg=_COLOURS[finding.severity], bold=True) if colour else word} {problem.message}"
     return "\n".join(
-        [head, *([f"    {problem.line.strip()}"] if problem.line.strip() else []), *([f"    {problem.hint}"] if problem.hint else []), ""]
+        [
+            head,
+            *([f"    {problem.line.strip()}"] if problem.line.strip() else []),
+            *([f"    {problem.hint}"] if problem.hint else []),
+            "",
+        ]
     )
 
 
 def _summary(found: Sequence[Finding], specs: int) -> str:
     counts = Counter(finding.severity for finding in found if not finding.ignored)
-    said = ", ".join(f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity])
+    said = ", ".join(
+        f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity]
+    )
     ignored = sum(bool(finding.ignored) for finding in found)
-    return f"{format_count(specs, 'spec')}: {said or 'no findings'}" + (f", {ignored} ignored by comments" if ignored else "")
+    return f"{format_count(specs, 'spec')}: {said or 'no findings'}" + (
+        f", {ignored} ignored by comments" if ignored else ""
+    )
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:
@@ -136,5 +194,14 @@ def _as_json(finding: Finding) -> dict[str, Any]:
 
 def rules_text() -> str:
     """The rules as the manual has them: a table in Markdown."""
-    rows = [f"| {rule.id} | {rule.name} | {rule.severity} | {rule.about} {rule.why} | {rule.remedy} |" for rule in rules()]
-    return "\n".join(["| rule | name | severity, at most | what it finds, and why it matters | what to do |", "|---|---|---|---|---|", *rows])
+    rows = [
+        f"| {rule.id} | {rule.name} | {rule.severity} | {rule.about} {rule.why} | {rule.remedy} |"
+        for rule in rules()
+    ]
+    return "\n".join(
+        [
+            "| rule | name | severity, at most | what it finds, and why it matters | what to do |",
+            "|---|---|---|---|---|",
+            *rows,
+        ]
+    )

@@ -18,7 +18,9 @@ from rolerunner.wording import format_count
     "--runtime", type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]),
     help="The runtime to build for; that of the spec's glue section by default.",
 )  # fmt: skip
-@click.option("-o", "--output", "folder", metavar="DIR", help="Where to; dist/NAME-RUNTIME by default.")
+@click.option(
+    "-o", "--output", "folder", metavar="DIR", help="Where to; dist/NAME-RUNTIME by default."
+)
 def bundle(spec: str, runtime: Optional[str], folder: Optional[str]) -> None:
     """Build all that a Glue job needs with no internet: wheels, your packages, the spec, the entry script.
 
@@ -36,4 +38,6 @@ def bundle(spec: str, runtime: Optional[str], folder: Optional[str]) -> None:
     target = Path(folder or f"dist/{job.name}-{name}").absolute()
     made = building.build(job, RUNTIMES[name], target, lambda line: echo(line, err=True))
     size = sum((made.folder / each).stat().st_size for each in made.files)
-    echo(f"{target}: {format_count(len(made.files), 'file')}, {size / 1e6:.1f} MB, hash {made.hash}")
+    echo(
+        f"{target}: {format_count(len(made.files), 'file')}, {size / 1e6:.1f} MB, hash {made.hash}"
+    )

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
+from rolerunner.cli.common import (
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    SPEC,
+    echo,
+    read_params,
+    warn_of_secrets,
+)
 from rolerunner.cli.sandboxed import BESIDE, explain_refusals, sandbox_identity
 from rolerunner.errors import RolesRefused
 
@@ -25,9 +33,22 @@ MISSING = 4
 @SPEC
 @PARAM
 @PARAMS_FILE
-@click.option("--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]", help="On an AWS on this machine that enforces IAM.")
+@click.option(
+    "--sandbox",
+    is_flag=False,
+    flag_value=BESIDE,
+    default=None,
+    metavar="[FILE]",
+    help="On an AWS on this machine that enforces IAM.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
-def check(spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], as_json: bool) -> None:
+def check(
+    spec: str,
+    params: Sequence[str],
+    params_file: Optional[str],
+    sandbox: Optional[str],
+    as_json: bool,
+) -> None:
     """Assume every role and probe what each step needs. Nothing is changed.
 
     \b
@@ -44,7 +65,9 @@ def check(spec: str, params: Sequence[str], params_file: Optional[str], sandbox:
         job = api.load(spec, given)
         warn_of_secrets(job, params)
         plan = api.plan(job)
-        identity = sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else JobIdentity()
+        identity = (
+            sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else JobIdentity()
+        )
         sessions = Sessions(identity, session_name=f"{plan.job.name}-check")
         refused = checking.refusals(plan, sessions)
         if refused:
@@ -52,7 +75,11 @@ def check(spec: str, params: Sequence[str], params_file: Optional[str], sandbox:
                 explain_refusals(spec, sandbox)
             raise RolesRefused(refused)
         found = list(checking.findings(plan, sessions))
-    echo(json.dumps([each.as_json() for each in found], indent=2) if as_json else findings_text(found))
+    echo(
+        json.dumps([each.as_json() for each in found], indent=2)
+        if as_json
+        else findings_text(found)
+    )
     if any(each.answer == checking.NO for each in found):
         if sandbox:
             explain_refusals(spec, sandbox)
@@ -61,10 +88,22 @@ def check(spec: str, params: Sequence[str], params_file: Optional[str], sandbox:
 
 def findings_text(found: Sequence[Finding]) -> str:
     """A table, then the remedies."""
-    rows = [("step", "role", "permission", "allowed"), *((each.step, each.role, f"{each.action} on {each.resource}", each.answer) for each in found)]
+    rows = [
+        ("step", "role", "permission", "allowed"),
+        *(
+            (each.step, each.role, f"{each.action} on {each.resource}", each.answer)
+            for each in found
+        ),
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+    ]
     for each in found:
         if each.remedy:
-            lines += ["", f"{each.step}, {each.action}: {each.answer}", *(f"  {line}" for line in each.remedy.splitlines())]
+            lines += [
+                "",
+                f"{each.step}, {each.action}: {each.answer}",
+                *(f"  {line}" for line in each.remedy.splitlines()),
+            ]
     return "\n".join(lines)

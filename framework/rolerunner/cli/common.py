@@ -30,7 +30,12 @@ PARAM = click.option(
 )
 
 
-PARAMS_FILE = click.option("--params", "params_file", metavar="FILE", help="A YAML or JSON file of params, NAME: VALUE; -p wins over it.")
+PARAMS_FILE = click.option(
+    "--params",
+    "params_file",
+    metavar="FILE",
+    help="A YAML or JSON file of params, NAME: VALUE; -p wins over it.",
+)
 
 
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
@@ -73,15 +78,24 @@ def _param_value(text: str) -> object:
     try:
         return api.read_param_text(text[1:])
     except UsageError as error:
-        raise UsageError(f"{error} (-p NAME=@FILE takes a value from a file; write @@ for a text that begins with @)") from None
+        raise UsageError(
+            f"{error} (-p NAME=@FILE takes a value from a file; write @@ for a text that begins with @)"
+        ) from None
 
 
 def warn_of_secrets(job: Job, params: Sequence[str]) -> None:
     """Warn of secret params whose values stand on the command line."""
-    on_command_line = {name for name, _, value in (each.partition("=") for each in params) if not value.startswith("@") or value.startswith("@@")}
+    on_command_line = {
+        name
+        for name, _, value in (each.partition("=") for each in params)
+        if not value.startswith("@") or value.startswith("@@")
+    }
     for name in sorted(job.secret_params & on_command_line):
         hint = f"use --params FILE or -p {name}=@FILE"
-        echo(f"rolerunner: warning: the param '{name}' is secret, and other users of this machine can read command lines; {hint}", err=True)
+        echo(
+            f"rolerunner: warning: the param '{name}' is secret, and other users of this machine can read command lines; {hint}",
+            err=True,
+        )
 
 
 def expanded(spec: str) -> Iterator[str]:
@@ -90,14 +104,18 @@ def expanded(spec: str) -> Iterator[str]:
     found = sorted(glob.glob(spec, recursive=True)) if many else [spec]  # noqa: PTH207 - patterns may be absolute
     if not found:
         raise UsageError(f"{spec}: no file matches")
-    yield from (path for path in found if not many or not path.endswith((".sandbox.yaml", ".test.yaml")))
+    yield from (
+        path for path in found if not many or not path.endswith((".sandbox.yaml", ".test.yaml"))
+    )
 
 
 def with_line(problem: Problem, *, colour: bool = False) -> str:
     """A mistake with its line of text and a caret below the place."""
     if not problem.line.strip():
         return str(problem)
-    indent = "".join("\t" if character == "\t" else " " for character in problem.line[: problem.mark.column - 1])
+    indent = "".join(
+        "\t" if character == "\t" else " " for character in problem.line[: problem.mark.column - 1]
+    )
     if not colour:
         return f"{problem}\n    {problem.line}\n    {indent}^"
     hint = f" ({click.style(problem.hint, fg='cyan')})" if problem.hint else ""

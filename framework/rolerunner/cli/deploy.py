@@ -30,18 +30,36 @@ def _flags(command: Callable[..., None]) -> Callable[..., None]:
     """Flags that stand for fields of the spec's glue section, and win over them."""
     for option in reversed(
         [
-            click.option("--job-name", metavar="NAME", help="The Glue job's name; the spec's by default."),
             click.option(
-                "--runtime", type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]), help="Python Shell, or Spark."
+                "--job-name", metavar="NAME", help="The Glue job's name; the spec's by default."
             ),
-            click.option("--job-role", "glue_role", metavar="ARN", help="The role that the Glue job runs as."),
-            click.option("--artifacts", metavar="S3URI", help="Where the spec, the script and the wheels go."),
+            click.option(
+                "--runtime",
+                type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]),
+                help="Python Shell, or Spark.",
+            ),
+            click.option(
+                "--job-role", "glue_role", metavar="ARN", help="The role that the Glue job runs as."
+            ),
+            click.option(
+                "--artifacts", metavar="S3URI", help="Where the spec, the script and the wheels go."
+            ),
             click.option("--region", metavar="REGION", help="The region of the Glue job."),
-            click.option("--capacity", type=float, metavar="DPU", help="Python Shell: 0.0625 or 1."),
+            click.option(
+                "--capacity", type=float, metavar="DPU", help="Python Shell: 0.0625 or 1."
+            ),
             click.option("--worker-type", metavar="TYPE", help="Spark: G.1X, G.2X ..."),
             click.option("--workers", type=int, metavar="N", help="Spark: how many, 2 at least."),
-            click.option("--timeout", metavar="DURATION", help="Glue kills a run after so long, as in 2h."),
-            click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the Glue job; once for each."),
+            click.option(
+                "--timeout", metavar="DURATION", help="Glue kills a run after so long, as in 2h."
+            ),
+            click.option(
+                "--tag",
+                "tags",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="A tag of the Glue job; once for each.",
+            ),
         ]
     ):
         command = option(command)
@@ -51,15 +69,43 @@ def _flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.command(context_settings=SETTINGS)
 @SPEC
 @_flags
-@click.option("-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A param of runs that do not give their own; once for each.")
-@click.option("--plan", "only_plan", is_flag=True, help="Show what would change, and change nothing.")
-@click.option("--emit", type=click.Choice(["cloudformation", "terraform"]), help="Write the job as code instead, and leave AWS alone.")
+@click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A param of runs that do not give their own; once for each.",
+)
+@click.option(
+    "--plan", "only_plan", is_flag=True, help="Show what would change, and change nothing."
+)
+@click.option(
+    "--emit",
+    type=click.Choice(["cloudformation", "terraform"]),
+    help="Write the job as code instead, and leave AWS alone.",
+)
 @click.option("--upload", is_flag=True, help="With --emit: upload what the code refers to.")
-@click.option("-o", "--output", metavar="FILE", help="With --emit: where to; to standard output by default.")
-@click.option("--rollback", is_flag=False, flag_value=_LAST, default=None, metavar="[HASH]", help="Go back to the deployment before, or to HASH.")
-@click.option("--permissions", is_flag=True, help="Print the policies that you and the job's role need.")
-@click.option("--adopt", is_flag=True, help="Take over a job of this name that rolerunner did not make.")
-@click.option("--role", metavar="ALIAS", help="Deploy as this role of the spec; as yourself by default.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="With --emit: where to; to standard output by default."
+)
+@click.option(
+    "--rollback",
+    is_flag=False,
+    flag_value=_LAST,
+    default=None,
+    metavar="[HASH]",
+    help="Go back to the deployment before, or to HASH.",
+)
+@click.option(
+    "--permissions", is_flag=True, help="Print the policies that you and the job's role need."
+)
+@click.option(
+    "--adopt", is_flag=True, help="Take over a job of this name that rolerunner did not make."
+)
+@click.option(
+    "--role", metavar="ALIAS", help="Deploy as this role of the spec; as yourself by default."
+)
 def deploy(
     spec: str, only_plan: bool, emit: Optional[str], upload: bool, output: Optional[str], rollback: Optional[str], permissions: bool,
     adopt: bool, role: Optional[str], glue_role: Optional[str], tags: Sequence[str], params: Sequence[str], **flags: Any,
@@ -84,14 +130,24 @@ def deploy(
     job = api.load(spec, given, complete=False)
     refuse_secrets(job, given)
     said = job.glue.params if job.glue is not None else {}
-    settings = wanting.settings_of(job, {**flags, "role": glue_role, "tags": _tags(tags, job), "params": {**said, **given} if given else {}})
+    settings = wanting.settings_of(
+        job,
+        {
+            **flags,
+            "role": glue_role,
+            "tags": _tags(tags, job),
+            "params": {**said, **given} if given else {},
+        },
+    )
     if permissions:
         from rolerunner.glue.permissions import needed  # noqa: PLC0415
         from rolerunner.iam import lasting  # noqa: PLC0415
 
         echo(json.dumps(needed(api.plan(lasting(job, {*said, *given})), settings), indent=2))
     elif rollback:
-        _roll_back(job, settings, role or "", "" if rollback == _LAST else rollback, only_plan=only_plan)
+        _roll_back(
+            job, settings, role or "", "" if rollback == _LAST else rollback, only_plan=only_plan
+        )
     else:
         _deploy(job, settings, role or "", _Ask(only_plan, emit or "", output or "", upload, adopt))
 
@@ -114,8 +170,12 @@ def _deploy(job: Job, settings: GlueSettings, role: str, ask: _Ask) -> None:
 
     deployer = _deployer(job, settings, role)
     with tempfile.TemporaryDirectory(prefix="rolerunner-deploy-") as folder:
-        bundle = building.build(replace(job, glue=settings), RUNTIMES[settings.runtime], Path(folder) / "bundle", _tell)
-        goal = wanted(job, settings, bundle, str(deployer.place(bundle.hash)), deployer.account.region)
+        bundle = building.build(
+            replace(job, glue=settings), RUNTIMES[settings.runtime], Path(folder) / "bundle", _tell
+        )
+        goal = wanted(
+            job, settings, bundle, str(deployer.place(bundle.hash)), deployer.account.region
+        )
         if ask.emit:
             _emit(deployer, bundle, goal, ask)
             return
@@ -125,7 +185,9 @@ def _deploy(job: Job, settings: GlueSettings, role: str, ask: _Ask) -> None:
             return
         deployer.upload(bundle, _tell)
         deployer.apply(deployment)
-        echo(f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; run it: rolerunner start {job.file}")
+        echo(
+            f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; run it: rolerunner start {job.file}"
+        )
 
 
 def _emit(deployer: Deployer, bundle: Bundle, goal: Wanted, ask: _Ask) -> None:
@@ -147,7 +209,9 @@ def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_
 
     deployer = _deployer(job, settings, role)
     record = deployer.before(hash_)
-    deployment = deployer.planned(Wanted(job_name(job, settings), record.job, record.tags), record.hash)
+    deployment = deployer.planned(
+        Wanted(job_name(job, settings), record.job, record.tags), record.hash
+    )
     echo(deployment.text())
     if deployment.changes and not only_plan:
         deployer.apply(deployment)

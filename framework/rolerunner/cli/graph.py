@@ -8,13 +8,29 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets, write_file
+from rolerunner.cli.common import (
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    SPEC,
+    echo,
+    read_params,
+    warn_of_secrets,
+    write_file,
+)
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FORMS = {".svg": "svg", "": "mermaid", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid", ".txt": "mermaid"}
+_FORMS = {
+    ".svg": "svg",
+    "": "mermaid",
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".md": "mermaid",
+    ".txt": "mermaid",
+}
 """The picture's form by the ending of the file's name."""
 
 
@@ -22,9 +38,20 @@ _FORMS = {".svg": "svg", "": "mermaid", ".mmd": "mermaid", ".mermaid": "mermaid"
 @SPEC
 @PARAM
 @PARAMS_FILE
-@click.option("--format", "form", type=click.Choice(["mermaid", "svg"]), help="mermaid (text) or svg; by default what FILE's name ends with.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["mermaid", "svg"]),
+    help="mermaid (text) or svg; by default what FILE's name ends with.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
-def graph(spec: str, params: Sequence[str], params_file: Optional[str], form: Optional[str], output: Optional[str]) -> None:
+def graph(
+    spec: str,
+    params: Sequence[str],
+    params_file: Optional[str],
+    form: Optional[str],
+    output: Optional[str],
+) -> None:
     """Draw the steps of a spec: what waits for what, and under which role.
 
     \b
@@ -45,5 +72,7 @@ def _form_of(output: Optional[str]) -> str:
     """The form that the file's ending asks for. Raises UsageError for an ending that has none."""
     ending = Path(output or "").suffix.lower()
     if ending not in _FORMS:
-        raise UsageError(f"-o {output}: '{ending}' is no form of a picture here: write .svg, or .mmd for Mermaid text, or say --format")
+        raise UsageError(
+            f"-o {output}: '{ending}' is no form of a picture here: write .svg, or .mmd for Mermaid text, or say --format"
+        )
     return _FORMS[ending]

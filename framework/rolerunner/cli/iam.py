@@ -13,7 +13,16 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, write_file
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
-from rolerunner.iam import Surroundings, as_json, cloudformation, lasting, named, notes, policies, terraform
+from rolerunner.iam import (
+    Surroundings,
+    as_json,
+    cloudformation,
+    lasting,
+    named,
+    notes,
+    policies,
+    terraform,
+)
 from rolerunner.iam.compare import EXTRA, LACKS, UNKNOWN, UNSURE, WIDE, differences, read
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.policy import MAX_INLINE, MAX_TRUST, compact, printed
@@ -34,7 +43,11 @@ def _checked(read: Callable[[str], Any]) -> Callable[[click.Context, click.Param
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         del context
         try:
-            return tuple(map(read, value)) if isinstance(value, tuple) else value and str(read(value) and value)
+            return (
+                tuple(map(read, value))
+                if isinstance(value, tuple)
+                else value and str(read(value) and value)
+            )
         except ValueError as error:
             raise click.BadParameter(str(error), param=parameter) from None
 
@@ -45,20 +58,58 @@ def _checked(read: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 @SPEC
 @PARAM
 @PARAMS_FILE
-@click.option("--format", "form", type=click.Choice(["json", "cloudformation", "terraform"]), help="Of the output; json by default.")
-@click.option("--job-role", metavar="ARN", callback=_checked(RoleArn.parse), help="The job's own role, with its path: who may assume the others.")
 @click.option(
-    "--reads", multiple=True, metavar="URI", callback=_checked(S3Uri.parse), help="What the job's role reads at its start: script, spec, wheels."
+    "--format",
+    "form",
+    type=click.Choice(["json", "cloudformation", "terraform"]),
+    help="Of the output; json by default.",
 )
-@click.option("--writes", multiple=True, metavar="URI", callback=_checked(S3Uri.parse), help="What it writes besides its steps: the result file.")
 @click.option(
-    "--widen", multiple=True, metavar="PARAM", help="Allow any value of this param; of dates and times that are not given, any is allowed anyway."
+    "--job-role",
+    metavar="ARN",
+    callback=_checked(RoleArn.parse),
+    help="The job's own role, with its path: who may assume the others.",
 )
-@click.option("--account", metavar="ID", help="CloudFormation and Terraform: the roles of this account alone.")
+@click.option(
+    "--reads",
+    multiple=True,
+    metavar="URI",
+    callback=_checked(S3Uri.parse),
+    help="What the job's role reads at its start: script, spec, wheels.",
+)
+@click.option(
+    "--writes",
+    multiple=True,
+    metavar="URI",
+    callback=_checked(S3Uri.parse),
+    help="What it writes besides its steps: the result file.",
+)
+@click.option(
+    "--widen",
+    multiple=True,
+    metavar="PARAM",
+    help="Allow any value of this param; of dates and times that are not given, any is allowed anyway.",
+)
+@click.option(
+    "--account", metavar="ID", help="CloudFormation and Terraform: the roles of this account alone."
+)
 @click.option("--explain", is_flag=True, help="Say which steps each statement is for.")
-@click.option("--compare", metavar="FILE", help="Say what roles lack and have too much, by a file of their policies.")
-@click.option("--live", is_flag=True, help="The same by what IAM says now, of roles of the job's own account.")
-@click.option("--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]", help="With --live: look at the AWS of the sandbox.")
+@click.option(
+    "--compare",
+    metavar="FILE",
+    help="Say what roles lack and have too much, by a file of their policies.",
+)
+@click.option(
+    "--live", is_flag=True, help="The same by what IAM says now, of roles of the job's own account."
+)
+@click.option(
+    "--sandbox",
+    is_flag=False,
+    flag_value=BESIDE,
+    default=None,
+    metavar="[FILE]",
+    help="With --live: look at the AWS of the sandbox.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
 def iam(
     spec: str, params: Sequence[str], params_file: Optional[str], form: Optional[str], job_role: Optional[str], reads: tuple[S3Uri, ...],
@@ -90,7 +141,9 @@ def iam(
         return
     if form not in (None, "json"):
         raise click.UsageError("a comparison is text, or --format json")
-    different = _compared(found, Path(compare)) if compare is not None else _live(found, spec, sandbox)
+    different = (
+        _compared(found, Path(compare)) if compare is not None else _live(found, spec, sandbox)
+    )
     _print(_as_json(different) if form == "json" else differences_text(different), output)
     if any(each.kind == LACKS for each in different):
         raise SystemExit(LACKING)
@@ -103,7 +156,9 @@ def _print(text: str, output: Optional[str]) -> None:
         write_file(Path(output), text)
 
 
-def _written(plan: Plan, found: Sequence[RolePolicies], form: str, account: Optional[str], *, explain: bool) -> str:
+def _written(
+    plan: Plan, found: Sequence[RolePolicies], form: str, account: Optional[str], *, explain: bool
+) -> str:
     if form == "cloudformation":
         return cloudformation.template(plan.job.name, named(found, account), explain=explain)
     if form == "terraform":
@@ -111,7 +166,9 @@ def _written(plan: Plan, found: Sequence[RolePolicies], form: str, account: Opti
     return printed(as_json(plan, found, explain=explain)) + "\n"
 
 
-def _surroundings(job: Job, job_role: str, reads: Sequence[S3Uri], writes: Sequence[S3Uri]) -> Surroundings:
+def _surroundings(
+    job: Job, job_role: str, reads: Sequence[S3Uri], writes: Sequence[S3Uri]
+) -> Surroundings:
     """What the job does under its own role besides its steps: what the command line says, and what the spec's glue section makes of it."""
     if job.glue is None:
         return Surroundings(job_role, tuple(reads), tuple(writes))
@@ -125,9 +182,15 @@ def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: str) 
         for note in told:
             echo(f"rolerunner: {step}: {note}", err=True)
     for role in found:
-        for what, policy, most in (("inline policies", role.policy(), MAX_INLINE), ("trust policy", role.trust_policy(), MAX_TRUST)):
+        for what, policy, most in (
+            ("inline policies", role.policy(), MAX_INLINE),
+            ("trust policy", role.trust_policy(), MAX_TRUST),
+        ):
             if len(compact(policy)) > most:
-                echo(f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact(policy)):,}", err=True)
+                echo(
+                    f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact(policy)):,}",
+                    err=True,
+                )
     if not job_role:
         echo(
             "rolerunner: the job's own role is not known, so trust policies name no one yet: say --job-role ARN, or 'role' under 'glue' in the spec",
@@ -146,14 +209,23 @@ def _live(found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]) -> l
     with ExitStack() as stack:
         identity = sandbox_identity(stack, spec, sandbox) if sandbox else JobIdentity()
         have, unread = holdings(found, Sessions(identity, session_name="rolerunner-iam"))
-    return [replace(each, why=unread.get(each.resource, each.why)) if each.kind == UNKNOWN else each for each in differences(found, have)]
+    return [
+        replace(each, why=unread.get(each.resource, each.why)) if each.kind == UNKNOWN else each
+        for each in differences(found, have)
+    ]
 
 
 def _as_json(different: Sequence[Difference]) -> str:
     return json.dumps([each.as_json() for each in different], indent=2, ensure_ascii=False) + "\n"
 
 
-_WORDS = {LACKS: "lacks", UNSURE: "not sure of", UNKNOWN: "unknown", EXTRA: "does not need", WIDE: "needs less than"}
+_WORDS = {
+    LACKS: "lacks",
+    UNSURE: "not sure of",
+    UNKNOWN: "unknown",
+    EXTRA: "does not need",
+    WIDE: "needs less than",
+}
 
 
 def differences_text(different: Sequence[Difference]) -> str:

@@ -26,13 +26,21 @@ def init(folder: str) -> None:
     rolerunner run my-job/job.yaml --sandbox
     """
     target = Path(folder).absolute()
-    files = {path.relative_to(_TEMPLATE): path.read_bytes() for path in sorted(_TEMPLATE.rglob("*")) if path.is_file() and path.suffix != ".pyc"}
+    files = {
+        path.relative_to(_TEMPLATE): path.read_bytes()
+        for path in sorted(_TEMPLATE.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    }
     for schema, of_tests in ((_SCHEMA, False), (_TEST_SCHEMA, True)):
         files[Path(schema)] = (schema_text(of_tests=of_tests) + "\n").encode()
     there = [str(name) for name in files if (target / name).exists()]
     if there:
-        raise UsageError(f"{folder}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} there already; nothing was written")
+        raise UsageError(
+            f"{folder}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} there already; nothing was written"
+        )
     for name, data in files.items():
         api.write_file(target / name, data)
     echo("\n".join(f"{Path(folder) / name}" for name in files))
-    echo(f"\nNow: rolerunner run {quote(str(Path(folder) / 'job.yaml'))} --sandbox\nand: rolerunner test {quote(folder)}")
+    echo(
+        f"\nNow: rolerunner run {quote(str(Path(folder) / 'job.yaml'))} --sandbox\nand: rolerunner test {quote(folder)}"
+    )

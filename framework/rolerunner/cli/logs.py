@@ -16,12 +16,27 @@ from rolerunner.cli.start import JOB_NAME, REGION, runs_of
 @SPEC
 @click.argument("run_id", metavar="[RUN_ID]", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
-@click.option("--interval", type=click.FloatRange(0.1), default=5.0, show_default=True, metavar="SECONDS", help="How often to look.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
 @JOB_NAME
 @REGION
-@click.option("--role", metavar="ALIAS", help="Read them as this role of the spec; as yourself by default.")
+@click.option(
+    "--role", metavar="ALIAS", help="Read them as this role of the spec; as yourself by default."
+)
 def logs(
-    spec: str, run_id: Optional[str], follow: bool, interval: float, job_name: Optional[str], region: Optional[str], role: Optional[str]
+    spec: str,
+    run_id: Optional[str],
+    follow: bool,
+    interval: float,
+    job_name: Optional[str],
+    region: Optional[str],
+    role: Optional[str],
 ) -> None:
     """Print what a run of the Glue job has logged, output and errors; of the newest run by default.
 

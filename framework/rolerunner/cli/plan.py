@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
+from rolerunner.cli.common import (
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    SPEC,
+    echo,
+    read_params,
+    warn_of_secrets,
+)
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.policy import MAX_SESSION_POLICY, statements_of
 from rolerunner.wording import format_count
@@ -25,9 +33,27 @@ if TYPE_CHECKING:
 @PARAM
 @PARAMS_FILE
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
-@click.option("--live", is_flag=True, help="Assume the roles and count, by reading alone, what each step would work on.")
-@click.option("--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]", help="With --live: look at the AWS of the sandbox.")
-def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: bool, live: bool, sandbox: Optional[str]) -> None:
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Assume the roles and count, by reading alone, what each step would work on.",
+)
+@click.option(
+    "--sandbox",
+    is_flag=False,
+    flag_value=BESIDE,
+    default=None,
+    metavar="[FILE]",
+    help="With --live: look at the AWS of the sandbox.",
+)
+def plan(
+    spec: str,
+    params: Sequence[str],
+    params_file: Optional[str],
+    as_json: bool,
+    live: bool,
+    sandbox: Optional[str],
+) -> None:
     """Show what a run would do: order, roles, fields, permissions. Nothing is touched.
 
     \b
@@ -44,7 +70,9 @@ def plan(spec: str, params: Sequence[str], params_file: Optional[str], as_json: 
     found: Mapping[str, Mapping[str, Any]] = {}
     if live:
         with ExitStack() as stack:
-            found = api.survey(made, sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else None)
+            found = api.survey(
+                made, sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else None
+            )
     if as_json:
         echo(json.dumps(_with_found(api.plan_as_json(made), found), indent=2, ensure_ascii=False))
     else:
@@ -60,11 +88,16 @@ def _with_found(shown: dict[str, Any], found: Mapping[str, Mapping[str, Any]]) -
 
 def plan_text(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
     """The plan for a person. ``found`` is what a look at AWS told of each step."""
-    lines = [f"{plan.job.name}: {format_count(len(plan.steps), 'step')}, {format_count(len(plan.roles), 'role')} to assume", ""]
+    lines = [
+        f"{plan.job.name}: {format_count(len(plan.steps), 'step')}, {format_count(len(plan.roles), 'role')} to assume",
+        "",
+    ]
     for role in plan.roles:
         lines += _role_text(role, plan)
     if plan.job.state is not None:
-        lines.append(f"state {plan.job.state.location}  (role: {plan.job.state.role or 'this machine'})")
+        lines.append(
+            f"state {plan.job.state.location}  (role: {plan.job.state.role or 'this machine'})"
+        )
         lines += [f"     needs {each.action} on {each.resource}" for each in plan.state]
     for number, planned in enumerate(plan.steps, 1):
         lines += ["", *_step_text(number, planned), *_found_text(found.get(planned.step.id, {}))]
@@ -74,11 +107,17 @@ def plan_text(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
 def _role_text(role: Role, plan: Plan) -> list[str]:
     lines = [
         f"role {role}  {role.arn}" + (f"  (a session for {role.step})" if role.step else ""),
-        f"     assumed from {role.via or 'the job'}, {role.duration // 60} minutes" + (", with an external id" if role.external_id else ""),
+        f"     assumed from {role.via or 'the job'}, {role.duration // 60} minutes"
+        + (", with an external id" if role.external_id else ""),
     ]
     if role.policy:
-        lines.append(f"     session policy, {len(role.policy):,} of {MAX_SESSION_POLICY:,} characters:")
-        lines += [f"       {json.dumps(each, ensure_ascii=False)}" for each in statements_of(json.loads(role.policy))]
+        lines.append(
+            f"     session policy, {len(role.policy):,} of {MAX_SESSION_POLICY:,} characters:"
+        )
+        lines += [
+            f"       {json.dumps(each, ensure_ascii=False)}"
+            for each in statements_of(json.loads(role.policy))
+        ]
     return [*lines, *(f"     note: {note}" for note in plan.narrowed.get(role, ()))]
 
 
@@ -88,11 +127,18 @@ def _step_text(number: int, planned: PlannedStep) -> list[str]:
     head = f"{number}. {step.id}  {step.action}" + (f"  ({roles})" if roles else "")
     after = [f"     after {', '.join(step.needs)}"] if step.needs else []
     fields = [f"     {name}: {value}" for name, value in api.plain(dict(planned.fields)).items()]
-    needed = [f"     needs {each.action} on {each.resource}" for permissions in planned.permissions.values() for each in permissions]
+    needed = [
+        f"     needs {each.action} on {each.resource}"
+        for permissions in planned.permissions.values()
+        for each in permissions
+    ]
     return [head, *after, *fields, *needed, *(f"     note: {note}" for note in planned.notes)]
 
 
 def _found_text(found: Mapping[str, Any]) -> list[str]:
     nouns = {"count": ("count", "count"), "bytes": ("byte", "bytes")}
-    said = ", ".join(format_count(value, *nouns[name]) if name in nouns else f"{name}: {value}" for name, value in found.items())
+    said = ", ".join(
+        format_count(value, *nouns[name]) if name in nouns else f"{name}: {value}"
+        for name, value in found.items()
+    )
     return [f"     now: {said}"] if said else []

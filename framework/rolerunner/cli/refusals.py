@@ -14,7 +14,10 @@ def refusals_text(refused: RolesRefused) -> str:
     """The table, then each message with its hint. What is only reached through a refused role is not explained again."""
     rows = [("role", "asked by", "error"), *(_row(each) for each in refused.refusals)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    table = ["  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2]]).rstrip() for row in rows]
+    table = [
+        "  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2]]).rstrip()
+        for row in rows
+    ]
     told: list[str] = []
     for refusal in refused.refusals:
         if not refusal.through:
@@ -23,4 +26,8 @@ def refusals_text(refused: RolesRefused) -> str:
 
 
 def _row(refusal: RoleRefused) -> tuple[str, str, str]:
-    return refusal.role, refusal.asked_by or "-", f"reached through '{refusal.through}'" if refusal.through else refusal.type
+    return (
+        refusal.role,
+        refusal.asked_by or "-",
+        f"reached through '{refusal.through}'" if refusal.through else refusal.type,
+    )

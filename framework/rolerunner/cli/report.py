@@ -46,7 +46,9 @@ def _read(path: Path) -> Any:
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError):
-        raise UsageError("it is not JSON; `rolerunner run SPEC --result FILE.json` writes a result file") from None
+        raise UsageError(
+            "it is not JSON; `rolerunner run SPEC --result FILE.json` writes a result file"
+        ) from None
     if not isinstance(read, dict):
         raise UsageError("it is not a result file: that is a mapping")
     return read

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, warn_of_secrets
+from rolerunner.cli.common import (
+    FAILED_STEP,
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    SPEC,
+    echo,
+    read_params,
+    warn_of_secrets,
+)
 from rolerunner.cli.sandboxed import BESIDE, explain_refusals, sandbox_identity
 from rolerunner.errors import RolesRefused
 from rolerunner.events import RunFinished
@@ -48,20 +57,50 @@ _SIGNALLED = 128
     help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default; "
     "without one it is made from the spec.",
 )  # fmt: skip
-@click.option("--put", "puts", multiple=True, metavar="S3_URI=FILE", help="With --sandbox: an object that is there when the run starts.")
-@click.option("--resume", metavar="KEY", help="Go on with the run of this key: steps that are done and unchanged are skipped.")
-@click.option("--run-key", metavar="KEY", help="Keep the state under this key, and go on from it if it is there; the run's id by default.")
-@click.option("--take-over", is_flag=True, help="With a key that another run holds: that run is dead.")
-@click.option("--only", "only", multiple=True, metavar="ID", help="Run this step alone; several times for several steps.")
+@click.option(
+    "--put",
+    "puts",
+    multiple=True,
+    metavar="S3_URI=FILE",
+    help="With --sandbox: an object that is there when the run starts.",
+)
+@click.option(
+    "--resume",
+    metavar="KEY",
+    help="Go on with the run of this key: steps that are done and unchanged are skipped.",
+)
+@click.option(
+    "--run-key",
+    metavar="KEY",
+    help="Keep the state under this key, and go on from it if it is there; the run's id by default.",
+)
+@click.option(
+    "--take-over", is_flag=True, help="With a key that another run holds: that run is dead."
+)
+@click.option(
+    "--only",
+    "only",
+    multiple=True,
+    metavar="ID",
+    help="Run this step alone; several times for several steps.",
+)
 @click.option("--from", "start", metavar="ID", help="Run this step and those after it.")
 @click.option("--result", metavar="FILE", help="Write how it ended as JSON, also after a failure.")
-@click.option("--report", metavar="FILE", help="Write how it ended as a page for people, also after a failure.")
+@click.option(
+    "--report",
+    metavar="FILE",
+    help="Write how it ended as a page for people, also after a failure.",
+)
 @click.option(
     "--log-format", type=click.Choice(["auto", "console", "json"]), default="auto", show_default=True,
     help="auto: progress and a table at a terminal, else a JSON line an event.",
 )  # fmt: skip
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True, help="The least level of log lines."
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least level of log lines.",
 )
 def run(
     spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], puts: Sequence[str], resume: Optional[str],
@@ -88,7 +127,9 @@ def run(
             raise click.UsageError("--put goes with --sandbox")
         cancel = Cancel()
         caught = stack.enter_context(_stopping(cancel))
-        identity = sandbox_identity(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
+        identity = (
+            sandbox_identity(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
+        )
         explain = partial(explain_refusals, spec, sandbox) if sandbox else None
         with _explained(explain):
             ended = api.run(
@@ -97,9 +138,13 @@ def run(
             )  # fmt: skip
     if ended.status in ("succeeded", "warning"):
         return
-    if explain is not None and any(step.error is not None and step.error.type in _REFUSALS for step in ended.steps):
+    if explain is not None and any(
+        step.error is not None and step.error.type in _REFUSALS for step in ended.steps
+    ):
         explain()
-    if job.state is not None and not (sandbox and job.state.location.startswith("s3://")):  # the sandbox's S3 is gone
+    if job.state is not None and not (
+        sandbox and job.state.location.startswith("s3://")
+    ):  # the sandbox's S3 is gone
         echo(f"rolerunner: go on with: --resume {key or ended.run_id}", err=True)
     _leave(_SIGNALLED + caught[0] if ended.status == "stopped" and caught else FAILED_STEP)
 
@@ -165,7 +210,9 @@ def _lines(log_format: str, log_level: str) -> Observer:
         from rolerunner.observers.terminal import Terminal  # noqa: PLC0415 - rich takes 60 ms
 
         return Terminal()
-    with _absent("rich"):  # structlog takes 40 ms with it, and 10 without; lines of JSON draw no traceback
+    with _absent(
+        "rich"
+    ):  # structlog takes 40 ms with it, and 10 without; lines of JSON draw no traceback
         from rolerunner.observers.log import Log, standard_stream  # noqa: PLC0415
 
     return Log(standard_stream(), level=log_level)
@@ -196,7 +243,9 @@ def _not_begun(error: Exception) -> RunResult:
     """The result of a run that did not begin."""
     text = error.format_message() if isinstance(error, click.ClickException) else safe_text(error)
     failure = Failure(type(error).__name__, text, getattr(error, "hint", ""))
-    return RunResult("", "", "failed", f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", 0.0, (), (), failure)
+    return RunResult(
+        "", "", "failed", f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", 0.0, (), (), failure
+    )
 
 
 @contextmanager

@@ -23,7 +23,13 @@ BESIDE = "beside"
 
 
 def sandbox_identity(
-    stack: ExitStack, spec: str, file: str, job: Optional[Job] = None, *, given: Collection[str] = (), puts: Sequence[str] = ()
+    stack: ExitStack,
+    spec: str,
+    file: str,
+    job: Optional[Job] = None,
+    *,
+    given: Collection[str] = (),
+    puts: Sequence[str] = (),
 ) -> JobIdentity:
     """Start it with what ``file`` says, until the stack closes; the identity of the job in it.
 
@@ -41,13 +47,21 @@ def sandbox_identity(
         world = sandbox.with_objects(sandbox.load(_existing(path)), objects)
     running = stack.enter_context(sandbox.running(world, path.parent))
     keys = running.job_keys
-    return JobIdentity(running.region, keys=Keys(keys.access_key, keys.secret_key, keys.token), endpoints={"": running.endpoint})
+    return JobIdentity(
+        running.region,
+        keys=Keys(keys.access_key, keys.secret_key, keys.token),
+        endpoints={"": running.endpoint},
+    )
 
 
 def explain_refusals(spec: str, file: str) -> None:
     """Say where the policies of the sandbox are that refused something: no account's own need a change for it."""
     path = _beside(spec) if file == BESIDE else Path(file)
-    place = f"stand in {path}" if path.exists() else "are made from the spec: a step says under 'permissions' what it needs besides"
+    place = (
+        f"stand in {path}"
+        if path.exists()
+        else "are made from the spec: a step says under 'permissions' what it needs besides"
+    )
     echo(f"rolerunner: the sandbox refused this, not AWS: its policies {place}", err=True)
 
 

@@ -22,7 +22,9 @@ _SAY_EVERY = 60.0
 """Seconds between two lines of a run whose state stays the same."""
 
 
-JOB_NAME = click.option("--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's.")
+JOB_NAME = click.option(
+    "--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's."
+)
 REGION = click.option("--region", metavar="REGION", help="The region of the Glue job.")
 
 
@@ -30,13 +32,26 @@ REGION = click.option("--region", metavar="REGION", help="The region of the Glue
 @SPEC
 @PARAM
 @PARAMS_FILE
-@click.option("--run-key", metavar="KEY", help="Keep the state under this key, and go on from it if it is there.")
+@click.option(
+    "--run-key",
+    metavar="KEY",
+    help="Keep the state under this key, and go on from it if it is there.",
+)
 @click.option("--no-wait", is_flag=True, help="Print the run's id and leave it to itself.")
 @click.option("-f", "--follow", is_flag=True, help="Print its log while it runs.")
-@click.option("--interval", type=click.FloatRange(0.1), default=10.0, show_default=True, metavar="SECONDS", help="How often to look.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look.",
+)
 @JOB_NAME
 @REGION
-@click.option("--role", metavar="ALIAS", help="Start it as this role of the spec; as yourself by default.")
+@click.option(
+    "--role", metavar="ALIAS", help="Start it as this role of the spec; as yourself by default."
+)
 def start(
     spec: str, params: Sequence[str], params_file: Optional[str], run_key: Optional[str], no_wait: bool, follow: bool, interval: float,
     job_name: Optional[str], region: Optional[str], role: Optional[str],
@@ -62,10 +77,16 @@ def start(
             echo(line.text)
         ended = runs.wait(run_id, _Progress().tell, interval)
     except KeyboardInterrupt:
-        echo(f"rolerunner: the run goes on; follow it: rolerunner logs {spec} {run_id} --follow", err=True)
+        echo(
+            f"rolerunner: the run goes on; follow it: rolerunner logs {spec} {run_id} --follow",
+            err=True,
+        )
         raise
     except StepError as error:
-        echo(f"rolerunner: how the run ended is not known: {error}; it may go on: rolerunner logs {spec} {run_id}", err=True)
+        echo(
+            f"rolerunner: how the run ended is not known: {error}; it may go on: rolerunner logs {spec} {run_id}",
+            err=True,
+        )
         sys.exit(FAILED_STEP)
     if ended.state != GOOD:
         echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
@@ -74,7 +95,11 @@ def start(
 
 
 def _prepared(
-    spec: str, given: Mapping[str, Any], job_name: Optional[str], region: Optional[str], role: Optional[str]
+    spec: str,
+    given: Mapping[str, Any],
+    job_name: Optional[str],
+    region: Optional[str],
+    role: Optional[str],
 ) -> tuple[Runs, dict[str, str]]:
     """The job's runs, and the params as text. Raises UsageError for a param that is wrong, missing or fixed."""
     from rolerunner.glue.settings import settings_of  # noqa: PLC0415
@@ -88,7 +113,10 @@ def _prepared(
         raise UsageError(f"the param '{fixed}' is fixed by 'fixed_params' under 'glue' in the spec")
     api.load(spec, {**settings.params, **settings.fixed_params, **given})
     refuse_secrets(job, given)
-    told = {name: as_text(value.value if isinstance(value, FileValue) else value) for name, value in given.items()}
+    told = {
+        name: as_text(value.value if isinstance(value, FileValue) else value)
+        for name, value in given.items()
+    }
     wrong = next((name for name, value in told.items() if value.startswith("--")), None)
     if wrong is not None:
         raise UsageError(f"the param '{wrong}' {NO_DASHES}")
@@ -99,7 +127,9 @@ def refuse_secrets(job: Job, given: Iterable[str]) -> None:
     """Raise UsageError for a secret that would become an argument of a Glue job."""
     secret = sorted(job.secret_params.intersection(given))
     if secret:
-        raise UsageError(f"the param '{secret[0]}' is secret and cannot be an argument of a Glue job: Glue logs and shows arguments")
+        raise UsageError(
+            f"the param '{secret[0]}' is secret and cannot be an argument of a Glue job: Glue logs and shows arguments"
+        )
 
 
 def runs_of(job: Job, settings: GlueSettings, role: Optional[str]) -> Runs:
@@ -107,7 +137,11 @@ def runs_of(job: Job, settings: GlueSettings, role: Optional[str]) -> Runs:
     from rolerunner.glue.account import Account  # noqa: PLC0415
     from rolerunner.glue.runs import Runs  # noqa: PLC0415
 
-    return Runs(Account.of(job, role or "", settings.region), settings.job_name or job.name, settings.runtime)
+    return Runs(
+        Account.of(job, role or "", settings.region),
+        settings.job_name or job.name,
+        settings.runtime,
+    )
 
 
 class _Progress:
@@ -122,4 +156,8 @@ class _Progress:
         now = time.monotonic()
         if run.state != self.state or now - self.said >= _SAY_EVERY:
             self.state, self.said = run.state, now
-            echo(f"{time.strftime('%H:%M:%S')} {run.state.lower()}" + (f", {run.seconds} s" if run.seconds else ""), err=True)
+            echo(
+                f"{time.strftime('%H:%M:%S')} {run.state.lower()}"
+                + (f", {run.seconds} s" if run.seconds else ""),
+                err=True,
+            )

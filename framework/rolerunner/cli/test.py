@@ -37,12 +37,25 @@ _LOG_LINES = 20
 
 @click.command(context_settings=SETTINGS)
 @click.argument("paths", nargs=-1, metavar="[FILE|DIR]...")
-@click.option("-n", "at_once", type=click.IntRange(1, 64), metavar="N", help="How many cases at once; as many as there are processors by default.")
+@click.option(
+    "-n",
+    "at_once",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="How many cases at once; as many as there are processors by default.",
+)
 @click.option("-k", "wanted", metavar="TEXT", help="Only cases whose file or name holds this text.")
 @click.option("-x", "--fail-fast", is_flag=True, help="Begin no other case after one has failed.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for each case instead of a dot.")
 @click.option("--junit", metavar="FILE", help="Write a JUnit report there, for CI.")
-def test(paths: Sequence[str], at_once: Optional[int], wanted: Optional[str], fail_fast: bool, verbose: bool, junit: Optional[str]) -> None:
+def test(
+    paths: Sequence[str],
+    at_once: Optional[int],
+    wanted: Optional[str],
+    fail_fast: bool,
+    verbose: bool,
+    junit: Optional[str],
+) -> None:
     """Run specs in the sandbox and hold them against what their test files expect.
 
     A test file, nightly.test.yaml, stands beside its spec; each of its cases runs in a fresh sandbox. Without FILE or DIR, all below this folder.
@@ -65,7 +78,9 @@ def test(paths: Sequence[str], at_once: Optional[int], wanted: Optional[str], fa
         if not cases:
             raise UsageError(f"no case has '{wanted}' in its file or name")
         files_of_cases = len({case.mark.file for case in cases})
-        echo(f"{format_count(len(cases), 'case')} in {format_count(files_of_cases, 'file')}, {min(at_once, len(cases))} at once")
+        echo(
+            f"{format_count(len(cases), 'case')} in {format_count(files_of_cases, 'file')}, {min(at_once, len(cases))} at once"
+        )
         report = run_cases(cases, at_once, fail_fast=fail_fast, tell=_line if verbose else _dot())
     if not verbose:
         echo()
@@ -93,7 +108,10 @@ def _dot() -> Callable[[Outcome], None]:
     def tell(outcome: Outcome) -> None:
         nonlocal told
         told += 1
-        echo(click.style(".", fg="green") if outcome.passed else click.style("F", fg="red"), nl=told % _WIDTH == 0)
+        echo(
+            click.style(".", fg="green") if outcome.passed else click.style("F", fg="red"),
+            nl=told % _WIDTH == 0,
+        )
         sys.stdout.flush()
 
     return tell
@@ -105,8 +123,14 @@ def _summary(report: Report) -> str:
         (len(report.outcomes) - len(report.failed), "passed", "green"),
         (report.left, "not run", "yellow"),
     ]
-    said = ", ".join(click.style(f"{count} {word}", fg=colour, bold=True) for count, word, colour in counts if count)
-    return "\n".join([*(_failure(outcome) for outcome in report.failed), f"{said} in {report.seconds:.2f} s"])
+    said = ", ".join(
+        click.style(f"{count} {word}", fg=colour, bold=True)
+        for count, word, colour in counts
+        if count
+    )
+    return "\n".join(
+        [*(_failure(outcome) for outcome in report.failed), f"{said} in {report.seconds:.2f} s"]
+    )
 
 
 def _failure(outcome: Outcome) -> str:
@@ -116,8 +140,14 @@ def _failure(outcome: Outcome) -> str:
     for mismatch in outcome.mismatches:
         lines += [f"  {line}" for line in mismatch_text(mismatch).splitlines()]
     said = [str(redact(line)) for line in outcome.log[-_LOG_LINES:]]
-    left_out = [f"  ... {format_count(len(outcome.log) - _LOG_LINES, 'line')} before"] if len(outcome.log) > _LOG_LINES else []
-    return "\n".join([*lines, "  the run's log", *left_out, *(f"    {_cut(line)}" for line in said), ""])
+    left_out = (
+        [f"  ... {format_count(len(outcome.log) - _LOG_LINES, 'line')} before"]
+        if len(outcome.log) > _LOG_LINES
+        else []
+    )
+    return "\n".join(
+        [*lines, "  the run's log", *left_out, *(f"    {_cut(line)}" for line in said), ""]
+    )
 
 
 def _cut(line: str) -> str:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Optional
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, echo, expanded, read_params, with_line
+from rolerunner.cli.common import (
+    PARAM,
+    PARAMS_FILE,
+    SETTINGS,
+    echo,
+    expanded,
+    read_params,
+    with_line,
+)
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.wording import format_count
 
@@ -27,7 +35,9 @@ if TYPE_CHECKING:
     "--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
     help="json: a list for machines; github: annotations in a pull request.",
 )  # fmt: skip
-def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[str], form: str) -> None:
+def validate(
+    specs: Sequence[str], params: Sequence[str], params_file: Optional[str], form: str
+) -> None:
     """Check specs without touching AWS, and say every mistake. Sandbox and test files that a glob finds are left out.
 
     \b
@@ -49,7 +59,10 @@ def validate(specs: Sequence[str], params: Sequence[str], params_file: Optional[
 
 def _check_kind(spec: str) -> None:
     """Raises UsageError for a file that is no spec by its name."""
-    for ending, command in ((".sandbox.yaml", "rolerunner run SPEC --sandbox"), (".test.yaml", f"rolerunner test {spec}")):
+    for ending, command in (
+        (".sandbox.yaml", "rolerunner run SPEC --sandbox"),
+        (".test.yaml", f"rolerunner test {spec}"),
+    ):
         if spec.endswith(ending):
             raise UsageError(f"{spec}: is no spec; '{command}' checks it")
 
@@ -66,13 +79,23 @@ def _print(problems: Sequence[Problem], form: str) -> None:
     if form == "json":
         echo(json.dumps([_as_json(problem) for problem in problems], indent=2, ensure_ascii=False))
     for problem in problems if form != "json" else ():
-        text = _annotation(problem) if form == "github" else with_line(problem, colour=sys.stderr.isatty())
+        text = (
+            _annotation(problem)
+            if form == "github"
+            else with_line(problem, colour=sys.stderr.isatty())
+        )
         echo(text, err=form == "text")
 
 
 def _as_json(problem: Problem) -> dict[str, object]:
     mark = problem.mark
-    return {"file": mark.file, "line": mark.line, "column": mark.column, "message": problem.message, "hint": problem.hint}
+    return {
+        "file": mark.file,
+        "line": mark.line,
+        "column": mark.column,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
 
 
 def _annotation(problem: Problem) -> str:

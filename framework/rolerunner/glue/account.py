@@ -38,7 +38,11 @@ class Account:
         if role and role not in job.roles:
             raise UsageError(f"{job.file}: there is no role '{role}'{suggested(role, job.roles)}")
         region = region or (job.glue.region if job.glue is not None else "")
-        return cls(Sessions(JobIdentity(region=region), session_name=f"{job.name}-deploy"), job.roles[role] if role else JOB, region)
+        return cls(
+            Sessions(JobIdentity(region=region), session_name=f"{job.name}-deploy"),
+            job.roles[role] if role else JOB,
+            region,
+        )
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """One API call. Raises StepError, whose ``type`` is AWS's code."""
@@ -46,10 +50,14 @@ class Account:
             client = self.sessions.client(self.role, service, region=self.region)
             answer: dict[str, Any] = getattr(client, operation)(**parameters)
         except ClientError as error:
-            raise step_failed(AwsError.of(error), self.role, caller=self.sessions.session_arn(self.role)) from error
+            raise step_failed(
+                AwsError.of(error), self.role, caller=self.sessions.session_arn(self.role)
+            ) from error
         except BotoCoreError as error:
             hint = _NO_CREDENTIALS if isinstance(error, NoCredentialsError) else ""
-            raise StepError(f"{service} {operation}: {error}", hint=hint, type=type(error).__name__) from error
+            raise StepError(
+                f"{service} {operation}: {error}", hint=hint, type=type(error).__name__
+            ) from error
         return answer
 
     def members(self, shape: str) -> frozenset[str]:
@@ -70,7 +78,10 @@ class Account:
         """The ARN of a Glue job of this account. Raises StepError where STS does not say which account this is."""
         found = _CALLER.match(self.caller())
         if found is None:
-            raise StepError("STS does not say which account this is", hint="are there AWS credentials here? try: aws sts get-caller-identity")
+            raise StepError(
+                "STS does not say which account this is",
+                hint="are there AWS credentials here? try: aws sts get-caller-identity",
+            )
         return f"arn:{found['partition']}:glue:{self.region}:{found['account']}:job/{name}"
 
 
@@ -78,4 +89,6 @@ def _own_region(sessions: Sessions) -> str:
     try:
         return sessions.region()
     except UsageError:
-        raise UsageError("no region is known: say 'region' under 'glue' in the spec, --region, or set AWS_REGION") from None
+        raise UsageError(
+            "no region is known: say 'region' under 'glue' in the spec, --region, or set AWS_REGION"
+        ) from None

@@ -28,7 +28,16 @@ _WHEEL = "Wheel-Version: 1.0\nGenerator: rolerunner\nRoot-Is-Purelib: true\nTag:
 def zipped(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
     """A zip of path -> content. ``folders``: with an entry for each folder, which zipimport needs of packages without __init__."""
     made = io.BytesIO()
-    names = {f"{parent}/" for name in members for parent in PurePosixPath(name).parents if str(parent) != "."} if folders else set()
+    names = (
+        {
+            f"{parent}/"
+            for name in members
+            for parent in PurePosixPath(name).parents
+            if str(parent) != "."
+        }
+        if folders
+        else set()
+    )
     with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted({*members, *names}):
             info = zipfile.ZipInfo(name, _EPOCH)
@@ -38,17 +47,23 @@ def zipped(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
     return made.getvalue()
 
 
-def wheel(name: str, version: str, files: Mapping[str, bytes], metadata: str = "", entry_points: str = "") -> tuple[str, bytes]:
+def wheel(
+    name: str, version: str, files: Mapping[str, bytes], metadata: str = "", entry_points: str = ""
+) -> tuple[str, bytes]:
     """A pure wheel's file name and bytes."""
     name = name.replace("-", "_")
     info = f"{name}-{version}.dist-info"
     own = {
-        f"{info}/METADATA": (metadata or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n").encode(),
+        f"{info}/METADATA": (
+            metadata or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        ).encode(),
         f"{info}/WHEEL": _WHEEL.encode(),
         **({f"{info}/entry_points.txt": entry_points.encode()} if entry_points else {}),
     }
     members = {**files, **own}
-    record = "".join(f"{path},sha256={_urlsafe(data)},{len(data)}\n" for path, data in sorted(members.items()))
+    record = "".join(
+        f"{path},sha256={_urlsafe(data)},{len(data)}\n" for path, data in sorted(members.items())
+    )
     members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     return f"{name}-{version}-py3-none-any.whl", zipped(members)
 
@@ -58,7 +73,9 @@ def own_wheel() -> tuple[str, bytes]:
     try:
         installed = distribution("rolerunner")
     except PackageNotFoundError:
-        raise UsageError("rolerunner is not installed here, so it cannot be packed: pip install rolerunner") from None
+        raise UsageError(
+            "rolerunner is not installed here, so it cannot be packed: pip install rolerunner"
+        ) from None
     metadata = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
     version = Parser().parsestr(metadata, headersonly=True)["Version"]
     folder = Path(rolerunner.__file__).parent
@@ -66,19 +83,35 @@ def own_wheel() -> tuple[str, bytes]:
     for name in ("licenses/LICENSE", "LICENSE"):  # where newer and older setuptools put it
         text = installed.read_text(name)
         files.update({f"rolerunner-{version}.dist-info/{name}": text.encode()} if text else {})
-    return wheel("rolerunner", version, files, metadata, installed.read_text("entry_points.txt") or "")
+    return wheel(
+        "rolerunner", version, files, metadata, installed.read_text("entry_points.txt") or ""
+    )
 
 
 def content(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Relative path and bytes of each file of a package's folder, in order: no bytecode, nothing hidden but what a package itself ships."""
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.is_file() and path.suffix not in (".pyc", ".pyo") and not any(_is_left_out(part) for part in relative.parts):
+        if (
+            path.is_file()
+            and path.suffix not in (".pyc", ".pyo")
+            and not any(_is_left_out(part) for part in relative.parts)
+        ):
             yield relative.as_posix(), path.read_bytes()
 
 
 def _is_left_out(part: str) -> bool:
-    return part in ("__pycache__", ".git", ".DS_Store", ".env", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints")
+    return part in (
+        "__pycache__",
+        ".git",
+        ".DS_Store",
+        ".env",
+        ".venv",
+        ".mypy_cache",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".ipynb_checkpoints",
+    )
 
 
 def _urlsafe(data: bytes) -> str:

@@ -57,8 +57,14 @@ def scan(argv: Sequence[str]) -> Arguments:
             glue[pair.name] = glue.get(pair.name) or pair.value
         else:
             rest.setdefault(_canonical(pair.name), []).append(pair)
-    doubtful = {_canonical(name) for pair in pairs if pair.next_name for name in (pair.name, pair.next_name)}
-    given = {each[0].name: each[0].value for name, each in rest.items() if len(each) == 1 and name not in doubtful}
+    doubtful = {
+        _canonical(name) for pair in pairs if pair.next_name for name in (pair.name, pair.next_name)
+    }
+    given = {
+        each[0].name: each[0].value
+        for name, each in rest.items()
+        if len(each) == 1 and name not in doubtful
+    }
     return Arguments(
         {name: value for name, value in given.items() if name in OURS},
         {name: value for name, value in given.items() if name not in OURS},
@@ -127,6 +133,9 @@ def _has_value(tokens: Sequence[str]) -> bool:
 def _doubtful(name: str, after: Sequence[str]) -> str:
     """The name in the next token if that is an argument as well as a possible value of this one, else the empty text."""
     found = _ARGUMENT.match(after[0]) if after else None
-    if not found or (not found.group(2) and (_has_value(after) or is_glue_own(found.group(1)) or name.startswith(_SWITCHES))):
+    if not found or (
+        not found.group(2)
+        and (_has_value(after) or is_glue_own(found.group(1)) or name.startswith(_SWITCHES))
+    ):
         return ""
     return str(found.group(1))

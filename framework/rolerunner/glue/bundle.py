@@ -48,19 +48,34 @@ class Bundle:
 
     def arguments(self, place: str, runtime: Runtime) -> dict[str, str]:
         """Arguments of the Glue job with which it finds them below ``place``, an URI that ends with ``/``."""
-        modules, code = (",".join(f"{place}{each}" for each in part) for part in (self.modules, self.code))
+        modules, code = (
+            ",".join(f"{place}{each}" for each in part) for part in (self.modules, self.code)
+        )
         said = {"--job_spec": f"{place}{self.spec}"}
         if not runtime.is_spark:
-            return {**said, "--extra-py-files": ",".join(each for each in (modules, code) if each), "--library-set": "analytics"}
-        said.update({"--additional-python-modules": modules, "--python-modules-installer-option": "--no-index"})
+            return {
+                **said,
+                "--extra-py-files": ",".join(each for each in (modules, code) if each),
+                "--library-set": "analytics",
+            }
+        said.update(
+            {
+                "--additional-python-modules": modules,
+                "--python-modules-installer-option": "--no-index",
+            }
+        )
         return {**said, "--extra-py-files": code} if code else said
 
 
-def build(job: Job, runtime: Runtime, target: Path, tell: Callable[[str], None] = lambda _: None) -> Bundle:
+def build(
+    job: Job, runtime: Runtime, target: Path, tell: Callable[[str], None] = lambda _: None
+) -> Bundle:
     """Build the bundle of a spec on this machine; ``target`` is there whole or not at all. Raises UsageError."""
     if job.file.startswith("s3://"):
         raise UsageError(f"{job.file}: a bundle is made of a spec on this machine")
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not (target / MANIFEST).is_file())):
+    if target.exists() and (
+        not target.is_dir() or (any(target.iterdir()) and not (target / MANIFEST).is_file())
+    ):
         raise UsageError(f"{target}: is there and is no bundle; nothing was written")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,14 +94,25 @@ def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]
     spec = Path(job.file).resolve()
     code = _code(job, runtime, settings, spec.parent)
     tell(f"wheels for Python {runtime.python} on {wheels.PLATFORM}")
-    parts = _modules(runtime, [(path.name, path.read_bytes()) for path in wheels.fetched(runtime, settings.requirements, spec.parent)])
+    parts = _modules(
+        runtime,
+        [
+            (path.name, path.read_bytes())
+            for path in wheels.fetched(runtime, settings.requirements, spec.parent)
+        ],
+    )
     specs = dict(_specs(spec))
     files = {**parts, **code, **specs, SCRIPT: Path(__file__).with_name(SCRIPT).read_bytes()}
     for name, data in files.items():
         api.write_file(folder / name, data)
-    listed = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in sorted(files.items())}
+    listed = {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        for name, data in sorted(files.items())
+    }
     digest = hashlib.sha256(json.dumps([runtime.name, listed]).encode()).hexdigest()[:_HASH]
-    bundle = Bundle(folder, next(iter(specs)), tuple(parts), tuple(code), tuple(sorted(files)), digest)
+    bundle = Bundle(
+        folder, next(iter(specs)), tuple(parts), tuple(code), tuple(sorted(files)), digest
+    )
     api.write_file(folder / MANIFEST, _manifest(job, runtime, bundle, listed))
     return bundle
 
@@ -104,13 +130,24 @@ def _modules(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str
     found = dict([*fetched, archives.own_wheel()])
     if not runtime.zip_of_wheels:
         return {f"wheels/{name}": data for name, data in found.items()}
-    wanted = "".join(f"{wheels.name_of(path)}=={wheels.version_of(path)}\n" for path in map(Path, found))
-    return {ZIP_OF_WHEELS: archives.zipped({"wheels/requirements.txt": wanted.encode(), **{f"wheels/{name}": data for name, data in found.items()}})}
+    wanted = "".join(
+        f"{wheels.name_of(path)}=={wheels.version_of(path)}\n" for path in map(Path, found)
+    )
+    return {
+        ZIP_OF_WHEELS: archives.zipped(
+            {
+                "wheels/requirements.txt": wanted.encode(),
+                **{f"wheels/{name}": data for name, data in found.items()},
+            }
+        )
+    }
 
 
 def _specs(spec: Path) -> Iterator[tuple[str, bytes]]:
     """The spec, then the files that it includes: as they lie to one another, below the folder that holds them all."""
-    included = [(spec.parent / name).resolve() for name in api.read_mapping(str(spec)).get("include") or ()]
+    included = [
+        (spec.parent / name).resolve() for name in api.read_mapping(str(spec)).get("include") or ()
+    ]
     top = Path(os.path.commonpath([path.parent for path in (spec, *included)]))
     for path in (spec, *included):
         yield f"spec/{path.relative_to(top).as_posix()}", path.read_bytes()
@@ -135,7 +172,9 @@ def _check_actions(job: Job, settings: GlueSettings) -> None:
     for step in job.steps:
         package = registry()[step.action].__module__.partition(".")[0]
         if package != "rolerunner" and not settings.requirements:
-            raise UsageError(f"'{step.action}' (step '{step.id}') comes with the package {package}: name it under 'requirements' in the glue section")
+            raise UsageError(
+                f"'{step.action}' (step '{step.id}') comes with the package {package}: name it under 'requirements' in the glue section"
+            )
 
 
 def _packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:
@@ -150,7 +189,9 @@ def _packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:
             path = _package_of(function, project)
             if path is not None:
                 found[path] = None
-            elif not settings.requirements and not any(each.name == function.split(".")[0] for each in found):
+            elif not settings.requirements and not any(
+                each.name == function.split(".")[0] for each in found
+            ):
                 raise UsageError(
                     f"the module of '{function}' (step '{step.id}') is not beside the spec, so it cannot be shipped: name its package"
                     " under 'packages' or 'requirements' in the spec's glue section"
@@ -162,7 +203,16 @@ def _package_of(function: str, project: Path) -> Optional[Path]:
     """The top folder or module in which a function lies, found where python.call looks; None for one that is installed."""
     module = function.rpartition(":")[0]
     if is_path(module):
-        raise UsageError(f"'{function}' cannot be shipped: name a module, as in {Path(module).stem}:{function.rpartition(':')[2]}")
+        raise UsageError(
+            f"'{function}' cannot be shipped: name a module, as in {Path(module).stem}:{function.rpartition(':')[2]}"
+        )
     top = module.partition(".")[0]
     candidates = (folder / name for folder in folders_of(project) for name in (top, f"{top}.py"))
-    return next((path for path in candidates if path.is_file() or (path.is_dir() and any(path.glob("**/*.py")))), None)
+    return next(
+        (
+            path
+            for path in candidates
+            if path.is_file() or (path.is_dir() and any(path.glob("**/*.py")))
+        ),
+        None,
+    )

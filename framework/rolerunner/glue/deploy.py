@@ -43,7 +43,15 @@ class Record:
 
     def as_json(self) -> bytes:
         """As it is stored."""
-        told = {"version": 1, "hash": self.hash, "time": self.time, "by": self.by, "rolerunner": __version__, "job": self.job, "tags": self.tags}
+        told = {
+            "version": 1,
+            "hash": self.hash,
+            "time": self.time,
+            "by": self.by,
+            "rolerunner": __version__,
+            "job": self.job,
+            "tags": self.tags,
+        }
         return (json.dumps(told, indent=2) + "\n").encode()
 
 
@@ -64,8 +72,14 @@ class Deployment:
         """For a person."""
         if not self.changes:
             return f"Glue job {self.wanted.name}: no change"
-        verb = "is made" if self.is_new else f"changes in {len(self.changes)} {'place' if len(self.changes) == 1 else 'places'}"
-        return "\n".join([f"Glue job {self.wanted.name} {verb}:", *(f"  {change}" for change in self.changes)])
+        verb = (
+            "is made"
+            if self.is_new
+            else f"changes in {len(self.changes)} {'place' if len(self.changes) == 1 else 'places'}"
+        )
+        return "\n".join(
+            [f"Glue job {self.wanted.name} {verb}:", *(f"  {change}" for change in self.changes)]
+        )
 
 
 class Deployer:
@@ -85,12 +99,24 @@ class Deployer:
         current = self._current(wanted.name)
         last = self.last()
         if current is None:
-            return Deployment(wanted, hash_, True, wanted.job, wanted.tags, (), changes({}, {**wanted.job, "Tags": wanted.tags}))
+            return Deployment(
+                wanted,
+                hash_,
+                True,
+                wanted.job,
+                wanted.tags,
+                (),
+                changes({}, {**wanted.job, "Tags": wanted.tags}),
+            )
         if not _is_ours(current) and not adopt:
-            raise UsageError(f"there is a Glue job '{wanted.name}' already that rolerunner did not make: choose another name, or say --adopt")
+            raise UsageError(
+                f"there is a Glue job '{wanted.name}' already that rolerunner did not make: choose another name, or say --adopt"
+            )
         before = settled(current, self.account.members("JobUpdate"), wanted.job)
         after = merged(before, last.job if last else {}, wanted.job)
-        tags = self.account.call("glue", "get_tags", ResourceArn=self.account.job_arn(wanted.name)).get("Tags", {})
+        tags = self.account.call(
+            "glue", "get_tags", ResourceArn=self.account.job_arn(wanted.name)
+        ).get("Tags", {})
         new_tags = merged_tags(tags, last.tags if last else {}, wanted.tags)
         gone = tuple(sorted(set(tags) - set(new_tags)))
         differ = changes({**before, "Tags": tags}, {**after, "Tags": new_tags})
@@ -103,12 +129,18 @@ class Deployer:
             tell(f"{place} is there already")
             return place
         size = sum((bundle.folder / name).stat().st_size for name in bundle.files)
-        tell(f"uploading {format_count(len(bundle.files), 'file')}, {size / 1e6:.1f} MB, to {place}")
+        tell(
+            f"uploading {format_count(len(bundle.files), 'file')}, {size / 1e6:.1f} MB, to {place}"
+        )
         puts = [Put(bundle.folder / name, place.join(name)) for name in bundle.files]
         for outcome in self.storage.put(puts, Cancel()):
             if outcome.error is not None:
                 raise outcome.error
-        self.storage.write(place.join(MANIFEST), (bundle.folder / MANIFEST).read_bytes(), {"ContentType": "application/json"})
+        self.storage.write(
+            place.join(MANIFEST),
+            (bundle.folder / MANIFEST).read_bytes(),
+            {"ContentType": "application/json"},
+        )
         return place
 
     def apply(self, deployment: Deployment) -> None:
@@ -123,9 +155,17 @@ class Deployer:
             self.account.call("glue", "update_job", JobName=name, JobUpdate=dict(deployment.job))
             self._set_tags(name, deployment)
         now = datetime.now(timezone.utc)
-        record = Record(deployment.hash, f"{now:%Y-%m-%dT%H:%M:%SZ}", self.account.caller(), deployment.wanted.job, deployment.wanted.tags)
+        record = Record(
+            deployment.hash,
+            f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            self.account.caller(),
+            deployment.wanted.job,
+            deployment.wanted.tags,
+        )
         key = f"{_RECORDS}{now:%Y%m%dT%H%M%S.%fZ}-{deployment.hash}.json"
-        self.storage.write(self.home.join(key), record.as_json(), {"ContentType": "application/json"})
+        self.storage.write(
+            self.home.join(key), record.as_json(), {"ContentType": "application/json"}
+        )
 
     def last(self) -> Optional[Record]:
         """The deployment that was made last, None where there was none. Raises StepError."""
@@ -137,10 +177,14 @@ class Deployer:
         found = [key for key in keys if _hash_in(key).startswith(hash_)] if hash_ else keys[-2:-1]
         if not found:
             known = ", ".join(dict.fromkeys(map(_hash_in, keys))) or "none"
-            raise UsageError(f"there is no deployment {hash_ or 'before this one'} to go back to under {self.home} (there: {known})")
+            raise UsageError(
+                f"there is no deployment {hash_ or 'before this one'} to go back to under {self.home} (there: {known})"
+            )
         record = self._record(found[-1])
         if not self._is_whole(self.place(record.hash)):
-            raise UsageError(f"the artifacts of {record.hash} are gone from {self.place(record.hash)}")
+            raise UsageError(
+                f"the artifacts of {record.hash} are gone from {self.place(record.hash)}"
+            )
         return record
 
     def _records(self) -> list[str]:
@@ -181,7 +225,9 @@ class Deployer:
         if new:  # only those: AWS's own tags, as of a stack, may be read and not written
             self.account.call("glue", "tag_resource", ResourceArn=arn, TagsToAdd=new)
         if deployment.gone_tags:
-            self.account.call("glue", "untag_resource", ResourceArn=arn, TagsToRemove=list(deployment.gone_tags))
+            self.account.call(
+                "glue", "untag_resource", ResourceArn=arn, TagsToRemove=list(deployment.gone_tags)
+            )
 
 
 def _hash_in(key: str) -> str:
@@ -190,4 +236,7 @@ def _hash_in(key: str) -> str:
 
 def _is_ours(job: Mapping[str, Any]) -> bool:
     """Does the job run a spec?"""
-    return any("--job_spec" in job.get(name, {}) for name in ("DefaultArguments", "NonOverridableArguments"))
+    return any(
+        "--job_spec" in job.get(name, {})
+        for name in ("DefaultArguments", "NonOverridableArguments")
+    )

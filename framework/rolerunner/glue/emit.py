@@ -34,7 +34,9 @@ def cloudformation(wanted: Wanted) -> str:
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"The Glue job {wanted.name}, written by rolerunner deploy --emit cloudformation",
-        "Resources": {_logical_name(wanted.name): {"Type": "AWS::Glue::Job", "Properties": properties}},
+        "Resources": {
+            _logical_name(wanted.name): {"Type": "AWS::Glue::Job", "Properties": properties}
+        },
     }
     return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
 
@@ -44,20 +46,42 @@ def terraform(wanted: Wanted) -> str:
     job = wanted.job
     by_arn = str(job["Role"]).startswith("arn:")
     values = {ours: job[glues] for glues, ours in _TERRAFORM_NAMES.items() if glues in job}
-    plain = {"name": wanted.name, **{name: value for name, value in values.items() if not isinstance(value, dict)}}
+    plain = {
+        "name": wanted.name,
+        **{name: value for name, value in values.items() if not isinstance(value, dict)},
+    }
     if "Connections" in job:
         plain["connections"] = job["Connections"]["Connections"]
-    maps = {name: value for name, value in {**values, "tags": dict(wanted.tags)}.items() if isinstance(value, dict) and value}
+    maps = {
+        name: value
+        for name, value in {**values, "tags": dict(wanted.tags)}.items()
+        if isinstance(value, dict) and value
+    }
     command, runs = job["Command"], job["ExecutionProperty"]
     lines = [
         "# written by rolerunner deploy --emit terraform",
-        *([] if by_arn else ['data "aws_iam_role" "job" {', f"  name = {_hcl(job['Role'])}", "}", ""]),
+        *(
+            []
+            if by_arn
+            else ['data "aws_iam_role" "job" {', f"  name = {_hcl(job['Role'])}", "}", ""]
+        ),
         f'resource "aws_glue_job" "{re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name).lower()}" {{',
         f"  role_arn = {_hcl(job['Role']) if by_arn else 'data.aws_iam_role.job.arn'}",
         "",
         *_aligned(plain, "  "),
-        *(line for name, value in maps.items() for line in ("", f"  {name} = {{", *_aligned(value, "    ", quoted=True), "  }")),
-        *_block("command", {"name": command["Name"], "python_version": command["PythonVersion"], "script_location": command["ScriptLocation"]}),
+        *(
+            line
+            for name, value in maps.items()
+            for line in ("", f"  {name} = {{", *_aligned(value, "    ", quoted=True), "  }")
+        ),
+        *_block(
+            "command",
+            {
+                "name": command["Name"],
+                "python_version": command["PythonVersion"],
+                "script_location": command["ScriptLocation"],
+            },
+        ),
         *_block("execution_property", {"max_concurrent_runs": runs["MaxConcurrentRuns"]}),
         "}",
     ]
@@ -71,7 +95,10 @@ def _block(name: str, values: Mapping[str, Any]) -> list[str]:
 def _aligned(values: Mapping[str, Any], indent: str, *, quoted: bool = False) -> list[str]:
     names = [_hcl(name) if quoted else name for name in values]
     width = max(map(len, names))
-    return [f"{indent}{name.ljust(width)} = {_hcl(value)}" for name, value in zip(names, values.values())]
+    return [
+        f"{indent}{name.ljust(width)} = {_hcl(value)}"
+        for name, value in zip(names, values.values())
+    ]
 
 
 def _hcl(value: Any) -> str:

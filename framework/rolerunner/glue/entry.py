@@ -48,7 +48,11 @@ def main(argv: Sequence[str]) -> RunResult:
     """Run the spec that ``--job_spec`` names, under the job's own role. Raises JobFailed with the reason."""
     given = scan(argv[1:])
     level = given.ours.get("log_level") or "info"
-    entry = _Entry(given, Log(standard_stream(), level=level if level in _LOG_LEVELS else "info"), api.new_run_id())
+    entry = _Entry(
+        given,
+        Log(standard_stream(), level=level if level in _LOG_LEVELS else "info"),
+        api.new_run_id(),
+    )
     failure = entry.run(detect(argv[0] if argv else "", given.ours.get("runtime", "")))
     failure = entry.write_result(failure) or failure
     if failure is None:
@@ -89,7 +93,10 @@ class _Entry:
         except Exception as error:
             # its traceback goes into one line of the log: Python Shell would tear it apart
             logging.getLogger("rolerunner").exception("internal error")
-            failure = Failure(type(error).__name__, f"internal error: {type(error).__name__}: {error} (the log has the traceback)")
+            failure = Failure(
+                type(error).__name__,
+                f"internal error: {type(error).__name__}: {error} (the log has the traceback)",
+            )
         else:
             return _of_steps(self.result, out_of_time=self.out_of_time)
         self.result = replace(self.result, error=failure)
@@ -103,17 +110,31 @@ class _Entry:
         if level not in _LOG_LEVELS:
             raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")
         spec = _spec_of(self.given)
-        job = api.load(spec, self.given.params, identity=self.identity, more_names=OURS, code_is_here=spec.startswith("s3://"))
+        job = api.load(
+            spec,
+            self.given.params,
+            identity=self.identity,
+            more_names=OURS,
+            code_is_here=spec.startswith("s3://"),
+        )
         self.result = replace(self.result, job=job.name)
         secret = sorted(job.secret_params.intersection(self.given.params))
         if secret:
-            raise UsageError(f"the param '{secret[0]}' is secret and may not be given as a job argument: Glue logs and shows arguments")
+            raise UsageError(
+                f"the param '{secret[0]}' is secret and may not be given as a job argument: Glue logs and shows arguments"
+            )
         if job.glue is not None and not self.identity.region:  # the region that the spec deploys to
             self.identity = replace(self.identity, region=job.glue.region)
         deadline, stop_after = _times(job, ours.get("deadline", ""))
-        self._say("info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given))
+        self._say(
+            "info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given)
+        )
         cancel = Cancel()
-        with self._stopped_after(stop_after, cancel), _stopped_by_signal(cancel), Settling() as settling:
+        with (
+            self._stopped_after(stop_after, cancel),
+            _stopped_by_signal(cancel),
+            Settling() as settling,
+        ):
             run = partial(
                 api.run, replace(job, deadline=deadline), identity=self.identity, observers=[self.log, self, settling], run_id=self.result.run_id,
                 cancel=cancel, run_key=ours.get("run_key", ""),
@@ -134,7 +155,11 @@ class _Entry:
             self._timer.cancel()
 
     def _stop(self, cancel: Cancel) -> None:
-        self._say("error", "out_of_time", hint="Glue's timeout is near: steps that still run are stopped, so that the result can be written")
+        self._say(
+            "error",
+            "out_of_time",
+            hint="Glue's timeout is near: steps that still run are stopped, so that the result can be written",
+        )
         self.out_of_time = True
         cancel.set()
 
@@ -153,7 +178,9 @@ class _Entry:
         except RolerunnerError as error:
             hint = error.hint if isinstance(error, StepError) else ""
             self._say("error", "result_not_written", target=target, error=str(error), hint=hint)
-            return failure or Failure(type(error).__name__, f"the result could not be written to {target}: {error}", hint)
+            return failure or Failure(
+                type(error).__name__, f"the result could not be written to {target}: {error}", hint
+            )
         return None
 
     def _say(self, level: str, message: str, **values: object) -> None:
@@ -178,7 +205,10 @@ def _spec_of(given: Arguments) -> str:
     if spec:
         return spec
     wrong = next((name for name in given.params if nearest(name, ["job_spec"])), "")
-    raise UsageError("say which spec to run: --job_spec s3://bucket/job.yaml" + (f" (it is not --{wrong})" if wrong else ""))
+    raise UsageError(
+        "say which spec to run: --job_spec s3://bucket/job.yaml"
+        + (f" (it is not --{wrong})" if wrong else "")
+    )
 
 
 def _glue_ids(given: Arguments) -> dict[str, str]:
@@ -202,12 +232,27 @@ def _of_steps(result: RunResult, *, out_of_time: bool) -> Optional[Failure]:
     if result.status in ("succeeded", "warning"):
         return None
     if out_of_time:
-        return Failure("Deadline", f"{result.job}: the run was stopped, since Glue's timeout was near", "raise 'timeout' under 'glue' in the spec")
-    failed = next((step for step in result.steps if step.error is not None and step.status in ("failed", "not_run")), None)
+        return Failure(
+            "Deadline",
+            f"{result.job}: the run was stopped, since Glue's timeout was near",
+            "raise 'timeout' under 'glue' in the spec",
+        )
+    failed = next(
+        (
+            step
+            for step in result.steps
+            if step.error is not None and step.status in ("failed", "not_run")
+        ),
+        None,
+    )
     if failed is None or failed.error is None:
         return Failure("Stopped", f"{result.job}: the run was stopped")
     verb = "failed" if failed.status == "failed" else "did not run"
-    return Failure(failed.error.type, f"{result.job}: step '{failed.id}' {verb}: {failed.error.message}", failed.error.hint)
+    return Failure(
+        failed.error.type,
+        f"{result.job}: step '{failed.id}' {verb}: {failed.error.message}",
+        failed.error.hint,
+    )
 
 
 def _one_line(error: RolerunnerError) -> str:

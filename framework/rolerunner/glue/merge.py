@@ -48,27 +48,48 @@ def _shown(value: Any) -> str:
     return text or "''"
 
 
-def settled(current: Mapping[str, Any], members: frozenset[str], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def settled(
+    current: Mapping[str, Any], members: frozenset[str], wanted: Mapping[str, Any]
+) -> dict[str, Any]:
     """What of a job's description can be sent back; ``members`` are the fields of JobUpdate."""
-    kept = {name: value for name, value in current.items() if name in members and value not in ("", None, {}, [])}
-    return {**_DEFAULTS, **{name: value for name, value in kept.items() if name not in _SIZES or name in wanted}}
+    kept = {
+        name: value
+        for name, value in current.items()
+        if name in members and value not in ("", None, {}, [])
+    }
+    return {
+        **_DEFAULTS,
+        **{name: value for name, value in kept.items() if name not in _SIZES or name in wanted},
+    }
 
 
-def merged(current: Mapping[str, Any], last: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def merged(
+    current: Mapping[str, Any], last: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> dict[str, Any]:
     """What is wanted over what is there, without what the last deployment set and this one does not."""
     made = {name: value for name, value in current.items() if name not in last or name in wanted}
     for name, value in wanted.items():
-        made[name] = _entries(current.get(name, {}), last.get(name, {}), value) if name in _BY_NAME else value
+        made[name] = (
+            _entries(current.get(name, {}), last.get(name, {}), value)
+            if name in _BY_NAME
+            else value
+        )
     fixed = made.get("NonOverridableArguments", {})
-    made["DefaultArguments"] = {name: value for name, value in made.get("DefaultArguments", {}).items() if name not in fixed}
+    made["DefaultArguments"] = {
+        name: value for name, value in made.get("DefaultArguments", {}).items() if name not in fixed
+    }
     return made
 
 
-def _entries(current: Mapping[str, Any], last: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _entries(
+    current: Mapping[str, Any], last: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> dict[str, Any]:
     return {**{name: value for name, value in current.items() if name not in last}, **wanted}
 
 
-def merged_tags(current: Mapping[str, str], last: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
+def merged_tags(
+    current: Mapping[str, str], last: Mapping[str, str], wanted: Mapping[str, str]
+) -> dict[str, str]:
     """Tags in the same way."""
     return _entries(current, last, wanted)
 
@@ -76,7 +97,11 @@ def merged_tags(current: Mapping[str, str], last: Mapping[str, str], wanted: Map
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     """Every field that differs, in order of its name, entries of mappings one by one."""
     old, new = dict(_flat(before)), dict(_flat(after))
-    return tuple(Change(name, old.get(name), new.get(name)) for name in sorted({*old, *new}) if old.get(name) != new.get(name))
+    return tuple(
+        Change(name, old.get(name), new.get(name))
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    )
 
 
 def _flat(values: Mapping[str, Any], base: str = "") -> Iterator[tuple[str, Any]]:

@@ -54,7 +54,9 @@ class JobRun:
         seconds = int(told.get("ExecutionTime") or 0)
         billed = float(told.get("DPUSeconds") or seconds * float(told.get("MaxCapacity") or 0))
         base = str(told.get("LogGroupName") or log_group).rstrip("/")
-        return cls(told["Id"], told["JobRunState"], seconds, billed, told.get("ErrorMessage") or "", base)
+        return cls(
+            told["Id"], told["JobRunState"], seconds, billed, told.get("ErrorMessage") or "", base
+        )
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,25 @@ class Runs:
     def reason(self, run: JobRun) -> str:
         """Why a run ended badly. Python Shell knows only an exit code, but the entry script's last line says it."""
         try:
-            said = [line.text for line in self.lines(run, containing=_REASON) if line.text.startswith(_REASON)]
+            said = [
+                line.text
+                for line in self.lines(run, containing=_REASON)
+                if line.text.startswith(_REASON)
+            ]
         except StepError:  # whoever may start a job may not be one who may read logs
             said = []
-        return said[-1][len(_REASON) :].strip() if said else run.error or f"the run ended as {run.state}"
+        return (
+            said[-1][len(_REASON) :].strip()
+            if said
+            else run.error or f"the run ended as {run.state}"
+        )
 
     def lines(self, run: JobRun, since: int = 0, containing: str = "") -> Iterator[LogLine]:
         """What the run has logged so far, on both streams, from a time on, in the order of time. Raises StepError."""
-        streams = (self._of_group(f"{run.log_group}/{name}", run.id, since, containing) for name in ("output", "error"))
+        streams = (
+            self._of_group(f"{run.log_group}/{name}", run.id, since, containing)
+            for name in ("output", "error")
+        )
         return heapq.merge(*streams, key=lambda line: line.time)
 
     def follow(self, run_id: str, interval: float = 5.0) -> Iterator[LogLine]:
@@ -138,7 +151,11 @@ class Runs:
             time.sleep(interval)
 
     def _of_group(self, group: str, run_id: str, since: int, containing: str) -> Iterator[LogLine]:
-        asked: dict[str, Any] = {"logGroupName": group, "logStreamNamePrefix": run_id, "startTime": since}
+        asked: dict[str, Any] = {
+            "logGroupName": group,
+            "logStreamNamePrefix": run_id,
+            "startTime": since,
+        }
         if containing:
             asked["filterPattern"] = f'"{containing}"'
         while True:
@@ -150,7 +167,9 @@ class Runs:
                 raise
             for event in found["events"]:
                 if event.get("logStreamName", run_id).startswith(run_id):
-                    yield LogLine(event["timestamp"], event["eventId"], event["message"].rstrip("\n"))
+                    yield LogLine(
+                        event["timestamp"], event["eventId"], event["message"].rstrip("\n")
+                    )
             if not found.get("nextToken"):
                 return
             asked["nextToken"] = found["nextToken"]
@@ -159,4 +178,6 @@ class Runs:
         try:
             return self.account.call("glue", operation, JobName=self.job, **parameters)
         except StepError as error:
-            raise StepError(error.message, hint=_HINTS.get(error.type, error.hint), type=error.type) from error
+            raise StepError(
+                error.message, hint=_HINTS.get(error.type, error.hint), type=error.type
+            ) from error

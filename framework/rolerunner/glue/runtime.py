@@ -46,11 +46,19 @@ _SPARK_LOGS = "/aws-glue/jobs"
 RUNTIMES: Mapping[str, Runtime] = {
     each.name: each
     for each in (
-        Runtime("pythonshell", "3.9", "1.21.21", "pythonshell", "3.9", "3.0", "/aws-glue/python-jobs"),
+        Runtime(
+            "pythonshell", "3.9", "1.21.21", "pythonshell", "3.9", "3.0", "/aws-glue/python-jobs"
+        ),
         Runtime("glue-4.0", "3.10", "1.26.0", "glueetl", "3", "4.0", _SPARK_LOGS),
-        Runtime("glue-5.0", "3.11", "1.34.131", "glueetl", "3", "5.0", _SPARK_LOGS, zip_of_wheels=True),
-        Runtime("glue-5.1", "3.11", "1.40.61", "glueetl", "3", "5.1", _SPARK_LOGS, zip_of_wheels=True),
-        Runtime("glue-6.0", "3.13", "1.42.84", "glueetl", "3", "6.0", _SPARK_LOGS, zip_of_wheels=True),
+        Runtime(
+            "glue-5.0", "3.11", "1.34.131", "glueetl", "3", "5.0", _SPARK_LOGS, zip_of_wheels=True
+        ),
+        Runtime(
+            "glue-5.1", "3.11", "1.40.61", "glueetl", "3", "5.1", _SPARK_LOGS, zip_of_wheels=True
+        ),
+        Runtime(
+            "glue-6.0", "3.13", "1.42.84", "glueetl", "3", "6.0", _SPARK_LOGS, zip_of_wheels=True
+        ),
     )
 }
 

@@ -21,7 +21,9 @@ BOOKMARKS = "job-bookmark-option"
 _OFF = "job-bookmark-disable"
 
 
-def run(job: Job, given: Mapping[str, str], runtime: str, work: Callable[[], RunResult]) -> RunResult:
+def run(
+    job: Job, given: Mapping[str, str], runtime: str, work: Callable[[], RunResult]
+) -> RunResult:
     """Do the work; in a Spark job that needs it, inside Glue's Job. ``given`` are Glue's own arguments. Raises UsageError, what ``work`` raises."""
     if runtime != "glueetl" or not is_needed(job, given):
         return work()
@@ -47,8 +49,16 @@ def _begun(given: Mapping[str, str]) -> Any:
         from awsglue.context import GlueContext  # noqa: PLC0415 - there in Spark jobs of Glue alone
         from awsglue.job import Job as GlueJob  # noqa: PLC0415
     except ImportError as error:
-        raise UsageError(f"this is no Spark job of Glue: {error}; say --runtime local where it is none") from None
+        raise UsageError(
+            f"this is no Spark job of Glue: {error}; say --runtime local where it is none"
+        ) from None
     begun = GlueJob(GlueContext(session().sparkContext))
     # named as getResolvedOptions names them; py4j makes a Java map of it, which takes no None
-    begun.init(given.get("JOB_NAME", ""), {BOOKMARKS.replace("-", "_"): _OFF, **{name.replace("-", "_"): value for name, value in given.items()}})
+    begun.init(
+        given.get("JOB_NAME", ""),
+        {
+            BOOKMARKS.replace("-", "_"): _OFF,
+            **{name.replace("-", "_"): value for name, value in given.items()},
+        },
+    )
     return begun

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 UNKNOWN_JOB_ROLE = "<the ARN of the job's role>"
-_GLUE = {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+_GLUE = {
+    "Effect": "Allow",
+    "Principal": {"Service": "glue.amazonaws.com"},
+    "Action": "sts:AssumeRole",
+}
 LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
@@ -67,11 +71,17 @@ def lasting(job: Job, given: Collection[str], widen: Collection[str] = ()) -> Jo
     params which were not given, and for a name that is no param.
     """
     if job.undecided:
-        raise UsageError(f"{', '.join(job.undecided)}: hang on params that were not given; give them with -p NAME=VALUE")
+        raise UsageError(
+            f"{', '.join(job.undecided)}: hang on params that were not given; give them with -p NAME=VALUE"
+        )
     unknown = [name for name in widen if name not in job.params]
     if unknown:
         raise UsageError(f"--widen: there is no param '{unknown[0]}' with a value")
-    kept = {name: value for name, value in job.params.items() if name not in widen and (name in given or not isinstance(value, date))}
+    kept = {
+        name: value
+        for name, value in job.params.items()
+        if name not in widen and (name in given or not isinstance(value, date))
+    }
     return replace(job, params=kept)
 
 
@@ -93,12 +103,18 @@ def _role(arn: str, roles: Sequence[Role], plan: Plan, around: Surroundings) -> 
     trust: list[Mapping[str, Any]] = []
     for role in roles:
         principal = role.via.arn if role.via is not None else around.job_role or UNKNOWN_JOB_ROLE
-        trust += [each for each in trust_statements(role, Caller(role_arn=principal)) if each not in trust]
+        trust += [
+            each for each in trust_statements(role, Caller(role_arn=principal)) if each not in trust
+        ]
     names = tuple(dict.fromkeys(map(str, roles)))
-    return replace(_policies(names, arn, uses, trust), duration=max(role.duration for role in roles))
+    return replace(
+        _policies(names, arn, uses, trust), duration=max(role.duration for role in roles)
+    )
 
 
-def _policies(names: tuple[str, ...], arn: str, uses: Iterable[Use], trust: Sequence[Mapping[str, Any]]) -> RolePolicies:
+def _policies(
+    names: tuple[str, ...], arn: str, uses: Iterable[Use], trust: Sequence[Mapping[str, Any]]
+) -> RolePolicies:
     return RolePolicies(names, arn, merged(uses), tuple(trust))
 
 
@@ -132,7 +148,12 @@ def as_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool) -> dict
     """The policies as ``rolerunner iam`` prints them."""
     roles = []
     for each in found:
-        shown: dict[str, Any] = {"role": ", ".join(each.names), "arn": each.arn or None, "trust": each.trust_policy(), "permissions": each.policy()}
+        shown: dict[str, Any] = {
+            "role": ", ".join(each.names),
+            "arn": each.arn or None,
+            "trust": each.trust_policy(),
+            "permissions": each.policy(),
+        }
         if explain:
             shown["explain"] = explained(each)
         roles.append(shown)
@@ -142,22 +163,36 @@ def as_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool) -> dict
 
 def explained(role: RolePolicies) -> list[dict[str, Any]]:
     """For each statement, in order, who needs it."""
-    return [{"statement": number, "for": list(each.by)} for number, each in enumerate(role.permissions, 1)]
+    return [
+        {"statement": number, "for": list(each.by)}
+        for number, each in enumerate(role.permissions, 1)
+    ]
 
 
-def named(found: Sequence[RolePolicies], account: Optional[str] = None) -> list[tuple[str, RolePolicies]]:
+def named(
+    found: Sequence[RolePolicies], account: Optional[str] = None
+) -> list[tuple[str, RolePolicies]]:
     """Roles to write down, each with a name of its own: its role's name, with its account where two share one. Raises UsageError."""
     roles = [each for each in found if account in (None, each.account)]
     if not roles:
         there = sorted({each.account for each in found if each.account})
-        raise UsageError(f"no role of the spec is in account {account}; there {'is' if len(there) == 1 else 'are'} {', '.join(there)}")
+        raise UsageError(
+            f"no role of the spec is in account {account}; there {'is' if len(there) == 1 else 'are'} {', '.join(there)}"
+        )
     if not all(each.arn for each in roles):
         raise UsageError("the job's own role is not known: say --job-role ARN")
     names = [RoleArn.parse(each.arn).name for each in roles]
-    return [(name if names.count(name) == 1 else f"{name}-{each.account}", each) for name, each in zip(names, roles)]
+    return [
+        (name if names.count(name) == 1 else f"{name}-{each.account}", each)
+        for name, each in zip(names, roles)
+    ]
 
 
 def depends_on(role: RolePolicies, named_roles: Sequence[tuple[str, RolePolicies]]) -> list[str]:
     """Names of the roles of the same account that must be there first: a trust policy may name only those that are."""
     principals = {each["Principal"].get("AWS") for each in role.trust}
-    return [name for name, other in named_roles if other.arn in principals and other.account == role.account and other.arn != role.arn]
+    return [
+        name
+        for name, other in named_roles
+        if other.arn in principals and other.account == role.account and other.arn != role.arn
+    ]

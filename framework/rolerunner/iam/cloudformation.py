@@ -22,13 +22,21 @@ def template(job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bo
         {
             "AWSTemplateFormatVersion": "2010-09-09",
             "Description": f"Roles of the job {job}, as rolerunner iam made them. Each account makes its own; the job's account comes first.",
-            "Conditions": {f"In{account}": {"Fn::Equals": [{"Ref": "AWS::AccountId"}, account]} for account in accounts},
-            "Resources": {_logical_id(name): _resource(job, each, roles, explain=explain) for name, each in roles},
+            "Conditions": {
+                f"In{account}": {"Fn::Equals": [{"Ref": "AWS::AccountId"}, account]}
+                for account in accounts
+            },
+            "Resources": {
+                _logical_id(name): _resource(job, each, roles, explain=explain)
+                for name, each in roles
+            },
         }
     )
 
 
-def _resource(job: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool) -> dict[str, Any]:
+def _resource(
+    job: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool
+) -> dict[str, Any]:
     arn = RoleArn.parse(role.arn)
     first = [_logical_id(name) for name in depends_on(role, roles)]
     policy = {"PolicyName": f"rolerunner-{job}", "PolicyDocument": role.policy()}
@@ -49,4 +57,6 @@ def _resource(job: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolic
 
 def _logical_id(name: str) -> str:
     """Letters and digits alone (CloudFormation user guide)."""
-    return "".join(part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", f"role-{name}"))
+    return "".join(
+        part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", f"role-{name}")
+    )

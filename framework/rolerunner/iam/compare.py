@@ -63,10 +63,20 @@ def _holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, Holding]]:
     if "RoleDetailList" in data:
         managed = {each["Arn"]: _default_version(each) for each in data.get("Policies", [])}
         for role in data["RoleDetailList"]:
-            attached = [managed[each["PolicyArn"]] for each in role.get("AttachedManagedPolicies", []) if each["PolicyArn"] in managed]
+            attached = [
+                managed[each["PolicyArn"]]
+                for each in role.get("AttachedManagedPolicies", [])
+                if each["PolicyArn"] in managed
+            ]
             yield (
                 role["Arn"],
-                holding([*(each["PolicyDocument"] for each in role.get("RolePolicyList", [])), *attached], role["AssumeRolePolicyDocument"]),
+                holding(
+                    [
+                        *(each["PolicyDocument"] for each in role.get("RolePolicyList", [])),
+                        *attached,
+                    ],
+                    role["AssumeRolePolicyDocument"],
+                ),
             )
     elif "roles" in data:
         for role in data["roles"]:
@@ -77,12 +87,16 @@ def _holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, Holding]]:
 
 
 def _default_version(managed: Mapping[str, Any]) -> Any:
-    return next(each["Document"] for each in managed["PolicyVersionList"] if each["IsDefaultVersion"])
+    return next(
+        each["Document"] for each in managed["PolicyVersionList"] if each["IsDefaultVersion"]
+    )
 
 
 def holding(documents: Iterable[Any], trust: Any = None) -> Holding:
     """Policy documents, as mappings or as text that may be URL-encoded, as IAM's API gives them."""
-    statements = tuple(statement for each in documents for statement in statements_of(_document(each)))
+    statements = tuple(
+        statement for each in documents for statement in statements_of(_document(each))
+    )
     return Holding(statements, None if trust is None else tuple(statements_of(_document(trust))))
 
 
@@ -102,11 +116,21 @@ def differences(wanted: Sequence[RolePolicies], have: Mapping[str, Holding]) -> 
             found.append(Difference(name, UNKNOWN, "", role.arn or "its ARN", why))
             continue
         needed = [permission for each in role.permissions for permission in _permissions(each)]
-        found += [each for permission in needed for each in _lacking(name, permission, held.statements)]
+        found += [
+            each for permission in needed for each in _lacking(name, permission, held.statements)
+        ]
         found += _untrusted(name, role, held)
-        found += [each for statement in held.statements for each in _too_much(name, statement, needed)]
+        found += [
+            each for statement in held.statements for each in _too_much(name, statement, needed)
+        ]
     order = (LACKS, UNSURE, UNKNOWN, EXTRA, WIDE)
-    return sorted(found, key=lambda each: ([", ".join(role.names) for role in wanted].index(each.role), order.index(each.kind)))
+    return sorted(
+        found,
+        key=lambda each: (
+            [", ".join(role.names) for role in wanted].index(each.role),
+            order.index(each.kind),
+        ),
+    )
 
 
 def _permissions(statement: Statement) -> Iterator[Permission]:
@@ -115,10 +139,16 @@ def _permissions(statement: Statement) -> Iterator[Permission]:
             yield Permission(action, resource, statement.condition)
 
 
-def _lacking(role: str, permission: Permission, statements: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
+def _lacking(
+    role: str, permission: Permission, statements: Sequence[Mapping[str, Any]]
+) -> Iterator[Difference]:
     answers = [(each["Effect"], allows(dict(each), permission)) for each in statements]
-    allowed = [conditions for effect, conditions in answers if effect == "Allow" and conditions is not None]
-    denied = [conditions for effect, conditions in answers if effect == "Deny" and conditions is not None]
+    allowed = [
+        conditions for effect, conditions in answers if effect == "Allow" and conditions is not None
+    ]
+    denied = [
+        conditions for effect, conditions in answers if effect == "Deny" and conditions is not None
+    ]
     shown = permission.action, permission.resource + _shown(permission)
     if any(not conditions for conditions in denied):
         yield Difference(role, LACKS, *shown, "a Deny takes it away")
@@ -134,21 +164,41 @@ def _shown(permission: Permission) -> str:
     return "".join(f" ({key}: {', '.join(values)})" for _, key, values in permission.condition)
 
 
-def _too_much(role: str, statement: Mapping[str, Any], needed: Sequence[Permission]) -> Iterator[Difference]:
+def _too_much(
+    role: str, statement: Mapping[str, Any], needed: Sequence[Permission]
+) -> Iterator[Difference]:
     if statement["Effect"] != "Allow":
         return
     if "NotAction" in statement or "NotResource" in statement:
-        yield Difference(role, WIDE, "NotAction" if "NotAction" in statement else "NotResource", "", "allows all but what it names")
+        yield Difference(
+            role,
+            WIDE,
+            "NotAction" if "NotAction" in statement else "NotResource",
+            "",
+            "allows all but what it names",
+        )
         return
     for action in _list(statement["Action"]):
         for resource in _list(statement["Resource"]):
-            used = [each for each in needed if _touches(action.lower(), each.action.lower()) and _touches(resource, each.resource)]
+            used = [
+                each
+                for each in needed
+                if _touches(action.lower(), each.action.lower())
+                and _touches(resource, each.resource)
+            ]
             if not used:
                 yield Difference(role, EXTRA, action, resource)
-            elif not any(covers(each.action.lower(), action.lower()) and covers(each.resource, resource) for each in needed):
-                yield Difference(role, WIDE, action, resource, f"needed: {', '.join(_summary(used))}")
+            elif not any(
+                covers(each.action.lower(), action.lower()) and covers(each.resource, resource)
+                for each in needed
+            ):
+                yield Difference(
+                    role, WIDE, action, resource, f"needed: {', '.join(_summary(used))}"
+                )
             elif "Condition" not in statement and all(each.condition for each in used):
-                yield Difference(role, WIDE, action, resource, f"needed only where{_shown(used[0])}")
+                yield Difference(
+                    role, WIDE, action, resource, f"needed only where{_shown(used[0])}"
+                )
 
 
 def _touches(have: str, need: str) -> bool:
@@ -175,12 +225,22 @@ def _untrusted(role: str, wanted: RolePolicies, held: Holding) -> Iterator[Diffe
         principal = next(iter(statement["Principal"].values()))
         for action in _list(statement["Action"]):
             permission = Permission(action, "*", tuple(_conditions(statement)))
-            allowed = [_trusts(dict(each), principal, permission) for each in held.trust if each["Effect"] == "Allow"]
+            allowed = [
+                _trusts(dict(each), principal, permission)
+                for each in held.trust
+                if each["Effect"] == "Allow"
+            ]
             told = [each for each in allowed if each is not None]
             if not told:
                 yield Difference(role, LACKS, action, f"trust of {principal}")
             elif all(told):
-                yield Difference(role, UNSURE, action, f"trust of {principal}", f"allowed where {'; '.join(min(told))}")
+                yield Difference(
+                    role,
+                    UNSURE,
+                    action,
+                    f"trust of {principal}",
+                    f"allowed where {'; '.join(min(told))}",
+                )
 
 
 def _conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -189,11 +249,15 @@ def _conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, tuple[
             yield operator, key, tuple(_list(values))
 
 
-def _trusts(statement: dict[str, Any], principal: str, permission: Permission) -> Optional[tuple[str, ...]]:
+def _trusts(
+    statement: dict[str, Any], principal: str, permission: Permission
+) -> Optional[tuple[str, ...]]:
     said = statement.get("Principal", {})
     named = ["*"] if said == "*" else [name for each in said.values() for name in _list(each)]
     account = principal.split(":")[4] if principal.startswith("arn:") else ""
-    whole = {"*", account, f"arn:{principal.split(':')[1]}:iam::{account}:root"} if account else {"*"}
+    whole = (
+        {"*", account, f"arn:{principal.split(':')[1]}:iam::{account}:root"} if account else {"*"}
+    )
     if not ({principal} | whole) & set(named):
         return None
     return allows({**statement, "Resource": "*"}, permission)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from rolerunner.iam import RolePolicies
 
 
-def holdings(roles: Sequence[RolePolicies], sessions: Sessions) -> tuple[dict[str, Holding], dict[str, str]]:
+def holdings(
+    roles: Sequence[RolePolicies], sessions: Sessions
+) -> tuple[dict[str, Holding], dict[str, str]]:
     """Role ARN -> what it has, and of each role that cannot be read, why not."""
     found: dict[str, Holding] = {}
     unread: dict[str, str] = {}
@@ -28,7 +30,9 @@ def holdings(roles: Sequence[RolePolicies], sessions: Sessions) -> tuple[dict[st
         if not role.arn:
             continue
         if [role.account] != account:
-            unread[role.arn] = f"it is in account {role.account}, and IAM tells of the caller's own alone: compare there"
+            unread[role.arn] = (
+                f"it is in account {role.account}, and IAM tells of the caller's own alone: compare there"
+            )
             continue
         try:
             found[role.arn] = _holding(iam, RoleArn.parse(role.arn).name)
@@ -55,4 +59,6 @@ def _managed(iam: Any, name: str) -> Iterator[Any]:
     for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=name):
         for attached in page["AttachedPolicies"]:
             version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
-            yield iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
+            yield iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)[
+                "PolicyVersion"
+            ]["Document"]

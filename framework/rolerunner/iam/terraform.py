@@ -28,7 +28,9 @@ def configuration(job: str, roles: Sequence[tuple[str, RolePolicies]], *, explai
     return "\n".join(lines) + "\n"
 
 
-def _role(name: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies]]) -> Iterator[str]:
+def _role(
+    name: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies]]
+) -> Iterator[str]:
     arn = RoleArn.parse(role.arn)
     yield f'resource "aws_iam_role" "{_identifier(name)}" {{'
     yield f"  count                = {_here(arn.account)}"
@@ -44,7 +46,10 @@ def _role(name: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies
 
 def _policy(job: str, name: str, role: RolePolicies, *, explain: bool) -> Iterator[str]:
     if explain:
-        yield from (f"# statement {each['statement']}: for {', '.join(each['for'])}" for each in explained(role))
+        yield from (
+            f"# statement {each['statement']}: for {', '.join(each['for'])}"
+            for each in explained(role)
+        )
     yield f'resource "aws_iam_role_policy" "{_identifier(name)}" {{'
     yield f"  count  = {_here(role.account)}"
     yield f'  name   = "rolerunner-{job}"'

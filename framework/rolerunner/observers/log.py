@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
-from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
+from rolerunner.events import (
+    Event,
+    Note,
+    RoleAssumed,
+    RoleWasRefused,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+)
 from rolerunner.json_values import json_value
 from rolerunner.observers.result import plain_outputs
 from rolerunner.redaction import redact
@@ -24,7 +34,9 @@ class Log:
 
     def __init__(self, stream: TextIO, *, form: str = "json", level: str = "info") -> None:
         self._log = structlog.wrap_logger(
-            structlog.WriteLogger(stream), processors=_processors(form, stream), wrapper_class=structlog.make_filtering_bound_logger(_number(level))
+            structlog.WriteLogger(stream),
+            processors=_processors(form, stream),
+            wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
         )
         _take_over_logging(self._log, level)
 
@@ -39,9 +51,26 @@ def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:
     """level, name and values of an event's line; no name, no line."""
     if isinstance(event, RunStarted):
         job = event.plan.job
-        return "info", "run_started", {"job": job.name, "run_id": event.run_id, "steps": len(event.plan.steps), "roles": len(event.plan.roles)}
+        return (
+            "info",
+            "run_started",
+            {
+                "job": job.name,
+                "run_id": event.run_id,
+                "steps": len(event.plan.steps),
+                "roles": len(event.plan.roles),
+            },
+        )
     if isinstance(event, RoleAssumed):
-        return "info", "role_assumed", {"role": event.role, "session_arn": event.session_arn, "seconds": round(event.seconds, 3)}
+        return (
+            "info",
+            "role_assumed",
+            {
+                "role": event.role,
+                "session_arn": event.session_arn,
+                "seconds": round(event.seconds, 3),
+            },
+        )
     if isinstance(event, RoleWasRefused):
         refusal = event.refusal
         return "error", "role_refused", {
@@ -49,11 +78,28 @@ def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:
         }  # fmt: skip
     if isinstance(event, StepStarted):
         step = event.step
-        return "info", "step_started", {"step": step.id, "action": step.action, "role": str(step.role or ""), "session_arn": event.session_arn}
+        return (
+            "info",
+            "step_started",
+            {
+                "step": step.id,
+                "action": step.action,
+                "role": str(step.role or ""),
+                "session_arn": event.session_arn,
+            },
+        )
     if isinstance(event, StepProgress):
-        return "debug", "step_progress", {"step": event.step_id, "objects": event.objects, "bytes": event.bytes}
+        return (
+            "debug",
+            "step_progress",
+            {"step": event.step_id, "objects": event.objects, "bytes": event.bytes},
+        )
     if isinstance(event, Note):
-        return event.level, event.message, {**({"step": event.step_id} if event.step_id else {}), **event.values}
+        return (
+            event.level,
+            event.message,
+            {**({"step": event.step_id} if event.step_id else {}), **event.values},
+        )
     if isinstance(event, StepFinished):
         return _step_line(event)
     return _run_line(event)
@@ -75,13 +121,26 @@ def _step_line(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
 
 def _run_line(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
     result = event.result
-    values: dict[str, Any] = {"job": result.job, "run_id": result.run_id, "status": result.status, "seconds": result.seconds}
+    values: dict[str, Any] = {
+        "job": result.job,
+        "run_id": result.run_id,
+        "status": result.status,
+        "seconds": result.seconds,
+    }
     failed = next((step for step in result.steps if step.error is not None), None)
     if failed is not None and failed.error is not None:
         values.update(step=failed.id, error=failed.error.message)
     elif result.error is not None:
         values.update(type=result.error.type, error=result.error.message)
-    return "info" if result.status == "succeeded" else "warning" if result.status == "warning" else "error", "run_finished", values
+    return (
+        "info"
+        if result.status == "succeeded"
+        else "warning"
+        if result.status == "warning"
+        else "error",
+        "run_finished",
+        values,
+    )
 
 
 def _processors(form: str, stream: TextIO) -> list[Any]:
@@ -96,7 +155,9 @@ def _processors(form: str, stream: TextIO) -> list[Any]:
     return [*shared, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
 
 
-def _redact(_logger: Any, _method: str, values: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _redact(
+    _logger: Any, _method: str, values: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
     shown: dict[str, Any] = redact({key: json_value(value) for key, value in values.items()})
     return shown
 
@@ -111,7 +172,12 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         exception = {"exc_info": record.exc_info} if record.exc_info else {}
         with suppress(Exception):  # a line that nobody can take must not fail whoever logs it
-            self._log.log(max(record.levelno, logging.DEBUG), record.getMessage(), logger=record.name, **exception)
+            self._log.log(
+                max(record.levelno, logging.DEBUG),
+                record.getMessage(),
+                logger=record.name,
+                **exception,
+            )
 
 
 def _take_over_logging(log: Any, level: str) -> None:

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _STYLE = Path(__file__).with_name("report.css")
-_MARKS = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "·", "stopped": "■"}
+_MARKS = {
+    "succeeded": "✓",
+    "warning": "!",
+    "failed": "✗",
+    "skipped": "-",
+    "not_run": "·",
+    "stopped": "■",
+}
 _WORDS = {"not_run": "not run"}
 _LOOKING = ("s3.list", "s3.wait", "s3.delete")
 """Actions whose bytes were looked at and not moved."""
@@ -121,15 +128,31 @@ class ReadResult(_Read):
 def page(result: Any) -> str:
     """A result file's value as HTML. Raises UsageError for one that is none."""
     try:
-        read = ReadResult.model_validate(redact(json_value(result, most_values=sys.maxsize, most_text=sys.maxsize)))
+        read = ReadResult.model_validate(
+            redact(json_value(result, most_values=sys.maxsize, most_text=sys.maxsize))
+        )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the top"
-        raise UsageError(f"it is not a result file: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}") from None
+        raise UsageError(
+            f"it is not a result file: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        ) from None
     steps = _with_starts(read.steps)
-    body = [_head(read), _facts(read), _whole_trouble(read), _trouble(steps), _timeline(steps, read.seconds), _roles(read), _steps(steps)]
+    body = [
+        _head(read),
+        _facts(read),
+        _whole_trouble(read),
+        _trouble(steps),
+        _timeline(steps, read.seconds),
+        _roles(read),
+        _steps(steps),
+    ]
     style = _STYLE.read_text(encoding="utf-8")
-    return _PAGE.format(title=escape(f"{read.job}: {_word(read.status)}"), style=style, body="\n".join(part for part in body if part))
+    return _PAGE.format(
+        title=escape(f"{read.job}: {_word(read.status)}"),
+        style=style,
+        body="\n".join(part for part in body if part),
+    )
 
 
 _PAGE = """<!doctype html>
@@ -178,14 +201,23 @@ def _word(status: str) -> str:
 
 def _facts(result: ReadResult) -> str:
     counts = Counter(step.status for step in result.steps)
-    said = ", ".join(f"{counts[status]} {_word(status)}" for status in _MARKS if counts[status]) or "none"
+    said = (
+        ", ".join(f"{counts[status]} {_word(status)}" for status in _MARKS if counts[status])
+        or "none"
+    )
     moved = [step for step in result.steps if step.action not in _LOOKING]
     facts = [
         ("took", as_time(result.seconds)), (format_count(len(result.steps), "step"), said), ("moved", as_size(sum(step.moved for step in moved))),
         ("objects", f"{sum(step.number('count') or 0 for step in moved):,.0f}"),
         (format_count(len(result.roles), "role"), format_count(sum(role.assume_calls for role in result.roles), "AssumeRole call")),
     ]  # fmt: skip
-    return "<dl>" + "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(
+            f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts
+        )
+        + "</dl>"
+    )
 
 
 def _whole_trouble(result: ReadResult) -> str:
@@ -199,13 +231,17 @@ def _whole_trouble(result: ReadResult) -> str:
 
 
 def _trouble(steps: Sequence[ReadStep]) -> str:
-    worst_first = sorted((step for step in steps if step.error is not None), key=lambda step: step.status != "failed")
+    worst_first = sorted(
+        (step for step in steps if step.error is not None), key=lambda step: step.status != "failed"
+    )
     told = [_one_trouble(step, step.error) for step in worst_first if step.error is not None]
     if not told:
         return ""
     more = told[_TOLD:]
     folded = [f"<details><summary>{len(more)} more</summary>", *more, "</details>"] if more else []
-    return "\n".join(['<section><h2 id="trouble">What went wrong</h2>', *told[:_TOLD], *folded, "</section>"])
+    return "\n".join(
+        ['<section><h2 id="trouble">What went wrong</h2>', *told[:_TOLD], *folded, "</section>"]
+    )
 
 
 def _one_trouble(step: ReadStep, error: ReadError) -> str:
@@ -230,8 +266,12 @@ def _timeline(steps: Sequence[ReadStep], seconds: float) -> str:
     lanes: dict[str, list[ReadStep]] = {}
     for step in ran:
         lanes.setdefault(step.role or "no role", []).append(step)
-    rows = "\n".join(f'<div class="name">{escape(role)}</div>{_lane(mine, end)}' for role, mine in lanes.items())
-    ticks = "".join(f'<span class="tick" style="left:{at / end:.4%}">{as_time(at)}</span>' for at in _ticks(end))
+    rows = "\n".join(
+        f'<div class="name">{escape(role)}</div>{_lane(mine, end)}' for role, mine in lanes.items()
+    )
+    ticks = "".join(
+        f'<span class="tick" style="left:{at / end:.4%}">{as_time(at)}</span>' for at in _ticks(end)
+    )
     return (
         '<section><h2 id="time">Timeline by role</h2>\n'
         '<p class="quiet">A bar is a step, from its start to its end. The table below says the same in numbers.</p>\n'
@@ -247,9 +287,13 @@ def _lane(steps: Sequence[ReadStep], end: float) -> str:
         start = step.start or 0.0
         row = next((number for number, until in enumerate(free) if until <= start), len(free))
         free[row : row + 1] = [step.end]
-        place = f"left:{start / end:.4%};width:{step.seconds / end:.4%};top:{0.4 + row * _ROW:.1f}rem"
+        place = (
+            f"left:{start / end:.4%};width:{step.seconds / end:.4%};top:{0.4 + row * _ROW:.1f}rem"
+        )
         told = f"{step.id}: {_word(step.status)}, {as_time(step.seconds)}"
-        bars.append(f'<a class="bar {escape(step.status)}" tabindex="-1" href="#{_anchor(step)}" title="{escape(told)}" style="{place}"></a>')
+        bars.append(
+            f'<a class="bar {escape(step.status)}" tabindex="-1" href="#{_anchor(step)}" title="{escape(told)}" style="{place}"></a>'
+        )
     return f'<div class="lane" style="height:{0.4 + len(free) * _ROW:.1f}rem">{"".join(bars)}</div>'
 
 
@@ -259,10 +303,37 @@ def _ticks(end: float) -> list[float]:
     step = next((each for each in _STEPS if each >= rough), _STEPS[-1])
     while end / step > 2 * _TICKS:
         step *= 2
-    return [number * step for number in range(int(end / step) + 1) if number * step < end * _LAST_TICK]
+    return [
+        number * step for number in range(int(end / step) + 1) if number * step < end * _LAST_TICK
+    ]
 
 
-_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+_STEPS = (
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    14400,
+)
 
 
 def _roles(result: ReadResult) -> str:
@@ -282,8 +353,19 @@ def _roles(result: ReadResult) -> str:
 
 
 def _header(*names: str) -> str:
-    numbers = ("AssumeRole calls", "bytes moved", "tries", "start", "took", "objects", "bytes", "per second")
-    cells = "".join(f'<th scope="col"{_NUMBER if name in numbers else ""}>{name}</th>' for name in names)
+    numbers = (
+        "AssumeRole calls",
+        "bytes moved",
+        "tries",
+        "start",
+        "took",
+        "objects",
+        "bytes",
+        "per second",
+    )
+    cells = "".join(
+        f'<th scope="col"{_NUMBER if name in numbers else ""}>{name}</th>' for name in names
+    )
     return f"<thead><tr>{cells}</tr></thead>"
 
 
@@ -295,7 +377,19 @@ def _steps(steps: Sequence[ReadStep]) -> str:
         '<input type="radio" name="shown" id="all" checked> <label for="all">all steps</label>'
         '<input type="radio" name="shown" id="only-trouble"> <label for="only-trouble">only those with errors</label>'
     )
-    head = _header("step", "action", "role", "status", "tries", "start", "took", "objects", "bytes", "per second", "more")
+    head = _header(
+        "step",
+        "action",
+        "role",
+        "status",
+        "tries",
+        "start",
+        "took",
+        "objects",
+        "bytes",
+        "per second",
+        "more",
+    )
     rows = "\n".join(map(_step, steps))
     choice = chooser if any(step.error for step in steps) else ""
     return f'<section><h2 id="steps">Steps</h2>{choice}<div class="wide"><table>{head}<tbody>\n{rows}\n</tbody></table></div></section>'
@@ -312,7 +406,11 @@ def _step(step: ReadStep) -> str:
         as_size(step.moved / step.seconds) if step.moved and step.seconds > 0 else "-",
     ]
     texts = [escape(step.action), escape(step.role) or "-", _status(step.status)]
-    cells = [*(f"<td>{text}</td>" for text in texts), *(f"<td{_NUMBER}>{text}</td>" for text in numbers), f"<td>{_more(step)}</td>"]
+    cells = [
+        *(f"<td>{text}</td>" for text in texts),
+        *(f"<td{_NUMBER}>{text}</td>" for text in numbers),
+        f"<td>{_more(step)}</td>",
+    ]
     wrong = ' class="is-trouble"' if step.error else ""
     return f'<tr id="{_anchor(step)}"{wrong}><th scope="row">{escape(step.id)}</th>{"".join(cells)}</tr>'
 

@@ -70,12 +70,19 @@ def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _role(use: RoleUse) -> dict[str, Any]:
-    shown = {"role": use.role, "arn": use.arn, "session_arn": use.session_arn, "assume_calls": use.assume_calls}
+    shown = {
+        "role": use.role,
+        "arn": use.arn,
+        "session_arn": use.session_arn,
+        "assume_calls": use.assume_calls,
+    }
     return {**shown, "step": use.step} if use.step else shown
 
 
 def _failure(failure: Failure) -> dict[str, str]:
-    shown: dict[str, str] = json_value({"type": failure.type, "message": failure.message, "hint": failure.hint})
+    shown: dict[str, str] = json_value(
+        {"type": failure.type, "message": failure.message, "hint": failure.hint}
+    )
     return shown
 
 

@@ -11,7 +11,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rolerunner.events import Event, Note, RoleAssumed, RoleWasRefused, RunFinished, RunStarted, StepFinished, StepProgress, StepStarted
+from rolerunner.events import (
+    Event,
+    Note,
+    RoleAssumed,
+    RoleWasRefused,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+)
 from rolerunner.observers.result import plain_outputs
 from rolerunner.observers.units import as_size, total_of
 from rolerunner.redaction import RedactingFormatter, redact, redact_text
@@ -27,7 +37,13 @@ if TYPE_CHECKING:
 
     from rolerunner.model import RunResult, StepResult
 
-STATUS_STYLE = {"succeeded": "green", "warning": "yellow", "failed": "red", "skipped": "dim", "not_run": "dim"}
+STATUS_STYLE = {
+    "succeeded": "green",
+    "warning": "yellow",
+    "failed": "red",
+    "skipped": "dim",
+    "not_run": "dim",
+}
 _SIGN = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
 _ASCII_SIGN = {**_SIGN, "succeeded": "+", "failed": "x"}
 """The same where the terminal's encoding has no such characters."""
@@ -38,7 +54,12 @@ class Terminal:
     """Shows a run to a person."""
 
     def __init__(self, console: Optional[Console] = None) -> None:
-        self._console = console or Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+        self._console = console or Console(
+            highlight=False,
+            emoji=False,
+            soft_wrap=True,
+            width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE,
+        )
         _show_warnings()
         self._has_unicode = self._console.encoding.startswith("utf")
         self._progress: Optional[Progress] = None
@@ -62,7 +83,10 @@ class Terminal:
         self._console.print(text)
 
     def _run_started(self, event: RunStarted) -> None:
-        steps, roles = format_count(len(event.plan.steps), "step"), format_count(len(event.plan.roles), "role")
+        steps, roles = (
+            format_count(len(event.plan.steps), "step"),
+            format_count(len(event.plan.roles), "role"),
+        )
         self._print(f"[bold]{event.plan.job.name}[/] [dim]run {event.run_id}: {steps}, {roles}[/]")
         if self._console.is_terminal:
             spinner = SpinnerColumn("dots" if self._has_unicode else "line")
@@ -77,10 +101,14 @@ class Terminal:
             self._progress.start()
 
     def _role_assumed(self, event: RoleAssumed) -> None:
-        self._print(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {_shown(event.session_arn)} in {event.seconds * 1000:.0f} ms[/]")
+        self._print(
+            f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {_shown(event.session_arn)} in {event.seconds * 1000:.0f} ms[/]"
+        )
 
     def _role_refused(self, event: RoleWasRefused) -> None:
-        self._print(f"  [red]role {escape(event.refusal.role)} refused[/] [dim]{_shown(event.refusal.type)}[/]")
+        self._print(
+            f"  [red]role {escape(event.refusal.role)} refused[/] [dim]{_shown(event.refusal.type)}[/]"
+        )
 
     def _step_started(self, event: StepStarted) -> None:
         if self._progress is not None:
@@ -89,7 +117,12 @@ class Terminal:
     def _step_progress(self, event: StepProgress) -> None:
         if self._progress is not None and event.step_id in self._tasks:
             said = f"{format_count(event.objects, 'object')}, {as_size(event.bytes)}"
-            self._progress.update(self._tasks[event.step_id], completed=event.objects, total=event.total_objects or None, said=said)
+            self._progress.update(
+                self._tasks[event.step_id],
+                completed=event.objects,
+                total=event.total_objects or None,
+                said=said,
+            )
 
     def _step_finished(self, event: StepFinished) -> None:
         result = event.result
@@ -98,11 +131,18 @@ class Terminal:
             self._progress.remove_task(task)
         if result.status == "not_run" and result.error is None:
             return
-        style, sign = STATUS_STYLE[result.status], (_SIGN if self._has_unicode else _ASCII_SIGN)[result.status]
+        style, sign = (
+            STATUS_STYLE[result.status],
+            (_SIGN if self._has_unicode else _ASCII_SIGN)[result.status],
+        )
         under = f" as {result.role}" if result.role else ""
-        self._print(f"[{style}]{sign} {result.id}[/] [dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/] {outputs_line(result)}")
+        self._print(
+            f"[{style}]{sign} {result.id}[/] [dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/] {outputs_line(result)}"
+        )
         if result.error is not None:
-            self._print(f"    [{style}]{_shown(result.error.type)}[/]: {_shown(result.error.message)}")
+            self._print(
+                f"    [{style}]{_shown(result.error.type)}[/]: {_shown(result.error.message)}"
+            )
             self._hint(result.error.hint)
 
     def _note(self, event: Note) -> None:
@@ -158,7 +198,11 @@ def roles_table(result: RunResult) -> Table:
     """A line a role."""
     table = _table("role", "AssumeRole calls", "session, as CloudTrail shows it")
     for use in result.roles:
-        table.add_row(escape(f"{use.role} ({use.step})" if use.step else use.role), str(use.assume_calls), _shown(use.session_arn) or "-")
+        table.add_row(
+            escape(f"{use.role} ({use.step})" if use.step else use.role),
+            str(use.assume_calls),
+            _shown(use.session_arn) or "-",
+        )
     return table
 
 
@@ -167,7 +211,12 @@ def _table(*names: str) -> Table:
     for name in names:
         right = name in ("seconds", "objects", "bytes", "AssumeRole calls")
         # names may take several lines in a narrow terminal; numbers and statuses are always whole
-        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right or name == "status")
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=right or name == "status",
+        )
     return table
 
 
@@ -177,9 +226,19 @@ _SAID_IF_ANY = frozenset({"skipped", "deleted"})
 def outputs_line(result: StepResult) -> str:
     """A step's outputs in one line."""
     shown = redact(plain_outputs(result.outputs))
-    whole = {name: value if isinstance(value, (str, bool)) else total_of(value) for name, value in shown.items()}
-    outputs = {name: value for name, value in whole.items() if value is not None and (value != 0 or name not in _SAID_IF_ANY)}
-    said = [f"{name}={as_size(float(value)) if name == 'bytes' else value}" for name, value in outputs.items()]
+    whole = {
+        name: value if isinstance(value, (str, bool)) else total_of(value)
+        for name, value in shown.items()
+    }
+    outputs = {
+        name: value
+        for name, value in whole.items()
+        if value is not None and (value != 0 or name not in _SAID_IF_ANY)
+    }
+    said = [
+        f"{name}={as_size(float(value)) if name == 'bytes' else value}"
+        for name, value in outputs.items()
+    ]
     if not said and result.outputs:
         said = [f"{name}={value}" for name, value in shown.items()]
     return _shown(" ".join(said))

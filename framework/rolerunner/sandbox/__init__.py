@@ -21,7 +21,16 @@ from rolerunner.spec.values import suggested
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["JobKeys", "Request", "Sandbox", "World", "check_available", "load", "running", "with_objects"]
+__all__ = [
+    "JobKeys",
+    "Request",
+    "Sandbox",
+    "World",
+    "check_available",
+    "load",
+    "running",
+    "with_objects",
+]
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,20 @@ class Sandbox:
 
     def requests(self, service: str = "") -> list[Request]:
         """All that was asked of it, or of one service, granted or refused, in every region, in the order of the answers."""
-        return [request for request in read(self.server.record()) if service in ("", request.service)]
+        return [
+            request for request in read(self.server.record()) if service in ("", request.service)
+        ]
 
     def assume_role_count(self) -> dict[str, int]:
         """Role ARN -> how often it was assumed with success, the making of this world left out."""
-        asked = (request for request in self.requests("sts") if request.operation == "AssumeRole" and not request.is_admin)
-        return dict(Counter(request.parameters["RoleArn"] for request in asked if not request.error))
+        asked = (
+            request
+            for request in self.requests("sts")
+            if request.operation == "AssumeRole" and not request.is_admin
+        )
+        return dict(
+            Counter(request.parameters["RoleArn"] for request in asked if not request.error)
+        )
 
 
 def load(path: Path) -> World:
@@ -72,11 +89,17 @@ def load(path: Path) -> World:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: the sandbox file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise UsageError(
+            f"{path}: the sandbox file cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
     document = parse_beside(text, str(path), "a sandbox file")
     world = validate(World, document)
     files = ((place, path.parent / file) for place, file in world.files())
-    missing = [document.problem(place, f"there is no file '{file}'") for place, file in files if not file.is_file()]
+    missing = [
+        document.problem(place, f"there is no file '{file}'")
+        for place, file in files
+        if not file.is_file()
+    ]
     if missing:
         raise SpecError(missing)
     return world
@@ -91,24 +114,39 @@ def with_objects(world: World, puts: Mapping[S3Uri, Path]) -> World:
     """The world with more objects, from files. Raises UsageError for a bucket that it has not."""
     for uri in puts:
         if uri.bucket not in [bucket.name for bucket in world.buckets]:
-            raise UsageError(f"--put: the sandbox file has no bucket '{uri.bucket}'" + suggested(uri.bucket, [each.name for each in world.buckets]))
-    buckets = [bucket.model_copy(update={"objects": [*bucket.objects, *_of_bucket(bucket.name, puts)]}) for bucket in world.buckets]
+            raise UsageError(
+                f"--put: the sandbox file has no bucket '{uri.bucket}'"
+                + suggested(uri.bucket, [each.name for each in world.buckets])
+            )
+    buckets = [
+        bucket.model_copy(update={"objects": [*bucket.objects, *_of_bucket(bucket.name, puts)]})
+        for bucket in world.buckets
+    ]
     return world.model_copy(update={"buckets": buckets})
 
 
 def _of_bucket(bucket: str, puts: Mapping[S3Uri, Path]) -> list[SandboxObject]:
-    return [SandboxObject(key=uri.key, file=str(path.absolute())) for uri, path in puts.items() if uri.bucket == bucket]
+    return [
+        SandboxObject(key=uri.key, file=str(path.absolute()))
+        for uri, path in puts.items()
+        if uri.bucket == bucket
+    ]
 
 
 @contextlib.contextmanager
 def running(world: World, folder: Path = Path()) -> Iterator[Sandbox]:
     """The embedded AWS with the world in it; ``folder`` is where files of the world are looked for. Raises SandboxError."""
-    with started() as server, contextlib.closing(_Clients(server.endpoint, world.region)) as clients:
+    with (
+        started() as server,
+        contextlib.closing(_Clients(server.endpoint, world.region)) as clients,
+    ):
         client = clients.client
         with _failures_told():
             make(world, client, folder)
             keys = _job_keys(world, client)
-        accounts = {RoleArn.parse(role.arn).account for role in world.roles} | {bucket.account for bucket in world.buckets}
+        accounts = {RoleArn.parse(role.arn).account for role in world.roles} | {
+            bucket.account for bucket in world.buckets
+        }
         yield Sandbox(server, world.region, tuple(sorted(accounts)), keys, world.job_role, client)
 
 
@@ -127,7 +165,9 @@ def _failures_told() -> Iterator[None]:
 def _job_keys(world: World, client: Any) -> JobKeys:
     """The session that Glue would give the job: its name is Glue's own."""
     sts = client("sts", RoleArn.parse(world.job_role).account)
-    keys = sts.assume_role(RoleArn=world.job_role, RoleSessionName="GlueJobRunnerSession")["Credentials"]
+    keys = sts.assume_role(RoleArn=world.job_role, RoleSessionName="GlueJobRunnerSession")[
+        "Credentials"
+    ]
     return JobKeys(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
 
@@ -147,7 +187,9 @@ class _Clients:
         with self._making:
             if (service, account) not in self._made:
                 config = Config(s3={"addressing_style": "path"}, proxies={})
-                self._made[service, account] = _admin(self._region, account).client(service, endpoint_url=self._endpoint, config=config)
+                self._made[service, account] = _admin(self._region, account).client(
+                    service, endpoint_url=self._endpoint, config=config
+                )
             return self._made[service, account]
 
     def close(self) -> None:
@@ -167,6 +209,11 @@ def _admin(region: str, account: str) -> Any:
     session = botocore.session.Session(NO_PROFILE)
     session.register_component("data_loader", loader())
     # the emulator takes twelve digits as the administrator of that account, and does not look at the secret
-    made = boto3.Session(aws_access_key_id=account, aws_secret_access_key="-", region_name=region, botocore_session=session)  # noqa: S106
+    made = boto3.Session(
+        aws_access_key_id=account,
+        aws_secret_access_key="-",  # noqa: S106
+        region_name=region,
+        botocore_session=session,
+    )
     tidy(loader())
     return made

@@ -67,7 +67,11 @@ class _Seen:
         if self.status < _ERROR:
             return ""
         found = _CODE.search(self.answered)
-        return (found.group(1) or found.group(2)).decode("utf-8", "replace") if found else str(self.status)
+        return (
+            (found.group(1) or found.group(2)).decode("utf-8", "replace")
+            if found
+            else str(self.status)
+        )
 
     def _issued(self) -> list[str] | None:
         """The key that an answer of STS handed out, and to whom: so that a record can say who called."""
@@ -86,7 +90,10 @@ def recorded(app: App, record: IO[str]) -> App:
         if scope["type"] != "http" or scope["path"].startswith("/_"):
             await app(scope, receive, send)
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope["headers"]
+        }
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         seen = _Seen(scope["path"], scope["method"], query, headers)
 
@@ -111,7 +118,9 @@ def end_with_parent(folder: str) -> None:
     """End when the parent does, even by kill -9: standard input is a pipe that closes then."""
 
     def watch() -> None:
-        while os.read(0, 1):  # not sys.stdin: its lock, held by a waiting thread, makes a regular exit a fatal error
+        while os.read(
+            0, 1
+        ):  # not sys.stdin: its lock, held by a waiting thread, makes a regular exit a fatal error
             pass
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)

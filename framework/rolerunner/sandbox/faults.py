@@ -30,7 +30,10 @@ class _Unknown(ValueError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"'{name}' is not an operation of S3 or STS")
-        self.hint = nearest(name, OPERATIONS) or "of another service write service:Operation, as in glue:StartJobRun"
+        self.hint = (
+            nearest(name, OPERATIONS)
+            or "of another service write service:Operation, as in glue:StartJobRun"
+        )
 
 
 def _operation(value: Any) -> Any:
@@ -47,25 +50,61 @@ class Fault(Strict):
     """What is done to requests of one kind, in place of passing them on or on top of it."""
 
     operation: Operation = Field(
-        "*", description="The operation: of S3 or STS by its name, of others as service:Operation; * for each.", examples=["GetObject", "AssumeRole"]
+        "*",
+        description="The operation: of S3 or STS by its name, of others as service:Operation; * for each.",
+        examples=["GetObject", "AssumeRole"],
     )
-    bucket: str = Field("*", description="Only requests on this bucket; * stands for anything.", examples=["landing"])
-    key: str = Field("*", description="Only requests on this key; * stands for anything, '/' too.", examples=["orders/*"])
-    answer: Optional[int] = Field(None, ge=400, le=599, description="Answer with this status, and pass nothing on.", examples=[503])
-    code: Optional[str] = Field(None, min_length=1, description="The error code of 'answer'.", examples=["SlowDown"])
-    drop: bool = Field(False, description="Close the connection, and pass nothing on.", examples=[True])
-    lose: bool = Field(False, description="Pass it on, and close the connection instead of an answer.", examples=[True])
-    cut: bool = Field(False, description="Pass it on, and break off in the middle of the answer.", examples=[True])
+    bucket: str = Field(
+        "*",
+        description="Only requests on this bucket; * stands for anything.",
+        examples=["landing"],
+    )
+    key: str = Field(
+        "*",
+        description="Only requests on this key; * stands for anything, '/' too.",
+        examples=["orders/*"],
+    )
+    answer: Optional[int] = Field(
+        None,
+        ge=400,
+        le=599,
+        description="Answer with this status, and pass nothing on.",
+        examples=[503],
+    )
+    code: Optional[str] = Field(
+        None, min_length=1, description="The error code of 'answer'.", examples=["SlowDown"]
+    )
+    drop: bool = Field(
+        False, description="Close the connection, and pass nothing on.", examples=[True]
+    )
+    lose: bool = Field(
+        False,
+        description="Pass it on, and close the connection instead of an answer.",
+        examples=[True],
+    )
+    cut: bool = Field(
+        False, description="Pass it on, and break off in the middle of the answer.", examples=[True]
+    )
     delay: Seconds = Field(0.0, description="Wait so long first.", examples=["2s"])
-    times: Optional[int] = Field(None, ge=1, description="So many requests; all by default.", examples=[2])
+    times: Optional[int] = Field(
+        None, ge=1, description="So many requests; all by default.", examples=[2]
+    )
     after: int = Field(0, ge=0, description="Let so many requests pass first.", examples=[1])
-    rate: float = Field(1, gt=0, le=1, description="The share of the requests that it strikes.", examples=[0.1])
+    rate: float = Field(
+        1, gt=0, le=1, description="The share of the requests that it strikes.", examples=[0.1]
+    )
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> "Fault":
-        said = [name for name in ("answer", "drop", "lose", "cut") if getattr(self, name) not in (None, False)]
+        said = [
+            name
+            for name in ("answer", "drop", "lose", "cut")
+            if getattr(self, name) not in (None, False)
+        ]
         if len(said) > 1:
-            raise ValueError(f"do one of answer, drop, lose and cut each, not {said[0]} and {said[1]}")
+            raise ValueError(
+                f"do one of answer, drop, lose and cut each, not {said[0]} and {said[1]}"
+            )
         if not said and not self.delay:
             raise ValueError("must say what happens: answer, drop, lose, cut or delay")
         if self.code is not None and self.answer is None:
@@ -75,13 +114,24 @@ class Fault(Strict):
     @property
     def kind(self) -> str:
         """What it does, in a word."""
-        return next((name for name in ("answer", "drop", "lose", "cut") if getattr(self, name) not in (None, False)), "delay")
+        return next(
+            (
+                name
+                for name in ("answer", "drop", "lose", "cut")
+                if getattr(self, name) not in (None, False)
+            ),
+            "delay",
+        )
 
     def fits(self, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
         """Is it meant for such a request?"""
         names = ("*", operation, f"{service}:{operation}")
         place = str(parameters.get("Bucket", "")), str(parameters.get("Key", ""))
-        return self.operation in names and fnmatchcase(place[0], self.bucket) and fnmatchcase(place[1], self.key)
+        return (
+            self.operation in names
+            and fnmatchcase(place[0], self.bucket)
+            and fnmatchcase(place[1], self.key)
+        )
 
 
 @dataclass(frozen=True)
@@ -105,18 +155,26 @@ class FaultyProxy(Proxy):
         self._random = random.Random(seed)
         self._lock = threading.Lock()
 
-    def fault_for(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Optional[Fault]:
+    def fault_for(
+        self, service: str, operation: str, parameters: Mapping[str, Any]
+    ) -> Optional[Fault]:
         """The fault that strikes this request."""
         with self._lock:
             for number, fault in enumerate(self._faults):
                 if fault.fits(service, operation, parameters) and self._strikes(number, fault):
-                    self.struck.append(Struck(fault.kind, operation, str(parameters.get("Key", ""))))
+                    self.struck.append(
+                        Struck(fault.kind, operation, str(parameters.get("Key", "")))
+                    )
                     return fault
         return None
 
     def _strikes(self, number: int, fault: Fault) -> bool:
         self._seen[number] += 1
-        if self._seen[number] <= fault.after or self._left[number] == 0 or self._random.random() >= fault.rate:
+        if (
+            self._seen[number] <= fault.after
+            or self._left[number] == 0
+            or self._random.random() >= fault.rate
+        ):
             return False
         left = self._left[number]
         self._left[number] = None if left is None else left - 1
@@ -134,7 +192,9 @@ class _Faulty(Between):
         if fault is not None and fault.drop:
             return self.hang_up()
         if fault is not None and fault.answer is not None:
-            return self._refuse(service, fault.answer, fault.code or _CODES.get(fault.answer, "InternalError"))
+            return self._refuse(
+                service, fault.answer, fault.code or _CODES.get(fault.answer, "InternalError")
+            )
         status, headers, data = self.asked(body)
         if fault is not None and fault.lose:
             return self.hang_up()
@@ -158,6 +218,10 @@ class _Faulty(Between):
         error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
         if "X-Amz-Target" in self.headers or "json" in self.headers.get("Content-Type", ""):
             body = f'{{"__type": "{code}", "message": "{message}"}}'
-            return self.answer(status, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}, body.encode())
+            return self.answer(
+                status,
+                {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code},
+                body.encode(),
+            )
         text = error if service == "s3" else f"<ErrorResponse>{error}</ErrorResponse>"
         return self.answer(status, {"Content-Type": "text/xml"}, text.encode())

@@ -39,7 +39,9 @@ class Made:
     notes: tuple[str, ...]
 
 
-def made(plan: Plan, lasting: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]) -> Made:
+def made(
+    plan: Plan, lasting: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
+) -> Made:
     """The world of a plan. ``lasting``: the plan that policies are made from; ``puts``: objects that are to be there, from files.
 
     A bucket belongs to the first role that writes to it, else to the first that reads it, the job's own coming last. Roles of other accounts get what
@@ -59,7 +61,10 @@ def made(plan: Plan, lasting: Plan, actions: Mapping[str, type[Action]], puts: M
         if uri.bucket in owners:
             objects[uri.bucket].append(body)
     buckets = [
-        SandboxBucket(name=name, account=account, policy=_grants(name, account, found), objects=objects[name]) for name, account in owners.items()
+        SandboxBucket(
+            name=name, account=account, policy=_grants(name, account, found), objects=objects[name]
+        )
+        for name, account in owners.items()
     ]
     roles = [_sandbox_role(role) for role in found]
     world = World(version=1, job_role=job_role, roles=roles, buckets=buckets)
@@ -67,10 +72,16 @@ def made(plan: Plan, lasting: Plan, actions: Mapping[str, type[Action]], puts: M
 
 
 def _sandbox_role(role: RolePolicies) -> SandboxRole:
-    return SandboxRole(arn=role.arn, trust=[dict(each) for each in role.trust], permissions=[each.as_json() for each in role.permissions])
+    return SandboxRole(
+        arn=role.arn,
+        trust=[dict(each) for each in role.trust],
+        permissions=[each.as_json() for each in role.permissions],
+    )
 
 
-def _notes(job_role: str, owners: Mapping[str, str], made_up: Mapping[S3Uri, SandboxObject], lasting: Plan) -> Iterator[str]:
+def _notes(
+    job_role: str, owners: Mapping[str, str], made_up: Mapping[S3Uri, SandboxObject], lasting: Plan
+) -> Iterator[str]:
     yield f"made from the spec, with the policies of 'rolerunner iam'; the job runs as {job_role}"
     yield from (f"bucket {bucket} is in account {account}" for bucket, account in owners.items())
     yield from (f"{uri} is made up: give it bytes with --put {uri}=FILE" for uri in made_up)
@@ -85,7 +96,9 @@ def _job_role(plan: Plan) -> str:
 def _check_partition(plan: Plan) -> None:
     for role in plan.roles:
         if RoleArn.parse(role.arn).partition != "aws":
-            raise SandboxError(f"the embedded AWS has only the partition aws, and {role.arn} is in another")
+            raise SandboxError(
+                f"the embedded AWS has only the partition aws, and {role.arn} is in another"
+            )
 
 
 def _owners(found: Sequence[RolePolicies]) -> dict[str, str]:
@@ -94,7 +107,9 @@ def _owners(found: Sequence[RolePolicies]) -> dict[str, str]:
     for writing in (True, False):
         for role in (*found[1:], found[0]):
             for statement in role.permissions:
-                if not writing or any(action.startswith(("s3:Put", "s3:Delete")) for action in statement.actions):
+                if not writing or any(
+                    action.startswith(("s3:Put", "s3:Delete")) for action in statement.actions
+                ):
                     for bucket in filter(None, map(_bucket, statement.resources)):
                         owners.setdefault(bucket, role.account)
     return owners
@@ -110,25 +125,43 @@ def _grants(bucket: str, account: str, found: Sequence[RolePolicies]) -> list[di
     grants = []
     for role in found:
         for statement in role.permissions if role.account != account else ():
-            resources = [resource for resource in statement.resources if _bucket(resource) == bucket]
+            resources = [
+                resource for resource in statement.resources if _bucket(resource) == bucket
+            ]
             if resources:
                 # the emulator knows callers of other accounts by their account alone; which of its roles may is then up to IAM, as on AWS
-                grants.append({**statement.as_json(), "Principal": {"AWS": f"arn:aws:iam::{role.account}:root"}, "Resource": resources})
+                grants.append(
+                    {
+                        **statement.as_json(),
+                        "Principal": {"AWS": f"arn:aws:iam::{role.account}:root"},
+                        "Resource": resources,
+                    }
+                )
     return grants
 
 
 # objects
 
 
-def _made_up(plan: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]) -> Iterator[tuple[S3Uri, SandboxObject]]:
+def _made_up(
+    plan: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
+) -> Iterator[tuple[S3Uri, SandboxObject]]:
     """An object for each source that would be empty: not given, and not written by a step before."""
     now = datetime.now(timezone.utc)
-    scope = {"params": plan.job.params, "run": {"name": plan.job.name, "date": now.date(), "time": now}, "today": now.date(), "now": now}
+    scope = {
+        "params": plan.job.params,
+        "run": {"name": plan.job.name, "date": now.date(), "time": now},
+        "today": now.date(),
+        "now": now,
+    }
     written: list[S3Uri] = []
     for planned in plan.steps:
         action = Foresight(scope, {}).action(actions[planned.step.action], planned.fields)
         for source in _sources(action):
-            if not (any(_is_given(uri, source, action) for uri in puts) or any(_overlap(source, each) for each in written)):
+            if not (
+                any(_is_given(uri, source, action) for uri in puts)
+                or any(_overlap(source, each) for each in written)
+            ):
                 yield from _objects(source, action)
                 written.append(source)
         target = getattr(action, "target", None)
@@ -141,11 +174,16 @@ def _is_given(uri: S3Uri, source: S3Uri, action: Any) -> bool:
     if not source.is_prefix:
         return uri == source
     below = uri.bucket == source.bucket and uri.key.startswith(source.key)
-    return below and (not hasattr(action, "selection") or bool(action.selection().named(uri.key[len(source.key) :])))
+    return below and (
+        not hasattr(action, "selection")
+        or bool(action.selection().named(uri.key[len(source.key) :]))
+    )
 
 
 def _overlap(one: S3Uri, other: S3Uri) -> bool:
-    return one.bucket == other.bucket and (one.key.startswith(other.key) or other.key.startswith(one.key))
+    return one.bucket == other.bucket and (
+        one.key.startswith(other.key) or other.key.startswith(one.key)
+    )
 
 
 def _sources(action: Any) -> list[S3Uri]:

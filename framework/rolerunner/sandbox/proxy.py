@@ -35,7 +35,9 @@ class Proxy(ThreadingHTTPServer):
     def listening(self) -> Iterator[Self]:
         """Answer while the block runs."""
         with self:
-            threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+            threading.Thread(
+                target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+            ).start()
             try:
                 yield self
             finally:
@@ -60,7 +62,9 @@ class Between(BaseHTTPRequestHandler):
 
     def asked(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """What the embedded AWS answers: status, headers, body."""
-        upstream = http.client.HTTPConnection(self.server.target.hostname or "", self.server.target.port)
+        upstream = http.client.HTTPConnection(
+            self.server.target.hostname or "", self.server.target.port
+        )
         with contextlib.closing(upstream):
             upstream.request(self.command, self.path, body, dict(self.headers))
             answer = upstream.getresponse()
@@ -70,13 +74,19 @@ class Between(BaseHTTPRequestHandler):
         """No answer at all."""
         self.close_connection = True
 
-    def answer(self, status: int, headers: Mapping[str, str], data: bytes, *, cut: bool = False) -> None:
+    def answer(
+        self, status: int, headers: Mapping[str, str], data: bytes, *, cut: bool = False
+    ) -> None:
         """Answer; ``cut``: with half of the body that is announced."""
         self.send_response(status)
         for name, value in headers.items():
             if name.lower() not in _OF_THE_CONNECTION:
                 self.send_header(name, value)
-        length = headers.get("content-length", headers.get("Content-Length")) if self.command == "HEAD" else None
+        length = (
+            headers.get("content-length", headers.get("Content-Length"))
+            if self.command == "HEAD"
+            else None
+        )
         self.send_header("Content-Length", length or str(len(data)))
         cut = cut and len(data) > 1 and self.command != "HEAD"
         if cut:

@@ -91,18 +91,26 @@ def _caller(key: str, sessions: Mapping[str, str]) -> str:
 
 def _request(record: Mapping[str, Any], caller: str) -> Request:
     operation, parameters = asked(record)
-    return Request(record["service"], operation, caller, record["region"], parameters, record["error"])
+    return Request(
+        record["service"], operation, caller, record["region"], parameters, record["error"]
+    )
 
 
 def _s3(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     names = [part for part in record["path"].lstrip("/").split("/", 1) if part]
     parameters = {**record["query"], **dict(zip(("Bucket", "Key"), names))}
     for method, depth, asked, operation in _S3_OPERATIONS:
-        if (method, depth) == (record["method"], len(names)) and (not asked or asked in record["query"]):
-            return (_COPIES.get(operation, operation) if record["copies"] else operation), parameters
+        if (method, depth) == (record["method"], len(names)) and (
+            not asked or asked in record["query"]
+        ):
+            return (
+                _COPIES.get(operation, operation) if record["copies"] else operation
+            ), parameters
     return f"{record['method']} {'/'.join(record['query'])}".rstrip(), parameters
 
 
 def _other(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     form = {**record["query"], **record["form"]}
-    return form.pop("Action", "") or record["target"].rsplit(".", 1)[-1] or f"{record['method']} {record['path']}", form
+    return form.pop("Action", "") or record["target"].rsplit(".", 1)[
+        -1
+    ] or f"{record['method']} {record['path']}", form

@@ -47,7 +47,10 @@ class Server:
 
     def record(self) -> list[dict[str, Any]]:
         """Every request that was answered, oldest first, as child.py writes them."""
-        return [json.loads(line) for line in _record(self.folder).read_text(encoding="utf-8").splitlines()]
+        return [
+            json.loads(line)
+            for line in _record(self.folder).read_text(encoding="utf-8").splitlines()
+        ]
 
 
 @contextlib.contextmanager
@@ -73,7 +76,9 @@ def interpreter() -> str:
     if other and _imports_the_emulator(other):
         return other
     if other:
-        raise SandboxError(f"{OTHER_PYTHON}={other} cannot import the emulator: {other} -m pip install 'rolerunner[sandbox]'")
+        raise SandboxError(
+            f"{OTHER_PYTHON}={other} cannot import the emulator: {other} -m pip install 'rolerunner[sandbox]'"
+        )
     if sys.version_info < (3, 10):
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise SandboxError(
@@ -85,14 +90,20 @@ def interpreter() -> str:
 
 def _imports_the_emulator(python: str) -> bool:
     try:
-        return subprocess.run([python, "-c", "import ministack"], env=_environment(python), capture_output=True, check=False).returncode == 0  # noqa: S603
+        command = [python, "-c", "import ministack"]
+        ended = subprocess.run(  # noqa: S603
+            command, env=_environment(python), capture_output=True, check=False
+        )
+        return ended.returncode == 0
     except OSError:  # there is no such interpreter
         return False
 
 
 def _first_that_answers(python: str, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
     said = ""
-    for _ in range(_TRIES):  # another process may take the port between our look and the child's bind
+    for _ in range(
+        _TRIES
+    ):  # another process may take the port between our look and the child's bind
         port, name = _free_port(), secrets.token_hex(8)
         process = _spawn(python, folder, port, name)
         try:
@@ -140,7 +151,13 @@ def _spawn(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[
     with _log(folder).open("ab") as output:
         # A session of its own: Ctrl-C at the terminal is for rolerunner, which then stops the child itself.
         return subprocess.Popen(  # noqa: S603
-            command, env=environment, cwd=folder, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+            command,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
 
 

@@ -13,7 +13,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from rolerunner.model import RoleArn
 from rolerunner.spec.fields import Seconds, Strict
 
-_GLUE_TRUST = [{"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}]
+_GLUE_TRUST = [
+    {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
+]
 _STATEMENT_KEYS = {
     "Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition",
 }  # fmt: skip
@@ -71,7 +73,9 @@ def _statements(value: Any) -> Any:
 
 Arn = Annotated[str, BeforeValidator(_arn)]
 Statement = Annotated[dict[str, Any], BeforeValidator(_statement)]
-Permissions = Annotated[list[Annotated[Statement, AfterValidator(_permission)]], BeforeValidator(_statements)]
+Permissions = Annotated[
+    list[Annotated[Statement, AfterValidator(_permission)]], BeforeValidator(_statements)
+]
 """What a role may do."""
 Grants = Annotated[list[Annotated[Statement, AfterValidator(_grant)]], BeforeValidator(_statements)]
 """Who may do what to the thing that they hang on: a trust policy, a bucket policy."""
@@ -82,11 +86,19 @@ class ObjectContent(Strict):
 
     text: Optional[str] = Field(None, description="Its text.", examples=["hello"])
     gzip: Optional[str] = Field(None, description="Text, stored compressed.", examples=["hello"])
-    file: Optional[str] = Field(None, description="A file with its bytes, relative to the file that says so.", examples=["data/orders.csv"])
+    file: Optional[str] = Field(
+        None,
+        description="A file with its bytes, relative to the file that says so.",
+        examples=["data/orders.csv"],
+    )
     size: Optional[int] = Field(None, ge=0, description="So many bytes.", examples=[1000])
     content_type: Optional[str] = Field(None, description="Its media type.", examples=["text/csv"])
-    metadata: dict[str, str] = Field(default_factory=dict, description="Its user metadata.", examples=[{"run": "1"}])
-    tags: dict[str, str] = Field(default_factory=dict, description="Its tags.", examples=[{"team": "orders"}])
+    metadata: dict[str, str] = Field(
+        default_factory=dict, description="Its user metadata.", examples=[{"run": "1"}]
+    )
+    tags: dict[str, str] = Field(
+        default_factory=dict, description="Its tags.", examples=[{"team": "orders"}]
+    )
 
     @model_validator(mode="after")
     def _one_content(self) -> "ObjectContent":
@@ -148,7 +160,10 @@ class World(Strict):
 
     @model_validator(mode="after")
     def _nothing_is_there_twice(self) -> "World":
-        for kind, names in (("role", [role.arn for role in self.roles]), ("bucket", [bucket.name for bucket in self.buckets])):
+        for kind, names in (
+            ("role", [role.arn for role in self.roles]),
+            ("bucket", [bucket.name for bucket in self.buckets]),
+        ):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:
                 raise ValueError(f"'{kind}s' has the {kind} {twice[0]} twice")
@@ -188,11 +203,17 @@ def _make_role(role: SandboxRole, client: Clients, *, is_job: bool) -> None:
         wanted["MaxSessionDuration"] = int(role.max_session_duration)
     iam.create_role(**wanted)
     if role.permissions:
-        iam.put_role_policy(RoleName=arn.name, PolicyName="permissions", PolicyDocument=document(role.permissions))
+        iam.put_role_policy(
+            RoleName=arn.name, PolicyName="permissions", PolicyDocument=document(role.permissions)
+        )
 
 
 def _make_bucket(bucket: SandboxBucket, region: str, s3: Any, folder: Path) -> None:
-    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    place = (
+        {}
+        if region == "us-east-1"
+        else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    )
     s3.create_bucket(Bucket=bucket.name, **place)
     if bucket.versioning:
         s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
@@ -200,7 +221,13 @@ def _make_bucket(bucket: SandboxBucket, region: str, s3: Any, folder: Path) -> N
         options = {"ContentType": each.content_type} if each.content_type else {}
         if each.tags:
             options["Tagging"] = urlencode(each.tags)
-        s3.put_object(Bucket=bucket.name, Key=each.key, Body=each.body(folder), Metadata=each.metadata, **options)
+        s3.put_object(
+            Bucket=bucket.name,
+            Key=each.key,
+            Body=each.body(folder),
+            Metadata=each.metadata,
+            **options,
+        )
     if bucket.policy:
         s3.put_bucket_policy(Bucket=bucket.name, Policy=document(bucket.policy))
 

@@ -43,12 +43,16 @@ class SparkPool:
         """Cores of all executors that are there now."""
         scala = self.context._jsc.sc()  # noqa: SLF001 - Spark tells it to its own barrier tasks alone; parallelism may be set by hand
         try:
-            told = scala.maxNumConcurrentTasks(scala.resourceProfileManager().defaultResourceProfile())
+            told = scala.maxNumConcurrentTasks(
+                scala.resourceProfileManager().defaultResourceProfile()
+            )
         except Exception:  # noqa: BLE001 - py4j's error for a method that another Spark does not have
             told = 0
         return max(int(told) or int(self.context.defaultParallelism), 1)
 
-    def run(self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str) -> Iterator[list[Any]]:
+    def run(
+        self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
+    ) -> Iterator[list[Any]]:
         """Each wave is one Spark job, in a job group of this call's own."""
         run = _Waves(self.context, what)
         with ThreadPoolExecutor(WAVES_AT_ONCE, thread_name_prefix="rolerunner-spark") as threads:
@@ -138,7 +142,9 @@ def _checked(future: Future[list[Any]]) -> list[Any]:
         results = future.result()
     except Exception as error:
         reason = reason_of(error)
-        raise StepError(f"Spark gave the work up: {reason}", hint=_hint(reason), type="SparkFailed") from error
+        raise StepError(
+            f"Spark gave the work up: {reason}", hint=_hint(reason), type="SparkFailed"
+        ) from error
     failed = next((result for result in results if isinstance(result, StepError)), None)
     if failed is not None:
         raise failed

@@ -38,7 +38,11 @@ def _session() -> Any:
         conf.set("spark.ui.showConsoleProgress", "false")  # the run shows its own
         made = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:  # pyspark has no common error for a JVM that does not start
-        raise StepError(f"Spark does not start: {reason_of(error)}", hint="it needs Java 8, 11 or 17: set JAVA_HOME", type="NoSpark") from error
+        raise StepError(
+            f"Spark does not start: {reason_of(error)}",
+            hint="it needs Java 8, 11 or 17: set JAVA_HOME",
+            type="NoSpark",
+        ) from error
     if conf.get("spark.master", "").startswith("local"):
         _make_at_home(made)
     return made
@@ -47,12 +51,18 @@ def _session() -> Any:
 def _make_at_home(made: Any) -> None:
     """On a laptop: workers are this Python, not the first on the PATH, and Spark is quiet and ends with the process."""
     atexit.register(made.stop)
-    made.sparkContext.setLogLevel("FATAL")  # what fails is said by the step, without ten pages of Java
+    made.sparkContext.setLogLevel(
+        "FATAL"
+    )  # what fails is said by the step, without ten pages of Java
     if "PYSPARK_PYTHON" not in os.environ:
         made.sparkContext.pythonExec = sys.executable
 
 
-_ON_A_LAPTOP = {"spark.master": "local[*]", "spark.app.name": "rolerunner", "spark.ui.enabled": "false"}
+_ON_A_LAPTOP = {
+    "spark.master": "local[*]",
+    "spark.app.name": "rolerunner",
+    "spark.ui.enabled": "false",
+}
 
 
 _CAUSES = (

@@ -39,7 +39,11 @@ def own_credentials(session: Any) -> str:
     """The Java class that finds the job's own credentials: of AWS's second SDK from Hadoop 3.4 on."""
     numbers = tuple(int(each) for each in re.findall(r"\d+", _hadoop(session))[:2])
     second = numbers >= (3, 4)
-    return "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider" if second else "com.amazonaws.auth.DefaultAWSCredentialsProviderChain"
+    return (
+        "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
+        if second
+        else "com.amazonaws.auth.DefaultAWSCredentialsProviderChain"
+    )
 
 
 def _hadoop(session: Any) -> str:
@@ -51,10 +55,17 @@ def reach(session: Any, bucket: str, settings: Mapping[str, str]) -> None:
     before = _REACHED.setdefault(bucket, dict(settings))
     arn = f"fs.s3a.bucket.{bucket}.assumed.role.arn"
     if before.get(arn) != settings.get(arn):
-        raise StepError(f"the bucket '{bucket}' was reached as another role in this run: Spark knows one role for each bucket", type="OneRoleABucket")
+        raise StepError(
+            f"the bucket '{bucket}' was reached as another role in this run: Spark knows one role for each bucket",
+            type="OneRoleABucket",
+        )
     if any(name.endswith("external.id") for name in settings) and not _knows_external_ids(session):
         hint = "Hadoop learnt it with HADOOP-19201 (after 3.4.0); take a role without one, or move the objects with s3.copy"
-        raise StepError(f"the role of the bucket '{bucket}' has an 'external_id', which this Hadoop does not send", hint=hint, type="S3aCannot")
+        raise StepError(
+            f"the role of the bucket '{bucket}' has an 'external_id', which this Hadoop does not send",
+            hint=hint,
+            type="S3aCannot",
+        )
     hadoop = session.sparkContext._jsc.hadoopConfiguration()  # noqa: SLF001 - the way into the JVM
     for name, value in settings.items():
         hadoop.set(name, value)
@@ -70,15 +81,25 @@ def _knows_external_ids(session: Any) -> bool:
         return False
 
 
-def rows(session: Any, tables: Mapping[str, Data], query: Optional[str], most: int) -> tuple[list[str], list[dict[str, Any]]]:
+def rows(
+    session: Any, tables: Mapping[str, Data], query: Optional[str], most: int
+) -> tuple[list[str], list[dict[str, Any]]]:
     """The columns and the first rows of a query. Raises SqlFailed."""
     with _explained(session):
         frame = _frame(session, tables, query)
-        return list(frame.columns), [{name: _plain(value) for name, value in row.asDict().items()} for row in frame.take(most)]
+        return list(frame.columns), [
+            {name: _plain(value) for name, value in row.asDict().items()}
+            for row in frame.take(most)
+        ]
 
 
 def write(
-    session: Any, tables: Mapping[str, Data], query: Optional[str], target: Data, mode: str, partition_by: Sequence[str]
+    session: Any,
+    tables: Mapping[str, Data],
+    query: Optional[str],
+    target: Data,
+    mode: str,
+    partition_by: Sequence[str],
 ) -> tuple[int, list[str]]:
     """Write a query's result: how many rows, and their columns. Raises SqlFailed."""
     from pyspark.sql import Observation, functions  # noqa: PLC0415
@@ -87,14 +108,20 @@ def write(
         frame = _frame(session, tables, query)
         seen = Observation()
         observed = frame.observe(seen, functions.count(functions.lit(1)).alias("count"))
-        observed.write.format(target.format).options(**target.options).mode(mode).partitionBy(*partition_by).save(target.url)
+        observed.write.format(target.format).options(**target.options).mode(mode).partitionBy(
+            *partition_by
+        ).save(target.url)
         return int(seen.get["count"]), list(frame.columns)
 
 
 def _frame(session: Any, tables: Mapping[str, Data], query: Optional[str]) -> Any:
-    own = session.newSession()  # names of its own: steps that run side by side may call their sources the same
+    own = (
+        session.newSession()
+    )  # names of its own: steps that run side by side may call their sources the same
     for name, data in tables.items():
-        own.read.format(data.format).options(**data.options).load(data.url).createOrReplaceTempView(name)
+        own.read.format(data.format).options(**data.options).load(data.url).createOrReplaceTempView(
+            name
+        )
     return own.sql(query) if query is not None else own.table(next(iter(tables)))
 
 
@@ -111,6 +138,10 @@ def _explained(session: Any) -> Iterator[None]:
         text = str(error)
         if "S3AFileSystem not found" in text:
             hint = f"Glue has S3A; on a laptop start Spark with --packages org.apache.hadoop:hadoop-aws:{_hadoop(session)} (PYSPARK_SUBMIT_ARGS)"
-            raise SqlFailed("this Spark cannot reach S3: it has no S3A", hint=hint, type="NoS3A", text=text) from error
+            raise SqlFailed(
+                "this Spark cannot reach S3: it has no S3A", hint=hint, type="NoS3A", text=text
+            ) from error
         kind = re.search(r"([A-Z_]{4,}(?:\.[A-Z_]+)*)\]", text)
-        raise SqlFailed(reason_of(error), type=kind.group(1) if kind else type(error).__name__, text=text) from error
+        raise SqlFailed(
+            reason_of(error), type=kind.group(1) if kind else type(error).__name__, text=text
+        ) from error

@@ -55,7 +55,13 @@ def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def problems(error: ValidationError, document: Document, base: Path, model: type[BaseModel], more_keys: Iterable[str] = ()) -> list[Problem]:
+def problems(
+    error: ValidationError,
+    document: Document,
+    base: Path,
+    model: type[BaseModel],
+    more_keys: Iterable[str] = (),
+) -> list[Problem]:
     """Each of pydantic's errors as a problem; ``base`` is where the validated value lies in the document.
 
     ``more_keys`` are right names at the top beside the model's own, for a misspelt one.
@@ -67,16 +73,29 @@ def problems(error: ValidationError, document: Document, base: Path, model: type
         message, hint = _words(detail, location)
         if unknown:
             inner = _model_at(model, detail["loc"][:-1])
-            hint = unknown_key_hint(str(detail["loc"][-1]), inner, more_keys if len(detail["loc"]) == 1 else ())
-        problem = document.problem(location, message, hint, key=unknown or detail["loc"][-1:] == ("[key]",))
-        same = (problem.mark, problem.message) if unknown or detail["type"] == "missing" else (problem.mark,)
-        found.setdefault(same, problem)  # each member of a union has its own complaint of one value: the first will do
+            hint = unknown_key_hint(
+                str(detail["loc"][-1]), inner, more_keys if len(detail["loc"]) == 1 else ()
+            )
+        problem = document.problem(
+            location, message, hint, key=unknown or detail["loc"][-1:] == ("[key]",)
+        )
+        same = (
+            (problem.mark, problem.message)
+            if unknown or detail["type"] == "missing"
+            else (problem.mark,)
+        )
+        found.setdefault(
+            same, problem
+        )  # each member of a union has its own complaint of one value: the first will do
     return list(found.values())
 
 
 def messages(error: ValidationError) -> list[str]:
     """Each of pydantic's errors in words, for a value that is in no document."""
-    found = [_words(detail, tuple(part for part in detail["loc"] if part != "[key]"))[0] for detail in error.errors(include_url=False)]
+    found = [
+        _words(detail, tuple(part for part in detail["loc"] if part != "[key]"))[0]
+        for detail in error.errors(include_url=False)
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -92,7 +111,10 @@ def unknown_key_hint(name: str, model: type[BaseModel], more_keys: Iterable[str]
 def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
     """The model of the mapping at ``loc`` inside a model."""
     for part in loc:
-        field = next((field for name, field in model.model_fields.items() if part in (name, field.alias)), None)
+        field = next(
+            (field for name, field in model.model_fields.items() if part in (name, field.alias)),
+            None,
+        )
         inner = _model_in(field.annotation) if field is not None else None
         model = inner or model
     return model
@@ -102,7 +124,9 @@ def _model_in(annotation: Any) -> Optional[type[BaseModel]]:
     """The model that an annotation such as Optional[Model] or list[Model] speaks of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for found in map(_model_in, get_args(annotation)) if found is not None), None)
+    return next(
+        (found for found in map(_model_in, get_args(annotation)) if found is not None), None
+    )
 
 
 def _location(loc: tuple[Any, ...], document: Document, base: Path) -> Path:
@@ -124,19 +148,34 @@ def _words(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:
     if kind == "missing":
         return f"'{name}' is missing", ""
     if kind in ("literal_error", "enum"):
-        return _not_among(location, str(context.get("expected", "")).replace(" or ", ", "), detail["input"])
+        return _not_among(
+            location, str(context.get("expected", "")).replace(" or ", ", "), detail["input"]
+        )
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return f"{_named(location)} must be {words} {context[bound]}, not {shown(detail['input'])}", ""
+        return (
+            f"{_named(location)} must be {words} {context[bound]}, not {shown(detail['input'])}",
+            "",
+        )
     if kind in ("too_long", "too_short"):
-        words, bound = ("at most", "max_length") if kind == "too_long" else ("at least", "min_length")
-        return f"{_named(location)} must have {words} {context[bound]}, and has {context['actual_length']}", ""
+        words, bound = (
+            ("at most", "max_length") if kind == "too_long" else ("at least", "min_length")
+        )
+        return (
+            f"{_named(location)} must have {words} {context[bound]}, and has {context['actual_length']}",
+            "",
+        )
     if kind == "value_error":
         error = context.get("error")
         text = str(error)
-        return (text if text.startswith("'") else f"{_named(location)} {text}"), getattr(error, "hint", "")
+        return (text if text.startswith("'") else f"{_named(location)} {text}"), getattr(
+            error, "hint", ""
+        )
     if kind in _EXPECTED:
-        return f"{_named(location)} must be {_EXPECTED[kind]}, not {shown(detail['input'])}", _quote_hint(kind, detail["input"])
+        return (
+            f"{_named(location)} must be {_EXPECTED[kind]}, not {shown(detail['input'])}",
+            _quote_hint(kind, detail["input"]),
+        )
     text = str(detail["msg"])
     return f"{_named(location)}: {text[:1].lower()}{text[1:]}", ""
 

@@ -31,7 +31,14 @@ Path = tuple[Union[str, int], ...]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = {"", "~", "null", "Null", "NULL"}
-_BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_BOOLEAN = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
 # A leading zero is kept as text: 012345670123 is an account id and 0777 a mode, and neither is a number to its writer.
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -88,7 +95,9 @@ def parse_beside(text: str, file: str, what: str) -> Document:
     """
     document = parse(text, file, show_text=False)
     if not isinstance(document.data, dict) or "version" not in document.data:
-        raise SpecError([Problem(Mark(file, 1, 1), f"{what} is a mapping that starts with 'version: 1'")])
+        raise SpecError(
+            [Problem(Mark(file, 1, 1), f"{what} is a mapping that starts with 'version: 1'")]
+        )
     return document
 
 
@@ -127,7 +136,10 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             self.problems.append(self._syntax_problem(error))
         except yaml.reader.ReaderError as error:
-            self._problem(self._mark_at(error.position), f"not YAML: the character {_code(error.character)} is not allowed")
+            self._problem(
+                self._mark_at(error.position),
+                f"not YAML: the character {_code(error.character)} is not allowed",
+            )
         except _Stop:
             pass
         if self.problems:
@@ -136,12 +148,21 @@ class _Reader:
 
     def _check_text(self) -> None:
         if len(self.text) > MAX_BYTES:
-            self._stop(Mark(self.file, 1, 1), f"the file is larger than {MAX_BYTES >> 20} MiB", "a spec lists steps, not data")
+            self._stop(
+                Mark(self.file, 1, 1),
+                f"the file is larger than {MAX_BYTES >> 20} MiB",
+                "a spec lists steps, not data",
+            )
         found = re.search(r"[\ud800-\udfff\x00]", self.text)
         if found:
-            self._stop(self._mark_at(found.start()), f"not YAML: the character {_code(found.group())} is not allowed")
+            self._stop(
+                self._mark_at(found.start()),
+                f"not YAML: the character {_code(found.group())} is not allowed",
+            )
         if not self.text.strip():
-            self._stop(Mark(self.file, 1, 1), "the file is empty", "a spec starts with 'version: 1'")
+            self._stop(
+                Mark(self.file, 1, 1), "the file is empty", "a spec starts with 'version: 1'"
+            )
 
     def _only_document(self) -> Any:
         data, seen = None, 0
@@ -149,10 +170,18 @@ class _Reader:
             if isinstance(event, yaml.DocumentStartEvent):
                 seen += 1
                 if seen > 1:
-                    self._stop(self._mark(event), "a second YAML document starts here", "one file holds one document")
+                    self._stop(
+                        self._mark(event),
+                        "a second YAML document starts here",
+                        "one file holds one document",
+                    )
                 data = self._value(next(self.events), (), 0)
         if seen == 0:
-            self._stop(Mark(self.file, 1, 1), "the file holds only comments", "a spec starts with 'version: 1'")
+            self._stop(
+                Mark(self.file, 1, 1),
+                "the file holds only comments",
+                "a spec starts with 'version: 1'",
+            )
         return data
 
     def _value(self, event: Any, path: Path, depth: int) -> Any:
@@ -180,7 +209,10 @@ class _Reader:
         if anchor is None:
             self._stop(
                 self._mark(event),
-                self._quoting(f"the alias *{event.anchor} has no anchor &{event.anchor} before it", "an alias has no anchor before it"),
+                self._quoting(
+                    f"the alias *{event.anchor} has no anchor &{event.anchor} before it",
+                    "an alias has no anchor before it",
+                ),
             )
         self._count(event, anchor.nodes)
         return anchor.value
@@ -188,7 +220,9 @@ class _Reader:
     def _count(self, event: Any, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            self._stop(self._mark(event), f"more than {MAX_NODES:,} values once aliases are expanded")
+            self._stop(
+                self._mark(event), f"more than {MAX_NODES:,} values once aliases are expanded"
+            )
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         values: list[Any] = []
@@ -216,7 +250,9 @@ class _Reader:
                 self._problem(self._mark(event), message, f"the first is on line {first.line}")
             self.keys.setdefault(place, self._mark(event))
             values[key] = self._value(value_event, place, depth + 1)
-        for mapping in merged:  # a key said here wins over a merged one, an earlier merge over a later
+        for (
+            mapping
+        ) in merged:  # a key said here wins over a merged one, an earlier merge over a later
             for key, value in mapping.items():
                 values.setdefault(key, value)
         return values
@@ -259,7 +295,11 @@ class _Reader:
         """Quoted text may escape what no file can hold as it is: half of a surrogate pair is no character."""
         found = None if event.value.isascii() else _SURROGATE.search(event.value)
         if found:
-            self._problem(self._mark(event), f"the character {_code(found.group())} is half of a surrogate pair", "write \\U and eight digits")
+            self._problem(
+                self._mark(event),
+                f"the character {_code(found.group())} is half of a surrogate pair",
+                "write \\U and eight digits",
+            )
 
     def _mark(self, event: Any) -> Mark:
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
@@ -290,7 +330,12 @@ class _Reader:
         if not self.show_text:
             return Problem(place, "not YAML", "a value that holds ': ' or '#' needs quotes")
         context = f" {error.context}" if error.context else ""
-        return Problem(place, f"not YAML: {error.problem or 'syntax error'}{context}", _syntax_hint(line, error), line)
+        return Problem(
+            place,
+            f"not YAML: {error.problem or 'syntax error'}{context}",
+            _syntax_hint(line, error),
+            line,
+        )
 
 
 def plain_value(text: str) -> Any:

@@ -38,7 +38,11 @@ class Expression:
         except ExpressionError:
             raise
         except Exception as error:  # whatever an operator or a filter raises
-            reason = "it is nested too deeply" if isinstance(error, RecursionError) else safe_text(error) or type(error).__name__
+            reason = (
+                "it is nested too deeply"
+                if isinstance(error, RecursionError)
+                else safe_text(error) or type(error).__name__
+            )
             raise ExpressionError(f"'{self.text}' cannot be worked out: {reason}") from error
 
     def _reads_secret(self, scope: Mapping[str, Any]) -> bool:
@@ -48,10 +52,18 @@ class Expression:
     def _as_secret(self, value: Any) -> Any:
         """What was worked out of a secret is one too, but for texts that stand in the expression itself, for all to read."""
         if isinstance(value, str):
-            return value if f"'{value}'" in self.text or f'"{value}"' in self.text else secret_value(value)
+            return (
+                value
+                if f"'{value}'" in self.text or f'"{value}"' in self.text
+                else secret_value(value)
+            )
         if isinstance(value, (list, tuple)):
             return [self._as_secret(each) for each in value]
-        return {key: self._as_secret(each) for key, each in value.items()} if isinstance(value, dict) else value
+        return (
+            {key: self._as_secret(each) for key, each in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
 
 
 def _looked_up(reference: Reference, scope: Mapping[str, Any]) -> Any:
@@ -82,24 +94,38 @@ class Template:
     @property
     def references(self) -> tuple[Reference, ...]:
         """Every name that is read."""
-        return tuple(reference for expression in self.expressions for reference in expression.references)
+        return tuple(
+            reference for expression in self.expressions for reference in expression.references
+        )
 
     @property
     def whole(self) -> Optional[Expression]:
         """The expression that the text consists of, if it is a single one."""
-        return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], Expression) else None
+        return (
+            self.parts[0]
+            if len(self.parts) == 1 and isinstance(self.parts[0], Expression)
+            else None
+        )
 
     @property
     def name(self) -> Optional[Reference]:
         """The name that the text consists of, if it is a single one, as it is."""
         whole = self.whole
-        return whole.references[0] if whole is not None and len(whole.references) == 1 and whole.text == str(whole.references[0]) else None
+        return (
+            whole.references[0]
+            if whole is not None
+            and len(whole.references) == 1
+            and whole.text == str(whole.references[0])
+            else None
+        )
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """The value in ``scope``. Raises ExpressionError."""
         if self.whole is not None:
             return self.whole.evaluate(scope)
-        texts = [part.evaluate(scope) if isinstance(part, Expression) else part for part in self.parts]
+        texts = [
+            part.evaluate(scope) if isinstance(part, Expression) else part for part in self.parts
+        ]
         text = bounded("".join(as_text(text) for text in texts))
         return secret_value(text) if any(map(has_secret_value, texts)) else text
 

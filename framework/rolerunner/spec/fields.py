@@ -50,11 +50,15 @@ STANDS_IN = "stands in"
 class Strict(BaseModel):
     """The base of every model of the spec: unknown keys are errors, values are frozen and not coerced."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
     @field_validator("*", mode="wrap")
     @classmethod
-    def _admit_template(cls, value: Any, inner: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    def _admit_template(
+        cls, value: Any, inner: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
         """Whatever a field's type, an expression may stand for its value while a spec is checked."""
         return value if _passes(value, info) else inner(value)
 
@@ -66,15 +70,21 @@ def _passes(value: Any, info: ValidationInfo) -> bool:
 class _Dynamic:
     """Marks a type whose value may be a Template while the spec is checked."""
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         def admit(value: Any, inner: Callable[[Any], Any], info: core_schema.ValidationInfo) -> Any:
             return value if _passes(value, info) else inner(value)
 
         return core_schema.with_info_wrap_validator_function(admit, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         inner = handler(schema)
-        if inner.get("type") == "string" and not {"pattern", "enum", "const", "maxLength"} & set(inner):
+        if inner.get("type") == "string" and not {"pattern", "enum", "const", "maxLength"} & set(
+            inner
+        ):
             return inner  # any text may hold an expression as it is
         return {"anyOf": [inner, {"type": "string", "pattern": r"\$\{\{"}]}
 
@@ -88,10 +98,14 @@ class JsonForm:
 
     schema: tuple[tuple[str, Any], ...]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return handler(source)
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return dict(self.schema)
 
 
@@ -101,10 +115,14 @@ class ShortForm:
 
     choices: tuple[str, ...] = ()
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         return handler(source)
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         short = {"enum": list(self.choices)} if self.choices else {"type": "string"}
         return {"anyOf": [short, handler(schema)]}
 
@@ -138,7 +156,13 @@ def _s3_object(value: Any) -> Any:
 def _duration(value: Any) -> Any:
     if isinstance(value, bool):
         return value
-    return check_duration(value) if isinstance(value, (int, float)) else parse_duration(value) if isinstance(value, str) else value
+    return (
+        check_duration(value)
+        if isinstance(value, (int, float))
+        else parse_duration(value)
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _size(value: Any) -> Any:
@@ -169,14 +193,20 @@ def _customer_key(value: Any) -> Any:
         except ValueError:
             good = False
         if not good:
-            raise ValueError(f"must be {CUSTOMER_KEY_BYTES} bytes in base64")  # and is not shown: it is a secret
+            raise ValueError(
+                f"must be {CUSTOMER_KEY_BYTES} bytes in base64"
+            )  # and is not shown: it is a secret
     return value
 
 
 def _as_secret(text: str) -> SecretValue:
     """A customer key as a secret. Servers repeat it, or its MD5, in errors."""
     key = secret_value(text)
-    key.digest = secret_value(base64.b64encode(hashlib.md5(customer_key_bytes(text), usedforsecurity=False).digest()).decode())
+    key.digest = secret_value(
+        base64.b64encode(
+            hashlib.md5(customer_key_bytes(text), usedforsecurity=False).digest()
+        ).decode()
+    )
     return key
 
 
@@ -200,17 +230,45 @@ Integer = Annotated[int, DYNAMIC]
 Flag = Annotated[bool, DYNAMIC]
 LocalPath = Annotated[str, BeforeValidator(check_path), json_form(type="string"), DYNAMIC]
 """A path on this machine; ``~`` is the home folder, relative ones hang on the working directory."""
-S3Location = Annotated[S3Uri, BeforeValidator(_s3_uri), json_form(**_S3_FORM, description="s3://bucket/key-or-prefix"), DYNAMIC]
+S3Location = Annotated[
+    S3Uri,
+    BeforeValidator(_s3_uri),
+    json_form(**_S3_FORM, description="s3://bucket/key-or-prefix"),
+    DYNAMIC,
+]
 """An object or a prefix."""
-S3Object = Annotated[S3Uri, BeforeValidator(_s3_object), json_form(**_S3_FORM, description="s3://bucket/key"), DYNAMIC]
+S3Object = Annotated[
+    S3Uri,
+    BeforeValidator(_s3_object),
+    json_form(**_S3_FORM, description="s3://bucket/key"),
+    DYNAMIC,
+]
 """One object."""
-Seconds = Annotated[float, BeforeValidator(_duration), json_form(type=["string", "number"], examples=["30s", "15m", "2h"]), DYNAMIC]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_duration),
+    json_form(type=["string", "number"], examples=["30s", "15m", "2h"]),
+    DYNAMIC,
+]
 """A duration in seconds, written as 30s, 15m, 2h."""
-Bytes = Annotated[int, BeforeValidator(_size), json_form(type=["string", "integer"], examples=["16MiB", "5GB"]), DYNAMIC]
+Bytes = Annotated[
+    int,
+    BeforeValidator(_size),
+    json_form(type=["string", "integer"], examples=["16MiB", "5GB"]),
+    DYNAMIC,
+]
 """A size in bytes, written as 16MiB, 5GB."""
 Account = Annotated[str, BeforeValidator(_account), DYNAMIC]
 """An account id, in quotes: YAML would read a number, and drop its leading zeros."""
-Rate = Annotated[int, BeforeValidator(_rate), json_form(type=["string", "integer"], examples=["50MB/s"]), DYNAMIC]
+Rate = Annotated[
+    int, BeforeValidator(_rate), json_form(type=["string", "integer"], examples=["50MB/s"]), DYNAMIC
+]
 """Bytes a second, written as 50MB/s."""
-CustomerKey = Annotated[str, BeforeValidator(_customer_key), AfterValidator(_as_secret), json_form(type="string"), DYNAMIC]
+CustomerKey = Annotated[
+    str,
+    BeforeValidator(_customer_key),
+    AfterValidator(_as_secret),
+    json_form(type="string"),
+    DYNAMIC,
+]
 """A key of the customer's own (SSE-C), in base64."""

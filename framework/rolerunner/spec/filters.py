@@ -18,7 +18,9 @@ _MAX_NUMBER = 1 << 63
 class ExpressionError(Exception):
     """An expression is wrong. ``wrong`` and ``right`` feed the nearest right name."""
 
-    def __init__(self, message: str, offset: int = 0, *, wrong: str = "", right: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, offset: int = 0, *, wrong: str = "", right: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.offset = offset
         self.wrong = wrong
@@ -49,7 +51,9 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (list, dict)):
-        raise ExpressionError("a list or mapping cannot stand inside a text; use the filter 'json' or 'join'")
+        raise ExpressionError(
+            "a list or mapping cannot stand inside a text; use the filter 'json' or 'join'"
+        )
     return str(value)
 
 
@@ -82,7 +86,9 @@ def _minus(value: Any, amount: Any) -> Any:
 
 def _shifted(value: date, amount: timedelta) -> date:
     if not isinstance(value, datetime) and amount % timedelta(days=1):
-        raise ExpressionError("a date is shifted by whole days; shift a time instead, as in ${{ now | plus('2h') }}")
+        raise ExpressionError(
+            "a date is shifted by whole days; shift a time instead, as in ${{ now | plus('2h') }}"
+        )
     return value + amount
 
 

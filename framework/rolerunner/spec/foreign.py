@@ -16,9 +16,13 @@ from rolerunner.spec.values import nearest
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_STRONG = re.compile(r"(?<![\{$])\{\{(?P<jinja>[^{}]*)\}\}(?!\})|\$\{\s*(?P<shell>[A-Za-z_][\w.]*)\s*(?::?[-=?+][^{}]*)?\}")
+_STRONG = re.compile(
+    r"(?<![\{$])\{\{(?P<jinja>[^{}]*)\}\}(?!\})|\$\{\s*(?P<shell>[A-Za-z_][\w.]*)\s*(?::?[-=?+][^{}]*)?\}"
+)
 _NAME = r"[A-Za-z_][\w.-]*"
-_WEAK = re.compile(rf"\$\(\s*(?P<a>{_NAME})\s*\)|%\((?P<b>{_NAME})\)s|<(?P<c>{_NAME})>|(?<![\{{$])\{{(?P<d>{_NAME})\}}(?!\}})")
+_WEAK = re.compile(
+    rf"\$\(\s*(?P<a>{_NAME})\s*\)|%\((?P<b>{_NAME})\)s|<(?P<c>{_NAME})>|(?<![\{{$])\{{(?P<d>{_NAME})\}}(?!\}})"
+)
 _PLAIN = re.compile(rf"\{{\{{\s*{_NAME}\s*\}}\}}\Z")
 _FIRST_NAME = re.compile(_NAME)
 _MARKS = ("{", "$(", "%(", "<")
@@ -45,7 +49,9 @@ class Foreign:
         return f"write {self.right}, or ${{{{ {quote}{self.text}{quote} }}}} for the text itself"
 
 
-def find_foreign(text: str, scopes: Collection[str], params: Collection[str], *, content: bool) -> Iterator[Foreign]:
+def find_foreign(
+    text: str, scopes: Collection[str], params: Collection[str], *, content: bool
+) -> Iterator[Foreign]:
     """Each template of another tool in a text without expressions.
 
     ``scopes`` are the first names that an expression can read there, ``params`` the spec's params; ``content`` is true for
@@ -77,5 +83,9 @@ def _is_readable(name: str, scopes: Collection[str], params: Collection[str]) ->
 def _expression(name: str, scopes: Collection[str], params: Collection[str]) -> str:
     if _is_readable(name, scopes, params) and name not in params:
         return f"${{{{ {name} }}}}"
-    near = name if name in params else nearest(name.rpartition(".")[2], params).partition("'")[2].rpartition("'")[0]
+    near = (
+        name
+        if name in params
+        else nearest(name.rpartition(".")[2], params).partition("'")[2].rpartition("'")[0]
+    )
     return f"${{{{ params.{near or 'NAME'} }}}}"

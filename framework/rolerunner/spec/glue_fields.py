@@ -34,7 +34,18 @@ GLUE_OWN = frozenset(
         "continuation-option",
     }
 )  # fmt: skip
-_GLUE_PREFIXES = ("enable-", "extra-", "additional-", "job-", "continuous-log", "disable-", "python-", "redshift", "glue-", "custom-log")
+_GLUE_PREFIXES = (
+    "enable-",
+    "extra-",
+    "additional-",
+    "job-",
+    "continuous-log",
+    "disable-",
+    "python-",
+    "redshift",
+    "glue-",
+    "custom-log",
+)
 NO_DASHES = "may not begin with '--' in Glue, which would be taken for the next argument"
 OURS = ("job_spec", "result", "runtime", "aws_region", "log_level", "run_key", "deadline")
 """Arguments of the entry script itself; all others are params of the spec."""
@@ -88,7 +99,9 @@ def _arguments(value: Any) -> Any:
         if not isinstance(name, str) or not _GLUE_ARGUMENT.match(name):
             raise ValueError(f"are arguments of Glue's own such as --enable-metrics, not '{name}'")
         if name.lstrip("-") in OURS or not is_glue_own(name.lstrip("-")):
-            raise ValueError(f"are arguments of Glue's own, which '{name}' is not: give the params of the spec under 'params'")
+            raise ValueError(
+                f"are arguments of Glue's own, which '{name}' is not: give the params of the spec under 'params'"
+            )
     return value
 
 
@@ -96,39 +109,69 @@ class GlueFields(Strict):
     """How the job is deployed to AWS Glue."""
 
     runtime: Literal["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"] = Field(
-        "pythonshell", description="Python Shell, or the Glue version of a Spark job.", examples=["pythonshell", "glue-5.1"]
+        "pythonshell",
+        description="Python Shell, or the Glue version of a Spark job.",
+        examples=["pythonshell", "glue-5.1"],
     )
-    job_name: Annotated[Optional[str], _like(_JOB_NAME, "a name without '/' of up to 255 characters")] = Field(
-        None, description="The name of the Glue job; the spec's name by default.", examples=["nightly-orders"]
+    job_name: Annotated[
+        Optional[str], _like(_JOB_NAME, "a name without '/' of up to 255 characters")
+    ] = Field(
+        None,
+        description="The name of the Glue job; the spec's name by default.",
+        examples=["nightly-orders"],
     )
     role: Annotated[Optional[str], BeforeValidator(_role)] = Field(
-        None, description="The IAM role that the Glue job runs as: its ARN or name.", examples=["arn:aws:iam::111122223333:role/glue-nightly"]
+        None,
+        description="The IAM role that the Glue job runs as: its ARN or name.",
+        examples=["arn:aws:iam::111122223333:role/glue-nightly"],
     )
     artifacts: Optional[S3Location] = Field(
-        None, description="Where deploy puts the spec, the script and the wheels.", examples=["s3://ops-bucket/rolerunner/"]
+        None,
+        description="Where deploy puts the spec, the script and the wheels.",
+        examples=["s3://ops-bucket/rolerunner/"],
     )
     region: Annotated[Optional[str], _like(_REGION, "a region such as eu-west-1")] = Field(
-        None, description="The region of the Glue job; that of your AWS settings by default.", examples=["eu-west-1"]
+        None,
+        description="The region of the Glue job; that of your AWS settings by default.",
+        examples=["eu-west-1"],
     )
     capacity: Annotated[Optional[float], json_form(enum=[0.0625, 1])] = Field(
-        None, description="Python Shell: 0.0625 (1 GB of memory, the default) or 1 (16 GB) DPU.", examples=[0.0625, 1]
+        None,
+        description="Python Shell: 0.0625 (1 GB of memory, the default) or 1 (16 GB) DPU.",
+        examples=[0.0625, 1],
     )
     worker_type: Annotated[Optional[str], _like(_WORKER, "a worker type such as G.1X")] = Field(
-        None, description="Spark: the type of each worker; G.1X by default.", examples=["G.1X", "G.2X"]
+        None,
+        description="Spark: the type of each worker; G.1X by default.",
+        examples=["G.1X", "G.2X"],
     )
     workers: Annotated[Optional[int], Field(ge=2, le=5000)] = Field(
-        None, description="Spark: how many workers, the driver's own with them; 2 by default.", examples=[2, 10]
+        None,
+        description="Spark: how many workers, the driver's own with them; 2 by default.",
+        examples=[2, 10],
     )
     timeout: Annotated[Seconds, AfterValidator(_minutes)] = Field(
-        7200.0, description="Glue kills a run after so long; at 95 % of it no step begins any more.", examples=["2h"]
+        7200.0,
+        description="Glue kills a run after so long; at 95 % of it no step begins any more.",
+        examples=["2h"],
     )
-    max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = Field(1, description="How many runs of the job at once.", examples=[1])
+    max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="How many runs of the job at once.", examples=[1]
+    )
     params: dict[str, Any] = Field(
-        default_factory=dict, description="Params of the spec for runs that do not give their own.", examples=[{"country": "nz"}]
+        default_factory=dict,
+        description="Params of the spec for runs that do not give their own.",
+        examples=[{"country": "nz"}],
     )
-    fixed_params: dict[str, Any] = Field(default_factory=dict, description="Params of the spec that no run may change.", examples=[{"stage": "prod"}])
+    fixed_params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Params of the spec that no run may change.",
+        examples=[{"stage": "prod"}],
+    )
     result: Optional[S3Location] = Field(
-        None, description="Where runs write their result file; under a prefix each has its own.", examples=["s3://ops-bucket/results/"]
+        None,
+        description="Where runs write their result file; under a prefix each has its own.",
+        examples=["s3://ops-bucket/results/"],
     )
     requirements: list[str] = Field(
         default_factory=list,
@@ -140,13 +183,21 @@ class GlueFields(Strict):
         description="Folders of your own Python packages, relative to the spec; those of python.call steps are found without it.",
         examples=[["jobs"]],
     )
-    connections: list[str] = Field(default_factory=list, description="Names of Glue connections, as for a VPC.", examples=[["vpc-private"]])
-    security_configuration: Optional[str] = Field(None, description="The name of a Glue security configuration.", examples=["encrypted-logs"])
+    connections: list[str] = Field(
+        default_factory=list,
+        description="Names of Glue connections, as for a VPC.",
+        examples=[["vpc-private"]],
+    )
+    security_configuration: Optional[str] = Field(
+        None, description="The name of a Glue security configuration.", examples=["encrypted-logs"]
+    )
     tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
         default_factory=dict, description="Tags of the Glue job.", examples=[{"team": "orders"}]
     )
     arguments: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(
-        default_factory=dict, description="Glue's own arguments, as text.", examples=[{"--enable-metrics": "true"}]
+        default_factory=dict,
+        description="Glue's own arguments, as text.",
+        examples=[{"--enable-metrics": "true"}],
     )
 
     @model_validator(mode="after")
@@ -155,7 +206,9 @@ class GlueFields(Strict):
         for name in ("worker_type", "workers") if shell else ("capacity",):
             if getattr(self, name) is not None:
                 right = "'capacity'" if shell else "'worker_type' and 'workers'"
-                raise ValueError(f"'{name}' is not for the runtime {self.runtime}: it takes {right}")
+                raise ValueError(
+                    f"'{name}' is not for the runtime {self.runtime}: it takes {right}"
+                )
         if self.capacity is not None and self.capacity not in (0.0625, 1):
             raise ValueError("'capacity' must be 0.0625 or 1")
         twice = next((name for name in self.params if name in self.fixed_params), None)
@@ -188,22 +241,37 @@ def as_text(value: Any) -> str:
     return json.dumps(value, default=str) if isinstance(value, (list, dict)) else str(value)
 
 
-def read_glue(said: Any, declared: Mapping[str, ParamFields], reading: Reading) -> Optional[GlueFields]:
+def read_glue(
+    said: Any, declared: Mapping[str, ParamFields], reading: Reading
+) -> Optional[GlueFields]:
     """The section, held against the spec's params. None where there is none, or where it is wrong."""
     if said is None:
         return None
     if not isinstance(said, dict):
-        reading.add(("glue",), "'glue' must be a mapping, as in glue: {runtime: pythonshell, role: ..., artifacts: s3://...}")
+        reading.add(
+            ("glue",),
+            "'glue' must be a mapping, as in glue: {runtime: pythonshell, role: ..., artifacts: s3://...}",
+        )
         return None
     wrong = list(_expressions(said, ("glue",)))
     for path in wrong:
-        reading.add(path, "'glue' takes no expressions: it is read when the job is deployed, not when it runs")
+        reading.add(
+            path,
+            "'glue' takes no expressions: it is read when the job is deployed, not when it runs",
+        )
     for name in declared:
         if name in OURS or is_glue_own(name):
             whose = "the entry script" if name in OURS else "Glue"
-            reading.add(("params", name), f"the param '{name}' cannot be given in Glue: {whose} keeps --{name} for itself", "rename it", key=True)
+            reading.add(
+                ("params", name),
+                f"the param '{name}' cannot be given in Glue: {whose} keeps --{name} for itself",
+                "rename it",
+                key=True,
+            )
     told = {path[1] for path in wrong}
-    read = reading.validated(GlueFields, {key: value for key, value in said.items() if key not in told}, ("glue",))
+    read = reading.validated(
+        GlueFields, {key: value for key, value in said.items() if key not in told}, ("glue",)
+    )
     if read is not None:
         _check_params(read, declared, reading)
     return read
@@ -217,7 +285,11 @@ def _check_params(read: GlueFields, declared: Mapping[str, ParamFields], reading
                 reading.add(path, f"there is no param '{name}'", nearest(name, declared), key=True)
                 continue
             if declared[name].secret:
-                problem = reading.document.problem(path, f"the param '{name}' is secret and cannot be an argument of a Glue job", key=True)
+                problem = reading.document.problem(
+                    path,
+                    f"the param '{name}' is secret and cannot be an argument of a Glue job",
+                    key=True,
+                )
                 reading.add_problem(replace(problem, line=""))
                 continue
             try:
@@ -231,5 +303,11 @@ def _check_params(read: GlueFields, declared: Mapping[str, ParamFields], reading
 def _expressions(value: Any, path: Path) -> Iterator[Path]:
     if isinstance(value, str) and is_template(value):
         yield path
-    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+    for key, each in (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    ):
         yield from _expressions(each, (*path, key))

@@ -79,10 +79,15 @@ def parse(text: str, offset: int) -> Tree:
         parser = Parser(_ENVIRONMENT, text, state="variable")
         root = parser.parse_expression()
         if not parser.stream.eos:
-            raise ExpressionError(f"'{text.strip()}' is not one expression: '{parser.stream.current.value}' is left over", offset)
+            raise ExpressionError(
+                f"'{text.strip()}' is not one expression: '{parser.stream.current.value}' is left over",
+                offset,
+            )
         _check(root, offset)
     except TemplateSyntaxError as error:
-        raise ExpressionError(f"'{text.strip()}' is not an expression: {error.message}", offset) from None
+        raise ExpressionError(
+            f"'{text.strip()}' is not an expression: {error.message}", offset
+        ) from None
     except RecursionError:
         raise ExpressionError("an expression is nested too deeply", offset) from None
     return Tree(root, tuple(_references(root)))
@@ -91,11 +96,15 @@ def parse(text: str, offset: int) -> Tree:
 def _check(node: nodes.Node, offset: int) -> None:
     if type(node) not in _ALLOWED:
         kind = type(node)
-        raise ExpressionError(_REFUSED.get(kind, f"{kind.__name__} is not allowed in an expression"), offset)
+        raise ExpressionError(
+            _REFUSED.get(kind, f"{kind.__name__} is not allowed in an expression"), offset
+        )
     if isinstance(node, nodes.Filter):
         _check_filter(node, offset)
     if isinstance(node, nodes.Getattr) and _path(node) is None:
-        raise ExpressionError(f"'.{node.attr}' can only follow a name such as params or steps.ID", offset)
+        raise ExpressionError(
+            f"'.{node.attr}' can only follow a name such as params or steps.ID", offset
+        )
     for child in node.iter_child_nodes():
         _check(child, offset)
 
@@ -105,11 +114,15 @@ def _check_filter(node: nodes.Filter, offset: int) -> None:
         raise ExpressionError(f"the filter '{node.name}' takes plain arguments only", offset)
     known = FILTERS.get(node.name)
     if known is None:
-        raise ExpressionError(f"there is no filter '{node.name}'", offset, wrong=node.name, right=tuple(FILTERS))
+        raise ExpressionError(
+            f"there is no filter '{node.name}'", offset, wrong=node.name, right=tuple(FILTERS)
+        )
     low, high = known.arguments
     if not low <= len(node.args) <= high:
         count = str(low) if low == high else f"{low} to {high}"
-        raise ExpressionError(f"the filter '{node.name}' takes {count} argument(s), not {len(node.args)}", offset)
+        raise ExpressionError(
+            f"the filter '{node.name}' takes {count} argument(s), not {len(node.args)}", offset
+        )
 
 
 def _path(node: nodes.Node) -> Optional[tuple[str, ...]]:
@@ -119,7 +132,11 @@ def _path(node: nodes.Node) -> Optional[tuple[str, ...]]:
     if isinstance(node, nodes.Getattr):
         before = _path(node.node)
         return None if before is None else (*before, node.attr)
-    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+    if (
+        isinstance(node, nodes.Getitem)
+        and isinstance(node.arg, nodes.Const)
+        and isinstance(node.arg.value, str)
+    ):
         before = _path(node.node)  # steps['find-it'].count: an id with a hyphen
         return None if before is None else (*before, node.arg.value)
     return None
@@ -163,11 +180,15 @@ _EVALUATE: dict[type, Callable[[Any, Mapping[str, Any]], Any]] = {
     nodes.Not: lambda node, scope: not _evaluate(node.node, scope),
     nodes.Neg: lambda node, scope: -_evaluate(node.node, scope),
     nodes.Pos: lambda node, scope: +_evaluate(node.node, scope),
-    nodes.Concat: lambda node, scope: bounded("".join(as_text(_evaluate(part, scope)) for part in node.nodes)),
+    nodes.Concat: lambda node, scope: bounded(
+        "".join(as_text(_evaluate(part, scope)) for part in node.nodes)
+    ),
     nodes.CondExpr: _condition,
     nodes.List: lambda node, scope: [_evaluate(item, scope) for item in node.items],
     nodes.Tuple: lambda node, scope: [_evaluate(item, scope) for item in node.items],
-    nodes.Dict: lambda node, scope: {_evaluate(pair.key, scope): _evaluate(pair.value, scope) for pair in node.items},
+    nodes.Dict: lambda node, scope: {
+        _evaluate(pair.key, scope): _evaluate(pair.value, scope) for pair in node.items
+    },
 }
 
 
@@ -184,7 +205,9 @@ def _compare(node: nodes.Compare, scope: Mapping[str, Any]) -> bool:
 def _arithmetic(kind: type, left: Any, right: Any) -> Any:
     repeats = kind in (nodes.Mul, nodes.Mod) and not (_is_number(left) and _is_number(right))
     if repeats:  # 'x' * 10**9 fills memory, and '%1000000000d' % 1 does too
-        raise ExpressionError(f"only numbers can stand on both sides of '{'*' if kind is nodes.Mul else '%'}'")
+        raise ExpressionError(
+            f"only numbers can stand on both sides of '{'*' if kind is nodes.Mul else '%'}'"
+        )
     return bounded(_BINARY[kind](left, right))
 
 
@@ -196,9 +219,13 @@ def _look_up(path: tuple[str, ...], scope: Mapping[str, Any]) -> Any:
     value: Any = scope
     for depth, name in enumerate(path):
         if not isinstance(value, Mapping):
-            raise ExpressionError(f"'{'.'.join(path[:depth])}' has no parts, so '{'.'.join(path)}' reads nothing")
+            raise ExpressionError(
+                f"'{'.'.join(path[:depth])}' has no parts, so '{'.'.join(path)}' reads nothing"
+            )
         if name not in value:
             known = tuple(str(key) for key in value)
-            raise ExpressionError(f"there is no '{'.'.join(path[: depth + 1])}'", wrong=name, right=known)
+            raise ExpressionError(
+                f"there is no '{'.'.join(path[: depth + 1])}'", wrong=name, right=known
+            )
         value = value[name]
     return value

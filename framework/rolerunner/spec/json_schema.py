@@ -38,11 +38,29 @@ def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
     top["properties"]["roles"] = {
         "type": "object",
         **_about(top, "roles"),
-        "additionalProperties": {"anyOf": [{"type": "string", "description": "The role's ARN."}, _properties(RoleFields, definitions)]},
+        "additionalProperties": {
+            "anyOf": [
+                {"type": "string", "description": "The role's ARN."},
+                _properties(RoleFields, definitions),
+            ]
+        },
     }
-    top["properties"]["state"] = {**_about(top, "state"), **_properties(StateFields, definitions), "type": "object"}
-    top["properties"]["glue"] = {**_about(top, "glue"), **_properties(GlueFields, definitions, expressions=False), "type": "object"}
-    top["properties"]["steps"] = {"type": "array", "minItems": 1, **_about(top, "steps"), "items": _step(kinds, definitions)}
+    top["properties"]["state"] = {
+        **_about(top, "state"),
+        **_properties(StateFields, definitions),
+        "type": "object",
+    }
+    top["properties"]["glue"] = {
+        **_about(top, "glue"),
+        **_properties(GlueFields, definitions, expressions=False),
+        "type": "object",
+    }
+    top["properties"]["steps"] = {
+        "type": "array",
+        "minItems": 1,
+        **_about(top, "steps"),
+        "items": _step(kinds, definitions),
+    }
     return {
         "$schema": _DRAFT,
         "title": "A rolerunner job spec",
@@ -55,12 +73,21 @@ def json_schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
     """The schema of another file than a spec: each value in it is what it says, or holds an expression in a text."""
     definitions: dict[str, Any] = {}
     top = _properties(model, definitions, expressions=False)
-    return {"$schema": _DRAFT, "title": title, **top, "definitions": {name: definitions[name] for name in sorted(definitions)}}
+    return {
+        "$schema": _DRAFT,
+        "title": title,
+        **top,
+        "definitions": {name: definitions[name] for name in sorted(definitions)},
+    }
 
 
 def _about(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What a property says of itself, whatever its shape."""
-    return {key: value for key, value in schema["properties"][name].items() if key in ("description", "examples")}
+    return {
+        key: value
+        for key, value in schema["properties"][name].items()
+        if key in ("description", "examples")
+    }
 
 
 def _step(kinds: Mapping[str, type[Kind]], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +95,10 @@ def _step(kinds: Mapping[str, type[Kind]], definitions: dict[str, Any]) -> dict[
     names = sorted(kinds)
     common["action"] = {**_about({"properties": common}, "action"), "enum": names}
     branches = [
-        {"if": {"properties": {"action": {"const": name}}, "required": ["action"]}, "then": _branch(kind, common, definitions)}
+        {
+            "if": {"properties": {"action": {"const": name}}, "required": ["action"]},
+            "then": _branch(kind, common, definitions),
+        }
         for name, kind in sorted(kinds.items())
     ]
     return {
@@ -79,10 +109,16 @@ def _step(kinds: Mapping[str, type[Kind]], definitions: dict[str, Any]) -> dict[
     }
 
 
-def _branch(kind: type[Kind], common: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def _branch(
+    kind: type[Kind], common: Mapping[str, Any], definitions: dict[str, Any]
+) -> dict[str, Any]:
     """What a step of one action may hold: the common fields, its roles, its own."""
     own = _properties(kind, definitions)
-    roles = {name: {**_ROLE, "description": f"{_ROLE['description']} Instead of 'role'."} for name in kind.role_fields if name != "role"}
+    roles = {
+        name: {**_ROLE, "description": f"{_ROLE['description']} Instead of 'role'."}
+        for name in kind.role_fields
+        if name != "role"
+    }
     return {
         "description": cleandoc(kind.__doc__ or ""),
         "properties": {**common, "role": _ROLE, **roles, **own["properties"]},
@@ -91,27 +127,47 @@ def _branch(kind: type[Kind], common: Mapping[str, Any], definitions: dict[str, 
     }
 
 
-def _properties(model: type[BaseModel], definitions: dict[str, Any], *, expressions: bool = True) -> dict[str, Any]:
+def _properties(
+    model: type[BaseModel], definitions: dict[str, Any], *, expressions: bool = True
+) -> dict[str, Any]:
     """A model's own schema, closed; the models inside it go to the definitions."""
     made = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
-    definitions.update({name: _cleaned(schema, expressions=expressions) for name, schema in made.pop("$defs", {}).items()})
+    definitions.update(
+        {
+            name: _cleaned(schema, expressions=expressions)
+            for name, schema in made.pop("$defs", {}).items()
+        }
+    )
     return _cleaned(made, expressions=expressions)
 
 
 def _cleaned(schema: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
     """Without titles, which say nothing, and null, which no one writes; each field may be an expression."""
     kept = {key: value for key, value in schema.items() if key not in ("title", "description")}
-    kept["properties"] = {name: _field(name, field, expressions=expressions) for name, field in schema.get("properties", {}).items()}
+    kept["properties"] = {
+        name: _field(name, field, expressions=expressions)
+        for name, field in schema.get("properties", {}).items()
+    }
     kept["additionalProperties"] = False
     return kept
 
 
 def _field(name: str, field: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
-    plain = {key: value for key, value in _rename_bounds(_without_null(field)).items() if key != "title"}
+    plain = {
+        key: value for key, value in _rename_bounds(_without_null(field)).items() if key != "title"
+    }
     if not expressions or name in _KEPT_WHOLE or _takes_any_text(plain):
         return plain
-    about: dict[str, Any] = {key: plain.pop(key) for key in ("description", "default", "examples") if key in plain}
-    return {**about, "anyOf": [*(plain.get("anyOf", [plain]) if set(plain) <= {"anyOf"} else [plain]), _EXPRESSION]}
+    about: dict[str, Any] = {
+        key: plain.pop(key) for key in ("description", "default", "examples") if key in plain
+    }
+    return {
+        **about,
+        "anyOf": [
+            *(plain.get("anyOf", [plain]) if set(plain) <= {"anyOf"} else [plain]),
+            _EXPRESSION,
+        ],
+    }
 
 
 def _rename_bounds(field: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,19 +181,29 @@ def _rename_bounds(field: Mapping[str, Any]) -> dict[str, Any]:
 def _takes_any_text(field: Mapping[str, Any]) -> bool:
     """Can an expression stand there as it is?"""
     choices = field.get("anyOf", [field])
-    return any(_EXPRESSION["pattern"] in str(choice.get("pattern", "")) or _is_free_text(choice) for choice in choices) or not (
-        {"type", "anyOf", "enum", "const", "$ref"} & set(field)
-    )
+    return any(
+        _EXPRESSION["pattern"] in str(choice.get("pattern", "")) or _is_free_text(choice)
+        for choice in choices
+    ) or not ({"type", "anyOf", "enum", "const", "$ref"} & set(field))
 
 
 def _is_free_text(choice: Mapping[str, Any]) -> bool:
     kinds = choice.get("type", ())
-    return "string" in ([kinds] if isinstance(kinds, str) else kinds) and not {"pattern", "enum", "const", "maxLength"} & set(choice)
+    return "string" in ([kinds] if isinstance(kinds, str) else kinds) and not {
+        "pattern",
+        "enum",
+        "const",
+        "maxLength",
+    } & set(choice)
 
 
 def _without_null(field: Mapping[str, Any]) -> dict[str, Any]:
     choices = [choice for choice in field.get("anyOf", ()) if choice != {"type": "null"}]
-    rest = {key: value for key, value in field.items() if key != "anyOf" and not (key == "default" and value is None)}
+    rest = {
+        key: value
+        for key, value in field.items()
+        if key != "anyOf" and not (key == "default" and value is None)
+    }
     if len(choices) == 1:
         return {**choices[0], **rest}
     return {**rest, **({"anyOf": choices} if choices else {})}

@@ -61,7 +61,9 @@ def load_text(
     roles.link()
     state = _state(top.state, roles, reading)
     glue = _glue(top, reading)
-    steps = read_steps(top.steps, kinds, roles, top.defaults, reading) if top.steps != [None] else []
+    steps = (
+        read_steps(top.steps, kinds, roles, top.defaults, reading) if top.steps != [None] else []
+    )
     if reading.known.problems:
         raise SpecError(reading.known.problems)
     if wrong_params is not None:
@@ -79,7 +81,9 @@ def load_text(
 def _top(reading: Reading) -> SpecFile:
     data = reading.document.data
     if not isinstance(data, dict):
-        raise SpecError([reading.document.problem((), "a spec is a mapping that starts with 'version: 1'")])
+        raise SpecError(
+            [reading.document.problem((), "a spec is a mapping that starts with 'version: 1'")]
+        )
     data = _with_version(data, reading)
     try:
         return SpecFile.model_validate(data)
@@ -97,10 +101,18 @@ def _with_version(data: dict[str, Any], reading: Reading) -> dict[str, Any]:
     if "version" not in data:
         reading.add((), "'version' is missing", "begin the spec with 'version: 1'")
     elif version in (1, "1", None):
-        reading.add(("version",), f"'version' must be 1, not {checking.shown(version)}", "write version: 1")
+        reading.add(
+            ("version",), f"'version' must be 1, not {checking.shown(version)}", "write version: 1"
+        )
     else:
         hint = "this release of rolerunner reads version 1 alone"
-        raise SpecError([reading.document.problem(("version",), f"'version' must be 1, not {checking.shown(version)}", hint)])
+        raise SpecError(
+            [
+                reading.document.problem(
+                    ("version",), f"'version' must be 1, not {checking.shown(version)}", hint
+                )
+            ]
+        )
     return {**data, "version": 1}
 
 
@@ -112,7 +124,11 @@ def _top_that_stands(data: dict[str, Any], reading: Reading) -> SpecFile:
             usable[key] = data[key]
     params = data.get("params")
     if "params" not in usable and isinstance(params, dict):
-        usable["params"] = {name: value for name, value in params.items() if _stands({**usable, "params": {name: value}})}
+        usable["params"] = {
+            name: value
+            for name, value in params.items()
+            if _stands({**usable, "params": {name: value}})
+        }
         reading.known.undecided.update(name for name in params if name not in usable["params"])
     return SpecFile.model_validate(usable)
 
@@ -125,7 +141,13 @@ def _stands(values: dict[str, Any]) -> bool:
     return True
 
 
-def _include(name: str, index: int, roles: Roles, reading: Reading, read: Optional[Callable[[str], tuple[str, str]]]) -> None:
+def _include(
+    name: str,
+    index: int,
+    roles: Roles,
+    reading: Reading,
+    read: Optional[Callable[[str], tuple[str, str]]],
+) -> None:
     path = ("include", index)
     if read is None:
         reading.add(path, "nothing can be included here")
@@ -138,9 +160,15 @@ def _include(name: str, index: int, roles: Roles, reading: Reading, read: Option
     except SpecError as error:
         reading.known.problems.extend(error.problems)
         return
-    if not isinstance(included.document.data, dict) or not isinstance(included.document.data.get("roles"), dict):
+    if not isinstance(included.document.data, dict) or not isinstance(
+        included.document.data.get("roles"), dict
+    ):
         # and nothing of it is shown: it may be any file of the machine
-        reading.add(path, f"'{name}' is not a file of roles", "it must be a mapping with 'roles:' and nothing else")
+        reading.add(
+            path,
+            f"'{name}' is not a file of roles",
+            "it must be a mapping with 'roles:' and nothing else",
+        )
     else:
         found = included.validated(IncludedFile, included.document.data, ())
         roles.read(found.roles if found else {}, included)
@@ -158,14 +186,20 @@ def _state(said: Any, roles: Roles, reading: Reading) -> Optional[StatePlace]:
     if not isinstance(said, dict):
         reading.add(("state",), "'state' must be a mapping with 'location'")
         return None
-    read = reading.validated(StateFields, reading.filled(reading.with_templates(said, ("state",), ("params",)), ("state",)), ("state",))
+    read = reading.validated(
+        StateFields,
+        reading.filled(reading.with_templates(said, ("state",), ("params",)), ("state",)),
+        ("state",),
+    )
     if read is None:
         return None
     if read.role is not None:
         roles.check(read.role, ("state", "role"), reading)
     if any(isinstance(value, Template) for value in vars(read).values()):
         return None
-    return StatePlace(read.location, None if read.role is None else roles.find(read.role), read.stale_after)
+    return StatePlace(
+        read.location, None if read.role is None else roles.find(read.role), read.stale_after
+    )
 
 
 def _glue(top: SpecFile, reading: Reading) -> Optional[GlueFields]:

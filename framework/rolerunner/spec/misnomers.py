@@ -38,13 +38,25 @@ _FORMS = {
 """How a field is written, where its name alone does not say."""
 
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("bucket key prefix bucket_name s3_key s3_bucket s3_prefix s3_uri s3_path uri url object", (_IN_S3,)),
-    ("src source_path source_uri from input origin copy_from local_path local", ("source", "location")),
-    ("dest destination dst to output out sink target_path target_uri copy_to save_to", ("target", "inventory", "location")),
+    (
+        "bucket key prefix bucket_name s3_key s3_bucket s3_prefix s3_uri s3_path uri url object",
+        (_IN_S3,),
+    ),
+    (
+        "src source_path source_uri from input origin copy_from local_path local",
+        ("source", "location"),
+    ),
+    (
+        "dest destination dst to output out sink target_path target_uri copy_to save_to",
+        ("target", "inventory", "location"),
+    ),
     ("path file folder dir directory filename filepath file_name", (_LOCAL, _IN_S3)),
     ("files keys", ("objects", "source")),
     ("uses type kind plugin operator action_type task", ("action",)),
-    ("cmd command run script shell bash exec code handler callable entrypoint module", ("function",)),
+    (
+        "cmd command run script shell bash exec code handler callable entrypoint module",
+        ("function",),
+    ),
     ("depends_on depends dependencies after requires dependson upstream", ("needs",)),
     ("if condition only only_if unless rules trigger_rule on", ("when",)),
     ("with args kwargs arguments inputs payload", ("arguments", "parameters", "params")),
@@ -62,8 +74,14 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loop foreach with_items matrix items each strategy", ("for_each",)),
     ("retries attempts max_attempts retry_count max_retries retry_attempts", ("retry", "attempts")),
     ("retry_delay wait interval", ("delay", "interval", "retry")),
-    ("continue_on_error ignore_errors ignore_failure allow_failure fail_fast", ("on_error", "on_failure")),
-    ("timeout_minutes timeout_seconds timeout_in_minutes max_time max_duration execution_timeout", ("timeout", "deadline")),
+    (
+        "continue_on_error ignore_errors ignore_failure allow_failure fail_fast",
+        ("on_error", "on_failure"),
+    ),
+    (
+        "timeout_minutes timeout_seconds timeout_in_minutes max_time max_duration execution_timeout",
+        ("timeout", "deadline"),
+    ),
     ("session_duration duration_seconds max_session_duration durationseconds ttl", ("duration",)),
     ("pattern glob globs filter filters match wildcard suffix includes", ("include",)),
     ("ignore excludes skip", ("exclude", "if_exists")),
@@ -73,7 +91,10 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("canned_acl acls grants", ("acl",)),
     ("tagging tag labels", ("tags",)),
     ("mime_type mimetype media_type", ("content_type",)),
-    ("concurrency parallel parallelism workers threads max_workers max_concurrency", ("max_parallel",)),
+    (
+        "concurrency parallel parallelism workers threads max_workers max_concurrency",
+        ("max_parallel",),
+    ),
     ("jobs tasks stages pipeline actions", ("steps",)),
     ("title label summary comment doc", ("description", "name")),
     ("name step step_id task_id", ("id",)),
@@ -102,7 +123,13 @@ _ELSEWHERE = {
     "region": "the region belongs to the role: write it under 'roles'",
     "external_id": "it belongs to the role: write it under 'roles'",
     **dict.fromkeys(
-        ("expires", "content_encoding", "content_disposition", "content_language", "website_redirect"),
+        (
+            "expires",
+            "content_encoding",
+            "content_disposition",
+            "content_language",
+            "website_redirect",
+        ),
         "no action sets this header: store the object by action: aws.call with PutObject, or by a function of yours",
     ),
     "recursive": "a prefix that ends with '/' means all that is below it",
@@ -139,7 +166,10 @@ def _fields_of(fields: Iterable[str], model: type[BaseModel], known: tuple[str, 
         if field in (_IN_S3, _LOCAL):
             places = list(_places(model, in_s3=field == _IN_S3))
             if places:
-                return [f"{name}: s3://bucket/key" if field == _IN_S3 else f"'{name}'" for name in places]
+                return [
+                    f"{name}: s3://bucket/key" if field == _IN_S3 else f"'{name}'"
+                    for name in places
+                ]
         elif field in known:
             return [_FORMS.get(field, f"'{field}'")]
     return []
@@ -147,7 +177,10 @@ def _fields_of(fields: Iterable[str], model: type[BaseModel], known: tuple[str, 
 
 def _places(model: type[BaseModel], *, in_s3: bool) -> Iterator[str]:
     for name in ("source", "target", "location"):
-        if name in model.model_fields and (name == "location" or _mentions_s3(model.model_fields[name].annotation)) == in_s3:
+        if (
+            name in model.model_fields
+            and (name == "location" or _mentions_s3(model.model_fields[name].annotation)) == in_s3
+        ):
             yield name
 
 

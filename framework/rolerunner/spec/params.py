@@ -33,7 +33,12 @@ _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
 def read_params(
-    declared: Mapping[str, ParamFields], given: Mapping[str, Any], reading: Reading, *, complete: bool, more_names: Iterable[str] = ()
+    declared: Mapping[str, ParamFields],
+    given: Mapping[str, Any],
+    reading: Reading,
+    *,
+    complete: bool,
+    more_names: Iterable[str] = (),
 ) -> None:
     """Read the params of a run into what is known. Mistakes of the spec are gathered.
 
@@ -41,7 +46,11 @@ def read_params(
     Raises UsageError with everything that is wrong with what was given.
     """
     right = (*declared, *more_names)
-    wrong = [_no_param(name, value, right) for name, value in given.items() if name not in {*declared, *reading.known.undecided}]
+    wrong = [
+        _no_param(name, value, right)
+        for name, value in given.items()
+        if name not in {*declared, *reading.known.undecided}
+    ]
     reading.known.secrets.update(name for name, fields in declared.items() if fields.secret)
     for name, fields in declared.items():
         if not _is_well_declared(name, fields, reading):
@@ -62,7 +71,9 @@ def _no_param(name: str, value: Any, right: Iterable[str]) -> str:
     return f"there is no param '{name}'{suggested(name, right)}"
 
 
-def _read_one(name: str, fields: ParamFields, given: Mapping[str, Any], reading: Reading, *, complete: bool) -> None:
+def _read_one(
+    name: str, fields: ParamFields, given: Mapping[str, Any], reading: Reading, *, complete: bool
+) -> None:
     known = reading.known
     if name in given:
         try:
@@ -76,7 +87,11 @@ def _read_one(name: str, fields: ParamFields, given: Mapping[str, Any], reading:
     else:
         known.undecided.add(name)
         if complete:
-            how = f"-p {name}=@FILE or --params FILE" if fields.secret else f"-p {name}=VALUE (in Glue: --{name} VALUE)"
+            how = (
+                f"-p {name}=@FILE or --params FILE"
+                if fields.secret
+                else f"-p {name}=VALUE (in Glue: --{name} VALUE)"
+            )
             raise ValueError(f"the param '{name}' is required: give it with {how}")
 
 
@@ -88,19 +103,31 @@ def _read_given(name: str, fields: ParamFields, given: Any) -> Any:
     except ValueError as error:
         if not fields.secret and not isinstance(given, FileValue):
             raise
-        raise ValueError(_without_value(str(error), value, f"at {given.mark}" if isinstance(given, FileValue) else "given")) from None
+        raise ValueError(
+            _without_value(
+                str(error), value, f"at {given.mark}" if isinstance(given, FileValue) else "given"
+            )
+        ) from None
     return _as_secret(name, read) if fields.secret else read
 
 
 def _without_value(message: str, value: Any, place: str) -> str:
     """The message with the value left out of it."""
     text = message.replace(shown(value), f"the value {place}")
-    return f"does not take the value {place}" if str(value) and str(value)[:_SHOWN_START] in text else text
+    return (
+        f"does not take the value {place}"
+        if str(value) and str(value)[:_SHOWN_START] in text
+        else text
+    )
 
 
 def _as_secret(name: str, value: str) -> SecretValue:
     if 0 < len(value) < MIN_LENGTH:
-        _LOG.warning("the secret param '%s' has fewer than %d characters: it is redacted only where it is the whole value", name, MIN_LENGTH)
+        _LOG.warning(
+            "the secret param '%s' has fewer than %d characters: it is redacted only where it is the whole value",
+            name,
+            MIN_LENGTH,
+        )
     return secret_value(value)
 
 
@@ -116,10 +143,17 @@ def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
     except ValueError as error:
         reading.known.undecided.add(name)
         if fields.secret:
-            problem = reading.document.problem(path, f"the default of '{name}' does not fit its declaration")
+            problem = reading.document.problem(
+                path, f"the default of '{name}' does not fit its declaration"
+            )
             reading.add_problem(replace(problem, line=""))
             return
-        reading.add(path, f"the default of '{name}': {error}" if str(error).startswith("'") else f"the default of '{name}' {error}")
+        reading.add(
+            path,
+            f"the default of '{name}': {error}"
+            if str(error).startswith("'")
+            else f"the default of '{name}' {error}",
+        )
 
 
 def _is_well_declared(name: str, fields: ParamFields, reading: Reading) -> bool:
@@ -129,9 +163,18 @@ def _is_well_declared(name: str, fields: ParamFields, reading: Reading) -> bool:
     if fields.type == "choice" and not fields.choices:
         reading.add(path, f"the param '{name}' of type choice needs 'choices'")
     if fields.secret and fields.type != "string":
-        reading.add((*path, "secret"), f"the param '{name}' is secret, so its type must be string, not {fields.type}", key=True)
+        reading.add(
+            (*path, "secret"),
+            f"the param '{name}' is secret, so its type must be string, not {fields.type}",
+            key=True,
+        )
     if fields.required and fields.default is not None:
-        reading.add((*path, "required"), f"the param '{name}' is required and has a default", "one of the two is enough", key=True)
+        reading.add(
+            (*path, "required"),
+            f"the param '{name}' is required and has a default",
+            "one of the two is enough",
+            key=True,
+        )
     for rule in ("min", "max"):
         bound = getattr(fields, rule)
         try:
@@ -170,7 +213,9 @@ def read_param(declared: ParamFields, value: Any) -> Any:
     if declared.pattern is not None and not matches(declared.pattern, str(read)):
         raise ValueError(f"must match {declared.pattern}, and {shown(read)} does not")
     if declared.choices is not None and read not in [reader(choice) for choice in declared.choices]:
-        raise ValueError(f"must be one of {', '.join(map(str, declared.choices))}, not {shown(read)}")
+        raise ValueError(
+            f"must be one of {', '.join(map(str, declared.choices))}, not {shown(read)}"
+        )
     return read
 
 
@@ -195,7 +240,9 @@ def check_pattern(value: Any) -> Any:
             _compiled(value)
         except SchemaError as error:
             reason = str(error).strip().splitlines()[-1].strip()
-            raise ValueError(f"is not a regular expression of this kind: {reason} (no look-around and no back-references)") from None
+            raise ValueError(
+                f"is not a regular expression of this kind: {reason} (no look-around and no back-references)"
+            ) from None
     return value
 
 
@@ -215,7 +262,11 @@ def _integer(value: Any) -> int:
 
 def _number(value: Any) -> float:
     try:
-        number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else float(_string(value))
+        number = (
+            value
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+            else float(_string(value))
+        )
     except ValueError:
         raise ValueError(f"must be a number, not {shown(value)}") from None
     if number != number or number in (float("inf"), float("-inf")):  # noqa: PLR0124 - only NaN differs from itself
@@ -241,9 +292,15 @@ def _date(value: Any) -> date:
 
 def _datetime(value: Any) -> datetime:
     try:
-        read = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
+        read = (
+            value
+            if isinstance(value, datetime)
+            else datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
+        )
     except ValueError:
-        raise ValueError(f"must be a time such as 2026-01-31T06:00:00Z, not {shown(value)}") from None
+        raise ValueError(
+            f"must be a time such as 2026-01-31T06:00:00Z, not {shown(value)}"
+        ) from None
     return read if read.tzinfo else read.replace(tzinfo=timezone.utc)
 
 
@@ -273,7 +330,9 @@ def _list(value: Any) -> list[Any]:
         try:
             read = read_json(text)
         except ValueError:
-            raise ValueError(f'must be a list such as a,b or ["a", "b"], not {shown(value)}') from None
+            raise ValueError(
+                f'must be a list such as a,b or ["a", "b"], not {shown(value)}'
+            ) from None
         return list(read)
     return [part.strip() for part in text.split(",") if part.strip()]
 

@@ -36,7 +36,9 @@ ITEM_NAMES = ("key", "uri", "size", "etag", "modified")
 """What ``item.`` holds where for_each goes through listed objects."""
 
 
-_WHERE_SECRETS_GO = "secrets may flow into arguments of python.call, parameters of aws.call, and a customer_key"
+_WHERE_SECRETS_GO = (
+    "secrets may flow into arguments of python.call, parameters of aws.call, and a customer_key"
+)
 
 
 def takes_none(path: Path) -> bool:
@@ -79,9 +81,18 @@ class Reading:
         """What validators are told: that templates pass, and the spec's folder, where user code may lie."""
         file = self.document.file
         here = self.known.code_is_here
-        folder = (str(FilePath.cwd()) if here else None) if file.startswith("s3://") else str(FilePath(file).absolute().parent)
+        folder = (
+            (str(FilePath.cwd()) if here else None)
+            if file.startswith("s3://")
+            else str(FilePath(file).absolute().parent)
+        )
         complete = here and not self._glue_list("requirements")
-        return {**TEMPLATES_ALLOWED, FOLDER: folder, PACKAGES: self._glue_list("packages"), ALL_HERE: complete}
+        return {
+            **TEMPLATES_ALLOWED,
+            FOLDER: folder,
+            PACKAGES: self._glue_list("packages"),
+            ALL_HERE: complete,
+        }
 
     def _glue_list(self, name: str) -> list[str]:
         """A list of texts in the ``glue`` section, which may be wrong."""
@@ -105,7 +116,9 @@ class Reading:
         if problem not in self.known.problems:
             self.known.problems.append(problem)
 
-    def validated(self, model: type[M], value: Any, path: Path, more_keys: Iterable[str] = ()) -> Optional[M]:
+    def validated(
+        self, model: type[M], value: Any, path: Path, more_keys: Iterable[str] = ()
+    ) -> Optional[M]:
         """The value as a model, or None with its mistakes gathered. Templates pass."""
         try:
             return model.model_validate(value, context=self.context)
@@ -113,30 +126,50 @@ class Reading:
             for problem in checking.problems(error, self.document, path, model, more_keys):
                 self._add(problem)
         except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
-            self.add(path, f"cannot be checked: {as_step_error(error).message}", "its action's own check failed")
+            self.add(
+                path,
+                f"cannot be checked: {as_step_error(error).message}",
+                "its action's own check failed",
+            )
         return None
 
-    def with_templates(self, value: Any, path: Path, scopes: tuple[str, ...], *, content: bool = False) -> Any:
+    def with_templates(
+        self, value: Any, path: Path, scopes: tuple[str, ...], *, content: bool = False
+    ) -> Any:
         """The value with each text that holds ``${{`` read as a Template, its names checked.
 
         ``content`` is true for text of the user's own, in which more may look like a template of another tool.
         """
         if isinstance(value, str):
-            return self._template(value, path, scopes, content=content) if is_template(value) else self._text(value, path, scopes, content=content)
+            return (
+                self._template(value, path, scopes, content=content)
+                if is_template(value)
+                else self._text(value, path, scopes, content=content)
+            )
         if isinstance(value, dict):
-            return {key: self.with_templates(each, (*path, key), scopes, content=content) for key, each in value.items()}
+            return {
+                key: self.with_templates(each, (*path, key), scopes, content=content)
+                for key, each in value.items()
+            }
         if isinstance(value, list):
-            return [self.with_templates(each, (*path, index), scopes, content=content) for index, each in enumerate(value)]
+            return [
+                self.with_templates(each, (*path, index), scopes, content=content)
+                for index, each in enumerate(value)
+            ]
         return value
 
-    def _template(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Template:
+    def _template(
+        self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool
+    ) -> Template:
         template, errors = scan_template(text)
         for error in errors:
             hint = nearest(error.wrong, error.right) if error.wrong else ""
             self.add_at(self.mark_inside(path, text, error.offset), str(error), hint)
         for expression in template.expressions:
             for reference in expression.references:
-                self._check_scope(reference, scopes, self.mark_of(path, text, expression, reference))
+                self._check_scope(
+                    reference, scopes, self.mark_of(path, text, expression, reference)
+                )
         wrong = self._refuses_secrets(template, path) or bool(errors)
         offset = 0
         for part in (part for part in template.parts if isinstance(part, str)):
@@ -157,7 +190,9 @@ class Reading:
             self.refuse_secret(path, template.text, expression, reference)
         return bool(found)
 
-    def refuse_secret(self, path: Path, text: str, expression: Expression, reference: Reference) -> None:
+    def refuse_secret(
+        self, path: Path, text: str, expression: Expression, reference: Reference
+    ) -> None:
         """A secret that would flow where it would be shown or stored."""
         field_name = next((part for part in reversed(path) if isinstance(part, str)), "")
         message = f"'{reference}' is a secret, which may not flow into '{field_name}'"
@@ -165,17 +200,34 @@ class Reading:
 
     def _text(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Any:
         """The text as it is; one with a template of another tool as a Template that nothing works out."""
-        return Template(text, (text, BROKEN)) if self._is_foreign(text, 0, text, path, scopes, content=content) else text
+        return (
+            Template(text, (text, BROKEN))
+            if self._is_foreign(text, 0, text, path, scopes, content=content)
+            else text
+        )
 
-    def _is_foreign(self, part: str, offset: int, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> bool:
-        found = list(find_foreign(part, scopes, {*self.known.params, *self.known.undecided}, content=content))
+    def _is_foreign(
+        self,
+        part: str,
+        offset: int,
+        text: str,
+        path: Path,
+        scopes: tuple[str, ...],
+        *,
+        content: bool,
+    ) -> bool:
+        found = list(
+            find_foreign(part, scopes, {*self.known.params, *self.known.undecided}, content=content)
+        )
         for each in found:
             self.add_at(self.mark_inside(path, text, offset + each.offset), each.message, each.hint)
         return bool(found)
 
     def mark_of(self, path: Path, text: str, expression: Expression, reference: Reference) -> Mark:
         """Where a name stands in the file."""
-        return self.mark_inside(path, text, expression.offset + max(expression.text.find(str(reference)), 0))
+        return self.mark_inside(
+            path, text, expression.offset + max(expression.text.find(str(reference)), 0)
+        )
 
     def mark_inside(self, path: Path, text: str, offset: int) -> Mark:
         """Where in the file the character at ``offset`` of a scalar's text stands, as well as can be told."""
@@ -184,31 +236,47 @@ class Reading:
             line = mark.line + 1 + text.count("\n", 0, offset)
             before = text.rfind("\n", 0, offset) + 1
             end = text.find("\n", before)
-            found = self.document.lines[line - 1].find(text[before : end if end >= 0 else None]) if line <= len(self.document.lines) else -1
+            found = (
+                self.document.lines[line - 1].find(text[before : end if end >= 0 else None])
+                if line <= len(self.document.lines)
+                else -1
+            )
             return replace(mark, line=line, column=max(found, 0) + 1 + offset - before)
         line_text = self.document.lines[mark.line - 1]
         found = line_text.find(text, mark.column - 1)
         return replace(mark, column=found + 1 + offset) if found >= 0 else mark
 
     def _check_scope(self, reference: Reference, scopes: tuple[str, ...], mark: Mark) -> None:
-        message, hint = self._scope_mistake(reference.path[0], reference.path[1] if len(reference.path) > 1 else "", scopes)
+        message, hint = self._scope_mistake(
+            reference.path[0], reference.path[1] if len(reference.path) > 1 else "", scopes
+        )
         if message:
             self.add_at(mark, message, hint)
 
     def _scope_mistake(self, head: str, name: str, scopes: tuple[str, ...]) -> tuple[str, str]:
         if head in CLOCK_NAMES:
-            return (f"'{head}' has no parts", f"use a filter, as in ${{{{ {head} | format('%Y') }}}}") if name else ("", "")
+            return (
+                (f"'{head}' has no parts", f"use a filter, as in ${{{{ {head} | format('%Y') }}}}")
+                if name
+                else ("", "")
+            )
         if head == "item" and head not in scopes:
             return "'item' can be read only in a step with for_each", ""
         if head not in scopes:
             known = (*scopes, *CLOCK_NAMES)
-            return f"'{head}' cannot be read here", nearest(head, known) or f"known: {', '.join(known)}"
+            return f"'{head}' cannot be read here", nearest(
+                head, known
+            ) or f"known: {', '.join(known)}"
         if head != "item" and not name:
             return f"'{head}' needs a name after it, as in {head}.NAME", ""
         if head == "params" and name not in self.known.params and name not in self.known.undecided:
-            return f"there is no param '{name}'", nearest(name, (*self.known.params, *self.known.undecided))
+            return f"there is no param '{name}'", nearest(
+                name, (*self.known.params, *self.known.undecided)
+            )
         if head == "run" and name not in RUN_NAMES:
-            return f"there is no 'run.{name}'", nearest(name, RUN_NAMES) or f"known: {', '.join(RUN_NAMES)}"
+            return f"there is no 'run.{name}'", nearest(
+                name, RUN_NAMES
+            ) or f"known: {', '.join(RUN_NAMES)}"
         return "", ""
 
     def filled(self, value: Any, path: Path) -> Any:
@@ -227,12 +295,21 @@ class Reading:
         try:
             return template.evaluate({"params": self.known.params, **self.known.clock})
         except ExpressionError as error:
-            self.add_at(self.mark_inside(path, template.text, 0), str(error), nearest(error.wrong, error.right) if error.wrong else "")
+            self.add_at(
+                self.mark_inside(path, template.text, 0),
+                str(error),
+                nearest(error.wrong, error.right) if error.wrong else "",
+            )
         return template
 
     def _is_decided(self, template: Template) -> bool:
         return all(
-            reference.path in _CLOCK_PATHS or (reference.path[0] == "params" and len(reference.path) > 1 and reference.path[1] in self.known.params)
+            reference.path in _CLOCK_PATHS
+            or (
+                reference.path[0] == "params"
+                and len(reference.path) > 1
+                and reference.path[1] in self.known.params
+            )
             for reference in template.references
         )
 

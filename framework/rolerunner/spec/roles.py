@@ -38,10 +38,14 @@ class Roles:
         for name, value in roles.items():
             path: Path = ("roles", name)
             if name == JOB.name:
-                reading.add(path, f"'{JOB.name}' is the job's own role; choose another alias", key=True)
+                reading.add(
+                    path, f"'{JOB.name}' is the job's own role; choose another alias", key=True
+                )
             if name in self._said:
                 other = self._said[name].reading.document.mark(path, key=True)
-                reading.add(path, f"the role '{name}' is here twice", f"the other is at {other}", key=True)
+                reading.add(
+                    path, f"the role '{name}' is here twice", f"the other is at {other}", key=True
+                )
                 continue
             self._said[name] = _Said(reading, _fields(name, value, path, reading))
 
@@ -68,7 +72,10 @@ class Roles:
             except ValueError as error:
                 reading.add(path, str(error))
             return
-        hint = nearest(said, (*self._said, JOB.name)) or "name one under 'roles:', write its ARN, or 'job' for the job's own role"
+        hint = (
+            nearest(said, (*self._said, JOB.name))
+            or "name one under 'roles:', write its ARN, or 'job' for the job's own role"
+        )
         reading.add(path, f"there is no role '{said}'", hint)
 
     def find(self, said: str) -> Optional[Role]:
@@ -88,7 +95,10 @@ class Roles:
             if frozenset(above) in self._circles:
                 return None
             self._circles.add(frozenset(above))
-            said.reading.add(("roles", name, "via"), f"'via' goes round in a circle: {' -> '.join((*above, name))}")
+            said.reading.add(
+                ("roles", name, "via"),
+                f"'via' goes round in a circle: {' -> '.join((*above, name))}",
+            )
             return None
         via = self._via(name, said.fields.via, above)
         if said.fields.via is not None and via is None:
@@ -103,7 +113,9 @@ class Roles:
         if via is None:
             return None
         if via not in self._said:
-            self._said[name].reading.add(("roles", name, "via"), f"there is no role '{via}'", nearest(via, self._said))
+            self._said[name].reading.add(
+                ("roles", name, "via"), f"there is no role '{via}'", nearest(via, self._said)
+            )
             return None
         return self._make(via, (*above, name))
 
@@ -121,17 +133,29 @@ def _fields(name: str, value: Any, path: Path, reading: Reading) -> Optional[Rol
 def _check(name: str, role: Role, reading: Reading) -> None:
     arn = RoleArn.parse(role.arn)
     if role.account and role.account != arn.account:
-        reading.add(("roles", name, "account"), f"the role '{name}' is pinned to account {role.account}, but its ARN is in {arn.account}")
+        reading.add(
+            ("roles", name, "account"),
+            f"the role '{name}' is pinned to account {role.account}, but its ARN is in {arn.account}",
+        )
     if role.via is not None and RoleArn.parse(role.via.arn).partition != arn.partition:
-        reading.add(("roles", name, "via"), f"'{name}' cannot be assumed from '{role.via}': they are in different partitions")
+        reading.add(
+            ("roles", name, "via"),
+            f"'{name}' cannot be assumed from '{role.via}': they are in different partitions",
+        )
     keys = {key for key, _ in role.tags}
     for index, key in enumerate(role.transitive_tag_keys):
         if key not in keys:
-            reading.add(("roles", name, "transitive_tags", index), f"'{key}' is not among the tags", nearest(key, keys))
+            reading.add(
+                ("roles", name, "transitive_tags", index),
+                f"'{key}' is not among the tags",
+                nearest(key, keys),
+            )
 
 
 def _made(name: str, said: RoleFields, via: Optional[Role]) -> Optional[Role]:
-    if any(isinstance(value, Template) for value in vars(said).values()) or any(templates([said.tags, said.transitive_tags, said.policy_arns])):
+    if any(isinstance(value, Template) for value in vars(said).values()) or any(
+        templates([said.tags, said.transitive_tags, said.policy_arns])
+    ):
         return None  # checked only: it hangs on a param that was not given
     policy = "" if said.session_policy in (None, "none") else str(said.session_policy)
     return Role(

@@ -28,19 +28,39 @@ def _resource(value: Any) -> Any:
 
 
 _FORM = json_form(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}])
-Actions = Annotated[list[Annotated[str, BeforeValidator(_action)]], BeforeValidator(_one_or_many), Field(min_length=1), _FORM]
-Resources = Annotated[list[Annotated[Text, BeforeValidator(_resource)]], BeforeValidator(_one_or_many), Field(min_length=1), _FORM]
+Actions = Annotated[
+    list[Annotated[str, BeforeValidator(_action)]],
+    BeforeValidator(_one_or_many),
+    Field(min_length=1),
+    _FORM,
+]
+Resources = Annotated[
+    list[Annotated[Text, BeforeValidator(_resource)]],
+    BeforeValidator(_one_or_many),
+    Field(min_length=1),
+    _FORM,
+]
 Values = Annotated[list[str], BeforeValidator(_one_or_many), _FORM]
 
 
 class PermissionFields(Strict):
     """Permissions that a step needs besides those that its fields tell."""
 
-    actions: Actions = Field(description="IAM actions.", examples=["kms:Decrypt", ["dynamodb:PutItem", "dynamodb:GetItem"]])
-    resources: Resources = Field(description="ARNs, or '*'.", examples=["arn:aws:dynamodb:eu-west-1:111122223333:table/orders", "*"])
+    actions: Actions = Field(
+        description="IAM actions.",
+        examples=["kms:Decrypt", ["dynamodb:PutItem", "dynamodb:GetItem"]],
+    )
+    resources: Resources = Field(
+        description="ARNs, or '*'.",
+        examples=["arn:aws:dynamodb:eu-west-1:111122223333:table/orders", "*"],
+    )
     conditions: dict[str, dict[str, Values]] = Field(
         default_factory=dict,
         description="Operator -> key -> values, as in a policy's Condition.",
         examples=[{"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}],
     )
-    role: Optional[str] = Field(None, description="Of a step with two roles, the field of the one that needs them.", examples=["source_role"])
+    role: Optional[str] = Field(
+        None,
+        description="Of a step with two roles, the field of the one that needs them.",
+        examples=["source_role"],
+    )

@@ -55,12 +55,26 @@ class RawStep:
     @property
     def secret_outputs(self) -> tuple[str, ...]:
         """The outputs that it declares to be secrets; none where that is wrong."""
-        return () if isinstance(self.common.secret_outputs, Template) else tuple(self.common.secret_outputs)
+        return (
+            ()
+            if isinstance(self.common.secret_outputs, Template)
+            else tuple(self.common.secret_outputs)
+        )
 
 
-def read_steps(values: list[Any], kinds: Mapping[str, type[Kind]], roles: Roles, defaults: Defaults, reading: Reading) -> list[Step]:
+def read_steps(
+    values: list[Any],
+    kinds: Mapping[str, type[Kind]],
+    roles: Roles,
+    defaults: Defaults,
+    reading: Reading,
+) -> list[Step]:
     """Read the steps. Mistakes are gathered; what is given back is to be used only where there are none."""
-    raw = [step for index, value in enumerate(values) for step in _raw(("steps", index), value, kinds, reading)]
+    raw = [
+        step
+        for index, value in enumerate(values)
+        for step in _raw(("steps", index), value, kinds, reading)
+    ]
     for step in raw:
         _check_roles(step, roles, defaults, reading)
         _check_permissions(step, reading)
@@ -73,28 +87,52 @@ def read_steps(values: list[Any], kinds: Mapping[str, type[Kind]], roles: Roles,
     for position, step in enumerate(raw):
         _check_types(step, by_id, position, reading)
     needs = _needs(raw, references, reading)
-    steps = [_step(step, found, needs[step.id], roles, defaults, reading) for step, found in zip(raw, references)]
+    steps = [
+        _step(step, found, needs[step.id], roles, defaults, reading)
+        for step, found in zip(raw, references)
+    ]
     _check_together(raw, steps, reading)
     return steps
 
 
-def _raw(path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Reading) -> Iterator[RawStep]:
+def _raw(
+    path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Reading
+) -> Iterator[RawStep]:
     if not isinstance(value, dict):
-        reading.add(path, f"a step is a mapping with 'id' and 'action', not {checking.shown(value)}")
+        reading.add(
+            path, f"a step is a mapping with 'id' and 'action', not {checking.shown(value)}"
+        )
         return
     kind = _kind(value, kinds, path, reading)
     role_fields = kind.role_fields if kind else ()
     common_said = {key: each for key, each in value.items() if key in StepFields.model_fields}
-    own_said = {key: each for key, each in value.items() if key not in common_said and key not in role_fields}
+    own_said = {
+        key: each
+        for key, each in value.items()
+        if key not in common_said and key not in role_fields
+    }
     scopes = (*_SCOPES, "item") if value.get("for_each") is not None else _SCOPES
     reading = replace(reading, takes_secret=lambda place: _takes_secret(kind, place[len(path) :]))
-    late = {key: reading.with_templates(value[key], (*path, key), scopes if key == "permissions" else _SCOPES) for key in _LATE if key in value}
+    late = {
+        key: reading.with_templates(
+            value[key], (*path, key), scopes if key == "permissions" else _SCOPES
+        )
+        for key in _LATE
+        if key in value
+    }
     for key, template in late.items():
-        if isinstance(template, Template) and template.whole is None and BROKEN not in template.parts:
+        if (
+            isinstance(template, Template)
+            and template.whole is None
+            and BROKEN not in template.parts
+        ):
             reading.add((*path, key), f"'{key}' must be one expression and nothing around it")
     common = _common(common_said, late, path, reading)
     content = kind.content_fields if kind else ()
-    fields = {key: reading.with_templates(each, (*path, key), scopes, content=key in content) for key, each in own_said.items()}
+    fields = {
+        key: reading.with_templates(each, (*path, key), scopes, content=key in content)
+        for key, each in own_said.items()
+    }
     if kind is not None:
         more = (*checking.known_keys(StepFields), *role_fields)
         reading.validated(kind, reading.filled(fields, path), path, more)
@@ -112,20 +150,29 @@ def _check_foreign_keys(said: Mapping[str, Any], path: Path, reading: Reading) -
             reading.add((*path, key), f"unknown key '{key}'", hint, key=True)
 
 
-def _common(said: Mapping[str, Any], late: Mapping[str, Any], path: Path, reading: Reading) -> Optional[StepFields]:
+def _common(
+    said: Mapping[str, Any], late: Mapping[str, Any], path: Path, reading: Reading
+) -> Optional[StepFields]:
     early = {key: value for key, value in said.items() if key not in _LATE}
-    read = {key: reading.with_templates(value, (*path, key), ("params",), content=key == "description") for key, value in early.items()}
+    read = {
+        key: reading.with_templates(value, (*path, key), ("params",), content=key == "description")
+        for key, value in early.items()
+    }
     filled = reading.filled(read, path)
     common = reading.validated(StepFields, {**filled, **late}, path)
     if common is not None:
         return common
     try:  # enough to look for its other mistakes
-        return StepFields.model_validate({key: said[key] for key in ("id", "action") if key in said})
+        return StepFields.model_validate(
+            {key: said[key] for key in ("id", "action") if key in said}
+        )
     except ValidationError:
         return None
 
 
-def _kind(value: Mapping[str, Any], kinds: Mapping[str, type[Kind]], path: Path, reading: Reading) -> Optional[type[Kind]]:
+def _kind(
+    value: Mapping[str, Any], kinds: Mapping[str, type[Kind]], path: Path, reading: Reading
+) -> Optional[type[Kind]]:
     action = value.get("action")
     if not isinstance(action, str):
         return None
@@ -153,14 +200,20 @@ def _check_roles(step: RawStep, roles: Roles, defaults: Defaults, reading: Readi
                 hint = "say 'role: ALIAS', an ARN, or 'role: job' for the job's own role"
                 reading.add(step.path, f"the step '{step.id}' has no role", hint)
         elif not isinstance(said, str):
-            reading.add((*step.path, key), f"'{key}' must be an alias, an ARN, or job, not {checking.shown(said)}")
+            reading.add(
+                (*step.path, key),
+                f"'{key}' must be an alias, an ARN, or job, not {checking.shown(said)}",
+            )
         elif key:
             roles.check(said, (*step.path, key), reading)
 
 
 def _check_permissions(step: RawStep, reading: Reading) -> None:
     if isinstance(step.common.permissions, Template):
-        reading.add((*step.path, "permissions"), "'permissions' must be a list; what is in it may hold expressions")
+        reading.add(
+            (*step.path, "permissions"),
+            "'permissions' must be a list; what is in it may hold expressions",
+        )
         return
     known = step.kind.role_fields if step.kind else ()
     for index, said in enumerate(step.common.permissions):
@@ -170,7 +223,11 @@ def _check_permissions(step: RawStep, reading: Reading) -> None:
                 reading.add(place, f"'{key}' may not hold an expression; 'resources' may")
         if isinstance(said.role, str) and known and said.role not in known:
             hint = nearest(said.role, known) or f"{step.common.action} has {', '.join(known)}"
-            reading.add((*step.path, "permissions", index, "role"), f"'{said.role}' is no role of this action", hint)
+            reading.add(
+                (*step.path, "permissions", index, "role"),
+                f"'{said.role}' is no role of this action",
+                hint,
+            )
 
 
 def _permissions(step: RawStep) -> tuple[Said, ...]:
@@ -189,7 +246,11 @@ def _permissions(step: RawStep) -> tuple[Said, ...]:
 
 
 def _step_roles(step: RawStep, roles: Roles, defaults: Defaults) -> dict[str, Role]:
-    found = {name: roles.find(said) for name, _, said in _role_names(step, defaults) if isinstance(said, str)}
+    found = {
+        name: roles.find(said)
+        for name, _, said in _role_names(step, defaults)
+        if isinstance(said, str)
+    }
     return {name: role for name, role in found.items() if role is not None}
 
 
@@ -202,21 +263,34 @@ def _check_ids(raw: list[RawStep], reading: Reading) -> None:
         other = first.setdefault(step.id, step)
         if other is not step:
             line = reading.document.mark((*other.path, "id")).line
-            reading.add((*step.path, "id"), f"the step id '{step.id}' is here twice", f"the first is on line {line}")
+            reading.add(
+                (*step.path, "id"),
+                f"the step id '{step.id}' is here twice",
+                f"the first is on line {line}",
+            )
 
 
-def _references(position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], reading: Reading) -> frozenset[str]:
+def _references(
+    position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], reading: Reading
+) -> frozenset[str]:
     """Ids of the steps it reads from, each held against what is there."""
     found: set[str] = set()
-    for path, template in (*templates(dict(step.fields), step.path), *templates(dict(step.late), step.path)):
+    for path, template in (
+        *templates(dict(step.fields), step.path),
+        *templates(dict(step.late), step.path),
+    ):
         for expression in template.expressions:
             for reference in expression.references:
                 message, hint = _mistake(reference, position, step, by_id)
                 if message:
-                    reading.add_at(reading.mark_of(path, template.text, expression, reference), message, hint)
+                    reading.add_at(
+                        reading.mark_of(path, template.text, expression, reference), message, hint
+                    )
                 elif reference.path[0] == "steps":
                     found.add(reference.path[1])
-                    if _is_secret_output(reference, by_id) and not _takes_secret(step.kind, path[len(step.path) :]):
+                    if _is_secret_output(reference, by_id) and not _takes_secret(
+                        step.kind, path[len(step.path) :]
+                    ):
                         reading.refuse_secret(path, template.text, expression, reference)
     return frozenset(found)
 
@@ -239,17 +313,28 @@ def _takes_secret(kind: Optional[type[Kind]], inside: Path) -> bool:
 
 def _check_secret_outputs(step: RawStep, reading: Reading) -> None:
     if isinstance(step.common.secret_outputs, Template):
-        reading.add((*step.path, "secret_outputs"), "'secret_outputs' must be a list of names; it takes no expression")
+        reading.add(
+            (*step.path, "secret_outputs"),
+            "'secret_outputs' must be a list of names; it takes no expression",
+        )
     outputs = step.kind.outputs if step.kind is not None else None
     for index, name in enumerate(step.secret_outputs):
         path = (*step.path, "secret_outputs", index)
         if outputs is not None and name not in outputs:
-            reading.add(path, f"{step.common.action} has no output '{name}'", nearest(name, outputs) or f"it has {', '.join(outputs)}")
-        elif step.kind is not None and not isinstance(step.kind.samples.get(name, ""), (str, int, float, list, dict)):
+            reading.add(
+                path,
+                f"{step.common.action} has no output '{name}'",
+                nearest(name, outputs) or f"it has {', '.join(outputs)}",
+            )
+        elif step.kind is not None and not isinstance(
+            step.kind.samples.get(name, ""), (str, int, float, list, dict)
+        ):
             reading.add(path, f"'{name}' is a list of objects, which cannot be a secret")
 
 
-def _mistake(reference: Reference, position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]]) -> tuple[str, str]:
+def _mistake(
+    reference: Reference, position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]]
+) -> tuple[str, str]:
     if reference.path[0] == "item":
         return _item_mistake(reference, step)
     if reference.path[0] != "steps" or len(reference.path) == 1:
@@ -262,49 +347,86 @@ def _mistake(reference: Reference, position: int, step: RawStep, by_id: Mapping[
         return f"the step '{name}' does not run before this one", ""
     outputs = other.kind.outputs if other.kind else None
     if not output:
-        return f"'steps.{name}' needs an output after it, as in steps.{name}.{next(iter(outputs or {}), 'NAME')}", ""
+        return (
+            f"'steps.{name}' needs an output after it, as in steps.{name}.{next(iter(outputs or {}), 'NAME')}",
+            "",
+        )
     if outputs is not None and output not in (*outputs, STATUS):
         known = (*outputs, STATUS)
-        return f"the step '{name}' has no output '{output}'", nearest(output, known) or f"{other.said['action']} has {', '.join(known)}"
+        return f"the step '{name}' has no output '{output}'", nearest(
+            output, known
+        ) or f"{other.said['action']} has {', '.join(known)}"
     return "", ""
 
 
 def _item_mistake(reference: Reference, step: RawStep) -> tuple[str, str]:
     loop = step.late.get("for_each")
     items = loop.get("items") if isinstance(loop, dict) else loop
-    goes_through_objects = isinstance(items, Template) and items.whole is not None and items.text.strip(" ${}").endswith(".objects")
+    goes_through_objects = (
+        isinstance(items, Template)
+        and items.whole is not None
+        and items.text.strip(" ${}").endswith(".objects")
+    )
     part = reference.path[1] if len(reference.path) > 1 else ""
     if goes_through_objects and part and part not in ITEM_NAMES:
-        return f"'item' of listed objects has no '{part}'", nearest(part, ITEM_NAMES) or f"known: {', '.join(ITEM_NAMES)}"
+        return f"'item' of listed objects has no '{part}'", nearest(
+            part, ITEM_NAMES
+        ) or f"known: {', '.join(ITEM_NAMES)}"
     return "", ""
 
 
-def _check_types(step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: Reading) -> None:
+def _check_types(
+    step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: Reading
+) -> None:
     """Fields that take another step's output as it is: would a value of that kind do?"""
     if step.kind is None or step.late.get("for_each") is not None:
         return
-    samples = {key: _sample(value, by_id, position, reading) for key, value in step.fields.items() if isinstance(value, Template)}
+    samples = {
+        key: _sample(value, by_id, position, reading)
+        for key, value in step.fields.items()
+        if isinstance(value, Template)
+    }
     known = {key: sample for key, sample in samples.items() if sample is not None}
     if not known:
         return
     try:
-        step.kind.model_validate({**reading.filled(dict(step.fields), step.path), **known}, context=reading.context)
+        step.kind.model_validate(
+            {**reading.filled(dict(step.fields), step.path), **known}, context=reading.context
+        )
     except ValidationError as error:
         details = [detail for detail in error.errors(include_url=False) if detail["loc"]]
-        for misfit in (detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)):
+        for misfit in (
+            detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)
+        ):
             if isinstance(misfit, MisfitError):
                 reading.add(step.path, str(misfit), misfit.hint)
-        for key in dict.fromkeys(detail["loc"][0] for detail in details if detail["type"] != "literal_error" or not isinstance(detail["input"], str)):
+        for key in dict.fromkeys(
+            detail["loc"][0]
+            for detail in details
+            if detail["type"] != "literal_error" or not isinstance(detail["input"], str)
+        ):
             if key in known:
-                reading.add((*step.path, str(key)), f"'{key}' cannot be {step.fields[str(key)]}, which is {_kind_of(known[str(key)])}")
+                reading.add(
+                    (*step.path, str(key)),
+                    f"'{key}' cannot be {step.fields[str(key)]}, which is {_kind_of(known[str(key)])}",
+                )
 
 
 def _kind_of(sample: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "a mapping",
+    }
     return names.get(type(sample), "a list of objects")
 
 
-def _sample(template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: Reading) -> Any:
+def _sample(
+    template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: Reading
+) -> Any:
     """A value such as the output that the template is; None where that is not known."""
     named = template.name
     if named is None or len(named.path) != 3:  # noqa: PLR2004
@@ -317,13 +439,19 @@ def _sample(template: Template, by_id: Mapping[str, tuple[int, RawStep]], positi
     return [sample] if sample is not None and other[1].late.get("for_each") is not None else sample
 
 
-def _needs(raw: list[RawStep], references: list[frozenset[str]], reading: Reading) -> dict[str, tuple[str, ...]]:
+def _needs(
+    raw: list[RawStep], references: list[frozenset[str]], reading: Reading
+) -> dict[str, tuple[str, ...]]:
     """Step -> the steps it waits for. Without ``needs``: the open ends of all that stand before, and so all of them."""
     waits: dict[str, tuple[str, ...]] = {}
     ends: list[str] = []
     for step, read in zip(raw, references):
         said = step.common.needs
-        waits[step.id] = tuple(dict.fromkeys((*(ends if said is None else _known_needs(step, raw, reading)), *sorted(read))))
+        waits[step.id] = tuple(
+            dict.fromkeys(
+                (*(ends if said is None else _known_needs(step, raw, reading)), *sorted(read))
+            )
+        )
         ends = [*(end for end in ends if end not in waits[step.id]), step.id]
     if len(waits) < len(raw):  # an id is there twice, which is said already
         return waits
@@ -332,7 +460,9 @@ def _needs(raw: list[RawStep], references: list[frozenset[str]], reading: Readin
     except CycleError as error:
         circle = error.args[1]
         last = next(step for step in reversed(raw) if step.id in circle)
-        reading.add((*last.path, "needs"), f"steps wait for each other in a circle: {' -> '.join(circle)}")
+        reading.add(
+            (*last.path, "needs"), f"steps wait for each other in a circle: {' -> '.join(circle)}"
+        )
     return waits
 
 
@@ -346,7 +476,9 @@ def _known_needs(step: RawStep, raw: list[RawStep], reading: Reading) -> list[st
         if name == step.id:
             reading.add((*step.path, "needs", index), f"the step '{name}' cannot wait for itself")
         elif name not in known:
-            reading.add((*step.path, "needs", index), f"there is no step '{name}'", nearest(name, known))
+            reading.add(
+                (*step.path, "needs", index), f"there is no step '{name}'", nearest(name, known)
+            )
     return [name for name in needs if name in known and name != step.id]
 
 
@@ -354,14 +486,23 @@ def _check_together(raw: list[RawStep], steps: list[Step], reading: Reading) -> 
     """What the kinds say of their steps, which only now have their roles."""
     paths = {step.id: step.path for step in reversed(raw)}
     for kind in dict.fromkeys(step.kind for step in raw if step.kind is not None):
-        for step_id, message in kind.misfits([step for step, read in zip(steps, raw) if read.kind is kind]):
+        for step_id, message in kind.misfits(
+            [step for step, read in zip(steps, raw) if read.kind is kind]
+        ):
             reading.add(paths[step_id], message)
 
 
 # the step
 
 
-def _step(step: RawStep, references: frozenset[str], needs: tuple[str, ...], roles: Roles, defaults: Defaults, reading: Reading) -> Step:
+def _step(
+    step: RawStep,
+    references: frozenset[str],
+    needs: tuple[str, ...],
+    roles: Roles,
+    defaults: Defaults,
+    reading: Reading,
+) -> Step:
     common = step.common
     retry = None if isinstance(common.retry, Template) else common.retry or defaults.retry
     loop = step.late.get("for_each")

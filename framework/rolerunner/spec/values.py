@@ -33,7 +33,9 @@ def parse_duration(text: str) -> float:
     found = _DURATION.match(text.strip().replace(" ", "").lower())
     if not found or not any(found.groups()):
         raise ValueError(f"'{text}' is not a duration such as 30s, 15m, 2h or 1h30m")
-    total = sum(float(number) * seconds for number, seconds in zip(found.groups(), _SECONDS) if number)
+    total = sum(
+        float(number) * seconds for number, seconds in zip(found.groups(), _SECONDS) if number
+    )
     return check_duration(total)
 
 
@@ -72,6 +74,15 @@ def suggested(wrong: str, right: Iterable[str]) -> str:
 
 def check_tag_text(text: str, what: str) -> None:
     """Raises ValueError for a character that no key or value of a tag may hold (AWS tagging API reference)."""
-    wrong = next((each for each in text if each not in "+-=._:/@" and unicodedata.category(each)[0] not in "LZN"), "")
+    wrong = next(
+        (
+            each
+            for each in text
+            if each not in "+-=._:/@" and unicodedata.category(each)[0] not in "LZN"
+        ),
+        "",
+    )
     if wrong:
-        raise ValueError(f"may hold letters, digits, spaces and + - = . _ : / @ as {what} of a tag, not {wrong!r}")
+        raise ValueError(
+            f"may hold letters, digits, spaces and + - = . _ : / @ as {what} of a tag, not {wrong!r}"
+        )

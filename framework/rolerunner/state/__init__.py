@@ -33,7 +33,20 @@ from rolerunner.storage.manifest import ObjectList
 if TYPE_CHECKING:
     from rolerunner.storage.base import Cancel
 
-__all__ = ["Bucket", "Done", "Folder", "Holder", "Lost", "NotKept", "NotWhole", "Place", "State", "check_key", "fingerprint", "hold"]
+__all__ = [
+    "Bucket",
+    "Done",
+    "Folder",
+    "Holder",
+    "Lost",
+    "NotKept",
+    "NotWhole",
+    "Place",
+    "State",
+    "check_key",
+    "fingerprint",
+    "hold",
+]
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+=@-]{0,199}\Z")
 _RENEWED_IN = 4
@@ -182,7 +195,9 @@ class State:
                         self.holder = replace(self.holder, renewed=utc_now())
                         self._write()
             except StepError:
-                wait = period / _RENEWED_IN  # a lost connection; there are other tries before it is stale
+                wait = (
+                    period / _RENEWED_IN
+                )  # a lost connection; there are other tries before it is stale
 
     def _watch(self) -> None:
         """Stop the run in time where nothing was written for so long that others may soon take the key, also while a write hangs."""
@@ -192,7 +207,13 @@ class State:
             left = self._renewed + until - elapsed()
             if left <= 0:
                 message = f"the lock of the run key '{self.key}' could not be renewed for {until:.3g} s, so this run stops before another may take it"
-                self._lose(Lost(message, hint="see whether the place of the state can be reached and written to", type="LockNotRenewed"))
+                self._lose(
+                    Lost(
+                        message,
+                        hint="see whether the place of the state can be reached and written to",
+                        type="LockNotRenewed",
+                    )
+                )
             elif self._ended.wait(min(left, _GLANCE)):
                 return
 
@@ -214,7 +235,10 @@ class State:
             raise self.lost
         document = self._document()
         if len(document) > MAX_BYTES:
-            raise StepError(f"the state would have {len(document):,} bytes, and {MAX_BYTES:,} at most are read back", type="TooLarge")
+            raise StepError(
+                f"the state would have {len(document):,} bytes, and {MAX_BYTES:,} at most are read back",
+                type="TooLarge",
+            )
         began = elapsed()
         try:
             self.etag = self.place.write(self.name, document, self.etag)
@@ -224,9 +248,18 @@ class State:
         self._renewed = began
 
     def _document(self) -> bytes:
-        head = {"version": VERSION, "job": self.job, "key": self.key, "started": self.started, "holder": asdict(self.holder), "begun": self.begun}
+        head = {
+            "version": VERSION,
+            "job": self.job,
+            "key": self.key,
+            "started": self.started,
+            "holder": asdict(self.holder),
+            "begun": self.begun,
+        }
         for step, entry in self.steps.items():
-            if step not in self._texts:  # of a thousand steps one is new: the others are not worked out again
+            if (
+                step not in self._texts
+            ):  # of a thousand steps one is new: the others are not worked out again
                 self._texts[step] = json.dumps(entry)
         steps = ", ".join(f"{json.dumps(step)}: {self._texts[step]}" for step in self.steps)
         return f'{json.dumps(head)[:-1]}, "steps": {{{steps}}}}}\n'.encode()
@@ -236,7 +269,9 @@ class State:
             kept = value[LIST]
             path = _local(kept["name"], workdir)
             self._fetch(kept, path)
-            return ObjectList(path, S3Uri(*kept["prefix"]), kept["count"], kept["bytes"], kept["flat"])
+            return ObjectList(
+                path, S3Uri(*kept["prefix"]), kept["count"], kept["bytes"], kept["flat"]
+            )
         if isinstance(value, list):
             return [self._brought_back(each, workdir) for each in value]
         return value
@@ -246,10 +281,20 @@ class State:
         try:
             self.place.fetch(kept["name"], path)
         except NotFound as error:
-            raise NotWhole(f"its list {kept['name']} is not in the state any more ({error.message})", type="StateDamaged") from None
-        whole = _digest(path) == kept["sha256"] if "sha256" in kept else _measure(path) == (kept["count"], kept["bytes"])
+            raise NotWhole(
+                f"its list {kept['name']} is not in the state any more ({error.message})",
+                type="StateDamaged",
+            ) from None
+        whole = (
+            _digest(path) == kept["sha256"]
+            if "sha256" in kept
+            else _measure(path) == (kept["count"], kept["bytes"])
+        )
         if not whole:
-            raise NotWhole(f"its list {kept['name']} in the state is not the one that was written", type="StateDamaged")
+            raise NotWhole(
+                f"its list {kept['name']} in the state is not the one that was written",
+                type="StateDamaged",
+            )
 
 
 def _local(name: str, workdir: Path) -> Path:
@@ -289,7 +334,15 @@ class _Lists:
             self._count += 1
             prefix = [value.prefix.bucket, value.prefix.key]
             stored = self._stored(str(self._count), value.path)
-            return {LIST: {**stored, "prefix": prefix, "count": value.count, "bytes": value.bytes, "flat": value.flat}}
+            return {
+                LIST: {
+                    **stored,
+                    "prefix": prefix,
+                    "count": value.count,
+                    "bytes": value.bytes,
+                    "flat": value.flat,
+                }
+            }
         if isinstance(value, (list, tuple)) and _has_lists(value):
             return [self.kept(each) for each in value]
         if not is_plain(value):
@@ -309,7 +362,12 @@ class _Lists:
                         shutil.copyfileobj(part, whole)
         with path.open("rb") as lines:
             count = sum(1 for _ in lines)
-        return {"host": socket.gethostname(), **self._stored("left", path), "count": count, "bytes": path.stat().st_size}
+        return {
+            "host": socket.gethostname(),
+            **self._stored("left", path),
+            "count": count,
+            "bytes": path.stat().st_size,
+        }
 
     def _stored(self, part: str, path: Path) -> dict[str, Any]:
         # a name of its own each time: a run that was taken over cannot write over what the next one reads
@@ -338,7 +396,15 @@ def check_key(key: str) -> str:
     return key
 
 
-def hold(place: Place, job: str, key: str, holder: Holder, *, must_exist: bool = False, take_over: bool = False) -> State:
+def hold(
+    place: Place,
+    job: str,
+    key: str,
+    holder: Holder,
+    *,
+    must_exist: bool = False,
+    take_over: bool = False,
+) -> State:
     """Take the key for this run. Raises StateHeld where another run has it, UsageError for an unknown key, StepError."""
     for _ in range(_TAKE_OVER_TRIES if take_over else 1):
         state = _found(place, job, key, holder, must_exist=must_exist, take_over=take_over)
@@ -353,16 +419,22 @@ def hold(place: Place, job: str, key: str, holder: Holder, *, must_exist: bool =
                 state.close()
             raise
         return state
-    raise StateHeld(f"another run took the run key '{key}' at this moment; see which, and try again")
+    raise StateHeld(
+        f"another run took the run key '{key}' at this moment; see which, and try again"
+    )
 
 
-def _found(place: Place, job: str, key: str, holder: Holder, *, must_exist: bool, take_over: bool) -> State:
+def _found(
+    place: Place, job: str, key: str, holder: Holder, *, must_exist: bool, take_over: bool
+) -> State:
     """The key's state as it stands, to be taken; a new one where there is none."""
     name = f"{job}/{check_key(key)}.json"
     there = place.read(name)
     if there is None:
         if must_exist:
-            raise UsageError(f"there is no state for the run key '{key}' of job '{job}'; see the last line of the run that failed for its key")
+            raise UsageError(
+                f"there is no state for the run key '{key}' of job '{job}'; see the last line of the run that failed for its key"
+            )
         return State(place, name, job, key, holder, utc_now())
     read = parse_document(there[0], name, job, key)
     if not take_over and not _is_free(read.holder, place, name):
@@ -371,7 +443,19 @@ def _found(place: Place, job: str, key: str, holder: Holder, *, must_exist: bool
             f"the run key '{key}' of job '{job}' is held by run {before.run_id} on {before.host} (process {before.pid}) since {before.since}, "
             f"last renewed {before.renewed}; it can be taken {before.stale_after:g} s after that, or now with --take-over if that run is dead"
         )
-    return State(place, name, job, key, holder, read.started, read.steps, read.begun, there[1], is_new=False, _texts=read.texts)
+    return State(
+        place,
+        name,
+        job,
+        key,
+        holder,
+        read.started,
+        read.steps,
+        read.begun,
+        there[1],
+        is_new=False,
+        _texts=read.texts,
+    )
 
 
 def _is_free(holder: Holder, place: Place, name: str) -> bool:
@@ -386,14 +470,25 @@ def _is_free(holder: Holder, place: Place, name: str) -> bool:
 
 def fingerprint(parts: Mapping[str, Any]) -> dict[str, str]:
     """A digest of each thing that a step is made from; a list of objects counts by what is in it, not by where it lies."""
-    return {name: hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()[:32] for name, value in parts.items()}
+    return {
+        name: hashlib.sha256(json.dumps(_canonical(value), sort_keys=True).encode()).hexdigest()[
+            :32
+        ]
+        for name, value in parts.items()
+    }
 
 
 def _canonical(value: Any) -> Any:
     if isinstance(value, ObjectList):
         digest = hashlib.sha256()
-        for info in value:  # and not the file's bytes: a manifest brought back may hold its lines in another form
-            digest.update(f"{info.key}\0{info.size}\0{info.etag}\0{info.version}\n".encode("utf-8", "surrogateescape"))
+        for info in (
+            value
+        ):  # and not the file's bytes: a manifest brought back may hold its lines in another form
+            digest.update(
+                f"{info.key}\0{info.size}\0{info.etag}\0{info.version}\n".encode(
+                    "utf-8", "surrogateescape"
+                )
+            )
         return {"prefix": str(value.prefix), "objects": digest.hexdigest()}
     if isinstance(value, Mapping):
         return {str(key): _canonical(each) for key, each in value.items()}

@@ -54,10 +54,14 @@ def parse_document(data: bytes, name: str, job: str, key: str) -> Document:
     try:
         return _read(_parsed(data), job, key)
     except _Unknown as why:
-        raise UsageError(f"the state {name} {why}: go on with the release of rolerunner that wrote it; it was left as it is") from None
+        raise UsageError(
+            f"the state {name} {why}: go on with the release of rolerunner that wrote it; it was left as it is"
+        ) from None
     except (_Damaged, RecursionError) as why:
         reason = "it is nested too deeply" if isinstance(why, RecursionError) else why
-        raise UsageError(f"the state {name} is damaged: {reason}; it was left as it is. Restore it, or remove it to begin anew") from None
+        raise UsageError(
+            f"the state {name} is damaged: {reason}; it was left as it is. Restore it, or remove it to begin anew"
+        ) from None
 
 
 def is_plain(value: Any) -> bool:
@@ -72,7 +76,11 @@ def is_plain(value: Any) -> bool:
 
 def _parsed(data: bytes) -> Any:
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_without_repeats,
+            parse_constant=_refuse_constant,
+        )
     except _Damaged:
         raise
     except UnicodeDecodeError:
@@ -100,11 +108,25 @@ def _read(document: Any, job: str, key: str) -> Document:
     _check(type(version) is int and version >= 1, f"'version' is {_shown(version)}")
     if version != VERSION:
         raise _Unknown(f"has version {_shown(version)}, and this release reads version {VERSION}")
-    _check_fields("it", document, required={"version", "job", "key", "started", "holder", "steps"}, optional={"begun"})
-    _check(document["job"] == job and document["key"] == key, f"it is of job {_shown(document['job'])}, key {_shown(document['key'])}")
-    _check(is_moment(document["started"]), f"'started' is {_shown(document['started'])}, which is no moment")
+    _check_fields(
+        "it",
+        document,
+        required={"version", "job", "key", "started", "holder", "steps"},
+        optional={"begun"},
+    )
+    _check(
+        document["job"] == job and document["key"] == key,
+        f"it is of job {_shown(document['job'])}, key {_shown(document['key'])}",
+    )
+    _check(
+        is_moment(document["started"]),
+        f"'started' is {_shown(document['started'])}, which is no moment",
+    )
     begun = document.get("begun", {})
-    _check(isinstance(begun, dict) and all(isinstance(each, str) for each in begun.values()), "'begun' is not an object of texts")
+    _check(
+        isinstance(begun, dict) and all(isinstance(each, str) for each in begun.values()),
+        "'begun' is not an object of texts",
+    )
     steps = document["steps"]
     _check(isinstance(steps, dict), "'steps' is not an object")
     texts = {step: _entry_text(step, entry, f"{job}/{key}/{step}") for step, entry in steps.items()}
@@ -118,10 +140,19 @@ def _holder(read: Any) -> Holder:
     _check_fields("'holder'", read, required=names - optional, optional=optional)
     for name in names - {"pid", "stale_after"}:
         _check(isinstance(read.get(name, ""), str), f"'holder.{name}' is not a text")
-    _check(type(read["pid"]) is int and 0 <= read["pid"] < _MAX_PID, f"'holder.pid' is {_shown(read['pid'])}")
-    _check(_is_amount(read["stale_after"]) and read["stale_after"] > 0, f"'holder.stale_after' is {_shown(read['stale_after'])}")
+    _check(
+        type(read["pid"]) is int and 0 <= read["pid"] < _MAX_PID,
+        f"'holder.pid' is {_shown(read['pid'])}",
+    )
+    _check(
+        _is_amount(read["stale_after"]) and read["stale_after"] > 0,
+        f"'holder.stale_after' is {_shown(read['stale_after'])}",
+    )
     for name in ("since", "renewed"):
-        _check(is_moment(read[name]) or not read["run_id"], f"'holder.{name}' is {_shown(read[name])}, which is no moment")
+        _check(
+            is_moment(read[name]) or not read["run_id"],
+            f"'holder.{name}' is {_shown(read[name])}, which is no moment",
+        )
     return Holder(**read)
 
 
@@ -130,13 +161,24 @@ def _entry_text(step: str, entry: Any, base: str) -> str:
     what = f"the step '{step}'"
     _check(bool(_STEP.match(step)), f"{what} has no name of a step")
     _check(isinstance(entry, dict), f"{what} is not an object")
-    _check_fields(what, entry, required={"status", "outputs", "fingerprint", "run_id"}, optional={"seconds", "left"})
-    _check(entry["status"] in ("succeeded", "warning"), f"{what} has the status {_shown(entry['status'])}")
+    _check_fields(
+        what,
+        entry,
+        required={"status", "outputs", "fingerprint", "run_id"},
+        optional={"seconds", "left"},
+    )
+    _check(
+        entry["status"] in ("succeeded", "warning"),
+        f"{what} has the status {_shown(entry['status'])}",
+    )
     _check(isinstance(entry["run_id"], str), f"{what} has no run id")
-    _check(_is_amount(entry.get("seconds", 0)), f"{what} took {_shown(entry.get('seconds'))} seconds")
+    _check(
+        _is_amount(entry.get("seconds", 0)), f"{what} took {_shown(entry.get('seconds'))} seconds"
+    )
     prints = entry["fingerprint"]
     _check(
-        isinstance(prints, dict) and all(isinstance(each, str) for each in prints.values()), f"the fingerprint of {what} is not an object of texts"
+        isinstance(prints, dict) and all(isinstance(each, str) for each in prints.values()),
+        f"the fingerprint of {what} is not an object of texts",
     )
     _check(isinstance(entry["outputs"], dict), f"the outputs of {what} are not an object")
     try:
@@ -152,9 +194,14 @@ def _entry_text(step: str, entry: Any, base: str) -> str:
 
 def _check_list(what: str, read: Any, base: str) -> None:
     _check(isinstance(read, dict), f"{what} is not an object")
-    _check_fields(what, read, required={"name", "prefix", "count", "bytes", "flat"}, optional={"sha256"})
+    _check_fields(
+        what, read, required={"name", "prefix", "count", "bytes", "flat"}, optional={"sha256"}
+    )
     prefix = read["prefix"]
-    _check(isinstance(prefix, list) and [type(each) for each in prefix] == [str, str], f"{what} has the prefix {_shown(prefix)}")
+    _check(
+        isinstance(prefix, list) and [type(each) for each in prefix] == [str, str],
+        f"{what} has the prefix {_shown(prefix)}",
+    )
     _check(isinstance(read["flat"], bool), f"{what} has a 'flat' that is neither true nor false")
     _check_stored(what, read, base, needs_digest=False)
 
@@ -169,16 +216,28 @@ def _check_left(what: str, read: Any, base: str) -> None:
 def _check_stored(what: str, read: Mapping[str, Any], base: str, *, needs_digest: bool) -> None:
     """A file beside the document: below its own folder, and nowhere else."""
     name = read["name"]
-    inside = isinstance(name, str) and name.startswith(f"{base}-") and _SEGMENT.match(name[base.rfind("/") + 1 :])
+    inside = (
+        isinstance(name, str)
+        and name.startswith(f"{base}-")
+        and _SEGMENT.match(name[base.rfind("/") + 1 :])
+    )
     _check(bool(inside), f"{what} has the name {_shown(name)}, which is outside of {base}")
     for field in ("count", "bytes"):
-        _check(type(read[field]) is int and read[field] >= 0, f"{what} has a '{field}' of {_shown(read[field])}")
+        _check(
+            type(read[field]) is int and read[field] >= 0,
+            f"{what} has a '{field}' of {_shown(read[field])}",
+        )
     digest = read.get("sha256")
     right = isinstance(digest, str) and _SHA256.match(digest)
-    _check(bool(right) or (digest is None and "sha256" not in read and not needs_digest), f"{what} has the digest {_shown(digest)}")
+    _check(
+        bool(right) or (digest is None and "sha256" not in read and not needs_digest),
+        f"{what} has the digest {_shown(digest)}",
+    )
 
 
-def _check_fields(what: str, read: Mapping[str, Any], *, required: set[str], optional: set[str]) -> None:
+def _check_fields(
+    what: str, read: Mapping[str, Any], *, required: set[str], optional: set[str]
+) -> None:
     missing = sorted(required - set(read))
     _check(not missing, f"{what} has no '{missing[0] if missing else ''}'")
     unknown = sorted(set(read) - required - optional)
@@ -206,7 +265,9 @@ def is_moment(value: Any) -> bool:
 
 def _is_amount(value: Any) -> bool:
     """A number that is neither negative, nor endless, nor a truth value."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MAX_AMOUNT
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MAX_AMOUNT
+    )
 
 
 def _lists_of(value: Any) -> list[Any]:

@@ -35,7 +35,16 @@ class Holder:
     def now(cls, run_id: str, stale_after: float) -> Holder:
         """Return this process as the holder."""
         moment = utc_now()
-        return cls(run_id, socket.gethostname(), os.getpid(), moment, moment, stale_after, pid_scope(), _start_of(os.getpid()))
+        return cls(
+            run_id,
+            socket.gethostname(),
+            os.getpid(),
+            moment,
+            moment,
+            stale_after,
+            pid_scope(),
+            _start_of(os.getpid()),
+        )
 
     def is_gone(self) -> bool:
         """Return whether nobody holds the key, or its process is known to have ended. A pid of elsewhere proves nothing."""
@@ -53,7 +62,11 @@ def pid_scope() -> str:
     """Return what this process's pid is relative to: the boot of the kernel and the namespaces. Empty where that is not told."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        spaces = [str(Path(f"/proc/self/ns/{name}").readlink()) for name in _NAMESPACES if os.path.lexists(f"/proc/self/ns/{name}")]
+        spaces = [
+            str(Path(f"/proc/self/ns/{name}").readlink())
+            for name in _NAMESPACES
+            if os.path.lexists(f"/proc/self/ns/{name}")
+        ]
     except (OSError, ValueError):
         return ""
     return " ".join([boot, *spaces]) if boot and spaces else ""

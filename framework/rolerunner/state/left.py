@@ -69,7 +69,12 @@ def _described_file(path: str) -> dict[str, Any]:
         found = os.stat(path)  # noqa: PTH116 - of each of a million
     except OSError:
         return {"path": os.path.abspath(path), "gone": True}  # noqa: PTH100
-    return {"path": os.path.abspath(path), "size": found.st_size, "mtime": found.st_mtime_ns, "ctime": found.st_ctime_ns}  # noqa: PTH100
+    return {
+        "path": os.path.abspath(path),  # noqa: PTH100
+        "size": found.st_size,
+        "mtime": found.st_mtime_ns,
+        "ctime": found.st_ctime_ns,
+    }
 
 
 def _below(folder: str) -> Iterator[dict[str, Any]]:
@@ -98,7 +103,11 @@ def _count_below(folder: str) -> int:
 def _change(was: dict[str, Any]) -> str:
     path = was["path"]
     if "files" in was:
-        return "" if _count_below(path) <= was["files"] else f"there are more files below {path} than it left"
+        return (
+            ""
+            if _count_below(path) <= was["files"]
+            else f"there are more files below {path} than it left"
+        )
     if "size" not in was:
         return "" if not was.get("gone") and os.path.exists(path) else f"{path} is gone"  # noqa: PTH110
     now = _described_file(path)

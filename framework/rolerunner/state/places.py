@@ -26,7 +26,9 @@ MAX_BYTES = 64 << 20
 """Bytes of a state document: lists of objects are not in it, but beside it."""
 _PRIVATE_FOLDER = 0o700
 _NO_SUCH_ETAG = "0" * 32
-_CONFLICTS = frozenset({"AlreadyThere", "PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+_CONFLICTS = frozenset(
+    {"AlreadyThere", "PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+)
 _HINT = "it goes on with what is left; look at its log, and do not start this one again beside it"
 
 
@@ -73,7 +75,10 @@ class Folder:
         except OSError as error:
             raise StepError(f"{path}: {error.strerror}", type="StateUnreadable") from None
         if len(data) > MAX_BYTES:
-            raise StepError(f"{path} has more than {MAX_BYTES:,} bytes, so it is no state document", type="TooLarge")
+            raise StepError(
+                f"{path} has more than {MAX_BYTES:,} bytes, so it is no state document",
+                type="TooLarge",
+            )
         return data, hashlib.sha256(data).hexdigest()
 
     def age(self, name: str) -> Optional[float]:
@@ -85,7 +90,9 @@ class Folder:
                 try:
                     file.write(b"\n")
                     file.flush()
-                    os.fsync(file.fileno())  # a network file system sets the time when it gets the bytes
+                    os.fsync(
+                        file.fileno()
+                    )  # a network file system sets the time when it gets the bytes
                     return os.fstat(file.fileno()).st_mtime - path.stat().st_mtime
                 finally:
                     probe.unlink()
@@ -108,7 +115,9 @@ class Folder:
         path = self.path / f"{name}.lock"
         with translated(path):
             _make_private(path.parent)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+            descriptor = os.open(
+                path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE
+            )
         try:
             with translated(path):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -134,7 +143,9 @@ class Folder:
 @contextlib.contextmanager
 def _created(path: Path) -> Iterator[BinaryIO]:
     """A file that nobody else may read, and that was not there before."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
+    descriptor = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE
+    )
     with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
         yield file
 
@@ -180,7 +191,9 @@ class Bucket:
             raise
 
     def _put(self, name: str, data: bytes, condition: dict[str, str]) -> str:
-        return self.storage.write(self.prefix.join(name), data, {**condition, "ContentType": "application/json"}).etag
+        return self.storage.write(
+            self.prefix.join(name), data, {**condition, "ContentType": "application/json"}
+        ).etag
 
     def check_conditions(self, name: str, data: bytes) -> None:
         """Write the document as it is over one that is not there: a server that takes this keeps no conditions, so it keeps no lock."""
@@ -219,4 +232,8 @@ def _raise_failures(outcomes: Any) -> None:
 
 
 def _taken_over(name: str) -> Lost:
-    return Lost(f"another run has taken over the state {name}, so this one stops", hint=_HINT, type="LockLost")
+    return Lost(
+        f"another run has taken over the state {name}, so this one stops",
+        hint=_HINT,
+        type="LockLost",
+    )

@@ -27,9 +27,17 @@ def listed_of(each: Mapping[str, Any]) -> ObjectInfo:
 
 def versions_of(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
     """Versions and delete markers of a page, in the order of keys, the newest first."""
-    versions = [replace(listed_of(each), version=each["VersionId"]) for each in page.get("Versions", ())]
+    versions = [
+        replace(listed_of(each), version=each["VersionId"]) for each in page.get("Versions", ())
+    ]
     markers = [
-        ObjectInfo(each["Key"], 0, modified=iso_of(each.get("LastModified")), version=each["VersionId"], deleted=True)
+        ObjectInfo(
+            each["Key"],
+            0,
+            modified=iso_of(each.get("LastModified")),
+            version=each["VersionId"],
+            deleted=True,
+        )
         for each in page.get("DeleteMarkers", ())
     ]
     newest_first = sorted([*versions, *markers], key=lambda info: info.modified, reverse=True)
@@ -58,7 +66,9 @@ def told_by(headers: Mapping[str, str]) -> str:
     for header, name in _CHECKSUMS:
         if header in headers and headers[header] and checksums.can_compute(name):
             return f"{name}:{headers[header]}"
-    return checksums.told({name: headers[header] for header, name in _OF_ETAGS.items() if header in headers})
+    return checksums.told(
+        {name: headers[header] for header, name in _OF_ETAGS.items() if header in headers}
+    )
 
 
 def info_by(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
@@ -92,7 +102,9 @@ def etag_of(answer: Mapping[str, Any]) -> str:
 
 def iso_of(moment: Optional[Any]) -> str:
     """A datetime as ObjectInfo has it."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment is not None else ""
+    return (
+        moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment is not None else ""
+    )
 
 
 def same_as_listed(listed: ObjectInfo, now: ObjectInfo, uri: S3Uri) -> ObjectInfo:
@@ -102,13 +114,23 @@ def same_as_listed(listed: ObjectInfo, now: ObjectInfo, uri: S3Uri) -> ObjectInf
     return now
 
 
-def check_range(answer: Mapping[str, Any], uri: S3Uri, info: ObjectInfo, start: int, length: int) -> None:
+def check_range(
+    answer: Mapping[str, Any], uri: S3Uri, info: ObjectInfo, start: int, length: int
+) -> None:
     """Is it the range that was asked for, of this object? Raises IntegrityFailed."""
     wanted, told = f"bytes {start}-{start + length - 1}/", str(answer.get("ContentRange") or "")
-    partial = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == http.client.PARTIAL_CONTENT
-    right = told.startswith(wanted) if told else partial or (start == 0 and answer.get("ContentLength") == length)
+    partial = (
+        answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == http.client.PARTIAL_CONTENT
+    )
+    right = (
+        told.startswith(wanted)
+        if told
+        else partial or (start == 0 and answer.get("ContentLength") == length)
+    )
     if not right or etag_of(answer) != info.etag:
-        raise IntegrityFailed(f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came of '{etag_of(answer)}'")
+        raise IntegrityFailed(
+            f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came of '{etag_of(answer)}'"
+        )
 
 
 MOST_EMPTY_PAGES = 1_000
@@ -142,15 +164,35 @@ def believed(pages: Iterable[Mapping[str, Any]], prefix: S3Uri) -> Iterator[Mapp
     """Pages of a listing, as long as they can be: an end that was not told would pass for objects that are not there. Raises ServiceFailed."""
     circle = Circle()
     for page in pages:
-        for each in chain(page.get("Contents", ()), page.get("Versions", ()), ({**marker, "Size": 0} for marker in page.get("DeleteMarkers", ()))):
+        for each in chain(
+            page.get("Contents", ()),
+            page.get("Versions", ()),
+            ({**marker, "Size": 0} for marker in page.get("DeleteMarkers", ())),
+        ):
             if not each.get("Key", "").startswith(prefix.key) or each.get("Size", -1) < 0:
-                raise ServiceFailed(f"{prefix}: S3 lists '{each.get('Key')}', which is not below it, or has no size", type="InternalError")
+                raise ServiceFailed(
+                    f"{prefix}: S3 lists '{each.get('Key')}', which is not below it, or has no size",
+                    type="InternalError",
+                )
         if "IsTruncated" not in page or (page["IsTruncated"] and not _goes_on(page)):
-            raise ServiceFailed(f"{prefix}: the listing ended, but S3 did not say that this is its end", type="InternalError")
-        if page["IsTruncated"] and circle.closed_by(page.get("NextContinuationToken") or (page["NextKeyMarker"], page.get("NextVersionIdMarker"))):
-            raise ServiceFailed(f"{prefix}: the listing goes round in a circle", type="InternalError")
-        if page["IsTruncated"] and circle.is_stalled(is_empty=not any(page.get(part) for part in ("Contents", "Versions", "DeleteMarkers"))):
-            raise ServiceFailed(f"{prefix}: the listing returned {MOST_EMPTY_PAGES:,} empty pages in a row", type="EndlessListing")
+            raise ServiceFailed(
+                f"{prefix}: the listing ended, but S3 did not say that this is its end",
+                type="InternalError",
+            )
+        if page["IsTruncated"] and circle.closed_by(
+            page.get("NextContinuationToken")
+            or (page["NextKeyMarker"], page.get("NextVersionIdMarker"))
+        ):
+            raise ServiceFailed(
+                f"{prefix}: the listing goes round in a circle", type="InternalError"
+            )
+        if page["IsTruncated"] and circle.is_stalled(
+            is_empty=not any(page.get(part) for part in ("Contents", "Versions", "DeleteMarkers"))
+        ):
+            raise ServiceFailed(
+                f"{prefix}: the listing returned {MOST_EMPTY_PAGES:,} empty pages in a row",
+                type="EndlessListing",
+            )
         yield page
 
 
@@ -161,15 +203,23 @@ def _goes_on(page: Mapping[str, Any]) -> bool:
 def check_deleted(http_response: Any, **_: Any) -> None:
     """Botocore's after-call: an answer of 200 that is no DeleteResult has deleted nothing. Raises ServiceFailed."""
     if http_response.status_code == 200 and b"DeleteResult" not in http_response.content:  # noqa: PLR2004 - HTTP
-        raise ServiceFailed("S3 said 200 to a deletion, but not that it was done", type="InternalError")
+        raise ServiceFailed(
+            "S3 said 200 to a deletion, but not that it was done", type="InternalError"
+        )
 
 
 def check_there(answer: Mapping[str, Any], target: S3Uri, what: str) -> None:
     """An answer of 200 may hold an error, or nothing: only an ETag says that it worked. Raises ServiceFailed."""
     if not etag_of(answer):
-        raise ServiceFailed(f"{target}: S3 said 200 to {what}, but not that it is there", type="InternalError")
+        raise ServiceFailed(
+            f"{target}: S3 said 200 to {what}, but not that it is there", type="InternalError"
+        )
 
 
 def copy_source(uri: S3Uri, info: ObjectInfo) -> dict[str, str]:
     """As CopyObject takes it."""
-    return {"Bucket": uri.bucket, "Key": uri.key, **({"VersionId": info.version} if info.version else {})}
+    return {
+        "Bucket": uri.bucket,
+        "Key": uri.key,
+        **({"VersionId": info.version} if info.version else {}),
+    }

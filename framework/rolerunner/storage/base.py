@@ -187,7 +187,13 @@ class Storage(Protocol):
     """What an engine can do, as one role. Among the items of get, put, copy and relay, an Outcome is one that is settled: it comes out as it is."""
 
     def list(
-        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000, cancel: Optional[Cancel] = None
+        self,
+        prefix: S3Uri,
+        *,
+        versions: bool = False,
+        after: str = "",
+        page: int = 1000,
+        cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Every object (or version) under a prefix, in the order of keys, from the one after the key ``after`` on. Raises StepError.
 
@@ -212,16 +218,22 @@ class Storage(Protocol):
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """A small object's bytes. Raises StepError, also for one larger than ``limit`` bytes."""
 
-    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
+    def fetch(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
+    ) -> bytes:
         """A range of the object that ``info`` is about, not of a later one. Raises StepError."""
 
-    def describe(self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()) -> tuple[ObjectInfo, Mapping[str, Any]]:
+    def describe(
+        self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
+    ) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """An object as ``head`` tells it, and its metadata, headers and tags as options of PutObject, but for those ``replaced``.
 
         Raises StepError, also for metadata that cannot be stored again as it is.
         """
 
-    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False) -> ObjectInfo:
+    def write(
+        self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
+    ) -> ObjectInfo:
         """Store a small object. ``options`` are PutObject's own; ``repeated`` as of ``Put``. Raises StepError."""
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
@@ -233,10 +245,14 @@ class Storage(Protocol):
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copy within S3: this one role reads the source and writes the target."""
 
-    def relay(self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
+    def relay(
+        self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
+    ) -> Iterator[Outcome]:
         """Copy what ``source`` may read to where this role may write, through bounded memory, its checksum proved."""
 
-    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False) -> Iterator[Outcome]:
+    def delete(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Outcome]:
         """Delete objects (versions, where they have one) in batches of 1000.
 
         ``unchanged``: only objects that still have the ETag of their ``ObjectInfo``; others are kept, and are failures.

@@ -120,7 +120,11 @@ def agrees(data: bytes, checksum: str) -> bool:
     algorithm, _, value = checksum.partition(":")
     if "-" in value or not can_compute(algorithm):
         return False
-    return value == (hashlib.md5(data, usedforsecurity=False).hexdigest() if algorithm == "MD5" else digest_of(algorithm, data))
+    return value == (
+        hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if algorithm == "MD5"
+        else digest_of(algorithm, data)
+    )
 
 
 def hash_of(algorithm: str) -> Hash:
@@ -146,8 +150,13 @@ def told(answer: Mapping[str, Any]) -> str:
         if value and can_compute(name):
             return f"{name}:{value}"
     etag = str(answer.get("ETag", "")).strip('"')
-    plain = str(answer.get("ServerSideEncryption", "AES256")) == "AES256" and "SSECustomerAlgorithm" not in answer
-    return f"MD5:{etag}" if plain and answer.get("StorageClass") != _EXPRESS and is_md5(etag) else ""
+    plain = (
+        str(answer.get("ServerSideEncryption", "AES256")) == "AES256"
+        and "SSECustomerAlgorithm" not in answer
+    )
+    return (
+        f"MD5:{etag}" if plain and answer.get("StorageClass") != _EXPRESS and is_md5(etag) else ""
+    )
 
 
 def is_md5(etag: str) -> bool:
@@ -172,9 +181,15 @@ class Expected:
         if not can_compute(algorithm):
             return None
         with contextlib.suppress(ValueError, binascii.Error):
-            digest = bytes.fromhex(value) if algorithm == "MD5" else base64.b64decode(value, validate=True)
+            digest = (
+                bytes.fromhex(value)
+                if algorithm == "MD5"
+                else base64.b64decode(value, validate=True)
+            )
             return cls(algorithm, digest, int(parts or 0))
-        return cls(algorithm, b"", 0)  # one that cannot be read proves nothing, and is no reason to believe the bytes
+        return cls(
+            algorithm, b"", 0
+        )  # one that cannot be read proves nothing, and is no reason to believe the bytes
 
     def start(self, size: int, part_size: Callable[[], int]) -> Optional[Running]:
         """Begin to compute it over so many bytes; None where its parts are not all of one size, the last aside.
@@ -203,7 +218,11 @@ class Pieces:
     def of(cls, checksum: str) -> Optional[Pieces]:
         """Where the checksum is a CRC of the whole object; else None."""
         expected = Expected.of(checksum)
-        return cls(expected) if expected is not None and expected.algorithm in _CRCS and not expected.parts else None
+        return (
+            cls(expected)
+            if expected is not None and expected.algorithm in _CRCS and not expected.parts
+            else None
+        )
 
     @property
     def algorithm(self) -> str:
@@ -217,7 +236,9 @@ class Pieces:
     def matches(self) -> bool:
         """Do the ranges follow one another from 0 on, and have the checksum that was expected?"""
         at = whole = 0
-        powers = {length: self._power(length) for length in {length for length, _ in self._found.values()}}  # most are of one length
+        powers = {
+            length: self._power(length) for length in {length for length, _ in self._found.values()}
+        }  # most are of one length
         for start, (length, value) in sorted(self._found.items()):
             if start != at:
                 return False
@@ -246,7 +267,11 @@ class Pieces:
         return power
 
 
-_CRCS = {"CRC32": (32, 0xEDB88320), "CRC32C": (32, 0x82F63B78), "CRC64NVME": (64, 0x9A6C9329AC4BC9B5)}
+_CRCS = {
+    "CRC32": (32, 0xEDB88320),
+    "CRC32C": (32, 0x82F63B78),
+    "CRC64NVME": (64, 0x9A6C9329AC4BC9B5),
+}
 """Bits and reflected polynomial of each (zlib; RFC 3720; the NVM Express base specification)."""
 
 
@@ -288,14 +313,18 @@ class Running:
         self._end_part()
         whole = self._make()
         whole.update(b"".join(self._digests))
-        return len(self._digests) == self._expected.parts and whole.digest() == self._expected.digest
+        return (
+            len(self._digests) == self._expected.parts and whole.digest() == self._expected.digest
+        )
 
     def _end_part(self) -> None:
         self._digests.append(self._hash.digest())
         self._hash, self._left = self._make(), self._part_size
 
 
-def file_matches(path: Union[Path, int], checksum: str, part_size: Callable[[], int]) -> Optional[bool]:
+def file_matches(
+    path: Union[Path, int], checksum: str, part_size: Callable[[], int]
+) -> Optional[bool]:
     """Is the file, a path or an open descriptor, what the checksum says? None where that cannot be told.
 
     ``part_size`` is asked only for one of parts.
@@ -314,7 +343,13 @@ def file_matches(path: Union[Path, int], checksum: str, part_size: Callable[[], 
     return running.matches()
 
 
-def same_file(path: Path, info: ObjectInfo, compare: str, told_now: Callable[[], ObjectInfo], part_size: Callable[[], int]) -> bool:
+def same_file(
+    path: Path,
+    info: ObjectInfo,
+    compare: str,
+    told_now: Callable[[], ObjectInfo],
+    part_size: Callable[[], int],
+) -> bool:
     """Does the file hold the object's bytes, as far as ``compare`` looks: size, size_mtime (sizes alone here), etag, checksum?
 
     ``told_now`` makes a HEAD, asked only where the listing's ETag does not settle it.
@@ -326,4 +361,6 @@ def same_file(path: Path, info: ObjectInfo, compare: str, told_now: Callable[[],
         return True
     if is_md5(info.etag) and file_matches(path, f"MD5:{info.etag}", part_size):
         return True  # an MD5 that agrees is proof, whatever the encryption
-    return compare == "checksum" and bool(file_matches(path, info.checksum or told_now().checksum, part_size))
+    return compare == "checksum" and bool(
+        file_matches(path, info.checksum or told_now().checksum, part_size)
+    )

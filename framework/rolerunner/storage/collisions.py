@@ -132,9 +132,14 @@ class ClaimedNames:
             self._database = _open_temporary_table()
         digest = hashlib.blake2b(_encoded(name), digest_size=16).digest()
         row = (digest, _encoded(claimant), _encoded(owner))
-        if self._database.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", row).rowcount == 1:
+        if (
+            self._database.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", row).rowcount
+            == 1
+        ):
             return claimant, owner
-        first, other = self._database.execute("SELECT claimant, owner FROM names WHERE digest = ?", (digest,)).fetchone()
+        first, other = self._database.execute(
+            "SELECT claimant, owner FROM names WHERE digest = ?", (digest,)
+        ).fetchone()
         return first.decode("utf-8", "surrogateescape"), other.decode("utf-8", "surrogateescape")
 
 
@@ -145,7 +150,9 @@ def _encoded(text: str) -> bytes:
 def _open_temporary_table() -> Any:
     import sqlite3  # noqa: PLC0415 - few steps claim names
 
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)  # a file of this connection alone
+    database = sqlite3.connect(
+        "", isolation_level=None, check_same_thread=False
+    )  # a file of this connection alone
     table = "CREATE TABLE names (digest BLOB PRIMARY KEY, claimant BLOB, owner BLOB)"
     for statement in ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", table, "BEGIN"):
         database.execute(statement)

@@ -27,7 +27,9 @@ from rolerunner.storage.objects import ALREADY, Objects, already_there, if_match
 class Conditions(Objects):
     """Requests with conditions."""
 
-    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False) -> ObjectInfo:
+    def write(
+        self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
+    ) -> ObjectInfo:
         """Store a small object."""
         with self._translated(uri):
             try:
@@ -40,12 +42,24 @@ class Conditions(Objects):
     def _write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._call("put_object", Bucket=uri.bucket, Key=uri.key, Body=data, **options)
 
-    def _written_before(self, error: ClientError, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool) -> Mapping[str, Any]:
+    def _written_before(
+        self,
+        error: ClientError,
+        uri: S3Uri,
+        data: bytes,
+        options: Mapping[str, Any],
+        *,
+        repeated: bool,
+    ) -> Mapping[str, Any]:
         try:
             return self._own_data(error, uri, data, repeated=repeated)
         except ClientError:
             expected = str(options.get("IfMatch", "")).strip('"')
-            if AwsError.of(error).code not in ALREADY or not expected or self._etag_now(uri) != expected:
+            if (
+                AwsError.of(error).code not in ALREADY
+                or not expected
+                or self._etag_now(uri) != expected
+            ):
                 raise
         # the condition holds: some servers compare it with the ETag without its quotes, which S3 takes as well
         try:
@@ -61,7 +75,14 @@ class Conditions(Objects):
             return self.head(uri).etag
         return ""
 
-    def _own_object(self, error: ClientError, uri: S3Uri, is_own: Callable[[ObjectInfo], bool], *, repeated: bool) -> Mapping[str, Any]:
+    def _own_object(
+        self,
+        error: ClientError,
+        uri: S3Uri,
+        is_own: Callable[[ObjectInfo], bool],
+        *,
+        repeated: bool,
+    ) -> Mapping[str, Any]:
         """The ETag and version of the object that an earlier try stored. Raises ``error`` where it is another one, or there was no earlier try."""
         told = AwsError.of(error)
         if told.code in ALREADY | {"NoSuchUpload"} and (repeated or told.retried):
@@ -71,27 +92,50 @@ class Conditions(Objects):
                     return {"ETag": f'"{there.etag}"', "VersionId": there.version}
         raise error
 
-    def _own_data(self, error: ClientError, uri: S3Uri, data: bytes, *, repeated: bool) -> Mapping[str, Any]:
+    def _own_data(
+        self, error: ClientError, uri: S3Uri, data: bytes, *, repeated: bool
+    ) -> Mapping[str, Any]:
         """As ``_own_object``, for an object whose bytes are at hand."""
-        return self._own_object(error, uri, lambda there: self._holds(uri, there, data), repeated=repeated)
+        return self._own_object(
+            error, uri, lambda there: self._holds(uri, there, data), repeated=repeated
+        )
 
     def _holds(self, uri: S3Uri, there: ObjectInfo, data: bytes) -> bool:
         """Whether the object holds these bytes: by its checksum, or by reading it where it has none."""
         if there.size != len(data):
             return False
         known = there.checksum and "-" not in there.checksum
-        return checksums.agrees(data, there.checksum) if known else self.read(uri, there.size, there.version) == data
+        return (
+            checksums.agrees(data, there.checksum)
+            if known
+            else self.read(uri, there.size, there.version) == data
+        )
 
     def _own_copy(
-        self, error: ClientError, source: S3Uri, target: S3Uri, info: ObjectInfo, options: Mapping[str, Any], *, repeated: bool
+        self,
+        error: ClientError,
+        source: S3Uri,
+        target: S3Uri,
+        info: ObjectInfo,
+        options: Mapping[str, Any],
+        *,
+        repeated: bool,
     ) -> Mapping[str, Any]:
         """As ``_own_object``, for a copy within S3, which has a condition on its source as well. Raises StepError where that one was not it."""
-        if AwsError.of(error).code not in ALREADY or self.head(source, info.version).etag != info.etag:
+        if (
+            AwsError.of(error).code not in ALREADY
+            or self.head(source, info.version).etag != info.etag
+        ):
             raise error
         if not {"IfNoneMatch", "IfMatch"} & set(options):
             raise if_match_refused(source, info.etag) from error
         try:
-            return self._own_object(error, target, lambda there: (there.size, there.etag) == (info.size, info.etag), repeated=repeated)
+            return self._own_object(
+                error,
+                target,
+                lambda there: (there.size, there.etag) == (info.size, info.etag),
+                repeated=repeated,
+            )
         except ClientError:
             raise already_there(target) from error
 

@@ -137,16 +137,24 @@ class Deletion:
         if self._looks:
             pending = yield from self._unchanged_of(pending)
         keys = [self.objects[number].key for number in pending]
-        alone = [] if xml.can_hold("".join(keys)) else [number for number, key in zip(pending, keys) if not xml.can_hold(key)]
+        alone = (
+            []
+            if xml.can_hold("".join(keys))
+            else [number for number, key in zip(pending, keys) if not xml.can_hold(key)]
+        )
         for number in alone:
             yield from self._delete_alone(number, conditional=conditional)
-        together = [number for number in pending if number not in self._outcomes] if alone else pending
+        together = (
+            [number for number in pending if number not in self._outcomes] if alone else pending
+        )
         yield from self._delete_together(together, conditional=conditional)
 
     def _is_known(self, number: int, info: ObjectInfo) -> bool:
         if not self.unchanged or info.version or info.etag:
             return True
-        self._outcomes[number] = self._failed(number, StepError(f"{self._uri(info)} is kept: its ETag is not known", type=CHANGED))
+        self._outcomes[number] = self._failed(
+            number, StepError(f"{self._uri(info)} is kept: its ETag is not known", type=CHANGED)
+        )
         return False
 
     # one request for many
@@ -171,12 +179,16 @@ class Deletion:
             if not pending:
                 return
             if tried == self.tries:
-                self._outcomes.update({number: self._failed(number, error) for number, error in again.items()})
+                self._outcomes.update(
+                    {number: self._failed(number, error) for number, error in again.items()}
+                )
                 return
             throttled = any(map(is_throttled, again.values()))
             yield Pause(random.random() * min(_MAX_BACKOFF, _BASE * 2**tried), throttled)
 
-    def _sort_out(self, pending: Sequence[int], result: xml.Deletions, *, conditional: bool) -> tuple[list[int], dict[int, StepError]]:
+    def _sort_out(
+        self, pending: Sequence[int], result: xml.Deletions, *, conditional: bool
+    ) -> tuple[list[int], dict[int, StepError]]:
         """Settles what is settled; returns those whose condition was refused or did not hold, and those to try again."""
         changed: list[int] = []
         again: dict[int, StepError] = {}
@@ -187,10 +199,15 @@ class Deletion:
                 if result.has(info.key, info.version):
                     self._outcomes[number] = self._done(info)
                 else:
-                    again[number] = ServiceFailed(f"{self._uri(info)}: S3 did not say whether it was deleted", type="InternalError")
+                    again[number] = ServiceFailed(
+                        f"{self._uri(info)}: S3 did not say whether it was deleted",
+                        type="InternalError",
+                    )
                 continue
             code = refused.get("Code", "")
-            error = self.describe_error(self._uri(info), info.version, code, refused.get("Message", ""))
+            error = self.describe_error(
+                self._uri(info), info.version, code, refused.get("Message", "")
+            )
             if conditional and not info.version and code in _CONDITION_FAILED | _CONDITION_REFUSED:
                 changed.append(number)
             elif isinstance(error, NotFound) and error.type == "NoSuchKey":
@@ -212,9 +229,14 @@ class Deletion:
 
     def _request(self, pending: Sequence[int], *, conditional: bool) -> DeleteTogether:
         objects = [self.objects[number] for number in pending]
-        body = xml.deletion((info.key, info.version, info.etag if conditional and not info.version else "") for info in objects)
+        body = xml.deletion(
+            (info.key, info.version, info.etag if conditional and not info.version else "")
+            for info in objects
+        )
         folder = S3Uri(self.bucket, common_folder(info.key for info in objects))
-        return DeleteTogether(folder, body, next((info.version for info in objects if info.version), ""))
+        return DeleteTogether(
+            folder, body, next((info.version for info in objects if info.version), "")
+        )
 
     # one request for one
 
@@ -252,15 +274,21 @@ class Deletion:
                     continue
                 now: ObjectInfo = yield Look(uri)
             except NotFound as error:
-                self._outcomes[number] = self._done(info) if error.type == "NoSuchKey" else self._failed(number, error)
+                self._outcomes[number] = (
+                    self._done(info) if error.type == "NoSuchKey" else self._failed(number, error)
+                )
             except StepError as error:
                 text = f"{uri} is kept: whether it changed cannot be seen: {error.message}"
-                self._outcomes[number] = self._failed(number, StepError(text, hint=error.hint, type=error.type))
+                self._outcomes[number] = self._failed(
+                    number, StepError(text, hint=error.hint, type=error.type)
+                )
             else:
                 if now.etag == info.etag:
                     left.append(number)
                 else:
-                    self._outcomes[number] = self._failed(number, StepError(f"{uri} is kept: it changed meanwhile", type=CHANGED))
+                    self._outcomes[number] = self._failed(
+                        number, StepError(f"{uri} is kept: it changed meanwhile", type=CHANGED)
+                    )
         return left
 
     # values
@@ -300,13 +328,17 @@ _CONTENT = threading.local()
 
 
 @contextmanager
-def with_content(client: Any, operation: str, headers: Mapping[str, str], body: Optional[bytes] = None) -> Iterator[None]:
+def with_content(
+    client: Any, operation: str, headers: Mapping[str, str], body: Optional[bytes] = None
+) -> Iterator[None]:
     """In the block, this thread's calls of the operation have these headers and this body, whatever the model of this boto3 knows.
 
     ETags of DeleteObjects and If-Match of DeleteObject are younger than the boto3 of Glue's runtimes.
     """
     # the same function under one id is registered once, for whichever event
-    client.meta.events.register_last(f"before-call.s3.{operation}", _set_content, unique_id=f"rolerunner-{operation}")
+    client.meta.events.register_last(
+        f"before-call.s3.{operation}", _set_content, unique_id=f"rolerunner-{operation}"
+    )
     _CONTENT.now = headers, body
     try:
         yield

@@ -19,12 +19,22 @@ FEW = 32
 class Existing:
     """Finds objects under a prefix, for keys that mostly come in S3's order. Holds one object at a time."""
 
-    def __init__(self, storage: Storage, prefix: S3Uri, expected: int, cancel: Cancel, *, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        prefix: S3Uri,
+        expected: int,
+        cancel: Cancel,
+        *,
+        lenient: bool = False,
+    ) -> None:
         """``lenient``: a role that may not look finds nothing, and so writes again."""
         self._lenient = lenient
         self._storage = storage
         self._prefix = prefix
-        self._listing: Optional[Iterator[ObjectInfo]] = None if expected <= FEW else iter(storage.list(prefix, cancel=cancel))
+        self._listing: Optional[Iterator[ObjectInfo]] = (
+            None if expected <= FEW else iter(storage.list(prefix, cancel=cancel))
+        )
         self._current: Optional[ObjectInfo] = None
         self._asked = b""
 
@@ -39,7 +49,12 @@ class Existing:
 
     def _found(self, uri: S3Uri) -> Optional[ObjectInfo]:
         key = uri.key.encode()
-        if self._listing is None or uri.bucket != self._prefix.bucket or key < self._asked or not uri.key.startswith(self._prefix.key):
+        if (
+            self._listing is None
+            or uri.bucket != self._prefix.bucket
+            or key < self._asked
+            or not uri.key.startswith(self._prefix.key)
+        ):
             return self._head(uri)
         self._asked = key
         while self._current is None or self._current.key.encode() < key:

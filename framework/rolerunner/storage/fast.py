@@ -58,11 +58,19 @@ class FastStorage(LaneLarge):
     # listing
 
     def list(
-        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH, cancel: Optional[Cancel] = None
+        self,
+        prefix: S3Uri,
+        *,
+        versions: bool = False,
+        after: str = "",
+        page: int = BATCH,
+        cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Every object or version under a prefix; pages of objects come side by side, unless one of many machines goes on ``after`` a key."""
         if versions or page != BATCH:
-            yield from super().list(prefix, versions=versions, after=after, page=page, cancel=cancel)
+            yield from super().list(
+                prefix, versions=versions, after=after, page=page, cancel=cancel
+            )
             return
         try:
             given = yield from self._listed(prefix, after, cancel, cuts=not after, given=0)
@@ -72,11 +80,17 @@ class FastStorage(LaneLarge):
             self._say(why)
             yield from super().list(prefix, after=after, cancel=cancel)
 
-    def _listed(self, prefix: S3Uri, after: str, cancel: Optional[Cancel], *, cuts: bool, given: int) -> Generator[ObjectInfo, None, Optional[int]]:
+    def _listed(
+        self, prefix: S3Uri, after: str, cancel: Optional[Cancel], *, cuts: bool, given: int
+    ) -> Generator[ObjectInfo, None, Optional[int]]:
         """Objects but for the first ``given``; where the server cannot list side by side, how many came out until that was seen."""
         loop, asking = self._loop(cancel or Cancel(), connections=listing.AT_ONCE)
         pages = Listing(
-            prefix.key, lambda span: loop.begin(0, self._page_steps(prefix, span, asking)), self.tuning.memory // 2, cuts=cuts, after=after
+            prefix.key,
+            lambda span: loop.begin(0, self._page_steps(prefix, span, asking)),
+            self.tuning.memory // 2,
+            cuts=cuts,
+            after=after,
         )
         try:
             with self._translated(prefix):
@@ -98,11 +112,15 @@ class FastStorage(LaneLarge):
             yield from pages.ready()
             pages.more()
 
-    def _page_steps(self, prefix: S3Uri, span: Span, asking: Asking) -> Steps[tuple[Span, Union[Page, Exception]]]:
+    def _page_steps(
+        self, prefix: S3Uri, span: Span, asking: Asking
+    ) -> Steps[tuple[Span, Union[Page, Exception]]]:
         for tried in range(1, TRIES + 1):
             try:
                 options = {"Prefix": prefix.key}
-                answer = yield from self._asked(asking, "list_objects_v2", S3Uri(prefix.bucket), options, query=queries(span))
+                answer = yield from self._asked(
+                    asking, "list_objects_v2", S3Uri(prefix.bucket), options, query=queries(span)
+                )
                 return span, Page(answer.body)
             except (StepError, ClientError, BotoCoreError, Declined) as error:
                 if tried == TRIES or not (isinstance(error, StepError) and is_passing(error)):
@@ -114,7 +132,11 @@ class FastStorage(LaneLarge):
 
     def _crew(self, method: str, cancel: Cancel, source: Optional[FastStorage] = None) -> Crew:
         """Whoever may take a share of an operation."""
-        opening = Opening(method, (self.role, self.access), (source.role, source.access) if source is not None else None)
+        opening = Opening(
+            method,
+            (self.role, self.access),
+            (source.role, source.access) if source is not None else None,
+        )
         return Crew(self.processes, opening, self.flow, cancel)
 
     def _is_small(self, info: Optional[ObjectInfo]) -> bool:
@@ -136,13 +158,19 @@ class FastStorage(LaneLarge):
         loop, asking = self._loop(cancel)
 
         def begun(item: Get) -> Weighed:
-            return 0, self._tried_again(item, item.source, lambda each: self._get_steps(each, asking, parts))
+            return 0, self._tried_again(
+                item, item.source, lambda each: self._get_steps(each, asking, parts)
+            )
 
         def name_of(item: Get) -> Optional[S3Uri]:
             return item.source if item.skip is None and self._is_small(item.info) else None
 
         # the threads of parts keep connections until they end
-        with closing(self._lines), self._crew("get", loop.cancel) as crew, Parts(loop.cancel, self.tuning, crew) as parts:
+        with (
+            closing(self._lines),
+            self._crew("get", loop.cancel) as crew,
+            Parts(loop.cancel, self.tuning, crew) as parts,
+        ):
             yield from loop.run(crew.dealt(items, begun, name_of))
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
@@ -150,12 +178,22 @@ class FastStorage(LaneLarge):
         loop, asking = self._loop(cancel)
 
         def begun(item: Put) -> Weighed:
-            return _weight_of(item.source, self.tuning.large), self._tried_again(item, item.target, lambda each: self._put_steps(each, asking, parts))
+            return _weight_of(item.source, self.tuning.large), self._tried_again(
+                item, item.target, lambda each: self._put_steps(each, asking, parts)
+            )
 
         def name_of(item: Put) -> Optional[S3Uri]:
-            return item.target if item.skip is None and _weight_of(item.source, self.tuning.large) else None
+            return (
+                item.target
+                if item.skip is None and _weight_of(item.source, self.tuning.large)
+                else None
+            )
 
-        with closing(self._lines), self._crew("put", loop.cancel) as crew, Parts(loop.cancel, self.tuning, crew) as parts:
+        with (
+            closing(self._lines),
+            self._crew("put", loop.cancel) as crew,
+            Parts(loop.cancel, self.tuning, crew) as parts,
+        ):
             yield from loop.run(crew.dealt(items, begun, name_of))
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
@@ -163,15 +201,23 @@ class FastStorage(LaneLarge):
         loop, asking = self._loop(cancel)
 
         def begun(item: Copy) -> Weighed:
-            return 0, self._tried_again(item, item.target, lambda each: self._copy_steps(each, asking, parts))
+            return 0, self._tried_again(
+                item, item.target, lambda each: self._copy_steps(each, asking, parts)
+            )
 
         def name_of(item: Copy) -> Optional[S3Uri]:
-            return item.target if item.skip is None and item.info is not None and item.info.size < item.large else None
+            return (
+                item.target
+                if item.skip is None and item.info is not None and item.info.size < item.large
+                else None
+            )
 
         with self._crew("copy", loop.cancel) as crew, Parts(loop.cancel, self.tuning) as parts:
             yield from loop.run(crew.dealt(items, begun, name_of))
 
-    def relay(self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
+    def relay(
+        self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
+    ) -> Iterator[Outcome]:
         """Copy what another role may read."""
         if not isinstance(source, FastStorage):
             yield from super().relay(items, source, cancel)
@@ -180,20 +226,38 @@ class FastStorage(LaneLarge):
         reading = source._asking(loop.cancel)  # noqa: SLF001 - one of our own kind
 
         def begun(item: Copy) -> Weighed:
-            held = item.info.size if item.info is not None and item.info.size < self.tuning.large else 0
-            return held, self._tried_again(item, item.target, lambda each: self._relay_steps(each, source, asking, reading, parts))
+            held = (
+                item.info.size
+                if item.info is not None and item.info.size < self.tuning.large
+                else 0
+            )
+            return held, self._tried_again(
+                item,
+                item.target,
+                lambda each: self._relay_steps(each, source, asking, reading, parts),
+            )
 
         def name_of(item: Copy) -> Optional[S3Uri]:
             return item.target if item.skip is None and self._is_small(item.info) else None
 
         crew = self._crew("relay", loop.cancel, source)
-        with closing(self._lines), closing(source._lines), crew, Parts(loop.cancel, self.tuning, crew) as parts:  # noqa: SLF001
+        with (
+            closing(self._lines),
+            closing(source._lines),  # noqa: SLF001
+            crew,
+            Parts(loop.cancel, self.tuning, crew) as parts,
+        ):
             yield from loop.run(crew.dealt(items, begun, name_of))
 
-    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False) -> Iterator[Outcome]:
+    def delete(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Outcome]:
         """Delete in batches, several at once."""
         loop, asking = self._loop(cancel, connections=self.tuning.workers)
-        work = (self._deletion(*batch, unchanged=unchanged).steps() for batch in self._batches(items, bucket, unchanged=unchanged))
+        work = (
+            self._deletion(*batch, unchanged=unchanged).steps()
+            for batch in self._batches(items, bucket, unchanged=unchanged)
+        )
         for outcomes in loop.run((0, self._delete_steps(commands, asking)) for commands in work):
             yield from outcomes
 
@@ -202,13 +266,32 @@ class FastStorage(LaneLarge):
     def _get_steps(self, item: Get, asking: Asking, parts: Parts) -> Steps[Outcome]:
         uri = item.source
         if item.skip is not None and (yield Work(item.skip)):
-            return Outcome(uri, item.info.size if item.info else 0, item.target, item.info.etag if item.info else "", status="skipped")
+            return Outcome(
+                uri,
+                item.info.size if item.info else 0,
+                item.target,
+                item.info.etag if item.info else "",
+                status="skipped",
+            )
         info = item.info if item.info is not None else (yield from self._known(uri, None, asking))
         if info.size >= self.tuning.large:
-            return (yield from worked(lambda: self._get(replace(item, info=info, skip=None), parts), large=True))
-        arrival = Arrival(item.target, lambda count: self._moved(count, asking.cancel), info.size, item.folder)
+            return (
+                yield from worked(
+                    lambda: self._get(replace(item, info=info, skip=None), parts), large=True
+                )
+            )
+        arrival = Arrival(
+            item.target, lambda count: self._moved(count, asking.cancel), info.size, item.folder
+        )
         try:
-            answer = yield from self._asked(asking, "get_object", uri, self._checked, query=version_query(info.version), sink=arrival)
+            answer = yield from self._asked(
+                asking,
+                "get_object",
+                uri,
+                self._checked,
+                query=version_query(info.version),
+                sink=arrival,
+            )
             now, proved = self._arrived(uri, answer, arrival, asking.cancel)
             if not proved:
                 yield from self._looked_at(uri, now, answer, arrival)
@@ -219,7 +302,11 @@ class FastStorage(LaneLarge):
             arrival.appear()
             return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)
         except Declined as why:
-            return (yield from self._plainly(why, lambda: self._get(replace(item, info=info, skip=None), parts)))
+            return (
+                yield from self._plainly(
+                    why, lambda: self._get(replace(item, info=info, skip=None), parts)
+                )
+            )
         except ClientError as error:
             raise self._as_step_error(error, uri, info.version) from error
         except BotoCoreError:
@@ -230,7 +317,9 @@ class FastStorage(LaneLarge):
         finally:
             arrival.discard()
 
-    def _arrived(self, uri: S3Uri, answer: Answer, arrival: Arrival, cancel: Cancel) -> tuple[ObjectInfo, bool]:
+    def _arrived(
+        self, uri: S3Uri, answer: Answer, arrival: Arrival, cancel: Cancel
+    ) -> tuple[ObjectInfo, bool]:
         """The bytes are all in the file; what S3 tells of them, and is it seen already that they are the ones?"""
         now = info_by(uri.key, answer.headers, answer.sunk or len(answer.body))
         if answer.sunk:
@@ -239,7 +328,9 @@ class FastStorage(LaneLarge):
         arrival.whole(answer.body)
         return now, checksums.agrees(answer.body, now.checksum)
 
-    def _looked_at(self, uri: S3Uri, now: ObjectInfo, answer: Answer, arrival: Arrival) -> Steps[None]:
+    def _looked_at(
+        self, uri: S3Uri, now: ObjectInfo, answer: Answer, arrival: Arrival
+    ) -> Steps[None]:
         """The bytes in the file are the ones that S3 tells of. Raises IntegrityFailed."""
         expected = Expected.of(now.checksum)
         if expected is None:
@@ -247,9 +338,15 @@ class FastStorage(LaneLarge):
         if arrival.running is not None and answer.sunk:
             prove(uri, now, arrival.running)
         elif expected.parts or answer.sunk:
-            same = yield Work(lambda: checksums.file_matches(arrival.file.descriptor, now.checksum, lambda: self.part_size(uri, now)))
+            same = yield Work(
+                lambda: checksums.file_matches(
+                    arrival.file.descriptor, now.checksum, lambda: self.part_size(uri, now)
+                )
+            )
             if same is False:
-                raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells")
+                raise IntegrityFailed(
+                    f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells"
+                )
         else:
             running = expected.start(now.size, lambda: 0)
             if running is not None:
@@ -275,7 +372,14 @@ class FastStorage(LaneLarge):
             _check_computable(algorithm)
             data = file(0, size)
             self._moved(size, asking.cancel)
-            steps = self._asked(asking, "put_object", uri, options, checksum_header(algorithm, digest_of(algorithm, data)), body=data)
+            steps = self._asked(
+                asking,
+                "put_object",
+                uri,
+                options,
+                checksum_header(algorithm, digest_of(algorithm, data)),
+                body=data,
+            )
             etag, version = yield from self._put_or_own(steps, uri, data, repeated=item.repeated)
         except Declined as why:
             return (yield from self._plainly(why, plain))
@@ -295,24 +399,43 @@ class FastStorage(LaneLarge):
             return (yield from worked(plain, large=True))
         if not _KEPT.isdisjoint(item.options):
             return (yield from worked(plain))  # what is kept is asked for, object by object
-        options = {**item.options, **({"TaggingDirective": "REPLACE"} if "Tagging" in item.options else {})}
+        options = {
+            **item.options,
+            **({"TaggingDirective": "REPLACE"} if "Tagging" in item.options else {}),
+        }
         bucket = item.source.bucket
-        options["CopySource"] = {"Bucket": bucket, "Key": PLACE} if bucket.startswith("arn:") else f"{bucket}/{PLACE}"
+        options["CopySource"] = (
+            {"Bucket": bucket, "Key": PLACE} if bucket.startswith("arn:") else f"{bucket}/{PLACE}"
+        )
         version = f"?versionId={info.version}" if info.version else ""
         try:
             made = self._template("copy_object", item.target.bucket, options)
             headers = {
-                "x-amz-copy-source": made.headers["x-amz-copy-source"].removesuffix(PLACE) + quoted(item.source.key) + version,
+                "x-amz-copy-source": made.headers["x-amz-copy-source"].removesuffix(PLACE)
+                + quoted(item.source.key)
+                + version,
                 "x-amz-copy-source-if-match": f'"{info.etag}"',
             }
-            steps = self._copy_or_own(self._asked(asking, "copy_object", item.target, options, headers, may_be_error=True), item, info)
-            etag, stored = yield from self._steps_about(steps, item.target, item.source, info.version)
+            steps = self._copy_or_own(
+                self._asked(
+                    asking, "copy_object", item.target, options, headers, may_be_error=True
+                ),
+                item,
+                info,
+            )
+            etag, stored = yield from self._steps_about(
+                steps, item.target, item.source, info.version
+            )
         except Declined as why:
             return (yield from self._plainly(why, plain))
         self._moved(info.size, asking.cancel)
-        return Outcome(item.target, info.size, None, etag, stored, source=item.source, source_info=info)
+        return Outcome(
+            item.target, info.size, None, etag, stored, source=item.source, source_info=info
+        )
 
-    def _copy_or_own(self, steps: Steps[Answer], item: Copy, info: ObjectInfo) -> Steps[tuple[str, str]]:
+    def _copy_or_own(
+        self, steps: Steps[Answer], item: Copy, info: ObjectInfo
+    ) -> Steps[tuple[str, str]]:
         """The ETag and version of what a CopyObject stored, or an earlier try of it."""
         try:
             answer = yield from steps
@@ -320,7 +443,11 @@ class FastStorage(LaneLarge):
             if AwsError.of(error).code not in ALREADY:
                 raise
             refused = error
-            own = yield from worked(lambda: self._own_copy(refused, item.source, item.target, info, item.options, repeated=item.repeated))
+            own = yield from worked(
+                lambda: self._own_copy(
+                    refused, item.source, item.target, info, item.options, repeated=item.repeated
+                )
+            )
             return etag_of(own), own["VersionId"]
         etag = xml.field(answer.body, "ETag").strip('"')
         check_there({"ETag": etag}, item.target, "the copy")
@@ -328,7 +455,9 @@ class FastStorage(LaneLarge):
 
     # copy between two roles
 
-    def _relay_steps(self, item: Copy, source: FastStorage, asking: Asking, reading: Asking, parts: Parts) -> Steps[Outcome]:
+    def _relay_steps(
+        self, item: Copy, source: FastStorage, asking: Asking, reading: Asking, parts: Parts
+    ) -> Steps[Outcome]:
         uri = item.source
         if item.skip is not None and (yield Work(item.skip)):
             return skipped(item, item.info)
@@ -342,7 +471,9 @@ class FastStorage(LaneLarge):
         algorithm, options = hashed_by(item.options)
         options = {name: value for name, value in options.items() if value}
         try:
-            steps = source._asked(reading, "get_object", uri, source._checked, query=version_query(info.version))
+            steps = source._asked(
+                reading, "get_object", uri, source._checked, query=version_query(info.version)
+            )
             answer = yield from source._steps_about(steps, uri, version=info.version)
             headers = kept_headers(uri, answer.headers, options)
             if "Tagging" not in item.options:
@@ -355,8 +486,12 @@ class FastStorage(LaneLarge):
                 yield from source._proved(uri, now, answer.body)
             self._moved(now.size, asking.cancel)
             headers.update(checksum_header(algorithm, digest))
-            steps = self._asked(asking, "put_object", item.target, options, headers, body=answer.body)
-            etag, stored = yield from self._put_or_own(steps, item.target, answer.body, repeated=item.repeated)
+            steps = self._asked(
+                asking, "put_object", item.target, options, headers, body=answer.body
+            )
+            etag, stored = yield from self._put_or_own(
+                steps, item.target, answer.body, repeated=item.repeated
+            )
         except Declined as why:
             return (yield from self._plainly(why, plain))
         return Outcome(item.target, now.size, None, etag, stored, source=uri, source_info=now)
@@ -406,10 +541,25 @@ class FastStorage(LaneLarge):
             if isinstance(command, DeleteTogether):
                 headers = {"content-md5": xml.md5(command.body), "content-type": "application/xml"}
                 bucket = S3Uri(command.uri.bucket)
-                answer = yield from self._asked(asking, "delete_objects", bucket, {}, headers, body=command.body, may_be_error=True)
+                answer = yield from self._asked(
+                    asking,
+                    "delete_objects",
+                    bucket,
+                    {},
+                    headers,
+                    body=command.body,
+                    may_be_error=True,
+                )
                 return xml.deletions(answer.body)
             headers = {"if-match": f'"{command.etag}"'} if command.etag else {}
-            yield from self._asked(asking, "delete_object", command.uri, {}, headers, query=version_query(command.version))
+            yield from self._asked(
+                asking,
+                "delete_object",
+                command.uri,
+                {},
+                headers,
+                query=version_query(command.version),
+            )
         except Declined as why:
             return (yield from self._plainly(why, partial(self._execute, command, asking.cancel)))
         except (ClientError, BotoCoreError) as error:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 class LaneLarge(LaneRequests):
     """Ranges and parts as the plain engine has them, over the lane."""
 
-    def _range(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, landing: Any, cancel: Cancel) -> None:
+    def _range(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, landing: Any, cancel: Cancel
+    ) -> None:
         """As the plain engine's, over the lane."""
         began = landing.got
         steps = self._range_steps(uri, info, start, length, landing, self._asking(cancel))
@@ -48,11 +50,23 @@ class LaneLarge(LaneRequests):
             assert landing.got == began  # noqa: S101 - it is declined before anything is asked
             super()._range(uri, info, start, length, landing, cancel)
 
-    def _range_steps(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, sink: Any, asking: Asking) -> Steps[Answer]:
+    def _range_steps(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, sink: Any, asking: Asking
+    ) -> Steps[Answer]:
         wanted = _range_headers(info, start, length)
-        return self._asked(asking, "get_object", uri, self._checked, wanted, query=version_query(info.version), sink=sink)
+        return self._asked(
+            asking,
+            "get_object",
+            uri,
+            self._checked,
+            wanted,
+            query=version_query(info.version),
+            sink=sink,
+        )
 
-    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
+    def fetch(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
+    ) -> bytes:
         """A range, of the object with the ETag of ``info`` alone."""
         if length == 0:
             return b""
@@ -61,17 +75,27 @@ class LaneLarge(LaneRequests):
         return data  # type: ignore[return-value]  # bytes in all but name, and not copied
 
     def _fetch_into(
-        self, data: memoryview, uri: S3Uri, info: ObjectInfo, start: int, algorithms: Sequence[str], cancel: Cancel
+        self,
+        data: memoryview,
+        uri: S3Uri,
+        info: ObjectInfo,
+        start: int,
+        algorithms: Sequence[str],
+        cancel: Cancel,
     ) -> Mapping[str, bytes]:
         """Fill ``data`` with the range that begins at ``start``; its checksums. Raises StepError."""
         collected = _Collected(info, start, data, algorithms)
         try:
             with self._translated(uri, version=info.version), self._if_match(uri, info):
-                Straight(self._lines, cancel).run(self._range_steps(uri, info, start, len(data), collected, self._asking(cancel)))
+                Straight(self._lines, cancel).run(
+                    self._range_steps(uri, info, start, len(data), collected, self._asking(cancel))
+                )
         except Declined:
             collected.write(memoryview(super().fetch(uri, info, start, len(data), cancel)))
         if collected.got != len(data):
-            raise IntegrityFailed(f"{uri}: {format_count(collected.got, 'byte')} came of {len(data):,}")
+            raise IntegrityFailed(
+                f"{uri}: {format_count(collected.got, 'byte')} came of {len(data):,}"
+            )
         return {name: each.digest() for name, each in collected.hashes.items()}
 
     def _held(self, length: int) -> int:
@@ -85,12 +109,22 @@ class LaneLarge(LaneRequests):
         return known if checksums.can_compute(str(known.get("ChecksumAlgorithm", ""))) else options
 
     def part_of_file(
-        self, file: FromFile, target: S3Uri, options: Mapping[str, Any], upload: str, number: int, start: int, length: int, cancel: Cancel
+        self,
+        file: FromFile,
+        target: S3Uri,
+        options: Mapping[str, Any],
+        upload: str,
+        number: int,
+        start: int,
+        length: int,
+        cancel: Cancel,
     ) -> dict[str, Any]:
         """As the plain engine's, straight from the file: first its checksum is computed, then it goes."""
         algorithm, _ = hashed_by(options)
         if "ChecksumAlgorithm" not in options or not checksums.can_compute(algorithm):
-            return super().part_of_file(file, target, options, upload, number, start, length, cancel)
+            return super().part_of_file(
+                file, target, options, upload, number, start, length, cancel
+            )
         with translated(file.path):
             descriptor = file.open()
         try:
@@ -99,27 +133,62 @@ class LaneLarge(LaneRequests):
             for block in body.blocks():
                 running.update(block)
                 cancel.stop_if_set()
-            told = self._part_sent(target, upload, options, number, checksum_header(algorithm, in_base64(running.digest())), body, cancel)
+            told = self._part_sent(
+                target,
+                upload,
+                options,
+                number,
+                checksum_header(algorithm, in_base64(running.digest())),
+                body,
+                cancel,
+            )
             file.check(descriptor)
         except Declined:
-            return super().part_of_file(file, target, options, upload, number, start, length, cancel)
+            return super().part_of_file(
+                file, target, options, upload, number, start, length, cancel
+            )
         finally:
             os.close(descriptor)
         return told
 
-    def _send_part(self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, data: Any, cancel: Cancel) -> dict[str, Any]:
+    def _send_part(
+        self,
+        target: S3Uri,
+        upload: str,
+        options: Mapping[str, Any],
+        number: int,
+        data: Any,
+        cancel: Cancel,
+    ) -> dict[str, Any]:
         """As the plain engine's, over the lane."""
         algorithm, _ = hashed_by(options)
         if "ChecksumAlgorithm" not in options or not checksums.can_compute(algorithm):
             return super()._send_part(target, upload, options, number, data, cancel)
-        return self._send_proved(target, upload, options, number, data, digest_of(algorithm, data), cancel)
+        return self._send_proved(
+            target, upload, options, number, data, digest_of(algorithm, data), cancel
+        )
 
     def _send_proved(
-        self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, data: Any, digest: str, cancel: Cancel
+        self,
+        target: S3Uri,
+        upload: str,
+        options: Mapping[str, Any],
+        number: int,
+        data: Any,
+        digest: str,
+        cancel: Cancel,
     ) -> dict[str, Any]:
         """A part whose checksum is known, in base64."""
         try:
-            return self._part_sent(target, upload, options, number, checksum_header(hashed_by(options)[0], digest), data, cancel)
+            return self._part_sent(
+                target,
+                upload,
+                options,
+                number,
+                checksum_header(hashed_by(options)[0], digest),
+                data,
+                cancel,
+            )
         except Declined:
             return super()._send_part(target, upload, options, number, bytes(data), cancel)
 
@@ -128,7 +197,11 @@ class LaneLarge(LaneRequests):
         payload: str = UNSIGNED,
     ) -> dict[str, Any]:  # fmt: skip
         """Send a part; what CompleteMultipartUpload wants to know of it, but for a checksum that was no header."""
-        said = {name: value for name, value in options.items() if name in ("SSECustomerAlgorithm", "SSECustomerKey")}
+        said = {
+            name: value
+            for name, value in options.items()
+            if name in ("SSECustomerAlgorithm", "SSECustomerKey")
+        }
 
         answer = Straight(self._lines, cancel).run(
             self._asked(
@@ -138,19 +211,33 @@ class LaneLarge(LaneRequests):
         )  # fmt: skip
         etag = answer.headers.get("etag", "")
         check_there({"ETag": etag}, target, f"part {number}")
-        sums = {f"Checksum{name.rpartition('-')[2].upper()}": value for name, value in headers.items() if name.startswith("x-amz-checksum-")}
+        sums = {
+            f"Checksum{name.rpartition('-')[2].upper()}": value
+            for name, value in headers.items()
+            if name.startswith("x-amz-checksum-")
+        }
         return {"PartNumber": number, "ETag": etag, **sums}
 
     # copies between two roles
 
     def _relay_parts(
-        self, item: Copy, info: ObjectInfo, source: Storage, options: Mapping[str, Any], running: Optional[Running], parts: Parts
+        self,
+        item: Copy,
+        info: ObjectInfo,
+        source: Storage,
+        options: Mapping[str, Any],
+        running: Optional[Running],
+        parts: Parts,
     ) -> Mapping[str, Any]:
         """As the plain engine's; parts that are too large to be held go through in blocks, with the checksum behind them."""
         proof = _Proof(item.source, info, running)
         part = part_of(info.size, self.tuning.part)
         too_large = self._is_too_large(part, source)
-        if not isinstance(source, LaneLarge) or options.get("ChecksumAlgorithm") != "CRC32" or (proof.in_order and not too_large):
+        if (
+            not isinstance(source, LaneLarge)
+            or options.get("ChecksumAlgorithm") != "CRC32"
+            or (proof.in_order and not too_large)
+        ):
             return super()._relay_parts(item, info, source, options, running, parts)
         turns = Turns()
 
@@ -173,17 +260,33 @@ class LaneLarge(LaneRequests):
                 return told
             with turns.failing(), turns.turn(start, start + length):
                 told, body = self._relay_blocks(
-                    source, item.source, info, proof.begin, item.target, options, upload, number, start, length, parts.cancel
+                    source,
+                    item.source,
+                    info,
+                    proof.begin,
+                    item.target,
+                    options,
+                    upload,
+                    number,
+                    start,
+                    length,
+                    parts.cancel,
                 )
                 proof.go_on(length, body.computed)
             return told
 
         held = (lambda _: 0) if too_large else (lambda length: length)
-        return self._in_parts(item.target, options, info.size, part, send, parts, held, repeated=item.repeated)
+        return self._in_parts(
+            item.target, options, info.size, part, send, parts, held, repeated=item.repeated
+        )
 
     def _is_too_large(self, part: int, source: Storage) -> bool:
         """Is a part of so many bytes not to be held in memory? What the lane declines must be: boto3 does not send what is not there yet."""
-        if part <= self.tuning.memory // 4 or not isinstance(source, LaneLarge) or not payloads.takes_trailers(self.client):
+        if (
+            part <= self.tuning.memory // 4
+            or not isinstance(source, LaneLarge)
+            or not payloads.takes_trailers(self.client)
+        ):
             return False
         return source.takes("get_object") and self.takes("upload_part")
 
@@ -202,12 +305,18 @@ class LaneLarge(LaneRequests):
         """Send a range of the source as a part: what CompleteMultipartUpload wants to know of it, and its checksum by ``algorithm``, if any."""
         if in_blocks:
             make = partial(checksums.hash_of, algorithm) if algorithm else _Nothing
-            told, body = self._relay_blocks(source, uri, info, make, target, options, upload, number, start, length, cancel)
+            told, body = self._relay_blocks(
+                source, uri, info, make, target, options, upload, number, start, length, cancel
+            )
             return told, body.computed.digest()
         with self._lines.held(length) as data:
-            digests = source._fetch_into(data, uri, info, start, sorted({"CRC32", algorithm} - {""}), cancel)
+            digests = source._fetch_into(
+                data, uri, info, start, sorted({"CRC32", algorithm} - {""}), cancel
+            )
             self._moved(length, cancel)
-            told = self._send_proved(target, upload, options, number, data, in_base64(digests["CRC32"]), cancel)
+            told = self._send_proved(
+                target, upload, options, number, data, in_base64(digests["CRC32"]), cancel
+            )
         return told, digests.get(algorithm, b"")
 
     def _relay_blocks(
@@ -215,16 +324,25 @@ class LaneLarge(LaneRequests):
         number: int, start: int, length: int, cancel: Cancel,
     ) -> tuple[dict[str, Any], Any]:  # fmt: skip
         """A part block by block; also the body that was sent, which has computed what ``make`` makes."""
-        body = Trailing(lambda: self._counted(source._pulled(uri, info, start, length, cancel), cancel), length, BLOCK, make)
+        body = Trailing(
+            lambda: self._counted(source._pulled(uri, info, start, length, cancel), cancel),
+            length,
+            BLOCK,
+            make,
+        )
         try:
-            told = self._part_sent(target, upload, options, number, body.headers, body, cancel, STREAMING)
+            told = self._part_sent(
+                target, upload, options, number, body.headers, body, cancel, STREAMING
+            )
         except ClientError as error:
             if not payloads.may_be_refusal(AwsError.of(error)):
                 raise
             raise payloads.trailer_refused(AwsError.of(error)) from error
         return {**told, "ChecksumCRC32": body.checksum}, body
 
-    def _pulled(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Cancel) -> Iterator[bytes]:
+    def _pulled(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Cancel
+    ) -> Iterator[bytes]:
         """A range, block by block. Raises StepError about this role and object, not about the part that the blocks are for."""
         wanted = _range_headers(info, start, length)
         made = self._template("get_object", uri.bucket, self._checked)
@@ -232,7 +350,9 @@ class LaneLarge(LaneRequests):
             cancel.wait(wait)
             cancel.stop_if_set()
         self.flow.request(cancel)
-        request = made.request(uri.key, wanted, query=version_query(info.version), sink=_Checked(info, start, length))
+        request = made.request(
+            uri.key, wanted, query=version_query(info.version), sink=_Checked(info, start, length)
+        )
         got = 0
         with self._translated(uri, version=info.version), self._if_match(uri, info):
             for block in Straight(self._lines, cancel).pulled(request):
@@ -268,7 +388,9 @@ class _Proof:
             if self._pieces is not None:
                 self._pieces.add(start, length, digest)
                 if not self._left and not self._pieces.matches():
-                    raise IntegrityFailed(f"{self._uri}: the bytes that came do not have the checksum {self._info.checksum} that S3 tells")
+                    raise IntegrityFailed(
+                        f"{self._uri}: the bytes that came do not have the checksum {self._info.checksum} that S3 tells"
+                    )
 
     def begin(self) -> Any:
         """What the next part's bytes are to be fed to, for each try anew."""
@@ -308,7 +430,9 @@ class _Checked:
 class _Collected:
     """A range in memory, in one piece: what is read is read straight to its place. Its checksums are computed as it comes."""
 
-    def __init__(self, info: ObjectInfo, start: int, data: memoryview, algorithms: Iterable[str]) -> None:
+    def __init__(
+        self, info: ObjectInfo, start: int, data: memoryview, algorithms: Iterable[str]
+    ) -> None:
         self._info = info
         self._start = start
         self._data = data

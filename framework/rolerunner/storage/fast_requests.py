@@ -68,10 +68,19 @@ class LaneRequests(BotoStorage):
         try:
             found = self._templates.get(key)
         except TypeError:  # one of the values is a dict
-            key = (method, bucket, *((name, tuple(sorted(value.items())) if isinstance(value, dict) else value) for name, value in options.items()))
+            key = (
+                method,
+                bucket,
+                *(
+                    (name, tuple(sorted(value.items())) if isinstance(value, dict) else value)
+                    for name, value in options.items()
+                ),
+            )
             found = self._templates.get(key)
         if found is None:
-            found = self._templates[key] = template(self.client, self.credentials, method, bucket, {**self._said(method), **options})
+            found = self._templates[key] = template(
+                self.client, self.credentials, method, bucket, {**self._said(method), **options}
+            )
         return found
 
     def _look_elsewhere(self, bucket: str, sent: Optional[Template]) -> bool:
@@ -79,7 +88,9 @@ class LaneRequests(BotoStorage):
         with self._looking, suppress(ClientError, BotoCoreError, Declined):
             if self._is_elsewhere(bucket, sent):
                 return True  # somebody else has looked meanwhile
-            with suppress(ClientError, RecursionError):  # some botocores ask themselves for ever where no answer names a region
+            with suppress(
+                ClientError, RecursionError
+            ):  # some botocores ask themselves for ever where no answer names a region
                 self.client.head_bucket(Bucket=bucket)
             self._templates.clear()
             return self._is_elsewhere(bucket, sent)
@@ -87,7 +98,10 @@ class LaneRequests(BotoStorage):
 
     def _is_elsewhere(self, bucket: str, sent: Optional[Template]) -> bool:
         now = self._template("head_bucket", bucket, {})
-        return sent is None or (sent.address, sent.signer.region) != (now.address, now.signer.region)
+        return sent is None or (sent.address, sent.signer.region) != (
+            now.address,
+            now.signer.region,
+        )
 
     def _asked(
         self,
@@ -108,7 +122,9 @@ class LaneRequests(BotoStorage):
             sent = self._template(method, uri.bucket, options)
             return sent.request(uri.key, headers, **more)
 
-        return asking.ask(make, lambda: self._look_elsewhere(uri.bucket, sent), may_be_error=may_be_error)
+        return asking.ask(
+            make, lambda: self._look_elsewhere(uri.bucket, sent), may_be_error=may_be_error
+        )
 
     def _settled(self, uri: S3Uri, begin: Callable[[], Steps[Outcome]]) -> Steps[Outcome]:
         """The outcome, a failure as a value; what changed or broke off meanwhile is begun again."""
@@ -129,12 +145,16 @@ class LaneRequests(BotoStorage):
         except StepError as translated_one:
             return translated_one
 
-    def _steps_about(self, steps: Steps[T], uri: S3Uri, source: Optional[S3Uri] = None, version: str = "") -> Steps[T]:
+    def _steps_about(
+        self, steps: Steps[T], uri: S3Uri, source: Optional[S3Uri] = None, version: str = ""
+    ) -> Steps[T]:
         """Steps whose failures are about this role and ``uri``, whoever has use for what comes of them; ``source`` as of ``_translated``."""
         with self._translated(uri, source, version):
             return (yield from steps)
 
-    def _put_or_own(self, steps: Steps[Answer], uri: S3Uri, data: bytes, *, repeated: bool) -> Steps[tuple[str, str]]:
+    def _put_or_own(
+        self, steps: Steps[Answer], uri: S3Uri, data: bytes, *, repeated: bool
+    ) -> Steps[tuple[str, str]]:
         """The ETag and version of what a PutObject stored, or an earlier try of it."""
         try:
             headers = (yield from steps).headers
@@ -147,7 +167,9 @@ class LaneRequests(BotoStorage):
         check_there({"ETag": headers.get("etag")}, uri, "the upload")
         return headers.get("etag", "").strip('"'), headers.get("x-amz-version-id", "")
 
-    def _tried_again(self, item: Any, uri: S3Uri, begin: Callable[[Any], Steps[Outcome]]) -> Steps[Outcome]:
+    def _tried_again(
+        self, item: Any, uri: S3Uri, begin: Callable[[Any], Steps[Outcome]]
+    ) -> Steps[Outcome]:
         """Settled; from the second try on the item is taken as a further try takes it."""
         began = False
 
@@ -173,14 +195,18 @@ class LaneRequests(BotoStorage):
 
     def _head_steps(self, uri: S3Uri, asking: Asking, version: str = "") -> Steps[Outcome]:
         try:
-            answer = yield from self._asked(asking, "head_object", uri, self._checked, query=version_query(version))
+            answer = yield from self._asked(
+                asking, "head_object", uri, self._checked, query=version_query(version)
+            )
             info = info_by(uri.key, answer.headers, int(answer.headers.get("content-length", "0")))
         except Declined as why:
             info = yield from self._plainly(why, lambda: self.head(uri, version))
         except ClientError as error:
             if AwsError.of(error).code not in {"400", "403"}:
                 raise
-            info = yield from worked(lambda: self.head(uri, version))  # which asks a GET for the reason
+            info = yield from worked(
+                lambda: self.head(uri, version)
+            )  # which asks a GET for the reason
         return Outcome(uri, info.size, etag=info.etag, version=info.version, info=info)
 
     def _known(self, uri: S3Uri, info: Optional[ObjectInfo], asking: Asking) -> Steps[ObjectInfo]:

@@ -59,9 +59,14 @@ class FromFile:
         try:
             descriptor = self.open()
             try:
-                data = os.pread(descriptor, length or 1, start)  # an empty file is read as well: those of /proc only say that they are empty
+                data = os.pread(
+                    descriptor, length or 1, start
+                )  # an empty file is read as well: those of /proc only say that they are empty
                 if data and not length:
-                    raise LocalFileFailed(f"{self.path}: has content but no size, as files of /proc have, and is not read", type="NotAFile")
+                    raise LocalFileFailed(
+                        f"{self.path}: has content but no size, as files of /proc have, and is not read",
+                        type="NotAFile",
+                    )
                 while len(data) < length:
                     more = os.pread(descriptor, length - len(data), start + len(data))
                     if not more:
@@ -78,9 +83,16 @@ class FromFile:
     def check(self, descriptor: int, *, short: bool = False) -> None:
         """Is the open file what it was at first? Raises LocalFileFailed."""
         now, before = os.fstat(descriptor), self.before
-        if short or now.st_mtime_ns != before.st_mtime_ns or now.st_size != before.st_size or now.st_ino != before.st_ino:
+        if (
+            short
+            or now.st_mtime_ns != before.st_mtime_ns
+            or now.st_size != before.st_size
+            or now.st_ino != before.st_ino
+        ):
             hint = "upload it when whoever writes it is done"
-            raise LocalFileFailed(f"{self.path}: the file changed while it was read", hint=hint, type="FileChanged")
+            raise LocalFileFailed(
+                f"{self.path}: the file changed while it was read", hint=hint, type="FileChanged"
+            )
 
 
 class Arrival:
@@ -91,7 +103,13 @@ class Arrival:
 
     __slots__ = ("_bound", "_moved", "_size", "_target", "file", "got", "running")
 
-    def __init__(self, target: Union[str, Path], moved: Callable[[int], None], size: int, folder: Optional[TargetFolder] = None) -> None:
+    def __init__(
+        self,
+        target: Union[str, Path],
+        moved: Callable[[int], None],
+        size: int,
+        folder: Optional[TargetFolder] = None,
+    ) -> None:
         self._target = target
         self._moved = moved
         self._size = size
@@ -112,12 +130,16 @@ class Arrival:
         self.got = 0
         self._bound = None if "content-length" in headers else self._size
         expected = checksums.Expected.of(told_by(headers))
-        self.running = expected.start(0, lambda: 0) if expected is not None and not expected.parts else None
+        self.running = (
+            expected.start(0, lambda: 0) if expected is not None and not expected.parts else None
+        )
 
     def write(self, data: bytes) -> None:
         """The next bytes. Raises IntegrityFailed for more than the object has."""
         if self._bound is not None and self.got + len(data) > self._bound:
-            raise IntegrityFailed(f"{self._target}: received more than the {self._bound:,} bytes of the object")
+            raise IntegrityFailed(
+                f"{self._target}: received more than the {self._bound:,} bytes of the object"
+            )
         write_at(self._target, self.file.descriptor, data, self.got)
         self.got += len(data)
         if self.running is not None:
@@ -151,7 +173,9 @@ class OpenFile:
     def writable(self) -> Iterator[int]:
         """A descriptor to write to the file. Raises LocalFileFailed, also where another file has its place."""
         with translated(self.path):
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(
+                self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
         try:
             status = os.fstat(descriptor)
             if (status.st_ino, status.st_dev) != (self.inode, self.device):
@@ -203,7 +227,9 @@ class Landing:
         self._moved(len(data))
 
 
-def check_range(status: int, headers: Mapping[str, str], info: ObjectInfo, start: int, length: int) -> None:
+def check_range(
+    status: int, headers: Mapping[str, str], info: ObjectInfo, start: int, length: int
+) -> None:
     """Is it the range that was asked for, of this object? A server may give all of it, and not every one heeds If-Match. Raises IntegrityFailed.
 
     Every range of the lane comes by here, as the ``begin`` of its sink.
@@ -212,10 +238,16 @@ def check_range(status: int, headers: Mapping[str, str], info: ObjectInfo, start
         raise IntegrityFailed(f"{info.key}: the object changed while its ranges were read")
     told = headers.get("content-range", "")
     wanted = f"bytes {start}-{start + length - 1}/"
-    whole = status != http.client.PARTIAL_CONTENT and start == 0 and headers.get("content-length") == str(length)
+    whole = (
+        status != http.client.PARTIAL_CONTENT
+        and start == 0
+        and headers.get("content-length") == str(length)
+    )
     if told.startswith(wanted) or (not told and (status == http.client.PARTIAL_CONTENT or whole)):
         return
-    raise IntegrityFailed(f"bytes {start}-{start + length - 1} were asked for, and {told or 'the whole object'} came")
+    raise IntegrityFailed(
+        f"bytes {start}-{start + length - 1} were asked for, and {told or 'the whole object'} came"
+    )
 
 
 def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> None:
@@ -228,7 +260,9 @@ def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> Non
             raise
 
 
-def unpack(file: NewFile, target: Union[str, Path], uri: S3Uri, folder: Optional[TargetFolder]) -> None:
+def unpack(
+    file: NewFile, target: Union[str, Path], uri: S3Uri, folder: Optional[TargetFolder]
+) -> None:
     """Replace a gzip file by what it holds. Raises IntegrityFailed for one that is not gzip, or not whole."""
     unpacked = NewFile(target, folder)
     try:
@@ -242,7 +276,9 @@ def unpack(file: NewFile, target: Union[str, Path], uri: S3Uri, folder: Optional
             written.writelines(iter(lambda: packed.read(_BLOCK), b""))
         file.replace_by(unpacked)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise IntegrityFailed(f"{uri}: cannot be unpacked: {error}", hint="leave 'decompress' out", type="NotGzip") from None
+        raise IntegrityFailed(
+            f"{uri}: cannot be unpacked: {error}", hint="leave 'decompress' out", type="NotGzip"
+        ) from None
     finally:
         unpacked.discard()
 
@@ -255,11 +291,17 @@ def _check_filled(file: NewFile) -> None:
 
 def keep_time(file: NewFile, info: ObjectInfo) -> None:
     """Give the file the object's time of modification."""
-    moment = datetime.strptime(info.modified, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+    moment = (
+        datetime.strptime(info.modified, "%Y-%m-%dT%H:%M:%SZ")
+        .replace(tzinfo=timezone.utc)
+        .timestamp()
+    )
     os.utime(file.descriptor, (moment, moment))
 
 
 def prove(uri: S3Uri, info: ObjectInfo, running: Optional[checksums.Running]) -> None:
     """Raises IntegrityFailed where what came does not have the checksum that S3 tells."""
     if running is not None and not running.matches():
-        raise IntegrityFailed(f"{uri}: the bytes that came do not have the checksum {info.checksum} that S3 tells")
+        raise IntegrityFailed(
+            f"{uri}: the bytes that came do not have the checksum {info.checksum} that S3 tells"
+        )

@@ -83,7 +83,9 @@ class Throttle:
             if now - self._since > _USUAL:
                 self._too_many = 0.0
             elif self._next > now:
-                self._turn = max(self._turn, self._next) + 1 / rate  # those that wait come back one after the other
+                self._turn = (
+                    max(self._turn, self._next) + 1 / rate
+                )  # those that wait come back one after the other
                 if self._turn > now + _AFRESH:
                     self._turn = now + _AFRESH
                     return _AFRESH * random.uniform(0.5, 1)
@@ -98,20 +100,28 @@ class Throttle:
             now = time.monotonic()
             if era != self.era or now - self._since < _APART:
                 return
-            measured = (_MARK + self._went % _MARK if self._went >= _MARK else self._went) / max(now - self._before, 0.001)
+            measured = (_MARK + self._went % _MARK if self._went >= _MARK else self._went) / max(
+                now - self._before, 0.001
+            )
             if not self._too_many:
                 self._usual = self._too_many = max(measured, _LEAST * 2)
             self._too_many = max(min(self._rate_at(now), measured), _LEAST * 2)
             self.era += 1
             self._since = self._next = self._turn = now
         if era == 0:
-            _LOG.warning("the server says SlowDown: requests are held back, to %.0f a second at first", self._rate_at(now))
+            _LOG.warning(
+                "the server says SlowDown: requests are held back, to %.0f a second at first",
+                self._rate_at(now),
+            )
 
     def _rate_at(self, now: float) -> float:
         past = min(now - self._since, _USUAL)
         if past < _REGAINED:
             return self._too_many * (0.5 + 0.5 * past / _REGAINED)
-        return float(self._too_many * (self._usual / self._too_many) ** ((past - _REGAINED) / (_USUAL - _REGAINED)))
+        return float(
+            self._too_many
+            * (self._usual / self._too_many) ** ((past - _REGAINED) / (_USUAL - _REGAINED))
+        )
 
     def _count(self) -> None:
         self._went += 1
@@ -122,7 +132,9 @@ class Throttle:
 class Flow:
     """Paces requests and bytes of one step, whatever roles and threads make them, and tells how many bytes went."""
 
-    def __init__(self, *, requests_per_second: Optional[float] = None, bandwidth: Optional[float] = None) -> None:
+    def __init__(
+        self, *, requests_per_second: Optional[float] = None, bandwidth: Optional[float] = None
+    ) -> None:
         self._requests = _Rate(requests_per_second) if requests_per_second else None
         self._bytes = _Rate(bandwidth) if bandwidth else None
         self._rates = requests_per_second, bandwidth

@@ -24,7 +24,10 @@ _ROWS = 50_000
 
 def write_inventory(objects: ObjectList, path: Path) -> None:
     """Write the list in the form that the file's name asks for, there whole or not at all. Raises StepError."""
-    rows = ({"uri": str(objects.uri(info)), **{name: getattr(info, name) for name in _COLUMNS[1:]}} for info in objects)
+    rows = (
+        {"uri": str(objects.uri(info)), **{name: getattr(info, name) for name in _COLUMNS[1:]}}
+        for info in objects
+    )
     with appearing(path) as made:
         if path.suffix == ".parquet":
             with open(made.descriptor, "wb", closefd=False) as binary:
@@ -45,7 +48,9 @@ def _parquet(rows: Iterator[dict[str, Any]], file: IO[bytes]) -> None:
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
         raise StepError(
-            "a Parquet inventory needs pyarrow, which is not installed", hint="pip install pyarrow, or write .csv", type="Missing"
+            "a Parquet inventory needs pyarrow, which is not installed",
+            hint="pip install pyarrow, or write .csv",
+            type="Missing",
         ) from None
     schema = pa.schema([(name, pa.int64() if name == "size" else pa.string()) for name in _COLUMNS])
     with parquet.ParquetWriter(file, schema) as writer:

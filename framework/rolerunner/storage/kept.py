@@ -18,16 +18,26 @@ METADATA_PREFIX = "x-amz-meta-"
 _HINT = "S3 keeps it in a copy by one role that may read and write, of an object below 'multipart_above', with no other metadata or headers"
 
 
-def kept_headers(uri: S3Uri, headers: Mapping[str, str], replaced: Container[str]) -> dict[str, str]:
+def kept_headers(
+    uri: S3Uri, headers: Mapping[str, str], replaced: Container[str]
+) -> dict[str, str]:
     """The headers (names in lower case) that store the source's metadata again, but for options of PutObject that the step replaces.
 
     Raises StepError for what cannot be stored again as it is: a copy without it would be a loss, above all in a move.
     """
-    kept = {name: headers[name] for name, option in KEPT_HEADERS.items() if name in headers and option not in replaced}
+    kept = {
+        name: headers[name]
+        for name, option in KEPT_HEADERS.items()
+        if name in headers and option not in replaced
+    }
     if "Metadata" not in replaced:
-        kept.update({name: value for name, value in headers.items() if name[:11] == METADATA_PREFIX})
+        kept.update(
+            {name: value for name, value in headers.items() if name[:11] == METADATA_PREFIX}
+        )
         if headers.get("x-amz-missing-meta", "0") not in ("", "0"):
-            raise _lost(uri, f"S3 cannot tell {headers['x-amz-missing-meta']} of its metadata in headers")
+            raise _lost(
+                uri, f"S3 cannot tell {headers['x-amz-missing-meta']} of its metadata in headers"
+            )
     if "expires" in kept and kept["expires"] and not _is_date(kept["expires"]):
         raise _lost(uri, f"its Expires is no date: '{kept['expires']}'")
     if not "".join(kept.values()).isascii():

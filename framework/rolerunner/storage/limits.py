@@ -47,7 +47,9 @@ def descriptors_per_step(steps: int) -> int:
     each = (limit - used) // steps
     if each < _LEAST:
         more = ", or lower 'max_parallel'" if steps > 1 else ""
-        raise UsageError(f"{limit:,} open files are allowed (ulimit -n), and this job needs {used + steps * _LEAST:,}: raise the limit{more}")
+        raise UsageError(
+            f"{limit:,} open files are allowed (ulimit -n), and this job needs {used + steps * _LEAST:,}: raise the limit{more}"
+        )
     return each
 
 
@@ -60,10 +62,15 @@ def _count_open() -> int:
 
 def _raise_limit(wanted: int) -> int:
     """The soft limit of open files, raised to ``wanted`` as far as the hard one lets it be."""
-    soft, hard = (wanted if each == resource.RLIM_INFINITY else each for each in resource.getrlimit(resource.RLIMIT_NOFILE))
+    soft, hard = (
+        wanted if each == resource.RLIM_INFINITY else each
+        for each in resource.getrlimit(resource.RLIMIT_NOFILE)
+    )
     if soft < wanted and soft < hard:
         with contextlib.suppress(OSError, ValueError):
             raised = min(wanted, hard)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (raised, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+            )
             return raised
     return soft

@@ -28,7 +28,9 @@ _SPARE_NUMBERS: list[str] = []
 _MAX_CLASHES = 1000
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
-_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FOLDER = (
+    getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+)
 PRIVATE = 0o600
 """The mode of files that may hold what others should not read."""
 
@@ -66,7 +68,12 @@ def folder_of(text: str) -> Path:
 
 def path_under(folder: Path, relative: str) -> str:
     """The file of an object's relative key below ``folder``. Raises UnsafeKey for one that would leave it."""
-    if _UNSAFE.search(relative) or len(relative) > MAX_NAME or not relative.isascii() or os.sep != "/":
+    if (
+        _UNSAFE.search(relative)
+        or len(relative) > MAX_NAME
+        or not relative.isascii()
+        or os.sep != "/"
+    ):
         _check_parts(folder, relative)
     above = str(folder)
     path = f"{above}{'' if above.endswith(os.sep) else os.sep}{relative.replace('/', os.sep)}"
@@ -82,7 +89,9 @@ def _check_parts(folder: Path, relative: str) -> None:
         os.fsencode(relative)
     except UnicodeEncodeError as error:
         raise LocalFileFailed(
-            f"the key {relative!a} cannot be a file name: {_no_such_name(error)}", hint=_UTF8, type="FileNameNotEncodable"
+            f"the key {relative!a} cannot be a file name: {_no_such_name(error)}",
+            hint=_UTF8,
+            type="FileNameNotEncodable",
         ) from None
     if "\0" in relative:
         problem = "has a NUL in it"
@@ -100,7 +109,9 @@ def _check_parents(folder: Path, path: str, relative: str) -> None:
     for number in range(relative.count("/"), 0, -1):
         parent = path.rsplit(os.sep, number)[0]
         if os.path.islink(parent):
-            raise UnsafeKey(f"the key '{relative}' leads through the link {parent}, out of {folder}")
+            raise UnsafeKey(
+                f"the key '{relative}' leads through the link {parent}, out of {folder}"
+            )
 
 
 _UTF8 = "run it with PYTHONUTF8=1, or in a UTF-8 locale such as LC_ALL=C.UTF-8"
@@ -116,12 +127,16 @@ def translated(path: Union[Path, str]) -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError as error:
-        raise LocalFileFailed(f"{str(path)!a}: {_no_such_name(error)}", hint=_UTF8, type="FileNameNotEncodable") from error
+        raise LocalFileFailed(
+            f"{str(path)!a}: {_no_such_name(error)}", hint=_UTF8, type="FileNameNotEncodable"
+        ) from error
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, "OSError")
         kind = "DiskFull" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "LocalFileFailed"
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise LocalFileFailed(f"{path}: {reason}", hint=_HINTS.get(error.errno or 0, code), type=kind) from error
+        raise LocalFileFailed(
+            f"{path}: {reason}", hint=_HINTS.get(error.errno or 0, code), type=kind
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -145,9 +160,20 @@ class NewFile:
     Every method raises LocalFileFailed, UnsafeKey.
     """
 
-    __slots__ = ("_above", "_folder", "_mode", "_name", "_number", "_parent", "_target", "descriptor")
+    __slots__ = (
+        "_above",
+        "_folder",
+        "_mode",
+        "_name",
+        "_number",
+        "_parent",
+        "_target",
+        "descriptor",
+    )
 
-    def __init__(self, target: Union[str, Path], folder: Optional[TargetFolder] = None, mode: int = 0o666) -> None:
+    def __init__(
+        self, target: Union[str, Path], folder: Optional[TargetFolder] = None, mode: int = 0o666
+    ) -> None:
         self._target = str(target)
         self._above = os.path.dirname(self._target) or "."
         self._folder = folder
@@ -182,7 +208,12 @@ class NewFile:
         """Give the file its name."""
         try:
             self._check_unchanged()
-            os.replace(self._place(self._name), self._place(self._base), src_dir_fd=self._parent, dst_dir_fd=self._parent)
+            os.replace(
+                self._place(self._name),
+                self._place(self._base),
+                src_dir_fd=self._parent,
+                dst_dir_fd=self._parent,
+            )
         except OSError:
             with translated(self._target):
                 raise
@@ -204,7 +235,12 @@ class NewFile:
     def replace_by(self, other: NewFile) -> None:
         """Go on with what ``other`` holds, in place of what this file holds."""
         self.discard()
-        self.descriptor, self._name, self._number, self._parent = other.descriptor, other._name, other._number, other._parent
+        self.descriptor, self._name, self._number, self._parent = (
+            other.descriptor,
+            other._name,
+            other._number,
+            other._parent,
+        )
         other.descriptor, other._name, other._parent = -1, "", None
 
     @property
@@ -224,20 +260,26 @@ class NewFile:
             number = _SPARE_NUMBERS.pop() if _SPARE_NUMBERS else secrets.token_hex(8)
             name = f"{_TEMPORARY}{token}{_FORKED}-{number}"
             try:
-                self.descriptor = os.open(self._place(name), _NEW_FILE, self._mode, dir_fd=self._parent)
+                self.descriptor = os.open(
+                    self._place(name), _NEW_FILE, self._mode, dir_fd=self._parent
+                )
             except FileExistsError:  # somebody put it there: this number is not used again
                 continue
             except FileNotFoundError:
                 if self._parent is not None or made:
                     raise
-                os.makedirs(above, exist_ok=True)  # most folders are there, so it is made when it turns out to be missing
+                os.makedirs(
+                    above, exist_ok=True
+                )  # most folders are there, so it is made when it turns out to be missing
                 made = True  # perhaps by another thread
                 continue
             self._name, self._number = name, number
             if self._mode == PRIVATE:
                 os.fchmod(self.descriptor, PRIVATE)
             return
-        raise FileExistsError(errno.EEXIST, "temporary names are taken as fast as they are chosen", self._target)
+        raise FileExistsError(
+            errno.EEXIST, "temporary names are taken as fast as they are chosen", self._target
+        )
 
     def _check_unchanged(self) -> None:
         """Raises LocalFileFailed where the temporary file was replaced by another one."""
@@ -256,7 +298,11 @@ class NewFile:
 def replaced(path: object) -> LocalFileFailed:
     """The failure of a file whose temporary file is another one now."""
     hint = "write to a folder that nobody else may write to"
-    return LocalFileFailed(f"{path}: its temporary file was replaced while it was written", hint=hint, type="FileReplaced")
+    return LocalFileFailed(
+        f"{path}: its temporary file was replaced while it was written",
+        hint=hint,
+        type="FileReplaced",
+    )
 
 
 def _open_below(folder: str, path: str) -> int:
@@ -288,7 +334,9 @@ def _open_inner(above: int, part: str, path: str) -> int:
         return os.open(part, _FOLDER | _NO_FOLLOW, dir_fd=above)
     except OSError:
         if stat.S_ISLNK(os.stat(part, dir_fd=above, follow_symlinks=False).st_mode):
-            raise UnsafeKey(f"{path} leads through the link '{part}', out of the target folder") from None
+            raise UnsafeKey(
+                f"{path} leads through the link '{part}', out of the target folder"
+            ) from None
         raise
 
 
@@ -304,7 +352,9 @@ def remove_below(folder: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def appearing(path: Path, folder: Optional[TargetFolder] = None, *, mode: int = 0o666) -> Iterator[NewFile]:
+def appearing(
+    path: Path, folder: Optional[TargetFolder] = None, *, mode: int = 0o666
+) -> Iterator[NewFile]:
     """A new file, open; it takes the name ``path`` when the block ends well, and is gone when it does not."""
     file = NewFile(path, folder, mode)
     try:
@@ -344,7 +394,10 @@ def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
     if _is_stream(path):
         _write_stream(path, data)
         return
-    with appearing(path, mode=PRIVATE if private else 0o666) as file, open(file.descriptor, "wb", closefd=False) as stream:
+    with (
+        appearing(path, mode=PRIVATE if private else 0o666) as file,
+        open(file.descriptor, "wb", closefd=False) as stream,
+    ):
         stream.write(data)
 
 
@@ -369,7 +422,9 @@ def _is_stream(path: Path) -> bool:
 
 def _write_stream(path: Path, data: bytes) -> None:
     with translated(path):
-        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe that nobody reads is an error, and does not block
+        descriptor = os.open(
+            path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)
+        )  # a pipe that nobody reads is an error, and does not block
         os.set_blocking(descriptor, True)
         with open(descriptor, "wb") as stream:
             stream.write(data)

@@ -24,7 +24,11 @@ from rolerunner.storage.local import PRIVATE, translated
 if TYPE_CHECKING:
     from typing import IO
 
-_DEFAULTS = {each.name: each.default for each in dataclasses.fields(ObjectInfo) if each.default is not dataclasses.MISSING}
+_DEFAULTS = {
+    each.name: each.default
+    for each in dataclasses.fields(ObjectInfo)
+    if each.default is not dataclasses.MISSING
+}
 _NAMES = frozenset(each.name for each in dataclasses.fields(ObjectInfo))
 _text = json.encoder.encode_basestring_ascii
 _read = json.JSONDecoder().raw_decode
@@ -72,7 +76,9 @@ class ObjectList:
                 if "status" not in read:
                     yield object_info(read)
                 elif read["status"] != "failed":
-                    yield object_info({name: value for name, value in read.items() if name in _NAMES})
+                    yield object_info(
+                        {name: value for name, value in read.items() if name in _NAMES}
+                    )
 
     def uri(self, info: ObjectInfo) -> S3Uri:
         """Where an object of this list is."""
@@ -80,11 +86,19 @@ class ObjectList:
 
     def relative(self, info: ObjectInfo) -> str:
         """Its key from the folder of the prefix on; of one named by itself, its name alone."""
-        return info.key.rsplit("/", 1)[-1] if self.flat else info.key[self.prefix.key.rfind("/") + 1 :]
+        return (
+            info.key.rsplit("/", 1)[-1] if self.flat else info.key[self.prefix.key.rfind("/") + 1 :]
+        )
 
     def described(self, info: ObjectInfo) -> dict[str, Any]:
         """An object of this list in plain values: what ``item`` is, and what functions are given."""
-        return {"key": info.key, "uri": str(self.uri(info)), "size": info.size, "etag": info.etag, "modified": info.modified}
+        return {
+            "key": info.key,
+            "uri": str(self.uri(info)),
+            "size": info.size,
+            "etag": info.etag,
+            "modified": info.modified,
+        }
 
     def summary(self) -> dict[str, Any]:
         """What the result file shows of it."""
@@ -123,12 +137,21 @@ class ManifestWriter:
     def __enter__(self) -> ManifestWriter:
         with translated(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+            descriptor = os.open(
+                self.path,
+                os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
+                PRIVATE,
+            )
             os.fchmod(descriptor, PRIVATE)
             self._file = open(descriptor, "w", encoding="utf-8", buffering=_BUFFER)
         return self
 
-    def __exit__(self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         if self._file is not None:
             with translated(self.path):
                 self._file.close()
@@ -177,7 +200,9 @@ class ManifestWriter:
 
     def objects(self, prefix: S3Uri, *, flat: bool = False) -> ObjectList:
         """What was written, as a list to read."""
-        return ObjectList(self.path, prefix, self.count, self.bytes, flat, ascending=self._ascending)
+        return ObjectList(
+            self.path, prefix, self.count, self.bytes, flat, ascending=self._ascending
+        )
 
 
 def _line(info: ObjectInfo) -> str:
@@ -185,12 +210,20 @@ def _line(info: ObjectInfo) -> str:
     values = vars(info)
     if len(values) == _USUAL and "modified" in values and "etag" in values:
         key, etag, modified = _text(values["key"]), _text(values["etag"]), _text(values["modified"])
-        return f'{{"key": {key}, "size": {values["size"]}, "etag": {etag}, "modified": {modified}}}\n'
-    told = {name: value for name, value in values.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
+        return (
+            f'{{"key": {key}, "size": {values["size"]}, "etag": {etag}, "modified": {modified}}}\n'
+        )
+    told = {
+        name: value
+        for name, value in values.items()
+        if name not in _DEFAULTS or value != _DEFAULTS[name]
+    }
     return json.dumps(told, ensure_ascii=True) + "\n"
 
 
-def in_order(objects: Iterable[ObjectInfo], by: Callable[[ObjectInfo], Any], *, descending: bool = False) -> Iterator[ObjectInfo]:
+def in_order(
+    objects: Iterable[ObjectInfo], by: Callable[[ObjectInfo], Any], *, descending: bool = False
+) -> Iterator[ObjectInfo]:
     """The objects sorted, through temporary files where there are many."""
     rest = iter(objects)
     first = sorted(islice(rest, _SORTED_AT_ONCE), key=by, reverse=descending)

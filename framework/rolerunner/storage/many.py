@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def each_of(items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel: Cancel, workers: int) -> Iterator[Any]:
+def each_of(
+    items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel: Cancel, workers: int
+) -> Iterator[Any]:
     """What becomes of many items, a bounded number in flight; items are drawn as places get free. An Outcome is settled."""
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with ThreadPool(workers, thread_name_prefix="rolerunner-s3") as pool:
@@ -76,7 +78,12 @@ class Parts:
         finally:
             self._here.remove(mark)
 
-    def run(self, ranges: Iterable[tuple[int, int]], work: Callable[[int, int], Any], memory: Callable[[int], int]) -> list[Any]:
+    def run(
+        self,
+        ranges: Iterable[tuple[int, int]],
+        work: Callable[[int, int], Any],
+        memory: Callable[[int], int],
+    ) -> list[Any]:
         """Results in order. The first failure is raised when those in flight are done; no other begins after it.
 
         Memory is taken here, in the order of the ranges: a part that waits for the one before it never holds what that needs.
@@ -87,14 +94,24 @@ class Parts:
             if failed.is_set() or self.cancel.is_set():
                 break
             held = self.memory.take(memory(length), self.cancel)
-            while not failed.is_set() and sum(not future.done() for future in futures[-self._most :]) >= self._most:
+            while (
+                not failed.is_set()
+                and sum(not future.done() for future in futures[-self._most :]) >= self._most
+            ):
                 time.sleep(0.01)
             futures.append(self._pool.submit(self._guarded, work, start, length, held, failed))
         results = [future.result() for future in futures]
         self.cancel.stop_if_set()
         return results
 
-    def _guarded(self, work: Callable[[int, int], Any], start: int, length: int, held: int, failed: threading.Event) -> Any:
+    def _guarded(
+        self,
+        work: Callable[[int, int], Any],
+        start: int,
+        length: int,
+        held: int,
+        failed: threading.Event,
+    ) -> Any:
         try:
             return None if failed.is_set() else work(start, length)
         except BaseException:
@@ -142,7 +159,9 @@ def again(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcome]:
     return lambda: work(next(first, for_another_try(item)))
 
 
-def batches(items: Iterable[ObjectInfo], bucket: str, size: int = BATCH) -> Iterator[tuple[str, list[ObjectInfo]]]:
+def batches(
+    items: Iterable[ObjectInfo], bucket: str, size: int = BATCH
+) -> Iterator[tuple[str, list[ObjectInfo]]]:
     """Objects to delete, as many as one request takes (or ``size``), of one bucket each."""
     rest = iter(items)
     for batch in iter(lambda: list(islice(rest, size)), []):

@@ -33,7 +33,16 @@ _NO_ROUTE = (
 )
 _NOT_TAKEN = "this server does not take If-Match, or changes ETags on their way: a proxy may do so"
 ALREADY = frozenset({"PreconditionFailed", "412"})
-KEPT = ("Metadata", "ContentType", "CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "Expires", "WebsiteRedirectLocation")
+KEPT = (
+    "Metadata",
+    "ContentType",
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "Expires",
+    "WebsiteRedirectLocation",
+)
 """What a copy keeps of its source: what HEAD tells under the names that PutObject takes."""
 
 
@@ -51,7 +60,9 @@ class Objects:
     """What is known of conditional deletions here."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_delete_conditions", DeleteConditions(self.client.meta.endpoint_url))
+        object.__setattr__(
+            self, "_delete_conditions", DeleteConditions(self.client.meta.endpoint_url)
+        )
 
     @property
     def tries(self) -> int:
@@ -61,13 +72,17 @@ class Objects:
 
     # one request
 
-    def _call(self, method: str, cancel: Optional[Cancel] = None, **parameters: Any) -> Mapping[str, Any]:
+    def _call(
+        self, method: str, cancel: Optional[Cancel] = None, **parameters: Any
+    ) -> Mapping[str, Any]:
         """One request, at its pace, with what the step says of every request where the operation takes it and the call says no other."""
         self.flow.request(cancel)
         with _readable(method):
             return self._sent(getattr(self.client, method), {**self._said(method), **parameters})
 
-    def _sent(self, call: Callable[..., Mapping[str, Any]], parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _sent(
+        self, call: Callable[..., Mapping[str, Any]], parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         """The answer to a call; where the server does not take a body's checksum behind it, that goes in a header."""
         if not isinstance(parameters.get("Body"), (bytes, bytearray, memoryview)):
             return call(**parameters)
@@ -77,7 +92,9 @@ class Objects:
             return call(**parameters)
         except ClientError as error:
             # botocore sends trailers over TLS alone
-            if not payloads.may_be_refusal(AwsError.of(error)) or not self.client.meta.endpoint_url.startswith("https:"):
+            if not payloads.may_be_refusal(
+                AwsError.of(error)
+            ) or not self.client.meta.endpoint_url.startswith("https:"):
                 raise
         answer = call(**payloads.with_header(parameters))
         payloads.forgo_trailers(self.client)
@@ -105,16 +122,30 @@ class Objects:
     # listing
 
     def list(
-        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = BATCH, cancel: Optional[Cancel] = None
+        self,
+        prefix: S3Uri,
+        *,
+        versions: bool = False,
+        after: str = "",
+        page: int = BATCH,
+        cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Every object or version under a prefix."""
-        found = self._paged(prefix, versions=versions, after=after, page=page, cancel=cancel or Cancel())
+        found = self._paged(
+            prefix, versions=versions, after=after, page=page, cancel=cancel or Cancel()
+        )
         # a directory bucket lists in no order, and callers walk listings side by side
-        return in_order(found, lambda info: info.key.encode()) if prefix.in_directory_bucket else found
+        return (
+            in_order(found, lambda info: info.key.encode()) if prefix.in_directory_bucket else found
+        )
 
-    def _paged(self, prefix: S3Uri, *, versions: bool, after: str, page: int, cancel: Cancel) -> Iterator[ObjectInfo]:
+    def _paged(
+        self, prefix: S3Uri, *, versions: bool, after: str, page: int, cancel: Cancel
+    ) -> Iterator[ObjectInfo]:
         """As S3 gives them, page by page."""
-        method, start = ("list_object_versions", "KeyMarker") if versions else ("list_objects_v2", "StartAfter")
+        method, start = (
+            ("list_object_versions", "KeyMarker") if versions else ("list_objects_v2", "StartAfter")
+        )
         said = {**({start: after} if after else {}), **({"MaxKeys": page} if page != BATCH else {})}
         with self._translated(prefix):
             for answer in self._pages(method, prefix, **said):
@@ -132,7 +163,9 @@ class Objects:
                 yield from (str(each["Prefix"]) for each in page.get("CommonPrefixes", ()))
 
     def _pages(self, method: str, prefix: S3Uri, **more: Any) -> Iterator[Mapping[str, Any]]:
-        pages = self.client.get_paginator(method).paginate(Bucket=prefix.bucket, Prefix=prefix.key, **self._said(method), **more)
+        pages = self.client.get_paginator(method).paginate(
+            Bucket=prefix.bucket, Prefix=prefix.key, **self._said(method), **more
+        )
         with _readable(method):
             for page in believed(pages, prefix):
                 yield page
@@ -157,7 +190,11 @@ class Objects:
 
     def _headers(self, uri: S3Uri, version: str) -> Mapping[str, Any]:
         """The answer to HEAD; where it gives no reason, a one-byte GET is asked for it. Raises ClientError."""
-        place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **self._read_options(version)}
+        place: dict[str, Any] = {
+            "Bucket": uri.bucket,
+            "Key": uri.key,
+            **self._read_options(version),
+        }
         try:
             return self._call("head_object", **place)
         except ClientError as error:
@@ -172,13 +209,20 @@ class Objects:
         try:
             self._call("get_object", **place, Range="bytes=0-0")["Body"].close()
         except ClientError as error:
-            if AwsError.of(error).code != "InvalidRange":  # an object of no bytes has no first one, and may be read
+            if (
+                AwsError.of(error).code != "InvalidRange"
+            ):  # an object of no bytes has no first one, and may be read
                 raise
 
     def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
         """Bytes of its first part. Some servers tell it to GET alone, and give HEAD the length of the whole."""
         with self._translated(uri, version=info.version):
-            place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, "PartNumber": 1, **self._read_options(info.version)}
+            place: dict[str, Any] = {
+                "Bucket": uri.bucket,
+                "Key": uri.key,
+                "PartNumber": 1,
+                **self._read_options(info.version),
+            }
             told = int(self._call("head_object", **place)["ContentLength"])
             if told < info.size:
                 return told
@@ -189,22 +233,39 @@ class Objects:
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """A small object's bytes."""
         with self._translated(uri, version=version):
-            answer = self._call("get_object", Bucket=uri.bucket, Key=uri.key, **self._read_options(version))
+            answer = self._call(
+                "get_object", Bucket=uri.bucket, Key=uri.key, **self._read_options(version)
+            )
             with contextlib.closing(answer["Body"]) as body:
                 told = int(answer.get("ContentLength") or 0)  # an answer in chunks tells no length
                 data = b"" if told > limit else bytes(body.read(limit + 1))
                 if max(told, len(data)) > limit:
-                    raise ServiceFailed(f"{uri} has {f'{told:,}' if told > limit else 'more'} bytes, more than {limit:,}", type="TooLarge")
+                    raise ServiceFailed(
+                        f"{uri} has {f'{told:,}' if told > limit else 'more'} bytes, more than {limit:,}",
+                        type="TooLarge",
+                    )
                 return data
 
-    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
+    def fetch(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
+    ) -> bytes:
         """A range, of the object with the ETag of ``info`` alone."""
         if length == 0:
             return b""
         with self._translated(uri, version=info.version):
-            wanted: dict[str, Any] = {"Range": f"bytes={start}-{start + length - 1}", "IfMatch": f'"{info.etag}"'}
+            wanted: dict[str, Any] = {
+                "Range": f"bytes={start}-{start + length - 1}",
+                "IfMatch": f'"{info.etag}"',
+            }
             with self._if_match(uri, info):
-                answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted, **self._read_options(info.version))
+                answer = self._call(
+                    "get_object",
+                    cancel,
+                    Bucket=uri.bucket,
+                    Key=uri.key,
+                    **wanted,
+                    **self._read_options(info.version),
+                )
             with contextlib.closing(answer["Body"]) as body:
                 check_range(answer, uri, info, start, length)
                 data = bytes(body.read(length + 1))
@@ -218,25 +279,49 @@ class Objects:
         try:
             yield
         except ClientError as error:
-            if AwsError.of(error).code in ALREADY and self.head(uri, info.version).etag == info.etag:
+            if (
+                AwsError.of(error).code in ALREADY
+                and self.head(uri, info.version).etag == info.etag
+            ):
                 raise if_match_refused(uri, info.etag) from error
             raise
 
-    def describe(self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()) -> tuple[ObjectInfo, Mapping[str, Any]]:
+    def describe(
+        self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
+    ) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """Metadata, headers, tags, by one HEAD."""
         with self._translated(uri, version=version):
             answer = self._headers(uri, version)
-            expires = answer.get("ExpiresString")  # newer botocores move what they cannot parse there
-            kept_headers(uri, {**answer["ResponseMetadata"]["HTTPHeaders"], **({"expires": expires} if expires else {})}, replaced)
-            kept = {name: answer[name] for name in KEPT if answer.get(name) and name not in replaced}
+            expires = answer.get(
+                "ExpiresString"
+            )  # newer botocores move what they cannot parse there
+            kept_headers(
+                uri,
+                {
+                    **answer["ResponseMetadata"]["HTTPHeaders"],
+                    **({"expires": expires} if expires else {}),
+                },
+                replaced,
+            )
+            kept = {
+                name: answer[name] for name in KEPT if answer.get(name) and name not in replaced
+            }
             if tags and not uri.in_directory_bucket:
-                place: dict[str, Any] = {"Bucket": uri.bucket, "Key": uri.key, **({"VersionId": version} if version else {})}
+                place: dict[str, Any] = {
+                    "Bucket": uri.bucket,
+                    "Key": uri.key,
+                    **({"VersionId": version} if version else {}),
+                }
                 told = self._call("get_object_tagging", **place)
-                kept["Tagging"] = urlencode([(tag["Key"], tag["Value"]) for tag in told.get("TagSet", ())], quote_via=quote)
+                kept["Tagging"] = urlencode(
+                    [(tag["Key"], tag["Value"]) for tag in told.get("TagSet", ())], quote_via=quote
+                )
         return info_of(uri.key, answer), {name: value for name, value in kept.items() if value}
 
     @contextlib.contextmanager
-    def _translated(self, uri: S3Uri, source: Optional[S3Uri] = None, version: str = "") -> Iterator[None]:
+    def _translated(
+        self, uri: S3Uri, source: Optional[S3Uri] = None, version: str = ""
+    ) -> Iterator[None]:
         """Foreign exceptions become StepErrors here and nowhere else in this engine.
 
         ``uri`` is the object, or the folder of several, that the requests are about; ``source`` the one that a copy reads, ``version``
@@ -248,25 +333,48 @@ class Objects:
             told = AwsError.of(error)
             if told.code in ALREADY and told.operation in {"PutObject", "CompleteMultipartUpload"}:
                 raise already_there(uri) from error
-            raise step_failed(told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key, source=source, version=version) from error
+            raise step_failed(
+                told,
+                self.role,
+                caller=self.caller(),
+                bucket=uri.bucket,
+                key=uri.key,
+                source=source,
+                version=version,
+            ) from error
         except BotoCoreError as error:
             name = type(error).__name__
             if name == "FlexibleChecksumError":  # newer boto3 proves some checksums by itself
                 raise IntegrityFailed(f"{uri}: {error}") from error
-            raise ServiceFailed(f"{uri}: {error}", hint=_NO_ROUTE if name in _UNREACHABLE else "", type=name) from error
-        except ResponseParserError as error:  # not among botocore's own errors: an answer that is no XML
-            raise ServiceFailed(f"{uri}: the answer cannot be read: {str(error).splitlines()[0]}", type="InternalError") from error
+            raise ServiceFailed(
+                f"{uri}: {error}", hint=_NO_ROUTE if name in _UNREACHABLE else "", type=name
+            ) from error
+        except (
+            ResponseParserError
+        ) as error:  # not among botocore's own errors: an answer that is no XML
+            raise ServiceFailed(
+                f"{uri}: the answer cannot be read: {str(error).splitlines()[0]}",
+                type="InternalError",
+            ) from error
 
 
 def already_there(uri: S3Uri) -> StepError:
     """A conditional write met another object."""
     hint = "it was written by somebody else, or by an earlier run"
-    return StepError(f"{uri}: is there already, or is not the one that was expected", hint=hint, type="AlreadyThere")
+    return StepError(
+        f"{uri}: is there already, or is not the one that was expected",
+        hint=hint,
+        type="AlreadyThere",
+    )
 
 
 def if_match_refused(uri: S3Uri, etag: str) -> ServiceFailed:
     """If-Match was refused although the object has the ETag."""
-    return ServiceFailed(f"{uri}: If-Match was refused, and the ETag is unchanged: '{etag}'", hint=_NOT_TAKEN, type="IfMatchRefused")
+    return ServiceFailed(
+        f"{uri}: If-Match was refused, and the ETag is unchanged: '{etag}'",
+        hint=_NOT_TAKEN,
+        type="IfMatchRefused",
+    )
 
 
 @contextlib.contextmanager
@@ -275,4 +383,6 @@ def _readable(method: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ServiceFailed(f"the answer to {method} cannot be read: {error}", type="InternalError") from error
+        raise ServiceFailed(
+            f"the answer to {method} cannot be read: {error}", type="InternalError"
+        ) from error

@@ -48,7 +48,9 @@ def _covers(pattern: str, names: Sequence[str]) -> bool:
     *above, last = pattern.split("/")
     if last != "**" or _UNPROVABLE.search(pattern):
         return False
-    return not above or any(_matches("/".join(above), "/".join(names[:count])) for count in range(len(names) + 1))
+    return not above or any(
+        _matches("/".join(above), "/".join(names[:count])) for count in range(len(names) + 1)
+    )
 
 
 def _misses(pattern: str, names: Sequence[str]) -> bool:

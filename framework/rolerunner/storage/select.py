@@ -63,12 +63,16 @@ class _Globs:
     exclude: Optional[Callable[[str], object]]
 
     def match(self, relative: str) -> bool:
-        return bool(self.include(relative)) and not (self.exclude is not None and self.exclude(relative))
+        return bool(self.include(relative)) and not (
+            self.exclude is not None and self.exclude(relative)
+        )
 
 
 def _compiled(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
     """``*`` stays within a folder, ``**`` crosses folders, {a,b} alternates; a leading dot is a name like any other."""
-    return _Globs(glob_pattern(include or ["**"]).match, glob_pattern(exclude).match if exclude else None)
+    return _Globs(
+        glob_pattern(include or ["**"]).match, glob_pattern(exclude).match if exclude else None
+    )
 
 
 def check_globs(globs: Sequence[str]) -> None:
@@ -96,7 +100,11 @@ def unbalanced(glob: str) -> str:
             opened.pop()
         elif len(text) == 1:
             return f"'{text}' at character {place} has no counterpart; write '\\{text}' for the character itself"
-    return f"'{{' at character {opened[0]} has no counterpart; write '\\{{' for the character itself" if opened else ""
+    return (
+        f"'{{' at character {opened[0]} has no counterpart; write '\\{{' for the character itself"
+        if opened
+        else ""
+    )
 
 
 def glob_pattern(globs: Sequence[str]) -> re.Pattern[str]:
@@ -114,7 +122,9 @@ def glob_pattern(globs: Sequence[str]) -> re.Pattern[str]:
     try:
         patterns, _ = glob.translate(list(globs), flags=flags, limit=MAX_PATTERNS)
     except (PatternLimitException, RecursionError):
-        raise ValueError(f"stands for more than {MAX_PATTERNS:,} patterns, braces expanded; use '*' for a part of them") from None
+        raise ValueError(
+            f"stands for more than {MAX_PATTERNS:,} patterns, braces expanded; use '*' for a part of them"
+        ) from None
     return re.compile("|".join(_without_dot_conditions(each) for each in patterns))
 
 
@@ -122,7 +132,9 @@ def expand_braces(globs: Sequence[str]) -> list[str]:
     """The globs that have no braces and together match the same."""
     from bracex import expand  # noqa: PLC0415 - for globs of files alone
 
-    return [pattern for each in globs for pattern in expand(each, keep_escapes=True, limit=MAX_PATTERNS)]
+    return [
+        pattern for each in globs for pattern in expand(each, keep_escapes=True, limit=MAX_PATTERNS)
+    ]
 
 
 _NEGATIVE, _DOT_NAMES = "(?!", r"\.{1,2}"
@@ -142,7 +154,9 @@ def _without_dot_conditions(pattern: str) -> str:
 
 def _end_of_group(pattern: str, start: int) -> int:
     depth = 0
-    for token in re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()]", re.DOTALL).finditer(pattern, start):
+    for token in re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[()]", re.DOTALL).finditer(
+        pattern, start
+    ):
         depth += {"(": 1, ")": -1}.get(token.group(), 0)
         if depth == 0:
             return token.end()

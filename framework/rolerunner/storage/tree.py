@@ -62,7 +62,9 @@ class LeftOut:
         return f"{self.count:,} left out ({'; '.join(reasons)}{'' if self.count <= _NAMED else ', ...'})"
 
 
-def source_files(sources: Iterable[str], *, links: str = "follow", left_out: Optional[LeftOut] = None) -> Iterator[SourceFile]:
+def source_files(
+    sources: Iterable[str], *, links: str = "follow", left_out: Optional[LeftOut] = None
+) -> Iterator[SourceFile]:
     """The files that ``sources`` name: files, folders and globs. ``links`` is follow, skip or error.
 
     A folder or file that is named itself may be a link to a folder; every other link is treated as ``links`` says.
@@ -78,7 +80,9 @@ def source_files(sources: Iterable[str], *, links: str = "follow", left_out: Opt
             yield from _matched(str(root), links, left_out)
 
 
-def files_below(folder: str, *, links: str = "follow", left_out: Optional[LeftOut] = None) -> Iterator[SourceFile]:
+def files_below(
+    folder: str, *, links: str = "follow", left_out: Optional[LeftOut] = None
+) -> Iterator[SourceFile]:
     """Every file below a folder, in the order in which S3 lists keys. Raises LocalFileFailed as ``source_files``."""
     with translated(folder):
         os.scandir(folder).close()
@@ -86,12 +90,21 @@ def files_below(folder: str, *, links: str = "follow", left_out: Optional[LeftOu
 
 
 def _below(
-    folder: str, base: str, links: str, left_out: Optional[LeftOut], inside: tuple[str, ...], choice: Optional[Choice] = None
+    folder: str,
+    base: str,
+    links: str,
+    left_out: Optional[LeftOut],
+    inside: tuple[str, ...],
+    choice: Optional[Choice] = None,
 ) -> Iterator[SourceFile]:
     try:
         with os.scandir(folder) as scanned:
             found = ((entry, _is_folder(entry)) for entry in scanned)
-            chosen = found if choice is None else (each for each in found if choice(base + each[0].name, each[1]))
+            chosen = (
+                found
+                if choice is None
+                else (each for each in found if choice(base + each[0].name, each[1]))
+            )
             entries = [each for each in chosen if _is_wanted(each[0], links, left_out)]
     except OSError as error:
         yield SourceFile(base.rstrip("/"), folder, _unreadable(folder, error))
@@ -101,11 +114,17 @@ def _below(
     for entry, is_folder in entries:
         path = entry.path
         if is_folder:
-            real = os.path.realpath(path) if entry.is_symlink() else f"{inside[-1]}{os.sep}{entry.name}"
+            real = (
+                os.path.realpath(path)
+                if entry.is_symlink()
+                else f"{inside[-1]}{os.sep}{entry.name}"
+            )
             if real in inside:
                 yield SourceFile(base + entry.name, path, _loop(path))
             else:
-                yield from _below(path, f"{base}{entry.name}/", links, left_out, (*inside, real), choice)
+                yield from _below(
+                    path, f"{base}{entry.name}/", links, left_out, (*inside, real), choice
+                )
         else:
             yield SourceFile(base + entry.name, path, None if _is_file(entry) else problem_of(path))
 
@@ -123,7 +142,10 @@ def _is_wanted(entry: os.DirEntry[str], links: str, left_out: Optional[LeftOut])
 def _is_link_wanted(path: str, links: str, left_out: Optional[LeftOut]) -> bool:
     """Whether a link is read, where links are not followed: never. Raises LocalFileFailed where links are errors."""
     if links == "error":
-        raise LocalFileFailed(f"{path}: is a link, and 'symlinks' is 'error'", hint="say 'symlinks: follow' or 'symlinks: skip'")
+        raise LocalFileFailed(
+            f"{path}: is a link, and 'symlinks' is 'error'",
+            hint="say 'symlinks: follow' or 'symlinks: skip'",
+        )
     if left_out is not None:
         left_out.add("links", path)
     return False
@@ -181,7 +203,11 @@ def _glob_below(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
         files = glob_pattern([pattern])
     except ValueError as error:
         raise LocalFileFailed(f"the glob '{pattern}' {error}") from None
-    folders = ["/".join(above) for each in expand_braces([pattern]) for above in _folders_of(each.split("/"))]
+    folders = [
+        "/".join(above)
+        for each in expand_braces([pattern])
+        for above in _folders_of(each.split("/"))
+    ]
     return files, glob_pattern(folders) if folders else re.compile(r"(?!)")
 
 
@@ -210,11 +236,15 @@ def problem_of(path: str) -> Optional[StepError]:
 def not_regular(path: object, mode: int) -> StepError:
     """The failure of a path that is no regular file."""
     kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
-    return LocalFileFailed(f"{path}: is {kind}, which is not read", hint="leave it out with 'exclude'", type="NotAFile")
+    return LocalFileFailed(
+        f"{path}: is {kind}, which is not read", hint="leave it out with 'exclude'", type="NotAFile"
+    )
 
 
 def _loop(path: str) -> StepError:
-    return LocalFileFailed(f"{path}: the link leads back to itself or to a folder that it lies in", hint=_SKIP_HINT)
+    return LocalFileFailed(
+        f"{path}: the link leads back to itself or to a folder that it lies in", hint=_SKIP_HINT
+    )
 
 
 def _unreadable(path: str, error: OSError) -> StepError:

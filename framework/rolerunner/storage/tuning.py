@@ -58,7 +58,15 @@ class Tuning:
         if free >= 120 * MIB:
             return cls(memory=min(free - 12 * MIB, 1024 * MIB), processes=processes)
         part = 8 * MIB if free >= 32 * MIB else 5 * MIB  # S3 takes no smaller parts but the last
-        return cls(memory=free * 3 // 4, large=part, part=part, parts_at_once=4, workers=8, connections=64, processes=processes)
+        return cls(
+            memory=free * 3 // 4,
+            large=part,
+            part=part,
+            parts_at_once=4,
+            workers=8,
+            connections=64,
+            processes=processes,
+        )
 
     def within_limits(self, limits: Limits) -> Tuning:
         """With no more connections and threads than the limits of the process allow.
@@ -68,7 +76,12 @@ class Tuning:
         files, threads = limits.descriptors, limits.threads or 4 * self.workers
         parts = max(1, min(self.parts_at_once, files // 12, threads // 4))
         connections = max(1, min(self.connections, (files - 4 * parts) // 5))
-        return replace(self, parts_at_once=parts, workers=max(1, min(self.workers, files // 6, threads // 4)), connections=connections)
+        return replace(
+            self,
+            parts_at_once=parts,
+            workers=max(1, min(self.workers, files // 6, threads // 4)),
+            connections=connections,
+        )
 
 
 def part_of(size: int, wanted: int) -> int:

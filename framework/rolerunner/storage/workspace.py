@@ -43,10 +43,14 @@ class Workspace:
     def __init__(self, run_id: str) -> None:
         try:
             _sweep_dead(tempfile.gettempdir())
-            self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{re.sub('[^A-Za-z0-9-]', '-', run_id)[:64]}-"))
+            self.path = Path(
+                tempfile.mkdtemp(prefix=f"{_PREFIX}{re.sub('[^A-Za-z0-9-]', '-', run_id)[:64]}-")
+            )
             self._lock = _locked(self.path)
         except OSError as error:
-            raise UsageError(f"no folder for temporary files can be made: {error}; set TMPDIR to a folder that is writable") from None
+            raise UsageError(
+                f"no folder for temporary files can be made: {error}; set TMPDIR to a folder that is writable"
+            ) from None
         self._targets: set[TargetFolder] = set()
         self.result: Optional[RunResult] = None
         """How the run ended, once it has."""
@@ -59,12 +63,16 @@ class Workspace:
         with (self.path / _TARGETS).open("a", encoding="ascii") as lines:
             lines.write(json.dumps([target.path, target.token]) + "\n")
         yield target
-        self._targets.discard(target)  # not where the block failed: a thread of it may be writing still
+        self._targets.discard(
+            target
+        )  # not where the block failed: a thread of it may be writing still
 
     def close(self) -> None:
         """Remove what the run leaves: temporary files, and the folder but for the files that the result names."""
         for target in self._targets:
-            with contextlib.suppress(UnicodeEncodeError):  # no file is there where the file system's encoding has no such name
+            with contextlib.suppress(
+                UnicodeEncodeError
+            ):  # no file is there where the file system's encoding has no such name
                 sweep_below(target.path, target.token)
         with contextlib.suppress(OSError):
             (self.path / _LOCK).unlink()
@@ -140,7 +148,11 @@ def _sweep_dead(temporary: str) -> None:
 
 def _sweep_run(folder: str) -> None:
     status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+    if (
+        not stat.S_ISDIR(status.st_mode)
+        or status.st_uid != os.geteuid()
+        or stat.S_IMODE(status.st_mode) & 0o077
+    ):
         return
     try:
         lock = os.open(f"{folder}/{_LOCK}", os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))

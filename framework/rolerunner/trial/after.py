@@ -27,7 +27,11 @@ class Found:
 
     def summary(self) -> str:
         """In a few words."""
-        return format_count(len(self.body), "byte") if self.names is None else f"{len(self.names)}: {', '.join(self.names[:10])}"
+        return (
+            format_count(len(self.body), "byte")
+            if self.names is None
+            else f"{len(self.names)}: {', '.join(self.names[:10])}"
+        )
 
 
 class Unreadable(Exception):
@@ -63,7 +67,13 @@ def _object(s3: Any, uri: S3Uri) -> Found:
 def file_found(path: Path, *, is_folder: bool) -> Optional[Found]:
     """The file, or those below a folder; None where there is no such file."""
     if is_folder:
-        return Found(names=tuple(sorted(each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file())))
+        return Found(
+            names=tuple(
+                sorted(
+                    each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file()
+                )
+            )
+        )
     return Found(path.read_bytes()) if path.is_file() else None
 
 

@@ -7,7 +7,15 @@ from pydantic import BeforeValidator, Field, model_validator
 from rolerunner.model import S3Uri
 from rolerunner.sandbox.faults import Fault, Operation
 from rolerunner.sandbox.world import ObjectContent
-from rolerunner.spec.fields import S3Location, S3Object, Seconds, ShortForm, Strict, check_path, json_form
+from rolerunner.spec.fields import (
+    S3Location,
+    S3Object,
+    Seconds,
+    ShortForm,
+    Strict,
+    check_path,
+    json_form,
+)
 
 RunStatus = Literal["succeeded", "warning", "failed", "stopped"]
 StepStatus = Literal["succeeded", "warning", "failed", "skipped", "not_run"]
@@ -36,9 +44,14 @@ class Denial(Strict):
     """What a role may not do, whatever its policies allow."""
 
     role: str = Field(description="The role: an alias, an ARN, or job.", examples=["partner"])
-    actions: list[str] = Field(min_length=1, description="IAM actions; * stands for anything.", examples=[["s3:GetObject"]])
+    actions: list[str] = Field(
+        min_length=1, description="IAM actions; * stands for anything.", examples=[["s3:GetObject"]]
+    )
     resources: list[str] = Field(
-        default_factory=lambda: ["*"], min_length=1, description="ARNs; all by default.", examples=[["arn:aws:s3:::landing/*"]]
+        default_factory=lambda: ["*"],
+        min_length=1,
+        description="ARNs; all by default.",
+        examples=[["arn:aws:s3:::landing/*"]],
     )
 
 
@@ -54,48 +67,84 @@ class Given(Strict):
         examples=[{"s3://landing/orders/a.csv": "id\n1\n"}],
     )  # fmt: skip
     without: list[S3Location] = Field(
-        default_factory=list, description="Objects and prefixes of the sandbox that are not there.", examples=[["s3://landing/orders/b.csv"]]
+        default_factory=list,
+        description="Objects and prefixes of the sandbox that are not there.",
+        examples=[["s3://landing/orders/b.csv"]],
     )
     files: dict[LocalFile, Content] = Field(
-        default_factory=dict, description="Files of the folder that the run starts in.", examples=[{"in/orders.csv": "id\n1\n"}]
+        default_factory=dict,
+        description="Files of the folder that the run starts in.",
+        examples=[{"in/orders.csv": "id\n1\n"}],
     )
     deny: list[Denial] = Field(
-        default_factory=list, description="Permissions taken away.", examples=[[{"role": "partner", "actions": ["s3:GetObject"]}]]
+        default_factory=list,
+        description="Permissions taken away.",
+        examples=[[{"role": "partner", "actions": ["s3:GetObject"]}]],
     )
     faults: list[Fault] = Field(
-        default_factory=list, description="What goes wrong on the way to AWS.", examples=[[{"operation": "GetObject", "answer": 503, "times": 2}]]
+        default_factory=list,
+        description="What goes wrong on the way to AWS.",
+        examples=[[{"operation": "GetObject", "answer": 503, "times": 2}]],
     )
 
 
 class FileExpected(Strict):
     """What a file holds after the run, or how many a folder has. All that is said must be so."""
 
-    absent: bool = Field(False, description="It is not there; of a prefix: nothing is.", examples=[True])
+    absent: bool = Field(
+        False, description="It is not there; of a prefix: nothing is.", examples=[True]
+    )
     text: Optional[str] = Field(None, description="Its whole text.", examples=["hello"])
-    contains: Optional[str] = Field(None, description="A part of its text; * stands for anything between.", examples=["id,*"])
-    gzip: Optional[str] = Field(None, description="Its whole text, once decompressed.", examples=["hello"])
-    json_: Any = Field(None, alias="json", description="Its value as JSON.", examples=[{"count": 3}])
-    file: Optional[str] = Field(None, description="A file with the same bytes, relative to the test file.", examples=["expected/orders.csv"])
+    contains: Optional[str] = Field(
+        None, description="A part of its text; * stands for anything between.", examples=["id,*"]
+    )
+    gzip: Optional[str] = Field(
+        None, description="Its whole text, once decompressed.", examples=["hello"]
+    )
+    json_: Any = Field(
+        None, alias="json", description="Its value as JSON.", examples=[{"count": 3}]
+    )
+    file: Optional[str] = Field(
+        None,
+        description="A file with the same bytes, relative to the test file.",
+        examples=["expected/orders.csv"],
+    )
     size: Optional[int] = Field(None, ge=0, description="So many bytes.", examples=[1000])
-    count: Optional[int] = Field(None, ge=0, description="Of a prefix or folder: how many are below it.", examples=[2])
-    names: Optional[list[str]] = Field(None, description="Of a prefix or folder: the names below it, in any order.", examples=[["a.csv", "b.csv"]])
+    count: Optional[int] = Field(
+        None, ge=0, description="Of a prefix or folder: how many are below it.", examples=[2]
+    )
+    names: Optional[list[str]] = Field(
+        None,
+        description="Of a prefix or folder: the names below it, in any order.",
+        examples=[["a.csv", "b.csv"]],
+    )
 
 
 class ObjectExpected(FileExpected):
     """What an object holds after the run, and what is stored with it."""
 
     content_type: Optional[str] = Field(None, description="Its media type.", examples=["text/csv"])
-    metadata: Optional[dict[str, str]] = Field(None, description="Its user metadata, all of it.", examples=[{"run": "1"}])
-    tags: Optional[dict[str, str]] = Field(None, description="Its tags, all of them.", examples=[{"team": "orders"}])
-    encryption: Optional[str] = Field(None, description="How it is encrypted: AES256, aws:kms.", examples=["aws:kms"])
-    storage_class: Optional[str] = Field(None, description="Its storage class.", examples=["STANDARD_IA"])
+    metadata: Optional[dict[str, str]] = Field(
+        None, description="Its user metadata, all of it.", examples=[{"run": "1"}]
+    )
+    tags: Optional[dict[str, str]] = Field(
+        None, description="Its tags, all of them.", examples=[{"team": "orders"}]
+    )
+    encryption: Optional[str] = Field(
+        None, description="How it is encrypted: AES256, aws:kms.", examples=["aws:kms"]
+    )
+    storage_class: Optional[str] = Field(
+        None, description="Its storage class.", examples=["STANDARD_IA"]
+    )
 
 
 def _fits_its_place(is_folder: bool, expected: FileExpected, name: str) -> None:
     said = expected.model_fields_set
     whole, one = said & {"count", "names"}, said - {"count", "names", "absent"}
     if is_folder and one:
-        raise ValueError(f"'{name}' is a prefix, which has 'count', 'names' or 'absent'; without the last '/' it is one object")
+        raise ValueError(
+            f"'{name}' is a prefix, which has 'count', 'names' or 'absent'; without the last '/' it is one object"
+        )
     if not is_folder and whole:
         raise ValueError(f"'{min(whole)}' goes with a prefix: write '{name}/'")
     if expected.absent and len(said) > 1:
@@ -106,46 +155,82 @@ class StepExpected(Strict):
     """How a step ends. Texts are found in the real ones, where * stands for anything between."""
 
     status: Optional[StepStatus] = Field(None, description="How it ends.", examples=["failed"])
-    error: Optional[str] = Field(None, description="The type of its error.", examples=["AccessDenied"])
-    message: Optional[str] = Field(None, description="What its error says.", examples=["s3:GetObject"])
-    hint: Optional[str] = Field(None, description="What its error advises.", examples=["kms:Decrypt"])
+    error: Optional[str] = Field(
+        None, description="The type of its error.", examples=["AccessDenied"]
+    )
+    message: Optional[str] = Field(
+        None, description="What its error says.", examples=["s3:GetObject"]
+    )
+    hint: Optional[str] = Field(
+        None, description="What its error advises.", examples=["kms:Decrypt"]
+    )
     reason: Optional[str] = Field(None, description="Why it was skipped.", examples=["when"])
     attempts: Optional[int] = Field(None, ge=0, description="Tries in all.", examples=[2])
-    outputs: dict[str, Any] = Field(default_factory=dict, description="Some of its outputs, as the result file shows them.", examples=[{"count": 3}])
+    outputs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Some of its outputs, as the result file shows them.",
+        examples=[{"count": 3}],
+    )
 
 
 class Refusal(Strict):
     """Requests that IAM refuses."""
 
     role: str = Field(description="Who asked: an alias, an ARN, or job.", examples=["partner"])
-    operation: Operation = Field("*", description="What was asked, as S3 and STS call it; * for anything.", examples=["GetObject"])
-    bucket: str = Field("*", description="On which bucket; * stands for anything.", examples=["landing"])
+    operation: Operation = Field(
+        "*",
+        description="What was asked, as S3 and STS call it; * for anything.",
+        examples=["GetObject"],
+    )
+    bucket: str = Field(
+        "*", description="On which bucket; * stands for anything.", examples=["landing"]
+    )
     key: str = Field("*", description="On which key; * stands for anything.", examples=["orders/*"])
 
 
 class Expected(Strict):
     """What is expected of the run. What is not said is not looked at, but for the status: without ``exit`` and ``refusals`` it is succeeded."""
 
-    status: Optional[RunStatus] = Field(None, description="How the run ends; succeeded by default.", examples=["failed"])
-    exit: Optional[int] = Field(None, ge=0, le=255, description="The exit status of `rolerunner run`.", examples=[4])
-    steps: dict[str, Annotated[StepExpected, BeforeValidator(_as_status), ShortForm(get_args(StepStatus))]] = Field(
-        default_factory=dict, description="Step -> how it ends: a status, or more.", examples=[{"fetch": "failed"}]
+    status: Optional[RunStatus] = Field(
+        None, description="How the run ends; succeeded by default.", examples=["failed"]
+    )
+    exit: Optional[int] = Field(
+        None, ge=0, le=255, description="The exit status of `rolerunner run`.", examples=[4]
+    )
+    steps: dict[
+        str, Annotated[StepExpected, BeforeValidator(_as_status), ShortForm(get_args(StepStatus))]
+    ] = Field(
+        default_factory=dict,
+        description="Step -> how it ends: a status, or more.",
+        examples=[{"fetch": "failed"}],
     )
     objects: dict[
         S3Location,
         Annotated[ObjectExpected, BeforeValidator(_as_text), ShortForm()],
     ] = Field(
-        default_factory=dict, description="Object -> its text, or more; prefix -> count or names.", examples=[{"s3://publish/out/": {"count": 2}}]
+        default_factory=dict,
+        description="Object -> its text, or more; prefix -> count or names.",
+        examples=[{"s3://publish/out/": {"count": 2}}],
     )
     files: dict[LocalFile, Annotated[FileExpected, BeforeValidator(_as_text), ShortForm()]] = Field(
-        default_factory=dict, description="The same for files of the folder that the run starts in.", examples=[{"out/a.csv": "id\n1\n"}]
+        default_factory=dict,
+        description="The same for files of the folder that the run starts in.",
+        examples=[{"out/a.csv": "id\n1\n"}],
     )
     refusals: Optional[list[Refusal]] = Field(
-        None, description="All that IAM refuses, and no more; an empty list: nothing.", examples=[[{"role": "partner", "operation": "GetObject"}]]
+        None,
+        description="All that IAM refuses, and no more; an empty list: nothing.",
+        examples=[[{"role": "partner", "operation": "GetObject"}]],
     )
-    assume_role: dict[str, int] = Field(default_factory=dict, description="Role -> how often it is assumed.", examples=[{"partner": 1}])
+    assume_role: dict[str, int] = Field(
+        default_factory=dict,
+        description="Role -> how often it is assumed.",
+        examples=[{"partner": 1}],
+    )
     messages: list[str] = Field(
-        default_factory=list, description="Texts found in the log's lines, where * stands for anything between.", examples=[["counted*3"]]
+        default_factory=list,
+        description="Texts found in the log's lines, where * stands for anything between.",
+        examples=[["counted*3"]],
     )
 
     @model_validator(mode="after")
@@ -159,17 +244,32 @@ class Expected(Strict):
     @property
     def run_status(self) -> Optional[str]:
         """The status to expect; None: any."""
-        return self.status or ("succeeded" if self.exit is None and self.refusals in (None, []) else None)
+        return self.status or (
+            "succeeded" if self.exit is None and self.refusals in (None, []) else None
+        )
 
 
 class CaseFields(Strict):
     """A case: what is given, one run, what is expected."""
 
-    name: str = Field(min_length=1, description="What the case shows.", examples=["the partner is late"])
-    params: dict[str, Any] = Field(default_factory=dict, description="Params of the run, over the file's own.", examples=[{"run_date": "2026-01-31"}])
-    only: list[str] = Field(default_factory=list, description="Run these steps alone.", examples=[["fetch"]])
-    given: Given = Field(default_factory=Given, description="What is there before the run, besides the sandbox's own.")
-    expect: Expected = Field(default_factory=Expected, description="What the run does; by default it succeeds.")
+    name: str = Field(
+        min_length=1, description="What the case shows.", examples=["the partner is late"]
+    )
+    params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Params of the run, over the file's own.",
+        examples=[{"run_date": "2026-01-31"}],
+    )
+    only: list[str] = Field(
+        default_factory=list, description="Run these steps alone.", examples=[["fetch"]]
+    )
+    given: Given = Field(
+        default_factory=Given,
+        description="What is there before the run, besides the sandbox's own.",
+    )
+    expect: Expected = Field(
+        default_factory=Expected, description="What the run does; by default it succeeds."
+    )
     timeout: Seconds = Field(120.0, description="How long the run may take.", examples=["30s"])
 
 
@@ -177,11 +277,21 @@ class CaseFile(Strict):
     """A test file: runs of a spec, each in a fresh sandbox."""
 
     version: Literal[1] = Field(description="The version of the test file: 1.", examples=[1])
-    spec: Optional[str] = Field(None, description="The spec, relative to this file; the one of the same name by default.", examples=["nightly.yaml"])
+    spec: Optional[str] = Field(
+        None,
+        description="The spec, relative to this file; the one of the same name by default.",
+        examples=["nightly.yaml"],
+    )
     sandbox: Annotated[Any, json_form(anyOf=[{"type": "string"}, {"type": "object"}])] = Field(
         None,
         description="A sandbox file, relative to this one, or what would be in it; by default SPEC.sandbox.yaml, else made from the spec.",
         examples=["nightly.sandbox.yaml"],
     )
-    params: dict[str, Any] = Field(default_factory=dict, description="Params of every case.", examples=[{"workdir": "${{ case.folder }}/work/"}])
-    cases: list[CaseFields] = Field(min_length=1, description="The cases.", examples=[[{"name": "an ordinary day"}]])
+    params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Params of every case.",
+        examples=[{"workdir": "${{ case.folder }}/work/"}],
+    )
+    cases: list[CaseFields] = Field(
+        min_length=1, description="The cases.", examples=[[{"name": "an ordinary day"}]]
+    )

@@ -17,7 +17,13 @@ from rolerunner.wording import format_count
 if TYPE_CHECKING:
     from rolerunner.sandbox import Request, Sandbox
     from rolerunner.trial.case import Case
-    from rolerunner.trial.casefile import Expected, FileExpected, ObjectExpected, Refusal, StepExpected
+    from rolerunner.trial.casefile import (
+        Expected,
+        FileExpected,
+        ObjectExpected,
+        Refusal,
+        StepExpected,
+    )
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,11 @@ class Seen:
 def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
     """All that was not as expected, in the order of the test file."""
     if seen.exit is None:
-        yield Mismatch("timeout", f"an end within {case.fields.timeout:g} s", "the run was still going, and was killed")
+        yield Mismatch(
+            "timeout",
+            f"an end within {case.fields.timeout:g} s",
+            "the run was still going, and was killed",
+        )
         return
     expect = case.fields.expect
     yield from _of_run(expect, seen)
@@ -57,7 +67,12 @@ def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
     for uri, wanted in expect.objects.items():
         yield from _of_object(uri, wanted, case, seen.aws)
     for name, each in expect.files.items():
-        yield from _of_content(f"files.{name}", each, file_found(case.folder / name, is_folder=name.endswith("/")), case)
+        yield from _of_content(
+            f"files.{name}",
+            each,
+            file_found(case.folder / name, is_folder=name.endswith("/")),
+            case,
+        )
     if expect.refusals is not None:
         yield from _of_refusals(expect.refusals, case, seen.aws)
     counts = seen.aws.assume_role_count() if expect.assume_role else {}
@@ -65,7 +80,11 @@ def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
         yield from _same(f"assume_role.{role}", count, counts.get(case.arn(role), 0))
     for message in expect.messages:
         if not any(is_in(message, line) for line in seen.log):
-            yield Mismatch("messages", f"a line with {shown(message)}", f"none of {format_count(len(seen.log), 'line')}")
+            yield Mismatch(
+                "messages",
+                f"a line with {shown(message)}",
+                f"none of {format_count(len(seen.log), 'line')}",
+            )
 
 
 def is_in(pattern: str, text: str) -> bool:
@@ -93,10 +112,19 @@ def _found_in(what: str, pattern: Optional[str], text: str) -> Iterator[Mismatch
 
 
 def _of_run(expect: Expected, seen: Seen) -> Iterator[Mismatch]:
-    failed = [f"{step['id']}: {step['error']['type']}: {step['error']['message']}" for step in seen.result.get("steps", ()) if step.get("error")]
+    failed = [
+        f"{step['id']}: {step['error']['type']}: {step['error']['message']}"
+        for step in seen.result.get("steps", ())
+        if step.get("error")
+    ]
     detail = "\n".join(dict.fromkeys(failed)) if seen.result else "\n".join(seen.log[-_LAST_LINES:])
     if expect.run_status is not None:
-        yield from _same("status", expect.run_status, seen.result.get("status", f"no result, exit status {seen.exit}"), detail)
+        yield from _same(
+            "status",
+            expect.run_status,
+            seen.result.get("status", f"no result, exit status {seen.exit}"),
+            detail,
+        )
     if expect.exit is not None:
         yield from _same("exit", expect.exit, seen.exit, detail)
 
@@ -108,7 +136,12 @@ def _of_step(name: str, expected: StepExpected, step: Mapping[str, Any]) -> Iter
     what, error = f"steps.{name}", step.get("error") or {}
     detail = f"{error['type']}: {error['message']}" if error else ""
     if expected.status is not None:
-        yield from _same(f"{what}.status", expected.status, step.get("status", "no such step in the result"), detail)
+        yield from _same(
+            f"{what}.status",
+            expected.status,
+            step.get("status", "no such step in the result"),
+            detail,
+        )
     yield from _found_in(f"{what}.error", expected.error, error.get("type", ""))
     yield from _found_in(f"{what}.message", expected.message, error.get("message", ""))
     yield from _found_in(f"{what}.hint", expected.hint, error.get("hint", ""))
@@ -117,7 +150,9 @@ def _of_step(name: str, expected: StepExpected, step: Mapping[str, Any]) -> Iter
         yield from _same(f"{what}.attempts", expected.attempts, step.get("attempts", 0))
     outputs = step.get("outputs", {})
     for output, value in expected.outputs.items():
-        yield from _same(f"{what}.outputs.{output}", value, outputs.get(output, "no such output"), detail)
+        yield from _same(
+            f"{what}.outputs.{output}", value, outputs.get(output, "no such output"), detail
+        )
 
 
 def _of_object(uri: S3Uri, wanted: ObjectExpected, case: Case, aws: Sandbox) -> Iterator[Mismatch]:
@@ -130,7 +165,9 @@ def _of_object(uri: S3Uri, wanted: ObjectExpected, case: Case, aws: Sandbox) -> 
         yield from _of_content(f"objects.{uri}", wanted, found, case)
 
 
-def _of_content(what: str, expected: FileExpected, found: Optional[Found], case: Case) -> Iterator[Mismatch]:
+def _of_content(
+    what: str, expected: FileExpected, found: Optional[Found], case: Case
+) -> Iterator[Mismatch]:
     if expected.absent:
         if found is not None and found.names != ():
             yield Mismatch(what, "nothing there", found.summary())
@@ -168,7 +205,9 @@ def _of_body(what: str, expected: FileExpected, found: Found, case: Case) -> Ite
     if "json_" in expected.model_fields_set:
         yield from _same(f"{what}.json", expected.json_, _parsed(text))
     if expected.file is not None and case.near(expected.file).read_bytes() != found.body:
-        yield Mismatch(f"{what}.file", f"the bytes of {expected.file}", f"{len(found.body)} other bytes")
+        yield Mismatch(
+            f"{what}.file", f"the bytes of {expected.file}", f"{len(found.body)} other bytes"
+        )
 
 
 def _unpacked(body: bytes) -> str:
@@ -190,12 +229,24 @@ _EXPLAINING = ("iam", "GetRole")
 
 
 def _of_refusals(expected: list[Refusal], case: Case, aws: Sandbox) -> Iterator[Mismatch]:
-    refused = [each for each in aws.requests() if each.is_refused and not each.is_admin and (each.service, each.operation) != _EXPLAINING]
+    refused = [
+        each
+        for each in aws.requests()
+        if each.is_refused and not each.is_admin and (each.service, each.operation) != _EXPLAINING
+    ]
     for refusal in expected:
         if not any(_fits(refusal, request, case) for request in refused):
-            wanted = " ".join(part for part in (refusal.role, refusal.operation, _place(refusal.bucket, refusal.key)) if part != "*/*")
+            wanted = " ".join(
+                part
+                for part in (refusal.role, refusal.operation, _place(refusal.bucket, refusal.key))
+                if part != "*/*"
+            )
             yield Mismatch("refusals", wanted, "not refused", _listed(refused))
-    more = [request for request in refused if not any(_fits(refusal, request, case) for refusal in expected)]
+    more = [
+        request
+        for request in refused
+        if not any(_fits(refusal, request, case) for refusal in expected)
+    ]
     if more:
         yield Mismatch("refusals", "no others" if expected else "none", _listed(more))
 
@@ -203,7 +254,9 @@ def _of_refusals(expected: list[Refusal], case: Case, aws: Sandbox) -> Iterator[
 def _fits(refusal: Refusal, request: Request, case: Case) -> bool:
     role, parameters = RoleArn.parse(case.arn(refusal.role)), request.parameters
     return (
-        request.caller.startswith(f"arn:{role.partition}:sts::{role.account}:assumed-role/{role.name}/")
+        request.caller.startswith(
+            f"arn:{role.partition}:sts::{role.account}:assumed-role/{role.name}/"
+        )
         and refusal.operation in ("*", request.operation, f"{request.service}:{request.operation}")
         and fnmatch.fnmatchcase(str(parameters.get("Bucket", "")), refusal.bucket)
         and fnmatch.fnmatchcase(str(parameters.get("Key", "")), refusal.key)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def world_of(case: Case) -> World:
     """The sandbox's world as the case has it."""
     return case.world.model_copy(
-        update={"roles": [_role(role, case) for role in case.world.roles], "buckets": [_bucket(bucket, case) for bucket in case.world.buckets]}
+        update={
+            "roles": [_role(role, case) for role in case.world.roles],
+            "buckets": [_bucket(bucket, case) for bucket in case.world.buckets],
+        }
     )
 
 
@@ -37,10 +40,22 @@ def _role(role: SandboxRole, case: Case) -> SandboxRole:
 
 
 def _bucket(bucket: SandboxBucket, case: Case) -> SandboxBucket:
-    given = {uri.key: content for uri, content in case.fields.given.objects.items() if uri.bucket == bucket.name}
+    given = {
+        uri.key: content
+        for uri, content in case.fields.given.objects.items()
+        if uri.bucket == bucket.name
+    }
     gone = [uri for uri in case.fields.given.without if uri.bucket == bucket.name]
-    kept = [each for each in bucket.objects if each.key not in given and not any(_covers(uri, each.key) for uri in gone)]
-    return bucket.model_copy(update={"objects": [*kept, *(_object(key, content, case) for key, content in given.items())]})
+    kept = [
+        each
+        for each in bucket.objects
+        if each.key not in given and not any(_covers(uri, each.key) for uri in gone)
+    ]
+    return bucket.model_copy(
+        update={
+            "objects": [*kept, *(_object(key, content, case) for key, content in given.items())]
+        }
+    )
 
 
 def _covers(uri: S3Uri, key: str) -> bool:
@@ -50,4 +65,6 @@ def _covers(uri: S3Uri, key: str) -> bool:
 def _object(key: str, content: ObjectContent, case: Case) -> SandboxObject:
     """Its file is looked for beside the test file, not beside the sandbox file."""
     file = {} if content.file is None else {"file": str(case.near(content.file).absolute())}
-    return SandboxObject.model_validate({**content.model_dump(exclude_unset=True), **file, "key": key})
+    return SandboxObject.model_validate(
+        {**content.model_dump(exclude_unset=True), **file, "key": key}
+    )

@@ -23,11 +23,19 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit(report: Report) -> bytes:
     """A suite for each file, a case for each case."""
-    top = ET.Element("testsuites", {"name": "rolerunner", **_counts(report.outcomes), "time": f"{report.seconds:.3f}"})
+    top = ET.Element(
+        "testsuites",
+        {"name": "rolerunner", **_counts(report.outcomes), "time": f"{report.seconds:.3f}"},
+    )
     for file, outcomes in groupby(report.outcomes, key=lambda outcome: outcome.case.mark.file):
         mine = list(outcomes)
         seconds = sum(outcome.seconds for outcome in mine)
-        more = {"errors": "0", "skipped": "0", "time": f"{seconds:.3f}", "timestamp": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}"}
+        more = {
+            "errors": "0",
+            "skipped": "0",
+            "time": f"{seconds:.3f}",
+            "timestamp": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}",
+        }
         suite = ET.SubElement(top, "testsuite", {"name": file, **_counts(mine), **more})
         for outcome in mine:
             _add(suite, outcome)
@@ -49,7 +57,12 @@ def _add(suite: ET.Element, outcome: Outcome) -> None:
     )
     if not outcome.passed:
         first = outcome.mismatches[0]
-        failure = ET.SubElement(case, "failure", type="mismatch", message=_text(f"{first.what}: expected {first.expected}, was {first.seen}"))
+        failure = ET.SubElement(
+            case,
+            "failure",
+            type="mismatch",
+            message=_text(f"{first.what}: expected {first.expected}, was {first.seen}"),
+        )
         failure.text = _text("\n".join(mismatch_text(each) for each in outcome.mismatches))
         ET.SubElement(case, "system-out").text = _text("\n".join(outcome.log))
 
@@ -58,7 +71,9 @@ def mismatch_text(mismatch: Mismatch) -> str:
     """What was expected and what was seen, on lines of their own."""
     detail = "".join(f"\n      {line}" for line in mismatch.detail.splitlines())
     seen = mismatch.seen.replace("\n", "\n              ")
-    return str(redact(f"{mismatch.what}\n    expected  {mismatch.expected}\n    was       {seen}{detail}"))
+    return str(
+        redact(f"{mismatch.what}\n    expected  {mismatch.expected}\n    was       {seen}{detail}")
+    )
 
 
 def _text(text: str) -> str:

@@ -89,7 +89,11 @@ def _load(path: Path, root: Path) -> list[Case]:
     if right and world is not None:
         said = plain.get("cases")
         count = len(said) if isinstance(said, list) else 0
-        cases = [case for index in range(count) for case in _case(index, raw, spec, world, root / f"{index}", reading)]
+        cases = [
+            case
+            for index in range(count)
+            for case in _case(index, raw, spec, world, root / f"{index}", reading)
+        ]
         _check_names(cases, reading)
         if not reading.known.problems:
             return cases
@@ -99,14 +103,24 @@ def _load(path: Path, root: Path) -> list[Case]:
 def _only(plain: Mapping[str, Any], cases: list[Any]) -> Optional[CaseFile]:
     """The file with these cases alone; None where that has mistakes, which are told already."""
     try:
-        return CaseFile.model_validate({"version": 1, **{key: plain[key] for key in ("spec", "sandbox", "params") if key in plain}, "cases": cases})
+        return CaseFile.model_validate(
+            {
+                "version": 1,
+                **{key: plain[key] for key in ("spec", "sandbox", "params") if key in plain},
+                "cases": cases,
+            }
+        )
     except ValidationError:
         return None
 
 
 def _is_right(spec: Path, top: CaseFile, reading: Reading) -> bool:
     if not spec.is_file():
-        reading.add(("spec",) if top.spec else (), f"there is no spec '{spec}'", "" if top.spec else "say which with 'spec:'")
+        reading.add(
+            ("spec",) if top.spec else (),
+            f"there is no spec '{spec}'",
+            "" if top.spec else "say which with 'spec:'",
+        )
         return False
     try:
         api.load(spec, complete=False)
@@ -116,27 +130,47 @@ def _is_right(spec: Path, top: CaseFile, reading: Reading) -> bool:
     return True
 
 
-def _case(index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reading: Reading) -> Iterator[Case]:
-    plain, place = _filled(raw, folder, reading), ("cases", index)  # the whole file with this case's folder: params of all are in it
+def _case(
+    index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reading: Reading
+) -> Iterator[Case]:
+    plain, place = (
+        _filled(raw, folder, reading),
+        ("cases", index),
+    )  # the whole file with this case's folder: params of all are in it
     own = _only(plain, [plain["cases"][index]])
     if own is None:
         return
     fields = own.cases[0]
     params = {**own.params, **fields.params}
     job = _job(spec, params, fields, place, reading)
-    case = Case(reading.document.mark((*place, "name")), fields, params, spec, job, world.world or _made(job, params), world.folder, folder)
+    case = Case(
+        reading.document.mark((*place, "name")),
+        fields,
+        params,
+        spec,
+        job,
+        world.world or _made(job, params),
+        world.folder,
+        folder,
+    )
     if case.job is not None:
         check_case(case, place, reading, registry())
     yield case
 
 
-def _job(spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reading: Reading) -> Optional[Job]:
+def _job(
+    spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reading: Reading
+) -> Optional[Job]:
     try:
         return api.load(spec, params)
     except (UsageError, SpecError) as error:
         if fields.expect.exit != UNREADABLE:
             first = str(error).splitlines()[0]
-            reading.add((*place, "params"), f"the spec does not take these params: {first}", "say 'exit: 2' where that is expected")
+            reading.add(
+                (*place, "params"),
+                f"the spec does not take these params: {first}",
+                "say 'exit: 2' where that is expected",
+            )
         return None
 
 
@@ -155,7 +189,11 @@ def _world(file: CaseFile, spec: Path, reading: Reading) -> Optional[_Holds]:
     if isinstance(file.sandbox, dict):
         world = reading.validated(World, file.sandbox, ("sandbox",))
         return None if world is None else _Holds(world, folder)
-    path = folder / file.sandbox if isinstance(file.sandbox, str) else spec.with_name(f"{spec.stem}.sandbox.yaml")
+    path = (
+        folder / file.sandbox
+        if isinstance(file.sandbox, str)
+        else spec.with_name(f"{spec.stem}.sandbox.yaml")
+    )
     if not path.is_file():
         if file.sandbox is None:
             return _Holds(None, folder)
@@ -187,7 +225,11 @@ def _filled(raw: Any, folder: Path, reading: Reading) -> Any:
             template.evaluate(scope)
         except ExpressionError as error:
             wrong.add(at)
-            reading.add_at(reading.mark_inside(at, template.text, 0), str(error), nearest(error.wrong, error.right) if error.wrong else "")
+            reading.add_at(
+                reading.mark_inside(at, template.text, 0),
+                str(error),
+                nearest(error.wrong, error.right) if error.wrong else "",
+            )
     return fill(_without(raw, (), wrong), scope)
 
 
@@ -207,4 +249,8 @@ def _check_names(cases: list[Case], reading: Reading) -> None:
     for case in cases:
         other = first.setdefault(case.fields.name, case.mark)
         if other != case.mark:
-            reading.add_at(case.mark, f"the case '{case.fields.name}' is here twice", f"the first is on line {other.line}")
+            reading.add_at(
+                case.mark,
+                f"the case '{case.fields.name}' is here twice",
+                f"the first is on line {other.line}",
+            )

@@ -55,9 +55,15 @@ def run_case(case: Case, stop: Optional[threading.Event] = None) -> Outcome:
             seen = _run(case, aws, _endpoint(case, aws, stack), stop or threading.Event())
             found = tuple(mismatches(case, seen))  # while the sandbox is there
     except SandboxError as error:
-        return Outcome(case, (Mismatch("sandbox", "filled as given", str(error)),), time.monotonic() - began)
+        return Outcome(
+            case, (Mismatch("sandbox", "filled as given", str(error)),), time.monotonic() - began
+        )
     except OSError as error:
-        return Outcome(case, (Mismatch("given", "files that can be written", str(error)),), time.monotonic() - began)
+        return Outcome(
+            case,
+            (Mismatch("given", "files that can be written", str(error)),),
+            time.monotonic() - began,
+        )
     return Outcome(case, found, time.monotonic() - began, seen.log)
 
 
@@ -82,10 +88,17 @@ def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Seen
     ]  # fmt: skip
     exit_status = _ended(command, case, _environment(aws, endpoint, beside), log, stop)
     said = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return Seen(exit_status, json.loads(result.read_bytes()) if result.exists() else {}, tuple(map(_readable, said)), aws)
+    return Seen(
+        exit_status,
+        json.loads(result.read_bytes()) if result.exists() else {},
+        tuple(map(_readable, said)),
+        aws,
+    )
 
 
-def _ended(command: list[str], case: Case, environment: Mapping[str, str], log: Path, stop: threading.Event) -> Optional[int]:
+def _ended(
+    command: list[str], case: Case, environment: Mapping[str, str], log: Path, stop: threading.Event
+) -> Optional[int]:
     """The exit status, None for a run that took too long. All that it says goes to ``log``: a pipe may be held open by what it starts."""
     deadline = time.monotonic() + case.fields.timeout
     with log.open("wb") as output, subprocess.Popen(  # noqa: S603 - the command is our own
@@ -108,7 +121,9 @@ def _environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str, str]:
     for name in [name for name in kept if name.lower() in _PROXIES]:
         del kept[name]
     if kept.get("PYTHONPATH"):  # it runs in another folder
-        kept["PYTHONPATH"] = os.pathsep.join(str(Path(each).absolute()) for each in kept["PYTHONPATH"].split(os.pathsep))
+        kept["PYTHONPATH"] = os.pathsep.join(
+            str(Path(each).absolute()) for each in kept["PYTHONPATH"].split(os.pathsep)
+        )
     return {
         **kept,
         "AWS_ACCESS_KEY_ID": aws.job_keys.access_key, "AWS_SECRET_ACCESS_KEY": aws.job_keys.secret_key, "AWS_SESSION_TOKEN": aws.job_keys.token,
@@ -129,7 +144,11 @@ def _readable(line: str) -> str:
         return line
     if not isinstance(said, dict) or "event" not in said:
         return line
-    values = " ".join(f"{name}={_short(value)}" for name, value in said.items() if name not in _LEFT_OUT and value not in ("", {}, None))
+    values = " ".join(
+        f"{name}={_short(value)}"
+        for name, value in said.items()
+        if name not in _LEFT_OUT and value not in ("", {}, None)
+    )
     return f"{said['event']} {values}".rstrip()
 
 

@@ -32,13 +32,18 @@ class Report:
         return tuple(outcome for outcome in self.outcomes if not outcome.passed)
 
 
-def run_cases(cases: Sequence[Case], at_once: int, *, fail_fast: bool = False, tell: Callable[[Outcome], None]) -> Report:
+def run_cases(
+    cases: Sequence[Case], at_once: int, *, fail_fast: bool = False, tell: Callable[[Outcome], None]
+) -> Report:
     """Run them, ``at_once`` at a time; ``tell`` hears of each as it ends. With ``fail_fast`` none is begun after one has failed."""
     began, stop = time.monotonic(), threading.Event()
     ended: dict[int, Outcome] = {}
     waiting = list(enumerate(cases))
     running: dict[Future[Outcome], int] = {}
-    with ThreadPoolExecutor(at_once) as pool, _stopped_with_us(stop):  # each case's run is a process; the threads wait for them
+    with (
+        ThreadPoolExecutor(at_once) as pool,
+        _stopped_with_us(stop),
+    ):  # each case's run is a process; the threads wait for them
         while waiting or running:
             while waiting and len(running) < at_once:
                 number, case = waiting.pop(0)
@@ -48,7 +53,11 @@ def run_cases(cases: Sequence[Case], at_once: int, *, fail_fast: bool = False, t
                 outcome = ended[running.pop(future)] = future.result()
                 tell(outcome)
                 waiting = [] if fail_fast and not outcome.passed else waiting
-    return Report(tuple(ended[number] for number in sorted(ended)), len(cases) - len(ended), time.monotonic() - began)
+    return Report(
+        tuple(ended[number] for number in sorted(ended)),
+        len(cases) - len(ended),
+        time.monotonic() - began,
+    )
 
 
 @contextmanager

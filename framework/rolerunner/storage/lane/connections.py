@@ -26,7 +26,23 @@ _LEAST = 16 << 10
 class Connection:
     """One connection, and what is under way on it: a job whose request is sent (``left`` of it) and whose answer comes (``framing``)."""
 
-    __slots__ = ("address", "at", "connected", "events", "framing", "job", "last", "left", "new", "places", "read", "seen", "since", "sock", "window")
+    __slots__ = (
+        "address",
+        "at",
+        "connected",
+        "events",
+        "framing",
+        "job",
+        "last",
+        "left",
+        "new",
+        "places",
+        "read",
+        "seen",
+        "since",
+        "sock",
+        "window",
+    )
 
     def __init__(self, address: Address, job: Any) -> None:
         self.address = address
@@ -59,7 +75,9 @@ class Connection:
 class Connections:
     """``most`` to each place, and twice as many in all. ``paced``: bytes are held back on purpose."""
 
-    def __init__(self, net: Net, selector: selectors.BaseSelector, most: int, *, paced: bool) -> None:
+    def __init__(
+        self, net: Net, selector: selectors.BaseSelector, most: int, *, paced: bool
+    ) -> None:
         self._net = net
         self._selector = selector
         self._most = most
@@ -133,7 +151,9 @@ class Connections:
                 connection.sock = self._net.unconnected(connection.at)
                 begin_to_connect(connection.sock, connection.at)
             except OSError as error:
-                if error.errno in OUT_OF_FILES:  # as many as there are now, but for one that somebody else may need
+                if (
+                    error.errno in OUT_OF_FILES
+                ):  # as many as there are now, but for one that somebody else may need
                     self._most = self._room = max(1, len(self._all) - 2)
                     raise
                 why = error
@@ -166,7 +186,11 @@ class Connections:
             return False
         connection.connected = True
         # recv would but look at its arguments before it calls read
-        connection.read = connection.sock.read if isinstance(connection.sock, ssl.SSLSocket) else connection.sock.recv
+        connection.read = (
+            connection.sock.read
+            if isinstance(connection.sock, ssl.SSLSocket)
+            else connection.sock.recv
+        )
         self._net.shook(connection.sock, connection.address)
         self.want(connection, selectors.EVENT_READ)
         return True
@@ -225,6 +249,10 @@ class Connections:
             return slow
         if framing.answer is None:
             return True  # headers that drip are no headers
-        dripping = connection.seen - connection.window < _LEAST and not self._paced and not framing.may_drip
+        dripping = (
+            connection.seen - connection.window < _LEAST
+            and not self._paced
+            and not framing.may_drip
+        )
         connection.since, connection.window = now, connection.seen
         return slow or dripping

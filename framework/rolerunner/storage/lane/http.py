@@ -182,7 +182,11 @@ class Framing:
     def eof(self) -> None:
         """The server closed the connection: the end of a body without a length, a break of any other."""
         if self._state != "close":
-            raise Malformed("the connection was closed before the answer was whole" if self.begun else "the connection was closed without an answer")
+            raise Malformed(
+                "the connection was closed before the answer was whole"
+                if self.begun
+                else "the connection was closed without an answer"
+            )
         self._finish()
 
     # the head
@@ -254,7 +258,12 @@ class Framing:
     def _length(self, data: bytes) -> bool:
         if len(data) > self._left:
             raise Malformed("more came than was told")
-        if len(data) == self._left and not self._got and not self._sinks and self.answer is not None:  # all at once, as most come
+        if (
+            len(data) == self._left
+            and not self._got
+            and not self._sinks
+            and self.answer is not None
+        ):  # all at once, as most come
             self.answer.body = data
             self._state = "done"
             return True

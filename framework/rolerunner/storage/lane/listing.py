@@ -54,7 +54,18 @@ class Unordered(Exception):
 class Span:
     """Keys after ``after`` (itself not among them) up to ``until`` (itself among them; None is the end)."""
 
-    __slots__ = ("after", "asked", "asking", "circle", "done", "last", "pages", "seen", "token", "until")
+    __slots__ = (
+        "after",
+        "asked",
+        "asking",
+        "circle",
+        "done",
+        "last",
+        "pages",
+        "seen",
+        "token",
+        "until",
+    )
 
     def __init__(self, after: str, until: Optional[str]) -> None:
         self.after = after
@@ -72,7 +83,15 @@ class Span:
 class Listing:
     """The spans of one listing, in order. ``ask`` begins a request for a span's next page; its end is told to ``took``."""
 
-    def __init__(self, prefix: str, ask: Callable[[Span], None], memory: int, *, cuts: bool = True, after: str = "") -> None:
+    def __init__(
+        self,
+        prefix: str,
+        ask: Callable[[Span], None],
+        memory: int,
+        *,
+        cuts: bool = True,
+        after: str = "",
+    ) -> None:
         self._prefix = prefix
         self._ask = ask
         self._memory = memory
@@ -93,7 +112,9 @@ class Listing:
         """Ask for what is next, the nearest first, as far as memory and the number of requests at once allow."""
         for index, span in enumerate(self._spans):
             ahead = self._buffered + self._asking * self._page_size
-            if self._asking >= (AT_ONCE if self._far else _AT_ONCE_NEAR) or (index > 0 and ahead > self._memory):
+            if self._asking >= (AT_ONCE if self._far else _AT_ONCE_NEAR) or (
+                index > 0 and ahead > self._memory
+            ):
                 return
             if not span.asking and not span.done and len(span.pages) <= (_AHEAD >> (index // 8)):
                 span.asking = True
@@ -119,7 +140,9 @@ class Listing:
             span.pages.append(page)
             self._buffered += page.size
             self._useful += 1
-            span.done = not page.truncated or (span.until is not None and (page.last or "") >= span.until)
+            span.done = not page.truncated or (
+                span.until is not None and (page.last or "") >= span.until
+            )
         span.seen += 1
         span.token = page.token
         span.last = page.last or span.last
@@ -132,9 +155,13 @@ class Listing:
         """Does the page belong here, and is there a way on from it? Raises ServiceFailed."""
         for key in (page.first, page.last):
             if key is not None and not key.startswith(self._prefix):
-                raise ServiceFailed(f"S3 lists '{key}', which is not below '{self._prefix}'", type="InternalError")
+                raise ServiceFailed(
+                    f"S3 lists '{key}', which is not below '{self._prefix}'", type="InternalError"
+                )
         if page.truncated and span.circle.closed_by(page.token or page.last):
-            raise ServiceFailed(f"the listing of '{self._prefix}' goes round in a circle", type="InternalError")
+            raise ServiceFailed(
+                f"the listing of '{self._prefix}' goes round in a circle", type="InternalError"
+            )
         if page.truncated and span.circle.is_stalled(is_empty=page.first is None):
             message = f"the listing of '{self._prefix}' returned {MOST_EMPTY_PAGES:,} empty pages in a row"
             raise ServiceFailed(message, type="EndlessListing")
@@ -179,12 +206,19 @@ class Listing:
 
         Beyond the first letter in which the page's own keys differ a span would be shorter than a page.
         """
-        differs = next((place for place, (one, other) in enumerate(zip(first, last)) if one != other), min(len(first), len(last)))
+        differs = next(
+            (place for place, (one, other) in enumerate(zip(first, last)) if one != other),
+            min(len(first), len(last)),
+        )
         for place in range(len(self._prefix), differs + 1):
             letter = last[place : place + 1]
-            if letter not in _TOPS or letter == _TOPS[letter]:  # what comes after the last of a kind, an earlier place finds
+            if (
+                letter not in _TOPS or letter == _TOPS[letter]
+            ):  # what comes after the last of a kind, an earlier place finds
                 continue
-            for step in self._steps(letter, first[differs : differs + 1], last[differs : differs + 1], differs - place):
+            for step in self._steps(
+                letter, first[differs : differs + 1], last[differs : differs + 1], differs - place
+            ):
                 point = last[:place] + chr(step)
                 if point > last and (until is None or point < until):
                     yield point

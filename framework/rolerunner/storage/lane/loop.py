@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections import deque
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -58,7 +59,16 @@ class _Job:
 class Loop:
     """Drives steps until each has its outcome. Use it once; ``run`` closes it, whatever happens."""
 
-    def __init__(self, net: Net, cancel: Cancel, *, connections: int, memory: int, threads: int, paced: bool = False) -> None:
+    def __init__(
+        self,
+        net: Net,
+        cancel: Cancel,
+        *,
+        connections: int,
+        memory: int,
+        threads: int,
+        paced: bool = False,
+    ) -> None:
         """``memory``: bytes that steps under way may hold before no other is begun. ``paced``: bytes are held back on purpose."""
         self.cancel = Cancel(cancel)
         self._most = connections
@@ -102,7 +112,9 @@ class Loop:
                     return
                 self.cancel.stop_if_set()
                 self._assign()  # what was begun by whoever took the outcomes
-                self._poll(at_once=more and self._has_room() and not self._nothing_now)  # where all that was drawn was settled, there is more to draw
+                self._poll(
+                    at_once=more and self._has_room() and not self._nothing_now
+                )  # where all that was drawn was settled, there is more to draw
         finally:
             self._close()
 
@@ -123,7 +135,9 @@ class Loop:
         return True
 
     def _has_room(self) -> bool:
-        return self._flying < self._most + min(_SPARE, self._most) and (self._held < self._memory or not self._flying)
+        return self._flying < self._most + min(_SPARE, self._most) and (
+            self._held < self._memory or not self._flying
+        )
 
     def begin(self, weight: int, steps: Steps[Any]) -> None:
         """Begin steps besides those that are drawn."""
@@ -142,7 +156,11 @@ class Loop:
     def _advance(self, job: _Job, value: Any) -> None:
         """Send ``value`` into the steps, or throw it where it is an exception, and see what they want next."""
         try:
-            wanted = job.steps.throw(value) if isinstance(value, BaseException) else job.steps.send(value)
+            wanted = (
+                job.steps.throw(value)
+                if isinstance(value, BaseException)
+                else job.steps.send(value)
+            )
         except StopIteration as end:
             self._jobs.discard(job)
             self._flying -= 1
@@ -184,7 +202,8 @@ class Loop:
                     self._send(connection, job)
                 else:
                     made = self._connections.made(address, job)
-                    self._trying(made, lambda made=made: self._connections.connect(made, self.cancel))  # type: ignore[misc]
+                    connect = partial(self._connections.connect, made, self.cancel)
+                    self._trying(made, connect)
 
     def _wait(self, job: _Job) -> None:
         """Its request waits for a connection."""
@@ -301,7 +320,12 @@ class Loop:
     def _lost(self, connection: Connection, error: BaseException) -> None:
         """A connection is gone. One that was kept alive may have been closed meanwhile: then a fresh one is tried at once."""
         job, framing = connection.job, connection.framing
-        stale = not connection.new and framing is not None and not framing.begun and not isinstance(error, TimeoutError)
+        stale = (
+            not connection.new
+            and framing is not None
+            and not framing.begun
+            and not isinstance(error, TimeoutError)
+        )
         connected = connection.connected
         self._connections.drop(connection)
         if job is None:
@@ -313,7 +337,9 @@ class Loop:
                 job.request.resent += 1
             self._wait(job)
         else:
-            self._advance(job, trouble.of_connection(connection.address.url, error, connected=connected))
+            self._advance(
+                job, trouble.of_connection(connection.address.url, error, connected=connected)
+            )
 
     def _failed(self, connection: Connection, error: StepError) -> None:
         job = connection.job
@@ -347,7 +373,11 @@ class Loop:
             else:
                 if events & selectors.EVENT_READ:
                     self._receive(connection)
-                if events & selectors.EVENT_WRITE and connection.left is not None and connection.sock is key.fileobj:
+                if (
+                    events & selectors.EVENT_WRITE
+                    and connection.left is not None
+                    and connection.sock is key.fileobj
+                ):
                     self._flush(connection)
         while self._worked:
             job, future = self._worked.popleft()
@@ -381,13 +411,16 @@ class Loop:
             return
         self._swept = now
         for connection in self._connections:
-            self._trying(connection, lambda connection=connection: self._connections.check_time(connection, now))  # type: ignore[misc]
+            check = partial(self._connections.check_time, connection, now)
+            self._trying(connection, check)
 
     def _close(self) -> None:
         self.cancel.set()
         for connection in self._connections:
             self._connections.drop(connection)
-        self._small.shutdown(wait=False, cancel_futures=True)  # a look at one object may hang, and changes nothing
+        self._small.shutdown(
+            wait=False, cancel_futures=True
+        )  # a look at one object may hang, and changes nothing
         self._large.shutdown(wait=True, cancel_futures=True)
         for job in self._jobs:
             job.steps.close()

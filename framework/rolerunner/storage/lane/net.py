@@ -91,9 +91,15 @@ class Net:
 
         def ask() -> None:
             try:
-                ended.append(socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM))
+                ended.append(
+                    socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+                )
             except (OSError, UnicodeError) as error:
-                ended.append(error if isinstance(error, OSError) else OSError(f"no host can be called '{address.host}'"))
+                ended.append(
+                    error
+                    if isinstance(error, OSError)
+                    else OSError(f"no host can be called '{address.host}'")
+                )
 
         thread = threading.Thread(target=ask, daemon=True, name="rolerunner-dns")
         thread.start()
@@ -128,12 +134,20 @@ class Net:
     def secured(self, plain: socket.socket, address: Address) -> ssl.SSLSocket:
         """The socket with TLS around it; the handshake is yet to be done. Raises OSError, ssl.SSLError."""
         return self.context().wrap_socket(
-            plain, server_hostname=address.host, do_handshake_on_connect=False, session=self._sessions.get(address), suppress_ragged_eofs=True
+            plain,
+            server_hostname=address.host,
+            do_handshake_on_connect=False,
+            session=self._sessions.get(address),
+            suppress_ragged_eofs=True,
         )
 
     def shook(self, made: Any, address: Address) -> None:
         """A handshake is done: its session spares the next ones half of the work."""
-        if isinstance(made, ssl.SSLSocket) and made.session is not None and made.version() != "TLSv1.3":
+        if (
+            isinstance(made, ssl.SSLSocket)
+            and made.session is not None
+            and made.version() != "TLSv1.3"
+        ):
             self._sessions[address] = made.session
 
     def context(self) -> ssl.SSLContext:

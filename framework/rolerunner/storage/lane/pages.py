@@ -37,7 +37,11 @@ class Page:
         except UnicodeDecodeError:
             raise ServiceFailed(_NO_PAGE, type="InternalError") from None
         # S3 writes no <!DOCTYPE with entities of its own, and no <![CDATA[; one letter is found a hundred times as fast as two
-        if "<ListBucketResult" not in text[:512] or not text.rstrip().endswith("</ListBucketResult>") or ("!" in text and "<!" in text):
+        if (
+            "<ListBucketResult" not in text[:512]
+            or not text.rstrip().endswith("</ListBucketResult>")
+            or ("!" in text and "<!" in text)
+        ):
             raise ServiceFailed(_NO_PAGE, type="InternalError")
         self._text = text
         self._made: Optional[list[ObjectInfo]] = None
@@ -45,7 +49,9 @@ class Page:
         self._encoded = "<EncodingType>url</EncodingType>" in text
         self.truncated = "<IsTruncated>true</IsTruncated>" in text
         self.token = _between(text, "<NextContinuationToken>", "</NextContinuationToken>")
-        self.first = self._key(text.find("<Key>", text.find("<Contents>")) if "<Contents>" in text else -1)
+        self.first = self._key(
+            text.find("<Key>", text.find("<Contents>")) if "<Contents>" in text else -1
+        )
         self.last = self._key(text.rfind("<Key>") if self.first is not None else -1)
         if self.truncated and self.token is None and self.last is None:
             raise ServiceFailed(_NO_PAGE, type="InternalError")
@@ -77,7 +83,12 @@ class Page:
         for key, second, etag, size, storage_class in found:
             if "&" in key or (encoded and ("%" in key or "+" in key)):
                 key = self._decoded(key)  # noqa: PLW2901 - as it is meant
-            values = {"key": key, "size": int(size), "etag": etag, "modified": f"{second}Z" if second else ""}
+            values = {
+                "key": key,
+                "size": int(size),
+                "etag": etag,
+                "modified": f"{second}Z" if second else "",
+            }
             if storage_class and storage_class != _STORAGE_CLASS:
                 values["storage_class"] = storage_class
             made.append(object_info(values))
@@ -90,7 +101,13 @@ class Page:
             if "Key" not in fields or not fields.get("Size", "").isdigit():
                 raise ServiceFailed(_NO_PAGE, type="InternalError")
             second = _moment(fields.get("LastModified", ""))[:-1]
-            yield fields["Key"], second, unescape(fields.get("ETag", "")).strip('"'), fields["Size"], fields.get("StorageClass", "")
+            yield (
+                fields["Key"],
+                second,
+                unescape(fields.get("ETag", "")).strip('"'),
+                fields["Size"],
+                fields.get("StorageClass", ""),
+            )
 
 
 def _moment(text: str) -> str:

@@ -61,7 +61,15 @@ class Request:
 
     __slots__ = ("address", "body", "head", "method", "operation", "resent", "sink")
 
-    def __init__(self, address: Address, method: str, operation: str, head: bytes, body: Union[bytes, memoryview], sink: Optional[Sink]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        method: str,
+        operation: str,
+        head: bytes,
+        body: Union[bytes, memoryview],
+        sink: Optional[Sink],
+    ) -> None:
         self.address = address
         self.method = method
         self.operation = operation
@@ -85,7 +93,9 @@ class Template:
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str] = field(repr=False)
     signer: Signer = field(repr=False)
-    _forms: dict[tuple[str, ...], Form] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _forms: dict[tuple[str, ...], Form] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     _fixed: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -107,8 +117,17 @@ class Template:
             values["content-length"] = str(size)
         form = self._form(values, payload)
         if not form.is_sound or not all(map(is_sound, values.values())):
-            raise ParamValidationError(report="a header has a line break or a letter in it that is not ASCII")
-        return Request(self.address, self.method, self.operation, form.head(self.method, path, text, values).encode(), body, sink)
+            raise ParamValidationError(
+                report="a header has a line break or a letter in it that is not ASCII"
+            )
+        return Request(
+            self.address,
+            self.method,
+            self.operation,
+            form.head(self.method, path, text, values).encode(),
+            body,
+            sink,
+        )
 
     def _form(self, differing: Mapping[str, str], payload: str) -> Form:
         kind = (payload, *differing)
@@ -160,11 +179,15 @@ _DIFFERING: Mapping[str, Mapping[str, Any]] = {
 _DIFFERING_QUERY = frozenset({"partNumber", "uploadId"})
 
 
-def template(client: Any, credentials: Any, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
+def template(
+    client: Any, credentials: Any, method: str, bucket: str, options: Mapping[str, Any]
+) -> Template:
     """What botocore makes of an operation on a bucket, but for the key. Raises Declined, and as ``built``."""
     parameters = {"Bucket": bucket, **_DIFFERING.get(method, {"Key": PLACE}), **options}
     if bucket.endswith(_VIRTUAL_ONLY) or "s3-object-lambda" in bucket or "s3express" in bucket:
-        raise Declined("directory buckets and Object Lambda have sessions and endpoints of their own")
+        raise Declined(
+            "directory buckets and Object Lambda have sessions and endpoints of their own"
+        )
     try:
         request = built(client, method, parameters)
     except BotoCoreError as error:
@@ -176,8 +199,16 @@ def template(client: Any, credentials: Any, method: str, bucket: str, options: M
     if get_environ_proxies(request.url):
         raise Declined("an HTTP proxy is set in the environment")
     url = urlsplit(request.url)
-    coding = ",".join(each for each in headers.get("content-encoding", "").split(",") if each.strip() not in ("", "aws-chunked"))
-    kept = {name: value for name, value in headers.items() if name not in _NOT_KEPT and name != "content-encoding"}
+    coding = ",".join(
+        each
+        for each in headers.get("content-encoding", "").split(",")
+        if each.strip() not in ("", "aws-chunked")
+    )
+    kept = {
+        name: value
+        for name, value in headers.items()
+        if name not in _NOT_KEPT and name != "content-encoding"
+    }
     secure = url.scheme == "https"
     query = tuple(pair for pair in _pairs(url.query) if pair[0] not in _DIFFERING_QUERY)
     return Template(

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
 """The payload's hash where it is not signed: TLS or a checksum header proves the bytes instead."""
-_LEFT_OUT = frozenset({"connection", "content-length", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
+_LEFT_OUT = frozenset(
+    {"connection", "content-length", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"}
+)
 """Headers that a proxy may change, as botocore leaves them out."""
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*\Z", re.ASCII)
@@ -31,7 +33,9 @@ def quoted(text: str) -> str:
 
 def query_of(pairs: Iterable[tuple[str, str]]) -> str:
     """A query string in the order and form that is signed, which is also the one that is sent."""
-    return "&".join(sorted(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs))
+    return "&".join(
+        sorted(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)
+    )
 
 
 class Form:
@@ -40,20 +44,46 @@ class Form:
     All that they have in common is put together once: a step signs thousands of them a second.
     """
 
-    __slots__ = ("_authorization", "_hashed", "_inner", "_outer", "_sent", "is_sound", "keys", "stamp")
+    __slots__ = (
+        "_authorization",
+        "_hashed",
+        "_inner",
+        "_outer",
+        "_sent",
+        "is_sound",
+        "keys",
+        "stamp",
+    )
 
-    def __init__(self, stamp: str, keys: Any, scope: str, key: bytes, headers: Mapping[str, str], differing: Collection[str], payload: str) -> None:
+    def __init__(
+        self,
+        stamp: str,
+        keys: Any,
+        scope: str,
+        key: bytes,
+        headers: Mapping[str, str],
+        differing: Collection[str],
+        payload: str,
+    ) -> None:
         """``headers`` are all of them (lower-case names), whatever the ``differing`` ones hold; ``payload`` as ``Signer.form`` has it."""
         self.stamp, self.keys = stamp, keys
         names = sorted(headers.keys() - _LEFT_OUT)
         signed = ";".join(names)
-        places = {name: f"%({name})s" if name in differing else value.replace("%", "%%") for name, value in headers.items()}
-        self._hashed = "".join([f"{_escaped(name)}:{_trimmed(places[name])}\n" for name in names]) + f"\n{_escaped(signed)}\n{payload}"
+        places = {
+            name: f"%({name})s" if name in differing else value.replace("%", "%%")
+            for name, value in headers.items()
+        }
+        self._hashed = (
+            "".join([f"{_escaped(name)}:{_trimmed(places[name])}\n" for name in names])
+            + f"\n{_escaped(signed)}\n{payload}"
+        )
         self._sent = "".join([f"{_escaped(name)}: {place}\r\n" for name, place in places.items()])
         self._authorization = f"authorization: AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={signed}, Signature="
         # an HMAC is a hash of a hash (RFC 2104), and most of both is the same for all of them
         padded = key.ljust(64, b"\0")
-        self._inner = sha256(padded.translate(_INNER) + f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode())
+        self._inner = sha256(
+            padded.translate(_INNER) + f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode()
+        )
         self._outer = sha256(padded.translate(_OUTER))
         self.is_sound = all(map(is_sound, (*headers, *headers.values())))
 
@@ -88,7 +118,13 @@ def _trimmed(value: str) -> str:
 class Signer:
     """Signs with the credentials of the moment: they are asked for at every signature, so a renewed session is used at once."""
 
-    def __init__(self, credentials: Any, region: str, service: str = "s3", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        credentials: Any,
+        region: str,
+        service: str = "s3",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.credentials = credentials
         self.region = region
         self.service = service
@@ -97,7 +133,13 @@ class Signer:
         self._stamp = ""
         self._derived: Optional[tuple[tuple[Any, str], str, bytes]] = None
 
-    def form(self, last: Optional[Form], headers: Mapping[str, str], differing: Collection[str] = (), payload: str = UNSIGNED) -> Form:
+    def form(
+        self,
+        last: Optional[Form],
+        headers: Mapping[str, str],
+        differing: Collection[str] = (),
+        payload: str = UNSIGNED,
+    ) -> Form:
         """What signs requests as of now: ``last``, where that is still good. Raises RoleRefused.
 
         ``headers`` (lower-case names, with ``host``) are those that all of them have; the values of the ``differing`` ones come
@@ -112,11 +154,30 @@ class Signer:
             return last
         return self.form_at(self._stamp, keys, headers, differing, payload)
 
-    def form_at(self, stamp: str, keys: Any, headers: Mapping[str, str], differing: Collection[str] = (), payload: str = UNSIGNED) -> Form:
+    def form_at(
+        self,
+        stamp: str,
+        keys: Any,
+        headers: Mapping[str, str],
+        differing: Collection[str] = (),
+        payload: str = UNSIGNED,
+    ) -> Form:
         """What signs requests as of a moment such as 20130524T000000Z."""
-        own = {"x-amz-date": stamp, "x-amz-content-sha256": payload, **({"x-amz-security-token": keys.token} if keys.token else {})}
+        own = {
+            "x-amz-date": stamp,
+            "x-amz-content-sha256": payload,
+            **({"x-amz-security-token": keys.token} if keys.token else {}),
+        }
         scope, key = self._scope_and_key(keys.secret_key, stamp[:8])
-        return Form(stamp, keys, scope, key, {**headers, **dict.fromkeys(differing, ""), **own}, differing, payload)
+        return Form(
+            stamp,
+            keys,
+            scope,
+            key,
+            {**headers, **dict.fromkeys(differing, ""), **own},
+            differing,
+            payload,
+        )
 
     def _scope_and_key(self, secret: str, date: str) -> tuple[str, bytes]:
         """What a day's signatures are made with; several threads may ask."""
@@ -125,5 +186,9 @@ class Signer:
             key = f"AWS4{secret}".encode()
             for part in (date, self.region, self.service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._derived = derived = ((secret, date), f"{date}/{self.region}/{self.service}/aws4_request", key)
+            self._derived = derived = (
+                (secret, date),
+                f"{date}/{self.region}/{self.service}/aws4_request",
+                key,
+            )
         return derived[1:]

@@ -62,7 +62,13 @@ class Asking:
     cancel: Cancel
     give_up: Callable[[], bool]
 
-    def ask(self, make: Callable[[], Request], look_elsewhere: Callable[[], bool], *, may_be_error: bool = False) -> Steps[Answer]:
+    def ask(
+        self,
+        make: Callable[[], Request],
+        look_elsewhere: Callable[[], bool],
+        *,
+        may_be_error: bool = False,
+    ) -> Steps[Answer]:
         """The good answer to the request that ``make`` makes for every try. Raises ClientError, BotoCoreError, StepError.
 
         ``may_be_error``: an answer of 200 may have an error inside.
@@ -80,8 +86,14 @@ class Asking:
             try:
                 answer: Answer = yield request
                 resent += request.resent
-                refused = _refused(answer, request.operation, may_be_error=may_be_error, retried=tried - 1 + resent)
-            except (BotoCoreError, ClientError, ServiceFailed) as error:  # of the connection, or of what a body comes from
+                refused = _refused(
+                    answer, request.operation, may_be_error=may_be_error, retried=tried - 1 + resent
+                )
+            except (
+                BotoCoreError,
+                ClientError,
+                ServiceFailed,
+            ) as error:  # of the connection, or of what a body comes from
                 resent += request.resent
                 failed: Union[BotoCoreError, ClientError, ServiceFailed] = error
             else:
@@ -103,7 +115,9 @@ class Asking:
             yield random.random() * min(MAX_BACKOFF, _BASE * 2**tried)
 
 
-def _refused(answer: Answer, operation: str, *, may_be_error: bool, retried: int) -> Optional[ClientError]:
+def _refused(
+    answer: Answer, operation: str, *, may_be_error: bool, retried: int
+) -> Optional[ClientError]:
     if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
         if not may_be_error or not _ERROR.match(answer.body):
             return None

@@ -42,7 +42,9 @@ _IDLE = 15.0
 class FileRange:
     """A range of an open file as a request's body. ``moved`` is told of bytes as they go."""
 
-    def __init__(self, descriptor: int, start: int, length: int, moved: Callable[[int], None]) -> None:
+    def __init__(
+        self, descriptor: int, start: int, length: int, moved: Callable[[int], None]
+    ) -> None:
         self.descriptor = descriptor
         self.start = start
         self.length = length
@@ -124,7 +126,9 @@ class Lines:
         """One that seems to be alive, if there is any."""
         while True:
             with self._lock:
-                line = next((each for each in reversed(self._idle) if each.address == address), None)
+                line = next(
+                    (each for each in reversed(self._idle) if each.address == address), None
+                )
                 if line is None:
                     return None
                 self._idle.remove(line)
@@ -193,7 +197,9 @@ class Straight:
             deadline = time.monotonic() + self._net.read_timeout
             while not framing.done:
                 if framing.sinks:
-                    framing.feed(self._filled(line, self._lines.buffer()[: min(framing.sinks, BLOCK)]))  # type: ignore[arg-type]  # a view, which only the sink sees
+                    room = self._lines.buffer()[: min(framing.sinks, BLOCK)]
+                    # a view, which only the sink sees
+                    framing.feed(self._filled(line, room))  # type: ignore[arg-type]
                 else:
                     data = self._going_in(line, partial(line.sock.recv, _HEAD), deadline)
                     if not data:
@@ -252,7 +258,9 @@ class Straight:
                 self._wait(sock, deadline, write=True)
                 check_connected(sock)
                 widen(sock)
-                return _Line(address, self._secured(sock, address, deadline) if address.secure else sock)
+                return _Line(
+                    address, self._secured(sock, address, deadline) if address.secure else sock
+                )
             except ssl.SSLCertVerificationError as error:
                 sock.close()
                 raise trouble.of_connection(address.url, error, connected=False) from error
@@ -332,7 +340,9 @@ class Straight:
         at, end = body.start, body.start + body.length
         while at < end:
             count = min(BLOCK, end - at)
-            sent = self._going(line, partial(os.sendfile, line.sock.fileno(), body.descriptor, at, count))
+            sent = self._going(
+                line, partial(os.sendfile, line.sock.fileno(), body.descriptor, at, count)
+            )
             if sent == 0:
                 raise StepError("the file became shorter while it was read", type="FileChanged")
             at += sent
@@ -356,7 +366,11 @@ class Straight:
         while not done:
             if framing.sinks:
                 room = getattr(sink, "room", None)
-                view = room(min(framing.sinks, BLOCK)) if room is not None else self._lines.buffer()[: min(framing.sinks, BLOCK)]
+                view = (
+                    room(min(framing.sinks, BLOCK))
+                    if room is not None
+                    else self._lines.buffer()[: min(framing.sinks, BLOCK)]
+                )
                 done = framing.feed(self._filled(line, view))  # type: ignore[arg-type]  # a view, which only the sink sees
                 self._cancel.stop_if_set()
                 continue

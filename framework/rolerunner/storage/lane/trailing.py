@@ -20,7 +20,13 @@ _TRAILER = "x-amz-checksum-crc32"
 class Trailing:
     """``source`` gives the bytes anew for every try, in blocks of ``block`` bytes but for the last; ``also`` is computed over them too."""
 
-    def __init__(self, source: Callable[[], Iterator[bytes]], length: int, block: int, also: Optional[Callable[[], checksums.Hash]]) -> None:
+    def __init__(
+        self,
+        source: Callable[[], Iterator[bytes]],
+        length: int,
+        block: int,
+        also: Optional[Callable[[], checksums.Hash]],
+    ) -> None:
         self._source = source
         self._length = length
         self._block = block
@@ -33,13 +39,19 @@ class Trailing:
     def __len__(self) -> int:
         """Bytes on the wire."""
         whole, rest = divmod(self._length, self._block)
-        size = whole * (len(f"{self._block:x}") + 4 + self._block) + (len(f"{rest:x}") + 4 + rest if rest else 0)
+        size = whole * (len(f"{self._block:x}") + 4 + self._block) + (
+            len(f"{rest:x}") + 4 + rest if rest else 0
+        )
         return size + len(f"0\r\n{_TRAILER}:12345678\r\n\r\n")
 
     @property
     def headers(self) -> dict[str, str]:
         """What the request says of such a body."""
-        return {"content-encoding": "aws-chunked", "x-amz-trailer": _TRAILER, "x-amz-decoded-content-length": str(self._length)}
+        return {
+            "content-encoding": "aws-chunked",
+            "x-amz-trailer": _TRAILER,
+            "x-amz-decoded-content-length": str(self._length),
+        }
 
     def blocks(self) -> Iterator[bytes]:
         """What goes over the wire."""

@@ -46,7 +46,9 @@ def tags(body: bytes) -> str:
     """An object's tags as x-amz-tagging has them. Raises ServiceFailed for what is no answer."""
     if body and b"TagSet" not in body:  # Ceph says nothing at all of an object without tags
         raise ServiceFailed("the answer cannot be read: tags were asked for", type="InternalError")
-    return urlencode([(text_of(key), text_of(value)) for key, value in _TAG.findall(body)], quote_via=quote)
+    return urlencode(
+        [(text_of(key), text_of(value)) for key, value in _TAG.findall(body)], quote_via=quote
+    )
 
 
 def can_hold(text: str) -> bool:
@@ -68,15 +70,21 @@ def _exact(key: str) -> str:
     """Escaped; line ends as references, since parsers change those that stand there as they are."""
     if _SPECIAL.search(key) is None:
         return key
-    return escape(key, quote=False).replace("\r", "&#13;").replace("\n", "&#10;").replace("\t", "&#9;")
+    return (
+        escape(key, quote=False).replace("\r", "&#13;").replace("\n", "&#10;").replace("\t", "&#9;")
+    )
 
 
 class Deletions:
     """The answer to DeleteObjects: what was deleted, and the fields of each error, by key and version."""
 
-    def __init__(self, deleted: Iterable[tuple[str, str]], errors: Iterable[Mapping[str, str]]) -> None:
+    def __init__(
+        self, deleted: Iterable[tuple[str, str]], errors: Iterable[Mapping[str, str]]
+    ) -> None:
         self._deleted = set(deleted)
-        self._errors = {(each.get("Key") or "", each.get("VersionId") or ""): each for each in errors}
+        self._errors = {
+            (each.get("Key") or "", each.get("VersionId") or ""): each for each in errors
+        }
 
     def has(self, key: str, version: str) -> bool:
         """Returns True where S3 says that it was deleted."""
@@ -84,17 +92,29 @@ class Deletions:
 
     def error_of(self, key: str, version: str) -> Optional[Mapping[str, str]]:
         """The fields of its error, if it has one."""
-        return (self._errors.get((key, version)) or self._errors.get((key, ""))) if self._errors else None
+        return (
+            (self._errors.get((key, version)) or self._errors.get((key, "")))
+            if self._errors
+            else None
+        )
 
 
 def deletions(body: bytes) -> Deletions:
     """Parses the answer to DeleteObjects. Raises ServiceFailed for what is no answer."""
     if not _DELETED.search(body):
-        raise ServiceFailed("the answer cannot be read: deletions were asked for", type="InternalError")
+        raise ServiceFailed(
+            "the answer cannot be read: deletions were asked for", type="InternalError"
+        )
     errors = [_fields(each) for each in _ERROR.findall(body)]
-    deleted = [(unescape(key) if "&" in key else key, version) for key, version in _USUAL_DELETED.findall(body.decode("utf-8", "replace"))]
+    deleted = [
+        (unescape(key) if "&" in key else key, version)
+        for key, version in _USUAL_DELETED.findall(body.decode("utf-8", "replace"))
+    ]
     if len(deleted) != body.count(b"<Deleted>"):  # fields in another order
-        deleted = [(fields.get("Key", ""), fields.get("VersionId", "")) for fields in map(_fields, _ANY_DELETED.findall(body))]
+        deleted = [
+            (fields.get("Key", ""), fields.get("VersionId", ""))
+            for fields in map(_fields, _ANY_DELETED.findall(body))
+        ]
     return Deletions(deleted, errors)
 
 

@@ -60,7 +60,9 @@ class _Member:
         """To the process; that it is gone is seen by who listens, once all is heard that it still said."""
         try:
             self.process.channel.send(*message)
-        except Closed:  # or it takes nothing: half a message may have been sent, so it is of no use any more
+        except (
+            Closed
+        ):  # or it takes nothing: half a message may have been sent, so it is of no use any more
             self.process.kill()
 
     def hand_over(self) -> None:
@@ -94,8 +96,12 @@ class _Member:
 class Crew:
     """Whoever helps with an operation, as ``opening`` tells it to them. They are asked when there is enough to do."""
 
-    def __init__(self, processes: Optional[Processes], opening: Opening, flow: Flow, cancel: Cancel) -> None:
-        self._processes = processes if processes is not None and not flow.is_paced else None  # a pace is kept by one
+    def __init__(
+        self, processes: Optional[Processes], opening: Opening, flow: Flow, cancel: Cancel
+    ) -> None:
+        self._processes = (
+            processes if processes is not None and not flow.is_paced else None
+        )  # a pace is kept by one
         self._opening = opening
         self._flow = flow
         self._cancel = cancel
@@ -119,7 +125,9 @@ class Crew:
         with self._choosing:
             if self._members is None:
                 self._members = [
-                    member for process in (self._processes.take() if self._processes is not None else ()) if (member := self._engage(process))
+                    member
+                    for process in (self._processes.take() if self._processes is not None else ())
+                    if (member := self._engage(process))
                 ]
                 for member in self._members:
                     member.say("open", self._opening)
@@ -170,7 +178,9 @@ class Crew:
 
     # objects
 
-    def dealt(self, items: Iterable[Any], begun: Callable[[Any], Any], name_of: Callable[[Any], Any]) -> Iterator[Any]:
+    def dealt(
+        self, items: Iterable[Any], begun: Callable[[Any], Any], name_of: Callable[[Any], Any]
+    ) -> Iterator[Any]:
         """What is to be begun here, outcomes that came from elsewhere, and None where there is nothing now.
 
         ``name_of`` an item is what its outcome will be called; None for one that is to stay here.
@@ -194,7 +204,9 @@ class Crew:
     def _come(self, begun: Callable[[Any], Any]) -> Iterator[Any]:
         """Outcomes that came meanwhile, and what somebody who is gone has left. Raises what stopped another process."""
         self._check_members()
-        gone = [member for member in self._members or () if member.gone and member.objects]  # before what they still said
+        gone = [
+            member for member in self._members or () if member.gone and member.objects
+        ]  # before what they still said
         while self._arrived:
             member, outcomes, error = self._arrived.popleft()
             if error is not None:
@@ -205,7 +217,11 @@ class Crew:
         for member in gone:
             _LOG.warning("a process that helped is gone; what it had in hand is done here")
             left, member.objects, member.batch = list(member.objects.values()), {}, []
-            for folder, token in {(str(Path(item.target).parent), item.folder.token) for item in left if isinstance(item, Get) and item.folder}:
+            for folder, token in {
+                (str(Path(item.target).parent), item.folder.token)
+                for item in left
+                if isinstance(item, Get) and item.folder
+            }:
                 sweep(folder, token, member.process.pid)
             yield from map(begun, map(for_another_try, left))
 
@@ -231,7 +247,11 @@ class Crew:
         Raises NotTaken, what the method raises, StepError when stopped.
         """
         with self._choosing:
-            member = min((each for each in self._engaged() if not each.gone), key=lambda each: len(each.calls), default=None)
+            member = min(
+                (each for each in self._engaged() if not each.gone),
+                key=lambda each: len(each.calls),
+                default=None,
+            )
             if member is None or len(member.calls) > here:
                 raise NotTaken
             number, future = next(self._numbers), Future[Any]()

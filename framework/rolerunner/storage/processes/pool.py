@@ -145,7 +145,10 @@ def wanted(memory: int) -> int:
 def _cores() -> int:
     """Whole cores that this process may use; a container may have a part of one."""
     cores = len(os.sched_getaffinity(0))
-    for quota in ("cpu.max", "cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us"):  # version 2 of cgroups, and 1, which Amazon Linux 2 has
+    for quota in (
+        "cpu.max",
+        "cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us",
+    ):  # version 2 of cgroups, and 1, which Amazon Linux 2 has
         with contextlib.suppress(OSError, ValueError):
             most, period = " ".join((_CGROUPS / name).read_text() for name in quota.split()).split()
             if int(most) >= 0:

@@ -43,7 +43,9 @@ class Opening:
 class Server:
     """Serves the process at the other end of the channel, until that closes it. ``opened`` opens S3 under a role."""
 
-    def __init__(self, channel: Channel, opened: Callable[[Role, Optional[Access], Optional[Flow]], Storage]) -> None:
+    def __init__(
+        self, channel: Channel, opened: Callable[[Role, Optional[Access], Optional[Flow]], Storage]
+    ) -> None:
         self._channel = channel
         self._opened = opened
         self._operations: queue.SimpleQueue[Optional[_Operation]] = queue.SimpleQueue()
@@ -93,7 +95,12 @@ class Server:
 class _Operation:
     """Objects that are dealt to this process, and calls about parts of large ones."""
 
-    def __init__(self, channel: Channel, opened: Callable[[Role, Optional[Access], Optional[Flow]], Storage], opening: Opening) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        opened: Callable[[Role, Optional[Access], Optional[Flow]], Storage],
+        opening: Opening,
+    ) -> None:
         self._channel = channel
         self._opening = opening
         self._cancel = Cancel()
@@ -123,7 +130,9 @@ class _Operation:
         """Until it is closed or stopped."""
         try:
             storage, *source = self._open()
-            for outcome in getattr(storage, self._opening.method)(self._items(), *source, self._cancel):
+            for outcome in getattr(storage, self._opening.method)(
+                self._items(), *source, self._cancel
+            ):
                 self._outcomes.append(outcome)
                 if len(self._outcomes) >= BATCH:
                     self._flush()
@@ -139,8 +148,14 @@ class _Operation:
             if not self._storages:
                 flow = Flow()
                 flow.listener = self._count
-                places = [self._opening.storage, *([self._opening.source] if self._opening.source else [])]
-                self._storages = [self._opened(role, access, flow if number == 0 else Flow()) for number, (role, access) in enumerate(places)]
+                places = [
+                    self._opening.storage,
+                    *([self._opening.source] if self._opening.source else []),
+                ]
+                self._storages = [
+                    self._opened(role, access, flow if number == 0 else Flow())
+                    for number, (role, access) in enumerate(places)
+                ]
             return self._storages
 
     def _items(self) -> Iterator[Any]:
@@ -191,5 +206,11 @@ class _Operation:
             self._cancel.set()
         except (TypeError, AttributeError, pickle.PicklingError):
             error = told[-1]
-            why = error if isinstance(error, RolerunnerError) else f"{type(error).__name__}: {error}"
-            self._channel.send(kind, *told[:-1], StepError(str(why), type=getattr(error, "type", type(error).__name__)))
+            why = (
+                error if isinstance(error, RolerunnerError) else f"{type(error).__name__}: {error}"
+            )
+            self._channel.send(
+                kind,
+                *told[:-1],
+                StepError(str(why), type=getattr(error, "type", type(error).__name__)),
+            )

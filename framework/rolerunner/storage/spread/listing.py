@@ -53,17 +53,27 @@ class _ListSpan:
         for info in self.storage.list(self.prefix, versions=self.versions, after=self.span.after):
             if self.span.upto is not None and info.key > self.span.upto:
                 break
-            if len(found) >= self.most and info.key != found[-1].key:  # versions of one key stay together
+            if (
+                len(found) >= self.most and info.key != found[-1].key
+            ):  # versions of one key stay together
                 return _Found(_packed(found), self._rest([each.key for each in found]))
             found.append(info)
         return _Found(_packed(found), [])
 
     def _rest(self, seen: list[str]) -> list[Span]:
-        return cut(Span(seen[-1], self.span.upto), self.prefix.key, seen, self.pieces, self._next_key)
+        return cut(
+            Span(seen[-1], self.span.upto), self.prefix.key, seen, self.pieces, self._next_key
+        )
 
     def _next_key(self, text: str) -> Optional[str]:
-        info = next(iter(self.storage.list(self.prefix, versions=self.versions, after=text, page=1)), None)
-        return None if info is None or (self.span.upto is not None and info.key > self.span.upto) else info.key
+        info = next(
+            iter(self.storage.list(self.prefix, versions=self.versions, after=text, page=1)), None
+        )
+        return (
+            None
+            if info is None or (self.span.upto is not None and info.key > self.span.upto)
+            else info.key
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,10 @@ class SpreadListing:
         with tempfile.TemporaryFile() as file:
             while line:
                 line = self._round(line, file)
-                kept = next((number for number, each in enumerate(line) if isinstance(each, Span)), len(line))
+                kept = next(
+                    (number for number, each in enumerate(line) if isinstance(each, Span)),
+                    len(line),
+                )
                 for each in line[:kept]:
                     yield from _unpacked(each, file)
                 line = line[kept:]
@@ -101,7 +114,12 @@ class SpreadListing:
         tasks = self.pool.slots() * TASKS_A_SLOT
         spans = [each for each in line if isinstance(each, Span)][:tasks]
         pieces = max(PIECES, tasks // len(spans))
-        parts = [pickle.dumps(_ListSpan(self.storage, self.prefix, self.versions, span, pieces, self.keys_a_task)) for span in spans]
+        parts = [
+            pickle.dumps(
+                _ListSpan(self.storage, self.prefix, self.versions, span, pieces, self.keys_a_task)
+            )
+            for span in spans
+        ]
         (found,) = self.pool.run([parts], self.cancel, f"rolerunner: list {self.prefix}")
         results = dict(zip(spans, found))
         after: list[Union[Span, _Kept]] = []
@@ -120,7 +138,11 @@ def _keep(packed: bytes, file: IO[bytes]) -> list[_Kept]:
 
 
 def _packed(found: list[ObjectInfo]) -> bytes:
-    return zlib.compress(pickle.dumps([tuple(vars(info).values()) for info in found]), 1) if found else b""
+    return (
+        zlib.compress(pickle.dumps([tuple(vars(info).values()) for info in found]), 1)
+        if found
+        else b""
+    )
 
 
 def _unpacked(kept: Any, file: IO[bytes]) -> Iterator[ObjectInfo]:

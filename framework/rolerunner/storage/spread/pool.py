@@ -16,7 +16,9 @@ class Pool(Protocol):
     def slots(self) -> int:
         """How many parts can run at once now."""
 
-    def run(self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str) -> Iterator[list[Any]]:
+    def run(
+        self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
+    ) -> Iterator[list[Any]]:
         """Each wave's results, in the order of its parts, as waves end; waves are drawn as places get free. A wave may be empty.
 
         A part is a pickled ``Part``; ``what`` is said of the work where the cluster shows it. A part whose worker died is begun

@@ -59,7 +59,9 @@ def _last_letter(base: str, letters: Sequence[str], next_key: NextKey) -> str:
     low, high = 0, len(letters) - 1
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (low, middle - 1) if next_key(base + letters[middle]) is None else (middle, high)
+        low, high = (
+            (low, middle - 1) if next_key(base + letters[middle]) is None else (middle, high)
+        )
     return letters[low] if letters else ""
 
 
@@ -70,7 +72,15 @@ def _like(letters: Sequence[str], samples: set[str]) -> list[str]:
 
 
 def _kind(letter: str) -> str:
-    return "0" if letter.isdigit() else "a" if letter.islower() else "A" if letter.isupper() else letter
+    return (
+        "0"
+        if letter.isdigit()
+        else "a"
+        if letter.islower()
+        else "A"
+        if letter.isupper()
+        else letter
+    )
 
 
 def _evenly(texts: Sequence[str], count: int) -> list[str]:

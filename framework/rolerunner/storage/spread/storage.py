@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.redaction import redact_error
-from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Outcome, Put, for_another_try
+from rolerunner.storage.base import (
+    Access,
+    Cancel,
+    Copy,
+    Get,
+    ObjectInfo,
+    Outcome,
+    Put,
+    for_another_try,
+)
 from rolerunner.storage.spread.listing import TASKS_A_SLOT, SpreadListing
 
 if TYPE_CHECKING:
@@ -63,7 +72,12 @@ class Place:
         from rolerunner.credentials import Sessions  # noqa: PLC0415 - imports boto3, which checking a spec does not need
 
         identity = self.identity
-        key = (identity.region, identity.profile, tuple(sorted(identity.endpoints.items())), self.session_name)
+        key = (
+            identity.region,
+            identity.profile,
+            tuple(sorted(identity.endpoints.items())),
+            self.session_name,
+        )
         with _MAKING:
             if key not in _SESSIONS:
                 time.sleep(random.uniform(0, self.jitter))
@@ -82,7 +96,9 @@ class Spread:
     pool: Pool
     place: Place
 
-    def storage(self, role: Role, access: Access, flow: Flow, here: Storage, cancel: Cancel) -> SpreadStorage:
+    def storage(
+        self, role: Role, access: Access, flow: Flow, here: Storage, cancel: Cancel
+    ) -> SpreadStorage:
         """S3 under a role; ``here`` is the same on this machine, for calls about one object. ``cancel`` stops listings."""
         return SpreadStorage(self.pool, self.settled_place(), role, access, flow, here, cancel)
 
@@ -90,7 +106,9 @@ class Spread:
         """The place, with so much jitter as there are workers to keep apart."""
         return replace(self.place, jitter=min(JITTER, self.pool.slots() * _JITTER_A_SLOT))
 
-    def run(self, parts: Iterable[Sequence[Part]], cancel: Cancel, what: str) -> Iterator[list[Any]]:
+    def run(
+        self, parts: Iterable[Sequence[Part]], cancel: Cancel, what: str
+    ) -> Iterator[list[Any]]:
         """Waves of parts that are not about S3 alone. Raises StepError, also for what cannot be shipped."""
         return self.pool.run((_pickled(wave) for wave in parts), cancel, what)
 
@@ -100,7 +118,9 @@ def _pickled(wave: Sequence[Part]) -> list[bytes]:
         return [pickle.dumps(part) for part in wave]
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         hint = "arguments and params must be plain values, and no secrets: those are looked up where they are needed"
-        raise StepError(f"the work cannot be shipped to other machines: {error}", hint=hint, type="NotShipped") from None
+        raise StepError(
+            f"the work cannot be shipped to other machines: {error}", hint=hint, type="NotShipped"
+        ) from None
 
 
 def _opened(place: Place, role: Role, access: Access, flow: Flow) -> Storage:
@@ -121,8 +141,14 @@ class _Call:
 
     def __call__(self, again: bool) -> list[Outcome]:
         cancel = Cancel()
-        items = [for_another_try(item) for item in self._unless_done(cancel)] if again and self.method in ("copy", "relay") else self.items
-        outcomes = list(getattr(self.storage, self.method)(items, *self.more, cancel, **self.options))
+        items = (
+            [for_another_try(item) for item in self._unless_done(cancel)]
+            if again and self.method in ("copy", "relay")
+            else self.items
+        )
+        outcomes = list(
+            getattr(self.storage, self.method)(items, *self.more, cancel, **self.options)
+        )
         for outcome in outcomes:
             if outcome.error is not None:
                 redact_error(outcome.error)
@@ -130,7 +156,10 @@ class _Call:
 
     def _unless_done(self, cancel: Cancel) -> list[Union[Copy, Outcome]]:
         """The copies; those that a worker made before it died as outcomes. They are not made again: a bucket may keep versions."""
-        heads = {head.uri: head.info for head in self.storage.heads([item.target for item in self.items], cancel)}
+        heads = {
+            head.uri: head.info
+            for head in self.storage.heads([item.target for item in self.items], cancel)
+        }
         return [self._outcome(item, heads.get(item.target)) or item for item in self.items]
 
     def _outcome(self, item: Copy, there: Optional[ObjectInfo]) -> Optional[Outcome]:
@@ -138,7 +167,14 @@ class _Call:
             return None
         if (there.size, there.etag) != (item.info.size, item.info.etag):
             return None
-        return Outcome(item.target, there.size, etag=there.etag, version=there.version, source=item.source, source_info=item.info)
+        return Outcome(
+            item.target,
+            there.size,
+            etag=there.etag,
+            version=there.version,
+            source=item.source,
+            source_info=item.info,
+        )
 
 
 @dataclass(frozen=True)
@@ -159,13 +195,23 @@ class SpreadStorage:
     # spread
 
     def list(
-        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000, cancel: Optional[Cancel] = None
+        self,
+        prefix: S3Uri,
+        *,
+        versions: bool = False,
+        after: str = "",
+        page: int = 1000,
+        cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Spans of keys side by side, given back in the order of keys."""
-        if prefix.in_directory_bucket:  # a directory bucket lists in no order, and from its beginning alone
+        if (
+            prefix.in_directory_bucket
+        ):  # a directory bucket lists in no order, and from its beginning alone
             return self.here.list(prefix, versions=versions, page=page, cancel=cancel)
         self.flow.shares = self.pool.slots()
-        return SpreadListing(self, self.pool, cancel or self.cancel, prefix, versions=versions).objects(after)
+        return SpreadListing(
+            self, self.pool, cancel or self.cancel, prefix, versions=versions
+        ).objects(after)
 
     def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """HEAD of many."""
@@ -175,19 +221,35 @@ class SpreadStorage:
         """Copy within S3."""
         return self._spread("copy", items, (), cancel)
 
-    def relay(self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel) -> Iterator[Outcome]:
+    def relay(
+        self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
+    ) -> Iterator[Outcome]:
         """Copy what another role may read."""
         return self._spread("relay", items, (source,), cancel)
 
-    def delete(self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False) -> Iterator[Outcome]:
+    def delete(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Outcome]:
         """Delete in batches."""
         return self._spread("delete", items, (bucket,), cancel, unchanged=unchanged)
 
-    def _spread(self, method: str, items: Iterable[Any], more: tuple[Any, ...], cancel: Cancel, **options: Any) -> Iterator[Outcome]:
+    def _spread(
+        self,
+        method: str,
+        items: Iterable[Any],
+        more: tuple[Any, ...],
+        cancel: Cancel,
+        **options: Any,
+    ) -> Iterator[Outcome]:
         settled: deque[Outcome] = deque()
         began = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         objects_a_task = KEYS_A_DELETION if method == "delete" else OBJECTS_A_TASK
-        waves = self._waves(items, settled, lambda chosen: _Call(self, method, chosen, more, options, began), objects_a_task)
+        waves = self._waves(
+            items,
+            settled,
+            lambda chosen: _Call(self, method, chosen, more, options, began),
+            objects_a_task,
+        )
         for results in self.pool.run(waves, cancel, f"rolerunner: {method} as {self.role}"):
             while settled:
                 yield settled.popleft()
@@ -197,13 +259,19 @@ class SpreadStorage:
                 yield outcome
 
     def _waves(
-        self, items: Iterable[Any], settled: deque[Outcome], part: Callable[[Sequence[Any]], Part], objects_a_task: int
+        self,
+        items: Iterable[Any],
+        settled: deque[Outcome],
+        part: Callable[[Sequence[Any]], Part],
+        objects_a_task: int,
     ) -> Iterator[Sequence[bytes]]:
         """Waves of pickled parts, the largest first. Outcomes among the items are settled: they go to ``settled``."""
         rest = iter(items)
         while True:
             slots = self.flow.shares = self.pool.slots()
-            tasks = slots if self.flow.is_paced else slots * TASKS_A_SLOT  # a pace is kept only where no more run than share it
+            tasks = (
+                slots if self.flow.is_paced else slots * TASKS_A_SLOT
+            )  # a pace is kept only where no more run than share it
             drawn = _drawn(rest, tasks * objects_a_task, slots * BYTES_A_SLOT, settled)
             if not drawn and not settled:
                 return
@@ -231,15 +299,21 @@ class SpreadStorage:
         """Here."""
         return self.here.read(uri, limit, version)
 
-    def fetch(self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None) -> bytes:
+    def fetch(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
+    ) -> bytes:
         """Here."""
         return self.here.fetch(uri, info, start, length, cancel)
 
-    def describe(self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()) -> tuple[ObjectInfo, Mapping[str, Any]]:
+    def describe(
+        self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
+    ) -> tuple[ObjectInfo, Mapping[str, Any]]:
         """Here."""
         return self.here.describe(uri, version, tags=tags, replaced=replaced)
 
-    def write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False) -> ObjectInfo:
+    def write(
+        self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
+    ) -> ObjectInfo:
         """Here."""
         return self.here.write(uri, data, options, repeated=repeated)
 
@@ -276,7 +350,9 @@ def dealt(items: Sequence[T], parts: int) -> list[list[T]]:
     count = min(parts, len(items))
     hands: list[list[T]] = [[] for _ in range(count)]
     loads = [(0, number) for number in range(count)]
-    for item in sorted(items, key=_size, reverse=True):  # the largest first, each to whoever has least
+    for item in sorted(
+        items, key=_size, reverse=True
+    ):  # the largest first, each to whoever has least
         load, number = loads[0]
         hands[number].append(item)
         heapq.heapreplace(loads, (load + _size(item) + COST_OF_AN_OBJECT, number))

@@ -13,7 +13,18 @@ PROJECT = Path(__file__).parents[1]
 def test_the_job_runs(tmp_path: Path) -> None:
     """Every step succeeds, and the lines are counted right."""
     result = tmp_path / "result.json"
-    command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--sandbox", "-p", f"workdir={tmp_path}/w/", "--result", str(result)]
+    command = [
+        sys.executable,
+        "-m",
+        "rolerunner",
+        "run",
+        "job.yaml",
+        "--sandbox",
+        "-p",
+        f"workdir={tmp_path}/w/",
+        "--result",
+        str(result),
+    ]
     subprocess.run(command, cwd=PROJECT, check=True)
     steps = {step["id"]: step for step in json.loads(result.read_text())["steps"]}
     assert {step["status"] for step in steps.values()} == {"succeeded"}
