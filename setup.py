@@ -61,7 +61,7 @@ setup(
         "rolerunner": [
             "py.typed",
             "schema.json",
-            "glue/locks/*.txt",
+            "glue/bundle/locks/*.txt",
             "observers/*.css",
             "template/*",
             "template/*/*",

@@ -1,4 +1,4 @@
-"""Writes framework/rolerunner/glue/locks anew: rolerunner's own dependencies for each interpreter that Glue has. make locks"""
+"""Writes framework/rolerunner/glue/bundle/locks anew: rolerunner's own dependencies for each interpreter that Glue has. make locks"""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tempfile
 from importlib.metadata import requires
 from pathlib import Path
 
-from rolerunner.glue import wheels
-from rolerunner.glue.runtime import RUNTIMES
+from rolerunner.glue.bundle import wheels
+from rolerunner.glue.launch.runtime import RUNTIMES
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 
 from rolerunner import api, sandbox
-from rolerunner.credentials import JobIdentity, Keys
+from rolerunner.sessions.registry import JobIdentity, Keys
 
 OBJECTS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 ROUNDS = 3

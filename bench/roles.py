@@ -54,8 +54,8 @@ def measure(way, wanted):
 
 
 def ours(aws, arns):
-    from rolerunner.credentials import JobIdentity, Keys, Sessions
     from rolerunner.model import Role
+    from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 
     keys = Keys(aws.job_keys.access_key, aws.job_keys.secret_key, aws.job_keys.token)
     sessions = Sessions(JobIdentity(aws.region, keys=keys, endpoints={"": aws.endpoint}))

@@ -5,6 +5,6 @@ import sys
 
 if __name__ == "__main__":
     gc.disable()  # until the first step: nearly all that is made before it stays, and garbage would be looked for among it
-    from rolerunner.glue.entry import main
+    from rolerunner.glue.launch.entry import main
 
     main(sys.argv)

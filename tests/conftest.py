@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rolerunner import redaction, sandbox, secret
-from rolerunner.credentials import JobIdentity, Keys
+from rolerunner import sandbox
+from rolerunner.redaction import redact, secrets
+from rolerunner.sessions.registry import JobIdentity, Keys
 from tests import memory_aws as memory_aws_module
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def _own_logging() -> Iterator[None]:
 def _own_secrets() -> Iterator[None]:
     """Secret values stay known for an hour; the next test begins with none."""
     yield
-    secret.forget_values()
-    redaction.forget_unused()
+    secrets.forget_values()
+    redact.forget_unused()
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.actions import registry
+from rolerunner.common.files import write_whole
+from rolerunner.common.gc_tuning import collect, settle
 from rolerunner.errors import Mark, RolerunnerError, StepError, UsageError
-from rolerunner.garbage import collect, settle
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
 from rolerunner.spec.document import MAX_BYTES, parse
 from rolerunner.spec.loader import load_text
 from rolerunner.spec.values import FileValue
-from rolerunner.storage.local import write_whole
 
 __all__ = [
     "action_names",
@@ -49,17 +49,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rolerunner.actions.base import OpenStorage
-    from rolerunner.credentials import JobIdentity, Sessions
     from rolerunner.events import Observer
-    from rolerunner.execution import Means
-    from rolerunner.runner import Choice
+    from rolerunner.run.attempts import Means
+    from rolerunner.run.runner import Choice
+    from rolerunner.sessions.registry import JobIdentity, Sessions
     from rolerunner.spec.document import Document
-    from rolerunner.storage.base import Access, Cancel, Storage
-    from rolerunner.storage.flow import Flow
-    from rolerunner.storage.processes.channel import Channel
-    from rolerunner.storage.processes.pool import Processes
-    from rolerunner.storage.spread.storage import Opener, Spread
+    from rolerunner.storage.pacing import Flow
+    from rolerunner.storage.protocol import Access, Cancel, Storage
     from rolerunner.storage.tuning import Limits
+    from rolerunner.storage.workers.channel import Channel
+    from rolerunner.storage.workers.distributed import Opener, Spread
+    from rolerunner.storage.workers.forked import Processes
 
 
 def load(
@@ -99,21 +99,21 @@ def documents(spec: str | Path, identity: Optional[JobIdentity] = None) -> list[
 
 def plan(job: Job) -> Plan:
     """What a run of the job will do. Printing it is the dry run."""
-    from rolerunner.planning import make_plan  # noqa: PLC0415 - checking a spec does without it
+    from rolerunner.plan.planning import make_plan  # noqa: PLC0415 - checking a spec does without it
 
     return make_plan(job, registry())
 
 
 def plan_as_json(made: Plan) -> dict[str, Any]:
     """A plan in plain JSON kinds."""
-    from rolerunner.planning import as_json  # noqa: PLC0415
+    from rolerunner.plan.planning import as_json  # noqa: PLC0415
 
     return as_json(made)
 
 
 def plain(value: Any) -> Any:
     """A field's value in plain JSON kinds, without secrets."""
-    from rolerunner import planning  # noqa: PLC0415
+    from rolerunner.plan import planning  # noqa: PLC0415
 
     return planning.plain(value)
 
@@ -136,7 +136,7 @@ def run(
     be there. ``take_over`` takes a key from a run that is dead. ``only`` are ids of the steps to run.
     Raises StateHeld, UsageError where that cannot be.
     """
-    from rolerunner.runner import Choice  # noqa: PLC0415 - boto3 is imported only where something runs
+    from rolerunner.run.runner import Choice  # noqa: PLC0415 - boto3 is imported only where something runs
 
     try:
         return _run(
@@ -159,8 +159,8 @@ def _run(
     cancel: Optional[Cancel],
     choice: Choice,
 ) -> RunResult:
-    from rolerunner import runner  # noqa: PLC0415
-    from rolerunner.storage.workspace import Workspace  # noqa: PLC0415
+    from rolerunner.run import runner  # noqa: PLC0415
+    from rolerunner.run.workspace import Workspace  # noqa: PLC0415
 
     with ExitStack() as stack:
         workspace = Workspace(run_id)
@@ -181,8 +181,8 @@ def _means(
     observers: Sequence[Observer] = (),
     cancel: Optional[Cancel] = None,
 ) -> Means:
-    from rolerunner.execution import Means  # noqa: PLC0415
-    from rolerunner.storage.base import Cancel  # noqa: PLC0415
+    from rolerunner.run.attempts import Means  # noqa: PLC0415
+    from rolerunner.storage.protocol import Cancel  # noqa: PLC0415
 
     sessions = _sessions(identity, f"{job.name}-{run_id}")
     project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
@@ -202,7 +202,7 @@ def _limits(job: Job, at_once: int) -> Optional[Limits]:
     """How many descriptors and threads each step may use; None where no step moves objects. Raises UsageError."""
     if not _moving(job):
         return None
-    from rolerunner.storage.limits import limits_per_step  # noqa: PLC0415
+    from rolerunner.storage.process_limits import limits_per_step  # noqa: PLC0415
 
     return limits_per_step(at_once)
 
@@ -211,11 +211,11 @@ def _processes(job: Job, sessions: Sessions) -> Optional[Processes]:
     """Those that may help this one, where any step has use for them; they are there from ``_helped`` on."""
     if job.engine != "fast" or not _moving(job):
         return None
-    from rolerunner.storage.processes import pool  # noqa: PLC0415
     from rolerunner.storage.tuning import DEFAULT  # noqa: PLC0415
+    from rolerunner.storage.workers import forked  # noqa: PLC0415
 
-    more = pool.wanted(job.memory or DEFAULT) - 1
-    return pool.Processes(more, sessions.lend) if more else None
+    more = forked.wanted(job.memory or DEFAULT) - 1
+    return forked.Processes(more, sessions.lend) if more else None
 
 
 def _moving(job: Job) -> list[Role]:
@@ -236,7 +236,7 @@ def _helped(
     if processes is None:
         yield
         return
-    from rolerunner.storage.processes.serving import Server  # noqa: PLC0415
+    from rolerunner.storage.workers.forked_worker import Server  # noqa: PLC0415
 
     def serve(channel: Channel) -> None:
         settle()  # the first process may look for no garbage yet
@@ -260,7 +260,7 @@ def _spread_of(
     identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: Opener
 ) -> Optional[Callable[[], Spread]]:
     """Spark's executors, opened when a step asks for them. They are the job by themselves: keys given to this process are not shipped."""
-    from rolerunner.credentials import JobIdentity  # noqa: PLC0415
+    from rolerunner.sessions.registry import JobIdentity  # noqa: PLC0415
 
     known = identity or JobIdentity()
     if known.keys is not None:
@@ -269,7 +269,7 @@ def _spread_of(
     def opened() -> Spread:
         from rolerunner.spark.pool import SparkPool  # noqa: PLC0415
         from rolerunner.spark.session import session  # noqa: PLC0415
-        from rolerunner.storage.spread.storage import Place, Spread  # noqa: PLC0415
+        from rolerunner.storage.workers.distributed import Place, Spread  # noqa: PLC0415
 
         return Spread(
             SparkPool(session().sparkContext),
@@ -291,7 +291,7 @@ def _at_once(job: Job) -> int:
 
 def survey(made: Plan, identity: Optional[JobIdentity] = None) -> dict[str, Mapping[str, Any]]:
     """What each step would work on, found by reading alone: step id -> count, bytes. Steps that cannot be told yet say why."""
-    from rolerunner import runner  # noqa: PLC0415 - boto3 is imported only where something runs
+    from rolerunner.run import runner  # noqa: PLC0415 - boto3 is imported only where something runs
 
     with tempfile.TemporaryDirectory(prefix="rolerunner-survey-") as folder:
         return runner.survey(made, _means(made.job, identity, new_run_id(), Path(folder)))
@@ -306,7 +306,7 @@ def schema() -> dict[str, Any]:
 
 def reference(name: str = "") -> str:
     """The actions' reference in Markdown: all in a table, or one in full. Raises UsageError."""
-    from rolerunner import reference as pages  # noqa: PLC0415 - a run has no use for it
+    from rolerunner.actions import reference as pages  # noqa: PLC0415 - a run has no use for it
 
     return pages.page(name, registry()) if name else pages.index(registry())
 
@@ -318,7 +318,7 @@ def action_names() -> tuple[str, ...]:
 
 def picture(made: Plan, form: str) -> str:
     """A plan as ``mermaid`` or ``svg`` text."""
-    from rolerunner import graph  # noqa: PLC0415 - a run has no use for it
+    from rolerunner.plan import graph  # noqa: PLC0415 - a run has no use for it
 
     return graph.svg(made) if form == "svg" else graph.mermaid(made)
 
@@ -343,8 +343,8 @@ def open_storage(
     it, where so many steps move objects ``at_once``. ``processes`` of this machine take a share of the work. ``limits`` are
     those of the process.
     """
-    from rolerunner.storage.base import Access  # noqa: PLC0415
-    from rolerunner.storage.flow import Flow  # noqa: PLC0415
+    from rolerunner.storage.pacing import Flow  # noqa: PLC0415
+    from rolerunner.storage.protocol import Access  # noqa: PLC0415
     from rolerunner.storage.tuning import DEFAULT, Tuning  # noqa: PLC0415
 
     tuning = Tuning.within(
@@ -353,11 +353,11 @@ def open_storage(
     tuning = tuning if limits is None else tuning.within_limits(limits)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     if engine == "boto3":
-        from rolerunner.storage.boto import BotoStorage  # noqa: PLC0415
+        from rolerunner.storage.boto.engine import BotoStorage  # noqa: PLC0415
 
         return BotoStorage(client, role, caller, access or Access(), flow or Flow(), tuning)
-    from rolerunner.storage.fast import FastStorage  # noqa: PLC0415
-    from rolerunner.storage.lane.net import Net  # noqa: PLC0415
+    from rolerunner.storage.http.sockets import Net  # noqa: PLC0415
+    from rolerunner.storage.native.engine import FastStorage  # noqa: PLC0415
 
     config = client.meta.config
     net = Net(sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout))
@@ -453,7 +453,7 @@ def _read_s3(uri: str, identity: Optional[JobIdentity]) -> bytes:
 
 
 def _sessions(identity: Optional[JobIdentity], name: str) -> Sessions:
-    from rolerunner.credentials import JobIdentity, Sessions  # noqa: PLC0415
+    from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415
 
     return Sessions(identity or JobIdentity(), session_name=name)
 

@@ -15,6 +15,7 @@ from rolerunner.actions.put_options import Stored
 from rolerunner.actions.python_call import FunctionContext
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.fields import (
     Bytes,
     Flag,
@@ -25,7 +26,6 @@ from rolerunner.spec.fields import (
     Seconds,
     Text,
 )
-from rolerunner.storage.manifest import ObjectList
 
 __all__ = [
     "Action",

@@ -20,9 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolerunner.model import S3Uri
-from rolerunner.storage import checksums
-from rolerunner.storage.base import Cancel, Get, Put
-from rolerunner.storage.checksums import Pieces, digest_of, hash_of
+from rolerunner.storage import integrity
+from rolerunner.storage.integrity import Pieces, digest_of, hash_of
+from rolerunner.storage.protocol import Cancel, Get, Put
 from rolerunner.storage.tuning import Tuning
 from tests.conftest import ROOT
 from tests.fake_s3 import Answer, Asked, serving
@@ -74,15 +74,15 @@ def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
 @pytest.fixture
 def old_zlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """So that awscrt computes the CRC32, too."""
-    monkeypatch.setattr(checksums, "zlib_version", lambda: (1, 2, 11))
-    checksums._maker.cache_clear()
+    monkeypatch.setattr(integrity, "zlib_version", lambda: (1, 2, 11))
+    integrity._maker.cache_clear()
     yield
-    checksums._maker.cache_clear()
+    integrity._maker.cache_clear()
 
 
 def defined(algorithm: str, data: bytes) -> bytes:
     """Bit by bit."""
-    width, polynomial = checksums._CRCS[algorithm]
+    width, polynomial = integrity._CRCS[algorithm]
     ones = (1 << width) - 1
 
     def step(value: int, byte: int) -> int:

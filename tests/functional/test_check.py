@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from rolerunner import api, sandbox
-from rolerunner.check import findings
 from rolerunner.cli import main
-from rolerunner.credentials import JobIdentity, Sessions
+from rolerunner.policies.probe import findings
 from rolerunner.sandbox.proxy import Between, Proxy
+from rolerunner.sessions.registry import JobIdentity, Sessions
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:

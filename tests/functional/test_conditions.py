@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner import api, credentials
-from rolerunner.storage.lane import steps as lane_steps
+from rolerunner import api
+from rolerunner.sessions import registry
+from rolerunner.storage.http import tasks as lane_steps
 from tests.memory_aws import DROP, LOSE, Response, error, xml
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ PARTS = {
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_steps, "_BASE", 0.01)
-    monkeypatch.setattr(credentials, "_MAX_BACKOFF", 0.01)
+    monkeypatch.setattr(registry, "_MAX_BACKOFF", 0.01)
     monkeypatch.setattr(
         "botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01
     )
@@ -406,8 +407,8 @@ def test_a_server_that_compares_etags_without_quotes_is_given_them_so(
 
 
 def test_an_unequal_copy_of_what_was_read_is_no_own_object() -> None:
-    from rolerunner.storage.base import Copy, Get, ObjectInfo, Put, for_another_try
-    from rolerunner.storage.base import S3Uri as Uri
+    from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Put, for_another_try
+    from rolerunner.storage.protocol import S3Uri as Uri
 
     info = ObjectInfo("k", 1, "e")
     put, copy, get = (

@@ -18,18 +18,18 @@ from rolerunner.actions.objects import Gathered
 from rolerunner.actions.s3_copy import S3Copy, _Copies
 from rolerunner.errors import SpecError
 from rolerunner.model import JOB, S3Uri
+from rolerunner.selection.manifest import no_objects
 from rolerunner.storage import deletions
-from rolerunner.storage.base import Cancel, ObjectInfo
-from rolerunner.storage.boto import BotoStorage
-from rolerunner.storage.fast import FastStorage
-from rolerunner.storage.manifest import no_objects
+from rolerunner.storage.boto.engine import BotoStorage
+from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.protocol import Cancel, ObjectInfo
 from tests.memory_aws import Response, error, xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from rolerunner.storage.base import Outcome
+    from rolerunner.storage.protocol import Outcome
     from tests.memory_aws import Request, Store
 
 ROLES = {

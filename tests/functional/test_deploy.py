@@ -67,8 +67,8 @@ def glue(aws: sandbox.Sandbox) -> Any:
 def permitted(aws: sandbox.Sandbox, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The deployer's role has what the command prints."""
     from rolerunner import api
-    from rolerunner.glue.permissions import needed
-    from rolerunner.glue.settings import settings_of
+    from rolerunner.glue.deploy.permissions import needed
+    from rolerunner.glue.deploy.settings import settings_of
 
     path = tmp_path_factory.mktemp("spec") / "nightly.yaml"
     path.write_text(SPEC)

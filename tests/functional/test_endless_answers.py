@@ -14,7 +14,7 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import RolesRefused
 from rolerunner.observers.result import ResultFile
-from rolerunner.storage.lane.http import MAX_ERROR, Framing, Malformed
+from rolerunner.storage.http.framing import MAX_ERROR, Framing, Malformed
 from tests.memory_aws import NAMESPACE, xml
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run(tmp_path: Path, spec: str) -> dict[str, Any]:
 def test_empty_pages_with_new_tokens_for_ever(
     engine: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rolerunner.storage.answers.MOST_EMPTY_PAGES", 30)
+    monkeypatch.setattr("rolerunner.storage.responses.MOST_EMPTY_PAGES", 30)
     pages = iter(range(100_000))
 
     def hook(request: Request) -> Response | None:
@@ -99,7 +99,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr("rolerunner.bounded_answers.MAX_ANSWER", 4 << 20)
+    monkeypatch.setattr("rolerunner.sessions.bounded_responses.MAX_ANSWER", 4 << 20)
     server = Server(("127.0.0.1", 0), Endless)
     Endless.sent = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -24,10 +24,10 @@ from botocore.credentials import Credentials
 
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage import fast_requests
-from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Outcome, Put
-from rolerunner.storage.fast import FastStorage
-from rolerunner.storage.lane.net import Net
+from rolerunner.storage.http.sockets import Net
+from rolerunner.storage.native import requests
+from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.protocol import Cancel, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
 
@@ -150,7 +150,7 @@ def test_a_server_that_drips_or_hangs_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.01)
-    monkeypatch.setattr(fast_requests, "TRIES", 1)
+    monkeypatch.setattr(requests, "TRIES", 1)
 
     def drips(talking: socket.socket, number: int) -> None:
         head_of(talking)
@@ -451,7 +451,7 @@ def test_the_next_address_of_a_host_is_tried(
 def test_a_proxy_is_left_to_boto3_and_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(fast_requests, "_SAID", set())
+    monkeypatch.setattr(requests, "_SAID", set())
     monkeypatch.setenv("NO_PROXY", "")
     with (
         caplog.at_level(logging.INFO),

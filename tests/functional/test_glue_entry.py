@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import sandbox
-from rolerunner.glue.entry import _times
+from rolerunner.glue.launch.entry import _times
 from rolerunner.model import Job
 from tests.conftest import CONFIGS, ROOT
 from tests.unit.test_glue_arguments import PYTHON_SHELL, SPARK
@@ -218,7 +218,7 @@ def test_what_keeps_a_run_from_starting_is_the_last_line_and_in_the_result(
     assert reason in lines[-1]
     assert (
         err.splitlines()[-1]
-        == f"rolerunner.glue.entry.JobFailed: {lines[-1][len('rolerunner: ') :]}"
+        == f"rolerunner.glue.launch.entry.JobFailed: {lines[-1][len('rolerunner: ') :]}"
     )
     assert (kept["status"], kept["error"]["type"]) == ("failed", kind)
     assert reason in f"{kept['error']['message']}"
@@ -320,7 +320,7 @@ def test_a_bug_is_one_line_of_the_log_with_its_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from rolerunner import api
-    from rolerunner.glue import entry
+    from rolerunner.glue.launch import entry
 
     def broken(*_: object, **__: object) -> None:
         raise KeyError("gone")

@@ -17,11 +17,13 @@ from botocore.credentials import Credentials
 
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage import boto, fast, fast_requests
-from rolerunner.storage.base import Cancel, Copy, Get, ObjectInfo, Put
-from rolerunner.storage.boto import BotoStorage
-from rolerunner.storage.fast import FastStorage
-from rolerunner.storage.lane.net import Net
+from rolerunner.storage.boto import engine as boto_engine
+from rolerunner.storage.boto.engine import BotoStorage
+from rolerunner.storage.http.sockets import Net
+from rolerunner.storage.native import engine as native_engine
+from rolerunner.storage.native import requests
+from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.protocol import Cancel, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import SLOW_DOWN, Answer, Asked, Throttling, Wire, serving
 
@@ -61,7 +63,7 @@ def _dropped_here() -> Iterator[None]:
 @pytest.fixture(params=["boto3", "fast"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One try of each object: what is tried again, and how often, is another test's."""
-    for module in (boto, fast, fast_requests):
+    for module in (boto_engine, native_engine, requests):
         monkeypatch.setattr(module, "TRIES", 1)
     return str(request.param)
 

@@ -11,16 +11,16 @@ from click.testing import CliRunner
 
 from rolerunner import api, sandbox
 from rolerunner.cli import main
-from rolerunner.credentials import Sessions
-from rolerunner.iam import Surroundings, policies
-from rolerunner.iam.live import holdings
+from rolerunner.policies.least_privilege import Surroundings, policies
+from rolerunner.policies.live import holdings
+from rolerunner.sessions.registry import Sessions
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rolerunner.iam import RolePolicies
+    from rolerunner.policies.least_privilege import RolePolicies
 
 JOB = "arn:aws:iam::111122223333:role/service-role/glue-orders"
 CHAIN = """
@@ -356,7 +356,7 @@ def live(aws: sandbox.Sandbox, tmp_path: Path) -> Sequence[RolePolicies]:
 
 
 def test_live_reads_inline_and_managed_policies(live: Any, aws: sandbox.Sandbox) -> None:
-    from rolerunner.iam.compare import differences
+    from rolerunner.policies.compare import differences
 
     have, unread = holdings(live, Sessions(identity_of(aws)))
     found = [(each.role, each.kind, each.action) for each in differences(live, have)]

@@ -10,7 +10,7 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.kept import kept_headers
+from rolerunner.storage.kept_metadata import kept_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox
-from rolerunner.trial.load import load
-from rolerunner.trial.run import run_case
+from rolerunner.spec_testing.load import load
+from rolerunner.spec_testing.run import run_case
 from tests.conftest import CONFIGS, ROOT
 
 if TYPE_CHECKING:

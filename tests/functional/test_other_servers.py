@@ -16,17 +16,17 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from rolerunner.credentials import JobIdentity, Keys, Sessions
 from rolerunner.errors import RoleRefused, ServiceFailed, StepError
 from rolerunner.model import JOB, Role, S3Uri
-from rolerunner.secret import hidden
+from rolerunner.redaction.secrets import hidden
+from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 from rolerunner.storage import payloads
-from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Put
-from rolerunner.storage.boto import BotoStorage
-from rolerunner.storage.fast import FastStorage
-from rolerunner.storage.flow import Flow
-from rolerunner.storage.spread.storage import _pickled
+from rolerunner.storage.boto.engine import BotoStorage
+from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.pacing import Flow
+from rolerunner.storage.protocol import Access, Cancel, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import MIB, Tuning
+from rolerunner.storage.workers.distributed import _pickled
 from tests.memory_aws import Response, error, xml
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ import pytest
 from rolerunner import sandbox
 from rolerunner.errors import AccessDenied, StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage.base import Access, Cancel, Get, ObjectInfo, Outcome
-from rolerunner.storage.flow import Flow
-from rolerunner.storage.processes import pool
-from rolerunner.storage.processes.channel import Channel
-from rolerunner.storage.processes.crew import Crew, NotTaken
-from rolerunner.storage.processes.serving import Opening, Server
+from rolerunner.storage.pacing import Flow
+from rolerunner.storage.protocol import Access, Cancel, Get, ObjectInfo, Outcome
+from rolerunner.storage.workers import forked
+from rolerunner.storage.workers.channel import Channel
+from rolerunner.storage.workers.forked_worker import Opening, Server
+from rolerunner.storage.workers.pool import Crew, NotTaken
 from tests.fake_s3 import Answer, Asked, serving
 
 if TYPE_CHECKING:
@@ -311,11 +311,11 @@ def test_a_part_of_a_core_is_none(
     (tmp_path / "cpu").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(f"{text}\n")
-    monkeypatch.setattr(pool, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(forked, "_CGROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(99)))
-    assert pool.wanted(250_000_000) == max(1, min(cores, 2))
-    assert pool.wanted(2_000_000_000) == max(1, min(cores, 4))
-    assert pool.wanted(128_000_000) == 1
+    assert forked.wanted(250_000_000) == max(1, min(cores, 2))
+    assert forked.wanted(2_000_000_000) == max(1, min(cores, 4))
+    assert forked.wanted(128_000_000) == 1
 
 
 def test_uploads_and_copies_under_roles_of_two_accounts(
@@ -375,8 +375,8 @@ def test_a_machine_that_lets_nobody_fork_has_one_process(monkeypatch: pytest.Mon
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", refuses)
-    monkeypatch.setattr(pool, "_is_alone", lambda: True)
-    processes = pool.Processes(2, lambda role, token: None)
+    monkeypatch.setattr(forked, "_is_alone", lambda: True)
+    processes = forked.Processes(2, lambda role, token: None)
     processes.fork(lambda channel: None)
     assert (processes.count, processes.take()) == (1, [])
     gc.unfreeze()
@@ -424,8 +424,8 @@ class Pair:
     def __init__(self, work: Work) -> None:
         ours, theirs = socket.socketpair()
         self.ours, self.theirs = Channel(ours), Channel(theirs)
-        self.process = pool.Process(2**22 + 1, self.ours)  # no such process
-        self.back: list[pool.Process] = []
+        self.process = forked.Process(2**22 + 1, self.ours)  # no such process
+        self.back: list[forked.Process] = []
 
         def opened(_: Any, __: Any, flow: Any) -> Any:
             work.flow = flow
@@ -440,16 +440,16 @@ class Pair:
             raise AccessDenied("no more")
         return f"{role} {token}"
 
-    def take(self) -> list[pool.Process]:
+    def take(self) -> list[forked.Process]:
         return [self.process]
 
-    def give_back(self, process: pool.Process) -> None:
+    def give_back(self, process: forked.Process) -> None:
         self.back.append(process)
 
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pair, Work]]:
-    monkeypatch.setattr("rolerunner.storage.processes.crew._FIRST", 3)
+    monkeypatch.setattr("rolerunner.storage.workers.pool._FIRST", 3)
     work = Work(Flow())
     made = Pair(work)
     yield made, work

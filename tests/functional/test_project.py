@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner import api, graph
+from rolerunner import api
+from rolerunner.plan import graph
 from tests.conftest import CONFIGS
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rolerunner import sandbox
-from rolerunner.credentials import JobIdentity, Keys, Sessions
 from rolerunner.errors import NotFound, RoleRefused, RolesRefused, StepError
 from rolerunner.model import JOB, Role, S3Uri
-from rolerunner.storage.boto import BotoStorage
+from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+from rolerunner.storage.boto.engine import BotoStorage
 
 ACCOUNT = "111122223333"
 JOB_ARN, HUB_ARN = f"arn:aws:iam::{ACCOUNT}:role/job", f"arn:aws:iam::{ACCOUNT}:role/hub"
@@ -260,7 +260,7 @@ def test_nothing_of_a_credential_is_shown_or_pickled(sessions):
             (TypeError, AttributeError)
         ):  # a boto3 session holds closures, which come first
             pickle.dumps(value)
-    from rolerunner.redaction import redact
+    from rolerunner.redaction.redact import redact
 
     assert not [
         each

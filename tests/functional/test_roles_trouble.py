@@ -18,11 +18,12 @@ import pytest
 from rich.console import Console
 from rich.traceback import Traceback
 
-from rolerunner import api, credentials, sandbox
-from rolerunner.credentials import JobIdentity, Sessions
+from rolerunner import api, sandbox
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
 from rolerunner.sandbox.proxy import Between, Proxy
+from rolerunner.sessions import registry
+from rolerunner.sessions.registry import JobIdentity, Sessions
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_an_expired_token_from_s3_is_renewed_and_signed_again_once(
     sessions = through(aws, proxy, ahead)
     sessions.assume(FIRST)
     ahead[0] = (
-        credentials.FRESH + 1
+        registry.FRESH + 1
     )  # of a session that was made just now S3's word would not be taken
     proxy.expire_once = "s3"
     found = sessions.client(FIRST, "s3").list_objects_v2(Bucket="team-data-111122223333")

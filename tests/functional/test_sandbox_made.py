@@ -14,9 +14,9 @@ from rolerunner import api, sandbox
 from rolerunner.actions import registry
 from rolerunner.cli import main
 from rolerunner.errors import RolesRefused
-from rolerunner.iam import Surroundings, lasting, policies
 from rolerunner.model import RoleArn, S3Uri
-from rolerunner.sandbox.made import made
+from rolerunner.policies.least_privilege import Surroundings, lasting, policies
+from rolerunner.sandbox.from_spec import made
 from tests.conftest import CONFIGS, ROOT, identity_of
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ import pytest
 
 from rolerunner import api
 from rolerunner.actions import registry
-from rolerunner.credentials import JobIdentity, Keys, Sessions
 from rolerunner.errors import RolesRefused
-from rolerunner.iam import lasting
 from rolerunner.model import JOB, RoleArn, S3Uri
-from rolerunner.sandbox.made import made
+from rolerunner.policies.least_privilege import lasting
+from rolerunner.sandbox.from_spec import made
 from rolerunner.sandbox.world import make
-from rolerunner.storage.base import Cancel, Put
+from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+from rolerunner.storage.protocol import Cancel, Put
 from tests.conftest import CONFIGS
 
 if TYPE_CHECKING:

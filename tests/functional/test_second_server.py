@@ -17,7 +17,7 @@ import pytest
 from botocore.config import Config
 
 from rolerunner import api
-from rolerunner.credentials import JobIdentity, Keys
+from rolerunner.sessions.registry import JobIdentity, Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,9 @@ import pytest
 
 from rolerunner import api
 from rolerunner.errors import SpecError, UsageError
-from rolerunner.glue import entry
-from rolerunner.redaction import redact_text
-from rolerunner.secret import MASK, Secret
+from rolerunner.glue.launch import entry
+from rolerunner.redaction.redact import redact_text
+from rolerunner.redaction.secrets import MASK, Secret
 
 HEAD = "version: 1\nname: s\nparams: {pw: {type: string, secret: true, default: hunter2-blue}, x: {default: x}}\nroles: {r: 'arn:aws:iam::444455556666:role/reader'}\n"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rolerunner import secret
 from rolerunner.cli import main
-from rolerunner.credentials import JobIdentity, Sessions
 from rolerunner.model import Role
 from rolerunner.observers.terminal import Terminal
-from rolerunner.redaction import redact_text
-from rolerunner.secret import living, secret_value
+from rolerunner.redaction import secrets
+from rolerunner.redaction.redact import redact_text
+from rolerunner.redaction.secrets import living, secret_value
+from rolerunner.sessions.registry import JobIdentity, Sessions
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -38,13 +38,13 @@ def test_no_secret_is_in_any_output(
     config, last, form, tmp_path, monkeypatch, loggers_as_before, caplog
 ):
     issued = set()
-    before = secret.hidden
+    before = secrets.hidden
 
     def hidden(text):
         issued.add(str(text))
         return before(text)
 
-    monkeypatch.setattr("rolerunner.credentials.hidden", hidden)
+    monkeypatch.setattr("rolerunner.sessions.registry.hidden", hidden)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     folder = {
         "blog_cross_role": f"target={tmp_path}/out/",
@@ -113,7 +113,7 @@ def test_warnings_of_loggers_are_redacted_on_the_console(capsys):
 
 def test_a_traceback_that_nobody_handles_is_redacted(tmp_path):
     code = (
-        "import threading\nfrom rolerunner.redaction import redact_tracebacks\nfrom rolerunner.secret import secret_value\nredact_tracebacks()\n"
+        "import threading\nfrom rolerunner.redaction.redact import redact_tracebacks\nfrom rolerunner.redaction.secrets import secret_value\nredact_tracebacks()\n"
         "kept = secret_value('Not-handled-4711')\ndef fail(): raise RuntimeError('login with ' + kept)\n"
         "thread = threading.Thread(target=fail); thread.start(); thread.join()\nfail()\n"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from rolerunner import api
 from rolerunner.events import Note
-from rolerunner.storage import tree
+from rolerunner.selection import local_files
 from tests.memory_aws import Store
 
 Source = Union[str, list[str]]
@@ -169,7 +169,7 @@ def test_a_file_that_changes_after_it_was_listed_is_one_failure(
     upload: Upload, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The engines look at a file only when they send it; here it changes right before."""
-    from rolerunner.storage.files import FromFile
+    from rolerunner.storage.local_files import FromFile
 
     Path("out/b").write_text("b")
     opened = FromFile.open
@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_read_is_one_failure(
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
-    monkeypatch.setattr(tree.os, "scandir", closed)
+    monkeypatch.setattr(local_files.os, "scandir", closed)
     step = upload("out/")
     assert (step.status, upload.stored()) == ("failed", ["a", "z"])
     assert "out/closed: Permission denied" in step.error.message

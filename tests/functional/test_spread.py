@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox
-from rolerunner.credentials import JobIdentity
 from rolerunner.errors import RoleRefused
 from rolerunner.events import Note, StepProgress
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import Copy, ObjectInfo
-from rolerunner.storage.flow import Flow
-from rolerunner.storage.spread import listing
-from rolerunner.storage.spread import storage as spread
-from rolerunner.storage.spread.storage import Place, Spread
+from rolerunner.sessions.registry import JobIdentity
+from rolerunner.storage.pacing import Flow
+from rolerunner.storage.protocol import Copy, ObjectInfo
+from rolerunner.storage.workers import distributed as spread
+from rolerunner.storage.workers import distributed_listing
+from rolerunner.storage.workers.distributed import Place, Spread
 from tests.conftest import identity_of
 from tests.workers import InProcess
 
@@ -91,7 +91,7 @@ def pool(
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     monkeypatch.setenv("AWS_REGION", aws.region)
     monkeypatch.setattr(spread, "OBJECTS_A_TASK", 5)
-    monkeypatch.setattr(listing, "KEYS_A_TASK", 7)
+    monkeypatch.setattr(distributed_listing, "KEYS_A_TASK", 7)
     workers = InProcess(2)
     monkeypatch.setattr(
         api,

@@ -12,11 +12,11 @@ from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 
 from rolerunner.actions import registry
-from rolerunner.credentials import JobIdentity, Keys, Sessions
 from rolerunner.events import StepStarted
 from rolerunner.model import JOB, Step
-from rolerunner.observers.settling import Settling
-from rolerunner.service_models import loader
+from rolerunner.observers.gc_release import Settling
+from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+from rolerunner.sessions.service_models import loader
 from tests.fake_s3 import Answer, serving
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ OTHER_ACTIONS = {
 }
 NEVER = {
     *OTHER_ACTIONS, "boto3", "s3transfer", "tenacity", "wcmatch", "multiprocessing", "jinja2", "rich.console", "rich.pretty", "attr", "pygments", "difflib",
-    "rolerunner.audit", "rolerunner.iam", "rolerunner.policy", "rolerunner.state", "rolerunner.sandbox", "rolerunner.spark.session",
+    "rolerunner.audit", "rolerunner.policies.least_privilege", "rolerunner.iam.policy", "rolerunner.run.state.run_state", "rolerunner.sandbox", "rolerunner.spark.session",
     "rolerunner.spec.glue_fields", "rolerunner.spec.grammar", "rolerunner.observers.report",
 }  # fmt: skip
 OFFLINE = {
@@ -46,7 +46,7 @@ OFFLINE = {
     "urllib3",
     "ssl",
     "http.client",
-    "rolerunner.runner",
+    "rolerunner.run.runner",
 }
 HELP = {*OFFLINE, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
 
@@ -56,7 +56,7 @@ HELP = {*OFFLINE, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "r
     [
         (["--help"], HELP),
         (["validate", "job.yaml"], OFFLINE),
-        (["plan", "job.yaml"], OFFLINE - {"rolerunner.policy"}),
+        (["plan", "job.yaml"], OFFLINE - {"rolerunner.iam.policy"}),
         (["run", "job.yaml"], NEVER),
     ],
     ids=["help", "validate", "plan", "run"],

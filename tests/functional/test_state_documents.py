@@ -12,7 +12,7 @@ import pytest
 
 from rolerunner import api
 from rolerunner.errors import UsageError
-from rolerunner.state.document import parse_document
+from rolerunner.run.state.document import parse_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

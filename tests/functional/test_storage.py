@@ -13,9 +13,9 @@ from botocore.credentials import Credentials
 
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage.base import Access, Cancel, Copy, Get, ObjectInfo, Put
-from rolerunner.storage.boto import BotoStorage
-from rolerunner.storage.fast import FastStorage
+from rolerunner.storage.boto.engine import BotoStorage
+from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.protocol import Access, Cancel, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner import api, credentials
+from rolerunner import api
 from rolerunner.errors import RolesRefused
+from rolerunner.sessions import registry
 from tests.memory_aws import STS_NAMESPACE, Response, error, xml
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ steps: [{id: read, action: s3.read, role: reader, source: "s3://bucket/a"}]
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credentials, "_FIRST_WAIT", 0.05)
+    monkeypatch.setattr(registry, "_FIRST_WAIT", 0.05)
 
 
 def load(tmp_path: Path, spec: str) -> Any:
@@ -107,10 +108,10 @@ def test_throttling_of_fifty_roles_is_waited_out(
     code: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        credentials,
+        registry,
         "_STS_CONFIG",
-        credentials._STS_CONFIG.merge(
-            credentials.Config(retries={"mode": "standard", "max_attempts": 1})
+        registry._STS_CONFIG.merge(
+            registry.Config(retries={"mode": "standard", "max_attempts": 1})
         ),
     )
     memory_aws.put("bucket", "a", "x")
@@ -149,7 +150,7 @@ def test_throttling_of_fifty_roles_is_waited_out(
 def test_throttling_without_an_end_is_a_refusal(
     tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(credentials, "_THROTTLED_AT_MOST", 0.5)
+    monkeypatch.setattr(registry, "_THROTTLED_AT_MOST", 0.5)
     memory_aws.hook = answered(
         lambda _: xml(
             "<ErrorResponse><Error><Code>Throttling</Code><Message>slow</Message></Error></ErrorResponse>",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api
-from rolerunner.credentials import JobIdentity
 from rolerunner.errors import SpecError
-from rolerunner.storage.spread.storage import Place, Spread
+from rolerunner.sessions.registry import JobIdentity
+from rolerunner.storage.workers.distributed import Place, Spread
 from tests.memory_aws import error
 from tests.workers import InProcess
 

@@ -17,17 +17,17 @@ import yaml
 
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.sandbox.faults import Fault, FaultyProxy
-from rolerunner.trial.compare import is_in
-from rolerunner.trial.junit import mismatch_text
-from rolerunner.trial.load import found, load
-from rolerunner.trial.run import run_case
-from rolerunner.trial.suite import chosen, run_cases
+from rolerunner.spec_testing.compare import is_in
+from rolerunner.spec_testing.junit import mismatch_text
+from rolerunner.spec_testing.load import found, load
+from rolerunner.spec_testing.run import run_case
+from rolerunner.spec_testing.suite import chosen, run_cases
 from tests.conftest import CONFIGS, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rolerunner.trial.run import Outcome
+    from rolerunner.spec_testing.run import Outcome
 
 SPEC = """version: 1
 name: small

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rolerunner import sandbox
-from rolerunner.glue.runtime import RUNTIMES, Runtime
+from rolerunner.glue.launch.runtime import RUNTIMES, Runtime
 from tests.conftest import CONFIGS
 from tests.functional.test_glue_entry import ACCOUNT, only_glues_own, running
 from tests.unit.test_glue_arguments import PYTHON_SHELL, SPARK
@@ -133,7 +133,7 @@ def test_the_main_job_runs_from_each_bundle(running: sandbox.Sandbox, tmp_path: 
 
 @pytest.mark.slow
 def test_what_functions_need_is_resolved_for_the_runtimes_own_python(tmp_path: Path) -> None:
-    from rolerunner.glue.archives import wheel
+    from rolerunner.glue.bundle.archives import wheel
 
     name, data = wheel(
         "orders",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner.glue.arguments import scan
+from rolerunner.glue.launch.arguments import scan
 from tests.integration.test_bundles import PIP, done, python
 from tests.unit.test_glue_arguments import PYTHON_SHELL, SPARK
 

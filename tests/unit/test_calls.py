@@ -13,7 +13,7 @@ import pytest
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.actions.aws_call import AwsCall
-from rolerunner.calls import (
+from rolerunner.iam.actions_table import (
     COPIES,
     LISTS,
     ON_BUCKET,
@@ -27,8 +27,8 @@ from rolerunner.calls import (
     resource_of,
     under_role,
 )
-from rolerunner.iam import Surroundings, policies
 from rolerunner.model import Permission, S3Uri
+from rolerunner.policies.least_privilege import Surroundings, policies
 from tests.conftest import CONFIGS
 
 pytestmark = pytest.mark.once

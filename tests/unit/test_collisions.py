@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolerunner.storage import collisions
-from rolerunner.storage.collisions import ClaimedNames, Collision, find_collision
+from rolerunner.selection import collisions
+from rolerunner.selection.collisions import ClaimedNames, Collision, find_collision
 
 NAMES = st.lists(
     st.tuples(st.text("ab", max_size=4), st.one_of(st.none(), st.integers(0, 3))), max_size=40

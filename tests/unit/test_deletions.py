@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rolerunner.calls import is_aws_host
+from rolerunner.iam.actions_table import is_aws_host
 from rolerunner.storage.deletions import DeleteConditions
-from rolerunner.storage.lane import xml
+from rolerunner.storage.http import xml
 
 OUTPOST = "arn:aws:s3-outposts:eu-west-1:111122223333:outpost/op-1/accesspoint/a"
 

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from rolerunner.diagnosis import (
+from rolerunner.errors import RoleRefused
+from rolerunner.iam.denials import (
     AwsError,
     Caller,
     caller_statement,
@@ -10,7 +11,6 @@ from rolerunner.diagnosis import (
     step_failed,
     trust_statements,
 )
-from rolerunner.errors import RoleRefused
 from rolerunner.model import Role
 
 ARN = "arn:aws:iam::444455556666:role/team/reader"

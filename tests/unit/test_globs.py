@@ -2,7 +2,7 @@
 
 import pytest
 
-from rolerunner.storage.select import MAX_PATTERNS, Selection, check_globs, unbalanced
+from rolerunner.selection.filters import MAX_PATTERNS, Selection, check_globs, unbalanced
 
 
 @pytest.mark.parametrize("glob", ["[ab.csv", "a]", "{a,b", "a}", "a{b,{c}", "**/[!x", "[a/b]"])

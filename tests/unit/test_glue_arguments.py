@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rolerunner.glue.arguments import scan
-from rolerunner.glue.runtime import detect
+from rolerunner.glue.launch.arguments import scan
+from rolerunner.glue.launch.runtime import detect
 
 # Recorded from a Python Shell run: Glue's own arguments stand in it, and an empty value has lost its token.
 PYTHON_SHELL = [

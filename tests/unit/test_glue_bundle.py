@@ -21,8 +21,8 @@ import pytest
 import rolerunner
 from rolerunner import api
 from rolerunner.errors import UsageError
-from rolerunner.glue import archives, bundle, wheels
-from rolerunner.glue.runtime import RUNTIMES
+from rolerunner.glue.bundle import archives, builder, wheels
+from rolerunner.glue.launch.runtime import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,10 +65,10 @@ def test_the_same_input_gives_the_same_bytes(
     no_network: None, project: Path, tmp_path: Path
 ) -> None:
     for runtime in (SHELL, SPARK):
-        one = bundle.build(api.load(project), runtime, tmp_path / "one")
+        one = builder.build(api.load(project), runtime, tmp_path / "one")
         for path in project.parents[1].rglob("*"):
             os.utime(path, (1, 1))
-        two = bundle.build(api.load(project), runtime, tmp_path / "two")
+        two = builder.build(api.load(project), runtime, tmp_path / "two")
         assert one.hash == two.hash
         assert [(one.folder / name).read_bytes() for name in one.files] == [
             (two.folder / name).read_bytes() for name in two.files
@@ -76,13 +76,13 @@ def test_the_same_input_gives_the_same_bytes(
         (project.parent / "cleaning/orders.py").write_text(
             f"def clean(context): ...  # {runtime.name}\n"
         )
-        assert bundle.build(api.load(project), runtime, tmp_path / "one").hash != two.hash
+        assert builder.build(api.load(project), runtime, tmp_path / "one").hash != two.hash
 
 
 def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
     no_network: None, project: Path, tmp_path: Path
 ) -> None:
-    shell = bundle.build(api.load(project), SHELL, tmp_path / "shell")
+    shell = builder.build(api.load(project), SHELL, tmp_path / "shell")
     found = shell.arguments("s3://b/p/", SHELL)
     version = rolerunner.__version__
     ours = f"wheels/rolerunner-{version}-py3-none-any.whl"
@@ -94,7 +94,7 @@ def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
     code = {"cleaning/orders.py", "cleaning/sql/all.sql", "queries/__init__.py"}
     assert {name for name in names(shell.folder / shell.code[0]) if "dist-info" not in name} == code
 
-    spark = bundle.build(api.load(project), SPARK, tmp_path / "spark")
+    spark = builder.build(api.load(project), SPARK, tmp_path / "spark")
     assert names(spark.folder / "wheels.gluewheels.zip") == {
         "wheels/requirements.txt",
         "wheels/needed-1.0-py3-none-any.whl",
@@ -152,7 +152,7 @@ def test_what_cannot_be_shipped_is_refused_and_nothing_is_written(
         SPEC.replace("cleaning.orders:clean", function).replace("packages: [../queries]", section)
     )
     with pytest.raises(UsageError, match=re.escape(said)):
-        bundle.build(api.load(project), SHELL, tmp_path / "made")
+        builder.build(api.load(project), SHELL, tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 
@@ -160,7 +160,7 @@ def test_a_folder_that_is_no_bundle_is_left_alone(
     no_network: None, project: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="is there and is no bundle"):
-        bundle.build(api.load(project), SHELL, project.parent)
+        builder.build(api.load(project), SHELL, project.parent)
     assert project.read_text() == SPEC
 
 
@@ -171,14 +171,14 @@ def test_actions_of_other_packages_are_asked_for(
 
     theirs = type("Theirs", (), {"__module__": "rolerunner_hello.actions"})
     job = api.load(project)
-    monkeypatch.setattr(bundle, "registry", lambda: {**registry(), "s3.list": theirs})
+    monkeypatch.setattr(builder, "registry", lambda: {**registry(), "s3.list": theirs})
     with pytest.raises(
         UsageError,
         match=re.escape(
             "'s3.list' (step 'find') comes with the package rolerunner_hello: name it under 'requirements'"
         ),
     ):
-        bundle.build(job, SHELL, tmp_path / "made")
+        builder.build(job, SHELL, tmp_path / "made")
 
 
 def test_a_place_that_cannot_be_written_is_told(
@@ -186,7 +186,7 @@ def test_a_place_that_cannot_be_written_is_told(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="the bundle cannot be built: "):
-        bundle.build(api.load(project), SHELL, tmp_path / "file" / "made")
+        builder.build(api.load(project), SHELL, tmp_path / "file" / "made")
 
 
 def test_our_own_wheel_is_whole_however_we_are_installed() -> None:
@@ -208,7 +208,7 @@ def test_our_own_wheel_is_whole_however_we_are_installed() -> None:
                 )
                 assert (digest, size) == (f"sha256={found}", str(len(opened.read(path))))
         assert {
-            "rolerunner/glue/locks/cp39.txt",
+            "rolerunner/glue/bundle/locks/cp39.txt",
             "rolerunner/schema.json",
             "rolerunner/template/job.yaml",
             f"{info}/entry_points.txt",

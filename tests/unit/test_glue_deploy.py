@@ -13,17 +13,17 @@ from botocore.stub import Stubber
 
 from rolerunner import api
 from rolerunner.cli.deploy import deploy as deploy_command
-from rolerunner.credentials import JobIdentity, Keys, Sessions
 from rolerunner.errors import StepError, UsageError
-from rolerunner.glue.account import Account
-from rolerunner.glue.bundle import Bundle
-from rolerunner.glue.emit import cloudformation, terraform
-from rolerunner.glue.merge import changes, merged, merged_tags, settled
-from rolerunner.glue.permissions import needed
-from rolerunner.glue.runs import ENDS, GOOD, JobRun, Runs
-from rolerunner.glue.runtime import RUNTIMES
-from rolerunner.glue.settings import Wanted, settings_of, wanted
+from rolerunner.glue.bundle.builder import Bundle
+from rolerunner.glue.deploy.account import Account
+from rolerunner.glue.deploy.emit import cloudformation, terraform
+from rolerunner.glue.deploy.merge import changes, merged, merged_tags, settled
+from rolerunner.glue.deploy.permissions import needed
+from rolerunner.glue.deploy.runs import ENDS, GOOD, JobRun, Runs
+from rolerunner.glue.deploy.settings import Wanted, settings_of, wanted
+from rolerunner.glue.launch.runtime import RUNTIMES
 from rolerunner.model import JOB, GlueSettings, Job, S3Uri
+from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 from rolerunner.spec.glue_fields import GlueFields
 from tests.conftest import ROOT
 
@@ -352,5 +352,5 @@ def test_glues_api_is_called_in_its_own_room_alone() -> None:
 
 def test_the_script_that_is_shipped_is_the_one_in_jobs() -> None:
     assert (ROOT / "jobs/run_spec.py").read_bytes() == (
-        ROOT / "framework/rolerunner/glue/run_spec.py"
+        ROOT / "framework/rolerunner/glue/launch/run_spec.py"
     ).read_bytes()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rolerunner.errors import UsageError
-from rolerunner.glue import spark_job
-from rolerunner.glue.arguments import scan
+from rolerunner.glue.launch import spark_job
+from rolerunner.glue.launch.arguments import scan
 from rolerunner.model import Job, RunResult, Step
 
 PLAIN = Step("a", "s3.copy", {"source": "s3://a/b/"})

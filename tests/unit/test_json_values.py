@@ -6,7 +6,7 @@ from datetime import date, datetime, timezone
 
 import pytest
 
-from rolerunner.json_values import (
+from rolerunner.common.json_values import (
     MAX_DEPTH,
     check_json,
     json_text,

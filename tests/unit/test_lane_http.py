@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolerunner.storage.lane import http
-from rolerunner.storage.lane.http import Framing, Malformed
+from rolerunner.storage.http import framing
+from rolerunner.storage.http.framing import Framing, Malformed
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -81,9 +81,9 @@ def test_an_answer_is_the_same_however_it_is_cut(
         OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", OK + b"Content-Length: -1\r\n\r\n", OK + b"Content-Length: 1e3\r\n\r\n",
         OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
-        OK + b"Content-Length: 1\r\n\r\nab", OK + b" folded: x\r\n\r\n", OK + b"a\0b: x\r\n\r\n", b"x" * (http.MAX_HEAD + 1),
-        OK + b"A: " + b"x" * http.MAX_HEAD + b"\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 20, b"HTTP/1.1 101 Switching\r\n\r\n",
-        OK + b"Content-Length: %d\r\n\r\n" % (http.MAX_BODY + 1), OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
+        OK + b"Content-Length: 1\r\n\r\nab", OK + b" folded: x\r\n\r\n", OK + b"a\0b: x\r\n\r\n", b"x" * (framing.MAX_HEAD + 1),
+        OK + b"A: " + b"x" * framing.MAX_HEAD + b"\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 20, b"HTTP/1.1 101 Switching\r\n\r\n",
+        OK + b"Content-Length: %d\r\n\r\n" % (framing.MAX_BODY + 1), OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_refused(wire: bytes) -> None:

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolerunner.errors import ServiceFailed
-from rolerunner.storage.base import ObjectInfo
-from rolerunner.storage.lane import listing, xml
-from rolerunner.storage.lane.listing import Listing, Span, Unordered, queries
-from rolerunner.storage.lane.pages import Page
+from rolerunner.storage.http import xml
+from rolerunner.storage.http.list_parser import Page
+from rolerunner.storage.native import listing
+from rolerunner.storage.native.listing import Listing, Span, Unordered, queries
+from rolerunner.storage.protocol import ObjectInfo
 
 
 def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> Page:

@@ -15,8 +15,8 @@ from botocore.exceptions import ParamValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolerunner.storage.lane.requests import Address, Template
-from rolerunner.storage.lane.signing import Signer, query_of, quoted
+from rolerunner.storage.http.sigv4 import Signer, query_of, quoted
+from rolerunner.storage.native.templates import Address, Template
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 HOST = "examplebucket.s3.amazonaws.com"

@@ -5,8 +5,8 @@ import resource
 import pytest
 
 from rolerunner.errors import UsageError
-from rolerunner.storage import limits
-from rolerunner.storage.limits import descriptors_per_step, limits_per_step
+from rolerunner.storage import process_limits
+from rolerunner.storage.process_limits import descriptors_per_step, limits_per_step
 from rolerunner.storage.tuning import MIB, Limits, Tuning
 
 
@@ -16,9 +16,11 @@ def set_limits(
     """Let the limits be these; gives what they are set to."""
     changed: list[tuple[int, int]] = []
     values = {resource.RLIMIT_NOFILE: files, resource.RLIMIT_AS: (space, space)}
-    monkeypatch.setattr(limits.resource, "getrlimit", lambda kind: values[kind])
-    monkeypatch.setattr(limits.resource, "setrlimit", lambda _, value: changed.append(value))
-    monkeypatch.setattr(limits, "_count_open", lambda: 10)
+    monkeypatch.setattr(process_limits.resource, "getrlimit", lambda kind: values[kind])
+    monkeypatch.setattr(
+        process_limits.resource, "setrlimit", lambda _, value: changed.append(value)
+    )
+    monkeypatch.setattr(process_limits, "_count_open", lambda: 10)
     return changed
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rolerunner.errors import LocalFileFailed, UnsafeKey
-from rolerunner.storage import local
-from rolerunner.storage.files import OpenFile
-from rolerunner.storage.local import (
+from rolerunner.common import files
+from rolerunner.common.files import (
     NewFile,
     TargetFolder,
     appearing,
@@ -17,6 +15,8 @@ from rolerunner.storage.local import (
     sweep_below,
     write_whole,
 )
+from rolerunner.errors import LocalFileFailed, UnsafeKey
+from rolerunner.storage.local_files import OpenFile
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def test_a_link_at_a_name_that_is_used_again_is_not_followed(tmp_path: Path, pri
 
 
 def test_names_of_temporary_files_are_not_predictable(tmp_path: Path) -> None:
-    files = [NewFile(tmp_path / str(number)) for number in range(20)]
-    for file in files:
+    opened = [NewFile(tmp_path / str(number)) for number in range(20)]
+    for file in opened:
         file.open()
-    numbers = [int(file.temporary.rpartition("-")[2], 16) for file in files]
+    numbers = [int(file.temporary.rpartition("-")[2], 16) for file in opened]
     assert len({after - before for before, after in zip(numbers, numbers[1:])}) == 19
-    assert all(local.TEMPORARY_NAME.fullmatch(Path(file.temporary).name) for file in files)
-    for file in files:
+    assert all(files.TEMPORARY_NAME.fullmatch(Path(file.temporary).name) for file in opened)
+    for file in opened:
         file.discard()
     assert names(tmp_path) == []
 
@@ -186,7 +186,7 @@ def test_a_folder_that_another_thread_makes_meanwhile_is_used(
             os.makedirs(tmp_path / "new", exist_ok=True)
             raise
 
-    monkeypatch.setattr(local.os, "open", open_late)
+    monkeypatch.setattr(files.os, "open", open_late)
     with appearing(tmp_path / "new" / "file") as file:
         os.write(file.descriptor, b"x")
     assert (tmp_path / "new" / "file").read_bytes() == b"x"

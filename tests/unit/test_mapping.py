@@ -17,16 +17,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rolerunner.actions.s3_upload import content_type
-from rolerunner.credentials import parse_timestamp
+from rolerunner.common.files import path_under
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import Cancel, ObjectInfo, Outcome
-from rolerunner.storage.checksums import Expected
-from rolerunner.storage.existing import Existing
-from rolerunner.storage.local import path_under
-from rolerunner.storage.manifest import ManifestWriter, in_order
-from rolerunner.storage.select import Selection
-from rolerunner.storage.tree import files_below
+from rolerunner.selection.filters import Selection
+from rolerunner.selection.local_files import files_below
+from rolerunner.selection.manifest import ManifestWriter
+from rolerunner.selection.target_index import Existing
+from rolerunner.sessions.registry import parse_timestamp
+from rolerunner.storage.integrity import Expected
+from rolerunner.storage.protocol import Cancel, ObjectInfo, Outcome
+from rolerunner.storage.sorting import sort_objects
 from rolerunner.storage.tuning import MAX_PARTS, part_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -89,14 +90,14 @@ def test_parts_cover_an_object_once_and_are_few_enough(size: int, wanted: int) -
 )
 def test_sorting_is_sorting(made: list[tuple[str, int, str]], descending: bool) -> None:
     objects = [ObjectInfo(key, size, modified=modified) for key, size, modified in made]
-    found = list(in_order(objects, lambda info: (info.size, info.key), descending=descending))
+    found = list(sort_objects(objects, lambda info: (info.size, info.key), descending=descending))
     assert found == sorted(objects, key=lambda info: (info.size, info.key), reverse=descending)
 
 
 def test_sorting_spills_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rolerunner.storage.manifest._SORTED_AT_ONCE", 10)
+    monkeypatch.setattr("rolerunner.storage.sorting._SORTED_AT_ONCE", 10)
     objects = [ObjectInfo(f"{number * 7919 % 1000}", number) for number in range(95)]
-    assert [info.key for info in in_order(objects, lambda info: info.key)] == sorted(
+    assert [info.key for info in sort_objects(objects, lambda info: info.key)] == sorted(
         info.key for info in objects
     )
 

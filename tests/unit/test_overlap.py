@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rolerunner.model import S3Uri
-from rolerunner.storage.overlap import are_kept_apart, shared_folder
-from rolerunner.storage.select import Selection
+from rolerunner.selection.filters import Selection
+from rolerunner.selection.overlap import are_kept_apart, shared_folder
 
 NAME = st.sampled_from(["a", "b", "ab", ".a", ".", "..", ""])
 KEYS = st.lists(NAME, max_size=4).map("/".join)

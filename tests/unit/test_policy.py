@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolerunner.model import Permission, Use
-from rolerunner.policy import (
+from rolerunner.iam.policy import (
     MAX_SESSION_POLICY,
     allows,
     covers,
@@ -19,6 +18,7 @@ from rolerunner.policy import (
     session_policy,
     statements_of,
 )
+from rolerunner.model import Permission, Use
 
 B = "arn:aws:s3:::b"
 

@@ -15,8 +15,8 @@ from xml.sax import saxutils
 
 import pytest
 
-from rolerunner import secret
-from rolerunner.redaction import (
+from rolerunner.redaction import secrets
+from rolerunner.redaction.redact import (
     RedactingFormatter,
     has_secret_value,
     holds_secret,
@@ -25,7 +25,7 @@ from rolerunner.redaction import (
     redact_text,
     seal,
 )
-from rolerunner.secret import MASK, hidden, secret_value
+from rolerunner.redaction.secrets import MASK, hidden, secret_value
 
 SECRETS = [
     "Blue-kettle-4711",
@@ -227,11 +227,11 @@ def test_a_secret_value_travels_and_a_credential_does_not():
 
 
 def test_credentials_are_forgotten_with_their_last_use():
-    before = secret.count_living()
+    before = secrets.count_living()
     key = hidden("a-credential-of-a-run-that-ended")
     assert redact_text(f"x {key}") == f"x {MASK}"
     del key
-    assert secret.count_living() == before
+    assert secrets.count_living() == before
 
 
 def test_log_records_lose_their_secrets():

@@ -14,9 +14,9 @@ from rolerunner.actions.secret_shapes import (
     seal_answer,
     seal_selected,
 )
-from rolerunner.redaction import has_secret_value, redact, redact_text
-from rolerunner.secret import MASK
-from rolerunner.service_models import loader
+from rolerunner.redaction.redact import has_secret_value, redact, redact_text
+from rolerunner.redaction.secrets import MASK
+from rolerunner.sessions.service_models import loader
 
 LIST = Path(__file__).with_name("credential_operations.txt")
 LIST_MADE_FROM = "1.43.106"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolerunner.storage.select import Selection
+from rolerunner.selection.filters import Selection
 
 PARTS = st.lists(
     st.sampled_from(["", ".", "..", "...", ".a", "a", "b.csv", "a\nb", "(?!", "[x]", "\\", "ü"]),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rolerunner.errors import LocalFileFailed
-from rolerunner.storage.select import Selection
-from rolerunner.storage.tree import LeftOut, files_below, source_files
+from rolerunner.selection.filters import Selection
+from rolerunner.selection.local_files import LeftOut, files_below, source_files
 
 FILES = [
     "a.csv",

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolerunner.errors import StepError
+from rolerunner.keyspace import Span, cut
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import Cancel, ObjectInfo
-from rolerunner.storage.spread.listing import SpreadListing
-from rolerunner.storage.spread.spans import Span, cut
+from rolerunner.storage.protocol import Cancel, ObjectInfo
+from rolerunner.storage.workers.distributed_listing import SpreadListing
 from tests.workers import InProcess
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from rolerunner.errors import StepError
 from rolerunner.spark.pool import SparkPool
-from rolerunner.storage.base import Cancel
+from rolerunner.storage.protocol import Cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

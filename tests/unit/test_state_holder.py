@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from rolerunner.state import holder
-from rolerunner.state.holder import Holder
+from rolerunner.run.state import lock_holder
+from rolerunner.run.state.lock_holder import Holder
 
 needs_proc = pytest.mark.skipif(
-    not holder.pid_scope(), reason="this system tells no boot id or namespaces"
+    not lock_holder.pid_scope(), reason="this system tells no boot id or namespaces"
 )
 
 

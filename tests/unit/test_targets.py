@@ -10,13 +10,13 @@ import pytest
 from rolerunner.actions.targets import check_copies
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import ObjectInfo, Outcome
-from rolerunner.storage.manifest import ManifestWriter
+from rolerunner.selection.manifest import ManifestWriter
+from rolerunner.storage.protocol import ObjectInfo, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rolerunner.storage.manifest import ObjectList
+    from rolerunner.selection.manifest import ObjectList
 
 
 def listed(path: Path, infos: Sequence[ObjectInfo]) -> ObjectList:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from rolerunner.storage import flow
-from rolerunner.storage.flow import Throttle
+from rolerunner.storage import pacing
+from rolerunner.storage.pacing import Throttle
 
 
 class Clock:
@@ -17,7 +17,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(flow, "time", SimpleNamespace(monotonic=lambda: made.now))
+    monkeypatch.setattr(pacing, "time", SimpleNamespace(monotonic=lambda: made.now))
     return made
 
 

@@ -15,12 +15,12 @@ from rolerunner.actions.secret_shapes import (
     seal_answer,
     seal_selected,
 )
-from rolerunner.calls import permissions_of
-from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import FieldError, ServiceFailed, StepError
 from rolerunner.events import StepProgress
+from rolerunner.iam.actions_table import permissions_of
+from rolerunner.iam.denials import AwsError, step_failed
 from rolerunner.model import Permission
-from rolerunner.secret import Secret
+from rolerunner.redaction.secrets import Secret
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Seconds, Strict, Text
 from rolerunner.spec.values import suggested
@@ -303,7 +303,7 @@ def _model(service: str) -> Any:
     """The service's model, or the names of all services where there is no such one."""
     from botocore.model import ServiceModel  # noqa: PLC0415 - a spec without aws.call does without it
 
-    from rolerunner.service_models import loader  # noqa: PLC0415
+    from rolerunner.sessions.service_models import loader  # noqa: PLC0415
 
     names = loader().list_available_services("service-2")
     return (

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from pydantic import Field
 
+from rolerunner.common.files import TargetFolder
 from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, Permission, Role
+from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.spec.kinds import Kind
-from rolerunner.storage.base import Access, Cancel, Storage
-from rolerunner.storage.flow import Flow
-from rolerunner.storage.local import TargetFolder
-from rolerunner.storage.manifest import ManifestWriter
+from rolerunner.storage.pacing import Flow
+from rolerunner.storage.protocol import Access, Cancel, Storage
 
 if TYPE_CHECKING:
-    from rolerunner.credentials import (
-        Sessions,
-    )  # imports boto3, which checking a spec does not need
-    from rolerunner.storage.collisions import ClaimedNames
-    from rolerunner.storage.spread.storage import Spread
-    from rolerunner.storage.workspace import Workspace
+    from rolerunner.run.workspace import Workspace
+    from rolerunner.selection.collisions import ClaimedNames
+    from rolerunner.sessions.registry import (
+        Sessions,  # imports boto3, which checking a spec does not need
+    )
+    from rolerunner.storage.workers.distributed import Spread
 
 __all__ = [
     "Action",

@@ -11,10 +11,13 @@ from typing import Annotated, Any, Literal, Optional, Union
 from pydantic import AfterValidator, BeforeValidator
 
 from rolerunner.actions.base import Field, StepContext, Warned
+from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, S3Uri
-from rolerunner.secret import hidden
+from rolerunner.redaction.secrets import hidden
+from rolerunner.selection.filters import Selection, check_globs
+from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import (
     DYNAMIC,
@@ -27,11 +30,8 @@ from rolerunner.spec.fields import (
     Text,
     json_form,
 )
-from rolerunner.storage.base import Access, Outcome, Storage
-from rolerunner.storage.flow import Flow
-from rolerunner.storage.manifest import ObjectList
-from rolerunner.storage.select import Selection, check_globs
-from rolerunner.wording import format_count
+from rolerunner.storage.pacing import Flow
+from rolerunner.storage.protocol import Access, Outcome, Storage
 
 _SHOWN = 3
 """Failures of objects that a message names."""

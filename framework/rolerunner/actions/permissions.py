@@ -1,12 +1,12 @@
-"""Which permissions the fields of an action ask for, in the words of the table in rolerunner.calls."""
+"""Which permissions the fields of an action ask for, in the words of the table in rolerunner.iam.actions_table."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolerunner.calls import VERSIONED, bucket_arn, object_arn, prefix_condition
+from rolerunner.iam.actions_table import VERSIONED, bucket_arn, object_arn, prefix_condition
 from rolerunner.model import Permission, S3Uri
-from rolerunner.storage.manifest import EMPTY_LIST, ObjectList
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from rolerunner.actions.object_values import Header, KmsKey, Metadata, StorageClass, Tags
 from rolerunner.actions.permissions import on_objects
-from rolerunner.calls import WRITES_KEY, key_permissions
+from rolerunner.iam.actions_table import WRITES_KEY, key_permissions
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, customer_key_bytes
 

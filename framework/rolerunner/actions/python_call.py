@@ -19,20 +19,20 @@ from pydantic import BeforeValidator, ValidationInfo, model_validator
 from rolerunner.actions.base import Action, Field, Named, StepContext
 from rolerunner.actions.objects import ObjectsField, Spreading
 from rolerunner.actions.signatures import folders_of, is_path, mistakes
-from rolerunner.calls import permissions_of
-from rolerunner.diagnosis import AwsError, step_failed
+from rolerunner.common.failures import user_frames
+from rolerunner.common.json_values import check_json, safe_text
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
-from rolerunner.failures import user_frames
-from rolerunner.json_values import check_json, safe_text
+from rolerunner.iam.actions_table import permissions_of
+from rolerunner.iam.denials import AwsError, step_failed
 from rolerunner.model import JOB, Permission, Role
-from rolerunner.redaction import redact, redact_text
+from rolerunner.redaction.redact import redact, redact_text
+from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.fields import ALL_HERE, DYNAMIC, FOLDER, PACKAGES, json_form
-from rolerunner.storage.base import Access, Cancel
-from rolerunner.storage.flow import Flow
-from rolerunner.storage.manifest import ObjectList
-from rolerunner.storage.spread.listing import TASKS_A_SLOT
-from rolerunner.storage.spread.storage import Place
+from rolerunner.storage.pacing import Flow
+from rolerunner.storage.protocol import Access, Cancel
+from rolerunner.storage.workers.distributed import Place
+from rolerunner.storage.workers.distributed_listing import TASKS_A_SLOT
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _MOST_PATHS = 10_000

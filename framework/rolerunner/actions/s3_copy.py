@@ -34,11 +34,11 @@ from rolerunner.actions.targets import (
 )
 from rolerunner.errors import AccessDenied, IntegrityFailed, StepError
 from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, no_objects
+from rolerunner.selection.target_index import Existing
 from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKey, Flag, S3Location
-from rolerunner.storage.base import Copy, ObjectInfo, Outcome, Storage
-from rolerunner.storage.existing import Existing
-from rolerunner.storage.flow import Flow
-from rolerunner.storage.manifest import EMPTY_LIST, ObjectList, Origin, no_objects
+from rolerunner.storage.pacing import Flow
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
 
 MIB = 1 << 20
 MAX_SINGLE = 5_000_000_000

@@ -24,9 +24,9 @@ from rolerunner.actions.objects import (
 from rolerunner.actions.permissions import listing, on_objects, on_source
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.spec.fields import Flag, S3Location
-from rolerunner.storage.base import Storage
-from rolerunner.storage.manifest import EMPTY_LIST, ObjectList
+from rolerunner.storage.protocol import Storage
 
 
 class S3Delete(Chosen, Moving, Spreading, Action):

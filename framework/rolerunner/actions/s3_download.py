@@ -27,13 +27,7 @@ from rolerunner.actions.objects import (
     transfer,
 )
 from rolerunner.actions.permissions import listing, on_source
-from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
-from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
-from rolerunner.storage.base import Get, ObjectInfo, Outcome, Storage
-from rolerunner.storage.checksums import same_file
-from rolerunner.storage.collisions import find_collision
-from rolerunner.storage.local import (
+from rolerunner.common.files import (
     TargetFolder,
     folder_of,
     folds_case,
@@ -41,8 +35,14 @@ from rolerunner.storage.local import (
     path_under,
     remove_below,
 )
-from rolerunner.storage.manifest import ObjectList, paths_in
-from rolerunner.storage.tree import SourceFile, files_below
+from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
+from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.collisions import find_collision
+from rolerunner.selection.local_files import SourceFile, files_below
+from rolerunner.selection.manifest import ObjectList, paths_in
+from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
+from rolerunner.storage.integrity import same_file
+from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, Storage
 
 
 class S3Download(Chosen, Moving, Action):

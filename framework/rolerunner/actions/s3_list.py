@@ -11,13 +11,14 @@ from pydantic import model_validator
 from rolerunner.actions.base import Action, Field, StepContext, nothing_there
 from rolerunner.actions.objects import Chosen, Globs, OnEmpty, Reaching, Spreading, globs_of
 from rolerunner.actions.permissions import listing
+from rolerunner.common.files import folder_of
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.inventory import FORMS, write_inventory
+from rolerunner.selection.manifest import EMPTY_LIST, Origin, no_objects
 from rolerunner.spec.fields import DYNAMIC, Flag, LocalPath, S3Location
-from rolerunner.storage.base import ObjectInfo, Storage
-from rolerunner.storage.inventory import FORMS, write_inventory
-from rolerunner.storage.local import folder_of
-from rolerunner.storage.manifest import EMPTY_LIST, Origin, in_order, no_objects
+from rolerunner.storage.protocol import ObjectInfo, Storage
+from rolerunner.storage.sorting import sort_objects
 
 _PROGRESS_EVERY = 1_000
 _BY: Mapping[str, Callable[[ObjectInfo], Any]] = {
@@ -184,4 +185,4 @@ class S3List(Chosen, Reaching, Spreading, Action):
             return (heapq.nlargest if self.descending else heapq.nsmallest)(
                 self.limit, objects, key=by
             )
-        return in_order(objects, by, descending=self.descending)
+        return sort_objects(objects, by, descending=self.descending)

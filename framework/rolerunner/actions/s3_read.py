@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, Optional
 from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.objects import Reaching
 from rolerunner.actions.permissions import listing, on_objects
+from rolerunner.common.json_values import read_json
 from rolerunner.errors import StepError
-from rolerunner.json_values import read_json
 from rolerunner.model import Permission
 from rolerunner.spec.fields import DYNAMIC, Bytes, CustomerKey, S3Object, Text
 

@@ -25,8 +25,14 @@ from rolerunner.actions.objects import (
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.actions.places import place_of, places_of
 from rolerunner.actions.put_options import Stored
+from rolerunner.common.files import folder_of
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.collisions import find_collision
+from rolerunner.selection.filters import Selection
+from rolerunner.selection.local_files import LeftOut, SourceFile, source_files
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, no_objects
+from rolerunner.selection.target_index import Existing
 from rolerunner.spec.fields import (
     DYNAMIC,
     MAX_KEY,
@@ -36,14 +42,8 @@ from rolerunner.spec.fields import (
     check_path,
     json_form,
 )
-from rolerunner.storage.base import Cancel, ObjectInfo, Outcome, Put, Storage
-from rolerunner.storage.checksums import same_file
-from rolerunner.storage.collisions import find_collision
-from rolerunner.storage.existing import Existing
-from rolerunner.storage.local import folder_of
-from rolerunner.storage.manifest import EMPTY_LIST, ObjectList, no_objects
-from rolerunner.storage.select import Selection
-from rolerunner.storage.tree import LeftOut, SourceFile, source_files
+from rolerunner.storage.integrity import same_file
+from rolerunner.storage.protocol import Cancel, ObjectInfo, Outcome, Put, Storage
 
 
 def _paths(value: Any) -> Any:

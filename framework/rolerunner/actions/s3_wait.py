@@ -9,13 +9,19 @@ from pydantic import BeforeValidator
 from rolerunner.actions.base import Action, Field, StepContext, polls
 from rolerunner.actions.objects import Chosen, Reaching, globs_of
 from rolerunner.actions.permissions import listing
+from rolerunner.common.wording import format_count
 from rolerunner.errors import NotFound, StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
+from rolerunner.selection.manifest import (
+    EMPTY_LIST,
+    ManifestWriter,
+    ObjectList,
+    Origin,
+    no_objects,
+)
 from rolerunner.spec.fields import DYNAMIC, Bytes, S3Location, Seconds, json_form
-from rolerunner.storage.base import Cancel, Storage
-from rolerunner.storage.manifest import EMPTY_LIST, ManifestWriter, ObjectList, Origin, no_objects
-from rolerunner.wording import format_count
+from rolerunner.storage.protocol import Cancel, Storage
 
 
 def _uris(value: Any) -> Any:

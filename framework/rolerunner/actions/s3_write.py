@@ -11,11 +11,11 @@ from rolerunner.actions.object_values import Header
 from rolerunner.actions.objects import Reaching
 from rolerunner.actions.permissions import on_objects
 from rolerunner.actions.put_options import Stored
+from rolerunner.common.json_values import check_json, json_text
 from rolerunner.errors import StepError
-from rolerunner.json_values import check_json, json_text
 from rolerunner.model import Permission
+from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.fields import DYNAMIC, Flag, S3Object, Text
-from rolerunner.storage.manifest import ObjectList
 
 
 class S3Write(Stored, Reaching, Action):

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rolerunner.errors import FieldError
-from rolerunner.redaction import has_secret_value, is_secret_name, seal
-from rolerunner.secret import Secret, secret_value
+from rolerunner.redaction.redact import has_secret_value, is_secret_name, seal
+from rolerunner.redaction.secrets import Secret, secret_value
 
 _MAX_DEPTH = 12
 """Levels of an output that are looked at; shapes may hold themselves."""

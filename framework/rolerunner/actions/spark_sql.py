@@ -9,8 +9,8 @@ from pydantic import BeforeValidator, model_validator
 from rolerunner.actions import s3a
 from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.permissions import listing, on_beginning
-from rolerunner.diagnosis import AwsError, step_failed
 from rolerunner.errors import StepError
+from rolerunner.iam.denials import AwsError, step_failed
 from rolerunner.model import AUTO, PER_STEP, Permission, Role, S3Uri, Step
 from rolerunner.spark import sql
 from rolerunner.spark.pool import until_stopped

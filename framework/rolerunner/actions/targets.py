@@ -7,13 +7,13 @@ from typing import Any, Optional
 from rolerunner.actions.base import StepContext
 from rolerunner.errors import StepError, UnsafeKey
 from rolerunner.model import S3Uri
+from rolerunner.selection.collisions import Collision, find_collision
+from rolerunner.selection.manifest import ObjectList, Origin
+from rolerunner.selection.overlap import are_kept_apart, shared_folder
 from rolerunner.spec.expressions import Expression, Template
 from rolerunner.spec.kinds import MisfitError
 from rolerunner.spec.reading import templates
-from rolerunner.storage.base import ObjectInfo, Storage
-from rolerunner.storage.collisions import Collision, find_collision
-from rolerunner.storage.manifest import ObjectList, Origin
-from rolerunner.storage.overlap import are_kept_apart, shared_folder
+from rolerunner.storage.protocol import ObjectInfo, Storage
 
 TargetOf = Callable[[ObjectInfo], S3Uri]
 _PROBED = 5

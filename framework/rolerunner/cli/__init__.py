@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner.cli.common import SETTINGS, echo, with_line
+from rolerunner.common.gc_tuning import settle
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
-from rolerunner.garbage import settle
-from rolerunner.redaction import redact_tracebacks
-from rolerunner.streams import protect_standard_streams
+from rolerunner.observers.streams import protect_standard_streams
+from rolerunner.redaction.redact import redact_tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,9 +23,9 @@ from rolerunner.cli.common import (
     read_params,
     write_file,
 )
+from rolerunner.common.wording import format_count
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import RoleArn
-from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import SETTINGS, SPEC, echo
-from rolerunner.wording import format_count
+from rolerunner.common.wording import format_count
 
 
 @click.command(context_settings=SETTINGS)
@@ -30,8 +30,8 @@ def bundle(spec: str, runtime: Optional[str], folder: Optional[str]) -> None:
 
     The same input gives the same bytes; manifest.json lists every file with its hash. `rolerunner deploy` does this itself.
     """
-    from rolerunner.glue import bundle as building  # noqa: PLC0415 - other commands have no use for it
-    from rolerunner.glue.runtime import RUNTIMES  # noqa: PLC0415
+    from rolerunner.glue.bundle import builder as building  # noqa: PLC0415 - other commands have no use for it
+    from rolerunner.glue.launch.runtime import RUNTIMES  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
     name = runtime or (job.glue.runtime if job.glue is not None else "pythonshell")

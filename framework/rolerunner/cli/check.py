@@ -24,7 +24,7 @@ from rolerunner.errors import RolesRefused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rolerunner.check import Finding
+    from rolerunner.policies.probe import Finding
 
 MISSING = 4
 
@@ -57,8 +57,8 @@ def check(
 
     Exit status: 0 nothing is known to be missing, 3 a role was refused, 4 a permission is missing.
     """
-    from rolerunner import check as checking  # noqa: PLC0415 - imports botocore
-    from rolerunner.credentials import JobIdentity, Sessions  # noqa: PLC0415
+    from rolerunner.policies import probe as checking  # noqa: PLC0415 - imports botocore
+    from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415
 
     with ExitStack() as stack:
         given = read_params(params, params_file)

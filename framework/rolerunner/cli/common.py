@@ -40,7 +40,7 @@ PARAMS_FILE = click.option(
 
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
     """Print a text without secrets: everything that commands print goes through here."""
-    from rolerunner.redaction import redact_text  # noqa: PLC0415 - `rolerunner --help` prints nothing of a spec
+    from rolerunner.redaction.redact import redact_text  # noqa: PLC0415 - `rolerunner --help` prints nothing of a spec
 
     click.echo(redact_text(text), nl=nl, err=err)
 
@@ -48,7 +48,7 @@ def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
 def write_file(path: Path, text: str) -> None:
     """Write a text without secrets to a file that is there whole or not at all. Raises LocalFileFailed."""
     from rolerunner import api  # noqa: PLC0415
-    from rolerunner.redaction import redact_text  # noqa: PLC0415
+    from rolerunner.redaction.redact import redact_text  # noqa: PLC0415
 
     api.write_file(path, redact_text(text).encode())
 

@@ -18,9 +18,9 @@ from rolerunner.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rolerunner.glue.bundle import Bundle
-    from rolerunner.glue.deploy import Deployer
-    from rolerunner.glue.settings import Wanted
+    from rolerunner.glue.bundle.builder import Bundle
+    from rolerunner.glue.deploy.deployment import Deployer
+    from rolerunner.glue.deploy.settings import Wanted
     from rolerunner.model import GlueSettings, Job
 
 _LAST = "the one before"
@@ -122,7 +122,7 @@ def deploy(
 
     Where things go is said under 'glue' in the spec; flags win over it. A deployment that changes nothing does nothing.
     """
-    from rolerunner.glue import settings as wanting  # noqa: PLC0415 - imports botocore
+    from rolerunner.glue.deploy import settings as wanting  # noqa: PLC0415 - imports botocore
 
     if (upload or output) and not emit:
         raise click.UsageError("--upload and --output go with --emit")
@@ -140,8 +140,8 @@ def deploy(
         },
     )
     if permissions:
-        from rolerunner.glue.permissions import needed  # noqa: PLC0415
-        from rolerunner.iam import lasting  # noqa: PLC0415
+        from rolerunner.glue.deploy.permissions import needed  # noqa: PLC0415
+        from rolerunner.policies.least_privilege import lasting  # noqa: PLC0415
 
         echo(json.dumps(needed(api.plan(lasting(job, {*said, *given})), settings), indent=2))
     elif rollback:
@@ -164,9 +164,9 @@ class _Ask:
 
 
 def _deploy(job: Job, settings: GlueSettings, role: str, ask: _Ask) -> None:
-    from rolerunner.glue import bundle as building  # noqa: PLC0415
-    from rolerunner.glue.runtime import RUNTIMES  # noqa: PLC0415
-    from rolerunner.glue.settings import wanted  # noqa: PLC0415
+    from rolerunner.glue.bundle import builder as building  # noqa: PLC0415
+    from rolerunner.glue.deploy.settings import wanted  # noqa: PLC0415
+    from rolerunner.glue.launch.runtime import RUNTIMES  # noqa: PLC0415
 
     deployer = _deployer(job, settings, role)
     with tempfile.TemporaryDirectory(prefix="rolerunner-deploy-") as folder:
@@ -191,7 +191,7 @@ def _deploy(job: Job, settings: GlueSettings, role: str, ask: _Ask) -> None:
 
 
 def _emit(deployer: Deployer, bundle: Bundle, goal: Wanted, ask: _Ask) -> None:
-    from rolerunner.glue.emit import emitted  # noqa: PLC0415
+    from rolerunner.glue.deploy.emit import emitted  # noqa: PLC0415
 
     text = emitted(goal, ask.emit)
     if ask.upload:
@@ -205,7 +205,7 @@ def _emit(deployer: Deployer, bundle: Bundle, goal: Wanted, ask: _Ask) -> None:
 
 
 def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_plan: bool) -> None:
-    from rolerunner.glue.settings import Wanted, job_name  # noqa: PLC0415
+    from rolerunner.glue.deploy.settings import Wanted, job_name  # noqa: PLC0415
 
     deployer = _deployer(job, settings, role)
     record = deployer.before(hash_)
@@ -219,9 +219,9 @@ def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_
 
 
 def _deployer(job: Job, settings: GlueSettings, role: str) -> Deployer:
-    from rolerunner.glue.account import Account  # noqa: PLC0415
-    from rolerunner.glue.deploy import Deployer  # noqa: PLC0415
-    from rolerunner.glue.settings import home  # noqa: PLC0415
+    from rolerunner.glue.deploy.account import Account  # noqa: PLC0415
+    from rolerunner.glue.deploy.deployment import Deployer  # noqa: PLC0415
+    from rolerunner.glue.deploy.settings import home  # noqa: PLC0415
 
     place = home(job, settings)
     return Deployer(Account.of(job, role, settings.region), place)

@@ -13,26 +13,25 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, write_file
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
-from rolerunner.iam import (
+from rolerunner.iam.policy import MAX_INLINE, MAX_TRUST, compact, printed
+from rolerunner.model import RoleArn, S3Uri
+from rolerunner.policies import cloudformation, terraform
+from rolerunner.policies.compare import EXTRA, LACKS, UNKNOWN, UNSURE, WIDE, differences, read
+from rolerunner.policies.least_privilege import (
     Surroundings,
     as_json,
-    cloudformation,
     lasting,
     named,
     notes,
     policies,
-    terraform,
 )
-from rolerunner.iam.compare import EXTRA, LACKS, UNKNOWN, UNSURE, WIDE, differences, read
-from rolerunner.model import RoleArn, S3Uri
-from rolerunner.policy import MAX_INLINE, MAX_TRUST, compact, printed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rolerunner.iam import RolePolicies
-    from rolerunner.iam.compare import Difference
     from rolerunner.model import Job, Plan
+    from rolerunner.policies.compare import Difference
+    from rolerunner.policies.least_privilege import RolePolicies
 
 LACKING = 4
 
@@ -172,7 +171,7 @@ def _surroundings(
     """What the job does under its own role besides its steps: what the command line says, and what the spec's glue section makes of it."""
     if job.glue is None:
         return Surroundings(job_role, tuple(reads), tuple(writes))
-    from rolerunner.glue.permissions import surroundings  # noqa: PLC0415 - many specs have no such section
+    from rolerunner.glue.deploy.permissions import surroundings  # noqa: PLC0415 - many specs have no such section
 
     return surroundings(job, job.glue, job_role, reads, writes)
 
@@ -203,8 +202,8 @@ def _compared(found: Sequence[RolePolicies], path: Path) -> list[Difference]:
 
 
 def _live(found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]) -> list[Difference]:
-    from rolerunner.credentials import JobIdentity, Sessions  # noqa: PLC0415 - imports boto3
-    from rolerunner.iam.live import holdings  # noqa: PLC0415
+    from rolerunner.policies.live import holdings  # noqa: PLC0415
+    from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415 - imports boto3
 
     with ExitStack() as stack:
         identity = sandbox_identity(stack, spec, sandbox) if sandbox else JobIdentity()

@@ -46,8 +46,8 @@ def logs(
 
     Exit status with --follow: 0 the run succeeded, 4 it ended in any other way.
     """
-    from rolerunner.glue.runs import GOOD  # noqa: PLC0415 - imports botocore
-    from rolerunner.glue.settings import settings_of  # noqa: PLC0415
+    from rolerunner.glue.deploy.runs import GOOD  # noqa: PLC0415 - imports botocore
+    from rolerunner.glue.deploy.settings import settings_of  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
     runs = runs_of(job, settings_of(job, {"job_name": job_name, "region": region}), role)

@@ -19,8 +19,8 @@ from rolerunner.cli.common import (
     warn_of_secrets,
 )
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
-from rolerunner.policy import MAX_SESSION_POLICY, statements_of
-from rolerunner.wording import format_count
+from rolerunner.common.wording import format_count
+from rolerunner.iam.policy import MAX_SESSION_POLICY, statements_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

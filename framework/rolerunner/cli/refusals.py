@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolerunner.redaction import redact
+from rolerunner.redaction.redact import redact
 
 if TYPE_CHECKING:
     from rolerunner.errors import RoleRefused, RolesRefused

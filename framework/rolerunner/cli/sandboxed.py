@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from contextlib import ExitStack
 
-    from rolerunner.credentials import JobIdentity
     from rolerunner.model import Job
     from rolerunner.sandbox import World
+    from rolerunner.sessions.registry import JobIdentity
 
 BESIDE = "beside"
 """The value of --sandbox without a file."""
@@ -37,7 +37,7 @@ def sandbox_identity(
     line; ``puts`` objects that are to be there, as s3://bucket/key=FILE. Raises UsageError, SandboxError.
     """
     from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
-    from rolerunner.credentials import JobIdentity, Keys  # noqa: PLC0415
+    from rolerunner.sessions.registry import JobIdentity, Keys  # noqa: PLC0415
 
     objects = dict(_put(each) for each in puts)
     path = _beside(spec) if file == BESIDE else Path(file)
@@ -67,8 +67,8 @@ def explain_refusals(spec: str, file: str) -> None:
 
 def _made(job: Job, given: Collection[str], objects: Mapping[S3Uri, Path]) -> World:
     from rolerunner.actions import registry  # noqa: PLC0415
-    from rolerunner.iam import lasting  # noqa: PLC0415
-    from rolerunner.sandbox.made import made  # noqa: PLC0415
+    from rolerunner.policies.least_privilege import lasting  # noqa: PLC0415
+    from rolerunner.sandbox.from_spec import made  # noqa: PLC0415
 
     made_of_it = made(api.plan(job), api.plan(lasting(job, given)), registry(), objects)
     for note in made_of_it.notes:

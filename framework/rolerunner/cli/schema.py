@@ -38,6 +38,6 @@ def schema_text(*, of_tests: bool) -> str:
 
 def _of_tests() -> dict[str, Any]:
     from rolerunner.spec.json_schema import json_schema_of  # noqa: PLC0415
-    from rolerunner.trial.casefile import CaseFile  # noqa: PLC0415 - specs need nothing of the sandbox
+    from rolerunner.spec_testing.casefile import CaseFile  # noqa: PLC0415 - specs need nothing of the sandbox
 
     return json_schema_of(CaseFile, "A rolerunner test file")

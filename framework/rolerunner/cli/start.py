@@ -15,7 +15,7 @@ from rolerunner.errors import StepError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from rolerunner.glue.runs import JobRun, Runs
+    from rolerunner.glue.deploy.runs import JobRun, Runs
     from rolerunner.model import GlueSettings, Job
 
 _SAY_EVERY = 60.0
@@ -65,7 +65,7 @@ def start(
 
     Exit status: 0 the run succeeded, 2 the params are wrong, 4 it ended in any other way.
     """
-    from rolerunner.glue.runs import GOOD  # noqa: PLC0415 - imports botocore
+    from rolerunner.glue.deploy.runs import GOOD  # noqa: PLC0415 - imports botocore
 
     runs, given = _prepared(spec, read_params(params, params_file), job_name, region, role)
     run_id = runs.start({**given, **({"run_key": run_key} if run_key else {})})
@@ -102,7 +102,7 @@ def _prepared(
     role: Optional[str],
 ) -> tuple[Runs, dict[str, str]]:
     """The job's runs, and the params as text. Raises UsageError for a param that is wrong, missing or fixed."""
-    from rolerunner.glue.settings import settings_of  # noqa: PLC0415
+    from rolerunner.glue.deploy.settings import settings_of  # noqa: PLC0415
     from rolerunner.spec.glue_fields import NO_DASHES, as_text  # noqa: PLC0415
     from rolerunner.spec.values import FileValue  # noqa: PLC0415
 
@@ -134,8 +134,8 @@ def refuse_secrets(job: Job, given: Iterable[str]) -> None:
 
 def runs_of(job: Job, settings: GlueSettings, role: Optional[str]) -> Runs:
     """The runs of a spec's Glue job."""
-    from rolerunner.glue.account import Account  # noqa: PLC0415
-    from rolerunner.glue.runs import Runs  # noqa: PLC0415
+    from rolerunner.glue.deploy.account import Account  # noqa: PLC0415
+    from rolerunner.glue.deploy.runs import Runs  # noqa: PLC0415
 
     return Runs(
         Account.of(job, role or "", settings.region),

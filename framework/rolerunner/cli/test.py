@@ -13,20 +13,20 @@ import click
 
 from rolerunner import api, sandbox
 from rolerunner.cli.common import SETTINGS, echo
+from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
-from rolerunner.redaction import redact
-from rolerunner.trial.junit import junit as junit_xml
-from rolerunner.trial.junit import mismatch_text
-from rolerunner.trial.load import SUFFIX, found, load
-from rolerunner.trial.suite import chosen, run_cases
-from rolerunner.wording import format_count
+from rolerunner.redaction.redact import redact
+from rolerunner.spec_testing.junit import junit as junit_xml
+from rolerunner.spec_testing.junit import mismatch_text
+from rolerunner.spec_testing.load import SUFFIX, found, load
+from rolerunner.spec_testing.suite import chosen, run_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from rolerunner.trial.run import Outcome
-    from rolerunner.trial.suite import Report
+    from rolerunner.spec_testing.run import Outcome
+    from rolerunner.spec_testing.suite import Report
 
 FAILED_CASE = 4
 _SIGNALLED = 128

@@ -18,8 +18,8 @@ from rolerunner.cli.common import (
     read_params,
     with_line,
 )
+from rolerunner.common.wording import format_count
 from rolerunner.errors import SpecError, UsageError
-from rolerunner.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
+from rolerunner.common.json_values import json_value
 from rolerunner.events import (
     Event,
     Note,
@@ -20,10 +21,9 @@ from rolerunner.events import (
     StepProgress,
     StepStarted,
 )
-from rolerunner.json_values import json_value
 from rolerunner.observers.result import plain_outputs
-from rolerunner.redaction import redact
-from rolerunner.streams import ESCAPE
+from rolerunner.observers.streams import ESCAPE
+from rolerunner.redaction.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

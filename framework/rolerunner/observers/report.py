@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rolerunner.common.files import write_whole
+from rolerunner.common.json_values import json_value
+from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
-from rolerunner.json_values import json_value
 from rolerunner.observers.result import ResultFile
 from rolerunner.observers.units import as_size, as_time, total_of
-from rolerunner.redaction import redact
-from rolerunner.storage.local import write_whole
-from rolerunner.wording import format_count
+from rolerunner.redaction.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

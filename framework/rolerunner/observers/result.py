@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.common.files import write_whole
+from rolerunner.common.json_values import json_text, json_value, safe_text
 from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
-from rolerunner.json_values import json_text, json_value, safe_text
-from rolerunner.redaction import redact
-from rolerunner.storage.local import write_whole
+from rolerunner.redaction.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from rolerunner.common.wording import format_count
 from rolerunner.events import (
     Event,
     Note,
@@ -24,8 +25,7 @@ from rolerunner.events import (
 )
 from rolerunner.observers.result import plain_outputs
 from rolerunner.observers.units import as_size, total_of
-from rolerunner.redaction import RedactingFormatter, redact, redact_text
-from rolerunner.wording import format_count
+from rolerunner.redaction.redact import RedactingFormatter, redact, redact_text
 
 if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[Any]

@@ -203,8 +203,8 @@ def _admin(region: str, account: str) -> Any:
     import boto3  # noqa: PLC0415
     import botocore.session  # noqa: PLC0415
 
-    from rolerunner.credentials import NO_PROFILE  # noqa: PLC0415
-    from rolerunner.service_models import loader, tidy  # noqa: PLC0415
+    from rolerunner.sessions.registry import NO_PROFILE  # noqa: PLC0415
+    from rolerunner.sessions.service_models import loader, tidy  # noqa: PLC0415
 
     session = botocore.session.Session(NO_PROFILE)
     session.register_component("data_loader", loader())

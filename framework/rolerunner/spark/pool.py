@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from uuid import uuid4
 
 from rolerunner.errors import RolerunnerError, StepError
-from rolerunner.redaction import redact_error, redact_text
+from rolerunner.redaction.redact import redact_error, redact_text
 from rolerunner.spark.session import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from rolerunner.storage.base import Cancel
+    from rolerunner.storage.protocol import Cancel
 
 T = TypeVar("T")
 WAVES_AT_ONCE = 2

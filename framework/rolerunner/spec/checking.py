@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from rolerunner.errors import Problem, SpecError
-from rolerunner.secret import Secret
+from rolerunner.redaction.secrets import Secret
 from rolerunner.spec.values import nearest
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.json_values import safe_text
-from rolerunner.redaction import has_secret_value
-from rolerunner.secret import secret_value
+from rolerunner.common.json_values import safe_text
+from rolerunner.redaction.redact import has_secret_value
+from rolerunner.redaction.secrets import secret_value
 from rolerunner.spec.filters import ExpressionError, as_text, bounded
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from rolerunner.model import S3Uri
-from rolerunner.secret import SecretValue, secret_value
+from rolerunner.redaction.secrets import SecretValue, secret_value
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.values import check_duration, parse_duration, parse_size
 

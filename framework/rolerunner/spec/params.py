@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
+from rolerunner.common.json_values import read_json
 from rolerunner.errors import UsageError
-from rolerunner.json_values import read_json
-from rolerunner.redaction import MIN_LENGTH
-from rolerunner.secret import SecretValue, secret_value
+from rolerunner.redaction.redact import MIN_LENGTH
+from rolerunner.redaction.secrets import SecretValue, secret_value
 from rolerunner.spec.checking import shown
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.values import FileValue, check_duration, parse_duration, parse_size, suggested

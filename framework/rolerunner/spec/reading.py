@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rolerunner.failures import as_step_error
+from rolerunner.common.failures import as_step_error
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template, is_template, scan_template
 from rolerunner.spec.fields import ALL_HERE, FOLDER, PACKAGES, TEMPLATES_ALLOWED
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.foreign import find_foreign
+from rolerunner.spec.foreign_templates import find_foreign
 from rolerunner.spec.values import nearest
 
 if TYPE_CHECKING:

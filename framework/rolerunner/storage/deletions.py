@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, TypeVar, Union
 from urllib.parse import urlsplit
 
-from rolerunner.calls import common_folder, is_aws_host
-from rolerunner.diagnosis import is_passing, is_throttled
 from rolerunner.errors import NotFound, ServiceFailed, StepError
+from rolerunner.iam.actions_table import common_folder, is_aws_host
+from rolerunner.iam.denials import is_passing, is_throttled
 from rolerunner.model import S3Uri
-from rolerunner.storage.base import ObjectInfo, Outcome
-from rolerunner.storage.lane import xml
+from rolerunner.storage.http import xml
+from rolerunner.storage.protocol import ObjectInfo, Outcome
 
 T = TypeVar("T")
 LOOKED_AT = 25

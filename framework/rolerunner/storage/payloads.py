@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
-from rolerunner.diagnosis import TRAILER_REFUSED, AwsError
 from rolerunner.errors import StepError
-from rolerunner.storage import checksums
+from rolerunner.iam.denials import TRAILER_REFUSED, AwsError
+from rolerunner.storage import integrity
 
 _REFUSALS = frozenset(
     {
@@ -50,6 +50,6 @@ def with_header(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a PutObject or UploadPart with the checksum of their body in a header."""
     rest = dict(parameters)
     algorithm = str(rest.pop("ChecksumAlgorithm", "CRC32"))
-    if any(name.startswith("Checksum") for name in rest) or not checksums.can_compute(algorithm):
+    if any(name.startswith("Checksum") for name in rest) or not integrity.can_compute(algorithm):
         return dict(parameters)
-    return {**rest, f"Checksum{algorithm}": checksums.digest_of(algorithm, rest["Body"])}
+    return {**rest, f"Checksum{algorithm}": integrity.digest_of(algorithm, rest["Body"])}

@@ -1,0 +1,1 @@
+"""Helpers without knowledge of AWS or of specs, which any package may use."""

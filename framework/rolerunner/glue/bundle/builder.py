@@ -1,0 +1,223 @@
+"""Spec + runtime -> a folder that holds all a Glue job needs with no internet. The same input gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner import api
+from rolerunner.actions import registry
+from rolerunner.actions.signatures import folders_of, is_path
+from rolerunner.errors import UsageError
+from rolerunner.glue.bundle import archives, wheels
+from rolerunner.model import GlueSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rolerunner.glue.launch.runtime import Runtime
+    from rolerunner.model import Job
+
+MANIFEST = "manifest.json"
+SCRIPT = "run_spec.py"
+ZIP_OF_WHEELS = "wheels.gluewheels.zip"
+"""Glue knows a zip of wheels by the end of its name."""
+_HASH = 16
+"""Characters of a bundle's hash in the name of its folder: 64 bits."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What is in a bundle's folder: relative paths, in the order in which Glue is to be told of them."""
+
+    folder: Path
+    spec: str
+    modules: tuple[str, ...]
+    """Wheels, or one zip of wheels: what pip installs."""
+    code: tuple[str, ...]
+    """The user's own packages: a wheel for Python Shell, a zip for Spark."""
+    files: tuple[str, ...]
+    hash: str
+    """Of all files and their names: the name of the folder that it is deployed to."""
+
+    def arguments(self, place: str, runtime: Runtime) -> dict[str, str]:
+        """Arguments of the Glue job with which it finds them below ``place``, an URI that ends with ``/``."""
+        modules, code = (
+            ",".join(f"{place}{each}" for each in part) for part in (self.modules, self.code)
+        )
+        said = {"--job_spec": f"{place}{self.spec}"}
+        if not runtime.is_spark:
+            return {
+                **said,
+                "--extra-py-files": ",".join(each for each in (modules, code) if each),
+                "--library-set": "analytics",
+            }
+        said.update(
+            {
+                "--additional-python-modules": modules,
+                "--python-modules-installer-option": "--no-index",
+            }
+        )
+        return {**said, "--extra-py-files": code} if code else said
+
+
+def build(
+    job: Job, runtime: Runtime, target: Path, tell: Callable[[str], None] = lambda _: None
+) -> Bundle:
+    """Build the bundle of a spec on this machine; ``target`` is there whole or not at all. Raises UsageError."""
+    if job.file.startswith("s3://"):
+        raise UsageError(f"{job.file}: a bundle is made of a spec on this machine")
+    if target.exists() and (
+        not target.is_dir() or (any(target.iterdir()) and not (target / MANIFEST).is_file())
+    ):
+        raise UsageError(f"{target}: is there and is no bundle; nothing was written")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+            made = _built(job, runtime, Path(folder) / "bundle", tell)
+            shutil.rmtree(target, ignore_errors=True)
+            made.folder.replace(target)
+    except OSError as error:  # of the folder, the cache of wheels, or a file that is to be shipped
+        raise UsageError(f"the bundle cannot be built: {error}") from None
+    return replace(made, folder=target)
+
+
+def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]) -> Bundle:
+    settings = job.glue or GlueSettings()
+    _check_actions(job, settings)
+    spec = Path(job.file).resolve()
+    code = _code(job, runtime, settings, spec.parent)
+    tell(f"wheels for Python {runtime.python} on {wheels.PLATFORM}")
+    parts = _modules(
+        runtime,
+        [
+            (path.name, path.read_bytes())
+            for path in wheels.fetched(runtime, settings.requirements, spec.parent)
+        ],
+    )
+    specs = dict(_specs(spec))
+    files = {
+        **parts,
+        **code,
+        **specs,
+        SCRIPT: (Path(__file__).parents[1] / "launch" / SCRIPT).read_bytes(),
+    }
+    for name, data in files.items():
+        api.write_file(folder / name, data)
+    listed = {
+        name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        for name, data in sorted(files.items())
+    }
+    digest = hashlib.sha256(json.dumps([runtime.name, listed]).encode()).hexdigest()[:_HASH]
+    bundle = Bundle(
+        folder, next(iter(specs)), tuple(parts), tuple(code), tuple(sorted(files)), digest
+    )
+    api.write_file(folder / MANIFEST, _manifest(job, runtime, bundle, listed))
+    return bundle
+
+
+def _manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, Any]) -> bytes:
+    told = {
+        "version": 1, "job": job.name, "runtime": runtime.name, "python": runtime.python, "hash": bundle.hash, "spec": bundle.spec,
+        "script": SCRIPT, "modules": bundle.modules, "code": bundle.code, "files": files,
+    }  # fmt: skip
+    return (json.dumps(told, indent=2) + "\n").encode()
+
+
+def _modules(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
+    """Path -> bytes of what pip installs, rolerunner last, as it needs the others."""
+    found = dict([*fetched, archives.own_wheel()])
+    if not runtime.zip_of_wheels:
+        return {f"wheels/{name}": data for name, data in found.items()}
+    wanted = "".join(
+        f"{wheels.name_of(path)}=={wheels.version_of(path)}\n" for path in map(Path, found)
+    )
+    return {
+        ZIP_OF_WHEELS: archives.zipped(
+            {
+                "wheels/requirements.txt": wanted.encode(),
+                **{f"wheels/{name}": data for name, data in found.items()},
+            }
+        )
+    }
+
+
+def _specs(spec: Path) -> Iterator[tuple[str, bytes]]:
+    """The spec, then the files that it includes: as they lie to one another, below the folder that holds them all."""
+    included = [
+        (spec.parent / name).resolve() for name in api.read_mapping(str(spec)).get("include") or ()
+    ]
+    top = Path(os.path.commonpath([path.parent for path in (spec, *included)]))
+    for path in (spec, *included):
+        yield f"spec/{path.relative_to(top).as_posix()}", path.read_bytes()
+
+
+def _code(job: Job, runtime: Runtime, settings: GlueSettings, project: Path) -> dict[str, bytes]:
+    """The user's own packages: a wheel, or the zip that Spark puts on the path of the driver and of every executor."""
+    files: dict[str, bytes] = {}
+    for package in _packages(job, settings, project):
+        found = archives.content(package) if package.is_dir() else [("", package.read_bytes())]
+        files.update({f"{package.name}/{path}".rstrip("/"): data for path, data in found})
+    if not files:
+        return {}
+    if runtime.is_spark:
+        return {"code.zip": archives.zipped(files, folders=True)}
+    name, data = archives.wheel(f"{job.name}-code".replace("-", "_"), "0", files)
+    return {f"wheels/{name}": data}
+
+
+def _check_actions(job: Job, settings: GlueSettings) -> None:
+    """Actions of other packages come with what the spec requires, or not at all. Raises UsageError."""
+    for step in job.steps:
+        package = registry()[step.action].__module__.partition(".")[0]
+        if package != "rolerunner" and not settings.requirements:
+            raise UsageError(
+                f"'{step.action}' (step '{step.id}') comes with the package {package}: name it under 'requirements' in the glue section"
+            )
+
+
+def _packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:
+    """Folders and modules to ship: those that the spec names, and those of its python.call steps."""
+    found = {(project / name).resolve(): None for name in settings.packages}
+    absent = next((path for path in found if not path.exists()), None)
+    if absent is not None:
+        raise UsageError(f"there is no {absent}, which 'packages' under 'glue' names")
+    for step in job.steps:
+        function = step.fields.get("function") if step.action == "python.call" else None
+        if isinstance(function, str):
+            path = _package_of(function, project)
+            if path is not None:
+                found[path] = None
+            elif not settings.requirements and not any(
+                each.name == function.split(".")[0] for each in found
+            ):
+                raise UsageError(
+                    f"the module of '{function}' (step '{step.id}') is not beside the spec, so it cannot be shipped: name its package"
+                    " under 'packages' or 'requirements' in the spec's glue section"
+                )
+    return list(found)
+
+
+def _package_of(function: str, project: Path) -> Optional[Path]:
+    """The top folder or module in which a function lies, found where python.call looks; None for one that is installed."""
+    module = function.rpartition(":")[0]
+    if is_path(module):
+        raise UsageError(
+            f"'{function}' cannot be shipped: name a module, as in {Path(module).stem}:{function.rpartition(':')[2]}"
+        )
+    top = module.partition(".")[0]
+    candidates = (folder / name for folder in folders_of(project) for name in (top, f"{top}.py"))
+    return next(
+        (
+            path
+            for path in candidates
+            if path.is_file() or (path.is_dir() and any(path.glob("**/*.py")))
+        ),
+        None,
+    )

@@ -1,0 +1,264 @@
+"""Wheels of other packages for a Glue runtime: pinned, fetched once, in the order in which they can be installed.
+
+rolerunner's own dependencies are locked for each interpreter with the hash of one wheel each, so two bundles of one
+version are the same. What a user's functions need is resolved by uv, which works out a foreign interpreter's markers;
+pip works out those of the interpreter that it runs under.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from email.parser import Parser
+from graphlib import CycleError, TopologicalSorter
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rolerunner.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rolerunner.glue.launch.runtime import Runtime
+
+PLATFORM = "manylinux2014_x86_64"
+IN_THE_RUNTIME = (
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "jmespath",
+    "python-dateutil",
+    "six",
+    "urllib3",
+)
+"""boto3 and what it brings: every runtime has them, and they are not to be overridden."""
+LOCKS = Path(__file__).parent / "locks"
+_LOCKED = re.compile(
+    r"(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})  # (?P<file>\S+)\Z"
+)
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_OFFLINE = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "Max retries exceeded",
+    "ProxyError",
+    "Connection refused",
+    "dns error",
+    "error sending request",
+)
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A wheel that is known by its hash."""
+
+    name: str
+    version: str
+    sha256: str
+    file: str
+
+    def __str__(self) -> str:
+        return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
+
+
+def locked(tag: str) -> tuple[Locked, ...]:
+    """Rolerunner's own dependencies for an interpreter such as cp311."""
+    lines = (LOCKS / f"{tag}.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(Locked(**found.groupdict()) for found in map(_LOCKED.match, lines) if found)
+
+
+def fetched(runtime: Runtime, requirements: Sequence[str], folder: Path) -> list[Path]:
+    """Every wheel that a bundle needs beside rolerunner's own, in the order of installing. Raises UsageError.
+
+    ``folder`` is where relative paths among the ``requirements`` begin.
+    """
+    pins = locked(runtime.tag)
+    return in_order(
+        [
+            *_of_cache(pins, runtime),
+            *(_of_user(requirements, pins, runtime, folder) if requirements else ()),
+        ]
+    )
+
+
+def in_order(wheels: Iterable[Path]) -> list[Path]:
+    """Wheels sorted so that each comes after those it requires: installers that take one after the other find all there."""
+    by_name = {name_of(path): path for path in sorted(wheels)}
+    needs = {
+        name: [need for need in _required(path) if need in by_name and need != name]
+        for name, path in by_name.items()
+    }
+    try:
+        return [by_name[name] for name in TopologicalSorter(needs).static_order()]
+    except CycleError:
+        return list(by_name.values())
+
+
+def name_of(wheel: Path) -> str:
+    """The normalised name of a wheel's package (PEP 503)."""
+    return normalised(wheel.name.split("-", 1)[0])
+
+
+def normalised(name: str) -> str:
+    """A package's name as PEP 503 compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def version_of(wheel: Path) -> str:
+    """The version in a wheel's name."""
+    return wheel.name.split("-")[1]
+
+
+def _required(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        path = next(
+            (
+                name
+                for name in archive.namelist()
+                if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)
+            ),
+            None,
+        )
+        text = archive.read(path).decode("utf-8", "replace") if path else ""
+    return sorted(
+        {
+            _name_in(line)
+            for line in Parser().parsestr(text, headersonly=True).get_all("Requires-Dist", [])
+        }
+    )
+
+
+def _cache() -> Path:
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rolerunner" / "wheels"
+    )
+
+
+def _of_cache(pins: Sequence[Locked], runtime: Runtime) -> list[Path]:
+    """The locked wheels, those that are not there yet fetched and kept."""
+    missing = [str(pin) for pin in pins if not _is_there(_cache() / pin.file, pin.sha256)]
+    if missing:
+        _kept(missing, runtime)
+    return [_cache() / pin.file for pin in pins]
+
+
+def _kept(requirements: Sequence[str], runtime: Runtime) -> list[Path]:
+    """Pinned wheels, fetched into the cache; one that is there is whole."""
+    cache = _cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        return [
+            path.replace(cache / path.name)
+            for path in download(requirements, runtime, Path(folder))
+        ]
+
+
+def _is_there(path: Path, sha256: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+def _of_user(
+    requirements: Sequence[str], pins: Sequence[Locked], runtime: Runtime, folder: Path
+) -> list[Path]:
+    """The wheels of a user's requirements and of what they require, without those that are there anyway."""
+    local = [_local_wheel(each, folder) for each in requirements if each.endswith(".whl")]
+    said = [
+        *(each for each in requirements if not each.endswith(".whl")),
+        *(f"{name_of(path)} @ {path.as_uri()}" for path in local),
+    ]
+    there = {pin.name for pin in pins}
+    # continuation lines belong to the requirement before them
+    found = [
+        each
+        for each in re.split(r"\n(?=\S)", resolved(said, pins, runtime).strip())
+        if _name_in(each) not in there and " @ " not in each
+    ]
+    return [*(_kept(found, runtime) if found else ()), *local]
+
+
+def _name_in(requirement: str) -> str:
+    found = _NAME.match(requirement)
+    return normalised(found.group()) if found else ""
+
+
+def _local_wheel(said: str, folder: Path) -> Path:
+    path = (folder / said).resolve()
+    if not path.is_file():
+        raise UsageError(f"there is no wheel {path}, which 'requirements' under 'glue' names")
+    return path
+
+
+def resolved(requirements: Sequence[str], pins: Sequence[Locked], runtime: Runtime) -> str:
+    """What uv makes of them: NAME==VERSION with hashes, for the runtime's interpreter, beside its boto3. Raises UsageError."""
+    if find_spec("uv") is None:
+        raise UsageError(
+            "'requirements' under 'glue' are resolved by uv, which is not here: pip install 'rolerunner[deploy]'"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        wanted, bounds = Path(folder, "requirements.in"), Path(folder, "constraints.txt")
+        wanted.write_text("\n".join(requirements), encoding="utf-8")
+        bounds.write_text(
+            "\n".join([f"boto3=={runtime.boto3}", *(f"{pin.name}=={pin.version}" for pin in pins)]),
+            encoding="utf-8",
+        )
+        index = (
+            {"UV_INDEX_URL": os.environ["PIP_INDEX_URL"]} if "PIP_INDEX_URL" in os.environ else {}
+        )
+        return _tool(
+            ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--only-binary", ":all:",
+             "--python-version", runtime.python, "--python-platform", "x86_64-manylinux2014", "--constraint", str(bounds),
+             *(part for name in IN_THE_RUNTIME for part in ("--no-emit-package", name)), str(wanted)],
+            runtime, index,
+        )  # fmt: skip
+
+
+def download(requirements: Sequence[str], runtime: Runtime, target: Path) -> list[Path]:
+    """Fetch pinned wheels by their hashes into ``target``, and nothing else. Raises UsageError."""
+    with tempfile.TemporaryDirectory() as folder:
+        pinned = Path(folder, "requirements.txt")
+        pinned.write_text("\n".join(requirements) + "\n", encoding="utf-8")
+        _tool(
+            ["pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1", "--no-deps", "--require-hashes",
+             "--only-binary", ":all:", "--implementation", "cp", "--python-version", runtime.python, "--abi", runtime.tag, "--abi", "abi3",
+             "--abi", "none", "--platform", PLATFORM, "--requirement", str(pinned), "--dest", str(target)],
+            runtime, {},
+        )  # fmt: skip
+    return sorted(target.glob("*.whl"))
+
+
+def _tool(command: Sequence[str], runtime: Runtime, environment: dict[str, str]) -> str:
+    """Run pip or uv under this interpreter; its output. Raises UsageError with what it says of a failure."""
+    if find_spec(command[0]) is None:
+        raise UsageError(
+            f"{command[0]} is needed to fetch wheels, and is not here: pip install 'rolerunner[deploy]'"
+        )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode == 0:
+        return done.stdout
+    if any(sign in done.stderr for sign in _OFFLINE):
+        raise UsageError(
+            f"the package index cannot be reached, and wheels for Python {runtime.python} are not all in {_cache()} yet:"
+            " go online once, or set PIP_INDEX_URL to an index that can be reached"
+        )
+    told = [
+        line
+        for line in done.stderr.splitlines()
+        if line.strip() and not line.startswith(("WARNING", "[notice]", "DEPRECATION"))
+    ]
+    raise UsageError(
+        f"no wheels for Python {runtime.python} on {PLATFORM}: " + "\n  ".join(told[-6:])
+    )

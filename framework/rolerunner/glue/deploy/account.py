@@ -1,0 +1,94 @@
+"""AWS as whoever deploys: the machine's own identity, or a role of the spec. Errors come as StepErrors with what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from rolerunner import api
+from rolerunner.errors import StepError, UsageError
+from rolerunner.iam.denials import AwsError, step_failed
+from rolerunner.model import JOB
+from rolerunner.sessions.registry import JobIdentity, Sessions
+from rolerunner.spec.values import suggested
+
+if TYPE_CHECKING:
+    from rolerunner.model import Job, Role
+    from rolerunner.storage.protocol import Storage
+
+NOT_THERE = "EntityNotFoundException"
+"""The type of the error where Glue knows no such job."""
+_NO_CREDENTIALS = "set AWS_PROFILE, or log in, as with aws sso login"
+_CALLER = re.compile(r"arn:(?P<partition>aws[a-z-]*):(?:iam|sts)::(?P<account>\d{12}):")
+
+
+class Account:
+    """Glue, CloudWatch Logs and S3 under one identity, in one region."""
+
+    def __init__(self, sessions: Sessions, role: Role, region: str = "") -> None:
+        self.sessions = sessions
+        self.role = role
+        self.region = region or role.region or _own_region(sessions)
+
+    @classmethod
+    def of(cls, job: Job, role: str = "", region: str = "") -> Account:
+        """For a job: ``role`` is an alias of its spec, empty for the machine's own identity. Raises UsageError."""
+        if role and role not in job.roles:
+            raise UsageError(f"{job.file}: there is no role '{role}'{suggested(role, job.roles)}")
+        region = region or (job.glue.region if job.glue is not None else "")
+        return cls(
+            Sessions(JobIdentity(region=region), session_name=f"{job.name}-deploy"),
+            job.roles[role] if role else JOB,
+            region,
+        )
+
+    def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """One API call. Raises StepError, whose ``type`` is AWS's code."""
+        try:
+            client = self.sessions.client(self.role, service, region=self.region)
+            answer: dict[str, Any] = getattr(client, operation)(**parameters)
+        except ClientError as error:
+            raise step_failed(
+                AwsError.of(error), self.role, caller=self.sessions.session_arn(self.role)
+            ) from error
+        except BotoCoreError as error:
+            hint = _NO_CREDENTIALS if isinstance(error, NoCredentialsError) else ""
+            raise StepError(
+                f"{service} {operation}: {error}", hint=hint, type=type(error).__name__
+            ) from error
+        return answer
+
+    def members(self, shape: str) -> frozenset[str]:
+        """The fields of one of Glue's own shapes, as this botocore knows them."""
+        client = self.sessions.client(self.role, "glue", region=self.region)
+        return frozenset(client.meta.service_model.shape_for(shape).members)
+
+    def storage(self) -> Storage:
+        """S3."""
+        return api.open_storage(self.sessions, self.role)
+
+    def caller(self) -> str:
+        """Who we are, as an ARN."""
+        self.sessions.assume(self.role)
+        return self.sessions.session_arn(self.role)
+
+    def job_arn(self, name: str) -> str:
+        """The ARN of a Glue job of this account. Raises StepError where STS does not say which account this is."""
+        found = _CALLER.match(self.caller())
+        if found is None:
+            raise StepError(
+                "STS does not say which account this is",
+                hint="are there AWS credentials here? try: aws sts get-caller-identity",
+            )
+        return f"arn:{found['partition']}:glue:{self.region}:{found['account']}:job/{name}"
+
+
+def _own_region(sessions: Sessions) -> str:
+    try:
+        return sessions.region()
+    except UsageError:
+        raise UsageError(
+            "no region is known: say 'region' under 'glue' in the spec, --region, or set AWS_REGION"
+        ) from None

@@ -1,0 +1,242 @@
+"""Spec -> Glue job: bundled, uploaded under a folder named by its hash, created or updated with nothing lost.
+
+Each deployment leaves a record beside the artifacts: what it set tells the next one what it may take back, and a
+rollback what to set again. Records are only ever added, so two people who deploy at once lose none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner._version import __version__
+from rolerunner.common.wording import format_count
+from rolerunner.errors import NotFound, StepError, UsageError
+from rolerunner.glue.bundle.builder import MANIFEST
+from rolerunner.glue.deploy.account import NOT_THERE
+from rolerunner.glue.deploy.merge import Change, changes, merged, merged_tags, settled
+from rolerunner.glue.deploy.settings import Wanted
+from rolerunner.storage.protocol import Cancel, Put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rolerunner.glue.bundle.builder import Bundle
+    from rolerunner.glue.deploy.account import Account
+    from rolerunner.model import S3Uri
+
+_RECORDS = "deployments/"
+_MAX_RECORD = 1 << 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """One deployment, as it is kept beside the artifacts."""
+
+    hash: str
+    time: str
+    by: str
+    job: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+    def as_json(self) -> bytes:
+        """As it is stored."""
+        told = {
+            "version": 1,
+            "hash": self.hash,
+            "time": self.time,
+            "by": self.by,
+            "rolerunner": __version__,
+            "job": self.job,
+            "tags": self.tags,
+        }
+        return (json.dumps(told, indent=2) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a deployment would do."""
+
+    wanted: Wanted
+    hash: str
+    is_new: bool
+    job: Mapping[str, Any]
+    """All that UpdateJob is sent: what is wanted, and what somebody set elsewhere."""
+    tags: Mapping[str, str]
+    gone_tags: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+    def text(self) -> str:
+        """For a person."""
+        if not self.changes:
+            return f"Glue job {self.wanted.name}: no change"
+        verb = (
+            "is made"
+            if self.is_new
+            else f"changes in {len(self.changes)} {'place' if len(self.changes) == 1 else 'places'}"
+        )
+        return "\n".join(
+            [f"Glue job {self.wanted.name} {verb}:", *(f"  {change}" for change in self.changes)]
+        )
+
+
+class Deployer:
+    """Deploys the artifacts and the job of one spec, as one identity, below ``home``, a prefix of their own."""
+
+    def __init__(self, account: Account, home: S3Uri) -> None:
+        self.account = account
+        self.home = home
+        self.storage = account.storage()
+
+    def place(self, hash_: str) -> S3Uri:
+        """The folder of a bundle."""
+        return self.home.join(f"{hash_}/")
+
+    def planned(self, wanted: Wanted, hash_: str, *, adopt: bool = False) -> Deployment:
+        """What deploying would change, found by reading alone. Raises StepError, UsageError for a job that is not ours."""
+        current = self._current(wanted.name)
+        last = self.last()
+        if current is None:
+            return Deployment(
+                wanted,
+                hash_,
+                True,
+                wanted.job,
+                wanted.tags,
+                (),
+                changes({}, {**wanted.job, "Tags": wanted.tags}),
+            )
+        if not _is_ours(current) and not adopt:
+            raise UsageError(
+                f"there is a Glue job '{wanted.name}' already that rolerunner did not make: choose another name, or say --adopt"
+            )
+        before = settled(current, self.account.members("JobUpdate"), wanted.job)
+        after = merged(before, last.job if last else {}, wanted.job)
+        tags = self.account.call(
+            "glue", "get_tags", ResourceArn=self.account.job_arn(wanted.name)
+        ).get("Tags", {})
+        new_tags = merged_tags(tags, last.tags if last else {}, wanted.tags)
+        gone = tuple(sorted(set(tags) - set(new_tags)))
+        differ = changes({**before, "Tags": tags}, {**after, "Tags": new_tags})
+        return Deployment(wanted, hash_, False, after, new_tags, gone, differ)
+
+    def upload(self, bundle: Bundle, tell: Callable[[str], None]) -> S3Uri:
+        """Store a bundle's files, the manifest last: a folder that has one is whole, and is left as it is. Raises StepError."""
+        place = self.place(bundle.hash)
+        if self._is_whole(place):
+            tell(f"{place} is there already")
+            return place
+        size = sum((bundle.folder / name).stat().st_size for name in bundle.files)
+        tell(
+            f"uploading {format_count(len(bundle.files), 'file')}, {size / 1e6:.1f} MB, to {place}"
+        )
+        puts = [Put(bundle.folder / name, place.join(name)) for name in bundle.files]
+        for outcome in self.storage.put(puts, Cancel()):
+            if outcome.error is not None:
+                raise outcome.error
+        self.storage.write(
+            place.join(MANIFEST),
+            (bundle.folder / MANIFEST).read_bytes(),
+            {"ContentType": "application/json"},
+        )
+        return place
+
+    def apply(self, deployment: Deployment) -> None:
+        """Create or update the job, set its tags, and keep a record. Raises StepError."""
+        name = deployment.wanted.name
+        if not deployment.changes:
+            return
+        if deployment.is_new:
+            tags = {"Tags": dict(deployment.tags)} if deployment.tags else {}
+            self.account.call("glue", "create_job", Name=name, **deployment.job, **tags)
+        else:
+            self.account.call("glue", "update_job", JobName=name, JobUpdate=dict(deployment.job))
+            self._set_tags(name, deployment)
+        now = datetime.now(timezone.utc)
+        record = Record(
+            deployment.hash,
+            f"{now:%Y-%m-%dT%H:%M:%SZ}",
+            self.account.caller(),
+            deployment.wanted.job,
+            deployment.wanted.tags,
+        )
+        key = f"{_RECORDS}{now:%Y%m%dT%H%M%S.%fZ}-{deployment.hash}.json"
+        self.storage.write(
+            self.home.join(key), record.as_json(), {"ContentType": "application/json"}
+        )
+
+    def last(self) -> Optional[Record]:
+        """The deployment that was made last, None where there was none. Raises StepError."""
+        return next((self._record(key) for key in self._records()[-1:]), None)
+
+    def before(self, hash_: str = "") -> Record:
+        """The deployment to go back to: the last one with this hash, or the one before the last. Raises UsageError."""
+        keys = self._records()
+        found = [key for key in keys if _hash_in(key).startswith(hash_)] if hash_ else keys[-2:-1]
+        if not found:
+            known = ", ".join(dict.fromkeys(map(_hash_in, keys))) or "none"
+            raise UsageError(
+                f"there is no deployment {hash_ or 'before this one'} to go back to under {self.home} (there: {known})"
+            )
+        record = self._record(found[-1])
+        if not self._is_whole(self.place(record.hash)):
+            raise UsageError(
+                f"the artifacts of {record.hash} are gone from {self.place(record.hash)}"
+            )
+        return record
+
+    def _records(self) -> list[str]:
+        """The keys of the records, the oldest first: each begins with its time and ends with its hash."""
+        return sorted(info.key for info in self.storage.list(self.home.join(_RECORDS)))
+
+    def _record(self, key: str) -> Record:
+        uri = replace(self.home, key=key)
+        try:
+            told = json.loads(self.storage.read(uri, _MAX_RECORD))
+            return Record(told["hash"], told["time"], told["by"], told["job"], told["tags"])
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(f"{uri} is no record of a deployment: move it away") from None
+
+    def _is_whole(self, place: S3Uri) -> bool:
+        try:
+            self.storage.head(place.join(MANIFEST))
+        except NotFound:
+            return False
+        return True
+
+    def _current(self, name: str) -> Optional[dict[str, Any]]:
+        try:
+            found: dict[str, Any] = self.account.call("glue", "get_job", JobName=name)["Job"]
+        except StepError as error:
+            if error.type == NOT_THERE:
+                return None
+            raise
+        return found
+
+    def _set_tags(self, name: str, deployment: Deployment) -> None:
+        arn = self.account.job_arn(name)
+        new = {
+            change.field[len("Tags.") :]: change.after
+            for change in deployment.changes
+            if change.field.startswith("Tags.") and change.after is not None
+        }
+        if new:  # only those: AWS's own tags, as of a stack, may be read and not written
+            self.account.call("glue", "tag_resource", ResourceArn=arn, TagsToAdd=new)
+        if deployment.gone_tags:
+            self.account.call(
+                "glue", "untag_resource", ResourceArn=arn, TagsToRemove=list(deployment.gone_tags)
+            )
+
+
+def _hash_in(key: str) -> str:
+    return key.rpartition("-")[2].removesuffix(".json")
+
+
+def _is_ours(job: Mapping[str, Any]) -> bool:
+    """Does the job run a spec?"""
+    return any(
+        "--job_spec" in job.get(name, {})
+        for name in ("DefaultArguments", "NonOverridableArguments")
+    )

@@ -1,0 +1,110 @@
+"""The Glue job as code, for teams that own their jobs there: CloudFormation in JSON, Terraform in HCL."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.policies.terraform import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolerunner.glue.deploy.settings import Wanted
+
+FORMS = ("cloudformation", "terraform")
+_TERRAFORM_NAMES = {
+    "Description": "description", "GlueVersion": "glue_version", "WorkerType": "worker_type", "NumberOfWorkers": "number_of_workers",
+    "MaxCapacity": "max_capacity", "Timeout": "timeout", "MaxRetries": "max_retries", "SecurityConfiguration": "security_configuration",
+    "DefaultArguments": "default_arguments", "NonOverridableArguments": "non_overridable_arguments",
+}  # fmt: skip
+
+
+def emitted(wanted: Wanted, form: str) -> str:
+    """The job in one of ``FORMS``."""
+    return cloudformation(wanted) if form == "cloudformation" else terraform(wanted)
+
+
+def cloudformation(wanted: Wanted) -> str:
+    """A template with the one job."""
+    properties: dict[str, Any] = {"Name": wanted.name, **wanted.job}
+    if wanted.tags:
+        properties["Tags"] = dict(wanted.tags)
+    template = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": f"The Glue job {wanted.name}, written by rolerunner deploy --emit cloudformation",
+        "Resources": {
+            _logical_name(wanted.name): {"Type": "AWS::Glue::Job", "Properties": properties}
+        },
+    }
+    return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
+
+
+def terraform(wanted: Wanted) -> str:
+    """A configuration with the one job, laid out as ``terraform fmt`` does; a role that is only named is looked up there."""
+    job = wanted.job
+    by_arn = str(job["Role"]).startswith("arn:")
+    values = {ours: job[glues] for glues, ours in _TERRAFORM_NAMES.items() if glues in job}
+    plain = {
+        "name": wanted.name,
+        **{name: value for name, value in values.items() if not isinstance(value, dict)},
+    }
+    if "Connections" in job:
+        plain["connections"] = job["Connections"]["Connections"]
+    maps = {
+        name: value
+        for name, value in {**values, "tags": dict(wanted.tags)}.items()
+        if isinstance(value, dict) and value
+    }
+    command, runs = job["Command"], job["ExecutionProperty"]
+    lines = [
+        "# written by rolerunner deploy --emit terraform",
+        *(
+            []
+            if by_arn
+            else ['data "aws_iam_role" "job" {', f"  name = {_hcl(job['Role'])}", "}", ""]
+        ),
+        f'resource "aws_glue_job" "{re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name).lower()}" {{',
+        f"  role_arn = {_hcl(job['Role']) if by_arn else 'data.aws_iam_role.job.arn'}",
+        "",
+        *_aligned(plain, "  "),
+        *(
+            line
+            for name, value in maps.items()
+            for line in ("", f"  {name} = {{", *_aligned(value, "    ", quoted=True), "  }")
+        ),
+        *_block(
+            "command",
+            {
+                "name": command["Name"],
+                "python_version": command["PythonVersion"],
+                "script_location": command["ScriptLocation"],
+            },
+        ),
+        *_block("execution_property", {"max_concurrent_runs": runs["MaxConcurrentRuns"]}),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _block(name: str, values: Mapping[str, Any]) -> list[str]:
+    return ["", f"  {name} {{", *_aligned(values, "    "), "  }"]
+
+
+def _aligned(values: Mapping[str, Any], indent: str, *, quoted: bool = False) -> list[str]:
+    names = [_hcl(name) if quoted else name for name in values]
+    width = max(map(len, names))
+    return [
+        f"{indent}{name.ljust(width)} = {_hcl(value)}"
+        for name, value in zip(names, values.values())
+    ]
+
+
+def _hcl(value: Any) -> str:
+    """A value as HCL writes it."""
+    return escaped(json.dumps(value, ensure_ascii=False))
+
+
+def _logical_name(name: str) -> str:
+    return "".join(part.capitalize() for part in re.findall(r"[A-Za-z0-9]+", name)) or "Job"

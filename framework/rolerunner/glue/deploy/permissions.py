@@ -1,0 +1,143 @@
+"""What whoever deploys needs, and what the Glue job's own role needs (Service Authorization Reference; AWS Glue developer guide)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.glue.deploy.settings import home, job_name
+from rolerunner.iam.actions_table import (
+    bucket_arn,
+    condition_json,
+    object_arn,
+    prefix_condition,
+    statement,
+)
+from rolerunner.iam.policy import document
+from rolerunner.model import Permission, RoleArn, S3Uri, Use
+from rolerunner.policies.least_privilege import LOG_ACTIONS, Surroundings, policies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rolerunner.model import GlueSettings, Job, Plan
+
+_GLUE = "glue.amazonaws.com"
+_JOB_ACTIONS = (
+    "glue:GetJob", "glue:UpdateJob", "glue:GetTags", "glue:TagResource", "glue:UntagResource", "glue:StartJobRun",
+    "glue:GetJobRun", "glue:GetJobRuns",
+)  # fmt: skip
+_CODE = ("--extra-", "--additional-python-modules", "--python-virtual-env")
+"""Beginnings of the names of arguments that say where code lies."""
+_KEPT = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+_LOG_GROUPS = ("--continuous-log-logGroup", "--custom-logGroup-prefix")
+"""Arguments that name other log groups than Glue's own."""
+_FOLDERS = {"--TempDir": _KEPT, "--spark-event-logs-path": ("s3:GetObject", "s3:PutObject")}
+_NETWORK = (
+    "glue:GetConnection", "ec2:DescribeVpcEndpoints", "ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups",
+    "ec2:DescribeVpcAttribute", "ec2:DescribeNetworkInterfaces", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+    "ec2:CreateTags", "ec2:DeleteTags",
+)  # fmt: skip
+
+
+def needed(plan: Plan, settings: GlueSettings) -> dict[str, Any]:
+    """Policies as JSON has them: the deployer's, the job's own, and whom the job's role must trust. Raises UsageError."""
+    home(plan.job, settings)  # the deployer's policy names it
+    job = policies(plan, surroundings(plan.job, settings))[0]
+    return {
+        "deployer": document(_of_deployer(plan, settings)),
+        "job": job.policy(),
+        "job_trust": job.trust_policy(),
+    }
+
+
+def surroundings(
+    job: Job,
+    settings: GlueSettings,
+    job_role: str = "",
+    reads: Iterable[S3Uri] = (),
+    writes: Iterable[S3Uri] = (),
+) -> Surroundings:
+    """What the Glue job reads, writes and calls under its own role besides its steps; ``job_role`` wins over the section's role."""
+    role = job_role or (settings.role if settings.role.startswith("arn:") else "")
+    bundle = [home(job, settings)] if settings.artifacts is not None else []
+    result = [S3Uri.parse(settings.result)] if settings.result else []
+    code = [
+        uri
+        for name, value in settings.arguments.items()
+        if name.startswith(_CODE)
+        for uri in _locations(value)
+    ]
+    more = (*_of_glue(settings), *_of_folders(settings))
+    return Surroundings(role, (*reads, *bundle, *code), (*writes, *result), more)
+
+
+def _locations(value: str) -> list[S3Uri]:
+    return [
+        S3Uri.parse(each.strip()) for each in value.split(",") if each.strip().startswith("s3://")
+    ]
+
+
+def _of_folders(settings: GlueSettings) -> Iterator[Use]:
+    """The folders that Glue and Spark keep their own files in."""
+    for name, actions in _FOLDERS.items():
+        for uri in _locations(settings.arguments.get(name, "")):
+            folder = uri if uri.is_prefix else uri.join("/")
+            yield from (Use(Permission(action, object_arn(folder)), name) for action in actions)
+            yield Use(
+                Permission("s3:ListBucket", bucket_arn(folder), prefix_condition(folder.key)), name
+            )
+
+
+def _of_deployer(plan: Plan, settings: GlueSettings) -> Iterator[dict[str, Any]]:
+    partition, account, role = _role(settings)
+    place = home(plan.job, settings)
+    yield statement(
+        ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"], [object_arn(place, partition)]
+    )
+    yield statement(
+        ["s3:ListBucket"],
+        [bucket_arn(place, partition)],
+        condition_json(prefix_condition(place.key)),
+    )
+    name = job_name(plan.job, settings)
+    yield statement(
+        list(_JOB_ACTIONS), [f"arn:{partition}:glue:{settings.region or '*'}:{account}:job/{name}"]
+    )
+    yield statement(["glue:CreateJob"], ["*"])  # there is no job yet that a policy could name
+    yield statement(["iam:PassRole"], [role], {"StringEquals": {"iam:PassedToService": _GLUE}})
+    yield statement(
+        ["logs:FilterLogEvents"], [f"arn:{partition}:logs:*:{account}:log-group:/aws-glue/*"]
+    )
+
+
+def _of_glue(settings: GlueSettings) -> Iterator[Use]:
+    """What Glue itself does under the job's role, for what the job is set to."""
+    if settings.security_configuration:
+        yield from (
+            Use(Permission(action, "*"), "security_configuration")
+            for action in ("logs:AssociateKmsKey", "glue:GetSecurityConfiguration")
+        )
+    if settings.connections:
+        yield from (Use(Permission(action, "*"), "connections") for action in _NETWORK)
+    for name in _LOG_GROUPS:
+        if name in settings.arguments:
+            partition, account, _ = _role(settings)
+            group = f"arn:{partition}:logs:*:{account}:log-group:{settings.arguments[name]}*"
+            yield from (Use(Permission(action, group), "log") for action in LOG_ACTIONS)
+    if "--enable-metrics" in settings.arguments:
+        yield Use(
+            Permission(
+                "cloudwatch:PutMetricData",
+                "*",
+                (("StringEquals", "cloudwatch:namespace", ("Glue",)),),
+            ),
+            "metrics",
+        )
+
+
+def _role(settings: GlueSettings) -> tuple[str, str, str]:
+    """Partition, account and ARN of the job's role, as far as they are known."""
+    if settings.role.startswith("arn:"):
+        arn = RoleArn.parse(settings.role)
+        return arn.partition, arn.account, settings.role
+    return "aws", "*", f"arn:aws:iam::*:role/{settings.role or '*'}"

@@ -1,0 +1,126 @@
+"""The spec's glue section and the command line's flags -> the Glue job as it should be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from rolerunner.errors import UsageError
+from rolerunner.glue.bundle.builder import SCRIPT
+from rolerunner.glue.launch.entry import DEADLINE_SHARE
+from rolerunner.glue.launch.runtime import RUNTIMES
+from rolerunner.model import GlueSettings
+from rolerunner.spec.glue_fields import GlueFields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolerunner.glue.bundle.builder import Bundle
+    from rolerunner.model import Job, S3Uri
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A Glue job as it should be. ``job`` has the fields of Glue's JobUpdate that rolerunner sets; no others are touched."""
+
+    name: str
+    job: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+
+def settings_of(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
+    """The spec's settings with the flags over them, which are named and checked like the fields of the section. Raises UsageError."""
+    said = {name: value for name, value in asdict(job.glue or GlueSettings()).items() if value}
+    said["timeout"] = said["timeout"] * 60.0
+    said.update({name: list(value) for name, value in said.items() if isinstance(value, tuple)})
+    if job.glue is not None and job.glue.artifacts is not None:
+        said["artifacts"] = str(job.glue.artifacts)
+    given = {name: value for name, value in flags.items() if value}
+    if given.get("runtime", said["runtime"]) != said["runtime"]:
+        said = {
+            name: value
+            for name, value in said.items()
+            if name not in ("capacity", "worker_type", "workers")
+        }
+    try:
+        return GlueFields.model_validate({**said, **given}).settings()
+    except ValidationError as error:
+        wrong = [
+            (".".join(map(str, each["loc"])), str(each.get("ctx", {}).get("error") or each["msg"]))
+            for each in error.errors()
+        ]
+        raise UsageError(
+            "; ".join(message if not name else f"'{name}' {message}" for name, message in wrong)
+        ) from None
+
+
+def job_name(job: Job, settings: GlueSettings) -> str:
+    """The name of the Glue job: the spec's own, where the section has none."""
+    return settings.job_name or job.name
+
+
+def home(job: Job, settings: GlueSettings) -> S3Uri:
+    """The prefix under which all of a job's artifacts lie. Raises UsageError."""
+    if settings.artifacts is None:
+        raise UsageError(
+            "say where the artifacts go: 'artifacts: s3://bucket/prefix/' under 'glue' in the spec, or --artifacts"
+        )
+    return settings.artifacts.join(f"{job_name(job, settings)}/")
+
+
+def wanted(job: Job, settings: GlueSettings, bundle: Bundle, place: str, region: str) -> Wanted:
+    """The Glue job that runs a bundle which lies at ``place``, a URI that ends with ``/``. Raises UsageError."""
+    if not settings.role:
+        raise UsageError(
+            "say which role the Glue job runs as: 'role' under 'glue' in the spec, or --job-role"
+        )
+    runtime = RUNTIMES[settings.runtime]
+    found = bundle.arguments(place, runtime)
+    fixed = {"--job_spec": found.pop("--job_spec"), **_as_arguments(settings.fixed_params)}
+    size: dict[str, Any] = (
+        {"WorkerType": settings.worker_type, "NumberOfWorkers": settings.workers}
+        if runtime.is_spark
+        else {"MaxCapacity": settings.capacity}
+    )
+    told: dict[str, Any] = {
+        "Description": job.description, "Connections": {"Connections": list(settings.connections)} if settings.connections else None,
+        "SecurityConfiguration": settings.security_configuration,
+    }  # fmt: skip
+    made = {
+        "Role": settings.role,
+        "Command": {
+            "Name": runtime.command,
+            "ScriptLocation": f"{place}{SCRIPT}",
+            "PythonVersion": runtime.python_version,
+        },
+        "GlueVersion": runtime.glue_version,
+        **size,
+        "Timeout": settings.timeout,
+        "MaxRetries": 0,  # a retry is a new run of the whole script, with a new id: the spec's own retries know what is done
+        "ExecutionProperty": {"MaxConcurrentRuns": settings.max_concurrent_runs},
+        "DefaultArguments": {
+            **found,
+            **_own(settings, region),
+            **_as_arguments(settings.params),
+            **settings.arguments,
+        },
+        "NonOverridableArguments": fixed,
+        **{name: value for name, value in told.items() if value},
+    }
+    return Wanted(job_name(job, settings), made, dict(settings.tags))
+
+
+def _own(settings: GlueSettings, region: str) -> dict[str, str]:
+    """Arguments of the entry script that a run may change."""
+    seconds = int(settings.timeout * 60 * DEADLINE_SHARE)
+    return {
+        "--deadline": f"{seconds}s",
+        "--aws_region": region,
+        **({"--result": settings.result} if settings.result else {}),
+    }
+
+
+def _as_arguments(params: Mapping[str, str]) -> dict[str, str]:
+    return {f"--{name}": value for name, value in params.items()}

@@ -1,0 +1,260 @@
+"""What the Glue entry script calls: arguments -> run -> return or raise.
+
+On Spark even ``sys.exit(0)`` fails the job run, so success returns and failure raises; the exception's text becomes
+the run's error. Python Shell shows only an exit code, so the reason is also the last line printed, and both runtimes
+leave it in the result file, whatever went wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from rolerunner import api
+from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
+from rolerunner.events import Event, Note, RunFinished, RunStarted
+from rolerunner.glue.launch import spark_job
+from rolerunner.glue.launch.arguments import OURS, Arguments, scan
+from rolerunner.glue.launch.runtime import detect
+from rolerunner.model import Failure, Job, RunResult
+from rolerunner.observers.gc_release import Settling
+from rolerunner.observers.log import Log, standard_stream
+from rolerunner.observers.result import ResultFile
+from rolerunner.redaction.redact import redact
+from rolerunner.sessions.registry import JobIdentity
+from rolerunner.spec.values import nearest, parse_duration
+from rolerunner.storage.protocol import Cancel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+DEADLINE_SHARE = 0.95
+"""``--deadline`` is so much of the job's timeout; at the middle of what is left, steps that still run are stopped."""
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class JobFailed(Exception):
+    """The job failed; the text says which step and why."""
+
+
+def main(argv: Sequence[str]) -> RunResult:
+    """Run the spec that ``--job_spec`` names, under the job's own role. Raises JobFailed with the reason."""
+    given = scan(argv[1:])
+    level = given.ours.get("log_level") or "info"
+    entry = _Entry(
+        given,
+        Log(standard_stream(), level=level if level in _LOG_LEVELS else "info"),
+        api.new_run_id(),
+    )
+    failure = entry.run(detect(argv[0] if argv else "", given.ours.get("runtime", "")))
+    failure = entry.write_result(failure) or failure
+    if failure is None:
+        return entry.result
+    reason = str(redact(failure.message))
+    print(f"rolerunner: {reason}", flush=True)  # noqa: T201 - Python Shell shows nothing of an exception: here a person looks
+    raise JobFailed(reason)
+
+
+class _Entry:
+    """One start of the script: what it was given, what it tells, how it ended."""
+
+    def __init__(self, given: Arguments, log: Log, run_id: str) -> None:
+        self.given = given
+        self.log = log
+        self.out_of_time = False
+        self._timer: Optional[threading.Timer] = None
+        self.identity = JobIdentity(region=given.ours.get("aws_region", ""))
+        started = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+        self.result = RunResult(run_id, "", "failed", started, 0.0, (), ())
+        self.file = ResultFile(lambda _: None)  # it is written at the very end, whatever went wrong
+
+    def notify(self, event: Event) -> None:
+        """Keep how the run ended, also where that is by an exception."""
+        self.file.notify(event)
+        if isinstance(event, RunStarted) and self._timer is not None:
+            self._timer.start()  # not before: processes are forked only while there is one thread
+        if isinstance(event, RunFinished):
+            self.result = event.result
+
+    def run(self, runtime: str) -> Optional[Failure]:
+        """Run; why it failed, None for a success."""
+        try:
+            self.result = self._run_job(runtime)
+        except RolerunnerError as error:
+            failure = Failure(type(error).__name__, _one_line(error), getattr(error, "hint", ""))
+            self._say("error", "run_failed", type=failure.type, error=str(error), hint=failure.hint)
+        except Exception as error:
+            # its traceback goes into one line of the log: Python Shell would tear it apart
+            logging.getLogger("rolerunner").exception("internal error")
+            failure = Failure(
+                type(error).__name__,
+                f"internal error: {type(error).__name__}: {error} (the log has the traceback)",
+            )
+        else:
+            return _of_steps(self.result, out_of_time=self.out_of_time)
+        self.result = replace(self.result, error=failure)
+        return failure
+
+    def _run_job(self, runtime: str) -> RunResult:
+        ours = self.given.ours
+        if self.given.problems:
+            raise UsageError("; ".join(self.given.problems))
+        level = ours.get("log_level") or "info"
+        if level not in _LOG_LEVELS:
+            raise UsageError(f"--log_level must be one of {', '.join(_LOG_LEVELS)}, not '{level}'")
+        spec = _spec_of(self.given)
+        job = api.load(
+            spec,
+            self.given.params,
+            identity=self.identity,
+            more_names=OURS,
+            code_is_here=spec.startswith("s3://"),
+        )
+        self.result = replace(self.result, job=job.name)
+        secret = sorted(job.secret_params.intersection(self.given.params))
+        if secret:
+            raise UsageError(
+                f"the param '{secret[0]}' is secret and may not be given as a job argument: Glue logs and shows arguments"
+            )
+        if job.glue is not None and not self.identity.region:  # the region that the spec deploys to
+            self.identity = replace(self.identity, region=job.glue.region)
+        deadline, stop_after = _times(job, ours.get("deadline", ""))
+        self._say(
+            "info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given)
+        )
+        cancel = Cancel()
+        with (
+            self._stopped_after(stop_after, cancel),
+            _stopped_by_signal(cancel),
+            Settling() as settling,
+        ):
+            run = partial(
+                api.run, replace(job, deadline=deadline), identity=self.identity, observers=[self.log, self, settling], run_id=self.result.run_id,
+                cancel=cancel, run_key=ours.get("run_key", ""),
+            )  # fmt: skip
+            return spark_job.run(job, self.given.glue, runtime, run)
+
+    @contextmanager
+    def _stopped_after(self, seconds: Optional[float], cancel: Cancel) -> Iterator[None]:
+        """Stop the run by itself: the result and the state are written before Glue kills the process."""
+        if seconds is None:
+            yield
+            return
+        self._timer = threading.Timer(seconds, partial(self._stop, cancel))
+        self._timer.daemon = True
+        try:
+            yield
+        finally:
+            self._timer.cancel()
+
+    def _stop(self, cancel: Cancel) -> None:
+        self._say(
+            "error",
+            "out_of_time",
+            hint="Glue's timeout is near: steps that still run are stopped, so that the result can be written",
+        )
+        self.out_of_time = True
+        cancel.set()
+
+    def write_result(self, failure: Optional[Failure]) -> Optional[Failure]:
+        """Write the result file where one is wanted; a run that went well and cannot say so has failed."""
+        target = self.given.ours.get("result")
+        if not target:
+            return None
+        target += f"{self.result.run_id}.json" if target.endswith("/") else ""
+        data = str(redact(self.file.told(self.result))).encode()
+        try:
+            if target.startswith("s3://"):
+                api.write_s3(target, data, self.identity)
+            else:
+                api.write_file(Path(target), data, private=True)
+        except RolerunnerError as error:
+            hint = error.hint if isinstance(error, StepError) else ""
+            self._say("error", "result_not_written", target=target, error=str(error), hint=hint)
+            return failure or Failure(
+                type(error).__name__, f"the result could not be written to {target}: {error}", hint
+            )
+        return None
+
+    def _say(self, level: str, message: str, **values: object) -> None:
+        self.log.notify(Note("", level, message, values))
+
+
+@contextmanager
+def _stopped_by_signal(cancel: Cancel) -> Iterator[None]:
+    """SIGTERM stops the run cleanly, its result written; only the main thread may handle it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: cancel.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _spec_of(given: Arguments) -> str:
+    spec = given.ours.get("job_spec")
+    if spec:
+        return spec
+    wrong = next((name for name in given.params if nearest(name, ["job_spec"])), "")
+    raise UsageError(
+        "say which spec to run: --job_spec s3://bucket/job.yaml"
+        + (f" (it is not --{wrong})" if wrong else "")
+    )
+
+
+def _glue_ids(given: Arguments) -> dict[str, str]:
+    names = ("JOB_NAME", "JOB_RUN_ID", "WORKFLOW_NAME", "WORKFLOW_RUN_ID")
+    return {name.lower(): given.glue[name] for name in names if given.glue.get(name)}
+
+
+def _times(job: Job, said: str) -> tuple[Optional[float], Optional[float]]:
+    """Seconds after which no step begins, the earlier of the spec's and Glue's; and after which running steps are stopped."""
+    if not said:
+        return job.deadline, None
+    try:
+        seconds = parse_duration(said)
+    except ValueError as error:
+        raise UsageError(f"--deadline: {error}") from None
+    return min(seconds, job.deadline or seconds), seconds * (1 + 1 / DEADLINE_SHARE) / 2
+
+
+def _of_steps(result: RunResult, *, out_of_time: bool) -> Optional[Failure]:
+    """Why the run failed, None where it did not."""
+    if result.status in ("succeeded", "warning"):
+        return None
+    if out_of_time:
+        return Failure(
+            "Deadline",
+            f"{result.job}: the run was stopped, since Glue's timeout was near",
+            "raise 'timeout' under 'glue' in the spec",
+        )
+    failed = next(
+        (
+            step
+            for step in result.steps
+            if step.error is not None and step.status in ("failed", "not_run")
+        ),
+        None,
+    )
+    if failed is None or failed.error is None:
+        return Failure("Stopped", f"{result.job}: the run was stopped")
+    verb = "failed" if failed.status == "failed" else "did not run"
+    return Failure(
+        failed.error.type,
+        f"{result.job}: step '{failed.id}' {verb}: {failed.error.message}",
+        failed.error.hint,
+    )
+
+
+def _one_line(error: RolerunnerError) -> str:
+    refused = f"{error.summary}: " if isinstance(error, RolesRefused) else ""
+    return refused + "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

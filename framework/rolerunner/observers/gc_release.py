@@ -1,0 +1,42 @@
+"""Garbage is looked for from the first step on: nearly all that is made before it stays."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+from rolerunner.common.gc_tuning import settle
+from rolerunner.events import RunFinished, StepStarted
+
+if TYPE_CHECKING:
+    from rolerunner.events import Event
+
+
+class Settling:
+    """Settles when the first step begins, and once more at the end, unless a function of the user's was called.
+
+    What such a function left behind may be waiting for the collector: a file, say, that is written to the end when it is closed.
+    """
+
+    def __init__(self) -> None:
+        self._settled = self._called = False
+
+    def __enter__(self) -> Settling:
+        gc.disable()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._settle()
+
+    def notify(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, StepStarted):
+            self._settle()
+            self._called = self._called or event.step.action == "python.call"
+        elif isinstance(event, RunFinished) and not self._called:
+            settle()
+
+    def _settle(self) -> None:
+        if not self._settled:
+            self._settled = True
+            settle()

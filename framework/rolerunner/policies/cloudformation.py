@@ -1,0 +1,62 @@
+"""Policies -> a CloudFormation template: one for all accounts, each of which makes its own roles alone."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.model import RoleArn
+from rolerunner.policies.least_privilege import depends_on, explained
+from rolerunner.spec.document import written
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolerunner.policies.least_privilege import RolePolicies
+
+
+def template(job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool) -> str:
+    """The template in YAML."""
+    accounts = dict.fromkeys(each.account for _, each in roles)
+    return written(
+        {
+            "AWSTemplateFormatVersion": "2010-09-09",
+            "Description": f"Roles of the job {job}, as rolerunner iam made them. Each account makes its own; the job's account comes first.",
+            "Conditions": {
+                f"In{account}": {"Fn::Equals": [{"Ref": "AWS::AccountId"}, account]}
+                for account in accounts
+            },
+            "Resources": {
+                _logical_id(name): _resource(job, each, roles, explain=explain)
+                for name, each in roles
+            },
+        }
+    )
+
+
+def _resource(
+    job: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool
+) -> dict[str, Any]:
+    arn = RoleArn.parse(role.arn)
+    first = [_logical_id(name) for name in depends_on(role, roles)]
+    policy = {"PolicyName": f"rolerunner-{job}", "PolicyDocument": role.policy()}
+    return {
+        "Type": "AWS::IAM::Role",
+        "Condition": f"In{arn.account}",
+        **({"DependsOn": first} if first else {}),
+        **({"Metadata": {"explain": explained(role)}} if explain else {}),
+        "Properties": {
+            "RoleName": arn.name,
+            "Path": "/" + arn.path_and_name[: -len(arn.name)],
+            "MaxSessionDuration": max(role.duration, 3600),
+            "AssumeRolePolicyDocument": role.trust_policy(),
+            **({"Policies": [policy]} if role.permissions else {}),
+        },
+    }
+
+
+def _logical_id(name: str) -> str:
+    """Letters and digits alone (CloudFormation user guide)."""
+    return "".join(
+        part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", f"role-{name}")
+    )

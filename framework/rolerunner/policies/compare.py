@@ -1,0 +1,263 @@
+"""The policies that a spec asks for, held against those that roles have: what is lacking, what is too much."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import unquote
+
+from rolerunner.errors import UsageError
+from rolerunner.iam.policy import allows, covers, statements_of
+from rolerunner.model import Permission
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from rolerunner.iam.policy import Statement
+    from rolerunner.policies.least_privilege import RolePolicies
+
+LACKS, UNSURE, EXTRA, WIDE, UNKNOWN = "lacks", "unsure", "extra", "wide", "unknown"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a role has: statements of all its policies, and of its trust policy; None where that is not known."""
+
+    statements: tuple[Mapping[str, Any], ...]
+    trust: Optional[tuple[Mapping[str, Any], ...]] = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference. ``kind``: lacks, unsure (a condition decides), extra, wide (more than is needed), unknown."""
+
+    role: str
+    kind: str
+    action: str
+    resource: str
+    why: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """In plain JSON kinds."""
+        return asdict(self)
+
+
+def read(path: Path) -> dict[str, Holding]:
+    """A file of roles' policies. Raises UsageError.
+
+    What ``aws iam get-account-authorization-details`` or ``rolerunner iam`` prints, or role ARN -> a list of policy documents.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return dict(_holdings(data))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        forms = "the output of 'aws iam get-account-authorization-details' or of 'rolerunner iam', or {ROLE ARN: [POLICY, ...]}"
+        raise UsageError(f"{path}: is not {forms}") from None
+
+
+def _holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, Holding]]:
+    if "RoleDetailList" in data:
+        managed = {each["Arn"]: _default_version(each) for each in data.get("Policies", [])}
+        for role in data["RoleDetailList"]:
+            attached = [
+                managed[each["PolicyArn"]]
+                for each in role.get("AttachedManagedPolicies", [])
+                if each["PolicyArn"] in managed
+            ]
+            yield (
+                role["Arn"],
+                holding(
+                    [
+                        *(each["PolicyDocument"] for each in role.get("RolePolicyList", [])),
+                        *attached,
+                    ],
+                    role["AssumeRolePolicyDocument"],
+                ),
+            )
+    elif "roles" in data:
+        for role in data["roles"]:
+            yield role["arn"] or "", holding([role["permissions"]], role["trust"])
+    else:
+        for arn, documents in data.items():
+            yield arn, holding([documents] if isinstance(documents, dict) else documents)
+
+
+def _default_version(managed: Mapping[str, Any]) -> Any:
+    return next(
+        each["Document"] for each in managed["PolicyVersionList"] if each["IsDefaultVersion"]
+    )
+
+
+def holding(documents: Iterable[Any], trust: Any = None) -> Holding:
+    """Policy documents, as mappings or as text that may be URL-encoded, as IAM's API gives them."""
+    statements = tuple(
+        statement for each in documents for statement in statements_of(_document(each))
+    )
+    return Holding(statements, None if trust is None else tuple(statements_of(_document(trust))))
+
+
+def _document(said: Any) -> Mapping[str, Any]:
+    read: Mapping[str, Any] = json.loads(unquote(said)) if isinstance(said, str) else said
+    return read
+
+
+def differences(wanted: Sequence[RolePolicies], have: Mapping[str, Holding]) -> list[Difference]:
+    """Every difference, role by role: first what is lacking."""
+    found: list[Difference] = []
+    for role in wanted:
+        name = ", ".join(role.names)
+        held = have.get(role.arn) if role.arn else None
+        if held is None:
+            why = "its policies are not there" if role.arn else "say --job-role ARN"
+            found.append(Difference(name, UNKNOWN, "", role.arn or "its ARN", why))
+            continue
+        needed = [permission for each in role.permissions for permission in _permissions(each)]
+        found += [
+            each for permission in needed for each in _lacking(name, permission, held.statements)
+        ]
+        found += _untrusted(name, role, held)
+        found += [
+            each for statement in held.statements for each in _too_much(name, statement, needed)
+        ]
+    order = (LACKS, UNSURE, UNKNOWN, EXTRA, WIDE)
+    return sorted(
+        found,
+        key=lambda each: (
+            [", ".join(role.names) for role in wanted].index(each.role),
+            order.index(each.kind),
+        ),
+    )
+
+
+def _permissions(statement: Statement) -> Iterator[Permission]:
+    for action in statement.actions:
+        for resource in statement.resources:
+            yield Permission(action, resource, statement.condition)
+
+
+def _lacking(
+    role: str, permission: Permission, statements: Sequence[Mapping[str, Any]]
+) -> Iterator[Difference]:
+    answers = [(each["Effect"], allows(dict(each), permission)) for each in statements]
+    allowed = [
+        conditions for effect, conditions in answers if effect == "Allow" and conditions is not None
+    ]
+    denied = [
+        conditions for effect, conditions in answers if effect == "Deny" and conditions is not None
+    ]
+    shown = permission.action, permission.resource + _shown(permission)
+    if any(not conditions for conditions in denied):
+        yield Difference(role, LACKS, *shown, "a Deny takes it away")
+    elif not allowed:
+        yield Difference(role, LACKS, *shown)
+    elif denied:
+        yield Difference(role, UNSURE, *shown, f"denied where {'; '.join(denied[0])}")
+    elif all(allowed):
+        yield Difference(role, UNSURE, *shown, f"allowed where {'; '.join(min(allowed))}")
+
+
+def _shown(permission: Permission) -> str:
+    return "".join(f" ({key}: {', '.join(values)})" for _, key, values in permission.condition)
+
+
+def _too_much(
+    role: str, statement: Mapping[str, Any], needed: Sequence[Permission]
+) -> Iterator[Difference]:
+    if statement["Effect"] != "Allow":
+        return
+    if "NotAction" in statement or "NotResource" in statement:
+        yield Difference(
+            role,
+            WIDE,
+            "NotAction" if "NotAction" in statement else "NotResource",
+            "",
+            "allows all but what it names",
+        )
+        return
+    for action in _list(statement["Action"]):
+        for resource in _list(statement["Resource"]):
+            used = [
+                each
+                for each in needed
+                if _touches(action.lower(), each.action.lower())
+                and _touches(resource, each.resource)
+            ]
+            if not used:
+                yield Difference(role, EXTRA, action, resource)
+            elif not any(
+                covers(each.action.lower(), action.lower()) and covers(each.resource, resource)
+                for each in needed
+            ):
+                yield Difference(
+                    role, WIDE, action, resource, f"needed: {', '.join(_summary(used))}"
+                )
+            elif "Condition" not in statement and all(each.condition for each in used):
+                yield Difference(
+                    role, WIDE, action, resource, f"needed only where{_shown(used[0])}"
+                )
+
+
+def _touches(have: str, need: str) -> bool:
+    return covers(have, need) or covers(need, have)
+
+
+def _summary(used: Sequence[Permission]) -> list[str]:
+    told = list(dict.fromkeys(f"{each.action} on {each.resource}" for each in used))
+    return told if len(told) <= _TOLD else [*told[:_TOLD], f"and {len(told) - _TOLD} more"]
+
+
+_TOLD = 3
+
+
+def _list(said: Any) -> list[str]:
+    return [said] if isinstance(said, str) else list(said)
+
+
+def _untrusted(role: str, wanted: RolePolicies, held: Holding) -> Iterator[Difference]:
+    """Who is to be trusted and is not."""
+    if held.trust is None:
+        return
+    for statement in wanted.trust:
+        principal = next(iter(statement["Principal"].values()))
+        for action in _list(statement["Action"]):
+            permission = Permission(action, "*", tuple(_conditions(statement)))
+            allowed = [
+                _trusts(dict(each), principal, permission)
+                for each in held.trust
+                if each["Effect"] == "Allow"
+            ]
+            told = [each for each in allowed if each is not None]
+            if not told:
+                yield Difference(role, LACKS, action, f"trust of {principal}")
+            elif all(told):
+                yield Difference(
+                    role,
+                    UNSURE,
+                    action,
+                    f"trust of {principal}",
+                    f"allowed where {'; '.join(min(told))}",
+                )
+
+
+def _conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, values in keys.items():
+            yield operator, key, tuple(_list(values))
+
+
+def _trusts(
+    statement: dict[str, Any], principal: str, permission: Permission
+) -> Optional[tuple[str, ...]]:
+    said = statement.get("Principal", {})
+    named = ["*"] if said == "*" else [name for each in said.values() for name in _list(each)]
+    account = principal.split(":")[4] if principal.startswith("arn:") else ""
+    whole = (
+        {"*", account, f"arn:{principal.split(':')[1]}:iam::{account}:root"} if account else {"*"}
+    )
+    if not ({principal} | whole) & set(named):
+        return None
+    return allows({**statement, "Resource": "*"}, permission)

@@ -1,0 +1,64 @@
+"""What roles have in IAM, read under the job's own identity: of its own account alone, as IAM gives it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rolerunner.errors import StepError
+from rolerunner.iam.denials import AwsError, step_failed
+from rolerunner.model import JOB, RoleArn
+from rolerunner.policies.compare import Holding, holding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rolerunner.policies.least_privilege import RolePolicies
+    from rolerunner.sessions.registry import Sessions
+
+
+def holdings(
+    roles: Sequence[RolePolicies], sessions: Sessions
+) -> tuple[dict[str, Holding], dict[str, str]]:
+    """Role ARN -> what it has, and of each role that cannot be read, why not."""
+    found: dict[str, Holding] = {}
+    unread: dict[str, str] = {}
+    account = sessions.caller().split(":")[4:5]
+    iam = sessions.client(JOB, "iam")
+    for role in roles:
+        if not role.arn:
+            continue
+        if [role.account] != account:
+            unread[role.arn] = (
+                f"it is in account {role.account}, and IAM tells of the caller's own alone: compare there"
+            )
+            continue
+        try:
+            found[role.arn] = _holding(iam, RoleArn.parse(role.arn).name)
+        except ClientError as error:
+            told = step_failed(AwsError.of(error), JOB, caller=sessions.caller())
+            unread[role.arn] = told.message
+        except (BotoCoreError, StepError) as error:
+            unread[role.arn] = str(error)
+    return found, unread
+
+
+def _holding(iam: Any, name: str) -> Holding:
+    trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+    return holding([*_inline(iam, name), *_managed(iam, name)], trust)
+
+
+def _inline(iam: Any, name: str) -> Iterator[Any]:
+    for page in iam.get_paginator("list_role_policies").paginate(RoleName=name):
+        for policy in page["PolicyNames"]:
+            yield iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+
+
+def _managed(iam: Any, name: str) -> Iterator[Any]:
+    for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=name):
+        for attached in page["AttachedPolicies"]:
+            version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
+            yield iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)[
+                "PolicyVersion"
+            ]["Document"]

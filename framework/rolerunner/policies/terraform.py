@@ -1,0 +1,75 @@
+"""Policies -> Terraform: one configuration for all accounts, each of which makes its own roles alone."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.iam.policy import printed
+from rolerunner.model import RoleArn
+from rolerunner.policies.least_privilege import depends_on, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rolerunner.policies.least_privilege import RolePolicies
+
+
+def configuration(job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool) -> str:
+    """The configuration in HCL."""
+    lines = [
+        f"# Roles of the job {job}, as rolerunner iam made them. Each account makes its own; the job's account comes first.",
+        'data "aws_caller_identity" "current" {}',
+    ]
+    for name, role in roles:
+        lines += ["", *_role(name, role, roles)]
+        if role.permissions:
+            lines += ["", *_policy(job, name, role, explain=explain)]
+    return "\n".join(lines) + "\n"
+
+
+def _role(
+    name: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies]]
+) -> Iterator[str]:
+    arn = RoleArn.parse(role.arn)
+    yield f'resource "aws_iam_role" "{_identifier(name)}" {{'
+    yield f"  count                = {_here(arn.account)}"
+    yield f'  name                 = "{arn.name}"'
+    yield f'  path                 = "/{arn.path_and_name[: -len(arn.name)]}"'
+    yield f"  max_session_duration = {max(role.duration, 3600)}"
+    yield f"  assume_role_policy   = jsonencode({_expression(role.trust_policy())})"
+    first = [f"aws_iam_role.{_identifier(each)}" for each in depends_on(role, roles)]
+    if first:
+        yield f"  depends_on           = [{', '.join(first)}]"
+    yield "}"
+
+
+def _policy(job: str, name: str, role: RolePolicies, *, explain: bool) -> Iterator[str]:
+    if explain:
+        yield from (
+            f"# statement {each['statement']}: for {', '.join(each['for'])}"
+            for each in explained(role)
+        )
+    yield f'resource "aws_iam_role_policy" "{_identifier(name)}" {{'
+    yield f"  count  = {_here(role.account)}"
+    yield f'  name   = "rolerunner-{job}"'
+    yield f"  role   = aws_iam_role.{_identifier(name)}[0].name"
+    yield f"  policy = jsonencode({_expression(role.policy())})"
+    yield "}"
+
+
+def _here(account: str) -> str:
+    return f'data.aws_caller_identity.current.account_id == "{account}" ? 1 : 0'
+
+
+def _expression(value: Any) -> str:
+    return escaped(printed(value, 2))
+
+
+def escaped(text: str) -> str:
+    """JSON as an expression of HCL, which it is but for what would begin an interpolation there."""
+    return text.replace("${", "$${").replace("%{", "%%{")
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", name if name[:1].isalpha() else f"role_{name}")

@@ -1,0 +1,296 @@
+"""The JSON document of a run key: checked field by field before anything in it is believed.
+
+Version 1, as every release so far writes it. What a release does not know it refuses, and leaves as it is: fields that it
+dropped on its next write would be lost.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from rolerunner.common.json_values import check_json
+from rolerunner.errors import UsageError
+from rolerunner.run.state.lock_holder import Holder
+
+VERSION = 1
+LIST = "$objects"
+"""The key of an object that stands for a list of objects."""
+_MAX_PID = 2**31
+_MAX_AMOUNT = 1e12
+"""Seconds that no step takes and no lock lasts."""
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_SEGMENT = re.compile(r"[^/\0]{1,255}\Z")
+
+
+class _Damaged(ValueError):
+    """The document is not what a release of rolerunner writes."""
+
+
+class _Unknown(ValueError):
+    """The document has what this release does not know."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A state document that was checked."""
+
+    started: str
+    holder: Holder
+    steps: dict[str, dict[str, Any]]
+    begun: dict[str, str]
+    """Step that is not idempotent -> the run that began it, while its outcome is unknown."""
+    texts: dict[str, str]
+    """Step -> its entry as JSON."""
+
+
+def parse_document(data: bytes, name: str, job: str, key: str) -> Document:
+    """Read the document of a job's key. Raises UsageError for one that is damaged, or of a newer release."""
+    try:
+        return _read(_parsed(data), job, key)
+    except _Unknown as why:
+        raise UsageError(
+            f"the state {name} {why}: go on with the release of rolerunner that wrote it; it was left as it is"
+        ) from None
+    except (_Damaged, RecursionError) as why:
+        reason = "it is nested too deeply" if isinstance(why, RecursionError) else why
+        raise UsageError(
+            f"the state {name} is damaged: {reason}; it was left as it is. Restore it, or remove it to begin anew"
+        ) from None
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value comes back from a document as it is: plain JSON, of few levels, and no stand-in of a list."""
+    try:
+        check_json(value)
+        json.dumps(value)
+    except ValueError:
+        return False
+    return not any(set(each) == {LIST} for each in _mappings_of(value))
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_without_repeats,
+            parse_constant=_refuse_constant,
+        )
+    except _Damaged:
+        raise
+    except UnicodeDecodeError:
+        raise _Damaged("it is not UTF-8") from None
+    except RecursionError:
+        raise _Damaged("it is nested too deeply") from None
+    except ValueError as error:
+        raise _Damaged(f"it is not JSON ({error})") from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        raise _Damaged("a key stands twice in it")
+    return read
+
+
+def _refuse_constant(text: str) -> Any:
+    raise _Damaged(f"'{text}' is not JSON")
+
+
+def _read(document: Any, job: str, key: str) -> Document:
+    _check(isinstance(document, dict), "it is not an object")
+    version = document.get("version")
+    _check(type(version) is int and version >= 1, f"'version' is {_shown(version)}")
+    if version != VERSION:
+        raise _Unknown(f"has version {_shown(version)}, and this release reads version {VERSION}")
+    _check_fields(
+        "it",
+        document,
+        required={"version", "job", "key", "started", "holder", "steps"},
+        optional={"begun"},
+    )
+    _check(
+        document["job"] == job and document["key"] == key,
+        f"it is of job {_shown(document['job'])}, key {_shown(document['key'])}",
+    )
+    _check(
+        is_moment(document["started"]),
+        f"'started' is {_shown(document['started'])}, which is no moment",
+    )
+    begun = document.get("begun", {})
+    _check(
+        isinstance(begun, dict) and all(isinstance(each, str) for each in begun.values()),
+        "'begun' is not an object of texts",
+    )
+    steps = document["steps"]
+    _check(isinstance(steps, dict), "'steps' is not an object")
+    texts = {step: _entry_text(step, entry, f"{job}/{key}/{step}") for step, entry in steps.items()}
+    return Document(document["started"], _holder(document["holder"]), steps, begun, texts)
+
+
+def _holder(read: Any) -> Holder:
+    _check(isinstance(read, dict), "'holder' is not an object")
+    names = {each.name for each in fields(Holder)}
+    optional = {"pid_scope", "pid_started"}
+    _check_fields("'holder'", read, required=names - optional, optional=optional)
+    for name in names - {"pid", "stale_after"}:
+        _check(isinstance(read.get(name, ""), str), f"'holder.{name}' is not a text")
+    _check(
+        type(read["pid"]) is int and 0 <= read["pid"] < _MAX_PID,
+        f"'holder.pid' is {_shown(read['pid'])}",
+    )
+    _check(
+        _is_amount(read["stale_after"]) and read["stale_after"] > 0,
+        f"'holder.stale_after' is {_shown(read['stale_after'])}",
+    )
+    for name in ("since", "renewed"):
+        _check(
+            is_moment(read[name]) or not read["run_id"],
+            f"'holder.{name}' is {_shown(read[name])}, which is no moment",
+        )
+    return Holder(**read)
+
+
+def _entry_text(step: str, entry: Any, base: str) -> str:
+    """A step's entry as JSON, once it is checked."""
+    what = f"the step '{step}'"
+    _check(bool(_STEP.match(step)), f"{what} has no name of a step")
+    _check(isinstance(entry, dict), f"{what} is not an object")
+    _check_fields(
+        what,
+        entry,
+        required={"status", "outputs", "fingerprint", "run_id"},
+        optional={"seconds", "left"},
+    )
+    _check(
+        entry["status"] in ("succeeded", "warning"),
+        f"{what} has the status {_shown(entry['status'])}",
+    )
+    _check(isinstance(entry["run_id"], str), f"{what} has no run id")
+    _check(
+        _is_amount(entry.get("seconds", 0)), f"{what} took {_shown(entry.get('seconds'))} seconds"
+    )
+    prints = entry["fingerprint"]
+    _check(
+        isinstance(prints, dict) and all(isinstance(each, str) for each in prints.values()),
+        f"the fingerprint of {what} is not an object of texts",
+    )
+    _check(isinstance(entry["outputs"], dict), f"the outputs of {what} are not an object")
+    try:
+        check_json(entry["outputs"])
+    except ValueError as error:
+        raise _Damaged(f"the outputs of {what} are not JSON: {error}") from None
+    for each in _lists_of(entry["outputs"]):
+        _check_list(f"a list of {what}", each, base)
+    if entry.get("left") is not None:
+        _check_left(f"what {what} left", entry["left"], base)
+    return json.dumps(entry)
+
+
+def _check_list(what: str, read: Any, base: str) -> None:
+    _check(isinstance(read, dict), f"{what} is not an object")
+    _check_fields(
+        what, read, required={"name", "prefix", "count", "bytes", "flat"}, optional={"sha256"}
+    )
+    prefix = read["prefix"]
+    _check(
+        isinstance(prefix, list) and [type(each) for each in prefix] == [str, str],
+        f"{what} has the prefix {_shown(prefix)}",
+    )
+    _check(isinstance(read["flat"], bool), f"{what} has a 'flat' that is neither true nor false")
+    _check_stored(what, read, base, needs_digest=False)
+
+
+def _check_left(what: str, read: Any, base: str) -> None:
+    _check(isinstance(read, dict), f"{what} is not an object")
+    _check_fields(what, read, required={"host", "name", "count", "bytes", "sha256"}, optional=set())
+    _check(isinstance(read["host"], str), f"{what} has no host")
+    _check_stored(what, read, base, needs_digest=True)
+
+
+def _check_stored(what: str, read: Mapping[str, Any], base: str, *, needs_digest: bool) -> None:
+    """A file beside the document: below its own folder, and nowhere else."""
+    name = read["name"]
+    inside = (
+        isinstance(name, str)
+        and name.startswith(f"{base}-")
+        and _SEGMENT.match(name[base.rfind("/") + 1 :])
+    )
+    _check(bool(inside), f"{what} has the name {_shown(name)}, which is outside of {base}")
+    for field in ("count", "bytes"):
+        _check(
+            type(read[field]) is int and read[field] >= 0,
+            f"{what} has a '{field}' of {_shown(read[field])}",
+        )
+    digest = read.get("sha256")
+    right = isinstance(digest, str) and _SHA256.match(digest)
+    _check(
+        bool(right) or (digest is None and "sha256" not in read and not needs_digest),
+        f"{what} has the digest {_shown(digest)}",
+    )
+
+
+def _check_fields(
+    what: str, read: Mapping[str, Any], *, required: set[str], optional: set[str]
+) -> None:
+    missing = sorted(required - set(read))
+    _check(not missing, f"{what} has no '{missing[0] if missing else ''}'")
+    unknown = sorted(set(read) - required - optional)
+    if unknown:
+        raise _Unknown(f"has a field that this release does not know: {what} has '{unknown[0]}'")
+
+
+def _check(holds: bool, why: str) -> None:
+    if not holds:
+        raise _Damaged(why)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - a line of a message
+
+
+def is_moment(value: Any) -> bool:
+    """Return whether a value is a moment in ISO 8601, with its offset from UTC."""
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).utcoffset() is not None
+    except ValueError:
+        return False
+
+
+def _is_amount(value: Any) -> bool:
+    """A number that is neither negative, nor endless, nor a truth value."""
+    return (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MAX_AMOUNT
+    )
+
+
+def _lists_of(value: Any) -> list[Any]:
+    """The stand-ins of lists of objects, where ``brought_back`` looks for them: in outputs, and in lists of them."""
+    found: list[Any] = []
+    pending = list(value.values())
+    while pending:
+        each = pending.pop()
+        if isinstance(each, dict) and set(each) == {LIST}:
+            found.append(each[LIST])
+        elif isinstance(each, list):
+            pending += each
+    return found
+
+
+def _mappings_of(value: Any) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, Mapping):
+            found.append(each)
+            pending += each.values()
+        elif isinstance(each, (list, tuple)):
+            pending += each
+    return found

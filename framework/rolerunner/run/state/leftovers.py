@@ -1,0 +1,116 @@
+"""What a step left on this machine: written down when it is done, and compared before a resumed run believes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from rolerunner.actions.base import Mirror, Named
+from rolerunner.common.files import translated
+from rolerunner.errors import StepError
+from rolerunner.selection.local_files import files_below
+
+if TYPE_CHECKING:
+    from rolerunner.storage.protocol import Cancel
+
+MOST_BELOW = 100_000
+"""Files below a folder that a function names; of one that holds more only its being there counts."""
+_AT_ONCE = 1_000
+
+
+def write_left(paths: Iterable[Union[str, Mirror, Named]], file: Path, cancel: Cancel) -> int:
+    """Write a JSON line for each path: size and times of a file, and of those below a folder; how many. Raises StepError."""
+    count = 0
+    with translated(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("w", encoding="ascii") as lines:
+            for line in _described(paths):
+                lines.write(json.dumps(line) + "\n")
+                count += 1
+                if count % _AT_ONCE == 0:
+                    cancel.stop_if_set()
+    return count
+
+
+def find_change(file: Path, cancel: Cancel) -> str:
+    """Return what is not as ``write_left`` found it, as a reason; empty where all is. Raises StepError."""
+    with translated(file), file.open(encoding="ascii") as lines:
+        for number, line in enumerate(lines):
+            if number % _AT_ONCE == 0:
+                cancel.stop_if_set()
+            try:
+                change = _change(json.loads(line))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                return "the list of what it left cannot be read"
+            if change:
+                return change
+    return ""
+
+
+def _described(paths: Iterable[Union[str, Mirror, Named]]) -> Iterator[dict[str, Any]]:
+    for path in paths:
+        if isinstance(path, Mirror):
+            yield {"path": path.folder, "files": _count_below(path.folder)}
+        elif isinstance(path, Named):
+            yield {"path": os.path.abspath(path.path)}  # noqa: PTH100
+        elif os.path.isdir(path):  # noqa: PTH112 - of each of a million
+            yield from _below(path)
+        else:
+            yield _described_file(path)
+
+
+def _described_file(path: str) -> dict[str, Any]:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - of each of a million
+    except OSError:
+        return {"path": os.path.abspath(path), "gone": True}  # noqa: PTH100
+    return {
+        "path": os.path.abspath(path),  # noqa: PTH100
+        "size": found.st_size,
+        "mtime": found.st_mtime_ns,
+        "ctime": found.st_ctime_ns,
+    }
+
+
+def _below(folder: str) -> Iterator[dict[str, Any]]:
+    """The folder, and its files where they are few enough and it is not one that others work in."""
+    yield {"path": os.path.abspath(folder)}  # noqa: PTH100
+    if _is_shared(folder):
+        return
+    try:
+        files = [file.path for file in islice(files_below(folder, links="skip"), MOST_BELOW + 1)]
+    except StepError:  # a part of it cannot be read
+        return
+    if len(files) <= MOST_BELOW:
+        yield from map(_described_file, files)
+
+
+def _is_shared(folder: str) -> bool:
+    real = os.path.realpath(folder)
+    shared = (os.path.expanduser("~"), tempfile.gettempdir(), os.curdir)  # noqa: PTH111
+    return any(os.path.commonpath([real, each]) == real for each in map(os.path.realpath, shared))
+
+
+def _count_below(folder: str) -> int:
+    return sum(1 for _ in files_below(folder, links="skip")) if Path(folder).is_dir() else 0
+
+
+def _change(was: dict[str, Any]) -> str:
+    path = was["path"]
+    if "files" in was:
+        return (
+            ""
+            if _count_below(path) <= was["files"]
+            else f"there are more files below {path} than it left"
+        )
+    if "size" not in was:
+        return "" if not was.get("gone") and os.path.exists(path) else f"{path} is gone"  # noqa: PTH110
+    now = _described_file(path)
+    if "size" not in now:
+        return f"{path} is gone"
+    return "" if now == was else f"{path} changed"

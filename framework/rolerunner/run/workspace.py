@@ -1,0 +1,184 @@
+"""The private folder of a run, and the removal of what runs leave on disk: their own and that of runs that were killed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.common.files import TargetFolder, sweep_below
+from rolerunner.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rolerunner.model import RunResult
+
+_PREFIX = "rolerunner-run-"
+_LOCK = ".lock"
+"""Locked as long as a process of the run lives; gone from the folder of a run that has ended."""
+_TARGETS = ".targets"
+"""A JSON line for each folder that a step writes below: its path and the token of the temporary files there."""
+_PATH = re.compile(r"/[^\s'\"]+")
+_KEPT_SECONDS = 7 * 86_400
+_SCANNED = 10_000
+"""Entries of the folder for temporary files that are looked at, at most, for what earlier runs left."""
+
+
+class Workspace:
+    """A folder that only this user can read, for the lists of one run. Raises UsageError where none can be made.
+
+    It is locked while the run lives. A folder whose lock nobody holds belongs to a run that was killed; the next run of
+    the same user removes it, together with the temporary files of its downloads.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        try:
+            _sweep_dead(tempfile.gettempdir())
+            self.path = Path(
+                tempfile.mkdtemp(prefix=f"{_PREFIX}{re.sub('[^A-Za-z0-9-]', '-', run_id)[:64]}-")
+            )
+            self._lock = _locked(self.path)
+        except OSError as error:
+            raise UsageError(
+                f"no folder for temporary files can be made: {error}; set TMPDIR to a folder that is writable"
+            ) from None
+        self._targets: set[TargetFolder] = set()
+        self.result: Optional[RunResult] = None
+        """How the run ended, once it has."""
+
+    @contextlib.contextmanager
+    def target_folder(self, path: Path) -> Iterator[TargetFolder]:
+        """A folder to download to. Its temporary files are removed with the run, also those of a try that was left behind."""
+        target = TargetFolder.at(path)
+        self._targets.add(target)
+        with (self.path / _TARGETS).open("a", encoding="ascii") as lines:
+            lines.write(json.dumps([target.path, target.token]) + "\n")
+        yield target
+        self._targets.discard(
+            target
+        )  # not where the block failed: a thread of it may be writing still
+
+    def close(self) -> None:
+        """Remove what the run leaves: temporary files, and the folder but for the files that the result names."""
+        for target in self._targets:
+            with contextlib.suppress(
+                UnicodeEncodeError
+            ):  # no file is there where the file system's encoding has no such name
+                sweep_below(target.path, target.token)
+        with contextlib.suppress(OSError):
+            (self.path / _LOCK).unlink()
+            (self.path / _TARGETS).unlink(missing_ok=True)
+        kept = set(_named_paths(self.result, str(self.path))) if self.result is not None else set()
+        if str(self.path) not in kept:
+            _remove_others(str(self.path), kept)
+        os.close(self._lock)
+
+
+def _locked(folder: Path) -> int:
+    """A descriptor that holds the folder's lock. The lock is held before it has its name, so nobody finds it free."""
+    made = folder / f"{_LOCK}.new"
+    descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    made.rename(folder / _LOCK)
+    return descriptor
+
+
+def _named_paths(result: RunResult, folder: str) -> Iterator[str]:
+    """The paths that a result names, among them those below ``folder``."""
+    for step in result.steps:
+        for text in _texts(step.outputs):
+            yield from [text.rstrip("/")] if text.startswith(folder) else _PATH.findall(text)
+        if step.error is not None:
+            yield from _PATH.findall(f"{step.error.message}\n{step.error.hint}")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a value, and the paths of its lists of objects."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(path := getattr(value, "path", None), Path):
+        yield str(path)
+    elif isinstance(value, Path):
+        yield str(value)
+
+
+def _remove_others(folder: str, kept: set[str]) -> bool:
+    """Remove a folder but for the paths that are kept, and all below those; whether it is gone."""
+    empty = True
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.path in kept:
+                empty = False
+            elif entry.is_dir(follow_symlinks=False):
+                empty = _remove_others(entry.path, kept) and empty
+            else:
+                os.unlink(entry.path)
+    if empty:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+    return empty
+
+
+# runs that are over
+
+
+def _sweep_dead(temporary: str) -> None:
+    """Remove the folders of this user's runs that were killed, and those of runs that ended a week ago."""
+    with contextlib.suppress(OSError), os.scandir(temporary) as entries:
+        for _, entry in zip(range(_SCANNED), entries):
+            if entry.name.startswith(_PREFIX):
+                with contextlib.suppress(OSError):
+                    _sweep_run(entry.path)
+
+
+def _sweep_run(folder: str) -> None:
+    status = os.lstat(folder)
+    if (
+        not stat.S_ISDIR(status.st_mode)
+        or status.st_uid != os.geteuid()
+        or stat.S_IMODE(status.st_mode) & 0o077
+    ):
+        return
+    try:
+        lock = os.open(f"{folder}/{_LOCK}", os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        if time.time() - status.st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path, token in _recorded(f"{folder}/{_TARGETS}"):
+            sweep_below(path, token)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        return  # it lives
+    finally:
+        os.close(lock)
+
+
+def _recorded(path: str) -> Iterable[tuple[str, str]]:
+    """The folders and tokens that a run recorded; the last line may be cut off."""
+    try:
+        lines = Path(path).read_text("ascii").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            folder, token = json.loads(line)
+            if re.fullmatch("[0-9a-f]{16}", token):
+                yield folder, token

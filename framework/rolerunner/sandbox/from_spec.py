@@ -1,0 +1,217 @@
+"""A world made from a spec: its roles with the policies that ``rolerunner iam`` prints, its buckets, and something to read in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.errors import SandboxError
+from rolerunner.model import RoleArn, S3Uri
+from rolerunner.plan.partial_values import ANY, Foresight
+from rolerunner.policies.least_privilege import RolePolicies, Surroundings, policies
+from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rolerunner.actions.base import Action
+    from rolerunner.model import Plan
+
+_ACCOUNT = "123456789012"
+"""The job's own: another than its roles', so that policy and trust policy are needed both."""
+_BUCKET = re.compile(r"arn:aws:s3:::([^/*?]+)(?:/.*)?\Z", re.DOTALL)
+_LONGEST_NAME = 64
+"""Characters of a role's name (IAM user guide)."""
+_LARGEST = 1 << 20
+"""Bytes of an object that is made up, whatever a filter asks for."""
+_MOST = 100
+"""Objects that are made up under one prefix, whatever a step waits for."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The world, and what was decided while making it, to be said."""
+
+    world: World
+    notes: tuple[str, ...]
+
+
+def made(
+    plan: Plan, lasting: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
+) -> Made:
+    """The world of a plan. ``lasting``: the plan that policies are made from; ``puts``: objects that are to be there, from files.
+
+    A bucket belongs to the first role that writes to it, else to the first that reads it, the job's own coming last. Roles of other accounts get what
+    they need of it by its bucket policy too. Raises SandboxError for what the embedded AWS has not.
+    """
+    job_role = _job_role(plan)
+    _check_partition(plan)
+    found = policies(lasting, Surroundings(job_role))
+    owners = _owners(found)
+    for uri in puts:
+        owners.setdefault(uri.bucket, RoleArn.parse(job_role).account)
+    made_up = dict(_made_up(plan, actions, puts))
+    objects: dict[str, list[SandboxObject]] = {bucket: [] for bucket in owners}
+    for uri, path in puts.items():
+        objects[uri.bucket].append(SandboxObject(key=uri.key, file=str(path.absolute())))
+    for uri, body in made_up.items():
+        if uri.bucket in owners:
+            objects[uri.bucket].append(body)
+    buckets = [
+        SandboxBucket(
+            name=name, account=account, policy=_grants(name, account, found), objects=objects[name]
+        )
+        for name, account in owners.items()
+    ]
+    roles = [_sandbox_role(role) for role in found]
+    world = World(version=1, job_role=job_role, roles=roles, buckets=buckets)
+    return Made(world, tuple(_notes(job_role, owners, made_up, lasting)))
+
+
+def _sandbox_role(role: RolePolicies) -> SandboxRole:
+    return SandboxRole(
+        arn=role.arn,
+        trust=[dict(each) for each in role.trust],
+        permissions=[each.as_json() for each in role.permissions],
+    )
+
+
+def _notes(
+    job_role: str, owners: Mapping[str, str], made_up: Mapping[S3Uri, SandboxObject], lasting: Plan
+) -> Iterator[str]:
+    yield f"made from the spec, with the policies of 'rolerunner iam'; the job runs as {job_role}"
+    yield from (f"bucket {bucket} is in account {account}" for bucket, account in owners.items())
+    yield from (f"{uri} is made up: give it bytes with --put {uri}=FILE" for uri in made_up)
+    yield from (f"{planned.step.id}: {note}" for planned in lasting.steps for note in planned.notes)
+
+
+def _job_role(plan: Plan) -> str:
+    name = f"glue-{plan.job.name}"[:_LONGEST_NAME]
+    return f"arn:aws:iam::{_ACCOUNT}:role/{name}"
+
+
+def _check_partition(plan: Plan) -> None:
+    for role in plan.roles:
+        if RoleArn.parse(role.arn).partition != "aws":
+            raise SandboxError(
+                f"the embedded AWS has only the partition aws, and {role.arn} is in another"
+            )
+
+
+def _owners(found: Sequence[RolePolicies]) -> dict[str, str]:
+    """Bucket -> account."""
+    owners: dict[str, str] = {}
+    for writing in (True, False):
+        for role in (*found[1:], found[0]):
+            for statement in role.permissions:
+                if not writing or any(
+                    action.startswith(("s3:Put", "s3:Delete")) for action in statement.actions
+                ):
+                    for bucket in filter(None, map(_bucket, statement.resources)):
+                        owners.setdefault(bucket, role.account)
+    return owners
+
+
+def _bucket(resource: str) -> str:
+    named = _BUCKET.match(resource)
+    return named[1] if named else ""
+
+
+def _grants(bucket: str, account: str, found: Sequence[RolePolicies]) -> list[dict[str, Any]]:
+    """The bucket's policy: what roles of other accounts need of it."""
+    grants = []
+    for role in found:
+        for statement in role.permissions if role.account != account else ():
+            resources = [
+                resource for resource in statement.resources if _bucket(resource) == bucket
+            ]
+            if resources:
+                # the emulator knows callers of other accounts by their account alone; which of its roles may is then up to IAM, as on AWS
+                grants.append(
+                    {
+                        **statement.as_json(),
+                        "Principal": {"AWS": f"arn:aws:iam::{role.account}:root"},
+                        "Resource": resources,
+                    }
+                )
+    return grants
+
+
+# objects
+
+
+def _made_up(
+    plan: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
+) -> Iterator[tuple[S3Uri, SandboxObject]]:
+    """An object for each source that would be empty: not given, and not written by a step before."""
+    now = datetime.now(timezone.utc)
+    scope = {
+        "params": plan.job.params,
+        "run": {"name": plan.job.name, "date": now.date(), "time": now},
+        "today": now.date(),
+        "now": now,
+    }
+    written: list[S3Uri] = []
+    for planned in plan.steps:
+        action = Foresight(scope, {}).action(actions[planned.step.action], planned.fields)
+        for source in _sources(action):
+            if not (
+                any(_is_given(uri, source, action) for uri in puts)
+                or any(_overlap(source, each) for each in written)
+            ):
+                yield from _objects(source, action)
+                written.append(source)
+        target = getattr(action, "target", None)
+        if isinstance(target, S3Uri):
+            written.append(target)
+
+
+def _is_given(uri: S3Uri, source: S3Uri, action: Any) -> bool:
+    """Is an object that is put one that the step is about?"""
+    if not source.is_prefix:
+        return uri == source
+    below = uri.bucket == source.bucket and uri.key.startswith(source.key)
+    return below and (
+        not hasattr(action, "selection")
+        or bool(action.selection().named(uri.key[len(source.key) :]))
+    )
+
+
+def _overlap(one: S3Uri, other: S3Uri) -> bool:
+    return one.bucket == other.bucket and (
+        one.key.startswith(other.key) or other.key.startswith(one.key)
+    )
+
+
+def _sources(action: Any) -> list[S3Uri]:
+    said = [getattr(action, "source", None), getattr(action, "objects", None)]
+    flat = [each for value in said for each in (value if isinstance(value, list) else [value])]
+    return [each for each in flat if isinstance(each, S3Uri) and ANY not in str(each)]
+
+
+def _objects(source: S3Uri, action: Any) -> Iterator[tuple[S3Uri, SandboxObject]]:
+    """One that the action's filters let pass, or as many as it waits for."""
+    include = getattr(action, "include", None) or [""]
+    size = min(getattr(action, "min_size", 0) or 0, _LARGEST)
+    for number in range(min(getattr(action, "min_count", 1), _MOST)):
+        name = _name(include[0], number) if source.is_prefix else ""
+        uri = source.join(name)
+        yield uri, SandboxObject(key=uri.key, **_content(uri.key, size))
+
+
+def _name(glob: str, number: int) -> str:
+    """A name that a glob matches: ``**/*.csv.gz`` -> sample.csv.gz."""
+    name = glob.replace("**/", "").replace("**", "*") or "*.txt"
+    name = re.sub(r"\{([^},]*)[^}]*\}", r"\1", name)
+    name = re.sub(r"\[(.)[^\]]*\]", r"\1", name)
+    return name.replace("*", f"sample{number or ''}", 1).replace("*", "").replace("?", "x")
+
+
+def _content(key: str, size: int) -> dict[str, Any]:
+    text = '{"sample": true}\n' if ".json" in key else "sample\n"
+    if size > len(text):
+        return {"size": size}
+    return {"gzip": text} if key.endswith(".gz") else {"text": text}

@@ -1,0 +1,58 @@
+"""A list of objects as a file for people and other tools: JSON lines, CSV, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import IO, TYPE_CHECKING, Any
+
+from rolerunner.common.files import appearing
+from rolerunner.errors import StepError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rolerunner.selection.manifest import ObjectList
+
+FORMS = (".jsonl", ".csv", ".parquet")
+_COLUMNS = ("uri", "key", "size", "etag", "modified", "version", "storage_class")
+_ROWS = 50_000
+"""Rows of a Parquet row group: some 10 MB in memory."""
+
+
+def write_inventory(objects: ObjectList, path: Path) -> None:
+    """Write the list in the form that the file's name asks for, there whole or not at all. Raises StepError."""
+    rows = (
+        {"uri": str(objects.uri(info)), **{name: getattr(info, name) for name in _COLUMNS[1:]}}
+        for info in objects
+    )
+    with appearing(path) as made:
+        if path.suffix == ".parquet":
+            with open(made.descriptor, "wb", closefd=False) as binary:
+                _parquet(rows, binary)
+        elif path.suffix == ".csv":
+            with open(made.descriptor, "w", encoding="utf-8", newline="", closefd=False) as file:
+                writer = csv.DictWriter(file, _COLUMNS)
+                writer.writeheader()
+                writer.writerows(rows)
+        else:
+            with open(made.descriptor, "w", encoding="utf-8", closefd=False) as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def _parquet(rows: Iterator[dict[str, Any]], file: IO[bytes]) -> None:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - a large library that only this needs
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise StepError(
+            "a Parquet inventory needs pyarrow, which is not installed",
+            hint="pip install pyarrow, or write .csv",
+            type="Missing",
+        ) from None
+    schema = pa.schema([(name, pa.int64() if name == "size" else pa.string()) for name in _COLUMNS])
+    with parquet.ParquetWriter(file, schema) as writer:
+        for piece in iter(lambda: list(islice(rows, _ROWS)), []):
+            writer.write_table(pa.Table.from_pylist(piece, schema=schema))

@@ -1,0 +1,240 @@
+"""The files that an upload reads: those below a folder, and those that a glob or a list names."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+from rolerunner.common.files import TEMPORARY_NAME, folder_of, not_regular, translated
+from rolerunner.errors import LocalFileFailed, StepError
+from rolerunner.selection.filters import expand_braces, glob_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Choice = Callable[[str, bool], bool]
+    """Whether a relative path is read or, if it is a folder, entered."""
+
+_NAMED = 3
+"""Paths that a note about what was left out names."""
+_SKIP_HINT = "say 'symlinks: skip', or remove the link"
+_ALTERNATIVES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
+
+
+class SourceFile(NamedTuple):
+    """A file of a source: its path relative to the source, with ``/`` between parts, and its path.
+
+    ``problem`` says why it cannot be read; it is one file's failure.
+    """
+
+    relative: str
+    path: str
+    problem: Optional[StepError] = None
+
+
+class LeftOut:
+    """Counts what a source has and an upload does not read, and keeps the first paths, for a note."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: dict[str, list[str]] = {}
+
+    def add(self, reason: str, path: str) -> None:
+        """One more path."""
+        self.count += 1
+        paths = self._first.setdefault(reason, [])
+        if len(paths) < _NAMED:
+            paths.append(path)
+
+    def __str__(self) -> str:
+        reasons = (f"{reason}: {', '.join(paths)}" for reason, paths in self._first.items())
+        return f"{self.count:,} left out ({'; '.join(reasons)}{'' if self.count <= _NAMED else ', ...'})"
+
+
+def source_files(
+    sources: Iterable[str], *, links: str = "follow", left_out: Optional[LeftOut] = None
+) -> Iterator[SourceFile]:
+    """The files that ``sources`` name: files, folders and globs. ``links`` is follow, skip or error.
+
+    A folder or file that is named itself may be a link to a folder; every other link is treated as ``links`` says.
+    Raises LocalFileFailed for a link where links are errors, and for a folder that cannot be read.
+    """
+    for source in sources:
+        root = folder_of(source)
+        if root.is_dir():
+            yield from files_below(str(root), links=links, left_out=left_out)
+        elif os.path.lexists(root) or not (glob.has_magic(source) or _ALTERNATIVES.search(source)):
+            yield from _named(str(root), links, left_out)
+        else:
+            yield from _matched(str(root), links, left_out)
+
+
+def files_below(
+    folder: str, *, links: str = "follow", left_out: Optional[LeftOut] = None
+) -> Iterator[SourceFile]:
+    """Every file below a folder, in the order in which S3 lists keys. Raises LocalFileFailed as ``source_files``."""
+    with translated(folder):
+        os.scandir(folder).close()
+    yield from _below(folder, "", links, left_out, (os.path.realpath(folder),))
+
+
+def _below(
+    folder: str,
+    base: str,
+    links: str,
+    left_out: Optional[LeftOut],
+    inside: tuple[str, ...],
+    choice: Optional[Choice] = None,
+) -> Iterator[SourceFile]:
+    try:
+        with os.scandir(folder) as scanned:
+            found = ((entry, _is_folder(entry)) for entry in scanned)
+            chosen = (
+                found
+                if choice is None
+                else (each for each in found if choice(base + each[0].name, each[1]))
+            )
+            entries = [each for each in chosen if _is_wanted(each[0], links, left_out)]
+    except OSError as error:
+        yield SourceFile(base.rstrip("/"), folder, _unreadable(folder, error))
+        return
+    # a folder's keys have a '/' after its name, and keys are in the order of their bytes
+    entries.sort(key=lambda each: os.fsencode(each[0].name) + (b"/" if each[1] else b""))
+    for entry, is_folder in entries:
+        path = entry.path
+        if is_folder:
+            real = (
+                os.path.realpath(path)
+                if entry.is_symlink()
+                else f"{inside[-1]}{os.sep}{entry.name}"
+            )
+            if real in inside:
+                yield SourceFile(base + entry.name, path, _loop(path))
+            else:
+                yield from _below(
+                    path, f"{base}{entry.name}/", links, left_out, (*inside, real), choice
+                )
+        else:
+            yield SourceFile(base + entry.name, path, None if _is_file(entry) else problem_of(path))
+
+
+def _is_wanted(entry: os.DirEntry[str], links: str, left_out: Optional[LeftOut]) -> bool:
+    if links != "follow" and entry.is_symlink():
+        return _is_link_wanted(entry.path, links, left_out)
+    if entry.name.startswith(".rolerunner-") and TEMPORARY_NAME.fullmatch(entry.name):
+        if left_out is not None:
+            left_out.add("temporary files of a download", entry.path)
+        return False
+    return True
+
+
+def _is_link_wanted(path: str, links: str, left_out: Optional[LeftOut]) -> bool:
+    """Whether a link is read, where links are not followed: never. Raises LocalFileFailed where links are errors."""
+    if links == "error":
+        raise LocalFileFailed(
+            f"{path}: is a link, and 'symlinks' is 'error'",
+            hint="say 'symlinks: follow' or 'symlinks: skip'",
+        )
+    if left_out is not None:
+        left_out.add("links", path)
+    return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _named(path: str, links: str, left_out: Optional[LeftOut]) -> Iterator[SourceFile]:
+    """A file that the spec names itself."""
+    if links == "follow" or not os.path.islink(path) or _is_link_wanted(path, links, left_out):
+        yield SourceFile(os.path.basename(path), path, problem_of(path))
+
+
+def _matched(pattern: str, links: str, left_out: Optional[LeftOut]) -> Iterator[SourceFile]:
+    """The files that a glob matches, each with its name alone as its relative path.
+
+    A glob means what ``include`` means below the folder before its first wildcard, so that it matches files alone. Folders
+    that it matches besides are counted in ``left_out``.
+    """
+    parts = pattern.split(os.sep)
+    first = next(number for number, part in enumerate(parts) if glob.has_magic(part) or "{" in part)
+    base = os.sep.join(parts[:first]) or os.sep
+    if not os.path.isdir(base):
+        return
+    files, folders = _glob_below("/".join(parts[first:]))
+
+    def choice(relative: str, is_folder: bool) -> bool:
+        if not is_folder:
+            return bool(files.match(relative))
+        if folders.match(relative):
+            return True
+        if left_out is not None and files.match(relative):
+            left_out.add("folders", os.path.join(base, relative))
+        return False
+
+    for file in _below(base, "", links, left_out, (os.path.realpath(base),), choice):
+        yield file._replace(relative=os.path.basename(file.path))
+
+
+def _glob_below(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Regular expressions for the files that a glob matches and for the folders in which they can be. Raises LocalFileFailed."""
+    try:
+        files = glob_pattern([pattern])
+    except ValueError as error:
+        raise LocalFileFailed(f"the glob '{pattern}' {error}") from None
+    folders = [
+        "/".join(above)
+        for each in expand_braces([pattern])
+        for above in _folders_of(each.split("/"))
+    ]
+    return files, glob_pattern(folders) if folders else re.compile(r"(?!)")
+
+
+def _folders_of(parts: list[str]) -> Iterator[list[str]]:
+    for number, part in enumerate(parts, 1):
+        if part == "**":
+            yield parts[:number]
+            return
+        if number < len(parts):
+            yield parts[:number]
+
+
+def problem_of(path: str) -> Optional[StepError]:
+    """Why a path cannot be read as a file, as far as its kind tells; None for a regular file."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ENOENT and os.path.islink(path):
+            return LocalFileFailed(f"{path}: the link leads nowhere", hint=_SKIP_HINT)
+        if error.errno == errno.ELOOP:
+            return _loop(path)
+        return _unreadable(path, error)
+    return None if stat.S_ISREG(status.st_mode) else not_regular(path, status.st_mode)
+
+
+def _loop(path: str) -> StepError:
+    return LocalFileFailed(
+        f"{path}: the link leads back to itself or to a folder that it lies in", hint=_SKIP_HINT
+    )
+
+
+def _unreadable(path: str, error: OSError) -> StepError:
+    try:
+        with translated(path):
+            raise error
+    except StepError as failure:
+        return failure

@@ -1,0 +1,193 @@
+"""Lists of objects on disk: written line by line, read line by line, sorted in pieces, never whole in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.common.files import PRIVATE, translated
+from rolerunner.errors import LocalFileFailed
+from rolerunner.model import S3Uri
+from rolerunner.redaction.redact import redact_text
+from rolerunner.storage.protocol import ObjectInfo, Outcome, object_info
+from rolerunner.storage.sorting import object_line
+
+if TYPE_CHECKING:
+    from typing import IO
+
+_NAMES = frozenset(each.name for each in dataclasses.fields(ObjectInfo))
+_text = json.encoder.encode_basestring_ascii
+_read = json.JSONDecoder().raw_decode
+"""As json.loads, but for the looking at what stands around, which takes as long again."""
+_BUFFER = 1 << 16
+"""Bytes read or written at once: a list of a million has 130 MB."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The listing that will give a list: what it lists, and the include and exclude of each choice from it. Any part may be a template."""
+
+    source: Any
+    globs: tuple[tuple[Any, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class ObjectList:
+    """Objects under a prefix, kept in a file of JSON lines: an output like any other, whatever its length."""
+
+    path: Path
+    prefix: S3Uri
+    count: int
+    bytes: int
+    flat: bool = False
+    """Were they named one by one? Then each stands for itself, and its place under the prefix says nothing."""
+    versions: Optional[bool] = False
+    """Of a list that is only foreseen: will its objects name versions? None: where their bucket keeps them."""
+    ascending: bool = dataclasses.field(default=False, compare=False)
+    """Is each key known to be greater than the one before it, in one bucket? Then no key is in it twice."""
+    origin: Optional[Origin] = dataclasses.field(default=None, compare=False)
+    """Of a list that stands for one to come, while a spec is checked: where that will come from."""
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[ObjectInfo]:
+        with translated(self.path), self.path.open(encoding="utf-8", buffering=_BUFFER) as lines:
+            for line in lines:
+                read, _ = _read(line)
+                if "status" not in read:
+                    yield object_info(read)
+                elif read["status"] != "failed":
+                    yield object_info(
+                        {name: value for name, value in read.items() if name in _NAMES}
+                    )
+
+    def uri(self, info: ObjectInfo) -> S3Uri:
+        """Where an object of this list is."""
+        return S3Uri(info.bucket or self.prefix.bucket, info.key)
+
+    def relative(self, info: ObjectInfo) -> str:
+        """Its key from the folder of the prefix on; of one named by itself, its name alone."""
+        return (
+            info.key.rsplit("/", 1)[-1] if self.flat else info.key[self.prefix.key.rfind("/") + 1 :]
+        )
+
+    def described(self, info: ObjectInfo) -> dict[str, Any]:
+        """An object of this list in plain values: what ``item`` is, and what functions are given."""
+        return {
+            "key": info.key,
+            "uri": str(self.uri(info)),
+            "size": info.size,
+            "etag": info.etag,
+            "modified": info.modified,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """What the result file shows of it."""
+        return {"count": self.count, "bytes": self.bytes, "manifest": str(self.path)}
+
+
+def paths_in(manifest: Path) -> Iterator[str]:
+    """The local files that a manifest names, but for those that failed. Raises LocalFileFailed."""
+    with translated(manifest), manifest.open(encoding="utf-8", buffering=_BUFFER) as lines:
+        for line in lines:
+            read, _ = _read(line)
+            if "path" in read and read["status"] != "failed":
+                yield read["path"]
+
+
+def no_objects(prefix: S3Uri, *, versions: Optional[bool] = False) -> ObjectList:
+    """A list without objects: what one of those under a prefix stands for before it is made."""
+    return ObjectList(Path(os.devnull), prefix, 0, 0, versions=versions)
+
+
+EMPTY_LIST = no_objects(S3Uri("bucket"))
+"""What any list stands for while a spec is checked."""
+
+
+class ManifestWriter:
+    """Writes JSON lines under a final name; the file is closed, and so complete, when the block ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self.bytes = 0
+        self._ascending = True
+        self._last_key = ""
+        self._file: Optional[IO[str]] = None
+
+    def __enter__(self) -> ManifestWriter:
+        with translated(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(
+                self.path,
+                os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC,
+                PRIVATE,
+            )
+            os.fchmod(descriptor, PRIVATE)
+            self._file = open(descriptor, "w", encoding="utf-8", buffering=_BUFFER)
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        if self._file is not None:
+            with translated(self.path):
+                self._file.close()
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            raise LocalFileFailed(f"{self.path} is not open")
+        try:
+            self._file.write(line)
+        except OSError:
+            with translated(self.path):
+                raise
+
+    def add_object(self, info: ObjectInfo) -> None:
+        """One object more. Raises LocalFileFailed."""
+        self._write(object_line(info))
+        if info.key <= self._last_key or info.bucket:
+            self._ascending = self.count == 0 and not info.bucket
+        self._last_key = info.key
+        self.count += 1
+        self.bytes += info.size
+
+    def add_outcome(self, outcome: Outcome, bucket: str) -> None:
+        """How one object ended; those that did not fail count. Raises LocalFileFailed."""
+        self._ascending = False
+        uri, info = outcome.uri, outcome.info
+        line = f'{{"key": {_text(uri.key)}, "size": {outcome.size}, "status": "{outcome.status}"'
+        if uri.bucket != bucket:
+            line += f', "bucket": {_text(uri.bucket)}'
+        if outcome.etag:
+            line += f', "etag": {_text(outcome.etag)}'
+        if outcome.version:
+            line += f', "version": {_text(outcome.version)}'
+        if info is not None and info.checksum:
+            line += f', "checksum": {_text(info.checksum)}'
+        if outcome.path is not None:
+            line += f', "path": {_text(str(outcome.path))}'
+        if outcome.source is not None:
+            line += f', "source": {_text(str(outcome.source))}'
+        if outcome.error is not None and outcome.error.message:
+            line += f', "reason": {_text(redact_text(outcome.error.message))}'
+        self._write(line + "}\n")
+        if outcome.error is None:
+            self.count += 1
+            self.bytes += outcome.size
+
+    def objects(self, prefix: S3Uri, *, flat: bool = False) -> ObjectList:
+        """What was written, as a list to read."""
+        return ObjectList(
+            self.path, prefix, self.count, self.bytes, flat, ascending=self._ascending
+        )

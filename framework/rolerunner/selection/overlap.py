@@ -1,0 +1,67 @@
+"""Whether the target of a copy lies inside its source, or the source inside its target, and whether globs keep the two apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Optional
+
+from rolerunner.model import S3Uri
+from rolerunner.selection.filters import expand_braces, glob_pattern
+
+_UNPROVABLE = re.compile(r"\\|\[[^\]]*/|//|\A/|/\Z")
+"""Globs that are not taken apart at their slashes: escapes, a slash inside a class, empty parts."""
+
+
+def shared_folder(source: S3Uri, target: S3Uri) -> Optional[str]:
+    """The folder, relative to the source, whose keys lie on both sides of a copy; None if no key does.
+
+    It is empty where source and target are one folder. ``source`` is a prefix; a target without ``/`` is the folder of that name.
+    """
+    if source.bucket != target.bucket:
+        return None
+    folder = source.key[: source.key.rfind("/") + 1]
+    beginning = source.key[len(folder) :]
+    written = target.as_folder().key
+    if written.startswith(folder):
+        shared = written[len(folder) :]
+    elif folder.startswith(written):
+        shared = folder[len(written) :]
+    else:
+        return None
+    return shared if shared.startswith(beginning) or beginning.startswith(shared) else None
+
+
+def are_kept_apart(include: Sequence[str], exclude: Sequence[str], folder: str) -> bool:
+    """Whether the globs certainly choose nothing below a folder, given relative to the source. Its own marker does not count."""
+    names = folder.split("/")[:-1]
+    if not names or "" in names:
+        return False
+    if any(_covers(pattern, names) for pattern in expand_braces(exclude)):
+        return True
+    patterns = expand_braces(include)
+    return bool(patterns) and all(_misses(pattern, names) for pattern in patterns)
+
+
+def _covers(pattern: str, names: Sequence[str]) -> bool:
+    """Whether a glob certainly matches every key below the folder: it matches the folder, or one above, and ends with ``**``."""
+    *above, last = pattern.split("/")
+    if last != "**" or _UNPROVABLE.search(pattern):
+        return False
+    return not above or any(
+        _matches("/".join(above), "/".join(names[:count])) for count in range(len(names) + 1)
+    )
+
+
+def _misses(pattern: str, names: Sequence[str]) -> bool:
+    """Whether a glob certainly matches no key below the folder: it has too few parts, or one that is not the folder's."""
+    if _UNPROVABLE.search(pattern):
+        return False
+    parts = pattern.split("/")
+    fixed = parts[: parts.index("**")] if "**" in parts else parts
+    too_short = fixed is parts and len(parts) <= len(names)
+    return too_short or not all(_matches(part, name) for part, name in zip(fixed, names))
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return bool(glob_pattern([pattern]).match(text))

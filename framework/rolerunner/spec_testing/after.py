@@ -1,0 +1,83 @@
+"""What stands in the sandbox and in the case's folder after a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.common.wording import format_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from rolerunner.model import S3Uri
+    from rolerunner.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object or file, or what is below a prefix or folder."""
+
+    body: bytes = b""
+    names: Optional[tuple[str, ...]] = None
+    """Of a prefix or folder; None for one object or file."""
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    """What is stored with an object."""
+
+    def summary(self) -> str:
+        """In a few words."""
+        return (
+            format_count(len(self.body), "byte")
+            if self.names is None
+            else f"{len(self.names)}: {', '.join(self.names[:10])}"
+        )
+
+
+class Unreadable(Exception):
+    """What stands there cannot be looked at: it is encrypted with a customer's key, say."""
+
+
+def object_found(aws: Sandbox, uri: S3Uri, account: str) -> Optional[Found]:
+    """The object, or those below a prefix; None where there is no such object or bucket. Raises Unreadable."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 is imported only where something runs
+
+    s3 = aws.client("s3", account)
+    try:
+        return Found(names=tuple(sorted(_keys(s3, uri)))) if uri.is_prefix else _object(s3, uri)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404"):
+            return None
+        raise Unreadable(str(error)) from error
+    except BotoCoreError as error:
+        raise Unreadable(str(error)) from error
+
+
+def _object(s3: Any, uri: S3Uri) -> Found:
+    answer = s3.get_object(Bucket=uri.bucket, Key=uri.key)
+    body = answer["Body"].read()
+    tags = s3.get_object_tagging(Bucket=uri.bucket, Key=uri.key)["TagSet"]
+    stored = {
+        "content_type": answer.get("ContentType"), "metadata": answer.get("Metadata", {}), "encryption": answer.get("ServerSideEncryption"),
+        "storage_class": answer.get("StorageClass", "STANDARD"), "tags": {tag["Key"]: tag["Value"] for tag in tags},
+    }  # fmt: skip
+    return Found(body, stored=stored)
+
+
+def file_found(path: Path, *, is_folder: bool) -> Optional[Found]:
+    """The file, or those below a folder; None where there is no such file."""
+    if is_folder:
+        return Found(
+            names=tuple(
+                sorted(
+                    each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file()
+                )
+            )
+        )
+    return Found(path.read_bytes()) if path.is_file() else None
+
+
+def _keys(s3: Any, uri: S3Uri) -> Iterator[str]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key):
+        for each in page.get("Contents", ()):
+            yield each["Key"][len(uri.key) :]

@@ -1,0 +1,165 @@
+"""A case held against its spec and its sandbox, before it runs: names that are not there are mistakes of the test file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rolerunner.model import RoleArn
+from rolerunner.spec.steps import STATUS
+from rolerunner.spec.values import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rolerunner.model import S3Uri
+    from rolerunner.sandbox import World
+    from rolerunner.spec.document import Path as Place
+    from rolerunner.spec.kinds import Kind
+    from rolerunner.spec.reading import Reading
+    from rolerunner.spec_testing.case import Case
+
+
+def check_case(case: Case, place: Place, reading: Reading, kinds: Mapping[str, type[Kind]]) -> None:
+    """Gather what is wrong with a case."""
+    _check_steps(case, place, reading, kinds)
+    _check_roles(case, place, reading)
+    _check_places(case, place, reading)
+    _check_files(case, place, reading)
+
+
+def _known(
+    name: str, right: Iterable[str], what: str, place: Place, reading: Reading, *, key: bool = False
+) -> bool:
+    names = list(right)
+    if name in names:
+        return True
+    reading.add(
+        place,
+        f"there is no {what} '{name}'",
+        nearest(name, names) or f"there are: {', '.join(names)}",
+        key=key,
+    )
+    return False
+
+
+def _check_steps(
+    case: Case, place: Place, reading: Reading, kinds: Mapping[str, type[Kind]]
+) -> None:
+    steps = {step.id: step for step in case.job.steps} if case.job is not None else {}
+    for index, name in enumerate(case.fields.only):
+        _known(name, steps, "step", (*place, "only", index), reading)
+    for name, expected in case.fields.expect.steps.items():
+        at = (*place, "expect", "steps", name)
+        if not _known(name, steps, "step", at, reading, key=True):
+            continue
+        outputs = kinds[steps[name].action].outputs
+        for output in expected.outputs if outputs is not None else ():
+            _known(
+                output,
+                outputs or (),
+                f"output of {steps[name].action}",
+                (*at, "outputs", output),
+                reading,
+                key=True,
+            )
+        if STATUS in expected.outputs:
+            reading.add(
+                (*at, "outputs", STATUS),
+                "'status' is no output",
+                "write it beside 'outputs'",
+                key=True,
+            )
+
+
+def _check_roles(case: Case, place: Place, reading: Reading) -> None:
+    given, expect = case.fields.given, case.fields.expect
+    in_sandbox = {role.arn for role in case.world.roles}
+    for index, denial in enumerate(given.deny):
+        at = (*place, "given", "deny", index, "role")
+        if _check_role(denial.role, case, at, reading) and case.arn(denial.role) not in in_sandbox:
+            reading.add(
+                at,
+                f"the sandbox has no role {case.arn(denial.role)}",
+                nearest(case.arn(denial.role), in_sandbox),
+            )
+    for index, refusal in enumerate(expect.refusals or ()):
+        _check_role(refusal.role, case, (*place, "expect", "refusals", index, "role"), reading)
+    for name in expect.assume_role:
+        _check_role(name, case, (*place, "expect", "assume_role", name), reading, key=True)
+
+
+def _check_role(
+    name: str, case: Case, place: Place, reading: Reading, *, key: bool = False
+) -> bool:
+    if name.startswith("arn:"):
+        try:
+            RoleArn.parse(name)
+        except ValueError as error:
+            reading.add(place, str(error), key=key)
+            return False
+        return True
+    return _known(
+        name,
+        (*(case.job.roles if case.job is not None else ()), "job"),
+        "role",
+        place,
+        reading,
+        key=key,
+    )
+
+
+def _check_places(case: Case, place: Place, reading: Reading) -> None:
+    buckets = [bucket.name for bucket in case.world.buckets]
+    for uri in case.fields.given.objects:
+        _known(
+            uri.bucket, buckets, "bucket", (*place, "given", "objects", str(uri)), reading, key=True
+        )
+    for index, uri in enumerate(case.fields.given.without):
+        at = (*place, "given", "without", index)
+        if _known(uri.bucket, buckets, "bucket", at, reading) and not any(
+            _is_of(uri, key) for key in _keys(case.world, uri.bucket)
+        ):
+            hint = nearest(uri.key, _keys(case.world, uri.bucket))
+            reading.add(at, f"the sandbox has no {uri}", hint)
+    for uri in case.fields.expect.objects:
+        _known(
+            uri.bucket,
+            buckets,
+            "bucket",
+            (*place, "expect", "objects", str(uri)),
+            reading,
+            key=True,
+        )
+
+
+def _keys(world: World, bucket: str) -> list[str]:
+    return [each.key for found in world.buckets if found.name == bucket for each in found.objects]
+
+
+def _is_of(uri: S3Uri, key: str) -> bool:
+    return key.startswith(uri.key) if uri.is_prefix else key == uri.key
+
+
+def _check_files(case: Case, place: Place, reading: Reading) -> None:
+    given, expect = case.fields.given, case.fields.expect
+    said = [
+        *(
+            ((*place, "given", "objects", str(uri), "file"), each.file)
+            for uri, each in given.objects.items()
+        ),
+        *(
+            ((*place, "given", "files", name, "file"), each.file)
+            for name, each in given.files.items()
+        ),
+        *(
+            ((*place, "expect", "objects", str(uri), "file"), each.file)
+            for uri, each in expect.objects.items()
+        ),
+        *(
+            ((*place, "expect", "files", name, "file"), each.file)
+            for name, each in expect.files.items()
+        ),
+    ]
+    for at, file in said:
+        if file is not None and not case.near(file).is_file():
+            reading.add(at, f"there is no file '{case.near(file)}'")

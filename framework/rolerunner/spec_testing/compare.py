@@ -1,0 +1,275 @@
+"""What a run did, held against what its case expects."""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.common.wording import format_count
+from rolerunner.model import RoleArn, S3Uri
+from rolerunner.spec_testing.after import Found, Unreadable, file_found, object_found
+
+if TYPE_CHECKING:
+    from rolerunner.sandbox import Request, Sandbox
+    from rolerunner.spec_testing.case import Case
+    from rolerunner.spec_testing.casefile import (
+        Expected,
+        FileExpected,
+        ObjectExpected,
+        Refusal,
+        StepExpected,
+    )
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One thing that was not as expected."""
+
+    what: str
+    """Where in ``expect`` it is said, as in steps.fetch.status."""
+    expected: str
+    seen: str
+    detail: str = ""
+    """What helps to understand it."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a run did."""
+
+    exit: Optional[int]
+    """None: it took too long and was killed."""
+    result: Mapping[str, Any]
+    """The result file; empty where there is none."""
+    log: tuple[str, ...]
+    aws: Sandbox
+
+
+def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
+    """All that was not as expected, in the order of the test file."""
+    if seen.exit is None:
+        yield Mismatch(
+            "timeout",
+            f"an end within {case.fields.timeout:g} s",
+            "the run was still going, and was killed",
+        )
+        return
+    expect = case.fields.expect
+    yield from _of_run(expect, seen)
+    steps = {step["id"]: step for step in seen.result.get("steps", ())}
+    for name, expected in expect.steps.items():
+        yield from _of_step(name, expected, steps.get(name, {}))
+    for uri, wanted in expect.objects.items():
+        yield from _of_object(uri, wanted, case, seen.aws)
+    for name, each in expect.files.items():
+        yield from _of_content(
+            f"files.{name}",
+            each,
+            file_found(case.folder / name, is_folder=name.endswith("/")),
+            case,
+        )
+    if expect.refusals is not None:
+        yield from _of_refusals(expect.refusals, case, seen.aws)
+    counts = seen.aws.assume_role_count() if expect.assume_role else {}
+    for role, count in expect.assume_role.items():
+        yield from _same(f"assume_role.{role}", count, counts.get(case.arn(role), 0))
+    for message in expect.messages:
+        if not any(is_in(message, line) for line in seen.log):
+            yield Mismatch(
+                "messages",
+                f"a line with {shown(message)}",
+                f"none of {format_count(len(seen.log), 'line')}",
+            )
+
+
+def is_in(pattern: str, text: str) -> bool:
+    """Is the pattern found in the text? ``*`` stands for anything between."""
+    return re.search(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+
+
+def shown(value: Any) -> str:
+    """A value as a mismatch shows it."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
+
+
+_LONGEST = 500
+
+
+def _same(what: str, expected: Any, actual: Any, detail: str = "") -> Iterator[Mismatch]:
+    if expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
+        yield Mismatch(what, shown(expected), shown(actual), detail)
+
+
+def _found_in(what: str, pattern: Optional[str], text: str) -> Iterator[Mismatch]:
+    if pattern is not None and not is_in(pattern, text):
+        yield Mismatch(what, f"a text with {shown(pattern)}", shown(text) if text else "no text")
+
+
+def _of_run(expect: Expected, seen: Seen) -> Iterator[Mismatch]:
+    failed = [
+        f"{step['id']}: {step['error']['type']}: {step['error']['message']}"
+        for step in seen.result.get("steps", ())
+        if step.get("error")
+    ]
+    detail = "\n".join(dict.fromkeys(failed)) if seen.result else "\n".join(seen.log[-_LAST_LINES:])
+    if expect.run_status is not None:
+        yield from _same(
+            "status",
+            expect.run_status,
+            seen.result.get("status", f"no result, exit status {seen.exit}"),
+            detail,
+        )
+    if expect.exit is not None:
+        yield from _same("exit", expect.exit, seen.exit, detail)
+
+
+_LAST_LINES = 5
+
+
+def _of_step(name: str, expected: StepExpected, step: Mapping[str, Any]) -> Iterator[Mismatch]:
+    what, error = f"steps.{name}", step.get("error") or {}
+    detail = f"{error['type']}: {error['message']}" if error else ""
+    if expected.status is not None:
+        yield from _same(
+            f"{what}.status",
+            expected.status,
+            step.get("status", "no such step in the result"),
+            detail,
+        )
+    yield from _found_in(f"{what}.error", expected.error, error.get("type", ""))
+    yield from _found_in(f"{what}.message", expected.message, error.get("message", ""))
+    yield from _found_in(f"{what}.hint", expected.hint, error.get("hint", ""))
+    yield from _found_in(f"{what}.reason", expected.reason, step.get("reason", ""))
+    if expected.attempts is not None:
+        yield from _same(f"{what}.attempts", expected.attempts, step.get("attempts", 0))
+    outputs = step.get("outputs", {})
+    for output, value in expected.outputs.items():
+        yield from _same(
+            f"{what}.outputs.{output}", value, outputs.get(output, "no such output"), detail
+        )
+
+
+def _of_object(uri: S3Uri, wanted: ObjectExpected, case: Case, aws: Sandbox) -> Iterator[Mismatch]:
+    account = next(bucket.account for bucket in case.world.buckets if bucket.name == uri.bucket)
+    try:
+        found = object_found(aws, uri, account)
+    except Unreadable as error:
+        yield Mismatch(f"objects.{uri}", "an object that can be read", str(error))
+    else:
+        yield from _of_content(f"objects.{uri}", wanted, found, case)
+
+
+def _of_content(
+    what: str, expected: FileExpected, found: Optional[Found], case: Case
+) -> Iterator[Mismatch]:
+    if expected.absent:
+        if found is not None and found.names != ():
+            yield Mismatch(what, "nothing there", found.summary())
+    elif found is None:
+        yield Mismatch(what, "something there", "nothing there")
+    elif found.names is not None:
+        yield from _of_names(what, expected, found.names)
+    else:
+        yield from _of_body(what, expected, found, case)
+        for name in _STORED & expected.model_fields_set:
+            yield from _same(f"{what}.{name}", getattr(expected, name), found.stored.get(name))
+
+
+_STORED = {"content_type", "metadata", "tags", "encryption", "storage_class"}
+
+
+def _of_names(what: str, expected: FileExpected, names: tuple[str, ...]) -> Iterator[Mismatch]:
+    if expected.count is not None:
+        yield from _same(f"{what}.count", expected.count, len(names), shown(names))
+    if expected.names is not None:
+        yield from _same(f"{what}.names", sorted(expected.names), sorted(names))
+    if expected.count is None and expected.names is None and not names:
+        yield Mismatch(what, "something there", "nothing there")
+
+
+def _of_body(what: str, expected: FileExpected, found: Found, case: Case) -> Iterator[Mismatch]:
+    text = found.body.decode("utf-8", "backslashreplace")
+    if expected.text is not None:
+        yield from _same(f"{what}.text", expected.text, text)
+    yield from _found_in(f"{what}.contains", expected.contains, text)
+    if expected.size is not None:
+        yield from _same(f"{what}.size", expected.size, len(found.body))
+    if expected.gzip is not None:
+        yield from _same(f"{what}.gzip", expected.gzip, _unpacked(found.body))
+    if "json_" in expected.model_fields_set:
+        yield from _same(f"{what}.json", expected.json_, _parsed(text))
+    if expected.file is not None and case.near(expected.file).read_bytes() != found.body:
+        yield Mismatch(
+            f"{what}.file", f"the bytes of {expected.file}", f"{len(found.body)} other bytes"
+        )
+
+
+def _unpacked(body: bytes) -> str:
+    try:
+        return gzip.decompress(body).decode("utf-8", "backslashreplace")
+    except (OSError, EOFError, ValueError):
+        return f"not gzip: {format_count(len(body), 'byte')}"
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return f"not JSON: {text}"
+
+
+_EXPLAINING = ("iam", "GetRole")
+"""What rolerunner itself asks, only to explain a refusal: that this is refused too is no news."""
+
+
+def _of_refusals(expected: list[Refusal], case: Case, aws: Sandbox) -> Iterator[Mismatch]:
+    refused = [
+        each
+        for each in aws.requests()
+        if each.is_refused and not each.is_admin and (each.service, each.operation) != _EXPLAINING
+    ]
+    for refusal in expected:
+        if not any(_fits(refusal, request, case) for request in refused):
+            wanted = " ".join(
+                part
+                for part in (refusal.role, refusal.operation, _place(refusal.bucket, refusal.key))
+                if part != "*/*"
+            )
+            yield Mismatch("refusals", wanted, "not refused", _listed(refused))
+    more = [
+        request
+        for request in refused
+        if not any(_fits(refusal, request, case) for refusal in expected)
+    ]
+    if more:
+        yield Mismatch("refusals", "no others" if expected else "none", _listed(more))
+
+
+def _fits(refusal: Refusal, request: Request, case: Case) -> bool:
+    role, parameters = RoleArn.parse(case.arn(refusal.role)), request.parameters
+    return (
+        request.caller.startswith(
+            f"arn:{role.partition}:sts::{role.account}:assumed-role/{role.name}/"
+        )
+        and refusal.operation in ("*", request.operation, f"{request.service}:{request.operation}")
+        and fnmatch.fnmatchcase(str(parameters.get("Bucket", "")), refusal.bucket)
+        and fnmatch.fnmatchcase(str(parameters.get("Key", "")), refusal.key)
+    )
+
+
+def _listed(requests: list[Request]) -> str:
+    lines = [
+        f"{each.caller.split('/')[1]} {each.operation} {_place(each.parameters.get('Bucket', ''), each.parameters.get('Key', ''))}"
+        for each in requests
+    ]
+    return "\n".join(dict.fromkeys(line.rstrip(" /") for line in lines))
+
+
+def _place(bucket: str, key: str) -> str:
+    return f"{bucket}/{key}"

@@ -1,0 +1,70 @@
+"""What a case gives, put into the sandbox's world and the folder that it runs in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
+
+if TYPE_CHECKING:
+    from rolerunner.model import S3Uri
+    from rolerunner.sandbox.world import ObjectContent
+    from rolerunner.spec_testing.case import Case
+
+
+def world_of(case: Case) -> World:
+    """The sandbox's world as the case has it."""
+    return case.world.model_copy(
+        update={
+            "roles": [_role(role, case) for role in case.world.roles],
+            "buckets": [_bucket(bucket, case) for bucket in case.world.buckets],
+        }
+    )
+
+
+def lay_files(case: Case) -> None:
+    """Make the folder that the case runs in. Raises OSError."""
+    case.folder.mkdir(parents=True)
+    for name, content in case.fields.given.files.items():
+        path = case.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.body(case.near("")))
+
+
+def _role(role: SandboxRole, case: Case) -> SandboxRole:
+    denied: list[dict[str, Any]] = [
+        {"Effect": "Deny", "Action": denial.actions, "Resource": denial.resources}
+        for denial in case.fields.given.deny if case.arn(denial.role) == role.arn
+    ]  # fmt: skip
+    return role.model_copy(update={"permissions": [*role.permissions, *denied]})
+
+
+def _bucket(bucket: SandboxBucket, case: Case) -> SandboxBucket:
+    given = {
+        uri.key: content
+        for uri, content in case.fields.given.objects.items()
+        if uri.bucket == bucket.name
+    }
+    gone = [uri for uri in case.fields.given.without if uri.bucket == bucket.name]
+    kept = [
+        each
+        for each in bucket.objects
+        if each.key not in given and not any(_covers(uri, each.key) for uri in gone)
+    ]
+    return bucket.model_copy(
+        update={
+            "objects": [*kept, *(_object(key, content, case) for key, content in given.items())]
+        }
+    )
+
+
+def _covers(uri: S3Uri, key: str) -> bool:
+    return key.startswith(uri.key) if uri.is_prefix else key == uri.key
+
+
+def _object(key: str, content: ObjectContent, case: Case) -> SandboxObject:
+    """Its file is looked for beside the test file, not beside the sandbox file."""
+    file = {} if content.file is None else {"file": str(case.near(content.file).absolute())}
+    return SandboxObject.model_validate(
+        {**content.model_dump(exclude_unset=True), **file, "key": key}
+    )

@@ -1,0 +1,85 @@
+"""The report as JUnit's XML, which CI systems read."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from datetime import datetime, timezone
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rolerunner.redaction.redact import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rolerunner.spec_testing.compare import Mismatch
+    from rolerunner.spec_testing.run import Outcome
+    from rolerunner.spec_testing.suite import Report
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 does not allow (production 2, Char)."""
+
+
+def junit(report: Report) -> bytes:
+    """A suite for each file, a case for each case."""
+    top = ET.Element(
+        "testsuites",
+        {"name": "rolerunner", **_counts(report.outcomes), "time": f"{report.seconds:.3f}"},
+    )
+    for file, outcomes in groupby(report.outcomes, key=lambda outcome: outcome.case.mark.file):
+        mine = list(outcomes)
+        seconds = sum(outcome.seconds for outcome in mine)
+        more = {
+            "errors": "0",
+            "skipped": "0",
+            "time": f"{seconds:.3f}",
+            "timestamp": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}",
+        }
+        suite = ET.SubElement(top, "testsuite", {"name": file, **_counts(mine), **more})
+        for outcome in mine:
+            _add(suite, outcome)
+    ET.indent(top)
+    text: bytes = ET.tostring(top, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _add(suite: ET.Element, outcome: Outcome) -> None:
+    mark = outcome.case.mark
+    case = ET.SubElement(
+        suite,
+        "testcase",
+        classname=mark.file,
+        name=_text(outcome.case.fields.name),
+        file=mark.file,
+        line=str(mark.line),
+        time=f"{outcome.seconds:.3f}",
+    )
+    if not outcome.passed:
+        first = outcome.mismatches[0]
+        failure = ET.SubElement(
+            case,
+            "failure",
+            type="mismatch",
+            message=_text(f"{first.what}: expected {first.expected}, was {first.seen}"),
+        )
+        failure.text = _text("\n".join(mismatch_text(each) for each in outcome.mismatches))
+        ET.SubElement(case, "system-out").text = _text("\n".join(outcome.log))
+
+
+def mismatch_text(mismatch: Mismatch) -> str:
+    """What was expected and what was seen, on lines of their own."""
+    detail = "".join(f"\n      {line}" for line in mismatch.detail.splitlines())
+    seen = mismatch.seen.replace("\n", "\n              ")
+    return str(
+        redact(f"{mismatch.what}\n    expected  {mismatch.expected}\n    was       {seen}{detail}")
+    )
+
+
+def _text(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", str(redact(text)))
+
+
+def _counts(outcomes: Iterable[Outcome]) -> dict[str, str]:
+    each = list(outcomes)
+    return {"tests": str(len(each)), "failures": str(sum(not outcome.passed for outcome in each))}

@@ -1,0 +1,256 @@
+"""Test files -> cases that can be run, every mistake at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from pydantic import ValidationError
+
+from rolerunner import api, sandbox
+from rolerunner.actions import registry
+from rolerunner.errors import SpecError, UsageError
+from rolerunner.policies.least_privilege import lasting
+from rolerunner.sandbox import World
+from rolerunner.sandbox.from_spec import made
+from rolerunner.sandbox.world import SandboxRole
+from rolerunner.spec.document import parse_beside
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.filters import ExpressionError
+from rolerunner.spec.reading import Known, Reading, fill, templates
+from rolerunner.spec.values import nearest
+from rolerunner.spec_testing.case import Case
+from rolerunner.spec_testing.casefile import CaseFields, CaseFile
+from rolerunner.spec_testing.check import check_case
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from rolerunner.errors import Mark, Problem
+    from rolerunner.model import Job
+    from rolerunner.spec.document import Path as Place
+
+SUFFIX = ".test.yaml"
+_SKIPPED = {"node_modules", "__pycache__", "build", "dist"}
+UNREADABLE = 2
+"""The exit status of a run whose params or spec are wrong."""
+
+
+def found(names: Iterable[str]) -> list[Path]:
+    """The test files of these files and folders, each once. Raises UsageError."""
+    paths: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            paths.update(dict.fromkeys(sorted(_below(path))))
+        elif not path.exists():
+            raise UsageError(f"{name}: there is no such file or folder")
+        elif not path.name.endswith(SUFFIX):
+            raise UsageError(f"{name}: a test file's name ends with {SUFFIX}")
+        else:
+            paths[path] = None
+    return list(paths)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob(f"*{SUFFIX}"):
+        inside = path.relative_to(folder).parts[:-1]
+        if not any(part.startswith(".") or part in _SKIPPED for part in inside):
+            yield path
+
+
+def load(paths: Iterable[Path], root: Path) -> list[Case]:
+    """The cases of all files; each will run in a folder of its own below ``root``. Raises SpecError with every mistake, UsageError."""
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for number, path in enumerate(paths):
+        try:
+            cases += _load(path, root / f"{number}")
+        except SpecError as error:
+            problems += error.problems
+    if problems:
+        raise SpecError(list(dict.fromkeys(problems)))
+    return cases
+
+
+def _load(path: Path, root: Path) -> list[Case]:
+    text, name = api.read_text(str(path))
+    reading = Reading(parse_beside(text, name, "a test file"), Known())
+    raw = reading.with_templates(reading.document.data, (), ("case",), content=True)
+    plain = _filled(raw, root, reading)
+    reading.validated(CaseFile, plain, ())
+    top = _only(plain, [{"name": "none"}])
+    if top is None:
+        raise SpecError(reading.known.problems)
+    spec = path.parent / (top.spec or f"{path.name[: -len(SUFFIX)]}.yaml")
+    right = _is_right(spec, top, reading)
+    world = _world(top, spec, reading)
+    if right and world is not None:
+        said = plain.get("cases")
+        count = len(said) if isinstance(said, list) else 0
+        cases = [
+            case
+            for index in range(count)
+            for case in _case(index, raw, spec, world, root / f"{index}", reading)
+        ]
+        _check_names(cases, reading)
+        if not reading.known.problems:
+            return cases
+    raise SpecError(reading.known.problems)
+
+
+def _only(plain: Mapping[str, Any], cases: list[Any]) -> Optional[CaseFile]:
+    """The file with these cases alone; None where that has mistakes, which are told already."""
+    try:
+        return CaseFile.model_validate(
+            {
+                "version": 1,
+                **{key: plain[key] for key in ("spec", "sandbox", "params") if key in plain},
+                "cases": cases,
+            }
+        )
+    except ValidationError:
+        return None
+
+
+def _is_right(spec: Path, top: CaseFile, reading: Reading) -> bool:
+    if not spec.is_file():
+        reading.add(
+            ("spec",) if top.spec else (),
+            f"there is no spec '{spec}'",
+            "" if top.spec else "say which with 'spec:'",
+        )
+        return False
+    try:
+        api.load(spec, complete=False)
+    except SpecError as error:
+        reading.known.problems.extend(error.problems)
+        return False
+    return True
+
+
+def _case(
+    index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reading: Reading
+) -> Iterator[Case]:
+    plain, place = (
+        _filled(raw, folder, reading),
+        ("cases", index),
+    )  # the whole file with this case's folder: params of all are in it
+    own = _only(plain, [plain["cases"][index]])
+    if own is None:
+        return
+    fields = own.cases[0]
+    params = {**own.params, **fields.params}
+    job = _job(spec, params, fields, place, reading)
+    case = Case(
+        reading.document.mark((*place, "name")),
+        fields,
+        params,
+        spec,
+        job,
+        world.world or _made(job, params),
+        world.folder,
+        folder,
+    )
+    if case.job is not None:
+        check_case(case, place, reading, registry())
+    yield case
+
+
+def _job(
+    spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reading: Reading
+) -> Optional[Job]:
+    try:
+        return api.load(spec, params)
+    except (UsageError, SpecError) as error:
+        if fields.expect.exit != UNREADABLE:
+            first = str(error).splitlines()[0]
+            reading.add(
+                (*place, "params"),
+                f"the spec does not take these params: {first}",
+                "say 'exit: 2' where that is expected",
+            )
+        return None
+
+
+@dataclass(frozen=True)
+class _Holds:
+    """What the sandbox holds; ``folder`` is where its files are looked for."""
+
+    world: Optional[World]
+    """None: it is made from the spec, for each case with its params."""
+    folder: Path
+
+
+def _world(file: CaseFile, spec: Path, reading: Reading) -> Optional[_Holds]:
+    """What is said of the sandbox, or stands beside the spec; None with the mistake gathered."""
+    folder = Path(reading.document.file).parent
+    if isinstance(file.sandbox, dict):
+        world = reading.validated(World, file.sandbox, ("sandbox",))
+        return None if world is None else _Holds(world, folder)
+    path = (
+        folder / file.sandbox
+        if isinstance(file.sandbox, str)
+        else spec.with_name(f"{spec.stem}.sandbox.yaml")
+    )
+    if not path.is_file():
+        if file.sandbox is None:
+            return _Holds(None, folder)
+        reading.add(("sandbox",), f"there is no sandbox file '{path}'")
+        return None
+    try:
+        return _Holds(sandbox.load(path), path.parent)
+    except SpecError as error:
+        reading.known.problems.extend(error.problems)
+        return None
+
+
+def _made(job: Optional[Job], params: Mapping[str, Any]) -> World:
+    """The world that ``run --sandbox`` makes from the spec. Raises SandboxError for what the embedded AWS has not."""
+    if job is None:  # its params are wrong, and nothing will ask for more
+        return World(version=1, job_role=_ANY_ROLE, roles=[SandboxRole(arn=_ANY_ROLE)])
+    return made(api.plan(job), api.plan(lasting(job, params)), registry(), {}).world
+
+
+_ANY_ROLE = "arn:aws:iam::123456789012:role/glue-job"
+
+
+def _filled(raw: Any, folder: Path, reading: Reading) -> Any:
+    """The file with ``case.folder`` and the clock filled in; what cannot be is told."""
+    scope = {"case": {"folder": str(folder)}, **reading.known.clock}
+    wrong = set()
+    for at, template in templates(raw):
+        try:
+            template.evaluate(scope)
+        except ExpressionError as error:
+            wrong.add(at)
+            reading.add_at(
+                reading.mark_inside(at, template.text, 0),
+                str(error),
+                nearest(error.wrong, error.right) if error.wrong else "",
+            )
+    return fill(_without(raw, (), wrong), scope)
+
+
+def _without(value: Any, place: Place, wrong: set[Place]) -> Any:
+    """The value with templates that are wrong as plain text."""
+    if isinstance(value, Template):
+        return value.text if place in wrong else value
+    if isinstance(value, dict):
+        return {key: _without(each, (*place, key), wrong) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without(each, (*place, index), wrong) for index, each in enumerate(value)]
+    return value
+
+
+def _check_names(cases: list[Case], reading: Reading) -> None:
+    first: dict[str, Mark] = {}
+    for case in cases:
+        other = first.setdefault(case.fields.name, case.mark)
+        if other != case.mark:
+            reading.add_at(
+                case.mark,
+                f"the case '{case.fields.name}' is here twice",
+                f"the first is on line {other.line}",
+            )

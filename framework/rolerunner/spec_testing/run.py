@@ -1,0 +1,156 @@
+"""One case: a fresh sandbox, the command as a user calls it, and a look at what it did."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner import sandbox
+from rolerunner.errors import SandboxError
+from rolerunner.sandbox.faults import FaultyProxy
+from rolerunner.spec_testing.compare import Mismatch, Seen, mismatches
+from rolerunner.spec_testing.given import lay_files, world_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rolerunner.sandbox import Sandbox
+    from rolerunner.spec_testing.case import Case
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a case ended. ``seconds`` is wall time, the sandbox's start in it."""
+
+    case: Case
+    mismatches: tuple[Mismatch, ...]
+    """What was not as expected; none: it passed."""
+    seconds: float
+    log: tuple[str, ...] = ()
+    """What the run said, a line each."""
+
+    @property
+    def passed(self) -> bool:
+        """Was all as expected?"""
+        return not self.mismatches
+
+
+def run_case(case: Case, stop: Optional[threading.Event] = None) -> Outcome:
+    """Run a case and hold it against what it expects. ``stop`` ends it before its time."""
+    began = time.monotonic()
+    try:
+        lay_files(case)
+        with ExitStack() as stack:
+            aws = stack.enter_context(sandbox.running(world_of(case), case.world_folder))
+            seen = _run(case, aws, _endpoint(case, aws, stack), stop or threading.Event())
+            found = tuple(mismatches(case, seen))  # while the sandbox is there
+    except SandboxError as error:
+        return Outcome(
+            case, (Mismatch("sandbox", "filled as given", str(error)),), time.monotonic() - began
+        )
+    except OSError as error:
+        return Outcome(
+            case,
+            (Mismatch("given", "files that can be written", str(error)),),
+            time.monotonic() - began,
+        )
+    return Outcome(case, found, time.monotonic() - began, seen.log)
+
+
+def _endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
+    faults = case.fields.given.faults
+    if not faults:
+        return aws.endpoint
+    seed = zlib.crc32(case.fields.name.encode())  # the same faults at each run of the case
+    return stack.enter_context(FaultyProxy(aws.endpoint, faults, seed).listening()).url
+
+
+def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Seen:
+    """The command in a process of its own: no case can harm another, whatever the user's functions do."""
+    beside = case.folder.with_name(f"{case.folder.name}.run")
+    beside.mkdir()
+    params, result, log = (beside / name for name in ("params.json", "result.json", "log"))
+    params.write_text(json.dumps(case.params), encoding="utf-8")
+    only = [each for step in case.fields.only for each in ("--only", step)]
+    command = [
+        sys.executable, "-m", "rolerunner", "run", str(case.spec.absolute()), "--params", str(params), "--result", str(result),
+        "--log-format", "json", *only,
+    ]  # fmt: skip
+    exit_status = _ended(command, case, _environment(aws, endpoint, beside), log, stop)
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return Seen(
+        exit_status,
+        json.loads(result.read_bytes()) if result.exists() else {},
+        tuple(map(_readable, said)),
+        aws,
+    )
+
+
+def _ended(
+    command: list[str], case: Case, environment: Mapping[str, str], log: Path, stop: threading.Event
+) -> Optional[int]:
+    """The exit status, None for a run that took too long. All that it says goes to ``log``: a pipe may be held open by what it starts."""
+    deadline = time.monotonic() + case.fields.timeout
+    with log.open("wb") as output, subprocess.Popen(  # noqa: S603 - the command is our own
+        command, cwd=case.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+    ) as process:  # fmt: skip
+        while not stop.is_set() and time.monotonic() < deadline:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(_LOOK)
+        process.kill()
+    return None
+
+
+_LOOK = 0.2
+"""Seconds between two looks at whether a run is to be stopped."""
+
+
+def _environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str, str]:
+    """The user's environment with the sandbox for AWS, so that code of the user's own cannot reach another."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    for name in [name for name in kept if name.lower() in _PROXIES]:
+        del kept[name]
+    if kept.get("PYTHONPATH"):  # it runs in another folder
+        kept["PYTHONPATH"] = os.pathsep.join(
+            str(Path(each).absolute()) for each in kept["PYTHONPATH"].split(os.pathsep)
+        )
+    return {
+        **kept,
+        "AWS_ACCESS_KEY_ID": aws.job_keys.access_key, "AWS_SECRET_ACCESS_KEY": aws.job_keys.secret_key, "AWS_SESSION_TOKEN": aws.job_keys.token,
+        "AWS_REGION": aws.region, "AWS_DEFAULT_REGION": aws.region, "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "TMPDIR": str(folder),
+    }  # fmt: skip
+
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_LEFT_OUT = ("level", "timestamp", "event")
+
+
+def _readable(line: str) -> str:
+    """A line of the log for people: the event, then its values."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(said, dict) or "event" not in said:
+        return line
+    values = " ".join(
+        f"{name}={_short(value)}"
+        for name, value in said.items()
+        if name not in _LEFT_OUT and value not in ("", {}, None)
+    )
+    return f"{said['event']} {values}".rstrip()
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""The plain engine: S3 by boto3, in threads."""

@@ -1,0 +1,68 @@
+"""A body whose checksum follows it: for what comes from elsewhere while it is sent, and is too large to be held.
+
+S3 calls this aws-chunked, with a trailer that is not signed (S3 API reference, "Chunked uploads with trailing headers").
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Optional
+
+from rolerunner.storage import integrity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STREAMING = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+_TRAILER = "x-amz-checksum-crc32"
+
+
+class Trailing:
+    """``source`` gives the bytes anew for every try, in blocks of ``block`` bytes but for the last; ``also`` is computed over them too."""
+
+    def __init__(
+        self,
+        source: Callable[[], Iterator[bytes]],
+        length: int,
+        block: int,
+        also: Optional[Callable[[], integrity.Hash]],
+    ) -> None:
+        self._source = source
+        self._length = length
+        self._block = block
+        self._also = also
+        self.checksum = ""
+        """The CRC32 of what was sent last, in base64."""
+        self.computed: Optional[integrity.Hash] = None
+        """What ``also`` made has computed over it."""
+
+    def __len__(self) -> int:
+        """Bytes on the wire."""
+        whole, rest = divmod(self._length, self._block)
+        size = whole * (len(f"{self._block:x}") + 4 + self._block) + (
+            len(f"{rest:x}") + 4 + rest if rest else 0
+        )
+        return size + len(f"0\r\n{_TRAILER}:12345678\r\n\r\n")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the request says of such a body."""
+        return {
+            "content-encoding": "aws-chunked",
+            "x-amz-trailer": _TRAILER,
+            "x-amz-decoded-content-length": str(self._length),
+        }
+
+    def blocks(self) -> Iterator[bytes]:
+        """What goes over the wire."""
+        crc = integrity.hash_of("CRC32")
+        self.computed = self._also() if self._also is not None else None
+        for block in self._source():
+            crc.update(block)
+            if self.computed is not None:
+                self.computed.update(block)
+            yield b"%x\r\n" % len(block)
+            yield block
+            yield b"\r\n"
+        self.checksum = base64.b64encode(crc.digest()).decode()
+        yield f"0\r\n{_TRAILER}:{self.checksum}\r\n\r\n".encode()

@@ -1,0 +1,233 @@
+"""What the lane sends: requests whose place, headers and options botocore has worked out once, signed anew for each object.
+
+botocore's client builds one request of each kind for each bucket and set of options, up to where it would be sent. That
+gives its endpoint rules (regions, access points, dual-stack, FIPS, path style), its serialiser and what the step says of
+every request, on every botocore there is; nothing of that is done twice here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from urllib.parse import unquote, urlsplit
+
+from botocore.exceptions import BotoCoreError, ParamValidationError
+from botocore.utils import get_environ_proxies
+
+from rolerunner.storage.http.sigv4 import UNSIGNED, Form, Signer, is_sound, query_of, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rolerunner.storage.http.framing import Sink
+
+PLACE = "rolerunner-place"
+"""Stands for the key in the request that botocore builds: only characters that nothing quotes."""
+_SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/,]+)/([^/,]+)/aws4_request,")
+_NOT_KEPT = frozenset(
+    {
+        "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "content-length", "expect", "transfer-encoding", "host",
+        "x-amz-trailer", "x-amz-decoded-content-length", "content-md5", "amz-sdk-invocation-id", "amz-sdk-request", "x-amz-sdk-checksum-algorithm",
+        "x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1", "x-amz-checksum-sha256",
+        "accept-encoding", "connection", "x-amzn-trace-id",
+    }
+)  # fmt: skip
+_FORMS = 64
+"""Sets of headers of one kind of request whose common part is kept: relays have one for each set of metadata's names."""
+_VIRTUAL_ONLY = ("--x-s3", "--xa-s3")
+
+
+class Declined(Exception):
+    """The lane cannot do this, the plain engine can; says why."""
+
+
+class Address(NamedTuple):
+    """Where connections go; equal ones share them."""
+
+    secure: bool
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """For what is said of it."""
+        return f"{'https' if self.secure else 'http'}://{self.host}:{self.port}"
+
+
+class Request:
+    """One request, signed and ready to be sent."""
+
+    __slots__ = ("address", "body", "head", "method", "operation", "resent", "sink")
+
+    def __init__(
+        self,
+        address: Address,
+        method: str,
+        operation: str,
+        head: bytes,
+        body: Union[bytes, memoryview],
+        sink: Optional[Sink],
+    ) -> None:
+        self.address = address
+        self.method = method
+        self.operation = operation
+        self.head = head
+        self.body = body
+        """Bytes, or for a body that is sent from elsewhere, none."""
+        self.sink = sink
+        self.resent = 0
+        """How often it was sent again since a connection that was kept alive turned out to be closed; the server may have carried it out."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """One kind of request on one bucket with one set of options; the key and what else differs is filled in."""
+
+    operation: str
+    method: str
+    address: Address
+    host: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str] = field(repr=False)
+    signer: Signer = field(repr=False)
+    _forms: dict[tuple[str, ...], Form] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    _fixed: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_fixed", {**self.headers, "host": self.host})
+
+    def request(
+        self, key: str = "", headers: Optional[Mapping[str, str]] = None, *, query: Iterable[tuple[str, str]] = (), body: bytes = b"",
+        length: Optional[int] = None, sink: Optional[Sink] = None, payload: str = UNSIGNED,
+    ) -> Request:  # fmt: skip
+        """Signed as of now. Raises RoleRefused, BotoCoreError.
+
+        ``length``: of a body that is sent from elsewhere; ``payload``: what is signed of it.
+        """
+        path = self.path + quoted(key) if key else self.path
+        text = query_of([*self.query, *query]) if self.query or query else ""
+        size = len(body) if length is None else length
+        values = dict(headers) if headers else {}
+        if size or self.method in ("PUT", "POST"):
+            values["content-length"] = str(size)
+        form = self._form(values, payload)
+        if not form.is_sound or not all(map(is_sound, values.values())):
+            raise ParamValidationError(
+                report="a header has a line break or a letter in it that is not ASCII"
+            )
+        return Request(
+            self.address,
+            self.method,
+            self.operation,
+            form.head(self.method, path, text, values).encode(),
+            body,
+            sink,
+        )
+
+    def _form(self, differing: Mapping[str, str], payload: str) -> Form:
+        kind = (payload, *differing)
+        last = self._forms.get(kind)
+        form = self.signer.form(last, self._fixed, tuple(differing), payload)
+        if form is not last:
+            if len(self._forms) >= _FORMS:
+                self._forms.clear()
+            self._forms[kind] = form
+        return form
+
+
+class _Built(Exception):
+    """Carries the request that botocore was about to send."""
+
+    def __init__(self, request: Any) -> None:
+        super().__init__()
+        self.request = request
+
+
+_BUILDING = threading.local()
+
+
+def _hand_over(request: Any, **_: Any) -> None:
+    if getattr(_BUILDING, "now", False):
+        raise _Built(request)
+
+
+def built(client: Any, method: str, parameters: Mapping[str, Any]) -> Any:
+    """The request that botocore's client would send. Raises what building and signing it raises."""
+    client.meta.events.register_first("before-send.s3", _hand_over, unique_id="rolerunner-lane")
+    _BUILDING.now = True
+    try:
+        getattr(client, method)(**parameters)
+    except _Built as done:
+        return done.request
+    finally:
+        _BUILDING.now = False
+    raise Declined(f"this boto3 answers {method} by itself")
+
+
+_DIFFERING: Mapping[str, Mapping[str, Any]] = {
+    "copy_object": {"Key": PLACE, "CopySourceIfMatch": PLACE}, "upload_part": {"Key": PLACE, "UploadId": PLACE, "PartNumber": 1},
+    "delete_objects": {"Delete": {"Objects": [{"Key": PLACE}]}}, "list_objects_v2": {}, "head_bucket": {},
+}  # fmt: skip
+"""What botocore wants to know of each operation, and what differs from object to object; the key, where nothing is said."""
+
+
+_DIFFERING_QUERY = frozenset({"partNumber", "uploadId"})
+
+
+def template(
+    client: Any, credentials: Any, method: str, bucket: str, options: Mapping[str, Any]
+) -> Template:
+    """What botocore makes of an operation on a bucket, but for the key. Raises Declined, and as ``built``."""
+    parameters = {"Bucket": bucket, **_DIFFERING.get(method, {"Key": PLACE}), **options}
+    if bucket.endswith(_VIRTUAL_ONLY) or "s3-object-lambda" in bucket or "s3express" in bucket:
+        raise Declined(
+            "directory buckets and Object Lambda have sessions and endpoints of their own"
+        )
+    try:
+        request = built(client, method, parameters)
+    except BotoCoreError as error:
+        raise Declined(f"botocore says: {error}") from error
+    headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
+    scope = _SCOPE.match(headers.get("authorization", ""))
+    if scope is None:
+        raise Declined("the request is not signed by Signature Version 4 for one region")
+    if get_environ_proxies(request.url):
+        raise Declined("an HTTP proxy is set in the environment")
+    url = urlsplit(request.url)
+    coding = ",".join(
+        each
+        for each in headers.get("content-encoding", "").split(",")
+        if each.strip() not in ("", "aws-chunked")
+    )
+    kept = {
+        name: value
+        for name, value in headers.items()
+        if name not in _NOT_KEPT and name != "content-encoding"
+    }
+    secure = url.scheme == "https"
+    query = tuple(pair for pair in _pairs(url.query) if pair[0] not in _DIFFERING_QUERY)
+    return Template(
+        operation="".join(part.capitalize() for part in method.split("_")),
+        method=str(request.method),
+        address=Address(secure, url.hostname or "", url.port or (443 if secure else 80)),
+        host=url.netloc.rpartition("@")[2],
+        path=url.path.removesuffix(PLACE) if "Key" in parameters else url.path or "/",
+        query=query,
+        headers={**kept, **({"content-encoding": coding} if coding else {})},
+        signer=Signer(credentials, scope[1], scope[2]),
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _pairs(query: str) -> Iterable[tuple[str, str]]:
+    for pair in query.split("&") if query else ():
+        name, _, value = pair.partition("=")
+        yield unquote(name), unquote(value)

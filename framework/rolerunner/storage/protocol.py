@@ -1,0 +1,259 @@
+"""S3 as the actions see it: a Protocol whose operations work on many objects at once, under one role.
+
+An operation over objects yields an ``Outcome`` for each as it ends, in no set order: a failed object is a value, so
+three failures of ten thousand leave the others done. What stops everything (a refused role, no such bucket for a
+listing) is raised.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Protocol, TypeVar, Union
+
+from rolerunner.errors import StepError
+from rolerunner.model import S3Uri
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as _value
+
+    from rolerunner.common.files import TargetFolder
+else:
+
+    def _value(*, frozen: bool) -> Any:
+        """A dataclass that is frozen for the type checker alone: its constructor takes a third of the time, of millions of them."""
+        return dataclass(unsafe_hash=frozen)
+
+
+_GLANCE = 0.1
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object as S3 tells of it. ``size`` in bytes, ``modified`` in ISO 8601 UTC, ``etag`` without quotes."""
+
+    key: str
+    size: int
+    etag: str = ""
+    modified: str = ""
+    version: str = ""
+    storage_class: str = "STANDARD"
+    checksum: str = ""
+    """What proves its bytes: ``CRC32:base64``, ``SHA256:base64-3`` for one of three parts, ``MD5:hex``; HEAD and GET tell it, listings do not."""
+    bucket: str = ""
+    """Its bucket, where that is not the one of the list it stands in."""
+    deleted: bool = False
+    """A delete marker, in a listing of versions."""
+
+
+def object_info(values: dict[str, Any]) -> ObjectInfo:
+    """An object of values by name, which it keeps, those that are the default left out: in a tenth of the time that the constructor takes."""
+    made = _new(ObjectInfo)
+    _set(made, "__dict__", values)
+    return made
+
+
+_new, _set = object.__new__, object.__setattr__
+
+
+@dataclass(frozen=True)
+class Access:
+    """What each request of a step says of itself. ``customer_key`` is an SSE-C key in base64."""
+
+    request_payer: bool = False
+    bucket_owner: str = ""
+    customer_key: str = field(default="", repr=False)
+    source_bucket_owner: str = ""
+    """Of copies within S3: who must own the bucket they come from."""
+    source_key: str = field(default="", repr=False)
+
+
+@_value(frozen=True)
+class Get:
+    """Fetch ``source`` into the file ``target``; ``info`` spares a HEAD where the listing told it already."""
+
+    source: S3Uri
+    target: Union[str, Path]
+    info: Optional[ObjectInfo] = None
+    decompress: bool = False
+    """The object is gzip: the file holds what it unpacks to."""
+    keep_time: bool = False
+    skip: Optional[Callable[[], bool]] = None
+    """Asked first, in a thread of the engine: is it right already?"""
+    folder: Optional[TargetFolder] = None
+    """The folder that the file must not leave, also by a link that is put there meanwhile; one of a step's try."""
+
+
+@_value(frozen=True)
+class Put:
+    """Store the file ``source`` as ``target``. ``options`` are PutObject's own names and values."""
+
+    source: Union[str, Path]
+    target: S3Uri
+    options: Mapping[str, Any] = field(default_factory=dict)
+    skip: Optional[Callable[[], bool]] = None
+    follow: bool = True
+    """Whether a source that is a link is read."""
+    repeated: bool = False
+    """An earlier try may have stored it: where a condition is refused, it is looked whether the object is that one."""
+
+
+@_value(frozen=True)
+class Copy:
+    """Store ``source`` as ``target``. ``options`` are PutObject's own; those that are there replace the source's, others are kept."""
+
+    source: S3Uri
+    target: S3Uri
+    info: Optional[ObjectInfo] = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    large: int = 5_000_000_000
+    """From this many bytes on the copy goes in parts; a single CopyObject takes 5 GB at most."""
+    part: int = 256 << 20
+    """Bytes of a part."""
+    skip: Optional[Callable[[], bool]] = None
+    repeated: bool = False
+    """An earlier try may have stored it: where a condition is refused, it is looked whether the object is that one."""
+    there: Optional[ObjectInfo] = None
+    """The object that ``skip`` compares the source with."""
+
+
+@_value(frozen=True)
+class Outcome:
+    """How one object ended: done, skipped or failed. ``size`` is in bytes; ``error`` is None unless it failed."""
+
+    uri: S3Uri
+    size: int = 0
+    path: Union[str, Path, None] = None
+    etag: str = ""
+    version: str = ""
+    status: str = "done"
+    error: Optional[StepError] = None
+    source: Optional[S3Uri] = None
+    """Of a copy: where it came from."""
+    info: Optional[ObjectInfo] = None
+    """Of a HEAD: what S3 told."""
+    source_info: Optional[ObjectInfo] = None
+    """Of a copy: its source as it was copied."""
+
+
+def for_another_try(item: Item) -> Item:
+    """The item as a further try takes it: without what was known of its object, which may have changed, and perhaps stored already."""
+    changes: dict[str, Any] = {}
+    if isinstance(item, (Put, Copy)):
+        changes["repeated"] = True
+    if isinstance(item, (Get, Copy)) and not (item.info is not None and item.info.version):
+        changes["info"] = None
+    return replace(item, **changes) if changes else item  # type: ignore[type-var]  # each of them is a dataclass
+
+
+class Cancel:
+    """Set to stop an operation: engines look at it between objects and between blocks of one. Set with its parent too."""
+
+    def __init__(self, parent: Optional[Cancel] = None) -> None:
+        self._own = threading.Event()
+        self._set = False
+        self._parent = parent
+
+    def set(self) -> None:
+        """Stop."""
+        self._set = True
+        self._own.set()
+
+    def is_set(self) -> bool:
+        """Is it time to stop?"""
+        return self._set or (self._parent is not None and self._parent.is_set())
+
+    def stop_if_set(self) -> None:
+        """Raises StepError when it is time to stop."""
+        if self.is_set():
+            raise StepError("stopped before it was done", type="Stopped")
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but no longer than until it is time to stop; is it?"""
+        deadline = time.monotonic() + seconds
+        while not self.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            self._own.wait(min(left, _GLANCE if self._parent is not None else left))
+        return True
+
+
+class Storage(Protocol):
+    """What an engine can do, as one role. Among the items of get, put, copy and relay, an Outcome is one that is settled: it comes out as it is."""
+
+    def list(
+        self,
+        prefix: S3Uri,
+        *,
+        versions: bool = False,
+        after: str = "",
+        page: int = 1000,
+        cancel: Optional[Cancel] = None,
+    ) -> Iterator[ObjectInfo]:
+        """Every object (or version) under a prefix, in the order of keys, from the one after the key ``after`` on. Raises StepError.
+
+        ``page`` is how many are asked for at once, 1000 at most. ``cancel`` stops it between two pages; the fast engine also while it waits for one.
+        """
+
+    def folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
+        """The objects right under a prefix, and as text the prefixes up to the next ``/``. Raises StepError."""
+
+    def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
+        """What S3 tells of one object. Raises NotFound, AccessDenied, another StepError."""
+
+    def age(self, uri: S3Uri) -> Optional[float]:
+        """Seconds since an object was written, by the server's clock; None where it tells no time. Raises as ``head``."""
+
+    def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
+        """``head`` of many; an Outcome with its ``info`` for each, in no set order."""
+
+    def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
+        """Bytes of the first part of an object that was stored in parts. Raises StepError."""
+
+    def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
+        """A small object's bytes. Raises StepError, also for one larger than ``limit`` bytes."""
+
+    def fetch(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
+    ) -> bytes:
+        """A range of the object that ``info`` is about, not of a later one. Raises StepError."""
+
+    def describe(
+        self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
+    ) -> tuple[ObjectInfo, Mapping[str, Any]]:
+        """An object as ``head`` tells it, and its metadata, headers and tags as options of PutObject, but for those ``replaced``.
+
+        Raises StepError, also for metadata that cannot be stored again as it is.
+        """
+
+    def write(
+        self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
+    ) -> ObjectInfo:
+        """Store a small object. ``options`` are PutObject's own; ``repeated`` as of ``Put``. Raises StepError."""
+
+    def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Fetch objects to files: under a temporary name, checked, then renamed."""
+
+    def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Store files as objects: large ones in parts, nothing of a failed one left behind."""
+
+    def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Copy within S3: this one role reads the source and writes the target."""
+
+    def relay(
+        self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
+    ) -> Iterator[Outcome]:
+        """Copy what ``source`` may read to where this role may write, through bounded memory, its checksum proved."""
+
+    def delete(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Outcome]:
+        """Delete objects (versions, where they have one) in batches of 1000.
+
+        ``unchanged``: only objects that still have the ETag of their ``ObjectInfo``; others are kept, and are failures.
+        """

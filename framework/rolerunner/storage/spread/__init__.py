@@ -1,1 +1,0 @@
-"""Calls over many objects, spread over the machines of a cluster."""

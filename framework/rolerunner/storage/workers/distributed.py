@@ -1,0 +1,359 @@
+"""One storage call spread over the machines of a cluster, whatever the cluster is.
+
+The objects of a call are dealt out in waves; each part of a wave goes as a pickled value to a worker, which opens the
+same storage for itself: a ``SpreadStorage`` pickles as the description of what it opens, role and all, and never as keys.
+What comes back are outcomes, once for each object, however often a worker died on the way.
+"""
+
+from __future__ import annotations
+
+import heapq
+import pickle
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+
+from rolerunner.errors import StepError
+from rolerunner.model import S3Uri
+from rolerunner.redaction.redact import redact_error
+from rolerunner.storage.protocol import (
+    Access,
+    Cancel,
+    Copy,
+    Get,
+    ObjectInfo,
+    Outcome,
+    Put,
+    for_another_try,
+)
+from rolerunner.storage.workers.distributed_listing import TASKS_A_SLOT, SpreadListing
+
+if TYPE_CHECKING:
+    from rolerunner.model import Role
+    from rolerunner.sessions.registry import JobIdentity, Sessions
+    from rolerunner.storage.pacing import Flow
+    from rolerunner.storage.protocol import Storage
+    from rolerunner.storage.workers.protocol import Pool
+
+T = TypeVar("T")
+Part = Callable[[bool], Any]
+"""Some of the work, a value that can be pickled. Called with: may a worker that died have done some of it already?"""
+Opener = Callable[["Sessions", "Role", Access, "Flow"], "Storage"]
+
+OBJECTS_A_TASK = 250
+"""A part of so many objects takes a second or less, beside 20 ms to start it: progress comes at least so often."""
+KEYS_A_DELETION = 1000
+"""A part of a deletion is one DeleteObjects."""
+BYTES_A_SLOT = 1 << 30
+"""A wave ends at so many bytes for each part that can run at once, so that large objects show progress too."""
+COST_OF_AN_OBJECT = 256 << 10
+"""An object costs as much as so many bytes more, for its requests."""
+JITTER = 2.0
+"""Seconds that workers wait at most before their first AssumeRole; STS allows some 600 a second in an account and region."""
+_JITTER_A_SLOT = 0.01
+
+
+@dataclass(frozen=True)
+class Place:
+    """How a worker opens S3: with an identity of its own, found where it is. ``opener`` is a function that pickles by its name."""
+
+    opener: Opener
+    identity: JobIdentity
+    session_name: str
+    jitter: float = 0.0
+
+    def sessions(self) -> Sessions:
+        """This process's sessions: one cache for each worker, whatever it works on. The first one waits, lest all ask STS at once."""
+        from rolerunner.sessions.registry import Sessions  # noqa: PLC0415 - imports boto3, which checking a spec does not need
+
+        identity = self.identity
+        key = (
+            identity.region,
+            identity.profile,
+            tuple(sorted(identity.endpoints.items())),
+            self.session_name,
+        )
+        with _MAKING:
+            if key not in _SESSIONS:
+                time.sleep(random.uniform(0, self.jitter))
+                _SESSIONS[key] = Sessions(identity, session_name=self.session_name)
+            return _SESSIONS[key]
+
+
+_MAKING = threading.Lock()
+_SESSIONS: dict[tuple[Any, ...], Sessions] = {}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A pool, and how its workers open S3."""
+
+    pool: Pool
+    place: Place
+
+    def storage(
+        self, role: Role, access: Access, flow: Flow, here: Storage, cancel: Cancel
+    ) -> SpreadStorage:
+        """S3 under a role; ``here`` is the same on this machine, for calls about one object. ``cancel`` stops listings."""
+        return SpreadStorage(self.pool, self.settled_place(), role, access, flow, here, cancel)
+
+    def settled_place(self) -> Place:
+        """The place, with so much jitter as there are workers to keep apart."""
+        return replace(self.place, jitter=min(JITTER, self.pool.slots() * _JITTER_A_SLOT))
+
+    def run(
+        self, parts: Iterable[Sequence[Part]], cancel: Cancel, what: str
+    ) -> Iterator[list[Any]]:
+        """Waves of parts that are not about S3 alone. Raises StepError, also for what cannot be shipped."""
+        return self.pool.run((_pickled(wave) for wave in parts), cancel, what)
+
+
+def _pickled(wave: Sequence[Part]) -> list[bytes]:
+    try:
+        return [pickle.dumps(part) for part in wave]
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        hint = "arguments and params must be plain values, and no secrets: those are looked up where they are needed"
+        raise StepError(
+            f"the work cannot be shipped to other machines: {error}", hint=hint, type="NotShipped"
+        ) from None
+
+
+def _opened(place: Place, role: Role, access: Access, flow: Flow) -> Storage:
+    return place.opener(place.sessions(), role, access, flow)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of the engine over a part of its objects."""
+
+    storage: Storage
+    method: str
+    items: Sequence[Any]
+    more: tuple[Any, ...]
+    options: Mapping[str, Any]
+    began: str
+    """When the whole call began, as S3 tells moments: what is newer may be a dead worker's work."""
+
+    def __call__(self, again: bool) -> list[Outcome]:
+        cancel = Cancel()
+        items = (
+            [for_another_try(item) for item in self._unless_done(cancel)]
+            if again and self.method in ("copy", "relay")
+            else self.items
+        )
+        outcomes = list(
+            getattr(self.storage, self.method)(items, *self.more, cancel, **self.options)
+        )
+        for outcome in outcomes:
+            if outcome.error is not None:
+                redact_error(outcome.error)
+        return outcomes
+
+    def _unless_done(self, cancel: Cancel) -> list[Union[Copy, Outcome]]:
+        """The copies; those that a worker made before it died as outcomes. They are not made again: a bucket may keep versions."""
+        heads = {
+            head.uri: head.info
+            for head in self.storage.heads([item.target for item in self.items], cancel)
+        }
+        return [self._outcome(item, heads.get(item.target)) or item for item in self.items]
+
+    def _outcome(self, item: Copy, there: Optional[ObjectInfo]) -> Optional[Outcome]:
+        if there is None or item.info is None or there.modified < self.began:
+            return None
+        if (there.size, there.etag) != (item.info.size, item.info.etag):
+            return None
+        return Outcome(
+            item.target,
+            there.size,
+            etag=there.etag,
+            version=there.version,
+            source=item.source,
+            source_info=item.info,
+        )
+
+
+@dataclass(frozen=True)
+class SpreadStorage:
+    """S3 under a role, its calls over many objects spread over a pool. In a worker it comes out as the engine itself."""
+
+    pool: Pool
+    place: Place
+    role: Role
+    access: Access
+    flow: Flow
+    here: Storage
+    cancel: Cancel
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (self.place, self.role, self.access, self.flow)
+
+    # spread
+
+    def list(
+        self,
+        prefix: S3Uri,
+        *,
+        versions: bool = False,
+        after: str = "",
+        page: int = 1000,
+        cancel: Optional[Cancel] = None,
+    ) -> Iterator[ObjectInfo]:
+        """Spans of keys side by side, given back in the order of keys."""
+        if (
+            prefix.in_directory_bucket
+        ):  # a directory bucket lists in no order, and from its beginning alone
+            return self.here.list(prefix, versions=versions, page=page, cancel=cancel)
+        self.flow.shares = self.pool.slots()
+        return SpreadListing(
+            self, self.pool, cancel or self.cancel, prefix, versions=versions
+        ).objects(after)
+
+    def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
+        """HEAD of many."""
+        return self._spread("heads", items, (), cancel)
+
+    def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Copy within S3."""
+        return self._spread("copy", items, (), cancel)
+
+    def relay(
+        self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
+    ) -> Iterator[Outcome]:
+        """Copy what another role may read."""
+        return self._spread("relay", items, (source,), cancel)
+
+    def delete(
+        self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
+    ) -> Iterator[Outcome]:
+        """Delete in batches."""
+        return self._spread("delete", items, (bucket,), cancel, unchanged=unchanged)
+
+    def _spread(
+        self,
+        method: str,
+        items: Iterable[Any],
+        more: tuple[Any, ...],
+        cancel: Cancel,
+        **options: Any,
+    ) -> Iterator[Outcome]:
+        settled: deque[Outcome] = deque()
+        began = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        objects_a_task = KEYS_A_DELETION if method == "delete" else OBJECTS_A_TASK
+        waves = self._waves(
+            items,
+            settled,
+            lambda chosen: _Call(self, method, chosen, more, options, began),
+            objects_a_task,
+        )
+        for results in self.pool.run(waves, cancel, f"rolerunner: {method} as {self.role}"):
+            while settled:
+                yield settled.popleft()
+            for outcome in (outcome for outcomes in results for outcome in outcomes):
+                if outcome.status == "done" and method in ("copy", "relay"):
+                    self.flow.tell(outcome.size)
+                yield outcome
+
+    def _waves(
+        self,
+        items: Iterable[Any],
+        settled: deque[Outcome],
+        part: Callable[[Sequence[Any]], Part],
+        objects_a_task: int,
+    ) -> Iterator[Sequence[bytes]]:
+        """Waves of pickled parts, the largest first. Outcomes among the items are settled: they go to ``settled``."""
+        rest = iter(items)
+        while True:
+            slots = self.flow.shares = self.pool.slots()
+            tasks = (
+                slots if self.flow.is_paced else slots * TASKS_A_SLOT
+            )  # a pace is kept only where no more run than share it
+            drawn = _drawn(rest, tasks * objects_a_task, slots * BYTES_A_SLOT, settled)
+            if not drawn and not settled:
+                return
+            yield _pickled([part(each) for each in dealt(drawn, tasks)])
+
+    # about one object, or this machine's files
+
+    def folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
+        """Here."""
+        return self.here.folder(prefix)
+
+    def age(self, uri: S3Uri) -> Optional[float]:
+        """Here."""
+        return self.here.age(uri)
+
+    def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
+        """Here."""
+        return self.here.head(uri, version)
+
+    def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
+        """Here."""
+        return self.here.part_size(uri, info)
+
+    def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
+        """Here."""
+        return self.here.read(uri, limit, version)
+
+    def fetch(
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
+    ) -> bytes:
+        """Here."""
+        return self.here.fetch(uri, info, start, length, cancel)
+
+    def describe(
+        self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
+    ) -> tuple[ObjectInfo, Mapping[str, Any]]:
+        """Here."""
+        return self.here.describe(uri, version, tags=tags, replaced=replaced)
+
+    def write(
+        self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
+    ) -> ObjectInfo:
+        """Here."""
+        return self.here.write(uri, data, options, repeated=repeated)
+
+    def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Here: the files are to be on this machine."""
+        return self.here.get(items, cancel)
+
+    def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
+        """Here: the files are on this machine."""
+        return self.here.put(items, cancel)
+
+
+def _drawn(rest: Iterator[Any], most: int, most_bytes: int, settled: deque[Outcome]) -> list[Any]:
+    drawn: list[Any] = []
+    size = 0
+    for item in rest:
+        if isinstance(item, Outcome):
+            settled.append(item)
+        else:
+            drawn.append(item)
+            size += _size(item)
+        if len(drawn) + len(settled) >= most or size >= most_bytes:
+            break
+    return drawn
+
+
+def _size(item: Any) -> int:
+    info = getattr(item, "info", None)
+    return info.size if info is not None else 0
+
+
+def dealt(items: Sequence[T], parts: int) -> list[list[T]]:
+    """The items in so many parts at most, of about the same cost in bytes and requests, the costliest first."""
+    count = min(parts, len(items))
+    hands: list[list[T]] = [[] for _ in range(count)]
+    loads = [(0, number) for number in range(count)]
+    for item in sorted(
+        items, key=_size, reverse=True
+    ):  # the largest first, each to whoever has least
+        load, number = loads[0]
+        hands[number].append(item)
+        heapq.heapreplace(loads, (load + _size(item) + COST_OF_AN_OBJECT, number))
+    return [hands[number] for _, number in sorted(loads, key=lambda each: -each[0])]

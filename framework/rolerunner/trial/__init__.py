@@ -1,1 +1,0 @@
-"""Runs of a spec in a fresh sandbox each, held against what a test file expects."""
