@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rolerunner.storage.protocol import Cancel
+    from rolerunner.common.cancellation import Cancel
 
 
 class InProcess:

@@ -49,13 +49,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rolerunner.actions.base import OpenStorage
+    from rolerunner.common.cancellation import Cancel
     from rolerunner.events import Observer
     from rolerunner.run.attempts import Means
     from rolerunner.run.runner import Choice
     from rolerunner.sessions.registry import JobIdentity, Sessions
     from rolerunner.spec.document import Document
     from rolerunner.storage.pacing import Flow
-    from rolerunner.storage.protocol import Access, Cancel, Storage
+    from rolerunner.storage.protocol import Access, Storage
     from rolerunner.storage.tuning import Limits
     from rolerunner.storage.workers.channel import Channel
     from rolerunner.storage.workers.distributed import Opener, Spread
@@ -181,8 +182,8 @@ def _means(
     observers: Sequence[Observer] = (),
     cancel: Optional[Cancel] = None,
 ) -> Means:
+    from rolerunner.common.cancellation import Cancel  # noqa: PLC0415
     from rolerunner.run.attempts import Means  # noqa: PLC0415
-    from rolerunner.storage.protocol import Cancel  # noqa: PLC0415
 
     sessions = _sessions(identity, f"{job.name}-{run_id}")
     project = Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent

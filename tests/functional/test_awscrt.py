@@ -19,10 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.integrity import Pieces, digest_of, hash_of
-from rolerunner.storage.protocol import Cancel, Get, Put
+from rolerunner.storage.protocol import Get, Put
 from rolerunner.storage.tuning import Tuning
 from tests.conftest import ROOT
 from tests.fake_s3 import Answer, Asked, serving

@@ -16,13 +16,14 @@ from botocore.credentials import Credentials
 from rolerunner import api
 from rolerunner.actions.objects import Gathered
 from rolerunner.actions.s3_copy import S3Copy, _Copies
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import SpecError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.selection.manifest import no_objects
 from rolerunner.storage import deletions
 from rolerunner.storage.boto.engine import BotoStorage
 from rolerunner.storage.native.engine import FastStorage
-from rolerunner.storage.protocol import Cancel, ObjectInfo
+from rolerunner.storage.protocol import ObjectInfo
 from tests.memory_aws import Response, error, xml
 
 if TYPE_CHECKING:

@@ -22,12 +22,13 @@ import pytest
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.http.sockets import Net
 from rolerunner.storage.native import requests
 from rolerunner.storage.native.engine import FastStorage
-from rolerunner.storage.protocol import Cancel, Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.credentials import Credentials
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto import engine as boto_engine
@@ -23,7 +24,7 @@ from rolerunner.storage.http.sockets import Net
 from rolerunner.storage.native import engine as native_engine
 from rolerunner.storage.native import requests
 from rolerunner.storage.native.engine import FastStorage
-from rolerunner.storage.protocol import Cancel, Copy, Get, ObjectInfo, Put
+from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import SLOW_DOWN, Answer, Asked, Throttling, Wire, serving
 

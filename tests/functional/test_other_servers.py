@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from botocore.credentials import Credentials
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, ServiceFailed, StepError
 from rolerunner.model import JOB, Role, S3Uri
 from rolerunner.redaction.secrets import hidden
@@ -24,7 +25,7 @@ from rolerunner.storage import payloads
 from rolerunner.storage.boto.engine import BotoStorage
 from rolerunner.storage.native.engine import FastStorage
 from rolerunner.storage.pacing import Flow
-from rolerunner.storage.protocol import Access, Cancel, Copy, Get, ObjectInfo, Put
+from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import MIB, Tuning
 from rolerunner.storage.workers.distributed import _pickled
 from tests.memory_aws import Response, error, xml

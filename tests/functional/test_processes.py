@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import sandbox
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import AccessDenied, StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.pacing import Flow
-from rolerunner.storage.protocol import Access, Cancel, Get, ObjectInfo, Outcome
+from rolerunner.storage.protocol import Access, Get, ObjectInfo, Outcome
 from rolerunner.storage.workers import forked
 from rolerunner.storage.workers.channel import Channel
 from rolerunner.storage.workers.forked_worker import Opening, Server

@@ -13,13 +13,14 @@ import pytest
 
 from rolerunner import api
 from rolerunner.actions import registry
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolesRefused
 from rolerunner.model import JOB, RoleArn, S3Uri
 from rolerunner.policies.least_privilege import lasting
 from rolerunner.sandbox.from_spec import made
 from rolerunner.sandbox.world import make
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
-from rolerunner.storage.protocol import Cancel, Put
+from rolerunner.storage.protocol import Put
 from tests.conftest import CONFIGS
 
 if TYPE_CHECKING:

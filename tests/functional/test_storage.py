@@ -11,11 +11,12 @@ from urllib.parse import urlparse
 import pytest
 from botocore.credentials import Credentials
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto.engine import BotoStorage
 from rolerunner.storage.native.engine import FastStorage
-from rolerunner.storage.protocol import Access, Cancel, Copy, Get, ObjectInfo, Put
+from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rolerunner.actions.s3_upload import content_type
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import path_under
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
@@ -26,7 +27,7 @@ from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.selection.target_index import Existing
 from rolerunner.sessions.registry import parse_timestamp
 from rolerunner.storage.integrity import Expected
-from rolerunner.storage.protocol import Cancel, ObjectInfo, Outcome
+from rolerunner.storage.protocol import ObjectInfo, Outcome
 from rolerunner.storage.sorting import sort_objects
 from rolerunner.storage.tuning import MAX_PARTS, part_of
 

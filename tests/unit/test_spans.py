@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.keyspace import Span, cut
 from rolerunner.model import S3Uri
-from rolerunner.storage.protocol import Cancel, ObjectInfo
+from rolerunner.storage.protocol import ObjectInfo
 from rolerunner.storage.workers.distributed_listing import SpreadListing
 from tests.workers import InProcess
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.spark.pool import SparkPool
-from rolerunner.storage.protocol import Cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 
 from pydantic import Field
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import TargetFolder
 from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
@@ -19,7 +20,7 @@ from rolerunner.model import Failure, Permission, Role
 from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.spec.kinds import Kind
 from rolerunner.storage.pacing import Flow
-from rolerunner.storage.protocol import Access, Cancel, Storage
+from rolerunner.storage.protocol import Access, Storage
 
 if TYPE_CHECKING:
     from rolerunner.run.workspace import Workspace

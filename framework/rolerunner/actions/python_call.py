@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, ValidationInfo, model_validator
 from rolerunner.actions.base import Action, Field, Named, StepContext
 from rolerunner.actions.objects import ObjectsField, Spreading
 from rolerunner.actions.signatures import folders_of, is_path, mistakes
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import user_frames
 from rolerunner.common.json_values import check_json, safe_text
 from rolerunner.errors import FunctionFailed, StepError
@@ -30,7 +31,7 @@ from rolerunner.redaction.redact import redact, redact_text
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.fields import ALL_HERE, DYNAMIC, FOLDER, PACKAGES, json_form
 from rolerunner.storage.pacing import Flow
-from rolerunner.storage.protocol import Access, Cancel
+from rolerunner.storage.protocol import Access
 from rolerunner.storage.workers.distributed import Place
 from rolerunner.storage.workers.distributed_listing import TASKS_A_SLOT
 

@@ -25,6 +25,7 @@ from rolerunner.actions.objects import (
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.actions.places import place_of, places_of
 from rolerunner.actions.put_options import Stored
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import folder_of
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
@@ -43,7 +44,7 @@ from rolerunner.spec.fields import (
     json_form,
 )
 from rolerunner.storage.integrity import same_file
-from rolerunner.storage.protocol import Cancel, ObjectInfo, Outcome, Put, Storage
+from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, Storage
 
 
 def _paths(value: Any) -> Any:

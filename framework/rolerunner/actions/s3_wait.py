@@ -9,6 +9,7 @@ from pydantic import BeforeValidator
 from rolerunner.actions.base import Action, Field, StepContext, polls
 from rolerunner.actions.objects import Chosen, Reaching, globs_of
 from rolerunner.actions.permissions import listing
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import NotFound, StepError
 from rolerunner.events import StepProgress
@@ -21,7 +22,7 @@ from rolerunner.selection.manifest import (
     no_objects,
 )
 from rolerunner.spec.fields import DYNAMIC, Bytes, S3Location, Seconds, json_form
-from rolerunner.storage.protocol import Cancel, Storage
+from rolerunner.storage.protocol import Storage
 
 
 def _uris(value: Any) -> Any:

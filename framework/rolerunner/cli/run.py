@@ -25,6 +25,7 @@ from rolerunner.cli.common import (
     warn_of_secrets,
 )
 from rolerunner.cli.sandboxed import BESIDE, explain_refusals, sandbox_identity
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RolesRefused
 from rolerunner.events import RunFinished
@@ -32,7 +33,6 @@ from rolerunner.model import Failure, RunResult
 from rolerunner.observers.gc_release import Settling
 from rolerunner.observers.streams import stop_waiting_for_readers
 from rolerunner.spec.values import nearest
-from rolerunner.storage.protocol import Cancel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union
 from pydantic import ValidationError
 
 from rolerunner.actions.base import OpenStorage, StepContext
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import as_step_error
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import FieldError, FunctionFailed, StepError
@@ -25,7 +26,6 @@ from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.checking import messages
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import fill, templates
-from rolerunner.storage.protocol import Cancel
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:

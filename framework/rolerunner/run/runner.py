@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import as_step_error
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RoleRefused, RolesRefused, StepError, UsageError
@@ -42,7 +43,6 @@ from rolerunner.run.attempts import (
     run_with_timeout,
 )
 from rolerunner.spec.expressions import Template
-from rolerunner.storage.protocol import Cancel
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:

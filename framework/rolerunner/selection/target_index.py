@@ -10,7 +10,8 @@ from rolerunner.model import S3Uri
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rolerunner.storage.protocol import Cancel, ObjectInfo, Storage
+    from rolerunner.common.cancellation import Cancel
+    from rolerunner.storage.protocol import ObjectInfo, Storage
 
 FEW = 32
 """So many HEADs cost less than the listing of a prefix whose size is not known."""

@@ -24,7 +24,7 @@ from rolerunner.spark.session import reason_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from rolerunner.storage.protocol import Cancel
+    from rolerunner.common.cancellation import Cancel
 
 T = TypeVar("T")
 WAVES_AT_ONCE = 2

@@ -11,9 +11,10 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.storage.pacing import Memory
-from rolerunner.storage.protocol import Cancel, ObjectInfo, Outcome, for_another_try
+from rolerunner.storage.protocol import ObjectInfo, Outcome, for_another_try
 from rolerunner.storage.thread_pool import ThreadPool
 from rolerunner.storage.tuning import BATCH, Tuning
 from rolerunner.storage.workers.pool import NotTaken

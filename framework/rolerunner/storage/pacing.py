@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rolerunner.storage.protocol import Cancel
+    from rolerunner.common.cancellation import Cancel
 
 
 class _Rate:

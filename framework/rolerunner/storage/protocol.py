@@ -7,13 +7,12 @@ listing) is raised.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol, TypeVar, Union
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 
@@ -28,7 +27,6 @@ else:
         return dataclass(unsafe_hash=frozen)
 
 
-_GLANCE = 0.1
 Item = TypeVar("Item")
 
 
@@ -148,39 +146,6 @@ def for_another_try(item: Item) -> Item:
     if isinstance(item, (Get, Copy)) and not (item.info is not None and item.info.version):
         changes["info"] = None
     return replace(item, **changes) if changes else item  # type: ignore[type-var]  # each of them is a dataclass
-
-
-class Cancel:
-    """Set to stop an operation: engines look at it between objects and between blocks of one. Set with its parent too."""
-
-    def __init__(self, parent: Optional[Cancel] = None) -> None:
-        self._own = threading.Event()
-        self._set = False
-        self._parent = parent
-
-    def set(self) -> None:
-        """Stop."""
-        self._set = True
-        self._own.set()
-
-    def is_set(self) -> bool:
-        """Is it time to stop?"""
-        return self._set or (self._parent is not None and self._parent.is_set())
-
-    def stop_if_set(self) -> None:
-        """Raises StepError when it is time to stop."""
-        if self.is_set():
-            raise StepError("stopped before it was done", type="Stopped")
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep, but no longer than until it is time to stop; is it?"""
-        deadline = time.monotonic() + seconds
-        while not self.is_set():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            self._own.wait(min(left, _GLANCE if self._parent is not None else left))
-        return True
 
 
 class Storage(Protocol):

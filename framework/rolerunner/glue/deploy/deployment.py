@@ -12,13 +12,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner._version import __version__
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import NotFound, StepError, UsageError
 from rolerunner.glue.bundle.builder import MANIFEST
 from rolerunner.glue.deploy.account import NOT_THERE
 from rolerunner.glue.deploy.merge import Change, changes, merged, merged_tags, settled
 from rolerunner.glue.deploy.settings import Wanted
-from rolerunner.storage.protocol import Cancel, Put
+from rolerunner.storage.protocol import Put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner import api
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
 from rolerunner.events import Event, Note, RunFinished, RunStarted
 from rolerunner.glue.launch import spark_job
@@ -30,7 +31,6 @@ from rolerunner.observers.result import ResultFile
 from rolerunner.redaction.redact import redact
 from rolerunner.sessions.registry import JobIdentity
 from rolerunner.spec.values import nearest, parse_duration
-from rolerunner.storage.protocol import Cancel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

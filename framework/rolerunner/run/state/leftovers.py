@@ -16,7 +16,7 @@ from rolerunner.errors import StepError
 from rolerunner.selection.local_files import files_below
 
 if TYPE_CHECKING:
-    from rolerunner.storage.protocol import Cancel
+    from rolerunner.common.cancellation import Cancel
 
 MOST_BELOW = 100_000
 """Files below a folder that a function names; of one that holds more only its being there counts."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import PRIVATE, copy_file, translated, write_whole
 from rolerunner.errors import NotFound, StepError
 from rolerunner.model import S3Uri
-from rolerunner.storage.protocol import Cancel, Get, Put
+from rolerunner.storage.protocol import Get, Put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

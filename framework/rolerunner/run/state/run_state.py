@@ -31,7 +31,7 @@ from rolerunner.run.state.lock_holder import Holder, elapsed, utc_now
 from rolerunner.selection.manifest import ObjectList
 
 if TYPE_CHECKING:
-    from rolerunner.storage.protocol import Cancel
+    from rolerunner.common.cancellation import Cancel
 
 __all__ = [
     "Bucket",

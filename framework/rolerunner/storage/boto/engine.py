@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from botocore.exceptions import ClientError
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import NewFile, appearing
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
@@ -36,7 +37,7 @@ from rolerunner.storage.http import xml
 from rolerunner.storage.integrity import Expected, Pieces
 from rolerunner.storage.local_files import FromFile, Landing, OpenFile, keep_time, prove, unpack
 from rolerunner.storage.native.templates import PLACE
-from rolerunner.storage.protocol import Cancel, Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.responses import (
     check_deleted,
     check_range,

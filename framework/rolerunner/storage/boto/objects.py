@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.iam.denials import AwsError, step_failed
@@ -21,7 +22,7 @@ from rolerunner.storage import payloads
 from rolerunner.storage.deletions import DeleteConditions
 from rolerunner.storage.kept_metadata import kept_headers
 from rolerunner.storage.pacing import Flow
-from rolerunner.storage.protocol import Access, Cancel, ObjectInfo
+from rolerunner.storage.protocol import Access, ObjectInfo
 from rolerunner.storage.responses import believed, check_range, info_of, listed_of, versions_of
 from rolerunner.storage.sorting import sort_objects
 from rolerunner.storage.tuning import BATCH, Tuning

@@ -26,10 +26,10 @@ from rolerunner.storage.native.templates import Request
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.http.framing import Sink
     from rolerunner.storage.http.sockets import Net
     from rolerunner.storage.native.templates import Address
-    from rolerunner.storage.protocol import Cancel
 
 T = TypeVar("T")
 BLOCK = 1 << 20

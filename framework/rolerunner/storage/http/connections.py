@@ -12,10 +12,10 @@ from rolerunner.storage.http.sockets import OUT_OF_FILES, begin_to_connect, chec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.http.framing import Framing
     from rolerunner.storage.http.sockets import Net
     from rolerunner.storage.native.templates import Address
-    from rolerunner.storage.protocol import Cancel
 
 _AT_FIRST, _MORE = 16, 8
 """Connections are opened as they turn out to be needed: a handshake costs as much as ten small objects."""

@@ -12,13 +12,14 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.storage.http import errors
 from rolerunner.storage.http.connections import Connection, Connections
 from rolerunner.storage.http.framing import Answer, Framing, Malformed
 from rolerunner.storage.http.tasks import Steps, Work
 from rolerunner.storage.native.templates import Request
-from rolerunner.storage.protocol import Cancel, Outcome
+from rolerunner.storage.protocol import Outcome
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from botocore.httpsession import get_cert_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.native.templates import Address
-    from rolerunner.storage.protocol import Cancel
 
 _NEXT = 3.0
 """Seconds until the next of several addresses is tried: a route that swallows packets (IPv6, often) must not cost a timeout each."""

@@ -21,8 +21,8 @@ from rolerunner.storage.http.framing import Answer
 from rolerunner.storage.native.templates import Request
 
 if TYPE_CHECKING:
+    from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.pacing import Flow
-    from rolerunner.storage.protocol import Cancel
 
 T = TypeVar("T")
 MAX_BACKOFF = 20.0

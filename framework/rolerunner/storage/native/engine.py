@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import translated
 from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.iam.denials import AwsError, is_passing
@@ -38,7 +39,7 @@ from rolerunner.storage.native.listing import Listing, Span, Unordered, queries
 from rolerunner.storage.native.ranges import LaneLarge
 from rolerunner.storage.native.requests import checksum_header, hashed_by, version_query
 from rolerunner.storage.native.templates import PLACE, Declined
-from rolerunner.storage.protocol import Cancel, Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.responses import check_there, etag_of, info_by
 from rolerunner.storage.tuning import BATCH
 from rolerunner.storage.workers.forked_worker import Opening

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import ClientError
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import translated
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, StepError
@@ -31,7 +32,7 @@ from rolerunner.storage.native.requests import (
     version_query,
 )
 from rolerunner.storage.native.templates import PLACE, Declined
-from rolerunner.storage.protocol import Cancel, Copy, ObjectInfo
+from rolerunner.storage.protocol import Copy, ObjectInfo
 from rolerunner.storage.responses import check_there
 from rolerunner.storage.tuning import part_of
 

@@ -11,6 +11,7 @@ from typing import Any, Optional, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.iam.denials import AwsError, is_passing
 from rolerunner.model import S3Uri
@@ -22,7 +23,7 @@ from rolerunner.storage.http.framing import Answer
 from rolerunner.storage.http.sockets import Net
 from rolerunner.storage.http.tasks import Asking, Steps, worked
 from rolerunner.storage.native.templates import Declined, Request, Template, template
-from rolerunner.storage.protocol import Cancel, ObjectInfo, Outcome, for_another_try
+from rolerunner.storage.protocol import ObjectInfo, Outcome, for_another_try
 from rolerunner.storage.responses import check_there, etag_of, info_by
 from rolerunner.storage.workers.forked import Processes
 

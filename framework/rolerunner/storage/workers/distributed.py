@@ -18,19 +18,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.redaction.redact import redact_error
-from rolerunner.storage.protocol import (
-    Access,
-    Cancel,
-    Copy,
-    Get,
-    ObjectInfo,
-    Outcome,
-    Put,
-    for_another_try,
-)
+from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Outcome, Put, for_another_try
 from rolerunner.storage.workers.distributed_listing import TASKS_A_SLOT, SpreadListing
 
 if TYPE_CHECKING:

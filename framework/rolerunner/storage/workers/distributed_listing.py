@@ -16,8 +16,9 @@ from rolerunner.keyspace import Span, cut
 from rolerunner.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
+    from rolerunner.common.cancellation import Cancel
     from rolerunner.model import S3Uri
-    from rolerunner.storage.protocol import Cancel, Storage
+    from rolerunner.storage.protocol import Storage
     from rolerunner.storage.workers.protocol import Pool
 
 KEYS_A_TASK = 20_000

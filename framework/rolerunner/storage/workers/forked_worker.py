@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolerunnerError, StepError
 from rolerunner.storage.pacing import Flow
-from rolerunner.storage.protocol import Access, Cancel, Outcome
+from rolerunner.storage.protocol import Access, Outcome
 from rolerunner.storage.thread_pool import ThreadPool
 from rolerunner.storage.workers.channel import Closed
 

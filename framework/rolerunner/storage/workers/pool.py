@@ -22,8 +22,8 @@ from rolerunner.storage.workers.forked_worker import BATCH, Opening
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.pacing import Flow
-    from rolerunner.storage.protocol import Cancel
     from rolerunner.storage.workers.forked import Process, Processes
 
 _LOG = logging.getLogger("rolerunner.storage")
