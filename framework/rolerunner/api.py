@@ -354,15 +354,15 @@ def open_storage(
     tuning = tuning if limits is None else tuning.within_limits(limits)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     if engine == "boto3":
-        from rolerunner.storage.boto.engine import BotoStorage  # noqa: PLC0415
+        from rolerunner.storage.boto.engine import BotoEngine  # noqa: PLC0415
 
-        return BotoStorage(client, role, caller, access or Access(), flow or Flow(), tuning)
+        return BotoEngine(client, role, caller, access or Access(), flow or Flow(), tuning)
     from rolerunner.storage.http.sockets import Net  # noqa: PLC0415
-    from rolerunner.storage.native.engine import FastStorage  # noqa: PLC0415
+    from rolerunner.storage.native.engine import NativeEngine  # noqa: PLC0415
 
     config = client.meta.config
     net = Net(sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout))
-    return FastStorage(
+    return NativeEngine(
         client,
         role,
         caller,

@@ -21,8 +21,8 @@ from rolerunner.errors import SpecError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.selection.manifest import no_objects
 from rolerunner.storage import deletions
-from rolerunner.storage.boto.engine import BotoStorage
-from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.native.engine import NativeEngine
 from rolerunner.storage.protocol import ObjectInfo
 from tests.memory_aws import Response, error, xml
 
@@ -64,8 +64,8 @@ def storage(engine: str, memory_aws: Store) -> Any:
     )
     client = boto3.client("s3", "eu-west-1", endpoint_url=memory_aws.url, config=config)
     if engine == "boto3":
-        return BotoStorage(client, JOB, lambda: "")
-    return FastStorage(client, JOB, lambda: "", credentials=Credentials("k", "s"))
+        return BotoEngine(client, JOB, lambda: "")
+    return NativeEngine(client, JOB, lambda: "", credentials=Credentials("k", "s"))
 
 
 @pytest.fixture

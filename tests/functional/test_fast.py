@@ -27,7 +27,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.http.sockets import Net
 from rolerunner.storage.native import requests
-from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.native.engine import NativeEngine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
@@ -42,8 +42,8 @@ OK = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 4\r\n\r\nbody'
 
 def opened(
     client: Any, *, tuning: Tuning | None = None, credentials: Any = None, net: Net | None = None
-) -> FastStorage:
-    return FastStorage(
+) -> NativeEngine:
+    return NativeEngine(
         client, JOB, lambda: "", tuning=tuning or Tuning(), credentials=credentials or Credentials("k", "s"), net=net or Net(None, 2, 1)
     )  # fmt: skip
 

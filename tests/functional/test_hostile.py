@@ -19,11 +19,11 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto import engine as boto_engine
-from rolerunner.storage.boto.engine import BotoStorage
+from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.http.sockets import Net
 from rolerunner.storage.native import engine as native_engine
 from rolerunner.storage.native import requests
-from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.native.engine import NativeEngine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import SLOW_DOWN, Answer, Asked, Throttling, Wire, serving
@@ -74,8 +74,8 @@ USUAL = Tuning()
 
 def storage(engine: str, client: Any, tuning: Tuning = USUAL) -> Any:
     if engine == "boto3":
-        return BotoStorage(client, JOB, lambda: "", tuning=tuning)
-    return FastStorage(
+        return BotoEngine(client, JOB, lambda: "", tuning=tuning)
+    return NativeEngine(
         client,
         JOB,
         lambda: "",

@@ -22,8 +22,8 @@ from rolerunner.model import JOB, Role, S3Uri
 from rolerunner.redaction.secrets import hidden
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 from rolerunner.storage import payloads
-from rolerunner.storage.boto.engine import BotoStorage
-from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.native.engine import NativeEngine
 from rolerunner.storage.pacing import Flow
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import MIB, Tuning
@@ -59,7 +59,7 @@ def opened(engine: str, memory_aws: Store) -> Callable[..., Any]:
             config=Config(s3={"addressing_style": "path"}),
         )
         more = {"flow": flow or Flow(), "tuning": tuning or Tuning()}
-        return BotoStorage(client, JOB, lambda: "", **more) if engine == "boto3" else FastStorage(
+        return BotoEngine(client, JOB, lambda: "", **more) if engine == "boto3" else NativeEngine(
             client, JOB, lambda: "", credentials=Credentials("k", "s"), **more
         )  # fmt: skip
 
@@ -86,7 +86,9 @@ def test_a_relay_in_blocks_is_sent_again_with_checksums_in_headers(
         config=Config(s3={"addressing_style": "path"}),
     )
     tuning = Tuning(memory=12 * MIB, large=5 * MIB, part=5 * MIB, parts_at_once=2)
-    storage = FastStorage(client, JOB, lambda: "", credentials=Credentials("k", "s"), tuning=tuning)
+    storage = NativeEngine(
+        client, JOB, lambda: "", credentials=Credentials("k", "s"), tuning=tuning
+    )
     data = bytes(range(256)) * (11 * MIB // 256)
     for key in ("a", "b"):
         memory_aws.put("landing", key, data)
@@ -129,7 +131,7 @@ def test_boto3s_trailers_over_tls_are_given_up_once_for_each_client() -> None:
         )
 
     client.meta.events.register("before-send.s3", respond)
-    storage = BotoStorage(client, JOB, lambda: "")
+    storage = BotoEngine(client, JOB, lambda: "")
     if not storage._takes("put_object", "ChecksumAlgorithm"):
         pytest.skip("this boto3 knows no trailers")
     for _ in range(2):
@@ -194,9 +196,9 @@ def test_an_endpoint_that_does_not_answer_has_refused_nothing(engine: str) -> No
         )
         role = Role(ROLES["reader"], "reader")
         storage = (
-            BotoStorage(client, role, lambda: "")
+            BotoEngine(client, role, lambda: "")
             if engine == "boto3"
-            else FastStorage(client, role, lambda: "", credentials=Credentials("k", "s"))
+            else NativeEngine(client, role, lambda: "", credentials=Credentials("k", "s"))
         )
         with pytest.raises(StepError) as caught:
             list(storage.list(S3Uri("landing", "q/")))

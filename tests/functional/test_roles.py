@@ -13,7 +13,7 @@ from rolerunner import sandbox
 from rolerunner.errors import NotFound, RoleRefused, RolesRefused, StepError
 from rolerunner.model import JOB, Role, S3Uri
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
-from rolerunner.storage.boto.engine import BotoStorage
+from rolerunner.storage.boto.engine import BotoEngine
 
 ACCOUNT = "111122223333"
 JOB_ARN, HUB_ARN = f"arn:aws:iam::{ACCOUNT}:role/job", f"arn:aws:iam::{ACCOUNT}:role/hub"
@@ -111,7 +111,7 @@ def test_64_threads_over_8_roles_and_a_hub_make_9_calls(aws, sessions):
 
 def test_a_role_may_not_read_the_bucket_of_another(sessions):
     with pytest.raises(StepError) as refused:
-        BotoStorage(sessions.client(SPOKES[0], "s3"), SPOKES[0], str).read(
+        BotoEngine(sessions.client(SPOKES[0], "s3"), SPOKES[0], str).read(
             S3Uri("bucket1", "a"), 100
         )
     assert "arn:aws:s3:::bucket1/a" in refused.value.message
@@ -227,7 +227,7 @@ def test_equal_roles_share_clients_and_different_ones_do_not(sessions):
 
 
 def test_head_of_what_may_not_be_read_gives_the_reason_and_of_an_empty_object_its_size(sessions):
-    storage = BotoStorage(sessions.client(SPOKES[0], "s3"), SPOKES[0], str)
+    storage = BotoEngine(sessions.client(SPOKES[0], "s3"), SPOKES[0], str)
     assert storage.head(S3Uri("bucket0", "none")).size == 0
     with pytest.raises(NotFound):
         storage.head(S3Uri("bucket0", "missing"))

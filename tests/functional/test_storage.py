@@ -14,8 +14,8 @@ from botocore.credentials import Credentials
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage.boto.engine import BotoStorage
-from rolerunner.storage.native.engine import FastStorage
+from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.native.engine import NativeEngine
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
@@ -31,11 +31,11 @@ WHEN = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 @pytest.fixture(params=["boto3", "fast"])
 def storage(request: pytest.FixtureRequest) -> Any:
-    def opened(client: Any, tuning: Tuning | None = None, **access: Any) -> BotoStorage:
+    def opened(client: Any, tuning: Tuning | None = None, **access: Any) -> BotoEngine:
         tuning = tuning or Tuning()
         if request.param == "boto3":
-            return BotoStorage(client, JOB, lambda: "", Access(**access), tuning=tuning)
-        return FastStorage(
+            return BotoEngine(client, JOB, lambda: "", Access(**access), tuning=tuning)
+        return NativeEngine(
             client,
             JOB,
             lambda: "",

@@ -59,7 +59,7 @@ _BLOCK = 1 << 18
 _PART_OPTIONS = ("RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey")
 
 
-class BotoStorage(Conditions):
+class BotoEngine(Conditions):
     """S3 through a boto3 client, many objects at once, each in a thread."""
 
     def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:

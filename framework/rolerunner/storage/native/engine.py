@@ -54,7 +54,7 @@ _KEPT = frozenset(KEPT)
 
 
 @dataclass(frozen=True)
-class FastStorage(LaneLarge):
+class NativeEngine(LaneLarge):
     """Many objects at once, over the lane."""
 
     # listing
@@ -132,7 +132,7 @@ class FastStorage(LaneLarge):
 
     # many objects
 
-    def _crew(self, method: str, cancel: Cancel, source: Optional[FastStorage] = None) -> Crew:
+    def _crew(self, method: str, cancel: Cancel, source: Optional[NativeEngine] = None) -> Crew:
         """Whoever may take a share of an operation."""
         opening = Opening(
             method,
@@ -221,7 +221,7 @@ class FastStorage(LaneLarge):
         self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
     ) -> Iterator[Outcome]:
         """Copy what another role may read."""
-        if not isinstance(source, FastStorage):
+        if not isinstance(source, NativeEngine):
             yield from super().relay(items, source, cancel)
             return
         loop, asking = self._loop(cancel)
@@ -458,7 +458,7 @@ class FastStorage(LaneLarge):
     # copy between two roles
 
     def _relay_steps(
-        self, item: Copy, source: FastStorage, asking: Asking, reading: Asking, parts: Parts
+        self, item: Copy, source: NativeEngine, asking: Asking, reading: Asking, parts: Parts
     ) -> Steps[Outcome]:
         uri = item.source
         if item.skip is not None and (yield Work(item.skip)):

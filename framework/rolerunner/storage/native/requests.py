@@ -15,7 +15,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.iam.denials import AwsError, is_passing
 from rolerunner.model import S3Uri
-from rolerunner.storage.boto.engine import TRIES, BotoStorage
+from rolerunner.storage.boto.engine import TRIES, BotoEngine
 from rolerunner.storage.boto.objects import ALREADY
 from rolerunner.storage.http.blocking import Lines
 from rolerunner.storage.http.event_loop import Loop
@@ -33,7 +33,7 @@ _SAID: set[str] = set()
 
 
 @dataclass(frozen=True)
-class LaneRequests(BotoStorage):
+class LaneRequests(BotoEngine):
     """S3 over sockets of our own. ``credentials`` are asked for at every signature; ``net`` makes the sockets."""
 
     credentials: Any = None
