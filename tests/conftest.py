@@ -23,6 +23,22 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 
 
+STARTS_PROCESSES = {"rolerunner", "memory_aws"}
+"""Fixtures of tests that start the command, which takes half a second each time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves the boto3 engine's half of the tests that start the command to the slow suite.
+
+    The default engine's half stays in ``make test``, which is to take less than five minutes.
+    """
+    for item in items:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        starts = not STARTS_PROCESSES.isdisjoint(getattr(item, "fixturenames", ()))
+        if starts and "boto3" in [value for value in values if isinstance(value, str)]:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests never see the credentials, region or endpoints of whoever runs them."""

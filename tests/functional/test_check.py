@@ -114,6 +114,7 @@ class _Dropped(Between):
         ("POST", "uploads", {"s3:PutObject": "unknown", "s3:AbortMultipartUpload": "unknown"}),
     ],
 )
+@pytest.mark.slow
 def test_a_lost_connection_leaves_no_upload_unsaid(
     method: str, query: str, answers: dict[str, str]
 ) -> None:

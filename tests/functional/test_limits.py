@@ -61,6 +61,7 @@ def run(
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
 @pytest.mark.parametrize(("limit", "parallel"), [(64, 1), (160, 3)])
+@pytest.mark.slow
 def test_few_descriptors_are_enough(
     memory_aws: Store, tmp_path: Path, engine: str, limit: int, parallel: int
 ) -> None:

@@ -172,6 +172,7 @@ def test_a_holder_outside_lives_for_those_in_a_namespace(tmp_path: Path) -> None
 @needs_unshare
 @pytest.mark.parametrize("skew", ["+20m", "-20m"])
 @pytest.mark.parametrize("where", ["folder", "s3"])
+@pytest.mark.slow
 def test_a_machine_whose_clock_is_wrong_neither_steals_nor_blocks(
     where: str, skew: str, tmp_path: Path, memory_aws: Store
 ) -> None:

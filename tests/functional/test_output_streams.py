@@ -153,6 +153,7 @@ def test_a_file_does_not_take_the_place_of_a_closed_stdout(folder: Path) -> None
     assert steps(folder) == EXPECTED
 
 
+@pytest.mark.slow
 def test_a_reader_that_stalls_does_not_hold_a_stopped_run(folder: Path) -> None:
     (folder / "job.py").write_text(
         "import time\ndef say(context):\n    for _ in range(500):\n        context.log('x' * 1000)\n    time.sleep(60)\n"

@@ -162,6 +162,7 @@ def test_throttling_without_an_end_is_a_refusal(
     assert refused.value.refusals[0].type == "Throttling"
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_cannot_be_reached_has_refused_nothing(
     tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

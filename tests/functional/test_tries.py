@@ -103,6 +103,7 @@ def test_work_that_still_runs_is_not_called_again(
     assert "left behind" in result.steps[0].error.message
 
 
+@pytest.mark.slow
 def test_work_that_still_runs_is_not_called_again_by_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

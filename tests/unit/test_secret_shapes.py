@@ -31,6 +31,7 @@ def output(service, operation):
 
 
 @pytest.mark.once
+@pytest.mark.slow
 def test_every_operation_that_hands_out_credentials_is_on_the_list():
     known = {tuple(line.split()) for line in LIST.read_text().splitlines()}
     found, there = set(), set()
