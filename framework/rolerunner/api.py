@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import posixpath
-import re
 import secrets
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.actions import registry
 from rolerunner.common.files import write_whole
 from rolerunner.common.gc_tuning import collect, settle
-from rolerunner.errors import Mark, RolerunnerError, StepError, UsageError
+from rolerunner.errors import RolerunnerError, StepError, UsageError
 from rolerunner.model import JOB, Job, Plan, Role, RunResult, S3Uri
-from rolerunner.spec.document import MAX_BYTES, parse
+from rolerunner.spec import source
 from rolerunner.spec.loader import load_text
-from rolerunner.spec.values import FileValue
+from rolerunner.spec.source import resolve_include
 
 __all__ = [
     "action_names",
@@ -33,10 +31,6 @@ __all__ = [
     "plain",
     "plan",
     "plan_as_json",
-    "read_mapping",
-    "read_param_text",
-    "read_params_file",
-    "read_text",
     "reference",
     "run",
     "schema",
@@ -78,24 +72,26 @@ def load(
     beside the params', for hints on a misspelt one. With ``code_is_here`` the functions that steps call must be on this
     machine. Raises SpecError, UsageError.
     """
-    text, name = read_text(str(spec), identity)
+    read_object = partial(_read_object, identity)
+    text, name = source.read_text(str(spec), read_object)
     return load_text(
-        text, name, registry(), params or {}, complete=complete, more_names=more_names, code_is_here=code_is_here,
-        read_include=lambda include: read_text(_beside(name, include), identity),
-    )  # fmt: skip
+        text,
+        name,
+        registry(),
+        params or {},
+        complete=complete,
+        more_names=more_names,
+        code_is_here=code_is_here,
+        read_include=lambda include: source.read_text(resolve_include(name, include), read_object),
+    )
 
 
 def documents(spec: str | Path, identity: Optional[JobIdentity] = None) -> list[Document]:
-    """The spec's file and those that it includes, each value with its place. Raises SpecError, UsageError."""
-    text, name = read_text(str(spec), identity)
-    own = parse(text, name)
-    return [
-        own,
-        *(
-            parse(*read_text(_beside(name, include), identity))
-            for include in own.data.get("include") or ()
-        ),
-    ]
+    """Returns the spec and the files that it includes, with the place of every value.
+
+    Raises SpecError, UsageError.
+    """
+    return source.read_documents(str(spec), partial(_read_object, identity))
 
 
 def plan(job: Job) -> Plan:
@@ -375,82 +371,16 @@ def open_storage(
     )
 
 
-def read_text(spec: str, identity: Optional[JobIdentity] = None) -> tuple[str, str]:
-    """A spec's text and the name that errors give it. Raises UsageError for one that cannot be read."""
+def _read_object(identity: Optional[JobIdentity], uri: str, limit: int) -> bytes:
+    """Reads an object under the job's own role, up to ``limit`` bytes. Raises UsageError."""
     try:
-        data = _read_s3(spec, identity) if spec.startswith("s3://") else _read_file(Path(spec))
-        return data.decode("utf-8-sig"), spec
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{spec}: not UTF-8 text (at byte {error.start})") from None
-
-
-def read_mapping(file: str) -> dict[str, Any]:
-    """A YAML file that is one mapping. Raises UsageError, SpecError."""
-    text, name = read_text(file)
-    data = parse(text, name).data
-    if not isinstance(data, dict):
-        raise UsageError(f"{file}: it is not a mapping")
-    return data
-
-
-def read_params_file(file: str) -> dict[str, FileValue]:
-    """The params of a YAML or JSON file. No error shows what the file holds. Raises UsageError, SpecError."""
-    document = parse(*read_text(file), show_text=False)
-    if not isinstance(document.data, dict):
-        raise UsageError(f"{file}: a params file is a mapping of NAME: VALUE")
-    return {name: FileValue(value, document.mark((name,))) for name, value in document.data.items()}
-
-
-def read_param_text(file: str) -> FileValue:
-    """A param's text: the whole file, without the end of its last line. Raises UsageError."""
-    text, _ = read_text(str(Path(file)))
-    return FileValue(re.sub(r"\r?\n\Z", "", text), Mark(file, 1, 1))
-
-
-def _beside(spec: str, include: str) -> str:
-    """An included file's path or URI, relative to the spec's folder. Raises UsageError for one that is not below it."""
-    if include.startswith(("/", "~", "s3://")) or ".." in Path(include).parts:
-        raise UsageError("files are included by their path below the spec's folder, without '..'")
-    if spec.startswith("s3://"):
-        there = S3Uri.parse(spec)
-        return str(
-            S3Uri(
-                there.bucket,
-                posixpath.normpath(posixpath.join(posixpath.dirname(there.key), include)),
-            )
-        )
-    folder = Path(spec).parent
-    path = folder / include
-    if folder.resolve() not in path.resolve().parents:
-        raise UsageError("it is a link out of the spec's folder")
-    if path.exists() and not path.is_file():
-        raise UsageError("it is not a regular file")
-    return str(path)
-
-
-def _read_file(path: Path) -> bytes:
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; name a spec in it")
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES * 4)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _read_s3(uri: str, identity: Optional[JobIdentity]) -> bytes:
-    try:
-        return open_storage(_sessions(identity, "rolerunner"), JOB).read(
-            S3Uri.parse(uri), MAX_BYTES * 4
-        )
+        storage = open_storage(_sessions(identity, "rolerunner"), JOB)
+        return storage.read(S3Uri.parse(uri), limit)
     except ValueError as error:
         raise UsageError(str(error)) from None
     except StepError as error:
-        raise UsageError(
-            f"{uri}: {error.message}" + (f"\n{error.hint}" if error.hint else "")
-        ) from None
+        hint = f"\n{error.hint}" if error.hint else ""
+        raise UsageError(f"{uri}: {error.message}{hint}") from None
 
 
 def _sessions(identity: Optional[JobIdentity], name: str) -> Sessions:

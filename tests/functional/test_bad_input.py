@@ -57,7 +57,7 @@ def run(running: sandbox.Sandbox, tmp_path: Path, steps: str) -> RunResult:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "there is no such file"),
+        (None, "no such file"),
         ("", "the file is empty"),
         ("version: [1\n", "not YAML"),
         (

@@ -14,6 +14,7 @@ from rolerunner.errors import SpecError, UsageError
 from rolerunner.glue.launch import entry
 from rolerunner.redaction.redact import redact_text
 from rolerunner.redaction.secrets import MASK, Secret
+from rolerunner.spec.source import read_params_file
 
 HEAD = "version: 1\nname: s\nparams: {pw: {type: string, secret: true, default: hunter2-blue}, x: {default: x}}\nroles: {r: 'arn:aws:iam::444455556666:role/reader'}\n"
 
@@ -316,7 +317,7 @@ def test_a_wrong_value_from_a_file_is_named_by_its_place(tmp_path):
         "version: 1\nname: s\nparams: {day: {type: date}, n: {type: integer}}\nsteps: [{id: a, action: python.call, function: 'm:f'}]\n"
     )
     with pytest.raises(UsageError) as wrong:
-        api.load(tmp_path / "spec.yaml", api.read_params_file(str(tmp_path / "params.yaml")))
+        api.load(tmp_path / "spec.yaml", read_params_file(str(tmp_path / "params.yaml")))
     assert (
         f"the param 'day' must be a date such as 2026-01-31, not the value at {tmp_path / 'params.yaml'}:2:6"
         in str(wrong.value)

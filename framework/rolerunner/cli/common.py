@@ -65,18 +65,20 @@ def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, 
         read[name] = _param_value(value)
     if not file:
         return read
-    from rolerunner import api  # noqa: PLC0415 - `rolerunner --help` comes by here, and needs nothing of it
+    from rolerunner.spec.source import (  # noqa: PLC0415 - `rolerunner --help` needs nothing of it
+        read_params_file,
+    )
 
-    return {**api.read_params_file(file), **read}
+    return {**read_params_file(file), **read}
 
 
 def _param_value(text: str) -> object:
     if not text.startswith("@") or text.startswith("@@"):
         return text.replace("@@", "@", 1) if text.startswith("@@") else text
-    from rolerunner import api  # noqa: PLC0415
+    from rolerunner.spec.source import read_param_text  # noqa: PLC0415
 
     try:
-        return api.read_param_text(text[1:])
+        return read_param_text(text[1:])
     except UsageError as error:
         raise UsageError(
             f"{error} (-p NAME=@FILE takes a value from a file; write @@ for a text that begins with @)"

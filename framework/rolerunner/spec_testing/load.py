@@ -19,6 +19,7 @@ from rolerunner.spec.document import parse_beside
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reading import Known, Reading, fill, templates
+from rolerunner.spec.source import read_text
 from rolerunner.spec.values import nearest
 from rolerunner.spec_testing.case import Case
 from rolerunner.spec_testing.casefile import CaseFields, CaseFile
@@ -75,7 +76,7 @@ def load(paths: Iterable[Path], root: Path) -> list[Case]:
 
 
 def _load(path: Path, root: Path) -> list[Case]:
-    text, name = api.read_text(str(path))
+    text, name = read_text(str(path))
     reading = Reading(parse_beside(text, name, "a test file"), Known())
     raw = reading.with_templates(reading.document.data, (), ("case",), content=True)
     plain = _filled(raw, root, reading)

@@ -17,6 +17,7 @@ from rolerunner.actions.signatures import folders_of, is_path
 from rolerunner.errors import UsageError
 from rolerunner.glue.bundle import archives, wheels
 from rolerunner.model import GlueSettings
+from rolerunner.spec.source import read_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -151,7 +152,7 @@ def _modules(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str
 def _specs(spec: Path) -> Iterator[tuple[str, bytes]]:
     """The spec, then the files that it includes: as they lie to one another, below the folder that holds them all."""
     included = [
-        (spec.parent / name).resolve() for name in api.read_mapping(str(spec)).get("include") or ()
+        (spec.parent / name).resolve() for name in read_mapping(str(spec)).get("include") or ()
     ]
     top = Path(os.path.commonpath([path.parent for path in (spec, *included)]))
     for path in (spec, *included):
