@@ -407,7 +407,7 @@ def test_a_server_that_compares_etags_without_quotes_is_given_them_so(
 
 
 def test_an_unequal_copy_of_what_was_read_is_no_own_object() -> None:
-    from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Put, for_another_try
+    from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Put, prepare_retry
     from rolerunner.storage.protocol import S3Uri as Uri
 
     info = ObjectInfo("k", 1, "e")
@@ -417,10 +417,10 @@ def test_an_unequal_copy_of_what_was_read_is_no_own_object() -> None:
         Get(Uri("b", "k"), "f", info),
     )
     assert (
-        for_another_try(put).repeated,
-        for_another_try(copy).repeated,
-        for_another_try(copy).info,
-        for_another_try(get).info,
+        prepare_retry(put).repeated,
+        prepare_retry(copy).repeated,
+        prepare_retry(copy).info,
+        prepare_retry(get).info,
     ) == (
         True,
         True,
@@ -428,4 +428,4 @@ def test_an_unequal_copy_of_what_was_read_is_no_own_object() -> None:
         None,
     )
     kept = replace(info, version="v")
-    assert for_another_try(replace(copy, info=kept)).info is kept
+    assert prepare_retry(replace(copy, info=kept)).info is kept

@@ -284,7 +284,7 @@ def _found(
     else:
         wanted = list(dict.fromkeys([source] if source is not None else objects))
         bucket = _common(wanted).bucket
-        outcomes = {outcome.uri: outcome for outcome in storage.heads(wanted, context.cancel)}
+        outcomes = {outcome.uri: outcome for outcome in storage.head_many(wanted, context.cancel)}
         for uri in wanted:
             outcome = outcomes[uri]
             if outcome.info is None:

@@ -401,7 +401,7 @@ def _moved(
         }
         yield from (outcome for outcome in batch if outcome.uri not in copied)
         proved = []
-        for head in target.heads(list(copied), context.cancel):
+        for head in target.head_many(list(copied), context.cancel):
             outcome = copied[head.uri]
             problem = _unproved(outcome, head)
             if problem is not None:

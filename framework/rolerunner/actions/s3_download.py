@@ -405,7 +405,7 @@ class _Gets:
         uri = self.objects.uri(info)
         head = partial(self.storage.head, uri, info.version)
         if not same_file(
-            target, info, self.compare, head, lambda: self.storage.part_size(uri, info)
+            target, info, self.compare, head, lambda: self.storage.get_part_size(uri, info)
         ):
             return False
         return self.compare != "size_mtime" or iso_of(target.stat().st_mtime) >= info.modified

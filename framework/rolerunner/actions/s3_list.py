@@ -172,7 +172,7 @@ class S3List(Chosen, Reaching, Spreading, Action):
 
     def _entries(self, storage: Storage, context: StepContext) -> Iterator[Union[ObjectInfo, str]]:
         if not self.recursive:
-            return storage.folder(self.source)
+            return storage.list_folder(self.source)
         return iter(storage.list(self.source, versions=self.versions, cancel=context.cancel))
 
     def _ordered(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:

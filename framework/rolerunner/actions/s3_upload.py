@@ -359,7 +359,7 @@ class _Puts:
         head = partial(self.storage.head, uri)
         try:
             same = same_file(
-                path, there, self.compare, head, lambda: self.storage.part_size(uri, there)
+                path, there, self.compare, head, lambda: self.storage.get_part_size(uri, there)
             )
         except AccessDenied:
             if self.lenient:

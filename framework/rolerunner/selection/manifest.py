@@ -15,7 +15,7 @@ from rolerunner.common.files import PRIVATE, translated
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.redaction.redact import redact_text
-from rolerunner.storage.protocol import ObjectInfo, Outcome, object_info
+from rolerunner.storage.protocol import ObjectInfo, Outcome, make_object_info
 from rolerunner.storage.sorting import object_line
 
 if TYPE_CHECKING:
@@ -62,9 +62,9 @@ class ObjectList:
             for line in lines:
                 read, _ = _read(line)
                 if "status" not in read:
-                    yield object_info(read)
+                    yield make_object_info(read)
                 elif read["status"] != "failed":
-                    yield object_info(
+                    yield make_object_info(
                         {name: value for name, value in read.items() if name in _NAMES}
                     )
 

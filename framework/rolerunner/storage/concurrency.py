@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.storage.pacing import Memory
-from rolerunner.storage.protocol import ObjectInfo, Outcome, for_another_try
+from rolerunner.storage.protocol import ObjectInfo, Outcome, prepare_retry
 from rolerunner.storage.thread_pool import ThreadPool
 from rolerunner.storage.tuning import BATCH, Tuning
 from rolerunner.storage.workers.pool import NotTaken
@@ -157,7 +157,7 @@ class Turns:
 def again(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcome]:
     """Works on the item; a second time as a further try takes it."""
     first = iter([item])
-    return lambda: work(next(first, for_another_try(item)))
+    return lambda: work(next(first, prepare_retry(item)))
 
 
 def batches(

@@ -14,7 +14,7 @@ from typing import Any, Optional
 from rolerunner.errors import IntegrityFailed, ServiceFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
-from rolerunner.storage.protocol import ObjectInfo, object_info
+from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
 
 def listed_of(each: Mapping[str, Any]) -> ObjectInfo:
@@ -77,7 +77,7 @@ def info_by(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
     etag = told("etag")
     if not etag:
         raise ServiceFailed(f"S3 said 200 to '{key}', but not what it is", type="InternalError")
-    return object_info(
+    return make_object_info(
         {
             "key": key, "size": size, "etag": etag.strip('"'), "modified": _iso_of_http(told("last-modified", "")),
             "version": told("x-amz-version-id", ""), "storage_class": told("x-amz-storage-class", "STANDARD"), "checksum": told_by(headers),

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.storage.protocol import ObjectInfo, object_info
+from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,4 +71,4 @@ def _spilled(piece: list[ObjectInfo], stack: ExitStack) -> IO[str]:
 
 def _read_back(file: IO[str]) -> Iterator[ObjectInfo]:
     for line in file:
-        yield object_info(json.loads(line))
+        yield make_object_info(json.loads(line))

@@ -178,7 +178,7 @@ class Bucket:
 
     def age(self, name: str) -> Optional[float]:
         """By the server's clock: its Date header and the object's LastModified, which both leave out parts of a second."""
-        age = self.storage.age(self.prefix.join(name))
+        age = self.storage.get_age(self.prefix.join(name))
         return None if age is None else age - 1
 
     def write(self, name: str, data: bytes, etag: str) -> str:

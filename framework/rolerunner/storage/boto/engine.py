@@ -62,7 +62,7 @@ _PART_OPTIONS = ("RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", 
 class BotoEngine(Conditions):
     """S3 through a boto3 client, many objects at once, each in a thread."""
 
-    def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
+    def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """HEAD of many."""
 
         def one(uri: S3Uri) -> Outcome:
@@ -196,7 +196,7 @@ class BotoEngine(Conditions):
             )  # an answer in chunks tells no length
             expected = Expected.of(now.checksum)
             running = (
-                expected.start(now.size, lambda: self.part_size(uri, now)) if expected else None
+                expected.start(now.size, lambda: self.get_part_size(uri, now)) if expected else None
             )
             for block in iter(lambda: body.read(_BLOCK), b""):
                 self._moved(len(block), cancel)
@@ -240,7 +240,7 @@ class BotoEngine(Conditions):
             pieces.matches()
             if pieces
             else integrity.file_matches(
-                file.descriptor, info.checksum, lambda: self.part_size(uri, info)
+                file.descriptor, info.checksum, lambda: self.get_part_size(uri, info)
             )
         )
         if whole is False:
@@ -602,12 +602,12 @@ class BotoEngine(Conditions):
         options = {name: value for name, value in {**kept, **item.options}.items() if value}
         expected = Expected.of(info.checksum)
         running = (
-            expected.start(info.size, lambda: source.part_size(uri, info)) if expected else None
+            expected.start(info.size, lambda: source.get_part_size(uri, info)) if expected else None
         )
         if info.size < self.tuning.large:
             held = parts.memory.take(info.size, parts.cancel)
             try:
-                data = source.fetch(uri, info, 0, info.size, parts.cancel)
+                data = source.read_range(uri, info, 0, info.size, parts.cancel)
                 if running is not None:
                     running.update(data)
                 prove(uri, info, running)
@@ -642,7 +642,7 @@ class BotoEngine(Conditions):
 
         def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
             with turns.failing():
-                data = source.fetch(item.source, info, start, length, parts.cancel)
+                data = source.read_range(item.source, info, start, length, parts.cancel)
                 with turns.turn(
                     start, start + length
                 ):  # the whole object's checksum is computed over its parts in their order

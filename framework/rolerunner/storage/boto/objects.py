@@ -158,7 +158,7 @@ class Objects:
                 else:
                     yield from (listed_of(each) for each in answer.get("Contents", ()))
 
-    def folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
+    def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
         """The objects right under a prefix, and the prefixes below it."""
         with self._translated(prefix):
             for page in self._pages("list_objects_v2", prefix, Delimiter="/"):
@@ -181,7 +181,7 @@ class Objects:
         with self._translated(uri, version=version):
             return info_of(uri.key, self._headers(uri, version))
 
-    def age(self, uri: S3Uri) -> Optional[float]:
+    def get_age(self, uri: S3Uri) -> Optional[float]:
         """By the Date header and the object's LastModified: this machine's clock takes no part."""
         with self._translated(uri):
             answer = self._headers(uri, "")
@@ -217,7 +217,7 @@ class Objects:
             ):  # an object of no bytes has no first one, and may be read
                 raise
 
-    def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
+    def get_part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
         """Bytes of its first part. Some servers tell it to GET alone, and give HEAD the length of the whole."""
         with self._translated(uri, version=info.version):
             place: dict[str, Any] = {
@@ -249,7 +249,7 @@ class Objects:
                     )
                 return data
 
-    def fetch(
+    def read_range(
         self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
     ) -> bytes:
         """A range, of the object with the ETag of ``info`` alone."""

@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 from rolerunner.errors import ServiceFailed
 from rolerunner.sessions.registry import parse_timestamp
-from rolerunner.storage.protocol import ObjectInfo, object_info
+from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ class Page:
             }
             if storage_class and storage_class != _STORAGE_CLASS:
                 values["storage_class"] = storage_class
-            made.append(object_info(values))
+            made.append(make_object_info(values))
         return made
 
     def _unusual(self) -> Iterator[tuple[Any, ...]]:

@@ -145,14 +145,14 @@ class NativeEngine(LaneLarge):
         """Is it known to be an object that goes in one request?"""
         return info is not None and info.size < self.tuning.large
 
-    def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
+    def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """HEAD of many."""
         loop, asking = self._loop(cancel)
 
         def begun(uri: S3Uri) -> Weighed:
             return 0, self._settled(uri, partial(self._head_steps, uri, asking))
 
-        with self._crew("heads", loop.cancel) as crew:
+        with self._crew("head_many", loop.cancel) as crew:
             yield from loop.run(crew.dealt(items, begun, lambda uri: uri))
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
@@ -342,7 +342,7 @@ class NativeEngine(LaneLarge):
         elif expected.parts or answer.sunk:
             same = yield Work(
                 lambda: integrity.file_matches(
-                    arrival.file.descriptor, now.checksum, lambda: self.part_size(uri, now)
+                    arrival.file.descriptor, now.checksum, lambda: self.get_part_size(uri, now)
                 )
             )
             if same is False:
@@ -509,7 +509,7 @@ class NativeEngine(LaneLarge):
         expected = Expected.of(info.checksum)
         if expected is None:
             return
-        part = (yield Work(lambda: self.part_size(uri, info))) if expected.parts else 0
+        part = (yield Work(lambda: self.get_part_size(uri, info))) if expected.parts else 0
         running = expected.start(info.size, lambda: part)
         if running is not None:
             running.update(data)

@@ -70,7 +70,7 @@ class LaneLarge(LaneRequests):
             sink=sink,
         )
 
-    def fetch(
+    def read_range(
         self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
     ) -> bytes:
         """A range, of the object with the ETag of ``info`` alone."""
@@ -97,7 +97,7 @@ class LaneLarge(LaneRequests):
                     self._range_steps(uri, info, start, len(data), collected, self._asking(cancel))
                 )
         except Declined:
-            collected.write(memoryview(super().fetch(uri, info, start, len(data), cancel)))
+            collected.write(memoryview(super().read_range(uri, info, start, len(data), cancel)))
         if collected.got != len(data):
             raise IntegrityFailed(
                 f"{uri}: {format_count(collected.got, 'byte')} came of {len(data):,}"

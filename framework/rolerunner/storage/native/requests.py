@@ -23,7 +23,7 @@ from rolerunner.storage.http.framing import Answer
 from rolerunner.storage.http.sockets import Net
 from rolerunner.storage.http.tasks import Asking, Steps, worked
 from rolerunner.storage.native.templates import Declined, Request, Template, template
-from rolerunner.storage.protocol import ObjectInfo, Outcome, for_another_try
+from rolerunner.storage.protocol import ObjectInfo, Outcome, prepare_retry
 from rolerunner.storage.responses import check_there, etag_of, info_by
 from rolerunner.storage.workers.forked import Processes
 
@@ -177,7 +177,7 @@ class LaneRequests(BotoEngine):
         def once() -> Steps[Outcome]:
             nonlocal began
             again, began = began, True
-            return begin(for_another_try(item) if again else item)
+            return begin(prepare_retry(item) if again else item)
 
         return self._settled(uri, once)
 

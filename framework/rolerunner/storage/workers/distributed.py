@@ -22,7 +22,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.redaction.redact import redact_error
-from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Outcome, Put, for_another_try
+from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Outcome, Put, prepare_retry
 from rolerunner.storage.workers.distributed_listing import TASKS_A_SLOT, SpreadListing
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Call:
     def __call__(self, again: bool) -> list[Outcome]:
         cancel = Cancel()
         items = (
-            [for_another_try(item) for item in self._unless_done(cancel)]
+            [prepare_retry(item) for item in self._unless_done(cancel)]
             if again and self.method in ("copy", "relay")
             else self.items
         )
@@ -150,7 +150,7 @@ class _Call:
         """The copies; those that a worker made before it died as outcomes. They are not made again: a bucket may keep versions."""
         heads = {
             head.uri: head.info
-            for head in self.storage.heads([item.target for item in self.items], cancel)
+            for head in self.storage.head_many([item.target for item in self.items], cancel)
         }
         return [self._outcome(item, heads.get(item.target)) or item for item in self.items]
 
@@ -205,9 +205,9 @@ class SpreadStorage:
             self, self.pool, cancel or self.cancel, prefix, versions=versions
         ).objects(after)
 
-    def heads(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
+    def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """HEAD of many."""
-        return self._spread("heads", items, (), cancel)
+        return self._spread("head_many", items, (), cancel)
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copy within S3."""
@@ -271,31 +271,31 @@ class SpreadStorage:
 
     # about one object, or this machine's files
 
-    def folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
+    def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
         """Here."""
-        return self.here.folder(prefix)
+        return self.here.list_folder(prefix)
 
-    def age(self, uri: S3Uri) -> Optional[float]:
+    def get_age(self, uri: S3Uri) -> Optional[float]:
         """Here."""
-        return self.here.age(uri)
+        return self.here.get_age(uri)
 
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """Here."""
         return self.here.head(uri, version)
 
-    def part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
+    def get_part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
         """Here."""
-        return self.here.part_size(uri, info)
+        return self.here.get_part_size(uri, info)
 
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """Here."""
         return self.here.read(uri, limit, version)
 
-    def fetch(
+    def read_range(
         self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
     ) -> bytes:
         """Here."""
-        return self.here.fetch(uri, info, start, length, cancel)
+        return self.here.read_range(uri, info, start, length, cancel)
 
     def describe(
         self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.files import sweep
-from rolerunner.storage.protocol import Get, Outcome, for_another_try
+from rolerunner.storage.protocol import Get, Outcome, prepare_retry
 from rolerunner.storage.workers.channel import Closed
 from rolerunner.storage.workers.forked_worker import BATCH, Opening
 
@@ -223,7 +223,7 @@ class Crew:
                 if isinstance(item, Get) and item.folder
             }:
                 sweep(folder, token, member.process.pid)
-            yield from map(begun, map(for_another_try, left))
+            yield from map(begun, map(prepare_retry, left))
 
     def _deal(self, name: Any, item: Any) -> bool:
         """Give it to who has room, as one of a batch; False where nobody has."""
