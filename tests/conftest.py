@@ -63,8 +63,8 @@ def _own_logging() -> Iterator[None]:
 def _own_secrets() -> Iterator[None]:
     """Secret values stay known for an hour; the next test begins with none."""
     yield
-    secrets.forget_values()
-    redact.forget_unused()
+    secrets.forget_secret_values()
+    redact.forget_unused_secrets()
 
 
 @pytest.fixture

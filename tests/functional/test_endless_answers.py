@@ -99,7 +99,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr("rolerunner.sessions.bounded_responses.MAX_ANSWER", 4 << 20)
+    monkeypatch.setattr("rolerunner.sessions.bounded_responses.MAX_RESPONSE", 4 << 20)
     server = Server(("127.0.0.1", 0), Endless)
     Endless.sent = 0
     threading.Thread(target=server.serve_forever, daemon=True).start()

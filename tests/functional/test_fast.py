@@ -200,7 +200,7 @@ def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(
         def get_frozen_credentials(self) -> Any:
             return SimpleNamespace(access_key="k", secret_key="s", token=self.token)
 
-        def give_up(self, token: Any) -> bool:
+        def invalidate(self, token: Any) -> bool:
             self.given_up += 1
             self.token = "new"
             return True

@@ -19,7 +19,7 @@ from botocore.credentials import Credentials
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, ServiceFailed, StepError
 from rolerunner.model import JOB, Role, S3Uri
-from rolerunner.redaction.secrets import hidden
+from rolerunner.redaction.secrets import register_credential
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 from rolerunner.storage import payloads
 from rolerunner.storage.boto.engine import BotoEngine
@@ -309,5 +309,5 @@ def test_hundreds_of_objects_go_with_every_secret(
 
 def test_a_customer_key_is_not_sent_to_other_machines() -> None:
     with pytest.raises(StepError, match="cannot be shipped") as caught:
-        _pickled([replace(Access(), customer_key=hidden(CUSTOMER_KEY))])  # type: ignore[list-item]
+        _pickled([replace(Access(), customer_key=register_credential(CUSTOMER_KEY))])  # type: ignore[list-item]
     assert CUSTOMER_KEY not in str(caught.value)

@@ -292,7 +292,7 @@ def test_a_process_that_was_forked_is_lent_sessions_and_asks_sts_for_none(aws, s
         1,
     )
     clock.ahead = 70
-    assert forked.credentials(role).give_up(None), "S3 said that it has expired"
+    assert forked.credentials(role).invalidate(None), "S3 said that it has expired"
     second = read()
     assert second != first
     assert (second, sessions.assume_calls(role)) == (

@@ -16,7 +16,7 @@ from rolerunner.model import Role
 from rolerunner.observers.terminal import Terminal
 from rolerunner.redaction import secrets
 from rolerunner.redaction.redact import redact_text
-from rolerunner.redaction.secrets import living, secret_value
+from rolerunner.redaction.secrets import list_secrets, register_secret
 from rolerunner.sessions.registry import JobIdentity, Sessions
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -38,13 +38,13 @@ def test_no_secret_is_in_any_output(
     config, last, form, tmp_path, monkeypatch, loggers_as_before, caplog
 ):
     issued = set()
-    before = secrets.hidden
+    before = secrets.register_credential
 
     def hidden(text):
         issued.add(str(text))
         return before(text)
 
-    monkeypatch.setattr("rolerunner.sessions.registry.hidden", hidden)
+    monkeypatch.setattr("rolerunner.sessions.registry.register_credential", hidden)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     folder = {
         "blog_cross_role": f"target={tmp_path}/out/",
@@ -98,13 +98,13 @@ def test_a_session_that_was_renewed_stays_a_secret_until_it_expires(memory_aws):
     now[0] += 50 * 60  # the first one has expired; the next renewal forgets it
     third = str(sessions.credentials(role).get_frozen_credentials().secret_key)
     gc.collect()
-    assert first not in living()
-    assert second in living()
-    assert third in living()
+    assert first not in list_secrets()
+    assert second in list_secrets()
+    assert third in list_secrets()
 
 
 def test_warnings_of_loggers_are_redacted_on_the_console(capsys):
-    kept = secret_value("Warned-of-4711")
+    kept = register_secret("Warned-of-4711")
     Terminal()
     logging.getLogger("jobs").warning("login with %s", kept)
     Terminal()
@@ -113,8 +113,8 @@ def test_warnings_of_loggers_are_redacted_on_the_console(capsys):
 
 def test_a_traceback_that_nobody_handles_is_redacted(tmp_path):
     code = (
-        "import threading\nfrom rolerunner.redaction.redact import redact_tracebacks\nfrom rolerunner.redaction.secrets import secret_value\nredact_tracebacks()\n"
-        "kept = secret_value('Not-handled-4711')\ndef fail(): raise RuntimeError('login with ' + kept)\n"
+        "import threading\nfrom rolerunner.redaction.redact import redact_tracebacks\nfrom rolerunner.redaction.secrets import register_secret\nredact_tracebacks()\n"
+        "kept = register_secret('Not-handled-4711')\ndef fail(): raise RuntimeError('login with ' + kept)\n"
         "thread = threading.Thread(target=fail); thread.start(); thread.join()\nfail()\n"
     )
     done = subprocess.run(
@@ -122,4 +122,4 @@ def test_a_traceback_that_nobody_handles_is_redacted(tmp_path):
     )
     assert done.returncode == 1
     assert done.stderr.count("RuntimeError: login with [redacted]") == 2
-    assert "4711" not in done.stderr.replace("secret_value('Not-handled-4711')", "")
+    assert "4711" not in done.stderr.replace("register_secret('Not-handled-4711')", "")

@@ -16,7 +16,7 @@ from rolerunner.events import StepStarted
 from rolerunner.model import JOB, Step
 from rolerunner.observers.gc_release import Settling
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
-from rolerunner.sessions.service_models import loader
+from rolerunner.sessions.service_models import shared_loader
 from tests.fake_s3 import Answer, serving
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def test_a_function_has_rich_though_lines_of_json_do_without(
 @pytest.mark.parametrize("kind", ["service-2", "paginators-1"])
 def test_models_are_those_that_botocore_reads(kind: str) -> None:
     ours, theirs = (
-        loader.__wrapped__(),
+        shared_loader.__wrapped__(),
         Loader(),
     )  # a fresh one: botocore writes into the models that it has used
     there = ours.list_available_services(kind)

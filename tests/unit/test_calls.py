@@ -14,18 +14,18 @@ from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.actions.aws_call import AwsCall
 from rolerunner.iam.actions_table import (
-    COPIES,
-    LISTS,
-    ON_BUCKET,
-    OTHERS,
-    READS_KEY,
-    S3,
-    VERSIONED,
-    WRITES_KEY,
-    common_folder,
-    key_permissions,
-    resource_of,
-    under_role,
+    BUCKET_ACTIONS,
+    COPY_OPERATIONS,
+    KEY_READ_ACTIONS,
+    KEY_WRITE_ACTIONS,
+    LIST_ACTIONS,
+    S3_ACTIONS,
+    SERVICE_ACTIONS,
+    VERSIONED_ACTIONS,
+    derive_key_permissions,
+    find_common_folder,
+    find_resource,
+    resolve_for_role,
 )
 from rolerunner.model import Permission, S3Uri
 from rolerunner.policies.least_privilege import Surroundings, policies
@@ -99,16 +99,30 @@ def fits_a_type(permission: Permission) -> bool:
 
 @pytest.mark.parametrize(
     "action",
-    sorted({each for rows in (S3, OTHERS) for actions in rows.values() for each in actions}),
+    sorted(
+        {
+            each
+            for rows in (S3_ACTIONS, SERVICE_ACTIONS)
+            for actions in rows.values()
+            for each in actions
+        }
+    ),
 )
 def test_an_action_of_the_table_is_published(action: str) -> None:
     assert action_is_there(action)
 
 
 def test_the_other_names_of_the_table_are_published() -> None:
-    for action in (*VERSIONED, *VERSIONED.values(), *ON_BUCKET, *LISTS, *READS_KEY, *WRITES_KEY):
+    for action in (
+        *VERSIONED_ACTIONS,
+        *VERSIONED_ACTIONS.values(),
+        *BUCKET_ACTIONS,
+        *LIST_ACTIONS,
+        *KEY_READ_ACTIONS,
+        *KEY_WRITE_ACTIONS,
+    ):
         assert action_is_there(action), action
-    assert set(S3) >= COPIES
+    assert set(S3_ACTIONS) >= COPY_OPERATIONS
 
 
 def test_an_action_of_s3_is_allowed_on_what_aws_publishes() -> None:
@@ -116,11 +130,11 @@ def test_an_action_of_s3_is_allowed_on_what_aws_publishes() -> None:
     for name in published().actions.get_actions_for_service("s3"):
         action, types = f"s3:{name}", types_of(f"s3:{name}")
         if "object" in types:
-            assert resource_of(action, place) == "arn:aws:s3:::bucket/key", action
-            assert resource_of(action, S3Uri("bucket")) == "arn:aws:s3:::bucket/*", action
+            assert find_resource(action, place) == "arn:aws:s3:::bucket/key", action
+            assert find_resource(action, S3Uri("bucket")) == "arn:aws:s3:::bucket/*", action
         elif "bucket" in types:
-            assert resource_of(action, place) == "arn:aws:s3:::bucket", action
-    assert resource_of("s3:ListAllMyBuckets", place) == "*"
+            assert find_resource(action, place) == "arn:aws:s3:::bucket", action
+    assert find_resource("s3:ListAllMyBuckets", place) == "*"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +150,7 @@ def test_an_action_of_s3_is_allowed_on_what_aws_publishes() -> None:
     ],
 )
 def test_the_folder_of_a_batch(keys: list[str], folder: str) -> None:
-    assert common_folder(keys) == folder
+    assert find_common_folder(keys) == folder
 
 
 # operations that AWS publishes no action for: they are gone, need none, or are of S3 Tables and Object Lambda
@@ -248,16 +262,16 @@ def test_arns_are_in_the_partition_of_the_role(partition: str, suffix: str, tmp_
     ],
 )
 def test_a_key_by_id_alias_or_arn(key: str, resource: str, via: str, alias: str | None) -> None:
-    for permission in key_permissions(WRITES_KEY, key):
-        made = under_role(permission, "aws", "111122223333")
+    for permission in derive_key_permissions(KEY_WRITE_ACTIONS, key):
+        made = resolve_for_role(permission, "aws", "111122223333")
         said = {name: values for _, name, values in made.condition}
         assert (made.resource, said["kms:ViaService"], said.get("kms:ResourceAliases")) == (
             resource,
             (via,),
             (alias,) if alias else None,
         )
-    regional = under_role(
-        key_permissions(READS_KEY, "1234")[0], "aws", "111122223333", "eu-central-1"
+    regional = resolve_for_role(
+        derive_key_permissions(KEY_READ_ACTIONS, "1234")[0], "aws", "111122223333", "eu-central-1"
     )
     assert regional.condition == (
         ("StringEquals", "kms:ViaService", ("s3.eu-central-1.amazonaws.com",)),

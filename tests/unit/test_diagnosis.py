@@ -6,10 +6,10 @@ from rolerunner.errors import RoleRefused
 from rolerunner.iam.denials import (
     AwsError,
     Caller,
-    caller_statement,
-    role_refused,
-    step_failed,
-    trust_statements,
+    build_caller_statement,
+    build_trust_statements,
+    explain_error,
+    explain_role_refusal,
 )
 from rolerunner.model import Role
 
@@ -23,7 +23,7 @@ def denied(message=DENIED, code="AccessDenied", operation="AssumeRole", **more):
 
 
 def test_without_the_callers_path_the_account_is_the_principal():
-    (statement,) = trust_statements(Role(ARN), Caller(JOB))
+    (statement,) = build_trust_statements(Role(ARN), Caller(JOB))
     assert statement["Principal"] == {"AWS": "arn:aws:iam::111122223333:root"}
     patterns = ["arn:aws:iam::111122223333:role/job", "arn:aws:iam::111122223333:role/*/job"]
     assert statement["Condition"] == {"ArnLike": {"aws:PrincipalArn": patterns}}
@@ -31,25 +31,25 @@ def test_without_the_callers_path_the_account_is_the_principal():
 
 def test_with_the_callers_full_arn_that_is_the_principal():
     full = "arn:aws:iam::111122223333:role/service-role/job"
-    assert trust_statements(Role(ARN), Caller(JOB, full)) == [
+    assert build_trust_statements(Role(ARN), Caller(JOB, full)) == [
         {"Effect": "Allow", "Principal": {"AWS": full}, "Action": "sts:AssumeRole"}
     ]
 
 
 def test_tags_source_identity_and_external_id_are_in_both_halves():
     role = Role(ARN, external_id="x", tags=(("a", "b"),), source_identity="me")
-    assert caller_statement(role)["Action"] == [
+    assert build_caller_statement(role)["Action"] == [
         "sts:AssumeRole",
         "sts:TagSession",
         "sts:SetSourceIdentity",
     ]
-    first, second = trust_statements(role, Caller(JOB, "arn:aws:iam::111122223333:role/job"))
+    first, second = build_trust_statements(role, Caller(JOB, "arn:aws:iam::111122223333:role/job"))
     assert first["Condition"] == {"StringEquals": {"sts:ExternalId": "x"}}
     assert second["Action"] == ["sts:TagSession", "sts:SetSourceIdentity"]
 
 
 def test_both_statements_are_json_ready_to_paste():
-    hint = role_refused(Role(ARN), denied(), Caller(JOB)).hint
+    hint = explain_role_refusal(Role(ARN), denied(), Caller(JOB)).hint
     for number in "12":
         line = next(line for line in hint.splitlines() if line.startswith(f"{number}. "))
         assert json.loads(line[line.index("{") :])["Effect"] == "Allow"
@@ -81,7 +81,7 @@ def test_both_statements_are_json_ready_to_paste():
     ],
 )
 def test_what_sts_says_is_explained(code, message, expected):
-    refusal = role_refused(Role(ARN), denied(message, code), Caller(JOB))
+    refusal = explain_role_refusal(Role(ARN), denied(message, code), Caller(JOB))
     assert expected in refusal.hint
     assert refusal.type == code
 
@@ -91,7 +91,7 @@ def test_an_explicit_deny_and_ids_are_told():
         DENIED
         + " with an explicit deny in a service control policy. Encoded authorization failure message: abcdef"
     )
-    hint = role_refused(Role(ARN), denied(message, request_id="r-1"), Caller(JOB)).hint
+    hint = explain_role_refusal(Role(ARN), denied(message, request_id="r-1"), Caller(JOB)).hint
     assert "explicit deny in the service control policy" in hint
     assert "decode-authorization-message --encoded-message abcdef" in hint
     assert "request id r-1" in hint
@@ -99,7 +99,7 @@ def test_an_explicit_deny_and_ids_are_told():
 
 def test_a_listing_names_the_bucket_and_the_prefix_in_the_roles_partition():
     role = Role("arn:aws-cn:iam::444455556666:role/reader", "reader")
-    error = step_failed(
+    error = explain_error(
         AwsError("AccessDenied", "Access Denied", "ListObjectsV2", status=403),
         role,
         bucket="b",
@@ -114,7 +114,7 @@ def test_a_listing_names_the_bucket_and_the_prefix_in_the_roles_partition():
 def test_a_key_of_kms_is_named_and_not_the_object():
     key = "arn:aws:kms:eu-west-1:444455556666:key/1"
     message = f"User: {JOB} is not authorized to perform: kms:GenerateDataKey on resource: {key} because no identity-based policy allows it"
-    error = step_failed(
+    error = explain_error(
         AwsError("AccessDenied", message, "PutObject", status=403), Role(ARN), bucket="b", key="k"
     )
     assert f'"Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": "{key}"' in error.hint
@@ -122,7 +122,7 @@ def test_a_key_of_kms_is_named_and_not_the_object():
 
 
 def test_a_role_refused_to_the_users_own_code_is_the_role_not_the_service():
-    assert isinstance(step_failed(denied(), Role(ARN)), RoleRefused)
+    assert isinstance(explain_error(denied(), Role(ARN)), RoleRefused)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_role_refused_to_the_users_own_code_is_the_role_not_the_service():
 )
 def test_a_refusal_names_the_statement_of_the_table(operation, action, resource):
     role = Role("arn:aws-cn:iam::111122223333:role/r", name="r")
-    failed = step_failed(
+    failed = explain_error(
         AwsError("403", "Forbidden", operation, status=403), role, bucket="bucket", key="in/a"
     )
     line = next(line for line in failed.hint.splitlines() if "may lack" in line)
@@ -151,7 +151,7 @@ def test_a_refusal_names_the_statement_of_the_table(operation, action, resource)
 def test_in_a_narrowed_session_its_policy_may_be_the_reason():
     refused = AwsError("AccessDenied", "Access Denied", "GetObject", status=403)
     narrowed, plain = (
-        step_failed(refused, Role(ARN, policy=policy), bucket="bucket", key="a").hint
+        explain_error(refused, Role(ARN, policy=policy), bucket="bucket", key="a").hint
         for policy in ('{"Statement": []}', "")
     )
     assert "(session_policy), which must allow it too" in narrowed

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from rolerunner.iam.policy import (
     MAX_SESSION_POLICY,
-    allows,
-    covers,
-    merged,
-    session_policy,
-    statements_of,
+    fit_session_policy,
+    is_covering,
+    list_statements,
+    match_statement,
+    merge_uses,
 )
 from rolerunner.model import Permission, Use
 
@@ -39,11 +39,11 @@ def uses(*permissions: Permission) -> list[Use]:
     ],
 )  # fmt: skip
 def test_one_pattern_covers_another(pattern: str, text: str, answer: bool) -> None:
-    assert covers(pattern, text) is answer
+    assert is_covering(pattern, text) is answer
 
 
 def test_what_is_covered_is_left_out_and_its_step_kept() -> None:
-    (made,) = merged(
+    (made,) = merge_uses(
         uses(Permission("s3:GetObject", f"{B}/in/a"), Permission("s3:GetObject", f"{B}/in/*"))
     )
     assert (made.actions, made.resources, set(made.by)) == (
@@ -54,7 +54,7 @@ def test_what_is_covered_is_left_out_and_its_step_kept() -> None:
 
 
 def test_listings_of_a_bucket_are_one_statement_and_others_stand_apart() -> None:
-    made = merged(
+    made = merge_uses(
         uses(
             listing("in/", "in/*"),
             listing("in/x/", "in/x/*"),
@@ -74,10 +74,10 @@ def test_the_order_does_not_hang_on_the_order_of_the_steps() -> None:
         for action in ("s3:GetObject", "s3:PutObject")
         for key in ("x/*", "a/*")
     ]
-    assert [each.as_json() for each in merged(uses(*permissions))] == [
-        each.as_json() for each in merged(uses(*reversed(permissions)))
+    assert [each.as_json() for each in merge_uses(uses(*permissions))] == [
+        each.as_json() for each in merge_uses(uses(*reversed(permissions)))
     ]
-    assert len(merged(uses(*permissions))) == 1
+    assert len(merge_uses(uses(*permissions))) == 1
 
 
 KEYS = st.text(string.ascii_lowercase + "/", min_size=1, max_size=60)
@@ -92,21 +92,21 @@ PERMISSIONS = st.lists(
 
 
 def is_allowed(statements: list[dict[str, Any]], permission: Permission) -> bool:
-    return any(allows(each, permission) == () for each in statements)
+    return any(match_statement(each, permission) == () for each in statements)
 
 
 @given(PERMISSIONS)
 @settings(deadline=None, max_examples=60)
 def test_merging_and_narrowing_take_nothing_away(permissions: list[Permission]) -> None:
-    made = [each.as_json() for each in merged(uses(*permissions))]
-    text, notes = session_policy(uses(*permissions))
+    made = [each.as_json() for each in merge_uses(uses(*permissions))]
+    text, notes = fit_session_policy(uses(*permissions))
     assert len(text) <= MAX_SESSION_POLICY
     for permission in permissions:
         assert is_allowed(made, permission)
-        assert is_allowed(statements_of(json.loads(text)), permission)
+        assert is_allowed(list_statements(json.loads(text)), permission)
     if not notes:
         assert not is_allowed(
-            statements_of(json.loads(text)), Permission("s3:GetObject", "arn:aws:s3:::four/x")
+            list_statements(json.loads(text)), Permission("s3:GetObject", "arn:aws:s3:::four/x")
         )
 
 
@@ -137,27 +137,27 @@ def many(count: int, buckets: int = 1) -> list[Use]:
 def test_a_session_policy_is_widened_no_further_than_it_must(
     needed: list[Use], note: str | None, still_refused: str | None
 ) -> None:
-    text, notes = session_policy(needed)
+    text, notes = fit_session_policy(needed)
     assert len(text) <= MAX_SESSION_POLICY
     assert (notes[-1] if notes else None) == note
     if still_refused:
         assert not is_allowed(
-            statements_of(json.loads(text)), Permission("s3:GetObject", still_refused)
+            list_statements(json.loads(text)), Permission("s3:GetObject", still_refused)
         )
 
 
 def test_only_buckets_that_take_the_room_are_widened() -> None:
-    text, notes = session_policy(
+    text, notes = fit_session_policy(
         [*many(40), Use(Permission("s3:GetObject", "arn:aws:s3:::small/in/*"), "small")]
     )
     assert notes == ("prefixes of arn:aws:s3:::bucket-000 became the whole bucket",)
     assert not is_allowed(
-        statements_of(json.loads(text)), Permission("s3:GetObject", "arn:aws:s3:::small/out")
+        list_statements(json.loads(text)), Permission("s3:GetObject", "arn:aws:s3:::small/out")
     )
 
 
 def test_many_actions_become_those_of_their_service() -> None:
-    text, notes = session_policy(
+    text, notes = fit_session_policy(
         uses(
             *(
                 Permission(
@@ -174,7 +174,7 @@ def test_many_actions_become_those_of_their_service() -> None:
 
 
 def test_a_session_of_which_nothing_is_known_may_do_nothing() -> None:
-    text, notes = session_policy([])
+    text, notes = fit_session_policy([])
     assert json.loads(text)["Statement"] == [{"Effect": "Deny", "Action": "*", "Resource": "*"}]
     assert "may do nothing" in notes[0]
 
@@ -205,4 +205,4 @@ def test_a_session_of_which_nothing_is_known_may_do_nothing() -> None:
 def test_what_a_statement_says_to_a_permission(
     have: dict[str, Any], answer: tuple[str, ...] | None
 ) -> None:
-    assert allows(have, listing("in/x/", "in/x/*")) == answer
+    assert match_statement(have, listing("in/x/", "in/x/*")) == answer

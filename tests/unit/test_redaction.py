@@ -18,14 +18,14 @@ import pytest
 from rolerunner.redaction import secrets
 from rolerunner.redaction.redact import (
     RedactingFormatter,
+    has_secret_text,
     has_secret_value,
-    holds_secret,
     is_secret_name,
     redact,
     redact_text,
-    seal,
+    seal_secrets,
 )
-from rolerunner.redaction.secrets import MASK, hidden, secret_value
+from rolerunner.redaction.secrets import MASK, register_credential, register_secret
 
 SECRETS = [
     "Blue-kettle-4711",
@@ -69,7 +69,7 @@ ENCODINGS = {
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("text", SECRETS)
 def test_each_encoding_is_masked(text, encoding):
-    kept = secret_value(text)
+    kept = register_secret(text)
     encoded = ENCODINGS[encoding](text)
     shown = redact_text(f"before {encoded} after")
     assert MASK in shown
@@ -85,7 +85,7 @@ def test_each_encoding_is_masked(text, encoding):
 
 
 def test_lines_of_a_secret_of_many_lines_are_masked_one_by_one():
-    key = secret_value(
+    key = register_secret(
         "-----BEGIN KEY-----\nQUJDREVGR0hJSktMTU5P\nUFFSU1RVVldYWVoxMjM0\n-----END KEY-----\n"
     )
     for line in key.splitlines()[1:3]:
@@ -93,7 +93,7 @@ def test_lines_of_a_secret_of_many_lines_are_masked_one_by_one():
 
 
 def test_a_long_line_is_searched_whole():
-    token = secret_value(
+    token = register_secret(
         "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=900))
     )
     text = "x" * 999_983 + token + "y" * 1_000_003
@@ -102,14 +102,14 @@ def test_a_long_line_is_searched_whole():
 
 @pytest.mark.parametrize("cut", ["{:.20}...", "it was '{:.20}…'", "{:.20}", "{:.15}...EXAMPLEKEY'"])
 def test_a_secret_that_was_shortened_is_masked(cut):
-    key = secret_value("wJalrXUtnFEMIxK7MDENGxbPxRfiCYEXAMPLEKEY")
+    key = register_secret("wJalrXUtnFEMIxK7MDENGxbPxRfiCYEXAMPLEKEY")
     shown = redact_text("value " + cut.format(key))
     assert "wJalr" not in shown
     assert "EXAMPLEKEY" not in shown
 
 
 def test_what_only_begins_like_a_secret_stays():
-    kept = secret_value("https://hooks.example.com/services/T0001/secretpart")
+    kept = register_secret("https://hooks.example.com/services/T0001/secretpart")
     assert (
         redact_text("see https://hooks.example.com/services/T0002/other")
         == "see https://hooks.example.com/services/T0002/other"
@@ -118,13 +118,13 @@ def test_what_only_begins_like_a_secret_stays():
 
 
 def test_a_short_secret_is_masked_as_a_whole_value_only():
-    kept = secret_value("ab1")
+    kept = register_secret("ab1")
     assert redact(["ab1", "cab1net", {"x": "ab1"}]) == [MASK, "cab1net", {"x": MASK}]
     assert kept == "ab1"
 
 
 def test_numbers_that_are_a_secret_are_masked():
-    kept = secret_value("471142")
+    kept = register_secret("471142")
     assert redact({"pin": 471142, "count": 3, "done": True}) == {
         "pin": MASK,
         "count": 3,
@@ -187,7 +187,9 @@ def test_what_is_no_secret_stays(text):
 
 
 def test_sealed_values_are_known_from_then_on():
-    sealed = seal({"Credentials": {"SecretAccessKey": "oF2wq8Zk1", "AccessKeyId": "A"}, "count": 3})
+    sealed = seal_secrets(
+        {"Credentials": {"SecretAccessKey": "oF2wq8Zk1", "AccessKeyId": "A"}, "count": 3}
+    )
     assert sealed == {
         "Credentials": {"SecretAccessKey": "oF2wq8Zk1", "AccessKeyId": "A"},
         "count": 3,
@@ -195,7 +197,7 @@ def test_sealed_values_are_known_from_then_on():
     assert redact_text("login with oF2wq8Zk1 failed") == f"login with {MASK} failed"
     assert has_secret_value(sealed)
     assert not has_secret_value({"a": ["b"]})
-    assert seal({"pin": 123456, "ok": True, "none": None}, whole=True) == {
+    assert seal_secrets({"pin": 123456, "ok": True, "none": None}, whole=True) == {
         "pin": "123456",
         "ok": True,
         "none": None,
@@ -203,9 +205,9 @@ def test_sealed_values_are_known_from_then_on():
 
 
 def test_holds_secret_finds_texts_too():
-    assert holds_secret({"text": '{"password": "x"}'})
-    assert holds_secret([[seal({"token": "abc"})]])
-    assert not holds_secret({"text": "nothing", "count": 1})
+    assert has_secret_text({"text": '{"password": "x"}'})
+    assert has_secret_text([[seal_secrets({"token": "abc"})]])
+    assert not has_secret_text({"text": "nothing", "count": 1})
 
 
 def test_deep_and_circular_values_end():
@@ -220,22 +222,22 @@ def test_deep_and_circular_values_end():
 
 
 def test_a_secret_value_travels_and_a_credential_does_not():
-    assert pickle.loads(pickle.dumps(secret_value("travels-far"))) == "travels-far"
+    assert pickle.loads(pickle.dumps(register_secret("travels-far"))) == "travels-far"
     with pytest.raises(TypeError):
-        pickle.dumps(hidden("stays-here-1"))
-    assert repr(secret_value("travels-far")) == f"'{MASK}'"
+        pickle.dumps(register_credential("stays-here-1"))
+    assert repr(register_secret("travels-far")) == f"'{MASK}'"
 
 
 def test_credentials_are_forgotten_with_their_last_use():
-    before = secrets.count_living()
-    key = hidden("a-credential-of-a-run-that-ended")
+    before = secrets.count_secrets()
+    key = register_credential("a-credential-of-a-run-that-ended")
     assert redact_text(f"x {key}") == f"x {MASK}"
     del key
-    assert secrets.count_living() == before
+    assert secrets.count_secrets() == before
 
 
 def test_log_records_lose_their_secrets():
-    kept = secret_value("in-a-traceback-4711")
+    kept = register_secret("in-a-traceback-4711")
     try:
         raise RuntimeError(f"login with {kept}")
     except RuntimeError:
@@ -249,7 +251,8 @@ def test_log_records_lose_their_secrets():
 
 def test_it_costs_little_where_nothing_is_found():
     kept = [
-        hidden("".join(random.Random(n).choices(string.ascii_letters, k=400))) for n in range(150)
+        register_credential("".join(random.Random(n).choices(string.ascii_letters, k=400)))
+        for n in range(150)
     ]  # 50 roles
     line = (
         "the object s3://bucket/orders/2026/01/31/part-0001.csv could not be read: there is none "
@@ -266,9 +269,9 @@ def test_it_costs_little_where_nothing_is_found():
 
 
 def test_a_text_that_holds_a_secret_is_sealed_whole():
-    kept = secret_value("Blue-kettle-4711")
-    assert has_secret_value(seal({"text": f"login with {kept}"}))
-    assert redact(seal({"text": f"login with {kept}", "other": "x"})) == {
+    kept = register_secret("Blue-kettle-4711")
+    assert has_secret_value(seal_secrets({"text": f"login with {kept}"}))
+    assert redact(seal_secrets({"text": f"login with {kept}", "other": "x"})) == {
         "text": MASK,
         "other": "x",
     }

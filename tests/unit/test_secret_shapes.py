@@ -16,14 +16,14 @@ from rolerunner.actions.secret_shapes import (
 )
 from rolerunner.redaction.redact import has_secret_value, redact, redact_text
 from rolerunner.redaction.secrets import MASK
-from rolerunner.sessions.service_models import loader
+from rolerunner.sessions.service_models import shared_loader
 
 LIST = Path(__file__).with_name("credential_operations.txt")
 LIST_MADE_FROM = "1.43.106"
 
 
 def model(service):
-    return ServiceModel(loader().load_service_model(service, "service-2"), service)
+    return ServiceModel(shared_loader().load_service_model(service, "service-2"), service)
 
 
 def output(service, operation):
@@ -35,7 +35,7 @@ def output(service, operation):
 def test_every_operation_that_hands_out_credentials_is_on_the_list():
     known = {tuple(line.split()) for line in LIST.read_text().splitlines()}
     found, there = set(), set()
-    for service in loader().list_available_services("service-2"):
+    for service in shared_loader().list_available_services("service-2"):
         read = model(service)
         for operation in read.operation_names:
             there.add((service, operation))

@@ -17,8 +17,8 @@ from rolerunner.actions.secret_shapes import (
 )
 from rolerunner.errors import FieldError, ServiceFailed, StepError
 from rolerunner.events import StepProgress
-from rolerunner.iam.actions_table import permissions_of
-from rolerunner.iam.denials import AwsError, step_failed
+from rolerunner.iam.actions_table import derive_permissions
+from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import Permission
 from rolerunner.redaction.secrets import Secret
 from rolerunner.spec.expressions import Template
@@ -189,7 +189,7 @@ class AwsCall(Action):
         return {"role": self._needed()}
 
     def _needed(self) -> Sequence[Permission]:
-        return permissions_of(
+        return derive_permissions(
             self.service, _iam_prefix(self.service), self.operation, self.parameters
         )
 
@@ -224,7 +224,7 @@ class AwsCall(Action):
                 self._sealed(answer)  # errors of expressions quote it
                 return answer
             except ClientError as error:
-                raise step_failed(
+                raise explain_error(
                     AwsError.of(error),
                     role,
                     caller=context.sessions.session_arn(role),
@@ -303,11 +303,11 @@ def _model(service: str) -> Any:
     """The service's model, or the names of all services where there is no such one."""
     from botocore.model import ServiceModel  # noqa: PLC0415 - a spec without aws.call does without it
 
-    from rolerunner.sessions.service_models import loader  # noqa: PLC0415
+    from rolerunner.sessions.service_models import shared_loader  # noqa: PLC0415
 
-    names = loader().list_available_services("service-2")
+    names = shared_loader().list_available_services("service-2")
     return (
-        ServiceModel(loader().load_service_model(service, "service-2"), service)
+        ServiceModel(shared_loader().load_service_model(service, "service-2"), service)
         if service in names
         else tuple(names)
     )

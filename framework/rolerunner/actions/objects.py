@@ -15,7 +15,7 @@ from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, S3Uri
-from rolerunner.redaction.secrets import hidden
+from rolerunner.redaction.secrets import register_credential
 from rolerunner.selection.filters import Selection, check_globs
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.expressions import Template
@@ -146,7 +146,7 @@ class Reaching(Strict):
         return Access(
             self.request_payer,
             owner or self.expected_bucket_owner or "",
-            hidden(customer_key) if customer_key else "",
+            register_credential(customer_key) if customer_key else "",
         )
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolerunner.iam.actions_table import VERSIONED, bucket_arn, object_arn, prefix_condition
+from rolerunner.iam.actions_table import (
+    VERSIONED_ACTIONS,
+    build_bucket_arn,
+    build_object_arn,
+    build_prefix_condition,
+)
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 
@@ -14,17 +19,19 @@ if TYPE_CHECKING:
 
 def listing(uri: S3Uri, action: str = "s3:ListBucket") -> Permission:
     """ListObjectsV2 under a prefix."""
-    return Permission(action, bucket_arn(uri), prefix_condition(uri.key))
+    return Permission(action, build_bucket_arn(uri), build_prefix_condition(uri.key))
 
 
 def on_objects(action: str, uri: S3Uri, reason: str = "") -> Permission:
     """An action on an object or on all under a prefix."""
-    return Permission(action, object_arn(uri), reason=reason)
+    return Permission(action, build_object_arn(uri), reason=reason)
 
 
 def on_beginning(action: str, uri: S3Uri) -> Permission:
     """An action on all keys that begin with the URI's, a folder or not."""
-    return Permission(action, object_arn(uri) if uri.is_prefix else f"{object_arn(uri)}*")
+    return Permission(
+        action, build_object_arn(uri) if uri.is_prefix else f"{build_object_arn(uri)}*"
+    )
 
 
 def on_source(
@@ -48,7 +55,7 @@ def on_source(
 
 def _versioned(action: str, versions: bool | None) -> tuple[str, ...]:
     """The action on an object, on a version of it, or (None) on either."""
-    of_version = VERSIONED.get(action, action)
+    of_version = VERSIONED_ACTIONS.get(action, action)
     return (
         (action,)
         if versions is False

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from rolerunner.actions.object_values import Header, KmsKey, Metadata, StorageClass, Tags
 from rolerunner.actions.permissions import on_objects
-from rolerunner.iam.actions_table import WRITES_KEY, key_permissions
+from rolerunner.iam.actions_table import KEY_WRITE_ACTIONS, derive_key_permissions
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, customer_key_bytes
 
@@ -121,4 +121,4 @@ class Stored(Strict):
 
     def _key_permissions(self) -> list[Permission]:
         key = self.encryption.key if self.encryption is not None else None
-        return key_permissions(WRITES_KEY, key) if key else []
+        return derive_key_permissions(KEY_WRITE_ACTIONS, key) if key else []

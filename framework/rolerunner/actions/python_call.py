@@ -24,8 +24,8 @@ from rolerunner.common.failures import user_frames
 from rolerunner.common.json_values import check_json, safe_text
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
-from rolerunner.iam.actions_table import permissions_of
-from rolerunner.iam.denials import AwsError, step_failed
+from rolerunner.iam.actions_table import derive_permissions
+from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import JOB, Permission, Role
 from rolerunner.redaction.redact import redact, redact_text
 from rolerunner.selection.manifest import ObjectList
@@ -400,7 +400,7 @@ def _failed(name: str, error: BaseException, role: Optional[Role] = None) -> Fun
     if hasattr(error, "response") and hasattr(
         error, "operation_name"
     ):  # botocore's ClientError, without importing it
-        told = step_failed(AwsError.of(error), role, needed=_needed_by(error))
+        told = explain_error(AwsError.of(error), role, needed=_needed_by(error))
         hint = "\n".join(each for each in (told.hint, places) if each)
         return FunctionFailed(f"'{name}' raised {kind}: {told.message}", hint=hint, type=told.type)
     return FunctionFailed(f"'{name}' raised {kind}: {safe_text(error)}", hint=places, type=kind)
@@ -413,7 +413,7 @@ def _needed_by(error: BaseException) -> Sequence[Permission]:
             client, parameters = frame.f_locals.get("self"), frame.f_locals.get("api_params")
             model = getattr(getattr(client, "meta", None), "service_model", None)
             if model is not None and isinstance(parameters, Mapping):
-                return permissions_of(
+                return derive_permissions(
                     str(model.service_name),
                     str(model.signing_name),
                     str(getattr(error, "operation_name", "")),

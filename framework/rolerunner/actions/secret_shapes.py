@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rolerunner.errors import FieldError
-from rolerunner.redaction.redact import has_secret_value, is_secret_name, seal
-from rolerunner.redaction.secrets import Secret, secret_value
+from rolerunner.redaction.redact import has_secret_value, is_secret_name, seal_secrets
+from rolerunner.redaction.secrets import Secret, register_secret
 
 _MAX_DEPTH = 12
 """Levels of an output that are looked at; shapes may hold themselves."""
@@ -113,7 +113,7 @@ def seal_answer(answer: Any, shape: Any, service: str, *, is_secret: bool = Fals
     if not secretly or answer is None or isinstance(answer, bool) or answer == "":
         return answer
     _seal_parts(str(answer))
-    return secret_value(str(answer))
+    return register_secret(str(answer))
 
 
 def _seal_member(name: str, value: Any, shape: Any, service: str, secretly: bool) -> Any:
@@ -133,7 +133,7 @@ def _seal_parts(text: str) -> None:
     """Register the passwords and keys inside a secret that is JSON: a function may take it apart and show one."""
     if text.lstrip().startswith("{"):
         with contextlib.suppress(ValueError, RecursionError):
-            seal(json.loads(text))
+            seal_secrets(json.loads(text))
 
 
 def seal_selected(select: Callable[[Any], Any], answer: Any, sealed: Any) -> Any:
@@ -168,7 +168,7 @@ def _seal_difference(value: Any, other: Any) -> Any:
             other if isinstance(other, list) and len(other) == len(value) else [None] * len(value)
         )
         return [_seal_difference(each, there) for each, there in zip(value, others_there)]
-    return secret_value(str(value))
+    return register_secret(str(value))
 
 
 _ONE, _OTHER = "a secret", "another secret, as a stand-in"

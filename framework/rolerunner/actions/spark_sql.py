@@ -10,7 +10,7 @@ from rolerunner.actions import s3a
 from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.permissions import listing, on_beginning
 from rolerunner.errors import StepError
-from rolerunner.iam.denials import AwsError, step_failed
+from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import AUTO, PER_STEP, Permission, Role, S3Uri, Step
 from rolerunner.spark import sql
 from rolerunner.spark.pool import until_stopped
@@ -293,7 +293,7 @@ def _explained(failed: sql.SqlFailed, buckets: Mapping[str, Role]) -> StepError:
         )
     if role is not None and ("AccessDenied" in failed.text or "Status Code: 403" in failed.text):
         told = AwsError("AccessDenied", s3a.refusal_in(failed.text), s3a.operation_in(failed.text))
-        return step_failed(
+        return explain_error(
             told, role, bucket=bucket, key=place.key if place.bucket == bucket else ""
         )
     return failed

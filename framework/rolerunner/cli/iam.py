@@ -13,7 +13,7 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, write_file
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
-from rolerunner.iam.policy import MAX_INLINE, MAX_TRUST, compact, printed
+from rolerunner.iam.policy import MAX_INLINE, MAX_TRUST, compact_json, format_json
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.policies import cloudformation, terraform
 from rolerunner.policies.compare import EXTRA, LACKS, UNKNOWN, UNSURE, WIDE, differences, read
@@ -162,7 +162,7 @@ def _written(
         return cloudformation.template(plan.job.name, named(found, account), explain=explain)
     if form == "terraform":
         return terraform.configuration(plan.job.name, named(found, account), explain=explain)
-    return printed(as_json(plan, found, explain=explain)) + "\n"
+    return format_json(as_json(plan, found, explain=explain)) + "\n"
 
 
 def _surroundings(
@@ -185,9 +185,9 @@ def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: str) 
             ("inline policies", role.policy(), MAX_INLINE),
             ("trust policy", role.trust_policy(), MAX_TRUST),
         ):
-            if len(compact(policy)) > most:
+            if len(compact_json(policy)) > most:
                 echo(
-                    f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact(policy)):,}",
+                    f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact_json(policy)):,}",
                     err=True,
                 )
     if not job_role:

@@ -20,7 +20,7 @@ from rolerunner.cli.common import (
 )
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.common.wording import format_count
-from rolerunner.iam.policy import MAX_SESSION_POLICY, statements_of
+from rolerunner.iam.policy import MAX_SESSION_POLICY, list_statements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,7 +116,7 @@ def _role_text(role: Role, plan: Plan) -> list[str]:
         )
         lines += [
             f"       {json.dumps(each, ensure_ascii=False)}"
-            for each in statements_of(json.loads(role.policy))
+            for each in list_statements(json.loads(role.policy))
         ]
     return [*lines, *(f"     note: {note}" for note in plan.narrowed.get(role, ()))]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PUT = ("s3:PutObject",)
 _COPY = ("s3:GetObject", "s3:PutObject")
-S3: Mapping[str, tuple[str, ...]] = {
+S3_ACTIONS: Mapping[str, tuple[str, ...]] = {
     "AbortMultipartUpload": ("s3:AbortMultipartUpload",),
     "CompleteMultipartUpload": _PUT,
     "CopyObject": _COPY,
@@ -82,7 +82,7 @@ S3: Mapping[str, tuple[str, ...]] = {
     "UploadPartCopy": _COPY,
 }
 """S3's operations whose IAM action has another name, or that need more than one."""
-OTHERS: Mapping[tuple[str, str], tuple[str, ...]] = {
+SERVICE_ACTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("batch", "CancelJobs"): ("batch:CancelJob",),
     ("batch", "TerminateJobs"): ("batch:TerminateJob",),
     ("bedrock-runtime", "Converse"): ("bedrock:InvokeModel",),
@@ -108,9 +108,11 @@ OTHERS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("timestream-query", "Query"): ("timestream:Select",),
 }  # fmt: skip
 """Operations of other services whose IAM action has another name. boto3's service name, the API's operation."""
-PREFIXES: Mapping[str, str] = {"cloudwatch": "cloudwatch", "resourcegroupstaggingapi": "tag"}
+IAM_PREFIXES: Mapping[str, str] = {"cloudwatch": "cloudwatch", "resourcegroupstaggingapi": "tag"}
 """Services whose IAM prefix is not the name that their requests are signed with."""
-ON_BUCKET = frozenset({"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"})
+BUCKET_ACTIONS = frozenset(
+    {"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"}
+)
 """What is allowed on the bucket where an object is worked on."""
 _ON_OBJECT = re.compile(
     r"s3:(?:(?:Delete|Get|List|Put|Replicate|Restore|Update)?Object(?!Lambda)\w*|AbortMultipartUpload|ListMultipartUploadParts"
@@ -119,11 +121,11 @@ _ON_OBJECT = re.compile(
 """S3's actions on objects; a statement that names a bucket alone allows none of them."""
 _ON_EVERYTHING = frozenset({"s3:ListAllMyBuckets", "s3express:ListAllMyDirectoryBuckets"})
 """Actions that take no resource."""
-COPIES = frozenset({"CopyObject", "UploadPartCopy"})
+COPY_OPERATIONS = frozenset({"CopyObject", "UploadPartCopy"})
 """What reads an object that the request names besides its own."""
-LISTS = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
+LIST_ACTIONS = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
 """What the condition s3:prefix narrows."""
-VERSIONED: Mapping[str, str] = {
+VERSIONED_ACTIONS: Mapping[str, str] = {
     "s3:DeleteObject": "s3:DeleteObjectVersion",
     "s3:GetObject": "s3:GetObjectVersion",
     "s3:GetObjectAnnotation": "s3:GetObjectVersionAnnotation",
@@ -131,7 +133,7 @@ VERSIONED: Mapping[str, str] = {
     "s3:ListBucket": "s3:ListBucketVersions",
 }
 """An action on an object -> the action that a request which names a version needs instead."""
-READS_KEY, WRITES_KEY = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")
+KEY_READ_ACTIONS, KEY_WRITE_ACTIONS = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")
 """What S3 asks of KMS for the role; a multipart upload reads back what it wrote, so it needs both."""
 _KEY_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):kms:(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)"
@@ -150,31 +152,33 @@ def is_aws_host(host: str) -> bool:
     return host.endswith(tuple(f".{suffix}" for suffix in ("amazonaws.com", *_SUFFIXES.values())))
 
 
-def actions_of(service: str, operation: str, prefix: str) -> tuple[str, ...]:
+def find_iam_actions(service: str, operation: str, prefix: str) -> tuple[str, ...]:
     """The IAM actions of an operation; ``prefix`` is the service's in IAM where the table has nothing of its own."""
-    found = S3.get(operation) if service == "s3" else OTHERS.get((service, operation))
-    return found or (f"{PREFIXES.get(service, prefix)}:{operation}",)
+    found = (
+        S3_ACTIONS.get(operation) if service == "s3" else SERVICE_ACTIONS.get((service, operation))
+    )
+    return found or (f"{IAM_PREFIXES.get(service, prefix)}:{operation}",)
 
 
-def bucket_arn(uri: S3Uri, partition: str = "aws") -> str:
+def build_bucket_arn(uri: S3Uri, partition: str = "aws") -> str:
     """The ARN of the bucket or access point."""
     return uri.bucket if uri.bucket.startswith("arn:") else f"arn:{partition}:s3:::{uri.bucket}"
 
 
-def object_arn(uri: S3Uri, partition: str = "aws") -> str:
+def build_object_arn(uri: S3Uri, partition: str = "aws") -> str:
     """The ARN of the object, or of all under the prefix."""
     separator = "/object/" if uri.bucket.startswith("arn:") else "/"
-    return f"{bucket_arn(uri, partition)}{separator}{uri.key}{'*' if uri.is_prefix else ''}"
+    return f"{build_bucket_arn(uri, partition)}{separator}{uri.key}{'*' if uri.is_prefix else ''}"
 
 
-def resource_of(action: str, uri: S3Uri) -> str:
+def find_resource(action: str, uri: S3Uri) -> str:
     """The resource of an S3 action: everything, the bucket, the object, or all objects under a prefix."""
     if action in _ON_EVERYTHING or not uri.bucket:
         return "*"
-    return object_arn(uri) if _ON_OBJECT.match(action) else bucket_arn(uri)
+    return build_object_arn(uri) if _ON_OBJECT.match(action) else build_bucket_arn(uri)
 
 
-def s3_permissions(
+def derive_s3_permissions(
     operation: str, uri: S3Uri, *, source: Optional[S3Uri] = None, versioned: bool = False
 ) -> tuple[Permission, ...]:
     """The permissions that an S3 operation takes: on its bucket, its object, or the objects under a prefix.
@@ -184,23 +188,25 @@ def s3_permissions(
     read = source or S3Uri("*", "*")
     return tuple(
         _s3_permission(operation, action, uri, read, versioned=versioned)
-        for action in actions_of("s3", operation, "s3")
+        for action in find_iam_actions("s3", operation, "s3")
     )
 
 
 def _s3_permission(
     operation: str, action: str, uri: S3Uri, source: S3Uri, *, versioned: bool
 ) -> Permission:
-    is_copy = operation in COPIES
+    is_copy = operation in COPY_OPERATIONS
     place = source if is_copy and action == "s3:GetObject" else uri
     if versioned and (not is_copy or place is source):
-        action = VERSIONED.get(action, action)
+        action = VERSIONED_ACTIONS.get(action, action)
     return Permission(
-        action, resource_of(action, place), prefix_condition(uri.key) if action in LISTS else ()
+        action,
+        find_resource(action, place),
+        build_prefix_condition(uri.key) if action in LIST_ACTIONS else (),
     )
 
 
-def permissions_of(
+def derive_permissions(
     service: str, prefix: str, operation: str, parameters: Mapping[str, Any]
 ) -> tuple[Permission, ...]:
     """The permissions that a call of any service takes; of S3 on the bucket, object or prefix that the parameters name.
@@ -208,15 +214,19 @@ def permissions_of(
     ``service`` is boto3's name of it, ``prefix`` IAM's where the table has nothing of its own.
     """
     if service != "s3":
-        return tuple(Permission(action, "*") for action in actions_of(service, operation, prefix))
+        return tuple(
+            Permission(action, "*") for action in find_iam_actions(service, operation, prefix)
+        )
     bucket, key, listed = (str(parameters.get(name) or "") for name in ("Bucket", "Key", "Prefix"))
-    if operation in COPIES:
+    if operation in COPY_OPERATIONS:
         source, versioned = _copied(parameters.get("CopySource"))
-        return s3_permissions(operation, S3Uri(bucket, key), source=source, versioned=versioned)
+        return derive_s3_permissions(
+            operation, S3Uri(bucket, key), source=source, versioned=versioned
+        )
     if operation == "DeleteObjects":
         place, versioned = _deleted(bucket, parameters.get("Delete"))
-        return s3_permissions(operation, place, versioned=versioned)
-    return s3_permissions(
+        return derive_s3_permissions(operation, place, versioned=versioned)
+    return derive_s3_permissions(
         operation, S3Uri(bucket, key or listed), versioned=bool(parameters.get("VersionId"))
     )
 
@@ -242,31 +252,31 @@ def _deleted(bucket: str, batch: Any) -> tuple[S3Uri, bool]:
     )
     keys = [each.get("Key") for each in known]
     named = [key for key in keys if isinstance(key, str)]
-    folder = common_folder(named) if named and len(named) == len(objects or ()) else ""
+    folder = find_common_folder(named) if named and len(named) == len(objects or ()) else ""
     return S3Uri(bucket, folder), any(each.get("VersionId") for each in known)
 
 
-def moved_to(permission: Permission, action: str) -> Permission:
+def replace_action(permission: Permission, action: str) -> Permission:
     """The permission for another action in the same place: AWS may refuse a tag of an upload, or the listing behind a missing key."""
     bucket, slash, key = permission.resource.partition("/")
     if _ON_OBJECT.match(action) or not slash or ":s3:::" not in bucket:
         return Permission(action, permission.resource)
-    return Permission(action, bucket, prefix_condition(key) if action in LISTS else ())
+    return Permission(action, bucket, build_prefix_condition(key) if action in LIST_ACTIONS else ())
 
 
-def common_folder(keys: Iterable[str]) -> str:
+def find_common_folder(keys: Iterable[str]) -> str:
     """The key itself of one object, else the longest folder that all keys have in common: empty, or with a ``/`` at its end."""
     distinct = set(keys)
     common = os.path.commonprefix([min(distinct, default=""), max(distinct, default="")])  # noqa: RUF071 - keys, not paths
     return common if len(distinct) == 1 else common[: common.rfind("/") + 1]
 
 
-def prefix_condition(key: str) -> tuple[Condition, ...]:
+def build_prefix_condition(key: str) -> tuple[Condition, ...]:
     """The condition on a listing. AWS checks the listing behind a missing key with the key itself as prefix, hence both forms."""
     return (("StringLike", "s3:prefix", (key, f"{key}*")),) if key.strip("*") else ()
 
 
-def key_permissions(actions: tuple[str, ...], key: str) -> list[Permission]:
+def derive_key_permissions(actions: tuple[str, ...], key: str) -> list[Permission]:
     """What S3 needs of a KMS key for the role: an ARN, an id or an alias.
 
     An alias is no resource: it becomes all keys that carry it. Used through S3 alone, so narrowed to that.
@@ -286,20 +296,20 @@ def key_permissions(actions: tuple[str, ...], key: str) -> list[Permission]:
     )
     is_alias = name.startswith("alias/")
     resource = f"arn:{partition}:kms:{region}:{account}:{'key/*' if is_alias else name}"
-    condition = [via_s3("" if region == "*" else region, partition)]
+    condition = [build_key_condition("" if region == "*" else region, partition)]
     if is_alias:
         operator = "ForAnyValue:StringLike" if "*" in name else "ForAnyValue:StringEquals"
         condition.insert(0, (operator, "kms:ResourceAliases", (name,)))
     return [Permission(action, resource, tuple(condition), "encryption") for action in actions]
 
 
-def via_s3(region: str, partition: str) -> Condition:
+def build_key_condition(region: str, partition: str) -> Condition:
     """The condition that a key is used through S3 alone, in the region where that is known."""
     service = f"s3.{region or '*'}.{_SUFFIXES.get(partition, 'amazonaws.com')}"
     return ("StringLike" if "*" in service else "StringEquals", "kms:ViaService", (service,))
 
 
-def under_role(
+def resolve_for_role(
     permission: Permission, partition: str, account: str = "", region: str = ""
 ) -> Permission:
     """The permission as a certain role needs it: in its partition; a key by id or alias is one of its account.
@@ -320,26 +330,32 @@ def under_role(
     if permission.action.startswith("kms:") and resource.startswith(f"arn:{partition}:kms:*:*:"):
         resource = resource.replace(":*:*:", f":*:{account or '*'}:", 1)
         condition = tuple(
-            via_s3(region, partition) if key == "kms:ViaService" else (operator, key, values)
+            build_key_condition(region, partition)
+            if key == "kms:ViaService"
+            else (operator, key, values)
             for operator, key, values in condition
         )
     return replace(permission, resource=resource, condition=condition)
 
 
-def statement(
+def build_statement(
     actions: list[str], resources: list[str], condition: Optional[Mapping[str, Any]] = None
 ) -> dict[str, Any]:
     """A statement of a policy, as IAM reads it."""
-    made: dict[str, Any] = {"Effect": "Allow", "Action": one(actions), "Resource": one(resources)}
+    made: dict[str, Any] = {
+        "Effect": "Allow",
+        "Action": unwrap_single(actions),
+        "Resource": unwrap_single(resources),
+    }
     return {**made, "Condition": condition} if condition else made
 
 
-def one(values: list[str]) -> Any:
+def unwrap_single(values: list[str]) -> Any:
     """A list of one as that one, as IAM has it."""
     return values[0] if len(values) == 1 else values
 
 
-def condition_json(condition: Iterable[Condition]) -> dict[str, Any]:
+def render_condition(condition: Iterable[Condition]) -> dict[str, Any]:
     """(operator, key, values) as a policy's Condition."""
     made: dict[str, Any] = {}
     for operator, key, values in condition:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import AccessDenied, NotFound, RoleRefused, ServiceFailed, StepError
 from rolerunner.iam.actions_table import (
-    COPIES,
-    S3,
-    WRITES_KEY,
-    condition_json,
-    key_permissions,
-    moved_to,
-    one,
-    s3_permissions,
-    statement,
-    under_role,
+    COPY_OPERATIONS,
+    KEY_WRITE_ACTIONS,
+    S3_ACTIONS,
+    build_statement,
+    derive_key_permissions,
+    derive_s3_permissions,
+    render_condition,
+    replace_action,
+    resolve_for_role,
+    unwrap_single,
 )
 from rolerunner.model import Permission, Role, RoleArn, S3Uri
 
@@ -147,7 +147,7 @@ class Caller:
         return found["account"] if found else ""
 
 
-def role_refused(role: Role, error: AwsError, caller: Caller) -> RoleRefused:
+def explain_role_refusal(role: Role, error: AwsError, caller: Caller) -> RoleRefused:
     """STS refused AssumeRole. The ARN that the answer names wins over ``caller``."""
     spoken = _MESSAGE.search(error.message)
     if spoken and spoken["user"] and spoken["user"] != caller.arn:
@@ -188,11 +188,11 @@ def _clock_hint(error: AwsError) -> str:
 
 def _both_statements(role: Role, caller: Caller, error: AwsError) -> str:
     target = RoleArn.parse(role.arn)
-    trust = trust_statements(role, caller)
+    trust = build_trust_statements(role, caller)
     lines = [
         f"asked by {caller.arn or 'the job (its identity is not known)'}; AWS does not say for certain what is missing, nor whether the role exists.",
         _deny_line(error),
-        f"1. the caller's own policy needs: {_compact(caller_statement(role))}",
+        f"1. the caller's own policy needs: {_compact(build_caller_statement(role))}",
         f"2. the trust policy of {role.arn} needs: {', '.join(map(_compact, trust))}",
         _account_note(caller, target),
         _path_note(caller),
@@ -202,12 +202,12 @@ def _both_statements(role: Role, caller: Caller, error: AwsError) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def caller_statement(role: Role) -> dict[str, Any]:
+def build_caller_statement(role: Role) -> dict[str, Any]:
     """What the policy of whoever assumes the role must allow."""
-    return statement(list(assume_actions(role)), [role.arn])
+    return build_statement(list(list_assume_actions(role)), [role.arn])
 
 
-def trust_statements(role: Role, caller: Caller) -> list[dict[str, Any]]:
+def build_trust_statements(role: Role, caller: Caller) -> list[dict[str, Any]]:
     """What the role's trust policy must allow. The external id is asked for with AssumeRole alone.
 
     TagSession and SetSourceIdentity stand apart then: the condition is documented for AssumeRole only.
@@ -216,13 +216,19 @@ def trust_statements(role: Role, caller: Caller) -> list[dict[str, Any]]:
     base: dict[str, Any] = {"Effect": "Allow", "Principal": {"AWS": principal}}
     extra = _extra_actions(role)
     if not role.external_id:
-        return [{**base, "Action": one(["sts:AssumeRole", *extra]), **_condition(condition)}]
+        return [
+            {**base, "Action": unwrap_single(["sts:AssumeRole", *extra]), **_condition(condition)}
+        ]
     with_id = {**condition, "StringEquals": {"sts:ExternalId": role.external_id}}
     first = {**base, "Action": "sts:AssumeRole", **_condition(with_id)}
-    return [first, {**base, "Action": one(extra), **_condition(condition)}] if extra else [first]
+    return (
+        [first, {**base, "Action": unwrap_single(extra), **_condition(condition)}]
+        if extra
+        else [first]
+    )
 
 
-def assume_actions(role: Role) -> tuple[str, ...]:
+def list_assume_actions(role: Role) -> tuple[str, ...]:
     """What assuming the role takes: AssumeRole, and what its tags and source identity ask for."""
     return ("sts:AssumeRole", *_extra_actions(role))
 
@@ -299,7 +305,7 @@ def _request_line(error: AwsError) -> str:
     return f"request id {error.request_id}" if error.request_id else ""
 
 
-def step_failed(
+def explain_error(
     error: AwsError, role: Optional[Role], *, caller: str = "", bucket: str = "", key: str = "", source: Optional[S3Uri] = None,
     version: str = "", needed: Sequence[Permission] = (),
 ) -> StepError:  # fmt: skip
@@ -342,8 +348,8 @@ def _needed(
     """The permissions that the operation takes, as far as they are known."""
     if not error.operation:
         return ()
-    if place.bucket or error.operation in S3:
-        return s3_permissions(error.operation, place, source=source, versioned=bool(version))
+    if place.bucket or error.operation in S3_ACTIONS:
+        return derive_s3_permissions(error.operation, place, source=source, versioned=bool(version))
     return (Permission(error.operation, "*"),)
 
 
@@ -370,7 +376,7 @@ def _assume_failed(error: AwsError, role: Optional[Role], caller: str) -> StepEr
             hint=_sts_hint(error, Caller(caller)),
             type=error.code,
         )
-    return role_refused(Role(arn), error, Caller(caller))
+    return explain_role_refusal(Role(arn), error, Caller(caller))
 
 
 @dataclass(frozen=True)
@@ -386,7 +392,7 @@ class _Denial:
         return cls(
             tuple((each.action, each.resource) for each in permissions),
             tuple(
-                statement([each.action], [each.resource], condition_json(each.condition))
+                build_statement([each.action], [each.resource], render_condition(each.condition))
                 for each in permissions
             ),
         )
@@ -440,10 +446,10 @@ def _denial(
     if "ciphertext refers to" in error.message or action.startswith("kms:"):
         return _kms_denial(action, named, error)
     partition, account = _home_of(role)
-    likely = [under_role(each, partition, account) for each in needed]
+    likely = [resolve_for_role(each, partition, account) for each in needed]
     if action:
         found = [each for each in likely if each.action == action] or [
-            moved_to(likely[-1], action) if likely else Permission(action, "*")
+            replace_action(likely[-1], action) if likely else Permission(action, "*")
         ]
         return _Denial.of(*(replace(each, resource=named or each.resource) for each in found))
     return _Denial.of(*likely)
@@ -465,13 +471,13 @@ def _kms_denial(action: str, key_arn: str, error: AwsError) -> _Denial:
     if not action.startswith("kms:"):
         action = "kms:GenerateDataKey" if writing else "kms:Decrypt"
     # reading back parts of a multipart upload needs Decrypt too
-    actions = WRITES_KEY if writing else (action,)
+    actions = KEY_WRITE_ACTIONS if writing else (action,)
     if not key_arn:
-        return _Denial(((action, _UNKNOWN_KEY),), (statement(list(actions), [_UNKNOWN_KEY]),))
-    first = key_permissions(actions, key_arn)[0]
+        return _Denial(((action, _UNKNOWN_KEY),), (build_statement(list(actions), [_UNKNOWN_KEY]),))
+    first = derive_key_permissions(actions, key_arn)[0]
     return _Denial(
         ((action, key_arn),),
-        (statement(list(actions), [first.resource], condition_json(first.condition)),),
+        (build_statement(list(actions), [first.resource], render_condition(first.condition)),),
     )
 
 
@@ -485,14 +491,14 @@ def _other_policies(denial: _Denial, error: AwsError, role: Optional[Role]) -> I
         yield "the key's own policy must allow the role, or leave it to IAM policies; a key of another account needs both, and its full ARN."
     elif any(resource.split(":")[2:3] in (["s3"], ["s3express"]) for _, resource in denial.refused):
         yield "if the bucket is in another account, its bucket policy must allow the role too; an SCP or a session policy may deny as well."
-    if error.operation in COPIES and len(denial.refused) > 1:
+    if error.operation in COPY_OPERATIONS and len(denial.refused) > 1:
         yield "AWS does not say which of them; where the source has tags, s3:GetObjectTagging there and s3:PutObjectTagging here are needed too."
     if denial.actions <= _READS and error.operation in _READING:
         yield "an object that does not exist gives this same answer to a role that may not s3:ListBucket."
 
 
-def _compact(statement: Mapping[str, Any]) -> str:
-    return json.dumps(statement, ensure_ascii=False)
+def _compact(build_statement: Mapping[str, Any]) -> str:
+    return json.dumps(build_statement, ensure_ascii=False)
 
 
 _TOO_MANY, _UNAVAILABLE = 429, 503
@@ -517,28 +523,28 @@ _PASSING = _THROTTLES | frozenset(
 )  # fmt: skip
 
 
-CONFLICTS = frozenset({"OperationAborted", "ConditionalRequestConflict"})
+CONFLICT_CODES = frozenset({"OperationAborted", "ConditionalRequestConflict"})
 """Codes of 409 that S3 asks to be tried again; other conflicts stay."""
 
 
 def is_conflict(code: str, operation: str) -> bool:
     """Whether S3 asks for the same request once more. A multipart upload that conflicts is to be begun again as a whole."""
-    return code in CONFLICTS and (code, operation) != (
+    return code in CONFLICT_CODES and (code, operation) != (
         "ConditionalRequestConflict",
         "CompleteMultipartUpload",
     )
 
 
-def is_passing(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """May trying again help? Throttling, 5xx, lost connections and timeouts pass; refusals and mistakes do not."""
     return isinstance(error, StepError) and error.type in _PASSING
 
 
-def is_throttle(error: AwsError) -> bool:
+def is_throttling_response(error: AwsError) -> bool:
     """Return whether a service asks for fewer requests: a repetition after a pause may succeed."""
     return error.code in _THROTTLES or error.status in (_TOO_MANY, _UNAVAILABLE)
 
 
-def is_throttled(error: BaseException) -> bool:
+def is_throttling_failure(error: BaseException) -> bool:
     """Return whether AWS refused the request for its rate, so that it had no effect."""
     return isinstance(error, StepError) and error.type in _THROTTLES

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Generic, Optional, TypeVar
 
-from rolerunner.iam.actions_table import condition_json, statement
+from rolerunner.iam.actions_table import build_statement, render_condition
 from rolerunner.model import Condition, Permission, Use
 
 K = TypeVar("K")
@@ -19,7 +19,7 @@ MAX_SESSION_POLICY = 2048
 """Characters of an inline session policy, managed ones beside it not counted (STS API reference)."""
 MAX_INLINE, MAX_TRUST = 10_240, 2_048
 """Characters, white space not counted, of all inline policies of a role and of its trust policy (IAM user guide, quotas)."""
-NOTHING = {"Effect": "Deny", "Action": "*", "Resource": "*"}
+DENY_ALL = {"Effect": "Deny", "Action": "*", "Resource": "*"}
 """A policy must have a statement: this one lets a session do nothing at all."""
 _OBJECTS = re.compile(r"(arn:[^:]+:s3:::[^/]+)/(.*)", re.DOTALL)
 
@@ -35,21 +35,23 @@ class Statement:
 
     def as_json(self) -> dict[str, Any]:
         """As IAM reads it."""
-        return statement(list(self.actions), list(self.resources), condition_json(self.condition))
+        return build_statement(
+            list(self.actions), list(self.resources), render_condition(self.condition)
+        )
 
 
-def document(statements: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def build_policy(statements: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """A policy of these statements."""
     return {"Version": VERSION, "Statement": list(statements)}
 
 
-def statements_of(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_statements(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A policy's statements; one alone may stand without a list."""
     said = policy.get("Statement", [])
     return [said] if isinstance(said, dict) else list(said)
 
 
-def merged(uses: Iterable[Use]) -> tuple[Statement, ...]:
+def merge_uses(uses: Iterable[Use]) -> tuple[Statement, ...]:
     """The fewest statements that allow just these permissions, sorted. What another covers is left out."""
     needed = _gathered((use.permission, (), (use.by,)) for use in uses)
     kept = _without_covered(
@@ -164,7 +166,7 @@ class _ByBeginning(Generic[T]):
         """What the patterns stand for that cover a text."""
         for length in range(len(text) + 1):
             for pattern, value in self._found.get(text[:length], ()):
-                if covers(pattern, text):
+                if is_covering(pattern, text):
                     yield value
 
 
@@ -176,7 +178,7 @@ def _implied(wanted: Condition, given: Sequence[Condition]) -> bool:
         if other_key == key and (other_operator == operator or likes):
             return all(
                 any(
-                    value == other or ("Like" in operator and covers(value, other))
+                    value == other or ("Like" in operator and is_covering(value, other))
                     for value in values
                 )
                 for other in others
@@ -190,7 +192,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(parts.get(each, re.escape(each)) for each in text) + r"\Z", re.DOTALL)
 
 
-def covers(pattern: str, text: str) -> bool:
+def is_covering(pattern: str, text: str) -> bool:
     """Does the pattern match all that ``text``, itself perhaps a pattern, matches?"""
     return pattern == text or (
         ("*" in pattern or "?" in pattern) and bool(_pattern(pattern).match(text))
@@ -201,7 +203,7 @@ WIDTH = 140
 """Characters of a line that a policy is printed in, where it can be broken."""
 
 
-def printed(value: Any, indent: int = 0) -> str:
+def format_json(value: Any, indent: int = 0) -> str:
     """JSON for people: what fits into a line is in one."""
     line = json.dumps(value, ensure_ascii=False)
     if len(line) + indent <= WIDTH or not isinstance(value, (dict, list)):
@@ -209,11 +211,11 @@ def printed(value: Any, indent: int = 0) -> str:
     inner = " " * (indent + 2)
     if isinstance(value, dict):
         parts = [
-            f"{json.dumps(key, ensure_ascii=False)}: {printed(each, indent + 2)}"
+            f"{json.dumps(key, ensure_ascii=False)}: {format_json(each, indent + 2)}"
             for key, each in value.items()
         ]
     else:
-        parts = [printed(each, indent + 2) for each in value]
+        parts = [format_json(each, indent + 2) for each in value]
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}\n{inner}" + f",\n{inner}".join(parts) + f"\n{' ' * indent}{closing}"
 
@@ -221,12 +223,12 @@ def printed(value: Any, indent: int = 0) -> str:
 # session policies
 
 
-def compact(policy: dict[str, Any]) -> str:
+def compact_json(policy: dict[str, Any]) -> str:
     """A policy in as few characters as may be."""
     return json.dumps(policy, separators=(",", ":"), ensure_ascii=False)
 
 
-def session_policy(uses: Iterable[Use]) -> tuple[str, tuple[str, ...]]:
+def fit_session_policy(uses: Iterable[Use]) -> tuple[str, tuple[str, ...]]:
     """A session policy that allows these permissions within 2,048 characters, and what had to be widened for that.
 
     Widened only as far as it must be: first the prefixes of one bucket after the other to the bucket, then all S3 actions to
@@ -234,7 +236,7 @@ def session_policy(uses: Iterable[Use]) -> tuple[str, tuple[str, ...]]:
     """
     permissions = tuple(uses)
     if not permissions:
-        return compact(document([NOTHING])), (
+        return compact_json(build_policy([DENY_ALL])), (
             "no step says what it needs, so the session may do nothing: say 'permissions' on the step",
         )
     buckets = _buckets(permissions)
@@ -269,7 +271,7 @@ def _with_whole(permissions: tuple[Use, ...], buckets: Sequence[str]) -> tuple[U
 
 
 def _text(uses: Iterable[Use]) -> str:
-    return compact(document(_shorter(each).as_json() for each in merged(uses)))
+    return compact_json(build_policy(_shorter(each).as_json() for each in merge_uses(uses)))
 
 
 def _shorter(each: Statement) -> Statement:
@@ -347,7 +349,7 @@ _STEPS = (
 )
 
 
-def allows(have: dict[str, Any], permission: Permission) -> Optional[tuple[str, ...]]:
+def match_statement(have: dict[str, Any], permission: Permission) -> Optional[tuple[str, ...]]:
     """What a statement says to a permission: None: nothing; else under which conditions that the permission does not show.
 
     For an Allow, nothing but these conditions stands between; a Deny holds where it is not None, for certain where it is empty.
@@ -373,5 +375,5 @@ def allows(have: dict[str, Any], permission: Permission) -> Optional[tuple[str, 
 def _names(have: dict[str, Any], word: str, text: str, *, lower: bool = False) -> bool:
     said = have.get(word, have.get(f"Not{word}", []))
     patterns = [said] if isinstance(said, str) else said
-    found = any(covers(each.lower() if lower else each, text) for each in patterns)
+    found = any(is_covering(each.lower() if lower else each, text) for each in patterns)
     return found if word in have else not found

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Optional
 
-from rolerunner.iam.denials import assume_actions
+from rolerunner.iam.denials import list_assume_actions
 from rolerunner.model import AUTO, PER_STEP, Permission, Plan, PlannedStep, Role, Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-STATE = "state"
+STATE_USER = "state"
 """Who needs what the state of runs needs."""
 
 
-def uses_of(
+def collect_uses(
     steps: Sequence[PlannedStep], state: Sequence[Permission], state_role: Optional[Role]
 ) -> dict[Role, tuple[Use, ...]]:
     """Role, as the spec says it -> each permission and who needs it; of a role that others are reached through, assuming those."""
@@ -29,7 +29,7 @@ def uses_of(
             )
     if state_role is not None:
         _note_chain(state_role, found)
-        found[state_role].update((Use(permission, STATE), None) for permission in state)
+        found[state_role].update((Use(permission, STATE_USER), None) for permission in state)
     return {role: tuple(uses) for role, uses in found.items()}
 
 
@@ -37,16 +37,16 @@ def _note_chain(role: Role, found: dict[Role, dict[Use, None]]) -> None:
     found.setdefault(role, {})
     if role.via is not None:
         _note_chain(role.via, found)
-        found[role.via].update((use, None) for use in assuming(role))
+        found[role.via].update((use, None) for use in derive_assume_uses(role))
 
 
-def assuming(role: Role) -> Iterator[Use]:
+def derive_assume_uses(role: Role) -> Iterator[Use]:
     """What whoever assumes the role needs for that."""
-    for action in assume_actions(role):
+    for action in list_assume_actions(role):
         yield Use(Permission(action, role.arn), f"role {role}")
 
 
-def narrowed(plan: Plan) -> Plan:
+def apply_session_policies(plan: Plan) -> Plan:
     """The plan with a session policy for each role that asks for one made from its steps."""
     if not any(_is_auto(role) for role in plan.uses):
         return plan
@@ -54,7 +54,7 @@ def narrowed(plan: Plan) -> Plan:
     steps = tuple(narrowing.step(planned) for planned in plan.steps)
     state = plan.job.state
     if state is not None and state.role is not None:
-        state = replace(state, role=narrowing.role(state.role, STATE))
+        state = replace(state, role=narrowing.role(state.role, STATE_USER))
     job = replace(plan.job, steps=tuple(planned.step for planned in steps), state=state)
     return replace(plan, job=job, steps=steps, narrowed=narrowing.notes)
 
@@ -82,7 +82,9 @@ class _Narrowing:
         """The role as ``by`` uses it; ``through``: the role that it is there to assume."""
         via = None if role.via is None else self.role(role.via, by, role)
         if role.policy == PER_STEP:
-            uses = self._of_step(role, by) if through is None else tuple(assuming(through))
+            uses = (
+                self._of_step(role, by) if through is None else tuple(derive_assume_uses(through))
+            )
             return self._made(role, via, uses, by)
         if role.policy != AUTO:
             return replace(role, via=via)
@@ -99,9 +101,9 @@ class _Narrowing:
         return tuple(self.by_step[role].get(by, ()))
 
     def _made(self, role: Role, via: Optional[Role], uses: tuple[Use, ...], step: str) -> Role:
-        from rolerunner.iam.policy import session_policy  # noqa: PLC0415 - few roles ask for one
+        from rolerunner.iam.policy import fit_session_policy  # noqa: PLC0415 - few roles ask for one
 
-        text, notes = session_policy(uses)
+        text, notes = fit_session_policy(uses)
         made = replace(role, via=via, policy=text, step=step)
         self.notes[made] = (*notes, *self._unknown(role, step, uses))
         return made

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.actions.permissions import listing, on_objects
 from rolerunner.common.failures import as_step_error
-from rolerunner.iam.actions_table import condition_json, under_role
-from rolerunner.iam.session_policies import narrowed, uses_of
+from rolerunner.iam.actions_table import render_condition, resolve_for_role
+from rolerunner.iam.session_policies import apply_session_policies, collect_uses
 from rolerunner.model import (
     Job,
     Permission,
@@ -44,7 +44,9 @@ def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
     steps = tuple(_planned(step, job, actions, foreseen) for step in job.steps)
     state_role = job.state.role if job.state is not None else None
     state = tuple(_under(state_role, job, _of_state(job))) if state_role is not None else ()
-    plan = narrowed(Plan(job, steps, (), state, uses_of(steps, state, state_role)))
+    plan = apply_session_policies(
+        Plan(job, steps, (), state, collect_uses(steps, state, state_role))
+    )
     return replace(plan, roles=tuple(_distinct(plan.job)))
 
 
@@ -65,9 +67,9 @@ def _under(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[
         partition = next(
             (RoleArn.parse(each.arn).partition for each in job.roles.values()), "aws"
         )  # roles cannot cross partitions
-        return (under_role(each, partition) for each in permissions)
+        return (resolve_for_role(each, partition) for each in permissions)
     arn = RoleArn.parse(role.arn)
-    return (under_role(each, arn.partition, arn.account, role.region) for each in permissions)
+    return (resolve_for_role(each, arn.partition, arn.account, role.region) for each in permissions)
 
 
 def state_folder(place: StatePlace) -> S3Uri:
@@ -221,7 +223,7 @@ def _step_json(planned: PlannedStep) -> dict[str, Any]:
 
 
 def _permission_json(permission: Permission) -> dict[str, Any]:
-    condition = condition_json(permission.condition)
+    condition = render_condition(permission.condition)
     return {
         "action": permission.action,
         "resource": permission.resource,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import unquote
 
 from rolerunner.errors import UsageError
-from rolerunner.iam.policy import allows, covers, statements_of
+from rolerunner.iam.policy import is_covering, list_statements, match_statement
 from rolerunner.model import Permission
 
 if TYPE_CHECKING:
@@ -95,9 +95,9 @@ def _default_version(managed: Mapping[str, Any]) -> Any:
 def holding(documents: Iterable[Any], trust: Any = None) -> Holding:
     """Policy documents, as mappings or as text that may be URL-encoded, as IAM's API gives them."""
     statements = tuple(
-        statement for each in documents for statement in statements_of(_document(each))
+        statement for each in documents for statement in list_statements(_document(each))
     )
-    return Holding(statements, None if trust is None else tuple(statements_of(_document(trust))))
+    return Holding(statements, None if trust is None else tuple(list_statements(_document(trust))))
 
 
 def _document(said: Any) -> Mapping[str, Any]:
@@ -142,7 +142,7 @@ def _permissions(statement: Statement) -> Iterator[Permission]:
 def _lacking(
     role: str, permission: Permission, statements: Sequence[Mapping[str, Any]]
 ) -> Iterator[Difference]:
-    answers = [(each["Effect"], allows(dict(each), permission)) for each in statements]
+    answers = [(each["Effect"], match_statement(dict(each), permission)) for each in statements]
     allowed = [
         conditions for effect, conditions in answers if effect == "Allow" and conditions is not None
     ]
@@ -189,7 +189,8 @@ def _too_much(
             if not used:
                 yield Difference(role, EXTRA, action, resource)
             elif not any(
-                covers(each.action.lower(), action.lower()) and covers(each.resource, resource)
+                is_covering(each.action.lower(), action.lower())
+                and is_covering(each.resource, resource)
                 for each in needed
             ):
                 yield Difference(
@@ -202,7 +203,7 @@ def _too_much(
 
 
 def _touches(have: str, need: str) -> bool:
-    return covers(have, need) or covers(need, have)
+    return is_covering(have, need) or is_covering(need, have)
 
 
 def _summary(used: Sequence[Permission]) -> list[str]:
@@ -260,4 +261,4 @@ def _trusts(
     )
     if not ({principal} | whole) & set(named):
         return None
-    return allows({**statement, "Resource": "*"}, permission)
+    return match_statement({**statement, "Resource": "*"}, permission)

@@ -7,10 +7,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import UsageError
-from rolerunner.iam.actions_table import object_arn
-from rolerunner.iam.denials import Caller, trust_statements
-from rolerunner.iam.policy import Statement, document, merged
-from rolerunner.iam.session_policies import assuming
+from rolerunner.iam.actions_table import build_object_arn
+from rolerunner.iam.denials import Caller, build_trust_statements
+from rolerunner.iam.policy import Statement, build_policy, merge_uses
+from rolerunner.iam.session_policies import derive_assume_uses
 from rolerunner.model import JOB, Job, Permission, Plan, Role, RoleArn, S3Uri, Use
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ class RolePolicies:
 
     def policy(self) -> dict[str, Any]:
         """What it may do."""
-        return document(each.as_json() for each in self.permissions)
+        return build_policy(each.as_json() for each in self.permissions)
 
     def trust_policy(self) -> dict[str, Any]:
         """Who may assume it."""
-        return document(dict(each) for each in self.trust)
+        return build_policy(dict(each) for each in self.trust)
 
 
 def lasting(job: Job, given: Collection[str], widen: Collection[str] = ()) -> Job:
@@ -93,7 +93,7 @@ def policies(plan: Plan, around: Surroundings) -> tuple[RolePolicies, ...]:
     job = by_arn.pop("", [JOB])
     own = [use for role in job for use in plan.uses.get(role, ())]
     direct = [role for roles in by_arn.values() for role in roles if role.via is None]
-    own += [use for role in direct for use in assuming(role)]
+    own += [use for role in direct for use in derive_assume_uses(role)]
     first = _policies(("job",), around.job_role, [*own, *_around(plan.job, around)], [_GLUE])
     return (first, *(_role(arn, roles, plan, around) for arn, roles in by_arn.items()))
 
@@ -104,7 +104,9 @@ def _role(arn: str, roles: Sequence[Role], plan: Plan, around: Surroundings) -> 
     for role in roles:
         principal = role.via.arn if role.via is not None else around.job_role or UNKNOWN_JOB_ROLE
         trust += [
-            each for each in trust_statements(role, Caller(role_arn=principal)) if each not in trust
+            each
+            for each in build_trust_statements(role, Caller(role_arn=principal))
+            if each not in trust
         ]
     names = tuple(dict.fromkeys(map(str, roles)))
     return replace(
@@ -115,7 +117,7 @@ def _role(arn: str, roles: Sequence[Role], plan: Plan, around: Surroundings) -> 
 def _policies(
     names: tuple[str, ...], arn: str, uses: Iterable[Use], trust: Sequence[Mapping[str, Any]]
 ) -> RolePolicies:
-    return RolePolicies(names, arn, merged(uses), tuple(trust))
+    return RolePolicies(names, arn, merge_uses(uses), tuple(trust))
 
 
 def _around(job: Job, around: Surroundings) -> Iterator[Use]:
@@ -125,9 +127,9 @@ def _around(job: Job, around: Surroundings) -> Iterator[Use]:
     partition = arn.partition if arn else next(others, "aws")
     reads = [*around.reads, *(_spec_files(job) if job.file.startswith("s3://") else ())]
     for uri in dict.fromkeys(reads):
-        yield Use(Permission("s3:GetObject", object_arn(uri, partition)), "start")
+        yield Use(Permission("s3:GetObject", build_object_arn(uri, partition)), "start")
     for uri in around.writes:
-        yield Use(Permission("s3:PutObject", object_arn(uri, partition)), "result")
+        yield Use(Permission("s3:PutObject", build_object_arn(uri, partition)), "result")
     group = f"arn:{partition}:logs:*:{arn.account if arn else '*'}:log-group:/aws-glue/*"
     yield from (Use(Permission(action, group), "log") for action in LOG_ACTIONS)
     yield from around.more

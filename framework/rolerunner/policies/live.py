@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import StepError
-from rolerunner.iam.denials import AwsError, step_failed
+from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import JOB, RoleArn
 from rolerunner.policies.compare import Holding, holding
 
@@ -37,7 +37,7 @@ def holdings(
         try:
             found[role.arn] = _holding(iam, RoleArn.parse(role.arn).name)
         except ClientError as error:
-            told = step_failed(AwsError.of(error), JOB, caller=sessions.caller())
+            told = explain_error(AwsError.of(error), JOB, caller=sessions.caller())
             unread[role.arn] = told.message
         except (BotoCoreError, StepError) as error:
             unread[role.arn] = str(error)

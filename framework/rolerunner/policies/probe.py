@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import RoleRefused, StepError
-from rolerunner.iam.denials import DENIED_CODES, AwsError, step_failed
+from rolerunner.iam.denials import DENIED_CODES, AwsError, explain_error
 from rolerunner.model import JOB, S3Uri
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class _Probe:
 
     def _denied(self, error: ClientError, uri: S3Uri) -> tuple[str, str]:
         taken = AwsError.of(error)
-        failed = step_failed(taken, self.role, caller=self.caller, bucket=uri.bucket, key=uri.key)
+        failed = explain_error(taken, self.role, caller=self.caller, bucket=uri.bucket, key=uri.key)
         # a bucket that is missing is no answer to what is allowed
         return (
             NO if taken.code in DENIED_CODES else UNKNOWN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.iam.policy import printed
+from rolerunner.iam.policy import format_json
 from rolerunner.model import RoleArn
 from rolerunner.policies.least_privilege import depends_on, explained
 
@@ -63,7 +63,7 @@ def _here(account: str) -> str:
 
 
 def _expression(value: Any) -> str:
-    return escaped(printed(value, 2))
+    return escaped(format_json(value, 2))
 
 
 def escaped(text: str) -> str:

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 from rolerunner.redaction import secrets
-from rolerunner.redaction.secrets import MASK, Secret, SecretValue, secret_value
+from rolerunner.redaction.secrets import MASK, Secret, SecretValue, register_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MIN_LENGTH = 4
+MIN_SECRET_LENGTH = 4
 """A shorter secret is masked only where it is the whole value: replaced inside other texts it would garble them."""
 _MIN_LINE = 8
 """A line of a secret of many lines is looked for by itself from this length on."""
@@ -75,11 +75,11 @@ def is_secret_name(name: str) -> bool:
 # encodings of a known secret
 
 
-def encoded_forms(text: str) -> list[str]:
+def list_encoded_forms(text: str) -> list[str]:
     """The forms in which a secret may show up: as it is, escaped, quoted, in base64 at each alignment, in hex."""
     encode = _encoded if len(text) <= _MAX_ENCODED else _escaped_json
     forms = dict.fromkeys(form for plain in _plain_forms(text) for form in encode(plain))
-    return [form for form in forms if len(form) >= MIN_LENGTH]
+    return [form for form in forms if len(form) >= MIN_SECRET_LENGTH]
 
 
 def _plain_forms(text: str) -> Iterator[str]:
@@ -176,25 +176,25 @@ class _Index:
         """Hold the secrets in use and no others."""
         with self._lock:
             self._clear()
-            for text in secrets.living():
+            for text in secrets.list_secrets():
                 self._add(text)
 
     def update(self) -> None:
         """Take in what was registered since; forget what is no longer in use once that is most of it."""
-        if not secrets.is_any_new():
+        if not secrets.has_new_secrets():
             return
         with self._lock:
-            new = secrets.take_new()
-            if len(self._known) > 2 * secrets.count_living() + 64:
+            new = secrets.take_new_secrets()
+            if len(self._known) > 2 * secrets.count_secrets() + 64:
                 self._clear()
-                new = list(secrets.living())
+                new = list(secrets.list_secrets())
             for text in new:
                 if text not in self._known:
                     self._add(text)
 
     def _add(self, text: str) -> None:
         self._known.add(text)
-        for form in encoded_forms(text) if len(text) >= MIN_LENGTH else ():
+        for form in list_encoded_forms(text) if len(text) >= MIN_SECRET_LENGTH else ():
             if len(form) < _LONG:
                 self._short[form] = None
                 continue
@@ -237,7 +237,7 @@ def _mask_cut(text: str, form: str) -> str:
     end = next(
         (
             length
-            for length in range(min(len(rest), len(form)), MIN_LENGTH, -1)
+            for length in range(min(len(rest), len(form)), MIN_SECRET_LENGTH, -1)
             if form.endswith(rest[:length])
         ),
         0,
@@ -248,7 +248,7 @@ def _mask_cut(text: str, form: str) -> str:
 _INDEX = _Index()
 
 
-def forget_unused() -> None:
+def forget_unused_secrets() -> None:
     """Forget secrets that are no longer in use."""
     _INDEX.rebuild()
 
@@ -317,7 +317,7 @@ def redact_text(text: str) -> str:
     return text
 
 
-def is_known(text: str) -> bool:
+def is_known_secret(text: str) -> bool:
     """Returns True if the text is, or holds, a secret in use."""
     _INDEX.update()
     return _INDEX.is_whole(text) or _INDEX.mask(text) != text
@@ -344,32 +344,34 @@ def _redacted_leaf(value: Any, *, is_secret: bool) -> Any:
     return redact_text(str(value))  # an object's own text may hold anything
 
 
-def seal(value: Any, *, whole: bool = False) -> Any:
+def seal_secrets(value: Any, *, whole: bool = False) -> Any:
     """A value with each text that stands under the name of a secret as a secret value; with ``whole`` every text and number."""
     return _converted(value, _sealed_leaf, str, is_secret=whole)
 
 
 def seal_outputs(outputs: Mapping[str, Any], declared: Collection[str]) -> dict[str, Any]:
     """A step's outputs with secrets as secret values: those that ``declared`` names, and what stands under the name of one."""
-    sealed: dict[str, Any] = seal(dict(outputs))
+    sealed: dict[str, Any] = seal_secrets(dict(outputs))
     return {
         **sealed,
-        **{name: seal(outputs[name], whole=True) for name in declared if name in outputs},
+        **{name: seal_secrets(outputs[name], whole=True) for name in declared if name in outputs},
     }
 
 
 def _sealed_leaf(value: Any, *, is_secret: bool) -> Any:
     if isinstance(value, str):
         if is_secret and value:
-            return secret_value(value)
+            return register_secret(value)
         # a text that holds a known secret is one as a whole; nothing has to be looked for besides what is known
-        return value if isinstance(value, Secret) or not is_known(value) else SecretValue(value)
+        return (
+            value if isinstance(value, Secret) or not is_known_secret(value) else SecretValue(value)
+        )
     if is_secret and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return secret_value(str(value))
+        return register_secret(str(value))
     return value
 
 
-def holds_secret(value: Any) -> bool:
+def has_secret_text(value: Any) -> bool:
     """Returns True if a secret value is anywhere in the value, or a text that redaction would change."""
     found = False
 

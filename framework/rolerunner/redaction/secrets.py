@@ -37,7 +37,7 @@ class SecretValue(Secret):
     """A digest of it that is as good as the secret itself; known for as long as the secret is."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return secret_value, (str(self),)
+        return register_secret, (str(self),)
 
 
 S = TypeVar("S", bound=Secret)
@@ -49,12 +49,12 @@ _NEW: deque[str] = deque()
 """Texts that were registered since they were last asked for."""
 
 
-def hidden(text: str) -> Secret:
+def register_credential(text: str) -> Secret:
     """``text`` as a credential, redacted from all output as long as it is in use."""
     return _registered(text, Secret)
 
 
-def secret_value(text: str) -> SecretValue:
+def register_secret(text: str) -> SecretValue:
     """``text`` as a secret value, redacted from all output as long as it is in use and for an hour at least."""
     if isinstance(text, SecretValue):
         return text
@@ -79,26 +79,26 @@ def _registered(text: str, kind: type[S]) -> S:
     return secret
 
 
-def living() -> Iterator[str]:
+def list_secrets() -> Iterator[str]:
     """The text of every secret in use."""
     return iter(list(_LIVING.keys()))
 
 
-def count_living() -> int:
+def count_secrets() -> int:
     """How many secrets are in use."""
     return len(_LIVING)
 
 
-def is_any_new() -> bool:
-    """Returns True if a secret was registered since ``take_new`` was called last."""
+def has_new_secrets() -> bool:
+    """Returns True if a secret was registered since ``take_new_secrets`` was called last."""
     return bool(_NEW)
 
 
-def take_new() -> list[str]:
+def take_new_secrets() -> list[str]:
     """Texts that were registered since the last call."""
     return [_NEW.popleft() for _ in range(len(_NEW))]
 
 
-def forget_values() -> None:
+def forget_secret_values() -> None:
     """Forget the secret values that are kept only because they were used within the last hour."""
     _KEPT.clear()

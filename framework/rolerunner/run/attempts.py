@@ -18,7 +18,7 @@ from rolerunner.common.failures import as_step_error
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import FieldError, FunctionFailed, StepError
 from rolerunner.events import Event, Note, StepProgress
-from rolerunner.iam.denials import is_passing, is_throttled
+from rolerunner.iam.denials import is_retryable, is_throttling_failure
 from rolerunner.model import Failure
 from rolerunner.redaction.redact import has_secret_value, seal_outputs
 from rolerunner.selection.collisions import ClaimedNames
@@ -268,9 +268,11 @@ def may_repeat(step: Step, error: BaseException) -> bool:
     Work that still runs is never called again. A step with ``idempotent: false`` is called again only after AWS refused
     the call for its rate, which is the one passing failure that is known to have had no effect.
     """
-    if not is_passing(error) or getattr(error, "still_runs", False):
+    if not is_retryable(error) or getattr(error, "still_runs", False):
         return False
-    return is_idempotent(step) or (is_throttled(error) and not isinstance(error, FunctionFailed))
+    return is_idempotent(step) or (
+        is_throttling_failure(error) and not isinstance(error, FunctionFailed)
+    )
 
 
 def is_outcome_known(step: Step, error: StepError) -> bool:
@@ -280,7 +282,7 @@ def is_outcome_known(step: Step, error: StepError) -> bool:
     return (
         not error.still_runs
         and error.type not in ("Stopped", _NOT_RECORDED)
-        and (is_throttled(error) or not is_passing(error))
+        and (is_throttling_failure(error) or not is_retryable(error))
     )
 
 

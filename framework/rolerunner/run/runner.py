@@ -29,7 +29,7 @@ from rolerunner.events import (
 )
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
 from rolerunner.plan.planning import state_folder
-from rolerunner.redaction.redact import holds_secret, redact_text, seal_outputs
+from rolerunner.redaction.redact import has_secret_text, redact_text, seal_outputs
 from rolerunner.run.attempts import (
     Executed,
     Means,
@@ -444,7 +444,7 @@ class _Run:
         ]
         if changed:
             return f"its '{changed[0]}' changed"
-        if holds_secret(seal_outputs(done.outputs, step.secret_outputs)):
+        if has_secret_text(seal_outputs(done.outputs, step.secret_outputs)):
             return "what it gave is secret, and an earlier run kept it"
         change = self._change_of(step, done)
         if change:
@@ -502,7 +502,7 @@ class _Run:
         from rolerunner.run.state.run_state import Done, NotKept, fingerprint  # noqa: PLC0415
 
         def record() -> None:
-            if holds_secret(
+            if has_secret_text(
                 result.outputs
             ):  # secrets are not stored: a resumed run does the step again
                 state.drop(step.id)

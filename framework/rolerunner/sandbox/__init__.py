@@ -204,10 +204,10 @@ def _admin(region: str, account: str) -> Any:
     import botocore.session  # noqa: PLC0415
 
     from rolerunner.sessions.registry import NO_PROFILE  # noqa: PLC0415
-    from rolerunner.sessions.service_models import loader, tidy  # noqa: PLC0415
+    from rolerunner.sessions.service_models import deduplicate_search_paths, shared_loader  # noqa: PLC0415
 
     session = botocore.session.Session(NO_PROFILE)
-    session.register_component("data_loader", loader())
+    session.register_component("data_loader", shared_loader())
     # the emulator takes twelve digits as the administrator of that account, and does not look at the secret
     made = boto3.Session(
         aws_access_key_id=account,
@@ -215,5 +215,5 @@ def _admin(region: str, account: str) -> Any:
         region_name=region,
         botocore_session=session,
     )
-    tidy(loader())
+    deduplicate_search_paths(shared_loader())
     return made

@@ -17,7 +17,7 @@ from urllib3.exceptions import ReadTimeoutError as SocketTimeoutError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_ANSWER = 64 << 20
+MAX_RESPONSE = 64 << 20
 """Bytes of an answer that is no stream: AWS's own have 16 MiB at most, a page of S3's listing some 5."""
 MAX_ERROR = 1 << 20
 """Bytes of an error's answer."""
@@ -26,13 +26,13 @@ MAX_SECONDS = 300.0
 _FIRST_ERROR = 300
 
 
-class AnswerTooLong(BotoCoreError):  # type: ignore[misc]  # botocore has no annotations
+class ResponseTooLarge(BotoCoreError):  # type: ignore[misc]  # botocore has no annotations
     """An answer was given up. Another try would be no shorter, so botocore is not to repeat the request."""
 
     fmt = "the server's answer is too long: {reason}"
 
 
-def bound_answers(client: Any) -> None:
+def bound_responses(client: Any) -> None:
     """Make a botocore client fail where an answer is too long or takes too long. Bodies that are streamed are left to their readers."""
     session = getattr(getattr(client, "_endpoint", None), "http_session", None)
     if session is None:  # another version of botocore
@@ -58,21 +58,21 @@ def _read_all(response: Any, request: Any) -> bytes:
         raise ConnectionClosedError(
             error=error, request=request, endpoint_url=request.url
         ) from error
-    except AnswerTooLong:
+    except ResponseTooLarge:
         raise
     except Exception as error:
         raise HTTPClientError(error=error) from error
 
 
 def _bounded_blocks(response: Any) -> Iterator[bytes]:
-    limit = MAX_ERROR if response.status_code >= _FIRST_ERROR else MAX_ANSWER
+    limit = MAX_ERROR if response.status_code >= _FIRST_ERROR else MAX_RESPONSE
     end, received = time.monotonic() + MAX_SECONDS, 0
     for block in response.raw.stream():
         received += len(block)
         if received > limit:
             response.raw.close()
-            raise AnswerTooLong(reason=f"it has more than {limit:,} bytes")
+            raise ResponseTooLarge(reason=f"it has more than {limit:,} bytes")
         if time.monotonic() > end:
             response.raw.close()
-            raise AnswerTooLong(reason=f"it did not end within {MAX_SECONDS:g} s")
+            raise ResponseTooLarge(reason=f"it did not end within {MAX_SECONDS:g} s")
         yield block

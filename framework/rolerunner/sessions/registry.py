@@ -49,9 +49,9 @@ from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RoleRefused, StepError, UsageError
 from rolerunner.iam import denials
 from rolerunner.model import JOB, Role, RoleArn
-from rolerunner.redaction.secrets import hidden
-from rolerunner.sessions.bounded_responses import bound_answers
-from rolerunner.sessions.service_models import loader, tidy
+from rolerunner.redaction.secrets import register_credential
+from rolerunner.sessions.bounded_responses import bound_responses
+from rolerunner.sessions.service_models import deduplicate_search_paths, shared_loader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +129,9 @@ class Keys:
 def _frozen(access_key: str, secret_key: str, token: Optional[str]) -> ReadOnlyCredentials:
     """Keys to sign with, whose repr tells nothing: botocore's frames hold them, and tracebacks may print locals."""
     return ReadOnlyCredentials(
-        hidden(access_key), hidden(secret_key), hidden(token) if token else None
+        register_credential(access_key),
+        register_credential(secret_key),
+        register_credential(token) if token else None,
     )
 
 
@@ -167,14 +169,14 @@ class Sessions:
         self._lock = threading.Lock()
         self._making = threading.RLock()
         self._asking_caller = threading.Lock()
-        self._loader = loader()
+        self._loader = shared_loader()
         self._sessions: dict[tuple[Role, str], boto3.Session] = {}
         self._handlers: Optional[HierarchicalEmitter] = None
         self._botocore: dict[tuple[Role, str], botocore.session.Session] = {}
         self._sources: dict[Role, _Renewed] = {}
         self._keys: dict[Role, Role] = {}
         self._clients: dict[tuple[Role, str, str, str, str], Any] = {}
-        self._lender: Optional[Callable[[Role, str], Lent]] = None
+        self._lender: Optional[Callable[[Role, str], PortableLease]] = None
         self._caller: Optional[str] = None
         self._caller_role: Optional[str] = None
         self._region: Optional[str] = None
@@ -202,7 +204,7 @@ class Sessions:
     def credentials(self, role: Role) -> Credentials:
         """What requests of the role are signed with: ask ``get_frozen_credentials()`` at every signature, which may raise RoleRefused.
 
-        ``give_up(None)`` takes the session for expired; true where there is hope for another one.
+        ``invalidate(None)`` takes the session for expired; true where there is hope for another one.
         """
         return self._credentials(self._effective(role))
 
@@ -214,15 +216,15 @@ class Sessions:
             else str(found)
         )
 
-    def lend(self, role: Role, expired: str = "") -> Lent:
+    def lend(self, role: Role, expired: str = "") -> PortableLease:
         """The role's session for a process that was forked; the one with the token ``expired`` is none any more. Raises RoleRefused."""
         credentials = self._credentials(self._effective(role))
         assert isinstance(credentials, _RoleCredentials)  # noqa: S101 - who is the job looks the job's up
         if expired:
-            credentials.give_up(expired)
+            credentials.invalidate(expired)
         return credentials.lent()
 
-    def borrow(self, ask: Callable[[Role, str], Lent]) -> None:
+    def borrow(self, ask: Callable[[Role, str], PortableLease]) -> None:
         """In a process that was forked: ask the other one for sessions instead of STS, as its ``lend``."""
         self._lender = ask
 
@@ -346,7 +348,7 @@ class Sessions:
         from rolerunner.sessions.boto3_session import Session  # noqa: PLC0415 - boto3 takes 50 ms, and only a user's own code asks for it
 
         made = Session(session, region, self._settings, self._making)
-        tidy(self._loader)
+        deduplicate_search_paths(self._loader)
         return made
 
     def _settings(
@@ -417,7 +419,7 @@ class Sessions:
             raise StepError(
                 f"no client for '{service}' in {region}: {error}", type="ClientFailed"
             ) from error
-        bound_answers(client)
+        bound_responses(client)
         # before botocore's own handler, which would not try an expired session again
         client.meta.events.register_first("needs-retry", self._credentials(role).retry_if_expired)
         client.meta.events.register_first("needs-retry.s3", _retry_conflict)
@@ -438,7 +440,7 @@ class Sessions:
                 if (
                     attempt == 1
                     and denials.AwsError.of(error).code in denials.EXPIRED_CODES
-                    and self._credentials(source).give_up(sent_with)
+                    and self._credentials(source).invalidate(sent_with)
                 ):
                     continue
                 raise self._refusal(role, source, error) from None
@@ -464,7 +466,7 @@ class Sessions:
     ) -> Mapping[str, Any]:
         client, request = (
             self._sts_client(source, role, region),
-            assume_role_request(role, self._session_name),
+            build_assume_request(role, self._session_name),
         )
 
         def ask() -> Mapping[str, Any]:
@@ -506,11 +508,11 @@ class Sessions:
     def _refusal(self, role: Role, source: Role, error: ClientError) -> RoleRefused:
         taken = denials.AwsError.of(error)
         if not source.is_job:
-            return denials.role_refused(
+            return denials.explain_role_refusal(
                 role, taken, denials.Caller(self.session_arn(source), source.arn)
             )
         caller_role = self._full_role_of_caller() if taken.code in denials.DENIED_CODES else ""
-        return denials.role_refused(role, taken, denials.Caller(self.caller(), caller_role))
+        return denials.explain_role_refusal(role, taken, denials.Caller(self.caller(), caller_role))
 
     def _full_role_of_caller(self) -> str:
         """The job's own role with its path, where iam:GetRole is allowed; asked once, after a refusal only."""
@@ -566,7 +568,7 @@ def _transfer(client: Any, name: str, *arguments: Any, **options: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Lent:
+class PortableLease:
     """A session on its way to a process of this machine, over a socket that only the two have. Times in seconds since the epoch."""
 
     access_key: str = field(repr=False)
@@ -595,7 +597,7 @@ class _Renewed(Credentials):  # type: ignore[misc]  # botocore has no annotation
         """The keys to sign with now."""
         raise NotImplementedError
 
-    def give_up(self, token: Any) -> bool:
+    def invalidate(self, token: Any) -> bool:
         """Take the session with this token for expired. Is there hope for another one?"""
         raise NotImplementedError
 
@@ -605,7 +607,7 @@ class _Renewed(Credentials):  # type: ignore[misc]  # botocore has no annotation
         """Botocore's needs-retry: a service says that the session has expired, so sign once more with a new one, at once."""
         del request_dict
         code = response[1].get("Error", {}).get("Code", "") if response else ""
-        if attempts == 1 and code in denials.EXPIRED_CODES and self.give_up(None):
+        if attempts == 1 and code in denials.EXPIRED_CODES and self.invalidate(None):
             return 0
         return None
 
@@ -654,7 +656,7 @@ class _JobCredentials(_Renewed):
             self._last = last = _frozen(frozen.access_key, frozen.secret_key, frozen.token)
         return last
 
-    def give_up(self, token: Any) -> bool:
+    def invalidate(self, token: Any) -> bool:
         with self._lock:
             if (
                 token is None
@@ -704,7 +706,7 @@ class _RoleCredentials(_Renewed):
                 self._renew_if_due()
         return self._usable().frozen
 
-    def give_up(self, token: Any) -> bool:
+    def invalidate(self, token: Any) -> bool:
         """See _Renewed. A session that was made just now stays: many threads may say the same of the one before it."""
         lease = self._current
         with self._lock:
@@ -802,16 +804,16 @@ class _RoleCredentials(_Renewed):
             )
         return arn
 
-    def lent(self) -> Lent:
+    def lent(self) -> PortableLease:
         """The session for another process of this machine. Raises RoleRefused."""
         self.get_frozen_credentials()
         lease = self._usable()
         keys = lease.frozen
-        return Lent(
+        return PortableLease(
             _plain(keys.access_key), _plain(keys.secret_key), _plain(keys.token), self.session_arn, lease.began, lease.expires_at
         )  # fmt: skip
 
-    def borrowed(self, lent: Lent) -> _Lease:
+    def borrowed(self, lent: PortableLease) -> _Lease:
         """What another process lent. Raises RoleRefused where that is what this one has already."""
         if self._current is not None and self._current.frozen.token == lent.token:
             raise RoleRefused(
@@ -876,11 +878,11 @@ def client_config(endpoint: Optional[str] = None, *, connections: int = 64) -> C
     return Config(**settings)
 
 
-def assume_role_request(role: Role, session_name: str) -> dict[str, Any]:
+def build_assume_request(role: Role, session_name: str) -> dict[str, Any]:
     """The parameters of AssumeRole for a role: only those it has."""
     request: dict[str, Any] = {
         "RoleArn": role.arn,
-        "RoleSessionName": session_name_of(
+        "RoleSessionName": format_session_name(
             role.session_name or "-".join(filter(None, (session_name, role.step)))
         ),
         "DurationSeconds": role.duration,
@@ -897,7 +899,7 @@ def assume_role_request(role: Role, session_name: str) -> dict[str, Any]:
     return request
 
 
-def session_name_of(text: str) -> str:
+def format_session_name(text: str) -> str:
     """``text`` as a RoleSessionName: other characters replaced, shortened to 64."""
     name = re.sub(r"[^\w+=,.@-]", "-", text, flags=re.ASCII)[:MAX_SESSION_NAME]
     return name if len(name) > 1 else f"rolerunner-{name}"
@@ -962,7 +964,10 @@ def _wait_out_throttling(ask: Callable[[], Mapping[str, Any]]) -> Mapping[str, A
             return ask()
         except ClientError as error:
             wait = random.uniform(longest / 4, longest)
-            if not denials.is_throttle(denials.AwsError.of(error)) or time.monotonic() + wait > end:
+            if (
+                not denials.is_throttling_response(denials.AwsError.of(error))
+                or time.monotonic() + wait > end
+            ):
                 raise
         time.sleep(wait)
         longest = min(2 * longest, _LONGEST_WAIT)

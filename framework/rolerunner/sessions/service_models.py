@@ -17,12 +17,12 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 @functools.lru_cache(maxsize=1)
-def loader() -> Loader:
+def shared_loader() -> Loader:
     """What reads the models, one for the process: reading one takes 5 to 20 ms, and it is the same for every session."""
     return _Loader(file_loader=_Files())
 
 
-def tidy(shared: Loader) -> None:
+def deduplicate_search_paths(shared: Loader) -> None:
     """Every boto3.Session adds its folder to the loader's search paths again: once is enough."""
     shared.search_paths[:] = list(dict.fromkeys(shared.search_paths))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.json_values import safe_text
 from rolerunner.redaction.redact import has_secret_value
-from rolerunner.redaction.secrets import secret_value
+from rolerunner.redaction.secrets import register_secret
 from rolerunner.spec.filters import ExpressionError, as_text, bounded
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Expression:
             return (
                 value
                 if f"'{value}'" in self.text or f'"{value}"' in self.text
-                else secret_value(value)
+                else register_secret(value)
             )
         if isinstance(value, (list, tuple)):
             return [self._as_secret(each) for each in value]
@@ -127,7 +127,7 @@ class Template:
             part.evaluate(scope) if isinstance(part, Expression) else part for part in self.parts
         ]
         text = bounded("".join(as_text(text) for text in texts))
-        return secret_value(text) if any(map(has_secret_value, texts)) else text
+        return register_secret(text) if any(map(has_secret_value, texts)) else text
 
 
 def is_template(text: str) -> bool:

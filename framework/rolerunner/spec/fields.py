@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from rolerunner.model import S3Uri
-from rolerunner.redaction.secrets import SecretValue, secret_value
+from rolerunner.redaction.secrets import SecretValue, register_secret
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.values import check_duration, parse_duration, parse_size
 
@@ -201,8 +201,8 @@ def _customer_key(value: Any) -> Any:
 
 def _as_secret(text: str) -> SecretValue:
     """A customer key as a secret. Servers repeat it, or its MD5, in errors."""
-    key = secret_value(text)
-    key.digest = secret_value(
+    key = register_secret(text)
+    key.digest = register_secret(
         base64.b64encode(
             hashlib.md5(customer_key_bytes(text), usedforsecurity=False).digest()
         ).decode()

@@ -14,8 +14,8 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from rolerunner.common.json_values import read_json
 from rolerunner.errors import UsageError
-from rolerunner.redaction.redact import MIN_LENGTH
-from rolerunner.redaction.secrets import SecretValue, secret_value
+from rolerunner.redaction.redact import MIN_SECRET_LENGTH
+from rolerunner.redaction.secrets import SecretValue, register_secret
 from rolerunner.spec.checking import shown
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.values import FileValue, check_duration, parse_duration, parse_size, suggested
@@ -122,13 +122,13 @@ def _without_value(message: str, value: Any, place: str) -> str:
 
 
 def _as_secret(name: str, value: str) -> SecretValue:
-    if 0 < len(value) < MIN_LENGTH:
+    if 0 < len(value) < MIN_SECRET_LENGTH:
         _LOG.warning(
             "the secret param '%s' has fewer than %d characters: it is redacted only where it is the whole value",
             name,
-            MIN_LENGTH,
+            MIN_SECRET_LENGTH,
         )
-    return secret_value(value)
+    return register_secret(value)
 
 
 def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:

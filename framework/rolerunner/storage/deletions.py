@@ -16,8 +16,8 @@ from typing import Any, Optional, TypeVar, Union
 from urllib.parse import urlsplit
 
 from rolerunner.errors import NotFound, ServiceFailed, StepError
-from rolerunner.iam.actions_table import common_folder, is_aws_host
-from rolerunner.iam.denials import is_passing, is_throttled
+from rolerunner.iam.actions_table import find_common_folder, is_aws_host
+from rolerunner.iam.denials import is_retryable, is_throttling_failure
 from rolerunner.model import S3Uri
 from rolerunner.storage.http import xml
 from rolerunner.storage.protocol import ObjectInfo, Outcome
@@ -183,7 +183,7 @@ class Deletion:
                     {number: self._failed(number, error) for number, error in again.items()}
                 )
                 return
-            throttled = any(map(is_throttled, again.values()))
+            throttled = any(map(is_throttling_failure, again.values()))
             yield Pause(random.random() * min(_MAX_BACKOFF, _BASE * 2**tried), throttled)
 
     def _sort_out(
@@ -212,7 +212,7 @@ class Deletion:
                 changed.append(number)
             elif isinstance(error, NotFound) and error.type == "NoSuchKey":
                 self._outcomes[number] = self._done(info)
-            elif is_passing(error) and code not in _CONDITION_FAILED:
+            elif is_retryable(error) and code not in _CONDITION_FAILED:
                 again[number] = error
             else:
                 self._outcomes[number] = self._failed(number, error)
@@ -233,7 +233,7 @@ class Deletion:
             (info.key, info.version, info.etag if conditional and not info.version else "")
             for info in objects
         )
-        folder = S3Uri(self.bucket, common_folder(info.key for info in objects))
+        folder = S3Uri(self.bucket, find_common_folder(info.key for info in objects))
         return DeleteTogether(
             folder, body, next((info.version for info in objects if info.version), "")
         )

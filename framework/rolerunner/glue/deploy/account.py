@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from rolerunner import api
 from rolerunner.errors import StepError, UsageError
-from rolerunner.iam.denials import AwsError, step_failed
+from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import JOB
 from rolerunner.sessions.registry import JobIdentity, Sessions
 from rolerunner.spec.values import suggested
@@ -50,7 +50,7 @@ class Account:
             client = self.sessions.client(self.role, service, region=self.region)
             answer: dict[str, Any] = getattr(client, operation)(**parameters)
         except ClientError as error:
-            raise step_failed(
+            raise explain_error(
                 AwsError.of(error), self.role, caller=self.sessions.session_arn(self.role)
             ) from error
         except BotoCoreError as error:

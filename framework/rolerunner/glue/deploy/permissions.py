@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.glue.deploy.settings import home, job_name
 from rolerunner.iam.actions_table import (
-    bucket_arn,
-    condition_json,
-    object_arn,
-    prefix_condition,
-    statement,
+    build_bucket_arn,
+    build_object_arn,
+    build_prefix_condition,
+    build_statement,
+    render_condition,
 )
-from rolerunner.iam.policy import document
+from rolerunner.iam.policy import build_policy
 from rolerunner.model import Permission, RoleArn, S3Uri, Use
 from rolerunner.policies.least_privilege import LOG_ACTIONS, Surroundings, policies
 
@@ -44,7 +44,7 @@ def needed(plan: Plan, settings: GlueSettings) -> dict[str, Any]:
     home(plan.job, settings)  # the deployer's policy names it
     job = policies(plan, surroundings(plan.job, settings))[0]
     return {
-        "deployer": document(_of_deployer(plan, settings)),
+        "deployer": build_policy(_of_deployer(plan, settings)),
         "job": job.policy(),
         "job_trust": job.trust_policy(),
     }
@@ -82,30 +82,38 @@ def _of_folders(settings: GlueSettings) -> Iterator[Use]:
     for name, actions in _FOLDERS.items():
         for uri in _locations(settings.arguments.get(name, "")):
             folder = uri if uri.is_prefix else uri.join("/")
-            yield from (Use(Permission(action, object_arn(folder)), name) for action in actions)
+            yield from (
+                Use(Permission(action, build_object_arn(folder)), name) for action in actions
+            )
             yield Use(
-                Permission("s3:ListBucket", bucket_arn(folder), prefix_condition(folder.key)), name
+                Permission(
+                    "s3:ListBucket", build_bucket_arn(folder), build_prefix_condition(folder.key)
+                ),
+                name,
             )
 
 
 def _of_deployer(plan: Plan, settings: GlueSettings) -> Iterator[dict[str, Any]]:
     partition, account, role = _role(settings)
     place = home(plan.job, settings)
-    yield statement(
-        ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"], [object_arn(place, partition)]
+    yield build_statement(
+        ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
+        [build_object_arn(place, partition)],
     )
-    yield statement(
+    yield build_statement(
         ["s3:ListBucket"],
-        [bucket_arn(place, partition)],
-        condition_json(prefix_condition(place.key)),
+        [build_bucket_arn(place, partition)],
+        render_condition(build_prefix_condition(place.key)),
     )
     name = job_name(plan.job, settings)
-    yield statement(
+    yield build_statement(
         list(_JOB_ACTIONS), [f"arn:{partition}:glue:{settings.region or '*'}:{account}:job/{name}"]
     )
-    yield statement(["glue:CreateJob"], ["*"])  # there is no job yet that a policy could name
-    yield statement(["iam:PassRole"], [role], {"StringEquals": {"iam:PassedToService": _GLUE}})
-    yield statement(
+    yield build_statement(["glue:CreateJob"], ["*"])  # there is no job yet that a policy could name
+    yield build_statement(
+        ["iam:PassRole"], [role], {"StringEquals": {"iam:PassedToService": _GLUE}}
+    )
+    yield build_statement(
         ["logs:FilterLogEvents"], [f"arn:{partition}:logs:*:{account}:log-group:/aws-glue/*"]
     )
 

@@ -16,7 +16,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import NewFile, appearing
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
-from rolerunner.iam.denials import AwsError, is_passing, step_failed
+from rolerunner.iam.denials import AwsError, explain_error, is_retryable
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.conditions import Conditions, is_of_parts
@@ -146,7 +146,7 @@ class BotoEngine(Conditions):
                 with self._translated(uri):
                     return work()
             except StepError as error:
-                if tried == TRIES or not is_passing(error) or cancel.wait(0.2 * 2**tried):
+                if tried == TRIES or not is_retryable(error) or cancel.wait(0.2 * 2**tried):
                     return Outcome(uri, status="failed", error=error)
         raise AssertionError  # the last try returns
 
@@ -731,7 +731,7 @@ class BotoEngine(Conditions):
 
     def _not_deleted(self, uri: S3Uri, version: str, code: str, message: str) -> StepError:
         told = AwsError(code, message, "DeleteObjects")
-        return step_failed(
+        return explain_error(
             told, self.role, caller=self.caller(), bucket=uri.bucket, key=uri.key, version=version
         )
 

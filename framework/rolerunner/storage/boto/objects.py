@@ -16,7 +16,7 @@ from botocore.parsers import ResponseParserError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
-from rolerunner.iam.denials import AwsError, step_failed
+from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import Role, S3Uri
 from rolerunner.storage import payloads
 from rolerunner.storage.deletions import DeleteConditions
@@ -336,7 +336,7 @@ class Objects:
             told = AwsError.of(error)
             if told.code in ALREADY and told.operation in {"PutObject", "CompleteMultipartUpload"}:
                 raise already_there(uri) from error
-            raise step_failed(
+            raise explain_error(
                 told,
                 self.role,
                 caller=self.caller(),

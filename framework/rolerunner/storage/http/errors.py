@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 
 from rolerunner.errors import ServiceFailed
-from rolerunner.iam.denials import is_conflict, is_passing
+from rolerunner.iam.denials import is_conflict, is_retryable
 from rolerunner.storage.http.framing import Malformed
 from rolerunner.storage.http.sockets import OUT_OF_FILES
 
@@ -117,7 +117,7 @@ def may_pass(error: BaseException) -> bool:
             or is_conflict(code, error.operation_name)
         )
     if isinstance(error, ServiceFailed):  # of the other role, whose object is read while it is sent
-        return is_passing(error) and error.type not in _CHANGED
+        return is_retryable(error) and error.type not in _CHANGED
     if isinstance(error, SSLError):
         return not isinstance(error.kwargs.get("error"), ssl.SSLCertVerificationError)
     return isinstance(error, (HTTPClientError, EndpointConnectionError, ConnectTimeoutError))

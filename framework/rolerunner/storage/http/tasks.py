@@ -53,14 +53,14 @@ def worked(call: Callable[[], T], *, large: bool = False) -> Steps[T]:
 class Asking:
     """How requests of an operation are made: at their pace, and again where that may help.
 
-    ``give_up`` gives the session up that is said to have expired: is there hope for another one? ``look_elsewhere`` lets
+    ``invalidate`` gives the session up that is said to have expired: is there hope for another one? ``look_elsewhere`` lets
     botocore find the bucket's region: did it?
     """
 
     tries: int
     flow: Flow
     cancel: Cancel
-    give_up: Callable[[], bool]
+    invalidate: Callable[[], bool]
 
     def ask(
         self,
@@ -100,7 +100,7 @@ class Asking:
                 if refused is None:
                     return answer
                 code = refused.response["Error"]["Code"]
-                if code in EXPIRED_CODES and not renewed and self.give_up():
+                if code in EXPIRED_CODES and not renewed and self.invalidate():
                     renewed = True
                     continue
                 if errors.is_elsewhere(refused) and not moved:

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import translated
 from rolerunner.errors import IntegrityFailed, StepError
-from rolerunner.iam.denials import AwsError, is_passing
+from rolerunner.iam.denials import AwsError, is_retryable
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.engine import TRIES, skipped
@@ -125,7 +125,7 @@ class NativeEngine(LaneLarge):
                 )
                 return span, Page(answer.body)
             except (StepError, ClientError, BotoCoreError, Declined) as error:
-                if tried == TRIES or not (isinstance(error, StepError) and is_passing(error)):
+                if tried == TRIES or not (isinstance(error, StepError) and is_retryable(error)):
                     return span, error
             yield 0.2 * 2**tried
         raise AssertionError  # the last try returns

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
-from rolerunner.iam.denials import AwsError, is_passing
+from rolerunner.iam.denials import AwsError, is_retryable
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.engine import TRIES, BotoEngine
 from rolerunner.storage.boto.objects import ALREADY
@@ -61,7 +61,7 @@ class LaneRequests(BotoEngine):
         return loop, self._asking(loop.cancel)
 
     def _asking(self, cancel: Cancel) -> Asking:
-        return Asking(self.tries, self.flow, cancel, lambda: _give_up(self.credentials))
+        return Asking(self.tries, self.flow, cancel, lambda: _invalidate(self.credentials))
 
     def _template(self, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
         """The kind of request, made once for each bucket and set of options. Raises Declined, and what signing raises."""
@@ -134,7 +134,7 @@ class LaneRequests(BotoEngine):
                 return (yield from begin())
             except (StepError, ClientError, BotoCoreError) as error:
                 failed = self._as_step_error(error, uri)
-                if tried == TRIES or not is_passing(failed):
+                if tried == TRIES or not is_retryable(failed):
                     return Outcome(uri, status="failed", error=failed)
             yield 0.2 * 2**tried
         raise AssertionError  # the last try returns
@@ -218,9 +218,9 @@ class LaneRequests(BotoEngine):
         return outcome.info
 
 
-def _give_up(credentials: Any) -> bool:
-    give_up = getattr(credentials, "give_up", None)
-    return bool(give_up(None)) if give_up is not None else False
+def _invalidate(credentials: Any) -> bool:
+    invalidate = getattr(credentials, "invalidate", None)
+    return bool(invalidate(None)) if invalidate is not None else False
 
 
 def version_query(version: str) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,7 @@ import struct
 import threading
 from typing import Any
 
-from rolerunner.redaction.secrets import Secret, hidden
+from rolerunner.redaction.secrets import Secret, register_credential
 
 _LENGTH = struct.Struct("!I")
 _BUFFER = 256 << 10
@@ -21,7 +21,7 @@ _BUFFER = 256 << 10
 
 def _send_secret(secret: Secret) -> tuple[Any, ...]:
     """Pickles a secret as its text, and unpickles it as a secret again. For this socket only: elsewhere secrets are not pickled."""
-    return hidden, (str(secret),)
+    return register_credential, (str(secret),)
 
 
 _REDUCERS = {**copyreg.dispatch_table, Secret: _send_secret}
