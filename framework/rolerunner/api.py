@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from rolerunner.run.runner import Choice
     from rolerunner.sessions.registry import JobIdentity, Sessions
     from rolerunner.spec.document import Document
-    from rolerunner.storage.pacing import Flow
+    from rolerunner.storage.pacing import Pacer
     from rolerunner.storage.protocol import Access, Storage
     from rolerunner.storage.tuning import Limits
     from rolerunner.storage.workers.channel import Channel
-    from rolerunner.storage.workers.distributed import Opener, Spread
-    from rolerunner.storage.workers.forked import Processes
+    from rolerunner.storage.workers.distributed import Distribution, StorageOpener
+    from rolerunner.storage.workers.forked import ForkedProcesses
 
 
 def load(
@@ -204,15 +204,15 @@ def _limits(job: Job, at_once: int) -> Optional[Limits]:
     return limits_per_step(at_once)
 
 
-def _processes(job: Job, sessions: Sessions) -> Optional[Processes]:
+def _processes(job: Job, sessions: Sessions) -> Optional[ForkedProcesses]:
     """Those that may help this one, where any step has use for them; they are there from ``_helped`` on."""
     if job.engine != "fast" or not _moving(job):
         return None
-    from rolerunner.storage.tuning import DEFAULT  # noqa: PLC0415
+    from rolerunner.storage.tuning import DEFAULT_MEMORY  # noqa: PLC0415
     from rolerunner.storage.workers import forked  # noqa: PLC0415
 
-    more = forked.wanted(job.memory or DEFAULT) - 1
-    return forked.Processes(more, sessions.lend) if more else None
+    more = forked.choose_process_count(job.memory or DEFAULT_MEMORY) - 1
+    return forked.ForkedProcesses(more, sessions.lend) if more else None
 
 
 def _moving(job: Job) -> list[Role]:
@@ -227,20 +227,20 @@ def _moving(job: Job) -> list[Role]:
 
 @contextmanager
 def _helped(
-    job: Job, sessions: Sessions, opened: OpenStorage, processes: Optional[Processes]
+    job: Job, sessions: Sessions, opened: OpenStorage, processes: Optional[ForkedProcesses]
 ) -> Iterator[None]:
     """With the processes forked. They get a client of S3 along: making one takes longer than all else that they do before they are at work."""
     if processes is None:
         yield
         return
-    from rolerunner.storage.workers.forked_worker import Server  # noqa: PLC0415
+    from rolerunner.storage.workers.forked_worker import ForkedWorker  # noqa: PLC0415
 
     def serve(channel: Channel) -> None:
         settle()  # the first process may look for no garbage yet
         logging.disable(
             logging.CRITICAL
         )  # the first process logs: it meets the same, and knows what is to be masked
-        server = Server(channel, opened)
+        server = ForkedWorker(channel, opened)
         sessions.borrow(server.lease)
         server.serve()
 
@@ -254,8 +254,8 @@ def _helped(
 
 
 def _spread_of(
-    identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: Opener
-) -> Optional[Callable[[], Spread]]:
+    identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: StorageOpener
+) -> Optional[Callable[[], Distribution]]:
     """Spark's executors, opened when a step asks for them. They are the job by themselves: keys given to this process are not shipped."""
     from rolerunner.sessions.registry import JobIdentity  # noqa: PLC0415
 
@@ -263,14 +263,14 @@ def _spread_of(
     if known.keys is not None:
         return None
 
-    def opened() -> Spread:
-        from rolerunner.spark.pool import SparkPool  # noqa: PLC0415
-        from rolerunner.spark.session import session  # noqa: PLC0415
-        from rolerunner.storage.workers.distributed import Place, Spread  # noqa: PLC0415
+    def opened() -> Distribution:
+        from rolerunner.spark.pool import SparkTaskRunner  # noqa: PLC0415
+        from rolerunner.spark.session import get_session  # noqa: PLC0415
+        from rolerunner.storage.workers.distributed import Distribution, WorkerSetup  # noqa: PLC0415
 
-        return Spread(
-            SparkPool(session().sparkContext),
-            Place(opener, replace(known, region=sessions.region()), session_name),
+        return Distribution(
+            SparkTaskRunner(get_session().sparkContext),
+            WorkerSetup(opener, replace(known, region=sessions.region()), session_name),
         )
 
     return opened
@@ -331,8 +331,8 @@ def new_run_id() -> str:
 
 
 def open_storage(
-    sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Flow] = None, *, engine: str = "fast",
-    memory: Optional[int] = None, at_once: int = 1, processes: Optional[Processes] = None, limits: Optional[Limits] = None,
+    sessions: Sessions, role: Role, access: Optional[Access] = None, flow: Optional[Pacer] = None, *, engine: str = "fast",
+    memory: Optional[int] = None, at_once: int = 1, processes: Optional[ForkedProcesses] = None, limits: Optional[Limits] = None,
 ) -> Storage:  # fmt: skip
     """S3 under a role. ``access`` is what each request says of itself, ``flow`` how fast they go.
 
@@ -340,30 +340,32 @@ def open_storage(
     it, where so many steps move objects ``at_once``. ``processes`` of this machine take a share of the work. ``limits`` are
     those of the process.
     """
-    from rolerunner.storage.pacing import Flow  # noqa: PLC0415
+    from rolerunner.storage.pacing import Pacer  # noqa: PLC0415
     from rolerunner.storage.protocol import Access  # noqa: PLC0415
-    from rolerunner.storage.tuning import DEFAULT, Tuning  # noqa: PLC0415
+    from rolerunner.storage.tuning import DEFAULT_MEMORY, Tuning  # noqa: PLC0415
 
     tuning = Tuning.within(
-        memory or DEFAULT, at_once, processes.count if processes is not None else 1
+        memory or DEFAULT_MEMORY, at_once, processes.count if processes is not None else 1
     )
     tuning = tuning if limits is None else tuning.within_limits(limits)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     if engine == "boto3":
         from rolerunner.storage.boto.engine import BotoEngine  # noqa: PLC0415
 
-        return BotoEngine(client, role, caller, access or Access(), flow or Flow(), tuning)
-    from rolerunner.storage.http.sockets import Net  # noqa: PLC0415
+        return BotoEngine(client, role, caller, access or Access(), flow or Pacer(), tuning)
+    from rolerunner.storage.http.sockets import SocketFactory  # noqa: PLC0415
     from rolerunner.storage.native.engine import NativeEngine  # noqa: PLC0415
 
     config = client.meta.config
-    net = Net(sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout))
+    net = SocketFactory(
+        sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout)
+    )
     return NativeEngine(
         client,
         role,
         caller,
         access or Access(),
-        flow or Flow(),
+        flow or Pacer(),
         tuning,
         sessions.credentials(role),
         net,

@@ -11,21 +11,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-NextKey = Callable[[str], Optional[str]]
+FindNextKey = Callable[[str], Optional[str]]
 """The first key of a span after a text, None if there is none."""
 _LAST = "\U0010fffd"
 """Follows all that keys are made of, and may stand in XML."""
 
 
 @dataclass(frozen=True)
-class Span:
+class KeyRange:
     """The keys after ``after``, up to ``upto`` and with it; None: up to the last one. S3 orders keys as Python orders text."""
 
     after: str = ""
     upto: Optional[str] = None
 
 
-def cut(span: Span, prefix: str, seen: Sequence[str], pieces: int, next_key: NextKey) -> list[Span]:
+def split_by_probing(
+    span: KeyRange, prefix: str, seen: Sequence[str], pieces: int, next_key: FindNextKey
+) -> list[KeyRange]:
     """The span as ``pieces`` spans at most, in order. ``seen`` are keys like those in it, the last one its ``after``."""
     start = span.after
     place, beyond = _departure(start, prefix, next_key)
@@ -37,10 +39,10 @@ def cut(span: Span, prefix: str, seen: Sequence[str], pieces: int, next_key: Nex
     texts = (base + one + other for one in firsts for other in ("", *seconds))
     cuts = [each for each in texts if each > start and (span.upto is None or each < span.upto)]
     chosen = _evenly(cuts, pieces - 1)
-    return [Span(one, other) for one, other in zip([start, *chosen], [*chosen, span.upto])]
+    return [KeyRange(one, other) for one, other in zip([start, *chosen], [*chosen, span.upto])]
 
 
-def _departure(start: str, prefix: str, next_key: NextKey) -> tuple[int, str]:
+def _departure(start: str, prefix: str, next_key: FindNextKey) -> tuple[int, str]:
     """Where the last key has another character than ``start``, and a key that has one there. Found by halving."""
     low, high = len(prefix), len(start)
     found = ""
@@ -54,7 +56,7 @@ def _departure(start: str, prefix: str, next_key: NextKey) -> tuple[int, str]:
     return low, found
 
 
-def _last_letter(base: str, letters: Sequence[str], next_key: NextKey) -> str:
+def _last_letter(base: str, letters: Sequence[str], next_key: FindNextKey) -> str:
     """The highest of the letters that a key has after ``base``, as far as can be told."""
     low, high = 0, len(letters) - 1
     while low < high:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from rolerunner.common.cancellation import Cancel
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
-from rolerunner.storage.integrity import Pieces, digest_of, hash_of
+from rolerunner.storage.integrity import CrcCombiner, compute_digest, create_hash
 from rolerunner.storage.protocol import Get, Put
 from rolerunner.storage.tuning import Tuning
 from tests.conftest import ROOT
@@ -106,17 +106,17 @@ def test_awscrt_computes_what_is_defined_however_bytes_come(algorithm: str) -> N
     @in_hypothesis_time
     @given(st.lists(st.binary(max_size=300), max_size=5))
     def same(blocks: list[bytes]) -> None:
-        data, hashed = b"".join(blocks), hash_of(algorithm)
+        data, hashed = b"".join(blocks), create_hash(algorithm)
         for block in blocks:
             hashed.update(
                 memoryview(bytearray(block))
             )  # as ranges come, from a buffer that is used again
         assert hashed.digest() == hashed.copy().digest() == defined(algorithm, data)
-        assert digest_of(algorithm, data) == base64.b64encode(hashed.digest()).decode()
+        assert compute_digest(algorithm, data) == base64.b64encode(hashed.digest()).decode()
         if algorithm == "CRC32":
             assert int.from_bytes(hashed.digest(), "big") == zlib.crc32(data)
 
-    assert hash_of(algorithm)._function.__module__ == "awscrt.checksums"  # type: ignore[attr-defined]
+    assert create_hash(algorithm)._function.__module__ == "awscrt.checksums"  # type: ignore[attr-defined]
     same()
 
 
@@ -127,12 +127,12 @@ def test_ranges_are_put_together(algorithm: str) -> None:
     @in_hypothesis_time
     @given(st.binary(min_size=1, max_size=300), st.integers(1, 100), st.randoms())
     def together(data: bytes, part: int, order: Any) -> None:
-        pieces = Pieces.of(f"{algorithm}:{digest_of(algorithm, data)}")
+        pieces = CrcCombiner.of(f"{algorithm}:{compute_digest(algorithm, data)}")
         assert pieces is not None
         starts = list(range(0, len(data), part))
         order.shuffle(starts)
         for start in starts:
-            hashed = hash_of(pieces.algorithm)
+            hashed = create_hash(pieces.algorithm)
             hashed.update(data[start : start + part])
             pieces.add(start, len(data[start : start + part]), hashed.digest())
         assert pieces.matches()
@@ -156,7 +156,7 @@ def test_an_object_is_held_against_such_a_checksum(
             "ETag": '"e-3"',
             f"x-amz-checksum-{algorithm.lower()}": right
             if asked.key == "right"
-            else digest_of(algorithm, b"another"),
+            else compute_digest(algorithm, b"another"),
         }
         if asked.what == "HEAD":
             return Answer(
@@ -175,7 +175,7 @@ def test_an_object_is_held_against_such_a_checksum(
             {"ETag": '"e-3"', "Content-Range": f"bytes {start}-{end}/{len(DATA)}"},
         )
 
-    right = digest_of(algorithm, DATA)
+    right = compute_digest(algorithm, DATA)
     with serving(answer) as (client, _):
         gets = [Get(S3Uri("bucket", key), tmp_path / key) for key in ("right", "wrong")]
         outcomes = {
@@ -211,5 +211,5 @@ def test_an_upload_tells_such_a_checksum(algorithm: str, tuning: Tuning, tmp_pat
     sent = [each for each in asked if each.what in ("PUT", "PUT [uploadId]")]
     assert b"".join(each.body for each in sent) == DATA
     assert [each.headers[f"x-amz-checksum-{algorithm.lower()}"] for each in sent] == [
-        digest_of(algorithm, each.body) for each in sent
+        compute_digest(algorithm, each.body) for each in sent
     ]

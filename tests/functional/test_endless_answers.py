@@ -14,7 +14,7 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import RolesRefused
 from rolerunner.observers.result import ResultFile
-from rolerunner.storage.http.framing import MAX_ERROR, Framing, Malformed
+from rolerunner.storage.http.framing import MAX_ERROR, MalformedResponse, ResponseParser
 from tests.memory_aws import NAMESPACE, xml
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run(tmp_path: Path, spec: str) -> dict[str, Any]:
 def test_empty_pages_with_new_tokens_for_ever(
     engine: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rolerunner.storage.responses.MOST_EMPTY_PAGES", 30)
+    monkeypatch.setattr("rolerunner.storage.responses.MAX_EMPTY_PAGES", 30)
     pages = iter(range(100_000))
 
     def hook(request: Request) -> Response | None:
@@ -152,10 +152,10 @@ def test_an_answer_of_sts_without_an_end(
 
 
 def test_the_body_of_an_error_is_bounded() -> None:
-    framing = Framing("GET")
+    framing = ResponseParser("GET")
     framing.feed(b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n")
     block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     for _ in range(MAX_ERROR // 0x10000):
         framing.feed(block)
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedResponse):
         framing.feed(block)

@@ -25,7 +25,7 @@ from botocore.credentials import Credentials
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage.http.sockets import Net
+from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native import requests
 from rolerunner.storage.native.engine import NativeEngine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
@@ -41,10 +41,14 @@ OK = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 4\r\n\r\nbody'
 
 
 def opened(
-    client: Any, *, tuning: Tuning | None = None, credentials: Any = None, net: Net | None = None
+    client: Any,
+    *,
+    tuning: Tuning | None = None,
+    credentials: Any = None,
+    net: SocketFactory | None = None,
 ) -> NativeEngine:
     return NativeEngine(
-        client, JOB, lambda: "", tuning=tuning or Tuning(), credentials=credentials or Credentials("k", "s"), net=net or Net(None, 2, 1)
+        client, JOB, lambda: "", tuning=tuning or Tuning(), credentials=credentials or Credentials("k", "s"), net=net or SocketFactory(None, 2, 1)
     )  # fmt: skip
 
 
@@ -186,7 +190,11 @@ def test_it_stops_at_once_when_told_and_leaves_nothing(size: int, tmp_path: Path
         threading.Timer(0.5, cancel.set).start()
         started = time.monotonic()
         with pytest.raises(StepError, match="stopped"):
-            list(opened(client_of(url), net=Net(None, 60, 60)).get(gets(tmp_path, 3, size), cancel))
+            list(
+                opened(client_of(url), net=SocketFactory(None, 60, 60)).get(
+                    gets(tmp_path, 3, size), cancel
+                )
+            )
         assert time.monotonic() - started < 4
     assert list(tmp_path.iterdir()) == []
 
@@ -565,7 +573,7 @@ def test_tls_is_verified_against_the_bundle_that_is_given(tmp_path: Path) -> Non
     with sockets(answers, context=context) as url:
         client = client_of(url)
         good = list(
-            opened(client, net=Net(str(tmp_path / "cert.pem"), 5, 5)).get(
+            opened(client, net=SocketFactory(str(tmp_path / "cert.pem"), 5, 5)).get(
                 gets(tmp_path / "out", 5), Cancel()
             )
         )

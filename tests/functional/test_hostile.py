@@ -20,7 +20,7 @@ from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto import engine as boto_engine
 from rolerunner.storage.boto.engine import BotoEngine
-from rolerunner.storage.http.sockets import Net
+from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native import engine as native_engine
 from rolerunner.storage.native import requests
 from rolerunner.storage.native.engine import NativeEngine
@@ -81,7 +81,7 @@ def storage(engine: str, client: Any, tuning: Tuning = USUAL) -> Any:
         lambda: "",
         tuning=tuning,
         credentials=Credentials("k", "s"),
-        net=Net(None, READ_TIMEOUT, READ_TIMEOUT),
+        net=SocketFactory(None, READ_TIMEOUT, READ_TIMEOUT),
     )
 
 

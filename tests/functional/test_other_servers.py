@@ -24,10 +24,10 @@ from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 from rolerunner.storage import payloads
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.native.engine import NativeEngine
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import MIB, Tuning
-from rolerunner.storage.workers.distributed import _pickled
+from rolerunner.storage.workers.distributed import pickle_tasks
 from tests.memory_aws import Response, error, xml
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def opened(engine: str, memory_aws: Store) -> Callable[..., Any]:
-    def storage(tuning: Tuning | None = None, flow: Flow | None = None) -> Any:
+    def storage(tuning: Tuning | None = None, flow: Pacer | None = None) -> Any:
         client = boto3.client(
             "s3",
             "eu-west-1",
             endpoint_url=memory_aws.url,
             config=Config(s3={"addressing_style": "path"}),
         )
-        more = {"flow": flow or Flow(), "tuning": tuning or Tuning()}
+        more = {"flow": flow or Pacer(), "tuning": tuning or Tuning()}
         return BotoEngine(client, JOB, lambda: "", **more) if engine == "boto3" else NativeEngine(
             client, JOB, lambda: "", credentials=Credentials("k", "s"), **more
         )  # fmt: skip
@@ -220,7 +220,7 @@ def test_bandwidth_holds_from_the_first_byte(
         (tmp_path / f"up{number}").write_bytes(b"x" * (whole // objects))
     keys = [f"{number}" for number in range(objects)]
     for work in ("put", "get"):
-        flow = Flow(bandwidth=rate)
+        flow = Pacer(bandwidth=rate)
         time.sleep(0.15)  # what was not used while nothing went is not made up for
         storage, began = opened(flow=flow), time.monotonic()
         if work == "put":
@@ -309,5 +309,5 @@ def test_hundreds_of_objects_go_with_every_secret(
 
 def test_a_customer_key_is_not_sent_to_other_machines() -> None:
     with pytest.raises(StepError, match="cannot be shipped") as caught:
-        _pickled([replace(Access(), customer_key=register_credential(CUSTOMER_KEY))])  # type: ignore[list-item]
+        pickle_tasks([replace(Access(), customer_key=register_credential(CUSTOMER_KEY))])  # type: ignore[list-item]
     assert CUSTOMER_KEY not in str(caught.value)

@@ -24,12 +24,12 @@ from rolerunner import sandbox
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import AccessDenied, StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Get, ObjectInfo, Outcome
 from rolerunner.storage.workers import forked
 from rolerunner.storage.workers.channel import Channel
-from rolerunner.storage.workers.forked_worker import Opening, Server
-from rolerunner.storage.workers.pool import Crew, NotTaken
+from rolerunner.storage.workers.forked_worker import ForkedWorker, OperationSpec
+from rolerunner.storage.workers.pool import NoWorkerAvailable, WorkerPool
 from tests.fake_s3 import Answer, Asked, serving
 
 if TYPE_CHECKING:
@@ -314,9 +314,9 @@ def test_a_part_of_a_core_is_none(
         (tmp_path / name).write_text(f"{text}\n")
     monkeypatch.setattr(forked, "_CGROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(99)))
-    assert forked.wanted(250_000_000) == max(1, min(cores, 2))
-    assert forked.wanted(2_000_000_000) == max(1, min(cores, 4))
-    assert forked.wanted(128_000_000) == 1
+    assert forked.choose_process_count(250_000_000) == max(1, min(cores, 2))
+    assert forked.choose_process_count(2_000_000_000) == max(1, min(cores, 4))
+    assert forked.choose_process_count(128_000_000) == 1
 
 
 def test_uploads_and_copies_under_roles_of_two_accounts(
@@ -377,7 +377,7 @@ def test_a_machine_that_lets_nobody_fork_has_one_process(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "fork", refuses)
     monkeypatch.setattr(forked, "_is_alone", lambda: True)
-    processes = forked.Processes(2, lambda role, token: None)
+    processes = forked.ForkedProcesses(2, lambda role, token: None)
     processes.fork(lambda channel: None)
     assert (processes.count, processes.take()) == (1, [])
     gc.unfreeze()
@@ -389,7 +389,7 @@ def test_a_machine_that_lets_nobody_fork_has_one_process(monkeypatch: pytest.Mon
 class Work:
     """A storage of which each object's key says what becomes of it."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Pacer) -> None:
         self.flow = flow
         self.done: list[str] = []
 
@@ -425,14 +425,14 @@ class Pair:
     def __init__(self, work: Work) -> None:
         ours, theirs = socket.socketpair()
         self.ours, self.theirs = Channel(ours), Channel(theirs)
-        self.process = forked.Process(2**22 + 1, self.ours)  # no such process
-        self.back: list[forked.Process] = []
+        self.process = forked.ForkedProcess(2**22 + 1, self.ours)  # no such process
+        self.back: list[forked.ForkedProcess] = []
 
         def opened(_: Any, __: Any, flow: Any) -> Any:
             work.flow = flow
             return work
 
-        self.server = Server(self.theirs, opened)
+        self.server = ForkedWorker(self.theirs, opened)
         self.thread = threading.Thread(target=self.server.serve, daemon=True)
         self.thread.start()
 
@@ -441,17 +441,17 @@ class Pair:
             raise AccessDenied("no more")
         return f"{role} {token}"
 
-    def take(self) -> list[forked.Process]:
+    def take(self) -> list[forked.ForkedProcess]:
         return [self.process]
 
-    def give_back(self, process: forked.Process) -> None:
+    def give_back(self, process: forked.ForkedProcess) -> None:
         self.back.append(process)
 
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pair, Work]]:
     monkeypatch.setattr("rolerunner.storage.workers.pool._FIRST", 3)
-    work = Work(Flow())
+    work = Work(Pacer())
     made = Pair(work)
     yield made, work
     made.ours.hang_up()
@@ -461,8 +461,10 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pair, Work]]:
     made.theirs.close()
 
 
-def crew_of(made: Pair, flow: Flow | None = None, cancel: Cancel | None = None) -> Crew:
-    return Crew(made, Opening("get", (JOB, Access())), flow or Flow(), cancel or Cancel())  # type: ignore[arg-type]
+def crew_of(made: Pair, flow: Pacer | None = None, cancel: Cancel | None = None) -> WorkerPool:
+    return WorkerPool(
+        made, OperationSpec("get", (JOB, Access())), flow or Pacer(), cancel or Cancel()
+    )  # type: ignore[arg-type]
 
 
 def gets(*keys: str) -> list[Get]:
@@ -470,7 +472,7 @@ def gets(*keys: str) -> list[Get]:
 
 
 def dealt(
-    crew: Crew, items: Iterable[Any], keep: Callable[[Get], bool] = lambda _: False
+    crew: WorkerPool, items: Iterable[Any], keep: Callable[[Get], bool] = lambda _: False
 ) -> tuple[list[Outcome], list[str]]:
     """Outcomes that came from elsewhere, and the keys that were begun here."""
     elsewhere, here = [], []
@@ -489,7 +491,7 @@ def dealt(
 def test_objects_are_dealt_and_come_back(pair: tuple[Pair, Work]) -> None:
     made, work = pair
     told: list[int] = []
-    flow = Flow()
+    flow = Pacer()
     flow.listener = told.append
     settled = Outcome(S3Uri("b", "settled"), status="skipped")
     with crew_of(made, flow) as crew:
@@ -569,7 +571,7 @@ def test_calls_are_answered_refused_and_not_taken_where_nobody_has_room(
         for each in threads:
             each.start()
         until(lambda: len(crew._engaged()[0].calls) == 2, "two calls")
-        with pytest.raises(NotTaken):
+        with pytest.raises(NoWorkerAvailable):
             crew.call("twice", 21, here=1)
         cancel.set()
         for each in threads:
@@ -584,9 +586,9 @@ def test_a_call_whose_process_died_is_done_here(pair: tuple[Pair, Work]) -> None
     made, _ = pair
     with crew_of(made) as crew:
         threading.Timer(0.2, made.ours.hang_up).start()
-        with pytest.raises(NotTaken):
+        with pytest.raises(NoWorkerAvailable):
             crew.call("twice", -1, here=1)
-        with pytest.raises(NotTaken):
+        with pytest.raises(NoWorkerAvailable):
             crew.call("twice", 21, here=1)
 
 
@@ -606,8 +608,8 @@ def test_sessions_are_lent(pair: tuple[Pair, Work]) -> None:
 
 def test_a_pace_is_kept_by_one(pair: tuple[Pair, Work]) -> None:
     made, work = pair
-    with crew_of(made, Flow(bandwidth=1e6)) as crew:
+    with crew_of(made, Pacer(bandwidth=1e6)) as crew:
         elsewhere, here = dealt(crew, gets(*(f"k{number}" for number in range(50))))
-        with pytest.raises(NotTaken):
+        with pytest.raises(NoWorkerAvailable):
             crew.call("twice", 21, here=1)
     assert (len(elsewhere), len(here), work.done) == (0, 50, [])

@@ -169,12 +169,12 @@ def test_a_file_that_changes_after_it_was_listed_is_one_failure(
     upload: Upload, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The engines look at a file only when they send it; here it changes right before."""
-    from rolerunner.storage.local_files import FromFile
+    from rolerunner.storage.local_files import UploadSource
 
     Path("out/b").write_text("b")
-    opened = FromFile.open
+    opened = UploadSource.open
 
-    def changing(file: FromFile) -> int:
+    def changing(file: UploadSource) -> int:
         if str(file.path).endswith("b"):
             if change == "grow":
                 Path("out/b").write_text("longer")
@@ -187,7 +187,7 @@ def test_a_file_that_changes_after_it_was_listed_is_one_failure(
                 }[change]()
         return opened(file)
 
-    monkeypatch.setattr(FromFile, "open", changing)
+    monkeypatch.setattr(UploadSource, "open", changing)
     step = upload("out/", symlinks="skip" if change == "link" else "follow", max_failures=1)
     assert (step.status, upload.stored()) == ("warning", ["a"])
     assert "out/b" in step.error.message

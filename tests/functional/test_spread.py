@@ -14,11 +14,11 @@ from rolerunner.errors import RoleRefused
 from rolerunner.events import Note, StepProgress
 from rolerunner.model import S3Uri
 from rolerunner.sessions.registry import JobIdentity
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo
 from rolerunner.storage.workers import distributed as spread
 from rolerunner.storage.workers import distributed_listing
-from rolerunner.storage.workers.distributed import Place, Spread
+from rolerunner.storage.workers.distributed import Distribution, WorkerSetup
 from tests.conftest import identity_of
 from tests.workers import InProcess
 
@@ -90,14 +90,16 @@ def pool(
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     monkeypatch.setenv("AWS_REGION", aws.region)
-    monkeypatch.setattr(spread, "OBJECTS_A_TASK", 5)
-    monkeypatch.setattr(distributed_listing, "KEYS_A_TASK", 7)
+    monkeypatch.setattr(spread, "OBJECTS_PER_TASK", 5)
+    monkeypatch.setattr(distributed_listing, "KEYS_PER_TASK", 7)
     workers = InProcess(2)
     monkeypatch.setattr(
         api,
         "_spread_of",
         lambda *_: (
-            lambda: Spread(workers, Place(api.open_storage, JobIdentity(aws.region), "workers"))
+            lambda: Distribution(
+                workers, WorkerSetup(api.open_storage, JobIdentity(aws.region), "workers")
+            )
         ),
     )
     return workers
@@ -312,7 +314,7 @@ def test_without_spark_the_error_says_what_to_do(
 
 
 def test_a_pace_is_divided_among_those_that_run_at_once() -> None:
-    flow = Flow(requests_per_second=100, bandwidth=8000)
+    flow = Pacer(requests_per_second=100, bandwidth=8000)
     flow.shares = 4
     flow.listener = lambda _: None
     share = pickle.loads(pickle.dumps(flow))
@@ -321,7 +323,7 @@ def test_a_pace_is_divided_among_those_that_run_at_once() -> None:
     for _ in range(10):
         share.request()
     assert time.monotonic() - began > 0.2
-    assert not pickle.loads(pickle.dumps(Flow())).is_paced
+    assert not pickle.loads(pickle.dumps(Pacer())).is_paced
 
 
 def test_objects_are_dealt_out_by_bytes_the_costliest_first() -> None:
@@ -330,18 +332,18 @@ def test_objects_are_dealt_out_by_bytes_the_costliest_first() -> None:
         Copy(S3Uri("a", str(number)), S3Uri("b", str(number)), ObjectInfo(str(number), size))
         for number, size in enumerate(sizes)
     ]
-    hands = spread.dealt(items, 4)
+    hands = spread.balance_tasks(items, 4)
     assert sorted(item.source.key for hand in hands for item in hand) == sorted(
         item.source.key for item in items
     )
     assert [item.info.size for item in hands[0] if item.info] == [1 << 30]
     costs = [
-        sum((item.info.size if item.info else 0) + spread.COST_OF_AN_OBJECT for item in hand)
+        sum((item.info.size if item.info else 0) + spread.BYTES_PER_REQUEST for item in hand)
         for hand in hands
     ]
     assert costs == sorted(costs, reverse=True)
-    assert costs[1] - costs[3] <= (1 << 20) + spread.COST_OF_AN_OBJECT
-    assert [len(hand) for hand in spread.dealt(items[:2], 4)] == [1, 1]
+    assert costs[1] - costs[3] <= (1 << 20) + spread.BYTES_PER_REQUEST
+    assert [len(hand) for hand in spread.balance_tasks(items[:2], 4)] == [1, 1]
 
 
 def test_an_error_comes_back_whole() -> None:

@@ -10,7 +10,7 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import SpecError
 from rolerunner.sessions.registry import JobIdentity
-from rolerunner.storage.workers.distributed import Place, Spread
+from rolerunner.storage.workers.distributed import Distribution, WorkerSetup
 from tests.memory_aws import error
 from tests.workers import InProcess
 
@@ -437,8 +437,8 @@ def test_many_machines_refuse_the_same(
 ) -> None:
     two_buckets(memory_aws)
     there = memory_aws.bodies()
-    place = Place(api.open_storage, JobIdentity("eu-west-1"), "workers")
-    monkeypatch.setattr(api, "_spread_of", lambda *_: lambda: Spread(InProcess(2), place))
+    place = WorkerSetup(api.open_storage, JobIdentity("eu-west-1"), "workers")
+    monkeypatch.setattr(api, "_spread_of", lambda *_: lambda: Distribution(InProcess(2), place))
     moved = {"target": "s3://all/in/", "move": move, "distribute": "spark"}
     assert failure(api.run(api.load(spec(WAIT, copy(roles, **LISTED, **moved)))))[0] == "SameKey"
     assert (memory_aws.bodies(), changed(memory_aws)) == (there, [])

@@ -53,12 +53,12 @@ def test_conditions_are_sent_elsewhere_and_not_relied_on() -> None:
     ],
 )
 def test_what_xml_can_hold(text: str, fits: bool) -> None:
-    assert xml.can_hold(text) is fits
-    assert not fits or xml.deletion([(text, "", "")]).startswith(b"<Delete ")
+    assert xml.is_xml_safe(text) is fits
+    assert not fits or xml.render_delete([(text, "", "")]).startswith(b"<Delete ")
 
 
 def test_a_batch_names_versions_and_conditions() -> None:
-    body = xml.deletion([("a&b", "v", ""), ("c\n", "", "e-2")]).decode()
+    body = xml.render_delete([("a&b", "v", ""), ("c\n", "", "e-2")]).decode()
     assert "<Object><Key>a&amp;b</Key><VersionId>v</VersionId></Object>" in body
     assert "<Object><Key>c&#10;</Key><ETag>&quot;e-2&quot;</ETag></Object>" in body
     assert "<Quiet>false</Quiet>" in body

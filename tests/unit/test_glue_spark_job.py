@@ -55,7 +55,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     for module in (package, context, job):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(
-        spark_job, "session", lambda: types.SimpleNamespace(sparkContext="the context")
+        spark_job, "get_session", lambda: types.SimpleNamespace(sparkContext="the context")
     )
     return told
 

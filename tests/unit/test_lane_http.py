@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rolerunner.storage.http import framing
-from rolerunner.storage.http.framing import Framing, Malformed
+from rolerunner.storage.http.framing import MalformedResponse, ResponseParser
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -57,7 +57,7 @@ def test_an_answer_is_the_same_however_it_is_cut(
         + head
     )
     sink = Taken() if sinks else None
-    framing = Framing("GET", sink)
+    framing = ResponseParser("GET", sink)
     at, done = 0, False
     while at < len(wire):
         assert not done
@@ -87,29 +87,29 @@ def test_an_answer_is_the_same_however_it_is_cut(
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_refused(wire: bytes) -> None:
-    with pytest.raises(Malformed):
-        Framing("GET").feed(wire)
+    with pytest.raises(MalformedResponse):
+        ResponseParser("GET").feed(wire)
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_refused_or_waited_for(data: bytes) -> None:
-    framing = Framing("GET")
+    framing = ResponseParser("GET")
     try:
         framing.feed(b"HTTP/1.1 " + data)
-    except Malformed:
+    except MalformedResponse:
         return
 
 
 def test_a_close_in_the_middle_is_told_and_one_at_the_end_of_a_body_without_length_is_the_end() -> (
     None
 ):
-    framing = Framing("GET")
+    framing = ResponseParser("GET")
     framing.feed(OK + b"Content-Length: 10\r\n\r\nhalf")
-    with pytest.raises(Malformed, match="before the answer was whole"):
+    with pytest.raises(MalformedResponse, match="before the answer was whole"):
         framing.eof()
-    with pytest.raises(Malformed, match="without an answer"):
-        Framing("GET").eof()
-    framing = Framing("GET")
+    with pytest.raises(MalformedResponse, match="without an answer"):
+        ResponseParser("GET").eof()
+    framing = ResponseParser("GET")
     assert not framing.feed(OK + b"\r\nall")
     framing.eof()
     assert framing.answer is not None
@@ -117,7 +117,7 @@ def test_a_close_in_the_middle_is_told_and_one_at_the_end_of_a_body_without_leng
 
 
 def test_head_has_no_body_and_old_servers_close() -> None:
-    framing = Framing("HEAD")
+    framing = ResponseParser("HEAD")
     assert framing.feed(b"HTTP/1.0 404 Not Found\r\nContent-Length: 300\r\n\r\n")
     assert framing.answer is not None
     assert (framing.answer.status, framing.answer.keep, framing.answer.reason) == (

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from rolerunner.errors import ServiceFailed
 from rolerunner.storage.http import xml
-from rolerunner.storage.http.list_parser import Page
+from rolerunner.storage.http.list_parser import ListPage
 from rolerunner.storage.native import listing
 from rolerunner.storage.native.listing import Listing, Span, Unordered, queries
 from rolerunner.storage.protocol import ObjectInfo
 
 
-def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> Page:
+def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> ListPage:
     rows = "".join(
         f"<Contents><Key>{quote_plus(key, safe='/') if encoded else escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         f"<ETag>&quot;e&quot;</ETag><Size>1</Size><StorageClass>STANDARD</StorageClass></Contents>"
@@ -31,7 +31,7 @@ def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> Page:
         else ""
     )
     encoding = "<EncodingType>url</EncodingType>" if encoded else ""
-    return Page(
+    return ListPage(
         f"<?xml version='1.0'?><ListBucketResult>{encoding}{token}{rows}</ListBucketResult>".encode()
     )
 
@@ -157,7 +157,7 @@ def test_fields_in_another_order_and_other_fields_are_read_too() -> None:
         "<Contents><Key>b</Key><LastModified>2026-01-02T03:04:05.678Z</LastModified><ETag>&#34;f-2&#34;</ETag><ChecksumAlgorithm>CRC32</ChecksumAlgorithm>"
         "<ChecksumType>FULL_OBJECT</ChecksumType><Size>6</Size><StorageClass>GLACIER</StorageClass></Contents></ListBucketResult>\n"
     )
-    assert Page(text.encode()).objects() == [
+    assert ListPage(text.encode()).objects() == [
         ObjectInfo("a", 5, "e", "2026-01-02T03:04:05Z"), ObjectInfo("b", 6, "f-2", "2026-01-02T03:04:05Z", storage_class="GLACIER"),
     ]  # fmt: skip
 
@@ -167,7 +167,7 @@ def test_blanks_between_fields_do_no_harm() -> None:
         "<ListBucketResult>\n  <Contents>\n <Key>a!</Key>\n <LastModified>2026-01-02T03:04:05.000Z</LastModified>\n <ETag>&quot;e&quot;</ETag>\n"
         " <Size>5</Size>\n <StorageClass>STANDARD</StorageClass>\n</Contents>\n</ListBucketResult>"
     )
-    page = Page(text.encode())
+    page = ListPage(text.encode())
     assert page.is_sorted()
     assert page.objects() == [ObjectInfo("a!", 5, "e", "2026-01-02T03:04:05Z")]
 
@@ -181,7 +181,7 @@ def test_blanks_between_fields_do_no_harm() -> None:
 )  # fmt: skip
 def test_what_is_no_page_is_an_error_and_never_an_empty_listing(body: bytes) -> None:
     with pytest.raises(ServiceFailed, match="cannot be read"):
-        Page(body).objects()
+        ListPage(body).objects()
 
 
 _XML_CHARACTERS = st.one_of(
@@ -204,7 +204,7 @@ def test_a_deletion_says_exactly_its_keys(keys: list[tuple[str, str, str]]) -> N
     from xml.etree import ElementTree as ET
 
     name = "{http://s3.amazonaws.com/doc/2006-03-01/}"
-    found = ET.fromstring(xml.deletion(keys)).iter(f"{name}Object")
+    found = ET.fromstring(xml.render_delete(keys)).iter(f"{name}Object")
     told: list[Any] = [
         (
             each.findtext(f"{name}Key"),
@@ -217,8 +217,8 @@ def test_a_deletion_says_exactly_its_keys(keys: list[tuple[str, str, str]]) -> N
 
 
 def test_tags_are_carried_as_a_header_has_them() -> None:
-    assert xml.tags(
+    assert xml.parse_tags(
         b"<Tagging><TagSet><Tag><Key>a&amp;b</Key><Value>c d</Value></Tag><Tag><Key>e</Key><Value></Value></Tag></TagSet></Tagging>"
     ) == ("a%26b=c%20d&e=")
     with pytest.raises(ServiceFailed, match="cannot be read"):
-        xml.tags(b"<html/>")
+        xml.parse_tags(b"<html/>")

@@ -15,7 +15,7 @@ from botocore.exceptions import ParamValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolerunner.storage.http.sigv4 import Signer, query_of, quoted
+from rolerunner.storage.http.sigv4 import Signer, build_query, quote_key
 from rolerunner.storage.native.templates import Address, Template
 
 EMPTY = hashlib.sha256(b"").hexdigest()
@@ -30,11 +30,11 @@ KEYS = SimpleNamespace(
 EXAMPLES = [
     ("GET", "/test.txt", "", {"range": "bytes=0-9"}, EMPTY, "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
     (
-        "PUT", quoted("/test$file.text"), "", {"date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCED_REDUNDANCY"},
+        "PUT", quote_key("/test$file.text"), "", {"date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCED_REDUNDANCY"},
         hashlib.sha256(b"Welcome to Amazon S3.").hexdigest(), "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
     ),
-    ("GET", "/", query_of([("lifecycle", "")]), {}, EMPTY, "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
-    ("GET", "/", query_of([("prefix", "J"), ("max-keys", "2")]), {}, EMPTY, "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
+    ("GET", "/", build_query([("lifecycle", "")]), {}, EMPTY, "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+    ("GET", "/", build_query([("prefix", "J"), ("max-keys", "2")]), {}, EMPTY, "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
 ]  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def test_botocore_signs_the_same(
     differing: set[str],
     token: str | None,
 ) -> None:
-    path, text = f"/bucket/{quoted(key)}", query_of(query.items())
+    path, text = f"/bucket/{quote_key(key)}", build_query(query.items())
     url = f"https://host.example{path}?{text}" if text else f"https://host.example{path}"
     request = AWSRequest(method, url, dict(headers))
     request.context["client_config"] = SimpleNamespace(s3={"payload_signing_enabled": False})
@@ -96,7 +96,7 @@ def test_botocore_signs_the_same(
 
 @given(TEXT)
 def test_keys_are_quoted_as_botocore_quotes_them(key: str) -> None:
-    assert quoted(key) == quote(key.encode(), safe="/~")
+    assert quote_key(key) == quote(key.encode(), safe="/~")
 
 
 def test_a_renewed_session_signs_the_next_request() -> None:

@@ -16,7 +16,7 @@ from rolerunner.common.files import (
     write_whole,
 )
 from rolerunner.errors import LocalFileFailed, UnsafeKey
-from rolerunner.storage.local_files import OpenFile
+from rolerunner.storage.local_files import SharedFile
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_another_process_opens_the_same_file_or_none(
 ) -> None:
     file = NewFile(tmp_path / "target")
     file.open()
-    place = OpenFile.of(file)
+    place = SharedFile.of(file)
     with place.writable() as descriptor:
         os.write(descriptor, b"part")
     os.unlink(place.path)

@@ -26,10 +26,10 @@ from rolerunner.selection.local_files import files_below
 from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.selection.target_index import Existing
 from rolerunner.sessions.registry import parse_timestamp
-from rolerunner.storage.integrity import Expected
+from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 from rolerunner.storage.sorting import sort_objects
-from rolerunner.storage.tuning import MAX_PARTS, part_of
+from rolerunner.storage.tuning import MAX_PARTS, choose_part_size
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 KEYS = st.one_of(
@@ -80,7 +80,7 @@ def test_files_come_in_the_order_of_keys(
 
 @given(st.integers(1, 5 * 1024**4), st.integers(5 << 20, 1 << 30))
 def test_parts_cover_an_object_once_and_are_few_enough(size: int, wanted: int) -> None:
-    part = part_of(size, wanted)
+    part = choose_part_size(size, wanted)
     assert part >= wanted
     assert -(-size // part) <= MAX_PARTS
 
@@ -114,7 +114,7 @@ def test_checksums_do_not_care_how_bytes_come(blocks: list[bytes], part: int) ->
         f"MD5:{joined}-{len(pieces)}",
         f"SHA1:{base64.b64encode(hashlib.sha1(data).digest()).decode()}",
     ):
-        expected = Expected.of(checksum)
+        expected = ExpectedChecksum.of(checksum)
         assert expected is not None
         running = expected.start(len(data), lambda: part)
         assert running is not None

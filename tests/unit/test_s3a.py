@@ -98,16 +98,16 @@ def test_what_s3a_cannot_ask_for(role: Role, named: list[str]) -> None:
 def test_the_jobs_own_credentials_are_found_by_the_sdk_that_is_there(
     version: str, own: str
 ) -> None:
-    assert sql.own_credentials(session(version=version)).startswith(own)
+    assert sql.find_credentials_provider(session(version=version)).startswith(own)
 
 
 def test_a_bucket_is_reached_as_one_role() -> None:
     spark = session()
-    sql.reach(spark, "landing", s3a.settings("landing", READER, "a", "eu-west-1", "Own"))
-    sql.reach(spark, "landing", s3a.settings("landing", READER, "b", "eu-west-1", "Own"))
+    sql.configure_bucket(spark, "landing", s3a.settings("landing", READER, "a", "eu-west-1", "Own"))
+    sql.configure_bucket(spark, "landing", s3a.settings("landing", READER, "b", "eu-west-1", "Own"))
     assert spark.told[f"{KEY}assumed.role.arn"] == READER.arn
     with pytest.raises(StepError, match="another role"):
-        sql.reach(spark, "landing", {})
+        sql.configure_bucket(spark, "landing", {})
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_an_external_id_that_would_be_left_out_is_refused(constants: Any, refuse
     settings = s3a.settings("landing", EXTERNAL, "a", "eu-west-1", "Own")
     if refused:
         with pytest.raises(StepError, match="does not send"):
-            sql.reach(spark, "landing", settings)
+            sql.configure_bucket(spark, "landing", settings)
         assert spark.told == {}
     else:
-        sql.reach(spark, "landing", settings)
+        sql.configure_bucket(spark, "landing", settings)
         assert spark.told == settings
 
 
@@ -220,7 +220,9 @@ NAMED = (
 )
 def test_a_refusal_of_s3a_names_the_action(said: str, action: str, resource: str) -> None:
     failed = _explained(
-        sql.SqlFailed("no", text=f"An error occurred while calling o1.load.: java.nio.file.{said}"),
+        sql.QueryFailed(
+            "no", text=f"An error occurred while calling o1.load.: java.nio.file.{said}"
+        ),
         {"landing": READER},
     )
     assert failed.type == "AccessDenied"
@@ -230,7 +232,7 @@ def test_a_refusal_of_s3a_names_the_action(said: str, action: str, resource: str
 
 def test_a_refusal_of_s3a_that_tells_nothing_claims_nothing() -> None:
     failed = _explained(
-        sql.SqlFailed("no", text="AccessDeniedException: s3a://landing/in/a: Status Code: 403"),
+        sql.QueryFailed("no", text="AccessDeniedException: s3a://landing/in/a: Status Code: 403"),
         {"landing": READER},
     )
     assert failed.message == "the role 'reader' was refused: AccessDenied"

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
-from rolerunner.keyspace import Span, cut
+from rolerunner.keyspace import KeyRange, split_by_probing
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import ObjectInfo
-from rolerunner.storage.workers.distributed_listing import SpreadListing
+from rolerunner.storage.workers.distributed_listing import DistributedListing
 from tests.workers import InProcess
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def listed(
 ) -> tuple[list[str], InProcess]:
     pool = InProcess(slots)
     storage: Any = Named(Keys(keys))
-    found = SpreadListing(
+    found = DistributedListing(
         storage, pool, Cancel(), S3Uri("bucket", prefix), versions=False, keys_a_task=keys_a_task
     ).objects()
     return [info.key for info in found], pool
@@ -105,7 +105,7 @@ def test_a_cut_costs_few_looks() -> None:
         info = next(storage.list(S3Uri("bucket", "in/"), after=text, page=1), None)
         return None if info is None else info.key
 
-    spans = cut(Span(seen[-1]), "in/", seen, 16, next_key)
+    spans = split_by_probing(KeyRange(seen[-1]), "in/", seen, 16, next_key)
     assert keys.pages <= 20
     assert len(spans) == 16
     sizes = [
@@ -122,7 +122,7 @@ def test_a_listing_that_is_stopped_stops() -> None:
     storage: Any = Named(Keys(["in/a"]))
     with pytest.raises(StepError, match="stopped"):
         list(
-            SpreadListing(
+            DistributedListing(
                 storage, InProcess(), cancel, S3Uri("bucket", "in/"), versions=False
             ).objects()
         )

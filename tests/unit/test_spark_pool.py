@@ -10,7 +10,7 @@ import pytest
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
-from rolerunner.spark.pool import SparkPool
+from rolerunner.spark.pool import SparkTaskRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,9 @@ class Context:
 def run(
     collect: Callable[[list[Any]], list[Any]], cancel: Cancel | None = None, waves: int = 1
 ) -> list[Any]:
-    return list(SparkPool(Context(collect)).run([[b"part"]] * waves, cancel or Cancel(), "work"))
+    return list(
+        SparkTaskRunner(Context(collect)).run([[b"part"]] * waves, cancel or Cancel(), "work")
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,12 +118,12 @@ def test_waves_fly_two_at_a_time_and_all_come_back() -> None:
 
     assert run(collect, waves=20) == [[b"part"]] * 20
     assert len(flying) == 20
-    assert SparkPool(Context(collect)).slots() == 3
+    assert SparkTaskRunner(Context(collect)).slots() == 3
 
 
 def test_a_stop_cancels_the_jobs_and_waits_for_none() -> None:
     cancel = Cancel()
     context = Context(lambda _: [cancel.set(), context.cancelled.wait(20)])
     with pytest.raises(StepError, match="stopped"):
-        list(SparkPool(context).run([[b"part"]] * 5, cancel, "work"))
+        list(SparkTaskRunner(context).run([[b"part"]] * 5, cancel, "work"))
     assert context.cancelled.is_set()

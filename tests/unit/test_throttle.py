@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from rolerunner.storage import pacing
-from rolerunner.storage.pacing import Throttle
+from rolerunner.storage.pacing import AdaptiveThrottle
 
 
 class Clock:
@@ -21,7 +21,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def sent(throttle: Throttle, clock: Clock, seconds: float, asking: float = 10_000.0) -> int:
+def sent(throttle: AdaptiveThrottle, clock: Clock, seconds: float, asking: float = 10_000.0) -> int:
     """How many requests go in that time, of so many that want to in a second."""
     went, end = 0, clock.now + seconds
     while clock.now < end:
@@ -31,11 +31,11 @@ def sent(throttle: Throttle, clock: Clock, seconds: float, asking: float = 10_00
 
 
 def test_nobody_is_held_back_who_was_not_refused(clock: Clock) -> None:
-    assert {Throttle().wait() for _ in range(1000)} == {0.0}
+    assert {AdaptiveThrottle().wait() for _ in range(1000)} == {0.0}
 
 
 def test_a_refusal_halves_what_went_and_five_seconds_bring_it_back(clock: Clock) -> None:
-    throttle = Throttle()
+    throttle = AdaptiveThrottle()
     sent(throttle, clock, 2, asking=1000)
     throttle.refused(throttle.era)
     assert 450 <= sent(throttle, clock, 1) <= 650
@@ -44,7 +44,7 @@ def test_a_refusal_halves_what_went_and_five_seconds_bring_it_back(clock: Clock)
 
 
 def test_refusals_of_requests_from_before_it_slowed_down_say_nothing_new(clock: Clock) -> None:
-    throttle = Throttle()
+    throttle = AdaptiveThrottle()
     sent(throttle, clock, 2, asking=1000)
     for _ in range(100):
         throttle.refused(0)
@@ -52,7 +52,7 @@ def test_refusals_of_requests_from_before_it_slowed_down_say_nothing_new(clock: 
     assert sent(throttle, clock, 1) >= 450
 
 
-def refused_for(throttle: Throttle, clock: Clock, seconds: float) -> None:
+def refused_for(throttle: AdaptiveThrottle, clock: Clock, seconds: float) -> None:
     """Whatever is asked."""
     end = clock.now + seconds
     while clock.now < end:
@@ -63,21 +63,21 @@ def refused_for(throttle: Throttle, clock: Clock, seconds: float) -> None:
 
 
 def test_a_storm_of_refusals_is_one_piece_of_news(clock: Clock) -> None:
-    throttle = Throttle()
+    throttle = AdaptiveThrottle()
     sent(throttle, clock, 1, asking=1000)
     refused_for(throttle, clock, 0.15)
     assert throttle.era == 1
 
 
 def test_refusals_again_and_again_leave_some_requests_a_second(clock: Clock) -> None:
-    throttle = Throttle()
+    throttle = AdaptiveThrottle()
     sent(throttle, clock, 1, asking=1000)
     refused_for(throttle, clock, 30)
     assert 4 <= sent(throttle, clock, 2) <= 8
 
 
 def test_a_server_that_says_it_no_more_gets_all_again_within_ten_seconds(clock: Clock) -> None:
-    throttle = Throttle()
+    throttle = AdaptiveThrottle()
     sent(throttle, clock, 1, asking=2000)
     refused_for(throttle, clock, 20)
     sent(throttle, clock, 10.1, asking=2000)
@@ -86,7 +86,7 @@ def test_a_server_that_says_it_no_more_gets_all_again_within_ten_seconds(clock: 
 
 
 def test_those_that_wait_come_back_one_after_the_other(clock: Clock) -> None:
-    throttle = Throttle()
+    throttle = AdaptiveThrottle()
     sent(throttle, clock, 1, asking=200)
     throttle.refused(throttle.era)
     throttle.wait()

@@ -19,7 +19,7 @@ from rolerunner.events import StepProgress
 from rolerunner.model import Failure, Permission, Role
 from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.spec.kinds import Kind
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Storage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rolerunner.sessions.registry import (
         Sessions,  # imports boto3, which checking a spec does not need
     )
-    from rolerunner.storage.workers.distributed import Spread
+    from rolerunner.storage.workers.distributed import Distribution
 
 __all__ = [
     "Action",
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-OpenStorage = Callable[[Role, Optional[Access], Optional[Flow]], Storage]
+OpenStorage = Callable[[Role, Optional[Access], Optional[Pacer]], Storage]
 """Role, what each request says of itself, how fast they go -> S3 under the role."""
 
 
@@ -85,7 +85,7 @@ class StepContext:
     """Whether an earlier run did this step and what it left was found changed: files are then the same by their content alone."""
     repeating: bool = False
     """Whether an earlier try of this run may have done a part of this step: a conditional write may then meet what it stored itself."""
-    open_spread: Optional[Callable[[], "Spread"]] = None
+    open_spread: Optional[Callable[[], "Distribution"]] = None
     """Other machines, for a step that says ``distribute``; None where they could not be who this job is."""
     claimed: Optional["ClaimedNames"] = None
     """Targets that the items of a for_each claim before they use them; None for a step that is done once."""
@@ -95,7 +95,7 @@ class StepContext:
         self,
         role_field: str = "role",
         access: Optional[Access] = None,
-        flow: Optional[Flow] = None,
+        flow: Optional[Pacer] = None,
         *,
         distribute: Optional[str] = None,
     ) -> Storage:
@@ -106,10 +106,10 @@ class StepContext:
         return (
             here
             if spread is None
-            else spread.storage(role, access or Access(), flow or Flow(), here, self.cancel)
+            else spread.storage(role, access or Access(), flow or Pacer(), here, self.cancel)
         )
 
-    def spread(self, distribute: Optional[str]) -> Optional["Spread"]:
+    def spread(self, distribute: Optional[str]) -> Optional["Distribution"]:
         """The machines that ``distribute`` names; None for this one alone. Raises StepError where they are not there."""
         return None if distribute is None or self.open_spread is None else self.open_spread()
 

@@ -30,7 +30,7 @@ from rolerunner.spec.fields import (
     Text,
     json_form,
 )
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Outcome, Storage
 
 _SHOWN = 3
@@ -175,9 +175,9 @@ class Moving(Reaching):
         None, description="Bytes a second at most, all threads together.", examples=["50MB/s"]
     )
 
-    def flow(self) -> Flow:
+    def flow(self) -> Pacer:
         """For the engine."""
-        return Flow(requests_per_second=self.max_requests_per_second, bandwidth=self.bandwidth)
+        return Pacer(requests_per_second=self.max_requests_per_second, bandwidth=self.bandwidth)
 
     def may_fail(self, total: int) -> int:
         """How many of so many objects may fail."""
@@ -350,7 +350,7 @@ def transfer(
     context: StepContext,
     prefix: S3Uri,
     step: Moving,
-    flow: Flow,
+    flow: Pacer,
     gathered: Optional[Gathered],
 ) -> Transferred:
     """Drain an operation over objects: a line of the manifest and progress for each. ``prefix`` is where its objects are.

@@ -30,10 +30,10 @@ from rolerunner.model import JOB, Permission, Role
 from rolerunner.redaction.redact import redact, redact_text
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.fields import ALL_HERE, DYNAMIC, FOLDER, PACKAGES, json_form
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access
-from rolerunner.storage.workers.distributed import Place
-from rolerunner.storage.workers.distributed_listing import TASKS_A_SLOT
+from rolerunner.storage.workers.distributed import WorkerSetup
+from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
 _MOST_PATHS = 10_000
@@ -169,7 +169,7 @@ class PythonCall(Spreading, Action):
             _Batch(self.function, self.arguments, objects, about, place)
             for objects in self._batches()
         )
-        waves = iter(lambda: list(islice(parts, spread.pool.slots() * TASKS_A_SLOT)), [])
+        waves = iter(lambda: list(islice(parts, spread.pool.slots() * TASKS_PER_SLOT)), [])
         for results in spread.run(
             waves, context.cancel, f"rolerunner: {self.function} as {about.role}"
         ):
@@ -227,7 +227,7 @@ class _Batch:
     arguments: Mapping[str, Any]
     objects: list[dict[str, Any]]
     about: _About
-    place: Place
+    place: WorkerSetup
 
     def __call__(self, again: bool) -> _Returned:
         del again  # the function is told nothing of it: it must bear being called twice
@@ -236,7 +236,7 @@ class _Batch:
         with tempfile.TemporaryDirectory(prefix="rolerunner-") as folder:
             context = StepContext(
                 step_id=about.step_id, run_id=about.run_id, roles={"role": about.role} if about.role else {}, sessions=sessions,
-                open_storage=lambda role, access, flow: self.place.opener(sessions, role, access or Access(), flow or Flow()),
+                open_storage=lambda role, access, flow: self.place.opener(sessions, role, access or Access(), flow or Pacer()),
                 workdir=Path(folder), project=about.project, params=about.params, cancel=Cancel(), progress=lambda _: None,
                 note=lambda level, message, values: notes.append((level, message, values)),
             )  # fmt: skip

@@ -37,7 +37,7 @@ from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, no_objects
 from rolerunner.selection.target_index import Existing
 from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKey, Flag, S3Location
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
 
 MIB = 1 << 20
@@ -259,7 +259,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         return on_source(action, self.source, self.objects)
 
     def _storages(
-        self, context: StepContext, flow: Flow, distribute: Optional[str] = None
+        self, context: StepContext, flow: Pacer, distribute: Optional[str] = None
     ) -> tuple[Storage, Storage]:
         key, owner = self.customer_key, self.expected_source_bucket_owner
         of_target = replace(self.access(), source_bucket_owner=owner or "", source_key=key or "")

@@ -41,7 +41,7 @@ from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.local_files import SourceFile, files_below
 from rolerunner.selection.manifest import ObjectList, paths_in
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
-from rolerunner.storage.integrity import same_file
+from rolerunner.storage.integrity import is_same_file
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, Storage
 
 
@@ -404,7 +404,7 @@ class _Gets:
     def _is_same(self, info: ObjectInfo, target: Path) -> bool:
         uri = self.objects.uri(info)
         head = partial(self.storage.head, uri, info.version)
-        if not same_file(
+        if not is_same_file(
             target, info, self.compare, head, lambda: self.storage.get_part_size(uri, info)
         ):
             return False

@@ -43,7 +43,7 @@ from rolerunner.spec.fields import (
     check_path,
     json_form,
 )
-from rolerunner.storage.integrity import same_file
+from rolerunner.storage.integrity import is_same_file
 from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, Storage
 
 
@@ -358,7 +358,7 @@ class _Puts:
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
         head = partial(self.storage.head, uri)
         try:
-            same = same_file(
+            same = is_same_file(
                 path, there, self.compare, head, lambda: self.storage.get_part_size(uri, there)
             )
         except AccessDenied:

@@ -13,8 +13,8 @@ from rolerunner.errors import StepError
 from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import AUTO, PER_STEP, Permission, Role, S3Uri, Step
 from rolerunner.spark import sql
-from rolerunner.spark.pool import until_stopped
-from rolerunner.spark.session import session as spark_session
+from rolerunner.spark.pool import run_cancellable
+from rolerunner.spark.session import get_session
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.fields import DYNAMIC, Strict, Text, json_form
 
@@ -145,23 +145,23 @@ class SparkSql(Action):
             )
         for role in dict.fromkeys(buckets.values()):
             _check_role(role)
-        session = spark_session()
-        own = sql.own_credentials(session)
+        session = get_session()
+        own = sql.find_credentials_provider(session)
         name = f"rolerunner-{context.run_id}"
         for bucket, role in buckets.items():
-            sql.reach(
+            sql.configure_bucket(
                 session,
                 bucket,
                 s3a.settings(bucket, role, name, role.region or context.sessions.region(), own),
             )
         try:
-            return until_stopped(
+            return run_cancellable(
                 session.sparkContext,
                 context.cancel,
                 f"rolerunner: {context.step_id}",
                 lambda: self._done(session),
             )
-        except sql.SqlFailed as failed:
+        except sql.QueryFailed as failed:
             raise _explained(failed, buckets) from failed
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -219,15 +219,15 @@ class SparkSql(Action):
 
     def _done(self, session: Any) -> Mapping[str, Any]:
         tables = {
-            name: sql.Data(_url(table.location), table.format, dict(table.options))
+            name: sql.TableFiles(_url(table.location), table.format, dict(table.options))
             for name, table in self.sources.items()
         }
         target = self.target
         if target is None:
-            columns, rows = sql.rows(session, tables, self.query, MAX_ROWS)
+            columns, rows = sql.fetch_rows(session, tables, self.query, MAX_ROWS)
             return {"count": len(rows), "columns": columns, "rows": rows}
-        data = sql.Data(_url(target.location), target.format, dict(target.options))
-        count, columns = sql.write(
+        data = sql.TableFiles(_url(target.location), target.format, dict(target.options))
+        count, columns = sql.write_rows(
             session, tables, self.query, data, target.mode, list(target.partition_by)
         )
         return {"count": count, "columns": columns, "rows": None}
@@ -276,7 +276,7 @@ def _bucket_of(place: Any) -> str:
     return said.group(1) if said else ""
 
 
-def _explained(failed: sql.SqlFailed, buckets: Mapping[str, Role]) -> StepError:
+def _explained(failed: sql.QueryFailed, buckets: Mapping[str, Role]) -> StepError:
     """A Java error about S3 as what AWS's own answer would be. The bucket that it names tells the role."""
     place = s3a.place_in(failed.text)
     bucket = (

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rolerunner.model import Step
     from rolerunner.run.workspace import Workspace
     from rolerunner.sessions.registry import Sessions
-    from rolerunner.storage.workers.distributed import Spread
+    from rolerunner.storage.workers.distributed import Distribution
 
 T = TypeVar("T")
 MAX_ITEMS = 100_000
@@ -64,7 +64,7 @@ class Means:
     project: Path
     observers: Sequence[Observer] = ()
     cancel: Cancel = field(default_factory=Cancel)
-    open_spread: Optional[Callable[[], Spread]] = None
+    open_spread: Optional[Callable[[], Distribution]] = None
     """Other machines, where a step asks for them; None where none can be the job."""
     helped: Callable[[], AbstractContextManager[object]] = nullcontext
     """Other processes of this machine, while the block runs; to be entered while there is one thread."""

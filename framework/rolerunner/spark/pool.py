@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from rolerunner.errors import RolerunnerError, StepError
 from rolerunner.redaction.redact import redact_error, redact_text
-from rolerunner.spark.session import reason_of
+from rolerunner.spark.session import find_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ _LOOK = 0.1
 
 
 @dataclass(frozen=True)
-class SparkPool:
+class SparkTaskRunner:
     """Spark's executors as workers. ``context`` is the SparkContext."""
 
     context: Any
@@ -141,7 +141,7 @@ def _checked(future: Future[list[Any]]) -> list[Any]:
     try:
         results = future.result()
     except Exception as error:
-        reason = reason_of(error)
+        reason = find_reason(error)
         raise StepError(
             f"Spark gave the work up: {reason}", hint=_hint(reason), type="SparkFailed"
         ) from error
@@ -160,7 +160,7 @@ def _hint(reason: str) -> str:
     return ""
 
 
-def until_stopped(context: Any, cancel: Cancel, what: str, work: Callable[[], T]) -> T:
+def run_cancellable(context: Any, cancel: Cancel, what: str, work: Callable[[], T]) -> T:
     """What the work gives; its Spark jobs are cancelled when it is time to stop. Raises StepError then."""
     group = f"rolerunner-{uuid4().hex[:12]}"
 

@@ -13,13 +13,13 @@ from typing import Any
 from rolerunner.errors import StepError
 
 _OPENING = threading.Lock()
-HOW = "it runs in a Spark job of Glue (glueetl), and on a laptop with pyspark and Java: pip install pyspark"
+SPARK_HINT = "it runs in a Spark job of Glue (glueetl), and on a laptop with pyspark and Java: pip install pyspark"
 
 
-def session() -> Any:
+def get_session() -> Any:
     """The SparkSession: the one that is there, as in Glue, else a new one on this machine. Raises StepError where there is no Spark."""
     if importlib.util.find_spec("pyspark") is None:
-        raise StepError("there is no Spark here", hint=HOW, type="NoSpark")
+        raise StepError("there is no Spark here", hint=SPARK_HINT, type="NoSpark")
     with _OPENING:
         return _session()
 
@@ -39,7 +39,7 @@ def _session() -> Any:
         made = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:  # pyspark has no common error for a JVM that does not start
         raise StepError(
-            f"Spark does not start: {reason_of(error)}",
+            f"Spark does not start: {find_reason(error)}",
             hint="it needs Java 8, 11 or 17: set JAVA_HOME",
             type="NoSpark",
         ) from error
@@ -71,7 +71,7 @@ _CAUSES = (
 )
 
 
-def reason_of(error: BaseException) -> str:
+def find_reason(error: BaseException) -> str:
     """The line of a long Java error that says why."""
     java = getattr(error, "java_exception", None)
     text = str(java.getMessage() or java.toString()) if java is not None else str(error)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import StepError
-from rolerunner.spark.session import reason_of
+from rolerunner.spark.session import find_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
 @dataclass(frozen=True)
-class Data:
+class TableFiles:
     """Files that are a table: where, in which format, with which options of Spark's reader or writer."""
 
     url: str
@@ -23,7 +23,7 @@ class Data:
     options: dict[str, str]
 
 
-class SqlFailed(StepError):
+class QueryFailed(StepError):
     """A query failed; ``text`` is all that Java says of it."""
 
     def __init__(self, message: str, *, hint: str = "", type: str = "", text: str = "") -> None:  # noqa: A002 - the result file's own word
@@ -35,7 +35,7 @@ _REACHED: dict[str, dict[str, str]] = {}
 """Bucket -> the settings it was first reached with: Hadoop keeps what it made of them."""
 
 
-def own_credentials(session: Any) -> str:
+def find_credentials_provider(session: Any) -> str:
     """The Java class that finds the job's own credentials: of AWS's second SDK from Hadoop 3.4 on."""
     numbers = tuple(int(each) for each in re.findall(r"\d+", _hadoop(session))[:2])
     second = numbers >= (3, 4)
@@ -50,7 +50,7 @@ def _hadoop(session: Any) -> str:
     return str(session.sparkContext._jvm.org.apache.hadoop.util.VersionInfo.getVersion())  # noqa: SLF001 - the way into the JVM
 
 
-def reach(session: Any, bucket: str, settings: Mapping[str, str]) -> None:
+def configure_bucket(session: Any, bucket: str, settings: Mapping[str, str]) -> None:
     """Tell Hadoop how a bucket is reached, before it is touched. Raises StepError where it was reached otherwise before."""
     before = _REACHED.setdefault(bucket, dict(settings))
     arn = f"fs.s3a.bucket.{bucket}.assumed.role.arn"
@@ -81,8 +81,8 @@ def _knows_external_ids(session: Any) -> bool:
         return False
 
 
-def rows(
-    session: Any, tables: Mapping[str, Data], query: Optional[str], most: int
+def fetch_rows(
+    session: Any, tables: Mapping[str, TableFiles], query: Optional[str], most: int
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """The columns and the first rows of a query. Raises SqlFailed."""
     with _explained(session):
@@ -93,11 +93,11 @@ def rows(
         ]
 
 
-def write(
+def write_rows(
     session: Any,
-    tables: Mapping[str, Data],
+    tables: Mapping[str, TableFiles],
     query: Optional[str],
-    target: Data,
+    target: TableFiles,
     mode: str,
     partition_by: Sequence[str],
 ) -> tuple[int, list[str]]:
@@ -114,7 +114,7 @@ def write(
         return int(seen.get["count"]), list(frame.columns)
 
 
-def _frame(session: Any, tables: Mapping[str, Data], query: Optional[str]) -> Any:
+def _frame(session: Any, tables: Mapping[str, TableFiles], query: Optional[str]) -> Any:
     own = (
         session.newSession()
     )  # names of its own: steps that run side by side may call their sources the same
@@ -138,10 +138,10 @@ def _explained(session: Any) -> Iterator[None]:
         text = str(error)
         if "S3AFileSystem not found" in text:
             hint = f"Glue has S3A; on a laptop start Spark with --packages org.apache.hadoop:hadoop-aws:{_hadoop(session)} (PYSPARK_SUBMIT_ARGS)"
-            raise SqlFailed(
+            raise QueryFailed(
                 "this Spark cannot reach S3: it has no S3A", hint=hint, type="NoS3A", text=text
             ) from error
         kind = re.search(r"([A-Z_]{4,}(?:\.[A-Z_]+)*)\]", text)
-        raise SqlFailed(
-            reason_of(error), type=kind.group(1) if kind else type(error).__name__, text=text
+        raise QueryFailed(
+            find_reason(error), type=kind.group(1) if kind else type(error).__name__, text=text
         ) from error

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
-from rolerunner.storage.pacing import Memory
+from rolerunner.storage.pacing import ByteBudget
 from rolerunner.storage.protocol import ObjectInfo, Outcome, prepare_retry
 from rolerunner.storage.thread_pool import ThreadPool
-from rolerunner.storage.tuning import BATCH, Tuning
-from rolerunner.storage.workers.pool import NotTaken
+from rolerunner.storage.tuning import KEYS_PER_DELETE, Tuning
+from rolerunner.storage.workers.pool import NoWorkerAvailable
 
 if TYPE_CHECKING:
-    from rolerunner.storage.workers.pool import Crew
+    from rolerunner.storage.workers.pool import WorkerPool
 
 T = TypeVar("T")
 
 
-def each_of(
+def map_concurrently(
     items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel: Cancel, workers: int
 ) -> Iterator[Any]:
     """What becomes of many items, a bounded number in flight; items are drawn as places get free. An Outcome is settled."""
@@ -46,19 +46,19 @@ def each_of(
             yield done.get().result()
 
 
-class Parts:
+class PartExecutor:
     """Ranges and parts of large objects, of all objects of one operation together: so many threads, so much memory."""
 
-    def __init__(self, cancel: Cancel, tuning: Tuning, crew: Optional[Crew] = None) -> None:
+    def __init__(self, cancel: Cancel, tuning: Tuning, crew: Optional[WorkerPool] = None) -> None:
         """``crew``: whoever may be given some of them."""
         self.cancel = cancel
         self.crew = crew
         self._here: set[object] = set()
-        self.memory = Memory(tuning.memory // 2)
+        self.memory = ByteBudget(tuning.memory // 2)
         self._most = tuning.parts_at_once * 2
         self._pool = ThreadPool(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
 
-    def __enter__(self) -> Parts:
+    def __enter__(self) -> PartExecutor:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,7 +70,7 @@ class Parts:
         It takes ``source``, if there is one, the arguments, which are plain values, and the cancel.
         """
         if self.crew is not None:
-            with contextlib.suppress(NotTaken):
+            with contextlib.suppress(NoWorkerAvailable):
                 return self.crew.call(method.__name__, *arguments, here=len(self._here))
         mark = object()
         self._here.add(mark)
@@ -81,7 +81,7 @@ class Parts:
 
     def run(
         self,
-        ranges: Iterable[tuple[int, int]],
+        split_ranges: Iterable[tuple[int, int]],
         work: Callable[[int, int], Any],
         memory: Callable[[int], int],
     ) -> list[Any]:
@@ -91,10 +91,10 @@ class Parts:
         """
         failed = threading.Event()
         futures: list[Future[Any]] = []
-        for start, length in ranges:
+        for start, length in split_ranges:
             if failed.is_set() or self.cancel.is_set():
                 break
-            held = self.memory.take(memory(length), self.cancel)
+            held = self.memory.acquire(memory(length), self.cancel)
             while (
                 not failed.is_set()
                 and sum(not future.done() for future in futures[-self._most :]) >= self._most
@@ -119,10 +119,10 @@ class Parts:
             failed.set()
             raise
         finally:
-            self.memory.give(held)
+            self.memory.release(held)
 
 
-class Turns:
+class PartSequencer:
     """Threads that work on parts of one thing take turns in the order of the parts."""
 
     def __init__(self) -> None:
@@ -154,14 +154,14 @@ class Turns:
             raise
 
 
-def again(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcome]:
+def retryable_work(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcome]:
     """Works on the item; a second time as a further try takes it."""
     first = iter([item])
     return lambda: work(next(first, prepare_retry(item)))
 
 
-def batches(
-    items: Iterable[ObjectInfo], bucket: str, size: int = BATCH
+def batch_by_bucket(
+    items: Iterable[ObjectInfo], bucket: str, size: int = KEYS_PER_DELETE
 ) -> Iterator[tuple[str, list[ObjectInfo]]]:
     """Objects to delete, as many as one request takes (or ``size``), of one bucket each."""
     rest = iter(items)
@@ -172,6 +172,6 @@ def batches(
         yield from by_bucket.items()
 
 
-def ranges(size: int, part: int) -> Iterator[tuple[int, int]]:
+def split_ranges(size: int, part: int) -> Iterator[tuple[int, int]]:
     """Start and length of each part of something."""
     return ((start, min(part, size - start)) for start in range(0, size, part))

@@ -139,8 +139,8 @@ class Deletion:
         keys = [self.objects[number].key for number in pending]
         alone = (
             []
-            if xml.can_hold("".join(keys))
-            else [number for number, key in zip(pending, keys) if not xml.can_hold(key)]
+            if xml.is_xml_safe("".join(keys))
+            else [number for number, key in zip(pending, keys) if not xml.is_xml_safe(key)]
         )
         for number in alone:
             yield from self._delete_alone(number, conditional=conditional)
@@ -166,7 +166,7 @@ class Deletion:
             if not pending:
                 return
             try:
-                result: xml.Deletions = yield self._request(pending, conditional=conditional)
+                result: xml.DeleteResult = yield self._request(pending, conditional=conditional)
             except StepError as error:
                 if not conditional or error.type not in _CONDITION_REFUSED | _CONDITION_FAILED:
                     self._fail_all(pending, error)
@@ -187,7 +187,7 @@ class Deletion:
             yield Pause(random.random() * min(_MAX_BACKOFF, _BASE * 2**tried), throttled)
 
     def _sort_out(
-        self, pending: Sequence[int], result: xml.Deletions, *, conditional: bool
+        self, pending: Sequence[int], result: xml.DeleteResult, *, conditional: bool
     ) -> tuple[list[int], dict[int, StepError]]:
         """Settles what is settled; returns those whose condition was refused or did not hold, and those to try again."""
         changed: list[int] = []
@@ -229,7 +229,7 @@ class Deletion:
 
     def _request(self, pending: Sequence[int], *, conditional: bool) -> DeleteTogether:
         objects = [self.objects[number] for number in pending]
-        body = xml.deletion(
+        body = xml.render_delete(
             (info.key, info.version, info.etag if conditional and not info.version else "")
             for info in objects
         )

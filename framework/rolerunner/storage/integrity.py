@@ -96,26 +96,26 @@ def zlib_version() -> tuple[int, ...]:
     return tuple(int(part) for part in zlib.ZLIB_RUNTIME_VERSION.split(".")[:3] if part.isdigit())
 
 
-def digest_of(algorithm: str, data: bytes) -> str:
+def compute_digest(algorithm: str, data: bytes) -> str:
     """The checksum of some bytes in base64, as headers have it. Raises KeyError for one that cannot be computed here."""
     if algorithm == "CRC32":
-        return in_base64(zlib.crc32(data).to_bytes(4, "big"))
-    made = hash_of(algorithm)
+        return encode_base64(zlib.crc32(data).to_bytes(4, "big"))
+    made = create_hash(algorithm)
     made.update(data)
-    return in_base64(made.digest())
+    return encode_base64(made.digest())
 
 
-def from_base64(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     """A digest from a header. Raises ValueError."""
     return binascii.a2b_base64(text)
 
 
-def in_base64(digest: bytes) -> str:
+def encode_base64(digest: bytes) -> str:
     """A digest as headers have it."""
     return binascii.b2a_base64(digest, newline=False).decode()
 
 
-def agrees(data: bytes, checksum: str) -> bool:
+def has_checksum(data: bytes, checksum: str) -> bool:
     """Do these bytes have the checksum, which is one of the whole object? Where they seem not to, ``Expected`` has the last word."""
     algorithm, _, value = checksum.partition(":")
     if "-" in value or not can_compute(algorithm):
@@ -123,11 +123,11 @@ def agrees(data: bytes, checksum: str) -> bool:
     return value == (
         hashlib.md5(data, usedforsecurity=False).hexdigest()
         if algorithm == "MD5"
-        else digest_of(algorithm, data)
+        else compute_digest(algorithm, data)
     )
 
 
-def hash_of(algorithm: str) -> Hash:
+def create_hash(algorithm: str) -> Hash:
     """A hash to feed. Raises KeyError for one that cannot be computed here."""
     make = _maker(algorithm)
     if make is None:
@@ -140,7 +140,7 @@ def can_compute(algorithm: str) -> bool:
     return _maker(algorithm) is not None
 
 
-def told(answer: Mapping[str, Any]) -> str:
+def extract_checksum(answer: Mapping[str, Any]) -> str:
     """The checksum in an answer to HEAD or GET, as ObjectInfo has it; empty where nothing in it proves the bytes.
 
     An ETag is an MD5 only without KMS and customer keys, and never in a directory bucket (S3 API reference, Object).
@@ -166,7 +166,7 @@ def is_md5(etag: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedChecksum:
     """A checksum to hold bytes against. ``parts`` is 0 for one of the whole object."""
 
     algorithm: str
@@ -174,7 +174,7 @@ class Expected:
     parts: int
 
     @classmethod
-    def of(cls, checksum: str) -> Optional[Expected]:
+    def of(cls, checksum: str) -> Optional[ExpectedChecksum]:
         """From ObjectInfo's form; None where there is none, or none that can be computed here."""
         algorithm, _, value = checksum.partition(":")
         value, _, parts = value.partition("-")
@@ -191,33 +191,37 @@ class Expected:
             algorithm, b"", 0
         )  # one that cannot be read proves nothing, and is no reason to believe the bytes
 
-    def start(self, size: int, part_size: Callable[[], int]) -> Optional[Running]:
+    def start(self, size: int, part_size: Callable[[], int]) -> Optional[RunningChecksum]:
         """Begin to compute it over so many bytes; None where its parts are not all of one size, the last aside.
 
         ``part_size`` is asked, in bytes, only for a checksum of parts.
         """
         if not self.parts:
-            return Running(self, 0)
+            return RunningChecksum(self, 0)
         part = part_size()
-        return Running(self, part) if part > 0 and max(-(-size // part), 1) == self.parts else None
+        return (
+            RunningChecksum(self, part)
+            if part > 0 and max(-(-size // part), 1) == self.parts
+            else None
+        )
 
 
-class Pieces:
+class CrcCombiner:
     """The CRC of a whole object, put together from those of its ranges in whatever order they come. Safe for several threads.
 
     A CRC of two pieces is that of the first, multiplied by x to the power of the second's bits, added to that of the second
     (in the arithmetic of polynomials over GF(2), modulo the CRC's own); zlib's crc32_combine does the same.
     """
 
-    def __init__(self, expected: Expected) -> None:
+    def __init__(self, expected: ExpectedChecksum) -> None:
         self._expected = expected
         self._width, self._polynomial = _CRCS[expected.algorithm]
         self._found: dict[int, tuple[int, int]] = {}
 
     @classmethod
-    def of(cls, checksum: str) -> Optional[Pieces]:
+    def of(cls, checksum: str) -> Optional[CrcCombiner]:
         """Where the checksum is a CRC of the whole object; else None."""
-        expected = Expected.of(checksum)
+        expected = ExpectedChecksum.of(checksum)
         return (
             cls(expected)
             if expected is not None and expected.algorithm in _CRCS and not expected.parts
@@ -275,12 +279,12 @@ _CRCS = {
 """Bits and reflected polynomial of each (zlib; RFC 3720; the NVM Express base specification)."""
 
 
-class Running:
+class RunningChecksum:
     """A checksum that is being computed over bytes in their order."""
 
-    def __init__(self, expected: Expected, part_size: int) -> None:
+    def __init__(self, expected: ExpectedChecksum, part_size: int) -> None:
         self._expected = expected
-        self._make = partial(hash_of, expected.algorithm)
+        self._make = partial(create_hash, expected.algorithm)
         self._part_size = part_size
         self._left = part_size
         self._hash = self._make()
@@ -300,9 +304,9 @@ class Running:
             self._left -= len(taken)
             view = view[len(taken) :]
 
-    def copy(self) -> Running:
+    def copy(self) -> RunningChecksum:
         """As it is now, to go on with apart."""
-        made = Running(self._expected, self._part_size)
+        made = RunningChecksum(self._expected, self._part_size)
         made._left, made._hash, made._digests = self._left, self._hash.copy(), [*self._digests]
         return made
 
@@ -329,7 +333,7 @@ def file_matches(
 
     ``part_size`` is asked only for one of parts.
     """
-    expected = Expected.of(checksum)
+    expected = ExpectedChecksum.of(checksum)
     if expected is None:
         return None
     with translated(str(path)):
@@ -343,7 +347,7 @@ def file_matches(
     return running.matches()
 
 
-def same_file(
+def is_same_file(
     path: Path,
     info: ObjectInfo,
     compare: str,

@@ -17,7 +17,7 @@ from rolerunner.common.files import NewFile, TargetFolder, not_regular, replaced
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
-from rolerunner.storage.responses import told_by
+from rolerunner.storage.responses import find_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
-class FromFile:
+class UploadSource:
     """Reads a file's ranges, and sees when it is not what it was at first. Raises LocalFileFailed."""
 
     path: Union[str, Path]
@@ -38,7 +38,7 @@ class FromFile:
     """Whether a link is followed."""
 
     @classmethod
-    def of(cls, path: Union[str, Path], *, follow: bool = True) -> FromFile:
+    def of(cls, path: Union[str, Path], *, follow: bool = True) -> UploadSource:
         """The file as it is now. Raises LocalFileFailed, also for what is no regular file."""
         try:
             before = os.stat(path, follow_symlinks=follow)
@@ -94,7 +94,7 @@ class FromFile:
             )
 
 
-class Arrival:
+class DownloadSink:
     """A file that is to appear: written under a temporary name, whole or as it comes, then renamed. Raises LocalFileFailed.
 
     A sink of the lane: ``begin`` starts it, or starts it again.
@@ -115,7 +115,7 @@ class Arrival:
         """Bytes of the object as it was listed: the bound of an answer that tells no length."""
         self._bound: Optional[int] = None
         self.file = NewFile(target, folder)
-        self.running: Optional[integrity.Running] = None
+        self.running: Optional[integrity.RunningChecksum] = None
         self.got = 0
 
     def whole(self, data: bytes) -> None:
@@ -128,7 +128,7 @@ class Arrival:
         self.file.open()
         self.got = 0
         self._bound = None if "content-length" in headers else self._size
-        expected = integrity.Expected.of(told_by(headers))
+        expected = integrity.ExpectedChecksum.of(find_checksum(headers))
         self.running = (
             expected.start(0, lambda: 0) if expected is not None and not expected.parts else None
         )
@@ -155,7 +155,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class OpenFile:
+class SharedFile:
     """A temporary file that this process has open, for another process to open: what is there later must be the same file."""
 
     path: str
@@ -163,7 +163,7 @@ class OpenFile:
     device: int
 
     @classmethod
-    def of(cls, file: NewFile) -> OpenFile:
+    def of(cls, file: NewFile) -> SharedFile:
         """The open file."""
         status = os.fstat(file.descriptor)
         return cls(file.temporary, status.st_ino, status.st_dev)
@@ -184,7 +184,7 @@ class OpenFile:
             os.close(descriptor)
 
 
-class Landing:
+class RangeSink:
     """A range on its way into an open file: written where it belongs, counted, its checksum computed as it comes.
 
     A sink of the lane. What is not this range of the object is refused, since it would overwrite its neighbours.
@@ -211,7 +211,7 @@ class Landing:
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """An answer begins to come, the first or another one. Raises IntegrityFailed for what is not this range."""
-        check_range(status, headers, self._info, self._start, self._length)
+        check_range_headers(status, headers, self._info, self._start, self._length)
         self.got = 0
         self._running = self._make() if self._make is not None else None
 
@@ -226,7 +226,7 @@ class Landing:
         self._moved(len(data))
 
 
-def check_range(
+def check_range_headers(
     status: int, headers: Mapping[str, str], info: ObjectInfo, start: int, length: int
 ) -> None:
     """Is it the range that was asked for, of this object? A server may give all of it, and not every one heeds If-Match. Raises IntegrityFailed.
@@ -259,7 +259,7 @@ def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> Non
             raise
 
 
-def unpack(
+def decompress_file(
     file: NewFile, target: Union[str, Path], uri: S3Uri, folder: Optional[TargetFolder]
 ) -> None:
     """Replace a gzip file by what it holds. Raises IntegrityFailed for one that is not gzip, or not whole."""
@@ -288,7 +288,7 @@ def _check_filled(file: NewFile) -> None:
         raise EOFError("it is empty, which no gzip file is")
 
 
-def keep_time(file: NewFile, info: ObjectInfo) -> None:
+def set_modified_time(file: NewFile, info: ObjectInfo) -> None:
     """Give the file the object's time of modification."""
     moment = (
         datetime.strptime(info.modified, "%Y-%m-%dT%H:%M:%SZ")
@@ -298,7 +298,9 @@ def keep_time(file: NewFile, info: ObjectInfo) -> None:
     os.utime(file.descriptor, (moment, moment))
 
 
-def prove(uri: S3Uri, info: ObjectInfo, running: Optional[integrity.Running]) -> None:
+def verify_checksum(
+    uri: S3Uri, info: ObjectInfo, running: Optional[integrity.RunningChecksum]
+) -> None:
     """Raises IntegrityFailed where what came does not have the checksum that S3 tells."""
     if running is not None and not running.matches():
         raise IntegrityFailed(

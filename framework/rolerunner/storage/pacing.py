@@ -55,7 +55,7 @@ _APART = 0.2
 """Seconds between two steps down: a storm of refusals is one piece of news."""
 
 
-class Throttle:
+class AdaptiveThrottle:
     """Holds the requests of a step back together while the server says SlowDown, so that not each has to be refused to find out.
 
     Additive increase, multiplicative decrease, of requests a second: half of those that were too many; within five seconds
@@ -129,7 +129,7 @@ class Throttle:
             self._before, self._marked = self._marked, time.monotonic()
 
 
-class Flow:
+class Pacer:
     """Paces requests and bytes of one step, whatever roles and threads make them, and tells how many bytes went."""
 
     def __init__(
@@ -139,7 +139,7 @@ class Flow:
         self._bytes = _Rate(bandwidth) if bandwidth else None
         self._rates = requests_per_second, bandwidth
         self._lock = threading.Lock()
-        self.throttle = Throttle()
+        self.throttle = AdaptiveThrottle()
         """What the server asks for itself, if it does."""
         self.shares = 1
         """Among so many processes at once its pace is divided: each that it is pickled for has one share."""
@@ -153,7 +153,7 @@ class Flow:
 
     def __reduce__(self) -> tuple[Any, ...]:
         requests, bandwidth = (rate / self.shares if rate else None for rate in self._rates)
-        return functools.partial(Flow, requests_per_second=requests, bandwidth=bandwidth), ()
+        return functools.partial(Pacer, requests_per_second=requests, bandwidth=bandwidth), ()
 
     @property
     def paces_bytes(self) -> bool:
@@ -187,7 +187,7 @@ def _sleep(seconds: float, cancel: Optional[Cancel]) -> None:
         cancel.wait(seconds)
 
 
-class Memory:
+class ByteBudget:
     """Bytes that parts in flight may hold together: who wants more waits."""
 
     def __init__(self, limit: int) -> None:
@@ -195,7 +195,7 @@ class Memory:
         self._held = 0
         self._free = threading.Condition()
 
-    def take(self, count: int, cancel: Cancel) -> int:
+    def acquire(self, count: int, cancel: Cancel) -> int:
         """Hold so many bytes, no more than all; gives what ``give`` must be given back. Raises StepError when stopped."""
         count = min(count, self._limit)
         with self._free:
@@ -205,7 +205,7 @@ class Memory:
             self._held += count
         return count
 
-    def give(self, count: int) -> None:
+    def release(self, count: int) -> None:
         """Hold them no longer."""
         with self._free:
             self._held -= count

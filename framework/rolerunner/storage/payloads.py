@@ -30,26 +30,26 @@ def takes_trailers(client: Any) -> bool:
     return client not in _WITHOUT
 
 
-def forgo_trailers(client: Any) -> None:
+def disable_trailers(client: Any) -> None:
     """Sends checksums of this client in headers from now on."""
     _WITHOUT.add(client)
 
 
-def may_be_refusal(error: AwsError) -> bool:
+def is_trailer_refusal(error: AwsError) -> bool:
     """Whether the error may be about the trailer."""
     return error.code in _REFUSALS
 
 
-def trailer_refused(error: AwsError) -> StepError:
+def trailer_refused_error(error: AwsError) -> StepError:
     """The server did not take a part with a trailer: the object is to be sent again, with its checksums in headers."""
     message = f"the server does not take a checksum behind a body: {error.message or error.code}"
     return StepError(message, type=TRAILER_REFUSED)
 
 
-def with_header(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def move_checksum_to_header(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of a PutObject or UploadPart with the checksum of their body in a header."""
     rest = dict(parameters)
     algorithm = str(rest.pop("ChecksumAlgorithm", "CRC32"))
     if any(name.startswith("Checksum") for name in rest) or not integrity.can_compute(algorithm):
         return dict(parameters)
-    return {**rest, f"Checksum{algorithm}": integrity.digest_of(algorithm, rest["Body"])}
+    return {**rest, f"Checksum{algorithm}": integrity.compute_digest(algorithm, rest["Body"])}

@@ -17,24 +17,25 @@ from rolerunner.storage import integrity
 from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
 
-def listed_of(each: Mapping[str, Any]) -> ObjectInfo:
+def parse_listed_object(each: Mapping[str, Any]) -> ObjectInfo:
     """One of a listing's objects."""
     return ObjectInfo(
-        each["Key"], each["Size"], str(each.get("ETag", "")).strip('"'), iso_of(each.get("LastModified")),
+        each["Key"], each["Size"], str(each.get("ETag", "")).strip('"'), format_timestamp(each.get("LastModified")),
         storage_class=each.get("StorageClass") or "STANDARD",
     )  # fmt: skip
 
 
-def versions_of(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
+def parse_versions(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
     """Versions and delete markers of a page, in the order of keys, the newest first."""
     versions = [
-        replace(listed_of(each), version=each["VersionId"]) for each in page.get("Versions", ())
+        replace(parse_listed_object(each), version=each["VersionId"])
+        for each in page.get("Versions", ())
     ]
     markers = [
         ObjectInfo(
             each["Key"],
             0,
-            modified=iso_of(each.get("LastModified")),
+            modified=format_timestamp(each.get("LastModified")),
             version=each["VersionId"],
             deleted=True,
         )
@@ -44,13 +45,13 @@ def versions_of(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
     yield from sorted(newest_first, key=lambda info: info.key.encode())
 
 
-def info_of(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
+def parse_object_info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
     """What HEAD or GET told. Raises ServiceFailed where that is not what S3 tells of an object."""
-    if not etag_of(answer) or answer.get("ContentLength", -1) < 0:
+    if not parse_etag(answer) or answer.get("ContentLength", -1) < 0:
         raise ServiceFailed(f"S3 said 200 to '{key}', but not what it is", type="InternalError")
     return ObjectInfo(
-        key, answer["ContentLength"], etag_of(answer), iso_of(answer.get("LastModified")),
-        answer.get("VersionId") or "", answer.get("StorageClass") or "STANDARD", integrity.told(answer),
+        key, answer["ContentLength"], parse_etag(answer), format_timestamp(answer.get("LastModified")),
+        answer.get("VersionId") or "", answer.get("StorageClass") or "STANDARD", integrity.extract_checksum(answer),
     )  # fmt: skip
 
 
@@ -61,17 +62,17 @@ _OF_ETAGS = {
 }  # fmt: skip
 
 
-def told_by(headers: Mapping[str, str]) -> str:
+def find_checksum(headers: Mapping[str, str]) -> str:
     """The checksum that an answer's headers (names in lower case) tell, as ObjectInfo has it."""
     for header, name in _CHECKSUMS:
         if header in headers and headers[header] and integrity.can_compute(name):
             return f"{name}:{headers[header]}"
-    return integrity.told(
+    return integrity.extract_checksum(
         {name: headers[header] for header, name in _OF_ETAGS.items() if header in headers}
     )
 
 
-def info_by(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
+def parse_object_headers(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
     """What the headers of an answer to HEAD or GET tell. Raises ServiceFailed where that is not what S3 tells of an object."""
     told = headers.get
     etag = told("etag")
@@ -80,7 +81,7 @@ def info_by(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
     return make_object_info(
         {
             "key": key, "size": size, "etag": etag.strip('"'), "modified": _iso_of_http(told("last-modified", "")),
-            "version": told("x-amz-version-id", ""), "storage_class": told("x-amz-storage-class", "STANDARD"), "checksum": told_by(headers),
+            "version": told("x-amz-version-id", ""), "storage_class": told("x-amz-storage-class", "STANDARD"), "checksum": find_checksum(headers),
         }
     )  # fmt: skip
 
@@ -89,32 +90,32 @@ def info_by(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
 def _iso_of_http(text: str) -> str:
     """``Thu, 01 Jan 2026 00:00:00 GMT`` as ObjectInfo has moments; empty where it is none."""
     try:
-        return iso_of(parsedate_to_datetime(text)) if text else ""
+        return format_timestamp(parsedate_to_datetime(text)) if text else ""
     except (TypeError, ValueError):
         return ""
 
 
-def etag_of(answer: Mapping[str, Any]) -> str:
+def parse_etag(answer: Mapping[str, Any]) -> str:
     """Without its quotes; empty where the answer broke off in it, which http.client takes for its end."""
     etag = str(answer.get("ETag") or "")
     return etag.strip('"') if etag.startswith('"') == etag.endswith('"') else ""
 
 
-def iso_of(moment: Optional[Any]) -> str:
+def format_timestamp(moment: Optional[Any]) -> str:
     """A datetime as ObjectInfo has it."""
     return (
         moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment is not None else ""
     )
 
 
-def same_as_listed(listed: ObjectInfo, now: ObjectInfo, uri: S3Uri) -> ObjectInfo:
+def check_unchanged(listed: ObjectInfo, now: ObjectInfo, uri: S3Uri) -> ObjectInfo:
     """``now``. Raises IntegrityFailed where that is another object than the listed one."""
     if listed.etag and listed.etag != now.etag:
         raise IntegrityFailed(f"{uri}: the object changed since it was listed")
     return now
 
 
-def check_range(
+def check_range_response(
     answer: Mapping[str, Any], uri: S3Uri, info: ObjectInfo, start: int, length: int
 ) -> None:
     """Is it the range that was asked for, of this object? Raises IntegrityFailed."""
@@ -127,17 +128,17 @@ def check_range(
         if told
         else partial or (start == 0 and answer.get("ContentLength") == length)
     )
-    if not right or etag_of(answer) != info.etag:
+    if not right or parse_etag(answer) != info.etag:
         raise IntegrityFailed(
-            f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came of '{etag_of(answer)}'"
+            f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came of '{parse_etag(answer)}'"
         )
 
 
-MOST_EMPTY_PAGES = 1_000
+MAX_EMPTY_PAGES = 1_000
 """Empty pages in a row after which a listing that says that it goes on is given up."""
 
 
-class Circle:
+class PaginationGuard:
     """Sees when what is told goes round in a circle of whatever length, and keeps one of them alone: Brent's way."""
 
     def __init__(self) -> None:
@@ -148,7 +149,7 @@ class Circle:
     def is_stalled(self, *, is_empty: bool) -> bool:
         """Return True once too many pages in a row were empty: new tokens that lead to nothing may come for ever."""
         self._empty = self._empty + 1 if is_empty else 0
-        return self._empty >= MOST_EMPTY_PAGES
+        return self._empty >= MAX_EMPTY_PAGES
 
     def closed_by(self, told: object) -> bool:
         """Has this come before?"""
@@ -160,9 +161,11 @@ class Circle:
         return False
 
 
-def believed(pages: Iterable[Mapping[str, Any]], prefix: S3Uri) -> Iterator[Mapping[str, Any]]:
+def validated_pages(
+    pages: Iterable[Mapping[str, Any]], prefix: S3Uri
+) -> Iterator[Mapping[str, Any]]:
     """Pages of a listing, as long as they can be: an end that was not told would pass for objects that are not there. Raises ServiceFailed."""
-    circle = Circle()
+    circle = PaginationGuard()
     for page in pages:
         for each in chain(
             page.get("Contents", ()),
@@ -190,7 +193,7 @@ def believed(pages: Iterable[Mapping[str, Any]], prefix: S3Uri) -> Iterator[Mapp
             is_empty=not any(page.get(part) for part in ("Contents", "Versions", "DeleteMarkers"))
         ):
             raise ServiceFailed(
-                f"{prefix}: the listing returned {MOST_EMPTY_PAGES:,} empty pages in a row",
+                f"{prefix}: the listing returned {MAX_EMPTY_PAGES:,} empty pages in a row",
                 type="EndlessListing",
             )
         yield page
@@ -200,7 +203,7 @@ def _goes_on(page: Mapping[str, Any]) -> bool:
     return bool(page.get("NextContinuationToken") or page.get("NextKeyMarker"))
 
 
-def check_deleted(http_response: Any, **_: Any) -> None:
+def check_deletion_response(http_response: Any, **_: Any) -> None:
     """Botocore's after-call: an answer of 200 that is no DeleteResult has deleted nothing. Raises ServiceFailed."""
     if http_response.status_code == 200 and b"DeleteResult" not in http_response.content:  # noqa: PLR2004 - HTTP
         raise ServiceFailed(
@@ -208,15 +211,15 @@ def check_deleted(http_response: Any, **_: Any) -> None:
         )
 
 
-def check_there(answer: Mapping[str, Any], target: S3Uri, what: str) -> None:
+def check_etag_returned(answer: Mapping[str, Any], target: S3Uri, what: str) -> None:
     """An answer of 200 may hold an error, or nothing: only an ETag says that it worked. Raises ServiceFailed."""
-    if not etag_of(answer):
+    if not parse_etag(answer):
         raise ServiceFailed(
             f"{target}: S3 said 200 to {what}, but not that it is there", type="InternalError"
         )
 
 
-def copy_source(uri: S3Uri, info: ObjectInfo) -> dict[str, str]:
+def build_copy_source(uri: S3Uri, info: ObjectInfo) -> dict[str, str]:
     """As CopyObject takes it."""
     return {
         "Bucket": uri.bucket,

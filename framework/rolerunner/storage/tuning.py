@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 
 MAX_PARTS = 10_000
 """S3 takes no more parts in one upload (S3 user guide, multipart limits)."""
-BATCH = 1000
+KEYS_PER_DELETE = 1000
 """Keys in one DeleteObjects (S3 API reference)."""
 MIB = 1 << 20
 _TURNS = 4
 _MOST_RANGE = 128 * MIB
 """A range that breaks off is fetched again from its beginning."""
-DEFAULT = 250_000_000
+DEFAULT_MEMORY = 250_000_000
 """Bytes that the processes of a run together stay below where the spec says nothing."""
-RUNNER = 96 * MIB
+RUNNER_MEMORY = 96 * MIB
 """What one process holds besides its transfers, or two that share most of it: Python, boto3, the spec; measured."""
-HELPER = 24 * MIB
+WORKER_MEMORY = 24 * MIB
 """What each further process holds of its own; measured."""
 
 
@@ -52,9 +52,11 @@ class Tuning:
         return max(self.part, min(size // (self.parts_at_once * _TURNS) >> 20 << 20, _MOST_RANGE))
 
     @classmethod
-    def within(cls, whole: int = DEFAULT, at_once: int = 1, processes: int = 1) -> Tuning:
+    def within(cls, whole: int = DEFAULT_MEMORY, at_once: int = 1, processes: int = 1) -> Tuning:
         """For processes that are to stay below so many bytes together, where so many steps may move objects at once."""
-        free = max((whole - RUNNER - max(processes - 2, 0) * HELPER) // at_once, 8 * MIB)
+        free = max(
+            (whole - RUNNER_MEMORY - max(processes - 2, 0) * WORKER_MEMORY) // at_once, 8 * MIB
+        )
         if free >= 120 * MIB:
             return cls(memory=min(free - 12 * MIB, 1024 * MIB), processes=processes)
         part = 8 * MIB if free >= 32 * MIB else 5 * MIB  # S3 takes no smaller parts but the last
@@ -84,7 +86,7 @@ class Tuning:
         )
 
 
-def part_of(size: int, wanted: int) -> int:
+def choose_part_size(size: int, wanted: int) -> int:
     """Bytes of a part: as wanted, or so many more that 10,000 parts hold the object, in whole MiB."""
     least = -(-size // MAX_PARTS)
     return max(wanted, -(-least // MIB) << 20)

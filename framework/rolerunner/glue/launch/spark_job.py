@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import UsageError
-from rolerunner.spark.session import session
+from rolerunner.spark.session import get_session
 from rolerunner.spec.expressions import Template
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _begun(given: Mapping[str, str]) -> Any:
         raise UsageError(
             f"this is no Spark job of Glue: {error}; say --runtime local where it is none"
         ) from None
-    begun = GlueJob(GlueContext(session().sparkContext))
+    begun = GlueJob(GlueContext(get_session().sparkContext))
     # named as getResolvedOptions names them; py4j makes a Java map of it, which takes no None
     begun.init(
         given.get("JOB_NAME", ""),

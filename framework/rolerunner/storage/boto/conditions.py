@@ -20,7 +20,7 @@ from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.objects import ALREADY, Objects, already_there, if_match_refused
 from rolerunner.storage.protocol import ObjectInfo
-from rolerunner.storage.responses import check_there, etag_of
+from rolerunner.storage.responses import check_etag_returned, parse_etag
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,10 @@ class Conditions(Objects):
                 answer = self._write(uri, data, options)
             except ClientError as error:
                 answer = self._written_before(error, uri, data, options, repeated=repeated)
-            check_there(answer, uri, "the upload")
-        return ObjectInfo(uri.key, len(data), etag_of(answer), version=answer.get("VersionId", ""))
+            check_etag_returned(answer, uri, "the upload")
+        return ObjectInfo(
+            uri.key, len(data), parse_etag(answer), version=answer.get("VersionId", "")
+        )
 
     def _write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> Mapping[str, Any]:
         return self._call("put_object", Bucket=uri.bucket, Key=uri.key, Body=data, **options)
@@ -106,7 +108,7 @@ class Conditions(Objects):
             return False
         known = there.checksum and "-" not in there.checksum
         return (
-            integrity.agrees(data, there.checksum)
+            integrity.has_checksum(data, there.checksum)
             if known
             else self.read(uri, there.size, there.version) == data
         )
@@ -154,4 +156,4 @@ def is_of_parts(there: ObjectInfo, sent: Sequence[Mapping[str, Any]]) -> bool:
 def _composite(algorithm: str, values: Sequence[str]) -> Optional[str]:
     if not all(values) or not integrity.can_compute(algorithm) or algorithm == "MD5":
         return None
-    return integrity.digest_of(algorithm, b"".join(map(integrity.from_base64, values)))
+    return integrity.compute_digest(algorithm, b"".join(map(integrity.decode_base64, values)))

@@ -21,7 +21,14 @@ from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.conditions import Conditions, is_of_parts
 from rolerunner.storage.boto.objects import KEPT
-from rolerunner.storage.concurrency import Parts, Turns, again, batches, each_of, ranges
+from rolerunner.storage.concurrency import (
+    PartExecutor,
+    PartSequencer,
+    batch_by_bucket,
+    map_concurrently,
+    retryable_work,
+    split_ranges,
+)
 from rolerunner.storage.deletions import (
     LOOKED_AT,
     Command,
@@ -34,20 +41,27 @@ from rolerunner.storage.deletions import (
     with_content,
 )
 from rolerunner.storage.http import xml
-from rolerunner.storage.integrity import Expected, Pieces
-from rolerunner.storage.local_files import FromFile, Landing, OpenFile, keep_time, prove, unpack
+from rolerunner.storage.integrity import CrcCombiner, ExpectedChecksum
+from rolerunner.storage.local_files import (
+    RangeSink,
+    SharedFile,
+    UploadSource,
+    decompress_file,
+    set_modified_time,
+    verify_checksum,
+)
 from rolerunner.storage.native.templates import PLACE
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.responses import (
-    check_deleted,
-    check_range,
-    check_there,
-    copy_source,
-    etag_of,
-    info_of,
-    same_as_listed,
+    build_copy_source,
+    check_deletion_response,
+    check_etag_returned,
+    check_range_response,
+    check_unchanged,
+    parse_etag,
+    parse_object_info,
 )
-from rolerunner.storage.tuning import BATCH, part_of
+from rolerunner.storage.tuning import KEYS_PER_DELETE, choose_part_size
 
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
@@ -74,38 +88,38 @@ class BotoEngine(Conditions):
     def _each(
         self, items: Iterable[Any], cancel: Cancel, work: Callable[[Any], Any]
     ) -> Iterator[Any]:
-        return each_of(items, work, cancel, self.tuning.workers)
+        return map_concurrently(items, work, cancel, self.tuning.workers)
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Fetch objects to files."""
-        with Parts(cancel, self.tuning) as parts:
+        with PartExecutor(cancel, self.tuning) as parts:
             yield from self._each(
                 items,
                 cancel,
                 lambda item: self._guarded(
-                    item.source, again(item, lambda each: self._get(each, parts)), cancel
+                    item.source, retryable_work(item, lambda each: self._get(each, parts)), cancel
                 ),
             )
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Store files as objects."""
-        with Parts(cancel, self.tuning) as parts:
+        with PartExecutor(cancel, self.tuning) as parts:
             yield from self._each(
                 items,
                 cancel,
                 lambda item: self._guarded(
-                    item.target, again(item, lambda each: self._put(each, parts)), cancel
+                    item.target, retryable_work(item, lambda each: self._put(each, parts)), cancel
                 ),
             )
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copy within S3."""
-        with Parts(cancel, self.tuning) as parts:
+        with PartExecutor(cancel, self.tuning) as parts:
             yield from self._each(
                 items,
                 cancel,
                 lambda item: self._guarded(
-                    item.target, again(item, lambda each: self._copy(each, parts)), cancel
+                    item.target, retryable_work(item, lambda each: self._copy(each, parts)), cancel
                 ),
             )
 
@@ -113,12 +127,14 @@ class BotoEngine(Conditions):
         self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
     ) -> Iterator[Outcome]:
         """Copy what another role may read."""
-        with Parts(cancel, self.tuning) as parts:
+        with PartExecutor(cancel, self.tuning) as parts:
             yield from self._each(
                 items,
                 cancel,
                 lambda item: self._guarded(
-                    item.target, again(item, lambda each: self._relay(each, source, parts)), cancel
+                    item.target,
+                    retryable_work(item, lambda each: self._relay(each, source, parts)),
+                    cancel,
                 ),
             )
 
@@ -152,7 +168,7 @@ class BotoEngine(Conditions):
 
     # download
 
-    def _get(self, item: Get, parts: Parts) -> Outcome:
+    def _get(self, item: Get, parts: PartExecutor) -> Outcome:
         uri = item.source
         if item.skip is not None and item.skip():
             return Outcome(
@@ -164,7 +180,7 @@ class BotoEngine(Conditions):
             )
         info = item.info or self.head(uri)
         if info.size >= self.tuning.large and not info.checksum:
-            info = same_as_listed(info, self.head(uri, info.version), uri)
+            info = check_unchanged(info, self.head(uri, info.version), uri)
         with (
             self._translated(uri, version=info.version),
             appearing(Path(item.target), item.folder) as file,
@@ -175,9 +191,9 @@ class BotoEngine(Conditions):
                 info = self._get_whole(uri, info, file, parts.cancel)
             size = os.fstat(file.descriptor).st_size
             if item.decompress:
-                unpack(file, item.target, uri, item.folder)
+                decompress_file(file, item.target, uri, item.folder)
             if item.keep_time and info.modified:
-                keep_time(file, info)
+                set_modified_time(file, info)
         return Outcome(uri, size, item.target, info.etag, info.version, info=info)
 
     def _get_whole(
@@ -191,10 +207,10 @@ class BotoEngine(Conditions):
             open(target.open(), "wb", closefd=False) as file,
             contextlib.closing(answer["Body"]) as body,
         ):
-            now = info_of(
+            now = parse_object_info(
                 uri.key, {"ContentLength": info.size, **answer}
             )  # an answer in chunks tells no length
-            expected = Expected.of(now.checksum)
+            expected = ExpectedChecksum.of(now.checksum)
             running = (
                 expected.start(now.size, lambda: self.get_part_size(uri, now)) if expected else None
             )
@@ -216,10 +232,10 @@ class BotoEngine(Conditions):
             )
         return now
 
-    def _get_ranges(self, uri: S3Uri, info: ObjectInfo, file: NewFile, parts: Parts) -> None:
-        pieces = Pieces.of(info.checksum)
+    def _get_ranges(self, uri: S3Uri, info: ObjectInfo, file: NewFile, parts: PartExecutor) -> None:
+        pieces = CrcCombiner.of(info.checksum)
         os.ftruncate(file.descriptor, info.size)
-        place = OpenFile.of(file)
+        place = SharedFile.of(file)
 
         def fetch(start: int, length: int) -> None:
             crc = parts.do(
@@ -235,7 +251,7 @@ class BotoEngine(Conditions):
                 pieces.add(start, length, crc)
 
         with self._translated(uri, version=info.version):
-            parts.run(ranges(info.size, self.tuning.range_of(info.size)), fetch, lambda _: 0)
+            parts.run(split_ranges(info.size, self.tuning.range_of(info.size)), fetch, lambda _: 0)
         whole = (
             pieces.matches()
             if pieces
@@ -252,16 +268,16 @@ class BotoEngine(Conditions):
         self,
         uri: S3Uri,
         info: ObjectInfo,
-        file: OpenFile,
+        file: SharedFile,
         start: int,
         length: int,
         algorithm: str,
         cancel: Cancel,
     ) -> bytes:
         """Fetch a range of the object that ``info`` is about to where it belongs in a file that is there; its checksum. Raises as ``_range``."""
-        make = partial(integrity.hash_of, algorithm) if algorithm else None
+        make = partial(integrity.create_hash, algorithm) if algorithm else None
         with file.writable() as descriptor:
-            landing = Landing(
+            landing = RangeSink(
                 Path(file.path),
                 descriptor,
                 info,
@@ -283,7 +299,7 @@ class BotoEngine(Conditions):
         info: ObjectInfo,
         start: int,
         length: int,
-        landing: Landing,
+        landing: RangeSink,
         cancel: Cancel,
     ) -> None:
         """Fetch a range to where it belongs. If-Match: a change while ranges are read is a 412, never a mixture of two versions."""
@@ -295,7 +311,7 @@ class BotoEngine(Conditions):
         with self._if_match(uri, info):
             answer = self._call("get_object", cancel, Bucket=uri.bucket, Key=uri.key, **wanted)
         with contextlib.closing(answer["Body"]) as body:
-            check_range(answer, uri, info, start, length)
+            check_range_response(answer, uri, info, start, length)
             for block in iter(lambda: body.read(_BLOCK), b""):
                 landing.write(block)
 
@@ -306,22 +322,24 @@ class BotoEngine(Conditions):
 
     # upload
 
-    def _put(self, item: Put, parts: Parts) -> Outcome:
-        file = FromFile.of(item.source, follow=item.follow)
+    def _put(self, item: Put, parts: PartExecutor) -> Outcome:
+        file = UploadSource.of(item.source, follow=item.follow)
         size = file.before.st_size
         if item.skip is not None and item.skip():
             return Outcome(item.target, size, item.source, status="skipped")
         if size >= self.tuning.large:
             answer = self._put_parts(item, file, parts)
         else:
-            held = parts.memory.take(size, parts.cancel)
+            held = parts.memory.acquire(size, parts.cancel)
             try:
                 data = file(0, size)
                 self._moved(size, parts.cancel)
                 answer = self._store(item.target, data, item.options, repeated=item.repeated)
             finally:
-                parts.memory.give(held)
-        return Outcome(item.target, size, item.source, etag_of(answer), answer.get("VersionId", ""))
+                parts.memory.release(held)
+        return Outcome(
+            item.target, size, item.source, parse_etag(answer), answer.get("VersionId", "")
+        )
 
     def _store(
         self, target: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool
@@ -331,10 +349,10 @@ class BotoEngine(Conditions):
             answer = self._write(target, data, options)
         except ClientError as error:
             answer = self._own_data(error, target, data, repeated=repeated)
-        check_there(answer, target, "the upload")
+        check_etag_returned(answer, target, "the upload")
         return answer
 
-    def _put_parts(self, item: Put, file: FromFile, parts: Parts) -> Mapping[str, Any]:
+    def _put_parts(self, item: Put, file: UploadSource, parts: PartExecutor) -> Mapping[str, Any]:
         options = self._file_options(item.options)
 
         def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
@@ -348,7 +366,7 @@ class BotoEngine(Conditions):
             item.target,
             options,
             size,
-            part_of(size, self.tuning.part),
+            choose_part_size(size, self.tuning.part),
             send,
             parts,
             self._held,
@@ -365,7 +383,7 @@ class BotoEngine(Conditions):
 
     def part_of_file(
         self,
-        file: FromFile,
+        file: UploadSource,
         target: S3Uri,
         options: Mapping[str, Any],
         upload: str,
@@ -380,12 +398,12 @@ class BotoEngine(Conditions):
         return self._send_part(target, upload, options, number, data, cancel)
 
     def _in_parts(
-        self, target: S3Uri, options: Mapping[str, Any], size: int, part: int, send: Callable[[str, int, int, int], dict[str, Any]], parts: Parts,
+        self, target: S3Uri, options: Mapping[str, Any], size: int, part: int, send: Callable[[str, int, int, int], dict[str, Any]], parts: PartExecutor,
         memory: Callable[[int], int], *, repeated: bool,
     ) -> Mapping[str, Any]:  # fmt: skip
         """A multipart upload in parts of ``part`` bytes, which ``send`` sends: upload, number, start, length. Aborted if anything fails."""
         return self._multipart(
-            target, options, ranges(size, part), lambda upload, start, length: send(upload, start // part + 1, start, length), parts, memory,
+            target, options, split_ranges(size, part), lambda upload, start, length: send(upload, start // part + 1, start, length), parts, memory,
             repeated=repeated,
         )  # fmt: skip
 
@@ -424,7 +442,7 @@ class BotoEngine(Conditions):
             **content,
         )
         told = answer.get("CopyPartResult", {}) if "CopySource" in content else answer
-        check_there(told, target, f"part {number}")
+        check_etag_returned(told, target, f"part {number}")
         sums = {
             name: value
             for name, value in told.items()
@@ -434,7 +452,7 @@ class BotoEngine(Conditions):
 
     def _multipart(
         self, target: S3Uri, options: Mapping[str, Any], ranges: Iterable[tuple[int, int]], send: Callable[[str, int, int], dict[str, Any]],
-        parts: Parts, memory: Callable[[int], int], *, repeated: bool,
+        parts: PartExecutor, memory: Callable[[int], int], *, repeated: bool,
     ) -> Mapping[str, Any]:  # fmt: skip
         place: dict[str, Any] = {"Bucket": target.bucket, "Key": target.key}
         last = {name: options[name] for name in ("IfNoneMatch", "IfMatch") if name in options}
@@ -492,9 +510,9 @@ class BotoEngine(Conditions):
             return self._own_object(
                 error, target, lambda there: is_of_parts(there, sent), repeated=repeated
             )
-        if not etag_of(answer):
+        if not parse_etag(answer):
             answer = self._looked_up(target, sent)
-        check_there(answer, target, "the upload's end")
+        check_etag_returned(answer, target, "the upload's end")
         return answer
 
     def _looked_up(self, target: S3Uri, sent: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -507,7 +525,7 @@ class BotoEngine(Conditions):
 
     # copy
 
-    def _copy(self, item: Copy, parts: Parts) -> Outcome:
+    def _copy(self, item: Copy, parts: PartExecutor) -> Outcome:
         info = item.info or self.head(item.source)
         if item.skip is not None and item.skip():
             return skipped(item, info)
@@ -520,7 +538,7 @@ class BotoEngine(Conditions):
             item.target,
             info.size,
             None,
-            etag_of(answer),
+            parse_etag(answer),
             answer.get("VersionId", ""),
             source=item.source,
             source_info=info,
@@ -539,7 +557,7 @@ class BotoEngine(Conditions):
         with self._translated(item.target, item.source, info.version):
             try:
                 answer = self._call(
-                    "copy_object", Bucket=item.target.bucket, Key=item.target.key, CopySource=copy_source(item.source, info),
+                    "copy_object", Bucket=item.target.bucket, Key=item.target.key, CopySource=build_copy_source(item.source, info),
                     CopySourceIfMatch=f'"{info.etag}"', **options,
                 )  # fmt: skip
             except ClientError as error:
@@ -547,11 +565,11 @@ class BotoEngine(Conditions):
                     error, item.source, item.target, info, options, repeated=item.repeated
                 )
         result = answer.get("CopyObjectResult", {})
-        check_there(result, item.target, "the copy")
+        check_etag_returned(result, item.target, "the copy")
         self.flow.moved(info.size, cancel)
         return {"ETag": result["ETag"], "VersionId": answer.get("VersionId", "")}
 
-    def _copy_parts(self, item: Copy, info: ObjectInfo, parts: Parts) -> Mapping[str, Any]:
+    def _copy_parts(self, item: Copy, info: ObjectInfo, parts: PartExecutor) -> Mapping[str, Any]:
         """In parts; a multipart upload starts empty, so metadata and tags are carried over by hand."""
         options = {
             **self.describe(
@@ -560,12 +578,12 @@ class BotoEngine(Conditions):
             **item.options,
         }
         options = {name: value for name, value in options.items() if value}
-        part = part_of(info.size, item.part)
+        part = choose_part_size(info.size, item.part)
 
         def send(upload: str, start: int, length: int) -> dict[str, Any]:
             parts.cancel.stop_if_set()
             content = {
-                "CopySource": copy_source(item.source, info), "CopySourceIfMatch": f'"{info.etag}"',
+                "CopySource": build_copy_source(item.source, info), "CopySourceIfMatch": f'"{info.etag}"',
                 "CopySourceRange": f"bytes={start}-{start + length - 1}",
             }  # fmt: skip
             with (
@@ -579,7 +597,7 @@ class BotoEngine(Conditions):
         return self._multipart(
             item.target,
             options,
-            ranges(info.size, part),
+            split_ranges(info.size, part),
             send,
             parts,
             lambda _: 0,
@@ -588,7 +606,7 @@ class BotoEngine(Conditions):
 
     # copy between two roles
 
-    def _relay(self, item: Copy, source: Storage, parts: Parts) -> Outcome:
+    def _relay(self, item: Copy, source: Storage, parts: PartExecutor) -> Outcome:
         uri = item.source
         if item.skip is not None and item.skip():
             return skipped(item, item.info)
@@ -600,30 +618,30 @@ class BotoEngine(Conditions):
             replaced=item.options,
         )
         options = {name: value for name, value in {**kept, **item.options}.items() if value}
-        expected = Expected.of(info.checksum)
+        expected = ExpectedChecksum.of(info.checksum)
         running = (
             expected.start(info.size, lambda: source.get_part_size(uri, info)) if expected else None
         )
         if info.size < self.tuning.large:
-            held = parts.memory.take(info.size, parts.cancel)
+            held = parts.memory.acquire(info.size, parts.cancel)
             try:
                 data = source.read_range(uri, info, 0, info.size, parts.cancel)
                 if running is not None:
                     running.update(data)
-                prove(uri, info, running)
+                verify_checksum(uri, info, running)
                 self._moved(info.size, parts.cancel)
                 answer = self._store(
                     item.target, data, self._with_crc(options), repeated=item.repeated
                 )
             finally:
-                parts.memory.give(held)
+                parts.memory.release(held)
         else:
             answer = self._relay_parts(item, info, source, self._with_crc(options), running, parts)
         return Outcome(
             item.target,
             info.size,
             None,
-            etag_of(answer),
+            parse_etag(answer),
             answer.get("VersionId", ""),
             source=uri,
             source_info=info,
@@ -635,10 +653,10 @@ class BotoEngine(Conditions):
         info: ObjectInfo,
         source: Storage,
         options: Mapping[str, Any],
-        running: Optional[integrity.Running],
-        parts: Parts,
+        running: Optional[integrity.RunningChecksum],
+        parts: PartExecutor,
     ) -> Mapping[str, Any]:
-        turns = Turns()
+        turns = PartSequencer()
 
         def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
             with turns.failing():
@@ -649,11 +667,11 @@ class BotoEngine(Conditions):
                     if running is not None:
                         running.update(data)
                     if start + length == info.size:
-                        prove(item.source, info, running)
+                        verify_checksum(item.source, info, running)
             self._moved(length, parts.cancel)
             return self._send_part(item.target, upload, options, number, data, parts.cancel)
 
-        part = part_of(info.size, self.tuning.part)
+        part = choose_part_size(info.size, self.tuning.part)
         return self._in_parts(
             item.target,
             options,
@@ -675,10 +693,12 @@ class BotoEngine(Conditions):
     def _batches(
         self, items: Iterable[ObjectInfo], bucket: str, *, unchanged: bool
     ) -> Iterator[tuple[str, list[ObjectInfo]]]:
-        return batches(
+        return batch_by_bucket(
             items,
             bucket,
-            BATCH if not unchanged or self._delete_conditions.are_kept(bucket) else LOOKED_AT,
+            KEYS_PER_DELETE
+            if not unchanged or self._delete_conditions.are_kept(bucket)
+            else LOOKED_AT,
         )
 
     def _deletion(self, bucket: str, batch: Sequence[ObjectInfo], *, unchanged: bool) -> Deletion:
@@ -699,13 +719,13 @@ class BotoEngine(Conditions):
             self._delete_alone(command, cancel)
         return None
 
-    def _delete_together(self, command: DeleteTogether, cancel: Cancel) -> xml.Deletions:
+    def _delete_together(self, command: DeleteTogether, cancel: Cancel) -> xml.DeleteResult:
         bucket = command.uri.bucket
         # the same function under one id is registered once
         self.client.meta.events.register(
-            "after-call.s3.DeleteObjects", check_deleted, unique_id="rolerunner-deleted"
+            "after-call.s3.DeleteObjects", check_deletion_response, unique_id="rolerunner-deleted"
         )
-        headers = {"Content-MD5": xml.md5(command.body)}
+        headers = {"Content-MD5": xml.content_md5(command.body)}
         with (
             self._translated(command.uri, version=command.version),
             with_content(self.client, "DeleteObjects", headers, command.body),
@@ -717,7 +737,7 @@ class BotoEngine(Conditions):
             (each.get("Key") or "", each.get("VersionId") or "")
             for each in answer.get("Deleted", ())
         )
-        return xml.Deletions(deleted, answer.get("Errors", ()))
+        return xml.DeleteResult(deleted, answer.get("Errors", ()))
 
     def _delete_alone(self, command: DeleteAlone, cancel: Cancel) -> None:
         uri = command.uri

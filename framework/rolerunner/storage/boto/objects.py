@@ -21,11 +21,17 @@ from rolerunner.model import Role, S3Uri
 from rolerunner.storage import payloads
 from rolerunner.storage.deletions import DeleteConditions
 from rolerunner.storage.kept_metadata import kept_headers
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, ObjectInfo
-from rolerunner.storage.responses import believed, check_range, info_of, listed_of, versions_of
+from rolerunner.storage.responses import (
+    check_range_response,
+    parse_listed_object,
+    parse_object_info,
+    parse_versions,
+    validated_pages,
+)
 from rolerunner.storage.sorting import sort_objects
-from rolerunner.storage.tuning import BATCH, Tuning
+from rolerunner.storage.tuning import KEYS_PER_DELETE, Tuning
 
 _UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
 _NO_ROUTE = (
@@ -55,7 +61,7 @@ class Objects:
     role: Role
     caller: Callable[[], str]
     access: Access = field(default_factory=Access)
-    flow: Flow = field(default_factory=Flow)
+    flow: Pacer = field(default_factory=Pacer)
     tuning: Tuning = field(default_factory=Tuning)
     _delete_conditions: DeleteConditions = field(init=False, repr=False, compare=False)
     """What is known of conditional deletions here."""
@@ -88,17 +94,17 @@ class Objects:
         if not isinstance(parameters.get("Body"), (bytes, bytearray, memoryview)):
             return call(**parameters)
         if not payloads.takes_trailers(self.client):
-            return call(**payloads.with_header(parameters))
+            return call(**payloads.move_checksum_to_header(parameters))
         try:
             return call(**parameters)
         except ClientError as error:
             # botocore sends trailers over TLS alone
-            if not payloads.may_be_refusal(
+            if not payloads.is_trailer_refusal(
                 AwsError.of(error)
             ) or not self.client.meta.endpoint_url.startswith("https:"):
                 raise
-        answer = call(**payloads.with_header(parameters))
-        payloads.forgo_trailers(self.client)
+        answer = call(**payloads.move_checksum_to_header(parameters))
+        payloads.disable_trailers(self.client)
         return answer
 
     def _said(self, method: str) -> dict[str, Any]:
@@ -128,7 +134,7 @@ class Objects:
         *,
         versions: bool = False,
         after: str = "",
-        page: int = BATCH,
+        page: int = KEYS_PER_DELETE,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Every object or version under a prefix."""
@@ -149,20 +155,23 @@ class Objects:
         method, start = (
             ("list_object_versions", "KeyMarker") if versions else ("list_objects_v2", "StartAfter")
         )
-        said = {**({start: after} if after else {}), **({"MaxKeys": page} if page != BATCH else {})}
+        said = {
+            **({start: after} if after else {}),
+            **({"MaxKeys": page} if page != KEYS_PER_DELETE else {}),
+        }
         with self._translated(prefix):
             for answer in self._pages(method, prefix, **said):
                 cancel.stop_if_set()
                 if versions:
-                    yield from versions_of(answer)
+                    yield from parse_versions(answer)
                 else:
-                    yield from (listed_of(each) for each in answer.get("Contents", ()))
+                    yield from (parse_listed_object(each) for each in answer.get("Contents", ()))
 
     def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
         """The objects right under a prefix, and the prefixes below it."""
         with self._translated(prefix):
             for page in self._pages("list_objects_v2", prefix, Delimiter="/"):
-                yield from (listed_of(each) for each in page.get("Contents", ()))
+                yield from (parse_listed_object(each) for each in page.get("Contents", ()))
                 yield from (str(each["Prefix"]) for each in page.get("CommonPrefixes", ()))
 
     def _pages(self, method: str, prefix: S3Uri, **more: Any) -> Iterator[Mapping[str, Any]]:
@@ -170,7 +179,7 @@ class Objects:
             Bucket=prefix.bucket, Prefix=prefix.key, **self._said(method), **more
         )
         with _readable(method):
-            for page in believed(pages, prefix):
+            for page in validated_pages(pages, prefix):
                 yield page
                 self.flow.request()
 
@@ -179,7 +188,7 @@ class Objects:
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """What S3 tells of one object."""
         with self._translated(uri, version=version):
-            return info_of(uri.key, self._headers(uri, version))
+            return parse_object_info(uri.key, self._headers(uri, version))
 
     def get_age(self, uri: S3Uri) -> Optional[float]:
         """By the Date header and the object's LastModified: this machine's clock takes no part."""
@@ -270,7 +279,7 @@ class Objects:
                     **self._read_options(info.version),
                 )
             with contextlib.closing(answer["Body"]) as body:
-                check_range(answer, uri, info, start, length)
+                check_range_response(answer, uri, info, start, length)
                 data = bytes(body.read(length + 1))
         if len(data) != length:
             raise IntegrityFailed(f"{uri}: {format_count(len(data), 'byte')} came of {length:,}")
@@ -319,7 +328,9 @@ class Objects:
                 kept["Tagging"] = urlencode(
                     [(tag["Key"], tag["Value"]) for tag in told.get("TagSet", ())], quote_via=quote
                 )
-        return info_of(uri.key, answer), {name: value for name, value in kept.items() if value}
+        return parse_object_info(uri.key, answer), {
+            name: value for name, value in kept.items() if value
+        }
 
     @contextlib.contextmanager
     def _translated(

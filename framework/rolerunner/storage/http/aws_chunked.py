@@ -13,11 +13,11 @@ from rolerunner.storage import integrity
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-STREAMING = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+STREAMING_PAYLOAD = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _TRAILER = "x-amz-checksum-crc32"
 
 
-class Trailing:
+class ChunkedBody:
     """``source`` gives the bytes anew for every try, in blocks of ``block`` bytes but for the last; ``also`` is computed over them too."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Trailing:
 
     def blocks(self) -> Iterator[bytes]:
         """What goes over the wire."""
-        crc = integrity.hash_of("CRC32")
+        crc = integrity.create_hash("CRC32")
         self.computed = self._also() if self._also is not None else None
         for block in self._source():
             crc.update(block)

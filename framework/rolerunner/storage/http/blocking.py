@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from rolerunner.errors import StepError
 from rolerunner.storage.http import errors
-from rolerunner.storage.http.aws_chunked import Trailing
-from rolerunner.storage.http.framing import Answer, Framing, Malformed
+from rolerunner.storage.http.aws_chunked import ChunkedBody
+from rolerunner.storage.http.framing import MalformedResponse, Response, ResponseParser
 from rolerunner.storage.http.sockets import begin_to_connect, check_connected, widen
-from rolerunner.storage.http.tasks import Steps, Work
+from rolerunner.storage.http.tasks import BlockingCall, Task
 from rolerunner.storage.native.templates import Request
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.http.framing import Sink
-    from rolerunner.storage.http.sockets import Net
+    from rolerunner.storage.http.sockets import SocketFactory
     from rolerunner.storage.native.templates import Address
 
 T = TypeVar("T")
@@ -99,10 +99,10 @@ class _Line:
         self.used = 0.0
 
 
-class Lines:
+class ConnectionPool:
     """Connections that threads keep for their next requests, and a buffer for each thread."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: SocketFactory) -> None:
         self.net = net
         self._lock = threading.Lock()
         self._idle: list[_Line] = []
@@ -156,15 +156,15 @@ class Lines:
         return self._buffers.buffer  # type: ignore[no-any-return]
 
 
-class Straight:
+class BlockingClient:
     """Drives steps in the caller's thread, until they are done or ``cancel`` is set."""
 
-    def __init__(self, lines: Lines, cancel: Cancel) -> None:
+    def __init__(self, lines: ConnectionPool, cancel: Cancel) -> None:
         self._lines = lines
         self._net = lines.net
         self._cancel = cancel
 
-    def run(self, steps: Steps[T]) -> T:
+    def run(self, steps: Task[T]) -> T:
         """Until the steps are done. Raises what they raise, StepError when stopped."""
         value: Any = None
         failed = False
@@ -179,7 +179,7 @@ class Straight:
         try:
             if isinstance(wanted, Request):
                 return self._exchanged(wanted), False
-            if isinstance(wanted, Work):
+            if isinstance(wanted, BlockingCall):
                 return wanted.call(), False
             self._cancel.wait(wanted)
             self._cancel.stop_if_set()
@@ -191,7 +191,7 @@ class Straight:
         """The body of a good answer in blocks, as the caller takes them. Raises ClientError, BotoCoreError, StepError."""
         line = self._connected(request.address)
         buffer = _Buffer(request.sink)
-        framing = Framing(request.method, buffer)
+        framing = ResponseParser(request.method, buffer)
         try:
             self._send(line, request.head)
             deadline = time.monotonic() + self._net.read_timeout
@@ -206,33 +206,37 @@ class Straight:
                         framing.eof()
                     framing.feed(data)
                 yield from buffer.whole_blocks()
-        except (OSError, Malformed) as error:
-            raise errors.of_connection(request.address.url, error, connected=True) from error
+        except (OSError, MalformedResponse) as error:
+            raise errors.from_connection_error(
+                request.address.url, error, connected=True
+            ) from error
         finally:
             line.sock.close()
         assert framing.answer is not None  # noqa: S101 - it is done
         if framing.answer.status >= 300:  # noqa: PLR2004 - HTTP
-            raise errors.of_answer(framing.answer, request.operation)
+            raise errors.from_response(framing.answer, request.operation)
         yield from buffer.rest()
 
     # one request
 
-    def _exchanged(self, request: Request) -> Answer:
+    def _exchanged(self, request: Request) -> Response:
         while True:
             line = self._lines.kept(request.address)
             fresh = line is None
             if line is None:
                 line = self._connected(request.address)
-            framing = Framing(request.method, request.sink)
+            framing = ResponseParser(request.method, request.sink)
             try:
                 whole = self._sent(line, request, framing)
                 answer = self._read(line, framing, request.sink)
-            except (OSError, Malformed) as error:
+            except (OSError, MalformedResponse) as error:
                 line.sock.close()
                 if not fresh and not framing.begun and not isinstance(error, TimeoutError):
                     request.resent += 1
                     continue  # it was kept alive, and closed meanwhile
-                raise errors.of_connection(request.address.url, error, connected=True) from error
+                raise errors.from_connection_error(
+                    request.address.url, error, connected=True
+                ) from error
             except BaseException:
                 line.sock.close()
                 raise
@@ -248,7 +252,7 @@ class Straight:
             places = list(self._net.places(address, self._cancel))
         except OSError as error:
             self._cancel.stop_if_set()
-            raise errors.of_connection(address.url, error, connected=False) from error
+            raise errors.from_connection_error(address.url, error, connected=False) from error
         while places:
             place = places.pop(0)
             sock: Any = self._net.unconnected(place)
@@ -263,7 +267,7 @@ class Straight:
                 )
             except ssl.SSLCertVerificationError as error:
                 sock.close()
-                raise errors.of_connection(address.url, error, connected=False) from error
+                raise errors.from_connection_error(address.url, error, connected=False) from error
             except (OSError, ValueError) as error:
                 sock.close()
                 self._net.failed(address, place)
@@ -271,7 +275,7 @@ class Straight:
             except BaseException:
                 sock.close()
                 raise
-        raise errors.of_connection(address.url, why, connected=False) from why
+        raise errors.from_connection_error(address.url, why, connected=False) from why
 
     def _secured(self, plain: Any, address: Address, deadline: float) -> Any:
         sock = self._net.secured(plain, address)
@@ -296,14 +300,14 @@ class Straight:
 
     # out
 
-    def _sent(self, line: _Line, request: Request, framing: Framing) -> bool:
+    def _sent(self, line: _Line, request: Request, framing: ResponseParser) -> bool:
         """Send it all; False where the server answered before that. Raises OSError."""
         body: Any = request.body
         try:
             if isinstance(body, FileRange):
                 self._send(line, request.head)
                 self._send_range(line, body)
-            elif isinstance(body, Trailing):
+            elif isinstance(body, ChunkedBody):
                 self._send(line, request.head)
                 for block in body.blocks():
                     self._send(line, block)
@@ -317,11 +321,11 @@ class Straight:
             return False
         return True
 
-    def _said_something(self, line: _Line, framing: Framing) -> bool:
+    def _said_something(self, line: _Line, framing: ResponseParser) -> bool:
         """A server that refuses while we send says why, and closes."""
         try:
             return framing.feed(line.sock.recv(_HEAD)) or framing.begun
-        except (OSError, Malformed):
+        except (OSError, MalformedResponse):
             return False
 
     def _send(self, line: _Line, data: Any) -> None:
@@ -360,7 +364,7 @@ class Straight:
 
     # in
 
-    def _read(self, line: _Line, framing: Framing, sink: Optional[Sink]) -> Answer:
+    def _read(self, line: _Line, framing: ResponseParser, sink: Optional[Sink]) -> Response:
         done = framing.done
         deadline = time.monotonic() + self._net.read_timeout
         while not done:
@@ -419,7 +423,7 @@ def _at_hand(sock: Any, view: memoryview, got: int) -> tuple[int, bool]:
             # a record of TLS is 16 KiB, and one comes at a time: recv_into would look at its arguments a hundred thousand times
             count = sock.read(len(view) - got, view[got:]) if secure else sock.recv_into(view[got:])
             if count == 0:
-                raise Malformed("the connection was closed before the answer was whole")
+                raise MalformedResponse("the connection was closed before the answer was whole")
             got += count
     except (BlockingIOError, ssl.SSLWantReadError):
         return got, False

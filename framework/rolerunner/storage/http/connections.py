@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rolerunner.common.cancellation import Cancel
-    from rolerunner.storage.http.framing import Framing
-    from rolerunner.storage.http.sockets import Net
+    from rolerunner.storage.http.framing import ResponseParser
+    from rolerunner.storage.http.sockets import SocketFactory
     from rolerunner.storage.native.templates import Address
 
 _AT_FIRST, _MORE = 16, 8
@@ -55,12 +55,12 @@ class Connection:
         self.new = True
         self.events = 0
         self.job = job
-        self.framing: Optional[Framing] = None
+        self.framing: Optional[ResponseParser] = None
         self.left: Optional[memoryview] = None
         self.last = self.since = time.monotonic()
         self.seen = self.window = 0
 
-    def begin(self, framing: Framing, head: memoryview) -> None:
+    def begin(self, framing: ResponseParser, head: memoryview) -> None:
         """A request begins."""
         self.framing, self.left = framing, head
         self.last = self.since = time.monotonic()
@@ -72,11 +72,11 @@ class Connection:
         self.since += seconds
 
 
-class Connections:
+class ConnectionTable:
     """``most`` to each place, and twice as many in all. ``paced``: bytes are held back on purpose."""
 
     def __init__(
-        self, net: Net, selector: selectors.BaseSelector, most: int, *, paced: bool
+        self, net: SocketFactory, selector: selectors.BaseSelector, most: int, *, paced: bool
     ) -> None:
         self._net = net
         self._selector = selector

@@ -20,11 +20,11 @@ from botocore.exceptions import (
 
 from rolerunner.errors import ServiceFailed
 from rolerunner.iam.denials import is_conflict, is_retryable
-from rolerunner.storage.http.framing import Malformed
+from rolerunner.storage.http.framing import MalformedResponse
 from rolerunner.storage.http.sockets import OUT_OF_FILES
 
 if TYPE_CHECKING:
-    from rolerunner.storage.http.framing import Answer
+    from rolerunner.storage.http.framing import Response
 
 _FIELD = re.compile(rb"<(Code|Message|RequestId|Region|BucketName)>([^<]*)</")
 _TOO_MUCH_CODES = frozenset(
@@ -56,7 +56,7 @@ ELSEWHERE = frozenset(
 )
 
 
-def of_connection(url: str, error: BaseException, *, connected: bool) -> BotoCoreError:
+def from_connection_error(url: str, error: BaseException, *, connected: bool) -> BotoCoreError:
     """A connection could not be made, or broke."""
     if isinstance(error, ssl.SSLError) and (
         isinstance(error, ssl.SSLCertVerificationError) or not connected
@@ -70,7 +70,7 @@ def of_connection(url: str, error: BaseException, *, connected: bool) -> BotoCor
             if connected
             else ConnectTimeoutError(endpoint_url=url, error=error)
         )
-    if isinstance(error, Malformed):
+    if isinstance(error, MalformedResponse):
         return (
             ConnectionClosedError(endpoint_url=url, error=error)
             if "closed" in str(error)
@@ -81,7 +81,7 @@ def of_connection(url: str, error: BaseException, *, connected: bool) -> BotoCor
     return EndpointConnectionError(endpoint_url=url, error=error)
 
 
-def of_answer(answer: Answer, operation: str, *, retried: int = 0) -> ClientError:
+def from_response(answer: Response, operation: str, *, retried: int = 0) -> ClientError:
     """An error response to a request that was sent ``retried`` times before, as botocore's ClientError."""
     told = {
         name.decode(): html.unescape(value.decode("utf-8", "replace"))
@@ -104,7 +104,7 @@ def of_answer(answer: Answer, operation: str, *, retried: int = 0) -> ClientErro
     )  # fmt: skip
 
 
-def may_pass(error: BaseException) -> bool:
+def is_retryable_error(error: BaseException) -> bool:
     """May the same request succeed another time? Every request of the lane may be repeated: each says all that it does."""
     if isinstance(error, ClientError):
         status, code = (
@@ -123,7 +123,7 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, (HTTPClientError, EndpointConnectionError, ConnectTimeoutError))
 
 
-def is_too_much(error: BaseException) -> bool:
+def is_throttled(error: BaseException) -> bool:
     """Does the server ask for fewer requests? To HEAD it says so by its status alone."""
     if not isinstance(error, ClientError):
         return False
@@ -133,7 +133,7 @@ def is_too_much(error: BaseException) -> bool:
     )
 
 
-def is_elsewhere(error: ClientError) -> bool:
+def is_redirect(error: ClientError) -> bool:
     """Is the bucket in another region, or at another endpoint?"""
     return (
         error.response["Error"]["Code"] in ELSEWHERE

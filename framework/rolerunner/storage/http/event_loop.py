@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.storage.http import errors
-from rolerunner.storage.http.connections import Connection, Connections
-from rolerunner.storage.http.framing import Answer, Framing, Malformed
-from rolerunner.storage.http.tasks import Steps, Work
+from rolerunner.storage.http.connections import Connection, ConnectionTable
+from rolerunner.storage.http.framing import MalformedResponse, Response, ResponseParser
+from rolerunner.storage.http.tasks import BlockingCall, Task
 from rolerunner.storage.native.templates import Request
 from rolerunner.storage.protocol import Outcome
 from rolerunner.storage.thread_pool import ThreadPool
@@ -25,7 +25,7 @@ from rolerunner.storage.thread_pool import ThreadPool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rolerunner.storage.http.sockets import Net
+    from rolerunner.storage.http.sockets import SocketFactory
     from rolerunner.storage.native.templates import Address
 
 IN_MEMORY = 256 << 10
@@ -43,26 +43,26 @@ _NOTHING_NOW = 0.002
 """Seconds until whoever gives items is asked again, who had none but will have."""
 _WATCHED = 0.004
 """Seconds of which it is told whether the loop was idle while requests waited: then they get more connections."""
-Weighed = tuple[int, Steps[Any]]
+WeightedTask = tuple[int, Task[Any]]
 """Steps, and the bytes of memory that they hold while they are under way."""
 
 
 class _Job:
     __slots__ = ("again", "request", "steps", "weight")
 
-    def __init__(self, weight: int, steps: Steps[Any]) -> None:
+    def __init__(self, weight: int, steps: Task[Any]) -> None:
         self.weight = weight
         self.steps = steps
         self.request: Optional[Request] = None
         self.again = False
 
 
-class Loop:
+class EventLoop:
     """Drives steps until each has its outcome. Use it once; ``run`` closes it, whatever happens."""
 
     def __init__(
         self,
-        net: Net,
+        net: SocketFactory,
         cancel: Cancel,
         *,
         connections: int,
@@ -76,7 +76,7 @@ class Loop:
         self._memory = memory
         self._flying = self._held = 0
         self._selector = selectors.DefaultSelector()
-        self._connections = Connections(net, self._selector, connections, paced=paced)
+        self._connections = ConnectionTable(net, self._selector, connections, paced=paced)
         self._ready: dict[Address, deque[_Job]] = {}
         self._waiting = 0
         self._done: deque[Any] = deque()
@@ -94,7 +94,7 @@ class Loop:
         self._looked = self._swept = self._watched = time.monotonic()
         self._idle = 0.0
 
-    def run(self, items: Iterable[Union[Outcome, Weighed, None]]) -> Iterator[Any]:
+    def run(self, items: Iterable[Union[Outcome, WeightedTask, None]]) -> Iterator[Any]:
         """Outcomes as they come, in no set order. Items are drawn as places get free. Raises StepError when stopped.
 
         None among the items is none: there is nothing now, but there may be later.
@@ -140,7 +140,7 @@ class Loop:
             self._held < self._memory or not self._flying
         )
 
-    def begin(self, weight: int, steps: Steps[Any]) -> None:
+    def begin(self, weight: int, steps: Task[Any]) -> None:
         """Begin steps besides those that are drawn."""
         job = _Job(weight, steps)
         self._flying += 1
@@ -171,7 +171,7 @@ class Loop:
         if isinstance(wanted, Request):
             job.request, job.again = wanted, False
             self._wait(job)
-        elif isinstance(wanted, Work):
+        elif isinstance(wanted, BlockingCall):
             pool = self._large if wanted.large else self._small
             pool.submit(wanted.call).add_done_callback(lambda future: self._has_worked(job, future))
         else:
@@ -236,7 +236,7 @@ class Loop:
         assert request is not None  # noqa: S101 - that is why it waited
         connection.job = job
         head = request.head + request.body if 0 < len(request.body) <= _RECEIVE else request.head
-        connection.begin(Framing(request.method, request.sink, IN_MEMORY), memoryview(head))
+        connection.begin(ResponseParser(request.method, request.sink, IN_MEMORY), memoryview(head))
         self._flush(connection)
 
     def _flush(self, connection: Connection) -> None:
@@ -293,7 +293,7 @@ class Loop:
                     break
         except _WAITING:
             pass
-        except Malformed as error:
+        except MalformedResponse as error:
             self._lost(connection, error)
             return
         except OSError as error:
@@ -309,7 +309,7 @@ class Loop:
         assert job is not None  # noqa: S101 - an answer is to a request
         assert framing is not None  # noqa: S101
         assert framing.answer is not None  # noqa: S101
-        answer: Answer = framing.answer
+        answer: Response = framing.answer
         whole = connection.left is None
         if answer.keep and whole:
             self._connections.keep(connection)
@@ -339,7 +339,8 @@ class Loop:
             self._wait(job)
         else:
             self._advance(
-                job, errors.of_connection(connection.address.url, error, connected=connected)
+                job,
+                errors.from_connection_error(connection.address.url, error, connected=connected),
             )
 
     def _failed(self, connection: Connection, error: StepError) -> None:

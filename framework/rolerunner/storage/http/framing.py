@@ -23,7 +23,7 @@ _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\Z")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
-class Malformed(Exception):
+class MalformedResponse(Exception):
     """The server did not speak HTTP, or broke off."""
 
 
@@ -32,7 +32,7 @@ class _Names(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         if not _NAME.match(name):
-            raise Malformed("a header cannot be read")
+            raise MalformedResponse("a header cannot be read")
         if len(self) < _MOST_NAMES:
             self[name] = name.lower()
         return name.lower()
@@ -47,7 +47,7 @@ def _status_of(line: str) -> tuple[int, bool]:
     """An answer's status, and may the connection be used again if it is not said otherwise? Raises Malformed."""
     found = _STATUS.match(line)
     if not found:
-        raise Malformed("the answer is not HTTP/1.1")
+        raise MalformedResponse("the answer is not HTTP/1.1")
     return int(found[2]), found[1] == "1"
 
 
@@ -59,10 +59,10 @@ def _headers_of(lines: list[str]) -> dict[str, str]:
         name = _NAMES[name]
         value = value.strip(" \t")
         if not colon:
-            raise Malformed("a header cannot be read")
+            raise MalformedResponse("a header cannot be read")
         if name in headers:
             if name == "content-length" and headers[name] != value:
-                raise Malformed("two lengths are told")
+                raise MalformedResponse("two lengths are told")
             value = value if name == "content-length" else f"{headers[name]}, {value}"
         headers[name] = value
     return headers
@@ -78,7 +78,7 @@ class Sink(Protocol):
         """The next bytes, which are good until this returns."""
 
 
-class Answer:
+class Response:
     """A whole answer. Header names are in lower case; ``body`` is empty where a sink took it."""
 
     __slots__ = ("body", "headers", "keep", "status", "sunk")
@@ -98,7 +98,7 @@ class Answer:
         return http.client.responses.get(self.status, "Unknown")
 
 
-class Framing:
+class ResponseParser:
     """One answer to a request. ``feed`` it what comes until it is done; Raises Malformed.
 
     ``sink`` takes the body of a 2xx answer that is longer than ``keep_up_to`` bytes, or whose length is not told.
@@ -136,7 +136,7 @@ class Framing:
         self._interim = 0
         self._state = "head"
         self._after = ""
-        self.answer: Optional[Answer] = None
+        self.answer: Optional[Response] = None
 
     @property
     def begun(self) -> bool:
@@ -162,7 +162,7 @@ class Framing:
                 end = data.find(b"\r\n\r\n")
                 if end < 0 or end > MAX_HEAD:
                     if len(data) > MAX_HEAD:
-                        raise Malformed("the headers are too long")
+                        raise MalformedResponse("the headers are too long")
                     self._buffer = data
                     return False
                 head, data = data[:end], data[end + 4 :]
@@ -182,7 +182,7 @@ class Framing:
     def eof(self) -> None:
         """The server closed the connection: the end of a body without a length, a break of any other."""
         if self._state != "close":
-            raise Malformed(
+            raise MalformedResponse(
                 "the connection was closed before the answer was whole"
                 if self.begun
                 else "the connection was closed without an answer"
@@ -197,31 +197,31 @@ class Framing:
         lines = text.split("\r\n")
         status, keep = _status_of(lines[0])
         if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
-            raise Malformed("a header cannot be read")
+            raise MalformedResponse("a header cannot be read")
         headers = _headers_of(lines[1:])
         if status < 200:  # noqa: PLR2004 - HTTP
             self._interim += 1
             if self._interim > MAX_INTERIM or status == 101:  # noqa: PLR2004
-                raise Malformed("too many interim answers")
+                raise MalformedResponse("too many interim answers")
             return False
         if "connection" in headers:
             connection = headers["connection"].lower()
             keep = "close" not in connection and (keep or "keep-alive" in connection)
-        self.answer = Answer(status, headers, keep=keep)
+        self.answer = Response(status, headers, keep=keep)
         self._body_of(self.answer)
         return True
 
-    def _body_of(self, answer: Answer) -> None:
+    def _body_of(self, answer: Response) -> None:
         headers = answer.headers
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
         if length is not None and not (length.isascii() and length.isdigit() and len(length) < 20):  # noqa: PLR2004 - digits of 2**64
-            raise Malformed("the length is not a number")
+            raise MalformedResponse("the length is not a number")
         if self._no_body or answer.status in (204, 304):
             self._state = "done"
             self._finish()
         elif coding is not None:
             if coding.lower() != "chunked" or length is not None:
-                raise Malformed("the transfer encoding is not understood")
+                raise MalformedResponse("the transfer encoding is not understood")
             self._state, self._after = "chunked", "size"
             self._choose(answer, None)
         elif length is not None:
@@ -232,7 +232,7 @@ class Framing:
             answer.keep = False
             self._choose(answer, None)
 
-    def _choose(self, answer: Answer, length: Optional[int]) -> None:
+    def _choose(self, answer: Response, length: Optional[int]) -> None:
         """The sink or memory?"""
         good = 200 <= answer.status < 300  # noqa: PLR2004
         self._most = MAX_BODY if good else MAX_ERROR
@@ -240,7 +240,7 @@ class Framing:
         if self._sinks and self._sink is not None:
             self._sink.begin(answer.status, answer.headers)
         elif length is not None and length > self._most:
-            raise Malformed("the answer is too long")
+            raise MalformedResponse("the answer is too long")
 
     # the body
 
@@ -252,12 +252,12 @@ class Framing:
             self._sink.write(data)
         else:
             if self._got > self._most:
-                raise Malformed("the answer is too long")
+                raise MalformedResponse("the answer is too long")
             self._chunks.append(data)
 
     def _length(self, data: bytes) -> bool:
         if len(data) > self._left:
-            raise Malformed("more came than was told")
+            raise MalformedResponse("more came than was told")
         if (
             len(data) == self._left
             and not self._got
@@ -289,7 +289,7 @@ class Framing:
             line, found, rest = data.partition(b"\r\n")
             if not found:
                 if len(line) > MAX_HEAD:
-                    raise Malformed("a chunk's size is too long")
+                    raise MalformedResponse("a chunk's size is too long")
                 self._buffer = data
                 return False
             data = rest
@@ -301,24 +301,24 @@ class Framing:
         """A line between chunks; is it the last one?"""
         if self._after == "end":
             if line:
-                raise Malformed("a chunk is longer than it says")
+                raise MalformedResponse("a chunk is longer than it says")
             self._after = "size"
         elif self._after == "trailer":
             self._interim += 1
             if self._interim > MAX_INTERIM * 4:
-                raise Malformed("too many trailers")
+                raise MalformedResponse("too many trailers")
             return not line
         else:
             found = _CHUNK.match(line)
             if not found:
-                raise Malformed("a chunk's size cannot be read")
+                raise MalformedResponse("a chunk's size cannot be read")
             self._left = int(found[1], 16)
             self._after = "data" if self._left else "trailer"
         return False
 
     def _ended(self, rest: bytes) -> bool:
         if rest:
-            raise Malformed("more came than was told")
+            raise MalformedResponse("more came than was told")
         self._finish()
         return True
 

@@ -26,7 +26,7 @@ _STORAGE_CLASS = ObjectInfo.storage_class
 _NO_PAGE = "the answer cannot be read: a listing was asked for"
 
 
-class Page:
+class ListPage:
     """One page. Its keys are in order; the objects are made when they are asked for. Raises ServiceFailed for what is none."""
 
     __slots__ = ("_encoded", "_made", "_text", "first", "last", "size", "token", "truncated")

@@ -16,7 +16,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-UNSIGNED = "UNSIGNED-PAYLOAD"
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 """The payload's hash where it is not signed: TLS or a checksum header proves the bytes instead."""
 _LEFT_OUT = frozenset(
     {"connection", "content-length", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"}
@@ -26,19 +26,19 @@ _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*\Z", re.ASCII)
 
 
-def quoted(text: str) -> str:
+def quote_key(text: str) -> str:
     """A key as it stands in a path."""
     return text if _PLAIN.match(text) else quote(text, safe="/~")
 
 
-def query_of(pairs: Iterable[tuple[str, str]]) -> str:
+def build_query(pairs: Iterable[tuple[str, str]]) -> str:
     """A query string in the order and form that is signed, which is also the one that is sent."""
     return "&".join(
         sorted(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)
     )
 
 
-class Form:
+class SigningTemplate:
     """Requests that are signed by one key within one second, with the same headers but for the values of some.
 
     All that they have in common is put together once: a step signs thousands of them a second.
@@ -85,7 +85,7 @@ class Form:
             padded.translate(_INNER) + f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode()
         )
         self._outer = sha256(padded.translate(_OUTER))
-        self.is_sound = all(map(is_sound, (*headers, *headers.values())))
+        self.is_sound = all(map(is_header_safe, (*headers, *headers.values())))
 
     def head(self, method: str, path: str, query: str, values: Mapping[str, str]) -> str:
         """A request's first line and headers; ``values`` are those of the differing ones."""
@@ -101,7 +101,7 @@ class Form:
         return f"{method} {place} HTTP/1.1\r\n{self._sent % values}{self._authorization}{outer.hexdigest()}\r\n\r\n"
 
 
-def is_sound(value: str) -> bool:
+def is_header_safe(value: str) -> bool:
     """Can it stand in a header?"""
     return value.isascii() and "\n" not in value and "\r" not in value
 
@@ -135,11 +135,11 @@ class Signer:
 
     def form(
         self,
-        last: Optional[Form],
+        last: Optional[SigningTemplate],
         headers: Mapping[str, str],
         differing: Collection[str] = (),
-        payload: str = UNSIGNED,
-    ) -> Form:
+        payload: str = UNSIGNED_PAYLOAD,
+    ) -> SigningTemplate:
         """What signs requests as of now: ``last``, where that is still good. Raises RoleRefused.
 
         ``headers`` (lower-case names, with ``host``) are those that all of them have; the values of the ``differing`` ones come
@@ -160,8 +160,8 @@ class Signer:
         keys: Any,
         headers: Mapping[str, str],
         differing: Collection[str] = (),
-        payload: str = UNSIGNED,
-    ) -> Form:
+        payload: str = UNSIGNED_PAYLOAD,
+    ) -> SigningTemplate:
         """What signs requests as of a moment such as 20130524T000000Z."""
         own = {
             "x-amz-date": stamp,
@@ -169,7 +169,7 @@ class Signer:
             **({"x-amz-security-token": keys.token} if keys.token else {}),
         }
         scope, key = self._scope_and_key(keys.secret_key, stamp[:8])
-        return Form(
+        return SigningTemplate(
             stamp,
             keys,
             scope,

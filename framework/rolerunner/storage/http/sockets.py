@@ -53,7 +53,7 @@ def widen(sock: Any) -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
 
 
-class Net:
+class SocketFactory:
     """Makes sockets for one role's requests; safe to use from several threads.
 
     ``bundle`` is a file of certificates to trust instead of botocore's own. Timeouts are in seconds.

@@ -17,12 +17,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.errors import ServiceFailed
 from rolerunner.iam.denials import EXPIRED_CODES
 from rolerunner.storage.http import errors
-from rolerunner.storage.http.framing import Answer
+from rolerunner.storage.http.framing import Response
 from rolerunner.storage.native.templates import Request
 
 if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
-    from rolerunner.storage.pacing import Flow
+    from rolerunner.storage.pacing import Pacer
 
 T = TypeVar("T")
 MAX_BACKOFF = 20.0
@@ -33,24 +33,24 @@ _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
 
 
 @dataclass(frozen=True)
-class Work:
+class BlockingCall:
     """A call that blocks; ``large`` ones move objects in parts and have threads of their own."""
 
     call: Callable[[], Any]
     large: bool = False
 
 
-Steps = Generator[Union[Request, float, Work], Any, T]
+Task = Generator[Union[Request, float, BlockingCall], Any, T]
 
 
-def worked(call: Callable[[], T], *, large: bool = False) -> Steps[T]:
+def run_blocking(call: Callable[[], T], *, large: bool = False) -> Task[T]:
     """What comes of a call that blocks."""
-    done: T = yield Work(call, large)
+    done: T = yield BlockingCall(call, large)
     return done
 
 
 @dataclass(frozen=True)
-class Asking:
+class RetryPolicy:
     """How requests of an operation are made: at their pace, and again where that may help.
 
     ``invalidate`` gives the session up that is said to have expired: is there hope for another one? ``look_elsewhere`` lets
@@ -58,7 +58,7 @@ class Asking:
     """
 
     tries: int
-    flow: Flow
+    flow: Pacer
     cancel: Cancel
     invalidate: Callable[[], bool]
 
@@ -68,7 +68,7 @@ class Asking:
         look_elsewhere: Callable[[], bool],
         *,
         may_be_error: bool = False,
-    ) -> Steps[Answer]:
+    ) -> Task[Response]:
         """The good answer to the request that ``make`` makes for every try. Raises ClientError, BotoCoreError, StepError.
 
         ``may_be_error``: an answer of 200 may have an error inside.
@@ -84,7 +84,7 @@ class Asking:
             era = throttle.era
             request = make()
             try:
-                answer: Answer = yield request
+                answer: Response = yield request
                 resent += request.resent
                 refused = _refused(
                     answer, request.operation, may_be_error=may_be_error, retried=tried - 1 + resent
@@ -103,23 +103,23 @@ class Asking:
                 if code in EXPIRED_CODES and not renewed and self.invalidate():
                     renewed = True
                     continue
-                if errors.is_elsewhere(refused) and not moved:
+                if errors.is_redirect(refused) and not moved:
                     moved = True
-                    if (yield Work(look_elsewhere)):
+                    if (yield BlockingCall(look_elsewhere)):
                         continue
                 failed = refused
-            if errors.is_too_much(failed):
+            if errors.is_throttled(failed):
                 throttle.refused(era)
-            if tried >= self.tries or not errors.may_pass(failed):
+            if tried >= self.tries or not errors.is_retryable_error(failed):
                 raise failed
             yield random.random() * min(MAX_BACKOFF, _BASE * 2**tried)
 
 
 def _refused(
-    answer: Answer, operation: str, *, may_be_error: bool, retried: int
+    answer: Response, operation: str, *, may_be_error: bool, retried: int
 ) -> Optional[ClientError]:
     if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
         if not may_be_error or not _ERROR.match(answer.body):
             return None
         answer.status = 500  # as botocore takes it
-    return errors.of_answer(answer, operation, retried=retried)
+    return errors.from_response(answer, operation, retried=retried)

@@ -29,34 +29,35 @@ _NO_XML = re.compile("[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]")
 """Characters that XML 1.0 cannot hold, and the carriage return, which it does not keep."""
 
 
-def text_of(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """Text with its entities resolved."""
     text = data.decode("utf-8", "replace").replace("&quot;", '"')  # around every ETag
     return unescape(text) if "&" in text else text
 
 
-def field(body: bytes, name: str) -> str:
+def find_field(body: bytes, name: str) -> str:
     """The text of the first element of this name; empty where there is none."""
     _, _, rest = body.partition(b"<%b>" % name.encode())
     text, end, _ = rest.partition(b"</%b>" % name.encode())
-    return text_of(text) if end and b"<" not in text else ""
+    return decode_text(text) if end and b"<" not in text else ""
 
 
-def tags(body: bytes) -> str:
+def parse_tags(body: bytes) -> str:
     """An object's tags as x-amz-tagging has them. Raises ServiceFailed for what is no answer."""
     if body and b"TagSet" not in body:  # Ceph says nothing at all of an object without tags
         raise ServiceFailed("the answer cannot be read: tags were asked for", type="InternalError")
     return urlencode(
-        [(text_of(key), text_of(value)) for key, value in _TAG.findall(body)], quote_via=quote
+        [(decode_text(key), decode_text(value)) for key, value in _TAG.findall(body)],
+        quote_via=quote,
     )
 
 
-def can_hold(text: str) -> bool:
+def is_xml_safe(text: str) -> bool:
     """Returns True for a text that comes back from XML as it went in: parsers refuse some characters and turn a carriage return into a line feed."""
     return _NO_XML.search(text) is None
 
 
-def deletion(objects: Iterable[tuple[str, str, str]]) -> bytes:
+def render_delete(objects: Iterable[tuple[str, str, str]]) -> bytes:
     """The body of DeleteObjects for keys, versions and ETags (the condition; empty for none). Its answer names each key."""
     parts = []
     for key, version, etag in objects:
@@ -75,7 +76,7 @@ def _exact(key: str) -> str:
     )
 
 
-class Deletions:
+class DeleteResult:
     """The answer to DeleteObjects: what was deleted, and the fields of each error, by key and version."""
 
     def __init__(
@@ -99,7 +100,7 @@ class Deletions:
         )
 
 
-def deletions(body: bytes) -> Deletions:
+def parse_delete_result(body: bytes) -> DeleteResult:
     """Parses the answer to DeleteObjects. Raises ServiceFailed for what is no answer."""
     if not _DELETED.search(body):
         raise ServiceFailed(
@@ -115,13 +116,13 @@ def deletions(body: bytes) -> Deletions:
             (fields.get("Key", ""), fields.get("VersionId", ""))
             for fields in map(_fields, _ANY_DELETED.findall(body))
         ]
-    return Deletions(deleted, errors)
+    return DeleteResult(deleted, errors)
 
 
 def _fields(element: bytes) -> dict[str, str]:
-    return {name.decode(): text_of(value) for name, value in _FIELD.findall(element)}
+    return {name.decode(): decode_text(value) for name, value in _FIELD.findall(element)}
 
 
-def md5(body: bytes) -> str:
+def content_md5(body: bytes) -> str:
     """As Content-MD5 has it, which DeleteObjects wants everywhere."""
     return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()

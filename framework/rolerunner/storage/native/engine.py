@@ -24,29 +24,35 @@ from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.engine import TRIES, skipped
 from rolerunner.storage.boto.objects import ALREADY, KEPT
-from rolerunner.storage.concurrency import Parts
+from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.deletions import Command, Commands, DeleteTogether, Look, Pause
 from rolerunner.storage.http import xml
-from rolerunner.storage.http.event_loop import Loop, Weighed
-from rolerunner.storage.http.list_parser import Page
-from rolerunner.storage.http.sigv4 import quoted
-from rolerunner.storage.http.tasks import Asking, Steps, Work, worked
-from rolerunner.storage.integrity import Expected, digest_of
+from rolerunner.storage.http.event_loop import EventLoop, WeightedTask
+from rolerunner.storage.http.list_parser import ListPage
+from rolerunner.storage.http.sigv4 import quote_key
+from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
+from rolerunner.storage.integrity import ExpectedChecksum, compute_digest
 from rolerunner.storage.kept_metadata import kept_headers
-from rolerunner.storage.local_files import Arrival, FromFile, keep_time, prove, unpack
+from rolerunner.storage.local_files import (
+    DownloadSink,
+    UploadSource,
+    decompress_file,
+    set_modified_time,
+    verify_checksum,
+)
 from rolerunner.storage.native import listing
 from rolerunner.storage.native.listing import Listing, Span, Unordered, queries
 from rolerunner.storage.native.ranges import LaneLarge
 from rolerunner.storage.native.requests import checksum_header, hashed_by, version_query
 from rolerunner.storage.native.templates import PLACE, Declined
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
-from rolerunner.storage.responses import check_there, etag_of, info_by
-from rolerunner.storage.tuning import BATCH
-from rolerunner.storage.workers.forked_worker import Opening
-from rolerunner.storage.workers.pool import Crew
+from rolerunner.storage.responses import check_etag_returned, parse_etag, parse_object_headers
+from rolerunner.storage.tuning import KEYS_PER_DELETE
+from rolerunner.storage.workers.forked_worker import OperationSpec
+from rolerunner.storage.workers.pool import WorkerPool
 
 if TYPE_CHECKING:
-    from rolerunner.storage.http.framing import Answer
+    from rolerunner.storage.http.framing import Response
     from rolerunner.storage.protocol import Storage
 
 T = TypeVar("T")
@@ -65,11 +71,11 @@ class NativeEngine(LaneLarge):
         *,
         versions: bool = False,
         after: str = "",
-        page: int = BATCH,
+        page: int = KEYS_PER_DELETE,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Every object or version under a prefix; pages of objects come side by side, unless one of many machines goes on ``after`` a key."""
-        if versions or page != BATCH:
+        if versions or page != KEYS_PER_DELETE:
             yield from super().list(
                 prefix, versions=versions, after=after, page=page, cancel=cancel
             )
@@ -102,7 +108,7 @@ class NativeEngine(LaneLarge):
             return pages.given
         return None
 
-    def _pages_of(self, pages: Listing, loop: Loop) -> Iterator[ObjectInfo]:
+    def _pages_of(self, pages: Listing, loop: EventLoop) -> Iterator[ObjectInfo]:
         pages.more()
         for span, page in loop.run(()):
             if isinstance(page, Exception):
@@ -115,15 +121,15 @@ class NativeEngine(LaneLarge):
             pages.more()
 
     def _page_steps(
-        self, prefix: S3Uri, span: Span, asking: Asking
-    ) -> Steps[tuple[Span, Union[Page, Exception]]]:
+        self, prefix: S3Uri, span: Span, asking: RetryPolicy
+    ) -> Task[tuple[Span, Union[ListPage, Exception]]]:
         for tried in range(1, TRIES + 1):
             try:
                 options = {"Prefix": prefix.key}
                 answer = yield from self._asked(
                     asking, "list_objects_v2", S3Uri(prefix.bucket), options, query=queries(span)
                 )
-                return span, Page(answer.body)
+                return span, ListPage(answer.body)
             except (StepError, ClientError, BotoCoreError, Declined) as error:
                 if tried == TRIES or not (isinstance(error, StepError) and is_retryable(error)):
                     return span, error
@@ -132,14 +138,16 @@ class NativeEngine(LaneLarge):
 
     # many objects
 
-    def _crew(self, method: str, cancel: Cancel, source: Optional[NativeEngine] = None) -> Crew:
+    def _crew(
+        self, method: str, cancel: Cancel, source: Optional[NativeEngine] = None
+    ) -> WorkerPool:
         """Whoever may take a share of an operation."""
-        opening = Opening(
+        opening = OperationSpec(
             method,
             (self.role, self.access),
             (source.role, source.access) if source is not None else None,
         )
-        return Crew(self.processes, opening, self.flow, cancel)
+        return WorkerPool(self.processes, opening, self.flow, cancel)
 
     def _is_small(self, info: Optional[ObjectInfo]) -> bool:
         """Is it known to be an object that goes in one request?"""
@@ -149,7 +157,7 @@ class NativeEngine(LaneLarge):
         """HEAD of many."""
         loop, asking = self._loop(cancel)
 
-        def begun(uri: S3Uri) -> Weighed:
+        def begun(uri: S3Uri) -> WeightedTask:
             return 0, self._settled(uri, partial(self._head_steps, uri, asking))
 
         with self._crew("head_many", loop.cancel) as crew:
@@ -159,7 +167,7 @@ class NativeEngine(LaneLarge):
         """Fetch objects to files."""
         loop, asking = self._loop(cancel)
 
-        def begun(item: Get) -> Weighed:
+        def begun(item: Get) -> WeightedTask:
             return 0, self._tried_again(
                 item, item.source, lambda each: self._get_steps(each, asking, parts)
             )
@@ -171,7 +179,7 @@ class NativeEngine(LaneLarge):
         with (
             closing(self._lines),
             self._crew("get", loop.cancel) as crew,
-            Parts(loop.cancel, self.tuning, crew) as parts,
+            PartExecutor(loop.cancel, self.tuning, crew) as parts,
         ):
             yield from loop.run(crew.dealt(items, begun, name_of))
 
@@ -179,7 +187,7 @@ class NativeEngine(LaneLarge):
         """Store files as objects."""
         loop, asking = self._loop(cancel)
 
-        def begun(item: Put) -> Weighed:
+        def begun(item: Put) -> WeightedTask:
             return _weight_of(item.source, self.tuning.large), self._tried_again(
                 item, item.target, lambda each: self._put_steps(each, asking, parts)
             )
@@ -194,7 +202,7 @@ class NativeEngine(LaneLarge):
         with (
             closing(self._lines),
             self._crew("put", loop.cancel) as crew,
-            Parts(loop.cancel, self.tuning, crew) as parts,
+            PartExecutor(loop.cancel, self.tuning, crew) as parts,
         ):
             yield from loop.run(crew.dealt(items, begun, name_of))
 
@@ -202,7 +210,7 @@ class NativeEngine(LaneLarge):
         """Copy within S3."""
         loop, asking = self._loop(cancel)
 
-        def begun(item: Copy) -> Weighed:
+        def begun(item: Copy) -> WeightedTask:
             return 0, self._tried_again(
                 item, item.target, lambda each: self._copy_steps(each, asking, parts)
             )
@@ -214,7 +222,10 @@ class NativeEngine(LaneLarge):
                 else None
             )
 
-        with self._crew("copy", loop.cancel) as crew, Parts(loop.cancel, self.tuning) as parts:
+        with (
+            self._crew("copy", loop.cancel) as crew,
+            PartExecutor(loop.cancel, self.tuning) as parts,
+        ):
             yield from loop.run(crew.dealt(items, begun, name_of))
 
     def relay(
@@ -227,7 +238,7 @@ class NativeEngine(LaneLarge):
         loop, asking = self._loop(cancel)
         reading = source._asking(loop.cancel)  # noqa: SLF001 - one of our own kind
 
-        def begun(item: Copy) -> Weighed:
+        def begun(item: Copy) -> WeightedTask:
             held = (
                 item.info.size
                 if item.info is not None and item.info.size < self.tuning.large
@@ -247,7 +258,7 @@ class NativeEngine(LaneLarge):
             closing(self._lines),
             closing(source._lines),  # noqa: SLF001
             crew,
-            Parts(loop.cancel, self.tuning, crew) as parts,
+            PartExecutor(loop.cancel, self.tuning, crew) as parts,
         ):
             yield from loop.run(crew.dealt(items, begun, name_of))
 
@@ -265,9 +276,9 @@ class NativeEngine(LaneLarge):
 
     # download
 
-    def _get_steps(self, item: Get, asking: Asking, parts: Parts) -> Steps[Outcome]:
+    def _get_steps(self, item: Get, asking: RetryPolicy, parts: PartExecutor) -> Task[Outcome]:
         uri = item.source
-        if item.skip is not None and (yield Work(item.skip)):
+        if item.skip is not None and (yield BlockingCall(item.skip)):
             return Outcome(
                 uri,
                 item.info.size if item.info else 0,
@@ -278,11 +289,11 @@ class NativeEngine(LaneLarge):
         info = item.info if item.info is not None else (yield from self._known(uri, None, asking))
         if info.size >= self.tuning.large:
             return (
-                yield from worked(
+                yield from run_blocking(
                     lambda: self._get(replace(item, info=info, skip=None), parts), large=True
                 )
             )
-        arrival = Arrival(
+        arrival = DownloadSink(
             item.target, lambda count: self._moved(count, asking.cancel), info.size, item.folder
         )
         try:
@@ -298,9 +309,11 @@ class NativeEngine(LaneLarge):
             if not proved:
                 yield from self._looked_at(uri, now, answer, arrival)
             if item.decompress:
-                yield Work(lambda: unpack(arrival.file, item.target, uri, item.folder))
+                yield BlockingCall(
+                    lambda: decompress_file(arrival.file, item.target, uri, item.folder)
+                )
             if item.keep_time and now.modified:
-                keep_time(arrival.file, now)
+                set_modified_time(arrival.file, now)
             arrival.appear()
             return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)
         except Declined as why:
@@ -320,27 +333,27 @@ class NativeEngine(LaneLarge):
             arrival.discard()
 
     def _arrived(
-        self, uri: S3Uri, answer: Answer, arrival: Arrival, cancel: Cancel
+        self, uri: S3Uri, answer: Response, arrival: DownloadSink, cancel: Cancel
     ) -> tuple[ObjectInfo, bool]:
         """The bytes are all in the file; what S3 tells of them, and is it seen already that they are the ones?"""
-        now = info_by(uri.key, answer.headers, answer.sunk or len(answer.body))
+        now = parse_object_headers(uri.key, answer.headers, answer.sunk or len(answer.body))
         if answer.sunk:
             return now, False
         self._moved(now.size, cancel)
         arrival.whole(answer.body)
-        return now, integrity.agrees(answer.body, now.checksum)
+        return now, integrity.has_checksum(answer.body, now.checksum)
 
     def _looked_at(
-        self, uri: S3Uri, now: ObjectInfo, answer: Answer, arrival: Arrival
-    ) -> Steps[None]:
+        self, uri: S3Uri, now: ObjectInfo, answer: Response, arrival: DownloadSink
+    ) -> Task[None]:
         """The bytes in the file are the ones that S3 tells of. Raises IntegrityFailed."""
-        expected = Expected.of(now.checksum)
+        expected = ExpectedChecksum.of(now.checksum)
         if expected is None:
             return
         if arrival.running is not None and answer.sunk:
-            prove(uri, now, arrival.running)
+            verify_checksum(uri, now, arrival.running)
         elif expected.parts or answer.sunk:
-            same = yield Work(
+            same = yield BlockingCall(
                 lambda: integrity.file_matches(
                     arrival.file.descriptor, now.checksum, lambda: self.get_part_size(uri, now)
                 )
@@ -353,15 +366,15 @@ class NativeEngine(LaneLarge):
             running = expected.start(now.size, lambda: 0)
             if running is not None:
                 running.update(answer.body)
-            prove(uri, now, running)
+            verify_checksum(uri, now, running)
 
     # upload
 
-    def _put_steps(self, item: Put, asking: Asking, parts: Parts) -> Steps[Outcome]:
+    def _put_steps(self, item: Put, asking: RetryPolicy, parts: PartExecutor) -> Task[Outcome]:
         uri = item.target
-        file = FromFile.of(item.source, follow=item.follow)
+        file = UploadSource.of(item.source, follow=item.follow)
         size = file.before.st_size
-        if item.skip is not None and (yield Work(item.skip)):
+        if item.skip is not None and (yield BlockingCall(item.skip)):
             return Outcome(uri, size, item.source, status="skipped")
         algorithm, options = hashed_by(item.options)
 
@@ -369,7 +382,7 @@ class NativeEngine(LaneLarge):
             return self._put(replace(item, skip=None), parts)
 
         if size >= self.tuning.large:
-            return (yield from worked(plain, large=True))
+            return (yield from run_blocking(plain, large=True))
         try:
             _check_computable(algorithm)
             data = file(0, size)
@@ -379,7 +392,7 @@ class NativeEngine(LaneLarge):
                 "put_object",
                 uri,
                 options,
-                checksum_header(algorithm, digest_of(algorithm, data)),
+                checksum_header(algorithm, compute_digest(algorithm, data)),
                 body=data,
             )
             etag, version = yield from self._put_or_own(steps, uri, data, repeated=item.repeated)
@@ -389,18 +402,18 @@ class NativeEngine(LaneLarge):
 
     # copy
 
-    def _copy_steps(self, item: Copy, asking: Asking, parts: Parts) -> Steps[Outcome]:
+    def _copy_steps(self, item: Copy, asking: RetryPolicy, parts: PartExecutor) -> Task[Outcome]:
         info = yield from self._known(item.source, item.info, asking)
-        if item.skip is not None and (yield Work(item.skip)):
+        if item.skip is not None and (yield BlockingCall(item.skip)):
             return skipped(item, info)
 
         def plain() -> Outcome:
             return self._copy(replace(item, info=info, skip=None), parts)
 
         if info.size >= item.large:
-            return (yield from worked(plain, large=True))
+            return (yield from run_blocking(plain, large=True))
         if not _KEPT.isdisjoint(item.options):
-            return (yield from worked(plain))  # what is kept is asked for, object by object
+            return (yield from run_blocking(plain))  # what is kept is asked for, object by object
         options = {
             **item.options,
             **({"TaggingDirective": "REPLACE"} if "Tagging" in item.options else {}),
@@ -414,7 +427,7 @@ class NativeEngine(LaneLarge):
             made = self._template("copy_object", item.target.bucket, options)
             headers = {
                 "x-amz-copy-source": made.headers["x-amz-copy-source"].removesuffix(PLACE)
-                + quoted(item.source.key)
+                + quote_key(item.source.key)
                 + version,
                 "x-amz-copy-source-if-match": f'"{info.etag}"',
             }
@@ -436,8 +449,8 @@ class NativeEngine(LaneLarge):
         )
 
     def _copy_or_own(
-        self, steps: Steps[Answer], item: Copy, info: ObjectInfo
-    ) -> Steps[tuple[str, str]]:
+        self, steps: Task[Response], item: Copy, info: ObjectInfo
+    ) -> Task[tuple[str, str]]:
         """The ETag and version of what a CopyObject stored, or an earlier try of it."""
         try:
             answer = yield from steps
@@ -445,23 +458,28 @@ class NativeEngine(LaneLarge):
             if AwsError.of(error).code not in ALREADY:
                 raise
             refused = error
-            own = yield from worked(
+            own = yield from run_blocking(
                 lambda: self._own_copy(
                     refused, item.source, item.target, info, item.options, repeated=item.repeated
                 )
             )
-            return etag_of(own), own["VersionId"]
-        etag = xml.field(answer.body, "ETag").strip('"')
-        check_there({"ETag": etag}, item.target, "the copy")
+            return parse_etag(own), own["VersionId"]
+        etag = xml.find_field(answer.body, "ETag").strip('"')
+        check_etag_returned({"ETag": etag}, item.target, "the copy")
         return etag, answer.headers.get("x-amz-version-id", "")
 
     # copy between two roles
 
     def _relay_steps(
-        self, item: Copy, source: NativeEngine, asking: Asking, reading: Asking, parts: Parts
-    ) -> Steps[Outcome]:
+        self,
+        item: Copy,
+        source: NativeEngine,
+        asking: RetryPolicy,
+        reading: RetryPolicy,
+        parts: PartExecutor,
+    ) -> Task[Outcome]:
         uri = item.source
-        if item.skip is not None and (yield Work(item.skip)):
+        if item.skip is not None and (yield BlockingCall(item.skip)):
             return skipped(item, item.info)
         info = yield from source._known(uri, item.info, reading)
 
@@ -469,7 +487,7 @@ class NativeEngine(LaneLarge):
             return self._relay(replace(item, skip=None), source, parts)
 
         if info.size >= self.tuning.large:
-            return (yield from worked(plain, large=True))
+            return (yield from run_blocking(plain, large=True))
         algorithm, options = hashed_by(item.options)
         options = {name: value for name, value in options.items() if value}
         try:
@@ -481,9 +499,9 @@ class NativeEngine(LaneLarge):
             if "Tagging" not in item.options:
                 headers.update((yield from source._tags(uri, info.version, reading)))
             if not integrity.can_compute(algorithm):
-                return (yield from worked(plain))
-            now = info_by(uri.key, answer.headers, len(answer.body))
-            digest = digest_of(algorithm, answer.body)
+                return (yield from run_blocking(plain))
+            now = parse_object_headers(uri.key, answer.headers, len(answer.body))
+            digest = compute_digest(algorithm, answer.body)
             if now.checksum != f"{algorithm}:{digest}":  # most often one proof serves both
                 yield from source._proved(uri, now, answer.body)
             self._moved(now.size, asking.cancel)
@@ -498,26 +516,26 @@ class NativeEngine(LaneLarge):
             return (yield from self._plainly(why, plain))
         return Outcome(item.target, now.size, None, etag, stored, source=uri, source_info=now)
 
-    def _tags(self, uri: S3Uri, version: str, reading: Asking) -> Steps[Mapping[str, str]]:
+    def _tags(self, uri: S3Uri, version: str, reading: RetryPolicy) -> Task[Mapping[str, str]]:
         steps = self._asked(reading, "get_object_tagging", uri, {}, query=version_query(version))
         answer = yield from self._steps_about(steps, uri, version=version)
-        tags = xml.tags(answer.body)
+        tags = xml.parse_tags(answer.body)
         return {"x-amz-tagging": tags} if tags else {}
 
-    def _proved(self, uri: S3Uri, info: ObjectInfo, data: bytes) -> Steps[None]:
+    def _proved(self, uri: S3Uri, info: ObjectInfo, data: bytes) -> Task[None]:
         """The bytes are the ones that S3 tells of. Raises IntegrityFailed."""
-        expected = Expected.of(info.checksum)
+        expected = ExpectedChecksum.of(info.checksum)
         if expected is None:
             return
-        part = (yield Work(lambda: self.get_part_size(uri, info))) if expected.parts else 0
+        part = (yield BlockingCall(lambda: self.get_part_size(uri, info))) if expected.parts else 0
         running = expected.start(info.size, lambda: part)
         if running is not None:
             running.update(data)
-        prove(uri, info, running)
+        verify_checksum(uri, info, running)
 
     # delete
 
-    def _delete_steps(self, commands: Commands[T], asking: Asking) -> Steps[T]:
+    def _delete_steps(self, commands: Commands[T], asking: RetryPolicy) -> Task[T]:
         """Drives the commands of a deletion; their result."""
         value: Any = None
         failed = False
@@ -531,7 +549,7 @@ class NativeEngine(LaneLarge):
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
-    def _command_steps(self, command: Command, asking: Asking) -> Steps[Any]:
+    def _command_steps(self, command: Command, asking: RetryPolicy) -> Task[Any]:
         if isinstance(command, Pause):
             if command.throttled:
                 self.flow.throttle.refused(self.flow.throttle.era)
@@ -541,7 +559,10 @@ class NativeEngine(LaneLarge):
             if isinstance(command, Look):
                 return (yield from self._known(command.uri, None, asking))
             if isinstance(command, DeleteTogether):
-                headers = {"content-md5": xml.md5(command.body), "content-type": "application/xml"}
+                headers = {
+                    "content-md5": xml.content_md5(command.body),
+                    "content-type": "application/xml",
+                }
                 bucket = S3Uri(command.uri.bucket)
                 answer = yield from self._asked(
                     asking,
@@ -552,7 +573,7 @@ class NativeEngine(LaneLarge):
                     body=command.body,
                     may_be_error=True,
                 )
-                return xml.deletions(answer.body)
+                return xml.parse_delete_result(answer.body)
             headers = {"if-match": f'"{command.etag}"'} if command.etag else {}
             yield from self._asked(
                 asking,

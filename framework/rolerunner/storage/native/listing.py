@@ -14,12 +14,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.errors import ServiceFailed
-from rolerunner.storage.responses import MOST_EMPTY_PAGES, Circle
+from rolerunner.storage.responses import MAX_EMPTY_PAGES, PaginationGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from rolerunner.storage.http.list_parser import Page
+    from rolerunner.storage.http.list_parser import ListPage
     from rolerunner.storage.protocol import ObjectInfo
 
 AT_ONCE = 24
@@ -72,12 +72,12 @@ class Span:
         self.until = until
         self.token: Optional[str] = None
         self.last = after
-        self.pages: deque[Page] = deque()
+        self.pages: deque[ListPage] = deque()
         self.asking = False
         self.asked = 0.0
         self.done = False
         self.seen = 0
-        self.circle = Circle()
+        self.circle = PaginationGuard()
 
 
 class Listing:
@@ -122,7 +122,7 @@ class Listing:
                 self._asking += 1
                 self._ask(span)
 
-    def took(self, span: Span, page: Page) -> None:
+    def took(self, span: Span, page: ListPage) -> None:
         """A page has come: what is new in it, where its span goes on, and where it can be cut. Raises Unordered, ServiceFailed."""
         self._check(span, page)
         span.asking = False
@@ -151,7 +151,7 @@ class Listing:
         elif span.done and not span.pages and span is not self._spans[0]:
             self._spans.remove(span)
 
-    def _check(self, span: Span, page: Page) -> None:
+    def _check(self, span: Span, page: ListPage) -> None:
         """Does the page belong here, and is there a way on from it? Raises ServiceFailed."""
         for key in (page.first, page.last):
             if key is not None and not key.startswith(self._prefix):
@@ -163,7 +163,9 @@ class Listing:
                 f"the listing of '{self._prefix}' goes round in a circle", type="InternalError"
             )
         if page.truncated and span.circle.is_stalled(is_empty=page.first is None):
-            message = f"the listing of '{self._prefix}' returned {MOST_EMPTY_PAGES:,} empty pages in a row"
+            message = (
+                f"the listing of '{self._prefix}' returned {MAX_EMPTY_PAGES:,} empty pages in a row"
+            )
             raise ServiceFailed(message, type="EndlessListing")
 
     def ready(self) -> Iterator[ObjectInfo]:
@@ -182,7 +184,7 @@ class Listing:
                 return
             self._spans.popleft()
 
-    def _cut(self, span: Span, page: Page) -> None:
+    def _cut(self, span: Span, page: ListPage) -> None:
         """Cut what is left of a span at keys that may be far ahead."""
         if not self._cuts or self._useful < _PAGES_FIRST or self._wasted > _WASTE + self._useful:
             return

@@ -17,14 +17,14 @@ from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.iam.denials import TRAILER_REFUSED, AwsError
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity, payloads
-from rolerunner.storage.concurrency import Parts, Turns
-from rolerunner.storage.http.aws_chunked import STREAMING, Trailing
-from rolerunner.storage.http.blocking import BLOCK, FileRange, Straight
-from rolerunner.storage.http.framing import Answer
-from rolerunner.storage.http.sigv4 import UNSIGNED
-from rolerunner.storage.http.tasks import Asking, Steps
-from rolerunner.storage.integrity import Pieces, Running, digest_of, in_base64
-from rolerunner.storage.local_files import FromFile, check_range, prove
+from rolerunner.storage.concurrency import PartExecutor, PartSequencer
+from rolerunner.storage.http.aws_chunked import STREAMING_PAYLOAD, ChunkedBody
+from rolerunner.storage.http.blocking import BLOCK, BlockingClient, FileRange
+from rolerunner.storage.http.framing import Response
+from rolerunner.storage.http.sigv4 import UNSIGNED_PAYLOAD
+from rolerunner.storage.http.tasks import RetryPolicy, Task
+from rolerunner.storage.integrity import CrcCombiner, RunningChecksum, compute_digest, encode_base64
+from rolerunner.storage.local_files import UploadSource, check_range_headers, verify_checksum
 from rolerunner.storage.native.requests import (
     LaneRequests,
     checksum_header,
@@ -33,8 +33,8 @@ from rolerunner.storage.native.requests import (
 )
 from rolerunner.storage.native.templates import PLACE, Declined
 from rolerunner.storage.protocol import Copy, ObjectInfo
-from rolerunner.storage.responses import check_there
-from rolerunner.storage.tuning import part_of
+from rolerunner.storage.responses import check_etag_returned
+from rolerunner.storage.tuning import choose_part_size
 
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
@@ -51,14 +51,14 @@ class LaneLarge(LaneRequests):
         steps = self._range_steps(uri, info, start, length, landing, self._asking(cancel))
         try:
             with self._if_match(uri, info):
-                Straight(self._lines, cancel).run(steps)
+                BlockingClient(self._lines, cancel).run(steps)
         except Declined:
             assert landing.got == began  # noqa: S101 - it is declined before anything is asked
             super()._range(uri, info, start, length, landing, cancel)
 
     def _range_steps(
-        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, sink: Any, asking: Asking
-    ) -> Steps[Answer]:
+        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, sink: Any, asking: RetryPolicy
+    ) -> Task[Response]:
         wanted = _range_headers(info, start, length)
         return self._asked(
             asking,
@@ -93,7 +93,7 @@ class LaneLarge(LaneRequests):
         collected = _Collected(info, start, data, algorithms)
         try:
             with self._translated(uri, version=info.version), self._if_match(uri, info):
-                Straight(self._lines, cancel).run(
+                BlockingClient(self._lines, cancel).run(
                     self._range_steps(uri, info, start, len(data), collected, self._asking(cancel))
                 )
         except Declined:
@@ -116,7 +116,7 @@ class LaneLarge(LaneRequests):
 
     def part_of_file(
         self,
-        file: FromFile,
+        file: UploadSource,
         target: S3Uri,
         options: Mapping[str, Any],
         upload: str,
@@ -135,7 +135,7 @@ class LaneLarge(LaneRequests):
             descriptor = file.open()
         try:
             body = FileRange(descriptor, start, length, lambda count: self._moved(count, cancel))
-            running = integrity.hash_of(algorithm)
+            running = integrity.create_hash(algorithm)
             for block in body.blocks():
                 running.update(block)
                 cancel.stop_if_set()
@@ -144,7 +144,7 @@ class LaneLarge(LaneRequests):
                 upload,
                 options,
                 number,
-                checksum_header(algorithm, in_base64(running.digest())),
+                checksum_header(algorithm, encode_base64(running.digest())),
                 body,
                 cancel,
             )
@@ -171,7 +171,7 @@ class LaneLarge(LaneRequests):
         if "ChecksumAlgorithm" not in options or not integrity.can_compute(algorithm):
             return super()._send_part(target, upload, options, number, data, cancel)
         return self._send_proved(
-            target, upload, options, number, data, digest_of(algorithm, data), cancel
+            target, upload, options, number, data, compute_digest(algorithm, data), cancel
         )
 
     def _send_proved(
@@ -200,7 +200,7 @@ class LaneLarge(LaneRequests):
 
     def _part_sent(
         self, target: S3Uri, upload: str, options: Mapping[str, Any], number: int, headers: Mapping[str, str], body: Any, cancel: Cancel,
-        payload: str = UNSIGNED,
+        payload: str = UNSIGNED_PAYLOAD,
     ) -> dict[str, Any]:  # fmt: skip
         """Send a part; what CompleteMultipartUpload wants to know of it, but for a checksum that was no header."""
         said = {
@@ -209,14 +209,14 @@ class LaneLarge(LaneRequests):
             if name in ("SSECustomerAlgorithm", "SSECustomerKey")
         }
 
-        answer = Straight(self._lines, cancel).run(
+        answer = BlockingClient(self._lines, cancel).run(
             self._asked(
                 self._asking(cancel), "upload_part", target, said, headers, query=(("partNumber", str(number)), ("uploadId", upload)),
                 body=body, length=len(body), payload=payload,
             )
         )  # fmt: skip
         etag = answer.headers.get("etag", "")
-        check_there({"ETag": etag}, target, f"part {number}")
+        check_etag_returned({"ETag": etag}, target, f"part {number}")
         sums = {
             f"Checksum{name.rpartition('-')[2].upper()}": value
             for name, value in headers.items()
@@ -232,12 +232,12 @@ class LaneLarge(LaneRequests):
         info: ObjectInfo,
         source: Storage,
         options: Mapping[str, Any],
-        running: Optional[Running],
-        parts: Parts,
+        running: Optional[RunningChecksum],
+        parts: PartExecutor,
     ) -> Mapping[str, Any]:
         """As the plain engine's; parts that are too large to be held go through in blocks, with the checksum behind them."""
         proof = _Proof(item.source, info, running)
-        part = part_of(info.size, self.tuning.part)
+        part = choose_part_size(info.size, self.tuning.part)
         too_large = self._is_too_large(part, source)
         if (
             not isinstance(source, LaneLarge)
@@ -245,14 +245,14 @@ class LaneLarge(LaneRequests):
             or (proof.in_order and not too_large)
         ):
             return super()._relay_parts(item, info, source, options, running, parts)
-        turns = Turns()
+        turns = PartSequencer()
 
         def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
             try:
                 return send_part(upload, number, start, length)
             except StepError as error:
                 if error.type == TRAILER_REFUSED:
-                    payloads.forgo_trailers(self.client)  # which the next try of the object knows
+                    payloads.disable_trailers(self.client)  # which the next try of the object knows
                 raise
 
         def send_part(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
@@ -310,7 +310,7 @@ class LaneLarge(LaneRequests):
     ) -> tuple[dict[str, Any], bytes]:  # fmt: skip
         """Send a range of the source as a part: what CompleteMultipartUpload wants to know of it, and its checksum by ``algorithm``, if any."""
         if in_blocks:
-            make = partial(integrity.hash_of, algorithm) if algorithm else _Nothing
+            make = partial(integrity.create_hash, algorithm) if algorithm else _Nothing
             told, body = self._relay_blocks(
                 source, uri, info, make, target, options, upload, number, start, length, cancel
             )
@@ -321,7 +321,7 @@ class LaneLarge(LaneRequests):
             )
             self._moved(length, cancel)
             told = self._send_proved(
-                target, upload, options, number, data, in_base64(digests["CRC32"]), cancel
+                target, upload, options, number, data, encode_base64(digests["CRC32"]), cancel
             )
         return told, digests.get(algorithm, b"")
 
@@ -330,7 +330,7 @@ class LaneLarge(LaneRequests):
         number: int, start: int, length: int, cancel: Cancel,
     ) -> tuple[dict[str, Any], Any]:  # fmt: skip
         """A part block by block; also the body that was sent, which has computed what ``make`` makes."""
-        body = Trailing(
+        body = ChunkedBody(
             lambda: self._counted(source._pulled(uri, info, start, length, cancel), cancel),
             length,
             BLOCK,
@@ -338,12 +338,12 @@ class LaneLarge(LaneRequests):
         )
         try:
             told = self._part_sent(
-                target, upload, options, number, body.headers, body, cancel, STREAMING
+                target, upload, options, number, body.headers, body, cancel, STREAMING_PAYLOAD
             )
         except ClientError as error:
-            if not payloads.may_be_refusal(AwsError.of(error)):
+            if not payloads.is_trailer_refusal(AwsError.of(error)):
                 raise
-            raise payloads.trailer_refused(AwsError.of(error)) from error
+            raise payloads.trailer_refused_error(AwsError.of(error)) from error
         return {**told, "ChecksumCRC32": body.checksum}, body
 
     def _pulled(
@@ -361,7 +361,7 @@ class LaneLarge(LaneRequests):
         )
         got = 0
         with self._translated(uri, version=info.version), self._if_match(uri, info):
-            for block in Straight(self._lines, cancel).pulled(request):
+            for block in BlockingClient(self._lines, cancel).pulled(request):
                 got += len(block)
                 yield block
         if got != length:
@@ -376,11 +376,11 @@ class LaneLarge(LaneRequests):
 class _Proof:
     """The whole object's checksum over parts that go by: a CRC is put together from theirs, any other needs them in order."""
 
-    def __init__(self, uri: S3Uri, info: ObjectInfo, running: Optional[Running]) -> None:
+    def __init__(self, uri: S3Uri, info: ObjectInfo, running: Optional[RunningChecksum]) -> None:
         self._uri = uri
         self._info = info
         self._running = running
-        self._pieces = Pieces.of(info.checksum)
+        self._pieces = CrcCombiner.of(info.checksum)
         self._left = info.size
         self._lock = threading.Lock()
         self.in_order = running is not None and self._pieces is None
@@ -408,7 +408,7 @@ class _Proof:
         self._left -= length
         self._running = computed
         if not self._left:
-            prove(self._uri, self._info, self._running)
+            verify_checksum(self._uri, self._info, self._running)
 
 
 class _Nothing:
@@ -427,7 +427,7 @@ class _Checked:
         self._start, self._length = start, length
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        check_range(status, headers, self._info, self._start, self._length)
+        check_range_headers(status, headers, self._info, self._start, self._length)
 
     def write(self, data: bytes) -> None:
         """It goes by."""
@@ -443,12 +443,12 @@ class _Collected:
         self._start = start
         self._data = data
         self._algorithms = tuple(algorithms)
-        self.hashes = {name: integrity.hash_of(name) for name in self._algorithms}
+        self.hashes = {name: integrity.create_hash(name) for name in self._algorithms}
         self.got = 0
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        check_range(status, headers, self._info, self._start, len(self._data))
-        self.hashes = {name: integrity.hash_of(name) for name in self._algorithms}
+        check_range_headers(status, headers, self._info, self._start, len(self._data))
+        self.hashes = {name: integrity.create_hash(name) for name in self._algorithms}
         self.got = 0
 
     def room(self, most: int) -> memoryview:

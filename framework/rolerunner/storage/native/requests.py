@@ -17,15 +17,15 @@ from rolerunner.iam.denials import AwsError, is_retryable
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.engine import TRIES, BotoEngine
 from rolerunner.storage.boto.objects import ALREADY
-from rolerunner.storage.http.blocking import Lines
-from rolerunner.storage.http.event_loop import Loop
-from rolerunner.storage.http.framing import Answer
-from rolerunner.storage.http.sockets import Net
-from rolerunner.storage.http.tasks import Asking, Steps, worked
+from rolerunner.storage.http.blocking import ConnectionPool
+from rolerunner.storage.http.event_loop import EventLoop
+from rolerunner.storage.http.framing import Response
+from rolerunner.storage.http.sockets import SocketFactory
+from rolerunner.storage.http.tasks import RetryPolicy, Task, run_blocking
 from rolerunner.storage.native.templates import Declined, Request, Template, template
 from rolerunner.storage.protocol import ObjectInfo, Outcome, prepare_retry
-from rolerunner.storage.responses import check_there, etag_of, info_by
-from rolerunner.storage.workers.forked import Processes
+from rolerunner.storage.responses import check_etag_returned, parse_etag, parse_object_headers
+from rolerunner.storage.workers.forked import ForkedProcesses
 
 T = TypeVar("T")
 _LOG = logging.getLogger("rolerunner.storage")
@@ -37,12 +37,12 @@ class LaneRequests(BotoEngine):
     """S3 over sockets of our own. ``credentials`` are asked for at every signature; ``net`` makes the sockets."""
 
     credentials: Any = None
-    net: Net = field(default_factory=lambda: Net(None, 10, 60))
-    processes: Optional[Processes] = field(default=None, compare=False)
+    net: SocketFactory = field(default_factory=lambda: SocketFactory(None, 10, 60))
+    processes: Optional[ForkedProcesses] = field(default=None, compare=False)
     """That may take a share of an operation."""
     _templates: dict[Any, Template] = field(default_factory=dict, repr=False, compare=False)
     _looking: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
-    _lines: Lines = field(init=False, repr=False, compare=False)
+    _lines: ConnectionPool = field(init=False, repr=False, compare=False)
 
     _checked: Mapping[str, Any] = field(init=False, repr=False, compare=False)
     """What asks GET and HEAD for checksums, where this boto3 knows of them."""
@@ -50,18 +50,18 @@ class LaneRequests(BotoEngine):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "_checked", self._read_options(""))
-        object.__setattr__(self, "_lines", Lines(self.net))
+        object.__setattr__(self, "_lines", ConnectionPool(self.net))
 
-    def _loop(self, cancel: Cancel, connections: int = 0) -> tuple[Loop, Asking]:
+    def _loop(self, cancel: Cancel, connections: int = 0) -> tuple[EventLoop, RetryPolicy]:
         tuning = self.tuning
-        loop = Loop(
+        loop = EventLoop(
             self.net, cancel, connections=min(connections or tuning.connections, tuning.connections), memory=tuning.memory // 2 // tuning.processes,
             threads=tuning.workers, paced=self.flow.paces_bytes,
         )  # fmt: skip
         return loop, self._asking(loop.cancel)
 
-    def _asking(self, cancel: Cancel) -> Asking:
-        return Asking(self.tries, self.flow, cancel, lambda: _invalidate(self.credentials))
+    def _asking(self, cancel: Cancel) -> RetryPolicy:
+        return RetryPolicy(self.tries, self.flow, cancel, lambda: _invalidate(self.credentials))
 
     def _template(self, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
         """The kind of request, made once for each bucket and set of options. Raises Declined, and what signing raises."""
@@ -106,7 +106,7 @@ class LaneRequests(BotoEngine):
 
     def _asked(
         self,
-        asking: Asking,
+        asking: RetryPolicy,
         method: str,
         uri: S3Uri,
         options: Mapping[str, Any],
@@ -114,7 +114,7 @@ class LaneRequests(BotoEngine):
         *,
         may_be_error: bool = False,
         **more: Any,
-    ) -> Steps[Answer]:
+    ) -> Task[Response]:
         """The good answer to one request."""
         sent: Optional[Template] = None
 
@@ -127,7 +127,7 @@ class LaneRequests(BotoEngine):
             make, lambda: self._look_elsewhere(uri.bucket, sent), may_be_error=may_be_error
         )
 
-    def _settled(self, uri: S3Uri, begin: Callable[[], Steps[Outcome]]) -> Steps[Outcome]:
+    def _settled(self, uri: S3Uri, begin: Callable[[], Task[Outcome]]) -> Task[Outcome]:
         """The outcome, a failure as a value; what changed or broke off meanwhile is begun again."""
         for tried in range(1, TRIES + 1):
             try:
@@ -147,15 +147,15 @@ class LaneRequests(BotoEngine):
             return translated_one
 
     def _steps_about(
-        self, steps: Steps[T], uri: S3Uri, source: Optional[S3Uri] = None, version: str = ""
-    ) -> Steps[T]:
+        self, steps: Task[T], uri: S3Uri, source: Optional[S3Uri] = None, version: str = ""
+    ) -> Task[T]:
         """Steps whose failures are about this role and ``uri``, whoever has use for what comes of them; ``source`` as of ``_translated``."""
         with self._translated(uri, source, version):
             return (yield from steps)
 
     def _put_or_own(
-        self, steps: Steps[Answer], uri: S3Uri, data: bytes, *, repeated: bool
-    ) -> Steps[tuple[str, str]]:
+        self, steps: Task[Response], uri: S3Uri, data: bytes, *, repeated: bool
+    ) -> Task[tuple[str, str]]:
         """The ETag and version of what a PutObject stored, or an earlier try of it."""
         try:
             headers = (yield from steps).headers
@@ -163,28 +163,30 @@ class LaneRequests(BotoEngine):
             if AwsError.of(error).code not in ALREADY:
                 raise
             refused = error
-            own = yield from worked(lambda: self._own_data(refused, uri, data, repeated=repeated))
-            return etag_of(own), own["VersionId"]
-        check_there({"ETag": headers.get("etag")}, uri, "the upload")
+            own = yield from run_blocking(
+                lambda: self._own_data(refused, uri, data, repeated=repeated)
+            )
+            return parse_etag(own), own["VersionId"]
+        check_etag_returned({"ETag": headers.get("etag")}, uri, "the upload")
         return headers.get("etag", "").strip('"'), headers.get("x-amz-version-id", "")
 
     def _tried_again(
-        self, item: Any, uri: S3Uri, begin: Callable[[Any], Steps[Outcome]]
-    ) -> Steps[Outcome]:
+        self, item: Any, uri: S3Uri, begin: Callable[[Any], Task[Outcome]]
+    ) -> Task[Outcome]:
         """Settled; from the second try on the item is taken as a further try takes it."""
         began = False
 
-        def once() -> Steps[Outcome]:
+        def once() -> Task[Outcome]:
             nonlocal began
             again, began = began, True
             return begin(prepare_retry(item) if again else item)
 
         return self._settled(uri, once)
 
-    def _plainly(self, why: Declined, call: Callable[[], T]) -> Steps[T]:
+    def _plainly(self, why: Declined, call: Callable[[], T]) -> Task[T]:
         """What the lane declines, done by the plain engine."""
         self._say(why)
-        return worked(call)
+        return run_blocking(call)
 
     def _say(self, why: Declined) -> None:
         reason = str(why)
@@ -194,23 +196,27 @@ class LaneRequests(BotoEngine):
 
     # head
 
-    def _head_steps(self, uri: S3Uri, asking: Asking, version: str = "") -> Steps[Outcome]:
+    def _head_steps(self, uri: S3Uri, asking: RetryPolicy, version: str = "") -> Task[Outcome]:
         try:
             answer = yield from self._asked(
                 asking, "head_object", uri, self._checked, query=version_query(version)
             )
-            info = info_by(uri.key, answer.headers, int(answer.headers.get("content-length", "0")))
+            info = parse_object_headers(
+                uri.key, answer.headers, int(answer.headers.get("content-length", "0"))
+            )
         except Declined as why:
             info = yield from self._plainly(why, lambda: self.head(uri, version))
         except ClientError as error:
             if AwsError.of(error).code not in {"400", "403"}:
                 raise
-            info = yield from worked(
+            info = yield from run_blocking(
                 lambda: self.head(uri, version)
             )  # which asks a GET for the reason
         return Outcome(uri, info.size, etag=info.etag, version=info.version, info=info)
 
-    def _known(self, uri: S3Uri, info: Optional[ObjectInfo], asking: Asking) -> Steps[ObjectInfo]:
+    def _known(
+        self, uri: S3Uri, info: Optional[ObjectInfo], asking: RetryPolicy
+    ) -> Task[ObjectInfo]:
         if info is not None:
             return info
         outcome = yield from self._steps_about(self._head_steps(uri, asking), uri)

@@ -16,7 +16,14 @@ from urllib.parse import unquote, urlsplit
 from botocore.exceptions import BotoCoreError, ParamValidationError
 from botocore.utils import get_environ_proxies
 
-from rolerunner.storage.http.sigv4 import UNSIGNED, Form, Signer, is_sound, query_of, quoted
+from rolerunner.storage.http.sigv4 import (
+    UNSIGNED_PAYLOAD,
+    Signer,
+    SigningTemplate,
+    build_query,
+    is_header_safe,
+    quote_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,7 +100,7 @@ class Template:
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str] = field(repr=False)
     signer: Signer = field(repr=False)
-    _forms: dict[tuple[str, ...], Form] = field(
+    _forms: dict[tuple[str, ...], SigningTemplate] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     _fixed: Mapping[str, str] = field(init=False, repr=False, compare=False)
@@ -103,20 +110,20 @@ class Template:
 
     def request(
         self, key: str = "", headers: Optional[Mapping[str, str]] = None, *, query: Iterable[tuple[str, str]] = (), body: bytes = b"",
-        length: Optional[int] = None, sink: Optional[Sink] = None, payload: str = UNSIGNED,
+        length: Optional[int] = None, sink: Optional[Sink] = None, payload: str = UNSIGNED_PAYLOAD,
     ) -> Request:  # fmt: skip
         """Signed as of now. Raises RoleRefused, BotoCoreError.
 
         ``length``: of a body that is sent from elsewhere; ``payload``: what is signed of it.
         """
-        path = self.path + quoted(key) if key else self.path
-        text = query_of([*self.query, *query]) if self.query or query else ""
+        path = self.path + quote_key(key) if key else self.path
+        text = build_query([*self.query, *query]) if self.query or query else ""
         size = len(body) if length is None else length
         values = dict(headers) if headers else {}
         if size or self.method in ("PUT", "POST"):
             values["content-length"] = str(size)
         form = self._form(values, payload)
-        if not form.is_sound or not all(map(is_sound, values.values())):
+        if not form.is_sound or not all(map(is_header_safe, values.values())):
             raise ParamValidationError(
                 report="a header has a line break or a letter in it that is not ASCII"
             )
@@ -129,7 +136,7 @@ class Template:
             sink,
         )
 
-    def _form(self, differing: Mapping[str, str], payload: str) -> Form:
+    def _form(self, differing: Mapping[str, str], payload: str) -> SigningTemplate:
         kind = (payload, *differing)
         last = self._forms.get(kind)
         form = self.signer.form(last, self._fixed, tuple(differing), payload)

@@ -36,7 +36,7 @@ def _pickle(message: tuple[Any, ...]) -> bytes:
     return buffer.getvalue()
 
 
-class Closed(Exception):
+class ChannelClosed(Exception):
     """The other side is gone."""
 
 
@@ -59,7 +59,7 @@ class Channel:
             with self._sending:
                 self._end.sendall(_LENGTH.pack(len(data)) + data)
         except OSError as error:
-            raise Closed from error
+            raise ChannelClosed from error
 
     def receive(self) -> tuple[Any, ...]:
         """The next message. Raises Closed."""
@@ -67,9 +67,9 @@ class Channel:
             head = self._reader.read(_LENGTH.size)
             data = self._reader.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
             if not data or len(data) != _LENGTH.unpack(head)[0]:
-                raise Closed
+                raise ChannelClosed
         except (OSError, ValueError) as error:
-            raise Closed from error
+            raise ChannelClosed from error
         message: tuple[Any, ...] = pickle.loads(data)  # noqa: S301 - our own process's
         return message
 

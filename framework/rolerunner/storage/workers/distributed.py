@@ -23,38 +23,38 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 from rolerunner.redaction.redact import redact_error
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Outcome, Put, prepare_retry
-from rolerunner.storage.workers.distributed_listing import TASKS_A_SLOT, SpreadListing
+from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT, DistributedListing
 
 if TYPE_CHECKING:
     from rolerunner.model import Role
     from rolerunner.sessions.registry import JobIdentity, Sessions
-    from rolerunner.storage.pacing import Flow
+    from rolerunner.storage.pacing import Pacer
     from rolerunner.storage.protocol import Storage
-    from rolerunner.storage.workers.protocol import Pool
+    from rolerunner.storage.workers.protocol import TaskRunner
 
 T = TypeVar("T")
-Part = Callable[[bool], Any]
+DistributedTask = Callable[[bool], Any]
 """Some of the work, a value that can be pickled. Called with: may a worker that died have done some of it already?"""
-Opener = Callable[["Sessions", "Role", Access, "Flow"], "Storage"]
+StorageOpener = Callable[["Sessions", "Role", Access, "Pacer"], "Storage"]
 
-OBJECTS_A_TASK = 250
+OBJECTS_PER_TASK = 250
 """A part of so many objects takes a second or less, beside 20 ms to start it: progress comes at least so often."""
-KEYS_A_DELETION = 1000
+KEYS_PER_DELETION = 1000
 """A part of a deletion is one DeleteObjects."""
-BYTES_A_SLOT = 1 << 30
+BYTES_PER_SLOT = 1 << 30
 """A wave ends at so many bytes for each part that can run at once, so that large objects show progress too."""
-COST_OF_AN_OBJECT = 256 << 10
+BYTES_PER_REQUEST = 256 << 10
 """An object costs as much as so many bytes more, for its requests."""
-JITTER = 2.0
+MAX_JITTER = 2.0
 """Seconds that workers wait at most before their first AssumeRole; STS allows some 600 a second in an account and region."""
 _JITTER_A_SLOT = 0.01
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerSetup:
     """How a worker opens S3: with an identity of its own, found where it is. ``opener`` is a function that pickles by its name."""
 
-    opener: Opener
+    opener: StorageOpener
     identity: JobIdentity
     session_name: str
     jitter: float = 0.0
@@ -82,30 +82,31 @@ _SESSIONS: dict[tuple[Any, ...], Sessions] = {}
 
 
 @dataclass(frozen=True)
-class Spread:
+class Distribution:
     """A pool, and how its workers open S3."""
 
-    pool: Pool
-    place: Place
+    pool: TaskRunner
+    place: WorkerSetup
 
     def storage(
-        self, role: Role, access: Access, flow: Flow, here: Storage, cancel: Cancel
-    ) -> SpreadStorage:
+        self, role: Role, access: Access, flow: Pacer, here: Storage, cancel: Cancel
+    ) -> DistributedStorage:
         """S3 under a role; ``here`` is the same on this machine, for calls about one object. ``cancel`` stops listings."""
-        return SpreadStorage(self.pool, self.settled_place(), role, access, flow, here, cancel)
+        return DistributedStorage(self.pool, self.settled_place(), role, access, flow, here, cancel)
 
-    def settled_place(self) -> Place:
+    def settled_place(self) -> WorkerSetup:
         """The place, with so much jitter as there are workers to keep apart."""
-        return replace(self.place, jitter=min(JITTER, self.pool.slots() * _JITTER_A_SLOT))
+        return replace(self.place, jitter=min(MAX_JITTER, self.pool.slots() * _JITTER_A_SLOT))
 
     def run(
-        self, parts: Iterable[Sequence[Part]], cancel: Cancel, what: str
+        self, parts: Iterable[Sequence[DistributedTask]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
         """Waves of parts that are not about S3 alone. Raises StepError, also for what cannot be shipped."""
-        return self.pool.run((_pickled(wave) for wave in parts), cancel, what)
+        return self.pool.run((pickle_tasks(wave) for wave in parts), cancel, what)
 
 
-def _pickled(wave: Sequence[Part]) -> list[bytes]:
+def pickle_tasks(wave: Sequence[DistributedTask]) -> list[bytes]:
+    """Pickles each task. Raises StepError for one that cannot be pickled."""
     try:
         return [pickle.dumps(part) for part in wave]
     except (TypeError, AttributeError, pickle.PicklingError) as error:
@@ -115,7 +116,7 @@ def _pickled(wave: Sequence[Part]) -> list[bytes]:
         ) from None
 
 
-def _opened(place: Place, role: Role, access: Access, flow: Flow) -> Storage:
+def _opened(place: WorkerSetup, role: Role, access: Access, flow: Pacer) -> Storage:
     return place.opener(place.sessions(), role, access, flow)
 
 
@@ -170,14 +171,14 @@ class _Call:
 
 
 @dataclass(frozen=True)
-class SpreadStorage:
+class DistributedStorage:
     """S3 under a role, its calls over many objects spread over a pool. In a worker it comes out as the engine itself."""
 
-    pool: Pool
-    place: Place
+    pool: TaskRunner
+    place: WorkerSetup
     role: Role
     access: Access
-    flow: Flow
+    flow: Pacer
     here: Storage
     cancel: Cancel
 
@@ -201,7 +202,7 @@ class SpreadStorage:
         ):  # a directory bucket lists in no order, and from its beginning alone
             return self.here.list(prefix, versions=versions, page=page, cancel=cancel)
         self.flow.shares = self.pool.slots()
-        return SpreadListing(
+        return DistributedListing(
             self, self.pool, cancel or self.cancel, prefix, versions=versions
         ).objects(after)
 
@@ -235,7 +236,7 @@ class SpreadStorage:
     ) -> Iterator[Outcome]:
         settled: deque[Outcome] = deque()
         began = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        objects_a_task = KEYS_A_DELETION if method == "delete" else OBJECTS_A_TASK
+        objects_a_task = KEYS_PER_DELETION if method == "delete" else OBJECTS_PER_TASK
         waves = self._waves(
             items,
             settled,
@@ -254,7 +255,7 @@ class SpreadStorage:
         self,
         items: Iterable[Any],
         settled: deque[Outcome],
-        part: Callable[[Sequence[Any]], Part],
+        part: Callable[[Sequence[Any]], DistributedTask],
         objects_a_task: int,
     ) -> Iterator[Sequence[bytes]]:
         """Waves of pickled parts, the largest first. Outcomes among the items are settled: they go to ``settled``."""
@@ -262,12 +263,12 @@ class SpreadStorage:
         while True:
             slots = self.flow.shares = self.pool.slots()
             tasks = (
-                slots if self.flow.is_paced else slots * TASKS_A_SLOT
+                slots if self.flow.is_paced else slots * TASKS_PER_SLOT
             )  # a pace is kept only where no more run than share it
-            drawn = _drawn(rest, tasks * objects_a_task, slots * BYTES_A_SLOT, settled)
+            drawn = _drawn(rest, tasks * objects_a_task, slots * BYTES_PER_SLOT, settled)
             if not drawn and not settled:
                 return
-            yield _pickled([part(each) for each in dealt(drawn, tasks)])
+            yield pickle_tasks([part(each) for each in balance_tasks(drawn, tasks)])
 
     # about one object, or this machine's files
 
@@ -337,7 +338,7 @@ def _size(item: Any) -> int:
     return info.size if info is not None else 0
 
 
-def dealt(items: Sequence[T], parts: int) -> list[list[T]]:
+def balance_tasks(items: Sequence[T], parts: int) -> list[list[T]]:
     """The items in so many parts at most, of about the same cost in bytes and requests, the costliest first."""
     count = min(parts, len(items))
     hands: list[list[T]] = [[] for _ in range(count)]
@@ -347,5 +348,5 @@ def dealt(items: Sequence[T], parts: int) -> list[list[T]]:
     ):  # the largest first, each to whoever has least
         load, number = loads[0]
         hands[number].append(item)
-        heapq.heapreplace(loads, (load + _size(item) + COST_OF_AN_OBJECT, number))
+        heapq.heapreplace(loads, (load + _size(item) + BYTES_PER_REQUEST, number))
     return [hands[number] for _, number in sorted(loads, key=lambda each: -each[0])]

@@ -12,20 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Optional, Union
 
-from rolerunner.keyspace import Span, cut
+from rolerunner.keyspace import KeyRange, split_by_probing
 from rolerunner.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
     from rolerunner.model import S3Uri
     from rolerunner.storage.protocol import Storage
-    from rolerunner.storage.workers.protocol import Pool
+    from rolerunner.storage.workers.protocol import TaskRunner
 
-KEYS_A_TASK = 20_000
+KEYS_PER_TASK = 20_000
 """Keys that a worker lists before it gives the rest away: some two seconds on S3, half a megabyte packed."""
-TASKS_A_SLOT = 4
+TASKS_PER_SLOT = 4
 """Parts of a wave for each that can run at once: the small ones at the end fill the gaps that the large ones leave."""
-PIECES = 8
+MIN_PIECES = 8
 """Spans at least that the rest of one is cut into."""
 
 
@@ -34,7 +34,7 @@ class _Found:
     """What a worker found of a span: packed objects, and the spans that are left."""
 
     packed: bytes
-    rest: list[Span]
+    rest: list[KeyRange]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _ListSpan:
     storage: Storage
     prefix: S3Uri
     versions: bool
-    span: Span
+    span: KeyRange
     pieces: int
     most: int
 
@@ -61,9 +61,9 @@ class _ListSpan:
             found.append(info)
         return _Found(_packed(found), [])
 
-    def _rest(self, seen: list[str]) -> list[Span]:
-        return cut(
-            Span(seen[-1], self.span.upto), self.prefix.key, seen, self.pieces, self._next_key
+    def _rest(self, seen: list[str]) -> list[KeyRange]:
+        return split_by_probing(
+            KeyRange(seen[-1], self.span.upto), self.prefix.key, seen, self.pieces, self._next_key
         )
 
     def _next_key(self, text: str) -> Optional[str]:
@@ -86,35 +86,37 @@ class _Kept:
 
 
 @dataclass(frozen=True)
-class SpreadListing:
+class DistributedListing:
     """One listing over a pool. ``storage`` comes out as the engine in a worker."""
 
     storage: Storage
-    pool: Pool
+    pool: TaskRunner
     cancel: Cancel
     prefix: S3Uri
     versions: bool
-    keys_a_task: int = field(default_factory=lambda: KEYS_A_TASK)
+    keys_a_task: int = field(default_factory=lambda: KEYS_PER_TASK)
 
     def objects(self, after: str = "") -> Iterator[ObjectInfo]:
         """In the order of keys. Raises StepError."""
-        line: list[Union[Span, _Kept]] = [Span(after)]  # in the order of keys
+        line: list[Union[KeyRange, _Kept]] = [KeyRange(after)]  # in the order of keys
         with tempfile.TemporaryFile() as file:
             while line:
                 line = self._round(line, file)
                 kept = next(
-                    (number for number, each in enumerate(line) if isinstance(each, Span)),
+                    (number for number, each in enumerate(line) if isinstance(each, KeyRange)),
                     len(line),
                 )
                 for each in line[:kept]:
                     yield from _unpacked(each, file)
                 line = line[kept:]
 
-    def _round(self, line: list[Union[Span, _Kept]], file: IO[bytes]) -> list[Union[Span, _Kept]]:
+    def _round(
+        self, line: list[Union[KeyRange, _Kept]], file: IO[bytes]
+    ) -> list[Union[KeyRange, _Kept]]:
         """The line after workers have listed its first spans."""
-        tasks = self.pool.slots() * TASKS_A_SLOT
-        spans = [each for each in line if isinstance(each, Span)][:tasks]
-        pieces = max(PIECES, tasks // len(spans))
+        tasks = self.pool.slots() * TASKS_PER_SLOT
+        spans = [each for each in line if isinstance(each, KeyRange)][:tasks]
+        pieces = max(MIN_PIECES, tasks // len(spans))
         parts = [
             pickle.dumps(
                 _ListSpan(self.storage, self.prefix, self.versions, span, pieces, self.keys_a_task)
@@ -123,9 +125,9 @@ class SpreadListing:
         ]
         (found,) = self.pool.run([parts], self.cancel, f"rolerunner: list {self.prefix}")
         results = dict(zip(spans, found))
-        after: list[Union[Span, _Kept]] = []
+        after: list[Union[KeyRange, _Kept]] = []
         for each in line:
-            result = results.get(each) if isinstance(each, Span) else None
+            result = results.get(each) if isinstance(each, KeyRange) else None
             after += [each] if result is None else [*_keep(result.packed, file), *result.rest]
         return after
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.common.gc_tuning import frozen
-from rolerunner.storage.workers.channel import Channel, Closed
+from rolerunner.storage.workers.channel import Channel, ChannelClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ _ENDING = 3.0
 """Seconds that a process has to end by itself."""
 
 
-class Process:
+class ForkedProcess:
     """One that was forked."""
 
     def __init__(self, pid: int, channel: Channel) -> None:
@@ -79,14 +79,14 @@ class Process:
         self.channel.close()
 
 
-class Processes:
+class ForkedProcesses:
     """``more`` are to be forked. ``lend(role, token)`` gives what requests of a role are signed with; the session with ``token`` has expired."""
 
     def __init__(self, more: int, lend: Callable[[Any, str], Any]) -> None:
         self.lend = lend
         self._more = more
         self._lock = threading.Lock()
-        self._idle: list[Process] = []
+        self._idle: list[ForkedProcess] = []
         self._frozen = contextlib.ExitStack()
         self.count = 1
         """Of processes, this one among them."""
@@ -102,7 +102,7 @@ class Processes:
                 self._idle.append(self._forked(serve))
         self.count = 1 + len(self._idle)
 
-    def _forked(self, serve: Callable[[Channel], None]) -> Process:
+    def _forked(self, serve: Callable[[Channel], None]) -> ForkedProcess:
         ours, theirs = socket.socketpair()
         _flush()
         try:
@@ -115,15 +115,15 @@ class Processes:
             others, self._idle = self._idle, []  # it has no others itself
             _be_forked(ours, others, lambda: serve(Channel(theirs)))
         theirs.close()
-        return Process(pid, Channel(ours))
+        return ForkedProcess(pid, Channel(ours))
 
-    def take(self) -> Sequence[Process]:
+    def take(self) -> Sequence[ForkedProcess]:
         """All that nobody has: give them back."""
         with self._lock:
             taken, self._idle = self._idle, []
         return taken
 
-    def give_back(self, process: Process) -> None:
+    def give_back(self, process: ForkedProcess) -> None:
         """It waits for the next operation."""
         with self._lock:
             self._idle.append(process)
@@ -135,7 +135,7 @@ class Processes:
         self._frozen.close()
 
 
-def wanted(memory: int) -> int:
+def choose_process_count(memory: int) -> int:
     """How many processes a run has use for that may take so many bytes: one for each core that it may use, and 100 MB each."""
     if sys.platform != "linux":
         return 1  # elsewhere a fork is less safe
@@ -165,7 +165,9 @@ def _is_alone() -> bool:
     return False
 
 
-def _be_forked(ours: socket.socket, others: Sequence[Process], serve: Callable[[], None]) -> None:
+def _be_forked(
+    ours: socket.socket, others: Sequence[ForkedProcess], serve: Callable[[], None]
+) -> None:
     """In the process that was forked. Signals are for the one that forked it, whose end this one sees."""
     code = 1
     try:
@@ -174,7 +176,7 @@ def _be_forked(ours: socket.socket, others: Sequence[Process], serve: Callable[[
         ours.close()
         for other in others:  # of which this process has copies
             other.channel.close()
-        with contextlib.suppress(Closed):
+        with contextlib.suppress(ChannelClosed):
             serve()
         code = 0
     finally:

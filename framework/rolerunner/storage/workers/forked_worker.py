@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolerunnerError, StepError
-from rolerunner.storage.pacing import Flow
+from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Outcome
 from rolerunner.storage.thread_pool import ThreadPool
-from rolerunner.storage.workers.channel import Closed
+from rolerunner.storage.workers.channel import ChannelClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ _TOLD_AT_ONCE = 0.1
 
 
 @dataclass(frozen=True)
-class Opening:
+class OperationSpec:
     """An operation over objects: ``storage`` does it, and reads from ``source`` where that is another role."""
 
     method: str
@@ -41,11 +41,11 @@ class Opening:
     source: Optional[tuple[Role, Access]] = None
 
 
-class Server:
+class ForkedWorker:
     """Serves the process at the other end of the channel, until that closes it. ``opened`` opens S3 under a role."""
 
     def __init__(
-        self, channel: Channel, opened: Callable[[Role, Optional[Access], Optional[Flow]], Storage]
+        self, channel: Channel, opened: Callable[[Role, Optional[Access], Optional[Pacer]], Storage]
     ) -> None:
         self._channel = channel
         self._opened = opened
@@ -85,7 +85,7 @@ class Server:
                     self._leases.pop(told[0]).put(told[1])
                 elif self._current is not None:
                     self._current.hear(kind, *told)
-        except Closed:
+        except ChannelClosed:
             if self._current is not None:
                 self._current.hear("stop")
             for asked in list(self._leases.values()):
@@ -99,8 +99,8 @@ class _Operation:
     def __init__(
         self,
         channel: Channel,
-        opened: Callable[[Role, Optional[Access], Optional[Flow]], Storage],
-        opening: Opening,
+        opened: Callable[[Role, Optional[Access], Optional[Pacer]], Storage],
+        opening: OperationSpec,
     ) -> None:
         self._channel = channel
         self._opening = opening
@@ -147,14 +147,14 @@ class _Operation:
     def _open(self) -> list[Storage]:
         with self._opening_now:
             if not self._storages:
-                flow = Flow()
+                flow = Pacer()
                 flow.listener = self._count
                 places = [
                     self._opening.storage,
                     *([self._opening.source] if self._opening.source else []),
                 ]
                 self._storages = [
-                    self._opened(role, access, flow if number == 0 else Flow())
+                    self._opened(role, access, flow if number == 0 else Pacer())
                     for number, (role, access) in enumerate(places)
                 ]
             return self._storages
@@ -203,7 +203,7 @@ class _Operation:
     def _tell(self, kind: str, *told: Any) -> None:
         try:
             self._channel.send(kind, *told)
-        except Closed:
+        except ChannelClosed:
             self._cancel.set()
         except (TypeError, AttributeError, pickle.PicklingError):
             error = told[-1]

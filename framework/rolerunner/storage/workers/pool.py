@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.files import sweep
 from rolerunner.storage.protocol import Get, Outcome, prepare_retry
-from rolerunner.storage.workers.channel import Closed
-from rolerunner.storage.workers.forked_worker import BATCH, Opening
+from rolerunner.storage.workers.channel import ChannelClosed
+from rolerunner.storage.workers.forked_worker import BATCH, OperationSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rolerunner.common.cancellation import Cancel
-    from rolerunner.storage.pacing import Flow
-    from rolerunner.storage.workers.forked import Process, Processes
+    from rolerunner.storage.pacing import Pacer
+    from rolerunner.storage.workers.forked import ForkedProcess, ForkedProcesses
 
 _LOG = logging.getLogger("rolerunner.storage")
 _FIRST = 96
@@ -38,14 +38,14 @@ _ENDING = 2.0
 """Seconds until a process that was told to stop is ended with force."""
 
 
-class NotTaken(Exception):
+class NoWorkerAvailable(Exception):
     """Nobody has room for a call, or who took it is gone: it is to be done here."""
 
 
 class _Member:
     """A process, what it has in hand, and a thread that hears what it says."""
 
-    def __init__(self, process: Process, hear: Callable[..., None]) -> None:
+    def __init__(self, process: ForkedProcess, hear: Callable[..., None]) -> None:
         self.process = process
         self.objects: dict[Any, Any] = {}
         """By what their outcomes will be called; for the thread that deals alone."""
@@ -61,7 +61,7 @@ class _Member:
         try:
             self.process.channel.send(*message)
         except (
-            Closed
+            ChannelClosed
         ):  # or it takes nothing: half a message may have been sent, so it is of no use any more
             self.process.kill()
 
@@ -87,17 +87,21 @@ class _Member:
                 if kind == "over":
                     return
                 self._hear(self, kind, *told)
-        except Closed:
+        except ChannelClosed:
             self.gone = True
             while self.calls:
-                self.calls.popitem()[1].set_exception(NotTaken())
+                self.calls.popitem()[1].set_exception(NoWorkerAvailable())
 
 
-class Crew:
+class WorkerPool:
     """Whoever helps with an operation, as ``opening`` tells it to them. They are asked when there is enough to do."""
 
     def __init__(
-        self, processes: Optional[Processes], opening: Opening, flow: Flow, cancel: Cancel
+        self,
+        processes: Optional[ForkedProcesses],
+        opening: OperationSpec,
+        flow: Pacer,
+        cancel: Cancel,
     ) -> None:
         self._processes = (
             processes if processes is not None and not flow.is_paced else None
@@ -111,7 +115,7 @@ class Crew:
         self._numbers = itertools.count()
         self._checked = time.monotonic()
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -133,7 +137,7 @@ class Crew:
                     member.say("open", self._opening)
             return self._members
 
-    def _engage(self, process: Process) -> Optional[_Member]:
+    def _engage(self, process: ForkedProcess) -> Optional[_Member]:
         """Let a process take part; None where no thread can be started that listens to it."""
         try:
             return _Member(process, self._hear)
@@ -253,7 +257,7 @@ class Crew:
                 default=None,
             )
             if member is None or len(member.calls) > here:
-                raise NotTaken
+                raise NoWorkerAvailable
             number, future = next(self._numbers), Future[Any]()
             member.calls[number] = future
         member.say("call", number, name, *arguments)
@@ -261,5 +265,5 @@ class Crew:
             self._cancel.stop_if_set()
             self._check_members()
             if member.gone and number in member.calls:
-                raise NotTaken
+                raise NoWorkerAvailable
         return future.result()

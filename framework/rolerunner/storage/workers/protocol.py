@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
 
 
-class Pool(Protocol):
+class TaskRunner(Protocol):
     """Workers on other machines."""
 
     def slots(self) -> int:
