@@ -1,17 +1,23 @@
 """What a package needs that offers actions of its own: these names stay."""
 
-from rolerunner.actions.base import Action, Field, StepContext, Warned, nothing_there
-from rolerunner.actions.objects import (
-    Chosen,
-    Moving,
-    ObjectsField,
-    Reaching,
-    Spreading,
-    gather,
-    transfer,
+from rolerunner.actions.base import (
+    Action,
+    Field,
+    OutputsWithWarning,
+    StepContext,
+    handle_empty_source,
 )
-from rolerunner.actions.permissions import listing, on_objects
-from rolerunner.actions.put_options import Stored
+from rolerunner.actions.objects import (
+    DistributionFields,
+    FilterFields,
+    ObjectsField,
+    RequestFields,
+    TransferFields,
+    collect_source,
+    record_outcomes,
+)
+from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.put_options import PutFields
 from rolerunner.actions.python_call import FunctionContext
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
@@ -30,30 +36,30 @@ from rolerunner.spec.fields import (
 __all__ = [
     "Action",
     "Bytes",
-    "Chosen",
+    "DistributionFields",
     "Field",
+    "FilterFields",
     "Flag",
     "FunctionContext",
     "Integer",
     "LocalPath",
-    "Moving",
     "ObjectList",
     "ObjectsField",
+    "OutputsWithWarning",
     "Permission",
-    "Reaching",
+    "PutFields",
+    "RequestFields",
     "S3Location",
     "S3Object",
     "S3Uri",
     "Seconds",
-    "Spreading",
     "StepContext",
     "StepError",
-    "Stored",
     "Text",
-    "Warned",
-    "gather",
-    "listing",
-    "nothing_there",
-    "on_objects",
-    "transfer",
+    "TransferFields",
+    "collect_source",
+    "handle_empty_source",
+    "list_permission",
+    "object_permission",
+    "record_outcomes",
 ]

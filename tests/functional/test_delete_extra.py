@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api
-from rolerunner.actions.places import place_of, places_of
+from rolerunner.actions.places import possible_targets, resolve_target
 from rolerunner.model import S3Uri
 from tests.memory_aws import error
 
@@ -182,18 +182,18 @@ def test_an_extra_object_that_stays_is_a_failure(
 
 def test_a_place_is_a_folder_or_an_object() -> None:
     bare, folder = S3Uri("b", "orders"), S3Uri("b", "orders/")
-    assert [place_of(uri, to_folder=True) for uri in (bare, folder, S3Uri("b"))] == [
+    assert [resolve_target(uri, to_folder=True) for uri in (bare, folder, S3Uri("b"))] == [
         folder,
         folder,
         S3Uri("b"),
     ]
-    assert [place_of(uri, to_folder=False) for uri in (bare, folder)] == [bare, folder]
-    assert [places_of(bare, to_folder=each) for each in (None, True, False)] == [
+    assert [resolve_target(uri, to_folder=False) for uri in (bare, folder)] == [bare, folder]
+    assert [possible_targets(bare, to_folder=each) for each in (None, True, False)] == [
         (bare, folder),
         (folder,),
         (bare,),
     ]
-    assert [places_of(uri, to_folder=None) for uri in (folder, S3Uri("b", "*"))] == [
+    assert [possible_targets(uri, to_folder=None) for uri in (folder, S3Uri("b", "*"))] == [
         (folder,),
         (S3Uri("b", "*"),),
     ]

@@ -14,12 +14,12 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from rolerunner import api
-from rolerunner.actions.objects import Gathered
+from rolerunner.actions.objects import SourceObjects
 from rolerunner.actions.s3_copy import S3Copy, _Copies
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import SpecError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.selection.manifest import no_objects
+from rolerunner.selection.manifest import placeholder_list
 from rolerunner.storage import deletions
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.native.engine import NativeEngine
@@ -380,8 +380,8 @@ def test_what_an_earlier_try_moved_is_recognised_by_its_content(
     action = S3Copy.model_validate(
         {"source": "s3://landing/p/", "target": "s3://publish/p/", "move": True, "compare": compare}
     )
-    context: Any = SimpleNamespace(cancel=Cancel(), resuming=resuming, repeating=resuming)
-    objects = Gathered(no_objects(S3Uri("landing", "p/")))
+    context: Any = SimpleNamespace(cancel=Cancel(), is_resumed=resuming, is_retry=resuming)
+    objects = SourceObjects(placeholder_list(S3Uri("landing", "p/")))
     storage: Any = None
     copies = _Copies(action, objects, storage, storage, context)
     assert copies.is_same.compare == ("checksum" if resuming else compare)

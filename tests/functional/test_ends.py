@@ -175,7 +175,7 @@ class Broken(Action):
         self._raise("permissions")
         return {}
 
-    def foreseen(self) -> Mapping[str, Any]:
+    def predict_outputs(self) -> Mapping[str, Any]:
         self._raise("foreseen")
         return {}
 

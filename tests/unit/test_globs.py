@@ -2,7 +2,7 @@
 
 import pytest
 
-from rolerunner.selection.filters import MAX_PATTERNS, Selection, check_globs, unbalanced
+from rolerunner.selection.filters import MAX_PATTERNS, Selection, check_globs, find_imbalance
 
 
 @pytest.mark.parametrize("glob", ["[ab.csv", "a]", "{a,b", "a}", "a{b,{c}", "**/[!x", "[a/b]"])
@@ -28,7 +28,7 @@ def test_an_unbalanced_glob_is_an_error(glob: str) -> None:
     ],
 )
 def test_a_balanced_glob_is_none(glob: str) -> None:
-    assert unbalanced(glob) == ""
+    assert find_imbalance(glob) == ""
     check_globs([glob])
 
 
@@ -37,7 +37,7 @@ def test_thousands_of_patterns_work_and_more_are_refused() -> None:
     assert [
         name
         for name in ("part-0001.csv", "part-1989.csv", "part-1990.csv", "part-2001.csv")
-        if means.named(name)
+        if means.matches_name(name)
     ] == [
         "part-0001.csv",
         "part-1989.csv",

@@ -22,9 +22,9 @@ from rolerunner.common.files import path_under
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
-from rolerunner.selection.local_files import files_below
+from rolerunner.selection.local_files import walk_folder
 from rolerunner.selection.manifest import ManifestWriter
-from rolerunner.selection.target_index import Existing
+from rolerunner.selection.target_index import TargetIndex
 from rolerunner.sessions.registry import parse_timestamp
 from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.protocol import ObjectInfo, Outcome
@@ -74,7 +74,7 @@ def test_files_come_in_the_order_of_keys(
             (folder / name).write_text("")
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             continue
-    found = [file.relative for file in files_below(str(folder))]
+    found = [file.relative for file in walk_folder(str(folder))]
     assert found == sorted(found, key=str.encode)
 
 
@@ -144,7 +144,7 @@ def test_what_stands_there_is_found_in_any_order(there: list[str], data: Any) ->
         st.lists(st.one_of(st.sampled_from([*there, "a"]), TEXT.filter(bool)), max_size=20)
     )
     for expected in (1, 1000):
-        existing = Existing(Fake(), S3Uri("bucket"), expected, Cancel())  # type: ignore[arg-type]
+        existing = TargetIndex(Fake(), S3Uri("bucket"), expected, Cancel())  # type: ignore[arg-type]
         assert [existing.find(S3Uri("bucket", key)) is not None for key in asked] == [
             key in there for key in asked
         ]
@@ -165,9 +165,9 @@ def test_globs(
     include: list[str], exclude: list[str], meant: list[str], not_meant: list[str]
 ) -> None:
     selection = Selection.of(include, exclude)
-    assert [selection.named(name) for name in (*meant, *not_meant)] == [True] * len(meant) + [
-        False
-    ] * len(not_meant)
+    assert [selection.matches_name(name) for name in (*meant, *not_meant)] == [True] * len(
+        meant
+    ) + [False] * len(not_meant)
 
 
 @given(TEXT, st.integers(0, 10), st.text("0123456789", max_size=3))

@@ -37,7 +37,7 @@ def test_what_globs_keep_apart_they_do_not_choose(
     include: list[str], exclude: list[str], folder: str, rest: str
 ) -> None:
     if rest and are_kept_apart(include, exclude, folder):
-        assert not Selection.of(include, exclude).named(folder + rest)
+        assert not Selection.of(include, exclude).matches_name(folder + rest)
 
 
 @pytest.mark.parametrize(

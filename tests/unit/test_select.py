@@ -18,11 +18,11 @@ PARTS = st.lists(
 @given(PARTS)
 def test_two_stars_match_every_key(parts: list[str]) -> None:
     key = "/".join(parts)
-    assert Selection.of(["**"], []).named(key)
-    assert not Selection.of([], ["**"]).named(key)
-    assert not Selection.of(["**"], ["**"]).named(key)
-    assert Selection.of(["top/**"], []).named(f"top/{key}")
-    assert not Selection.of([], ["top/**"]).named(f"top/{key}")
+    assert Selection.of(["**"], []).matches_name(key)
+    assert not Selection.of([], ["**"]).matches_name(key)
+    assert not Selection.of(["**"], ["**"]).matches_name(key)
+    assert Selection.of(["top/**"], []).matches_name(f"top/{key}")
+    assert not Selection.of([], ["top/**"]).matches_name(f"top/{key}")
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,17 @@ def test_two_stars_match_every_key(parts: list[str]) -> None:
     ],
 )
 def test_dots_are_names(pattern: str, keys: list[str], others: list[str]) -> None:
-    assert [key for key in (*keys, *others) if Selection.of([pattern], []).named(key)] == keys
-    assert [key for key in (*keys, *others) if Selection.of([], [pattern]).named(key)] == others
+    assert [
+        key for key in (*keys, *others) if Selection.of([pattern], []).matches_name(key)
+    ] == keys
+    assert [
+        key for key in (*keys, *others) if Selection.of([], [pattern]).matches_name(key)
+    ] == others
 
 
 def test_a_glob_of_thousands_of_alternatives_is_one_glob() -> None:
     selection = Selection.of(["part-{1..2500}.csv"], ["part-{7,8}.csv"])
-    assert [selection.named(f"part-{number}.csv") for number in (1, 2500, 7, 2501)] == [
+    assert [selection.matches_name(f"part-{number}.csv") for number in (1, 2500, 7, 2501)] == [
         True,
         True,
         False,

@@ -9,7 +9,7 @@ import pytest
 
 from rolerunner.errors import LocalFileFailed
 from rolerunner.selection.filters import Selection
-from rolerunner.selection.local_files import LeftOut, files_below, source_files
+from rolerunner.selection.local_files import SkippedFiles, find_source_files, walk_folder
 
 FILES = [
     "a.csv",
@@ -44,8 +44,10 @@ def folder(tmp_path: Path) -> Path:
 )  # fmt: skip
 def test_a_glob_means_what_include_means(pattern: str, folder: Path) -> None:
     chosen = Selection.of([pattern], [])
-    meant = sorted(file.path for file in files_below(str(folder)) if chosen.named(file.relative))
-    found = list(source_files([f"{folder}/{pattern}"]))
+    meant = sorted(
+        file.path for file in walk_folder(str(folder)) if chosen.matches_name(file.relative)
+    )
+    found = list(find_source_files([f"{folder}/{pattern}"]))
     assert sorted(file.path for file in found) == meant
     assert all(file.relative == Path(file.path).name for file in found)
 
@@ -61,7 +63,7 @@ def test_folders_that_cannot_hold_a_match_are_not_read(
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert [file.relative for file in source_files([f"{folder}/*.csv"])] == [
+    assert [file.relative for file in find_source_files([f"{folder}/*.csv"])] == [
         ".hidden.csv",
         "[x].csv",
         "a.csv",
@@ -70,7 +72,8 @@ def test_folders_that_cannot_hold_a_match_are_not_read(
     assert scanned == ["."]
     scanned.clear()
     assert [
-        file.relative for file in source_files([f"{folder}/d/**/f/*.csv", f"{folder}/e?/b.csv"])
+        file.relative
+        for file in find_source_files([f"{folder}/d/**/f/*.csv", f"{folder}/e?/b.csv"])
     ] == ["a.csv", "b.csv", "b.csv"]
     assert not {".git", "e1"} & set(scanned[:5])
     assert ".git" not in scanned
@@ -80,31 +83,34 @@ def test_links_count_where_the_glob_leads(folder: Path) -> None:
     (folder / "link.csv").symlink_to(folder / "a.csv")
     (folder / "other").symlink_to(folder / "d")
     (folder / "loop").symlink_to(folder)
-    left_out = LeftOut()
+    left_out = SkippedFiles()
     found = [
-        file.path for file in source_files([f"{folder}/*.csv"], links="skip", left_out=left_out)
+        file.path
+        for file in find_source_files([f"{folder}/*.csv"], links="skip", left_out=left_out)
     ]
     assert (len(found), left_out.count, "link.csv" in str(left_out)) == (4, 1, True)
     with pytest.raises(LocalFileFailed, match="is a link"):
-        list(source_files([f"{folder}/*.csv"], links="error"))
-    assert len(list(source_files([f"{folder}/*.txt"], links="error"))) == 1, (
+        list(find_source_files([f"{folder}/*.csv"], links="error"))
+    assert len(list(find_source_files([f"{folder}/*.txt"], links="error"))) == 1, (
         "links that the glob does not match do not count"
     )
-    problems = [file for file in source_files([f"{folder}/**/a.csv"]) if file.problem is not None]
+    problems = [
+        file for file in find_source_files([f"{folder}/**/a.csv"]) if file.problem is not None
+    ]
     assert [file.path for file in problems] == [f"{folder}/loop"]
 
 
 def test_folders_that_match_are_left_out_and_counted(folder: Path) -> None:
-    left_out = LeftOut()
-    assert [file.relative for file in source_files([f"{folder}/e*"], left_out=left_out)] == []
+    left_out = SkippedFiles()
+    assert [file.relative for file in find_source_files([f"{folder}/e*"], left_out=left_out)] == []
     assert (left_out.count, "folders" in str(left_out)) == (2, True)
 
 
 def test_a_glob_of_too_many_patterns_and_a_file_with_a_name_like_a_glob(folder: Path) -> None:
     with pytest.raises(LocalFileFailed, match="more than"):
-        list(source_files([f"{folder}/" + "{1..9}" * 8]))
+        list(find_source_files([f"{folder}/" + "{1..9}" * 8]))
     assert [
-        file.relative for file in source_files([f"{folder}/[x].csv", f"{folder}/{{y}}.csv"])
+        file.relative for file in find_source_files([f"{folder}/[x].csv", f"{folder}/{{y}}.csv"])
     ] == ["[x].csv", "{y}.csv"]
-    (missing,) = source_files([f"{folder}/{{z}}.csv"])
+    (missing,) = find_source_files([f"{folder}/{{z}}.csv"])
     assert missing.problem is not None, "braces without alternatives are a name"

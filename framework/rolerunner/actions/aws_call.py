@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator, model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext, polls
+from rolerunner.actions.base import Action, Field, StepContext, iter_polls
 from rolerunner.actions.secret_shapes import (
     hands_out_credentials,
     is_secret_at,
@@ -240,7 +240,7 @@ class AwsCall(Action):
         return call
 
     def _waited(self, wait: WaitUntil, call: Callable[[], Any], context: StepContext) -> Any:
-        for number in polls(context, wait.interval, wait.max_wait):
+        for number in iter_polls(context, wait.interval, wait.max_wait):
             answer = call()
             if wait.fails_if is not None and _searched(wait.fails_if, answer):
                 raise StepError(

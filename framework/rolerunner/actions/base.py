@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "Field",
-    "Mirror",
-    "Named",
+    "InputPath",
+    "MirroredFolder",
     "OpenStorage",
+    "OutputsWithWarning",
     "StepContext",
-    "Warned",
-    "nothing_there",
-    "polls",
+    "handle_empty_source",
+    "iter_polls",
 ]
 
 
@@ -48,14 +48,14 @@ OpenStorage = Callable[[Role, Optional[Access], Optional[Pacer]], Storage]
 
 
 @dataclass(frozen=True)
-class Mirror:
+class MirroredFolder:
     """A folder that a step made the same as its source: files that others add to it count as a change."""
 
     folder: str
 
 
 @dataclass(frozen=True)
-class Named:
+class InputPath:
     """A path that a step was given: it must still be there, whatever it holds."""
 
     path: str
@@ -79,15 +79,15 @@ class StepContext:
     progress: Callable[[StepProgress], None]
     note: Callable[[str, str, Mapping[str, Any]], None]
     """level, message, values."""
-    resuming: bool = False
+    is_resumed: bool = False
     """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
-    distrusted: bool = False
+    outputs_changed: bool = False
     """Whether an earlier run did this step and what it left was found changed: files are then the same by their content alone."""
-    repeating: bool = False
+    is_retry: bool = False
     """Whether an earlier try of this run may have done a part of this step: a conditional write may then meet what it stored itself."""
     open_spread: Optional[Callable[[], "Distribution"]] = None
     """Other machines, for a step that says ``distribute``; None where they could not be who this job is."""
-    claimed: Optional["ClaimedNames"] = None
+    target_claims: Optional["ClaimedNames"] = None
     """Targets that the items of a for_each claim before they use them; None for a step that is done once."""
     workspace: Optional["Workspace"] = None
 
@@ -130,7 +130,7 @@ class StepContext:
         return self.workdir / f"{self.step_id}{part}.jsonl"
 
 
-class Warned(dict[str, Any]):
+class OutputsWithWarning(dict[str, Any]):
     """Outputs of a step that is done but for what ``warning`` says: the step ends as ``warning``."""
 
     def __init__(self, outputs: Mapping[str, Any], warning: Failure) -> None:
@@ -143,7 +143,7 @@ class Action(Kind):
 
     moves_objects: ClassVar[bool] = False
     """Does it move bytes of many objects, or copy them? Then it has use for other processes."""
-    leaves_files: ClassVar[bool] = False
+    writes_local_files: ClassVar[bool] = False
     """Does it always leave files on this machine? Then one that an earlier release did is done again: that one did not write them down."""
 
     @abstractmethod
@@ -154,13 +154,13 @@ class Action(Kind):
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """Role field -> what the role must be allowed."""
 
-    def foreseen(self) -> Mapping[str, Any]:
+    def predict_outputs(self) -> Mapping[str, Any]:
         """Outputs as far as they are known before the run: what later steps need permissions on."""
         return {}
 
-    def files_left(
+    def tracked_paths(
         self, context: StepContext, outputs: Mapping[str, Any]
-    ) -> Iterable[Union[str, Mirror, Named]]:
+    ) -> Iterable[Union[str, MirroredFolder, InputPath]]:
         """Files and folders of this machine that the step wrote or named: a resumed run compares them before it believes the step."""
         del context, outputs
         return ()
@@ -175,7 +175,7 @@ _JITTER = 0.2
 """Polls are up to so much of the interval early or late, so that many jobs do not ask at once."""
 
 
-def polls(context: StepContext, interval: float, max_wait: float) -> Iterator[int]:
+def iter_polls(context: StepContext, interval: float, max_wait: float) -> Iterator[int]:
     """The number of each look, from 1, with ``interval`` seconds between two; ends after ``max_wait``. Raises StepError when stopped."""
     deadline = time.monotonic() + max_wait
     for number in count(1):
@@ -187,7 +187,7 @@ def polls(context: StepContext, interval: float, max_wait: float) -> Iterator[in
         context.cancel.stop_if_set()
 
 
-def nothing_there(on_empty: str, what: str, context: StepContext) -> None:
+def handle_empty_source(on_empty: str, what: str, context: StepContext) -> None:
     """There is nothing to work on: an error, a warning, or fine. Raises EmptySource."""
     if on_empty == "error":
         raise EmptySource(

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Optional, Union
 
 from pydantic import AfterValidator, BeforeValidator
 
-from rolerunner.actions.base import Field, StepContext, Warned
+from rolerunner.actions.base import Field, OutputsWithWarning, StepContext
 from rolerunner.common.wording import format_count
 from rolerunner.errors import StepError
 from rolerunner.events import StepProgress
@@ -82,7 +82,7 @@ MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
 Globs = Annotated[list[Text], AfterValidator(_check_globs)]
 
 
-def globs_of(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+def read_globs(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     """Include and exclude of a step's fields, which may hold templates and mistakes; the latter are reported elsewhere."""
 
     def globs(value: Any) -> list[Any]:
@@ -95,7 +95,7 @@ def globs_of(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     return globs(fields.get("include")), globs(fields.get("exclude"))
 
 
-class Chosen(Strict):
+class FilterFields(Strict):
     """Which objects or files are meant."""
 
     include: Globs = Field(
@@ -119,7 +119,7 @@ class Chosen(Strict):
         """As a predicate; ages count from now."""
         now = datetime.now(timezone.utc)
         before, after = (
-            "" if age is None else iso(now - timedelta(seconds=age))
+            "" if age is None else format_timestamp(now - timedelta(seconds=age))
             for age in (self.min_age, self.max_age)
         )
         return Selection(
@@ -127,7 +127,7 @@ class Chosen(Strict):
         )
 
 
-class Reaching(Strict):
+class RequestFields(Strict):
     """What requests say of themselves."""
 
     request_payer: Flag = Field(
@@ -150,7 +150,7 @@ class Reaching(Strict):
         )
 
 
-class Spreading(Strict):
+class DistributionFields(Strict):
     """On which machines."""
 
     distribute: Optional[Annotated[Literal["spark"], DYNAMIC]] = Field(
@@ -160,7 +160,7 @@ class Spreading(Strict):
     )
 
 
-class Moving(Reaching):
+class TransferFields(RequestFields):
     """How fast objects go, and how many may fail."""
 
     max_failures: Allowed = Field(
@@ -185,29 +185,29 @@ class Moving(Reaching):
         return total * int(said[:-1]) // 100 if isinstance(said, str) else said
 
 
-def iso(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     """As S3 tells moments."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def iso_of(mtime: float) -> str:
+def format_mtime(mtime: float) -> str:
     """A file's time of modification, as S3 tells moments."""
-    return iso(datetime.fromtimestamp(mtime, timezone.utc))
+    return format_timestamp(datetime.fromtimestamp(mtime, timezone.utc))
 
 
-def short(name: str) -> bytes:
+def name_digest(name: str) -> bytes:
     """Eight bytes for a name: a million fit into memory. Two names that share them keep what could be deleted, never the other way round."""
     return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
-def one_source(source: Optional[S3Uri], objects: Any, action: str) -> None:
+def check_one_source(source: Optional[S3Uri], objects: Any, action: str) -> None:
     """Exactly one of the two. Raises ValueError."""
     if (source is None) == (objects is None):
         raise ValueError(f"'{action}' takes either 'source' or 'objects'")
 
 
 @dataclass(frozen=True)
-class Gathered:
+class SourceObjects:
     """What a step works on, listed whole before anything is touched; ``refused`` are objects that could not be looked at."""
 
     objects: ObjectList
@@ -231,16 +231,16 @@ class Gathered:
         return {"count": self.total, "bytes": self.objects.bytes, **refused}
 
 
-def gather(
+def collect_source(
     source: Optional[S3Uri], objects: Any, chosen: Selection, storage: Storage, context: StepContext, *, versions: bool = False,
     on_left_out: Optional[Callable[[str], None]] = None,
-) -> Gathered:  # fmt: skip
+) -> SourceObjects:  # fmt: skip
     """The objects that are meant, on disk. Raises StepError; a listing that breaks off gives nothing.
 
     ``on_left_out`` is called with the relative key of each that the source has and the filters leave out.
     """
-    if isinstance(objects, ObjectList) and chosen.means_all:
-        return Gathered(objects)
+    if isinstance(objects, ObjectList) and chosen.selects_everything:
+        return SourceObjects(objects)
     prefix = (
         source
         if source is not None
@@ -252,7 +252,7 @@ def gather(
     refused: list[Outcome] = []
     with context.manifest(".source") as manifest:
         listed = manifest.objects(prefix, flat=flat)
-        all_are_meant = chosen.means_all
+        all_are_meant = chosen.selects_everything
         for number, info in enumerate(
             _found(source, objects, storage, context, refused, versions=versions), 1
         ):
@@ -262,7 +262,7 @@ def gather(
                 on_left_out(listed.relative(info))
             if number % 1000 == 0:
                 context.cancel.stop_if_set()
-    return Gathered(manifest.objects(prefix, flat=flat), tuple(refused))
+    return SourceObjects(manifest.objects(prefix, flat=flat), tuple(refused))
 
 
 def _found(
@@ -303,7 +303,7 @@ def _common(uris: Sequence[S3Uri]) -> S3Uri:
 
 
 @dataclass(frozen=True)
-class Transferred:
+class TransferSummary:
     """What became of many objects: how many were done, their bytes, how many were right already."""
 
     objects: ObjectList
@@ -317,7 +317,7 @@ class Transferred:
         """The step's outputs; they carry the warning, if there is one."""
         first = next(iter(more))
         outputs = {first: more[first], "count": self.count, "bytes": self.bytes, **more}
-        return Warned(outputs, self.warning) if self.warning else outputs
+        return OutputsWithWarning(outputs, self.warning) if self.warning else outputs
 
 
 class _Meter:
@@ -345,14 +345,14 @@ class _Meter:
         )
 
 
-def transfer(
+def record_outcomes(
     outcomes: Iterable[Outcome],
     context: StepContext,
     prefix: S3Uri,
-    step: Moving,
+    step: TransferFields,
     flow: Pacer,
-    gathered: Optional[Gathered],
-) -> Transferred:
+    gathered: Optional[SourceObjects],
+) -> TransferSummary:
     """Drain an operation over objects: a line of the manifest and progress for each. ``prefix`` is where its objects are.
 
     Raises StepError if more objects failed than may; the others are done then.
@@ -384,7 +384,7 @@ def transfer(
     ):
         raise warning
     told = Failure(warning.type, warning.message, warning.hint) if warning is not None else None
-    return Transferred(manifest.objects(prefix), done, size, skipped, failed, told)
+    return TransferSummary(manifest.objects(prefix), done, size, skipped, failed, told)
 
 
 @contextmanager
@@ -420,7 +420,7 @@ def _failure(first: Sequence[Outcome], failed: int, total: int, manifest: Any) -
     )
 
 
-def too_many(count: int, most: int, noun: str, where: str = "") -> StepError:
+def deletion_limit_error(count: int, most: int, noun: str, where: str = "") -> StepError:
     """More would be deleted than may; nothing was."""
     return StepError(
         f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,}; nothing was deleted",

@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def listing(uri: S3Uri, action: str = "s3:ListBucket") -> Permission:
+def list_permission(uri: S3Uri, action: str = "s3:ListBucket") -> Permission:
     """ListObjectsV2 under a prefix."""
     return Permission(action, build_bucket_arn(uri), build_prefix_condition(uri.key))
 
 
-def on_objects(action: str, uri: S3Uri, reason: str = "") -> Permission:
+def object_permission(action: str, uri: S3Uri, reason: str = "") -> Permission:
     """An action on an object or on all under a prefix."""
     return Permission(action, build_object_arn(uri), reason=reason)
 
 
-def on_beginning(action: str, uri: S3Uri) -> Permission:
+def prefix_permission(action: str, uri: S3Uri) -> Permission:
     """An action on all keys that begin with the URI's, a folder or not."""
     return Permission(
         action, build_object_arn(uri) if uri.is_prefix else f"{build_object_arn(uri)}*"
     )
 
 
-def on_source(
+def source_permissions(
     action: str, source: S3Uri | None, objects: ObjectList | Sequence[S3Uri] | None
 ) -> list[Permission]:
     """An action on what a step reads or deletes: an object, a prefix, or listed objects.
@@ -42,15 +42,18 @@ def on_source(
     An object by its name is looked at first, and then asked for by its version, if its bucket keeps them.
     """
     if source is not None and source.is_prefix:
-        return [on_objects(action, source)]
+        return [object_permission(action, source)]
     if isinstance(objects, ObjectList):
         return (
-            [on_beginning(each, objects.prefix) for each in _versioned(action, objects.versions)]
+            [
+                prefix_permission(each, objects.prefix)
+                for each in _versioned(action, objects.versions)
+            ]
             if objects != EMPTY_LIST
             else []
         )
     named = objects or () if source is None else [source]
-    return [on_objects(each, uri) for uri in named for each in _versioned(action, None)]
+    return [object_permission(each, uri) for uri in named for each in _versioned(action, None)]
 
 
 def _versioned(action: str, versions: bool | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rolerunner.model import S3Uri
 
 
-def place_of(target: S3Uri, *, to_folder: bool) -> S3Uri:
+def resolve_target(target: S3Uri, *, to_folder: bool) -> S3Uri:
     """The folder that several files or objects go below, with ``/`` at its end; else the one object that ``target`` names.
 
     A target with ``/`` at its end is a folder in any case.
@@ -16,10 +16,10 @@ def place_of(target: S3Uri, *, to_folder: bool) -> S3Uri:
     return target.as_folder() if to_folder else target
 
 
-def places_of(target: S3Uri, *, to_folder: Optional[bool]) -> tuple[S3Uri, ...]:
+def possible_targets(target: S3Uri, *, to_folder: Optional[bool]) -> tuple[S3Uri, ...]:
     """The places that permissions must cover. None: whether it is a folder shows only when the step runs."""
     if target.key.endswith("*"):  # stands for what is not known yet, and covers all below it
         return (target,)
     if to_folder is None:
         return tuple(dict.fromkeys((target, target.as_folder())))
-    return (place_of(target, to_folder=to_folder),)
+    return (resolve_target(target, to_folder=to_folder),)

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 from pydantic import Field, model_validator
 
 from rolerunner.actions.object_values import Header, KmsKey, Metadata, StorageClass, Tags
-from rolerunner.actions.permissions import on_objects
+from rolerunner.actions.permissions import object_permission
 from rolerunner.iam.actions_table import KEY_WRITE_ACTIONS, derive_key_permissions
 from rolerunner.model import Permission, S3Uri
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, customer_key_bytes
@@ -64,7 +64,7 @@ class Encryption(Strict):
         }
 
 
-class Stored(Strict):
+class PutFields(Strict):
     """What a stored object is given."""
 
     encryption: Optional[Encryption] = Field(
@@ -108,15 +108,15 @@ class Stored(Strict):
         self, target: S3Uri, *, copied: bool = False, multipart: bool = True
     ) -> list[Permission]:
         """PutObject and what the options ask for besides; ``copied`` where S3 brings tags and annotations along from elsewhere."""
-        wanted = [on_objects("s3:PutObject", target)]
+        wanted = [object_permission("s3:PutObject", target)]
         if self.acl:
-            wanted.append(on_objects("s3:PutObjectAcl", target, "acl"))
+            wanted.append(object_permission("s3:PutObjectAcl", target, "acl"))
         if self.tags or (copied and self.tags is None):
-            wanted.append(on_objects("s3:PutObjectTagging", target, "tags"))
+            wanted.append(object_permission("s3:PutObjectTagging", target, "tags"))
         if copied:
-            wanted.append(on_objects("s3:PutObjectAnnotation", target, "annotations"))
+            wanted.append(object_permission("s3:PutObjectAnnotation", target, "annotations"))
         if multipart:
-            wanted.append(on_objects("s3:AbortMultipartUpload", target))
+            wanted.append(object_permission("s3:AbortMultipartUpload", target))
         return [*wanted, *self._key_permissions()]
 
     def _key_permissions(self) -> list[Permission]:

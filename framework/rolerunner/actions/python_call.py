@@ -16,9 +16,9 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator, ValidationInfo, model_validator
 
-from rolerunner.actions.base import Action, Field, Named, StepContext
-from rolerunner.actions.objects import ObjectsField, Spreading
-from rolerunner.actions.signatures import folders_of, is_path, mistakes
+from rolerunner.actions.base import Action, Field, InputPath, StepContext
+from rolerunner.actions.objects import DistributionFields, ObjectsField
+from rolerunner.actions.signatures import find_call_errors, import_folders, is_path
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import user_frames
 from rolerunner.common.json_values import check_json, safe_text
@@ -48,7 +48,7 @@ def _function(value: Any) -> Any:
     return value
 
 
-class PythonCall(Spreading, Action):
+class PythonCall(DistributionFields, Action):
     """Call a function of yours with a context that holds a boto3 session of the step's role.
 
     With ``objects`` it is called for a batch of them at a time, as ``function(context, objects=[...], **arguments)``: each is a
@@ -108,7 +108,7 @@ class PythonCall(Spreading, Action):
             given = self.arguments if self.objects is None else {**self.arguments, "objects": []}
             about = info.context or {}
             problems = list(
-                mistakes(
+                find_call_errors(
                     self.function,
                     given,
                     Path(folder),
@@ -138,13 +138,13 @@ class PythonCall(Spreading, Action):
             context.progress(StepProgress(context.step_id, done, 0, len(self.objects)))
         return outputs
 
-    def files_left(
+    def tracked_paths(
         self, context: StepContext, outputs: Mapping[str, Any]
-    ) -> Iterator[Union[str, Named]]:
+    ) -> Iterator[Union[str, InputPath]]:
         """Paths that the function returned: what it says that it made. Those that it was given must be there, no more."""
         del context
         yield from islice(filter(_is_there, _texts_of(outputs)), _MOST_PATHS)
-        yield from map(Named, islice(filter(_is_there, _texts_of(self.arguments)), _MOST_PATHS))
+        yield from map(InputPath, islice(filter(_is_there, _texts_of(self.arguments)), _MOST_PATHS))
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """What the step says under `permissions`: what the function calls cannot be told from outside."""
@@ -180,7 +180,7 @@ class PythonCall(Spreading, Action):
     def _batches(self) -> Iterator[list[dict[str, Any]]]:
         listed = self.objects
         if isinstance(listed, ObjectList):
-            items = (listed.described(info) for info in listed)
+            items = (listed.describe(info) for info in listed)
         else:
             items = (
                 {"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""}
@@ -348,7 +348,7 @@ class FunctionContext:
 @contextmanager
 def _importable(project: Path) -> Iterator[None]:
     """The spec's folder and those above it can be imported from while a function is looked up."""
-    added = [str(folder) for folder in folders_of(project)]
+    added = [str(folder) for folder in import_folders(project)]
     before = list(sys.path)
     sys.path.extend(folder for folder in added if folder not in sys.path)
     try:

@@ -8,23 +8,23 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import ValidationInfo, model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.objects import (
-    Chosen,
     Compare,
-    Gathered,
+    DistributionFields,
+    FilterFields,
     IfExists,
-    Moving,
     ObjectsField,
     OnEmpty,
-    Spreading,
-    gather,
-    one_source,
-    transfer,
+    SourceObjects,
+    TransferFields,
+    check_one_source,
+    collect_source,
+    record_outcomes,
 )
-from rolerunner.actions.permissions import listing, on_objects, on_source
-from rolerunner.actions.places import place_of, places_of
-from rolerunner.actions.put_options import Encryption, Stored
+from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.places import possible_targets, resolve_target
+from rolerunner.actions.put_options import Encryption, PutFields
 from rolerunner.actions.targets import (
     OverlapError,
     check_copies,
@@ -34,8 +34,8 @@ from rolerunner.actions.targets import (
 )
 from rolerunner.errors import AccessDenied, IntegrityFailed, StepError
 from rolerunner.model import Permission, S3Uri
-from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, no_objects
-from rolerunner.selection.target_index import Existing
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, placeholder_list
+from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKey, Flag, S3Location
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
@@ -45,7 +45,7 @@ MAX_SINGLE = 5_000_000_000
 """A single CopyObject takes no more than 5 GB (S3 user guide)."""
 
 
-class S3Copy(Chosen, Stored, Moving, Spreading, Action):
+class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action):
     """Copy objects within S3: by one role that may do both, or from one role to another that share no permission.
 
     One role: S3 copies by itself, large objects in parts; metadata and tags are kept unless the step says others.
@@ -125,7 +125,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
 
     @model_validator(mode="after")
     def _makes_sense(self, info: ValidationInfo) -> "S3Copy":
-        one_source(self.source, self.objects, self.kind)
+        check_one_source(self.source, self.objects, self.kind)
         if (
             self.move is True
             and self.if_exists == "skip_same"
@@ -157,10 +157,10 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         except OverlapError as error:
             raise StepError(str(error), hint=error.hint, type="TargetInSource") from None
         source, target = self._storages(context, flow, self.distribute)
-        gathered = gather(self.source, self.objects, self.selection(), source, context)
+        gathered = collect_source(self.source, self.objects, self.selection(), source, context)
         if gathered.total == 0:
             if (
-                self.move and context.resuming
+                self.move and context.is_resumed
             ):  # it was stopped between its last object and the word that it is done
                 context.note(
                     "info",
@@ -168,8 +168,10 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
                     {},
                 )
             else:
-                nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
-            return {"objects": no_objects(self.place()), "count": 0, "bytes": 0, "skipped": 0}
+                handle_empty_source(
+                    self.on_empty, str(self.source or "the listed objects"), context
+                )
+            return {"objects": placeholder_list(self.place()), "count": 0, "bytes": 0, "skipped": 0}
         copies = _Copies(self, gathered, source, target, context)
         check_copies(gathered.objects, copies.place, copies.target_of, move=self.move)
         if self.move:
@@ -182,13 +184,13 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
             else target.relay(copies, source, context.cancel)
         )
         ended = self._moved(copied, source, target, context) if self.move else copied
-        done = transfer(ended, context, copies.place, self, flow, gathered)
+        done = record_outcomes(ended, context, copies.place, self, flow, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """Reading the source with its tags and annotations; writing the target with what the options ask for; deleting the source of a move."""
         read = [
-            *([listing(self.source)] if self.source is not None else []),
+            *([list_permission(self.source)] if self.source is not None else []),
             *self._on_source("s3:GetObject"),
         ]
         if self.tags is None:
@@ -196,7 +198,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         read += self._on_source("s3:GetObjectAnnotation")
         if self.move:
             read += self._on_source("s3:DeleteObject")
-        places = places_of(self.target, to_folder=self._to_folder())
+        places = possible_targets(self.target, to_folder=self._to_folder())
         return {
             "source_role": read,
             "target_role": [each for place in places for each in self._written(place)],
@@ -206,12 +208,12 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
         written = self.put_permissions(place, copied=True)
         # 'distribute': what a machine did before it died is looked at, not done again
         if self.move or self.distribute or self.if_exists in ("skip", "skip_same"):
-            written += [listing(place), on_objects("s3:GetObject", place)]
+            written += [list_permission(place), object_permission("s3:GetObject", place)]
         return written
 
-    def foreseen(self) -> Mapping[str, Any]:
+    def predict_outputs(self) -> Mapping[str, Any]:
         """Objects under the target."""
-        return {"objects": no_objects(self.place(), versions=None)}
+        return {"objects": placeholder_list(self.place(), versions=None)}
 
     def _to_folder(self) -> Optional[bool]:
         """Whether the objects go below the target; None where the source is not known yet."""
@@ -221,11 +223,11 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
 
     def place(self) -> S3Uri:
         """Where the objects go: a folder, or for one object the object."""
-        return place_of(self.target, to_folder=self.source is None or self.source.is_prefix)
+        return resolve_target(self.target, to_folder=self.source is None or self.source.is_prefix)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes, and what may not be looked at."""
-        found = gather(
+        found = collect_source(
             self.source,
             self.objects,
             self.selection(),
@@ -256,7 +258,7 @@ class S3Copy(Chosen, Stored, Moving, Spreading, Action):
             )
 
     def _on_source(self, action: str) -> list[Permission]:
-        return on_source(action, self.source, self.objects)
+        return source_permissions(action, self.source, self.objects)
 
     def _storages(
         self, context: StepContext, flow: Pacer, distribute: Optional[str] = None
@@ -280,7 +282,7 @@ class _Copies:
     def __init__(
         self,
         action: S3Copy,
-        gathered: Gathered,
+        gathered: SourceObjects,
         source: Storage,
         target: Storage,
         context: StepContext,
@@ -290,8 +292,8 @@ class _Copies:
         self.objects = gathered.objects
         self.target = target
         self.refused = gathered.refused
-        self.repeating = context.repeating
-        self.lenient = context.resuming and action.if_exists == "overwrite"
+        self.is_retry = context.is_retry
+        self.lenient = context.is_resumed and action.if_exists == "overwrite"
         # what an earlier try copied is recognised by its content: a move deletes the source of what is the same
         self.is_same = _IsSame(
             "checksum" if self.lenient else action.compare, source, target, self.lenient
@@ -307,7 +309,9 @@ class _Copies:
         yield from self.refused
         looks = self.if_exists in ("skip", "skip_same")
         existing = (
-            Existing(self.target, self.place, self.objects.count, self.cancel, lenient=self.lenient)
+            TargetIndex(
+                self.target, self.place, self.objects.count, self.cancel, lenient=self.lenient
+            )
             if looks
             else None
         )
@@ -336,7 +340,7 @@ class _Copies:
                 self.action.multipart_above,
                 self.action.part_size,
                 skip,
-                self.repeating,
+                self.is_retry,
                 there,
             )
 

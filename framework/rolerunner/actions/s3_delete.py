@@ -7,21 +7,21 @@ from typing import Any, ClassVar, Optional
 
 from pydantic import model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.objects import (
-    Chosen,
-    Gathered,
+    DistributionFields,
+    FilterFields,
     MaxDelete,
-    Moving,
     ObjectsField,
     OnEmpty,
-    Spreading,
-    gather,
-    one_source,
-    too_many,
-    transfer,
+    SourceObjects,
+    TransferFields,
+    check_one_source,
+    collect_source,
+    deletion_limit_error,
+    record_outcomes,
 )
-from rolerunner.actions.permissions import listing, on_objects, on_source
+from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
@@ -29,7 +29,7 @@ from rolerunner.spec.fields import Flag, S3Location
 from rolerunner.storage.protocol import Storage
 
 
-class S3Delete(Chosen, Moving, Spreading, Action):
+class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
     """Delete an object, the objects of a prefix, or those that another step listed.
 
     What is to go is listed whole first: more than ``max_delete``, and a listing that breaks off, delete nothing.
@@ -72,7 +72,7 @@ class S3Delete(Chosen, Moving, Spreading, Action):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Delete":
-        one_source(self.source, self.objects, self.kind)
+        check_one_source(self.source, self.objects, self.kind)
         whole = isinstance(self.source, S3Uri) and not self.source.key
         if whole and self.allow_all is False:
             raise ValueError(
@@ -92,10 +92,10 @@ class S3Delete(Chosen, Moving, Spreading, Action):
         if self.on_empty != "error" and self._is_missing(gathered, storage):
             gathered = replace(gathered, refused=())
         if gathered.total == 0:
-            nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
+            handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
             return {"objects": gathered.objects, "count": 0, "bytes": 0}
         if gathered.total > self.max_delete:
-            raise too_many(gathered.total, self.max_delete, "object")
+            raise deletion_limit_error(gathered.total, self.max_delete, "object")
         prefix = gathered.objects.prefix
         # an object by its name was looked at, which tells its version; deleting that would leave none of what the bucket keeps
         objects = (
@@ -104,7 +104,7 @@ class S3Delete(Chosen, Moving, Spreading, Action):
             else gathered.objects
         )
         outcomes = storage.delete(objects, prefix.bucket, context.cancel)
-        done = transfer(
+        done = record_outcomes(
             (each for part in (outcomes, gathered.refused) for each in part),
             context,
             prefix,
@@ -120,13 +120,15 @@ class S3Delete(Chosen, Moving, Spreading, Action):
         listed = []
         if self.source is not None:
             listed = [
-                listing(self.source, "s3:ListBucketVersions" if versions else "s3:ListBucket")
+                list_permission(
+                    self.source, "s3:ListBucketVersions" if versions else "s3:ListBucket"
+                )
             ]
         if not self._by_name():
             return {
                 "role": [
                     *listed,
-                    *on_source(
+                    *source_permissions(
                         "s3:DeleteObjectVersion" if versions else "s3:DeleteObject",
                         self.source,
                         self.objects,
@@ -143,7 +145,7 @@ class S3Delete(Chosen, Moving, Spreading, Action):
             "role": [
                 *listed,
                 *(
-                    on_objects(action, uri)
+                    object_permission(action, uri)
                     for action in ("s3:GetObject", "s3:DeleteObject")
                     for uri in named
                 ),
@@ -158,7 +160,7 @@ class S3Delete(Chosen, Moving, Spreading, Action):
             and not (self.source is not None and self.source.is_prefix)
         )
 
-    def _is_missing(self, gathered: Gathered, storage: Storage) -> bool:
+    def _is_missing(self, gathered: SourceObjects, storage: Storage) -> bool:
         """Returns True where none of the objects that are named is there. Raises NotFound for a bucket that is not there."""
         missing = gathered.objects.count == 0 and all(
             isinstance(each.error, NotFound) for each in gathered.refused
@@ -174,7 +176,7 @@ class S3Delete(Chosen, Moving, Spreading, Action):
         found = self._gathered(context.storage(access=self.access()), context)
         return {**found.summary(), "max_delete": self.max_delete}
 
-    def _gathered(self, storage: Storage, context: StepContext) -> Gathered:
-        return gather(
+    def _gathered(self, storage: Storage, context: StepContext) -> SourceObjects:
+        return collect_source(
             self.source, self.objects, self.selection(), storage, context, versions=self.versions
         )

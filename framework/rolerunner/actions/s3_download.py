@@ -9,24 +9,24 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import model_validator
 
-from rolerunner.actions.base import Action, Field, Mirror, StepContext, nothing_there
+from rolerunner.actions.base import Action, Field, MirroredFolder, StepContext, handle_empty_source
 from rolerunner.actions.objects import (
-    Chosen,
     Compare,
-    Gathered,
+    FilterFields,
     IfExists,
     MaxDelete,
-    Moving,
     ObjectsField,
     OnEmpty,
-    gather,
-    iso_of,
-    one_source,
-    short,
-    too_many,
-    transfer,
+    SourceObjects,
+    TransferFields,
+    check_one_source,
+    collect_source,
+    deletion_limit_error,
+    format_mtime,
+    name_digest,
+    record_outcomes,
 )
-from rolerunner.actions.permissions import listing, on_source
+from rolerunner.actions.permissions import list_permission, source_permissions
 from rolerunner.common.files import (
     TargetFolder,
     folder_of,
@@ -38,14 +38,14 @@ from rolerunner.common.files import (
 from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.collisions import find_collision
-from rolerunner.selection.local_files import SourceFile, files_below
-from rolerunner.selection.manifest import ObjectList, paths_in
+from rolerunner.selection.local_files import SourceFile, walk_folder
+from rolerunner.selection.manifest import ObjectList, read_paths
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
 from rolerunner.storage.integrity import is_same_file
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, Storage
 
 
-class S3Download(Chosen, Moving, Action):
+class S3Download(FilterFields, TransferFields, Action):
     """Fetch an object, a prefix, or the objects that another step listed, to the local disk.
 
     Each file appears whole under its name or not at all: it is written under a temporary name beside it, its length and
@@ -55,7 +55,7 @@ class S3Download(Chosen, Moving, Action):
 
     kind: ClassVar[str] = "s3.download"
     moves_objects: ClassVar[bool] = True
-    leaves_files: ClassVar[bool] = True
+    writes_local_files: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {
         "source": "s3://landing/orders/",
         "include": ["**/*.csv.gz"],
@@ -132,7 +132,7 @@ class S3Download(Chosen, Moving, Action):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "S3Download":
-        one_source(self.source, self.objects, self.kind)
+        check_one_source(self.source, self.objects, self.kind)
         if self.version is not None and (
             self.source is None or getattr(self.source, "is_prefix", False)
         ):
@@ -157,16 +157,20 @@ class S3Download(Chosen, Moving, Action):
             storage, context, lambda relative: had.add(self.name_of(relative))
         )
         if gathered.total == 0:
-            nothing_there(self.on_empty, str(self.source or "the listed objects"), context)
+            handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
         gets = _Gets(
-            self, gathered, storage, resuming=context.resuming, distrusted=context.distrusted
+            self,
+            gathered,
+            storage,
+            is_resumed=context.is_resumed,
+            outputs_changed=context.outputs_changed,
         )
         gets.check_files()
         self._check_disk(gets, gathered.objects)
         extra = self._extra(gets, had) if self.delete_extra else []
         with context.target_folder(target.parent if gets.to_file else target) as gets.folder:
-            done = transfer(
+            done = record_outcomes(
                 storage.get(gets, context.cancel),
                 context,
                 gathered.objects.prefix,
@@ -179,11 +183,11 @@ class S3Download(Chosen, Moving, Action):
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """GetObject (GetObjectVersion for a version); ListBucket for a prefix, and so that a missing key is told from a refusal."""
-        listed = [listing(self.source)] if self.source is not None else []
+        listed = [list_permission(self.source)] if self.source is not None else []
         return {
             "role": [
                 *listed,
-                *on_source(
+                *source_permissions(
                     "s3:GetObjectVersion" if self.version else "s3:GetObject",
                     self.source,
                     self.objects,
@@ -191,14 +195,14 @@ class S3Download(Chosen, Moving, Action):
             ]
         }
 
-    def files_left(
+    def tracked_paths(
         self, context: StepContext, outputs: Mapping[str, Any]
-    ) -> Iterator[Union[str, Mirror]]:
+    ) -> Iterator[Union[str, MirroredFolder]]:
         """The files of its manifest; with delete_extra the folder as a whole, too."""
         if outputs["count"] + outputs["skipped"]:
-            yield from paths_in(context.manifest_path())
+            yield from read_paths(context.manifest_path())
         if self.delete_extra:
-            yield Mirror(str(outputs["files"]))
+            yield MirroredFolder(str(outputs["files"]))
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""
@@ -212,12 +216,12 @@ class S3Download(Chosen, Moving, Action):
         storage: Storage,
         context: StepContext,
         on_left_out: Optional[Callable[[str], None]] = None,
-    ) -> Gathered:
+    ) -> SourceObjects:
         if self.version is not None and self.source is not None:
             with context.manifest(".source") as manifest:
                 manifest.add_object(storage.head(self.source, self.version))
-            return Gathered(manifest.objects(self.source))
-        return gather(
+            return SourceObjects(manifest.objects(self.source))
+        return collect_source(
             self.source,
             self.objects,
             self.selection(),
@@ -257,12 +261,14 @@ class S3Download(Chosen, Moving, Action):
         kept = _Names(folds=had.folds)
         for _, path in gets.targets():
             kept.add(str(path))
-        below = files_below(str(target), links="skip") if kept and target.is_dir() else iter(())
-        found = (file for file in below if _is_readable(file) and selection.named(file.relative))
+        below = walk_folder(str(target), links="skip") if kept and target.is_dir() else iter(())
+        found = (
+            file for file in below if _is_readable(file) and selection.matches_name(file.relative)
+        )
         extra = [file.path for file in found if file.path not in kept and file.relative not in had]
         most = self.max_delete or 0
         if len(extra) > most:
-            raise too_many(len(extra), most, "file", f" below {target}")
+            raise deletion_limit_error(len(extra), most, "file", f" below {target}")
         return extra
 
 
@@ -280,10 +286,10 @@ class _Names:
 
     def add(self, name: str) -> None:
         """One name more."""
-        self._digests.add(short(_fold(name) if self.folds else name))
+        self._digests.add(name_digest(_fold(name) if self.folds else name))
 
     def __contains__(self, name: str) -> bool:
-        return short(_fold(name) if self.folds else name) in self._digests
+        return name_digest(_fold(name) if self.folds else name) in self._digests
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -295,20 +301,20 @@ class _Gets:
     def __init__(
         self,
         action: S3Download,
-        gathered: Gathered,
+        gathered: SourceObjects,
         storage: Storage,
         *,
-        resuming: bool,
-        distrusted: bool,
+        is_resumed: bool,
+        outputs_changed: bool,
     ) -> None:
         self.action = action
         self.objects = gathered.objects
         self.storage = storage
         self.refused = gathered.refused
-        lenient = resuming and action.if_exists == "overwrite" and action.decompress is None
+        lenient = is_resumed and action.if_exists == "overwrite" and action.decompress is None
         self.if_exists = "skip_same" if lenient else action.if_exists
         # what this step itself left is recognised by its content
-        self.compare = "checksum" if lenient or distrusted else action.compare
+        self.compare = "checksum" if lenient or outputs_changed else action.compare
         self.target = folder_of(action.target)
         self.folder: Optional[TargetFolder] = None
         self.to_file = (
@@ -408,7 +414,7 @@ class _Gets:
             target, info, self.compare, head, lambda: self.storage.get_part_size(uri, info)
         ):
             return False
-        return self.compare != "size_mtime" or iso_of(target.stat().st_mtime) >= info.modified
+        return self.compare != "size_mtime" or format_mtime(target.stat().st_mtime) >= info.modified
 
     def _is_folder_marker(self, info: ObjectInfo) -> bool:
         """An object of no bytes whose key ends with '/': what consoles show as a folder, and a delete marker, have no file."""

@@ -8,14 +8,21 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext, nothing_there
-from rolerunner.actions.objects import Chosen, Globs, OnEmpty, Reaching, Spreading, globs_of
-from rolerunner.actions.permissions import listing
+from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
+from rolerunner.actions.objects import (
+    DistributionFields,
+    FilterFields,
+    Globs,
+    OnEmpty,
+    RequestFields,
+    read_globs,
+)
+from rolerunner.actions.permissions import list_permission
 from rolerunner.common.files import folder_of
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.inventory import FORMS, write_inventory
-from rolerunner.selection.manifest import EMPTY_LIST, Origin, no_objects
+from rolerunner.selection.manifest import EMPTY_LIST, Origin, placeholder_list
 from rolerunner.spec.fields import DYNAMIC, Flag, LocalPath, S3Location
 from rolerunner.storage.protocol import ObjectInfo, Storage
 from rolerunner.storage.sorting import sort_objects
@@ -28,7 +35,7 @@ _BY: Mapping[str, Callable[[ObjectInfo], Any]] = {
 }
 
 
-class S3List(Chosen, Reaching, Spreading, Action):
+class S3List(FilterFields, RequestFields, DistributionFields, Action):
     """List the objects under a prefix.
 
     Objects are kept in a file and streamed, however many there are. With ``recursive: false`` only those right under the
@@ -100,7 +107,7 @@ class S3List(Chosen, Reaching, Spreading, Action):
                 if (latest is None or info.modified > latest.modified) and not info.deleted:
                     latest = info
         if manifest.count == 0 and not folders:
-            nothing_there(self.on_empty, str(self.source), context)
+            handle_empty_source(self.on_empty, str(self.source), context)
         objects = manifest.objects(self.source)
         if self.inventory:
             write_inventory(objects, folder_of(self.inventory))
@@ -113,7 +120,7 @@ class S3List(Chosen, Reaching, Spreading, Action):
             "folders": folders,
         }
 
-    def files_left(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[str]:
+    def tracked_paths(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[str]:
         """The inventory."""
         del context, outputs
         if self.inventory:
@@ -123,7 +130,9 @@ class S3List(Chosen, Reaching, Spreading, Action):
         """ListBucket under the prefix; ListBucketVersions for versions."""
         return {
             "role": [
-                listing(self.source, "s3:ListBucketVersions" if self.versions else "s3:ListBucket")
+                list_permission(
+                    self.source, "s3:ListBucketVersions" if self.versions else "s3:ListBucket"
+                )
             ]
         }
 
@@ -137,12 +146,12 @@ class S3List(Chosen, Reaching, Spreading, Action):
             [] if recursive is True else ["*/**"] if recursive is False else [recursive]
         )
         return replace(
-            EMPTY_LIST, origin=Origin(fields.get("source"), (globs_of(fields), ([], not_below)))
+            EMPTY_LIST, origin=Origin(fields.get("source"), (read_globs(fields), ([], not_below)))
         )
 
-    def foreseen(self) -> Mapping[str, Any]:
+    def predict_outputs(self) -> Mapping[str, Any]:
         """Objects under the prefix."""
-        return {"objects": no_objects(self.source, versions=self.versions)}
+        return {"objects": placeholder_list(self.source, versions=self.versions)}
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Count and bytes."""
@@ -155,8 +164,8 @@ class S3List(Chosen, Reaching, Spreading, Action):
         self, storage: Storage, folders: list[str], context: StepContext
     ) -> Iterator[ObjectInfo]:
         means = self.selection()
-        all_are_meant = means.means_all
-        listed = no_objects(self.source)
+        all_are_meant = means.selects_everything
+        listed = placeholder_list(self.source)
         for number, each in enumerate(self._entries(storage, context), 1):
             if isinstance(each, str):
                 folders += (

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
 from rolerunner.actions.base import Action, Field, StepContext
-from rolerunner.actions.objects import Reaching
-from rolerunner.actions.permissions import listing, on_objects
+from rolerunner.actions.objects import RequestFields
+from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.common.json_values import read_json
 from rolerunner.errors import StepError
 from rolerunner.model import Permission
 from rolerunner.spec.fields import DYNAMIC, Bytes, CustomerKey, S3Object, Text
 
 
-class S3Read(Reaching, Action):
+class S3Read(RequestFields, Action):
     """Read a small text or JSON object into an output: a marker, a manifest, a setting."""
 
     kind: ClassVar[str] = "s3.read"
@@ -76,7 +76,9 @@ class S3Read(Reaching, Action):
         """GetObject, and ListBucket so that a missing object is told from a refusal."""
         return {
             "role": [
-                listing(self.source),
-                on_objects("s3:GetObjectVersion" if self.version else "s3:GetObject", self.source),
+                list_permission(self.source),
+                object_permission(
+                    "s3:GetObjectVersion" if self.version else "s3:GetObject", self.source
+                ),
             ]
         }

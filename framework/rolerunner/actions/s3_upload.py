@@ -9,31 +9,31 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import BeforeValidator, model_validator
 
-from rolerunner.actions.base import Action, Field, StepContext, nothing_there
+from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
 from rolerunner.actions.objects import (
-    Chosen,
     Compare,
+    FilterFields,
     IfExists,
     MaxDelete,
-    Moving,
     OnEmpty,
-    iso_of,
-    short,
-    too_many,
-    transfer,
+    TransferFields,
+    deletion_limit_error,
+    format_mtime,
+    name_digest,
+    record_outcomes,
 )
-from rolerunner.actions.permissions import listing, on_objects
-from rolerunner.actions.places import place_of, places_of
-from rolerunner.actions.put_options import Stored
+from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.places import possible_targets, resolve_target
+from rolerunner.actions.put_options import PutFields
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import folder_of
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.filters import Selection
-from rolerunner.selection.local_files import LeftOut, SourceFile, source_files
-from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, no_objects
-from rolerunner.selection.target_index import Existing
+from rolerunner.selection.local_files import SkippedFiles, SourceFile, find_source_files
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
+from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.fields import (
     DYNAMIC,
     MAX_KEY,
@@ -59,7 +59,7 @@ Sources = Annotated[
 ]
 
 
-class S3Upload(Chosen, Stored, Moving, Action):
+class S3Upload(FilterFields, PutFields, TransferFields, Action):
     """Store a file, a folder, the files of a glob or listed files as objects.
 
     Large files go in parts; parts of a failed upload are removed. A file that changes while it is read is a failure and
@@ -144,16 +144,18 @@ class S3Upload(Chosen, Stored, Moving, Action):
         storage = context.storage(access=self.access(), flow=flow)
         puts = _Puts(self, storage, context)
         if puts.count == 0:
-            nothing_there(self.on_empty, str(self.source), context)
+            handle_empty_source(self.on_empty, str(self.source), context)
             return {
-                "objects": no_objects(puts.place),
+                "objects": placeholder_list(puts.place),
                 "count": 0,
                 "bytes": 0,
                 "skipped": 0,
                 "deleted": 0,
             }
         extra = self._extra(puts.place, storage, context.cancel) if self.delete_extra else {}
-        done = transfer(storage.put(puts, context.cancel), context, puts.place, self, flow, None)
+        done = record_outcomes(
+            storage.put(puts, context.cancel), context, puts.place, self, flow, None
+        )
         deleted = 0 if done.failed else _delete_extra(extra, done.objects, storage, context)
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
@@ -162,7 +164,7 @@ class S3Upload(Chosen, Stored, Moving, Action):
         return {
             "role": [
                 each
-                for place in places_of(self.target, to_folder=self._to_folder())
+                for place in possible_targets(self.target, to_folder=self._to_folder())
                 for each in self._permissions_on(place)
             ]
         }
@@ -170,15 +172,15 @@ class S3Upload(Chosen, Stored, Moving, Action):
     def _permissions_on(self, place: S3Uri) -> list[Permission]:
         wanted = self.put_permissions(place)
         if self.if_exists in ("skip", "skip_same") or self.delete_extra:
-            wanted += [listing(place), on_objects("s3:GetObject", place)]
+            wanted += [list_permission(place), object_permission("s3:GetObject", place)]
         if self.delete_extra:
-            wanted.append(on_objects("s3:DeleteObject", place))
+            wanted.append(object_permission("s3:DeleteObject", place))
         return wanted
 
-    def foreseen(self) -> Mapping[str, Any]:
+    def predict_outputs(self) -> Mapping[str, Any]:
         """Objects under the target."""
-        place = place_of(self.target, to_folder=bool(self._to_folder()))
-        return {"objects": no_objects(place, versions=None)}
+        place = resolve_target(self.target, to_folder=bool(self._to_folder()))
+        return {"objects": placeholder_list(place, versions=None)}
 
     def _to_folder(self) -> Optional[bool]:
         """Whether the files go below the target; None where that depends on what the source is when the step runs."""
@@ -186,7 +188,7 @@ class S3Upload(Chosen, Stored, Moving, Action):
 
     def place(self) -> S3Uri:
         """Where the files go: a folder, or for one file the object."""
-        return place_of(
+        return resolve_target(
             self.target,
             to_folder=bool(self._to_folder()) or not folder_of(str(self.source)).is_file(),
         )
@@ -197,40 +199,40 @@ class S3Upload(Chosen, Stored, Moving, Action):
         The source has a file whatever the filters, and links too; objects whose names the filters leave out are kept.
         """
         kept = _Kept(self.sources(), place)
-        means, under = self.selection(), no_objects(place)
+        means, under = self.selection(), placeholder_list(place)
         extra: dict[str, ObjectInfo] = {}
         for info in storage.list(place, cancel=cancel) if kept and place.is_prefix else ():
             relative = under.relative(info)
-            if means.named(relative) and not kept.has(info.key, relative):
+            if means.matches_name(relative) and not kept.has(info.key, relative):
                 extra[info.key] = info
                 if len(extra) > (self.max_delete or 0):
-                    raise too_many(
+                    raise deletion_limit_error(
                         len(extra), self.max_delete or 0, "object", f" or more under {place}"
                     )
         return extra
 
     def sources(self) -> Iterator[SourceFile]:
         """Every file of the source, before filters, links followed."""
-        return source_files(self.source if isinstance(self.source, list) else [self.source])
+        return find_source_files(self.source if isinstance(self.source, list) else [self.source])
 
-    def files(self, left_out: Optional[LeftOut] = None) -> Iterator[SourceFile]:
+    def files(self, left_out: Optional[SkippedFiles] = None) -> Iterator[SourceFile]:
         """Each file that is meant, also one that cannot be read. Raises LocalFileFailed."""
         means = self.selection()
         sources = self.source if isinstance(self.source, list) else [self.source]
-        for file in source_files(sources, links=self.symlinks, left_out=left_out):
-            if means.means_all or self._is_meant(means, file):
+        for file in find_source_files(sources, links=self.symlinks, left_out=left_out):
+            if means.selects_everything or self._is_meant(means, file):
                 yield file
 
     def _is_meant(self, means: Selection, file: SourceFile) -> bool:
         if (
             file.problem is not None
         ):  # of a folder that cannot be read nothing is known but its name
-            return not means.exclude or Selection.of((), means.exclude).named(file.relative)
+            return not means.exclude or Selection.of((), means.exclude).matches_name(file.relative)
         try:
             status = os.stat(file.path)  # noqa: PTH116 - one of each of a million files
         except OSError:
             return True  # it vanished: a failure of this file when it is read
-        return means(file.relative, status.st_size, iso_of(status.st_mtime))
+        return means(file.relative, status.st_size, format_mtime(status.st_mtime))
 
 
 class _Kept:
@@ -240,7 +242,7 @@ class _Kept:
         self._keys: set[bytes] = set()
         self._unreadable: set[str] = set()
         for file in files:
-            self._keys.add(short(_object_of(place, file.relative).key))
+            self._keys.add(name_digest(_object_of(place, file.relative).key))
             if file.problem is not None:
                 self._unreadable.add(file.relative)
 
@@ -249,7 +251,7 @@ class _Kept:
 
     def has(self, key: str, relative: str) -> bool:
         """Returns True unless the source has no such file for certain."""
-        if short(key) in self._keys or "" in self._unreadable:
+        if name_digest(key) in self._keys or "" in self._unreadable:
             return True
         return bool(self._unreadable) and any(
             relative[:at] in self._unreadable for at, each in enumerate(relative) if each == "/"
@@ -289,13 +291,13 @@ class _Puts:
         self.place = action.place()
         self.storage = storage
         self.cancel = context.cancel
-        left_out = LeftOut()
+        left_out = SkippedFiles()
         self.count = sum(1 for _ in action.files(left_out))
         if left_out.count:
             context.note("warning", f"{action.source}: {left_out}", {})
         self.if_exists = "fail" if action.if_none_match else action.if_exists
-        self.repeating = context.repeating
-        self.lenient = context.resuming and self.if_exists == "overwrite"
+        self.is_retry = context.is_retry
+        self.lenient = context.is_resumed and self.if_exists == "overwrite"
         self.if_exists = "skip_same" if self.lenient else self.if_exists
         # what an earlier try stored is recognised by its content
         self.compare = "checksum" if self.lenient else action.compare
@@ -327,7 +329,7 @@ class _Puts:
     def __iter__(self) -> Iterator[Union[Put, Outcome]]:
         looks = self.if_exists in ("skip", "skip_same")
         existing = (
-            Existing(self.storage, self.place, self.count, self.cancel, lenient=self.lenient)
+            TargetIndex(self.storage, self.place, self.count, self.cancel, lenient=self.lenient)
             if looks
             else None
         )
@@ -352,7 +354,7 @@ class _Puts:
                 {"ContentType": content_type(path), **self.options},
                 skip,
                 follow,
-                self.repeating,
+                self.is_retry,
             )
 
     def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
@@ -366,7 +368,7 @@ class _Puts:
                 return False
             raise
         return same and (
-            self.compare != "size_mtime" or there.modified >= iso_of(path.stat().st_mtime)
+            self.compare != "size_mtime" or there.modified >= format_mtime(path.stat().st_mtime)
         )
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 
 from pydantic import BeforeValidator
 
-from rolerunner.actions.base import Action, Field, StepContext, polls
-from rolerunner.actions.objects import Chosen, Reaching, globs_of
-from rolerunner.actions.permissions import listing
+from rolerunner.actions.base import Action, Field, StepContext, iter_polls
+from rolerunner.actions.objects import FilterFields, RequestFields, read_globs
+from rolerunner.actions.permissions import list_permission
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import NotFound, StepError
@@ -19,7 +19,7 @@ from rolerunner.selection.manifest import (
     ManifestWriter,
     ObjectList,
     Origin,
-    no_objects,
+    placeholder_list,
 )
 from rolerunner.spec.fields import DYNAMIC, Bytes, S3Location, Seconds, json_form
 from rolerunner.storage.protocol import Storage
@@ -44,7 +44,7 @@ Sources = Annotated[
 ]
 
 
-class S3Wait(Chosen, Reaching, Action):
+class S3Wait(FilterFields, RequestFields, Action):
     """Wait until objects are there: so many, so large, so old, under one prefix or under each of several.
 
     ``min_age`` waits until nobody has written to them for a while; objects that do not pass the filters do not count.
@@ -78,7 +78,7 @@ class S3Wait(Chosen, Reaching, Action):
         """List again and again until all is there."""
         storage = context.storage(access=self.access())
         missing: list[str] = []
-        for _ in polls(context, self.interval, self.max_wait):
+        for _ in iter_polls(context, self.interval, self.max_wait):
             missing, objects = self._look(storage, context)
             if not missing:
                 return {"objects": objects, "count": objects.count, "bytes": objects.bytes}
@@ -99,7 +99,7 @@ class S3Wait(Chosen, Reaching, Action):
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under each."""
-        return {"role": [listing(source) for source in self._sources()]}
+        return {"role": [list_permission(source) for source in self._sources()]}
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
@@ -108,11 +108,13 @@ class S3Wait(Chosen, Reaching, Action):
         (one, *more) = source if isinstance(source, list) and source else [source]
         if output != "objects" or more:
             return super().sample(output, fields)
-        return replace(EMPTY_LIST, origin=Origin(one, (globs_of(fields),)))
+        return replace(EMPTY_LIST, origin=Origin(one, (read_globs(fields),)))
 
-    def foreseen(self) -> Mapping[str, Any]:
+    def predict_outputs(self) -> Mapping[str, Any]:
         """Objects under the prefix."""
-        return {"objects": no_objects(self._sources()[0])} if len(self._sources()) == 1 else {}
+        return (
+            {"objects": placeholder_list(self._sources()[0])} if len(self._sources()) == 1 else {}
+        )
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """What is there now, and what is missing."""
@@ -146,7 +148,7 @@ class S3Wait(Chosen, Reaching, Action):
         before, size = manifest.count, manifest.bytes
         try:
             for info in storage.list(source, cancel=cancel):
-                relative = no_objects(source).relative(info)
+                relative = placeholder_list(source).relative(info)
                 if (source.is_prefix or info.key == source.key) and means(
                     relative, info.size, info.modified
                 ):

@@ -8,9 +8,9 @@ from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.object_values import Header
-from rolerunner.actions.objects import Reaching
-from rolerunner.actions.permissions import on_objects
-from rolerunner.actions.put_options import Stored
+from rolerunner.actions.objects import RequestFields
+from rolerunner.actions.permissions import object_permission
+from rolerunner.actions.put_options import PutFields
 from rolerunner.common.json_values import check_json, json_text
 from rolerunner.errors import StepError
 from rolerunner.model import Permission
@@ -18,7 +18,7 @@ from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.fields import DYNAMIC, Flag, S3Object, Text
 
 
-class S3Write(Stored, Reaching, Action):
+class S3Write(PutFields, RequestFields, Action):
     """Write a small object from the spec: a marker, a manifest, a summary.
 
     With ``if_none_match: true`` it is written only if nothing is there, with ``if_match`` only over what is known: S3
@@ -80,7 +80,7 @@ class S3Write(Stored, Reaching, Action):
             **{name: value for name, value in conditions.items() if value},
         }  # fmt: skip
         info = context.storage(access=self.access()).write(
-            self.target, self._body(), options, repeated=context.repeating
+            self.target, self._body(), options, repeated=context.is_retry
         )
         return {"object": str(self.target), "bytes": info.size, "etag": info.etag}
 
@@ -104,7 +104,7 @@ class S3Write(Stored, Reaching, Action):
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """PutObject; GetObject for if_match."""
-        read = [on_objects("s3:GetObject", self.target)] if self.if_match else []
+        read = [object_permission("s3:GetObject", self.target)] if self.if_match else []
         return {"role": [*self.put_permissions(self.target, multipart=False), *read]}
 
 

@@ -28,12 +28,12 @@ class Signature:
     takes_any: bool
 
 
-def folders_of(project: Path) -> tuple[Path, ...]:
+def import_folders(project: Path) -> tuple[Path, ...]:
     """Where a spec's functions are looked for first: beside it, and in the two folders above."""
     return (project, *list(project.parents)[:2])
 
 
-def mistakes(
+def find_call_errors(
     function: str,
     arguments: Mapping[str, Any],
     project: Path,
@@ -96,7 +96,7 @@ def _file(name: str, project: Path) -> _Source:
 
 def _module(module: str, project: Path, packages: Sequence[str]) -> Optional[_Source]:
     """The module's source as an import would find it; None for one that has none. Raises ModuleNotFoundError."""
-    added = (*folders_of(project), *((project / package).parent for package in packages))
+    added = (*import_folders(project), *((project / package).parent for package in packages))
     places: Sequence[str] = list(dict.fromkeys([*sys.path, *map(str, added)]))
     spec: Optional[ModuleSpec] = None
     parts = module.split(".")
@@ -145,7 +145,7 @@ def _absent(parts: Sequence[str], depth: int, places: Sequence[str], project: Pa
     package, name = ".".join(parts[:depth]), ".".join(parts[: depth + 1])
     if depth and not places:
         return f"there is no module '{name}': '{package}' is no package"
-    nearby = places if depth else [str(folder) for folder in folders_of(project)]
+    nearby = places if depth else [str(folder) for folder in import_folders(project)]
     names = [f"{package}.{found}" if depth else found for found in _names_in(nearby)]
     where = "it is looked for beside the spec, in the two folders above it, and among installed packages"
     return f"there is no module '{name}' ({nearest(name, names) or where})"

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions import s3a
 from rolerunner.actions.base import Action, Field, StepContext
-from rolerunner.actions.permissions import listing, on_beginning
+from rolerunner.actions.permissions import list_permission, prefix_permission
 from rolerunner.errors import StepError
 from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import AUTO, PER_STEP, Permission, Role, S3Uri, Step
@@ -240,7 +240,7 @@ def _url(place: Union[S3Uri, str]) -> str:
 def _on(table: Table, *actions: str) -> list[Permission]:
     place = table.location
     return (
-        [listing(place), *(on_beginning(action, place) for action in actions)]
+        [list_permission(place), *(prefix_permission(action, place) for action in actions)]
         if isinstance(place, S3Uri)
         else []
     )

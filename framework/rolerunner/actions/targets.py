@@ -147,9 +147,9 @@ def _described(info: ObjectInfo, objects: ObjectList) -> str:
 
 def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext) -> None:
     """Raises UnsafeKey where an object would have a target that another item of the step's for_each has. Reads the list alone."""
-    if context.claimed is None:
+    if context.target_claims is None:
         return
-    found = context.claimed.claim(
+    found = context.target_claims.claim(
         str(context.workdir),
         ((str(target_of(info)), _described(info, objects)) for info in objects if not info.deleted),
     )

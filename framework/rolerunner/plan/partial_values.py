@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from rolerunner.common.failures import as_step_error
 from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import Secret
-from rolerunner.selection.manifest import no_objects
+from rolerunner.selection.manifest import placeholder_list
 from rolerunner.spec.expressions import Expression, Template
 from rolerunner.spec.fields import STANDS_IN
 from rolerunner.spec.filters import ExpressionError
@@ -27,7 +27,7 @@ UNTOLD = "nothing says what it needs: say 'permissions' on the step"
 """Of a step whose fields tell no permission, such as a function's call."""
 _ANYWHERE = S3Uri(ANY, ANY)
 _STAND_INS: tuple[Any, ...] = (
-    no_objects(S3Uri(ANY), versions=None), _ANYWHERE, True, 1, "skip_same", "bucket-owner-full-control", {"type": "aws:kms", "key": ANY}, [], {},
+    placeholder_list(S3Uri(ANY), versions=None), _ANYWHERE, True, 1, "skip_same", "bucket-owner-full-control", {"type": "aws:kms", "key": ANY}, [], {},
 )  # fmt: skip
 """What may stand for a field that is no text, widest first: it must not ask for fewer permissions than the field could."""
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.actions.permissions import listing, on_objects
+from rolerunner.actions.permissions import list_permission, object_permission
 from rolerunner.common.failures import as_step_error
 from rolerunner.iam.actions_table import render_condition, resolve_for_role
 from rolerunner.iam.session_policies import apply_session_policies, collect_uses
@@ -54,9 +54,9 @@ def _of_state(job: Job) -> Iterator[Permission]:
     """What the state's role needs: documents are read, listed for (a missing one is a 404 only then) and written."""
     if job.state is not None and job.state.role is not None:
         prefix = state_folder(job.state).join(f"{job.name}/")
-        yield listing(prefix)
+        yield list_permission(prefix)
         yield from (
-            on_objects(action, prefix)
+            object_permission(action, prefix)
             for action in ("s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
         )
 
@@ -139,7 +139,7 @@ def _permissions(action: Action, foresight: Foresight) -> Mapping[str, Sequence[
 
 def _foreseen(action: Action) -> Mapping[str, Any]:
     try:
-        return dict(action.foreseen())
+        return dict(action.predict_outputs())
     except Exception:  # noqa: BLE001 - as above; later steps then know less
         return {}
 

@@ -155,7 +155,7 @@ def _items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
                 f"{step.mark}: for_each over {items.count:,} objects, {MAX_ITEMS:,} at most",
                 hint="give an action's 'objects' the list",
             )
-        return [items.described(info) for info in items]
+        return [items.describe(info) for info in items]
     if not isinstance(items, (list, tuple)) or len(items) > MAX_ITEMS:
         raise FieldError(
             f"{step.mark}: 'for_each' must be a list of {MAX_ITEMS:,} at most, not {type(items).__name__}"
@@ -328,7 +328,7 @@ class _Tries:
         try:
             return (
                 (path,)
-                if write_left(action.files_left(context, outputs), path, context.cancel)
+                if write_left(action.tracked_paths(context, outputs), path, context.cancel)
                 else ()
             )
         except StepError as error:
@@ -429,9 +429,9 @@ class _Tries:
             step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
             workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
             note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
-            resuming=self.resuming or self.attempts > 1, distrusted=step.id in run.distrusted, repeating=self.attempts > 1,
+            is_resumed=self.resuming or self.attempts > 1, outputs_changed=step.id in run.distrusted, is_retry=self.attempts > 1,
             open_spread=means.open_spread, workspace=means.workspace,
-            claimed=self.claimed,
+            target_claims=self.claimed,
         )  # fmt: skip
 
 

@@ -455,7 +455,7 @@ class _Run:
         """Why what the step left on this machine cannot be believed; empty where it is as it was."""
         state, means = self.state, self.means
         assert state is not None  # noqa: S101 - it told what is done
-        if not done.tells_left and means.actions[step.action].leaves_files:
+        if not done.tells_left and means.actions[step.action].writes_local_files:
             return "a release of rolerunner did it that did not write down its files"
         try:
             return self._with_state(lambda: state.change_of(done, means.workdir, means.cancel))

@@ -176,7 +176,7 @@ def _is_given(uri: S3Uri, source: S3Uri, action: Any) -> bool:
     below = uri.bucket == source.bucket and uri.key.startswith(source.key)
     return below and (
         not hasattr(action, "selection")
-        or bool(action.selection().named(uri.key[len(source.key) :]))
+        or bool(action.selection().matches_name(uri.key[len(source.key) :]))
     )
 
 

@@ -38,11 +38,11 @@ class Selection:
             object.__setattr__(self, "_compiled", _compiled(self.include, self.exclude))
 
     @property
-    def means_all(self) -> bool:
+    def selects_everything(self) -> bool:
         """Does it leave nothing out?"""
         return self == Selection()
 
-    def named(self, relative: str) -> bool:
+    def matches_name(self, relative: str) -> bool:
         """Does its name alone belong to those that are meant?"""
         return self._compiled is None or bool(self._compiled.match(relative))
 
@@ -52,7 +52,7 @@ class Selection:
             return False
         if (self.before and modified > self.before) or (self.after and modified < self.after):
             return False
-        return self.named(relative)
+        return self.matches_name(relative)
 
 
 @dataclass(frozen=True)
@@ -71,25 +71,25 @@ class _Globs:
 def _compiled(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
     """``*`` stays within a folder, ``**`` crosses folders, {a,b} alternates; a leading dot is a name like any other."""
     return _Globs(
-        glob_pattern(include or ["**"]).match, glob_pattern(exclude).match if exclude else None
+        compile_globs(include or ["**"]).match, compile_globs(exclude).match if exclude else None
     )
 
 
 def check_globs(globs: Sequence[str]) -> None:
     """Raises ValueError for a glob whose brackets or braces are not balanced, and for globs that stand for too many patterns."""
     for each in globs:
-        problem = unbalanced(each)
+        problem = find_imbalance(each)
         if problem:
             raise ValueError(f"has the glob '{each}', whose {problem}")
     if any("{" in each for each in globs):
-        glob_pattern(globs)
+        compile_globs(globs)
 
 
 _GLOB_TOKEN = re.compile(r"\\.|\[[!^]?\]?(?:\[:\w+:\]|\\.|[^\]/\\])*\]|[][{}]", re.DOTALL)
 """An escaped character, a set of characters, or a bracket or brace by itself."""
 
 
-def unbalanced(glob: str) -> str:
+def find_imbalance(glob: str) -> str:
     """What is wrong with the brackets and braces of a glob; empty where nothing is."""
     opened: list[int] = []
     for token in _GLOB_TOKEN.finditer(glob):
@@ -107,7 +107,7 @@ def unbalanced(glob: str) -> str:
     )
 
 
-def glob_pattern(globs: Sequence[str]) -> re.Pattern[str]:
+def compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
     """A regular expression that matches what any of the globs matches.
 
     Raises ValueError for globs whose braces stand for more than MAX_PATTERNS patterns.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from rolerunner.common.files import TEMPORARY_NAME, folder_of, not_regular, translated
 from rolerunner.errors import LocalFileFailed, StepError
-from rolerunner.selection.filters import expand_braces, glob_pattern
+from rolerunner.selection.filters import compile_globs, expand_braces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +36,7 @@ class SourceFile(NamedTuple):
     problem: Optional[StepError] = None
 
 
-class LeftOut:
+class SkippedFiles:
     """Counts what a source has and an upload does not read, and keeps the first paths, for a note."""
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class LeftOut:
         return f"{self.count:,} left out ({'; '.join(reasons)}{'' if self.count <= _NAMED else ', ...'})"
 
 
-def source_files(
-    sources: Iterable[str], *, links: str = "follow", left_out: Optional[LeftOut] = None
+def find_source_files(
+    sources: Iterable[str], *, links: str = "follow", left_out: Optional[SkippedFiles] = None
 ) -> Iterator[SourceFile]:
     """The files that ``sources`` name: files, folders and globs. ``links`` is follow, skip or error.
 
@@ -66,15 +66,15 @@ def source_files(
     for source in sources:
         root = folder_of(source)
         if root.is_dir():
-            yield from files_below(str(root), links=links, left_out=left_out)
+            yield from walk_folder(str(root), links=links, left_out=left_out)
         elif os.path.lexists(root) or not (glob.has_magic(source) or _ALTERNATIVES.search(source)):
             yield from _named(str(root), links, left_out)
         else:
             yield from _matched(str(root), links, left_out)
 
 
-def files_below(
-    folder: str, *, links: str = "follow", left_out: Optional[LeftOut] = None
+def walk_folder(
+    folder: str, *, links: str = "follow", left_out: Optional[SkippedFiles] = None
 ) -> Iterator[SourceFile]:
     """Every file below a folder, in the order in which S3 lists keys. Raises LocalFileFailed as ``source_files``."""
     with translated(folder):
@@ -86,7 +86,7 @@ def _below(
     folder: str,
     base: str,
     links: str,
-    left_out: Optional[LeftOut],
+    left_out: Optional[SkippedFiles],
     inside: tuple[str, ...],
     choice: Optional[Choice] = None,
 ) -> Iterator[SourceFile]:
@@ -119,10 +119,12 @@ def _below(
                     path, f"{base}{entry.name}/", links, left_out, (*inside, real), choice
                 )
         else:
-            yield SourceFile(base + entry.name, path, None if _is_file(entry) else problem_of(path))
+            yield SourceFile(
+                base + entry.name, path, None if _is_file(entry) else find_problem(path)
+            )
 
 
-def _is_wanted(entry: os.DirEntry[str], links: str, left_out: Optional[LeftOut]) -> bool:
+def _is_wanted(entry: os.DirEntry[str], links: str, left_out: Optional[SkippedFiles]) -> bool:
     if links != "follow" and entry.is_symlink():
         return _is_link_wanted(entry.path, links, left_out)
     if entry.name.startswith(".rolerunner-") and TEMPORARY_NAME.fullmatch(entry.name):
@@ -132,7 +134,7 @@ def _is_wanted(entry: os.DirEntry[str], links: str, left_out: Optional[LeftOut])
     return True
 
 
-def _is_link_wanted(path: str, links: str, left_out: Optional[LeftOut]) -> bool:
+def _is_link_wanted(path: str, links: str, left_out: Optional[SkippedFiles]) -> bool:
     """Whether a link is read, where links are not followed: never. Raises LocalFileFailed where links are errors."""
     if links == "error":
         raise LocalFileFailed(
@@ -158,13 +160,13 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _named(path: str, links: str, left_out: Optional[LeftOut]) -> Iterator[SourceFile]:
+def _named(path: str, links: str, left_out: Optional[SkippedFiles]) -> Iterator[SourceFile]:
     """A file that the spec names itself."""
     if links == "follow" or not os.path.islink(path) or _is_link_wanted(path, links, left_out):
-        yield SourceFile(os.path.basename(path), path, problem_of(path))
+        yield SourceFile(os.path.basename(path), path, find_problem(path))
 
 
-def _matched(pattern: str, links: str, left_out: Optional[LeftOut]) -> Iterator[SourceFile]:
+def _matched(pattern: str, links: str, left_out: Optional[SkippedFiles]) -> Iterator[SourceFile]:
     """The files that a glob matches, each with its name alone as its relative path.
 
     A glob means what ``include`` means below the folder before its first wildcard, so that it matches files alone. Folders
@@ -193,7 +195,7 @@ def _matched(pattern: str, links: str, left_out: Optional[LeftOut]) -> Iterator[
 def _glob_below(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Regular expressions for the files that a glob matches and for the folders in which they can be. Raises LocalFileFailed."""
     try:
-        files = glob_pattern([pattern])
+        files = compile_globs([pattern])
     except ValueError as error:
         raise LocalFileFailed(f"the glob '{pattern}' {error}") from None
     folders = [
@@ -201,7 +203,7 @@ def _glob_below(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
         for each in expand_braces([pattern])
         for above in _folders_of(each.split("/"))
     ]
-    return files, glob_pattern(folders) if folders else re.compile(r"(?!)")
+    return files, compile_globs(folders) if folders else re.compile(r"(?!)")
 
 
 def _folders_of(parts: list[str]) -> Iterator[list[str]]:
@@ -213,7 +215,7 @@ def _folders_of(parts: list[str]) -> Iterator[list[str]]:
             yield parts[:number]
 
 
-def problem_of(path: str) -> Optional[StepError]:
+def find_problem(path: str) -> Optional[StepError]:
     """Why a path cannot be read as a file, as far as its kind tells; None for a regular file."""
     try:
         status = os.stat(path)

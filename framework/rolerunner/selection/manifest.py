@@ -78,7 +78,7 @@ class ObjectList:
             info.key.rsplit("/", 1)[-1] if self.flat else info.key[self.prefix.key.rfind("/") + 1 :]
         )
 
-    def described(self, info: ObjectInfo) -> dict[str, Any]:
+    def describe(self, info: ObjectInfo) -> dict[str, Any]:
         """An object of this list in plain values: what ``item`` is, and what functions are given."""
         return {
             "key": info.key,
@@ -93,7 +93,7 @@ class ObjectList:
         return {"count": self.count, "bytes": self.bytes, "manifest": str(self.path)}
 
 
-def paths_in(manifest: Path) -> Iterator[str]:
+def read_paths(manifest: Path) -> Iterator[str]:
     """The local files that a manifest names, but for those that failed. Raises LocalFileFailed."""
     with translated(manifest), manifest.open(encoding="utf-8", buffering=_BUFFER) as lines:
         for line in lines:
@@ -102,12 +102,12 @@ def paths_in(manifest: Path) -> Iterator[str]:
                 yield read["path"]
 
 
-def no_objects(prefix: S3Uri, *, versions: Optional[bool] = False) -> ObjectList:
+def placeholder_list(prefix: S3Uri, *, versions: Optional[bool] = False) -> ObjectList:
     """A list without objects: what one of those under a prefix stands for before it is made."""
     return ObjectList(Path(os.devnull), prefix, 0, 0, versions=versions)
 
 
-EMPTY_LIST = no_objects(S3Uri("bucket"))
+EMPTY_LIST = placeholder_list(S3Uri("bucket"))
 """What any list stands for while a spec is checked."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from rolerunner.model import S3Uri
-from rolerunner.selection.filters import expand_braces, glob_pattern
+from rolerunner.selection.filters import compile_globs, expand_braces
 
 _UNPROVABLE = re.compile(r"\\|\[[^\]]*/|//|\A/|/\Z")
 """Globs that are not taken apart at their slashes: escapes, a slash inside a class, empty parts."""
@@ -64,4 +64,4 @@ def _misses(pattern: str, names: Sequence[str]) -> bool:
 
 
 def _matches(pattern: str, text: str) -> bool:
-    return bool(glob_pattern([pattern]).match(text))
+    return bool(compile_globs([pattern]).match(text))

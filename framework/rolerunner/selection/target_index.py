@@ -17,7 +17,7 @@ FEW = 32
 """So many HEADs cost less than the listing of a prefix whose size is not known."""
 
 
-class Existing:
+class TargetIndex:
     """Finds objects under a prefix, for keys that mostly come in S3's order. Holds one object at a time."""
 
     def __init__(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Optional
 
-from rolerunner.plugin import Action, Field, Permission, S3Location, StepContext, listing
+from rolerunner.plugin import Action, Field, Permission, S3Location, StepContext, list_permission
 
 
 class HelloCount(Action):
@@ -23,4 +23,4 @@ class HelloCount(Action):
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under the prefix."""
-        return {"role": [listing(self.source)]}
+        return {"role": [list_permission(self.source)]}

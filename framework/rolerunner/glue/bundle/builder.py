@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner import api
 from rolerunner.actions import registry
-from rolerunner.actions.signatures import folders_of, is_path
+from rolerunner.actions.signatures import import_folders, is_path
 from rolerunner.errors import UsageError
 from rolerunner.glue.bundle import archives, wheels
 from rolerunner.model import GlueSettings
@@ -213,7 +213,9 @@ def _package_of(function: str, project: Path) -> Optional[Path]:
             f"'{function}' cannot be shipped: name a module, as in {Path(module).stem}:{function.rpartition(':')[2]}"
         )
     top = module.partition(".")[0]
-    candidates = (folder / name for folder in folders_of(project) for name in (top, f"{top}.py"))
+    candidates = (
+        folder / name for folder in import_folders(project) for name in (top, f"{top}.py")
+    )
     return next(
         (
             path

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from rolerunner.actions.base import Mirror, Named
+from rolerunner.actions.base import InputPath, MirroredFolder
 from rolerunner.common.files import translated
 from rolerunner.errors import StepError
-from rolerunner.selection.local_files import files_below
+from rolerunner.selection.local_files import walk_folder
 
 if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
@@ -23,7 +23,9 @@ MOST_BELOW = 100_000
 _AT_ONCE = 1_000
 
 
-def write_left(paths: Iterable[Union[str, Mirror, Named]], file: Path, cancel: Cancel) -> int:
+def write_left(
+    paths: Iterable[Union[str, MirroredFolder, InputPath]], file: Path, cancel: Cancel
+) -> int:
     """Write a JSON line for each path: size and times of a file, and of those below a folder; how many. Raises StepError."""
     count = 0
     with translated(file):
@@ -52,11 +54,11 @@ def find_change(file: Path, cancel: Cancel) -> str:
     return ""
 
 
-def _described(paths: Iterable[Union[str, Mirror, Named]]) -> Iterator[dict[str, Any]]:
+def _described(paths: Iterable[Union[str, MirroredFolder, InputPath]]) -> Iterator[dict[str, Any]]:
     for path in paths:
-        if isinstance(path, Mirror):
+        if isinstance(path, MirroredFolder):
             yield {"path": path.folder, "files": _count_below(path.folder)}
-        elif isinstance(path, Named):
+        elif isinstance(path, InputPath):
             yield {"path": os.path.abspath(path.path)}  # noqa: PTH100
         elif os.path.isdir(path):  # noqa: PTH112 - of each of a million
             yield from _below(path)
@@ -83,7 +85,7 @@ def _below(folder: str) -> Iterator[dict[str, Any]]:
     if _is_shared(folder):
         return
     try:
-        files = [file.path for file in islice(files_below(folder, links="skip"), MOST_BELOW + 1)]
+        files = [file.path for file in islice(walk_folder(folder, links="skip"), MOST_BELOW + 1)]
     except StepError:  # a part of it cannot be read
         return
     if len(files) <= MOST_BELOW:
@@ -97,7 +99,7 @@ def _is_shared(folder: str) -> bool:
 
 
 def _count_below(folder: str) -> int:
-    return sum(1 for _ in files_below(folder, links="skip")) if Path(folder).is_dir() else 0
+    return sum(1 for _ in walk_folder(folder, links="skip")) if Path(folder).is_dir() else 0
 
 
 def _change(was: dict[str, Any]) -> str:
