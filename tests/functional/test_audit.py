@@ -116,7 +116,7 @@ def found(tmp_path: Path, text: str, account: str = "111122223333") -> list[Any]
     (tmp_path / "m.py").write_text("def f(context, **values): ...\n")
     return audit(
         api.plan(api.load(tmp_path / "t.yaml", complete=False)),
-        api.documents(tmp_path / "t.yaml"),
+        api.load_documents(tmp_path / "t.yaml"),
         account,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from rolerunner import actions, api
+from rolerunner import actions, api, wiring
 from rolerunner.actions.base import Action, Field
 from rolerunner.errors import RolesRefused, SpecError
 from rolerunner.observers.report import ReportPage
@@ -187,7 +187,8 @@ class Broken(Action):
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> type[Broken]:
     known = dict(actions.registry())
-    monkeypatch.setattr(api, "registry", lambda: {**known, Broken.kind: Broken})
+    for module in (api, wiring):
+        monkeypatch.setattr(module, "registry", lambda: {**known, Broken.kind: Broken})
     return Broken
 
 

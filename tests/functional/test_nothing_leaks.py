@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rolerunner import api
+from rolerunner.actions import registry
 from tests.memory_aws import Response, error
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def test_no_planted_secret_is_shown_or_stored(engine, state, refusing, form, tmp
         assert {
             statuses[name] for name in ("find", "read", "write", "remove", "secret", "part")
         } == {"succeeded"}, statuses
-    assert set(api.action_names()) - {"spark.sql"} <= {step["action"] for step in result["steps"]}
+    assert set(registry()) - {"spark.sql"} <= {step["action"] for step in result["steps"]}
     texts = _written(tmp_path, memory_aws, done)
     assert any(name.endswith("k.json") for name in texts), "the state is among what is searched"
     assert "s3://publish/told.txt" in texts

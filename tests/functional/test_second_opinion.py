@@ -21,6 +21,7 @@ from rolerunner.sandbox.from_spec import made
 from rolerunner.sandbox.world import make
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 from rolerunner.storage.protocol import Put
+from rolerunner.wiring import open_storage
 from tests.conftest import CONFIGS
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def test_moto_holds_each_request_against_its_signature(engine: str, moto: Moto) 
             JobIdentity(REGION, keys=Keys(key, given, token), endpoints={"": moto.url})
         )
         moto.enforce(True)
-        (outcome,) = api.open_storage(sessions, JOB, engine=engine).put(
+        (outcome,) = open_storage(sessions, JOB, engine=engine).put(
             [Put(Path(__file__), S3Uri(bucket, "a b+%ü~"))], Cancel()
         )
         moto.enforce(False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner import api, sandbox
+from rolerunner import api, sandbox, wiring
 from rolerunner.errors import RoleRefused
 from rolerunner.events import Note, StepProgress
 from rolerunner.model import S3Uri
@@ -94,11 +94,11 @@ def pool(
     monkeypatch.setattr(distributed_listing, "KEYS_PER_TASK", 7)
     workers = InProcess(2)
     monkeypatch.setattr(
-        api,
-        "_spread_of",
+        wiring,
+        "_build_spread_opener",
         lambda *_: (
             lambda: Distribution(
-                workers, WorkerSetup(api.open_storage, JobIdentity(aws.region), "workers")
+                workers, WorkerSetup(wiring.open_storage, JobIdentity(aws.region), "workers")
             )
         ),
     )

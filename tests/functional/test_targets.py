@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner import api
+from rolerunner import api, wiring
 from rolerunner.errors import SpecError
 from rolerunner.sessions.registry import JobIdentity
 from rolerunner.storage.workers.distributed import Distribution, WorkerSetup
@@ -437,8 +437,10 @@ def test_many_machines_refuse_the_same(
 ) -> None:
     two_buckets(memory_aws)
     there = memory_aws.bodies()
-    place = WorkerSetup(api.open_storage, JobIdentity("eu-west-1"), "workers")
-    monkeypatch.setattr(api, "_spread_of", lambda *_: lambda: Distribution(InProcess(2), place))
+    place = WorkerSetup(wiring.open_storage, JobIdentity("eu-west-1"), "workers")
+    monkeypatch.setattr(
+        wiring, "_build_spread_opener", lambda *_: lambda: Distribution(InProcess(2), place)
+    )
     moved = {"target": "s3://all/in/", "move": move, "distribute": "spark"}
     assert failure(api.run(api.load(spec(WAIT, copy(roles, **LISTED, **moved)))))[0] == "SameKey"
     assert (memory_aws.bodies(), changed(memory_aws)) == (there, [])

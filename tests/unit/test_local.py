@@ -13,7 +13,7 @@ from rolerunner.common.files import (
     appearing,
     remove_below,
     sweep_below,
-    write_whole,
+    write_file,
 )
 from rolerunner.errors import LocalFileFailed, UnsafeKey
 from rolerunner.storage.local_files import SharedFile
@@ -122,7 +122,7 @@ def test_a_link_at_the_final_name_is_replaced_and_not_followed(
     tmp_path: Path, private: Path
 ) -> None:
     (tmp_path / "target").symlink_to(private)
-    write_whole(tmp_path / "target", b"mine")
+    write_file(tmp_path / "target", b"mine")
     assert not (tmp_path / "target").is_symlink()
     assert private.read_bytes() == b"private"
 
@@ -131,7 +131,7 @@ def test_private_files_have_mode_0600_whatever_the_umask(tmp_path: Path) -> None
     for mask in (0o000, 0o777):
         before = os.umask(mask)
         try:
-            write_whole(tmp_path / f"private-{mask}", b"x", private=True)
+            write_file(tmp_path / f"private-{mask}", b"x", private=True)
         finally:
             os.umask(before)
         assert stat.S_IMODE((tmp_path / f"private-{mask}").stat().st_mode) == 0o600
@@ -140,12 +140,12 @@ def test_private_files_have_mode_0600_whatever_the_umask(tmp_path: Path) -> None
 def test_a_pipe_or_device_is_written_to_and_stays(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    write_whole(tmp_path / "pipe", b"result")
+    write_file(tmp_path / "pipe", b"result")
     assert os.read(reader, 100) == b"result"
     os.close(reader)
     with pytest.raises(LocalFileFailed):  # nobody reads: an error, and no waiting
-        write_whole(tmp_path / "pipe", b"result")
-    write_whole(Path("/dev/null"), b"result")
+        write_file(tmp_path / "pipe", b"result")
+    write_file(Path("/dev/null"), b"result")
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 

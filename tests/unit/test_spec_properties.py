@@ -15,6 +15,7 @@ from rolerunner.actions import registry
 from rolerunner.cli.common import expanded
 from rolerunner.cli.validate import _annotation
 from rolerunner.errors import Mark, Problem, SpecError, UsageError
+from rolerunner.plan.planning import as_json
 from rolerunner.spec.filters import FILTERS
 from rolerunner.spec.loader import load_text
 from rolerunner.spec.params import matches
@@ -40,7 +41,7 @@ def test_whatever_the_text_it_is_a_job_that_can_be_planned_or_a_list_of_mistakes
     except UsageError:
         pass
     else:
-        json.dumps(api.plan_as_json(api.plan(job)))
+        json.dumps(as_json(api.plan(job)))
 
 
 def test_a_pattern_that_hangs_others_is_matched_at_once() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rolerunner import api
+from rolerunner import api, wiring
 from rolerunner.storage.tuning import DEFAULT_MEMORY, MIB, RUNNER_MEMORY, WORKER_MEMORY, Tuning
 
 
@@ -55,4 +55,4 @@ def test_steps_that_run_at_once_share_it(
     (tmp_path / "job.yaml").write_text(
         "version: 1\nname: t\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
     )
-    assert api._at_once(api.load(tmp_path / "job.yaml")) == at_once
+    assert wiring.count_concurrent_transfers(api.load(tmp_path / "job.yaml")) == at_once

@@ -7,8 +7,9 @@ from typing import Optional
 
 import click
 
-from rolerunner import api
+from rolerunner.actions import reference, registry
 from rolerunner.cli.common import SETTINGS
+from rolerunner.common.files import write_file
 
 
 @click.command(context_settings=SETTINGS)
@@ -28,9 +29,10 @@ def actions(name: Optional[str], output: Optional[str]) -> None:
     rolerunner actions -o docs/actions
     """
     if output is None:
-        click.echo(api.reference(name or ""), nl=False)
+        page = reference.page(name, registry()) if name else reference.index(registry())
+        click.echo(page, nl=False)
         return
     folder = Path(output)
-    api.write_file(folder / "index.md", api.reference().encode())
-    for each in [name] if name else api.action_names():
-        api.write_file(folder / f"{each}.md", api.reference(each).encode())
+    write_file(folder / "index.md", reference.index(registry()).encode())
+    for each in [name] if name else registry():
+        write_file(folder / f"{each}.md", reference.page(each, registry()).encode())

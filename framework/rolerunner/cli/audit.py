@@ -122,7 +122,7 @@ def _findings(paths: Mapping[str, Any], given: Mapping[str, object], account: st
     for path in paths:
         try:
             made = api.plan(api.load(path, given, complete=False))
-            found.update(dict.fromkeys(findings_of(made, api.documents(path), account)))
+            found.update(dict.fromkeys(findings_of(made, api.load_documents(path), account)))
         except SpecError as error:
             problems += error.problems
     if problems:

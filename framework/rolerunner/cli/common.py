@@ -47,10 +47,10 @@ def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
 
 def write_file(path: Path, text: str) -> None:
     """Write a text without secrets to a file that is there whole or not at all. Raises LocalFileFailed."""
-    from rolerunner import api  # noqa: PLC0415
+    from rolerunner.common import files  # noqa: PLC0415
     from rolerunner.redaction.redact import redact_text  # noqa: PLC0415
 
-    api.write_file(path, redact_text(text).encode())
+    files.write_file(path, redact_text(text).encode())
 
 
 def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, object]:

@@ -19,6 +19,7 @@ from rolerunner.cli.common import (
     write_file,
 )
 from rolerunner.errors import UsageError
+from rolerunner.plan.graph import mermaid, svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,8 @@ def graph(
     form = form or _form_of(output)
     job = api.load(spec, read_params(params, params_file))
     warn_of_secrets(job, params)
-    text = api.picture(api.plan(job), form)
+    made = api.plan(job)
+    text = svg(made) if form == "svg" else mermaid(made)
     if output is None:
         echo(text, nl=False)
     else:

@@ -7,9 +7,9 @@ from shlex import quote
 
 import click
 
-from rolerunner import api
 from rolerunner.cli.common import SETTINGS, echo
 from rolerunner.cli.schema import schema_text
+from rolerunner.common.files import write_file
 from rolerunner.errors import UsageError
 
 _TEMPLATE = Path(__file__).parents[1] / "template"
@@ -39,7 +39,7 @@ def init(folder: str) -> None:
             f"{folder}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} there already; nothing was written"
         )
     for name, data in files.items():
-        api.write_file(target / name, data)
+        write_file(target / name, data)
     echo("\n".join(f"{Path(folder) / name}" for name in files))
     echo(
         f"\nNow: rolerunner run {quote(str(Path(folder) / 'job.yaml'))} --sandbox\nand: rolerunner test {quote(folder)}"

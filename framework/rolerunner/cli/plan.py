@@ -21,6 +21,7 @@ from rolerunner.cli.common import (
 from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
 from rolerunner.common.wording import format_count
 from rolerunner.iam.policy import MAX_SESSION_POLICY, list_statements
+from rolerunner.plan import planning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def plan(
                 made, sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else None
             )
     if as_json:
-        echo(json.dumps(_with_found(api.plan_as_json(made), found), indent=2, ensure_ascii=False))
+        echo(json.dumps(_with_found(planning.as_json(made), found), indent=2, ensure_ascii=False))
     else:
         echo(plan_text(made, found))
 
@@ -126,7 +127,9 @@ def _step_text(number: int, planned: PlannedStep) -> list[str]:
     roles = ", ".join(f"{field}: {role}" for field, role in step.roles.items())
     head = f"{number}. {step.id}  {step.action}" + (f"  ({roles})" if roles else "")
     after = [f"     after {', '.join(step.needs)}"] if step.needs else []
-    fields = [f"     {name}: {value}" for name, value in api.plain(dict(planned.fields)).items()]
+    fields = [
+        f"     {name}: {value}" for name, value in planning.plain(dict(planned.fields)).items()
+    ]
     needed = [
         f"     needs {each.action} on {each.resource}"
         for permissions in planned.permissions.values()

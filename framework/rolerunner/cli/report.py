@@ -8,8 +8,8 @@ from typing import Any, Optional
 
 import click
 
-from rolerunner import api
 from rolerunner.cli.common import SETTINGS, echo
+from rolerunner.common.files import write_file
 from rolerunner.errors import UsageError
 from rolerunner.observers.report import page
 
@@ -33,7 +33,7 @@ def report(result: str, output: Optional[str]) -> None:
         made = page(_read(Path(result)))
     except UsageError as error:
         raise UsageError(f"{result}: {error}") from None
-    api.write_file(target, made.encode(), private=True)
+    write_file(target, made.encode(), private=True)
     echo(str(target))
 
 

@@ -8,8 +8,10 @@ from typing import Any, Optional
 
 import click
 
-from rolerunner import api
+from rolerunner.actions import registry
 from rolerunner.cli.common import SETTINGS
+from rolerunner.common.files import write_file
+from rolerunner.spec.json_schema import json_schema, json_schema_of
 
 
 @click.command(context_settings=SETTINGS)
@@ -28,16 +30,17 @@ def schema(output: Optional[str], of_tests: bool) -> None:
     if output is None:
         click.echo(text)
     else:
-        api.write_file(Path(output), (text + "\n").encode())
+        write_file(Path(output), (text + "\n").encode())
 
 
 def schema_text(*, of_tests: bool) -> str:
     """The schema as it is printed."""
-    return json.dumps(_of_tests() if of_tests else api.schema(), indent=1, ensure_ascii=False)
+    return json.dumps(
+        _of_tests() if of_tests else json_schema(registry()), indent=1, ensure_ascii=False
+    )
 
 
 def _of_tests() -> dict[str, Any]:
-    from rolerunner.spec.json_schema import json_schema_of  # noqa: PLC0415
     from rolerunner.spec_testing.casefile import CaseFile  # noqa: PLC0415 - specs need nothing of the sandbox
 
     return json_schema_of(CaseFile, "A rolerunner test file")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 
 import click
 
-from rolerunner import api, sandbox
+from rolerunner import sandbox
 from rolerunner.cli.common import SETTINGS, echo
+from rolerunner.common.files import write_file
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
 from rolerunner.redaction.redact import redact
@@ -86,7 +87,7 @@ def test(
         echo()
     echo(_summary(report))
     if junit is not None:
-        api.write_file(Path(junit), junit_xml(report), private=True)
+        write_file(Path(junit), junit_xml(report), private=True)
     if report.failed:
         sys.exit(FAILED_CASE)
 

@@ -403,18 +403,17 @@ def _remove_temporaries(folder: str, prefix: str) -> None:
                     os.unlink(entry.path)
 
 
-def write_whole(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Write a small file so that it is there whole or not at all. Raises LocalFileFailed.
+def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Writes a small file atomically: readers see all of it or none. Raises LocalFileFailed.
 
-    ``private``: nobody but the owner may read it. A device or a pipe is written to as it is.
+    With ``private``, only the owner may read it. A device or a pipe is written to directly.
     """
+    path = path.absolute()
     if _is_stream(path):
         _write_stream(path, data)
         return
-    with (
-        appearing(path, mode=PRIVATE if private else 0o666) as file,
-        open(file.descriptor, "wb", closefd=False) as stream,
-    ):
+    mode = PRIVATE if private else 0o666
+    with appearing(path, mode=mode) as file, open(file.descriptor, "wb", closefd=False) as stream:
         stream.write(data)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rolerunner.common.files import write_whole
+from rolerunner.common.files import write_file
 from rolerunner.common.json_values import json_value
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
@@ -49,7 +49,7 @@ class ReportPage(ResultFile):
     @classmethod
     def at(cls, path: Path) -> ReportPage:
         """A file on this machine; it is there whole or not at all."""
-        return cls(lambda data: write_whole(path, data, private=True))
+        return cls(lambda data: write_file(path, data, private=True))
 
     def written(self, result: dict[str, Any]) -> bytes:
         """The page's bytes."""

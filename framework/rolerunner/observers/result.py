@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.common.files import write_whole
+from rolerunner.common.files import write_file
 from rolerunner.common.json_values import json_text, json_value, safe_text
 from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
 from rolerunner.redaction.redact import redact
@@ -29,7 +29,7 @@ class ResultFile:
     @classmethod
     def at(cls, path: Path) -> ResultFile:
         """A file on this machine; it is there whole or not at all."""
-        return cls(lambda data: write_whole(path, data, private=True))
+        return cls(lambda data: write_file(path, data, private=True))
 
     def notify(self, event: Event) -> None:
         """Remember when each step began; take the run's end."""

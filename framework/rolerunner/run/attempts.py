@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union
 
 from pydantic import ValidationError
 
-from rolerunner.actions.base import OpenStorage, StepContext
+from rolerunner.actions.base import StepContext
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import as_step_error
 from rolerunner.common.json_values import safe_text
@@ -21,6 +21,7 @@ from rolerunner.events import Event, Note, StepProgress
 from rolerunner.iam.denials import is_retryable, is_throttling_failure
 from rolerunner.model import Failure
 from rolerunner.redaction.redact import has_secret_value, seal_outputs
+from rolerunner.run.environment import RunContext
 from rolerunner.selection.collisions import ClaimedNames
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.spec.checking import messages
@@ -29,16 +30,12 @@ from rolerunner.spec.reading import fill, templates
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import tenacity
 
     from rolerunner.actions.base import Action
-    from rolerunner.events import Observer
     from rolerunner.model import Step
-    from rolerunner.run.workspace import Workspace
-    from rolerunner.sessions.registry import Sessions
-    from rolerunner.storage.workers.distributed import Distribution
 
 T = TypeVar("T")
 MAX_ITEMS = 100_000
@@ -54,40 +51,6 @@ _PROGRESS_EVERY = 0.1
 
 
 @dataclass(frozen=True)
-class Means:
-    """What a run works with, besides its plan."""
-
-    actions: Mapping[str, type[Action]]
-    sessions: Sessions
-    open_storage: OpenStorage
-    workdir: Path
-    project: Path
-    observers: Sequence[Observer] = ()
-    cancel: Cancel = field(default_factory=Cancel)
-    open_spread: Optional[Callable[[], Distribution]] = None
-    """Other machines, where a step asks for them; None where none can be the job."""
-    helped: Callable[[], AbstractContextManager[object]] = nullcontext
-    """Other processes of this machine, while the block runs; to be entered while there is one thread."""
-    workspace: Optional[Workspace] = None
-    """The run's own folder and what it leaves on disk; None where nothing is written outside ``workdir``."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What every step of a run shares."""
-
-    run_id: str
-    params: Mapping[str, Any]
-    means: Means
-    max_parallel: int
-    tell: Callable[[Event], None]
-    keeps_state: bool = False
-    """Is what a step leaves on this machine written down, for a resumed run to compare?"""
-    distrusted: set[str] = field(default_factory=set)
-    """Ids of the steps that an earlier run did and that left something which is not as it was."""
-
-
-@dataclass(frozen=True)
 class Executed:
     """A step that is done: its outputs, how many tries it took, and what its action warns of."""
 
@@ -98,16 +61,23 @@ class Executed:
     """Lists of what it left on this machine, one for each item that left something."""
 
 
-def execute(step: Step, scope: Mapping[str, Any], run: Run, *, resuming: bool = False) -> Executed:
+def execute(
+    step: Step, scope: Mapping[str, Any], run: RunContext, *, resuming: bool = False
+) -> Executed:
     """Do the step, once or for each item. ``resuming``: an earlier run may have done a part of it. Raises StepError."""
     deadline = None if step.timeout is None else time.monotonic() + step.timeout
     if step.for_each is None:
-        return _Tries(step, scope, run, run.means.workdir, deadline, resuming).run()
+        return _Tries(step, scope, run, run.environment.workdir, deadline, resuming).run()
     return _for_each(step, scope, run, deadline, resuming=resuming)
 
 
 def _for_each(
-    step: Step, scope: Mapping[str, Any], run: Run, deadline: Optional[float], *, resuming: bool
+    step: Step,
+    scope: Mapping[str, Any],
+    run: RunContext,
+    deadline: Optional[float],
+    *,
+    resuming: bool,
 ) -> Executed:
     items = _items(step, scope)
     failed = threading.Event()
@@ -117,10 +87,10 @@ def _for_each(
         number, item = numbered
         if failed.is_set():
             return None
-        if run.means.cancel.is_set():
+        if run.environment.cancel.is_set():
             raise StepError("stopped before all items were done", type="Stopped")
         try:
-            workdir = run.means.workdir / f"{step.id}.items" / str(number)
+            workdir = run.environment.workdir / f"{step.id}.items" / str(number)
             return _Tries(
                 step, {**scope, "item": item}, run, workdir, deadline, resuming, claimed=claimed
             ).run()
@@ -239,19 +209,6 @@ def _as_said(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
     )
 
 
-def look(step: Step, scope: Mapping[str, Any], run: Run) -> Mapping[str, Any]:
-    """What the step would work on now, by reading alone; why that cannot be told, as ``unknown``."""
-    if step.for_each is not None or step.references:
-        return {"unknown": "it depends on what steps before it give"}
-    tries = _Tries(step, scope, run, run.means.workdir, None)
-    try:
-        return tries.action().survey(tries.context(run.means.cancel))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
-        return {"unknown": as_step_error(error).message}
-
-
 def is_wanted(step: Step, scope: Mapping[str, Any]) -> bool:
     """What the step's ``when`` expression says. Raises FieldError."""
     return bool(_worked_out(step, step.when, scope))
@@ -292,7 +249,7 @@ class _Tries:
 
     step: Step
     scope: Mapping[str, Any]
-    run_of: Run
+    run_context: RunContext
     workdir: Path
     deadline: Optional[float]
     resuming: bool = False
@@ -319,11 +276,11 @@ class _Tries:
 
     def _left(self, action: Action, outputs: Mapping[str, Any]) -> tuple[Path, ...]:
         """Write down what the step left on this machine, where the run keeps state. Raises StepError."""
-        if not self.run_of.keeps_state:
+        if not self.run_context.keeps_state:
             return ()
         from rolerunner.run.state.leftovers import write_left  # noqa: PLC0415 - few jobs keep state
 
-        context = self.context(self.run_of.means.cancel)
+        context = self.context(self.run_context.environment.cancel)
         path = context.manifest_path(".left")
         try:
             return (
@@ -357,7 +314,11 @@ class _Tries:
 
     def _may_go_on(self, error: BaseException) -> bool:
         in_time = self.deadline is None or time.monotonic() < self.deadline
-        return in_time and may_repeat(self.step, error) and not self.run_of.means.cancel.is_set()
+        return (
+            in_time
+            and may_repeat(self.step, error)
+            and not self.run_context.environment.cancel.is_set()
+        )
 
     def _sleep(self, seconds: float) -> None:
         left = (
@@ -365,12 +326,12 @@ class _Tries:
             if self.deadline is None
             else min(seconds, max(self.deadline - time.monotonic(), 0))
         )
-        self.run_of.means.cancel.wait(left)
+        self.run_context.environment.cancel.wait(left)
 
     def _say(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         seconds = state.next_action.sleep if state.next_action else 0.0
-        self.run_of.tell(
+        self.run_context.notify(
             Note(
                 self.step.id,
                 "warning",
@@ -380,7 +341,7 @@ class _Tries:
         )
 
     def _once(self, action: Action) -> Mapping[str, Any]:
-        if self.run_of.means.cancel.is_set():
+        if self.run_context.environment.cancel.is_set():
             raise StepError("stopped before it was begun", type="Stopped")
         self.attempts += 1
         limits = [
@@ -388,12 +349,12 @@ class _Tries:
             for limit in (self.step.attempt_timeout, self._seconds_left())
             if limit is not None
         ]
-        cancel = Cancel(self.run_of.means.cancel)
+        cancel = Cancel(self.run_context.environment.cancel)
         if (
-            self.run_of.means.open_spread is None
+            self.run_context.environment.open_spread is None
             and getattr(action, "distribute", None) is not None
         ):
-            self.run_of.tell(
+            self.run_context.notify(
                 Note(
                     self.step.id,
                     "warning",
@@ -417,20 +378,20 @@ class _Tries:
         """The step's action with every template worked out. Raises FieldError."""
         step = self.step
         values = _worked_out(step, dict(step.fields), self.scope)
-        _check_secrets(step, self.run_of.means.actions[step.action], values)
+        _check_secrets(step, self.run_context.environment.actions[step.action], values)
         try:
-            return self.run_of.means.actions[step.action].model_validate(values)
+            return self.run_context.environment.actions[step.action].model_validate(values)
         except ValidationError as error:
             raise FieldError(f"{step.mark}: {'; '.join(messages(error))}") from None
 
     def context(self, cancel: Cancel) -> StepContext:
-        means, step, run = self.run_of.means, self.step, self.run_of
+        environment, step, run = self.run_context.environment, self.step, self.run_context
         return StepContext(
-            step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=means.sessions, open_storage=means.open_storage,
-            workdir=self.workdir, project=means.project, params=run.params, cancel=cancel, progress=_now_and_then(run.tell),
-            note=lambda level, message, values: run.tell(Note(step.id, level, message, values)),
+            step_id=step.id, run_id=run.run_id, roles=step.roles, sessions=environment.sessions, open_storage=environment.open_storage,
+            workdir=self.workdir, project=environment.project, params=run.params, cancel=cancel, progress=_now_and_then(run.notify),
+            note=lambda level, message, values: run.notify(Note(step.id, level, message, values)),
             is_resumed=self.resuming or self.attempts > 1, outputs_changed=step.id in run.distrusted, is_retry=self.attempts > 1,
-            open_spread=means.open_spread, workspace=means.workspace,
+            open_spread=environment.open_spread, workspace=environment.workspace,
             target_claims=self.claimed,
         )  # fmt: skip
 

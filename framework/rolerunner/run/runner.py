@@ -32,16 +32,14 @@ from rolerunner.plan.planning import state_folder
 from rolerunner.redaction.redact import has_secret_text, redact_text, seal_outputs
 from rolerunner.run.attempts import (
     Executed,
-    Means,
-    Run,
     execute,
     is_idempotent,
     is_outcome_known,
     is_wanted,
-    look,
     made_of,
     run_with_timeout,
 )
+from rolerunner.run.environment import RunContext, RunEnvironment
 from rolerunner.spec.expressions import Template
 from rolerunner.storage.thread_pool import ThreadPool
 
@@ -56,7 +54,7 @@ if TYPE_CHECKING:
         State,
     )
 
-__all__ = ["Means", "run"]
+__all__ = ["RunEnvironment", "run"]
 
 T = TypeVar("T")
 _LOG = logging.getLogger("rolerunner")
@@ -72,7 +70,7 @@ _AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Choice:
+class RunOptions:
     """Which state a run keeps, and which steps it is about."""
 
     key: str = ""
@@ -83,44 +81,41 @@ class Choice:
     """Ids of the steps to run; empty: all."""
 
 
-def run(plan: Plan, run_id: str, means: Means, choice: Optional[Choice] = None) -> RunResult:
+def run(
+    plan: Plan, run_id: str, environment: RunEnvironment, options: Optional[RunOptions] = None
+) -> RunResult:
     """Run the plan. A failed step is in the result.
 
     Raises RolesRefused for roles refused before the first step, StateHeld and UsageError where the state says no.
     """
-    this = _Run(plan, run_id, means, choice or Choice())
+    this = _Run(plan, run_id, environment, options or RunOptions())
     try:
-        with means.helped():  # before anything that has threads
+        with environment.start_workers():  # before anything that has threads
             return this.result()
     except BaseException as error:
         this.end_early(error)
         raise
 
 
-def survey(plan: Plan, means: Means) -> dict[str, Mapping[str, Any]]:
-    """What each step would work on now, by reading alone."""
-    shared = Run("survey", plan.job.params, means, 1, lambda _: None)
-    scope = _names(plan.job, "survey", datetime.now(timezone.utc))
-    return {step.id: look(step, scope, shared) for step in plan.job.steps}
-
-
 class _Run:
     """One run. Results are written by the thread that called ``run`` alone; steps work in threads of a pool."""
 
-    def __init__(self, plan: Plan, run_id: str, means: Means, choice: Choice) -> None:
+    def __init__(
+        self, plan: Plan, run_id: str, environment: RunEnvironment, options: RunOptions
+    ) -> None:
         self.plan = plan
-        self.choice = choice
+        self.options = options
         self.state: Optional[State] = None
         self.state_hangs = False
         """Was work on the state left behind?"""
         self.again: set[str] = set()
         """Steps that this run does, and did not skip as done: what depends on them is done again too."""
         self.job = plan.job
-        self.means = means
-        self.shared = Run(
+        self.environment = environment
+        self.shared = RunContext(
             run_id,
             plan.job.params,
-            means,
+            environment,
             plan.job.max_parallel,
             self._tell,
             plan.job.state is not None,
@@ -154,7 +149,7 @@ class _Run:
             )
         self._take_state()
         try:
-            if not self.means.cancel.is_set():
+            if not self.environment.cancel.is_set():
                 self._check_choice()
             self._run_steps()
         finally:
@@ -166,7 +161,7 @@ class _Run:
         if self.finished:
             return
         interrupted = isinstance(error, KeyboardInterrupt)
-        self.means.cancel.set()  # for whatever still runs
+        self.environment.cancel.set()  # for whatever still runs
         for future, step in self.running.items():
             if future.done():
                 self.results[step.id] = future.result()
@@ -182,7 +177,7 @@ class _Run:
         statuses = {result.status for result in self.results.values()}
         if self.state is not None and self.state.lost is not None:
             return "failed"
-        if self.means.cancel.is_set() and statuses & {"failed", "not_run"}:
+        if self.environment.cancel.is_set() and statuses & {"failed", "not_run"}:
             return "stopped"
         late = any(
             result.error is not None and result.error.type == "Deadline"
@@ -211,7 +206,7 @@ class _Run:
         return Failure(lost.type, lost.message, lost.hint) if lost is not None else None
 
     def _role_uses(self) -> list[RoleUse]:
-        sessions = self.means.sessions
+        sessions = self.environment.sessions
         used = (
             [JOB]
             if any(role.is_job for step in self.job.steps for role in step.roles.values())
@@ -235,15 +230,15 @@ class _Run:
         if not self.plan.roles and not any(step.roles for step in self.job.steps):
             return
         try:
-            run_with_timeout(self._assume_each, Cancel(self.means.cancel), None, 0)
+            run_with_timeout(self._assume_each, Cancel(self.environment.cancel), None, 0)
         except StepError:
-            if not self.means.cancel.is_set():
+            if not self.environment.cancel.is_set():
                 raise
         for refusal in self.refusals.values():
             self.failed, self.error = True, self.error or redact_text(refusal.message)
 
     def _assume_each(self) -> None:
-        self.means.sessions.assume(JOB)
+        self.environment.sessions.assume(JOB)
         with ThreadPool(_AT_ONCE, thread_name_prefix="rolerunner-role") as pool:
             for event in pool.map(self._assume, self.plan.roles):  # told in the order of the plan
                 self._tell(event)
@@ -253,13 +248,13 @@ class _Run:
     def _assume(self, role: Role) -> Union[RoleAssumed, RoleWasRefused]:
         began = time.monotonic()
         try:
-            if self.means.cancel.is_set():
+            if self.environment.cancel.is_set():
                 raise StepError("stopped before it was assumed", type="Stopped")
-            self.means.sessions.assume(role)
+            self.environment.sessions.assume(role)
         except RoleRefused as refusal:
             return RoleWasRefused(refusal)
         return RoleAssumed(
-            str(role), self.means.sessions.session_arn(role), time.monotonic() - began
+            str(role), self.environment.sessions.session_arn(role), time.monotonic() - began
         )
 
     def _refused(self, step: Step) -> Optional[Failure]:
@@ -280,7 +275,7 @@ class _Run:
         """Hold the run key, if the job keeps state. Raises StateHeld, UsageError, StepError as UsageError."""
         place = self.job.state
         if place is None:
-            if self.choice.key:
+            if self.options.key:
                 raise UsageError(
                     "the spec keeps no state, so there is nothing to resume; say 'state: {location: ...}' in it"
                 )
@@ -288,10 +283,10 @@ class _Run:
         from rolerunner.run.state.run_state import Holder, hold  # noqa: PLC0415
 
         key, holder = (
-            self.choice.key or self.shared.run_id,
+            self.options.key or self.shared.run_id,
             Holder.now(self.shared.run_id, place.stale_after),
         )
-        choice = self.choice
+        options = self.options
         try:
             kept = self._place(place)
             self.state = self._with_state(
@@ -300,12 +295,12 @@ class _Run:
                     self.job.name,
                     key,
                     holder,
-                    must_exist=choice.must_exist,
-                    take_over=choice.take_over,
+                    must_exist=options.must_exist,
+                    take_over=options.take_over,
                 )
             )
         except StepError as error:
-            if self.means.cancel.is_set():
+            if self.environment.cancel.is_set():
                 return  # stopped while it waited: no step begins
             raise UsageError(
                 f"the state at {place.location} cannot be used: {error.message}"
@@ -313,7 +308,7 @@ class _Run:
             ) from None
         self.state.keep_until_closed(self._on_lost)
         self.started = datetime.fromisoformat(self.state.started)
-        self.shared.tell(
+        self.shared.notify(
             Note(
                 "", "info", "state_held", {"key": self.state.key, "resumes": not self.state.is_new}
             )
@@ -324,12 +319,12 @@ class _Run:
 
         if place.role is None:
             return Folder(Path(place.location).expanduser().absolute())
-        return Bucket(self.means.open_storage(place.role, None, None), state_folder(place))
+        return Bucket(self.environment.open_storage(place.role, None, None), state_folder(place))
 
     def _with_state(self, work: Callable[[], T]) -> T:
         """Work on the state. A place that hangs holds nothing: once the run is to stop, the work is left behind. Raises StepError."""
         try:
-            return run_with_timeout(work, Cancel(self.means.cancel), None, _STATE_GRACE)
+            return run_with_timeout(work, Cancel(self.environment.cancel), None, _STATE_GRACE)
         except StepError as error:
             self.state_hangs = self.state_hangs or error.still_runs
             raise
@@ -338,7 +333,7 @@ class _Run:
         """Stop: the run key is not this run's any more, or will not be soon."""
         if self.state is not None and self.state.lost is not None:
             self._tell(Note("", "error", self.state.lost.message, {}))
-        self.means.cancel.set()
+        self.environment.cancel.set()
 
     def _give_state_back(self) -> None:
         if self.state is not None and self.state_hangs:
@@ -347,7 +342,7 @@ class _Run:
                 self.state.key,
             )
         elif self.state is not None:
-            seconds = _STATE_GRACE if self.means.cancel.is_set() else _CLOSE_SECONDS
+            seconds = _STATE_GRACE if self.environment.cancel.is_set() else _CLOSE_SECONDS
             try:
                 run_with_timeout(self.state.close, Cancel(), seconds, 0)
             except StepError as error:
@@ -357,7 +352,7 @@ class _Run:
 
     def _check_choice(self) -> None:
         """What the chosen steps read of others must be known. Raises UsageError."""
-        only = self.choice.only
+        only = self.options.only
         for step in self.job.steps:
             if step.id in only:
                 unknown = [
@@ -377,8 +372,8 @@ class _Run:
     def _done_before(self, step: Step) -> Optional[StepResult]:
         """The result of a step that need not be done again; None for one that must, which says why."""
         done = self._known(step.id)
-        if self.choice.only:
-            if step.id in self.choice.only:
+        if self.options.only:
+            if step.id in self.options.only:
                 return None
             reason = "it was not asked for"
             return (
@@ -398,7 +393,7 @@ class _Run:
                 return self._resumed(step, done, f"done in run {done.run_id}")
             except NotWhole as error:
                 why = error.message
-        self.shared.tell(Note(step.id, "info", "done_again", {"reason": why}))
+        self.shared.notify(Note(step.id, "info", "done_again", {"reason": why}))
         return None
 
     def _not_asked(self, step: Step, done: Done, reason: str) -> StepResult:
@@ -407,7 +402,7 @@ class _Run:
 
         change = self._change_of(step, done)
         if change:
-            self.shared.tell(
+            self.shared.notify(
                 Note(
                     step.id,
                     "warning",
@@ -453,18 +448,20 @@ class _Run:
 
     def _change_of(self, step: Step, done: Done) -> str:
         """Why what the step left on this machine cannot be believed; empty where it is as it was."""
-        state, means = self.state, self.means
+        state, environment = self.state, self.environment
         assert state is not None  # noqa: S101 - it told what is done
-        if not done.tells_left and means.actions[step.action].writes_local_files:
+        if not done.tells_left and environment.actions[step.action].writes_local_files:
             return "a release of rolerunner did it that did not write down its files"
         try:
-            return self._with_state(lambda: state.change_of(done, means.workdir, means.cancel))
+            return self._with_state(
+                lambda: state.change_of(done, environment.workdir, environment.cancel)
+            )
         except StepError as error:
             return f"what it left cannot be looked at: {error.message}"
 
     def _resumed(self, step: Step, done: Done, reason: str) -> StepResult:
         """The result of a step that is not done again. Raises NotWhole."""
-        state, workdir = self.state, self.means.workdir
+        state, workdir = self.state, self.environment.workdir
         assert state is not None  # noqa: S101 - it told what is done
         from rolerunner.run.state.run_state import NotWhole  # noqa: PLC0415
 
@@ -506,7 +503,7 @@ class _Run:
                 result.outputs
             ):  # secrets are not stored: a resumed run does the step again
                 state.drop(step.id)
-                self.shared.tell(
+                self.shared.notify(
                     Note(step.id, "info", _NOT_KEPT, {"reason": "its outputs hold secrets"})
                 )
                 return
@@ -522,7 +519,7 @@ class _Run:
         try:
             self._with_state(record)
         except NotKept as error:
-            self.shared.tell(Note(step.id, "warning", _NOT_KEPT, {"reason": error.message}))
+            self.shared.notify(Note(step.id, "warning", _NOT_KEPT, {"reason": error.message}))
         except BaseException as raised:  # noqa: BLE001 - what a plugin gives may have no JSON form
             why = self._lost_or(as_step_error(raised))
             return replace(
@@ -579,7 +576,7 @@ class _Run:
         try:
             yield
         except BaseException:
-            self.means.cancel.set()
+            self.environment.cancel.set()
             raise
 
     def _decide(self, step: Step) -> Optional[StepResult]:
@@ -612,7 +609,7 @@ class _Run:
         if self.state is not None and self.state.lost is not None:
             lost = self.state.lost
             return _unreached(step, "not_run", Failure(lost.type, lost.message, lost.hint))
-        if self.means.cancel.is_set():
+        if self.environment.cancel.is_set():
             return _unreached(step, "not_run")
         if self.refusals and (step.when == "on_success" or self._refused(step)):
             return _unreached(step, "not_run", self._refused(step))
@@ -643,7 +640,9 @@ class _Run:
         began = time.monotonic()
         try:
             self._tell(
-                StepStarted(step, self.means.sessions.session_arn(step.role) if step.role else "")
+                StepStarted(
+                    step, self.environment.sessions.session_arn(step.role) if step.role else ""
+                )
             )
             self._begin(step)
             done = execute(
@@ -701,7 +700,7 @@ class _Run:
         with self.telling:
             if self.finished:  # work that was abandoned may still speak
                 return
-            for observer in self.means.observers:
+            for observer in self.environment.observers:
                 try:
                     observer.notify(event)
                 except BaseException as error:  # noqa: BLE001
@@ -709,7 +708,7 @@ class _Run:
 
     def _observer_failed(self, observer: Observer, event: Event, error: BaseException) -> None:
         if isinstance(error, KeyboardInterrupt) and _may_be_a_signal():
-            self.means.cancel.set()
+            self.environment.cancel.set()
         with suppress(Exception):  # the log may be what failed
             _LOG.warning(
                 "%s failed on %s: %s",

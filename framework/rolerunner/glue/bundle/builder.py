@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.actions.signatures import import_folders, is_path
+from rolerunner.common.files import write_file
 from rolerunner.errors import UsageError
 from rolerunner.glue.bundle import archives, wheels
 from rolerunner.model import GlueSettings
@@ -110,7 +110,7 @@ def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]
         SCRIPT: (Path(__file__).parents[1] / "launch" / SCRIPT).read_bytes(),
     }
     for name, data in files.items():
-        api.write_file(folder / name, data)
+        write_file(folder / name, data)
     listed = {
         name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         for name, data in sorted(files.items())
@@ -119,7 +119,7 @@ def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]
     bundle = Bundle(
         folder, next(iter(specs)), tuple(parts), tuple(code), tuple(sorted(files)), digest
     )
-    api.write_file(folder / MANIFEST, _manifest(job, runtime, bundle, listed))
+    write_file(folder / MANIFEST, _manifest(job, runtime, bundle, listed))
     return bundle
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from rolerunner import api
 from rolerunner.errors import StepError, UsageError
 from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import JOB
 from rolerunner.sessions.registry import JobIdentity, Sessions
 from rolerunner.spec.values import suggested
+from rolerunner.wiring import open_storage
 
 if TYPE_CHECKING:
     from rolerunner.model import Job, Role
@@ -67,7 +67,7 @@ class Account:
 
     def storage(self) -> Storage:
         """S3."""
-        return api.open_storage(self.sessions, self.role)
+        return open_storage(self.sessions, self.role)
 
     def caller(self) -> str:
         """Who we are, as an ARN."""

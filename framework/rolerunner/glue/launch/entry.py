@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Optional
 
 from rolerunner import api
 from rolerunner.common.cancellation import Cancel
+from rolerunner.common.files import write_file
 from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
 from rolerunner.events import Event, Note, RunFinished, RunStarted
 from rolerunner.glue.launch import spark_job
@@ -29,8 +30,10 @@ from rolerunner.observers.gc_release import Settling
 from rolerunner.observers.log import Log, standard_stream
 from rolerunner.observers.result import ResultFile
 from rolerunner.redaction.redact import redact
+from rolerunner.run.run_id import create_run_id
 from rolerunner.sessions.registry import JobIdentity
 from rolerunner.spec.values import nearest, parse_duration
+from rolerunner.wiring import write_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +54,7 @@ def main(argv: Sequence[str]) -> RunResult:
     entry = _Entry(
         given,
         Log(standard_stream(), level=level if level in _LOG_LEVELS else "info"),
-        api.new_run_id(),
+        create_run_id(),
     )
     failure = entry.run(detect(argv[0] if argv else "", given.ours.get("runtime", "")))
     failure = entry.write_result(failure) or failure
@@ -172,9 +175,9 @@ class _Entry:
         data = str(redact(self.file.told(self.result))).encode()
         try:
             if target.startswith("s3://"):
-                api.write_s3(target, data, self.identity)
+                write_object(target, data, self.identity)
             else:
-                api.write_file(Path(target), data, private=True)
+                write_file(Path(target), data, private=True)
         except RolerunnerError as error:
             hint = error.hint if isinstance(error, StepError) else ""
             self._say("error", "result_not_written", target=target, error=str(error), hint=hint)

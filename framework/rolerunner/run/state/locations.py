@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import PRIVATE, copy_file, translated, write_whole
+from rolerunner.common.files import PRIVATE, copy_file, translated, write_file
 from rolerunner.errors import NotFound, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import Get, Put
@@ -105,7 +105,7 @@ class Folder:
             there = self.read(name)
             if (there[1] if there else "") != etag:
                 raise _taken_over(name)
-            write_whole(path, data, private=True)
+            write_file(path, data, private=True)
         return hashlib.sha256(data).hexdigest()
 
     def check_conditions(self, name: str, data: bytes) -> None:

@@ -1,0 +1,55 @@
+"""What a run works with besides its plan, and what its steps share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.actions.base import OpenStorage
+from rolerunner.common.cancellation import Cancel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rolerunner.actions.base import Action
+    from rolerunner.events import Event, Observer
+    from rolerunner.run.workspace import Workspace
+    from rolerunner.sessions.registry import Sessions
+    from rolerunner.storage.workers.distributed import Distribution
+
+
+@dataclass(frozen=True)
+class RunEnvironment:
+    """Dependencies of a run."""
+
+    actions: Mapping[str, type[Action]]
+    sessions: Sessions
+    open_storage: OpenStorage
+    workdir: Path
+    project: Path
+    observers: Sequence[Observer] = ()
+    cancel: Cancel = field(default_factory=Cancel)
+    open_spread: Optional[Callable[[], Distribution]] = None
+    """Opens the cluster that a step distributes its work over; None where there is none."""
+    start_workers: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Runs a block with worker processes. Enter it while the process is single-threaded."""
+    workspace: Optional[Workspace] = None
+    """The folder of the run; None where nothing is written outside ``workdir``."""
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What all steps of a run share."""
+
+    run_id: str
+    params: Mapping[str, Any]
+    environment: RunEnvironment
+    max_parallel: int
+    notify: Callable[[Event], None]
+    keeps_state: bool = False
+    """True where the files that a step leaves are recorded for a resumed run to compare."""
+    distrusted: set[str] = field(default_factory=set)
+    """Ids of steps that an earlier run completed and whose files have changed since."""

@@ -1,0 +1,35 @@
+"""Finds what a run would work on, by reading alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.common.failures import as_step_error
+from rolerunner.run.attempts import _Tries
+from rolerunner.run.environment import RunContext, RunEnvironment
+from rolerunner.run.runner import _names
+
+if TYPE_CHECKING:
+    from rolerunner.model import Plan, Step
+
+
+def preview_steps(plan: Plan, environment: RunEnvironment) -> dict[str, Mapping[str, Any]]:
+    """Returns, for each step, the objects and bytes that it would work on now."""
+    shared = RunContext("survey", plan.job.params, environment, 1, lambda _: None)
+    scope = _names(plan.job, "survey", datetime.now(timezone.utc))
+    return {step.id: preview_step(step, scope, shared) for step in plan.job.steps}
+
+
+def preview_step(step: Step, scope: Mapping[str, Any], run: RunContext) -> Mapping[str, Any]:
+    """Returns what the step would work on now, or the reason under ``unknown``."""
+    if step.for_each is not None or step.references:
+        return {"unknown": "it depends on the outputs of earlier steps"}
+    tries = _Tries(step, scope, run, run.environment.workdir, None)
+    try:
+        return tries.action().survey(tries.context(run.environment.cancel))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
+        return {"unknown": as_step_error(error).message}

@@ -1,0 +1,227 @@
+"""Builds the dependencies of a run: sessions, storage, worker processes and Spark."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from rolerunner.actions import registry
+from rolerunner.common.gc_tuning import settle
+from rolerunner.errors import RolerunnerError, StepError, UsageError
+from rolerunner.model import JOB, Job, Role, S3Uri
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rolerunner.actions.base import OpenStorage
+    from rolerunner.common.cancellation import Cancel
+    from rolerunner.events import Observer
+    from rolerunner.run.environment import RunEnvironment
+    from rolerunner.sessions.registry import JobIdentity, Sessions
+    from rolerunner.storage.pacing import Pacer
+    from rolerunner.storage.protocol import Access, Storage
+    from rolerunner.storage.tuning import Limits
+    from rolerunner.storage.workers.channel import Channel
+    from rolerunner.storage.workers.distributed import Distribution, StorageOpener
+    from rolerunner.storage.workers.forked import ForkedProcesses
+
+
+def build_environment(
+    job: Job,
+    identity: Optional[JobIdentity],
+    run_id: str,
+    folder: Path,
+    observers: Sequence[Observer] = (),
+    cancel: Optional[Cancel] = None,
+) -> RunEnvironment:
+    """Returns the dependencies of a run of the job. ``folder`` holds its temporary files."""
+    from rolerunner.common.cancellation import Cancel  # noqa: PLC0415
+    from rolerunner.run.environment import RunEnvironment  # noqa: PLC0415
+
+    session_name = f"{job.name}-{run_id}"
+    sessions = build_sessions(identity, session_name)
+    opener = partial(open_storage, engine=job.engine, memory=job.memory)
+    processes = _create_processes(job, sessions)
+    concurrency = count_concurrent_transfers(job)
+    limits = _find_limits(job, concurrency)
+    opened = partial(opener, sessions, at_once=concurrency, processes=processes, limits=limits)
+    return RunEnvironment(
+        actions=registry(),
+        sessions=sessions,
+        open_storage=opened,
+        workdir=folder,
+        project=_find_project(job),
+        observers=tuple(observers),
+        cancel=cancel or Cancel(),
+        open_spread=_build_spread_opener(identity, sessions, session_name, opener),
+        start_workers=partial(_start_workers, job, sessions, opened, processes),
+    )
+
+
+def build_sessions(identity: Optional[JobIdentity], session_name: str) -> Sessions:
+    """Returns the role sessions of a run. ``session_name`` is what CloudTrail shows."""
+    from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415
+
+    return Sessions(identity or JobIdentity(), session_name=session_name)
+
+
+def open_storage(
+    sessions: Sessions,
+    role: Role,
+    access: Optional[Access] = None,
+    flow: Optional[Pacer] = None,
+    *,
+    engine: str = "fast",
+    memory: Optional[int] = None,
+    at_once: int = 1,
+    processes: Optional[ForkedProcesses] = None,
+    limits: Optional[Limits] = None,
+) -> Storage:
+    """Returns S3 under a role.
+
+    ``access`` is sent with each request; ``flow`` limits the rate. ``engine`` is ``fast`` or
+    ``boto3``. ``memory`` is the limit of the whole process in bytes, shared by ``at_once`` steps.
+    ``processes`` are workers that take a share of the transfers.
+    """
+    from rolerunner.storage.pacing import Pacer  # noqa: PLC0415
+    from rolerunner.storage.protocol import Access  # noqa: PLC0415
+    from rolerunner.storage.tuning import DEFAULT_MEMORY, Tuning  # noqa: PLC0415
+
+    process_count = processes.count if processes is not None else 1
+    tuning = Tuning.within(memory or DEFAULT_MEMORY, at_once, process_count)
+    tuning = tuning if limits is None else tuning.within_limits(limits)
+    client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
+    settings = (client, role, caller, access or Access(), flow or Pacer(), tuning)
+    if engine == "boto3":
+        from rolerunner.storage.boto.engine import BotoEngine  # noqa: PLC0415
+
+        return BotoEngine(*settings)
+    from rolerunner.storage.http.sockets import SocketFactory  # noqa: PLC0415
+    from rolerunner.storage.native.engine import NativeEngine  # noqa: PLC0415
+
+    config = client.meta.config
+    net = SocketFactory(
+        sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout)
+    )
+    return NativeEngine(*settings, sessions.credentials(role), net, processes)
+
+
+def read_object(identity: Optional[JobIdentity], uri: str, max_bytes: int) -> bytes:
+    """Returns a small object, read under the job's own role. Raises UsageError."""
+    try:
+        storage = open_storage(build_sessions(identity, "rolerunner"), JOB)
+        return storage.read(S3Uri.parse(uri), max_bytes)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    except StepError as error:
+        hint = f"\n{error.hint}" if error.hint else ""
+        raise UsageError(f"{uri}: {error.message}{hint}") from None
+
+
+def write_object(uri: str, data: bytes, identity: Optional[JobIdentity] = None) -> None:
+    """Stores a small object under the job's own role. Raises StepError, UsageError."""
+    try:
+        target = S3Uri.parse(uri)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    open_storage(build_sessions(identity, "rolerunner"), JOB).write(target, data, {})
+
+
+def count_concurrent_transfers(job: Job) -> int:
+    """Returns how many steps or items may move objects at the same time and share the memory."""
+    steps = job.steps
+    is_chain = all(before.id in step.needs for before, step in zip(steps, steps[1:]))
+    looping = [step for step in steps if step.for_each is not None]
+    items = max((step.max_parallel or job.max_parallel for step in looping), default=1)
+    return max(1 if is_chain else min(job.max_parallel, len(steps)), items)
+
+
+def _find_project(job: Job) -> Path:
+    return Path.cwd() if job.file.startswith("s3://") else Path(job.file).resolve().parent
+
+
+def _find_limits(job: Job, concurrency: int) -> Optional[Limits]:
+    """Returns the descriptors and threads that each step may use; None if no step moves objects.
+
+    Raises UsageError.
+    """
+    if not _list_transfer_roles(job):
+        return None
+    from rolerunner.storage.process_limits import limits_per_step  # noqa: PLC0415
+
+    return limits_per_step(concurrency)
+
+
+def _list_transfer_roles(job: Job) -> list[Role]:
+    """Returns the roles under which objects are moved."""
+    actions = registry()
+    moving = [step for step in job.steps if actions[step.action].moves_objects]
+    return [role for step in moving for role in step.roles.values()]
+
+
+def _create_processes(job: Job, sessions: Sessions) -> Optional[ForkedProcesses]:
+    """Returns the worker processes, not yet forked; None if no step can use them."""
+    if job.engine != "fast" or not _list_transfer_roles(job):
+        return None
+    from rolerunner.storage.tuning import DEFAULT_MEMORY  # noqa: PLC0415
+    from rolerunner.storage.workers import forked  # noqa: PLC0415
+
+    count = forked.choose_process_count(job.memory or DEFAULT_MEMORY) - 1
+    return forked.ForkedProcesses(count, sessions.lend) if count else None
+
+
+@contextmanager
+def _start_workers(
+    job: Job, sessions: Sessions, opened: OpenStorage, processes: Optional[ForkedProcesses]
+) -> Iterator[None]:
+    """Runs the block with forked workers.
+
+    Workers inherit an S3 client: creating one takes longer than the rest of their start.
+    """
+    if processes is None:
+        yield
+        return
+    from rolerunner.storage.workers.forked_worker import ForkedWorker  # noqa: PLC0415
+
+    def serve(channel: Channel) -> None:
+        settle()  # the parent may not collect garbage yet
+        logging.disable(logging.CRITICAL)  # the parent logs, and knows which secrets to mask
+        server = ForkedWorker(channel, opened)
+        sessions.borrow(server.lease)
+        server.serve()
+
+    with suppress(RolerunnerError):  # the step reports the failure
+        opened(_list_transfer_roles(job)[0], None, None)
+    processes.fork(serve)
+    try:
+        yield
+    finally:
+        processes.close()
+
+
+def _build_spread_opener(
+    identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: StorageOpener
+) -> Optional[Callable[[], Distribution]]:
+    """Returns a function that opens Spark's executors, which find the job's credentials themselves.
+
+    None where keys were passed to this process: they are not sent to other machines.
+    """
+    from rolerunner.sessions.registry import JobIdentity  # noqa: PLC0415
+
+    known = identity or JobIdentity()
+    if known.keys is not None:
+        return None
+
+    def open_spread() -> Distribution:
+        from rolerunner.spark.pool import SparkTaskRunner  # noqa: PLC0415
+        from rolerunner.spark.session import get_session  # noqa: PLC0415
+        from rolerunner.storage.workers.distributed import Distribution, WorkerSetup  # noqa: PLC0415
+
+        place = WorkerSetup(opener, replace(known, region=sessions.region()), session_name)
+        return Distribution(SparkTaskRunner(get_session().sparkContext), place)
+
+    return open_spread
