@@ -1,54 +1,201 @@
-"""Spans of keys that are listed side by side, cut where nobody knows how many keys there are and how they are spread.
+"""Ranges of keys: how a listing is split into ranges that are listed in parallel, and put back in key order.
 
-A span is listed up to some number of keys. What is left of it is cut where its own keys say that others may be: between
-the last key seen and the last one there is, found by a dozen looks, along the characters that its keys are made of.
-A bad cut costs a look at an empty span; whatever the cuts, every key is in exactly one span.
+Nobody knows in advance how many keys there are or how they are distributed. Two strategies split what is left of a
+range: ``split_by_guessing`` sends no request, ``split_by_probing`` sends about a dozen. A bad split costs one request
+for an empty range. Whatever the split, every key is in exactly one range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Generic, Optional, Protocol, TypeVar
 
 FindNextKey = Callable[[str], Optional[str]]
-"""The first key of a span after a text, None if there is none."""
-_LAST = "\U0010fffd"
-"""Follows all that keys are made of, and may stand in XML."""
+"""Returns the first key of a range that follows a text, or None."""
+_HIGHEST = "\U0010fffd"
+"""Sorts after all characters that keys are made of, and is allowed in XML."""
+_LAST_OF_KIND = {
+    **dict.fromkeys("0123456789", "9"),
+    **dict.fromkeys("abcdef", "f"),
+    **dict.fromkeys("ghijklmnopqrstuvwxyz", "z"),
+    **dict.fromkeys("ABCDEF", "F"),
+}
+"""The last character of each kind: digits, hexadecimal digits, other letters."""
+_KIND_SIZES = {"9": 10, "f": 16, "z": 26, "F": 16}
+_FINE_LEVELS = 2
+"""Levels above the differing character at which a guess divides the characters finely."""
+_PAGES_PER_RANGE = 3
 
 
 @dataclass(frozen=True)
 class KeyRange:
-    """The keys after ``after``, up to ``upto`` and with it; None: up to the last one. S3 orders keys as Python orders text."""
+    """The keys greater than ``after``, up to and including ``through``; None means no upper bound.
+
+    S3 orders keys by their UTF-8 bytes, which is the order of Python's strings.
+    """
 
     after: str = ""
-    upto: Optional[str] = None
+    through: Optional[str] = None
+
+    def is_past_end(self, key: str) -> bool:
+        """Returns True if a key follows the last one of the range."""
+        return self.through is not None and key > self.through
+
+    def reaches_end(self, key: str) -> bool:
+        """Returns True if no key of the range can follow this one."""
+        return self.through is not None and key >= self.through
+
+    def split_at(self, points: Sequence[str]) -> list[KeyRange]:
+        """Returns the range as consecutive ranges that end at the points, which are sorted and inside it."""
+        return [
+            KeyRange(after, through)
+            for after, through in zip([self.after, *points], [*points, self.through])
+        ]
+
+
+class RangeState(Protocol):
+    """A range that is being listed."""
+
+    @property
+    def is_done(self) -> bool:
+        """True once all keys of the range have been listed."""
+
+
+State = TypeVar("State", bound=RangeState)
+
+
+class OrderedRanges(Generic[State]):
+    """The ranges of one listing in key order. Results are taken from the first range only."""
+
+    def __init__(self, first: State) -> None:
+        self._states: deque[State] = deque([first])
+
+    def __iter__(self) -> Iterator[State]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    @property
+    def first(self) -> State:
+        """The range with the lowest keys."""
+        return self._states[0]
+
+    def list_pending(self, limit: int) -> list[State]:
+        """Returns the first ranges that are not done, at most ``limit``."""
+        pending = (state for state in self._states if not state.is_done)
+        return [state for _, state in zip(range(limit), pending)]
+
+    def count_pending(self) -> int:
+        """Returns the number of ranges that are not done."""
+        return sum(not state.is_done for state in self._states)
+
+    def insert_after(self, state: State, following: Iterable[State]) -> None:
+        """Inserts the ranges that were split off a range right after it."""
+        place = self._states.index(state)
+        for offset, each in enumerate(following, 1):
+            self._states.insert(place + offset, each)
+
+    def remove(self, state: State) -> None:
+        """Removes a range that has no results."""
+        self._states.remove(state)
+
+    def pop_first(self) -> State:
+        """Removes the first range and returns it."""
+        return self._states.popleft()
+
+
+def split_by_guessing(
+    key_range: KeyRange, prefix: str, page: tuple[str, str], *, limit: int, is_distant: bool
+) -> list[KeyRange]:
+    """Splits a range after a page of its keys, without a request.
+
+    ``page`` holds the first and the last key of the page. ``limit`` is the maximum number of ranges to split off.
+    ``is_distant``: responses take so long that ranges of a few pages are worthwhile.
+    """
+    first, last = page
+    points = {
+        point
+        for point in _guess_points(prefix, first, last, is_distant=is_distant)
+        if point > last and (key_range.through is None or point < key_range.through)
+    }
+    return key_range.split_at(sorted(points)[:limit])
+
+
+def _guess_points(prefix: str, first: str, last: str, *, is_distant: bool) -> Iterator[str]:
+    """Yields keys that may be far after ``last``: its prefixes, each with a higher last character.
+
+    Past the first character in which the keys of the page differ, a range would be shorter than a page.
+    """
+    differing = next(
+        (place for place, (one, other) in enumerate(zip(first, last)) if one != other),
+        min(len(first), len(last)),
+    )
+    low, high = first[differing : differing + 1], last[differing : differing + 1]
+    width = max(ord(high) - ord(low), 0) + 1 if low and high else 1
+    for place in range(len(prefix), differing + 1):
+        character = last[place : place + 1]
+        # a prefix that ends one place earlier covers what follows the last character of a kind
+        if _LAST_OF_KIND.get(character, character) == character:
+            continue
+        levels = differing - place
+        for code in _choose_codes(character, width, levels, is_distant=is_distant):
+            yield last[:place] + chr(code)
+
+
+def _choose_codes(character: str, width: int, levels: int, *, is_distant: bool) -> Iterable[int]:
+    """Returns the code points after a character at which to split.
+
+    A page spans ``width`` characters at the differing place, so a character ``levels`` places earlier stands for
+    a known number of pages. Ranges have a few pages near the differing place and get longer above it.
+    """
+    top = _LAST_OF_KIND[character]
+    following, end = ord(character) + 1, ord(top) + 1
+    if levels > _FINE_LEVELS:
+        return {following, (following + ord(top)) // 2}
+    if not is_distant:
+        return ()
+    pages = float(_KIND_SIZES[top]) ** levels / width
+    return range(following, end, max(1, round(_PAGES_PER_RANGE / pages)))
 
 
 def split_by_probing(
-    span: KeyRange, prefix: str, seen: Sequence[str], pieces: int, next_key: FindNextKey
+    key_range: KeyRange,
+    prefix: str,
+    listed_keys: Sequence[str],
+    max_ranges: int,
+    find_next_key: FindNextKey,
 ) -> list[KeyRange]:
-    """The span as ``pieces`` spans at most, in order. ``seen`` are keys like those in it, the last one its ``after``."""
-    start = span.after
-    place, beyond = _departure(start, prefix, next_key)
-    letters = sorted(set("".join(key[len(prefix) :] for key in seen)) | set(beyond[len(prefix) :]))
+    """Splits a range into at most ``max_ranges`` between its start and its last key, which probes find.
+
+    ``listed_keys`` are keys like those in the range; the last of them is the range's ``after``.
+    """
+    start = key_range.after
+    place, beyond = _probe_differing_place(start, prefix, find_next_key)
+    characters = sorted(
+        set("".join(key[len(prefix) :] for key in listed_keys)) | set(beyond[len(prefix) :])
+    )
     base, first = start[:place], start[place : place + 1]
-    last = _last_letter(base, [each for each in letters if each > first], next_key)
-    seconds = _like(letters, {key[place + 1] for key in (*seen, beyond) if len(key) > place + 1})
-    firsts = _like([each for each in letters if first <= each <= (last or first)], {first, last})
-    texts = (base + one + other for one in firsts for other in ("", *seconds))
-    cuts = [each for each in texts if each > start and (span.upto is None or each < span.upto)]
-    chosen = _evenly(cuts, pieces - 1)
-    return [KeyRange(one, other) for one, other in zip([start, *chosen], [*chosen, span.upto])]
+    higher = [each for each in characters if each > first]
+    last = _probe_last_character(base, higher, find_next_key) or first
+    examples = {key[place + 1] for key in (*listed_keys, beyond) if len(key) > place + 1}
+    seconds = _select_same_kinds(characters, examples)
+    between = [each for each in characters if first <= each <= last]
+    firsts = _select_same_kinds(between, {first, last})
+    candidates = (base + one + other for one in firsts for other in ("", *seconds))
+    points = [each for each in candidates if each > start and not key_range.reaches_end(each)]
+    return key_range.split_at(_select_evenly(points, max_ranges - 1))
 
 
-def _departure(start: str, prefix: str, next_key: FindNextKey) -> tuple[int, str]:
-    """Where the last key has another character than ``start``, and a key that has one there. Found by halving."""
+def _probe_differing_place(start: str, prefix: str, find_next_key: FindNextKey) -> tuple[int, str]:
+    """Finds, by bisection, the first place where the last key differs from ``start``, and a key that differs there."""
     low, high = len(prefix), len(start)
     found = ""
     while low < high:
         middle = (low + high) // 2
-        beyond = next_key(start[: middle + 1] + _LAST)
+        beyond = find_next_key(start[: middle + 1] + _HIGHEST)
         if beyond is None:
             low = middle + 1
         else:
@@ -56,36 +203,33 @@ def _departure(start: str, prefix: str, next_key: FindNextKey) -> tuple[int, str
     return low, found
 
 
-def _last_letter(base: str, letters: Sequence[str], next_key: FindNextKey) -> str:
-    """The highest of the letters that a key has after ``base``, as far as can be told."""
-    low, high = 0, len(letters) - 1
+def _probe_last_character(base: str, characters: Sequence[str], find_next_key: FindNextKey) -> str:
+    """Finds, by bisection, the highest of the characters that a key has after ``base``; empty if there is none."""
+    low, high = 0, len(characters) - 1
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (
-            (low, middle - 1) if next_key(base + letters[middle]) is None else (middle, high)
-        )
-    return letters[low] if letters else ""
+        if find_next_key(base + characters[middle]) is None:
+            high = middle - 1
+        else:
+            low = middle
+    return characters[low] if characters else ""
 
 
-def _like(letters: Sequence[str], samples: set[str]) -> list[str]:
-    """The letters of the kinds that the samples are of: where digits stand, others are not looked for."""
-    kinds = {_kind(each) for each in samples}
-    return [each for each in letters if _kind(each) in kinds]
+def _select_same_kinds(characters: Sequence[str], examples: set[str]) -> list[str]:
+    """Returns the characters of the examples' kinds: where there are digits, other characters are unlikely."""
+    kinds = {_classify_character(each) for each in examples}
+    return [each for each in characters if _classify_character(each) in kinds]
 
 
-def _kind(letter: str) -> str:
-    return (
-        "0"
-        if letter.isdigit()
-        else "a"
-        if letter.islower()
-        else "A"
-        if letter.isupper()
-        else letter
-    )
+def _classify_character(character: str) -> str:
+    if character.isdigit():
+        return "0"
+    if character.islower():
+        return "a"
+    return "A" if character.isupper() else character
 
 
-def _evenly(texts: Sequence[str], count: int) -> list[str]:
+def _select_evenly(texts: Sequence[str], count: int) -> list[str]:
     if len(texts) <= count:
         return list(texts)
     return [texts[(number + 1) * len(texts) // (count + 1)] for number in range(count)]

@@ -15,7 +15,7 @@ from rolerunner.errors import ServiceFailed
 from rolerunner.storage.http import xml
 from rolerunner.storage.http.list_parser import ListPage
 from rolerunner.storage.native import listing
-from rolerunner.storage.native.listing import Listing, Span, Unordered, queries
+from rolerunner.storage.native.listing import Listing, RangeCursor, Unordered, queries
 from rolerunner.storage.protocol import ObjectInfo
 
 
@@ -40,7 +40,7 @@ def listed(
     keys: list[str], prefix: str, size: int, *, memory: int = 1 << 20, latency: float = 0.08
 ) -> tuple[list[str], int, int]:
     """What comes out, in how many rounds, by how many requests."""
-    asked: list[Span] = []
+    asked: list[RangeCursor] = []
     pages = Listing(prefix, asked.append, memory)
     found: list[str] = []
     rounds = requests = 0
@@ -54,7 +54,7 @@ def listed(
             at = bisect.bisect_right(
                 keys, after.get("continuation-token") or after.get("start-after") or ""
             )
-            pages.latency, span.asked = latency, 0.0
+            pages.latency, span.requested_at = latency, 0.0
             pages.took(span, page_of(keys[at : at + size], more=at + size < len(keys)))
         found += [info.key for info in pages.ready()]
         pages.more()
@@ -99,7 +99,7 @@ def test_memory_ahead_is_bounded() -> None:
     pages = Listing("", lambda span: None, 100)
     counted = [f"{number:08d}" for number in range(3000)]
     peak = 0
-    asked: list[Span] = []
+    asked: list[RangeCursor] = []
     pages = Listing("", asked.append, 20_000)
     pages.more()
     while asked:
@@ -108,7 +108,7 @@ def test_memory_ahead_is_bounded() -> None:
         at = bisect.bisect_right(
             counted, after.get("continuation-token") or after.get("start-after") or ""
         )
-        pages.latency, span.asked = 1.0, 0.0
+        pages.latency, span.requested_at = 1.0, 0.0
         pages.took(span, page_of(counted[at : at + 10], more=at + 10 < len(counted)))
         peak = max(peak, pages._buffered)
         list(pages.ready())
@@ -117,7 +117,7 @@ def test_memory_ahead_is_bounded() -> None:
 
 
 def test_a_server_that_does_not_begin_where_it_is_told_is_seen() -> None:
-    asked: list[Span] = []
+    asked: list[RangeCursor] = []
     pages = Listing("", asked.append, 1 << 20)
     keys = [f"{number:05d}" for number in range(9000)]
     pages.more()
@@ -127,7 +127,7 @@ def test_a_server_that_does_not_begin_where_it_is_told_is_seen() -> None:
             span = asked.pop()
             token = dict(queries(span)).get("continuation-token", "")
             at = bisect.bisect_right(keys, token)
-            pages.latency, span.asked = 1.0, 0.0
+            pages.latency, span.requested_at = 1.0, 0.0
             pages.took(span, page_of(keys[at : at + 1000], more=at + 1000 < len(keys)))
             pages.more()
 

@@ -158,11 +158,13 @@ class Storage(Protocol):
         versions: bool = False,
         after: str = "",
         page: int = 1000,
+        parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
         """Every object (or version) under a prefix, in the order of keys, from the one after the key ``after`` on. Raises StepError.
 
-        ``page`` is how many are asked for at once, 1000 at most. ``cancel`` stops it between two pages; the fast engine also while it waits for one.
+        ``page`` is how many are asked for at once, 1000 at most. ``parallel`` is False for a caller that stops early: pages
+        are then requested one after the other. ``cancel`` stops it between two pages; the fast engine also while it waits for one.
         """
 
     def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:

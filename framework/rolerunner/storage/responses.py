@@ -151,7 +151,7 @@ class PaginationGuard:
         self._empty = self._empty + 1 if is_empty else 0
         return self._empty >= MAX_EMPTY_PAGES
 
-    def closed_by(self, told: object) -> bool:
+    def is_repeated(self, told: object) -> bool:
         """Has this come before?"""
         if told == self._kept:
             return True
@@ -182,7 +182,7 @@ def validated_pages(
                 f"{prefix}: the listing ended, but S3 did not say that this is its end",
                 type="InternalError",
             )
-        if page["IsTruncated"] and circle.closed_by(
+        if page["IsTruncated"] and circle.is_repeated(
             page.get("NextContinuationToken")
             or (page["NextKeyMarker"], page.get("NextVersionIdMarker"))
         ):

@@ -135,9 +135,11 @@ class Objects:
         versions: bool = False,
         after: str = "",
         page: int = KEYS_PER_DELETE,
+        parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
-        """Every object or version under a prefix."""
+        """Lists the objects or versions under a prefix, page by page."""
+        del parallel  # this engine has one request in flight
         found = self._paged(
             prefix, versions=versions, after=after, page=page, cancel=cancel or Cancel()
         )

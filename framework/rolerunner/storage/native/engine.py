@@ -41,7 +41,7 @@ from rolerunner.storage.local_files import (
     verify_checksum,
 )
 from rolerunner.storage.native import listing
-from rolerunner.storage.native.listing import Listing, Span, Unordered, queries
+from rolerunner.storage.native.listing import Listing, RangeCursor, Unordered, queries
 from rolerunner.storage.native.ranges import LaneLarge
 from rolerunner.storage.native.requests import checksum_header, hashed_by, version_query
 from rolerunner.storage.native.templates import PLACE, Declined
@@ -72,16 +72,17 @@ class NativeEngine(LaneLarge):
         versions: bool = False,
         after: str = "",
         page: int = KEYS_PER_DELETE,
+        parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
-        """Every object or version under a prefix; pages of objects come side by side, unless one of many machines goes on ``after`` a key."""
+        """Lists objects with parallel requests; versions, small pages and ``parallel=False`` page by page."""
         if versions or page != KEYS_PER_DELETE:
             yield from super().list(
                 prefix, versions=versions, after=after, page=page, cancel=cancel
             )
             return
         try:
-            given = yield from self._listed(prefix, after, cancel, cuts=not after, given=0)
+            given = yield from self._listed(prefix, after, cancel, cuts=parallel, given=0)
             if given is not None:
                 yield from self._listed(prefix, after, cancel, cuts=False, given=given)
         except Declined as why:
@@ -95,7 +96,7 @@ class NativeEngine(LaneLarge):
         loop, asking = self._loop(cancel or Cancel(), connections=listing.AT_ONCE)
         pages = Listing(
             prefix.key,
-            lambda span: loop.begin(0, self._page_steps(prefix, span, asking)),
+            lambda cursor: loop.begin(0, self._page_steps(prefix, cursor, asking)),
             self.tuning.memory // 2,
             cuts=cuts,
             after=after,
@@ -110,10 +111,10 @@ class NativeEngine(LaneLarge):
 
     def _pages_of(self, pages: Listing, loop: EventLoop) -> Iterator[ObjectInfo]:
         pages.more()
-        for span, page in loop.run(()):
+        for cursor, page in loop.run(()):
             if isinstance(page, Exception):
                 raise page
-            pages.took(span, page)
+            pages.took(cursor, page)
             if pages.given:  # not before the second page is asked for: how long that one takes tells how far the server is
                 pages.more()
                 loop.send()  # the next page comes while this one's objects are worked on
@@ -121,18 +122,18 @@ class NativeEngine(LaneLarge):
             pages.more()
 
     def _page_steps(
-        self, prefix: S3Uri, span: Span, asking: RetryPolicy
-    ) -> Task[tuple[Span, Union[ListPage, Exception]]]:
+        self, prefix: S3Uri, cursor: RangeCursor, asking: RetryPolicy
+    ) -> Task[tuple[RangeCursor, Union[ListPage, Exception]]]:
         for tried in range(1, TRIES + 1):
             try:
                 options = {"Prefix": prefix.key}
                 answer = yield from self._asked(
-                    asking, "list_objects_v2", S3Uri(prefix.bucket), options, query=queries(span)
+                    asking, "list_objects_v2", S3Uri(prefix.bucket), options, query=queries(cursor)
                 )
-                return span, ListPage(answer.body)
+                return cursor, ListPage(answer.body)
             except (StepError, ClientError, BotoCoreError, Declined) as error:
                 if tried == TRIES or not (isinstance(error, StepError) and is_retryable(error)):
-                    return span, error
+                    return cursor, error
             yield 0.2 * 2**tried
         raise AssertionError  # the last try returns
 

@@ -14,10 +14,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.errors import ServiceFailed
+from rolerunner.keyspace import KeyRange, OrderedRanges, split_by_guessing
 from rolerunner.storage.responses import MAX_EMPTY_PAGES, PaginationGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from rolerunner.storage.http.list_parser import ListPage
     from rolerunner.storage.protocol import ObjectInfo
@@ -33,60 +34,50 @@ _PAGES_FIRST = 2
 """So many pages come one after the other before anything is cut: most listings are short."""
 _WASTE = 64
 """Empty spans that are put up with, beyond one for each page that was not."""
-_FANNED = 2
-_SPAN_PAGES = 3
 _AHEAD = 8
 """Pages that the nearest spans may have ready; those farther on fewer, since they are wanted later."""
-_TOPS = {
-    **dict.fromkeys("0123456789", "9"),
-    **dict.fromkeys("abcdef", "f"),
-    **dict.fromkeys("ghijklmnopqrstuvwxyz", "z"),
-    **dict.fromkeys("ABCDEF", "F"),
-}
-"""Where a letter's kind ends: digits, those of hexadecimal numbers, others."""
-_SIZES = {"9": 10, "f": 16, "z": 26, "F": 16, "Z": 26}
 
 
 class Unordered(Exception):
     """The server does not begin after the key that it is told, or has no order: pages must come one after the other."""
 
 
-class Span:
-    """Keys after ``after`` (itself not among them) up to ``until`` (itself among them; None is the end)."""
+class RangeCursor:
+    """The progress of a listing through one range of keys."""
 
     __slots__ = (
-        "after",
-        "asked",
-        "asking",
-        "circle",
-        "done",
+        "guard",
+        "is_done",
+        "is_requested",
+        "key_range",
         "last",
+        "page_count",
         "pages",
-        "seen",
+        "requested_at",
         "token",
-        "until",
     )
 
-    def __init__(self, after: str, until: Optional[str]) -> None:
-        self.after = after
-        self.until = until
+    def __init__(self, key_range: KeyRange) -> None:
+        self.key_range = key_range
         self.token: Optional[str] = None
-        self.last = after
+        self.last = key_range.after
+        """The last key listed so far."""
         self.pages: deque[ListPage] = deque()
-        self.asking = False
-        self.asked = 0.0
-        self.done = False
-        self.seen = 0
-        self.circle = PaginationGuard()
+        """Pages that are parsed but not yet yielded."""
+        self.is_requested = False
+        self.requested_at = 0.0
+        self.is_done = False
+        self.page_count = 0
+        self.guard = PaginationGuard()
 
 
 class Listing:
-    """The spans of one listing, in order. ``ask`` begins a request for a span's next page; its end is told to ``took``."""
+    """The spans of one listing, in order. ``ask`` begins a request for a cursor's next page; its end is told to ``took``."""
 
     def __init__(
         self,
         prefix: str,
-        ask: Callable[[Span], None],
+        ask: Callable[[RangeCursor], None],
         memory: int,
         *,
         cuts: bool = True,
@@ -95,7 +86,7 @@ class Listing:
         self._prefix = prefix
         self._ask = ask
         self._memory = memory
-        self._spans: deque[Span] = deque([Span(after, None)])
+        self._ranges = OrderedRanges(RangeCursor(KeyRange(after)))
         self._buffered = self._asking = self._wasted = self._useful = 0
         self._page_size = 1
         self._cuts = cuts
@@ -105,64 +96,66 @@ class Listing:
         """Objects that have come out."""
 
     @property
-    def _far(self) -> bool:
+    def _is_distant(self) -> bool:
         return self.latency > _NEAR
 
     def more(self) -> None:
         """Ask for what is next, the nearest first, as far as memory and the number of requests at once allow."""
-        for index, span in enumerate(self._spans):
+        for index, cursor in enumerate(self._ranges):
             ahead = self._buffered + self._asking * self._page_size
-            if self._asking >= (AT_ONCE if self._far else _AT_ONCE_NEAR) or (
+            if self._asking >= (AT_ONCE if self._is_distant else _AT_ONCE_NEAR) or (
                 index > 0 and ahead > self._memory
             ):
                 return
-            if not span.asking and not span.done and len(span.pages) <= (_AHEAD >> (index // 8)):
-                span.asking = True
-                span.asked = time.monotonic()
+            if (
+                not cursor.is_requested
+                and not cursor.is_done
+                and len(cursor.pages) <= (_AHEAD >> (index // 8))
+            ):
+                cursor.is_requested = True
+                cursor.requested_at = time.monotonic()
                 self._asking += 1
-                self._ask(span)
+                self._ask(cursor)
 
-    def took(self, span: Span, page: ListPage) -> None:
-        """A page has come: what is new in it, where its span goes on, and where it can be cut. Raises Unordered, ServiceFailed."""
-        self._check(span, page)
-        span.asking = False
-        self.latency = min(self.latency, time.monotonic() - span.asked)
+    def took(self, cursor: RangeCursor, page: ListPage) -> None:
+        """A page has come: what is new in it, where its cursor goes on, and where it can be cut. Raises Unordered, ServiceFailed."""
+        self._check(cursor, page)
+        cursor.is_requested = False
+        self.latency = min(self.latency, time.monotonic() - cursor.requested_at)
         self._asking -= 1
-        if self._cuts and page.first is not None and page.first <= span.last and span.last:
-            if len(self._spans) > 1:
+        if self._cuts and page.first is not None and page.first <= cursor.last and cursor.last:
+            if len(self._ranges) > 1:
                 raise Unordered
             self._cuts = False
         self._page_size = max(page.size, self._page_size)
-        if page.first is None or (span.until is not None and page.first > span.until):
-            span.done = not page.truncated or page.first is not None
-            self._wasted += span.seen == 0 and span.after != ""
+        if page.first is None or cursor.key_range.is_past_end(page.first):
+            cursor.is_done = not page.truncated or page.first is not None
+            self._wasted += cursor.page_count == 0 and cursor.key_range.after != ""
         else:
-            span.pages.append(page)
+            cursor.pages.append(page)
             self._buffered += page.size
             self._useful += 1
-            span.done = not page.truncated or (
-                span.until is not None and (page.last or "") >= span.until
-            )
-        span.seen += 1
-        span.token = page.token
-        span.last = page.last or span.last
-        if not span.done and page.first is not None:
-            self._cut(span, page)
-        elif span.done and not span.pages and span is not self._spans[0]:
-            self._spans.remove(span)
+            cursor.is_done = not page.truncated or cursor.key_range.reaches_end(page.last or "")
+        cursor.page_count += 1
+        cursor.token = page.token
+        cursor.last = page.last or cursor.last
+        if not cursor.is_done and page.first is not None:
+            self._split(cursor, page)
+        elif cursor.is_done and not cursor.pages and cursor is not self._ranges.first:
+            self._ranges.remove(cursor)
 
-    def _check(self, span: Span, page: ListPage) -> None:
+    def _check(self, cursor: RangeCursor, page: ListPage) -> None:
         """Does the page belong here, and is there a way on from it? Raises ServiceFailed."""
         for key in (page.first, page.last):
             if key is not None and not key.startswith(self._prefix):
                 raise ServiceFailed(
                     f"S3 lists '{key}', which is not below '{self._prefix}'", type="InternalError"
                 )
-        if page.truncated and span.circle.closed_by(page.token or page.last):
+        if page.truncated and cursor.guard.is_repeated(page.token or page.last):
             raise ServiceFailed(
                 f"the listing of '{self._prefix}' goes round in a circle", type="InternalError"
             )
-        if page.truncated and span.circle.is_stalled(is_empty=page.first is None):
+        if page.truncated and cursor.guard.is_stalled(is_empty=page.first is None):
             message = (
                 f"the listing of '{self._prefix}' returned {MAX_EMPTY_PAGES:,} empty pages in a row"
             )
@@ -170,80 +163,39 @@ class Listing:
 
     def ready(self) -> Iterator[ObjectInfo]:
         """Objects that are next in order, as far as they have come."""
-        while self._spans:
-            span = self._spans[0]
-            while span.pages:
-                page = span.pages.popleft()
+        while self._ranges:
+            cursor = self._ranges.first
+            while cursor.pages:
+                page = cursor.pages.popleft()
                 self._buffered -= page.size
                 objects = page.objects()
-                if span.until is not None and (page.last or "") > span.until:
-                    objects = [info for info in objects if info.key <= span.until]
+                through = cursor.key_range.through
+                if through is not None and (page.last or "") > through:
+                    objects = [info for info in objects if info.key <= through]
                 self.given += len(objects)
                 yield from objects
-            if not span.done:
+            if not cursor.is_done:
                 return
-            self._spans.popleft()
+            self._ranges.pop_first()
 
-    def _cut(self, span: Span, page: ListPage) -> None:
-        """Cut what is left of a span at keys that may be far ahead."""
+    def _split(self, cursor: RangeCursor, page: ListPage) -> None:
+        """Splits the rest of a range at keys that may be far ahead."""
         if not self._cuts or self._useful < _PAGES_FIRST or self._wasted > _WASTE + self._useful:
             return
-        room = MOST - sum(not each.done for each in self._spans)
-        if len(self._spans) == 1 and not page.is_sorted():
+        room = MOST - self._ranges.count_pending()
+        if len(self._ranges) == 1 and not page.is_sorted():
             self._cuts = False
         if room <= 0 or not self._cuts:
             return
-        points = sorted(set(self._points(page.first or "", page.last or "", span.until)))
-        points = points[:room]
-        place = self._spans.index(span)
-        until = span.until
-        for number, point in enumerate(points):
-            end = points[number + 1] if number + 1 < len(points) else until
-            self._spans.insert(place + 1 + number, Span(point, end))
-        if points:
-            span.until = points[0]
-
-    def _points(self, first: str, last: str, until: Optional[str]) -> Iterator[str]:
-        """Keys that may be far after ``last``: after all that begins as it does, at each place from the prefix's end on.
-
-        Beyond the first letter in which the page's own keys differ a span would be shorter than a page.
-        """
-        differs = next(
-            (place for place, (one, other) in enumerate(zip(first, last)) if one != other),
-            min(len(first), len(last)),
+        bounds = (page.first or "", page.last or "")
+        cursor.key_range, *following = split_by_guessing(
+            cursor.key_range, self._prefix, bounds, limit=room, is_distant=self._is_distant
         )
-        for place in range(len(self._prefix), differs + 1):
-            letter = last[place : place + 1]
-            if (
-                letter not in _TOPS or letter == _TOPS[letter]
-            ):  # what comes after the last of a kind, an earlier place finds
-                continue
-            for step in self._steps(
-                letter, first[differs : differs + 1], last[differs : differs + 1], differs - place
-            ):
-                point = last[:place] + chr(step)
-                if point > last and (until is None or point < until):
-                    yield point
-
-    def _steps(self, letter: str, low: str, high: str, above: int) -> Iterable[int]:
-        """Letters to go on from, after ``letter``: for spans of some pages where the keys of a page differ, ever longer ones before.
-
-        A page took the letters from ``low`` to ``high`` of one kind (ten digits, say), so each letter that stands ``above``
-        places earlier stands for some number of pages.
-        """
-        top = _TOPS[letter]
-        after, end = ord(letter) + 1, ord(top) + 1
-        if above <= _FANNED and not self._far:
-            return ()
-        if above > _FANNED:
-            return {after, (after + ord(top)) // 2}
-        width = max(ord(high) - ord(low), 0) + 1 if low and high else 1
-        pages = float(_SIZES[top]) ** above / width
-        return range(after, end, max(1, round(_SPAN_PAGES / pages)))
+        self._ranges.insert_after(cursor, map(RangeCursor, following))
 
 
-def queries(span: Span) -> tuple[tuple[str, str], ...]:
-    """What a request for the span's next page says besides the prefix."""
-    if span.token is not None:
-        return (("continuation-token", span.token),)
-    return (("start-after", span.last),) if span.last else ()
+def queries(cursor: RangeCursor) -> tuple[tuple[str, str], ...]:
+    """What a request for the cursor's next page says besides the prefix."""
+    if cursor.token is not None:
+        return (("continuation-token", cursor.token),)
+    return (("start-after", cursor.last),) if cursor.last else ()

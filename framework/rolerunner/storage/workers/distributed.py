@@ -194,17 +194,24 @@ class DistributedStorage:
         versions: bool = False,
         after: str = "",
         page: int = 1000,
+        parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
-        """Spans of keys side by side, given back in the order of keys."""
-        if (
-            prefix.in_directory_bucket
-        ):  # a directory bucket lists in no order, and from its beginning alone
+        """Lists ranges of keys in parallel on the cluster, in key order; on this machine if ``parallel`` is False.
+
+        Directory buckets, which have no key order, are listed on this machine from the beginning.
+        """
+        if prefix.in_directory_bucket:
             return self.here.list(prefix, versions=versions, page=page, cancel=cancel)
+        if not parallel:
+            return self.here.list(
+                prefix, versions=versions, after=after, page=page, parallel=False, cancel=cancel
+            )
         self.flow.shares = self.pool.slots()
-        return DistributedListing(
+        listing = DistributedListing(
             self, self.pool, cancel or self.cancel, prefix, versions=versions
-        ).objects(after)
+        )
+        return listing.list_objects(after)
 
     def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """HEAD of many."""

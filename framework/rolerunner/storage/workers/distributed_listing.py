@@ -1,6 +1,7 @@
-"""A listing spread over workers: each lists a span of keys up to some number, and cuts what is left of it for others.
+"""A listing distributed over the workers of a cluster.
 
-Keys come back packed and wait on this machine's disk for their turn: memory holds what one round of workers found.
+Each worker lists one range of keys up to a limit and splits what is left of it into ranges for other workers. The keys
+come back compressed and wait on this machine's disk for their turn: memory holds the results of one round of workers.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Optional, Union
+from typing import IO, TYPE_CHECKING, Optional
 
-from rolerunner.keyspace import KeyRange, split_by_probing
+from rolerunner.keyspace import KeyRange, OrderedRanges, split_by_probing
 from rolerunner.storage.protocol import ObjectInfo
 
 if TYPE_CHECKING:
@@ -22,133 +23,135 @@ if TYPE_CHECKING:
     from rolerunner.storage.workers.protocol import TaskRunner
 
 KEYS_PER_TASK = 20_000
-"""Keys that a worker lists before it gives the rest away: some two seconds on S3, half a megabyte packed."""
+"""Keys that a worker lists before it returns the rest: about two seconds on S3, half a megabyte compressed."""
 TASKS_PER_SLOT = 4
-"""Parts of a wave for each that can run at once: the small ones at the end fill the gaps that the large ones leave."""
+"""Tasks of a wave for each that can run at once: the small ones at the end fill the gaps that large ones leave."""
 MIN_PIECES = 8
-"""Spans at least that the rest of one is cut into."""
+"""Minimum number of ranges that the rest of a range is split into."""
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What a worker found of a span: packed objects, and the spans that are left."""
+class _ListedRange:
+    """The result of one task: compressed objects, and the ranges that are left."""
 
     packed: bytes
     rest: list[KeyRange]
 
 
 @dataclass(frozen=True)
-class _ListSpan:
-    """Lists one span, up to KEYS_A_TASK keys."""
+class _ListRange:
+    """The task of listing one range, up to ``limit`` keys."""
 
     storage: Storage
     prefix: S3Uri
     versions: bool
-    span: KeyRange
+    key_range: KeyRange
     pieces: int
-    most: int
+    limit: int
 
-    def __call__(self, again: bool) -> _Found:
+    def __call__(self, again: bool) -> _ListedRange:
         del again  # listing twice does no harm
         found: list[ObjectInfo] = []
-        for info in self.storage.list(self.prefix, versions=self.versions, after=self.span.after):
-            if self.span.upto is not None and info.key > self.span.upto:
+        through = self.key_range.through
+        for info in self._list(self.key_range.after):
+            if through is not None and info.key > through:
                 break
-            if (
-                len(found) >= self.most and info.key != found[-1].key
-            ):  # versions of one key stay together
-                return _Found(_packed(found), self._rest([each.key for each in found]))
+            # versions of one key stay together
+            if len(found) >= self.limit and info.key != found[-1].key:
+                return _ListedRange(_pack(found), self._split_rest([each.key for each in found]))
             found.append(info)
-        return _Found(_packed(found), [])
+        return _ListedRange(_pack(found), [])
 
-    def _rest(self, seen: list[str]) -> list[KeyRange]:
+    def _list(self, after: str, page: int = 1000) -> Iterator[ObjectInfo]:
+        """Lists page by page: the task stops early, and other workers list what follows."""
+        return self.storage.list(
+            self.prefix, versions=self.versions, after=after, page=page, parallel=False
+        )
+
+    def _split_rest(self, listed_keys: list[str]) -> list[KeyRange]:
+        rest = KeyRange(listed_keys[-1], self.key_range.through)
         return split_by_probing(
-            KeyRange(seen[-1], self.span.upto), self.prefix.key, seen, self.pieces, self._next_key
+            rest, self.prefix.key, listed_keys, self.pieces, self._find_next_key
         )
 
-    def _next_key(self, text: str) -> Optional[str]:
-        info = next(
-            iter(self.storage.list(self.prefix, versions=self.versions, after=text, page=1)), None
-        )
-        return (
-            None
-            if info is None or (self.span.upto is not None and info.key > self.span.upto)
-            else info.key
-        )
+    def _find_next_key(self, after: str) -> Optional[str]:
+        info = next(self._list(after, page=1), None)
+        return None if info is None or self.key_range.is_past_end(info.key) else info.key
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """Where packed objects are in the file."""
+class _StoredChunk:
+    """The place of compressed objects in the temporary file, in bytes."""
 
     start: int
     length: int
 
 
+@dataclass(eq=False)
+class _TaskRange:
+    """A range of one task. ``chunk`` is None until the task is done, and for a range without keys."""
+
+    key_range: KeyRange
+    is_done: bool = False
+    chunk: Optional[_StoredChunk] = None
+
+
 @dataclass(frozen=True)
 class DistributedListing:
-    """One listing over a pool. ``storage`` comes out as the engine in a worker."""
+    """One listing over a cluster. ``storage`` is unpickled as the engine itself in a worker."""
 
     storage: Storage
     pool: TaskRunner
     cancel: Cancel
     prefix: S3Uri
     versions: bool
-    keys_a_task: int = field(default_factory=lambda: KEYS_PER_TASK)
+    keys_per_task: int = field(default_factory=lambda: KEYS_PER_TASK)
 
-    def objects(self, after: str = "") -> Iterator[ObjectInfo]:
-        """In the order of keys. Raises StepError."""
-        line: list[Union[KeyRange, _Kept]] = [KeyRange(after)]  # in the order of keys
+    def list_objects(self, after: str = "") -> Iterator[ObjectInfo]:
+        """Yields objects in key order. Raises StepError."""
+        ranges = OrderedRanges(_TaskRange(KeyRange(after)))
         with tempfile.TemporaryFile() as file:
-            while line:
-                line = self._round(line, file)
-                kept = next(
-                    (number for number, each in enumerate(line) if isinstance(each, KeyRange)),
-                    len(line),
-                )
-                for each in line[:kept]:
-                    yield from _unpacked(each, file)
-                line = line[kept:]
+            while ranges:
+                self._run_round(ranges, file)
+                while ranges and ranges.first.is_done:
+                    chunk = ranges.pop_first().chunk
+                    if chunk is not None:
+                        yield from _unpack(chunk, file)
 
-    def _round(
-        self, line: list[Union[KeyRange, _Kept]], file: IO[bytes]
-    ) -> list[Union[KeyRange, _Kept]]:
-        """The line after workers have listed its first spans."""
+    def _run_round(self, ranges: OrderedRanges[_TaskRange], file: IO[bytes]) -> None:
+        """Lists the first pending ranges in workers and adds the ranges that are left of them."""
         tasks = self.pool.slots() * TASKS_PER_SLOT
-        spans = [each for each in line if isinstance(each, KeyRange)][:tasks]
-        pieces = max(MIN_PIECES, tasks // len(spans))
-        parts = [
-            pickle.dumps(
-                _ListSpan(self.storage, self.prefix, self.versions, span, pieces, self.keys_a_task)
-            )
-            for span in spans
-        ]
-        (found,) = self.pool.run([parts], self.cancel, f"rolerunner: list {self.prefix}")
-        results = dict(zip(spans, found))
-        after: list[Union[KeyRange, _Kept]] = []
-        for each in line:
-            result = results.get(each) if isinstance(each, KeyRange) else None
-            after += [each] if result is None else [*_keep(result.packed, file), *result.rest]
-        return after
+        pending = ranges.list_pending(tasks)
+        pieces = max(MIN_PIECES, tasks // len(pending))
+        wave = [pickle.dumps(self._create_task(each.key_range, pieces)) for each in pending]
+        (results,) = self.pool.run([wave], self.cancel, f"rolerunner: list {self.prefix}")
+        for each, result in zip(pending, results):
+            each.is_done = True
+            each.chunk = _store(result.packed, file)
+            ranges.insert_after(each, map(_TaskRange, result.rest))
+
+    def _create_task(self, key_range: KeyRange, pieces: int) -> _ListRange:
+        return _ListRange(
+            self.storage, self.prefix, self.versions, key_range, pieces, self.keys_per_task
+        )
 
 
-def _keep(packed: bytes, file: IO[bytes]) -> list[_Kept]:
+def _store(packed: bytes, file: IO[bytes]) -> Optional[_StoredChunk]:
     if not packed:
-        return []
+        return None
     start = file.seek(0, 2)
     file.write(packed)
-    return [_Kept(start, len(packed))]
+    return _StoredChunk(start, len(packed))
 
 
-def _packed(found: list[ObjectInfo]) -> bytes:
-    return (
-        zlib.compress(pickle.dumps([tuple(vars(info).values()) for info in found]), 1)
-        if found
-        else b""
-    )
+def _pack(objects: list[ObjectInfo]) -> bytes:
+    if not objects:
+        return b""
+    return zlib.compress(pickle.dumps([tuple(vars(info).values()) for info in objects]), 1)
 
 
-def _unpacked(kept: Any, file: IO[bytes]) -> Iterator[ObjectInfo]:
-    file.seek(kept.start)
-    for values in pickle.loads(zlib.decompress(file.read(kept.length))):  # noqa: S301 - our own worker's
+def _unpack(chunk: _StoredChunk, file: IO[bytes]) -> Iterator[ObjectInfo]:
+    file.seek(chunk.start)
+    rows = pickle.loads(zlib.decompress(file.read(chunk.length)))  # noqa: S301 - written by our own worker
+    for values in rows:
         yield ObjectInfo(*values)

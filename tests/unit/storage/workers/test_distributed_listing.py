@@ -1,4 +1,4 @@
-"""Cutting spans of keys: whatever the keys, each is in exactly one span, and the spans of many keys are many."""
+"""A distributed listing returns every key once and in order, and keeps all workers busy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
-from rolerunner.keyspace import KeyRange, split_by_probing
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import ObjectInfo
 from rolerunner.storage.workers.distributed_listing import DistributedListing
@@ -29,9 +28,16 @@ class Keys:
         self.pages = 0
 
     def list(
-        self, prefix: S3Uri, *, versions: bool = False, after: str = "", page: int = 1000
+        self,
+        prefix: S3Uri,
+        *,
+        versions: bool = False,
+        after: str = "",
+        page: int = 1000,
+        parallel: bool = False,
     ) -> Iterator[ObjectInfo]:
         assert not versions
+        assert not parallel, "a task stops early"
         self.pages += 1
         for number, key in enumerate(self.keys[bisect_right(self.keys, after) :], 1):
             if key.startswith(prefix.key):
@@ -54,13 +60,18 @@ class Named:
 
 
 def listed(
-    keys: Iterable[str], prefix: str = "in/", keys_a_task: int = 10, slots: int = 4
+    keys: Iterable[str], prefix: str = "in/", keys_per_task: int = 10, slots: int = 4
 ) -> tuple[list[str], InProcess]:
     pool = InProcess(slots)
     storage: Any = Named(Keys(keys))
     found = DistributedListing(
-        storage, pool, Cancel(), S3Uri("bucket", prefix), versions=False, keys_a_task=keys_a_task
-    ).objects()
+        storage,
+        pool,
+        Cancel(),
+        S3Uri("bucket", prefix),
+        versions=False,
+        keys_per_task=keys_per_task,
+    ).list_objects()
     return [info.key for info in found], pool
 
 
@@ -71,10 +82,10 @@ def listed(
 )
 @settings(max_examples=150, deadline=None)
 def test_every_key_is_listed_once_and_in_order(
-    keys: list[str], prefix: str, keys_a_task: int
+    keys: list[str], prefix: str, keys_per_task: int
 ) -> None:
     under = [prefix + key for key in keys if prefix + key]
-    found, _ = listed([*under, "aa", "zz"], prefix or "i", keys_a_task)
+    found, _ = listed([*under, "aa", "zz"], prefix or "i", keys_per_task)
     assert found == sorted({key for key in [*under, "aa", "zz"] if key.startswith(prefix or "i")})
 
 
@@ -90,30 +101,10 @@ def test_every_key_is_listed_once_and_in_order(
     ids=["numbers", "partitions", "hashes", "skewed"],
 )
 def test_many_keys_soon_keep_all_workers_busy(keys: list[str]) -> None:
-    found, pool = listed(keys, keys_a_task=250, slots=4)
+    found, pool = listed(keys, keys_per_task=250, slots=4)
     assert found == sorted(keys)
     # 20,000 keys are 80 tasks' worth; one after the other would be 80 rounds, and 16 at once are 5
     assert len(pool.waves) <= 24, pool.waves
-
-
-def test_a_cut_costs_few_looks() -> None:
-    keys = Keys(f"in/{number:09d}.csv" for number in range(1_000_000))
-    seen = keys.keys[:20_000]
-    storage = Named(keys)
-
-    def next_key(text: str) -> str | None:
-        info = next(storage.list(S3Uri("bucket", "in/"), after=text, page=1), None)
-        return None if info is None else info.key
-
-    spans = split_by_probing(KeyRange(seen[-1]), "in/", seen, 16, next_key)
-    assert keys.pages <= 20
-    assert len(spans) == 16
-    sizes = [
-        sum(1 for key in keys.keys if key > span.after and (span.upto is None or key <= span.upto))
-        for span in spans
-    ]
-    assert sum(sizes) == 980_000
-    assert sum(size > 20_000 for size in sizes) >= 8
 
 
 def test_a_listing_that_is_stopped_stops() -> None:
@@ -124,5 +115,5 @@ def test_a_listing_that_is_stopped_stops() -> None:
         list(
             DistributedListing(
                 storage, InProcess(), cancel, S3Uri("bucket", "in/"), versions=False
-            ).objects()
+            ).list_objects()
         )
