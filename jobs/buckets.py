@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rolerunner.actions.python_call import FunctionContext
+    from rolerunner.plugin import FunctionContext
 
 
 def show_buckets(context: FunctionContext) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rolerunner.actions.python_call import FunctionContext
+    from rolerunner.plugin import FunctionContext
 
 
 def clean(context: FunctionContext, source: str, target: str) -> dict[str, Any]:

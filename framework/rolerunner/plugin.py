@@ -7,18 +7,18 @@ from rolerunner.actions.base import (
     StepContext,
     handle_empty_source,
 )
-from rolerunner.actions.objects import (
+from rolerunner.actions.functions import FunctionContext
+from rolerunner.actions.outcomes import record_outcomes
+from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.put_options import PutFields
+from rolerunner.actions.shared_fields import (
     DistributionFields,
     FilterFields,
     ObjectsField,
     RequestFields,
     TransferFields,
-    collect_source,
-    record_outcomes,
 )
-from rolerunner.actions.permissions import list_permission, object_permission
-from rolerunner.actions.put_options import PutFields
-from rolerunner.actions.python_call import FunctionContext
+from rolerunner.actions.source_objects import collect_source
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import ObjectList

@@ -14,8 +14,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from rolerunner import api
-from rolerunner.actions.objects import SourceObjects
-from rolerunner.actions.s3_copy import S3Copy, _Copies
+from rolerunner.actions.builtin.s3_copy import CopyItems, S3Copy
+from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import SpecError
 from rolerunner.model import JOB, S3Uri
@@ -383,7 +383,7 @@ def test_what_an_earlier_try_moved_is_recognised_by_its_content(
     context: Any = SimpleNamespace(cancel=Cancel(), is_resumed=resuming, is_retry=resuming)
     objects = SourceObjects(placeholder_list(S3Uri("landing", "p/")))
     storage: Any = None
-    copies = _Copies(action, objects, storage, storage, context)
+    copies = CopyItems(action, objects, storage, storage, context)
     assert copies.is_same.compare == ("checksum" if resuming else compare)
 
 

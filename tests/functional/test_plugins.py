@@ -86,8 +86,8 @@ def test_every_command_knows_an_installed_action(
         ("raise RuntimeError('no')", "cannot be loaded: RuntimeError: no"),
         ("Thing = 3", "is not a subclass of rolerunner.plugin.Action"),
         (
-            "from rolerunner.actions.s3_list import S3List as Thing",
-            "the action 's3.list' is there already",
+            "from rolerunner.actions.builtin.s3_list import S3List as Thing",
+            "the action 's3.list' already exists",
         ),
     ],
 )

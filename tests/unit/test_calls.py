@@ -12,7 +12,7 @@ import pytest
 
 from rolerunner import api
 from rolerunner.actions import registry
-from rolerunner.actions.aws_call import AwsCall
+from rolerunner.actions.builtin.aws_call import AwsCall
 from rolerunner.iam.actions_table import (
     BUCKET_ACTIONS,
     COPY_OPERATIONS,

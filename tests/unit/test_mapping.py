@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rolerunner.actions.s3_upload import content_type
+from rolerunner.actions.upload_items import guess_content_type
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import path_under
 from rolerunner.errors import UnsafeKey
@@ -203,7 +203,7 @@ def test_moments_are_read_as_botocore_reads_them(moment: Any, form: str) -> None
 def test_a_file_has_the_type_that_python_guesses(stem: str, endings: list[str]) -> None:
     name = ".".join([stem, *endings])
     kind, encoding = mimetypes.guess_type(name)
-    assert content_type(f"/folder.csv/{name}") == (
+    assert guess_content_type(f"/folder.csv/{name}") == (
         "application/gzip" if encoding == "gzip" else kind or "application/octet-stream"
     )
 

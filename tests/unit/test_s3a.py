@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rolerunner.actions import s3a
-from rolerunner.actions.spark_sql import SparkSql, _explained
+from rolerunner.actions.builtin.spark_sql import SparkSql, _explained
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, Role, S3Uri
 from rolerunner.spark import sql

@@ -1,97 +1,114 @@
-"""The actions: one file each; this is their list."""
+"""Actions: what the steps of a spec can do."""
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, Optional
 
+from rolerunner.actions import builtin
 from rolerunner.actions.base import Action
 from rolerunner.errors import UsageError
 
-_BUILT_IN = {
-    "s3.list": "S3List",
-    "s3.download": "S3Download",
-    "s3.upload": "S3Upload",
-    "s3.copy": "S3Copy",
-    "s3.delete": "S3Delete",
-    "s3.wait": "S3Wait",
-    "s3.read": "S3Read",
-    "s3.write": "S3Write",
-    "aws.call": "AwsCall",
-    "python.call": "PythonCall",
-    "spark.sql": "SparkSql",
-}
-"""Action -> its class, in the module of the action's name."""
 GROUP = "rolerunner.actions"
-"""The entry-point group in which other packages offer actions: each entry names a subclass of Action."""
+"""The entry-point group in which other packages offer actions: each entry names an Action."""
 
 
 @lru_cache(maxsize=1)
 def registry() -> Mapping[str, type[Action]]:
-    """Name, as ``action:`` says it -> action; those of other packages too.
+    """Returns all actions by name, those of other packages included.
 
-    An action is imported when it is asked for, since a spec names few of them, and other packages are looked for when a name
-    is none of ours. Asking for such a name, and going through all, raises UsageError for a package that is broken.
+    An action is imported when it is looked up, because a spec names few of them. Other packages
+    are searched only for a name that is not built in. Looking up such a name, and iterating over
+    all actions, raise UsageError for a package that is broken.
     """
     return _Registry()
 
 
+def find_action(name: str) -> Optional[type[Action]]:
+    """Returns the action of this name; None if it is unknown or its package is broken."""
+    try:
+        return registry().get(name)
+    except UsageError:
+        return None
+
+
 class _Registry(Mapping[str, type[Action]]):
     def __getitem__(self, name: str) -> type[Action]:
-        if name not in _BUILT_IN:
-            return self._of_packages[name]
-        found: type[Action] = getattr(
-            importlib.import_module(f"{__name__}.{name.replace('.', '_')}"), _BUILT_IN[name]
-        )
-        return found
+        if name in self._modules:
+            return _import_builtin(self._modules[name])
+        return self._plugins[name]
 
     def __iter__(self) -> Iterator[str]:
-        return chain(_BUILT_IN, self._of_packages)
+        return chain(self._modules, self._plugins)
 
     def __len__(self) -> int:
-        return len(_BUILT_IN) + len(self._of_packages)
+        return len(self._modules) + len(self._plugins)
 
     @cached_property
-    def _of_packages(self) -> Mapping[str, type[Action]]:
+    def _modules(self) -> Mapping[str, str]:
+        """Built-in action -> its module; the folder is listed and nothing is imported."""
+        names = sorted(module.name for module in pkgutil.iter_modules(builtin.__path__))
+        return {name.replace("_", ".", 1): name for name in names}
+
+    @cached_property
+    def _plugins(self) -> Mapping[str, type[Action]]:
         found: dict[str, type[Action]] = {}
-        for entry in _entries():
-            action = _loaded(entry)
-            if action.kind in _BUILT_IN or action.kind in found:
-                raise UsageError(f"{_origin(entry)}: the action '{action.kind}' is there already")
+        for entry in _iter_entry_points():
+            action = _load_plugin(entry)
+            if action.kind in self._modules or action.kind in found:
+                raise UsageError(
+                    f"{_describe_origin(entry)}: the action '{action.kind}' already exists"
+                )
             found[action.kind] = action
         return found
 
 
-def _entries() -> Iterator[Any]:
-    from importlib import metadata  # noqa: PLC0415 - it takes 10 ms, and to look through what is installed some more
+@cache
+def _import_builtin(name: str) -> type[Action]:
+    """Imports the module and returns the action that it defines."""
+    module = importlib.import_module(f"{builtin.__name__}.{name}")
+    (action,) = (
+        each
+        for each in vars(module).values()
+        if isinstance(each, type)
+        and issubclass(each, Action)
+        and each.__module__ == module.__name__
+        and "kind" in vars(each)
+    )
+    return action
+
+
+def _iter_entry_points() -> Iterator[Any]:
+    # it takes 10 ms to import, and more to search the installed packages
+    from importlib import metadata  # noqa: PLC0415
 
     entries: Any = metadata.entry_points()
-    yield from (
-        entries.select(group=GROUP) if hasattr(entries, "select") else entries.get(GROUP, ())
-    )  # a dict on Python 3.9
+    if hasattr(entries, "select"):
+        yield from entries.select(group=GROUP)
+    else:  # a dict on Python 3.9
+        yield from entries.get(GROUP, ())
 
 
-def _loaded(entry: Any) -> type[Action]:
+def _load_plugin(entry: Any) -> type[Action]:
     try:
         action = entry.load()
     except Exception as error:
         raise UsageError(
-            f"{_origin(entry)}: cannot be loaded: {type(error).__name__}: {error}"
+            f"{_describe_origin(entry)}: cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-    if not (
-        isinstance(action, type)
-        and issubclass(action, Action)
-        and isinstance(getattr(action, "kind", None), str)
-    ):
+    is_action = isinstance(action, type) and issubclass(action, Action)
+    if not is_action or not isinstance(getattr(action, "kind", None), str):
         raise UsageError(
-            f"{_origin(entry)}: is not a subclass of rolerunner.plugin.Action with a 'kind'"
+            f"{_describe_origin(entry)}: is not a subclass of rolerunner.plugin.Action"
+            " with a 'kind'"
         )
-    return action
+    return action  # type: ignore[no-any-return]
 
 
-def _origin(entry: Any) -> str:
+def _describe_origin(entry: Any) -> str:
     package = getattr(getattr(entry, "dist", None), "name", "") or "an installed package"
     return f"the action plugin '{entry.name} = {entry.value}' of {package}"

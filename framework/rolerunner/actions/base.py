@@ -142,9 +142,20 @@ class Action(Kind):
     """An action with its fields filled in: ``run`` does the work, ``permissions`` tells what it needs."""
 
     moves_objects: ClassVar[bool] = False
-    """Does it move bytes of many objects, or copy them? Then it has use for other processes."""
+    """Transfers or copies the bytes of many objects, and so benefits from worker processes."""
+    stores_objects: ClassVar[bool] = False
+    """Stores objects under its field ``target``."""
+    deletes_objects: ClassVar[bool] = False
+    """Deletes the objects that it works on."""
+    calls_user_code: ClassVar[bool] = False
+    """Calls the function that its field ``function`` names."""
+    calls_any_service: ClassVar[bool] = False
+    """Calls the operation that its field ``operation`` names, whatever that does."""
+    counts_transfers: ClassVar[bool] = True
+    """Its outputs ``count`` and ``bytes`` are of transferred objects, not of listed or deleted ones."""
     writes_local_files: ClassVar[bool] = False
-    """Does it always leave files on this machine? Then one that an earlier release did is done again: that one did not write them down."""
+    """Always leaves files on this machine. A step of an earlier release, which did not record its
+    files, is therefore run again on resume."""
 
     @abstractmethod
     def run(self, context: StepContext) -> Mapping[str, Any]:

@@ -89,7 +89,9 @@ def shared_session(subject: Subject) -> Iterator[Found]:
         if role.policy or role.policy_arns:
             continue
         users = subject.steps_of(role)
-        own_code = [planned.step.id for planned in users if planned.step.action == "python.call"]
+        own_code = [
+            planned.step.id for planned in users if subject.action_of(planned).calls_user_code
+        ]
         needs = {_needs(planned.permissions, planned.step.roles, role) for planned in users}
         if own_code:
             told = f"the function of '{own_code[0]}' may do all that the role '{role}' may"

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _WHOLE_BUCKET = re.compile(r"arn:aws[a-z-]*:s3:::[^/*]+/\*\Z")
 _ANY_BUCKET = re.compile(r"arn:aws[a-z-]*:s3:::[^/]*\*")
-_STORES = ("s3.upload", "s3.copy", "s3.write")
 _PUBLIC = {
     "public-read": "everyone",
     "public-read-write": "everyone, who may write there too",
@@ -116,7 +115,7 @@ def _hides_its_bucket(place: Any) -> bool:
 def no_encryption(subject: Subject) -> Iterator[Found]:
     """Uploads, copies and writes without 'encryption'."""
     for planned in subject.plan.steps:
-        if planned.step.action in _STORES and planned.fields.get("encryption") is None:
+        if subject.action_of(planned).stores_objects and planned.fields.get("encryption") is None:
             yield (
                 subject.at_step(
                     planned,
@@ -189,7 +188,7 @@ def unbounded_deletion(subject: Subject) -> Iterator[Found]:
                 ),
                 "",
             )
-        if planned.fields.get("versions") is True and planned.step.action == "s3.delete":
+        if planned.fields.get("versions") is True and subject.action_of(planned).deletes_objects:
             told = f"'{planned.step.id}' deletes versions, which nothing brings back"
             yield (
                 subject.at_step(
@@ -213,7 +212,7 @@ def unguarded_call(subject: Subject) -> Iterator[Found]:
     for planned in subject.plan.steps:
         operation = planned.fields.get("operation")
         if (
-            planned.step.action == "aws.call"
+            subject.action_of(planned).calls_any_service
             and isinstance(operation, str)
             and _DESTRUCTIVE.match(operation)
             and not isinstance(planned.step.when, Template)
@@ -251,7 +250,7 @@ def shared_target(subject: Subject) -> Iterator[Found]:
     for planned in subject.plan.steps:
         target = planned.fields.get("target")
         uri = target if isinstance(target, S3Uri) else _parsed(target)
-        if planned.step.action not in _STORES or uri is None:
+        if not subject.action_of(planned).stores_objects or uri is None:
             continue
         other = next(
             (

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.actions import registry
 from rolerunner.errors import Problem
 from rolerunner.model import RoleArn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rolerunner.actions.base import Action
     from rolerunner.model import Permission, Plan, PlannedStep, Role
     from rolerunner.spec.document import Document
     from rolerunner.spec.document import Path as Place
@@ -55,6 +57,10 @@ class Subject:
         if users:
             return self.at_step(users[0][0], message, hint, users[0][1], "role")
         return self.spec.problem(("state", "role"), message, hint, key=True)
+
+    def action_of(self, planned: PlannedStep) -> type[Action]:
+        """Returns the action of a planned step."""
+        return registry()[planned.step.action]
 
     def steps_of(self, role: Role) -> list[PlannedStep]:
         """The steps that run under a role."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
+from rolerunner.actions import find_action
 from rolerunner.common.gc_tuning import settle
 from rolerunner.events import RunFinished, StepStarted
 
@@ -32,7 +33,8 @@ class Settling:
         """Take an event."""
         if isinstance(event, StepStarted):
             self._settle()
-            self._called = self._called or event.step.action == "python.call"
+            action = find_action(event.step.action)
+            self._called = self._called or (action is not None and action.calls_user_code)
         elif isinstance(event, RunFinished) and not self._called:
             settle()
 

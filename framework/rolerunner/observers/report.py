@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rolerunner.actions import find_action
 from rolerunner.common.files import write_file
 from rolerunner.common.json_values import json_value
 from rolerunner.common.wording import format_count
@@ -32,8 +33,6 @@ _MARKS = {
     "stopped": "■",
 }
 _WORDS = {"not_run": "not run"}
-_LOOKING = ("s3.list", "s3.wait", "s3.delete")
-"""Actions whose bytes were looked at and not moved."""
 _TICKS = 6
 _LAST_TICK = 0.93
 """No tick so near the right end that its text has no room."""
@@ -91,8 +90,14 @@ class ReadStep(_Read):
 
     @property
     def moved(self) -> float:
-        """Bytes that it moved, not those that it looked at."""
-        return 0.0 if self.action in _LOOKING else self.number("bytes") or 0.0
+        """Bytes that it transferred, not those that it listed or deleted."""
+        return self.number("bytes") or 0.0 if self.counts_transfers else 0.0
+
+    @property
+    def counts_transfers(self) -> bool:
+        """True unless the action's counts are of listed or deleted objects."""
+        action = find_action(self.action)
+        return action is None or action.counts_transfers
 
     def number(self, output: str) -> Optional[float]:
         """An output that is a number, or the sum of the items' numbers."""
@@ -205,7 +210,7 @@ def _facts(result: ReadResult) -> str:
         ", ".join(f"{counts[status]} {_word(status)}" for status in _MARKS if counts[status])
         or "none"
     )
-    moved = [step for step in result.steps if step.action not in _LOOKING]
+    moved = [step for step in result.steps if step.counts_transfers]
     facts = [
         ("took", as_time(result.seconds)), (format_count(len(result.steps), "step"), said), ("moved", as_size(sum(step.moved for step in moved))),
         ("objects", f"{sum(step.number('count') or 0 for step in moved):,.0f}"),

@@ -190,7 +190,8 @@ def _packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:
     if absent is not None:
         raise UsageError(f"there is no {absent}, which 'packages' under 'glue' names")
     for step in job.steps:
-        function = step.fields.get("function") if step.action == "python.call" else None
+        calls_user_code = registry()[step.action].calls_user_code
+        function = step.fields.get("function") if calls_user_code else None
         if isinstance(function, str):
             path = _package_of(function, project)
             if path is not None:

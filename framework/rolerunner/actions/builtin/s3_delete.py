@@ -8,20 +8,17 @@ from typing import Any, ClassVar, Optional
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.objects import (
+from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.shared_fields import (
     DistributionFields,
     FilterFields,
     MaxDelete,
     ObjectsField,
     OnEmpty,
-    SourceObjects,
     TransferFields,
-    check_one_source,
-    collect_source,
-    deletion_limit_error,
-    record_outcomes,
 )
-from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
@@ -37,6 +34,8 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
     """
 
     kind: ClassVar[str] = "s3.delete"
+    deletes_objects: ClassVar[bool] = True
+    counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {"source": "s3://landing/tmp/", "min_age": "7d"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects that were deleted",

@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.objects import (
+from rolerunner.actions.permissions import list_permission
+from rolerunner.actions.shared_fields import (
     DistributionFields,
     FilterFields,
     Globs,
@@ -17,7 +18,6 @@ from rolerunner.actions.objects import (
     RequestFields,
     read_globs,
 )
-from rolerunner.actions.permissions import list_permission
 from rolerunner.common.files import folder_of
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
@@ -43,6 +43,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
     """
 
     kind: ClassVar[str] = "s3.list"
+    counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {"include": ["**/*.csv.gz"]}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects, for s3.download and others",

@@ -1,50 +1,42 @@
 """s3.upload"""
 
-import mimetypes
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import BeforeValidator, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.objects import (
+from rolerunner.actions.extra_objects import SourceKeys, delete_extra_objects
+from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.places import possible_targets, resolve_target
+from rolerunner.actions.put_options import PutFields
+from rolerunner.actions.shared_fields import (
     Compare,
     FilterFields,
     IfExists,
     MaxDelete,
     OnEmpty,
     TransferFields,
-    deletion_limit_error,
-    format_mtime,
-    name_digest,
-    record_outcomes,
 )
-from rolerunner.actions.permissions import list_permission, object_permission
-from rolerunner.actions.places import possible_targets, resolve_target
-from rolerunner.actions.put_options import PutFields
+from rolerunner.actions.upload_items import UploadItems
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import folder_of
-from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import Permission, S3Uri
-from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.local_files import SkippedFiles, SourceFile, find_source_files
-from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, placeholder_list
-from rolerunner.selection.target_index import TargetIndex
+from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
+from rolerunner.selection.names import format_mtime
 from rolerunner.spec.fields import (
     DYNAMIC,
-    MAX_KEY,
     Flag,
     LocalPath,
     S3Location,
     check_path,
     json_form,
 )
-from rolerunner.storage.integrity import is_same_file
-from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, Storage
+from rolerunner.storage.protocol import ObjectInfo, Storage
 
 
 def _paths(value: Any) -> Any:
@@ -67,6 +59,7 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
     """
 
     kind: ClassVar[str] = "s3.upload"
+    stores_objects: ClassVar[bool] = True
     moves_objects: ClassVar[bool] = True
     example: ClassVar[Mapping[str, Any]] = {
         "encryption": {"type": "aws:kms", "key": "alias/orders"}
@@ -142,7 +135,7 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         """Store, many at once."""
         flow = self.flow()
         storage = context.storage(access=self.access(), flow=flow)
-        puts = _Puts(self, storage, context)
+        puts = UploadItems(self, storage, context)
         if puts.count == 0:
             handle_empty_source(self.on_empty, str(self.source), context)
             return {
@@ -156,7 +149,7 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         done = record_outcomes(
             storage.put(puts, context.cancel), context, puts.place, self, flow, None
         )
-        deleted = 0 if done.failed else _delete_extra(extra, done.objects, storage, context)
+        deleted = 0 if done.failed else delete_extra_objects(extra, done.objects, storage, context)
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -198,7 +191,7 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
 
         The source has a file whatever the filters, and links too; objects whose names the filters leave out are kept.
         """
-        kept = _Kept(self.sources(), place)
+        kept = SourceKeys(self.sources(), place)
         means, under = self.selection(), placeholder_list(place)
         extra: dict[str, ObjectInfo] = {}
         for info in storage.list(place, cancel=cancel) if kept and place.is_prefix else ():
@@ -233,167 +226,3 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         except OSError:
             return True  # it vanished: a failure of this file when it is read
         return means(file.relative, status.st_size, format_mtime(status.st_mtime))
-
-
-class _Kept:
-    """Names that the source has. Below a folder that cannot be read it may have any."""
-
-    def __init__(self, files: Iterable[SourceFile], place: S3Uri) -> None:
-        self._keys: set[bytes] = set()
-        self._unreadable: set[str] = set()
-        for file in files:
-            self._keys.add(name_digest(_object_of(place, file.relative).key))
-            if file.problem is not None:
-                self._unreadable.add(file.relative)
-
-    def __bool__(self) -> bool:
-        return bool(self._keys)
-
-    def has(self, key: str, relative: str) -> bool:
-        """Returns True unless the source has no such file for certain."""
-        if name_digest(key) in self._keys or "" in self._unreadable:
-            return True
-        return bool(self._unreadable) and any(
-            relative[:at] in self._unreadable for at, each in enumerate(relative) if each == "/"
-        )
-
-
-def _object_of(place: S3Uri, relative: str) -> S3Uri:
-    """Where a file goes."""
-    return place.join(relative) if place.is_prefix else place
-
-
-def _delete_extra(
-    extra: Mapping[str, ObjectInfo], stored: ObjectList, storage: Storage, context: StepContext
-) -> int:
-    """How many were deleted, none of those that were stored meanwhile. Raises StepError for those that could not be."""
-    if not extra:
-        return 0
-    own = {info.key for info in stored if info.key in extra}
-    doomed = [info for key, info in extra.items() if key not in own]
-    outcomes = list(storage.delete(doomed, stored.prefix.bucket, context.cancel))
-    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if failed:
-        first = failed[0]
-        raise StepError(
-            f"{len(failed):,} of {len(doomed):,} extra objects were not deleted: {first.message}",
-            hint=first.hint,
-            type=first.type,
-        )
-    return len(doomed)
-
-
-class _Puts:
-    """What to store and where, drawn as the engine asks for it. What cannot be a key, or lands on another's, is refused."""
-
-    def __init__(self, action: S3Upload, storage: Storage, context: StepContext) -> None:
-        self.action = action
-        self.place = action.place()
-        self.storage = storage
-        self.cancel = context.cancel
-        left_out = SkippedFiles()
-        self.count = sum(1 for _ in action.files(left_out))
-        if left_out.count:
-            context.note("warning", f"{action.source}: {left_out}", {})
-        self.if_exists = "fail" if action.if_none_match else action.if_exists
-        self.is_retry = context.is_retry
-        self.lenient = context.is_resumed and self.if_exists == "overwrite"
-        self.if_exists = "skip_same" if self.lenient else self.if_exists
-        # what an earlier try stored is recognised by its content
-        self.compare = "checksum" if self.lenient else action.compare
-        self.options = {
-            **action.put_options(),
-            **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
-        }
-        self._check_keys()
-
-    def _check_keys(self) -> None:
-        """Raises UnsafeKey, before anything is stored, where two files have one key. Files of one folder have keys that differ as their paths do."""
-        action = self.action
-        if not isinstance(action.source, list) and folder_of(action.source).is_dir():
-            return
-        found = find_collision(
-            lambda: (
-                (_object_of(self.place, file.relative).key, file.path)
-                for file in action.files()
-                if file.problem is None
-            )
-        )
-        if found is not None:
-            place = S3Uri(action.target.bucket, found.name)
-            hint = "nothing was stored; store them in steps of their own, to targets that differ"
-            raise UnsafeKey(
-                f"{found.one} and {found.other} would both be {place}", hint=hint, type="SameKey"
-            )
-
-    def __iter__(self) -> Iterator[Union[Put, Outcome]]:
-        looks = self.if_exists in ("skip", "skip_same")
-        existing = (
-            TargetIndex(self.storage, self.place, self.count, self.cancel, lenient=self.lenient)
-            if looks
-            else None
-        )
-        for relative, path, problem in self.action.files():
-            target = _object_of(self.place, relative)
-            try:
-                if problem is not None:
-                    raise problem
-                _check_key(target, path)
-                there = existing.find(target) if existing is not None else None
-            except StepError as error:
-                yield Outcome(target, path=path, status="failed", error=error)
-                continue
-            if there is not None and self.if_exists == "skip":
-                yield Outcome(target, there.size, path, there.etag, status="skipped")
-                continue
-            skip = None if there is None else partial(self._is_same, Path(path), target, there)
-            follow = self.action.symlinks == "follow"
-            yield Put(
-                path,
-                target,
-                {"ContentType": content_type(path), **self.options},
-                skip,
-                follow,
-                self.is_retry,
-            )
-
-    def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
-        head = partial(self.storage.head, uri)
-        try:
-            same = is_same_file(
-                path, there, self.compare, head, lambda: self.storage.get_part_size(uri, there)
-            )
-        except AccessDenied:
-            if self.lenient:
-                return False
-            raise
-        return same and (
-            self.compare != "size_mtime" or there.modified >= format_mtime(path.stat().st_mtime)
-        )
-
-
-def _check_key(target: S3Uri, path: str) -> None:
-    try:
-        length = len(target.key.encode())
-    except UnicodeEncodeError:
-        raise UnsafeKey(
-            f"{os.fsencode(path)!r}: the name is not UTF-8, which keys must be"
-        ) from None
-    if length > MAX_KEY:
-        raise UnsafeKey(f"{path}: its key would have {length:,} bytes, {MAX_KEY:,} at most")
-
-
-def content_type(path: str) -> str:
-    """What a file is, by its name."""
-    name = os.path.basename(path)  # noqa: PTH119 - one of each of a million files
-    _, dot, endings = name.lstrip(".").partition(".")
-    return _kind_of(f"x.{endings}" if dot else "")
-
-
-@lru_cache(maxsize=1024)
-def _kind_of(name: str) -> str:
-    """A file's type by the endings of its name: many files have the same ones, and to look one up takes as long as to send it."""
-    kind, encoding = mimetypes.guess_type(name)
-    if encoding == "gzip":
-        return "application/gzip"
-    return kind or "application/octet-stream"

@@ -1,48 +1,38 @@
 """s3.download"""
 
-import os
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, MirroredFolder, StepContext, handle_empty_source
-from rolerunner.actions.objects import (
+from rolerunner.actions.download_items import DownloadItems
+from rolerunner.actions.outcomes import deletion_limit_error, record_outcomes
+from rolerunner.actions.permissions import list_permission, source_permissions
+from rolerunner.actions.shared_fields import (
     Compare,
     FilterFields,
     IfExists,
     MaxDelete,
     ObjectsField,
     OnEmpty,
-    SourceObjects,
     TransferFields,
-    check_one_source,
-    collect_source,
-    deletion_limit_error,
-    format_mtime,
-    name_digest,
-    record_outcomes,
 )
-from rolerunner.actions.permissions import list_permission, source_permissions
+from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.common.files import (
-    TargetFolder,
     folder_of,
     folds_case,
     free_bytes,
-    path_under,
     remove_below,
 )
-from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
-from rolerunner.model import Permission, S3Uri
-from rolerunner.selection.collisions import find_collision
+from rolerunner.errors import LocalFileFailed
+from rolerunner.model import Permission
 from rolerunner.selection.local_files import SourceFile, walk_folder
 from rolerunner.selection.manifest import ObjectList, read_paths
+from rolerunner.selection.names import NameSet
 from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
-from rolerunner.storage.integrity import is_same_file
-from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, Storage
+from rolerunner.storage.protocol import Storage
 
 
 class S3Download(FilterFields, TransferFields, Action):
@@ -152,14 +142,14 @@ class S3Download(FilterFields, TransferFields, Action):
         flow = self.flow()
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=flow)
         target = folder_of(self.target)
-        had = _Names(folds=bool(self.delete_extra) and folds_case(target))
+        had = NameSet(folds=bool(self.delete_extra) and folds_case(target))
         gathered = self._gathered(
             storage, context, lambda relative: had.add(self.name_of(relative))
         )
         if gathered.total == 0:
             handle_empty_source(self.on_empty, str(self.source or "the listed objects"), context)
             return {"files": str(target), "count": 0, "bytes": 0, "skipped": 0, "deleted": 0}
-        gets = _Gets(
+        gets = DownloadItems(
             self,
             gathered,
             storage,
@@ -178,7 +168,7 @@ class S3Download(FilterFields, TransferFields, Action):
                 flow,
                 gathered,
             )
-        deleted = 0 if done.failed else _deleted(target, extra)
+        deleted = 0 if done.failed else _delete_files(target, extra)
         return done.outputs(files=str(target), skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -234,7 +224,7 @@ class S3Download(FilterFields, TransferFields, Action):
         """The path of the file that an object becomes, relative to the target."""
         return relative.removesuffix(".gz") if self.decompress is not None else relative
 
-    def _check_disk(self, gets: "_Gets", objects: ObjectList) -> None:
+    def _check_disk(self, gets: "DownloadItems", objects: ObjectList) -> None:
         """Raises LocalFileFailed where the disk cannot hold what is to come; looked at file by file only where it is tight."""
         free = free_bytes(folder_of(self.target))
         if objects.bytes <= free:
@@ -252,13 +242,13 @@ class S3Download(FilterFields, TransferFields, Action):
                 type="DiskFull",
             )
 
-    def _extra(self, gets: "_Gets", had: "_Names") -> list[str]:
+    def _extra(self, gets: "DownloadItems", had: "NameSet") -> list[str]:
         """Files that the source does not have. Raises StepError, before anything is done, for more than may be deleted.
 
         The source has an object whatever the filters (``had``: those left out); files whose names the filters leave out are kept.
         """
         target, selection = folder_of(self.target), self.selection()
-        kept = _Names(folds=had.folds)
+        kept = NameSet(folds=had.folds)
         for _, path in gets.targets():
             kept.add(str(path))
         below = walk_folder(str(target), links="skip") if kept and target.is_dir() else iter(())
@@ -272,161 +262,6 @@ class S3Download(FilterFields, TransferFields, Action):
         return extra
 
 
-def _fold(name: str) -> str:
-    """The same for all names that are one file where names are folded."""
-    return unicodedata.normalize("NFC", name.casefold())
-
-
-class _Names:
-    """Names of files, as digests: a million fit into memory. ``folds``: names that differ in case alone are one file."""
-
-    def __init__(self, *, folds: bool) -> None:
-        self.folds = folds
-        self._digests: set[bytes] = set()
-
-    def add(self, name: str) -> None:
-        """One name more."""
-        self._digests.add(name_digest(_fold(name) if self.folds else name))
-
-    def __contains__(self, name: str) -> bool:
-        return name_digest(_fold(name) if self.folds else name) in self._digests
-
-    def __bool__(self) -> bool:
-        return bool(self._digests)
-
-
-class _Gets:
-    """What to fetch and where to, drawn as the engine asks for it. What cannot be a file, or lands on another's, is refused."""
-
-    def __init__(
-        self,
-        action: S3Download,
-        gathered: SourceObjects,
-        storage: Storage,
-        *,
-        is_resumed: bool,
-        outputs_changed: bool,
-    ) -> None:
-        self.action = action
-        self.objects = gathered.objects
-        self.storage = storage
-        self.refused = gathered.refused
-        lenient = is_resumed and action.if_exists == "overwrite" and action.decompress is None
-        self.if_exists = "skip_same" if lenient else action.if_exists
-        # what this step itself left is recognised by its content
-        self.compare = "checksum" if lenient or outputs_changed else action.compare
-        self.target = folder_of(action.target)
-        self.folder: Optional[TargetFolder] = None
-        self.to_file = (
-            action.source is not None
-            and not action.source.is_prefix
-            and not action.target.endswith("/")
-            and not self.target.is_dir()
-        )
-        self.folds = folds_case(self.target) if gathered.total > 1 else False
-
-    def check_files(self) -> None:
-        """Raises UnsafeKey, before anything is fetched, where two objects would be one file.
-
-        Keys of one prefix in their order are different files by themselves, unless their names are changed or folded.
-        """
-        if self.objects.ascending and not (
-            self.objects.flat or self.folds or self.action.decompress
-        ):
-            return
-        found = find_collision(
-            lambda: (
-                (self._file_name(info), info)
-                for info in self.objects
-                if not self._is_folder_marker(info)
-            )
-        )
-        if found is not None:
-            one, other = (
-                f"{self.objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
-                for info in (found.one, found.other)
-            )
-            hint = "nothing was fetched; fetch them in steps of their own, to folders that differ"
-            raise UnsafeKey(
-                f"{one} and {other} would both be the file {self._target(found.one)}",
-                hint=hint,
-                type="SameFile",
-            )
-
-    def _file_name(self, info: ObjectInfo) -> str:
-        """A file's name below the target, the same for all names that are one file there."""
-        name = self._relative(info)
-        return _fold(name) if self.folds else name
-
-    def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
-        """Each object that can be a file, with its path."""
-        for info in self.objects:
-            if not self._is_folder_marker(info):
-                try:
-                    yield info, Path(self._target(info))
-                except UnsafeKey:
-                    continue
-
-    def __iter__(self) -> Iterator[Union[Get, Outcome]]:
-        yield from self.refused
-        for info in self.objects:
-            uri = self.objects.uri(info)
-            if self._is_folder_marker(info):
-                continue
-            try:
-                target = self._target(info)
-            except StepError as error:
-                yield Outcome(uri, status="failed", error=error)
-                continue
-            yield self._get(uri, info, target)
-
-    def _get(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
-        unpack = self.action.decompress is not None and info.key.endswith(".gz")
-        if self.if_exists == "overwrite" or not os.path.isfile(target):  # noqa: PTH113 - one of each of a million files
-            return Get(
-                uri,
-                target,
-                info,
-                decompress=unpack,
-                keep_time=self.action.keep_times,
-                folder=self.folder,
-            )
-        if self.if_exists == "fail":
-            error = LocalFileFailed(
-                f"{target}: is there already ('if_exists: fail')", type="AlreadyThere"
-            )
-            return Outcome(uri, status="failed", error=error)
-        if self.if_exists == "skip":
-            return Outcome(uri, info.size, target, info.etag, status="skipped")
-        return Get(
-            uri,
-            target,
-            info,
-            keep_time=self.action.keep_times,
-            skip=partial(self._is_same, info, Path(target)),
-            folder=self.folder,
-        )
-
-    def _is_same(self, info: ObjectInfo, target: Path) -> bool:
-        uri = self.objects.uri(info)
-        head = partial(self.storage.head, uri, info.version)
-        if not is_same_file(
-            target, info, self.compare, head, lambda: self.storage.get_part_size(uri, info)
-        ):
-            return False
-        return self.compare != "size_mtime" or format_mtime(target.stat().st_mtime) >= info.modified
-
-    def _is_folder_marker(self, info: ObjectInfo) -> bool:
-        """An object of no bytes whose key ends with '/': what consoles show as a folder, and a delete marker, have no file."""
-        return info.deleted or (info.key.endswith("/") and info.size == 0)
-
-    def _target(self, info: ObjectInfo) -> str:
-        return str(self.target) if self.to_file else path_under(self.target, self._relative(info))
-
-    def _relative(self, info: ObjectInfo) -> str:
-        return self.action.name_of(self.objects.relative(info))
-
-
 def _is_readable(file: SourceFile) -> bool:
     """Whether it is a regular file; a pipe or a device is none of ours. Raises LocalFileFailed for a folder that cannot be read."""
     if file.problem is not None and file.problem.type != "NotAFile":
@@ -434,7 +269,7 @@ def _is_readable(file: SourceFile) -> bool:
     return file.problem is None
 
 
-def _deleted(folder: Path, extra: Sequence[str]) -> int:
+def _delete_files(folder: Path, extra: Sequence[str]) -> int:
     for path in extra:
         remove_below(str(folder), path)
     return len(extra)

@@ -1,30 +1,28 @@
 """s3.copy"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
-from typing import Annotated, Any, ClassVar, Optional, Union
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Optional
 
 from pydantic import ValidationInfo, model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext, handle_empty_source
-from rolerunner.actions.objects import (
+from rolerunner.actions.copy_items import CopyItems
+from rolerunner.actions.moves import delete_copied_sources
+from rolerunner.actions.outcomes import record_outcomes
+from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
+from rolerunner.actions.places import possible_targets, resolve_target
+from rolerunner.actions.put_options import Encryption, PutFields
+from rolerunner.actions.shared_fields import (
     Compare,
     DistributionFields,
     FilterFields,
     IfExists,
     ObjectsField,
     OnEmpty,
-    SourceObjects,
     TransferFields,
-    check_one_source,
-    collect_source,
-    record_outcomes,
 )
-from rolerunner.actions.permissions import list_permission, object_permission, source_permissions
-from rolerunner.actions.places import possible_targets, resolve_target
-from rolerunner.actions.put_options import Encryption, PutFields
+from rolerunner.actions.source_objects import check_one_source, collect_source
 from rolerunner.actions.targets import (
     OverlapError,
     check_copies,
@@ -32,13 +30,12 @@ from rolerunner.actions.targets import (
     refuse_one_bucket,
     refuse_overlap,
 )
-from rolerunner.errors import AccessDenied, IntegrityFailed, StepError
+from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, placeholder_list
-from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKey, Flag, S3Location
 from rolerunner.storage.pacing import Pacer
-from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
+from rolerunner.storage.protocol import Outcome, Storage
 
 MIB = 1 << 20
 MAX_SINGLE = 5_000_000_000
@@ -55,6 +52,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
     """
 
     kind: ClassVar[str] = "s3.copy"
+    stores_objects: ClassVar[bool] = True
     moves_objects: ClassVar[bool] = True
     role_fields: ClassVar[tuple[str, ...]] = ("source_role", "target_role")
     example: ClassVar[Mapping[str, Any]] = {
@@ -172,7 +170,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
                     self.on_empty, str(self.source or "the listed objects"), context
                 )
             return {"objects": placeholder_list(self.place()), "count": 0, "bytes": 0, "skipped": 0}
-        copies = _Copies(self, gathered, source, target, context)
+        copies = CopyItems(self, gathered, source, target, context)
         check_copies(gathered.objects, copies.place, copies.target_of, move=self.move)
         if self.move:
             claim_targets(gathered.objects, copies.target_of, context)
@@ -183,7 +181,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             if one_role
             else target.relay(copies, source, context.cancel)
         )
-        ended = self._moved(copied, source, target, context) if self.move else copied
+        ended = self._delete_sources(copied, source, target, context) if self.move else copied
         done = record_outcomes(ended, context, copies.place, self, flow, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
@@ -236,12 +234,12 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         )
         return found.summary()
 
-    def _moved(
+    def _delete_sources(
         self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext
     ) -> Iterator[Outcome]:
         # an object by its name, whose HEAD tells a version, stays in the history of its bucket
         by_version = isinstance(self.objects, ObjectList)
-        return _moved(copied, source, target, context, by_version=by_version)
+        return delete_copied_sources(copied, source, target, context, by_version=by_version)
 
     def _refuse_overlap(self) -> None:
         """Raises OverlapError where the fields alone tell that source and target overlap."""
@@ -274,195 +272,3 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             ),
             context.storage("target_role", of_target, flow, distribute=distribute),
         )
-
-
-class _Copies:
-    """What to copy and where, drawn as the engine asks for it."""
-
-    def __init__(
-        self,
-        action: S3Copy,
-        gathered: SourceObjects,
-        source: Storage,
-        target: Storage,
-        context: StepContext,
-    ) -> None:
-        self.action = action
-        self.cancel = context.cancel
-        self.objects = gathered.objects
-        self.target = target
-        self.refused = gathered.refused
-        self.is_retry = context.is_retry
-        self.lenient = context.is_resumed and action.if_exists == "overwrite"
-        # what an earlier try copied is recognised by its content: a move deletes the source of what is the same
-        self.is_same = _IsSame(
-            "checksum" if self.lenient else action.compare, source, target, self.lenient
-        )
-        self.if_exists = "skip_same" if self.lenient else action.if_exists
-        self.options = {
-            **action.put_options(),
-            **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
-        }
-        self.place = action.place()
-
-    def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
-        yield from self.refused
-        looks = self.if_exists in ("skip", "skip_same")
-        existing = (
-            TargetIndex(
-                self.target, self.place, self.objects.count, self.cancel, lenient=self.lenient
-            )
-            if looks
-            else None
-        )
-        for info in self.objects:
-            if info.deleted:
-                continue
-            uri = self.objects.uri(info)
-            target = self.target_of(info)
-            try:
-                there = existing.find(target) if existing is not None else None
-            except StepError as error:
-                yield Outcome(uri, status="failed", error=error)
-                continue
-            if there is not None and self.if_exists == "skip":
-                yield Outcome(
-                    target, info.size, etag=there.etag, status="skipped"
-                )  # without its source, which no move may delete
-                continue
-            skip = None if there is None else partial(self.is_same, uri, info, target, there)
-            # an incomplete ETag would be no condition: the engine then asks for the object's own
-            yield Copy(
-                uri,
-                target,
-                info if info.etag else None,
-                self.options,
-                self.action.multipart_above,
-                self.action.part_size,
-                skip,
-                self.is_retry,
-                there,
-            )
-
-    def target_of(self, info: ObjectInfo) -> S3Uri:
-        """Where an object goes."""
-        return self.place.join(self.objects.relative(info)) if self.place.is_prefix else self.place
-
-
-@dataclass(frozen=True)
-class _IsSame:
-    """Does a target hold a source's bytes, as far as ``compare`` looks? A value, for it may be asked on another machine."""
-
-    compare: str
-    source: Storage
-    target: Storage
-    lenient: bool
-
-    def __call__(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
-        if info.size != there.size:
-            return False
-        if self.compare == "size":
-            return True
-        if self.compare == "size_mtime":
-            return there.modified >= info.modified
-        if info.etag and info.etag == there.etag:
-            return True
-        try:
-            return self.compare == "checksum" and _same_checksum(
-                self.source.head(uri, info.version), self.target.head(target)
-            )
-        except AccessDenied:
-            if self.lenient:
-                return False
-            raise
-
-
-def _same_checksum(one: ObjectInfo, other: ObjectInfo) -> bool:
-    return bool(one.checksum) and one.checksum == other.checksum
-
-
-_PROVED_AT_ONCE = 1000
-
-
-def _moved(
-    outcomes: Iterator[Outcome],
-    source: Storage,
-    target: Storage,
-    context: StepContext,
-    *,
-    by_version: bool,
-) -> Iterator[Outcome]:
-    """Outcomes of a move: each copy is looked at with its size and ETag, then its source is deleted, if it is still the one that was copied.
-
-    Also of what was skipped as the same: a run that was killed between copy and deletion left it so.
-    """
-    rest = iter(outcomes)
-    for batch in iter(lambda: list(islice(rest, _PROVED_AT_ONCE)), []):
-        copied = {
-            outcome.uri: outcome
-            for outcome in batch
-            if outcome.error is None and outcome.source is not None
-        }
-        yield from (outcome for outcome in batch if outcome.uri not in copied)
-        proved = []
-        for head in target.head_many(list(copied), context.cancel):
-            outcome = copied[head.uri]
-            problem = _unproved(outcome, head)
-            if problem is not None:
-                yield replace(outcome, status="failed", error=problem)
-            else:
-                proved.append(outcome)
-        yield from _sources_deleted(proved, source, context, by_version=by_version)
-
-
-def _unproved(copied: Outcome, head: Outcome) -> Optional[StepError]:
-    if head.error is not None:
-        return StepError(
-            f"copied, but the copy cannot be looked at, so the source is kept: {head.error.message}",
-            hint=head.error.hint,
-            type=head.error.type,
-        )
-    if (
-        head.info is None
-        or head.info.size != copied.size
-        or (copied.etag and head.info.etag != copied.etag)
-    ):
-        return IntegrityFailed(
-            f"{copied.uri}: is not the copy that was made, so the source is kept"
-        )
-    return None
-
-
-def _sources_deleted(
-    proved: Sequence[Outcome], source: Storage, context: StepContext, *, by_version: bool
-) -> Iterator[Outcome]:
-    """Deletes the sources of copies that were looked at, each only while it is the very object that was copied."""
-    doomed = {
-        (each.source, info.version): (each, info)
-        for each in proved
-        for info in [_source_of(each, by_version=by_version)]
-    }
-    for deleted in source.delete(
-        (info for _, info in doomed.values()), "", context.cancel, unchanged=True
-    ):
-        outcome, _ = doomed[deleted.uri, deleted.version]
-        error = deleted.error
-        if error is None:
-            yield outcome
-        else:
-            text = f"copied to {outcome.uri}, but the source could not be deleted: {error.message}"
-            yield replace(
-                outcome, status="failed", error=StepError(text, hint=error.hint, type=error.type)
-            )
-
-
-def _source_of(copied: Outcome, *, by_version: bool) -> ObjectInfo:
-    """The source of a copy as it was copied; without an ETag where that is not known, and then it is not deleted."""
-    assert copied.source is not None  # noqa: S101 - of a copy
-    info = copied.source_info
-    etag, version = (
-        (info.etag, info.version if by_version else "") if info is not None else ("", "")
-    )
-    return ObjectInfo(
-        copied.source.key, copied.size, etag, version=version, bucket=copied.source.bucket
-    )

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Optional
 
 from rolerunner.actions.base import Action, Field, StepContext
-from rolerunner.actions.objects import RequestFields
 from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.shared_fields import RequestFields
 from rolerunner.common.json_values import read_json
 from rolerunner.errors import StepError
 from rolerunner.model import Permission

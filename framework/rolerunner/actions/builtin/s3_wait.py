@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Optional, Union
 from pydantic import BeforeValidator
 
 from rolerunner.actions.base import Action, Field, StepContext, iter_polls
-from rolerunner.actions.objects import FilterFields, RequestFields, read_globs
 from rolerunner.actions.permissions import list_permission
+from rolerunner.actions.shared_fields import FilterFields, RequestFields, read_globs
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import NotFound, StepError
@@ -51,6 +51,7 @@ class S3Wait(FilterFields, RequestFields, Action):
     """
 
     kind: ClassVar[str] = "s3.wait"
+    counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {"min_count": 24, "min_age": "5m", "max_wait": "2h"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "objects": "the objects that are there, for other steps",

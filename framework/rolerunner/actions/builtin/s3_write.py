@@ -8,9 +8,9 @@ from pydantic import model_validator
 
 from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.object_values import Header
-from rolerunner.actions.objects import RequestFields
 from rolerunner.actions.permissions import object_permission
 from rolerunner.actions.put_options import PutFields
+from rolerunner.actions.shared_fields import RequestFields
 from rolerunner.common.json_values import check_json, json_text
 from rolerunner.errors import StepError
 from rolerunner.model import Permission
@@ -26,6 +26,7 @@ class S3Write(PutFields, RequestFields, Action):
     """
 
     kind: ClassVar[str] = "s3.write"
+    stores_objects: ClassVar[bool] = True
     content_fields: ClassVar[tuple[str, ...]] = ("text", "json")
     example: ClassVar[Mapping[str, Any]] = {"text": "done"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {

@@ -1,0 +1,221 @@
+"""python.call"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Optional, Union
+
+from pydantic import BeforeValidator, ValidationInfo, model_validator
+
+from rolerunner.actions.base import Action, Field, InputPath, StepContext
+from rolerunner.actions.function_batches import FunctionBatch, StepDescription
+from rolerunner.actions.functions import call_function, load_function
+from rolerunner.actions.shared_fields import DistributionFields, ObjectsField
+from rolerunner.actions.signatures import find_call_errors
+from rolerunner.errors import FunctionFailed
+from rolerunner.events import StepProgress
+from rolerunner.model import Permission
+from rolerunner.selection.manifest import ObjectList
+from rolerunner.spec.fields import ALL_HERE, DYNAMIC, FOLDER, PACKAGES, json_form
+from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT
+
+_FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
+_MAX_PATHS = 10_000
+"""Paths that a function returned and that a resumed run compares."""
+
+
+def _check_function_name(value: Any) -> Any:
+    if isinstance(value, str) and not _FUNCTION.match(value):
+        raise ValueError(
+            f"must be module:function, as in jobs.orders:clean, or file.py:function, not '{value}'"
+        )
+    return value
+
+
+class PythonCall(DistributionFields, Action):
+    """Call a function of yours with a context that holds a boto3 session of the step's role.
+
+    With ``objects`` it is called for a batch of them at a time, as ``function(context, objects=[...], **arguments)``: each is a
+    mapping of key, uri, size, etag and modified. What it returns must be numbers, which are added up. With ``distribute: spark``
+    batches go to executors; one whose executor died is called again elsewhere, so the function must bear being called twice.
+    A resumed run calls a function again if files or folders whose paths it returned are gone or changed.
+    """
+
+    kind: ClassVar[str] = "python.call"
+    calls_user_code: ClassVar[bool] = True
+    example: ClassVar[Mapping[str, Any]] = {
+        "arguments": {"source": "/tmp/orders/", "target": "/tmp/clean/"}
+    }
+    outputs: ClassVar[Optional[Mapping[str, str]]] = None
+    needs_role: ClassVar[bool] = False
+
+    function: Annotated[
+        str, BeforeValidator(_check_function_name), json_form(type="string"), DYNAMIC
+    ] = Field(
+        description="module:function, found beside the spec, in the two folders above it, or among installed packages; or file.py:function.",
+        examples=["jobs.orders:clean"],
+    )
+    arguments: dict[str, Annotated[Any, DYNAMIC]] = Field(
+        default_factory=dict,
+        description="Keyword arguments of the function.",
+        examples=[{"folder": "/tmp/orders/"}],
+    )
+
+    objects: ObjectsField = Field(
+        None,
+        description="Objects that another step listed: the function is called for some of them at a time, which it gets as 'objects'.",
+        examples=["${{ steps.find.objects }}"],
+    )
+    batch: Annotated[int, Field(ge=1, le=10_000), DYNAMIC] = Field(
+        100, description="How many objects a call gets at most.", examples=[10]
+    )
+
+    idempotent: bool = Field(
+        True,
+        description="false: after an unknown outcome (a timeout, a lost connection, a dead run) neither retry nor resume calls it again.",
+        examples=[False],
+    )
+
+    @model_validator(mode="after")
+    def _fits_the_function(self, info: ValidationInfo) -> "PythonCall":
+        if self.distribute is not None and self.idempotent is False:
+            raise ValueError(
+                "'distribute' may call the function twice for some objects, so 'idempotent: false' does not go with it"
+            )
+        if self.objects is None and self.distribute is not None:
+            raise ValueError("'distribute' needs 'objects': they are what is spread")
+        if (
+            self.objects is not None
+            and isinstance(self.arguments, dict)
+            and "objects" in self.arguments
+        ):
+            raise ValueError("'objects' is said twice, beside 'arguments' and in them")
+        folder = (info.context or {}).get(FOLDER)
+        if folder and isinstance(self.function, str) and isinstance(self.arguments, dict):
+            given = self.arguments if self.objects is None else {**self.arguments, "objects": []}
+            about = info.context or {}
+            problems = list(
+                find_call_errors(
+                    self.function,
+                    given,
+                    Path(folder),
+                    about.get(PACKAGES, ()),
+                    complete=about.get(ALL_HERE, False),
+                )
+            )
+            if problems:
+                raise ValueError("; ".join(problems))
+        return self
+
+    @classmethod
+    def takes_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
+        """Arguments may be secrets."""
+        return path[0] == "arguments"
+
+    def run(self, context: StepContext) -> Mapping[str, Any]:
+        """Call it; a mapping that it returns becomes the outputs."""
+        if self.objects is None:
+            return call_function(
+                self.function, load_function(self.function, context), self.arguments, context
+            )
+        outputs: dict[str, Any] = {}
+        done = 0
+        for objects, returned in self._of_batches(context):
+            outputs, done = _add_outputs(self.function, outputs, returned), done + objects
+            context.progress(StepProgress(context.step_id, done, 0, len(self.objects)))
+        return outputs
+
+    def tracked_paths(
+        self, context: StepContext, outputs: Mapping[str, Any]
+    ) -> Iterator[Union[str, InputPath]]:
+        """Paths that the function returned: what it says that it made. Those that it was given must be there, no more."""
+        del context
+        yield from islice(filter(_is_existing_path, _iter_texts(outputs)), _MAX_PATHS)
+        yield from map(
+            InputPath, islice(filter(_is_existing_path, _iter_texts(self.arguments)), _MAX_PATHS)
+        )
+
+    def permissions(self) -> Mapping[str, Sequence[Permission]]:
+        """What the step says under `permissions`: what the function calls cannot be told from outside."""
+        return {}
+
+    def _of_batches(self, context: StepContext) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """How many objects, and what the function returned for them; here, or on other machines. Raises StepError."""
+        spread = context.spread(self.distribute)
+        if spread is None:
+            function = load_function(self.function, context)
+            for objects in self._batches():
+                context.cancel.stop_if_set()
+                yield (
+                    len(objects),
+                    call_function(
+                        self.function, function, {**self.arguments, "objects": objects}, context
+                    ),
+                )
+            return
+        place, about = spread.settled_place(), StepDescription.of(context)
+        parts = (
+            FunctionBatch(self.function, self.arguments, objects, about, place)
+            for objects in self._batches()
+        )
+        waves = iter(lambda: list(islice(parts, spread.pool.slots() * TASKS_PER_SLOT)), [])
+        for results in spread.run(
+            waves, context.cancel, f"rolerunner: {self.function} as {about.role}"
+        ):
+            for said in (line for result in results for line in result.notes):
+                context.note(*said)
+            yield from ((result.objects, result.returned) for result in results)
+
+    def _batches(self) -> Iterator[list[dict[str, Any]]]:
+        listed = self.objects
+        if isinstance(listed, ObjectList):
+            items = (listed.describe(info) for info in listed)
+        else:
+            items = (
+                {"key": uri.key, "uri": str(uri), "size": None, "etag": "", "modified": ""}
+                for uri in listed or ()
+            )
+        return iter(lambda: list(islice(items, self.batch)), [])
+
+
+def _add_outputs(
+    name: str, outputs: Mapping[str, Any], returned: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The outputs of several calls as one: numbers are added up."""
+    wrong = next(
+        (
+            key
+            for key, value in returned.items()
+            if isinstance(value, bool) or not isinstance(value, (int, float))
+        ),
+        None,
+    )
+    if wrong is not None:
+        raise FunctionFailed(
+            f"'{name}' returned a '{wrong}' that is no number",
+            hint="called for many batches, it must return numbers: they are added up",
+        )
+    return {**outputs, **{key: outputs.get(key, 0) + value for key, value in returned.items()}}
+
+
+def _iter_texts(value: Any) -> Iterator[str]:
+    """Every text in a value, at whatever level."""
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, str):
+            yield each
+        elif isinstance(each, Mapping):
+            pending += each.values()
+        elif isinstance(each, (list, tuple)):
+            pending += each
+
+
+def _is_existing_path(text: str) -> bool:
+    """Is it the path of a file or folder, rather than a word that happens to be the name of one?"""
+    try:
+        return os.sep in text and "://" not in text and os.path.exists(text)  # noqa: PTH110 - of each of many texts
+    except ValueError:  # a NUL is in it
+        return False

@@ -1,0 +1,124 @@
+"""The copies that s3.copy requests: which object goes where, and which are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Union
+
+from rolerunner.actions.base import StepContext
+from rolerunner.actions.source_objects import SourceObjects
+from rolerunner.errors import AccessDenied, StepError
+from rolerunner.model import S3Uri
+from rolerunner.selection.target_index import TargetIndex
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome, Storage
+
+if TYPE_CHECKING:
+    from rolerunner.actions.builtin.s3_copy import S3Copy
+
+
+class CopyItems:
+    """What to copy and where, drawn as the engine asks for it."""
+
+    def __init__(
+        self,
+        action: S3Copy,
+        gathered: SourceObjects,
+        source: Storage,
+        target: Storage,
+        context: StepContext,
+    ) -> None:
+        self.action = action
+        self.cancel = context.cancel
+        self.objects = gathered.objects
+        self.target = target
+        self.refused = gathered.refused
+        self.is_retry = context.is_retry
+        self.lenient = context.is_resumed and action.if_exists == "overwrite"
+        # what an earlier try copied is recognised by its content: a move deletes the source of what is the same
+        self.is_same = TargetComparison(
+            "checksum" if self.lenient else action.compare, source, target, self.lenient
+        )
+        self.if_exists = "skip_same" if self.lenient else action.if_exists
+        self.options = {
+            **action.put_options(),
+            **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
+        }
+        self.place = action.place()
+
+    def __iter__(self) -> Iterator[Union[Copy, Outcome]]:
+        yield from self.refused
+        looks = self.if_exists in ("skip", "skip_same")
+        existing = (
+            TargetIndex(
+                self.target, self.place, self.objects.count, self.cancel, lenient=self.lenient
+            )
+            if looks
+            else None
+        )
+        for info in self.objects:
+            if info.deleted:
+                continue
+            uri = self.objects.uri(info)
+            target = self.target_of(info)
+            try:
+                there = existing.find(target) if existing is not None else None
+            except StepError as error:
+                yield Outcome(uri, status="failed", error=error)
+                continue
+            if there is not None and self.if_exists == "skip":
+                yield Outcome(
+                    target, info.size, etag=there.etag, status="skipped"
+                )  # without its source, which no move may delete
+                continue
+            skip = None if there is None else partial(self.is_same, uri, info, target, there)
+            # an incomplete ETag would be no condition: the engine then asks for the object's own
+            yield Copy(
+                uri,
+                target,
+                info if info.etag else None,
+                self.options,
+                self.action.multipart_above,
+                self.action.part_size,
+                skip,
+                self.is_retry,
+                there,
+            )
+
+    def target_of(self, info: ObjectInfo) -> S3Uri:
+        """Where an object goes."""
+        return self.place.join(self.objects.relative(info)) if self.place.is_prefix else self.place
+
+
+@dataclass(frozen=True)
+class TargetComparison:
+    """Does a target hold a source's bytes, as far as ``compare`` looks? A value, for it may be asked on another machine."""
+
+    compare: str
+    source: Storage
+    target: Storage
+    lenient: bool
+
+    def __call__(self, uri: S3Uri, info: ObjectInfo, target: S3Uri, there: ObjectInfo) -> bool:
+        """Returns True if the target already holds the source's content."""
+        if info.size != there.size:
+            return False
+        if self.compare == "size":
+            return True
+        if self.compare == "size_mtime":
+            return there.modified >= info.modified
+        if info.etag and info.etag == there.etag:
+            return True
+        try:
+            return self.compare == "checksum" and _has_same_checksum(
+                self.source.head(uri, info.version), self.target.head(target)
+            )
+        except AccessDenied:
+            if self.lenient:
+                return False
+            raise
+
+
+def _has_same_checksum(one: ObjectInfo, other: ObjectInfo) -> bool:
+    return bool(one.checksum) and one.checksum == other.checksum

@@ -1,0 +1,158 @@
+"""The downloads that s3.download requests: which object becomes which file, and which are skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional, Union
+
+from rolerunner.actions.source_objects import SourceObjects
+from rolerunner.common.files import (
+    TargetFolder,
+    folder_of,
+    folds_case,
+    path_under,
+)
+from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
+from rolerunner.model import S3Uri
+from rolerunner.selection.collisions import find_collision
+from rolerunner.selection.names import fold_name, format_mtime
+from rolerunner.storage.integrity import is_same_file
+from rolerunner.storage.protocol import Get, ObjectInfo, Outcome, Storage
+
+if TYPE_CHECKING:
+    from rolerunner.actions.builtin.s3_download import S3Download
+
+
+class DownloadItems:
+    """What to fetch and where to, drawn as the engine asks for it. What cannot be a file, or lands on another's, is refused."""
+
+    def __init__(
+        self,
+        action: S3Download,
+        gathered: SourceObjects,
+        storage: Storage,
+        *,
+        is_resumed: bool,
+        outputs_changed: bool,
+    ) -> None:
+        self.action = action
+        self.objects = gathered.objects
+        self.storage = storage
+        self.refused = gathered.refused
+        lenient = is_resumed and action.if_exists == "overwrite" and action.decompress is None
+        self.if_exists = "skip_same" if lenient else action.if_exists
+        # what this step itself left is recognised by its content
+        self.compare = "checksum" if lenient or outputs_changed else action.compare
+        self.target = folder_of(action.target)
+        self.folder: Optional[TargetFolder] = None
+        self.to_file = (
+            action.source is not None
+            and not action.source.is_prefix
+            and not action.target.endswith("/")
+            and not self.target.is_dir()
+        )
+        self.folds = folds_case(self.target) if gathered.total > 1 else False
+
+    def check_files(self) -> None:
+        """Raises UnsafeKey, before anything is fetched, where two objects would be one file.
+
+        Keys of one prefix in their order are different files by themselves, unless their names are changed or folded.
+        """
+        if self.objects.ascending and not (
+            self.objects.flat or self.folds or self.action.decompress
+        ):
+            return
+        found = find_collision(
+            lambda: (
+                (self._file_name(info), info)
+                for info in self.objects
+                if not self._is_folder_marker(info)
+            )
+        )
+        if found is not None:
+            one, other = (
+                f"{self.objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
+                for info in (found.one, found.other)
+            )
+            hint = "nothing was fetched; fetch them in steps of their own, to folders that differ"
+            raise UnsafeKey(
+                f"{one} and {other} would both be the file {self._target(found.one)}",
+                hint=hint,
+                type="SameFile",
+            )
+
+    def _file_name(self, info: ObjectInfo) -> str:
+        """A file's name below the target, the same for all names that are one file there."""
+        name = self._relative(info)
+        return fold_name(name) if self.folds else name
+
+    def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
+        """Each object that can be a file, with its path."""
+        for info in self.objects:
+            if not self._is_folder_marker(info):
+                try:
+                    yield info, Path(self._target(info))
+                except UnsafeKey:
+                    continue
+
+    def __iter__(self) -> Iterator[Union[Get, Outcome]]:
+        yield from self.refused
+        for info in self.objects:
+            uri = self.objects.uri(info)
+            if self._is_folder_marker(info):
+                continue
+            try:
+                target = self._target(info)
+            except StepError as error:
+                yield Outcome(uri, status="failed", error=error)
+                continue
+            yield self._get(uri, info, target)
+
+    def _get(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
+        unpack = self.action.decompress is not None and info.key.endswith(".gz")
+        if self.if_exists == "overwrite" or not os.path.isfile(target):  # noqa: PTH113 - one of each of a million files
+            return Get(
+                uri,
+                target,
+                info,
+                decompress=unpack,
+                keep_time=self.action.keep_times,
+                folder=self.folder,
+            )
+        if self.if_exists == "fail":
+            error = LocalFileFailed(
+                f"{target}: is there already ('if_exists: fail')", type="AlreadyThere"
+            )
+            return Outcome(uri, status="failed", error=error)
+        if self.if_exists == "skip":
+            return Outcome(uri, info.size, target, info.etag, status="skipped")
+        return Get(
+            uri,
+            target,
+            info,
+            keep_time=self.action.keep_times,
+            skip=partial(self._is_same, info, Path(target)),
+            folder=self.folder,
+        )
+
+    def _is_same(self, info: ObjectInfo, target: Path) -> bool:
+        uri = self.objects.uri(info)
+        head = partial(self.storage.head, uri, info.version)
+        if not is_same_file(
+            target, info, self.compare, head, lambda: self.storage.get_part_size(uri, info)
+        ):
+            return False
+        return self.compare != "size_mtime" or format_mtime(target.stat().st_mtime) >= info.modified
+
+    def _is_folder_marker(self, info: ObjectInfo) -> bool:
+        """An object of no bytes whose key ends with '/': what consoles show as a folder, and a delete marker, have no file."""
+        return info.deleted or (info.key.endswith("/") and info.size == 0)
+
+    def _target(self, info: ObjectInfo) -> str:
+        return str(self.target) if self.to_file else path_under(self.target, self._relative(info))
+
+    def _relative(self, info: ObjectInfo) -> str:
+        return self.action.name_of(self.objects.relative(info))

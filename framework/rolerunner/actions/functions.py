@@ -1,0 +1,190 @@
+"""Loads and calls functions of the user's code."""
+
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from rolerunner.actions.base import StepContext
+from rolerunner.actions.signatures import import_folders, is_path
+from rolerunner.common.cancellation import Cancel
+from rolerunner.common.failures import user_frames
+from rolerunner.common.json_values import check_json, safe_text
+from rolerunner.errors import FunctionFailed, StepError
+from rolerunner.events import StepProgress
+from rolerunner.iam.actions_table import derive_permissions
+from rolerunner.iam.denials import AwsError, explain_error
+from rolerunner.model import JOB, Permission, Role
+
+
+def load_function(name: str, context: StepContext) -> Callable[..., Any]:
+    """Imports a function by its ``module:function``. Raises FunctionFailed."""
+    with _import_path(context.project):
+        return _find_function(name, context.project)
+
+
+def call_function(
+    name: str, function: Callable[..., Any], arguments: Mapping[str, Any], context: StepContext
+) -> Mapping[str, Any]:
+    """Calls the function and returns its outputs, which have a JSON form. Raises StepError."""
+    try:
+        returned = function(FunctionContext.of(context), **arguments)
+    except StepError:
+        raise
+    except (
+        BaseException
+    ) as error:  # a function is not the process: whatever it raises ends the step alone
+        raise _build_failure(name, error, context.roles.get("role")) from error
+    return _check_outputs(name, returned)
+
+
+@dataclass(frozen=True)
+class FunctionContext:
+    """What a function is called with: its first argument."""
+
+    role: Optional[Role]
+    params: Mapping[str, Any]
+    run_id: str
+    workdir: Path
+    """A folder of this run that outlives the step."""
+    cancel: Cancel
+    """Set when the run is to stop: long loops should look at ``cancel.is_set()``."""
+    _context: StepContext
+
+    @classmethod
+    def of(cls, context: StepContext) -> "FunctionContext":
+        """From the step's own."""
+        return cls(
+            context.roles.get("role"),
+            context.params,
+            context.run_id,
+            context.workdir,
+            context.cancel,
+            context,
+        )
+
+    @property
+    def session(self) -> Any:
+        """A boto3 Session of the step's role that renews itself. Raises StepError for a step without a role."""
+        return self._context.sessions.session(self._role())
+
+    def client(self, service: str, region: str = "") -> Any:
+        """A boto3 client of the step's role, made once and shared. Raises StepError for a step without a role."""
+        return self._context.sessions.client(self._role(), service, region=region)
+
+    def log(self, message: str, **values: Any) -> None:
+        """Say something in the run's log."""
+        self._context.note("info", message, values)
+
+    def progress(self, objects: int, total: int = 0) -> None:
+        """Say how far it is."""
+        self._context.progress(StepProgress(self._context.step_id, objects, 0, total))
+
+    def _role(self) -> Role:
+        if self.role is None:
+            raise StepError(
+                "this step has no role, so it has no session",
+                hint=f"say 'role: ALIAS' or 'role: {JOB.name}'",
+                type="NoRole",
+            )
+        return self.role
+
+
+@contextmanager
+def _import_path(project: Path) -> Iterator[None]:
+    """The spec's folder and those above it can be imported from while a function is looked up."""
+    added = [str(folder) for folder in import_folders(project)]
+    before = list(sys.path)
+    sys.path.extend(folder for folder in added if folder not in sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _import_module(name: str, project: Path) -> Any:
+    if not is_path(name):
+        return importlib.import_module(name)
+    path = (project / name).resolve()
+    spec = importlib.util.spec_from_file_location(f"rolerunner_file_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ImportError(f"there is no file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def _find_function(name: str, project: Path) -> Callable[..., Any]:
+    module_name, _, function_name = name.rpartition(":")
+    try:
+        module = _import_module(module_name, project)
+    except ImportError as error:
+        hint = "it is looked for beside the spec, in the two folders above it, and among installed packages"
+        hint = "\n".join(each for each in (hint, user_frames(error)) if each)
+        raise FunctionFailed(
+            f"the module of '{name}' cannot be imported: {safe_text(error)}", hint=hint
+        ) from error
+    except BaseException as error:
+        raise _build_failure(name, error) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise FunctionFailed(
+            f"the module '{module_name}' ({module.__file__}) has no function '{function_name}'"
+        )
+    return function  # type: ignore[no-any-return]
+
+
+def _build_failure(name: str, error: BaseException, role: Optional[Role] = None) -> FunctionFailed:
+    """What a function raised, with the user's own frames."""
+    places, kind = user_frames(error), type(error).__name__
+    if isinstance(error, SystemExit):
+        hint = "\n".join(each for each in ("return, or raise an exception", places) if each)
+        code = error.code if isinstance(error.code, (int, str)) else safe_text(error.code)
+        return FunctionFailed(f"'{name}' called sys.exit({code!r})", hint=hint)
+    if hasattr(error, "response") and hasattr(
+        error, "operation_name"
+    ):  # botocore's ClientError, without importing it
+        told = explain_error(AwsError.of(error), role, needed=_find_needed_permissions(error))
+        hint = "\n".join(each for each in (told.hint, places) if each)
+        return FunctionFailed(f"'{name}' raised {kind}: {told.message}", hint=hint, type=told.type)
+    return FunctionFailed(f"'{name}' raised {kind}: {safe_text(error)}", hint=places, type=kind)
+
+
+def _find_needed_permissions(error: BaseException) -> Sequence[Permission]:
+    """The permissions of the call of AWS that failed, as far as botocore's own frame tells which one it was."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == "_make_api_call":
+            client, parameters = frame.f_locals.get("self"), frame.f_locals.get("api_params")
+            model = getattr(getattr(client, "meta", None), "service_model", None)
+            if model is not None and isinstance(parameters, Mapping):
+                return derive_permissions(
+                    str(model.service_name),
+                    str(model.signing_name),
+                    str(getattr(error, "operation_name", "")),
+                    parameters,
+                )
+    return ()
+
+
+def _check_outputs(name: str, returned: Any) -> Mapping[str, Any]:
+    outputs = (
+        {}
+        if returned is None
+        else returned
+        if isinstance(returned, Mapping)
+        else {"result": returned}
+    )
+    try:
+        check_json(outputs)
+    except ValueError as error:
+        raise FunctionFailed(
+            f"what '{name}' returned has no JSON form: {error}",
+            hint="return a dict of plain values",
+        ) from None
+    return dict(outputs)

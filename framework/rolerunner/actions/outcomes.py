@@ -1,0 +1,151 @@
+"""Records the outcomes of operations on many objects: manifest, progress, failures, outputs."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from rolerunner.actions.base import OutputsWithWarning, StepContext
+from rolerunner.actions.shared_fields import TransferFields
+from rolerunner.actions.source_objects import SourceObjects
+from rolerunner.common.wording import format_count
+from rolerunner.errors import StepError
+from rolerunner.events import StepProgress
+from rolerunner.model import Failure, S3Uri
+from rolerunner.selection.manifest import ObjectList
+from rolerunner.storage.pacing import Pacer
+from rolerunner.storage.protocol import Outcome
+
+_NAMED_FAILURES = 3
+"""Failures of objects that a message names."""
+_PROGRESS_SECONDS = 0.1
+"""Seconds between two words on how far a step is: a million objects are not a million events."""
+_MAX_INITIAL_FAILURES = 100
+"""So many failures before the first success stop the step: every one of a million would be refused the same way."""
+
+
+@dataclass(frozen=True)
+class TransferSummary:
+    """What became of many objects: how many were done, their bytes, how many were right already."""
+
+    objects: ObjectList
+    count: int
+    bytes: int
+    skipped: int
+    failed: int
+    warning: Optional[Failure]
+
+    def outputs(self, **more: Any) -> Mapping[str, Any]:
+        """The step's outputs; they carry the warning, if there is one."""
+        first = next(iter(more))
+        outputs = {first: more[first], "count": self.count, "bytes": self.bytes, **more}
+        return OutputsWithWarning(outputs, self.warning) if self.warning else outputs
+
+
+class _ProgressMeter:
+    """Counts objects and bytes, and says how far the step is."""
+
+    def __init__(self, context: StepContext, total: int, total_bytes: int) -> None:
+        self._context = context
+        self._total, self._total_bytes = total, total_bytes
+        self.objects = self.moved = 0
+        self._told = 0.0
+
+    def bytes_moved(self, count: int) -> None:
+        self.moved += count
+        self.tell()
+
+    def tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told < _PROGRESS_SECONDS:
+            return
+        self._told = now
+        self._context.progress(
+            StepProgress(
+                self._context.step_id, self.objects, self.moved, self._total, self._total_bytes
+            )
+        )
+
+
+def record_outcomes(
+    outcomes: Iterable[Outcome],
+    context: StepContext,
+    prefix: S3Uri,
+    step: TransferFields,
+    flow: Pacer,
+    gathered: Optional[SourceObjects],
+) -> TransferSummary:
+    """Drain an operation over objects: a line of the manifest and progress for each. ``prefix`` is where its objects are.
+
+    Raises StepError if more objects failed than may; the others are done then.
+    """
+    meter = _ProgressMeter(
+        context, gathered.total if gathered else 0, gathered.objects.bytes if gathered else 0
+    )
+    flow.listener = meter.bytes_moved
+    done = size = skipped = failed = 0
+    first: list[Outcome] = []
+    with context.manifest() as manifest, _closing(outcomes):
+        for outcome in outcomes:
+            manifest.add_outcome(outcome, prefix.bucket)
+            if outcome.error is not None:
+                failed += 1
+                first += [outcome] if len(first) < _NAMED_FAILURES else []
+            elif outcome.status == "skipped":
+                skipped += 1
+            else:
+                done, size = done + 1, size + outcome.size
+            meter.objects += 1
+            meter.tell()
+            if failed >= _MAX_INITIAL_FAILURES and failed == meter.objects:
+                break
+    context.cancel.stop_if_set()
+    warning = _build_failure(first, failed, meter.objects, manifest.path) if first else None
+    if warning is not None and failed > step.may_fail(
+        max(meter.objects, gathered.total if gathered else 0)
+    ):
+        raise warning
+    told = Failure(warning.type, warning.message, warning.hint) if warning is not None else None
+    return TransferSummary(manifest.objects(prefix), done, size, skipped, failed, told)
+
+
+@contextmanager
+def _closing(outcomes: Iterable[Outcome]) -> Iterator[None]:
+    """With the block the operation is over: what is in flight stops here, and not in whichever thread finds its iterator unused."""
+    try:
+        yield
+    finally:
+        close = getattr(outcomes, "close", None)
+        if close is not None:
+            close()
+
+
+def _build_failure(first: Sequence[Outcome], failed: int, total: int, manifest: Any) -> StepError:
+    error = first[0].error
+    assert error is not None  # noqa: S101 - they are failed ones
+    if total == 1:
+        return error
+    reasons = "; ".join(f"{each.uri}: {each.error.message}" for each in first if each.error)
+    more = f"; and {failed - len(first):,} more" if failed > len(first) else ""
+    given_up = (
+        ", and none succeeded, so no more were tried"
+        if failed >= _MAX_INITIAL_FAILURES and failed == total
+        else ""
+    )
+    hint = "\n".join(
+        each for each in (error.hint, f"each object has its line in {manifest}") if each
+    )
+    return StepError(
+        f"{failed:,} of {total:,} objects failed{given_up}: {reasons}{more}",
+        hint=hint,
+        type=error.type,
+    )
+
+
+def deletion_limit_error(count: int, most: int, noun: str, where: str = "") -> StepError:
+    """More would be deleted than may; nothing was."""
+    return StepError(
+        f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,}; nothing was deleted",
+        type="MaxDelete",
+    )

@@ -1,0 +1,95 @@
+"""Requests to AWS services: their errors as StepErrors, and one request for each of many objects."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Union
+
+from rolerunner.errors import FieldError, ServiceFailed, StepError
+from rolerunner.iam.denials import AwsError, explain_error
+from rolerunner.storage.concurrency import map_concurrently
+from rolerunner.storage.protocol import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from rolerunner.actions.base import StepContext
+    from rolerunner.actions.source_objects import SourceObjects
+    from rolerunner.model import Permission, Role, S3Uri
+    from rolerunner.storage.pacing import Pacer
+    from rolerunner.storage.protocol import ObjectInfo
+
+    ObjectRequest = Callable[[Any, S3Uri, ObjectInfo], object]
+    """Takes boto3's S3 client of the role, an object's URI and what its listing says."""
+
+_CONCURRENT_REQUESTS = 32
+"""Half of the connections that a client keeps open."""
+
+
+def open_client(
+    context: StepContext, role: Role, service: str, region: str = "", *, retry: bool = True
+) -> Any:
+    """Returns boto3's client of the role for a service; with ``retry=False`` it sends once."""
+    from botocore.config import Config  # noqa: PLC0415 - checking a spec needs no clients
+
+    once = None if retry else Config(retries={"mode": "standard", "total_max_attempts": 1})
+    return context.sessions.client(role, service, region=region, config=once)
+
+
+@contextmanager
+def translate_errors(
+    context: StepContext,
+    role: Role,
+    request: str,
+    needed: Callable[[], Sequence[Permission]] = tuple,
+) -> Iterator[None]:
+    """Raises botocore's errors as StepErrors; ``request`` names what was sent.
+
+    ``needed`` gives the permissions of the request, of which a refusal names the missing one.
+    """
+    from botocore.exceptions import (  # noqa: PLC0415
+        BotoCoreError,
+        ClientError,
+        ParamValidationError,
+    )
+
+    try:
+        yield
+    except ClientError as error:
+        caller = context.sessions.session_arn(role)
+        raise explain_error(AwsError.of(error), role, caller=caller, needed=needed()) from error
+    except ParamValidationError as error:
+        raise FieldError(f"{request}: {error}") from None
+    except BotoCoreError as error:
+        raise ServiceFailed(f"{request}: {error}", type=type(error).__name__) from error
+
+
+def request_each(
+    source: SourceObjects,
+    request: ObjectRequest,
+    context: StepContext,
+    pacer: Pacer,
+    *,
+    role_field: str = "role",
+) -> Iterator[Outcome]:
+    """Sends one request for each object, many at a time, and yields their outcomes.
+
+    ``request(client, uri, info)`` sends it by boto3's S3 client of the role; an error that it
+    raises fails its object alone. Objects that ``source`` could not look up stay failed.
+    """
+    role = context.roles[role_field]
+    client = open_client(context, role, "s3")
+
+    def send_request(info: ObjectInfo) -> Outcome:
+        uri = source.objects.uri(info)
+        pacer.request(context.cancel)
+        try:
+            with translate_errors(context, role, str(uri)):
+                request(client, uri, info)
+        except StepError as error:
+            return Outcome(uri, status="failed", error=error)
+        return Outcome(uri, info.size, etag=info.etag, version=info.version, info=info)
+
+    items: Iterable[Union[ObjectInfo, Outcome]] = chain(source.refused, source.objects)
+    yield from map_concurrently(items, send_request, context.cancel, _CONCURRENT_REQUESTS)

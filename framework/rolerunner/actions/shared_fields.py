@@ -1,0 +1,172 @@
+"""Fields and work that all actions on objects share: which objects, how fast, and how many may fail."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, Literal, Optional, Union
+
+from pydantic import AfterValidator, BeforeValidator
+
+from rolerunner.actions.base import Field
+from rolerunner.model import S3Uri
+from rolerunner.redaction.secrets import register_credential
+from rolerunner.selection.filters import Selection, check_globs
+from rolerunner.selection.manifest import ObjectList
+from rolerunner.selection.names import format_timestamp
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.fields import (
+    DYNAMIC,
+    Account,
+    Bytes,
+    Flag,
+    Rate,
+    Seconds,
+    Strict,
+    Text,
+    json_form,
+)
+from rolerunner.storage.pacing import Pacer
+from rolerunner.storage.protocol import Access
+
+
+def _objects(value: Any) -> Any:
+    if isinstance(value, list):
+        return [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
+    return value
+
+
+def _allowed(value: Any) -> Any:
+    if isinstance(value, str):
+        number = value[:-1].strip() if value.endswith("%") else ""
+        if not number.isdigit() or int(number) > 100:  # noqa: PLR2004 - percent
+            raise ValueError(f"must be a number or a percentage such as 5%, not '{value}'")
+    return value
+
+
+def _check_globs(globs: list[Any]) -> list[Any]:
+    check_globs([each for each in globs if isinstance(each, str)])
+    return globs
+
+
+ObjectsField = Annotated[
+    Union[ObjectList, list[S3Uri], None],
+    BeforeValidator(_objects),
+    json_form(
+        anyOf=[
+            {"type": "string", "pattern": r"\$\{\{"},
+            {"type": "array", "items": {"type": "string"}},
+        ]
+    ),
+    DYNAMIC,
+]
+"""Objects that another step listed, or a list of s3:// URIs."""
+OnEmpty = Annotated[Literal["error", "warn", "ok"], DYNAMIC]
+IfExists = Annotated[Literal["overwrite", "skip", "skip_same", "fail"], DYNAMIC]
+Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime"], DYNAMIC]
+Allowed = Annotated[
+    Union[int, str], BeforeValidator(_allowed), json_form(type=["integer", "string"]), DYNAMIC
+]
+MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
+Globs = Annotated[list[Text], AfterValidator(_check_globs)]
+
+
+def read_globs(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Include and exclude of a step's fields, which may hold templates and mistakes; the latter are reported elsewhere."""
+
+    def globs(value: Any) -> list[Any]:
+        return [
+            each
+            for each in (value if isinstance(value, list) else [value])
+            if isinstance(each, (str, Template))
+        ]
+
+    return globs(fields.get("include")), globs(fields.get("exclude"))
+
+
+class FilterFields(Strict):
+    """Which objects or files are meant."""
+
+    include: Globs = Field(
+        default_factory=list,
+        description="Globs over keys relative to the source's folder; '**' crosses folders.",
+        examples=[["**/*.csv.gz"]],
+    )
+    exclude: Globs = Field(
+        default_factory=list, description="Globs of those to leave out.", examples=[["**/_*"]]
+    )
+    min_size: Bytes = Field(0, description="Leave out smaller ones.", examples=["1B"])
+    max_size: Optional[Bytes] = Field(None, description="Leave out larger ones.", examples=["5GB"])
+    min_age: Optional[Seconds] = Field(
+        None, description="Leave out those modified less long ago.", examples=["10m"]
+    )
+    max_age: Optional[Seconds] = Field(
+        None, description="Leave out those modified longer ago.", examples=["7d"]
+    )
+
+    def selection(self) -> Selection:
+        """As a predicate; ages count from now."""
+        now = datetime.now(timezone.utc)
+        before, after = (
+            "" if age is None else format_timestamp(now - timedelta(seconds=age))
+            for age in (self.min_age, self.max_age)
+        )
+        return Selection(
+            tuple(self.include), tuple(self.exclude), self.min_size, self.max_size, before, after
+        )
+
+
+class RequestFields(Strict):
+    """What requests say of themselves."""
+
+    request_payer: Flag = Field(
+        False,
+        description="The job pays for the requests, where the bucket asks for that.",
+        examples=[True],
+    )
+    expected_bucket_owner: Optional[Account] = Field(
+        None,
+        description="The account that must own the bucket; S3 refuses otherwise.",
+        examples=["111122223333"],
+    )
+
+    def access(self, *, owner: Optional[str] = None, customer_key: Optional[str] = None) -> Access:
+        """For the engine."""
+        return Access(
+            self.request_payer,
+            owner or self.expected_bucket_owner or "",
+            register_credential(customer_key) if customer_key else "",
+        )
+
+
+class DistributionFields(Strict):
+    """On which machines."""
+
+    distribute: Optional[Annotated[Literal["spark"], DYNAMIC]] = Field(
+        None,
+        description="spark: spread the objects over the executors of a Spark job, each of which assumes the roles itself.",
+        examples=["spark"],
+    )
+
+
+class TransferFields(RequestFields):
+    """How fast objects go, and how many may fail."""
+
+    max_failures: Allowed = Field(
+        0,
+        description="So many objects (or so many percent) may fail: the step then ends as warning.",
+        examples=[3, "1%"],
+    )
+    max_requests_per_second: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(
+        None, description="Requests a second at most, all threads together.", examples=[500]
+    )
+    bandwidth: Optional[Rate] = Field(
+        None, description="Bytes a second at most, all threads together.", examples=["50MB/s"]
+    )
+
+    def flow(self) -> Pacer:
+        """For the engine."""
+        return Pacer(requests_per_second=self.max_requests_per_second, bandwidth=self.bandwidth)
+
+    def may_fail(self, total: int) -> int:
+        """How many of so many objects may fail."""
+        said = self.max_failures
+        return total * int(said[:-1]) // 100 if isinstance(said, str) else said

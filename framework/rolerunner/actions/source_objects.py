@@ -1,0 +1,114 @@
+"""The objects that a step works on, listed in full before any of them is touched."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from rolerunner.actions.base import StepContext
+from rolerunner.common.wording import format_count
+from rolerunner.model import S3Uri
+from rolerunner.selection.filters import Selection
+from rolerunner.selection.manifest import ObjectList
+from rolerunner.storage.protocol import Outcome, Storage
+
+
+def check_one_source(source: Optional[S3Uri], objects: Any, action: str) -> None:
+    """Exactly one of the two. Raises ValueError."""
+    if (source is None) == (objects is None):
+        raise ValueError(f"'{action}' takes either 'source' or 'objects'")
+
+
+@dataclass(frozen=True)
+class SourceObjects:
+    """What a step works on, listed whole before anything is touched; ``refused`` are objects that could not be looked at."""
+
+    objects: ObjectList
+    refused: tuple[Outcome, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Objects, with those refused."""
+        return self.objects.count + len(self.refused)
+
+    def summary(self) -> Mapping[str, Any]:
+        """Count and bytes of the objects; how many could not be looked at, and why the first could not."""
+        first = self.refused[0].error if self.refused else None
+        refused = (
+            {
+                "refused": f"{format_count(len(self.refused), 'object')}, the first since {first.message}"
+            }
+            if first is not None
+            else {}
+        )
+        return {"count": self.total, "bytes": self.objects.bytes, **refused}
+
+
+def collect_source(
+    source: Optional[S3Uri], objects: Any, chosen: Selection, storage: Storage, context: StepContext, *, versions: bool = False,
+    on_left_out: Optional[Callable[[str], None]] = None,
+) -> SourceObjects:  # fmt: skip
+    """The objects that are meant, on disk. Raises StepError; a listing that breaks off gives nothing.
+
+    ``on_left_out`` is called with the relative key of each that the source has and the filters leave out.
+    """
+    if isinstance(objects, ObjectList) and chosen.selects_everything:
+        return SourceObjects(objects)
+    prefix = (
+        source
+        if source is not None
+        else objects.prefix
+        if isinstance(objects, ObjectList)
+        else _find_common_prefix(objects)
+    )
+    flat = objects.flat if isinstance(objects, ObjectList) else objects is not None
+    refused: list[Outcome] = []
+    with context.manifest(".source") as manifest:
+        listed = manifest.objects(prefix, flat=flat)
+        all_are_meant = chosen.selects_everything
+        for number, info in enumerate(
+            _read_source_objects(source, objects, storage, context, refused, versions=versions), 1
+        ):
+            if all_are_meant or chosen(listed.relative(info), info.size, info.modified):
+                manifest.add_object(info)
+            elif on_left_out is not None and not info.deleted:
+                on_left_out(listed.relative(info))
+            if number % 1000 == 0:
+                context.cancel.stop_if_set()
+    return SourceObjects(manifest.objects(prefix, flat=flat), tuple(refused))
+
+
+def _read_source_objects(
+    source: Optional[S3Uri],
+    objects: Any,
+    storage: Storage,
+    context: StepContext,
+    refused: list[Outcome],
+    *,
+    versions: bool,
+) -> Iterator[Any]:
+    if isinstance(objects, ObjectList):
+        yield from objects
+    elif source is not None and (source.is_prefix or versions):
+        listed = storage.list(source, versions=versions, cancel=context.cancel)
+        yield from (
+            listed if source.is_prefix else (info for info in listed if info.key == source.key)
+        )
+    else:
+        wanted = list(dict.fromkeys([source] if source is not None else objects))
+        bucket = _find_common_prefix(wanted).bucket
+        outcomes = {outcome.uri: outcome for outcome in storage.head_many(wanted, context.cancel)}
+        for uri in wanted:
+            outcome = outcomes[uri]
+            if outcome.info is None:
+                refused.append(outcome)
+            else:
+                yield replace(outcome.info, bucket="" if uri.bucket == bucket else uri.bucket)
+
+
+def _find_common_prefix(uris: Sequence[S3Uri]) -> S3Uri:
+    """The prefix of a list of objects: the folder of a single one, or the bucket of the first."""
+    if not uris:
+        return S3Uri("none")
+    return S3Uri(
+        uris[0].bucket, uris[0].key[: uris[0].key.rfind("/") + 1] if len(uris) == 1 else ""
+    )

@@ -1,0 +1,148 @@
+"""The uploads that s3.upload requests: which file becomes which object, and which are skipped."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from rolerunner.actions.base import StepContext
+from rolerunner.common.files import folder_of
+from rolerunner.errors import AccessDenied, StepError, UnsafeKey
+from rolerunner.model import S3Uri
+from rolerunner.selection.collisions import find_collision
+from rolerunner.selection.local_files import SkippedFiles
+from rolerunner.selection.names import format_mtime
+from rolerunner.selection.target_index import TargetIndex
+from rolerunner.spec.fields import (
+    MAX_KEY,
+)
+from rolerunner.storage.integrity import is_same_file
+from rolerunner.storage.protocol import ObjectInfo, Outcome, Put, Storage
+
+if TYPE_CHECKING:
+    from rolerunner.actions.builtin.s3_upload import S3Upload
+
+
+def target_object(place: S3Uri, relative: str) -> S3Uri:
+    """Where a file goes."""
+    return place.join(relative) if place.is_prefix else place
+
+
+class UploadItems:
+    """What to store and where, drawn as the engine asks for it. What cannot be a key, or lands on another's, is refused."""
+
+    def __init__(self, action: S3Upload, storage: Storage, context: StepContext) -> None:
+        self.action = action
+        self.place = action.place()
+        self.storage = storage
+        self.cancel = context.cancel
+        left_out = SkippedFiles()
+        self.count = sum(1 for _ in action.files(left_out))
+        if left_out.count:
+            context.note("warning", f"{action.source}: {left_out}", {})
+        self.if_exists = "fail" if action.if_none_match else action.if_exists
+        self.is_retry = context.is_retry
+        self.lenient = context.is_resumed and self.if_exists == "overwrite"
+        self.if_exists = "skip_same" if self.lenient else self.if_exists
+        # what an earlier try stored is recognised by its content
+        self.compare = "checksum" if self.lenient else action.compare
+        self.options = {
+            **action.put_options(),
+            **({"IfNoneMatch": "*"} if self.if_exists == "fail" else {}),
+        }
+        self._check_keys()
+
+    def _check_keys(self) -> None:
+        """Raises UnsafeKey, before anything is stored, where two files have one key. Files of one folder have keys that differ as their paths do."""
+        action = self.action
+        if not isinstance(action.source, list) and folder_of(action.source).is_dir():
+            return
+        found = find_collision(
+            lambda: (
+                (target_object(self.place, file.relative).key, file.path)
+                for file in action.files()
+                if file.problem is None
+            )
+        )
+        if found is not None:
+            place = S3Uri(action.target.bucket, found.name)
+            hint = "nothing was stored; store them in steps of their own, to targets that differ"
+            raise UnsafeKey(
+                f"{found.one} and {found.other} would both be {place}", hint=hint, type="SameKey"
+            )
+
+    def __iter__(self) -> Iterator[Union[Put, Outcome]]:
+        looks = self.if_exists in ("skip", "skip_same")
+        existing = (
+            TargetIndex(self.storage, self.place, self.count, self.cancel, lenient=self.lenient)
+            if looks
+            else None
+        )
+        for relative, path, problem in self.action.files():
+            target = target_object(self.place, relative)
+            try:
+                if problem is not None:
+                    raise problem
+                _check_key_length(target, path)
+                there = existing.find(target) if existing is not None else None
+            except StepError as error:
+                yield Outcome(target, path=path, status="failed", error=error)
+                continue
+            if there is not None and self.if_exists == "skip":
+                yield Outcome(target, there.size, path, there.etag, status="skipped")
+                continue
+            skip = None if there is None else partial(self._is_same, Path(path), target, there)
+            follow = self.action.symlinks == "follow"
+            yield Put(
+                path,
+                target,
+                {"ContentType": guess_content_type(path), **self.options},
+                skip,
+                follow,
+                self.is_retry,
+            )
+
+    def _is_same(self, path: Path, uri: S3Uri, there: ObjectInfo) -> bool:
+        head = partial(self.storage.head, uri)
+        try:
+            same = is_same_file(
+                path, there, self.compare, head, lambda: self.storage.get_part_size(uri, there)
+            )
+        except AccessDenied:
+            if self.lenient:
+                return False
+            raise
+        return same and (
+            self.compare != "size_mtime" or there.modified >= format_mtime(path.stat().st_mtime)
+        )
+
+
+def _check_key_length(target: S3Uri, path: str) -> None:
+    try:
+        length = len(target.key.encode())
+    except UnicodeEncodeError:
+        raise UnsafeKey(
+            f"{os.fsencode(path)!r}: the name is not UTF-8, which keys must be"
+        ) from None
+    if length > MAX_KEY:
+        raise UnsafeKey(f"{path}: its key would have {length:,} bytes, {MAX_KEY:,} at most")
+
+
+def guess_content_type(path: str) -> str:
+    """What a file is, by its name."""
+    name = os.path.basename(path)  # noqa: PTH119 - one of each of a million files
+    _, dot, endings = name.lstrip(".").partition(".")
+    return _guess_type(f"x.{endings}" if dot else "")
+
+
+@lru_cache(maxsize=1024)
+def _guess_type(name: str) -> str:
+    """A file's type by the endings of its name: many files have the same ones, and to look one up takes as long as to send it."""
+    kind, encoding = mimetypes.guess_type(name)
+    if encoding == "gzip":
+        return "application/gzip"
+    return kind or "application/octet-stream"
