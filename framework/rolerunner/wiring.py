@@ -92,8 +92,8 @@ def open_storage(
     from rolerunner.storage.tuning import DEFAULT_MEMORY, Tuning  # noqa: PLC0415
 
     process_count = processes.count if processes is not None else 1
-    tuning = Tuning.within(memory or DEFAULT_MEMORY, at_once, process_count)
-    tuning = tuning if limits is None else tuning.within_limits(limits)
+    tuning = Tuning.for_memory(memory or DEFAULT_MEMORY, at_once, process_count)
+    tuning = tuning if limits is None else tuning.apply_limits(limits)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
     settings = (client, role, caller, access or Access(), flow or Pacer(), tuning)
     if engine == "boto3":

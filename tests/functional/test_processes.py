@@ -403,7 +403,7 @@ class Work:
                 raise AccessDenied("no", hint="ask")
             if key == "strange":
                 raise type("Strange", (Exception,), {"lock": threading.Lock()})("cannot be pickled")
-            self.flow.tell(10)
+            self.flow.report_bytes(10)
             self.done.append(key)
             error = StepError("bad", hint="look", type="Bad") if key == "bad" else None
             yield Outcome(
@@ -476,7 +476,7 @@ def dealt(
 ) -> tuple[list[Outcome], list[str]]:
     """Outcomes that came from elsewhere, and the keys that were begun here."""
     elsewhere, here = [], []
-    for each in crew.dealt(
+    for each in crew.dispatch(
         items, lambda item: item, lambda item: None if keep(item) else item.source
     ):
         if isinstance(each, Outcome):
@@ -492,7 +492,7 @@ def test_objects_are_dealt_and_come_back(pair: tuple[Pair, Work]) -> None:
     made, work = pair
     told: list[int] = []
     flow = Pacer()
-    flow.listener = told.append
+    flow.on_bytes = told.append
     settled = Outcome(S3Uri("b", "settled"), status="skipped")
     with crew_of(made, flow) as crew:
         keys = [f"k{number}" for number in range(500)]

@@ -316,7 +316,7 @@ def test_without_spark_the_error_says_what_to_do(
 def test_a_pace_is_divided_among_those_that_run_at_once() -> None:
     flow = Pacer(requests_per_second=100, bandwidth=8000)
     flow.shares = 4
-    flow.listener = lambda _: None
+    flow.on_bytes = lambda _: None
     share = pickle.loads(pickle.dumps(flow))
     assert (share._rates, share.is_paced, share.listener) == ((25, 2000), True, None)
     began = time.monotonic()

@@ -42,7 +42,7 @@ EXAMPLES = [
 def test_the_published_examples(
     method: str, path: str, query: str, headers: dict[str, str], payload: str, signature: str
 ) -> None:
-    form = Signer(None, "us-east-1").form_at(
+    form = Signer(None, "us-east-1").create_template_at(
         "20130524T000000Z", KEYS, {**headers, "host": HOST}, (), payload
     )
     assert form.head(method, path, query, {}).endswith(f"Signature={signature}\r\n\r\n")
@@ -79,7 +79,7 @@ def test_botocore_signs_the_same(
         "host": "host.example",
         **{name: value for name, value in headers.items() if name not in differing},
     }
-    form = Signer(None, "eu-west-1").form_at(
+    form = Signer(None, "eu-west-1").create_template_at(
         request.headers["X-Amz-Date"], keys, fixed, tuple(values), payload
     )
     first, *lines = form.head(method, path, text, values).removesuffix("\r\n\r\n").split("\r\n")
@@ -112,7 +112,7 @@ def test_a_renewed_session_signs_the_next_request() -> None:
     signer = Signer(Renewing(), "eu-west-1", clock=lambda: 1e9)
     form, seen = None, []
     for _ in range(2):
-        form = signer.form(form, {"host": "h"})
+        form = signer.create_template(form, {"host": "h"})
         seen.append(
             re.findall(
                 "token: (\\w+)|Credential=(\\w+)/|Signature=(\\w+)", form.head("GET", "/", "", {})
@@ -151,7 +151,7 @@ def test_what_signs_a_second_is_put_together_once() -> None:
         "eu-west-1",
         clock=lambda: next(seconds),
     )
-    first = signer.form(None, {"host": "h"})
-    assert signer.form(first, {"host": "h"}) is first
-    later = signer.form(first, {"host": "h"})
+    first = signer.create_template(None, {"host": "h"})
+    assert signer.create_template(first, {"host": "h"}) is first
+    later = signer.create_template(first, {"host": "h"})
     assert (first.stamp, later.stamp) == ("20010909T014640Z", "20010909T014641Z")

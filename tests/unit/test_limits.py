@@ -26,7 +26,7 @@ def set_limits(
 
 def test_usual_limits_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set_limits(monkeypatch, files=(1024, 4096)) == []
-    assert Tuning().within_limits(limits_per_step(1)) == Tuning()
+    assert Tuning().apply_limits(limits_per_step(1)) == Tuning()
 
 
 def test_the_soft_limit_is_raised_as_far_as_the_hard_one_lets_it(
@@ -67,7 +67,7 @@ def test_little_address_space_means_few_threads(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("files", [12, 30, 64, 200, 990])
 @pytest.mark.parametrize("threads", [0, 1, 8, 100])
 def test_a_step_keeps_within_its_limits_and_does_something(files: int, threads: int) -> None:
-    tuning = Tuning().within_limits(Limits(files, threads))
+    tuning = Tuning().apply_limits(Limits(files, threads))
     assert min(tuning.connections, tuning.workers, tuning.parts_at_once) >= 1
     assert tuning.connections == 1 or tuning.connections * 5 + tuning.parts_at_once * 4 <= files
     assert tuning.workers * 6 <= max(files, 6)

@@ -14,7 +14,7 @@ from rolerunner.storage.tuning import DEFAULT_MEMORY, MIB, RUNNER_MEMORY, WORKER
 
 @given(st.integers(112 * MIB, 64 << 30), st.integers(1, 64), st.integers(1, 4))
 def test_what_is_in_flight_fits_into_what_is_left(whole: int, at_once: int, processes: int) -> None:
-    tuning = Tuning.within(whole, at_once, processes)
+    tuning = Tuning.for_memory(whole, at_once, processes)
     assert tuning.memory * at_once <= max(
         whole - RUNNER_MEMORY - max(processes - 2, 0) * WORKER_MEMORY, 8 * MIB * at_once
     )
@@ -24,17 +24,17 @@ def test_what_is_in_flight_fits_into_what_is_left(whole: int, at_once: int, proc
 
 
 def test_without_a_word_it_is_large_and_fast() -> None:
-    tuning = Tuning.within(DEFAULT_MEMORY)
+    tuning = Tuning.for_memory(DEFAULT_MEMORY)
     assert (tuning.connections, tuning.part, tuning.parts_at_once) == (128, 16 * MIB, 8)
 
 
 @given(st.integers(0, 5 << 40))
 def test_a_range_is_no_smaller_than_a_part_and_cheap_to_fetch_again(size: int) -> None:
-    tuning = Tuning.within(DEFAULT_MEMORY)
-    assert tuning.part <= tuning.range_of(size) <= 128 * MIB
+    tuning = Tuning.for_memory(DEFAULT_MEMORY)
+    assert tuning.part <= tuning.choose_range_size(size) <= 128 * MIB
     assert (
-        tuning.range_of(size) == tuning.part
-        or size // tuning.range_of(size) >= tuning.parts_at_once * 4
+        tuning.choose_range_size(size) == tuning.part
+        or size // tuning.choose_range_size(size) >= tuning.parts_at_once * 4
     ), "and all threads have some"
 
 

@@ -83,7 +83,7 @@ def record_outcomes(
     meter = _ProgressMeter(
         context, gathered.total if gathered else 0, gathered.objects.bytes if gathered else 0
     )
-    flow.listener = meter.bytes_moved
+    flow.on_bytes = meter.bytes_moved
     done = size = skipped = failed = 0
     first: list[Outcome] = []
     with context.manifest() as manifest, _closing(outcomes):

@@ -49,10 +49,10 @@ def map_concurrently(
 class PartExecutor:
     """Ranges and parts of large objects, of all objects of one operation together: so many threads, so much memory."""
 
-    def __init__(self, cancel: Cancel, tuning: Tuning, crew: Optional[WorkerPool] = None) -> None:
-        """``crew``: whoever may be given some of them."""
+    def __init__(self, cancel: Cancel, tuning: Tuning, pool: Optional[WorkerPool] = None) -> None:
+        """``pool``: whoever may be given some of them."""
         self.cancel = cancel
-        self.crew = crew
+        self.pool = pool
         self._here: set[object] = set()
         self.memory = ByteBudget(tuning.memory // 2)
         self._most = tuning.parts_at_once * 2
@@ -64,14 +64,14 @@ class PartExecutor:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
-    def do(self, method: Callable[..., Any], *arguments: Any, source: Any = None) -> Any:
+    def submit(self, method: Callable[..., Any], *arguments: Any, source: Any = None) -> Any:
         """What a storage's method gives, in another process where one has room, else here.
 
         It takes ``source``, if there is one, the arguments, which are plain values, and the cancel.
         """
-        if self.crew is not None:
+        if self.pool is not None:
             with contextlib.suppress(NoWorkerAvailable):
-                return self.crew.call(method.__name__, *arguments, here=len(self._here))
+                return self.pool.call(method.__name__, *arguments, here=len(self._here))
         mark = object()
         self._here.add(mark)
         try:
@@ -79,7 +79,7 @@ class PartExecutor:
         finally:
             self._here.remove(mark)
 
-    def run(
+    def map_ranges(
         self,
         split_ranges: Iterable[tuple[int, int]],
         work: Callable[[int, int], Any],
@@ -131,7 +131,7 @@ class PartSequencer:
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
-    def turn(self, start: int, end: int) -> Iterator[None]:
+    def wait_turn(self, start: int, end: int) -> Iterator[None]:
         """Wait until all before ``start`` had theirs; the next one begins at ``end``. Raises StepError where one of them failed."""
         with self._changed:
             while self._next != start:
@@ -143,7 +143,7 @@ class PartSequencer:
             self._changed.notify_all()
 
     @contextlib.contextmanager
-    def failing(self) -> Iterator[None]:
+    def abort_on_error(self) -> Iterator[None]:
         """If the block fails, those that wait for it stop waiting."""
         try:
             yield

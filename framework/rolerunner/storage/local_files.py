@@ -118,7 +118,7 @@ class DownloadSink:
         self.running: Optional[integrity.RunningChecksum] = None
         self.got = 0
 
-    def whole(self, data: bytes) -> None:
+    def write_all(self, data: bytes) -> None:
         """All of it at once."""
         write_at(self._target, self.file.open(), data, 0)
 
@@ -145,7 +145,7 @@ class DownloadSink:
             self.running.update(data)
         self._moved(len(data))
 
-    def appear(self) -> None:
+    def commit(self) -> None:
         """It is right: give it its name."""
         self.file.commit()
 

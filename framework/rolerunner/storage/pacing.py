@@ -143,7 +143,7 @@ class Pacer:
         """What the server asks for itself, if it does."""
         self.shares = 1
         """Among so many processes at once its pace is divided: each that it is pickled for has one share."""
-        self.listener: Optional[Callable[[int], None]] = None
+        self.on_bytes: Optional[Callable[[int], None]] = None
         """Told how many bytes more have gone; called from several threads."""
 
     @property
@@ -160,22 +160,22 @@ class Pacer:
         """Are bytes held back?"""
         return self._bytes is not None
 
-    def request(self, cancel: Optional[Cancel] = None) -> None:
+    def pace_request(self, cancel: Optional[Cancel] = None) -> None:
         """Wait until a request more may go."""
         if self._requests is not None:
             _sleep(self._requests.after(1), cancel)
 
-    def moved(self, count: int, cancel: Optional[Cancel] = None) -> None:
+    def pace_bytes(self, count: int, cancel: Optional[Cancel] = None) -> None:
         """So many bytes more go: wait until they may."""
         if self._bytes is not None:
             _sleep(self._bytes.before(count), cancel)
-        self.tell(count)
+        self.report_bytes(count)
 
-    def tell(self, count: int) -> None:
+    def report_bytes(self, count: int) -> None:
         """So many bytes more have gone."""
-        if self.listener is not None:
+        if self.on_bytes is not None:
             with self._lock:
-                self.listener(count)
+                self.on_bytes(count)
 
 
 def _sleep(seconds: float, cancel: Optional[Cancel]) -> None:

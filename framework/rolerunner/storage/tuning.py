@@ -47,12 +47,14 @@ class Tuning:
     processes: int = 1
     """That share the memory, and the parts at once."""
 
-    def range_of(self, size: int) -> int:
+    def choose_range_size(self, size: int) -> int:
         """Bytes of a range of a download, which memory does not hold: so many that a thread waits a few times for a first byte."""
         return max(self.part, min(size // (self.parts_at_once * _TURNS) >> 20 << 20, _MOST_RANGE))
 
     @classmethod
-    def within(cls, whole: int = DEFAULT_MEMORY, at_once: int = 1, processes: int = 1) -> Tuning:
+    def for_memory(
+        cls, whole: int = DEFAULT_MEMORY, at_once: int = 1, processes: int = 1
+    ) -> Tuning:
         """For processes that are to stay below so many bytes together, where so many steps may move objects at once."""
         free = max(
             (whole - RUNNER_MEMORY - max(processes - 2, 0) * WORKER_MEMORY) // at_once, 8 * MIB
@@ -70,7 +72,7 @@ class Tuning:
             processes=processes,
         )
 
-    def within_limits(self, limits: Limits) -> Tuning:
+    def apply_limits(self, limits: Limits) -> Tuning:
         """With no more connections and threads than the limits of the process allow.
 
         An object in flight may have a connection, a file and its folder; a thread of the plain engine a second file as well.

@@ -155,7 +155,7 @@ class PythonCall(DistributionFields, Action):
                     ),
                 )
             return
-        place, about = spread.settled_place(), StepDescription.of(context)
+        place, about = spread.prepare_setup(), StepDescription.of(context)
         parts = (
             FunctionBatch(self.function, self.arguments, objects, about, place)
             for objects in self._batches()

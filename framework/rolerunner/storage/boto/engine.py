@@ -238,7 +238,7 @@ class BotoEngine(Conditions):
         place = SharedFile.of(file)
 
         def fetch(start: int, length: int) -> None:
-            crc = parts.do(
+            crc = parts.submit(
                 self.range_to_file,
                 uri,
                 info,
@@ -251,7 +251,11 @@ class BotoEngine(Conditions):
                 pieces.add(start, length, crc)
 
         with self._translated(uri, version=info.version):
-            parts.run(split_ranges(info.size, self.tuning.range_of(info.size)), fetch, lambda _: 0)
+            parts.map_ranges(
+                split_ranges(info.size, self.tuning.choose_range_size(info.size)),
+                fetch,
+                lambda _: 0,
+            )
         whole = (
             pieces.matches()
             if pieces
@@ -317,7 +321,7 @@ class BotoEngine(Conditions):
 
     def _moved(self, count: int, cancel: Cancel) -> None:
         """So many bytes went. Raises StepError when stopped."""
-        self.flow.moved(count, cancel)
+        self.flow.pace_bytes(count, cancel)
         cancel.stop_if_set()
 
     # upload
@@ -356,7 +360,7 @@ class BotoEngine(Conditions):
         options = self._file_options(item.options)
 
         def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
-            told: dict[str, Any] = parts.do(
+            told: dict[str, Any] = parts.submit(
                 self.part_of_file, file, item.target, options, upload, number, start, length
             )
             return told
@@ -463,7 +467,9 @@ class BotoEngine(Conditions):
                 f"{target}: S3 began an upload, but gave it no id", type="InternalError"
             )
         with self._aborting(target, upload):
-            sent = parts.run(ranges, lambda start, length: send(upload, start, length), memory)
+            sent = parts.map_ranges(
+                ranges, lambda start, length: send(upload, start, length), memory
+            )
             parts.cancel.stop_if_set()
             return self._completed(target, upload, sent, last, repeated=repeated)
 
@@ -566,7 +572,7 @@ class BotoEngine(Conditions):
                 )
         result = answer.get("CopyObjectResult", {})
         check_etag_returned(result, item.target, "the copy")
-        self.flow.moved(info.size, cancel)
+        self.flow.pace_bytes(info.size, cancel)
         return {"ETag": result["ETag"], "VersionId": answer.get("VersionId", "")}
 
     def _copy_parts(self, item: Copy, info: ObjectInfo, parts: PartExecutor) -> Mapping[str, Any]:
@@ -591,7 +597,7 @@ class BotoEngine(Conditions):
                 self._if_match(item.source, info),
             ):
                 done = self._part(item.target, upload, options, start // part + 1, **content)
-            self.flow.moved(length, parts.cancel)
+            self.flow.pace_bytes(length, parts.cancel)
             return done
 
         return self._multipart(
@@ -659,9 +665,9 @@ class BotoEngine(Conditions):
         turns = PartSequencer()
 
         def send(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
-            with turns.failing():
+            with turns.abort_on_error():
                 data = source.read_range(item.source, info, start, length, parts.cancel)
-                with turns.turn(
+                with turns.wait_turn(
                     start, start + length
                 ):  # the whole object's checksum is computed over its parts in their order
                     if running is not None:

@@ -83,7 +83,7 @@ class Objects:
         self, method: str, cancel: Optional[Cancel] = None, **parameters: Any
     ) -> Mapping[str, Any]:
         """One request, at its pace, with what the step says of every request where the operation takes it and the call says no other."""
-        self.flow.request(cancel)
+        self.flow.pace_request(cancel)
         with _readable(method):
             return self._sent(getattr(self.client, method), {**self._said(method), **parameters})
 
@@ -183,7 +183,7 @@ class Objects:
         with _readable(method):
             for page in validated_pages(pages, prefix):
                 yield page
-                self.flow.request()
+                self.flow.pace_request()
 
     # one object
 

@@ -137,7 +137,7 @@ class ConnectionPool:
             line.sock.close()
 
     @contextmanager
-    def held(self, length: int) -> Iterator[memoryview]:
+    def borrow_memory(self, length: int) -> Iterator[memoryview]:
         """So many bytes to put a part into; what was used for another one, where there is one: fresh memory is cleared first, page by page."""
         with self._lock:
             found = self._spare.pop() if self._spare else bytearray()
@@ -187,7 +187,7 @@ class BlockingClient:
             return error, True
         return None, False
 
-    def pulled(self, request: Request) -> Iterator[bytes]:
+    def stream(self, request: Request) -> Iterator[bytes]:
         """The body of a good answer in blocks, as the caller takes them. Raises ClientError, BotoCoreError, StepError."""
         line = self._connected(request.address)
         buffer = _Buffer(request.sink)

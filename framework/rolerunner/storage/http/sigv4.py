@@ -133,7 +133,7 @@ class Signer:
         self._stamp = ""
         self._derived: Optional[tuple[tuple[Any, str], str, bytes]] = None
 
-    def form(
+    def create_template(
         self,
         last: Optional[SigningTemplate],
         headers: Mapping[str, str],
@@ -152,9 +152,9 @@ class Signer:
             self._second = second
         if last is not None and last.stamp == self._stamp and last.keys == keys:
             return last
-        return self.form_at(self._stamp, keys, headers, differing, payload)
+        return self.create_template_at(self._stamp, keys, headers, differing, payload)
 
-    def form_at(
+    def create_template_at(
         self,
         stamp: str,
         keys: Any,

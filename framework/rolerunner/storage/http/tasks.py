@@ -62,7 +62,7 @@ class RetryPolicy:
     cancel: Cancel
     invalidate: Callable[[], bool]
 
-    def ask(
+    def send(
         self,
         make: Callable[[], Request],
         look_elsewhere: Callable[[], bool],
@@ -79,7 +79,7 @@ class RetryPolicy:
         while True:
             while wait := throttle.wait():
                 yield wait
-            self.flow.request(self.cancel)
+            self.flow.pace_request(self.cancel)
             tried += 1
             era = throttle.era
             request = make()

@@ -139,7 +139,7 @@ class NativeEngine(LaneLarge):
 
     # many objects
 
-    def _crew(
+    def _create_pool(
         self, method: str, cancel: Cancel, source: Optional[NativeEngine] = None
     ) -> WorkerPool:
         """Whoever may take a share of an operation."""
@@ -161,8 +161,8 @@ class NativeEngine(LaneLarge):
         def begun(uri: S3Uri) -> WeightedTask:
             return 0, self._settled(uri, partial(self._head_steps, uri, asking))
 
-        with self._crew("head_many", loop.cancel) as crew:
-            yield from loop.run(crew.dealt(items, begun, lambda uri: uri))
+        with self._create_pool("head_many", loop.cancel) as pool:
+            yield from loop.run(pool.dispatch(items, begun, lambda uri: uri))
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Fetch objects to files."""
@@ -179,10 +179,10 @@ class NativeEngine(LaneLarge):
         # the threads of parts keep connections until they end
         with (
             closing(self._lines),
-            self._crew("get", loop.cancel) as crew,
-            PartExecutor(loop.cancel, self.tuning, crew) as parts,
+            self._create_pool("get", loop.cancel) as pool,
+            PartExecutor(loop.cancel, self.tuning, pool) as parts,
         ):
-            yield from loop.run(crew.dealt(items, begun, name_of))
+            yield from loop.run(pool.dispatch(items, begun, name_of))
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Store files as objects."""
@@ -202,10 +202,10 @@ class NativeEngine(LaneLarge):
 
         with (
             closing(self._lines),
-            self._crew("put", loop.cancel) as crew,
-            PartExecutor(loop.cancel, self.tuning, crew) as parts,
+            self._create_pool("put", loop.cancel) as pool,
+            PartExecutor(loop.cancel, self.tuning, pool) as parts,
         ):
-            yield from loop.run(crew.dealt(items, begun, name_of))
+            yield from loop.run(pool.dispatch(items, begun, name_of))
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copy within S3."""
@@ -224,10 +224,10 @@ class NativeEngine(LaneLarge):
             )
 
         with (
-            self._crew("copy", loop.cancel) as crew,
+            self._create_pool("copy", loop.cancel) as pool,
             PartExecutor(loop.cancel, self.tuning) as parts,
         ):
-            yield from loop.run(crew.dealt(items, begun, name_of))
+            yield from loop.run(pool.dispatch(items, begun, name_of))
 
     def relay(
         self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
@@ -254,14 +254,14 @@ class NativeEngine(LaneLarge):
         def name_of(item: Copy) -> Optional[S3Uri]:
             return item.target if item.skip is None and self._is_small(item.info) else None
 
-        crew = self._crew("relay", loop.cancel, source)
+        pool = self._create_pool("relay", loop.cancel, source)
         with (
             closing(self._lines),
             closing(source._lines),  # noqa: SLF001
-            crew,
-            PartExecutor(loop.cancel, self.tuning, crew) as parts,
+            pool,
+            PartExecutor(loop.cancel, self.tuning, pool) as parts,
         ):
-            yield from loop.run(crew.dealt(items, begun, name_of))
+            yield from loop.run(pool.dispatch(items, begun, name_of))
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
@@ -315,7 +315,7 @@ class NativeEngine(LaneLarge):
                 )
             if item.keep_time and now.modified:
                 set_modified_time(arrival.file, now)
-            arrival.appear()
+            arrival.commit()
             return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)
         except Declined as why:
             return (
@@ -341,7 +341,7 @@ class NativeEngine(LaneLarge):
         if answer.sunk:
             return now, False
         self._moved(now.size, cancel)
-        arrival.whole(answer.body)
+        arrival.write_all(answer.body)
         return now, integrity.has_checksum(answer.body, now.checksum)
 
     def _looked_at(

@@ -258,13 +258,13 @@ class LaneLarge(LaneRequests):
         def send_part(upload: str, number: int, start: int, length: int) -> dict[str, Any]:
             told: dict[str, Any]
             if not proof.in_order:
-                told, digest = parts.do(
+                told, digest = parts.submit(
                     self.relay_part, item.source, info, proof.algorithm, item.target, options, upload, number, start, length, too_large,
                     source=source,
                 )  # fmt: skip
                 proof.add(start, length, digest)
                 return told
-            with turns.failing(), turns.turn(start, start + length):
+            with turns.abort_on_error(), turns.wait_turn(start, start + length):
                 told, body = self._relay_blocks(
                     source,
                     item.source,
@@ -315,7 +315,7 @@ class LaneLarge(LaneRequests):
                 source, uri, info, make, target, options, upload, number, start, length, cancel
             )
             return told, body.computed.digest()
-        with self._lines.held(length) as data:
+        with self._lines.borrow_memory(length) as data:
             digests = source._fetch_into(
                 data, uri, info, start, sorted({"CRC32", algorithm} - {""}), cancel
             )
@@ -355,13 +355,13 @@ class LaneLarge(LaneRequests):
         while wait := self.flow.throttle.wait():
             cancel.wait(wait)
             cancel.stop_if_set()
-        self.flow.request(cancel)
+        self.flow.pace_request(cancel)
         request = made.request(
             uri.key, wanted, query=version_query(info.version), sink=_Checked(info, start, length)
         )
         got = 0
         with self._translated(uri, version=info.version), self._if_match(uri, info):
-            for block in BlockingClient(self._lines, cancel).pulled(request):
+            for block in BlockingClient(self._lines, cancel).stream(request):
                 got += len(block)
                 yield block
         if got != length:

@@ -123,7 +123,7 @@ class LaneRequests(BotoEngine):
             sent = self._template(method, uri.bucket, options)
             return sent.request(uri.key, headers, **more)
 
-        return asking.ask(
+        return asking.send(
             make, lambda: self._look_elsewhere(uri.bucket, sent), may_be_error=may_be_error
         )
 

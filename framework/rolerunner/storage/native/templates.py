@@ -139,7 +139,7 @@ class Template:
     def _form(self, differing: Mapping[str, str], payload: str) -> SigningTemplate:
         kind = (payload, *differing)
         last = self._forms.get(kind)
-        form = self.signer.form(last, self._fixed, tuple(differing), payload)
+        form = self.signer.create_template(last, self._fixed, tuple(differing), payload)
         if form is not last:
             if len(self._forms) >= _FORMS:
                 self._forms.clear()

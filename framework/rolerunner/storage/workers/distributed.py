@@ -92,9 +92,9 @@ class Distribution:
         self, role: Role, access: Access, flow: Pacer, here: Storage, cancel: Cancel
     ) -> DistributedStorage:
         """S3 under a role; ``here`` is the same on this machine, for calls about one object. ``cancel`` stops listings."""
-        return DistributedStorage(self.pool, self.settled_place(), role, access, flow, here, cancel)
+        return DistributedStorage(self.pool, self.prepare_setup(), role, access, flow, here, cancel)
 
-    def settled_place(self) -> WorkerSetup:
+    def prepare_setup(self) -> WorkerSetup:
         """The place, with so much jitter as there are workers to keep apart."""
         return replace(self.place, jitter=min(MAX_JITTER, self.pool.slots() * _JITTER_A_SLOT))
 
@@ -255,7 +255,7 @@ class DistributedStorage:
                 yield settled.popleft()
             for outcome in (outcome for outcomes in results for outcome in outcomes):
                 if outcome.status == "done" and method in ("copy", "relay"):
-                    self.flow.tell(outcome.size)
+                    self.flow.report_bytes(outcome.size)
                 yield outcome
 
     def _waves(

@@ -148,7 +148,7 @@ class _Operation:
         with self._opening_now:
             if not self._storages:
                 flow = Pacer()
-                flow.listener = self._count
+                flow.on_bytes = self._count
                 places = [
                     self._opening.storage,
                     *([self._opening.source] if self._opening.source else []),

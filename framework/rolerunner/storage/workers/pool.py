@@ -150,7 +150,7 @@ class WorkerPool:
         """In the thread that listens to the member."""
         if kind == "outcomes":
             outcomes, moved = told
-            self._flow.tell(moved)
+            self._flow.report_bytes(moved)
             if outcomes:
                 self._arrived.append((member, outcomes, None))
         elif kind == "failed":
@@ -182,7 +182,7 @@ class WorkerPool:
 
     # objects
 
-    def dealt(
+    def dispatch(
         self, items: Iterable[Any], begun: Callable[[Any], Any], name_of: Callable[[Any], Any]
     ) -> Iterator[Any]:
         """What is to be begun here, outcomes that came from elsewhere, and None where there is nothing now.
