@@ -318,7 +318,7 @@ def test_a_pace_is_divided_among_those_that_run_at_once() -> None:
     flow.shares = 4
     flow.on_bytes = lambda _: None
     share = pickle.loads(pickle.dumps(flow))
-    assert (share._rates, share.is_paced, share.listener) == ((25, 2000), True, None)
+    assert (share._rates, share.is_paced, share.on_bytes) == ((25, 2000), True, None)
     began = time.monotonic()
     for _ in range(10):
         share.request()
