@@ -83,7 +83,7 @@ def request_each(
 
     def send_request(info: ObjectInfo) -> Outcome:
         uri = source.objects.uri(info)
-        pacer.request(context.cancel)
+        pacer.pace_request(context.cancel)
         try:
             with translate_errors(context, role, str(uri)):
                 request(client, uri, info)
