@@ -19,14 +19,14 @@ def main() -> None:
         each
         for each in requires("rolerunner") or ()
         if "extra ==" not in each
-        and wheels.normalised(re.split(r"[^\w.-]", each)[0]) not in wheels.IN_THE_RUNTIME
+        and wheels.normalize_name(re.split(r"[^\w.-]", each)[0]) not in wheels.RUNTIME_PACKAGES
     ]
     for runtime in {each.tag: each for each in RUNTIMES.values()}.values():
         with tempfile.TemporaryDirectory() as folder:
-            pinned = re.split(r"\n(?=\S)", wheels.resolved(wanted, (), runtime).strip())
-            fetched = wheels.download(pinned, runtime, Path(folder))
+            pinned = re.split(r"\n(?=\S)", wheels.resolve_requirements(wanted, (), runtime).strip())
+            fetched = wheels.download_wheels(pinned, runtime, Path(folder))
             lines = [
-                f"{wheels.name_of(path)}=={wheels.version_of(path)} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}  # {path.name}"
+                f"{wheels.parse_name(path)}=={wheels.parse_version(path)} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}  # {path.name}"
                 for path in fetched
             ]
         (wheels.LOCKS / f"{runtime.tag}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

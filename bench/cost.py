@@ -86,7 +86,7 @@ def main() -> None:
         world, spec = Path(name) / "world.yaml", Path(name) / "job.yaml"
         world.write_text(WORLD)
         spec.write_text(SPEC)
-        with sandbox.running(sandbox.load(world)) as running:
+        with sandbox.start_sandbox(sandbox.load_world(world)) as running:
             s3 = running.client("s3", "111122223333")
             for number in range(OBJECTS):
                 s3.put_object(Bucket="theirs", Key=f"in/{number:06}.json", Body=b"x" * 4096)

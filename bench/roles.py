@@ -35,7 +35,7 @@ def measure(way, wanted):
     trust = [{"Effect": "Allow", "Principal": {"AWS": job}, "Action": "sts:AssumeRole"}]
     allowed = [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "*"}]
     roles = [{"arn": job, "permissions": allowed}, *({"arn": arn, "trust": trust} for arn in arns)]
-    with sandbox.running(
+    with sandbox.start_sandbox(
         sandbox.World.model_validate({"version": 1, "job_role": job, "roles": roles})
     ) as aws:
         before, began = rss(), time.perf_counter()

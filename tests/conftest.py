@@ -103,7 +103,7 @@ def aws(
     """The embedded AWS, filled with the ``WORLD`` of the test's module."""
     path = tmp_path_factory.mktemp("world") / "world.yaml"
     path.write_text(request.module.WORLD)
-    with sandbox.running(sandbox.load(path)) as made:
+    with sandbox.start_sandbox(sandbox.load_world(path)) as made:
         yield made
 
 

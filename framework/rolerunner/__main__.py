@@ -8,7 +8,7 @@ def main() -> None:
     """Run the command, or say how to get it where the extra is not installed."""
     gc.disable()  # nearly all that imports make stays: to look for garbage among it takes a sixth of the start (see garbage.py)
     try:
-        from rolerunner.cli import command  # noqa: PLC0415 - the command line is an extra
+        from rolerunner.cli import run_command_line  # noqa: PLC0415 - the command line is an extra
     except ModuleNotFoundError as error:
         if error.name not in ("click", "rich"):
             raise
@@ -17,7 +17,7 @@ def main() -> None:
         )
         sys.exit(2)
     gc.freeze()  # nor when the process ends
-    command()
+    run_command_line()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from rolerunner import api
 from rolerunner.audit import audit, rules
 from rolerunner.cli import main
-from rolerunner.cli.audit import rules_text
+from rolerunner.cli.audit import format_rules
 from tests.conftest import CONFIGS, ROOT
 
 CACHE = ROOT / ".cache/sarif"
@@ -282,4 +282,4 @@ def test_sarif_is_what_the_standards_schema_asks_for(tmp_path: Path) -> None:
 
 
 def test_the_manuals_table_is_the_one_of_the_code() -> None:
-    assert rules_text() in (ROOT / "docs/audit.md").read_text(), "run: rolerunner audit --rules"
+    assert format_rules() in (ROOT / "docs/audit.md").read_text(), "run: rolerunner audit --rules"

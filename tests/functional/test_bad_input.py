@@ -44,7 +44,7 @@ HEAD = "version: 1\nname: t\n"
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
     path = tmp_path_factory.mktemp("world") / "world.yaml"
     path.write_text(WORLD)
-    with sandbox.running(sandbox.load(path)) as made:
+    with sandbox.start_sandbox(sandbox.load_world(path)) as made:
         yield made
 
 

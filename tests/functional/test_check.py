@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from rolerunner import api, sandbox
 from rolerunner.cli import main
 from rolerunner.policies.probe import findings
-from rolerunner.sandbox.proxy import Between, Proxy
+from rolerunner.sandbox.proxy import Proxy, ProxyHandler
 from rolerunner.sessions.registry import JobIdentity, Sessions
 from tests.conftest import CONFIGS, identity_of
 
@@ -71,7 +71,7 @@ def test_a_put_is_proved_by_a_multipart_upload_that_is_aborted(
     (tmp_path / "w.yaml").write_text(
         text.replace('["s3:PutObject", "s3:AbortMultipartUpload"]', json.dumps(allowed))
     )
-    with sandbox.running(sandbox.load(tmp_path / "w.yaml")) as running:
+    with sandbox.start_sandbox(sandbox.load_world(tmp_path / "w.yaml")) as running:
         s3 = running.client("s3", ACCOUNT)
         plan = api.plan(api.load(CONFIGS / "partner_exchange.yaml"))
         found = {
@@ -97,7 +97,7 @@ class Dropping(Proxy):
         self.method, self.query, self.dropped = method, query, 0
 
 
-class _Dropped(Between):
+class _Dropped(ProxyHandler):
     server: Dropping
 
     def passing(self, body: bytes) -> None:
@@ -119,7 +119,9 @@ def test_a_lost_connection_leaves_no_upload_unsaid(
     method: str, query: str, answers: dict[str, str]
 ) -> None:
     with (
-        sandbox.running(sandbox.load(CONFIGS / "partner_exchange.sandbox.yaml")) as running,
+        sandbox.start_sandbox(
+            sandbox.load_world(CONFIGS / "partner_exchange.sandbox.yaml")
+        ) as running,
         Dropping(running.endpoint, method, query).listening() as proxy,
     ):
         identity = JobIdentity(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import sandbox
-from rolerunner.cli import command
+from rolerunner.cli import run_command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,16 +67,16 @@ def glue(aws: sandbox.Sandbox) -> Any:
 def permitted(aws: sandbox.Sandbox, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The deployer's role has what the command prints."""
     from rolerunner import api
-    from rolerunner.glue.deploy.permissions import needed
-    from rolerunner.glue.deploy.settings import settings_of
+    from rolerunner.glue.deploy.permissions import build_policies
+    from rolerunner.glue.deploy.settings import resolve_settings
 
     path = tmp_path_factory.mktemp("spec") / "nightly.yaml"
     path.write_text(SPEC)
     job = api.load(path, complete=False)
     for name in ("nightly", "spark", "taken"):
-        policy = needed(api.plan(job), settings_of(job, {"job_name": name, "region": aws.region}))[
-            "deployer"
-        ]
+        policy = build_policies(
+            api.plan(job), resolve_settings(job, {"job_name": name, "region": aws.region})
+        )["deployer"]
         for statement in policy["Statement"]:
             if "glue:" in str(statement["Action"]):
                 statement["Resource"] = (
@@ -106,7 +106,7 @@ def call(
         monkeypatch.setattr(sys, "argv", ["rolerunner", *map(str, arguments)])
         status = 0
         try:
-            command()
+            run_command_line()
         except SystemExit as ended:
             status = int(ended.code or 0)
         out, err = capsys.readouterr()

@@ -45,7 +45,9 @@ steps:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running(sandbox.load(CONFIGS / "partner_exchange.sandbox.yaml")) as running:
+    with sandbox.start_sandbox(
+        sandbox.load_world(CONFIGS / "partner_exchange.sandbox.yaml")
+    ) as running:
         iam = running.client("iam", "222233334444")
         iam.put_role_policy(
             RoleName="landing-reader", PolicyName="tags",

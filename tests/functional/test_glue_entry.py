@@ -65,7 +65,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbo
     )
     path = tmp_path_factory.mktemp("world") / "world.yaml"
     path.write_text(text)
-    with sandbox.running(sandbox.load(path)) as made:
+    with sandbox.start_sandbox(sandbox.load_world(path)) as made:
         specs = {
             "exchange": (CONFIGS / "partner_exchange.yaml").read_text(),
             "slow": SLOW,

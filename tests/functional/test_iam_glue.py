@@ -133,7 +133,7 @@ def test_a_run_of_the_entry_script_is_refused_nothing_under_these_policies(
     (tmp_path / "world.yaml").write_text(
         json.dumps({"version": 1, "job_role": JOB, "roles": roles, "buckets": buckets})
     )
-    with sandbox.running(sandbox.load(tmp_path / "world.yaml")) as made:
+    with sandbox.start_sandbox(sandbox.load_world(tmp_path / "world.yaml")) as made:
         place = "rolerunner/nightly/abc/spec.yaml"
         spec = "\n".join(
             line for line in SPEC.splitlines() if "id: look" not in line

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from rolerunner.actions import registry
-from rolerunner.cli.schema import schema_text
+from rolerunner.cli.schema import render_schema
 from rolerunner.plugin import Action, Integer
 from rolerunner.spec.json_schema import json_schema
 
@@ -20,7 +20,7 @@ STRICT = {**META, "additionalProperties": False}
 
 
 def schema(kind: str) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(schema_text(of_tests=kind == "test files"))
+    made: dict[str, Any] = json.loads(render_schema(for_tests=kind == "test files"))
     return made
 
 

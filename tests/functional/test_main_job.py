@@ -22,18 +22,18 @@ ELSEWHERE = "arn:aws:iam::444455556666:role/glue-role-test-to-be-assumed"
 
 
 def load(name: str) -> sandbox.World:
-    return sandbox.load(CONFIGS / name)
+    return sandbox.load_world(CONFIGS / name)
 
 
 @pytest.fixture
 def blog() -> Iterator[Sandbox]:
-    with sandbox.running(load("blog_cross_role.sandbox.yaml")) as running:
+    with sandbox.start_sandbox(load("blog_cross_role.sandbox.yaml")) as running:
         yield running
 
 
 @pytest.fixture
 def exchange() -> Iterator[Sandbox]:
-    with sandbox.running(load("partner_exchange.sandbox.yaml")) as running:
+    with sandbox.start_sandbox(load("partner_exchange.sandbox.yaml")) as running:
         yield running
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox
-from rolerunner.spec_testing.load import load
+from rolerunner.spec_testing.load import load_cases
 from rolerunner.spec_testing.run import run_case
 from tests.conftest import CONFIGS, ROOT
 
@@ -41,7 +41,7 @@ def ran(path: Path) -> bool:
     """Do the cases of a test file among the configs pass?"""
     for config in (*CONFIGS.glob("*.yaml"), ROOT / "jobs"):
         (path.parent / config.name).symlink_to(config)
-    return all(run_case(case).passed for case in load([path], path.parent / "runs"))
+    return all(run_case(case).passed for case in load_cases([path], path.parent / "runs"))
 
 
 EXAMPLES = [(page, text) for page in PAGES for text in blocks(page, "yaml")]
@@ -61,7 +61,7 @@ def test_a_yaml_example_is_right(page: Path, text: str, tmp_path: Path) -> None:
     if kind == "test":
         assert ran(path), "each case passes"
     elif kind == "sandbox":
-        assert sandbox.load(path).roles
+        assert sandbox.load_world(path).roles
     elif not name.startswith("broken"):
         assert api.load(path, complete=False).steps
 

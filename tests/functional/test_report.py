@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner.errors import UsageError
-from rolerunner.observers.report import page
+from rolerunner.observers.report import render_page
 from tests.conftest import CONFIGS
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Outline(HTMLParser):
 
 
 def test_the_page_is_whole_and_loads_nothing() -> None:
-    text = page(result(STEP, FAILED))
+    text = render_page(result(STEP, FAILED))
     outline = Outline(text)
     assert outline.open == []
     assert outline.loaded == []
@@ -92,7 +92,7 @@ def test_the_page_is_whole_and_loads_nothing() -> None:
 
 
 def test_it_says_what_failed_and_what_moved() -> None:
-    text = page(result(STEP, FAILED))
+    text = render_page(result(STEP, FAILED))
     assert "may not &lt;b&gt;write&lt;/b&gt;" in text
     assert "<b>write" not in text
     assert "add s3:PutObject" in text
@@ -116,7 +116,7 @@ def test_a_session_of_one_step_is_told_apart() -> None:
     own = [{**ROLE, "step": "a"}, {**ROLE, "step": "b"}]
     names = [
         row[0]
-        for row in Outline(page(result(STEP, FAILED, roles=own))).rows
+        for row in Outline(render_page(result(STEP, FAILED, roles=own))).rows
         if row[1:2] == [ROLE["session_arn"]]
     ]
     assert names == ["reader for a", "reader for b"]
@@ -124,7 +124,9 @@ def test_a_session_of_one_step_is_told_apart() -> None:
 
 def test_a_bar_stands_where_the_step_ran_and_overlapping_ones_below() -> None:
     beside = {**STEP, "id": "c", "start": 2.0, "seconds": 1.5}
-    bars = {bar["href"]: bar["style"] for bar in Outline(page(result(STEP, beside, FAILED))).bars}
+    bars = {
+        bar["href"]: bar["style"] for bar in Outline(render_page(result(STEP, beside, FAILED))).bars
+    }
     assert bars["#step-a"] == "left:25.0000%;width:50.0000%;top:0.4rem"
     assert bars["#step-c"] == "left:50.0000%;width:37.5000%;top:1.8rem"
     assert bars["#step-b"] == "left:75.0000%;width:12.5000%;top:0.4rem"
@@ -135,7 +137,7 @@ def test_a_file_without_starts_is_laid_end_to_end() -> None:
         {key: value for key, value in each.items() if key != "start"}
         for each in (STEP, {**STEP, "id": "z", "status": "skipped"}, FAILED)
     ]
-    bars = {bar["href"]: bar["style"] for bar in Outline(page(result(*steps))).bars}
+    bars = {bar["href"]: bar["style"] for bar in Outline(render_page(result(*steps))).bars}
     assert {name: style.split(";")[0] for name, style in bars.items()} == {
         "#step-a": "left:0.0000%",
         "#step-b": "left:50.0000%",
@@ -144,14 +146,14 @@ def test_a_file_without_starts_is_laid_end_to_end() -> None:
 
 def test_secrets_are_not_in_it() -> None:
     key = "ASIA" + "Q" * 16
-    assert key not in page(
+    assert key not in render_page(
         result({**FAILED, "error": {"type": "x", "message": f"with {key}", "hint": ""}})
     )
 
 
 def test_a_run_in_which_nothing_ran_has_a_page() -> None:
     outline = Outline(
-        page(
+        render_page(
             result(
                 {"id": "a", "action": "s3.list", "role": "", "status": "not_run"},
                 roles=[],
@@ -163,7 +165,7 @@ def test_a_run_in_which_nothing_ran_has_a_page() -> None:
 
 
 def test_a_run_that_could_not_begin_says_why() -> None:
-    text = page(
+    text = render_page(
         result(
             roles=[],
             seconds=0,
@@ -193,7 +195,7 @@ def test_a_run_that_could_not_begin_says_why() -> None:
 )
 def test_what_is_no_result_file_is_told_so(wrong: Any) -> None:
     with pytest.raises(UsageError, match="not a result file"):
-        page(wrong)
+        render_page(wrong)
 
 
 def test_the_command_and_run_write_the_same_page(
@@ -270,7 +272,7 @@ def test_a_browser_lays_a_thousand_steps_out_within_its_width(scheme: str, tmp_p
         back: getComputedStyle(document.body).backgroundColor, rows: document.querySelectorAll("#steps ~ * tbody tr, section:last-of-type tbody tr").length});
     });</script></body>"""
     text = (
-        page(many(1000))
+        render_page(many(1000))
         .replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
         .replace("</body>", probe)
     )

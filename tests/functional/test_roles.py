@@ -72,7 +72,7 @@ def aws():
     world = sandbox.World.model_validate(
         {"version": 1, "job_role": JOB_ARN, "roles": roles, "buckets": buckets}
     )
-    with sandbox.running(world) as running:
+    with sandbox.start_sandbox(world) as running:
         yield running
 
 
@@ -143,9 +143,9 @@ def test_a_refused_hub_is_told_once_and_its_spokes_as_reached_through_it(aws, se
             sessions.assume(role)
         refusals.append(refused.value)
     assert [each.through for each in refusals] == ["", "hub", "hub"]
-    from rolerunner.cli.refusals import refusals_text
+    from rolerunner.cli.refusals import format_refusals
 
-    text = refusals_text(RolesRefused(refusals))
+    text = format_refusals(RolesRefused(refusals))
     assert text.count('"Resource"') == 1
     assert "reached through 'hub'" in text
 

@@ -21,7 +21,7 @@ from rich.traceback import Traceback
 from rolerunner import api, sandbox
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
-from rolerunner.sandbox.proxy import Between, Proxy
+from rolerunner.sandbox.proxy import Proxy, ProxyHandler
 from rolerunner.sessions import registry
 from rolerunner.sessions.registry import JobIdentity, Sessions
 from tests.conftest import CONFIGS, identity_of
@@ -55,7 +55,7 @@ class Listening(Proxy):
         self.slow_for = ""
 
 
-class _Heard(Between):
+class _Heard(ProxyHandler):
     server: Listening
 
     def passing(self, body: bytes) -> None:
@@ -78,7 +78,9 @@ class _Heard(Between):
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Sandbox]:
-    with sandbox.running(sandbox.load(CONFIGS / "blog_cross_role.sandbox.yaml")) as running:
+    with sandbox.start_sandbox(
+        sandbox.load_world(CONFIGS / "blog_cross_role.sandbox.yaml")
+    ) as running:
         yield running
 
 
@@ -209,7 +211,7 @@ def test_a_hub_that_is_refused_is_told_once_through_the_whole_command(tmp_path: 
 @pytest.mark.parametrize("config", ["blog_cross_role", "partner_exchange"])
 def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_path: Path) -> None:
     with (
-        sandbox.running(sandbox.load(CONFIGS / f"{config}.sandbox.yaml")) as running,
+        sandbox.start_sandbox(sandbox.load_world(CONFIGS / f"{config}.sandbox.yaml")) as running,
         Listening(running.endpoint).listening() as proxy,
     ):
         keys = running.job_keys

@@ -186,7 +186,7 @@ def test_for_each_goes_through_listed_objects(tmp_path: Path) -> None:
         more="for_each: '${{ steps.find.objects }}'",
         value="${{ item.uri }}: ${{ item.size }}",
     )
-    with sandbox.running(sandbox.load(tmp_path / "w.yaml")) as running:
+    with sandbox.start_sandbox(sandbox.load_world(tmp_path / "w.yaml")) as running:
         result = run(tmp_path, steps, identity=identity_of(running))
     assert result.steps[1].outputs == {
         "value": ["s3://data-bucket/in/a.txt: 2", "s3://data-bucket/in/b.txt: 1"]
@@ -288,7 +288,7 @@ def test_roles_are_assumed_before_the_first_step_unless_lazily(
         + "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', source: s3://data-bucket/}\n"
     )
     order = Order()
-    with sandbox.running(sandbox.load(tmp_path / "w.yaml")) as running:
+    with sandbox.start_sandbox(sandbox.load_world(tmp_path / "w.yaml")) as running:
         if ran:
             result = run(
                 tmp_path,

@@ -41,7 +41,7 @@ def answers(endpoint: str) -> bool:
 
 
 def test_it_listens_on_loopback_and_leaves_nothing_behind() -> None:
-    with sandbox.running(sandbox.load(BLOG)) as running:
+    with sandbox.start_sandbox(sandbox.load_world(BLOG)) as running:
         assert running.endpoint.startswith("http://127.0.0.1:")
         assert answers(running.endpoint)
         folder, pid = running.server.folder, running.server.pid
@@ -57,7 +57,7 @@ def test_it_ends_with_its_parent_even_by_kill_9(tmp_path: Path) -> None:
 import time
 from pathlib import Path
 from rolerunner import sandbox
-with sandbox.running(sandbox.load(Path({str(BLOG)!r}))) as running:
+with sandbox.start_sandbox(sandbox.load_world(Path({str(BLOG)!r}))) as running:
     print(running.endpoint, flush=True)
     time.sleep(60)
 """
@@ -87,23 +87,23 @@ def test_it_leaves_nothing_in_the_temporary_folder(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # the child's
-    with server.started() as running:
+    with server.start_server() as running:
         assert [running.folder] == list(tmp_path.iterdir())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_sandbox_on_the_port_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server.started() as first:
+    with server.start_server() as first:
         taken, free = int(first.endpoint.rsplit(":", 1)[1]), server._free_port()
         ports = [free, taken]
         monkeypatch.setattr(server, "_free_port", ports.pop)
-        with server.started() as second:
+        with server.start_server() as second:
             assert (second.endpoint, ports) == (f"http://127.0.0.1:{free}", [])
             assert answers(first.endpoint)
         monkeypatch.setattr(server, "_free_port", lambda: taken)
         with (
             pytest.raises(SandboxError, match=r"did not start:\n(.|\n)*already in use"),
-            server.started(),
+            server.start_server(),
         ):
             pass
 
@@ -131,13 +131,15 @@ def job(running: sandbox.Sandbox, service: str, region: str = "") -> Any:
 
 @pytest.fixture(scope="module")
 def blog() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running(sandbox.load(BLOG)) as running:
+    with sandbox.start_sandbox(sandbox.load_world(BLOG)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def partner() -> Iterator[sandbox.Sandbox]:
-    with sandbox.running(sandbox.load(CONFIGS / "partner_exchange.sandbox.yaml")) as running:
+    with sandbox.start_sandbox(
+        sandbox.load_world(CONFIGS / "partner_exchange.sandbox.yaml")
+    ) as running:
         yield running
 
 
@@ -263,7 +265,7 @@ def test_what_an_object_has_is_made(tmp_path: Path) -> None:
     """
     path = tmp_path / "s.yaml"
     path.write_text(text)
-    with sandbox.running(sandbox.load(path), tmp_path) as running:
+    with sandbox.start_sandbox(sandbox.load_world(path), tmp_path) as running:
         s3, iam = running.client("s3", "111122223333"), running.client("iam", "111122223333")
         role = iam.get_role(RoleName="job")["Role"]
         assert (role["Path"], role["Description"], role["MaxSessionDuration"]) == (
@@ -288,7 +290,7 @@ def test_what_an_object_has_is_made(tmp_path: Path) -> None:
 def test_the_users_own_aws_settings_do_not_leak_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    with sandbox.running(sandbox.load(BLOG)) as running:
+    with sandbox.start_sandbox(sandbox.load_world(BLOG)) as running:
         assert (
             running.client("sts", "111122223333").get_caller_identity()["Account"] == "111122223333"
         )
@@ -307,11 +309,11 @@ def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(server.importlib.util, "find_spec", lambda name: None)
     monkeypatch.delenv(server.OTHER_PYTHON, raising=False)
     with pytest.raises(SandboxError, match=r"rolerunner\[sandbox\]"):
-        server.interpreter()
+        server.find_interpreter()
     for other in ("/bin/false", "/nowhere/python"):
         monkeypatch.setenv(server.OTHER_PYTHON, other)
         with pytest.raises(SandboxError, match="cannot import the emulator"):
-            server.interpreter()
+            server.find_interpreter()
 
 
 @pytest.mark.parametrize(
@@ -367,7 +369,7 @@ def test_a_mistake_in_the_file_has_its_place(
     assert change[0] in text
     path.write_text(text.replace(*change, 1))
     with pytest.raises(SpecError) as caught:
-        sandbox.load(path)
+        sandbox.load_world(path)
     assert any(
         message in str(problem) and problem.mark.line > 1 for problem in caught.value.problems
     ), str(caught.value)
@@ -375,4 +377,4 @@ def test_a_mistake_in_the_file_has_its_place(
 
 def test_a_missing_file_is_said() -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        sandbox.load(Path("nowhere.yaml"))
+        sandbox.load_world(Path("nowhere.yaml"))

@@ -16,7 +16,7 @@ from rolerunner.cli import main
 from rolerunner.errors import RolesRefused
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.policies.least_privilege import Surroundings, lasting, policies
-from rolerunner.sandbox.from_spec import made
+from rolerunner.sandbox.from_spec import generate_world
 from tests.conftest import CONFIGS, ROOT, identity_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ ORDERS = "order_id,customer,country,amount,currency\n1001,Ada,gb,12.50,GBP\n1002
 
 def world_of(name: str, puts: dict[S3Uri, Path], **params: str) -> sandbox.World:
     job = api.load(CONFIGS / f"{name}.yaml", params)
-    return made(api.plan(job), api.plan(lasting(job, ())), registry(), puts).world
+    return generate_world(api.plan(job), api.plan(lasting(job, ())), registry(), puts).world
 
 
 @pytest.fixture(scope="module", params=["blog_cross_role", "partner_exchange"])
@@ -49,7 +49,7 @@ def world(
         else {}
     )
     of_spec = world_of(request.param, puts)
-    with sandbox.running(of_spec) as running:
+    with sandbox.start_sandbox(of_spec) as running:
         yield request.param, of_spec, running
 
 
@@ -223,7 +223,7 @@ def test_buckets_across_accounts_chains_and_what_a_step_waits_for(tmp_path: Path
     path = tmp_path / "made.yaml"
     path.write_text(SPEC.replace("OUT", str(tmp_path)))
     job = api.load(path)
-    made_of_it = made(api.plan(job), api.plan(lasting(job, ())), registry(), {})
+    made_of_it = generate_world(api.plan(job), api.plan(lasting(job, ())), registry(), {})
     (bucket,) = made_of_it.world.buckets
     assert (bucket.name, bucket.account) == ("shared", "444455556666"), (
         "it belongs to the role that writes to it"
@@ -238,7 +238,7 @@ def test_buckets_across_accounts_chains_and_what_a_step_waits_for(tmp_path: Path
         "in/sample1.json.gz",
         "in/sample2.json.gz",
     ]
-    with sandbox.running(made_of_it.world) as running:
+    with sandbox.start_sandbox(made_of_it.world) as running:
         result = api.run(job, identity=identity_of(running))
     assert result.status == "succeeded", [step.error for step in result.steps]
     assert [step.outputs.get("count") for step in result.steps] == [3, None, 3, 3, 3]

@@ -17,8 +17,8 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolesRefused
 from rolerunner.model import JOB, RoleArn, S3Uri
 from rolerunner.policies.least_privilege import lasting
-from rolerunner.sandbox.from_spec import made
-from rolerunner.sandbox.world import make
+from rolerunner.sandbox.from_spec import generate_world
+from rolerunner.sandbox.world import create_world
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 from rolerunner.storage.protocol import Put
 from rolerunner.wiring import open_storage
@@ -82,8 +82,8 @@ def moto() -> Iterator[Moto]:
 def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
     param = "target" if name == "blog_cross_role" else "workdir"
     job = api.load(CONFIGS / f"{name}.yaml", {param: f"{tmp_path}/"})
-    world = made(api.plan(job), api.plan(lasting(job, ())), registry(), {}).world
-    make(world, moto.admin, Path())
+    world = generate_world(api.plan(job), api.plan(lasting(job, ())), registry(), {}).world
+    create_world(world, moto.admin, Path())
     identity = JobIdentity(
         REGION,
         keys=Keys(*moto.assumed(world.job_role, "GlueJobRunnerSession")),

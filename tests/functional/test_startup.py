@@ -14,7 +14,7 @@ from botocore.loaders import Loader
 from rolerunner.actions import registry
 from rolerunner.events import StepStarted
 from rolerunner.model import JOB, Step
-from rolerunner.observers.gc_release import Settling
+from rolerunner.observers.gc_release import GcTuner
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
 from rolerunner.sessions.service_models import shared_loader
 from tests.fake_s3 import Answer, serving
@@ -85,11 +85,11 @@ def test_a_name_that_is_none_of_ours_is_looked_for_among_all(
 def test_no_garbage_is_looked_for_before_the_first_step() -> None:
     before = gc.get_threshold()
     try:
-        with Settling() as settling:
+        with GcTuner() as settling:
             assert not gc.isenabled()
             settling.notify(StepStarted(Step("a", "s3.list", {}), ""))
             assert (gc.isenabled(), gc.get_freeze_count() > 0) == (True, True)
-        with Settling():
+        with GcTuner():
             pass
         assert gc.isenabled()
     finally:

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from rolerunner.model import Failure, RoleUse, RunResult, StepResult
-from rolerunner.observers.report import page
-from rolerunner.observers.result import as_json
-from rolerunner.observers.terminal import outputs_line, roles_table, steps_table
-from rolerunner.observers.units import total_of
+from rolerunner.observers.report import render_page
+from rolerunner.observers.result import build_result_document
+from rolerunner.observers.terminal import build_roles_table, build_steps_table, format_outputs
+from rolerunner.observers.units import sum_numbers
 
 ARN = (
     "arn:aws:sts::111122223333:assumed-role/landing-reader/partner-exchange-20260101T000000Z-abcdef"
@@ -35,8 +35,8 @@ RESULT = RunResult(
 
 def rendered(width: int) -> str:
     console = Console(width=width, file=io.StringIO(), highlight=False)
-    console.print(steps_table(RESULT))
-    console.print(roles_table(RESULT))
+    console.print(build_steps_table(RESULT))
+    console.print(build_roles_table(RESULT))
     return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
@@ -69,10 +69,12 @@ def test_tables_lose_nothing_in_a_narrow_terminal(width: int) -> None:
 def test_totals_of_a_step_that_was_done_for_each_item() -> None:
     row = next(line for line in rendered(160).splitlines() if line.startswith("find-the-orders"))
     assert "  7  28.6 MiB" in row
-    assert outputs_line(STEPS[0]) == "count=7 bytes=28.6 MiB"
-    html = page(as_json(RESULT, {}))
+    assert format_outputs(STEPS[0]) == "count=7 bytes=28.6 MiB"
+    html = render_page(build_result_document(RESULT, {}))
     assert "28.6 MiB" in html
-    moved = page(as_json(replace(RESULT, steps=(replace(STEPS[0], action="s3.copy"),)), {}))
+    moved = render_page(
+        build_result_document(replace(RESULT, steps=(replace(STEPS[0], action="s3.copy"),)), {})
+    )
     assert "<dt>objects</dt><dd>7</dd>" in moved
     assert "<dt>1 step</dt>" in moved
     assert "<dt>1 role</dt><dd>1 AssumeRole call</dd>" in moved
@@ -93,7 +95,7 @@ def test_totals_of_a_step_that_was_done_for_each_item() -> None:
     ],
 )
 def test_a_total(value: object, total: object) -> None:
-    assert total_of(value) == total
+    assert sum_numbers(value) == total
 
 
 def test_true_and_text_stay_in_the_line_of_outputs() -> None:
@@ -104,4 +106,4 @@ def test_true_and_text_stay_in_the_line_of_outputs() -> None:
         "succeeded",
         outputs={"done": True, "rows": 0, "skipped": 0, "name": "x"},
     )
-    assert outputs_line(step) == "done=True rows=0 name=x"
+    assert format_outputs(step) == "done=True rows=0 name=x"

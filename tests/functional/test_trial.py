@@ -17,17 +17,17 @@ import yaml
 
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.sandbox.faults import Fault, FaultyProxy
-from rolerunner.spec_testing.compare import is_in
-from rolerunner.spec_testing.junit import mismatch_text
-from rolerunner.spec_testing.load import found, load
+from rolerunner.spec_testing.compare import matches_pattern
+from rolerunner.spec_testing.junit import format_mismatch
+from rolerunner.spec_testing.load import find_test_files, load_cases
 from rolerunner.spec_testing.run import run_case
-from rolerunner.spec_testing.suite import chosen, run_cases
+from rolerunner.spec_testing.suite import run_cases, select_cases
 from tests.conftest import CONFIGS, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rolerunner.spec_testing.run import Outcome
+    from rolerunner.spec_testing.run import CaseResult
 
 SPEC = """version: 1
 name: small
@@ -74,11 +74,13 @@ def project(tmp_path: Path, cases: str, top: str = "") -> Path:
     return tmp_path / "small.test.yaml"
 
 
-def outcomes(tmp_path: Path, cases: str, top: str = "") -> list[Outcome]:
-    return [run_case(case) for case in load([project(tmp_path, cases, top)], tmp_path / "runs")]
+def outcomes(tmp_path: Path, cases: str, top: str = "") -> list[CaseResult]:
+    return [
+        run_case(case) for case in load_cases([project(tmp_path, cases, top)], tmp_path / "runs")
+    ]
 
 
-def told(outcome: Outcome) -> dict[str, tuple[str, str]]:
+def told(outcome: CaseResult) -> dict[str, tuple[str, str]]:
     return {each.what: (each.expected, each.seen) for each in outcome.mismatches}
 
 
@@ -129,7 +131,7 @@ def test_what_holds_passes_and_no_identity_of_the_user_is_seen(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "production")
     (outcome,) = outcomes(tmp_path, ALL_OF_IT)
-    assert not outcome.mismatches, "\n".join(map(mismatch_text, outcome.mismatches)) + "\n".join(
+    assert not outcome.mismatches, "\n".join(map(format_mismatch, outcome.mismatches)) + "\n".join(
         outcome.log
     )
     assert outcome.log[0].startswith("run_started job=small")
@@ -218,7 +220,7 @@ TROUBLE = """
 
 def test_trouble_can_be_given_and_expected(tmp_path: Path) -> None:
     report = run_cases(
-        load([project(tmp_path, TROUBLE)], tmp_path / "runs"), 3, tell=lambda outcome: None
+        load_cases([project(tmp_path, TROUBLE)], tmp_path / "runs"), 3, tell=lambda outcome: None
     )
     assert [outcome.case.fields.name for outcome in report.outcomes] == [
         each["name"] for each in yaml.safe_load(TROUBLE)
@@ -299,7 +301,7 @@ MISTAKES = """
 def test_all_mistakes_are_told_at_once_with_their_place(tmp_path: Path) -> None:
     path = project(tmp_path, MISTAKES)
     with pytest.raises(SpecError) as raised:
-        load([path], tmp_path)
+        load_cases([path], tmp_path)
     lines = [
         f"{problem.mark.line}:{problem.mark.column}: {problem.message} ({problem.hint})"
         for problem in raised.value.problems
@@ -350,7 +352,7 @@ def test_a_file_that_cannot_be_used_says_why(text: str, message: str, tmp_path: 
     path = project(tmp_path, "  - {name: a}\n")
     path.write_text(text)
     with pytest.raises(SpecError, match=message):
-        load([path], tmp_path)
+        load_cases([path], tmp_path)
 
 
 def test_an_inline_sandbox_is_what_it_says(tmp_path: Path) -> None:
@@ -362,7 +364,7 @@ def test_an_inline_sandbox_is_what_it_says(tmp_path: Path) -> None:
     }
     path.write_text(json.dumps(inline))
     (tmp_path / "small.sandbox.yaml").unlink()
-    (case,) = load([path], tmp_path / "runs")
+    (case,) = load_cases([path], tmp_path / "runs")
     assert run_case(case).mismatches == ()
 
 
@@ -381,7 +383,7 @@ def test_without_a_sandbox_file_the_spec_makes_its_own(tmp_path: Path) -> None:
     )
     (tmp_path / "small.yaml").write_text(spec)
     (tmp_path / "small.sandbox.yaml").unlink()
-    ended = [run_case(case) for case in load([path], tmp_path / "runs")]
+    ended = [run_case(case) for case in load_cases([path], tmp_path / "runs")]
     assert [outcome.mismatches for outcome in ended] == [(), (), ()]
 
 
@@ -395,20 +397,20 @@ def test_test_files_are_found_below_folders_and_hidden_ones_are_not(tmp_path: Pa
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert found([str(tmp_path), str(tmp_path / "b.test.yaml")]) == [
+    assert find_test_files([str(tmp_path), str(tmp_path / "b.test.yaml")]) == [
         tmp_path / "a/x.test.yaml",
         tmp_path / "b.test.yaml",
     ]
     for wrong, message in (("none", "no such file"), ("a/x.yaml", "ends with .test.yaml")):
         with pytest.raises(UsageError, match=message):
-            found([str(tmp_path / wrong)])
+            find_test_files([str(tmp_path / wrong)])
 
 
 def test_cases_are_chosen_by_a_part_of_their_name(tmp_path: Path) -> None:
-    cases = load([project(tmp_path, "  - {name: One}\n  - {name: two}\n")], tmp_path)
-    assert [case.fields.name for case in chosen(cases, "oNe")] == ["One"]
-    assert len(chosen(cases, "SMALL.test")) == 2
-    assert chosen(cases, None) == cases
+    cases = load_cases([project(tmp_path, "  - {name: One}\n  - {name: two}\n")], tmp_path)
+    assert [case.fields.name for case in select_cases(cases, "oNe")] == ["One"]
+    assert len(select_cases(cases, "SMALL.test")) == 2
+    assert select_cases(cases, None) == cases
 
 
 def test_faults_strike_after_so_often_and_where_they_are_meant_to() -> None:
@@ -433,7 +435,7 @@ def test_faults_strike_after_so_often_and_where_they_are_meant_to() -> None:
     [("a*c", "xabbcx", True), ("a*c", "ca", False), ("a.c", "abc", False), ("", "x", True)],
 )
 def test_a_star_stands_for_anything_between(pattern: str, text: str, is_there: bool) -> None:
-    assert is_in(pattern, text) is is_there
+    assert matches_pattern(pattern, text) is is_there
 
 
 @pytest.mark.once

@@ -133,9 +133,9 @@ def test_the_main_job_runs_from_each_bundle(running: sandbox.Sandbox, tmp_path: 
 
 @pytest.mark.slow
 def test_what_functions_need_is_resolved_for_the_runtimes_own_python(tmp_path: Path) -> None:
-    from rolerunner.glue.bundle.archives import wheel
+    from rolerunner.glue.bundle.archives import make_wheel
 
-    name, data = wheel(
+    name, data = make_wheel(
         "orders",
         "1.0",
         {"orders/__init__.py": b""},

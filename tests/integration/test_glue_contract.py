@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner.glue.launch.arguments import scan
+from rolerunner.glue.launch.arguments import parse_arguments
 from tests.integration.test_bundles import PIP, done, python
 from tests.unit.test_glue_arguments import PYTHON_SHELL, SPARK
 
@@ -74,7 +74,7 @@ FAIL_THERE = [
 
 
 def ours(arguments: list[str], names: list[str]) -> dict[str, str]:
-    found = scan(arguments)
+    found = parse_arguments(arguments)
     everything = {**found.glue, **found.params, **found.ours}
     return {name: everything[name] for name in names if name in everything}
 

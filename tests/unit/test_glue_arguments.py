@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rolerunner.glue.launch.arguments import scan
-from rolerunner.glue.launch.runtime import detect
+from rolerunner.glue.launch.arguments import parse_arguments
+from rolerunner.glue.launch.runtime import detect_runtime
 
 # Recorded from a Python Shell run: Glue's own arguments stand in it, and an empty value has lost its token.
 PYTHON_SHELL = [
@@ -27,13 +27,13 @@ SPARK = [
 
 
 def test_a_python_shell_argument_list() -> None:
-    found = scan(PYTHON_SHELL)
+    found = parse_arguments(PYTHON_SHELL)
     assert found.ours == {"job_spec": "s3://b/job.yaml"}
     assert found.params == {"comment": "", "run_date": "2026-01-31"}
 
 
 def test_a_spark_argument_list() -> None:
-    found = scan(SPARK)
+    found = parse_arguments(SPARK)
     assert found.ours == {"job_spec": "s3://b/job.yaml"}
     assert found.params == {"n": "3"}
     assert found.glue["JOB_NAME"] == "nightly"
@@ -59,7 +59,7 @@ def test_a_spark_argument_list() -> None:
     ],
 )
 def test_a_name_is_given_once_and_in_its_own_spelling(arguments: list[str], named: str) -> None:
-    scanned = scan([*arguments, "--kept", "1"])
+    scanned = parse_arguments([*arguments, "--kept", "1"])
     assert len(scanned.problems) == 1
     assert named in scanned.problems[0]
 
@@ -86,7 +86,7 @@ def test_no_value_becomes_an_argument(name: str, before: list[str], after: list[
         "1",
     ]
     for value in (f"--{name}=other", f"--{name}"):
-        scanned = scan([*before, *own, "--file_name", value, *after])
+        scanned = parse_arguments([*before, *own, "--file_name", value, *after])
         assert scanned.problems or (scanned.params["file_name"], scanned.ours["job_spec"]) == (
             "",
             "s3://ops/nightly.yaml",
@@ -100,13 +100,15 @@ def test_no_value_becomes_an_argument(name: str, before: list[str], after: list[
         )
         assert scanned.params.get("n", "1") == "1"
         assert bool(scanned.problems) or name in ("TempDir", "JOB_NAME")
-        alone = scan(["--job_spec", "s3://ops/nightly.yaml", "--file_name", value, *after])
+        alone = parse_arguments(
+            ["--job_spec", "s3://ops/nightly.yaml", "--file_name", value, *after]
+        )
         assert "other" not in {**alone.ours, **alone.params}.values()
         assert name == "job_spec" or name not in {**alone.ours, **alone.params}
 
 
 def test_empty_values_of_glues_own_arguments_are_no_doubt() -> None:
-    scanned = scan(
+    scanned = parse_arguments(
         [
             "--enable-metrics",
             "--enable-job-insights",
@@ -122,7 +124,9 @@ def test_empty_values_of_glues_own_arguments_are_no_doubt() -> None:
 
 
 def test_text_that_is_no_argument_is_a_value() -> None:
-    scanned = scan(["--a", "--b c", "--d", "--", "--e", "--5", "--f", "---", "--g", "--x y=z"])
+    scanned = parse_arguments(
+        ["--a", "--b c", "--d", "--", "--e", "--5", "--f", "---", "--g", "--x y=z"]
+    )
     assert (scanned.problems, scanned.params) == (
         (),
         {"a": "--b c", "d": "--", "e": "--5", "f": "---", "g": "--x y=z"},
@@ -130,28 +134,30 @@ def test_text_that_is_no_argument_is_a_value() -> None:
 
 
 def test_a_name_that_glue_gives_twice_is_no_problem_of_ours() -> None:
-    scanned = scan(["--JOB_NAME", "x", "--n", "3", "--JOB_NAME"])
+    scanned = parse_arguments(["--JOB_NAME", "x", "--n", "3", "--JOB_NAME"])
     assert (scanned.problems, scanned.glue) == ((), {"JOB_NAME": "x"})
 
 
 def test_names_are_exact_and_values_may_be_empty() -> None:
-    assert scan(["--run_dat", "x", "--also=", "--text=--x", "--empty", "--n", "-3", "stray"]).params == {
+    assert parse_arguments(["--run_dat", "x", "--also=", "--text=--x", "--empty", "--n", "-3", "stray"]).params == {
         "run_dat": "x", "empty": "", "also": "", "text": "--x", "n": "-3"
     }  # fmt: skip
 
 
 def test_an_option_for_pip_is_the_value_of_glues_own_argument() -> None:
-    found = scan(["--python-modules-installer-option", "--no-index", "--run_date", "x"])
+    found = parse_arguments(["--python-modules-installer-option", "--no-index", "--run_date", "x"])
     assert (found.glue, found.params) == (
         {"python-modules-installer-option": "--no-index"},
         {"run_date": "x"},
     )
-    found = scan(["--python-modules-installer-option", "--TempDir", "s3://b/"])
+    found = parse_arguments(["--python-modules-installer-option", "--TempDir", "s3://b/"])
     assert found.glue == {"python-modules-installer-option": "", "TempDir": "s3://b/"}
 
 
 def test_workflow_arguments_are_glues_own() -> None:
-    found = scan(["--WORKFLOW_NAME", "w", "--WORKFLOW_RUN_ID", "wr_1", "--workflow_name", "mine"])
+    found = parse_arguments(
+        ["--WORKFLOW_NAME", "w", "--WORKFLOW_RUN_ID", "wr_1", "--workflow_name", "mine"]
+    )
     assert (found.glue, found.params) == (
         {"WORKFLOW_NAME": "w", "WORKFLOW_RUN_ID": "wr_1"},
         {"workflow_name": "mine"},
@@ -169,4 +175,4 @@ def test_workflow_arguments_are_glues_own() -> None:
     ],
 )
 def test_where_we_are(script: str, said: str, environment: dict[str, str], runtime: str) -> None:
-    assert detect(script, said, environment) == runtime
+    assert detect_runtime(script, said, environment) == runtime

@@ -41,9 +41,9 @@ steps:
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    name, data = archives.wheel("needed", "1.0", {"needed.py": b""})
+    name, data = archives.make_wheel("needed", "1.0", {"needed.py": b""})
     (tmp_path / name).write_bytes(data)
-    monkeypatch.setattr(wheels, "fetched", lambda *_: [tmp_path / name])
+    monkeypatch.setattr(wheels, "fetch_wheels", lambda *_: [tmp_path / name])
 
 
 @pytest.fixture
@@ -65,10 +65,10 @@ def test_the_same_input_gives_the_same_bytes(
     no_network: None, project: Path, tmp_path: Path
 ) -> None:
     for runtime in (SHELL, SPARK):
-        one = builder.build(api.load(project), runtime, tmp_path / "one")
+        one = builder.build_bundle(api.load(project), runtime, tmp_path / "one")
         for path in project.parents[1].rglob("*"):
             os.utime(path, (1, 1))
-        two = builder.build(api.load(project), runtime, tmp_path / "two")
+        two = builder.build_bundle(api.load(project), runtime, tmp_path / "two")
         assert one.hash == two.hash
         assert [(one.folder / name).read_bytes() for name in one.files] == [
             (two.folder / name).read_bytes() for name in two.files
@@ -76,13 +76,13 @@ def test_the_same_input_gives_the_same_bytes(
         (project.parent / "cleaning/orders.py").write_text(
             f"def clean(context): ...  # {runtime.name}\n"
         )
-        assert builder.build(api.load(project), runtime, tmp_path / "one").hash != two.hash
+        assert builder.build_bundle(api.load(project), runtime, tmp_path / "one").hash != two.hash
 
 
 def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
     no_network: None, project: Path, tmp_path: Path
 ) -> None:
-    shell = builder.build(api.load(project), SHELL, tmp_path / "shell")
+    shell = builder.build_bundle(api.load(project), SHELL, tmp_path / "shell")
     found = shell.arguments("s3://b/p/", SHELL)
     version = rolerunner.__version__
     ours = f"wheels/rolerunner-{version}-py3-none-any.whl"
@@ -94,7 +94,7 @@ def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
     code = {"cleaning/orders.py", "cleaning/sql/all.sql", "queries/__init__.py"}
     assert {name for name in names(shell.folder / shell.code[0]) if "dist-info" not in name} == code
 
-    spark = builder.build(api.load(project), SPARK, tmp_path / "spark")
+    spark = builder.build_bundle(api.load(project), SPARK, tmp_path / "spark")
     assert names(spark.folder / "wheels.gluewheels.zip") == {
         "wheels/requirements.txt",
         "wheels/needed-1.0-py3-none-any.whl",
@@ -152,7 +152,7 @@ def test_what_cannot_be_shipped_is_refused_and_nothing_is_written(
         SPEC.replace("cleaning.orders:clean", function).replace("packages: [../queries]", section)
     )
     with pytest.raises(UsageError, match=re.escape(said)):
-        builder.build(api.load(project), SHELL, tmp_path / "made")
+        builder.build_bundle(api.load(project), SHELL, tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 
@@ -160,7 +160,7 @@ def test_a_folder_that_is_no_bundle_is_left_alone(
     no_network: None, project: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="is there and is no bundle"):
-        builder.build(api.load(project), SHELL, project.parent)
+        builder.build_bundle(api.load(project), SHELL, project.parent)
     assert project.read_text() == SPEC
 
 
@@ -178,7 +178,7 @@ def test_actions_of_other_packages_are_asked_for(
             "'s3.list' (step 'find') comes with the package rolerunner_hello: name it under 'requirements'"
         ),
     ):
-        builder.build(job, SHELL, tmp_path / "made")
+        builder.build_bundle(job, SHELL, tmp_path / "made")
 
 
 def test_a_place_that_cannot_be_written_is_told(
@@ -186,11 +186,11 @@ def test_a_place_that_cannot_be_written_is_told(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="the bundle cannot be built: "):
-        builder.build(api.load(project), SHELL, tmp_path / "file" / "made")
+        builder.build_bundle(api.load(project), SHELL, tmp_path / "file" / "made")
 
 
 def test_our_own_wheel_is_whole_however_we_are_installed() -> None:
-    name, data = archives.own_wheel()
+    name, data = archives.make_own_wheel()
     assert name == f"rolerunner-{rolerunner.__version__}-py3-none-any.whl"
     with zipfile.ZipFile(BytesIO(data)) as opened:
         info = name.replace("-py3-none-any.whl", ".dist-info")
@@ -227,26 +227,26 @@ def test_wheels_come_in_the_order_in_which_they_can_be_installed(tmp_path: Path)
         metadata = f"Name: {name}\nVersion: 1\n" + "".join(
             f"Requires-Dist: {need}>=1; python_version > '3'\n" for need in needs
         )
-        file, data = archives.wheel(name, "1", {}, metadata)
+        file, data = archives.make_wheel(name, "1", {}, metadata)
         (tmp_path / file).write_bytes(data)
-    order = [wheels.name_of(path) for path in wheels.in_order(tmp_path.glob("*.whl"))]
+    order = [wheels.parse_name(path) for path in wheels.sort_by_dependency(tmp_path.glob("*.whl"))]
     assert order.index("z-last") < order.index("a-first") < order.index("m")
     assert order.index("y") < order.index("x")
 
 
 @pytest.mark.parametrize("tag", sorted({runtime.tag for runtime in RUNTIMES.values()}))
 def test_each_lock_has_all_that_we_require_and_nothing_that_a_runtime_has(tag: str) -> None:
-    locked = {pin.name for pin in wheels.locked(tag)}
+    locked = {pin.name for pin in wheels.read_locks(tag)}
     wanted = {
-        wheels.normalised(re.split(r"[^\w.-]", each)[0])
+        wheels.normalize_name(re.split(r"[^\w.-]", each)[0])
         for each in requires("rolerunner") or ()
         if "extra ==" not in each
     }
-    assert wanted - set(wheels.IN_THE_RUNTIME) <= locked
-    assert not locked & set(wheels.IN_THE_RUNTIME)
+    assert wanted - set(wheels.RUNTIME_PACKAGES) <= locked
+    assert not locked & set(wheels.RUNTIME_PACKAGES)
     assert all(
         pin.file.endswith("-any.whl") or (tag in pin.file and "manylinux2014_x86_64" in pin.file)
-        for pin in wheels.locked(tag)
+        for pin in wheels.read_locks(tag)
     )
 
 

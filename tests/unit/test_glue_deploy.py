@@ -16,11 +16,11 @@ from rolerunner.cli.deploy import deploy as deploy_command
 from rolerunner.errors import StepError, UsageError
 from rolerunner.glue.bundle.builder import Bundle
 from rolerunner.glue.deploy.account import Account
-from rolerunner.glue.deploy.emit import cloudformation, terraform
-from rolerunner.glue.deploy.merge import changes, merged, merged_tags, settled
-from rolerunner.glue.deploy.permissions import needed
-from rolerunner.glue.deploy.runs import ENDS, GOOD, JobRun, Runs
-from rolerunner.glue.deploy.settings import Wanted, settings_of, wanted
+from rolerunner.glue.deploy.emit import render_cloudformation, render_terraform
+from rolerunner.glue.deploy.merge import diff_jobs, extract_update, merge_job, merge_tags
+from rolerunner.glue.deploy.permissions import build_policies
+from rolerunner.glue.deploy.runs import FINAL_STATES, SUCCEEDED, JobRun, JobRuns
+from rolerunner.glue.deploy.settings import JobDefinition, define_job, resolve_settings
 from rolerunner.glue.launch.runtime import RUNTIMES
 from rolerunner.model import JOB, GlueSettings, Job, S3Uri
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
@@ -44,8 +44,8 @@ BUNDLE = Bundle(
 SPARK = replace(SETTINGS, runtime="glue-5.1", capacity=None, worker_type="G.2X", workers=4)
 
 
-def made(settings: GlueSettings = SETTINGS) -> Wanted:
-    return wanted(replace(JOB_SPEC, glue=settings), settings, BUNDLE, PLACE, "eu-west-1")
+def made(settings: GlueSettings = SETTINGS) -> JobDefinition:
+    return define_job(replace(JOB_SPEC, glue=settings), settings, BUNDLE, PLACE, "eu-west-1")
 
 
 # settings
@@ -58,12 +58,14 @@ def test_the_table_of_runtimes_and_the_sections_choices_are_the_same() -> None:
 
 
 def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
-    assert settings_of(JOB_SPEC, {"timeout": "90m", "tags": {"a": "b"}}) == replace(
+    assert resolve_settings(JOB_SPEC, {"timeout": "90m", "tags": {"a": "b"}}) == replace(
         SETTINGS, timeout=90, tags={"a": "b"}
     )
-    assert settings_of(JOB_SPEC, {}) == SETTINGS
-    assert settings_of(JOB_SPEC, {"runtime": "glue-5.1"}).workers == 2
-    assert settings_of(Job("j", ()), {"artifacts": "s3://ops/p"}).artifacts == S3Uri("ops", "p/")
+    assert resolve_settings(JOB_SPEC, {}) == SETTINGS
+    assert resolve_settings(JOB_SPEC, {"runtime": "glue-5.1"}).workers == 2
+    assert resolve_settings(Job("j", ()), {"artifacts": "s3://ops/p"}).artifacts == S3Uri(
+        "ops", "p/"
+    )
     for flags, said in [
         ({"timeout": "90s"}, "'timeout' must be whole minutes"),
         ({"workers": 3}, "'workers' is not for the runtime pythonshell: it takes 'capacity'"),
@@ -72,7 +74,7 @@ def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
         ({"role": "a b"}, "'role' must be a role's ARN or name"),
     ]:
         with pytest.raises(UsageError, match=re.escape(said)):
-            settings_of(JOB_SPEC, flags)
+            resolve_settings(JOB_SPEC, flags)
 
 
 def test_what_must_be_said_to_deploy() -> None:
@@ -98,14 +100,14 @@ def test_what_is_not_ours_stays_and_what_was_ours_goes() -> None:
         "DefaultArguments": {"--new": "2"},
         "NonOverridableArguments": {"--stage": "prod"},
     }
-    before = settled(current, members, goal)
-    after = merged(before, last, goal)
+    before = extract_update(current, members, goal)
+    after = merge_job(before, last, goal)
     assert after == {
         "Role": "new", "Timeout": 60, "MaxCapacity": 0.0625, "LogUri": "s3://logs/", "NotificationProperty": {"NotifyDelayAfter": 5},
         "ExecutionProperty": {"MaxConcurrentRuns": 1}, "DefaultArguments": {"--enable-metrics": "true", "--new": "2"},
         "NonOverridableArguments": {"--stage": "prod"},
     }  # fmt: skip
-    assert [str(change) for change in changes(before, after)] == [
+    assert [str(change) for change in diff_jobs(before, after)] == [
         "+ DefaultArguments.--new: 2",
         "- DefaultArguments.--old: 1",
         "- DefaultArguments.--stage: dev",
@@ -114,14 +116,14 @@ def test_what_is_not_ours_stays_and_what_was_ours_goes() -> None:
         "+ NonOverridableArguments.--stage: prod",
         "~ Role: old -> new",
     ]
-    assert merged_tags({"a": "1", "b": "2"}, {"a": "1"}, {"c": "3"}) == {"b": "2", "c": "3"}
+    assert merge_tags({"a": "1", "b": "2"}, {"a": "1"}, {"c": "3"}) == {"b": "2", "c": "3"}
 
 
 def test_a_difference_shows_no_secret_and_no_endless_list() -> None:
     long = ",".join(f"s3://bucket/folder/wheel-{number}.whl" for number in range(12))
     shown = [
         str(change)
-        for change in changes(
+        for change in diff_jobs(
             {}, {"A": {"--x": long, "--y": "", "--z": "aws_secret_access_key=abcdefghijklmnop"}}
         )
     ]
@@ -140,7 +142,7 @@ def test_a_difference_shows_no_secret_and_no_endless_list() -> None:
 def test_cloudformation_is_what_its_linter_takes(settings: GlueSettings) -> None:
     from cfnlint.api import ManualArgs, lint
 
-    text = cloudformation(made(settings))
+    text = render_cloudformation(made(settings))
     assert [str(match) for match in lint(text, config=ManualArgs(regions=["eu-west-1"]))] == []
     properties = json.loads(text)["Resources"]["Nightly"]["Properties"]
     assert properties == {"Name": "nightly", **made(settings).job, "Tags": {"team": "orders"}}
@@ -153,7 +155,7 @@ def test_terraform_says_the_same(settings: GlueSettings, role: str) -> None:
     import hcl2
 
     goal = made(replace(settings, role=role))
-    read = hcl2.loads(terraform(goal))
+    read = hcl2.loads(render_terraform(goal))
     job = plain(read["resource"][0])["aws_glue_job"]["nightly"]
     assert job["role_arn"] == (role if role.startswith("arn:") else "${data.aws_iam_role.job.arn}")
     assert job["command"][0]["script_location"] == f"{PLACE}run_spec.py"
@@ -165,7 +167,7 @@ def test_terraform_says_the_same(settings: GlueSettings, role: str) -> None:
         settings is SPARK,
         settings is SETTINGS,
     )
-    assert '"--quoted"   = "a \\"b\\" $${c} %%{d}\\n"' in terraform(goal)
+    assert '"--quoted"   = "a \\"b\\" $${c} %%{d}\\n"' in render_terraform(goal)
 
 
 def plain(value: Any) -> Any:
@@ -192,7 +194,7 @@ def test_permissions_name_what_is_used(tmp_path: Path) -> None:
     )
     job = api.load(spec)
     assert job.glue is not None
-    found = needed(api.plan(job), job.glue)
+    found = build_policies(api.plan(job), job.glue)
     ours, theirs = (found[name]["Statement"] for name in ("deployer", "job"))
     assert {
         "Effect": "Allow",
@@ -233,7 +235,7 @@ def stubbed(account: Account, service: str) -> Stubber:
     return Stubber(account.sessions.client(JOB, service, region="eu-west-1"))
 
 
-@pytest.mark.parametrize("state", [state for state in ENDS if state != GOOD])
+@pytest.mark.parametrize("state", [state for state in FINAL_STATES if state != SUCCEEDED])
 def test_every_bad_end_ends_the_wait_and_says_why(state: str, account: Account) -> None:
     asked = {"JobName": "nightly", "RunId": "jr_1"}
     seen: list[str] = []
@@ -256,7 +258,7 @@ def test_every_bad_end_ends_the_wait_and_says_why(state: str, account: Account) 
         glue.add_response("get_job_run", {"JobRun": over}, asked)
         logs.add_client_error("filter_log_events", "ResourceNotFoundException")
         logs.add_client_error("filter_log_events", "ResourceNotFoundException")
-        runs = Runs(account, "nightly", "pythonshell")
+        runs = JobRuns(account, "nightly", "pythonshell")
         run = runs.wait("jr_1", lambda run: seen.append(run.state), interval=0.01)
         assert seen == ["WAITING", "RUNNING", state]
         assert (run.is_over, run.seconds, run.dpu_seconds) == (True, 60, 3.75)
@@ -292,25 +294,25 @@ def test_the_scripts_last_line_is_the_reason_and_pages_of_logs_are_read_on(
             {"events": [event(2, "rolerunner: nightly: no such bucket\n")]},
             {**asked, "nextToken": "more"},
         )
-        assert Runs(account, "nightly", "pythonshell").reason(run) == "nightly: no such bucket"
+        assert JobRuns(account, "nightly", "pythonshell").reason(run) == "nightly: no such bucket"
 
 
 def test_who_may_not_read_logs_still_gets_glues_reason(account: Account) -> None:
     run = JobRun("jr_1", "ERROR", 1, 1.0, "Out of memory", "/aws-glue/jobs")
     with stubbed(account, "logs") as logs:
         logs.add_client_error("filter_log_events", "AccessDeniedException")
-        assert Runs(account, "nightly", "glue-5.1").reason(run) == "Out of memory"
+        assert JobRuns(account, "nightly", "glue-5.1").reason(run) == "Out of memory"
 
 
 def test_the_wait_outlives_a_network_that_is_gone_for_a_while_but_not_a_refusal(
     account: Account,
 ) -> None:
-    runs = Runs(account, "nightly", "glue-5.1")
+    runs = JobRuns(account, "nightly", "glue-5.1")
     with stubbed(account, "glue") as glue:
         for code in ("InternalServiceException", "OperationTimeoutException"):
             glue.add_client_error("get_job_run", code)
         glue.add_response("get_job_run", {"JobRun": {"Id": "jr_1", "JobRunState": "SUCCEEDED"}})
-        assert runs.wait("jr_1", lambda _: None, interval=0.01).state == GOOD
+        assert runs.wait("jr_1", lambda _: None, interval=0.01).state == SUCCEEDED
         glue.add_client_error("get_job_run", "AccessDeniedException", http_status_code=400)
         with pytest.raises(StepError, match="GetJobRun"):
             runs.wait("jr_1", lambda _: None, interval=0.01)
@@ -328,7 +330,7 @@ def test_a_run_that_is_going_on_says_what_to_do(account: Account) -> None:
             "Concurrent runs exceeded for nightly",
         )
         with pytest.raises(StepError) as caught:
-            Runs(account, "nightly", "pythonshell").start({"run_date": "2026-01-31"})
+            JobRuns(account, "nightly", "pythonshell").start({"run_date": "2026-01-31"})
     assert "max_concurrent_runs" in caught.value.hint
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rolerunner.errors import UsageError
 from rolerunner.glue.launch import spark_job
-from rolerunner.glue.launch.arguments import scan
+from rolerunner.glue.launch.arguments import parse_arguments
 from rolerunner.model import Job, RunResult, Step
 
 PLAIN = Step("a", "s3.copy", {"source": "s3://a/b/"})
@@ -76,7 +76,9 @@ def run(
         said.append("work")
         return ended(status)
 
-    return spark_job.run(Job("job", tuple(steps)), scan(arguments).glue, runtime, work)
+    return spark_job.run_in_glue_job(
+        Job("job", tuple(steps)), parse_arguments(arguments).glue, runtime, work
+    )
 
 
 def test_bookmarks_are_begun_before_and_committed_after(said: list[Any]) -> None:
@@ -123,7 +125,7 @@ def test_what_raises_is_not_committed(said: list[Any]) -> None:
         raise UsageError("no")
 
     with pytest.raises(UsageError):
-        spark_job.run(Job("job", (SPREAD,)), {}, "glueetl", work)
+        spark_job.run_in_glue_job(Job("job", (SPREAD,)), {}, "glueetl", work)
     assert said[-1][0] == "init"
 
 

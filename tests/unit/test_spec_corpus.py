@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rolerunner import api
-from rolerunner.cli.common import with_line
+from rolerunner.cli.common import format_problem
 from rolerunner.errors import SpecError
 from rolerunner.plan.planning import as_json
 from tests.conftest import CONFIGS
@@ -24,7 +24,7 @@ def said(path: Path) -> str:
     with pytest.raises(SpecError) as caught:
         api.load(path, complete=False)
     return (
-        "\n".join(with_line(problem) for problem in caught.value.problems).replace(
+        "\n".join(format_problem(problem) for problem in caught.value.problems).replace(
             str(path), path.name
         )
         + "\n"

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rolerunner import api
 from rolerunner.actions import registry
-from rolerunner.cli.common import expanded
-from rolerunner.cli.validate import _annotation
+from rolerunner.cli.common import expand_glob
+from rolerunner.cli.validate import _format_annotation
 from rolerunner.errors import Mark, Problem, SpecError, UsageError
 from rolerunner.plan.planning import as_json
 from rolerunner.spec.filters import FILTERS
@@ -56,15 +56,15 @@ def test_the_manual_names_every_filter() -> None:
 
 
 def test_a_glob_leaves_sandbox_files_out() -> None:
-    found = [Path(path).name for path in expanded(str(CONFIGS / "*.yaml"))]
+    found = [Path(path).name for path in expand_glob(str(CONFIGS / "*.yaml"))]
     assert found == ["blog_cross_role.yaml", "partner_exchange.yaml"]
     with pytest.raises(UsageError, match="no file matches"):
-        list(expanded("nowhere/*.yaml"))
+        list(expand_glob("nowhere/*.yaml"))
 
 
 def test_an_annotation_is_escaped() -> None:
     problem = Problem(Mark("a,b.yaml", 3, 4), "50 % of\nit", "x")
-    assert _annotation(problem) == "::error file=a%2Cb.yaml,line=3,col=4::50 %25 of%0Ait (x)"
+    assert _format_annotation(problem) == "::error file=a%2Cb.yaml,line=3,col=4::50 %25 of%0Ait (x)"
 
 
 def test_params_come_from_a_file_and_the_command_line_wins(

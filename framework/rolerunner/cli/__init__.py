@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
-from rolerunner.cli.common import SETTINGS, echo, with_line
+from rolerunner.cli.common import SETTINGS, echo, format_problem
 from rolerunner.common.gc_tuning import settle
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 from rolerunner.observers.streams import protect_standard_streams
@@ -86,25 +86,25 @@ def main() -> None:
     """
 
 
-def command() -> None:
+def run_command_line() -> None:
     """The console command: every error of ours is a clear line and its exit status."""
     protect_standard_streams()
     redact_tracebacks()
-    guarded(lambda: main.main(standalone_mode=False))
+    run_or_exit(lambda: main.main(standalone_mode=False))
 
 
-def guarded(work: Callable[[], Any]) -> None:
+def run_or_exit(work: Callable[[], Any]) -> None:
     """Run ``work`` and end the process with the right exit status."""
     try:
         work()
     except SpecError as error:
         for problem in error.problems:
-            echo(with_line(problem, colour=sys.stderr.isatty()), err=True)
+            echo(format_problem(problem, colour=sys.stderr.isatty()), err=True)
         sys.exit(error.exit_status)
     except RolesRefused as error:
-        from rolerunner.cli.refusals import refusals_text  # noqa: PLC0415 - seldom needed
+        from rolerunner.cli.refusals import format_refusals  # noqa: PLC0415 - seldom needed
 
-        echo(f"rolerunner: {error.summary}\n\n{refusals_text(error)}", err=True)
+        echo(f"rolerunner: {error.summary}\n\n{format_refusals(error)}", err=True)
         sys.exit(error.exit_status)
     except StepError as error:  # a file that could not be written: nothing ran
         echo(f"rolerunner: {error}" + (f" ({error.hint})" if error.hint else ""), err=True)

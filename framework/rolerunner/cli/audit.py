@@ -19,7 +19,7 @@ from rolerunner.cli.common import (
     PARAMS_FILE,
     SETTINGS,
     echo,
-    expanded,
+    expand_glob,
     read_params,
     write_file,
 )
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
     from rolerunner.errors import Problem
 
-FOUND = 4
+EXIT_FINDINGS = 4
 _COLOURS = {"high": "red", "medium": "yellow", "low": "cyan", "info": "white"}
 
 
-def _listed(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+def _print_rules(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if wanted:
-        echo(rules_text())
+        echo(format_rules())
         context.exit()
 
 
@@ -75,7 +75,7 @@ def _listed(context: click.Context, _option: click.Parameter, wanted: bool) -> N
     is_flag=True,
     is_eager=True,
     expose_value=False,
-    callback=_listed,
+    callback=_print_rules,
     help="List the rules.",
 )
 def audit(
@@ -94,28 +94,31 @@ def audit(
     Exit status: 0 nothing as bad as --fail-on, 2 a spec or the command line is wrong, 4 there is.
     """
     given = read_params(params, params_file)
-    account = _account(job_role)
-    paths = dict.fromkeys(path for spec in specs for path in expanded(spec))
+    account = _parse_account(job_role)
+    paths = dict.fromkeys(path for spec in specs for path in expand_glob(spec))
     found = [
         finding
-        for finding in _findings(paths, given, account)
-        if _rank(finding.severity) >= _rank(min_severity)
+        for finding in _collect_findings(paths, given, account)
+        if _rank_severity(finding.severity) >= _rank_severity(min_severity)
     ]
-    _give(found, form, output, len(paths))
+    _write_findings(found, form, output, len(paths))
     if fail_on != "none" and any(
-        not each.ignored and _rank(each.severity) >= _rank(fail_on) for each in found
+        not each.ignored and _rank_severity(each.severity) >= _rank_severity(fail_on)
+        for each in found
     ):
-        sys.exit(FOUND)
+        sys.exit(EXIT_FINDINGS)
 
 
-def _account(job_role: Optional[str]) -> str:
+def _parse_account(job_role: Optional[str]) -> str:
     try:
         return RoleArn.parse(job_role).account if job_role else ""
     except ValueError as error:
         raise UsageError(f"--job-role: {error}") from None
 
 
-def _findings(paths: Mapping[str, Any], given: Mapping[str, object], account: str) -> list[Finding]:
+def _collect_findings(
+    paths: Mapping[str, Any], given: Mapping[str, object], account: str
+) -> list[Finding]:
     """Of all specs, those of a file that several include once. Raises SpecError with the mistakes of all."""
     found: dict[Finding, None] = {}
     problems: list[Problem] = []
@@ -130,27 +133,27 @@ def _findings(paths: Mapping[str, Any], given: Mapping[str, object], account: st
     return list(found)
 
 
-def _rank(severity: str) -> int:
+def _rank_severity(severity: str) -> int:
     return SEVERITIES.index(severity)
 
 
-def _give(found: Sequence[Finding], form: str, output: Optional[str], specs: int) -> None:
+def _write_findings(found: Sequence[Finding], form: str, output: Optional[str], specs: int) -> None:
     if form == "text":
         text = "\n".join(
             [
                 *(
-                    _text(finding, colour=output is None and sys.stdout.isatty())
+                    _format_finding(finding, colour=output is None and sys.stdout.isatty())
                     for finding in found
                     if not finding.ignored
                 ),
-                _summary(found, specs),
+                _format_summary(found, specs),
             ]
         )
     else:
         shown = (
             sarif(found, rules(), Path.cwd())
             if form == "sarif"
-            else {"version": 1, "findings": [_as_json(finding) for finding in found]}
+            else {"version": 1, "findings": [_to_json(finding) for finding in found]}
         )
         text = json.dumps(shown, indent=2, ensure_ascii=False)
     if output is None:
@@ -159,7 +162,7 @@ def _give(found: Sequence[Finding], form: str, output: Optional[str], specs: int
         write_file(Path(output), (text + "\n"))
 
 
-def _text(finding: Finding, *, colour: bool) -> str:
+def _format_finding(finding: Finding, *, colour: bool) -> str:
     problem = finding.problem
     word = f"{finding.severity} {finding.rule}"
     head = f"{problem.mark}: {click.style(word, fg=_COLOURS[finding.severity], bold=True) if colour else word} {problem.message}"
@@ -173,7 +176,7 @@ def _text(finding: Finding, *, colour: bool) -> str:
     )
 
 
-def _summary(found: Sequence[Finding], specs: int) -> str:
+def _format_summary(found: Sequence[Finding], specs: int) -> str:
     counts = Counter(finding.severity for finding in found if not finding.ignored)
     said = ", ".join(
         f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity]
@@ -184,7 +187,7 @@ def _summary(found: Sequence[Finding], specs: int) -> str:
     )
 
 
-def _as_json(finding: Finding) -> dict[str, Any]:
+def _to_json(finding: Finding) -> dict[str, Any]:
     mark = finding.problem.mark
     return {
         "rule": finding.rule, "severity": finding.severity, "file": mark.file, "line": mark.line, "column": mark.column,
@@ -192,7 +195,7 @@ def _as_json(finding: Finding) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def rules_text() -> str:
+def format_rules() -> str:
     """The rules as the manual has them: a table in Markdown."""
     rows = [
         f"| {rule.id} | {rule.name} | {rule.severity} | {rule.about} {rule.why} | {rule.remedy} |"

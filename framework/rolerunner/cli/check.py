@@ -18,7 +18,7 @@ from rolerunner.cli.common import (
     read_params,
     warn_of_secrets,
 )
-from rolerunner.cli.sandboxed import BESIDE, explain_refusals, sandbox_identity
+from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox, explain_refusals
 from rolerunner.errors import RolesRefused
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from rolerunner.policies.probe import Finding
 
-MISSING = 4
+EXIT_MISSING = 4
 
 
 @click.command(context_settings=SETTINGS)
@@ -36,7 +36,7 @@ MISSING = 4
 @click.option(
     "--sandbox",
     is_flag=False,
-    flag_value=BESIDE,
+    flag_value=DEFAULT_FILE,
     default=None,
     metavar="[FILE]",
     help="On an AWS on this machine that enforces IAM.",
@@ -66,7 +66,7 @@ def check(
         warn_of_secrets(job, params)
         plan = api.plan(job)
         identity = (
-            sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else JobIdentity()
+            enter_sandbox(stack, spec, sandbox, job, given=given) if sandbox else JobIdentity()
         )
         sessions = Sessions(identity, session_name=f"{plan.job.name}-check")
         refused = checking.refusals(plan, sessions)
@@ -78,15 +78,15 @@ def check(
     echo(
         json.dumps([each.as_json() for each in found], indent=2)
         if as_json
-        else findings_text(found)
+        else format_findings(found)
     )
     if any(each.answer == checking.NO for each in found):
         if sandbox:
             explain_refusals(spec, sandbox)
-        raise SystemExit(MISSING)
+        raise SystemExit(EXIT_MISSING)
 
 
-def findings_text(found: Sequence[Finding]) -> str:
+def format_findings(found: Sequence[Finding]) -> str:
     """A table, then the remedies."""
     rows = [
         ("step", "role", "permission", "allowed"),

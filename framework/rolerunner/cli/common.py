@@ -100,7 +100,7 @@ def warn_of_secrets(job: Job, params: Sequence[str]) -> None:
         )
 
 
-def expanded(spec: str) -> Iterator[str]:
+def expand_glob(spec: str) -> Iterator[str]:
     """The specs of a glob that the shell did not expand; sandbox and test files are left out. Raises UsageError where it finds none."""
     many = glob.has_magic(spec) and not Path(spec).exists()
     found = sorted(glob.glob(spec, recursive=True)) if many else [spec]  # noqa: PTH207 - patterns may be absolute
@@ -111,7 +111,7 @@ def expanded(spec: str) -> Iterator[str]:
     )
 
 
-def with_line(problem: Problem, *, colour: bool = False) -> str:
+def format_problem(problem: Problem, *, colour: bool = False) -> str:
     """A mistake with its line of text and a caret below the place."""
     if not problem.line.strip():
         return str(problem)

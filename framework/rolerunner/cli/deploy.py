@@ -12,7 +12,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params, write_file
-from rolerunner.cli.start import refuse_secrets
+from rolerunner.cli.start import reject_secret_params
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from rolerunner.glue.bundle.builder import Bundle
     from rolerunner.glue.deploy.deployment import Deployer
-    from rolerunner.glue.deploy.settings import Wanted
+    from rolerunner.glue.deploy.settings import JobDefinition
     from rolerunner.model import GlueSettings, Job
 
-_LAST = "the one before"
+_PREVIOUS = "the one before"
 
 
-def _flags(command: Callable[..., None]) -> Callable[..., None]:
+def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
     """Flags that stand for fields of the spec's glue section, and win over them."""
     for option in reversed(
         [
@@ -68,7 +68,7 @@ def _flags(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(context_settings=SETTINGS)
 @SPEC
-@_flags
+@_add_settings_options
 @click.option(
     "-p",
     "--param",
@@ -92,7 +92,7 @@ def _flags(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--rollback",
     is_flag=False,
-    flag_value=_LAST,
+    flag_value=_PREVIOUS,
     default=None,
     metavar="[HASH]",
     help="Go back to the deployment before, or to HASH.",
@@ -128,32 +128,43 @@ def deploy(
         raise click.UsageError("--upload and --output go with --emit")
     given = read_params(params)
     job = api.load(spec, given, complete=False)
-    refuse_secrets(job, given)
+    reject_secret_params(job, given)
     said = job.glue.params if job.glue is not None else {}
-    settings = wanting.settings_of(
+    settings = wanting.resolve_settings(
         job,
         {
             **flags,
             "role": glue_role,
-            "tags": _tags(tags, job),
+            "tags": _parse_tags(tags, job),
             "params": {**said, **given} if given else {},
         },
     )
     if permissions:
-        from rolerunner.glue.deploy.permissions import needed  # noqa: PLC0415
+        from rolerunner.glue.deploy.permissions import build_policies  # noqa: PLC0415
         from rolerunner.policies.least_privilege import lasting  # noqa: PLC0415
 
-        echo(json.dumps(needed(api.plan(lasting(job, {*said, *given})), settings), indent=2))
+        echo(
+            json.dumps(build_policies(api.plan(lasting(job, {*said, *given})), settings), indent=2)
+        )
     elif rollback:
         _roll_back(
-            job, settings, role or "", "" if rollback == _LAST else rollback, only_plan=only_plan
+            job,
+            settings,
+            role or "",
+            "" if rollback == _PREVIOUS else rollback,
+            only_plan=only_plan,
         )
     else:
-        _deploy(job, settings, role or "", _Ask(only_plan, emit or "", output or "", upload, adopt))
+        _deploy_job(
+            job,
+            settings,
+            role or "",
+            _DeployOptions(only_plan, emit or "", output or "", upload, adopt),
+        )
 
 
 @dataclass(frozen=True)
-class _Ask:
+class _DeployOptions:
     """What is asked for besides the settings."""
 
     only_plan: bool
@@ -163,54 +174,59 @@ class _Ask:
     adopt: bool
 
 
-def _deploy(job: Job, settings: GlueSettings, role: str, ask: _Ask) -> None:
+def _deploy_job(job: Job, settings: GlueSettings, role: str, options: _DeployOptions) -> None:
     from rolerunner.glue.bundle import builder as building  # noqa: PLC0415
-    from rolerunner.glue.deploy.settings import wanted  # noqa: PLC0415
+    from rolerunner.glue.deploy.settings import define_job  # noqa: PLC0415
     from rolerunner.glue.launch.runtime import RUNTIMES  # noqa: PLC0415
 
-    deployer = _deployer(job, settings, role)
+    deployer = _create_deployer(job, settings, role)
     with tempfile.TemporaryDirectory(prefix="rolerunner-deploy-") as folder:
-        bundle = building.build(
-            replace(job, glue=settings), RUNTIMES[settings.runtime], Path(folder) / "bundle", _tell
+        bundle = building.build_bundle(
+            replace(job, glue=settings),
+            RUNTIMES[settings.runtime],
+            Path(folder) / "bundle",
+            _print_progress,
         )
-        goal = wanted(
+        goal = define_job(
             job, settings, bundle, str(deployer.place(bundle.hash)), deployer.account.region
         )
-        if ask.emit:
-            _emit(deployer, bundle, goal, ask)
+        if options.emit:
+            _emit_code(deployer, bundle, goal, options)
             return
-        deployment = deployer.planned(goal, bundle.hash, adopt=ask.adopt)
+        deployment = deployer.planned(goal, bundle.hash, adopt=options.adopt)
         echo(deployment.text())
-        if ask.only_plan or not deployment.changes:
+        if options.only_plan or not deployment.changes:
             return
-        deployer.upload(bundle, _tell)
+        deployer.upload(bundle, _print_progress)
         deployer.apply(deployment)
         echo(
             f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; run it: rolerunner start {job.file}"
         )
 
 
-def _emit(deployer: Deployer, bundle: Bundle, goal: Wanted, ask: _Ask) -> None:
-    from rolerunner.glue.deploy.emit import emitted  # noqa: PLC0415
+def _emit_code(
+    deployer: Deployer, bundle: Bundle, goal: JobDefinition, options: _DeployOptions
+) -> None:
+    from rolerunner.glue.deploy.emit import render_job  # noqa: PLC0415
 
-    text = emitted(goal, ask.emit)
-    if ask.upload:
-        deployer.upload(bundle, _tell)
+    text = render_job(goal, options.emit)
+    if options.upload:
+        deployer.upload(bundle, _print_progress)
     else:
-        _tell(f"the code refers to {deployer.place(bundle.hash)}: --upload puts it there")
-    if ask.output:
-        write_file(Path(ask.output), text)
+        _print_progress(f"the code refers to {deployer.place(bundle.hash)}: --upload puts it there")
+    if options.output:
+        write_file(Path(options.output), text)
     else:
         echo(text, nl=False)
 
 
 def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_plan: bool) -> None:
-    from rolerunner.glue.deploy.settings import Wanted, job_name  # noqa: PLC0415
+    from rolerunner.glue.deploy.settings import JobDefinition, job_name  # noqa: PLC0415
 
-    deployer = _deployer(job, settings, role)
+    deployer = _create_deployer(job, settings, role)
     record = deployer.before(hash_)
     deployment = deployer.planned(
-        Wanted(job_name(job, settings), record.job, record.tags), record.hash
+        JobDefinition(job_name(job, settings), record.job, record.tags), record.hash
     )
     echo(deployment.text())
     if deployment.changes and not only_plan:
@@ -218,16 +234,16 @@ def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_
         echo(f"rolled back to {record.hash}, deployed {record.time} by {record.by}")
 
 
-def _deployer(job: Job, settings: GlueSettings, role: str) -> Deployer:
+def _create_deployer(job: Job, settings: GlueSettings, role: str) -> Deployer:
     from rolerunner.glue.deploy.account import Account  # noqa: PLC0415
     from rolerunner.glue.deploy.deployment import Deployer  # noqa: PLC0415
-    from rolerunner.glue.deploy.settings import home  # noqa: PLC0415
+    from rolerunner.glue.deploy.settings import artifact_prefix  # noqa: PLC0415
 
-    place = home(job, settings)
+    place = artifact_prefix(job, settings)
     return Deployer(Account.of(job, role, settings.region), place)
 
 
-def _tags(said: Sequence[str], job: Job) -> dict[str, str]:
+def _parse_tags(said: Sequence[str], job: Job) -> dict[str, str]:
     wrong = next((each for each in said if "=" not in each), None)
     if wrong is not None:
         raise UsageError(f"--tag takes NAME=VALUE, not '{wrong}'")
@@ -235,5 +251,5 @@ def _tags(said: Sequence[str], job: Job) -> dict[str, str]:
     return {**(job.glue.tags if job.glue is not None else {}), **given} if given else {}
 
 
-def _tell(line: str) -> None:
+def _print_progress(line: str) -> None:
     echo(line, err=True)

@@ -24,7 +24,7 @@ from rolerunner.plan.graph import mermaid, svg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FORMS = {
+_FORMAT_BY_SUFFIX = {
     ".svg": "svg",
     "": "mermaid",
     ".mmd": "mermaid",
@@ -41,7 +41,7 @@ _FORMS = {
 @PARAMS_FILE
 @click.option(
     "--format",
-    "form",
+    "picture_format",
     type=click.Choice(["mermaid", "svg"]),
     help="mermaid (text) or svg; by default what FILE's name ends with.",
 )
@@ -50,7 +50,7 @@ def graph(
     spec: str,
     params: Sequence[str],
     params_file: Optional[str],
-    form: Optional[str],
+    picture_format: Optional[str],
     output: Optional[str],
 ) -> None:
     """Draw the steps of a spec: what waits for what, and under which role.
@@ -59,22 +59,22 @@ def graph(
     rolerunner graph nightly.yaml
     rolerunner graph nightly.yaml -o nightly.svg
     """
-    form = form or _form_of(output)
+    picture_format = picture_format or _infer_format(output)
     job = api.load(spec, read_params(params, params_file))
     warn_of_secrets(job, params)
     made = api.plan(job)
-    text = svg(made) if form == "svg" else mermaid(made)
+    text = svg(made) if picture_format == "svg" else mermaid(made)
     if output is None:
         echo(text, nl=False)
     else:
         write_file(Path(output), text)
 
 
-def _form_of(output: Optional[str]) -> str:
+def _infer_format(output: Optional[str]) -> str:
     """The form that the file's ending asks for. Raises UsageError for an ending that has none."""
     ending = Path(output or "").suffix.lower()
-    if ending not in _FORMS:
+    if ending not in _FORMAT_BY_SUFFIX:
         raise UsageError(
             f"-o {output}: '{ending}' is no form of a picture here: write .svg, or .mmd for Mermaid text, or say --format"
         )
-    return _FORMS[ending]
+    return _FORMAT_BY_SUFFIX[ending]

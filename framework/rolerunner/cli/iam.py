@@ -12,7 +12,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, write_file
-from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox
 from rolerunner.iam.policy import MAX_INLINE, MAX_TRUST, compact_json, format_json
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.policies import cloudformation, terraform
@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from rolerunner.policies.compare import Difference
     from rolerunner.policies.least_privilege import RolePolicies
 
-LACKING = 4
+EXIT_LACKING = 4
 
 
-def _checked(read: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+def _validate_with(
+    read: Callable[[str], Any],
+) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A value that must be readable as an ARN or an S3 URI."""
 
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -59,28 +61,28 @@ def _checked(read: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 @PARAMS_FILE
 @click.option(
     "--format",
-    "form",
+    "output_format",
     type=click.Choice(["json", "cloudformation", "terraform"]),
     help="Of the output; json by default.",
 )
 @click.option(
     "--job-role",
     metavar="ARN",
-    callback=_checked(RoleArn.parse),
+    callback=_validate_with(RoleArn.parse),
     help="The job's own role, with its path: who may assume the others.",
 )
 @click.option(
     "--reads",
     multiple=True,
     metavar="URI",
-    callback=_checked(S3Uri.parse),
+    callback=_validate_with(S3Uri.parse),
     help="What the job's role reads at its start: script, spec, wheels.",
 )
 @click.option(
     "--writes",
     multiple=True,
     metavar="URI",
-    callback=_checked(S3Uri.parse),
+    callback=_validate_with(S3Uri.parse),
     help="What it writes besides its steps: the result file.",
 )
 @click.option(
@@ -104,14 +106,14 @@ def _checked(read: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 @click.option(
     "--sandbox",
     is_flag=False,
-    flag_value=BESIDE,
+    flag_value=DEFAULT_FILE,
     default=None,
     metavar="[FILE]",
     help="With --live: look at the AWS of the sandbox.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
 def iam(
-    spec: str, params: Sequence[str], params_file: Optional[str], form: Optional[str], job_role: Optional[str], reads: tuple[S3Uri, ...],
+    spec: str, params: Sequence[str], params_file: Optional[str], output_format: Optional[str], job_role: Optional[str], reads: tuple[S3Uri, ...],
     writes: tuple[S3Uri, ...], widen: Sequence[str], account: Optional[str], explain: bool, compare: Optional[str], live: bool,
     sandbox: Optional[str], output: Optional[str],
 ) -> None:  # fmt: skip
@@ -132,51 +134,60 @@ def iam(
         raise click.UsageError("--sandbox goes with --live")
     given = read_params(params, params_file)
     plan = api.plan(lasting(api.load(spec, given, complete=False), given, widen))
-    around = _surroundings(plan.job, job_role or "", reads, writes)
+    around = _find_surroundings(plan.job, job_role or "", reads, writes)
     found = policies(plan, around)
     if compare is None and not live:
-        _print(_written(plan, found, form or "json", account, explain=explain), output)
-        _say_what_is_open(plan, found, around.job_role)
+        _write_output(
+            _render_policies(plan, found, output_format or "json", account, explain=explain), output
+        )
+        _print_warnings(plan, found, around.job_role)
         return
-    if form not in (None, "json"):
+    if output_format not in (None, "json"):
         raise click.UsageError("a comparison is text, or --format json")
-    different = (
-        _compared(found, Path(compare)) if compare is not None else _live(found, spec, sandbox)
+    diffs = (
+        _compare_with_file(found, Path(compare))
+        if compare is not None
+        else _compare_with_iam(found, spec, sandbox)
     )
-    _print(_as_json(different) if form == "json" else differences_text(different), output)
-    if any(each.kind == LACKS for each in different):
-        raise SystemExit(LACKING)
+    _write_output(_to_json(diffs) if output_format == "json" else format_differences(diffs), output)
+    if any(each.kind == LACKS for each in diffs):
+        raise SystemExit(EXIT_LACKING)
 
 
-def _print(text: str, output: Optional[str]) -> None:
+def _write_output(text: str, output: Optional[str]) -> None:
     if output is None:
         echo(text, nl=False)
     else:
         write_file(Path(output), text)
 
 
-def _written(
-    plan: Plan, found: Sequence[RolePolicies], form: str, account: Optional[str], *, explain: bool
+def _render_policies(
+    plan: Plan,
+    found: Sequence[RolePolicies],
+    output_format: str,
+    account: Optional[str],
+    *,
+    explain: bool,
 ) -> str:
-    if form == "cloudformation":
+    if output_format == "cloudformation":
         return cloudformation.template(plan.job.name, named(found, account), explain=explain)
-    if form == "terraform":
+    if output_format == "terraform":
         return terraform.configuration(plan.job.name, named(found, account), explain=explain)
     return format_json(as_json(plan, found, explain=explain)) + "\n"
 
 
-def _surroundings(
+def _find_surroundings(
     job: Job, job_role: str, reads: Sequence[S3Uri], writes: Sequence[S3Uri]
 ) -> Surroundings:
     """What the job does under its own role besides its steps: what the command line says, and what the spec's glue section makes of it."""
     if job.glue is None:
         return Surroundings(job_role, tuple(reads), tuple(writes))
-    from rolerunner.glue.deploy.permissions import surroundings  # noqa: PLC0415 - many specs have no such section
+    from rolerunner.glue.deploy.permissions import build_surroundings  # noqa: PLC0415 - many specs have no such section
 
-    return surroundings(job, job.glue, job_role, reads, writes)
+    return build_surroundings(job, job.glue, job_role, reads, writes)
 
 
-def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: str) -> None:
+def _print_warnings(plan: Plan, found: Sequence[RolePolicies], job_role: str) -> None:
     for step, told in notes(plan).items():
         for note in told:
             echo(f"rolerunner: {step}: {note}", err=True)
@@ -197,16 +208,18 @@ def _say_what_is_open(plan: Plan, found: Sequence[RolePolicies], job_role: str) 
         )
 
 
-def _compared(found: Sequence[RolePolicies], path: Path) -> list[Difference]:
+def _compare_with_file(found: Sequence[RolePolicies], path: Path) -> list[Difference]:
     return differences(found, read(path))
 
 
-def _live(found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]) -> list[Difference]:
+def _compare_with_iam(
+    found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]
+) -> list[Difference]:
     from rolerunner.policies.live import holdings  # noqa: PLC0415
     from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415 - imports boto3
 
     with ExitStack() as stack:
-        identity = sandbox_identity(stack, spec, sandbox) if sandbox else JobIdentity()
+        identity = enter_sandbox(stack, spec, sandbox) if sandbox else JobIdentity()
         have, unread = holdings(found, Sessions(identity, session_name="rolerunner-iam"))
     return [
         replace(each, why=unread.get(each.resource, each.why)) if each.kind == UNKNOWN else each
@@ -214,8 +227,8 @@ def _live(found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]) -> l
     ]
 
 
-def _as_json(different: Sequence[Difference]) -> str:
-    return json.dumps([each.as_json() for each in different], indent=2, ensure_ascii=False) + "\n"
+def _to_json(diffs: Sequence[Difference]) -> str:
+    return json.dumps([each.as_json() for each in diffs], indent=2, ensure_ascii=False) + "\n"
 
 
 _WORDS = {
@@ -227,11 +240,11 @@ _WORDS = {
 }
 
 
-def differences_text(different: Sequence[Difference]) -> str:
+def format_differences(diffs: Sequence[Difference]) -> str:
     """A line for each difference, under its role."""
     lines: list[str] = []
     role = None
-    for each in different:
+    for each in diffs:
         if each.role != role:
             role = each.role
             lines += ["", f"role {role}"] if lines else [f"role {role}"]

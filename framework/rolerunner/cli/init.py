@@ -8,7 +8,7 @@ from shlex import quote
 import click
 
 from rolerunner.cli.common import SETTINGS, echo
-from rolerunner.cli.schema import schema_text
+from rolerunner.cli.schema import render_schema
 from rolerunner.common.files import write_file
 from rolerunner.errors import UsageError
 
@@ -31,8 +31,8 @@ def init(folder: str) -> None:
         for path in sorted(_TEMPLATE.rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
     }
-    for schema, of_tests in ((_SCHEMA, False), (_TEST_SCHEMA, True)):
-        files[Path(schema)] = (schema_text(of_tests=of_tests) + "\n").encode()
+    for schema, for_tests in ((_SCHEMA, False), (_TEST_SCHEMA, True)):
+        files[Path(schema)] = (render_schema(for_tests=for_tests) + "\n").encode()
     there = [str(name) for name in files if (target / name).exists()]
     if there:
         raise UsageError(

@@ -9,7 +9,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, SETTINGS, SPEC, echo
-from rolerunner.cli.start import JOB_NAME, REGION, runs_of
+from rolerunner.cli.start import JOB_NAME, REGION, open_runs
 
 
 @click.command(context_settings=SETTINGS)
@@ -46,17 +46,17 @@ def logs(
 
     Exit status with --follow: 0 the run succeeded, 4 it ended in any other way.
     """
-    from rolerunner.glue.deploy.runs import GOOD  # noqa: PLC0415 - imports botocore
-    from rolerunner.glue.deploy.settings import settings_of  # noqa: PLC0415
+    from rolerunner.glue.deploy.runs import SUCCEEDED  # noqa: PLC0415 - imports botocore
+    from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
-    runs = runs_of(job, settings_of(job, {"job_name": job_name, "region": region}), role)
+    runs = open_runs(job, resolve_settings(job, {"job_name": job_name, "region": region}), role)
     run = runs.get(run_id) if run_id else runs.newest()
     for line in runs.follow(run.id, interval) if follow else runs.lines(run):
         echo(line.text)
     if not follow:
         return
     ended = runs.get(run.id)
-    if ended.state != GOOD:
+    if ended.state != SUCCEEDED:
         echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
         sys.exit(FAILED_STEP)

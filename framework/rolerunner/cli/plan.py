@@ -18,7 +18,7 @@ from rolerunner.cli.common import (
     read_params,
     warn_of_secrets,
 )
-from rolerunner.cli.sandboxed import BESIDE, sandbox_identity
+from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox
 from rolerunner.common.wording import format_count
 from rolerunner.iam.policy import MAX_SESSION_POLICY, list_statements
 from rolerunner.plan import planning
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--sandbox",
     is_flag=False,
-    flag_value=BESIDE,
+    flag_value=DEFAULT_FILE,
     default=None,
     metavar="[FILE]",
     help="With --live: look at the AWS of the sandbox.",
@@ -72,40 +72,50 @@ def plan(
     if live:
         with ExitStack() as stack:
             found = api.survey(
-                made, sandbox_identity(stack, spec, sandbox, job, given=given) if sandbox else None
+                made, enter_sandbox(stack, spec, sandbox, job, given=given) if sandbox else None
             )
     if as_json:
-        echo(json.dumps(_with_found(planning.as_json(made), found), indent=2, ensure_ascii=False))
+        echo(
+            json.dumps(
+                _add_live_values(planning.as_json(made), found), indent=2, ensure_ascii=False
+            )
+        )
     else:
-        echo(plan_text(made, found))
+        echo(format_plan(made, found))
 
 
-def _with_found(shown: dict[str, Any], found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _add_live_values(
+    shown: dict[str, Any], found: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     for step in shown["steps"]:
         if step["id"] in found:
             step["live"] = dict(found[step["id"]])
     return shown
 
 
-def plan_text(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
+def format_plan(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
     """The plan for a person. ``found`` is what a look at AWS told of each step."""
     lines = [
         f"{plan.job.name}: {format_count(len(plan.steps), 'step')}, {format_count(len(plan.roles), 'role')} to assume",
         "",
     ]
     for role in plan.roles:
-        lines += _role_text(role, plan)
+        lines += _format_role(role, plan)
     if plan.job.state is not None:
         lines.append(
             f"state {plan.job.state.location}  (role: {plan.job.state.role or 'this machine'})"
         )
         lines += [f"     needs {each.action} on {each.resource}" for each in plan.state]
     for number, planned in enumerate(plan.steps, 1):
-        lines += ["", *_step_text(number, planned), *_found_text(found.get(planned.step.id, {}))]
+        lines += [
+            "",
+            *_format_step(number, planned),
+            *_format_live_values(found.get(planned.step.id, {})),
+        ]
     return "\n".join(lines)
 
 
-def _role_text(role: Role, plan: Plan) -> list[str]:
+def _format_role(role: Role, plan: Plan) -> list[str]:
     lines = [
         f"role {role}  {role.arn}" + (f"  (a session for {role.step})" if role.step else ""),
         f"     assumed from {role.via or 'the job'}, {role.duration // 60} minutes"
@@ -122,7 +132,7 @@ def _role_text(role: Role, plan: Plan) -> list[str]:
     return [*lines, *(f"     note: {note}" for note in plan.narrowed.get(role, ()))]
 
 
-def _step_text(number: int, planned: PlannedStep) -> list[str]:
+def _format_step(number: int, planned: PlannedStep) -> list[str]:
     step = planned.step
     roles = ", ".join(f"{field}: {role}" for field, role in step.roles.items())
     head = f"{number}. {step.id}  {step.action}" + (f"  ({roles})" if roles else "")
@@ -138,7 +148,7 @@ def _step_text(number: int, planned: PlannedStep) -> list[str]:
     return [head, *after, *fields, *needed, *(f"     note: {note}" for note in planned.notes)]
 
 
-def _found_text(found: Mapping[str, Any]) -> list[str]:
+def _format_live_values(found: Mapping[str, Any]) -> list[str]:
     nouns = {"count": ("count", "count"), "bytes": ("byte", "bytes")}
     said = ", ".join(
         format_count(value, *nouns[name]) if name in nouns else f"{name}: {value}"

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from rolerunner.errors import RoleRefused, RolesRefused
 
 
-def refusals_text(refused: RolesRefused) -> str:
+def format_refusals(refused: RolesRefused) -> str:
     """The table, then each message with its hint. What is only reached through a refused role is not explained again."""
-    rows = [("role", "asked by", "error"), *(_row(each) for each in refused.refusals)]
+    rows = [("role", "asked by", "error"), *(_make_row(each) for each in refused.refusals)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [
         "  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2]]).rstrip()
@@ -25,7 +25,7 @@ def refusals_text(refused: RolesRefused) -> str:
     return str(redact("\n".join([*table, *told])))
 
 
-def _row(refusal: RoleRefused) -> tuple[str, str, str]:
+def _make_row(refusal: RoleRefused) -> tuple[str, str, str]:
     return (
         refusal.role,
         refusal.asked_by or "-",

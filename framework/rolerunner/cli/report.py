@@ -11,7 +11,7 @@ import click
 from rolerunner.cli.common import SETTINGS, echo
 from rolerunner.common.files import write_file
 from rolerunner.errors import UsageError
-from rolerunner.observers.report import page
+from rolerunner.observers.report import render_page
 
 _MAX_BYTES = 1 << 28
 
@@ -30,14 +30,14 @@ def report(result: str, output: Optional[str]) -> None:
     """
     target = Path(output) if output else Path(result).with_suffix(".html")
     try:
-        made = page(_read(Path(result)))
+        made = render_page(_read_result(Path(result)))
     except UsageError as error:
         raise UsageError(f"{result}: {error}") from None
     write_file(target, made.encode(), private=True)
     echo(str(target))
 
 
-def _read(path: Path) -> Any:
+def _read_result(path: Path) -> Any:
     """The result file. Raises UsageError."""
     try:
         if path.stat().st_size > _MAX_BYTES:

@@ -24,13 +24,13 @@ from rolerunner.cli.common import (
     read_params,
     warn_of_secrets,
 )
-from rolerunner.cli.sandboxed import BESIDE, explain_refusals, sandbox_identity
+from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox, explain_refusals
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RolesRefused
 from rolerunner.events import RunFinished
 from rolerunner.model import Failure, RunResult
-from rolerunner.observers.gc_release import Settling
+from rolerunner.observers.gc_release import GcTuner
 from rolerunner.observers.streams import stop_waiting_for_readers
 from rolerunner.spec.values import nearest
 
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from rolerunner.model import Job
     from rolerunner.observers.result import ResultFile
 
-_REFUSALS = ("AccessDenied", "AccessDeniedException", "RoleRefused")
+_POLICY_ERRORS = ("AccessDenied", "AccessDeniedException", "RoleRefused")
 """Types of errors that a policy is the reason of."""
-_SIGNALLED = 128
+_SIGNAL_BASE = 128
 """A process that a signal stops ends with 128 and the signal's number, as shells have it."""
 
 
@@ -53,7 +53,7 @@ _SIGNALLED = 128
 @PARAM
 @PARAMS_FILE
 @click.option(
-    "--sandbox", is_flag=False, flag_value=BESIDE, default=None, metavar="[FILE]",
+    "--sandbox", is_flag=False, flag_value=DEFAULT_FILE, default=None, metavar="[FILE]",
     help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default; "
     "without one it is made from the spec.",
 )  # fmt: skip
@@ -116,41 +116,41 @@ def run(
     rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
     rolerunner run nightly.yaml --resume 20260131T020000Z-1a2b3c
     """
-    key = _key(resume, run_key)
+    key = _choose_run_key(resume, run_key)
     with ExitStack() as stack:
-        settling = stack.enter_context(Settling())
-        files = stack.enter_context(_result_files(result, report))
+        settling = stack.enter_context(GcTuner())
+        files = stack.enter_context(_open_result_files(result, report))
         given = read_params(params, params_file)
         job = api.load(spec, given, code_is_here=True)
         warn_of_secrets(job, params)
         if puts and not sandbox:
             raise click.UsageError("--put goes with --sandbox")
         cancel = Cancel()
-        caught = stack.enter_context(_stopping(cancel))
+        received = stack.enter_context(_cancel_on_signal(cancel))
         identity = (
-            sandbox_identity(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
+            enter_sandbox(stack, spec, sandbox, job, given=given, puts=puts) if sandbox else None
         )
         explain = partial(explain_refusals, spec, sandbox) if sandbox else None
-        with _explained(explain):
+        with _explain_on_refusal(explain):
             ended = api.run(
-                job, identity=identity, observers=[_lines(log_format, log_level), *files, settling], cancel=cancel, run_key=key,
-                resume=resume is not None, take_over=take_over, only=_chosen(job, only, start),
+                job, identity=identity, observers=[_create_log_observer(log_format, log_level), *files, settling], cancel=cancel, run_key=key,
+                resume=resume is not None, take_over=take_over, only=_select_steps(job, only, start),
             )  # fmt: skip
     if ended.status in ("succeeded", "warning"):
         return
     if explain is not None and any(
-        step.error is not None and step.error.type in _REFUSALS for step in ended.steps
+        step.error is not None and step.error.type in _POLICY_ERRORS for step in ended.steps
     ):
         explain()
     if job.state is not None and not (
         sandbox and job.state.location.startswith("s3://")
     ):  # the sandbox's S3 is gone
         echo(f"rolerunner: go on with: --resume {key or ended.run_id}", err=True)
-    _leave(_SIGNALLED + caught[0] if ended.status == "stopped" and caught else FAILED_STEP)
+    _exit_now(_SIGNAL_BASE + received[0] if ended.status == "stopped" and received else FAILED_STEP)
 
 
 @contextmanager
-def _explained(explain: Optional[Callable[[], None]]) -> Iterator[None]:
+def _explain_on_refusal(explain: Optional[Callable[[], None]]) -> Iterator[None]:
     """Explains whose roles they are if roles are refused meanwhile."""
     try:
         yield
@@ -160,13 +160,13 @@ def _explained(explain: Optional[Callable[[], None]]) -> Iterator[None]:
         raise
 
 
-def _key(resume: Optional[str], run_key: Optional[str]) -> str:
+def _choose_run_key(resume: Optional[str], run_key: Optional[str]) -> str:
     if resume is not None and run_key is not None:
         raise click.UsageError("--resume and --run-key exclude each other")
     return resume or run_key or ""
 
 
-def _chosen(job: Job, only: Sequence[str], start: Optional[str]) -> frozenset[str]:
+def _select_steps(job: Job, only: Sequence[str], start: Optional[str]) -> frozenset[str]:
     """Ids of the steps to run; empty: all."""
     ids = [step.id for step in job.steps]
     for name in (*only, *([start] if start else [])):
@@ -176,7 +176,7 @@ def _chosen(job: Job, only: Sequence[str], start: Optional[str]) -> frozenset[st
     return frozenset(only) | frozenset(ids[ids.index(start) :] if start else ())
 
 
-def _leave(status: int) -> NoReturn:
+def _exit_now(status: int) -> NoReturn:
     """End the process at once: a thread that was left behind, in a function or a request that hangs, would hold it."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -184,42 +184,42 @@ def _leave(status: int) -> NoReturn:
 
 
 @contextmanager
-def _stopping(cancel: Cancel) -> Iterator[list[int]]:
+def _cancel_on_signal(cancel: Cancel) -> Iterator[list[int]]:
     """SIGINT and SIGTERM stop the run cleanly, its result written; a second one ends the process at once."""
-    caught: list[int] = []
+    received: list[int] = []
 
     def stop(number: int, frame: Optional[FrameType]) -> None:
         del frame
-        if caught:
-            os._exit(_SIGNALLED + number)
-        caught.append(number)
+        if received:
+            os._exit(_SIGNAL_BASE + number)
+        received.append(number)
         stop_waiting_for_readers()
         cancel.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield caught
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _lines(log_format: str, log_level: str) -> Observer:
+def _create_log_observer(log_format: str, log_level: str) -> Observer:
     """The observer that writes to stdout."""
     if log_format == "console" or (log_format == "auto" and sys.stdout.isatty()):
         from rolerunner.observers.terminal import Terminal  # noqa: PLC0415 - rich takes 60 ms
 
         return Terminal()
-    with _absent(
+    with _hide_package(
         "rich"
     ):  # structlog takes 40 ms with it, and 10 without; lines of JSON draw no traceback
-        from rolerunner.observers.log import Log, standard_stream  # noqa: PLC0415
+        from rolerunner.observers.log import Log, configure_stdout  # noqa: PLC0415
 
-    return Log(standard_stream(), level=log_level)
+    return Log(configure_stdout(), level=log_level)
 
 
 @contextmanager
-def _result_files(result: Optional[str], report: Optional[str]) -> Iterator[list[ResultFile]]:
+def _open_result_files(result: Optional[str], report: Optional[str]) -> Iterator[list[ResultFile]]:
     """The observers that write files. Where no run begins, since the spec is wrong, say, they are written all the same."""
     files: list[ResultFile] = []
     if result:
@@ -235,11 +235,11 @@ def _result_files(result: Optional[str], report: Optional[str]) -> Iterator[list
     except Exception as error:
         for file in files:
             if not file.is_written:
-                file.notify(RunFinished(_not_begun(error)))
+                file.notify(RunFinished(_make_failed_result(error)))
         raise
 
 
-def _not_begun(error: Exception) -> RunResult:
+def _make_failed_result(error: Exception) -> RunResult:
     """The result of a run that did not begin."""
     text = error.format_message() if isinstance(error, click.ClickException) else safe_text(error)
     failure = Failure(type(error).__name__, text, getattr(error, "hint", ""))
@@ -249,7 +249,7 @@ def _not_begun(error: Exception) -> RunResult:
 
 
 @contextmanager
-def _absent(package: str) -> Iterator[None]:
+def _hide_package(package: str) -> Iterator[None]:
     """Meanwhile nothing finds the package: None among the modules says so (Python's reference, "The module cache")."""
     if package in sys.modules:
         yield

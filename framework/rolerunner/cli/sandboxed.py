@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rolerunner.sandbox import World
     from rolerunner.sessions.registry import JobIdentity
 
-BESIDE = "beside"
+DEFAULT_FILE = "beside"
 """The value of --sandbox without a file."""
 
 
-def sandbox_identity(
+def enter_sandbox(
     stack: ExitStack,
     spec: str,
     file: str,
@@ -39,13 +39,13 @@ def sandbox_identity(
     from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
     from rolerunner.sessions.registry import JobIdentity, Keys  # noqa: PLC0415
 
-    objects = dict(_put(each) for each in puts)
-    path = _beside(spec) if file == BESIDE else Path(file)
-    if job is not None and file == BESIDE and not path.exists():
-        world = _made(job, given, objects)
+    objects = dict(_parse_put(each) for each in puts)
+    path = _default_file(spec) if file == DEFAULT_FILE else Path(file)
+    if job is not None and file == DEFAULT_FILE and not path.exists():
+        world = _generate_world(job, given, objects)
     else:
-        world = sandbox.with_objects(sandbox.load(_existing(path)), objects)
-    running = stack.enter_context(sandbox.running(world, path.parent))
+        world = sandbox.add_objects(sandbox.load_world(_require_file(path)), objects)
+    running = stack.enter_context(sandbox.start_sandbox(world, path.parent))
     keys = running.job_keys
     return JobIdentity(
         running.region,
@@ -56,7 +56,7 @@ def sandbox_identity(
 
 def explain_refusals(spec: str, file: str) -> None:
     """Say where the policies of the sandbox are that refused something: no account's own need a change for it."""
-    path = _beside(spec) if file == BESIDE else Path(file)
+    path = _default_file(spec) if file == DEFAULT_FILE else Path(file)
     place = (
         f"stand in {path}"
         if path.exists()
@@ -65,18 +65,18 @@ def explain_refusals(spec: str, file: str) -> None:
     echo(f"rolerunner: the sandbox refused this, not AWS: its policies {place}", err=True)
 
 
-def _made(job: Job, given: Collection[str], objects: Mapping[S3Uri, Path]) -> World:
+def _generate_world(job: Job, given: Collection[str], objects: Mapping[S3Uri, Path]) -> World:
     from rolerunner.actions import registry  # noqa: PLC0415
     from rolerunner.policies.least_privilege import lasting  # noqa: PLC0415
-    from rolerunner.sandbox.from_spec import made  # noqa: PLC0415
+    from rolerunner.sandbox.from_spec import generate_world  # noqa: PLC0415
 
-    made_of_it = made(api.plan(job), api.plan(lasting(job, given)), registry(), objects)
+    made_of_it = generate_world(api.plan(job), api.plan(lasting(job, given)), registry(), objects)
     for note in made_of_it.notes:
         echo(f"sandbox: {note}", err=True)
     return made_of_it.world
 
 
-def _put(said: str) -> tuple[S3Uri, Path]:
+def _parse_put(said: str) -> tuple[S3Uri, Path]:
     """``s3://bucket/key=FILE``; a key that ends with '/' gets the file's name."""
     uri, separator, file = said.partition("=")
     path = Path(file)
@@ -91,12 +91,12 @@ def _put(said: str) -> tuple[S3Uri, Path]:
     return (place.join(path.name) if place.is_prefix else place), path
 
 
-def _beside(spec: str) -> Path:
+def _default_file(spec: str) -> Path:
     path = Path(spec)
     return path.with_name(f"{path.stem}.sandbox.yaml")
 
 
-def _existing(path: Path) -> Path:
+def _require_file(path: Path) -> Path:
     if not path.exists():
         raise UsageError(f"there is no {path}: name the sandbox file, as in --sandbox FILE")
     return path

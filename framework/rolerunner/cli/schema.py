@@ -16,8 +16,8 @@ from rolerunner.spec.json_schema import json_schema, json_schema_of
 
 @click.command(context_settings=SETTINGS)
 @click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
-@click.option("--test", "of_tests", is_flag=True, help="Of test files instead.")
-def schema(output: Optional[str], of_tests: bool) -> None:
+@click.option("--test", "for_tests", is_flag=True, help="Of test files instead.")
+def schema(output: Optional[str], for_tests: bool) -> None:
     """Print the JSON Schema of specs, or of test files, for editors.
 
     \b
@@ -26,21 +26,23 @@ def schema(output: Optional[str], of_tests: bool) -> None:
     # yaml-language-server: $schema=rolerunner.schema.json
     rolerunner schema --test -o rolerunner-test.schema.json
     """
-    text = schema_text(of_tests=of_tests)
+    text = render_schema(for_tests=for_tests)
     if output is None:
         click.echo(text)
     else:
         write_file(Path(output), (text + "\n").encode())
 
 
-def schema_text(*, of_tests: bool) -> str:
+def render_schema(*, for_tests: bool) -> str:
     """The schema as it is printed."""
     return json.dumps(
-        _of_tests() if of_tests else json_schema(registry()), indent=1, ensure_ascii=False
+        _build_test_file_schema() if for_tests else json_schema(registry()),
+        indent=1,
+        ensure_ascii=False,
     )
 
 
-def _of_tests() -> dict[str, Any]:
+def _build_test_file_schema() -> dict[str, Any]:
     from rolerunner.spec_testing.casefile import CaseFile  # noqa: PLC0415 - specs need nothing of the sandbox
 
     return json_schema_of(CaseFile, "A rolerunner test file")

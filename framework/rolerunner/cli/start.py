@@ -15,10 +15,10 @@ from rolerunner.errors import StepError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from rolerunner.glue.deploy.runs import JobRun, Runs
+    from rolerunner.glue.deploy.runs import JobRun, JobRuns
     from rolerunner.model import GlueSettings, Job
 
-_SAY_EVERY = 60.0
+_REPORT_SECONDS = 60.0
 """Seconds between two lines of a run whose state stays the same."""
 
 
@@ -65,9 +65,9 @@ def start(
 
     Exit status: 0 the run succeeded, 2 the params are wrong, 4 it ended in any other way.
     """
-    from rolerunner.glue.deploy.runs import GOOD  # noqa: PLC0415 - imports botocore
+    from rolerunner.glue.deploy.runs import SUCCEEDED  # noqa: PLC0415 - imports botocore
 
-    runs, given = _prepared(spec, read_params(params, params_file), job_name, region, role)
+    runs, given = _prepare_run(spec, read_params(params, params_file), job_name, region, role)
     run_id = runs.start({**given, **({"run_key": run_key} if run_key else {})})
     echo(run_id)
     if no_wait:
@@ -88,31 +88,31 @@ def start(
             err=True,
         )
         sys.exit(FAILED_STEP)
-    if ended.state != GOOD:
+    if ended.state != SUCCEEDED:
         echo(f"rolerunner: {ended.state} after {ended.seconds} s: {runs.reason(ended)}", err=True)
         sys.exit(FAILED_STEP)
     echo(f"succeeded in {ended.seconds} s, {ended.dpu_seconds:g} DPU-seconds")
 
 
-def _prepared(
+def _prepare_run(
     spec: str,
     given: Mapping[str, Any],
     job_name: Optional[str],
     region: Optional[str],
     role: Optional[str],
-) -> tuple[Runs, dict[str, str]]:
+) -> tuple[JobRuns, dict[str, str]]:
     """The job's runs, and the params as text. Raises UsageError for a param that is wrong, missing or fixed."""
-    from rolerunner.glue.deploy.settings import settings_of  # noqa: PLC0415
+    from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
     from rolerunner.spec.glue_fields import NO_DASHES, as_text  # noqa: PLC0415
     from rolerunner.spec.values import FileValue  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
-    settings = settings_of(job, {"job_name": job_name, "region": region})
+    settings = resolve_settings(job, {"job_name": job_name, "region": region})
     fixed = next((name for name in given if name in settings.fixed_params), None)
     if fixed is not None:
         raise UsageError(f"the param '{fixed}' is fixed by 'fixed_params' under 'glue' in the spec")
     api.load(spec, {**settings.params, **settings.fixed_params, **given})
-    refuse_secrets(job, given)
+    reject_secret_params(job, given)
     told = {
         name: as_text(value.value if isinstance(value, FileValue) else value)
         for name, value in given.items()
@@ -120,10 +120,10 @@ def _prepared(
     wrong = next((name for name, value in told.items() if value.startswith("--")), None)
     if wrong is not None:
         raise UsageError(f"the param '{wrong}' {NO_DASHES}")
-    return runs_of(job, settings, role), told
+    return open_runs(job, settings, role), told
 
 
-def refuse_secrets(job: Job, given: Iterable[str]) -> None:
+def reject_secret_params(job: Job, given: Iterable[str]) -> None:
     """Raise UsageError for a secret that would become an argument of a Glue job."""
     secret = sorted(job.secret_params.intersection(given))
     if secret:
@@ -132,12 +132,12 @@ def refuse_secrets(job: Job, given: Iterable[str]) -> None:
         )
 
 
-def runs_of(job: Job, settings: GlueSettings, role: Optional[str]) -> Runs:
+def open_runs(job: Job, settings: GlueSettings, role: Optional[str]) -> JobRuns:
     """The runs of a spec's Glue job."""
     from rolerunner.glue.deploy.account import Account  # noqa: PLC0415
-    from rolerunner.glue.deploy.runs import Runs  # noqa: PLC0415
+    from rolerunner.glue.deploy.runs import JobRuns  # noqa: PLC0415
 
-    return Runs(
+    return JobRuns(
         Account.of(job, role or "", settings.region),
         settings.job_name or job.name,
         settings.runtime,
@@ -154,7 +154,7 @@ class _Progress:
     def tell(self, run: JobRun) -> None:
         """Say how it is, if there is something to say."""
         now = time.monotonic()
-        if run.state != self.state or now - self.said >= _SAY_EVERY:
+        if run.state != self.state or now - self.said >= _REPORT_SECONDS:
             self.state, self.said = run.state, now
             echo(
                 f"{time.strftime('%H:%M:%S')} {run.state.lower()}"

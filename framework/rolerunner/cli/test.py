@@ -17,20 +17,20 @@ from rolerunner.common.files import write_file
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
 from rolerunner.redaction.redact import redact
-from rolerunner.spec_testing.junit import junit as junit_xml
-from rolerunner.spec_testing.junit import mismatch_text
-from rolerunner.spec_testing.load import SUFFIX, found, load
-from rolerunner.spec_testing.suite import chosen, run_cases
+from rolerunner.spec_testing.junit import format_mismatch
+from rolerunner.spec_testing.junit import render_junit as junit_xml
+from rolerunner.spec_testing.load import SUFFIX, find_test_files, load_cases
+from rolerunner.spec_testing.suite import run_cases, select_cases
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from rolerunner.spec_testing.run import Outcome
-    from rolerunner.spec_testing.suite import Report
+    from rolerunner.spec_testing.run import CaseResult
+    from rolerunner.spec_testing.suite import SuiteResult
 
 FAILED_CASE = 4
-_SIGNALLED = 128
+_SIGNAL_BASE = 128
 """A process that a signal stops ends with 128 and the signal's number, as shells have it."""
 _WIDTH = 100
 _LOG_LINES = 20
@@ -40,19 +40,21 @@ _LOG_LINES = 20
 @click.argument("paths", nargs=-1, metavar="[FILE|DIR]...")
 @click.option(
     "-n",
-    "at_once",
+    "max_parallel",
     type=click.IntRange(1, 64),
     metavar="N",
     help="How many cases at once; as many as there are processors by default.",
 )
-@click.option("-k", "wanted", metavar="TEXT", help="Only cases whose file or name holds this text.")
+@click.option(
+    "-k", "text_filter", metavar="TEXT", help="Only cases whose file or name holds this text."
+)
 @click.option("-x", "--fail-fast", is_flag=True, help="Begin no other case after one has failed.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for each case instead of a dot.")
 @click.option("--junit", metavar="FILE", help="Write a JUnit report there, for CI.")
 def test(
     paths: Sequence[str],
-    at_once: Optional[int],
-    wanted: Optional[str],
+    max_parallel: Optional[int],
+    text_filter: Optional[str],
     fail_fast: bool,
     verbose: bool,
     junit: Optional[str],
@@ -68,45 +70,50 @@ def test(
 
     Exit status: 0 all passed, 2 a test file or the command line is wrong, 4 a case failed.
     """
-    files = found(paths or ["."])
+    files = find_test_files(paths or ["."])
     if not files:
         raise UsageError(f"there is no test file: their names end with {SUFFIX}")
     sandbox.check_available()
-    at_once = at_once or os.cpu_count() or 1
-    signal.signal(signal.SIGTERM, _terminated)
+    max_parallel = max_parallel or os.cpu_count() or 1
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     with tempfile.TemporaryDirectory(prefix="rolerunner-test-") as root:
-        cases = chosen(load(files, Path(root)), wanted)
+        cases = select_cases(load_cases(files, Path(root)), text_filter)
         if not cases:
-            raise UsageError(f"no case has '{wanted}' in its file or name")
+            raise UsageError(f"no case has '{text_filter}' in its file or name")
         files_of_cases = len({case.mark.file for case in cases})
         echo(
-            f"{format_count(len(cases), 'case')} in {format_count(files_of_cases, 'file')}, {min(at_once, len(cases))} at once"
+            f"{format_count(len(cases), 'case')} in {format_count(files_of_cases, 'file')}, {min(max_parallel, len(cases))} at once"
         )
-        report = run_cases(cases, at_once, fail_fast=fail_fast, tell=_line if verbose else _dot())
+        report = run_cases(
+            cases,
+            max_parallel,
+            fail_fast=fail_fast,
+            tell=_print_case_line if verbose else _make_dot_printer(),
+        )
     if not verbose:
         echo()
-    echo(_summary(report))
+    echo(_format_summary(report))
     if junit is not None:
         write_file(Path(junit), junit_xml(report), private=True)
     if report.failed:
         sys.exit(FAILED_CASE)
 
 
-def _terminated(number: int, frame: Optional[FrameType]) -> NoReturn:
+def _exit_on_signal(number: int, frame: Optional[FrameType]) -> NoReturn:
     """CI that cancels a job leaves nothing behind."""
     del frame
-    sys.exit(_SIGNALLED + number)
+    sys.exit(_SIGNAL_BASE + number)
 
 
-def _line(outcome: Outcome) -> None:
+def _print_case_line(outcome: CaseResult) -> None:
     word = click.style("PASSED", fg="green") if outcome.passed else click.style("FAILED", fg="red")
     echo(f"{word} {outcome.case.id} ({outcome.seconds:.2f} s)")
 
 
-def _dot() -> Callable[[Outcome], None]:
+def _make_dot_printer() -> Callable[[CaseResult], None]:
     told = 0
 
-    def tell(outcome: Outcome) -> None:
+    def tell(outcome: CaseResult) -> None:
         nonlocal told
         told += 1
         echo(
@@ -118,7 +125,7 @@ def _dot() -> Callable[[Outcome], None]:
     return tell
 
 
-def _summary(report: Report) -> str:
+def _format_summary(report: SuiteResult) -> str:
     counts = [
         (len(report.failed), "failed", "red"),
         (len(report.outcomes) - len(report.failed), "passed", "green"),
@@ -130,16 +137,19 @@ def _summary(report: Report) -> str:
         if count
     )
     return "\n".join(
-        [*(_failure(outcome) for outcome in report.failed), f"{said} in {report.seconds:.2f} s"]
+        [
+            *(_format_failure(outcome) for outcome in report.failed),
+            f"{said} in {report.seconds:.2f} s",
+        ]
     )
 
 
-def _failure(outcome: Outcome) -> str:
+def _format_failure(outcome: CaseResult) -> str:
     case = outcome.case
     head = click.style(f"FAILED {case.id}", fg="red", bold=True)
     lines = [f"\n{head}", f"  {case.mark}"]
     for mismatch in outcome.mismatches:
-        lines += [f"  {line}" for line in mismatch_text(mismatch).splitlines()]
+        lines += [f"  {line}" for line in format_mismatch(mismatch).splitlines()]
     said = [str(redact(line)) for line in outcome.log[-_LOG_LINES:]]
     left_out = (
         [f"  ... {format_count(len(outcome.log) - _LOG_LINES, 'line')} before"]
@@ -147,11 +157,17 @@ def _failure(outcome: Outcome) -> str:
         else []
     )
     return "\n".join(
-        [*lines, "  the run's log", *left_out, *(f"    {_cut(line)}" for line in said), ""]
+        [
+            *lines,
+            "  the run's log",
+            *left_out,
+            *(f"    {_truncate_line(line)}" for line in said),
+            "",
+        ]
     )
 
 
-def _cut(line: str) -> str:
+def _truncate_line(line: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 

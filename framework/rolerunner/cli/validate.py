@@ -14,9 +14,9 @@ from rolerunner.cli.common import (
     PARAMS_FILE,
     SETTINGS,
     echo,
-    expanded,
+    expand_glob,
+    format_problem,
     read_params,
-    with_line,
 )
 from rolerunner.common.wording import format_count
 from rolerunner.errors import SpecError, UsageError
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 @PARAM
 @PARAMS_FILE
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
+    "--format", "output_format", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
     help="json: a list for machines; github: annotations in a pull request.",
 )  # fmt: skip
 def validate(
-    specs: Sequence[str], params: Sequence[str], params_file: Optional[str], form: str
+    specs: Sequence[str], params: Sequence[str], params_file: Optional[str], output_format: str
 ) -> None:
     """Check specs without touching AWS, and say every mistake. Sandbox and test files that a glob finds are left out.
 
@@ -46,18 +46,18 @@ def validate(
     rolerunner validate configs/*.yaml --format github
     """
     for spec in specs:
-        _check_kind(spec)
-    paths = [path for spec in specs for path in expanded(spec)]
+        _check_file_name(spec)
+    paths = [path for spec in specs for path in expand_glob(spec)]
     given = read_params(params, params_file)
-    problems = [problem for path in paths for problem in _problems(path, given)]
-    _print(problems, form)
+    problems = [problem for path in paths for problem in _find_problems(path, given)]
+    _print_problems(problems, output_format)
     if problems:
         raise SystemExit(SpecError.exit_status)
-    if form == "text":
+    if output_format == "text":
         echo(f"{format_count(len(paths), 'spec')} checked, no mistakes")
 
 
-def _check_kind(spec: str) -> None:
+def _check_file_name(spec: str) -> None:
     """Raises UsageError for a file that is no spec by its name."""
     for ending, command in (
         (".sandbox.yaml", "rolerunner run SPEC --sandbox"),
@@ -67,7 +67,7 @@ def _check_kind(spec: str) -> None:
             raise UsageError(f"{spec}: is no spec; '{command}' checks it")
 
 
-def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
+def _find_problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
     try:
         api.load(spec, params, complete=False, code_is_here=not spec.startswith("s3://"))
     except SpecError as error:
@@ -75,19 +75,19 @@ def _problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
     return ()
 
 
-def _print(problems: Sequence[Problem], form: str) -> None:
-    if form == "json":
-        echo(json.dumps([_as_json(problem) for problem in problems], indent=2, ensure_ascii=False))
-    for problem in problems if form != "json" else ():
+def _print_problems(problems: Sequence[Problem], output_format: str) -> None:
+    if output_format == "json":
+        echo(json.dumps([_to_json(problem) for problem in problems], indent=2, ensure_ascii=False))
+    for problem in problems if output_format != "json" else ():
         text = (
-            _annotation(problem)
-            if form == "github"
-            else with_line(problem, colour=sys.stderr.isatty())
+            _format_annotation(problem)
+            if output_format == "github"
+            else format_problem(problem, colour=sys.stderr.isatty())
         )
-        echo(text, err=form == "text")
+        echo(text, err=output_format == "text")
 
 
-def _as_json(problem: Problem) -> dict[str, object]:
+def _to_json(problem: Problem) -> dict[str, object]:
     mark = problem.mark
     return {
         "file": mark.file,
@@ -98,12 +98,12 @@ def _as_json(problem: Problem) -> dict[str, object]:
     }
 
 
-def _annotation(problem: Problem) -> str:
+def _format_annotation(problem: Problem) -> str:
     """A workflow command of GitHub Actions; %, line ends and, in properties, ':' and ',' are escaped as it asks."""
     message = problem.message + (f" ({problem.hint})" if problem.hint else "")
-    file = _escaped(problem.mark.file).replace(":", "%3A").replace(",", "%2C")
-    return f"::error file={file},line={problem.mark.line},col={problem.mark.column}::{_escaped(message)}"
+    file = _escape_text(problem.mark.file).replace(":", "%3A").replace(",", "%2C")
+    return f"::error file={file},line={problem.mark.line},col={problem.mark.column}::{_escape_text(message)}"
 
 
-def _escaped(text: str) -> str:
+def _escape_text(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rolerunner.events import Event
 
 
-class Settling:
+class GcTuner:
     """Settles when the first step begins, and once more at the end, unless a function of the user's was called.
 
     What such a function left behind may be waiting for the collector: a file, say, that is written to the end when it is closed.
@@ -22,7 +22,7 @@ class Settling:
     def __init__(self) -> None:
         self._settled = self._called = False
 
-    def __enter__(self) -> Settling:
+    def __enter__(self) -> GcTuner:
         gc.disable()
         return self
 

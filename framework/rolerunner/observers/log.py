@@ -21,7 +21,7 @@ from rolerunner.events import (
     StepProgress,
     StepStarted,
 )
-from rolerunner.observers.result import plain_outputs
+from rolerunner.observers.result import to_plain_outputs
 from rolerunner.observers.streams import ESCAPE
 from rolerunner.redaction.redact import redact
 
@@ -35,19 +35,19 @@ class Log:
     def __init__(self, stream: TextIO, *, form: str = "json", level: str = "info") -> None:
         self._log = structlog.wrap_logger(
             structlog.WriteLogger(stream),
-            processors=_processors(form, stream),
-            wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
+            processors=_build_processors(form, stream),
+            wrapper_class=structlog.make_filtering_bound_logger(_get_level_number(level)),
         )
-        _take_over_logging(self._log, level)
+        _redirect_logging(self._log, level)
 
     def notify(self, event: Event) -> None:
         """Take an event."""
-        level, name, values = line_of(event)
+        level, name, values = format_event(event)
         if name:
             getattr(self._log, level)(name, **values)
 
 
-def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:
+def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
     """level, name and values of an event's line; no name, no line."""
     if isinstance(event, RunStarted):
         job = event.plan.job
@@ -101,15 +101,15 @@ def line_of(event: Event) -> tuple[str, str, dict[str, Any]]:
             {**({"step": event.step_id} if event.step_id else {}), **event.values},
         )
     if isinstance(event, StepFinished):
-        return _step_line(event)
-    return _run_line(event)
+        return _format_step_event(event)
+    return _format_run_event(event)
 
 
-def _step_line(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
+def _format_step_event(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
     result = event.result
     values: dict[str, Any] = {
         "step": result.id, "action": result.action, "role": result.role, "status": result.status,
-        "seconds": result.seconds, "outputs": plain_outputs(result.outputs),
+        "seconds": result.seconds, "outputs": to_plain_outputs(result.outputs),
     }  # fmt: skip
     if result.reason:
         values["reason"] = result.reason
@@ -119,7 +119,7 @@ def _step_line(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
     return level, "step_finished", values
 
 
-def _run_line(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
+def _format_run_event(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
     result = event.result
     values: dict[str, Any] = {
         "job": result.job,
@@ -143,26 +143,26 @@ def _run_line(event: RunFinished) -> tuple[str, str, dict[str, Any]]:
     )
 
 
-def _processors(form: str, stream: TextIO) -> list[Any]:
+def _build_processors(form: str, stream: TextIO) -> list[Any]:
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _redact,
+        _redact_values,
     ]
     if form == "json":
         return [*shared, structlog.processors.JSONRenderer(default=str, ensure_ascii=False)]
     return [*shared, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
 
 
-def _redact(
+def _redact_values(
     _logger: Any, _method: str, values: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     shown: dict[str, Any] = redact({key: json_value(value) for key, value in values.items()})
     return shown
 
 
-class _Forward(logging.Handler):
+class _ForwardingHandler(logging.Handler):
     """Lines of the standard library's loggers (boto's, the user's), into the same stream and form."""
 
     def __init__(self, log: Any) -> None:
@@ -180,18 +180,22 @@ class _Forward(logging.Handler):
             )
 
 
-def _take_over_logging(log: Any, level: str) -> None:
+def _redirect_logging(log: Any, level: str) -> None:
     root = logging.getLogger()
-    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, _Forward)]
-    root.addHandler(_Forward(log))
-    root.setLevel(max(_number(level), logging.WARNING) if level != "debug" else logging.DEBUG)
+    root.handlers[:] = [
+        handler for handler in root.handlers if not isinstance(handler, _ForwardingHandler)
+    ]
+    root.addHandler(_ForwardingHandler(log))
+    root.setLevel(
+        max(_get_level_number(level), logging.WARNING) if level != "debug" else logging.DEBUG
+    )
 
 
-def _number(level: str) -> int:
+def _get_level_number(level: str) -> int:
     return int(getattr(logging, level.upper()))
 
 
-def standard_stream() -> TextIO:
+def configure_stdout() -> TextIO:
     """stdout, flushed at every line (Glue's Python Shell buffers blocks otherwise), that takes text of any encoding."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:

@@ -17,7 +17,7 @@ from rolerunner.common.json_values import json_value
 from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
 from rolerunner.observers.result import ResultFile
-from rolerunner.observers.units import as_size, as_time, total_of
+from rolerunner.observers.units import format_duration, format_size, sum_numbers
 from rolerunner.redaction.redact import redact
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ class ReportPage(ResultFile):
         """A file on this machine; it is there whole or not at all."""
         return cls(lambda data: write_file(path, data, private=True))
 
-    def written(self, result: dict[str, Any]) -> bytes:
+    def encode(self, result: dict[str, Any]) -> bytes:
         """The page's bytes."""
-        return page(result).encode()
+        return render_page(result).encode()
 
 
 class _Read(BaseModel):
@@ -61,7 +61,7 @@ class _Read(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class ReadError(_Read):
+class ErrorRecord(_Read):
     """Why a step failed, or what it warns of."""
 
     type: str = ""
@@ -69,7 +69,7 @@ class ReadError(_Read):
     hint: str = ""
 
 
-class ReadStep(_Read):
+class StepRecord(_Read):
     """How a step ended. Times are in seconds; ``start`` counts from the run's own."""
 
     id: str
@@ -80,7 +80,7 @@ class ReadStep(_Read):
     seconds: float = 0.0
     start: Optional[float] = None
     outputs: dict[str, Any] = {}
-    error: Optional[ReadError] = None
+    error: Optional[ErrorRecord] = None
     reason: str = ""
 
     @property
@@ -101,10 +101,10 @@ class ReadStep(_Read):
 
     def number(self, output: str) -> Optional[float]:
         """An output that is a number, or the sum of the items' numbers."""
-        return total_of(self.outputs.get(output))
+        return sum_numbers(self.outputs.get(output))
 
 
-class ReadRole(_Read):
+class RoleRecord(_Read):
     """Who a role's steps were."""
 
     role: str
@@ -115,7 +115,7 @@ class ReadRole(_Read):
     """The step whose own session it is; empty for one that steps share."""
 
 
-class ReadResult(_Read):
+class ResultDocument(_Read):
     """A result file, version 1."""
 
     version: Literal[1]
@@ -124,16 +124,16 @@ class ReadResult(_Read):
     status: str
     started: str
     seconds: float
-    roles: list[ReadRole]
-    steps: list[ReadStep]
-    error: Optional[ReadError] = None
+    roles: list[RoleRecord]
+    steps: list[StepRecord]
+    error: Optional[ErrorRecord] = None
     """Why no step could begin."""
 
 
-def page(result: Any) -> str:
+def render_page(result: Any) -> str:
     """A result file's value as HTML. Raises UsageError for one that is none."""
     try:
-        read = ReadResult.model_validate(
+        read = ResultDocument.model_validate(
             redact(json_value(result, most_values=sys.maxsize, most_text=sys.maxsize))
         )
     except ValidationError as error:
@@ -177,7 +177,7 @@ _PAGE = """<!doctype html>
 """
 
 
-def _with_starts(steps: Sequence[ReadStep]) -> list[ReadStep]:
+def _with_starts(steps: Sequence[StepRecord]) -> list[StepRecord]:
     """The steps with ``start``; where a file has none, each that ran begins when the one before ended."""
     if any(step.start is not None for step in steps):
         return list(steps)
@@ -189,7 +189,7 @@ def _with_starts(steps: Sequence[ReadStep]) -> list[ReadStep]:
     return placed
 
 
-def _head(result: ReadResult) -> str:
+def _head(result: ResultDocument) -> str:
     return (
         f"<header><h1>{escape(result.job)}</h1>{_status(result.status)}</header>\n"
         f'<p class="quiet">run <code>{escape(result.run_id)}</code>, started <time>{escape(result.started)}</time></p>'
@@ -204,7 +204,7 @@ def _word(status: str) -> str:
     return _WORDS.get(status, status)
 
 
-def _facts(result: ReadResult) -> str:
+def _facts(result: ResultDocument) -> str:
     counts = Counter(step.status for step in result.steps)
     said = (
         ", ".join(f"{counts[status]} {_word(status)}" for status in _MARKS if counts[status])
@@ -212,7 +212,7 @@ def _facts(result: ReadResult) -> str:
     )
     moved = [step for step in result.steps if step.counts_transfers]
     facts = [
-        ("took", as_time(result.seconds)), (format_count(len(result.steps), "step"), said), ("moved", as_size(sum(step.moved for step in moved))),
+        ("took", format_duration(result.seconds)), (format_count(len(result.steps), "step"), said), ("moved", format_size(sum(step.moved for step in moved))),
         ("objects", f"{sum(step.number('count') or 0 for step in moved):,.0f}"),
         (format_count(len(result.roles), "role"), format_count(sum(role.assume_calls for role in result.roles), "AssumeRole call")),
     ]  # fmt: skip
@@ -225,7 +225,7 @@ def _facts(result: ReadResult) -> str:
     )
 
 
-def _whole_trouble(result: ReadResult) -> str:
+def _whole_trouble(result: ResultDocument) -> str:
     if result.error is None:
         return ""
     hint = f"<p>What to do:</p><pre>{escape(result.error.hint)}</pre>" if result.error.hint else ""
@@ -235,21 +235,28 @@ def _whole_trouble(result: ReadResult) -> str:
     )
 
 
-def _trouble(steps: Sequence[ReadStep]) -> str:
+def _trouble(steps: Sequence[StepRecord]) -> str:
     worst_first = sorted(
         (step for step in steps if step.error is not None), key=lambda step: step.status != "failed"
     )
-    told = [_one_trouble(step, step.error) for step in worst_first if step.error is not None]
-    if not told:
+    encode_result = [
+        _one_trouble(step, step.error) for step in worst_first if step.error is not None
+    ]
+    if not encode_result:
         return ""
-    more = told[_TOLD:]
+    more = encode_result[_TOLD:]
     folded = [f"<details><summary>{len(more)} more</summary>", *more, "</details>"] if more else []
     return "\n".join(
-        ['<section><h2 id="trouble">What went wrong</h2>', *told[:_TOLD], *folded, "</section>"]
+        [
+            '<section><h2 id="trouble">What went wrong</h2>',
+            *encode_result[:_TOLD],
+            *folded,
+            "</section>",
+        ]
     )
 
 
-def _one_trouble(step: ReadStep, error: ReadError) -> str:
+def _one_trouble(step: StepRecord, error: ErrorRecord) -> str:
     hint = f"<p>What to do:</p><pre>{escape(error.hint)}</pre>" if error.hint else ""
     under = f" under <code>{escape(step.role)}</code>" if step.role else ""
     return (
@@ -259,23 +266,24 @@ def _one_trouble(step: ReadStep, error: ReadError) -> str:
     )
 
 
-def _anchor(step: ReadStep) -> str:
+def _anchor(step: StepRecord) -> str:
     return f"step-{escape(step.id)}"
 
 
-def _timeline(steps: Sequence[ReadStep], seconds: float) -> str:
+def _timeline(steps: Sequence[StepRecord], seconds: float) -> str:
     ran = [step for step in steps if step.start is not None]
     if not ran:
         return ""
     end = max([seconds, *(step.end for step in ran)]) or 1.0
-    lanes: dict[str, list[ReadStep]] = {}
+    lanes: dict[str, list[StepRecord]] = {}
     for step in ran:
         lanes.setdefault(step.role or "no role", []).append(step)
     rows = "\n".join(
         f'<div class="name">{escape(role)}</div>{_lane(mine, end)}' for role, mine in lanes.items()
     )
     ticks = "".join(
-        f'<span class="tick" style="left:{at / end:.4%}">{as_time(at)}</span>' for at in _ticks(end)
+        f'<span class="tick" style="left:{at / end:.4%}">{format_duration(at)}</span>'
+        for at in _ticks(end)
     )
     return (
         '<section><h2 id="time">Timeline by role</h2>\n'
@@ -284,7 +292,7 @@ def _timeline(steps: Sequence[ReadStep], seconds: float) -> str:
     )
 
 
-def _lane(steps: Sequence[ReadStep], end: float) -> str:
+def _lane(steps: Sequence[StepRecord], end: float) -> str:
     """The bars of a role: steps that overlap stand below one another."""
     free: list[float] = []
     bars = []
@@ -295,9 +303,9 @@ def _lane(steps: Sequence[ReadStep], end: float) -> str:
         place = (
             f"left:{start / end:.4%};width:{step.seconds / end:.4%};top:{0.4 + row * _ROW:.1f}rem"
         )
-        told = f"{step.id}: {_word(step.status)}, {as_time(step.seconds)}"
+        encode_result = f"{step.id}: {_word(step.status)}, {format_duration(step.seconds)}"
         bars.append(
-            f'<a class="bar {escape(step.status)}" tabindex="-1" href="#{_anchor(step)}" title="{escape(told)}" style="{place}"></a>'
+            f'<a class="bar {escape(step.status)}" tabindex="-1" href="#{_anchor(step)}" title="{escape(encode_result)}" style="{place}"></a>'
         )
     return f'<div class="lane" style="height:{0.4 + len(free) * _ROW:.1f}rem">{"".join(bars)}</div>'
 
@@ -341,7 +349,7 @@ _STEPS = (
 )
 
 
-def _roles(result: ReadResult) -> str:
+def _roles(result: ResultDocument) -> str:
     if not result.roles:
         return ""
     moved: Counter[str] = Counter()
@@ -350,7 +358,7 @@ def _roles(result: ReadResult) -> str:
     named = [(use, f"{use.role} for {use.step}" if use.step else use.role) for use in result.roles]
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td><code>{escape(use.session_arn or use.arn)}</code></td>'
-        f'<td class="number">{use.assume_calls}</td><td class="number">{as_size(moved[name])}</td></tr>\n'
+        f'<td class="number">{use.assume_calls}</td><td class="number">{format_size(moved[name])}</td></tr>\n'
         for use, name in named
     )
     head = _header("role", "session, as CloudTrail shows it", "AssumeRole calls", "bytes moved")
@@ -377,7 +385,7 @@ def _header(*names: str) -> str:
 _NUMBER = ' class="number"'
 
 
-def _steps(steps: Sequence[ReadStep]) -> str:
+def _steps(steps: Sequence[StepRecord]) -> str:
     chooser = (
         '<input type="radio" name="shown" id="all" checked> <label for="all">all steps</label>'
         '<input type="radio" name="shown" id="only-trouble"> <label for="only-trouble">only those with errors</label>'
@@ -400,15 +408,15 @@ def _steps(steps: Sequence[ReadStep]) -> str:
     return f'<section><h2 id="steps">Steps</h2>{choice}<div class="wide"><table>{head}<tbody>\n{rows}\n</tbody></table></div></section>'
 
 
-def _step(step: ReadStep) -> str:
+def _step(step: StepRecord) -> str:
     count, size = step.number("count"), step.number("bytes")
     numbers = [
         str(step.attempts),
-        "-" if step.start is None else as_time(step.start),
-        as_time(step.seconds),
+        "-" if step.start is None else format_duration(step.start),
+        format_duration(step.seconds),
         "-" if count is None else f"{count:,.0f}",
-        "-" if size is None else as_size(size),
-        as_size(step.moved / step.seconds) if step.moved and step.seconds > 0 else "-",
+        "-" if size is None else format_size(size),
+        format_size(step.moved / step.seconds) if step.moved and step.seconds > 0 else "-",
     ]
     texts = [escape(step.action), escape(step.role) or "-", _status(step.status)]
     cells = [
@@ -420,7 +428,7 @@ def _step(step: ReadStep) -> str:
     return f'<tr id="{_anchor(step)}"{wrong}><th scope="row">{escape(step.id)}</th>{"".join(cells)}</tr>'
 
 
-def _more(step: ReadStep) -> str:
+def _more(step: StepRecord) -> str:
     if not step.outputs:
         return escape(step.reason)
     text = json.dumps(step.outputs, indent=1, ensure_ascii=False, default=str)

@@ -38,21 +38,21 @@ class ResultFile:
         elif isinstance(event, StepStarted):
             self._starts.setdefault(event.step.id, time.monotonic() - self._began)
         elif isinstance(event, RunFinished):
-            self._write(self.told(event.result))
+            self._write(self.encode_result(event.result))
             self.is_written = True
 
-    def told(self, result: RunResult) -> bytes:
+    def encode_result(self, result: RunResult) -> bytes:
         """The file's bytes for a result, with the starts of steps as far as they were heard of."""
-        return self.written(as_json(result, self._starts))
+        return self.encode(build_result_document(result, self._starts))
 
-    def written(self, result: dict[str, Any]) -> bytes:
+    def encode(self, result: dict[str, Any]) -> bytes:
         """The result as the file's bytes."""
         return (json_text(result) + "\n").encode()
 
 
-def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
+def build_result_document(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
     """The result in the form of the result file, version 1; ``starts`` are seconds after the run's own start."""
-    error = {"error": _failure(result.error)} if result.error is not None else {}
+    error = {"error": _describe_failure(result.error)} if result.error is not None else {}
     whole: dict[str, Any] = redact(
         {
             "version": 1,
@@ -61,45 +61,45 @@ def as_json(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
             "status": result.status,
             "started": result.started,
             "seconds": result.seconds,
-            "roles": [_role(use) for use in result.roles],
-            "steps": [_step(step, starts.get(step.id)) for step in result.steps],
+            "roles": [_describe_role(use) for use in result.roles],
+            "steps": [_describe_step(step, starts.get(step.id)) for step in result.steps],
             **error,
         }
     )
     return whole
 
 
-def _role(use: RoleUse) -> dict[str, Any]:
-    shown = {
+def _describe_role(use: RoleUse) -> dict[str, Any]:
+    fields = {
         "role": use.role,
         "arn": use.arn,
         "session_arn": use.session_arn,
         "assume_calls": use.assume_calls,
     }
-    return {**shown, "step": use.step} if use.step else shown
+    return {**fields, "step": use.step} if use.step else fields
 
 
-def _failure(failure: Failure) -> dict[str, str]:
-    shown: dict[str, str] = json_value(
+def _describe_failure(failure: Failure) -> dict[str, str]:
+    fields: dict[str, str] = json_value(
         {"type": failure.type, "message": failure.message, "hint": failure.hint}
     )
-    return shown
+    return fields
 
 
-def _step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+def _describe_step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
         "id": step.id, "action": step.action, "role": step.role, "status": step.status,
-        "attempts": step.attempts, "seconds": step.seconds, "outputs": plain_outputs(step.outputs),
+        "attempts": step.attempts, "seconds": step.seconds, "outputs": to_plain_outputs(step.outputs),
     }  # fmt: skip
     if start is not None:
-        shown["start"] = round(start, 3)
+        fields["start"] = round(start, 3)
     if step.reason:
-        shown["reason"] = json_value(step.reason)
+        fields["reason"] = json_value(step.reason)
     if step.error is not None:
-        shown["error"] = _failure(step.error)
-    return shown
+        fields["error"] = _describe_failure(step.error)
+    return fields
 
 
-def plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
+def to_plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
     """Outputs in plain JSON kinds, of bounded size: a large list stands as its count and the path of its manifest."""
     return {safe_text(name): json_value(value) for name, value in outputs.items()}

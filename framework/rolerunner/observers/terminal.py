@@ -23,8 +23,8 @@ from rolerunner.events import (
     StepProgress,
     StepStarted,
 )
-from rolerunner.observers.result import plain_outputs
-from rolerunner.observers.units import as_size, total_of
+from rolerunner.observers.result import to_plain_outputs
+from rolerunner.observers.units import format_size, sum_numbers
 from rolerunner.redaction.redact import RedactingFormatter, redact, redact_text
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
     from rolerunner.model import RunResult, StepResult
 
-STATUS_STYLE = {
+STATUS_STYLES = {
     "succeeded": "green",
     "warning": "yellow",
     "failed": "red",
     "skipped": "dim",
     "not_run": "dim",
 }
-_SIGN = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
-_ASCII_SIGN = {**_SIGN, "succeeded": "+", "failed": "x"}
+_SYMBOLS = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
+_ASCII_SYMBOLS = {**_SYMBOLS, "succeeded": "+", "failed": "x"}
 """The same where the terminal's encoding has no such characters."""
-_WIDTH_OF_A_FILE = 160
+_FILE_WIDTH = 160
 
 
 class Terminal:
@@ -58,13 +58,13 @@ class Terminal:
             highlight=False,
             emoji=False,
             soft_wrap=True,
-            width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE,
+            width=None if sys.stdout.isatty() else _FILE_WIDTH,
         )
-        _show_warnings()
+        _install_warning_handler()
         self._has_unicode = self._console.encoding.startswith("utf")
         self._progress: Optional[Progress] = None
         self._tasks: dict[str, TaskID] = {}
-        self._show: dict[type, Callable[[Any], None]] = {
+        self._handlers: dict[type, Callable[[Any], None]] = {
             RunStarted: self._run_started,
             RoleAssumed: self._role_assumed,
             RoleWasRefused: self._role_refused,
@@ -77,7 +77,7 @@ class Terminal:
 
     def notify(self, event: Event) -> None:
         """Take an event."""
-        self._show[type(event)](event)
+        self._handlers[type(event)](event)
 
     def _print(self, text: str) -> None:
         self._console.print(text)
@@ -102,12 +102,12 @@ class Terminal:
 
     def _role_assumed(self, event: RoleAssumed) -> None:
         self._print(
-            f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {_shown(event.session_arn)} in {event.seconds * 1000:.0f} ms[/]"
+            f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {_to_safe_markup(event.session_arn)} in {event.seconds * 1000:.0f} ms[/]"
         )
 
     def _role_refused(self, event: RoleWasRefused) -> None:
         self._print(
-            f"  [red]role {escape(event.refusal.role)} refused[/] [dim]{_shown(event.refusal.type)}[/]"
+            f"  [red]role {escape(event.refusal.role)} refused[/] [dim]{_to_safe_markup(event.refusal.type)}[/]"
         )
 
     def _step_started(self, event: StepStarted) -> None:
@@ -116,7 +116,7 @@ class Terminal:
 
     def _step_progress(self, event: StepProgress) -> None:
         if self._progress is not None and event.step_id in self._tasks:
-            said = f"{format_count(event.objects, 'object')}, {as_size(event.bytes)}"
+            said = f"{format_count(event.objects, 'object')}, {format_size(event.bytes)}"
             self._progress.update(
                 self._tasks[event.step_id],
                 completed=event.objects,
@@ -132,41 +132,41 @@ class Terminal:
         if result.status == "not_run" and result.error is None:
             return
         style, sign = (
-            STATUS_STYLE[result.status],
-            (_SIGN if self._has_unicode else _ASCII_SIGN)[result.status],
+            STATUS_STYLES[result.status],
+            (_SYMBOLS if self._has_unicode else _ASCII_SYMBOLS)[result.status],
         )
         under = f" as {result.role}" if result.role else ""
         self._print(
-            f"[{style}]{sign} {result.id}[/] [dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/] {outputs_line(result)}"
+            f"[{style}]{sign} {result.id}[/] [dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/] {format_outputs(result)}"
         )
         if result.error is not None:
             self._print(
-                f"    [{style}]{_shown(result.error.type)}[/]: {_shown(result.error.message)}"
+                f"    [{style}]{_to_safe_markup(result.error.type)}[/]: {_to_safe_markup(result.error.message)}"
             )
             self._hint(result.error.hint)
 
     def _note(self, event: Note) -> None:
         values = " ".join(f"{key}={value}" for key, value in redact(dict(event.values)).items())
         step = f"  [dim]{event.step_id}:[/] " if event.step_id else ""
-        self._print(f"  {step}{_shown(event.message)} [dim]{_shown(values)}[/]")
+        self._print(f"  {step}{_to_safe_markup(event.message)} [dim]{_to_safe_markup(values)}[/]")
 
     def _run_finished(self, event: RunFinished) -> None:
         if self._progress is not None:
             self._progress.stop()
         result = event.result
-        for table in (steps_table(result), roles_table(result)):
+        for table in (build_steps_table(result), build_roles_table(result)):
             self._print("")
             self._console.print(table)
         self._print("")
-        style = STATUS_STYLE.get(result.status, "red")
+        style = STATUS_STYLES.get(result.status, "red")
         self._print(f"[{style} bold]{result.status}[/] in {result.seconds:.2f} s")
 
     def _hint(self, hint: str) -> None:
         for line in hint.splitlines():
-            self._print(f"      [dim]{_shown(line)}[/]")
+            self._print(f"      [dim]{_to_safe_markup(line)}[/]")
 
 
-class _Warnings(_StreamHandler):
+class _WarningHandler(_StreamHandler):
     """Warnings of the standard library's loggers (boto's, the user's), on stderr and without secrets."""
 
     def __init__(self) -> None:
@@ -175,38 +175,40 @@ class _Warnings(_StreamHandler):
         self.setFormatter(RedactingFormatter())
 
 
-def _show_warnings() -> None:
+def _install_warning_handler() -> None:
     root = logging.getLogger()
-    root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, _Warnings)]
-    root.addHandler(_Warnings())
+    root.handlers[:] = [
+        handler for handler in root.handlers if not isinstance(handler, _WarningHandler)
+    ]
+    root.addHandler(_WarningHandler())
 
 
-def steps_table(result: RunResult) -> Table:
+def build_steps_table(result: RunResult) -> Table:
     """A line a step."""
-    table = _table("step", "role", "status", "seconds", "objects", "bytes", "error")
+    table = _make_table("step", "role", "status", "seconds", "objects", "bytes", "error")
     for step in result.steps:
-        count, size = (total_of(step.outputs.get(name)) for name in ("count", "bytes"))
-        error = _shown(step.error.type) if step.error else ""
+        count, size = (sum_numbers(step.outputs.get(name)) for name in ("count", "bytes"))
+        error = _to_safe_markup(step.error.type) if step.error else ""
         table.add_row(
-            step.id, escape(step.role), f"[{STATUS_STYLE[step.status]}]{step.status}[/]", f"{step.seconds:.2f}",
-            "" if count is None else f"{count:,}", "" if size is None else as_size(size), error,
+            step.id, escape(step.role), f"[{STATUS_STYLES[step.status]}]{step.status}[/]", f"{step.seconds:.2f}",
+            "" if count is None else f"{count:,}", "" if size is None else format_size(size), error,
         )  # fmt: skip
     return table
 
 
-def roles_table(result: RunResult) -> Table:
+def build_roles_table(result: RunResult) -> Table:
     """A line a role."""
-    table = _table("role", "AssumeRole calls", "session, as CloudTrail shows it")
+    table = _make_table("role", "AssumeRole calls", "session, as CloudTrail shows it")
     for use in result.roles:
         table.add_row(
             escape(f"{use.role} ({use.step})" if use.step else use.role),
             str(use.assume_calls),
-            _shown(use.session_arn) or "-",
+            _to_safe_markup(use.session_arn) or "-",
         )
     return table
 
 
-def _table(*names: str) -> Table:
+def _make_table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         right = name in ("seconds", "objects", "bytes", "AssumeRole calls")
@@ -220,29 +222,29 @@ def _table(*names: str) -> Table:
     return table
 
 
-_SAID_IF_ANY = frozenset({"skipped", "deleted"})
+_HIDDEN_IF_ZERO = frozenset({"skipped", "deleted"})
 
 
-def outputs_line(result: StepResult) -> str:
+def format_outputs(result: StepResult) -> str:
     """A step's outputs in one line."""
-    shown = redact(plain_outputs(result.outputs))
+    shown = redact(to_plain_outputs(result.outputs))
     whole = {
-        name: value if isinstance(value, (str, bool)) else total_of(value)
+        name: value if isinstance(value, (str, bool)) else sum_numbers(value)
         for name, value in shown.items()
     }
     outputs = {
         name: value
         for name, value in whole.items()
-        if value is not None and (value != 0 or name not in _SAID_IF_ANY)
+        if value is not None and (value != 0 or name not in _HIDDEN_IF_ZERO)
     }
     said = [
-        f"{name}={as_size(float(value)) if name == 'bytes' else value}"
+        f"{name}={format_size(float(value)) if name == 'bytes' else value}"
         for name, value in outputs.items()
     ]
     if not said and result.outputs:
         said = [f"{name}={value}" for name, value in shown.items()]
-    return _shown(" ".join(said))
+    return _to_safe_markup(" ".join(said))
 
 
-def _shown(text: str) -> str:
+def _to_safe_markup(text: str) -> str:
     return escape(redact_text(text))

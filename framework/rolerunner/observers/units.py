@@ -9,7 +9,7 @@ _BINARY = 1024
 _MINUTE, _HOUR, _TENTHS = 60, 3600, 10
 
 
-def as_size(count: float) -> str:
+def format_size(count: float) -> str:
     """Bytes as people read them."""
     size, unit = float(count), 0
     while size >= _BINARY and unit < len(_UNITS) - 1:
@@ -17,15 +17,15 @@ def as_size(count: float) -> str:
     return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
 
 
-def total_of(value: Any) -> Optional[float]:
+def sum_numbers(value: Any) -> Optional[float]:
     """A number, or the sum of the numbers that a step with ``for_each`` gives for its items; None for anything else."""
     if isinstance(value, (list, tuple)):
-        numbers = [number for number in map(total_of, value) if number is not None]
+        numbers = [number for number in map(sum_numbers, value) if number is not None]
         return sum(numbers) if numbers else None
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def as_time(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds as people read them: 0.25 s, 3 min 20 s, 2 h 5 min."""
     if seconds < _MINUTE:
         return f"{seconds:.3g} s" if seconds < _TENTHS else f"{seconds:.1f} s"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import SandboxError, SpecError, UsageError
 from rolerunner.model import RoleArn, S3Uri
-from rolerunner.sandbox.requests import Request, read
-from rolerunner.sandbox.server import Server, interpreter, started
-from rolerunner.sandbox.world import SandboxObject, World, make
+from rolerunner.sandbox.requests import RecordedRequest, parse_records
+from rolerunner.sandbox.server import Server, find_interpreter, start_server
+from rolerunner.sandbox.world import SandboxObject, World, create_world
 from rolerunner.spec.checking import validate
 from rolerunner.spec.document import parse_beside
 from rolerunner.spec.values import suggested
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JobKeys",
-    "Request",
+    "RecordedRequest",
     "Sandbox",
     "World",
     "check_available",
@@ -66,10 +66,12 @@ class Sandbox:
         """A boto3 session of an account's administrator; its clients still need the endpoint, which ``client`` sets."""
         return _admin(self.region, account)
 
-    def requests(self, service: str = "") -> list[Request]:
+    def requests(self, service: str = "") -> list[RecordedRequest]:
         """All that was asked of it, or of one service, granted or refused, in every region, in the order of the answers."""
         return [
-            request for request in read(self.server.record()) if service in ("", request.service)
+            request
+            for request in parse_records(self.server.record())
+            if service in ("", request.service)
         ]
 
     def assume_role_count(self) -> dict[str, int]:
@@ -84,7 +86,7 @@ class Sandbox:
         )
 
 
-def load(path: Path) -> World:
+def load_world(path: Path) -> World:
     """Read a sandbox file. Raises SpecError with every mistake, UsageError where it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -107,10 +109,10 @@ def load(path: Path) -> World:
 
 def check_available() -> None:
     """Raise SandboxError with what to install where the embedded AWS cannot be started."""
-    interpreter()
+    find_interpreter()
 
 
-def with_objects(world: World, puts: Mapping[S3Uri, Path]) -> World:
+def add_objects(world: World, puts: Mapping[S3Uri, Path]) -> World:
     """The world with more objects, from files. Raises UsageError for a bucket that it has not."""
     for uri in puts:
         if uri.bucket not in [bucket.name for bucket in world.buckets]:
@@ -134,15 +136,15 @@ def _of_bucket(bucket: str, puts: Mapping[S3Uri, Path]) -> list[SandboxObject]:
 
 
 @contextlib.contextmanager
-def running(world: World, folder: Path = Path()) -> Iterator[Sandbox]:
+def start_sandbox(world: World, folder: Path = Path()) -> Iterator[Sandbox]:
     """The embedded AWS with the world in it; ``folder`` is where files of the world are looked for. Raises SandboxError."""
     with (
-        started() as server,
+        start_server() as server,
         contextlib.closing(_Clients(server.endpoint, world.region)) as clients,
     ):
         client = clients.client
         with _failures_told():
-            make(world, client, folder)
+            create_world(world, client, folder)
             keys = _job_keys(world, client)
         accounts = {RoleArn.parse(role.arn).account for role in world.roles} | {
             bucket.account for bucket in world.buckets

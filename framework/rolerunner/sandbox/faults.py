@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rolerunner.sandbox.proxy import Between, Proxy
-from rolerunner.sandbox.requests import OPERATIONS, asked
+from rolerunner.sandbox.proxy import Proxy, ProxyHandler
+from rolerunner.sandbox.requests import OPERATIONS, parse_operation
 from rolerunner.spec.fields import Seconds, Strict
 from rolerunner.spec.values import nearest
 
@@ -135,7 +135,7 @@ class Fault(Strict):
 
 
 @dataclass(frozen=True)
-class Struck:
+class InjectedFault:
     """A fault that came to pass."""
 
     kind: str
@@ -148,7 +148,7 @@ class FaultyProxy(Proxy):
 
     def __init__(self, endpoint: str, faults: Sequence[Fault], seed: int = 0) -> None:
         super().__init__(endpoint, _Faulty)
-        self.struck: list[Struck] = []
+        self.struck: list[InjectedFault] = []
         self._faults = tuple(faults)
         self._seen = [0] * len(faults)
         self._left = [fault.times for fault in faults]
@@ -163,7 +163,7 @@ class FaultyProxy(Proxy):
             for number, fault in enumerate(self._faults):
                 if fault.fits(service, operation, parameters) and self._strikes(number, fault):
                     self.struck.append(
-                        Struck(fault.kind, operation, str(parameters.get("Key", "")))
+                        InjectedFault(fault.kind, operation, str(parameters.get("Key", "")))
                     )
                     return fault
         return None
@@ -181,7 +181,7 @@ class FaultyProxy(Proxy):
         return True
 
 
-class _Faulty(Between):
+class _Faulty(ProxyHandler):
     server: FaultyProxy
 
     def passing(self, body: bytes) -> None:
@@ -211,7 +211,7 @@ class _Faulty(Between):
             "query": dict(parse_qsl(place.query, keep_blank_values=True)), "target": self.headers.get("X-Amz-Target", ""),
             "copies": "x-amz-copy-source" in self.headers, "form": dict(parse_qsl(body.decode("utf-8", "replace"))) if is_form else {},
         }  # fmt: skip
-        return (service, *asked(record))
+        return (service, *parse_operation(record))
 
     def _refuse(self, service: str, status: int, code: str) -> None:
         message = "a fault of the test"

@@ -32,16 +32,16 @@ _MOST = 100
 
 
 @dataclass(frozen=True)
-class Made:
+class GeneratedWorld:
     """The world, and what was decided while making it, to be said."""
 
     world: World
     notes: tuple[str, ...]
 
 
-def made(
+def generate_world(
     plan: Plan, lasting: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
-) -> Made:
+) -> GeneratedWorld:
     """The world of a plan. ``lasting``: the plan that policies are made from; ``puts``: objects that are to be there, from files.
 
     A bucket belongs to the first role that writes to it, else to the first that reads it, the job's own coming last. Roles of other accounts get what
@@ -68,7 +68,7 @@ def made(
     ]
     roles = [_sandbox_role(role) for role in found]
     world = World(version=1, job_role=job_role, roles=roles, buckets=buckets)
-    return Made(world, tuple(_notes(job_role, owners, made_up, lasting)))
+    return GeneratedWorld(world, tuple(_notes(job_role, owners, made_up, lasting)))
 
 
 def _sandbox_role(role: RolePolicies) -> SandboxRole:

@@ -22,7 +22,7 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, endpoint: str, handler: type[Between]) -> None:
+    def __init__(self, endpoint: str, handler: type[ProxyHandler]) -> None:
         super().__init__(("127.0.0.1", 0), handler)
         self.target = urlparse(endpoint)
 
@@ -47,7 +47,7 @@ class Proxy(ThreadingHTTPServer):
         """A client that hangs up is no news here."""
 
 
-class Between(BaseHTTPRequestHandler):
+class ProxyHandler(BaseHTTPRequestHandler):
     """Handles each request by ``passing``, which who derives from it writes."""
 
     protocol_version = "HTTP/1.1"

@@ -45,7 +45,7 @@ _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 
 
 @dataclass(frozen=True)
-class Request:
+class RecordedRequest:
     """A request and how it was answered."""
 
     service: str
@@ -69,7 +69,7 @@ class Request:
         return self.caller.endswith(":root")
 
 
-def read(records: Iterable[Mapping[str, Any]]) -> list[Request]:
+def parse_records(records: Iterable[Mapping[str, Any]]) -> list[RecordedRequest]:
     """The requests on record. A session's key is known from the answer of STS that handed it out."""
     sessions: dict[str, str] = {}
     found = []
@@ -80,7 +80,7 @@ def read(records: Iterable[Mapping[str, Any]]) -> list[Request]:
     return found
 
 
-def asked(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def parse_operation(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The operation and parameters of a request: of its service, method, path, query, target, form, and whether it copies."""
     return _s3(record) if record["service"] == "s3" else _other(record)
 
@@ -89,9 +89,9 @@ def _caller(key: str, sessions: Mapping[str, str]) -> str:
     return f"arn:aws:iam::{key}:root" if _ADMIN.match(key) else sessions.get(key, key)
 
 
-def _request(record: Mapping[str, Any], caller: str) -> Request:
-    operation, parameters = asked(record)
-    return Request(
+def _request(record: Mapping[str, Any], caller: str) -> RecordedRequest:
+    operation, parameters = parse_operation(record)
+    return RecordedRequest(
         record["service"], operation, caller, record["region"], parameters, record["error"]
     )
 

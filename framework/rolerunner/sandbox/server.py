@@ -54,9 +54,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def started() -> Iterator[Server]:
+def start_server() -> Iterator[Server]:
     """The emulator, answering; it and its folder are gone when the block ends. Raises SandboxError."""
-    python = interpreter()
+    python = find_interpreter()
     folder = Path(tempfile.mkdtemp(prefix="rolerunner-sandbox-"))
     process = None
     try:
@@ -68,7 +68,7 @@ def started() -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def interpreter() -> str:
+def find_interpreter() -> str:
     """The interpreter that has the emulator. Raises SandboxError with what to install."""
     if importlib.util.find_spec("ministack") is not None:
         return sys.executable

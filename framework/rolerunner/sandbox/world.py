@@ -181,7 +181,7 @@ Clients = Callable[[str, str], Any]
 """service, account -> a client of that account's administrator."""
 
 
-def make(world: World, client: Clients, folder: Path) -> None:
+def create_world(world: World, client: Clients, folder: Path) -> None:
     """Make the roles and buckets. ``folder`` is the sandbox file's."""
     for role in world.roles:
         _make_role(role, client, is_job=role.arn == world.job_role)
@@ -195,7 +195,7 @@ def _make_role(role: SandboxRole, client: Clients, *, is_job: bool) -> None:
     wanted: dict[str, Any] = {
         "RoleName": arn.name,
         "Path": "/" + arn.path_and_name[: -len(arn.name)],
-        "AssumeRolePolicyDocument": document(role.trust or (_GLUE_TRUST if is_job else [])),
+        "AssumeRolePolicyDocument": policy_document(role.trust or (_GLUE_TRUST if is_job else [])),
     }
     if role.description:
         wanted["Description"] = role.description
@@ -204,7 +204,9 @@ def _make_role(role: SandboxRole, client: Clients, *, is_job: bool) -> None:
     iam.create_role(**wanted)
     if role.permissions:
         iam.put_role_policy(
-            RoleName=arn.name, PolicyName="permissions", PolicyDocument=document(role.permissions)
+            RoleName=arn.name,
+            PolicyName="permissions",
+            PolicyDocument=policy_document(role.permissions),
         )
 
 
@@ -229,9 +231,9 @@ def _make_bucket(bucket: SandboxBucket, region: str, s3: Any, folder: Path) -> N
             **options,
         )
     if bucket.policy:
-        s3.put_bucket_policy(Bucket=bucket.name, Policy=document(bucket.policy))
+        s3.put_bucket_policy(Bucket=bucket.name, Policy=policy_document(bucket.policy))
 
 
-def document(statements: list[dict[str, Any]]) -> str:
+def policy_document(statements: list[dict[str, Any]]) -> str:
     """Statements as a policy document."""
     return json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class Content:
     """An object or file, or what is below a prefix or folder."""
 
     body: bytes = b""
@@ -34,26 +34,26 @@ class Found:
         )
 
 
-class Unreadable(Exception):
+class UnreadableObject(Exception):
     """What stands there cannot be looked at: it is encrypted with a customer's key, say."""
 
 
-def object_found(aws: Sandbox, uri: S3Uri, account: str) -> Optional[Found]:
+def read_object(aws: Sandbox, uri: S3Uri, account: str) -> Optional[Content]:
     """The object, or those below a prefix; None where there is no such object or bucket. Raises Unreadable."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 is imported only where something runs
 
     s3 = aws.client("s3", account)
     try:
-        return Found(names=tuple(sorted(_keys(s3, uri)))) if uri.is_prefix else _object(s3, uri)
+        return Content(names=tuple(sorted(_keys(s3, uri)))) if uri.is_prefix else _object(s3, uri)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404"):
             return None
-        raise Unreadable(str(error)) from error
+        raise UnreadableObject(str(error)) from error
     except BotoCoreError as error:
-        raise Unreadable(str(error)) from error
+        raise UnreadableObject(str(error)) from error
 
 
-def _object(s3: Any, uri: S3Uri) -> Found:
+def _object(s3: Any, uri: S3Uri) -> Content:
     answer = s3.get_object(Bucket=uri.bucket, Key=uri.key)
     body = answer["Body"].read()
     tags = s3.get_object_tagging(Bucket=uri.bucket, Key=uri.key)["TagSet"]
@@ -61,20 +61,20 @@ def _object(s3: Any, uri: S3Uri) -> Found:
         "content_type": answer.get("ContentType"), "metadata": answer.get("Metadata", {}), "encryption": answer.get("ServerSideEncryption"),
         "storage_class": answer.get("StorageClass", "STANDARD"), "tags": {tag["Key"]: tag["Value"] for tag in tags},
     }  # fmt: skip
-    return Found(body, stored=stored)
+    return Content(body, stored=stored)
 
 
-def file_found(path: Path, *, is_folder: bool) -> Optional[Found]:
+def read_file(path: Path, *, is_folder: bool) -> Optional[Content]:
     """The file, or those below a folder; None where there is no such file."""
     if is_folder:
-        return Found(
+        return Content(
             names=tuple(
                 sorted(
                     each.relative_to(path).as_posix() for each in path.rglob("*") if each.is_file()
                 )
             )
         )
-    return Found(path.read_bytes()) if path.is_file() else None
+    return Content(path.read_bytes()) if path.is_file() else None
 
 
 def _keys(s3: Any, uri: S3Uri) -> Iterator[str]:

@@ -40,7 +40,7 @@ LocalFile = Annotated[str, BeforeValidator(_local)]
 """A file of the folder that the case runs in."""
 
 
-class Denial(Strict):
+class DeniedPermission(Strict):
     """What a role may not do, whatever its policies allow."""
 
     role: str = Field(description="The role: an alias, an ARN, or job.", examples=["partner"])
@@ -59,7 +59,7 @@ Content = Annotated[ObjectContent, BeforeValidator(_as_text), ShortForm()]
 """Text, or one of text, gzip, file and size with what is stored besides."""
 
 
-class Given(Strict):
+class InitialState(Strict):
     """What is there before the run, besides the sandbox's own."""
 
     objects: dict[S3Object, Content] = Field(
@@ -76,7 +76,7 @@ class Given(Strict):
         description="Files of the folder that the run starts in.",
         examples=[{"in/orders.csv": "id\n1\n"}],
     )
-    deny: list[Denial] = Field(
+    deny: list[DeniedPermission] = Field(
         default_factory=list,
         description="Permissions taken away.",
         examples=[[{"role": "partner", "actions": ["s3:GetObject"]}]],
@@ -88,7 +88,7 @@ class Given(Strict):
     )
 
 
-class FileExpected(Strict):
+class ExpectedFile(Strict):
     """What a file holds after the run, or how many a folder has. All that is said must be so."""
 
     absent: bool = Field(
@@ -120,7 +120,7 @@ class FileExpected(Strict):
     )
 
 
-class ObjectExpected(FileExpected):
+class ExpectedObject(ExpectedFile):
     """What an object holds after the run, and what is stored with it."""
 
     content_type: Optional[str] = Field(None, description="Its media type.", examples=["text/csv"])
@@ -138,7 +138,7 @@ class ObjectExpected(FileExpected):
     )
 
 
-def _fits_its_place(is_folder: bool, expected: FileExpected, name: str) -> None:
+def _fits_its_place(is_folder: bool, expected: ExpectedFile, name: str) -> None:
     said = expected.model_fields_set
     whole, one = said & {"count", "names"}, said - {"count", "names", "absent"}
     if is_folder and one:
@@ -151,7 +151,7 @@ def _fits_its_place(is_folder: bool, expected: FileExpected, name: str) -> None:
         raise ValueError(f"'{name}' is to be absent, so it has nothing else")
 
 
-class StepExpected(Strict):
+class ExpectedStep(Strict):
     """How a step ends. Texts are found in the real ones, where * stands for anything between."""
 
     status: Optional[StepStatus] = Field(None, description="How it ends.", examples=["failed"])
@@ -173,7 +173,7 @@ class StepExpected(Strict):
     )
 
 
-class Refusal(Strict):
+class ExpectedRefusal(Strict):
     """Requests that IAM refuses."""
 
     role: str = Field(description="Who asked: an alias, an ARN, or job.", examples=["partner"])
@@ -188,7 +188,7 @@ class Refusal(Strict):
     key: str = Field("*", description="On which key; * stands for anything.", examples=["orders/*"])
 
 
-class Expected(Strict):
+class Expectations(Strict):
     """What is expected of the run. What is not said is not looked at, but for the status: without ``exit`` and ``refusals`` it is succeeded."""
 
     status: Optional[RunStatus] = Field(
@@ -198,7 +198,7 @@ class Expected(Strict):
         None, ge=0, le=255, description="The exit status of `rolerunner run`.", examples=[4]
     )
     steps: dict[
-        str, Annotated[StepExpected, BeforeValidator(_as_status), ShortForm(get_args(StepStatus))]
+        str, Annotated[ExpectedStep, BeforeValidator(_as_status), ShortForm(get_args(StepStatus))]
     ] = Field(
         default_factory=dict,
         description="Step -> how it ends: a status, or more.",
@@ -206,18 +206,18 @@ class Expected(Strict):
     )
     objects: dict[
         S3Location,
-        Annotated[ObjectExpected, BeforeValidator(_as_text), ShortForm()],
+        Annotated[ExpectedObject, BeforeValidator(_as_text), ShortForm()],
     ] = Field(
         default_factory=dict,
         description="Object -> its text, or more; prefix -> count or names.",
         examples=[{"s3://publish/out/": {"count": 2}}],
     )
-    files: dict[LocalFile, Annotated[FileExpected, BeforeValidator(_as_text), ShortForm()]] = Field(
+    files: dict[LocalFile, Annotated[ExpectedFile, BeforeValidator(_as_text), ShortForm()]] = Field(
         default_factory=dict,
         description="The same for files of the folder that the run starts in.",
         examples=[{"out/a.csv": "id\n1\n"}],
     )
-    refusals: Optional[list[Refusal]] = Field(
+    refusals: Optional[list[ExpectedRefusal]] = Field(
         None,
         description="All that IAM refuses, and no more; an empty list: nothing.",
         examples=[[{"role": "partner", "operation": "GetObject"}]],
@@ -234,7 +234,7 @@ class Expected(Strict):
     )
 
     @model_validator(mode="after")
-    def _each_fits_its_place(self) -> "Expected":
+    def _each_fits_its_place(self) -> "Expectations":
         for uri, expected in self.objects.items():
             _fits_its_place(isinstance(uri, S3Uri) and uri.is_prefix, expected, str(uri))
         for name, each in self.files.items():
@@ -263,12 +263,12 @@ class CaseFields(Strict):
     only: list[str] = Field(
         default_factory=list, description="Run these steps alone.", examples=[["fetch"]]
     )
-    given: Given = Field(
-        default_factory=Given,
+    given: InitialState = Field(
+        default_factory=InitialState,
         description="What is there before the run, besides the sandbox's own.",
     )
-    expect: Expected = Field(
-        default_factory=Expected, description="What the run does; by default it succeeds."
+    expect: Expectations = Field(
+        default_factory=Expectations, description="What the run does; by default it succeeds."
     )
     timeout: Seconds = Field(120.0, description="How long the run may take.", examples=["30s"])
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from rolerunner.spec_testing.case import Case
 
 
-def check_case(case: Case, place: Place, reading: Reading, kinds: Mapping[str, type[Kind]]) -> None:
+def validate_case(
+    case: Case, place: Place, reading: Reading, kinds: Mapping[str, type[Kind]]
+) -> None:
     """Gather what is wrong with a case."""
     _check_steps(case, place, reading, kinds)
     _check_roles(case, place, reading)

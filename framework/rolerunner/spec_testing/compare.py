@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.wording import format_count
 from rolerunner.model import RoleArn, S3Uri
-from rolerunner.spec_testing.after import Found, Unreadable, file_found, object_found
+from rolerunner.spec_testing.after import Content, UnreadableObject, read_file, read_object
 
 if TYPE_CHECKING:
-    from rolerunner.sandbox import Request, Sandbox
+    from rolerunner.sandbox import RecordedRequest, Sandbox
     from rolerunner.spec_testing.case import Case
     from rolerunner.spec_testing.casefile import (
-        Expected,
-        FileExpected,
-        ObjectExpected,
-        Refusal,
-        StepExpected,
+        Expectations,
+        ExpectedFile,
+        ExpectedObject,
+        ExpectedRefusal,
+        ExpectedStep,
     )
 
 
@@ -39,7 +39,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedRun:
     """What a run did."""
 
     exit: Optional[int]
@@ -50,7 +50,7 @@ class Seen:
     aws: Sandbox
 
 
-def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
+def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
     """All that was not as expected, in the order of the test file."""
     if seen.exit is None:
         yield Mismatch(
@@ -70,7 +70,7 @@ def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
         yield from _of_content(
             f"files.{name}",
             each,
-            file_found(case.folder / name, is_folder=name.endswith("/")),
+            read_file(case.folder / name, is_folder=name.endswith("/")),
             case,
         )
     if expect.refusals is not None:
@@ -79,20 +79,20 @@ def mismatches(case: Case, seen: Seen) -> Iterator[Mismatch]:
     for role, count in expect.assume_role.items():
         yield from _same(f"assume_role.{role}", count, counts.get(case.arn(role), 0))
     for message in expect.messages:
-        if not any(is_in(message, line) for line in seen.log):
+        if not any(matches_pattern(message, line) for line in seen.log):
             yield Mismatch(
                 "messages",
-                f"a line with {shown(message)}",
+                f"a line with {format_value(message)}",
                 f"none of {format_count(len(seen.log), 'line')}",
             )
 
 
-def is_in(pattern: str, text: str) -> bool:
+def matches_pattern(pattern: str, text: str) -> bool:
     """Is the pattern found in the text? ``*`` stands for anything between."""
     return re.search(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as a mismatch shows it."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
@@ -103,15 +103,17 @@ _LONGEST = 500
 
 def _same(what: str, expected: Any, actual: Any, detail: str = "") -> Iterator[Mismatch]:
     if expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
-        yield Mismatch(what, shown(expected), shown(actual), detail)
+        yield Mismatch(what, format_value(expected), format_value(actual), detail)
 
 
 def _found_in(what: str, pattern: Optional[str], text: str) -> Iterator[Mismatch]:
-    if pattern is not None and not is_in(pattern, text):
-        yield Mismatch(what, f"a text with {shown(pattern)}", shown(text) if text else "no text")
+    if pattern is not None and not matches_pattern(pattern, text):
+        yield Mismatch(
+            what, f"a text with {format_value(pattern)}", format_value(text) if text else "no text"
+        )
 
 
-def _of_run(expect: Expected, seen: Seen) -> Iterator[Mismatch]:
+def _of_run(expect: Expectations, seen: ObservedRun) -> Iterator[Mismatch]:
     failed = [
         f"{step['id']}: {step['error']['type']}: {step['error']['message']}"
         for step in seen.result.get("steps", ())
@@ -132,7 +134,7 @@ def _of_run(expect: Expected, seen: Seen) -> Iterator[Mismatch]:
 _LAST_LINES = 5
 
 
-def _of_step(name: str, expected: StepExpected, step: Mapping[str, Any]) -> Iterator[Mismatch]:
+def _of_step(name: str, expected: ExpectedStep, step: Mapping[str, Any]) -> Iterator[Mismatch]:
     what, error = f"steps.{name}", step.get("error") or {}
     detail = f"{error['type']}: {error['message']}" if error else ""
     if expected.status is not None:
@@ -155,18 +157,18 @@ def _of_step(name: str, expected: StepExpected, step: Mapping[str, Any]) -> Iter
         )
 
 
-def _of_object(uri: S3Uri, wanted: ObjectExpected, case: Case, aws: Sandbox) -> Iterator[Mismatch]:
+def _of_object(uri: S3Uri, wanted: ExpectedObject, case: Case, aws: Sandbox) -> Iterator[Mismatch]:
     account = next(bucket.account for bucket in case.world.buckets if bucket.name == uri.bucket)
     try:
-        found = object_found(aws, uri, account)
-    except Unreadable as error:
+        found = read_object(aws, uri, account)
+    except UnreadableObject as error:
         yield Mismatch(f"objects.{uri}", "an object that can be read", str(error))
     else:
         yield from _of_content(f"objects.{uri}", wanted, found, case)
 
 
 def _of_content(
-    what: str, expected: FileExpected, found: Optional[Found], case: Case
+    what: str, expected: ExpectedFile, found: Optional[Content], case: Case
 ) -> Iterator[Mismatch]:
     if expected.absent:
         if found is not None and found.names != ():
@@ -184,16 +186,16 @@ def _of_content(
 _STORED = {"content_type", "metadata", "tags", "encryption", "storage_class"}
 
 
-def _of_names(what: str, expected: FileExpected, names: tuple[str, ...]) -> Iterator[Mismatch]:
+def _of_names(what: str, expected: ExpectedFile, names: tuple[str, ...]) -> Iterator[Mismatch]:
     if expected.count is not None:
-        yield from _same(f"{what}.count", expected.count, len(names), shown(names))
+        yield from _same(f"{what}.count", expected.count, len(names), format_value(names))
     if expected.names is not None:
         yield from _same(f"{what}.names", sorted(expected.names), sorted(names))
     if expected.count is None and expected.names is None and not names:
         yield Mismatch(what, "something there", "nothing there")
 
 
-def _of_body(what: str, expected: FileExpected, found: Found, case: Case) -> Iterator[Mismatch]:
+def _of_body(what: str, expected: ExpectedFile, found: Content, case: Case) -> Iterator[Mismatch]:
     text = found.body.decode("utf-8", "backslashreplace")
     if expected.text is not None:
         yield from _same(f"{what}.text", expected.text, text)
@@ -228,7 +230,7 @@ _EXPLAINING = ("iam", "GetRole")
 """What rolerunner itself asks, only to explain a refusal: that this is refused too is no news."""
 
 
-def _of_refusals(expected: list[Refusal], case: Case, aws: Sandbox) -> Iterator[Mismatch]:
+def _of_refusals(expected: list[ExpectedRefusal], case: Case, aws: Sandbox) -> Iterator[Mismatch]:
     refused = [
         each
         for each in aws.requests()
@@ -251,7 +253,7 @@ def _of_refusals(expected: list[Refusal], case: Case, aws: Sandbox) -> Iterator[
         yield Mismatch("refusals", "no others" if expected else "none", _listed(more))
 
 
-def _fits(refusal: Refusal, request: Request, case: Case) -> bool:
+def _fits(refusal: ExpectedRefusal, request: RecordedRequest, case: Case) -> bool:
     role, parameters = RoleArn.parse(case.arn(refusal.role)), request.parameters
     return (
         request.caller.startswith(
@@ -263,7 +265,7 @@ def _fits(refusal: Refusal, request: Request, case: Case) -> bool:
     )
 
 
-def _listed(requests: list[Request]) -> str:
+def _listed(requests: list[RecordedRequest]) -> str:
     lines = [
         f"{each.caller.split('/')[1]} {each.operation} {_place(each.parameters.get('Bucket', ''), each.parameters.get('Key', ''))}"
         for each in requests

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rolerunner.spec_testing.case import Case
 
 
-def world_of(case: Case) -> World:
+def build_world(case: Case) -> World:
     """The sandbox's world as the case has it."""
     return case.world.model_copy(
         update={
@@ -22,7 +22,7 @@ def world_of(case: Case) -> World:
     )
 
 
-def lay_files(case: Case) -> None:
+def write_files(case: Case) -> None:
     """Make the folder that the case runs in. Raises OSError."""
     case.folder.mkdir(parents=True)
     for name, content in case.fields.given.files.items():

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rolerunner.spec_testing.compare import Mismatch
-    from rolerunner.spec_testing.run import Outcome
-    from rolerunner.spec_testing.suite import Report
+    from rolerunner.spec_testing.run import CaseResult
+    from rolerunner.spec_testing.suite import SuiteResult
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 does not allow (production 2, Char)."""
 
 
-def junit(report: Report) -> bytes:
+def render_junit(report: SuiteResult) -> bytes:
     """A suite for each file, a case for each case."""
     top = ET.Element(
         "testsuites",
@@ -44,7 +44,7 @@ def junit(report: Report) -> bytes:
     return text + b"\n"
 
 
-def _add(suite: ET.Element, outcome: Outcome) -> None:
+def _add(suite: ET.Element, outcome: CaseResult) -> None:
     mark = outcome.case.mark
     case = ET.SubElement(
         suite,
@@ -63,11 +63,11 @@ def _add(suite: ET.Element, outcome: Outcome) -> None:
             type="mismatch",
             message=_text(f"{first.what}: expected {first.expected}, was {first.seen}"),
         )
-        failure.text = _text("\n".join(mismatch_text(each) for each in outcome.mismatches))
+        failure.text = _text("\n".join(format_mismatch(each) for each in outcome.mismatches))
         ET.SubElement(case, "system-out").text = _text("\n".join(outcome.log))
 
 
-def mismatch_text(mismatch: Mismatch) -> str:
+def format_mismatch(mismatch: Mismatch) -> str:
     """What was expected and what was seen, on lines of their own."""
     detail = "".join(f"\n      {line}" for line in mismatch.detail.splitlines())
     seen = mismatch.seen.replace("\n", "\n              ")
@@ -80,6 +80,6 @@ def _text(text: str) -> str:
     return _NOT_XML.sub("\ufffd", str(redact(text)))
 
 
-def _counts(outcomes: Iterable[Outcome]) -> dict[str, str]:
+def _counts(outcomes: Iterable[CaseResult]) -> dict[str, str]:
     each = list(outcomes)
     return {"tests": str(len(each)), "failures": str(sum(not outcome.passed for outcome in each))}

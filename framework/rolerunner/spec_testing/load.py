@@ -13,7 +13,7 @@ from rolerunner.actions import registry
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.policies.least_privilege import lasting
 from rolerunner.sandbox import World
-from rolerunner.sandbox.from_spec import made
+from rolerunner.sandbox.from_spec import generate_world
 from rolerunner.sandbox.world import SandboxRole
 from rolerunner.spec.document import parse_beside
 from rolerunner.spec.expressions import Template
@@ -23,7 +23,7 @@ from rolerunner.spec.source import read_text
 from rolerunner.spec.values import nearest
 from rolerunner.spec_testing.case import Case
 from rolerunner.spec_testing.casefile import CaseFields, CaseFile
-from rolerunner.spec_testing.check import check_case
+from rolerunner.spec_testing.check import validate_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,7 +38,7 @@ UNREADABLE = 2
 """The exit status of a run whose params or spec are wrong."""
 
 
-def found(names: Iterable[str]) -> list[Path]:
+def find_test_files(names: Iterable[str]) -> list[Path]:
     """The test files of these files and folders, each once. Raises UsageError."""
     paths: dict[Path, None] = {}
     for name in names:
@@ -61,7 +61,7 @@ def _below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def load(paths: Iterable[Path], root: Path) -> list[Case]:
+def load_cases(paths: Iterable[Path], root: Path) -> list[Case]:
     """The cases of all files; each will run in a folder of its own below ``root``. Raises SpecError with every mistake, UsageError."""
     cases: list[Case] = []
     problems: list[Problem] = []
@@ -155,7 +155,7 @@ def _case(
         folder,
     )
     if case.job is not None:
-        check_case(case, place, reading, registry())
+        validate_case(case, place, reading, registry())
     yield case
 
 
@@ -201,7 +201,7 @@ def _world(file: CaseFile, spec: Path, reading: Reading) -> Optional[_Holds]:
         reading.add(("sandbox",), f"there is no sandbox file '{path}'")
         return None
     try:
-        return _Holds(sandbox.load(path), path.parent)
+        return _Holds(sandbox.load_world(path), path.parent)
     except SpecError as error:
         reading.known.problems.extend(error.problems)
         return None
@@ -211,7 +211,7 @@ def _made(job: Optional[Job], params: Mapping[str, Any]) -> World:
     """The world that ``run --sandbox`` makes from the spec. Raises SandboxError for what the embedded AWS has not."""
     if job is None:  # its params are wrong, and nothing will ask for more
         return World(version=1, job_role=_ANY_ROLE, roles=[SandboxRole(arn=_ANY_ROLE)])
-    return made(api.plan(job), api.plan(lasting(job, params)), registry(), {}).world
+    return generate_world(api.plan(job), api.plan(lasting(job, params)), registry(), {}).world
 
 
 _ANY_ROLE = "arn:aws:iam::123456789012:role/glue-job"

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner import sandbox
 from rolerunner.errors import SandboxError
 from rolerunner.sandbox.faults import FaultyProxy
-from rolerunner.spec_testing.compare import Mismatch, Seen, mismatches
-from rolerunner.spec_testing.given import lay_files, world_of
+from rolerunner.spec_testing.compare import Mismatch, ObservedRun, find_mismatches
+from rolerunner.spec_testing.given import build_world, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseResult:
     """How a case ended. ``seconds`` is wall time, the sandbox's start in it."""
 
     case: Case
@@ -45,26 +45,26 @@ class Outcome:
         return not self.mismatches
 
 
-def run_case(case: Case, stop: Optional[threading.Event] = None) -> Outcome:
+def run_case(case: Case, stop: Optional[threading.Event] = None) -> CaseResult:
     """Run a case and hold it against what it expects. ``stop`` ends it before its time."""
     began = time.monotonic()
     try:
-        lay_files(case)
+        write_files(case)
         with ExitStack() as stack:
-            aws = stack.enter_context(sandbox.running(world_of(case), case.world_folder))
+            aws = stack.enter_context(sandbox.start_sandbox(build_world(case), case.world_folder))
             seen = _run(case, aws, _endpoint(case, aws, stack), stop or threading.Event())
-            found = tuple(mismatches(case, seen))  # while the sandbox is there
+            found = tuple(find_mismatches(case, seen))  # while the sandbox is there
     except SandboxError as error:
-        return Outcome(
+        return CaseResult(
             case, (Mismatch("sandbox", "filled as given", str(error)),), time.monotonic() - began
         )
     except OSError as error:
-        return Outcome(
+        return CaseResult(
             case,
             (Mismatch("given", "files that can be written", str(error)),),
             time.monotonic() - began,
         )
-    return Outcome(case, found, time.monotonic() - began, seen.log)
+    return CaseResult(case, found, time.monotonic() - began, seen.log)
 
 
 def _endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
@@ -75,7 +75,7 @@ def _endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
     return stack.enter_context(FaultyProxy(aws.endpoint, faults, seed).listening()).url
 
 
-def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Seen:
+def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> ObservedRun:
     """The command in a process of its own: no case can harm another, whatever the user's functions do."""
     beside = case.folder.with_name(f"{case.folder.name}.run")
     beside.mkdir()
@@ -88,7 +88,7 @@ def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Seen
     ]  # fmt: skip
     exit_status = _ended(command, case, _environment(aws, endpoint, beside), log, stop)
     said = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return Seen(
+    return ObservedRun(
         exit_status,
         json.loads(result.read_bytes()) if result.exists() else {},
         tuple(map(_readable, said)),

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
-from rolerunner.spec_testing.run import Outcome, run_case
+from rolerunner.spec_testing.run import CaseResult, run_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,28 +18,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Report:
+class SuiteResult:
     """How all cases ended, in the order of the files. ``seconds`` is wall time."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[CaseResult, ...]
     left: int
     """How many were not run, since another had failed."""
     seconds: float
 
     @property
-    def failed(self) -> tuple[Outcome, ...]:
+    def failed(self) -> tuple[CaseResult, ...]:
         """Those that did not pass."""
         return tuple(outcome for outcome in self.outcomes if not outcome.passed)
 
 
 def run_cases(
-    cases: Sequence[Case], at_once: int, *, fail_fast: bool = False, tell: Callable[[Outcome], None]
-) -> Report:
+    cases: Sequence[Case],
+    at_once: int,
+    *,
+    fail_fast: bool = False,
+    tell: Callable[[CaseResult], None],
+) -> SuiteResult:
     """Run them, ``at_once`` at a time; ``tell`` hears of each as it ends. With ``fail_fast`` none is begun after one has failed."""
     began, stop = time.monotonic(), threading.Event()
-    ended: dict[int, Outcome] = {}
+    ended: dict[int, CaseResult] = {}
     waiting = list(enumerate(cases))
-    running: dict[Future[Outcome], int] = {}
+    running: dict[Future[CaseResult], int] = {}
     with (
         ThreadPoolExecutor(at_once) as pool,
         _stopped_with_us(stop),
@@ -53,7 +57,7 @@ def run_cases(
                 outcome = ended[running.pop(future)] = future.result()
                 tell(outcome)
                 waiting = [] if fail_fast and not outcome.passed else waiting
-    return Report(
+    return SuiteResult(
         tuple(ended[number] for number in sorted(ended)),
         len(cases) - len(ended),
         time.monotonic() - began,
@@ -70,6 +74,6 @@ def _stopped_with_us(stop: threading.Event) -> Iterator[None]:
         raise
 
 
-def chosen(cases: Sequence[Case], wanted: Optional[str]) -> list[Case]:
+def select_cases(cases: Sequence[Case], wanted: Optional[str]) -> list[Case]:
     """Those whose file or name holds the text, in any case of letters."""
     return [case for case in cases if not wanted or wanted.lower() in case.id.lower()]

@@ -25,7 +25,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _WHEEL = "Wheel-Version: 1.0\nGenerator: rolerunner\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def zipped(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
+def make_zip(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
     """A zip of path -> content. ``folders``: with an entry for each folder, which zipimport needs of packages without __init__."""
     made = io.BytesIO()
     names = (
@@ -47,7 +47,7 @@ def zipped(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
     return made.getvalue()
 
 
-def wheel(
+def make_wheel(
     name: str, version: str, files: Mapping[str, bytes], metadata: str = "", entry_points: str = ""
 ) -> tuple[str, bytes]:
     """A pure wheel's file name and bytes."""
@@ -65,10 +65,10 @@ def wheel(
         f"{path},sha256={_urlsafe(data)},{len(data)}\n" for path, data in sorted(members.items())
     )
     members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    return f"{name}-{version}-py3-none-any.whl", zipped(members)
+    return f"{name}-{version}-py3-none-any.whl", make_zip(members)
 
 
-def own_wheel() -> tuple[str, bytes]:
+def make_own_wheel() -> tuple[str, bytes]:
     """This very rolerunner as a wheel, however it was installed: from a wheel, or from a checkout. Raises UsageError."""
     try:
         installed = distribution("rolerunner")
@@ -79,16 +79,16 @@ def own_wheel() -> tuple[str, bytes]:
     metadata = installed.read_text("METADATA") or installed.read_text("PKG-INFO") or ""
     version = Parser().parsestr(metadata, headersonly=True)["Version"]
     folder = Path(rolerunner.__file__).parent
-    files = {f"rolerunner/{path}": data for path, data in content(folder)}
+    files = {f"rolerunner/{path}": data for path, data in iter_files(folder)}
     for name in ("licenses/LICENSE", "LICENSE"):  # where newer and older setuptools put it
         text = installed.read_text(name)
         files.update({f"rolerunner-{version}.dist-info/{name}": text.encode()} if text else {})
-    return wheel(
+    return make_wheel(
         "rolerunner", version, files, metadata, installed.read_text("entry_points.txt") or ""
     )
 
 
-def content(folder: Path) -> Iterator[tuple[str, bytes]]:
+def iter_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Relative path and bytes of each file of a package's folder, in order: no bytecode, nothing hidden but what a package itself ships."""
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)

@@ -68,7 +68,7 @@ class Bundle:
         return {**said, "--extra-py-files": code} if code else said
 
 
-def build(
+def build_bundle(
     job: Job, runtime: Runtime, target: Path, tell: Callable[[str], None] = lambda _: None
 ) -> Bundle:
     """Build the bundle of a spec on this machine; ``target`` is there whole or not at all. Raises UsageError."""
@@ -99,7 +99,7 @@ def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]
         runtime,
         [
             (path.name, path.read_bytes())
-            for path in wheels.fetched(runtime, settings.requirements, spec.parent)
+            for path in wheels.fetch_wheels(runtime, settings.requirements, spec.parent)
         ],
     )
     specs = dict(_specs(spec))
@@ -133,14 +133,14 @@ def _manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, An
 
 def _modules(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
     """Path -> bytes of what pip installs, rolerunner last, as it needs the others."""
-    found = dict([*fetched, archives.own_wheel()])
+    found = dict([*fetched, archives.make_own_wheel()])
     if not runtime.zip_of_wheels:
         return {f"wheels/{name}": data for name, data in found.items()}
     wanted = "".join(
-        f"{wheels.name_of(path)}=={wheels.version_of(path)}\n" for path in map(Path, found)
+        f"{wheels.parse_name(path)}=={wheels.parse_version(path)}\n" for path in map(Path, found)
     )
     return {
-        ZIP_OF_WHEELS: archives.zipped(
+        ZIP_OF_WHEELS: archives.make_zip(
             {
                 "wheels/requirements.txt": wanted.encode(),
                 **{f"wheels/{name}": data for name, data in found.items()},
@@ -163,13 +163,13 @@ def _code(job: Job, runtime: Runtime, settings: GlueSettings, project: Path) -> 
     """The user's own packages: a wheel, or the zip that Spark puts on the path of the driver and of every executor."""
     files: dict[str, bytes] = {}
     for package in _packages(job, settings, project):
-        found = archives.content(package) if package.is_dir() else [("", package.read_bytes())]
+        found = archives.iter_files(package) if package.is_dir() else [("", package.read_bytes())]
         files.update({f"{package.name}/{path}".rstrip("/"): data for path, data in found})
     if not files:
         return {}
     if runtime.is_spark:
-        return {"code.zip": archives.zipped(files, folders=True)}
-    name, data = archives.wheel(f"{job.name}-code".replace("-", "_"), "0", files)
+        return {"code.zip": archives.make_zip(files, folders=True)}
+    name, data = archives.make_wheel(f"{job.name}-code".replace("-", "_"), "0", files)
     return {f"wheels/{name}": data}
 
 

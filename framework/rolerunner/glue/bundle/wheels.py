@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rolerunner.glue.launch.runtime import Runtime
 
 PLATFORM = "manylinux2014_x86_64"
-IN_THE_RUNTIME = (
+RUNTIME_PACKAGES = (
     "boto3",
     "botocore",
     "s3transfer",
@@ -56,7 +56,7 @@ _OFFLINE = (
 
 
 @dataclass(frozen=True)
-class Locked:
+class LockedWheel:
     """A wheel that is known by its hash."""
 
     name: str
@@ -68,19 +68,19 @@ class Locked:
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}"
 
 
-def locked(tag: str) -> tuple[Locked, ...]:
+def read_locks(tag: str) -> tuple[LockedWheel, ...]:
     """Rolerunner's own dependencies for an interpreter such as cp311."""
     lines = (LOCKS / f"{tag}.txt").read_text(encoding="utf-8").splitlines()
-    return tuple(Locked(**found.groupdict()) for found in map(_LOCKED.match, lines) if found)
+    return tuple(LockedWheel(**found.groupdict()) for found in map(_LOCKED.match, lines) if found)
 
 
-def fetched(runtime: Runtime, requirements: Sequence[str], folder: Path) -> list[Path]:
+def fetch_wheels(runtime: Runtime, requirements: Sequence[str], folder: Path) -> list[Path]:
     """Every wheel that a bundle needs beside rolerunner's own, in the order of installing. Raises UsageError.
 
     ``folder`` is where relative paths among the ``requirements`` begin.
     """
-    pins = locked(runtime.tag)
-    return in_order(
+    pins = read_locks(runtime.tag)
+    return sort_by_dependency(
         [
             *_of_cache(pins, runtime),
             *(_of_user(requirements, pins, runtime, folder) if requirements else ()),
@@ -88,9 +88,9 @@ def fetched(runtime: Runtime, requirements: Sequence[str], folder: Path) -> list
     )
 
 
-def in_order(wheels: Iterable[Path]) -> list[Path]:
+def sort_by_dependency(wheels: Iterable[Path]) -> list[Path]:
     """Wheels sorted so that each comes after those it requires: installers that take one after the other find all there."""
-    by_name = {name_of(path): path for path in sorted(wheels)}
+    by_name = {parse_name(path): path for path in sorted(wheels)}
     needs = {
         name: [need for need in _required(path) if need in by_name and need != name]
         for name, path in by_name.items()
@@ -101,17 +101,17 @@ def in_order(wheels: Iterable[Path]) -> list[Path]:
         return list(by_name.values())
 
 
-def name_of(wheel: Path) -> str:
+def parse_name(wheel: Path) -> str:
     """The normalised name of a wheel's package (PEP 503)."""
-    return normalised(wheel.name.split("-", 1)[0])
+    return normalize_name(wheel.name.split("-", 1)[0])
 
 
-def normalised(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A package's name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def version_of(wheel: Path) -> str:
+def parse_version(wheel: Path) -> str:
     """The version in a wheel's name."""
     return wheel.name.split("-")[1]
 
@@ -141,7 +141,7 @@ def _cache() -> Path:
     )
 
 
-def _of_cache(pins: Sequence[Locked], runtime: Runtime) -> list[Path]:
+def _of_cache(pins: Sequence[LockedWheel], runtime: Runtime) -> list[Path]:
     """The locked wheels, those that are not there yet fetched and kept."""
     missing = [str(pin) for pin in pins if not _is_there(_cache() / pin.file, pin.sha256)]
     if missing:
@@ -156,7 +156,7 @@ def _kept(requirements: Sequence[str], runtime: Runtime) -> list[Path]:
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         return [
             path.replace(cache / path.name)
-            for path in download(requirements, runtime, Path(folder))
+            for path in download_wheels(requirements, runtime, Path(folder))
         ]
 
 
@@ -165,19 +165,19 @@ def _is_there(path: Path, sha256: str) -> bool:
 
 
 def _of_user(
-    requirements: Sequence[str], pins: Sequence[Locked], runtime: Runtime, folder: Path
+    requirements: Sequence[str], pins: Sequence[LockedWheel], runtime: Runtime, folder: Path
 ) -> list[Path]:
     """The wheels of a user's requirements and of what they require, without those that are there anyway."""
     local = [_local_wheel(each, folder) for each in requirements if each.endswith(".whl")]
     said = [
         *(each for each in requirements if not each.endswith(".whl")),
-        *(f"{name_of(path)} @ {path.as_uri()}" for path in local),
+        *(f"{parse_name(path)} @ {path.as_uri()}" for path in local),
     ]
     there = {pin.name for pin in pins}
     # continuation lines belong to the requirement before them
     found = [
         each
-        for each in re.split(r"\n(?=\S)", resolved(said, pins, runtime).strip())
+        for each in re.split(r"\n(?=\S)", resolve_requirements(said, pins, runtime).strip())
         if _name_in(each) not in there and " @ " not in each
     ]
     return [*(_kept(found, runtime) if found else ()), *local]
@@ -185,7 +185,7 @@ def _of_user(
 
 def _name_in(requirement: str) -> str:
     found = _NAME.match(requirement)
-    return normalised(found.group()) if found else ""
+    return normalize_name(found.group()) if found else ""
 
 
 def _local_wheel(said: str, folder: Path) -> Path:
@@ -195,7 +195,9 @@ def _local_wheel(said: str, folder: Path) -> Path:
     return path
 
 
-def resolved(requirements: Sequence[str], pins: Sequence[Locked], runtime: Runtime) -> str:
+def resolve_requirements(
+    requirements: Sequence[str], pins: Sequence[LockedWheel], runtime: Runtime
+) -> str:
     """What uv makes of them: NAME==VERSION with hashes, for the runtime's interpreter, beside its boto3. Raises UsageError."""
     if find_spec("uv") is None:
         raise UsageError(
@@ -214,12 +216,12 @@ def resolved(requirements: Sequence[str], pins: Sequence[Locked], runtime: Runti
         return _tool(
             ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--only-binary", ":all:",
              "--python-version", runtime.python, "--python-platform", "x86_64-manylinux2014", "--constraint", str(bounds),
-             *(part for name in IN_THE_RUNTIME for part in ("--no-emit-package", name)), str(wanted)],
+             *(part for name in RUNTIME_PACKAGES for part in ("--no-emit-package", name)), str(wanted)],
             runtime, index,
         )  # fmt: skip
 
 
-def download(requirements: Sequence[str], runtime: Runtime, target: Path) -> list[Path]:
+def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path) -> list[Path]:
     """Fetch pinned wheels by their hashes into ``target``, and nothing else. Raises UsageError."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder, "requirements.txt")

@@ -17,8 +17,8 @@ from rolerunner.common.wording import format_count
 from rolerunner.errors import NotFound, StepError, UsageError
 from rolerunner.glue.bundle.builder import MANIFEST
 from rolerunner.glue.deploy.account import NOT_THERE
-from rolerunner.glue.deploy.merge import Change, changes, merged, merged_tags, settled
-from rolerunner.glue.deploy.settings import Wanted
+from rolerunner.glue.deploy.merge import Change, diff_jobs, extract_update, merge_job, merge_tags
+from rolerunner.glue.deploy.settings import JobDefinition
 from rolerunner.storage.protocol import Put
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _MAX_RECORD = 1 << 20
 
 
 @dataclass(frozen=True)
-class Record:
+class DeploymentRecord:
     """One deployment, as it is kept beside the artifacts."""
 
     hash: str
@@ -60,7 +60,7 @@ class Record:
 class Deployment:
     """What a deployment would do."""
 
-    wanted: Wanted
+    wanted: JobDefinition
     hash: str
     is_new: bool
     job: Mapping[str, Any]
@@ -95,7 +95,7 @@ class Deployer:
         """The folder of a bundle."""
         return self.home.join(f"{hash_}/")
 
-    def planned(self, wanted: Wanted, hash_: str, *, adopt: bool = False) -> Deployment:
+    def planned(self, wanted: JobDefinition, hash_: str, *, adopt: bool = False) -> Deployment:
         """What deploying would change, found by reading alone. Raises StepError, UsageError for a job that is not ours."""
         current = self._current(wanted.name)
         last = self.last()
@@ -107,20 +107,20 @@ class Deployer:
                 wanted.job,
                 wanted.tags,
                 (),
-                changes({}, {**wanted.job, "Tags": wanted.tags}),
+                diff_jobs({}, {**wanted.job, "Tags": wanted.tags}),
             )
         if not _is_ours(current) and not adopt:
             raise UsageError(
                 f"there is a Glue job '{wanted.name}' already that rolerunner did not make: choose another name, or say --adopt"
             )
-        before = settled(current, self.account.members("JobUpdate"), wanted.job)
-        after = merged(before, last.job if last else {}, wanted.job)
+        before = extract_update(current, self.account.members("JobUpdate"), wanted.job)
+        after = merge_job(before, last.job if last else {}, wanted.job)
         tags = self.account.call(
             "glue", "get_tags", ResourceArn=self.account.job_arn(wanted.name)
         ).get("Tags", {})
-        new_tags = merged_tags(tags, last.tags if last else {}, wanted.tags)
+        new_tags = merge_tags(tags, last.tags if last else {}, wanted.tags)
         gone = tuple(sorted(set(tags) - set(new_tags)))
-        differ = changes({**before, "Tags": tags}, {**after, "Tags": new_tags})
+        differ = diff_jobs({**before, "Tags": tags}, {**after, "Tags": new_tags})
         return Deployment(wanted, hash_, False, after, new_tags, gone, differ)
 
     def upload(self, bundle: Bundle, tell: Callable[[str], None]) -> S3Uri:
@@ -156,7 +156,7 @@ class Deployer:
             self.account.call("glue", "update_job", JobName=name, JobUpdate=dict(deployment.job))
             self._set_tags(name, deployment)
         now = datetime.now(timezone.utc)
-        record = Record(
+        record = DeploymentRecord(
             deployment.hash,
             f"{now:%Y-%m-%dT%H:%M:%SZ}",
             self.account.caller(),
@@ -168,11 +168,11 @@ class Deployer:
             self.home.join(key), record.as_json(), {"ContentType": "application/json"}
         )
 
-    def last(self) -> Optional[Record]:
+    def last(self) -> Optional[DeploymentRecord]:
         """The deployment that was made last, None where there was none. Raises StepError."""
         return next((self._record(key) for key in self._records()[-1:]), None)
 
-    def before(self, hash_: str = "") -> Record:
+    def before(self, hash_: str = "") -> DeploymentRecord:
         """The deployment to go back to: the last one with this hash, or the one before the last. Raises UsageError."""
         keys = self._records()
         found = [key for key in keys if _hash_in(key).startswith(hash_)] if hash_ else keys[-2:-1]
@@ -192,11 +192,13 @@ class Deployer:
         """The keys of the records, the oldest first: each begins with its time and ends with its hash."""
         return sorted(info.key for info in self.storage.list(self.home.join(_RECORDS)))
 
-    def _record(self, key: str) -> Record:
+    def _record(self, key: str) -> DeploymentRecord:
         uri = replace(self.home, key=key)
         try:
             told = json.loads(self.storage.read(uri, _MAX_RECORD))
-            return Record(told["hash"], told["time"], told["by"], told["job"], told["tags"])
+            return DeploymentRecord(
+                told["hash"], told["time"], told["by"], told["job"], told["tags"]
+            )
         except (ValueError, KeyError, TypeError):
             raise UsageError(f"{uri} is no record of a deployment: move it away") from None
 

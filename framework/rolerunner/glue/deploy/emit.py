@@ -11,7 +11,7 @@ from rolerunner.policies.terraform import escaped
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rolerunner.glue.deploy.settings import Wanted
+    from rolerunner.glue.deploy.settings import JobDefinition
 
 FORMS = ("cloudformation", "terraform")
 _TERRAFORM_NAMES = {
@@ -21,12 +21,12 @@ _TERRAFORM_NAMES = {
 }  # fmt: skip
 
 
-def emitted(wanted: Wanted, form: str) -> str:
+def render_job(wanted: JobDefinition, form: str) -> str:
     """The job in one of ``FORMS``."""
-    return cloudformation(wanted) if form == "cloudformation" else terraform(wanted)
+    return render_cloudformation(wanted) if form == "cloudformation" else render_terraform(wanted)
 
 
-def cloudformation(wanted: Wanted) -> str:
+def render_cloudformation(wanted: JobDefinition) -> str:
     """A template with the one job."""
     properties: dict[str, Any] = {"Name": wanted.name, **wanted.job}
     if wanted.tags:
@@ -41,7 +41,7 @@ def cloudformation(wanted: Wanted) -> str:
     return json.dumps(template, indent=2, ensure_ascii=False) + "\n"
 
 
-def terraform(wanted: Wanted) -> str:
+def render_terraform(wanted: JobDefinition) -> str:
     """A configuration with the one job, laid out as ``terraform fmt`` does; a role that is only named is looked up there."""
     job = wanted.job
     by_arn = str(job["Role"]).startswith("arn:")

@@ -48,7 +48,7 @@ def _shown(value: Any) -> str:
     return text or "''"
 
 
-def settled(
+def extract_update(
     current: Mapping[str, Any], members: frozenset[str], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What of a job's description can be sent back; ``members`` are the fields of JobUpdate."""
@@ -63,7 +63,7 @@ def settled(
     }
 
 
-def merged(
+def merge_job(
     current: Mapping[str, Any], last: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What is wanted over what is there, without what the last deployment set and this one does not."""
@@ -87,14 +87,14 @@ def _entries(
     return {**{name: value for name, value in current.items() if name not in last}, **wanted}
 
 
-def merged_tags(
+def merge_tags(
     current: Mapping[str, str], last: Mapping[str, str], wanted: Mapping[str, str]
 ) -> dict[str, str]:
     """Tags in the same way."""
     return _entries(current, last, wanted)
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+def diff_jobs(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     """Every field that differs, in order of its name, entries of mappings one by one."""
     old, new = dict(_flat(before)), dict(_flat(after))
     return tuple(

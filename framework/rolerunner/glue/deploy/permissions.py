@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.glue.deploy.settings import home, job_name
+from rolerunner.glue.deploy.settings import artifact_prefix, job_name
 from rolerunner.iam.actions_table import (
     build_bucket_arn,
     build_object_arn,
@@ -39,10 +39,10 @@ _NETWORK = (
 )  # fmt: skip
 
 
-def needed(plan: Plan, settings: GlueSettings) -> dict[str, Any]:
+def build_policies(plan: Plan, settings: GlueSettings) -> dict[str, Any]:
     """Policies as JSON has them: the deployer's, the job's own, and whom the job's role must trust. Raises UsageError."""
-    home(plan.job, settings)  # the deployer's policy names it
-    job = policies(plan, surroundings(plan.job, settings))[0]
+    artifact_prefix(plan.job, settings)  # the deployer's policy names it
+    job = policies(plan, build_surroundings(plan.job, settings))[0]
     return {
         "deployer": build_policy(_of_deployer(plan, settings)),
         "job": job.policy(),
@@ -50,7 +50,7 @@ def needed(plan: Plan, settings: GlueSettings) -> dict[str, Any]:
     }
 
 
-def surroundings(
+def build_surroundings(
     job: Job,
     settings: GlueSettings,
     job_role: str = "",
@@ -59,7 +59,7 @@ def surroundings(
 ) -> Surroundings:
     """What the Glue job reads, writes and calls under its own role besides its steps; ``job_role`` wins over the section's role."""
     role = job_role or (settings.role if settings.role.startswith("arn:") else "")
-    bundle = [home(job, settings)] if settings.artifacts is not None else []
+    bundle = [artifact_prefix(job, settings)] if settings.artifacts is not None else []
     result = [S3Uri.parse(settings.result)] if settings.result else []
     code = [
         uri
@@ -95,7 +95,7 @@ def _of_folders(settings: GlueSettings) -> Iterator[Use]:
 
 def _of_deployer(plan: Plan, settings: GlueSettings) -> Iterator[dict[str, Any]]:
     partition, account, role = _role(settings)
-    place = home(plan.job, settings)
+    place = artifact_prefix(plan.job, settings)
     yield build_statement(
         ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
         [build_object_arn(place, partition)],

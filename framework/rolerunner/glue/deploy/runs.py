@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rolerunner.glue.deploy.account import Account
 
-GOOD = "SUCCEEDED"
-ENDS = (GOOD, "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED")
+SUCCEEDED = "SUCCEEDED"
+FINAL_STATES = (SUCCEEDED, "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED")
 """States in which nothing more happens (Glue API reference, JobRunState)."""
 _REASON = "rolerunner: "
 """How the entry script's last line begins."""
@@ -46,7 +46,7 @@ class JobRun:
     @property
     def is_over(self) -> bool:
         """Has it ended?"""
-        return self.state in ENDS
+        return self.state in FINAL_STATES
 
     @classmethod
     def of(cls, told: Mapping[str, Any], log_group: str) -> JobRun:
@@ -68,7 +68,7 @@ class LogLine:
     text: str
 
 
-class Runs:
+class JobRuns:
     """The runs of one job."""
 
     def __init__(self, account: Account, job: str, runtime: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobDefinition:
     """A Glue job as it should be. ``job`` has the fields of Glue's JobUpdate that rolerunner sets; no others are touched."""
 
     name: str
@@ -30,7 +30,7 @@ class Wanted:
     tags: Mapping[str, str]
 
 
-def settings_of(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
+def resolve_settings(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
     """The spec's settings with the flags over them, which are named and checked like the fields of the section. Raises UsageError."""
     said = {name: value for name, value in asdict(job.glue or GlueSettings()).items() if value}
     said["timeout"] = said["timeout"] * 60.0
@@ -61,7 +61,7 @@ def job_name(job: Job, settings: GlueSettings) -> str:
     return settings.job_name or job.name
 
 
-def home(job: Job, settings: GlueSettings) -> S3Uri:
+def artifact_prefix(job: Job, settings: GlueSettings) -> S3Uri:
     """The prefix under which all of a job's artifacts lie. Raises UsageError."""
     if settings.artifacts is None:
         raise UsageError(
@@ -70,7 +70,9 @@ def home(job: Job, settings: GlueSettings) -> S3Uri:
     return settings.artifacts.join(f"{job_name(job, settings)}/")
 
 
-def wanted(job: Job, settings: GlueSettings, bundle: Bundle, place: str, region: str) -> Wanted:
+def define_job(
+    job: Job, settings: GlueSettings, bundle: Bundle, place: str, region: str
+) -> JobDefinition:
     """The Glue job that runs a bundle which lies at ``place``, a URI that ends with ``/``. Raises UsageError."""
     if not settings.role:
         raise UsageError(
@@ -109,7 +111,7 @@ def wanted(job: Job, settings: GlueSettings, bundle: Bundle, place: str, region:
         "NonOverridableArguments": fixed,
         **{name: value for name, value in told.items() if value},
     }
-    return Wanted(job_name(job, settings), made, dict(settings.tags))
+    return JobDefinition(job_name(job, settings), made, dict(settings.tags))
 
 
 def _own(settings: GlueSettings, region: str) -> dict[str, str]:

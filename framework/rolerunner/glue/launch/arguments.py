@@ -18,7 +18,7 @@ from rolerunner.spec.glue_fields import NO_DASHES, OURS, is_glue_own
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["OURS", "Arguments", "scan"]
+__all__ = ["OURS", "Arguments", "parse_arguments"]
 _FOR_PIP = "python-modules-installer-option"
 _ARGUMENT = re.compile(r"--([A-Za-z][A-Za-z0-9_.-]*)(?:(=)(.*))?\Z", re.DOTALL)
 """An argument's name; anything else is a value, such as text with a space in it, ``--`` or ``-3``."""
@@ -47,7 +47,7 @@ class _Pair:
     """The name in the next token, where that can be this argument's value just as well."""
 
 
-def scan(argv: Sequence[str]) -> Arguments:
+def parse_arguments(argv: Sequence[str]) -> Arguments:
     """Sort the arguments after the script's name into the script's own, params and Glue's own."""
     pairs = list(_pairs(argv))
     glue: dict[str, str] = {}

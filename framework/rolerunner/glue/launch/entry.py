@@ -23,11 +23,11 @@ from rolerunner.common.files import write_file
 from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
 from rolerunner.events import Event, Note, RunFinished, RunStarted
 from rolerunner.glue.launch import spark_job
-from rolerunner.glue.launch.arguments import OURS, Arguments, scan
-from rolerunner.glue.launch.runtime import detect
+from rolerunner.glue.launch.arguments import OURS, Arguments, parse_arguments
+from rolerunner.glue.launch.runtime import detect_runtime
 from rolerunner.model import Failure, Job, RunResult
-from rolerunner.observers.gc_release import Settling
-from rolerunner.observers.log import Log, standard_stream
+from rolerunner.observers.gc_release import GcTuner
+from rolerunner.observers.log import Log, configure_stdout
 from rolerunner.observers.result import ResultFile
 from rolerunner.redaction.redact import redact
 from rolerunner.run.run_id import create_run_id
@@ -49,14 +49,14 @@ class JobFailed(Exception):
 
 def main(argv: Sequence[str]) -> RunResult:
     """Run the spec that ``--job_spec`` names, under the job's own role. Raises JobFailed with the reason."""
-    given = scan(argv[1:])
+    given = parse_arguments(argv[1:])
     level = given.ours.get("log_level") or "info"
     entry = _Entry(
         given,
-        Log(standard_stream(), level=level if level in _LOG_LEVELS else "info"),
+        Log(configure_stdout(), level=level if level in _LOG_LEVELS else "info"),
         create_run_id(),
     )
-    failure = entry.run(detect(argv[0] if argv else "", given.ours.get("runtime", "")))
+    failure = entry.run(detect_runtime(argv[0] if argv else "", given.ours.get("runtime", "")))
     failure = entry.write_result(failure) or failure
     if failure is None:
         return entry.result
@@ -136,13 +136,13 @@ class _Entry:
         with (
             self._stopped_after(stop_after, cancel),
             _stopped_by_signal(cancel),
-            Settling() as settling,
+            GcTuner() as settling,
         ):
             run = partial(
                 api.run, replace(job, deadline=deadline), identity=self.identity, observers=[self.log, self, settling], run_id=self.result.run_id,
                 cancel=cancel, run_key=ours.get("run_key", ""),
             )  # fmt: skip
-            return spark_job.run(job, self.given.glue, runtime, run)
+            return spark_job.run_in_glue_job(job, self.given.glue, runtime, run)
 
     @contextmanager
     def _stopped_after(self, seconds: Optional[float], cancel: Cancel) -> Iterator[None]:
@@ -172,7 +172,7 @@ class _Entry:
         if not target:
             return None
         target += f"{self.result.run_id}.json" if target.endswith("/") else ""
-        data = str(redact(self.file.told(self.result))).encode()
+        data = str(redact(self.file.encode_result(self.result))).encode()
         try:
             if target.startswith("s3://"):
                 write_object(target, data, self.identity)

@@ -63,7 +63,7 @@ RUNTIMES: Mapping[str, Runtime] = {
 }
 
 
-def detect(script: str, said: str = "", environment: Mapping[str, str] = os.environ) -> str:
+def detect_runtime(script: str, said: str = "", environment: Mapping[str, str] = os.environ) -> str:
     """Where this process runs: glueetl (Spark), pythonshell or local; ``said`` is what the caller knows better."""
     if said in PLACES:
         return said

@@ -21,7 +21,7 @@ BOOKMARKS = "job-bookmark-option"
 _OFF = "job-bookmark-disable"
 
 
-def run(
+def run_in_glue_job(
     job: Job, given: Mapping[str, str], runtime: str, work: Callable[[], RunResult]
 ) -> RunResult:
     """Do the work; in a Spark job that needs it, inside Glue's Job. ``given`` are Glue's own arguments. Raises UsageError, what ``work`` raises."""
