@@ -1,4 +1,4 @@
-"""What a package needs that offers actions of its own: these names stay."""
+"""The names with which other packages define actions of their own; they are stable."""
 
 from rolerunner.actions.base import (
     Action,
@@ -9,19 +9,25 @@ from rolerunner.actions.base import (
 )
 from rolerunner.actions.functions import FunctionContext
 from rolerunner.actions.outcomes import record_outcomes
-from rolerunner.actions.permissions import list_permission, object_permission
+from rolerunner.actions.permissions import (
+    list_permission,
+    object_permission,
+    source_permissions,
+)
 from rolerunner.actions.put_options import PutFields
+from rolerunner.actions.requests import request_each
 from rolerunner.actions.shared_fields import (
     DistributionFields,
     FilterFields,
     ObjectsField,
+    OnEmpty,
     RequestFields,
     TransferFields,
 )
-from rolerunner.actions.source_objects import collect_source
+from rolerunner.actions.source_objects import SourceObjects, collect_source
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
-from rolerunner.selection.manifest import ObjectList
+from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
 from rolerunner.spec.fields import (
     Bytes,
     Flag,
@@ -32,8 +38,10 @@ from rolerunner.spec.fields import (
     Seconds,
     Text,
 )
+from rolerunner.storage.protocol import ObjectInfo
 
 __all__ = [
+    "EMPTY_LIST",
     "Action",
     "Bytes",
     "DistributionFields",
@@ -43,8 +51,10 @@ __all__ = [
     "FunctionContext",
     "Integer",
     "LocalPath",
+    "ObjectInfo",
     "ObjectList",
     "ObjectsField",
+    "OnEmpty",
     "OutputsWithWarning",
     "Permission",
     "PutFields",
@@ -53,6 +63,7 @@ __all__ = [
     "S3Object",
     "S3Uri",
     "Seconds",
+    "SourceObjects",
     "StepContext",
     "StepError",
     "Text",
@@ -62,4 +73,6 @@ __all__ = [
     "list_permission",
     "object_permission",
     "record_outcomes",
+    "request_each",
+    "source_permissions",
 ]

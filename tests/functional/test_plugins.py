@@ -80,6 +80,37 @@ def test_every_command_knows_an_installed_action(
     assert (wrong.returncode, "unknown action 'hello.count'" in wrong.stderr) == (2, True)
 
 
+def test_an_action_sends_one_request_for_each_object(
+    installed: Path, tmp_path: Path, rolerunner: Callable[..., Any]
+) -> None:
+    path = os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    tags = "tags: {state: read}"
+    (tmp_path / "job.yaml").write_text(
+        "version: 1\nname: t\nsteps:\n"
+        "  - {id: tag, action: hello.tag, role: job, source: s3://data-bucket/in/,"
+        f" include: ['a*'], {tags}}}\n"
+        "  - {id: seen, action: aws.call, role: job, service: s3, operation: GetObjectTagging,"
+        " parameters: {Bucket: data-bucket, Key: in/ada}, select: 'TagSet[0].Value'}\n"
+        "  - {id: missing, action: hello.tag, role: job, max_failures: 1, on_error: continue,"
+        f" objects: ['s3://data-bucket/in/ada', 's3://data-bucket/none'], {tags}}}\n"
+    )
+    (tmp_path / "job.sandbox.yaml").write_text(WORLD)
+    rolerunner("run", "job.yaml", "--sandbox", "--result", "r.json", PYTHONPATH=path)
+    tag, seen, missing = json.loads((tmp_path / "r.json").read_text())["steps"]
+    assert tag["status"] == "succeeded", tag
+    assert (tag["outputs"]["count"], tag["outputs"]["bytes"]) == (2, 2)
+    assert seen["outputs"] == {"result": "read"}
+    assert (missing["status"], missing["outputs"]["count"]) == ("warning", 1)
+    planned = rolerunner("plan", "job.yaml", PYTHONPATH=path).stdout
+    assert "s3:PutObjectTagging on arn:aws:s3:::data-bucket/in/*" in planned
+
+
+def test_an_action_is_one_file_of_100_lines() -> None:
+    """The measure for an action such as s3.tag: one file for it, and no list to extend."""
+    text = (ROOT / "tests/plugin_example/rolerunner_hello/tag.py").read_text()
+    assert len(text.splitlines()) <= 100
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [

@@ -17,7 +17,7 @@ class HelloCount(Action):
     source: S3Location = Field(description="The prefix.", examples=["s3://landing/orders/"])
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """One listing."""
+        """Lists the prefix."""
         names = (info.key.rsplit("/", 1)[-1] for info in context.storage().list(self.source))
         return {"letters": dict(Counter(name[:1] for name in names))}
 
