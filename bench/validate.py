@@ -8,7 +8,7 @@ from pathlib import Path
 from measure import cost_of, median, median_seconds, table
 
 from rolerunner.actions import registry
-from rolerunner.spec.loader import load_text
+from rolerunner.spec.loader import load_spec
 
 STEPS = 500
 RUNS = 5
@@ -29,8 +29,8 @@ def large() -> str:
 
 def main() -> None:
     text = large()
-    load_text(text, "large.yaml", registry(), {})
-    loaded = median_seconds(lambda: load_text(text, "large.yaml", registry(), {}), RUNS)
+    load_spec(text, "large.yaml", registry(), {})
+    loaded = median_seconds(lambda: load_spec(text, "large.yaml", registry(), {}), RUNS)
     command = [sys.executable, "-m", "rolerunner", "validate", str(CONFIG)]
     whole = median([cost_of(command) for _ in range(RUNS + 1)][1:])
     print(f"Medians of {RUNS}.\n")

@@ -16,7 +16,7 @@ from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StateHel
 from rolerunner.model import Job, Plan, RunResult, StepResult
 from rolerunner.run.run_id import create_run_id
 from rolerunner.spec import source
-from rolerunner.spec.loader import load_text
+from rolerunner.spec.loader import load_spec
 
 __all__ = [
     "Job",
@@ -65,7 +65,7 @@ def load(
     def read_include(include: str) -> tuple[str, str]:
         return source.read_text(source.resolve_include(name, include), read_object)
 
-    return load_text(
+    return load_spec(
         text,
         name,
         registry(),

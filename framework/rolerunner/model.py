@@ -160,7 +160,7 @@ class Permission:
 
 
 @dataclass(frozen=True)
-class Said:
+class DeclaredPermission:
     """Permissions that a step states: actions on resources under conditions, for one of its role fields (empty: for each)."""
 
     actions: tuple[str, ...]
@@ -206,7 +206,7 @@ class Step:
     """Seconds that one attempt may take."""
     on_error: str = "fail"
     description: str = ""
-    permissions: tuple[Said, ...] = ()
+    permissions: tuple[DeclaredPermission, ...] = ()
     """What it needs besides what its fields tell."""
     secret_outputs: tuple[str, ...] = ()
     """Outputs that are secrets, besides those that are by themselves."""

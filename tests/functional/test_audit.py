@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from rolerunner import api
-from rolerunner.audit import audit, rules
+from rolerunner.audit import audit_plan, list_rules
 from rolerunner.cli import main
 from rolerunner.cli.audit import format_rules
 from tests.conftest import CONFIGS, ROOT
@@ -114,7 +114,7 @@ CASES: dict[str, tuple[str, set[tuple[str, str, int]]]] = {
 def found(tmp_path: Path, text: str, account: str = "111122223333") -> list[Any]:
     (tmp_path / "t.yaml").write_text(HEAD + text)
     (tmp_path / "m.py").write_text("def f(context, **values): ...\n")
-    return audit(
+    return audit_plan(
         api.plan(api.load(tmp_path / "t.yaml", complete=False)),
         api.load_documents(tmp_path / "t.yaml"),
         account,
@@ -131,10 +131,10 @@ def test_a_rule_finds_what_it_is_for_at_its_place(name: str, tmp_path: Path) -> 
 
 def test_each_rule_is_seen_to_find_and_to_be_quiet() -> None:
     seen = {rule for _, expected in CASES.values() for rule, _, _ in expected}
-    assert seen == {rule.id for rule in rules()} - {"RR000"}
+    assert seen == {rule.id for rule in list_rules()} - {"RR000"}
     assert all(
         rule.about.endswith(".") and rule.why.endswith(".") and not rule.remedy.endswith(".")
-        for rule in rules()
+        for rule in list_rules()
     )
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from rolerunner import api, sandbox
 from rolerunner.cli import main
-from rolerunner.policies.probe import findings
+from rolerunner.policies.probe import probe_permissions
 from rolerunner.sandbox.proxy import Proxy, ProxyHandler
 from rolerunner.sessions.registry import JobIdentity, Sessions
 from tests.conftest import CONFIGS, identity_of
@@ -76,7 +76,7 @@ def test_a_put_is_proved_by_a_multipart_upload_that_is_aborted(
         plan = api.plan(api.load(CONFIGS / "partner_exchange.yaml"))
         found = {
             each.action: each
-            for each in findings(plan, Sessions(identity_of(running)))
+            for each in probe_permissions(plan, Sessions(identity_of(running)))
             if each.step == "publish"
         }
         assert {action: each.answer for action, each in found.items()} == answers
@@ -130,7 +130,7 @@ def test_a_lost_connection_leaves_no_upload_unsaid(
         plan = api.plan(api.load(CONFIGS / "partner_exchange.yaml"))
         found = {
             each.action: each
-            for each in findings(plan, Sessions(identity))
+            for each in probe_permissions(plan, Sessions(identity))
             if each.step == "publish"
         }
         left = [

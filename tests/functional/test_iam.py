@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from rolerunner import api, sandbox
 from rolerunner.cli import main
-from rolerunner.policies.least_privilege import Surroundings, policies
-from rolerunner.policies.live import holdings
+from rolerunner.policies.least_privilege import JobRoleUses, derive_policies
+from rolerunner.policies.live import fetch_granted_policies
 from rolerunner.sessions.registry import Sessions
 from tests.conftest import CONFIGS, identity_of
 
@@ -352,14 +352,14 @@ def live(aws: sandbox.Sandbox, tmp_path: Path) -> Sequence[RolePolicies]:
     )["Policy"]["Arn"]
     iam.attach_role_policy(RoleName="reader", PolicyArn=policy)
     (tmp_path / "live.yaml").write_text(LIVE)
-    return policies(api.plan(api.load(tmp_path / "live.yaml")), Surroundings(JOB))
+    return derive_policies(api.plan(api.load(tmp_path / "live.yaml")), JobRoleUses(JOB))
 
 
 def test_live_reads_inline_and_managed_policies(live: Any, aws: sandbox.Sandbox) -> None:
-    from rolerunner.policies.compare import differences
+    from rolerunner.policies.compare import compare_policies
 
-    have, unread = holdings(live, Sessions(identity_of(aws)))
-    found = [(each.role, each.kind, each.action) for each in differences(live, have)]
+    have, unread = fetch_granted_policies(live, Sessions(identity_of(aws)))
+    found = [(each.role, each.kind, each.action) for each in compare_policies(live, have)]
     assert [each for each in found if each[0] == "reader"] == [("reader", "lacks", "s3:PutObject")]
     assert "it is in account 222233334444" in unread["arn:aws:iam::222233334444:role/away"]
     assert "gone" in unread["arn:aws:iam::111122223333:role/gone"]

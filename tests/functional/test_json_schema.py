@@ -12,7 +12,7 @@ from pydantic import Field
 from rolerunner.actions import registry
 from rolerunner.cli.schema import render_schema
 from rolerunner.plugin import Action, Integer
-from rolerunner.spec.json_schema import json_schema
+from rolerunner.spec.json_schema import build_schema
 
 META = jsonschema.Draft7Validator.META_SCHEMA
 STRICT = {**META, "additionalProperties": False}
@@ -65,7 +65,7 @@ class Bounded(Action):
 
 
 def test_bounds_of_other_packages_actions_are_json_schema_too() -> None:
-    made = json_schema({**registry(), Bounded.kind: Bounded})
+    made = build_schema({**registry(), Bounded.kind: Bounded})
     assert list(jsonschema.Draft7Validator(STRICT).iter_errors(made)) == []
     step = {"id": "a", "action": "test.bounded", "role": "job"}
     for fields, fits in (

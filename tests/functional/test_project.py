@@ -79,9 +79,9 @@ def test_text_in_a_picture_is_escaped(tmp_path: Path) -> None:
         "version: 1\nname: t\nsteps:\n  - {id: a, action: python.call, function: 'a:b', when: \"${{ run.name == '<b>&' }}\"}\n"
     )
     plan = api.plan(api.load(tmp_path / "job.yaml"))
-    assert "&lt;b&gt;&amp;" in graph.svg(plan)
-    ET.fromstring(graph.svg(plan))
-    assert "<b>" not in graph.mermaid(plan)
+    assert "&lt;b&gt;&amp;" in graph.render_svg(plan)
+    ET.fromstring(graph.render_svg(plan))
+    assert "<b>" not in graph.render_mermaid(plan)
 
 
 def made(needs: dict[str, list[str]], tmp_path: Path) -> Job:
@@ -146,7 +146,7 @@ def test_no_line_is_hidden_behind_a_box(shape: int, tmp_path: Path) -> None:
         if shape >= 0
         else api.load(CONFIGS / f"{configs[shape]}.yaml")
     )
-    picture = ET.fromstring(graph.svg(api.plan(job)))
+    picture = ET.fromstring(graph.render_svg(api.plan(job)))
     boxes = {
         group.get("id", ""): tuple(
             float(box.get(name, "")) for name in ("x", "y", "width", "height")
@@ -173,7 +173,7 @@ def test_no_line_is_hidden_behind_a_box(shape: int, tmp_path: Path) -> None:
 
 def test_mermaid_has_a_node_a_step_an_edge_a_need_and_a_class_a_role() -> None:
     job = api.load(CONFIGS / "partner_exchange.yaml")
-    text = graph.mermaid(api.plan(job))
+    text = graph.render_mermaid(api.plan(job))
     nodes = dict(re.findall(r'^    (s\d+)\["([^"]*)"\]:::r\d+$', text, re.MULTILINE))
     ids = {node: label.split("<br/>")[0] for node, label in nodes.items()}
     assert list(ids.values()) == [step.id for step in job.steps]

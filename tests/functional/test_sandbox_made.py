@@ -15,7 +15,7 @@ from rolerunner.actions import registry
 from rolerunner.cli import main
 from rolerunner.errors import RolesRefused
 from rolerunner.model import RoleArn, S3Uri
-from rolerunner.policies.least_privilege import Surroundings, lasting, policies
+from rolerunner.policies.least_privilege import JobRoleUses, derive_policies, drop_run_params
 from rolerunner.sandbox.from_spec import generate_world
 from tests.conftest import CONFIGS, ROOT, identity_of
 
@@ -34,7 +34,7 @@ ORDERS = "order_id,customer,country,amount,currency\n1001,Ada,gb,12.50,GBP\n1002
 
 def world_of(name: str, puts: dict[S3Uri, Path], **params: str) -> sandbox.World:
     job = api.load(CONFIGS / f"{name}.yaml", params)
-    return generate_world(api.plan(job), api.plan(lasting(job, ())), registry(), puts).world
+    return generate_world(api.plan(job), api.plan(drop_run_params(job, ())), registry(), puts).world
 
 
 @pytest.fixture(scope="module", params=["blog_cross_role", "partner_exchange"])
@@ -69,10 +69,10 @@ def test_a_config_runs_under_exactly_the_policies_that_are_printed(
     world: tuple[str, sandbox.World, sandbox.Sandbox], tmp_path: Path
 ) -> None:
     name, of_spec, running = world
-    plan = api.plan(lasting(api.load(CONFIGS / f"{name}.yaml"), ()))
+    plan = api.plan(drop_run_params(api.load(CONFIGS / f"{name}.yaml"), ()))
     printed = {
         role.arn: role.policy()["Statement"]
-        for role in policies(plan, Surroundings(of_spec.job_role))
+        for role in derive_policies(plan, JobRoleUses(of_spec.job_role))
     }
     there = {}
     for role in of_spec.roles:
@@ -223,7 +223,7 @@ def test_buckets_across_accounts_chains_and_what_a_step_waits_for(tmp_path: Path
     path = tmp_path / "made.yaml"
     path.write_text(SPEC.replace("OUT", str(tmp_path)))
     job = api.load(path)
-    made_of_it = generate_world(api.plan(job), api.plan(lasting(job, ())), registry(), {})
+    made_of_it = generate_world(api.plan(job), api.plan(drop_run_params(job, ())), registry(), {})
     (bucket,) = made_of_it.world.buckets
     assert (bucket.name, bucket.account) == ("shared", "444455556666"), (
         "it belongs to the role that writes to it"

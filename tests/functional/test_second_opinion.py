@@ -16,7 +16,7 @@ from rolerunner.actions import registry
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolesRefused
 from rolerunner.model import JOB, RoleArn, S3Uri
-from rolerunner.policies.least_privilege import lasting
+from rolerunner.policies.least_privilege import drop_run_params
 from rolerunner.sandbox.from_spec import generate_world
 from rolerunner.sandbox.world import create_world
 from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
@@ -82,7 +82,7 @@ def moto() -> Iterator[Moto]:
 def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
     param = "target" if name == "blog_cross_role" else "workdir"
     job = api.load(CONFIGS / f"{name}.yaml", {param: f"{tmp_path}/"})
-    world = generate_world(api.plan(job), api.plan(lasting(job, ())), registry(), {}).world
+    world = generate_world(api.plan(job), api.plan(drop_run_params(job, ())), registry(), {}).world
     create_world(world, moto.admin, Path())
     identity = JobIdentity(
         REGION,

@@ -12,7 +12,7 @@ import pytest
 from rolerunner import api
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.glue.launch import entry
-from rolerunner.plan.planning import as_json
+from rolerunner.plan.planning import plan_to_json
 from rolerunner.redaction.redact import redact_text
 from rolerunner.redaction.secrets import MASK, Secret
 from rolerunner.spec.source import read_params_file
@@ -127,7 +127,7 @@ def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path):
     )
     job = api.load(tmp_path / "spec.yaml")
     assert isinstance(job.params["pw"], Secret)
-    shown = json.dumps(as_json(api.plan(job)))
+    shown = json.dumps(plan_to_json(api.plan(job)))
     assert "QUFB" not in shown
     assert shown.count(MASK) == 5
 

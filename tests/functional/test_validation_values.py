@@ -9,7 +9,7 @@ import pytest
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError
-from rolerunner.spec.loader import load_text
+from rolerunner.spec.loader import load_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ TAKEN = (
 
 def mistakes(text: str) -> list[Any]:
     try:
-        load_text(text, "t.yaml", registry(), {})
+        load_spec(text, "t.yaml", registry(), {})
     except SpecError as error:
         return list(error.problems)
     return []
@@ -195,7 +195,7 @@ def test_what_is_known_at_run_only_is_refused_before_the_first_request(
 def test_permissions_do_not_shrink_where_a_value_is_known_at_run_only() -> None:
     said = "tags: {run: '${{ run.id }}'}, metadata: {run: '${{ run.id }}'}, encryption: {type: aws:kms, key: '${{ steps.read.text }}'}"
     text = f"{HEAD}  - {{id: read, action: s3.read, role: writer, source: s3://landing/key}}\n  - {{id: put, action: s3.write, role: writer, {ACTIONS['s3.write']}, {said}}}\n"
-    plan = api.plan(load_text(text, "t.yaml", registry(), {}))
+    plan = api.plan(load_spec(text, "t.yaml", registry(), {}))
     assert {"s3:PutObject", "s3:PutObjectTagging", "kms:GenerateDataKey"} <= {
         each.action for each in plan.steps[1].permissions["role"]
     }

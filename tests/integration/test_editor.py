@@ -17,8 +17,8 @@ import rolerunner
 from rolerunner import api
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError
-from rolerunner.spec.document import parse
-from rolerunner.spec.json_schema import json_schema
+from rolerunner.spec.document import parse_document
+from rolerunner.spec.json_schema import build_schema
 from tests.conftest import CONFIGS, ROOT
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ SHAPE = ("top-unknown-key", "top-version-2", "top-on-failure", "role-unknown-key
 
 
 def test_the_published_schema_is_the_one_the_code_makes() -> None:
-    assert json.loads(PUBLISHED.read_text()) == json_schema(registry()), "run: make schema"
+    assert json.loads(PUBLISHED.read_text()) == build_schema(registry()), "run: make schema"
 
 
 def objects_of(schema: Any) -> Iterator[dict[str, Any]]:
@@ -55,7 +55,7 @@ def objects_of(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_every_field_has_a_description_and_an_example() -> None:
-    found = list(objects_of(json_schema(registry())))
+    found = list(objects_of(build_schema(registry())))
     assert len(found) > 10
     inner = {"items", "max_parallel"}  # the long form of for_each, described with it
     fields = [
@@ -70,16 +70,16 @@ def test_every_field_has_a_description_and_an_example() -> None:
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_good_spec_fits(path: Path) -> None:
-    jsonschema.Draft7Validator(json_schema(registry())).validate(
-        parse(path.read_text(), path.name).data
+    jsonschema.Draft7Validator(build_schema(registry())).validate(
+        parse_document(path.read_text(), path.name).data
     )
 
 
 @pytest.mark.parametrize("name", SHAPE)
 def test_a_mistake_of_shape_does_not_fit(name: str) -> None:
     path = SPECS / "bad" / f"{name}.yaml"
-    assert not jsonschema.Draft7Validator(json_schema(registry())).is_valid(
-        parse(path.read_text(), path.name).data
+    assert not jsonschema.Draft7Validator(build_schema(registry())).is_valid(
+        parse_document(path.read_text(), path.name).data
     )
     with pytest.raises(SpecError):
         api.load(path, complete=False)

@@ -28,7 +28,7 @@ from rolerunner.iam.actions_table import (
     resolve_for_role,
 )
 from rolerunner.model import Permission, S3Uri
-from rolerunner.policies.least_privilege import Surroundings, policies
+from rolerunner.policies.least_privilege import JobRoleUses, derive_policies
 from tests.conftest import CONFIGS
 
 pytestmark = pytest.mark.once
@@ -213,7 +213,7 @@ def test_what_actions_ask_for_is_published(tmp_path: Path) -> None:
     found = [*needed(tmp_path)]
     for config in ("blog_cross_role", "partner_exchange"):
         plan = api.plan(api.load(CONFIGS / f"{config}.yaml"))
-        for role in policies(plan, Surroundings("arn:aws:iam::111122223333:role/job")):
+        for role in derive_policies(plan, JobRoleUses("arn:aws:iam::111122223333:role/job")):
             found += [
                 Permission(action, resource, each.condition)
                 for each in role.permissions

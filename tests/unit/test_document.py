@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolerunner.errors import Mark, SpecError
-from rolerunner.spec.document import MAX_BYTES, parse
+from rolerunner.spec.document import MAX_BYTES, parse_document
 
 
 def mistakes(text: str) -> list[str]:
     with pytest.raises(SpecError) as caught:
-        parse(text, "f.yaml")
+        parse_document(text, "f.yaml")
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -37,13 +37,13 @@ def mistakes(text: str) -> list[str]:
     ],
 )
 def test_scalars_come_out_as_people_mean_them(text: str, value: object) -> None:
-    data = parse(f"key: {text}\n", "f.yaml").data
+    data = parse_document(f"key: {text}\n", "f.yaml").data
     assert data == {"key": value}
     assert type(data["key"]) is type(value)
 
 
 def test_every_value_and_key_has_its_place() -> None:
-    document = parse("name: x\nsteps:\n  - id: a\n    source: s3://b/\n", "f.yaml")
+    document = parse_document("name: x\nsteps:\n  - id: a\n    source: s3://b/\n", "f.yaml")
     assert document.mark(("steps", 0, "source")) == Mark("f.yaml", 4, 13)
     assert document.mark(("steps", 0, "source"), key=True) == Mark("f.yaml", 4, 5)
     assert document.mark(("steps", 0, "nothing")) == Mark("f.yaml", 3, 5), (
@@ -52,7 +52,7 @@ def test_every_value_and_key_has_its_place() -> None:
 
 
 def test_merge_keys_and_anchors_work() -> None:
-    document = parse("base: &b {a: 1, b: 2}\nx: {<<: *b, b: 3}\ny: *b\n", "f.yaml")
+    document = parse_document("base: &b {a: 1, b: 2}\nx: {<<: *b, b: 3}\ny: *b\n", "f.yaml")
     assert document.data["x"] == {"a": 1, "b": 3}
     assert document.data["y"] == {"a": 1, "b": 2}
 
@@ -110,6 +110,6 @@ def test_a_file_that_is_too_large_is_refused() -> None:
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"%#,? \n\t<$0~\x85\u2028é"), max_size=60))
 def test_no_text_makes_the_reader_crash(text: str) -> None:
     try:
-        parse(text, "f.yaml")
+        parse_document(text, "f.yaml")
     except SpecError as error:
         assert error.problems

@@ -9,7 +9,7 @@ import pytest
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.loader import load_text
+from rolerunner.spec.loader import load_spec
 
 HEAD = """\
 version: 1
@@ -22,7 +22,7 @@ steps:
 
 def load(step: str) -> Any:
     try:
-        return load_text(f"{HEAD}  - {{id: a, role: reader, {step}}}\n", "t.yaml", registry(), {})
+        return load_spec(f"{HEAD}  - {{id: a, role: reader, {step}}}\n", "t.yaml", registry(), {})
     except SpecError as error:
         return list(error.problems)
 
@@ -134,7 +134,7 @@ steps:
   - {id: a, role: reader, action: s3.list, source: "s3://landing/"}
 """
     with pytest.raises(SpecError) as caught:
-        load_text(text, "t.yaml", registry(), {})
+        load_spec(text, "t.yaml", registry(), {})
     assert [(each.mark.line, each.message.partition("'")[2].partition("'")[0]) for each in caught.value.problems] == [
         (3, "{{ ds }}"), (4, "${ACCOUNT}"), (5, "{{ env }}")
     ]  # fmt: skip

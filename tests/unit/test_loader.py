@@ -8,14 +8,14 @@ import pytest
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import JOB, Job
-from rolerunner.spec.loader import load_text
+from rolerunner.spec.loader import load_spec
 
 HEAD = "version: 1\nname: t\nroles:\n  reader: arn:aws:iam::111122223333:role/reader\n"
 STEP = "steps:\n  - id: find\n    action: s3.list\n    role: reader\n    source: s3://bucket/in/\n"
 
 
 def load(text: str, **given: Any) -> Job:
-    return load_text(text, "t.yaml", registry(), given)
+    return load_spec(text, "t.yaml", registry(), given)
 
 
 def mistakes(text: str) -> list[str]:

@@ -8,14 +8,14 @@ import pytest
 
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError
-from rolerunner.spec.loader import load_text
+from rolerunner.spec.loader import load_spec
 
 HEAD = 'version: 1\nname: t\nroles: {reader: "arn:aws:iam::444455556666:role/reader"}\nsteps:\n'
 
 
 def problems(text: str) -> list[Any]:
     with pytest.raises(SpecError) as caught:
-        load_text(text, "t.yaml", registry(), {})
+        load_spec(text, "t.yaml", registry(), {})
     return list(caught.value.problems)
 
 

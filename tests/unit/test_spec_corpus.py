@@ -10,7 +10,7 @@ import pytest
 from rolerunner import api
 from rolerunner.cli.common import format_problem
 from rolerunner.errors import SpecError
-from rolerunner.plan.planning import as_json
+from rolerunner.plan.planning import plan_to_json
 from tests.conftest import CONFIGS
 
 SPECS = Path(__file__).parents[1] / "specs"
@@ -45,7 +45,7 @@ def test_a_good_spec_loads_and_can_be_planned(path: Path) -> None:
     job = api.load(path)
     plan = api.plan(job)
     assert [planned.step.id for planned in plan.steps] == [step.id for step in job.steps]
-    assert as_json(plan)["job"] == job.name
+    assert plan_to_json(plan)["job"] == job.name
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)

@@ -15,10 +15,10 @@ from rolerunner.actions import registry
 from rolerunner.cli.common import expand_glob
 from rolerunner.cli.validate import _format_annotation
 from rolerunner.errors import Mark, Problem, SpecError, UsageError
-from rolerunner.plan.planning import as_json
+from rolerunner.plan.planning import plan_to_json
 from rolerunner.spec.filters import FILTERS
-from rolerunner.spec.loader import load_text
-from rolerunner.spec.params import matches
+from rolerunner.spec.loader import load_spec
+from rolerunner.spec.params import matches_pattern
 from tests.conftest import CONFIGS, ROOT
 
 WORDS = [
@@ -34,19 +34,19 @@ def test_whatever_the_text_it_is_a_job_that_can_be_planned_or_a_list_of_mistakes
     lines: list[str],
 ) -> None:
     try:
-        job = load_text("\n".join(lines), "t.yaml", registry(), {})
+        job = load_spec("\n".join(lines), "t.yaml", registry(), {})
     except SpecError as error:
         assert error.problems
         assert list(error.problems) == sorted(error.problems, key=lambda problem: problem.mark)
     except UsageError:
         pass
     else:
-        json.dumps(as_json(api.plan(job)))
+        json.dumps(plan_to_json(api.plan(job)))
 
 
 def test_a_pattern_that_hangs_others_is_matched_at_once() -> None:
-    assert not matches("(a+)+$", "a" * 100_000 + "!")
-    assert matches("(a|aa)+", "a" * 100_000)
+    assert not matches_pattern("(a+)+$", "a" * 100_000 + "!")
+    assert matches_pattern("(a|aa)+", "a" * 100_000)
 
 
 def test_the_manual_names_every_filter() -> None:

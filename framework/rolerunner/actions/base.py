@@ -18,7 +18,7 @@ from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, Permission, Role
 from rolerunner.selection.manifest import ManifestWriter
-from rolerunner.spec.kinds import Kind
+from rolerunner.spec.kinds import ActionSchema
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Storage
 
@@ -138,7 +138,7 @@ class OutputsWithWarning(dict[str, Any]):
         self.warning = warning
 
 
-class Action(Kind):
+class Action(ActionSchema):
     """An action with its fields filled in: ``run`` does the work, ``permissions`` tells what it needs."""
 
     moves_objects: ClassVar[bool] = False

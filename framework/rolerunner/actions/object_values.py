@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-from rolerunner.spec.fields import DYNAMIC, STANDS_IN, json_form
+from rolerunner.spec.fields import DYNAMIC, PARTIAL_VALUES, json_form
 from rolerunner.spec.values import check_tag_text
 
 MAX_METADATA = 2048
@@ -28,7 +28,7 @@ _KMS_KEY = re.compile(
 
 
 def _stands_in(info: ValidationInfo) -> bool:
-    return bool(info.context and info.context.get(STANDS_IN))
+    return bool(info.context and info.context.get(PARTIAL_VALUES))
 
 
 def _header(value: Any, info: ValidationInfo) -> Any:

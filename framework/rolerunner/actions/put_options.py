@@ -9,7 +9,7 @@ from rolerunner.actions.object_values import Header, KmsKey, Metadata, StorageCl
 from rolerunner.actions.permissions import object_permission
 from rolerunner.iam.actions_table import KEY_WRITE_ACTIONS, derive_key_permissions
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, Strict, customer_key_bytes
+from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, StrictModel, customer_key_bytes
 
 Acl = Annotated[
     Optional[
@@ -22,7 +22,7 @@ Acl = Annotated[
 Algorithm = Annotated[Literal["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"], DYNAMIC]
 
 
-class Encryption(Strict):
+class Encryption(StrictModel):
     """Server-side encryption."""
 
     type: Annotated[Literal["AES256", "aws:kms", "aws:kms:dsse", "SSE-C"], DYNAMIC] = Field(
@@ -64,7 +64,7 @@ class Encryption(Strict):
         }
 
 
-class PutFields(Strict):
+class PutFields(StrictModel):
     """What a stored object is given."""
 
     encryption: Optional[Encryption] = Field(

@@ -7,8 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any, get_args
 
 from rolerunner.errors import UsageError
-from rolerunner.spec.fields import Strict
-from rolerunner.spec.values import nearest
+from rolerunner.spec.fields import StrictModel
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ def page(name: str, actions: Mapping[str, type[Action]]) -> str:
     """One action in full. Raises UsageError for one that is not there."""
     action = actions.get(name)
     if action is None:
-        hint = nearest(name, actions) or f"known: {', '.join(sorted(actions))}"
+        hint = suggest_name(name, actions) or f"known: {', '.join(sorted(actions))}"
         raise UsageError(f"there is no action '{name}' ({hint})")
     parts = [
         f"# {name}", _doc(action), "## Example", _example(action), "## Fields", _roles(action), "\n".join(_fields(action)), "## Outputs",
@@ -78,7 +78,7 @@ def _inside(field: FieldInfo) -> str:
         (
             each
             for each in (field.annotation, *get_args(field.annotation))
-            if isinstance(each, type) and issubclass(each, Strict)
+            if isinstance(each, type) and issubclass(each, StrictModel)
         ),
         None,
     )

@@ -10,7 +10,7 @@ from rolerunner.actions.secret_shapes import (
 )
 from rolerunner.redaction.secrets import Secret
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.values import suggested
+from rolerunner.spec.values import format_suggestion
 
 
 @lru_cache(maxsize=32)
@@ -68,10 +68,10 @@ def find_operation_errors(
     """Yields what is wrong with a call, by the model of its service."""
     model = load_service_model(service)
     if isinstance(model, tuple):
-        yield f"'service': there is no AWS service '{service}'" + suggested(service, model)
+        yield f"'service': there is no AWS service '{service}'" + format_suggestion(service, model)
         return
     if operation not in model.operation_names:
-        yield f"'operation': {service} has no operation '{operation}'" + suggested(
+        yield f"'operation': {service} has no operation '{operation}'" + format_suggestion(
             operation, model.operation_names
         )
         return
@@ -119,7 +119,7 @@ def _find_value_errors(value: Any, shape: Any, place: str) -> Iterator[str]:
         for key, each in value.items():
             yield from _find_value_errors(each, shape.value, f"{place}.{key}")
     elif shape.type_name == "string" and shape.enum and value not in shape.enum:
-        yield f"'{place}' cannot be '{value}'" + suggested(value, shape.enum)
+        yield f"'{place}' cannot be '{value}'" + format_suggestion(value, shape.enum)
     elif shape.type_name == "timestamp" and isinstance(value, str) and not _is_timestamp(value):
         yield f"'{place}' must be a date or time such as 2026-01-31T06:00:00Z, not '{value}'"
 
@@ -149,6 +149,6 @@ def _find_member_errors(value: Mapping[str, Any], shape: Any, place: str) -> Ite
     for name, each in value.items():
         member = shape.members.get(name)
         if member is None:
-            yield f"'{place}' has no '{name}'" + suggested(name, tuple(shape.members))
+            yield f"'{place}' has no '{name}'" + format_suggestion(name, tuple(shape.members))
         else:
             yield from _find_value_errors(each, member, f"{place}.{name}")

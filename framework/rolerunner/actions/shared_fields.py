@@ -20,7 +20,7 @@ from rolerunner.spec.fields import (
     Flag,
     Rate,
     Seconds,
-    Strict,
+    StrictModel,
     Text,
     json_form,
 )
@@ -82,7 +82,7 @@ def read_globs(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     return globs(fields.get("include")), globs(fields.get("exclude"))
 
 
-class FilterFields(Strict):
+class FilterFields(StrictModel):
     """Which objects or files are meant."""
 
     include: Globs = Field(
@@ -114,7 +114,7 @@ class FilterFields(Strict):
         )
 
 
-class RequestFields(Strict):
+class RequestFields(StrictModel):
     """What requests say of themselves."""
 
     request_payer: Flag = Field(
@@ -137,7 +137,7 @@ class RequestFields(Strict):
         )
 
 
-class DistributionFields(Strict):
+class DistributionFields(StrictModel):
     """On which machines."""
 
     distribute: Optional[Annotated[Literal["spark"], DYNAMIC]] = Field(

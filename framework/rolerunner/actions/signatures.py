@@ -13,7 +13,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.spec.values import nearest, suggested
+from rolerunner.spec.values import format_suggestion, suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +59,9 @@ def find_call_errors(
     if isinstance(bound, str):
         yield f"'function': {source.origin}: {bound}"
     elif name not in bound and not bound.keys() & {"*", "__getattr__"}:
-        yield f"'function': {source.origin} has no function '{name}'" + suggested(name, bound)
+        yield f"'function': {source.origin} has no function '{name}'" + format_suggestion(
+            name, bound
+        )
     else:
         signature = bound.get(name)
         if signature is not None:
@@ -148,7 +150,7 @@ def _absent(parts: Sequence[str], depth: int, places: Sequence[str], project: Pa
     nearby = places if depth else [str(folder) for folder in import_folders(project)]
     names = [f"{package}.{found}" if depth else found for found in _names_in(nearby)]
     where = "it is looked for beside the spec, in the two folders above it, and among installed packages"
-    return f"there is no module '{name}' ({nearest(name, names) or where})"
+    return f"there is no module '{name}' ({suggest_name(name, names) or where})"
 
 
 @lru_cache(maxsize=256)
@@ -220,7 +222,7 @@ def _signature(arguments: ast.arguments) -> Optional[Signature]:
 def _misfits(name: str, signature: Signature, arguments: Mapping[str, Any]) -> Iterator[str]:
     for argument in arguments:
         if argument not in signature.known and not signature.takes_any:
-            hint = nearest(argument, signature.known) or (
+            hint = suggest_name(argument, signature.known) or (
                 f"it takes {', '.join(signature.known)}" if signature.known else "it takes none"
             )
             yield f"'arguments': '{name}' takes no '{argument}' ({hint})"

@@ -11,8 +11,8 @@ from rolerunner.selection.collisions import Collision, find_collision
 from rolerunner.selection.manifest import ObjectList, Origin
 from rolerunner.selection.overlap import are_kept_apart, shared_folder
 from rolerunner.spec.expressions import Expression, Template
-from rolerunner.spec.kinds import MisfitError
-from rolerunner.spec.reading import templates
+from rolerunner.spec.kinds import FieldConflictError
+from rolerunner.spec.reading import iter_templates
 from rolerunner.storage.protocol import ObjectInfo, Storage
 
 TargetOf = Callable[[ObjectInfo], S3Uri]
@@ -21,7 +21,7 @@ _PROBED = 5
 _GLOB_CHARACTERS = frozenset("*?[]{}\\\0")
 
 
-class OverlapError(MisfitError):
+class OverlapError(FieldConflictError):
     """Source and target of a step overlap."""
 
 
@@ -85,7 +85,7 @@ def _location_of(value: Any) -> Optional[S3Uri]:
 def _may_be_kept_apart(include: Any, exclude: Any, shared: str) -> bool:
     """Whether the globs keep the two apart, or could, where expressions stand in them or in the folder."""
     globs = [include, exclude]
-    if any(True for _ in templates(globs)):
+    if any(True for _ in iter_templates(globs)):
         return True
     return any(globs) if "\0" in shared else are_kept_apart(include, exclude, shared)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rolerunner.audit import roles, secrets, steps  # noqa: F401 - importing them fills the table of rules
-from rolerunner.audit.finding import SEVERITIES, Finding, Rule, rules
-from rolerunner.audit.ignores import with_ignores
-from rolerunner.audit.subject import Subject
+from rolerunner.audit.finding import SEVERITIES, Finding, Rule, list_rules
+from rolerunner.audit.ignores import apply_ignores
+from rolerunner.audit.subject import AuditSubject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from rolerunner.model import Plan
     from rolerunner.spec.document import Document
 
-__all__ = ["SEVERITIES", "Finding", "Rule", "audit", "rules"]
+__all__ = ["SEVERITIES", "Finding", "Rule", "audit_plan", "list_rules"]
 
 
-def audit(plan: Plan, documents: Sequence[Document], job_account: str = "") -> list[Finding]:
+def audit_plan(plan: Plan, documents: Sequence[Document], job_account: str = "") -> list[Finding]:
     """Every finding in the order of the files; ``documents`` are the spec and what it includes, ``job_account`` the account of the job's own role."""
-    subject = Subject(plan, tuple(documents), job_account)
+    subject = AuditSubject(plan, tuple(documents), job_account)
     found = [
-        finding for rule in rules() if rule.check is not None for finding in rule.check(subject)
+        finding
+        for rule in list_rules()
+        if rule.check is not None
+        for finding in rule.check(subject)
     ]
     return sorted(
-        with_ignores(found, documents), key=lambda finding: (finding.problem.mark, finding.rule)
+        apply_ignores(found, documents), key=lambda finding: (finding.problem.mark, finding.rule)
     )

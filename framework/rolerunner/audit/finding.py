@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:
-    from rolerunner.audit.subject import Subject
+    from rolerunner.audit.subject import AuditSubject
     from rolerunner.errors import Problem
 
 SEVERITIES = ("info", "low", "medium", "high")
 """From the least to the worst."""
 
-Found = tuple["Problem", str]
+RuleMatch = tuple["Problem", str]
 """Where and what, and how bad."""
 
 
@@ -42,19 +42,19 @@ class Rule:
     """What may come of it."""
     remedy: str
     """What to do."""
-    check: Optional[Callable[[Subject], Iterator[Finding]]] = None
+    check: Optional[Callable[[AuditSubject], Iterator[Finding]]] = None
     """None for what is found while comments are read."""
 
 
 _RULES: dict[str, Rule] = {}
 
 
-def rules() -> list[Rule]:
+def list_rules() -> list[Rule]:
     """Every rule, in the order of the ids."""
     return [_RULES[id_] for id_ in sorted(_RULES)]
 
 
-def enter(rule: Rule) -> Rule:
+def register_rule(rule: Rule) -> Rule:
     """Put a rule into the table."""
     if rule.id in _RULES:
         raise ValueError(f"{rule.id} is there already")
@@ -64,14 +64,14 @@ def enter(rule: Rule) -> Rule:
 
 def rule(
     id_: str, name: str, severity: str, about: str, why: str, remedy: str
-) -> Callable[[Callable[[Subject], Iterator[Found]]], Rule]:
+) -> Callable[[Callable[[AuditSubject], Iterator[RuleMatch]]], Rule]:
     """Make the function a rule: it yields a problem, and its severity or '' for the rule's."""
 
-    def entered(found: Callable[[Subject], Iterator[Found]]) -> Rule:
-        def check(subject: Subject) -> Iterator[Finding]:
+    def entered(found: Callable[[AuditSubject], Iterator[RuleMatch]]) -> Rule:
+        def check(subject: AuditSubject) -> Iterator[Finding]:
             for problem, worse in found(subject):
                 yield Finding(id_, worse or severity, problem)
 
-        return enter(Rule(id_, name, severity, about, why, remedy, check))
+        return register_rule(Rule(id_, name, severity, about, why, remedy, check))
 
     return entered

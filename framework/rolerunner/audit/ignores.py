@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rolerunner.audit.finding import Finding, Rule, enter, rules
+from rolerunner.audit.finding import Finding, Rule, list_rules, register_rule
 from rolerunner.errors import Mark, Problem
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ _COMMENT = re.compile(
     r"(?:^|\s)#\s*rolerunner:\s*ignore\b\s*(?P<rules>(?:RR\w+[,\s]*)*)(?P<reason>.*)$"
 )
 
-_IDLE = enter(
+_IDLE = register_rule(
     Rule(
         "RR000", "idle-ignore", "low",
         "A comment tells to ignore what is not there.",
@@ -48,7 +48,7 @@ class _Ignore:
         )
 
 
-def with_ignores(found: Iterable[Finding], documents: Sequence[Document]) -> Iterator[Finding]:
+def apply_ignores(found: Iterable[Finding], documents: Sequence[Document]) -> Iterator[Finding]:
     """The findings, those that a comment covers marked, and a finding for each comment that does nothing."""
     ignores = [ignore for document in documents for ignore in _ignores(document)]
     used: set[tuple[_Ignore, str]] = set()
@@ -82,13 +82,13 @@ def _ignores(document: Document) -> Iterator[_Ignore]:
 
 
 def _idle(ignore: _Ignore, used: set[str]) -> Iterator[tuple[str, str]]:
-    known = [rule.id for rule in rules()]
+    known = [rule.id for rule in list_rules()]
     if not ignore.ids:
         yield "the comment names no rule", _IDLE.remedy
     elif not ignore.reason:
         yield "the comment gives no reason, and so ignores nothing", _IDLE.remedy
     for id_ in ignore.ids if ignore.reason else ():
         if id_ not in known:
-            yield f"there is no rule {id_}", nearest(id_, known)
+            yield f"there is no rule {id_}", suggest_name(id_, known)
         elif id_ not in used:
             yield f"there is no finding of {id_} here", _IDLE.remedy

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.audit.finding import Found, rule
+from rolerunner.audit.finding import RuleMatch, rule
 from rolerunner.model import RoleArn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rolerunner.audit.subject import Subject
+    from rolerunner.audit.subject import AuditSubject
     from rolerunner.model import Role
 
 _LEAST_SESSION = 900
@@ -25,7 +25,7 @@ _BROAD = ("AdministratorAccess", "PowerUserAccess", "ReadOnlyAccess", "FullAcces
     "Whoever can make the job assume a role of their choice may reach data through it that is not theirs: the confused deputy of the IAM user guide.",
     "say 'external_id', and ask for it in the role's trust policy; between accounts of your own it may be left out, with a comment that says so",
 )  # fmt: skip
-def no_external_id(subject: Subject) -> Iterator[Found]:
+def no_external_id(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Certain where the account before the role is known, else where the roles themselves lie in several."""
     accounts = {RoleArn.parse(role.arn).account for role in subject.plan.roles if role.via is None}
     for role in subject.plan.roles:
@@ -54,7 +54,7 @@ def no_external_id(subject: Subject) -> Iterator[Found]:
     "Credentials that leak can be used until the session ends.",
     "say a shorter 'duration'; sessions are renewed where a step takes longer",
 )  # fmt: skip
-def long_session(subject: Subject) -> Iterator[Found]:
+def long_session(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Only where every step of the role has a timeout."""
     for role in subject.plan.roles:
         timeouts = [planned.step.timeout for planned in subject.steps_of(role)]
@@ -83,7 +83,7 @@ def long_session(subject: Subject) -> Iterator[Found]:
     "A step may do all that the role may, and not only what it is for.",
     "say 'session_policy: auto', or auto-per-step where the steps' needs differ, or give the step a role of its own",
 )  # fmt: skip
-def shared_session(subject: Subject) -> Iterator[Found]:
+def shared_session(subject: AuditSubject) -> Iterator[RuleMatch]:
     """The first step of the role with the least need is no better off than the one with the greatest."""
     for role in subject.plan.roles:
         if role.policy or role.policy_arns:
@@ -114,7 +114,7 @@ def _needs(permissions: Any, roles: Any, role: Role) -> frozenset[Any]:
     "It does not narrow the session, and reads as if it did.",
     "name the actions and the resources that the steps need: `rolerunner plan` lists them",
 )  # fmt: skip
-def wildcard_policy(subject: Subject) -> Iterator[Found]:
+def wildcard_policy(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Allow statements with a star for an action or a resource, or with a negation."""
     for role in subject.plan.roles:
         for statement in _statements(role.policy):
@@ -163,7 +163,7 @@ def _too_wide(statement: dict[str, Any]) -> Optional[str]:
     "It does not narrow the session, and reads as if it did.",
     "name a managed policy that allows what the steps need, or write a 'session_policy'",
 )  # fmt: skip
-def broad_policy_arns(subject: Subject) -> Iterator[Found]:
+def broad_policy_arns(subject: AuditSubject) -> Iterator[RuleMatch]:
     """By the names of AWS's own policies."""
     for role in subject.plan.roles:
         for arn in role.policy_arns:
@@ -178,7 +178,7 @@ def broad_policy_arns(subject: Subject) -> Iterator[Found]:
     "Session credentials cross the network in clear.",
     "write https://",
 )  # fmt: skip
-def plain_http(subject: Subject) -> Iterator[Found]:
+def plain_http(subject: AuditSubject) -> Iterator[RuleMatch]:
     """An endpoint on loopback is a test's."""
     for role in subject.plan.roles:
         if role.sts_endpoint.startswith("http://") and not role.sts_endpoint.startswith(
@@ -201,7 +201,7 @@ def plain_http(subject: Subject) -> Iterator[Found]:
     "Its trust policy lets the job in for nothing.",
     "take it out, and the job out of its trust policy",
 )  # fmt: skip
-def unused_role(subject: Subject) -> Iterator[Found]:
+def unused_role(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Of the spec's own roles; an included file may serve other specs."""
     used = {role.name for role in subject.plan.roles}
     said = subject.spec.data.get("roles") or {}
@@ -225,7 +225,7 @@ def unused_role(subject: Subject) -> Iterator[Found]:
     "It was not looked at, nor were the sessions of its steps.",
     "give the param: -p NAME=VALUE",
 )  # fmt: skip
-def undecided_role(subject: Subject) -> Iterator[Found]:
+def undecided_role(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Roles of the spec and of what it includes that could not be made."""
     for document in subject.documents:
         for name in document.data.get("roles") or {}:

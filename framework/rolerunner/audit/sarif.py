@@ -22,7 +22,7 @@ _SCORES = {"high": "8.0", "medium": "5.5", "low": "3.0", "info": "0.0"}
 """What GitHub sorts by: above 7 is high, above 4 medium, above 0 low."""
 
 
-def sarif(findings: Iterable[Finding], rules: Sequence[Rule], base: Path) -> dict[str, Any]:
+def build_sarif(findings: Iterable[Finding], rules: Sequence[Rule], base: Path) -> dict[str, Any]:
     """The log. Files are named from ``base``, the folder of the checkout."""
     positions = {rule.id: index for index, rule in enumerate(rules)}
     driver = {

@@ -7,12 +7,12 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.audit.finding import Found, rule
+from rolerunner.audit.finding import RuleMatch, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rolerunner.audit.subject import Subject
+    from rolerunner.audit.subject import AuditSubject
     from rolerunner.spec.document import Path as Place
 
 _SURE = {
@@ -44,7 +44,7 @@ _NAMED_LEAST = 6
     "Whoever may read the repository, the bucket of specs or the job's arguments has it.",
     "take it out, make it void at its issuer, and let the step read it from AWS Secrets Manager (aws.call, or in your function)",
 )  # fmt: skip
-def secret_in_spec(subject: Subject) -> Iterator[Found]:
+def secret_in_spec(subject: AuditSubject) -> Iterator[RuleMatch]:
     """By the issuer's form; under a telling name; or random to look at where a param's default is."""
     for document, place, text in subject.texts():
         kind = next((kind for kind, pattern in _SURE.items() if pattern.search(text)), "")
@@ -98,7 +98,7 @@ def _looks_random(text: str) -> bool:
     "A Glue job's arguments stand in clear in the console, in the API's answers and in CloudTrail.",
     "give the name of a secret of AWS Secrets Manager instead, and read it in the step that needs it",
 )  # fmt: skip
-def secret_param(subject: Subject) -> Iterator[Found]:
+def secret_param(subject: AuditSubject) -> Iterator[RuleMatch]:
     """By the param's name."""
     for name, declared in (subject.spec.data.get("params") or {}).items():
         if isinstance(declared, dict) and declared.get("secret") is True:

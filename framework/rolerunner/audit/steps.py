@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.audit.finding import Found, rule
-from rolerunner.audit.subject import writes
+from rolerunner.audit.finding import RuleMatch, rule
+from rolerunner.audit.subject import is_write
 from rolerunner.model import S3Uri
 from rolerunner.spec.expressions import Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rolerunner.audit.subject import Subject
+    from rolerunner.audit.subject import AuditSubject
     from rolerunner.model import Permission, PlannedStep
 
 _WHOLE_BUCKET = re.compile(r"arn:aws[a-z-]*:s3:::[^/*]+/\*\Z")
@@ -34,18 +34,18 @@ _DESTRUCTIVE = re.compile(r"(Delete|Terminate|Purge|BatchDelete|Remove|Destroy|S
     "Its role needs permission on everything there, also on what others put there.",
     "name the prefix that the step is for",
 )  # fmt: skip
-def whole_bucket(subject: Subject) -> Iterator[Found]:
+def whole_bucket(subject: AuditSubject) -> Iterator[RuleMatch]:
     """By the permissions of the plan: reading alone is less bad."""
     for planned, permissions in _by_step(subject):
-        worst = next((each for each in permissions if writes(each)), permissions[0])
+        worst = next((each for each in permissions if is_write(each)), permissions[0])
         told = f"'{planned.step.id}' needs {worst.action} on the whole bucket {worst.resource.rpartition(':')[2][:-2]}"
         yield (
             subject.at_step(planned, told, whole_bucket.remedy, "target", "source", "parameters"),
-            "" if writes(worst) else "low",
+            "" if is_write(worst) else "low",
         )
 
 
-def _by_step(subject: Subject) -> list[tuple[PlannedStep, list[Permission]]]:
+def _by_step(subject: AuditSubject) -> list[tuple[PlannedStep, list[Permission]]]:
     found: dict[str, tuple[PlannedStep, list[Permission]]] = {}
     for planned, _, permission in subject.permissions():
         if _WHOLE_BUCKET.match(permission.resource):
@@ -59,7 +59,7 @@ def _by_step(subject: Subject) -> list[tuple[PlannedStep, list[Permission]]]:
     "Its role needs permission on every bucket that may be meant.",
     "name the bucket in the spec, and let a param choose the key",
 )  # fmt: skip
-def any_bucket(subject: Subject) -> Iterator[Found]:
+def any_bucket(subject: AuditSubject) -> Iterator[RuleMatch]:
     """A place whose bucket holds an expression that is not known, or a permission on a bucket with a star."""
     for planned in subject.plan.steps:
         hidden = (
@@ -112,7 +112,7 @@ def _hides_its_bucket(place: Any) -> bool:
     "Whoever may read the bucket may read them: S3's own key asks for no permission of its own.",
     "say 'encryption: {type: aws:kms, key: alias/NAME}', or leave it to the bucket's default with a comment that says so",
 )  # fmt: skip
-def no_encryption(subject: Subject) -> Iterator[Found]:
+def no_encryption(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Uploads, copies and writes without 'encryption'."""
     for planned in subject.plan.steps:
         if subject.action_of(planned).stores_objects and planned.fields.get("encryption") is None:
@@ -133,7 +133,7 @@ def no_encryption(subject: Subject) -> Iterator[Found]:
     "Anyone can read them, whatever the bucket's policy says.",
     "leave 'acl' out, or say bucket-owner-full-control",
 )  # fmt: skip
-def public_acl(subject: Subject) -> Iterator[Found]:
+def public_acl(subject: AuditSubject) -> Iterator[RuleMatch]:
     """A canned ACL that names everyone."""
     for planned in subject.plan.steps:
         acl = planned.fields.get("acl") or _parameter(planned, "ACL")
@@ -153,7 +153,7 @@ def _parameter(planned: PlannedStep, name: str) -> Any:
     "A wrong param or an early run empties it.",
     "name a prefix, and leave 'allow_all' out",
 )  # fmt: skip
-def deletes_a_bucket(subject: Subject) -> Iterator[Found]:
+def deletes_a_bucket(subject: AuditSubject) -> Iterator[RuleMatch]:
     """s3.delete with allow_all."""
     for planned in subject.plan.steps:
         if planned.fields.get("allow_all") is True:
@@ -174,7 +174,7 @@ def deletes_a_bucket(subject: Subject) -> Iterator[Found]:
     "The bound is there to stop a deletion that goes wrong, and this one does not.",
     "say the largest number that a good run deletes as 'max_delete'",
 )  # fmt: skip
-def unbounded_deletion(subject: Subject) -> Iterator[Found]:
+def unbounded_deletion(subject: AuditSubject) -> Iterator[RuleMatch]:
     """A max_delete past 100,000; versions, which no versioning brings back."""
     for planned in subject.plan.steps:
         most = planned.fields.get("max_delete")
@@ -207,7 +207,7 @@ def unbounded_deletion(subject: Subject) -> Iterator[Found]:
     "No bound and no look at what is there goes before it, as with s3.delete.",
     "use s3.delete for objects; for others guard the step with 'when'",
 )  # fmt: skip
-def unguarded_call(subject: Subject) -> Iterator[Found]:
+def unguarded_call(subject: AuditSubject) -> Iterator[RuleMatch]:
     """By the operation's name, where the step runs in any case."""
     for planned in subject.plan.steps:
         operation = planned.fields.get("operation")
@@ -227,10 +227,10 @@ def unguarded_call(subject: Subject) -> Iterator[Found]:
     "Later steps, and whoever reads the result, find half of it.",
     "leave 'on_error: continue' out, or guard what follows with 'when: ${{ steps.ID.status == ... }}'",
 )  # fmt: skip
-def failed_write_goes_on(subject: Subject) -> Iterator[Found]:
+def failed_write_goes_on(subject: AuditSubject) -> Iterator[RuleMatch]:
     """on_error: continue on a step whose permissions change something."""
     changing = {
-        planned.step.id for planned, _, permission in subject.permissions() if writes(permission)
+        planned.step.id for planned, _, permission in subject.permissions() if is_write(permission)
     }
     for planned in subject.plan.steps:
         if planned.step.on_error == "continue" and planned.step.id in changing:
@@ -244,7 +244,7 @@ def failed_write_goes_on(subject: Subject) -> Iterator[Found]:
     "Which of them is there afterwards hangs on the order, and on a retry.",
     "give each a prefix of its own, or say 'if_exists: fail' or 'skip_same'",
 )  # fmt: skip
-def shared_target(subject: Subject) -> Iterator[Found]:
+def shared_target(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Targets that are known, one inside the other, where the later may overwrite."""
     before: list[tuple[PlannedStep, S3Uri]] = []
     for planned in subject.plan.steps:

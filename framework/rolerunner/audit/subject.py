@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
+class AuditSubject:
     """A plan and its documents, the spec first."""
 
     plan: Plan
@@ -98,7 +98,7 @@ def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
             yield from _texts(each, (*place, index))
 
 
-def writes(permission: Permission) -> bool:
+def is_write(permission: Permission) -> bool:
     """Does the permission change or delete something of users' data?"""
     name = permission.action.partition(":")[2]
     return name.startswith(("Put", "Delete")) or permission.action == "s3:*"

@@ -59,9 +59,9 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from rolerunner.spec.values import nearest  # noqa: PLC0415 - a right command has no use for it
+            from rolerunner.spec.values import suggest_name  # noqa: PLC0415 - a right command has no use for it
 
-            hint = nearest(args[0], COMMANDS) or f"known: {', '.join(COMMANDS)}"
+            hint = suggest_name(args[0], COMMANDS) or f"known: {', '.join(COMMANDS)}"
             ctx.fail(f"there is no command '{args[0]}' ({hint})")
         return super().resolve_command(ctx, args)
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner import api
-from rolerunner.audit import SEVERITIES, Finding, rules
-from rolerunner.audit import audit as findings_of
-from rolerunner.audit.sarif import sarif
+from rolerunner.audit import SEVERITIES, Finding, audit_plan, list_rules
+from rolerunner.audit.sarif import build_sarif
 from rolerunner.cli.common import (
     PARAM,
     PARAMS_FILE,
@@ -125,7 +124,7 @@ def _collect_findings(
     for path in paths:
         try:
             made = api.plan(api.load(path, given, complete=False))
-            found.update(dict.fromkeys(findings_of(made, api.load_documents(path), account)))
+            found.update(dict.fromkeys(audit_plan(made, api.load_documents(path), account)))
         except SpecError as error:
             problems += error.problems
     if problems:
@@ -151,7 +150,7 @@ def _write_findings(found: Sequence[Finding], form: str, output: Optional[str], 
         )
     else:
         shown = (
-            sarif(found, rules(), Path.cwd())
+            build_sarif(found, list_rules(), Path.cwd())
             if form == "sarif"
             else {"version": 1, "findings": [_to_json(finding) for finding in found]}
         )
@@ -199,7 +198,7 @@ def format_rules() -> str:
     """The rules as the manual has them: a table in Markdown."""
     rows = [
         f"| {rule.id} | {rule.name} | {rule.severity} | {rule.about} {rule.why} | {rule.remedy} |"
-        for rule in rules()
+        for rule in list_rules()
     ]
     return "\n".join(
         [

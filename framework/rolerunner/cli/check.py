@@ -24,7 +24,7 @@ from rolerunner.errors import RolesRefused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rolerunner.policies.probe import Finding
+    from rolerunner.policies.probe import ProbeResult
 
 EXIT_MISSING = 4
 
@@ -69,12 +69,12 @@ def check(
             enter_sandbox(stack, spec, sandbox, job, given=given) if sandbox else JobIdentity()
         )
         sessions = Sessions(identity, session_name=f"{plan.job.name}-check")
-        refused = checking.refusals(plan, sessions)
+        refused = checking.list_refused_roles(plan, sessions)
         if refused:
             if sandbox:
                 explain_refusals(spec, sandbox)
             raise RolesRefused(refused)
-        found = list(checking.findings(plan, sessions))
+        found = list(checking.probe_permissions(plan, sessions))
     echo(
         json.dumps([each.as_json() for each in found], indent=2)
         if as_json
@@ -86,7 +86,7 @@ def check(
         raise SystemExit(EXIT_MISSING)
 
 
-def format_findings(found: Sequence[Finding]) -> str:
+def format_findings(found: Sequence[ProbeResult]) -> str:
     """A table, then the remedies."""
     rows = [
         ("step", "role", "permission", "allowed"),

@@ -141,10 +141,12 @@ def deploy(
     )
     if permissions:
         from rolerunner.glue.deploy.permissions import build_policies  # noqa: PLC0415
-        from rolerunner.policies.least_privilege import lasting  # noqa: PLC0415
+        from rolerunner.policies.least_privilege import drop_run_params  # noqa: PLC0415
 
         echo(
-            json.dumps(build_policies(api.plan(lasting(job, {*said, *given})), settings), indent=2)
+            json.dumps(
+                build_policies(api.plan(drop_run_params(job, {*said, *given})), settings), indent=2
+            )
         )
     elif rollback:
         _roll_back(

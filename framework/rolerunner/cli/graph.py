@@ -19,7 +19,7 @@ from rolerunner.cli.common import (
     write_file,
 )
 from rolerunner.errors import UsageError
-from rolerunner.plan.graph import mermaid, svg
+from rolerunner.plan.graph import render_mermaid, render_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def graph(
     job = api.load(spec, read_params(params, params_file))
     warn_of_secrets(job, params)
     made = api.plan(job)
-    text = svg(made) if picture_format == "svg" else mermaid(made)
+    text = render_svg(made) if picture_format == "svg" else render_mermaid(made)
     if output is None:
         echo(text, nl=False)
     else:

@@ -16,28 +16,36 @@ from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox
 from rolerunner.iam.policy import MAX_INLINE, MAX_TRUST, compact_json, format_json
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.policies import cloudformation, terraform
-from rolerunner.policies.compare import EXTRA, LACKS, UNKNOWN, UNSURE, WIDE, differences, read
+from rolerunner.policies.compare import (
+    EXTRA,
+    LACKS,
+    UNKNOWN,
+    UNSURE,
+    WIDE,
+    compare_policies,
+    read_granted_policies,
+)
 from rolerunner.policies.least_privilege import (
-    Surroundings,
-    as_json,
-    lasting,
-    named,
-    notes,
-    policies,
+    JobRoleUses,
+    derive_policies,
+    drop_run_params,
+    list_notes,
+    name_roles,
+    policies_to_json,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rolerunner.model import Job, Plan
-    from rolerunner.policies.compare import Difference
+    from rolerunner.policies.compare import PolicyDifference
     from rolerunner.policies.least_privilege import RolePolicies
 
 EXIT_LACKING = 4
 
 
 def _validate_with(
-    read: Callable[[str], Any],
+    read_granted_policies: Callable[[str], Any],
 ) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A value that must be readable as an ARN or an S3 URI."""
 
@@ -45,9 +53,9 @@ def _validate_with(
         del context
         try:
             return (
-                tuple(map(read, value))
+                tuple(map(read_granted_policies, value))
                 if isinstance(value, tuple)
-                else value and str(read(value) and value)
+                else value and str(read_granted_policies(value) and value)
             )
         except ValueError as error:
             raise click.BadParameter(str(error), param=parameter) from None
@@ -133,9 +141,9 @@ def iam(
     if sandbox and not live:
         raise click.UsageError("--sandbox goes with --live")
     given = read_params(params, params_file)
-    plan = api.plan(lasting(api.load(spec, given, complete=False), given, widen))
+    plan = api.plan(drop_run_params(api.load(spec, given, complete=False), given, widen))
     around = _find_surroundings(plan.job, job_role or "", reads, writes)
-    found = policies(plan, around)
+    found = derive_policies(plan, around)
     if compare is None and not live:
         _write_output(
             _render_policies(plan, found, output_format or "json", account, explain=explain), output
@@ -170,25 +178,29 @@ def _render_policies(
     explain: bool,
 ) -> str:
     if output_format == "cloudformation":
-        return cloudformation.template(plan.job.name, named(found, account), explain=explain)
+        return cloudformation.render_cloudformation(
+            plan.job.name, name_roles(found, account), explain=explain
+        )
     if output_format == "terraform":
-        return terraform.configuration(plan.job.name, named(found, account), explain=explain)
-    return format_json(as_json(plan, found, explain=explain)) + "\n"
+        return terraform.render_terraform(
+            plan.job.name, name_roles(found, account), explain=explain
+        )
+    return format_json(policies_to_json(plan, found, explain=explain)) + "\n"
 
 
 def _find_surroundings(
     job: Job, job_role: str, reads: Sequence[S3Uri], writes: Sequence[S3Uri]
-) -> Surroundings:
+) -> JobRoleUses:
     """What the job does under its own role besides its steps: what the command line says, and what the spec's glue section makes of it."""
     if job.glue is None:
-        return Surroundings(job_role, tuple(reads), tuple(writes))
+        return JobRoleUses(job_role, tuple(reads), tuple(writes))
     from rolerunner.glue.deploy.permissions import build_surroundings  # noqa: PLC0415 - many specs have no such section
 
     return build_surroundings(job, job.glue, job_role, reads, writes)
 
 
 def _print_warnings(plan: Plan, found: Sequence[RolePolicies], job_role: str) -> None:
-    for step, told in notes(plan).items():
+    for step, told in list_notes(plan).items():
         for note in told:
             echo(f"rolerunner: {step}: {note}", err=True)
     for role in found:
@@ -208,26 +220,28 @@ def _print_warnings(plan: Plan, found: Sequence[RolePolicies], job_role: str) ->
         )
 
 
-def _compare_with_file(found: Sequence[RolePolicies], path: Path) -> list[Difference]:
-    return differences(found, read(path))
+def _compare_with_file(found: Sequence[RolePolicies], path: Path) -> list[PolicyDifference]:
+    return compare_policies(found, read_granted_policies(path))
 
 
 def _compare_with_iam(
     found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]
-) -> list[Difference]:
-    from rolerunner.policies.live import holdings  # noqa: PLC0415
+) -> list[PolicyDifference]:
+    from rolerunner.policies.live import fetch_granted_policies  # noqa: PLC0415
     from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415 - imports boto3
 
     with ExitStack() as stack:
         identity = enter_sandbox(stack, spec, sandbox) if sandbox else JobIdentity()
-        have, unread = holdings(found, Sessions(identity, session_name="rolerunner-iam"))
+        have, unread = fetch_granted_policies(
+            found, Sessions(identity, session_name="rolerunner-iam")
+        )
     return [
         replace(each, why=unread.get(each.resource, each.why)) if each.kind == UNKNOWN else each
-        for each in differences(found, have)
+        for each in compare_policies(found, have)
     ]
 
 
-def _to_json(diffs: Sequence[Difference]) -> str:
+def _to_json(diffs: Sequence[PolicyDifference]) -> str:
     return json.dumps([each.as_json() for each in diffs], indent=2, ensure_ascii=False) + "\n"
 
 
@@ -240,7 +254,7 @@ _WORDS = {
 }
 
 
-def format_differences(diffs: Sequence[Difference]) -> str:
+def format_differences(diffs: Sequence[PolicyDifference]) -> str:
     """A line for each difference, under its role."""
     lines: list[str] = []
     role = None

@@ -77,7 +77,7 @@ def plan(
     if as_json:
         echo(
             json.dumps(
-                _add_live_values(planning.as_json(made), found), indent=2, ensure_ascii=False
+                _add_live_values(planning.plan_to_json(made), found), indent=2, ensure_ascii=False
             )
         )
     else:
@@ -138,7 +138,8 @@ def _format_step(number: int, planned: PlannedStep) -> list[str]:
     head = f"{number}. {step.id}  {step.action}" + (f"  ({roles})" if roles else "")
     after = [f"     after {', '.join(step.needs)}"] if step.needs else []
     fields = [
-        f"     {name}: {value}" for name, value in planning.plain(dict(planned.fields)).items()
+        f"     {name}: {value}"
+        for name, value in planning.to_plain_json(dict(planned.fields)).items()
     ]
     needed = [
         f"     needs {each.action} on {each.resource}"

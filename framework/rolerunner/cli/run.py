@@ -32,7 +32,7 @@ from rolerunner.events import RunFinished
 from rolerunner.model import Failure, RunResult
 from rolerunner.observers.gc_release import GcTuner
 from rolerunner.observers.streams import stop_waiting_for_readers
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -171,7 +171,7 @@ def _select_steps(job: Job, only: Sequence[str], start: Optional[str]) -> frozen
     ids = [step.id for step in job.steps]
     for name in (*only, *([start] if start else [])):
         if name not in ids:
-            hint = nearest(name, ids) or f"known: {', '.join(ids)}"
+            hint = suggest_name(name, ids) or f"known: {', '.join(ids)}"
             raise click.UsageError(f"there is no step '{name}' ({hint})")
     return frozenset(only) | frozenset(ids[ids.index(start) :] if start else ())
 

@@ -67,10 +67,12 @@ def explain_refusals(spec: str, file: str) -> None:
 
 def _generate_world(job: Job, given: Collection[str], objects: Mapping[S3Uri, Path]) -> World:
     from rolerunner.actions import registry  # noqa: PLC0415
-    from rolerunner.policies.least_privilege import lasting  # noqa: PLC0415
+    from rolerunner.policies.least_privilege import drop_run_params  # noqa: PLC0415
     from rolerunner.sandbox.from_spec import generate_world  # noqa: PLC0415
 
-    made_of_it = generate_world(api.plan(job), api.plan(lasting(job, given)), registry(), objects)
+    made_of_it = generate_world(
+        api.plan(job), api.plan(drop_run_params(job, given)), registry(), objects
+    )
     for note in made_of_it.notes:
         echo(f"sandbox: {note}", err=True)
     return made_of_it.world

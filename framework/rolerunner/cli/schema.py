@@ -11,7 +11,7 @@ import click
 from rolerunner.actions import registry
 from rolerunner.cli.common import SETTINGS
 from rolerunner.common.files import write_file
-from rolerunner.spec.json_schema import json_schema, json_schema_of
+from rolerunner.spec.json_schema import build_model_schema, build_schema
 
 
 @click.command(context_settings=SETTINGS)
@@ -36,7 +36,7 @@ def schema(output: Optional[str], for_tests: bool) -> None:
 def render_schema(*, for_tests: bool) -> str:
     """The schema as it is printed."""
     return json.dumps(
-        _build_test_file_schema() if for_tests else json_schema(registry()),
+        _build_test_file_schema() if for_tests else build_schema(registry()),
         indent=1,
         ensure_ascii=False,
     )
@@ -45,4 +45,4 @@ def render_schema(*, for_tests: bool) -> str:
 def _build_test_file_schema() -> dict[str, Any]:
     from rolerunner.spec_testing.casefile import CaseFile  # noqa: PLC0415 - specs need nothing of the sandbox
 
-    return json_schema_of(CaseFile, "A rolerunner test file")
+    return build_model_schema(CaseFile, "A rolerunner test file")

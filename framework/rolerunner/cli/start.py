@@ -103,7 +103,7 @@ def _prepare_run(
 ) -> tuple[JobRuns, dict[str, str]]:
     """The job's runs, and the params as text. Raises UsageError for a param that is wrong, missing or fixed."""
     from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
-    from rolerunner.spec.glue_fields import NO_DASHES, as_text  # noqa: PLC0415
+    from rolerunner.spec.glue_fields import NO_DASHES, format_argument  # noqa: PLC0415
     from rolerunner.spec.values import FileValue  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
@@ -114,7 +114,7 @@ def _prepare_run(
     api.load(spec, {**settings.params, **settings.fixed_params, **given})
     reject_secret_params(job, given)
     told = {
-        name: as_text(value.value if isinstance(value, FileValue) else value)
+        name: format_argument(value.value if isinstance(value, FileValue) else value)
         for name, value in given.items()
     }
     wrong = next((name for name, value in told.items() if value.startswith("--")), None)

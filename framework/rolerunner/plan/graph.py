@@ -18,7 +18,7 @@ _LANES = 4
 """Lines side by side in the gap between two columns."""
 
 
-def mermaid(plan: Plan) -> str:
+def render_mermaid(plan: Plan) -> str:
     """The steps as a Mermaid flowchart, a class for each role."""
     steps = plan.job.steps
     number = {step.id: f"s{position}" for position, step in enumerate(steps)}
@@ -35,7 +35,7 @@ def mermaid(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def svg(plan: Plan) -> str:
+def render_svg(plan: Plan) -> str:
     """The steps as an SVG: each as low as the longest way to it, with a line from each step it waits for, past all other boxes."""
     places = _places(plan)
     roles = _roles(plan)

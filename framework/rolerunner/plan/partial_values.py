@@ -13,9 +13,9 @@ from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import Secret
 from rolerunner.selection.manifest import placeholder_list
 from rolerunner.spec.expressions import Expression, Template
-from rolerunner.spec.fields import STANDS_IN
+from rolerunner.spec.fields import PARTIAL_VALUES
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reading import fill, templates
+from rolerunner.spec.reading import fill_templates, iter_templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rolerunner.actions.base import Action
 
 ANY = "*"
-UNTOLD = "nothing says what it needs: say 'permissions' on the step"
+UNKNOWN_PERMISSIONS = "nothing says what it needs: say 'permissions' on the step"
 """Of a step whose fields tell no permission, such as a function's call."""
 _ANYWHERE = S3Uri(ANY, ANY)
 _STAND_INS: tuple[Any, ...] = (
@@ -32,22 +32,22 @@ _STAND_INS: tuple[Any, ...] = (
 """What may stand for a field that is no text, widest first: it must not ask for fewer permissions than the field could."""
 
 
-def known(value: Any, scope: Mapping[str, Any]) -> Any:
+def fill_known(value: Any, scope: Mapping[str, Any]) -> Any:
     """The value with every template filled in that can be; the others stay."""
     if isinstance(value, Template):
         try:
-            return fill(value, scope)
+            return fill_templates(value, scope)
         except ExpressionError:
             return value
     if isinstance(value, dict):
-        return {key: known(each, scope) for key, each in value.items()}
+        return {key: fill_known(each, scope) for key, each in value.items()}
     if isinstance(value, list):
-        return [known(each, scope) for each in value]
+        return [fill_known(each, scope) for each in value]
     return value
 
 
 @dataclass
-class Foresight:
+class PartialValues:
     """``scope`` is what expressions may read now; ``foreseen`` what outputs of steps before will be like, by their path."""
 
     scope: Mapping[str, Any]
@@ -64,7 +64,7 @@ class Foresight:
         left: dict[str, list[Any]] = {}
         for _ in range(len(_STAND_INS) + 2):
             try:
-                made = action.model_validate(values, context={STANDS_IN: True})
+                made = action.model_validate(values, context={PARTIAL_VALUES: True})
             except ValidationError as error:
                 wrong = {
                     str(detail["loc"][0])
@@ -109,7 +109,7 @@ class Foresight:
         for name, value in fields.items():
             unknown = [
                 str(template)
-                for _, template in templates({name: value})
+                for _, template in iter_templates({name: value})
                 if not self._is_known(template)
             ]
             wide = getattr(made, name, None)
@@ -126,13 +126,13 @@ class Foresight:
     def _is_known(self, template: Template) -> bool:
         return (
             template.name is not None and template.name.path in self.foreseen
-        ) or not isinstance(known(template, self.scope), Template)
+        ) or not isinstance(fill_known(template, self.scope), Template)
 
     def _wide(self, value: Any) -> Any:
         if isinstance(value, Template):
-            if template_name(value) in self.foreseen:
-                return self.foreseen[template_name(value)]
-            filled = known(value, self.scope)
+            if template_path(value) in self.foreseen:
+                return self.foreseen[template_path(value)]
+            filled = fill_known(value, self.scope)
             return self._wide_text(value) if isinstance(filled, Template) else filled
         if isinstance(value, dict):
             return {key: self._wide(each) for key, each in value.items()}
@@ -165,7 +165,7 @@ def _without_secrets(value: Any) -> Any:
     return ANY if isinstance(value, Secret) else value
 
 
-def template_name(template: Template) -> tuple[str, ...]:
+def template_path(template: Template) -> tuple[str, ...]:
     """The path of the one name that a template consists of; empty where it is more than that."""
     return template.name.path if template.name is not None else ()
 

@@ -11,6 +11,7 @@ from rolerunner.common.failures import as_step_error
 from rolerunner.iam.actions_table import render_condition, resolve_for_role
 from rolerunner.iam.session_policies import apply_session_policies, collect_uses
 from rolerunner.model import (
+    DeclaredPermission,
     Job,
     Permission,
     Plan,
@@ -18,14 +19,13 @@ from rolerunner.model import (
     Role,
     RoleArn,
     S3Uri,
-    Said,
     StatePlace,
     Step,
 )
-from rolerunner.plan.partial_values import UNTOLD, Foresight, known
+from rolerunner.plan.partial_values import UNKNOWN_PERMISSIONS, PartialValues, fill_known
 from rolerunner.redaction.secrets import MASK, Secret
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.reading import templates
+from rolerunner.spec.reading import iter_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,7 @@ def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
 def _of_state(job: Job) -> Iterator[Permission]:
     """What the state's role needs: documents are read, listed for (a missing one is a 404 only then) and written."""
     if job.state is not None and job.state.role is not None:
-        prefix = state_folder(job.state).join(f"{job.name}/")
+        prefix = state_prefix(job.state).join(f"{job.name}/")
         yield list_permission(prefix)
         yield from (
             object_permission(action, prefix)
@@ -72,7 +72,7 @@ def _under(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[
     return (resolve_for_role(each, arn.partition, arn.account, role.region) for each in permissions)
 
 
-def state_folder(place: StatePlace) -> S3Uri:
+def state_prefix(place: StatePlace) -> S3Uri:
     """Where in S3 the state of jobs is: below it each has a folder of its name."""
     location = S3Uri.parse(place.location)
     return location.as_folder()
@@ -96,12 +96,12 @@ def _planned(
     step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen: dict[tuple[str, ...], Any]
 ) -> PlannedStep:
     """``foreseen``: what outputs of the steps before will be like, such as the prefix of listed objects; this step's are added."""
-    fields = {key: known(value, {"params": job.params}) for key, value in step.fields.items()}
+    fields = {key: fill_known(value, {"params": job.params}) for key, value in step.fields.items()}
     scope = {"params": job.params, "run": {"name": job.name}}
     needed: dict[str, dict[Permission, None]] = {name: {} for name in step.roles}
     widened: dict[str, None] = {}
     for item in _items(step, scope):
-        foresight = Foresight({**scope, **item}, foreseen)
+        foresight = PartialValues({**scope, **item}, foreseen)
         action = foresight.action(actions[step.action], fields)
         if action is not None:
             for name, permissions in _permissions(action, foresight).items():
@@ -114,7 +114,7 @@ def _planned(
             {("steps", step.id, name): value for name, value in _foreseen(action).items()}
         )
     if step.roles and not any(needed.values()):
-        widened[UNTOLD] = None
+        widened[UNKNOWN_PERMISSIONS] = None
     roles = {
         name: tuple(
             dict.fromkeys(_under(step.roles[name], job, each) if name in step.roles else each)
@@ -126,7 +126,7 @@ def _planned(
     )
 
 
-def _permissions(action: Action, foresight: Foresight) -> Mapping[str, Sequence[Permission]]:
+def _permissions(action: Action, foresight: PartialValues) -> Mapping[str, Sequence[Permission]]:
     """What the action says that it needs; nothing, and a note, where its code fails: it may be another package's."""
     try:
         return {name: list(each) for name, each in action.permissions().items()}
@@ -146,13 +146,15 @@ def _foreseen(action: Action) -> Mapping[str, Any]:
 
 def _items(step: Step, scope: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each item of a for_each that is known, as a scope; a single empty one where it is not, or where there is none."""
-    items = known(step.for_each, scope)
-    if isinstance(items, list) and 0 < len(items) <= MAX_ITEMS and not any(templates(items)):
+    items = fill_known(step.for_each, scope)
+    if isinstance(items, list) and 0 < len(items) <= MAX_ITEMS and not any(iter_templates(items)):
         return [{"item": each} for each in items]
     return [{}]
 
 
-def _state(said: Said, foresight: Foresight, needed: dict[str, dict[Permission, None]]) -> None:
+def _state(
+    said: DeclaredPermission, foresight: PartialValues, needed: dict[str, dict[Permission, None]]
+) -> None:
     """Permissions that the step states. They stand in for those of the same action on everything, which fields could not tell."""
     for name in [said.role_field] if said.role_field else list(needed):
         for action in said.actions:
@@ -170,7 +172,7 @@ def _state(said: Said, foresight: Foresight, needed: dict[str, dict[Permission, 
                 ] = None
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
+def plan_to_json(plan: Plan) -> dict[str, Any]:
     """The plan as ``rolerunner plan --json`` prints it."""
     return {
         "version": 1,
@@ -213,7 +215,7 @@ def _step_json(planned: PlannedStep) -> dict[str, Any]:
         "roles": {field: str(role) for field, role in step.roles.items()},
         "needs": list(step.needs),
         "on_error": step.on_error,
-        "fields": plain(dict(planned.fields)),
+        "fields": to_plain_json(dict(planned.fields)),
         "permissions": {
             role: [_permission_json(each) for each in needed]
             for role, needed in planned.permissions.items()
@@ -234,15 +236,17 @@ def _permission_json(permission: Permission) -> dict[str, Any]:
 _SECRET_FIELDS = frozenset({"customer_key"})
 
 
-def plain(value: Any) -> Any:
+def to_plain_json(value: Any) -> Any:
     """A field's value in plain JSON kinds, without secrets."""
     if isinstance(value, dict):
         return {
-            key: MASK if key in _SECRET_FIELDS and not isinstance(each, Template) else plain(each)
+            key: MASK
+            if key in _SECRET_FIELDS and not isinstance(each, Template)
+            else to_plain_json(each)
             for key, each in value.items()
         }
     if isinstance(value, list):
-        return [plain(each) for each in value]
+        return [to_plain_json(each) for each in value]
     if isinstance(value, Secret):
         return MASK
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

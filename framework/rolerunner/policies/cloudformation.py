@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.model import RoleArn
-from rolerunner.policies.least_privilege import depends_on, explained
-from rolerunner.spec.document import written
+from rolerunner.policies.least_privilege import explain_statements, list_dependencies
+from rolerunner.spec.document import dump_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from rolerunner.policies.least_privilege import RolePolicies
 
 
-def template(job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool) -> str:
+def render_cloudformation(
+    job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool
+) -> str:
     """The template in YAML."""
     accounts = dict.fromkeys(each.account for _, each in roles)
-    return written(
+    return dump_yaml(
         {
             "AWSTemplateFormatVersion": "2010-09-09",
             "Description": f"Roles of the job {job}, as rolerunner iam made them. Each account makes its own; the job's account comes first.",
@@ -38,13 +40,13 @@ def _resource(
     job: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool
 ) -> dict[str, Any]:
     arn = RoleArn.parse(role.arn)
-    first = [_logical_id(name) for name in depends_on(role, roles)]
+    first = [_logical_id(name) for name in list_dependencies(role, roles)]
     policy = {"PolicyName": f"rolerunner-{job}", "PolicyDocument": role.policy()}
     return {
         "Type": "AWS::IAM::Role",
         "Condition": f"In{arn.account}",
         **({"DependsOn": first} if first else {}),
-        **({"Metadata": {"explain": explained(role)}} if explain else {}),
+        **({"Metadata": {"explain": explain_statements(role)}} if explain else {}),
         "Properties": {
             "RoleName": arn.name,
             "Path": "/" + arn.path_and_name[: -len(arn.name)],

@@ -22,7 +22,7 @@ LACKS, UNSURE, EXTRA, WIDE, UNKNOWN = "lacks", "unsure", "extra", "wide", "unkno
 
 
 @dataclass(frozen=True)
-class Holding:
+class GrantedPolicies:
     """What a role has: statements of all its policies, and of its trust policy; None where that is not known."""
 
     statements: tuple[Mapping[str, Any], ...]
@@ -30,7 +30,7 @@ class Holding:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PolicyDifference:
     """One difference. ``kind``: lacks, unsure (a condition decides), extra, wide (more than is needed), unknown."""
 
     role: str
@@ -44,7 +44,7 @@ class Difference:
         return asdict(self)
 
 
-def read(path: Path) -> dict[str, Holding]:
+def read_granted_policies(path: Path) -> dict[str, GrantedPolicies]:
     """A file of roles' policies. Raises UsageError.
 
     What ``aws iam get-account-authorization-details`` or ``rolerunner iam`` prints, or role ARN -> a list of policy documents.
@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, Holding]:
         raise UsageError(f"{path}: is not {forms}") from None
 
 
-def _holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, Holding]]:
+def _holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, GrantedPolicies]]:
     if "RoleDetailList" in data:
         managed = {each["Arn"]: _default_version(each) for each in data.get("Policies", [])}
         for role in data["RoleDetailList"]:
@@ -70,7 +70,7 @@ def _holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, Holding]]:
             ]
             yield (
                 role["Arn"],
-                holding(
+                parse_granted_policies(
                     [
                         *(each["PolicyDocument"] for each in role.get("RolePolicyList", [])),
                         *attached,
@@ -80,10 +80,13 @@ def _holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, Holding]]:
             )
     elif "roles" in data:
         for role in data["roles"]:
-            yield role["arn"] or "", holding([role["permissions"]], role["trust"])
+            yield role["arn"] or "", parse_granted_policies([role["permissions"]], role["trust"])
     else:
         for arn, documents in data.items():
-            yield arn, holding([documents] if isinstance(documents, dict) else documents)
+            yield (
+                arn,
+                parse_granted_policies([documents] if isinstance(documents, dict) else documents),
+            )
 
 
 def _default_version(managed: Mapping[str, Any]) -> Any:
@@ -92,28 +95,34 @@ def _default_version(managed: Mapping[str, Any]) -> Any:
     )
 
 
-def holding(documents: Iterable[Any], trust: Any = None) -> Holding:
+def parse_granted_policies(documents: Iterable[Any], trust: Any = None) -> GrantedPolicies:
     """Policy documents, as mappings or as text that may be URL-encoded, as IAM's API gives them."""
     statements = tuple(
         statement for each in documents for statement in list_statements(_document(each))
     )
-    return Holding(statements, None if trust is None else tuple(list_statements(_document(trust))))
+    return GrantedPolicies(
+        statements, None if trust is None else tuple(list_statements(_document(trust)))
+    )
 
 
 def _document(said: Any) -> Mapping[str, Any]:
-    read: Mapping[str, Any] = json.loads(unquote(said)) if isinstance(said, str) else said
-    return read
+    read_granted_policies: Mapping[str, Any] = (
+        json.loads(unquote(said)) if isinstance(said, str) else said
+    )
+    return read_granted_policies
 
 
-def differences(wanted: Sequence[RolePolicies], have: Mapping[str, Holding]) -> list[Difference]:
+def compare_policies(
+    wanted: Sequence[RolePolicies], have: Mapping[str, GrantedPolicies]
+) -> list[PolicyDifference]:
     """Every difference, role by role: first what is lacking."""
-    found: list[Difference] = []
+    found: list[PolicyDifference] = []
     for role in wanted:
         name = ", ".join(role.names)
         held = have.get(role.arn) if role.arn else None
         if held is None:
             why = "its policies are not there" if role.arn else "say --job-role ARN"
-            found.append(Difference(name, UNKNOWN, "", role.arn or "its ARN", why))
+            found.append(PolicyDifference(name, UNKNOWN, "", role.arn or "its ARN", why))
             continue
         needed = [permission for each in role.permissions for permission in _permissions(each)]
         found += [
@@ -141,7 +150,7 @@ def _permissions(statement: Statement) -> Iterator[Permission]:
 
 def _lacking(
     role: str, permission: Permission, statements: Sequence[Mapping[str, Any]]
-) -> Iterator[Difference]:
+) -> Iterator[PolicyDifference]:
     answers = [(each["Effect"], match_statement(dict(each), permission)) for each in statements]
     allowed = [
         conditions for effect, conditions in answers if effect == "Allow" and conditions is not None
@@ -151,13 +160,13 @@ def _lacking(
     ]
     shown = permission.action, permission.resource + _shown(permission)
     if any(not conditions for conditions in denied):
-        yield Difference(role, LACKS, *shown, "a Deny takes it away")
+        yield PolicyDifference(role, LACKS, *shown, "a Deny takes it away")
     elif not allowed:
-        yield Difference(role, LACKS, *shown)
+        yield PolicyDifference(role, LACKS, *shown)
     elif denied:
-        yield Difference(role, UNSURE, *shown, f"denied where {'; '.join(denied[0])}")
+        yield PolicyDifference(role, UNSURE, *shown, f"denied where {'; '.join(denied[0])}")
     elif all(allowed):
-        yield Difference(role, UNSURE, *shown, f"allowed where {'; '.join(min(allowed))}")
+        yield PolicyDifference(role, UNSURE, *shown, f"allowed where {'; '.join(min(allowed))}")
 
 
 def _shown(permission: Permission) -> str:
@@ -166,11 +175,11 @@ def _shown(permission: Permission) -> str:
 
 def _too_much(
     role: str, statement: Mapping[str, Any], needed: Sequence[Permission]
-) -> Iterator[Difference]:
+) -> Iterator[PolicyDifference]:
     if statement["Effect"] != "Allow":
         return
     if "NotAction" in statement or "NotResource" in statement:
-        yield Difference(
+        yield PolicyDifference(
             role,
             WIDE,
             "NotAction" if "NotAction" in statement else "NotResource",
@@ -187,17 +196,17 @@ def _too_much(
                 and _touches(resource, each.resource)
             ]
             if not used:
-                yield Difference(role, EXTRA, action, resource)
+                yield PolicyDifference(role, EXTRA, action, resource)
             elif not any(
                 is_covering(each.action.lower(), action.lower())
                 and is_covering(each.resource, resource)
                 for each in needed
             ):
-                yield Difference(
+                yield PolicyDifference(
                     role, WIDE, action, resource, f"needed: {', '.join(_summary(used))}"
                 )
             elif "Condition" not in statement and all(each.condition for each in used):
-                yield Difference(
+                yield PolicyDifference(
                     role, WIDE, action, resource, f"needed only where{_shown(used[0])}"
                 )
 
@@ -218,7 +227,9 @@ def _list(said: Any) -> list[str]:
     return [said] if isinstance(said, str) else list(said)
 
 
-def _untrusted(role: str, wanted: RolePolicies, held: Holding) -> Iterator[Difference]:
+def _untrusted(
+    role: str, wanted: RolePolicies, held: GrantedPolicies
+) -> Iterator[PolicyDifference]:
     """Who is to be trusted and is not."""
     if held.trust is None:
         return
@@ -233,9 +244,9 @@ def _untrusted(role: str, wanted: RolePolicies, held: Holding) -> Iterator[Diffe
             ]
             told = [each for each in allowed if each is not None]
             if not told:
-                yield Difference(role, LACKS, action, f"trust of {principal}")
+                yield PolicyDifference(role, LACKS, action, f"trust of {principal}")
             elif all(told):
-                yield Difference(
+                yield PolicyDifference(
                     role,
                     UNSURE,
                     action,

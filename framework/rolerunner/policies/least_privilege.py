@@ -26,7 +26,7 @@ LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class JobRoleUses:
     """What the spec does not say: the job's role, and what the job reads and writes under it besides its steps."""
 
     job_role: str = ""
@@ -64,7 +64,7 @@ class RolePolicies:
         return build_policy(dict(each) for each in self.trust)
 
 
-def lasting(job: Job, given: Collection[str], widen: Collection[str] = ()) -> Job:
+def drop_run_params(job: Job, given: Collection[str], widen: Collection[str] = ()) -> Job:
     """The job as policies see it that outlive one run: without params that differ from run to run.
 
     Those are dates and times, and the names in ``widen``; what was given stays. Raises UsageError for roles that hang on
@@ -85,7 +85,7 @@ def lasting(job: Job, given: Collection[str], widen: Collection[str] = ()) -> Jo
     return replace(job, params=kept)
 
 
-def policies(plan: Plan, around: Surroundings) -> tuple[RolePolicies, ...]:
+def derive_policies(plan: Plan, around: JobRoleUses) -> tuple[RolePolicies, ...]:
     """The policies of the job's role, then of every other role in the order of the plan."""
     by_arn: dict[str, list[Role]] = {}
     for role in plan.uses:
@@ -98,7 +98,7 @@ def policies(plan: Plan, around: Surroundings) -> tuple[RolePolicies, ...]:
     return (first, *(_role(arn, roles, plan, around) for arn, roles in by_arn.items()))
 
 
-def _role(arn: str, roles: Sequence[Role], plan: Plan, around: Surroundings) -> RolePolicies:
+def _role(arn: str, roles: Sequence[Role], plan: Plan, around: JobRoleUses) -> RolePolicies:
     uses = [use for role in roles for use in plan.uses[role]]
     trust: list[Mapping[str, Any]] = []
     for role in roles:
@@ -120,7 +120,7 @@ def _policies(
     return RolePolicies(names, arn, merge_uses(uses), tuple(trust))
 
 
-def _around(job: Job, around: Surroundings) -> Iterator[Use]:
+def _around(job: Job, around: JobRoleUses) -> Iterator[Use]:
     """What the job's role needs besides its steps."""
     arn = RoleArn.parse(around.job_role) if around.job_role else None
     others = (RoleArn.parse(role.arn).partition for role in job.roles.values())
@@ -141,12 +141,12 @@ def _spec_files(job: Job) -> list[S3Uri]:
     return [spec, *(folder.join(name) for name in job.includes)]
 
 
-def notes(plan: Plan) -> dict[str, tuple[str, ...]]:
+def list_notes(plan: Plan) -> dict[str, tuple[str, ...]]:
     """Step -> what is not known before the run, so that its role is allowed more than it will need, or not all of it."""
     return {planned.step.id: planned.notes for planned in plan.steps if planned.notes}
 
 
-def as_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool) -> dict[str, Any]:
+def policies_to_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool) -> dict[str, Any]:
     """The policies as ``rolerunner iam`` prints them."""
     roles = []
     for each in found:
@@ -157,13 +157,13 @@ def as_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool) -> dict
             "permissions": each.policy(),
         }
         if explain:
-            shown["explain"] = explained(each)
+            shown["explain"] = explain_statements(each)
         roles.append(shown)
-    told = {step: list(each) for step, each in notes(plan).items()}
+    told = {step: list(each) for step, each in list_notes(plan).items()}
     return {"version": 1, "job": plan.job.name, "roles": roles, **({"notes": told} if told else {})}
 
 
-def explained(role: RolePolicies) -> list[dict[str, Any]]:
+def explain_statements(role: RolePolicies) -> list[dict[str, Any]]:
     """For each statement, in order, who needs it."""
     return [
         {"statement": number, "for": list(each.by)}
@@ -171,7 +171,7 @@ def explained(role: RolePolicies) -> list[dict[str, Any]]:
     ]
 
 
-def named(
+def name_roles(
     found: Sequence[RolePolicies], account: Optional[str] = None
 ) -> list[tuple[str, RolePolicies]]:
     """Roles to write down, each with a name of its own: its role's name, with its account where two share one. Raises UsageError."""
@@ -190,7 +190,9 @@ def named(
     ]
 
 
-def depends_on(role: RolePolicies, named_roles: Sequence[tuple[str, RolePolicies]]) -> list[str]:
+def list_dependencies(
+    role: RolePolicies, named_roles: Sequence[tuple[str, RolePolicies]]
+) -> list[str]:
     """Names of the roles of the same account that must be there first: a trust policy may name only those that are."""
     principals = {each["Principal"].get("AWS") for each in role.trust}
     return [

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.errors import StepError
 from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import JOB, RoleArn
-from rolerunner.policies.compare import Holding, holding
+from rolerunner.policies.compare import GrantedPolicies, parse_granted_policies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rolerunner.sessions.registry import Sessions
 
 
-def holdings(
+def fetch_granted_policies(
     roles: Sequence[RolePolicies], sessions: Sessions
-) -> tuple[dict[str, Holding], dict[str, str]]:
+) -> tuple[dict[str, GrantedPolicies], dict[str, str]]:
     """Role ARN -> what it has, and of each role that cannot be read, why not."""
-    found: dict[str, Holding] = {}
+    found: dict[str, GrantedPolicies] = {}
     unread: dict[str, str] = {}
     account = sessions.caller().split(":")[4:5]
     iam = sessions.client(JOB, "iam")
@@ -44,9 +44,9 @@ def holdings(
     return found, unread
 
 
-def _holding(iam: Any, name: str) -> Holding:
+def _holding(iam: Any, name: str) -> GrantedPolicies:
     trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
-    return holding([*_inline(iam, name), *_managed(iam, name)], trust)
+    return parse_granted_policies([*_inline(iam, name), *_managed(iam, name)], trust)
 
 
 def _inline(iam: Any, name: str) -> Iterator[Any]:

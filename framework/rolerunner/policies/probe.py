@@ -24,7 +24,7 @@ _PROBE_KEY = ".rolerunner-check"
 
 
 @dataclass(frozen=True)
-class Finding:
+class ProbeResult:
     """One permission of one step: yes, no or unknown, and what to do where it is no."""
 
     step: str
@@ -39,7 +39,7 @@ class Finding:
         return asdict(self)
 
 
-def refusals(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
+def list_refused_roles(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
     """Assume every role; those that were refused."""
     refused = []
     sessions.assume(JOB)
@@ -51,7 +51,7 @@ def refusals(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
     return refused
 
 
-def findings(plan: Plan, sessions: Sessions) -> Iterator[Finding]:
+def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
     """Probe what each step needs; the same permission of the same role is asked once."""
     asked: dict[tuple[Role, Permission], tuple[str, str]] = {}
     abortable = _abortable(plan)
@@ -66,7 +66,7 @@ def findings(plan: Plan, sessions: Sessions) -> Iterator[Finding]:
                     asked[role, permission] = probes.setdefault(
                         role, _Probe(sessions, role, abortable)
                     ).answer(permission)
-                yield Finding(
+                yield ProbeResult(
                     planned.step.id,
                     str(role),
                     permission.action,

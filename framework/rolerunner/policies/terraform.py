@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.iam.policy import format_json
 from rolerunner.model import RoleArn
-from rolerunner.policies.least_privilege import depends_on, explained
+from rolerunner.policies.least_privilege import explain_statements, list_dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rolerunner.policies.least_privilege import RolePolicies
 
 
-def configuration(job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool) -> str:
+def render_terraform(job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool) -> str:
     """The configuration in HCL."""
     lines = [
         f"# Roles of the job {job}, as rolerunner iam made them. Each account makes its own; the job's account comes first.",
@@ -38,7 +38,7 @@ def _role(
     yield f'  path                 = "/{arn.path_and_name[: -len(arn.name)]}"'
     yield f"  max_session_duration = {max(role.duration, 3600)}"
     yield f"  assume_role_policy   = jsonencode({_expression(role.trust_policy())})"
-    first = [f"aws_iam_role.{_identifier(each)}" for each in depends_on(role, roles)]
+    first = [f"aws_iam_role.{_identifier(each)}" for each in list_dependencies(role, roles)]
     if first:
         yield f"  depends_on           = [{', '.join(first)}]"
     yield "}"
@@ -48,7 +48,7 @@ def _policy(job: str, name: str, role: RolePolicies, *, explain: bool) -> Iterat
     if explain:
         yield from (
             f"# statement {each['statement']}: for {', '.join(each['for'])}"
-            for each in explained(role)
+            for each in explain_statements(role)
         )
     yield f'resource "aws_iam_role_policy" "{_identifier(name)}" {{'
     yield f"  count  = {_here(role.account)}"
@@ -63,10 +63,10 @@ def _here(account: str) -> str:
 
 
 def _expression(value: Any) -> str:
-    return escaped(format_json(value, 2))
+    return escape_hcl(format_json(value, 2))
 
 
-def escaped(text: str) -> str:
+def escape_hcl(text: str) -> str:
     """JSON as an expression of HCL, which it is but for what would begin an interpolation there."""
     return text.replace("${", "$${").replace("%{", "%%{")
 

@@ -24,9 +24,9 @@ from rolerunner.redaction.redact import has_secret_value, seal_outputs
 from rolerunner.run.environment import RunContext
 from rolerunner.selection.collisions import ClaimedNames
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.spec.checking import messages
+from rolerunner.spec.checking import list_messages
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reading import fill, templates
+from rolerunner.spec.reading import fill_templates, iter_templates
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _of_item(error: StepError, number: int, item: Any) -> StepError:
 
 def _worked_out(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
     try:
-        return fill(value, scope)
+        return fill_templates(value, scope)
     except ExpressionError as error:
         raise FieldError(f"{step.mark}: {error}") from error
 
@@ -202,7 +202,7 @@ def _as_said(step: Step, value: Any, scope: Mapping[str, Any]) -> Any:
         str(value)
         if any(
             reference.path[0] == "item"
-            for _, each in templates(value)
+            for _, each in iter_templates(value)
             for reference in each.references
         )
         else _worked_out(step, value, scope)
@@ -382,7 +382,7 @@ class _Tries:
         try:
             return self.run_context.environment.actions[step.action].model_validate(values)
         except ValidationError as error:
-            raise FieldError(f"{step.mark}: {'; '.join(messages(error))}") from None
+            raise FieldError(f"{step.mark}: {'; '.join(list_messages(error))}") from None
 
     def context(self, cancel: Cancel) -> StepContext:
         environment, step, run = self.run_context.environment, self.step, self.run_context

@@ -28,7 +28,7 @@ from rolerunner.events import (
     StepStarted,
 )
 from rolerunner.model import JOB, Failure, Role, RoleUse, RunResult, StatePlace, Step, StepResult
-from rolerunner.plan.planning import state_folder
+from rolerunner.plan.planning import state_prefix
 from rolerunner.redaction.redact import has_secret_text, redact_text, seal_outputs
 from rolerunner.run.attempts import (
     Executed,
@@ -319,7 +319,7 @@ class _Run:
 
         if place.role is None:
             return Folder(Path(place.location).expanduser().absolute())
-        return Bucket(self.environment.open_storage(place.role, None, None), state_folder(place))
+        return Bucket(self.environment.open_storage(place.role, None, None), state_prefix(place))
 
     def _with_state(self, work: Callable[[], T]) -> T:
         """Work on the state. A place that hangs holds nothing: once the run is to stop, the work is left behind. Raises StepError."""

@@ -14,9 +14,9 @@ from rolerunner.model import RoleArn, S3Uri
 from rolerunner.sandbox.requests import RecordedRequest, parse_records
 from rolerunner.sandbox.server import Server, find_interpreter, start_server
 from rolerunner.sandbox.world import SandboxObject, World, create_world
-from rolerunner.spec.checking import validate
-from rolerunner.spec.document import parse_beside
-from rolerunner.spec.values import suggested
+from rolerunner.spec.checking import validate_document
+from rolerunner.spec.document import parse_versioned_document
+from rolerunner.spec.values import format_suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -94,8 +94,8 @@ def load_world(path: Path) -> World:
         raise UsageError(
             f"{path}: the sandbox file cannot be read: {getattr(error, 'strerror', None) or error}"
         ) from None
-    document = parse_beside(text, str(path), "a sandbox file")
-    world = validate(World, document)
+    document = parse_versioned_document(text, str(path), "a sandbox file")
+    world = validate_document(World, document)
     files = ((place, path.parent / file) for place, file in world.files())
     missing = [
         document.problem(place, f"there is no file '{file}'")
@@ -118,7 +118,7 @@ def add_objects(world: World, puts: Mapping[S3Uri, Path]) -> World:
         if uri.bucket not in [bucket.name for bucket in world.buckets]:
             raise UsageError(
                 f"--put: the sandbox file has no bucket '{uri.bucket}'"
-                + suggested(uri.bucket, [each.name for each in world.buckets])
+                + format_suggestion(uri.bucket, [each.name for each in world.buckets])
             )
     buckets = [
         bucket.model_copy(update={"objects": [*bucket.objects, *_of_bucket(bucket.name, puts)]})

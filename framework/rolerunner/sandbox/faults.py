@@ -14,8 +14,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rolerunner.sandbox.proxy import Proxy, ProxyHandler
 from rolerunner.sandbox.requests import OPERATIONS, parse_operation
-from rolerunner.spec.fields import Seconds, Strict
-from rolerunner.spec.values import nearest
+from rolerunner.spec.fields import Seconds, StrictModel
+from rolerunner.spec.values import suggest_name
 
 _CODES = {
     400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 409: "OperationAborted", 412: "PreconditionFailed", 429: "TooManyRequests",
@@ -31,7 +31,7 @@ class _Unknown(ValueError):
     def __init__(self, name: str) -> None:
         super().__init__(f"'{name}' is not an operation of S3 or STS")
         self.hint = (
-            nearest(name, OPERATIONS)
+            suggest_name(name, OPERATIONS)
             or "of another service write service:Operation, as in glue:StartJobRun"
         )
 
@@ -46,7 +46,7 @@ Operation = Annotated[str, BeforeValidator(_operation)]
 """An operation of S3 or STS by its name, of another service as service:Operation; * for each."""
 
 
-class Fault(Strict):
+class Fault(StrictModel):
     """What is done to requests of one kind, in place of passing them on or on top of it."""
 
     operation: Operation = Field(

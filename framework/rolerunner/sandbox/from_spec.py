@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from rolerunner.errors import SandboxError
 from rolerunner.model import RoleArn, S3Uri
-from rolerunner.plan.partial_values import ANY, Foresight
-from rolerunner.policies.least_privilege import RolePolicies, Surroundings, policies
+from rolerunner.plan.partial_values import ANY, PartialValues
+from rolerunner.policies.least_privilege import JobRoleUses, RolePolicies, derive_policies
 from rolerunner.sandbox.world import SandboxBucket, SandboxObject, SandboxRole, World
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def generate_world(
     """
     job_role = _job_role(plan)
     _check_partition(plan)
-    found = policies(lasting, Surroundings(job_role))
+    found = derive_policies(lasting, JobRoleUses(job_role))
     owners = _owners(found)
     for uri in puts:
         owners.setdefault(uri.bucket, RoleArn.parse(job_role).account)
@@ -156,7 +156,7 @@ def _made_up(
     }
     written: list[S3Uri] = []
     for planned in plan.steps:
-        action = Foresight(scope, {}).action(actions[planned.step.action], planned.fields)
+        action = PartialValues(scope, {}).action(actions[planned.step.action], planned.fields)
         for source in _sources(action):
             if not (
                 any(_is_given(uri, source, action) for uri in puts)

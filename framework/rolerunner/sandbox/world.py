@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import RoleArn
-from rolerunner.spec.fields import Seconds, Strict
+from rolerunner.spec.fields import Seconds, StrictModel
 
 _GLUE_TRUST = [
     {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -81,7 +81,7 @@ Grants = Annotated[list[Annotated[Statement, AfterValidator(_grant)]], BeforeVal
 """Who may do what to the thing that they hang on: a trust policy, a bucket policy."""
 
 
-class ObjectContent(Strict):
+class ObjectContent(StrictModel):
     """What an object holds, and what is stored with it."""
 
     text: Optional[str] = Field(None, description="Its text.", examples=["hello"])
@@ -123,7 +123,7 @@ class SandboxObject(ObjectContent):
     key: str = Field(min_length=1)
 
 
-class SandboxBucket(Strict):
+class SandboxBucket(StrictModel):
     """A bucket and what is in it."""
 
     name: str
@@ -133,7 +133,7 @@ class SandboxBucket(Strict):
     objects: list[SandboxObject] = Field(default_factory=list)
 
 
-class SandboxRole(Strict):
+class SandboxRole(StrictModel):
     """A role: who may assume it, and what it may do."""
 
     arn: Arn
@@ -143,7 +143,7 @@ class SandboxRole(Strict):
     max_session_duration: Optional[Seconds] = None
 
 
-class World(Strict):
+class World(StrictModel):
     """A sandbox file."""
 
     version: Literal[1]

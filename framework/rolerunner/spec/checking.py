@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from rolerunner.errors import Problem, SpecError
 from rolerunner.redaction.secrets import Secret
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,20 +42,20 @@ _BOUNDS = {
 _LONGEST_SHOWN = 60
 
 
-def validate(model: type[M], document: Document) -> M:
+def validate_document(model: type[M], document: Document) -> M:
     """The document as ``model``. Raises SpecError with every mistake."""
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        raise SpecError(problems(error, document, (), model)) from None
+        raise SpecError(list_problems(error, document, (), model)) from None
 
 
-def known_keys(model: type[BaseModel]) -> tuple[str, ...]:
+def list_keys(model: type[BaseModel]) -> tuple[str, ...]:
     """The keys that a model's mapping may hold."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def problems(
+def list_problems(
     error: ValidationError,
     document: Document,
     base: Path,
@@ -73,7 +73,7 @@ def problems(
         message, hint = _words(detail, location)
         if unknown:
             inner = _model_at(model, detail["loc"][:-1])
-            hint = unknown_key_hint(
+            hint = suggest_key(
                 str(detail["loc"][-1]), inner, more_keys if len(detail["loc"]) == 1 else ()
             )
         problem = document.problem(
@@ -90,7 +90,7 @@ def problems(
     return list(found.values())
 
 
-def messages(error: ValidationError) -> list[str]:
+def list_messages(error: ValidationError) -> list[str]:
     """Each of pydantic's errors in words, for a value that is in no document."""
     found = [
         _words(detail, tuple(part for part in detail["loc"] if part != "[key]"))[0]
@@ -99,13 +99,13 @@ def messages(error: ValidationError) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def unknown_key_hint(name: str, model: type[BaseModel], more_keys: Iterable[str] = ()) -> str:
+def suggest_key(name: str, model: type[BaseModel], more_keys: Iterable[str] = ()) -> str:
     """What to write instead of a key that a model does not have: a misspelt one, one of another tool, or any that there is."""
-    from rolerunner.spec.misnomers import meant_field  # noqa: PLC0415 - a right spec has no use for it
+    from rolerunner.spec.misnomers import suggest_field  # noqa: PLC0415 - a right spec has no use for it
 
-    keys = (*known_keys(model), *more_keys)
-    near = nearest(name, keys)
-    return (meant_field(name, model, keys) or near) or _list("known", keys)
+    keys = (*list_keys(model), *more_keys)
+    near = suggest_name(name, keys)
+    return (suggest_field(name, model, keys) or near) or _list("known", keys)
 
 
 def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
@@ -154,7 +154,7 @@ def _words(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         return (
-            f"{_named(location)} must be {words} {context[bound]}, not {shown(detail['input'])}",
+            f"{_named(location)} must be {words} {context[bound]}, not {describe_value(detail['input'])}",
             "",
         )
     if kind in ("too_long", "too_short"):
@@ -173,7 +173,7 @@ def _words(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:
         )
     if kind in _EXPECTED:
         return (
-            f"{_named(location)} must be {_EXPECTED[kind]}, not {shown(detail['input'])}",
+            f"{_named(location)} must be {_EXPECTED[kind]}, not {describe_value(detail['input'])}",
             _quote_hint(kind, detail["input"]),
         )
     text = str(detail["msg"])
@@ -184,8 +184,8 @@ def _not_among(location: Path, expected: str, value: Any) -> tuple[str, str]:
     choices = [choice.strip(" '") for choice in expected.split(",")]
     one_of = "one of " if len(choices) > 1 else ""
     quoted = str(value) in choices and not isinstance(value, bool)
-    hint = "write it without quotes" if quoted else nearest(str(value), choices)
-    return f"{_named(location)} must be {one_of}{expected}, not {shown(value)}", hint
+    hint = "write it without quotes" if quoted else suggest_name(str(value), choices)
+    return f"{_named(location)} must be {one_of}{expected}, not {describe_value(value)}", hint
 
 
 def _named(location: Path) -> str:
@@ -201,7 +201,7 @@ def _quote_hint(kind: str, value: Any) -> str:
     return ""
 
 
-def shown(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """A value as an error shows it: its kind and, if short, itself."""
     if value is None:
         return "nothing"

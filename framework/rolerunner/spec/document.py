@@ -79,21 +79,21 @@ class Document:
         return path in self._values
 
 
-def parse(text: str, file: str, *, show_text: bool = True) -> Document:
+def parse_document(text: str, file: str, *, show_text: bool = True) -> Document:
     """Read one YAML document.
 
     Raises SpecError with every repeated key, unknown tag and bad anchor; a syntax error ends the reading. Without
     ``show_text`` errors give places and nothing of the text: for a file that may be another than its reader thinks.
     """
-    return _Reader(text, file, show_text=show_text).document()
+    return _DocumentBuilder(text, file, show_text=show_text).document()
 
 
-def parse_beside(text: str, file: str, what: str) -> Document:
+def parse_versioned_document(text: str, file: str, what: str) -> Document:
     """Read a file that belongs to a spec: ``what`` it is, with its version at its top.
 
     Raises SpecError as ``parse``; of a file that is none of its kind nothing is shown.
     """
-    document = parse(text, file, show_text=False)
+    document = parse_document(text, file, show_text=False)
     if not isinstance(document.data, dict) or "version" not in document.data:
         raise SpecError(
             [Problem(Mark(file, 1, 1), f"{what} is a mapping that starts with 'version: 1'")]
@@ -111,7 +111,7 @@ class _Anchor:
     nodes: int
 
 
-class _Reader:
+class _DocumentBuilder:
     """Builds values from events, one level of Python recursion per level of nesting (bounded by MAX_DEPTH)."""
 
     def __init__(self, text: str, file: str, *, show_text: bool) -> None:
@@ -138,7 +138,7 @@ class _Reader:
         except yaml.reader.ReaderError as error:
             self._problem(
                 self._mark_at(error.position),
-                f"not YAML: the character {_code(error.character)} is not allowed",
+                f"not YAML: the character {_code_point(error.character)} is not allowed",
             )
         except _Stop:
             pass
@@ -157,7 +157,7 @@ class _Reader:
         if found:
             self._stop(
                 self._mark_at(found.start()),
-                f"not YAML: the character {_code(found.group())} is not allowed",
+                f"not YAML: the character {_code_point(found.group())} is not allowed",
             )
         if not self.text.strip():
             self._stop(
@@ -284,7 +284,7 @@ class _Reader:
             self.blocks.add(path)
         if event.style or event.tag is not None:
             return event.value
-        return plain_value(event.value)
+        return parse_scalar(event.value)
 
     def _check_tag(self, event: Any, allowed: str) -> None:
         if event.tag not in (None, "!", allowed):
@@ -297,7 +297,7 @@ class _Reader:
         if found:
             self._problem(
                 self._mark(event),
-                f"the character {_code(found.group())} is half of a surrogate pair",
+                f"the character {_code_point(found.group())} is half of a surrogate pair",
                 "write \\U and eight digits",
             )
 
@@ -338,7 +338,7 @@ class _Reader:
         )
 
 
-def plain_value(text: str) -> Any:
+def parse_scalar(text: str) -> Any:
     """An unquoted scalar as YAML 1.2's core schema reads it: null, true, false, a number, else text."""
     if text in _NULL:
         return None
@@ -363,12 +363,12 @@ def _syntax_hint(line: str, error: yaml.MarkedYAMLError) -> str:
     return ""
 
 
-def _code(character: Any) -> str:
+def _code_point(character: Any) -> str:
     code = character if isinstance(character, int) else ord(str(character)[:1] or "\0")
     return f"U+{code:04X}"
 
 
-def written(value: Any) -> str:
+def dump_yaml(value: Any) -> str:
     """Plain values as YAML, in their order, without aliases."""
     return str(yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=150))
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.common.json_values import safe_text
 from rolerunner.redaction.redact import has_secret_value
 from rolerunner.redaction.secrets import register_secret
-from rolerunner.spec.filters import ExpressionError, as_text, bounded
+from rolerunner.spec.filters import ExpressionError, check_size, format_value
 
 if TYPE_CHECKING:
-    from rolerunner.spec.grammar import Reference, Tree
+    from rolerunner.spec.grammar import ExpressionTree, Reference
 
 MAX_EXPRESSION = 2_000
 """Longest expression, in characters."""
@@ -28,7 +28,7 @@ class Expression:
     text: str
     offset: int
     references: tuple[Reference, ...]
-    _tree: Tree = field(repr=False, compare=False)
+    _tree: ExpressionTree = field(repr=False, compare=False)
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """The value in ``scope``, with its native type. Raises ExpressionError."""
@@ -126,7 +126,7 @@ class Template:
         texts = [
             part.evaluate(scope) if isinstance(part, Expression) else part for part in self.parts
         ]
-        text = bounded("".join(as_text(text) for text in texts))
+        text = check_size("".join(format_value(text) for text in texts))
         return register_secret(text) if any(map(has_secret_value, texts)) else text
 
 
@@ -186,5 +186,5 @@ def _parse_expression(text: str, offset: int) -> Expression:
         raise ExpressionError(f"an expression is longer than {MAX_EXPRESSION:,} characters", start)
     from rolerunner.spec import grammar  # noqa: PLC0415 - Jinja2 takes 20 ms, and many specs have no expression
 
-    tree = grammar.parse(text, start)
+    tree = grammar.parse_expression(text, start)
     return Expression(text.strip(), start, tree.references, tree)

@@ -41,13 +41,13 @@ FOLDER = "folder"
 
 PACKAGES = "packages"
 """In the validation context: folders of packages that the job takes along, relative to the spec's folder."""
-ALL_HERE = "all here"
+PACKAGES_PRESENT = "all here"
 """In the validation context: False where the job takes along packages that may not be on this machine."""
-STANDS_IN = "stands in"
+PARTIAL_VALUES = "stands in"
 """In the validation context: texts may hold a ``*`` for what is known at run only, so their content is not checked."""
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """The base of every model of the spec: unknown keys are errors, values are frozen and not coerced."""
 
     model_config = ConfigDict(

@@ -35,7 +35,7 @@ class Filter:
     arguments: tuple[int, int]
 
 
-def bounded(value: Any) -> Any:
+def check_size(value: Any) -> Any:
     """The value, if it is small enough. Raises ExpressionError."""
     if isinstance(value, (str, list, tuple, dict)) and len(value) > MAX_RESULT:
         raise ExpressionError(f"an expression made a value longer than {MAX_RESULT:,}")
@@ -44,7 +44,7 @@ def bounded(value: Any) -> Any:
     return value
 
 
-def as_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """The value as it stands inside a text. Raises ExpressionError for what has no text."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -29,7 +29,7 @@ _MARKS = ("{", "$(", "%(", "<")
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ForeignTemplate:
     """A template of another tool: ``text`` at ``offset``."""
 
     text: str
@@ -49,9 +49,9 @@ class Foreign:
         return f"write {self.right}, or ${{{{ {quote}{self.text}{quote} }}}} for the text itself"
 
 
-def find_foreign(
+def find_foreign_templates(
     text: str, scopes: Collection[str], params: Collection[str], *, content: bool
-) -> Iterator[Foreign]:
+) -> Iterator[ForeignTemplate]:
     """Each template of another tool in a text without expressions.
 
     ``scopes`` are the first names that an expression can read there, ``params`` the spec's params; ``content`` is true for
@@ -62,11 +62,11 @@ def find_foreign(
     for found in _STRONG.finditer(text):
         name = _first_name(found)
         if not content or _PLAIN.match(found.group()) or _is_readable(name, scopes, params):
-            yield Foreign(found.group(), found.start(), _expression(name, scopes, params))
+            yield ForeignTemplate(found.group(), found.start(), _expression(name, scopes, params))
     for found in () if content else _WEAK.finditer(text):
         name = _first_name(found)
         if _is_readable(name, scopes, params):
-            yield Foreign(found.group(), found.start(), _expression(name, scopes, params))
+            yield ForeignTemplate(found.group(), found.start(), _expression(name, scopes, params))
 
 
 def _first_name(found: re.Match[str]) -> str:
@@ -86,6 +86,6 @@ def _expression(name: str, scopes: Collection[str], params: Collection[str]) -> 
     near = (
         name
         if name in params
-        else nearest(name.rpartition(".")[2], params).partition("'")[2].rpartition("'")[0]
+        else suggest_name(name.rpartition(".")[2], params).partition("'")[2].rpartition("'")[0]
     )
     return f"${{{{ params.{near or 'NAME'} }}}}"

@@ -11,19 +11,19 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import GlueSettings, RoleArn, S3Uri
 from rolerunner.spec.expressions import is_template
-from rolerunner.spec.fields import S3Location, Seconds, Strict, json_form
-from rolerunner.spec.params import read_param
-from rolerunner.spec.values import nearest
+from rolerunner.spec.fields import S3Location, Seconds, StrictModel, json_form
+from rolerunner.spec.params import parse_param
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolerunner.spec.document import Path
-    from rolerunner.spec.reading import Reading
+    from rolerunner.spec.reading import SpecReader
     from rolerunner.spec.schema import ParamFields
 
 # Glue's own (AWS Glue developer guide, "Using job parameters"); some come as they are, some by prefix.
-GLUE_OWN = frozenset(
+GLUE_ARGUMENTS = frozenset(
     {
         "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "JOB_RUN_ATTEMPT", "SECURITY_CONFIGURATION", "WORKFLOW_NAME",
         "WORKFLOW_RUN_ID", "TempDir", "RedshiftTempDir", "scriptLocation", "conf", "class",
@@ -47,7 +47,15 @@ _GLUE_PREFIXES = (
     "custom-log",
 )
 NO_DASHES = "may not begin with '--' in Glue, which would be taken for the next argument"
-OURS = ("job_spec", "result", "runtime", "aws_region", "log_level", "run_key", "deadline")
+ENTRY_ARGUMENTS = (
+    "job_spec",
+    "result",
+    "runtime",
+    "aws_region",
+    "log_level",
+    "run_key",
+    "deadline",
+)
 """Arguments of the entry script itself; all others are params of the spec."""
 
 _JOB_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}\Z")
@@ -60,9 +68,9 @@ _LONGEST = 7 * 24 * 3600.0
 _MAX_TAGS = 50
 
 
-def is_glue_own(name: str) -> bool:
+def is_glue_argument(name: str) -> bool:
     """Is it an argument that Glue adds or reserves?"""
-    return name in GLUE_OWN or name.startswith(_GLUE_PREFIXES)
+    return name in GLUE_ARGUMENTS or name.startswith(_GLUE_PREFIXES)
 
 
 def _like(pattern: re.Pattern[str], what: str) -> BeforeValidator:
@@ -98,14 +106,14 @@ def _arguments(value: Any) -> Any:
     for name in value if isinstance(value, dict) else ():
         if not isinstance(name, str) or not _GLUE_ARGUMENT.match(name):
             raise ValueError(f"are arguments of Glue's own such as --enable-metrics, not '{name}'")
-        if name.lstrip("-") in OURS or not is_glue_own(name.lstrip("-")):
+        if name.lstrip("-") in ENTRY_ARGUMENTS or not is_glue_argument(name.lstrip("-")):
             raise ValueError(
                 f"are arguments of Glue's own, which '{name}' is not: give the params of the spec under 'params'"
             )
     return value
 
 
-class GlueFields(Strict):
+class GlueFields(StrictModel):
     """How the job is deployed to AWS Glue."""
 
     runtime: Literal["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"] = Field(
@@ -223,8 +231,8 @@ class GlueFields(Strict):
             runtime=self.runtime, job_name=self.job_name or "", role=self.role or "", artifacts=_prefix(self.artifacts), region=self.region or "",
             capacity=(self.capacity or 0.0625) if shell else None, worker_type="" if shell else self.worker_type or "G.1X",
             workers=0 if shell else self.workers or 2, timeout=int(self.timeout // 60), max_concurrent_runs=self.max_concurrent_runs,
-            params={name: as_text(value) for name, value in self.params.items()},
-            fixed_params={name: as_text(value) for name, value in self.fixed_params.items()},
+            params={name: format_argument(value) for name, value in self.params.items()},
+            fixed_params={name: format_argument(value) for name, value in self.fixed_params.items()},
             result=str(self.result or ""), requirements=tuple(self.requirements), packages=tuple(self.packages), connections=tuple(self.connections),
             security_configuration=self.security_configuration or "", tags=dict(self.tags), arguments=dict(self.arguments),
         )  # fmt: skip
@@ -234,7 +242,7 @@ def _prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
     return place if place is None else place.as_folder()
 
 
-def as_text(value: Any) -> str:
+def format_argument(value: Any) -> str:
     """A param's value as an argument of a Glue job, all of which are text."""
     if isinstance(value, bool):
         return str(value).lower()
@@ -242,7 +250,7 @@ def as_text(value: Any) -> str:
 
 
 def read_glue(
-    said: Any, declared: Mapping[str, ParamFields], reading: Reading
+    said: Any, declared: Mapping[str, ParamFields], reading: SpecReader
 ) -> Optional[GlueFields]:
     """The section, held against the spec's params. None where there is none, or where it is wrong."""
     if said is None:
@@ -260,8 +268,8 @@ def read_glue(
             "'glue' takes no expressions: it is read when the job is deployed, not when it runs",
         )
     for name in declared:
-        if name in OURS or is_glue_own(name):
-            whose = "the entry script" if name in OURS else "Glue"
+        if name in ENTRY_ARGUMENTS or is_glue_argument(name):
+            whose = "the entry script" if name in ENTRY_ARGUMENTS else "Glue"
             reading.add(
                 ("params", name),
                 f"the param '{name}' cannot be given in Glue: {whose} keeps --{name} for itself",
@@ -277,12 +285,16 @@ def read_glue(
     return read
 
 
-def _check_params(read: GlueFields, declared: Mapping[str, ParamFields], reading: Reading) -> None:
+def _check_params(
+    read: GlueFields, declared: Mapping[str, ParamFields], reading: SpecReader
+) -> None:
     for section in ("params", "fixed_params"):
         for name, value in getattr(read, section).items():
             path = ("glue", section, name)
             if name not in declared:
-                reading.add(path, f"there is no param '{name}'", nearest(name, declared), key=True)
+                reading.add(
+                    path, f"there is no param '{name}'", suggest_name(name, declared), key=True
+                )
                 continue
             if declared[name].secret:
                 problem = reading.document.problem(
@@ -293,10 +305,10 @@ def _check_params(read: GlueFields, declared: Mapping[str, ParamFields], reading
                 reading.add_problem(replace(problem, line=""))
                 continue
             try:
-                read_param(declared[name], as_text(value))
+                parse_param(declared[name], format_argument(value))
             except ValueError as error:
                 reading.add(path, f"the param '{name}' {error}")
-            if as_text(value).startswith("--"):
+            if format_argument(value).startswith("--"):
                 reading.add(path, f"the param '{name}' {NO_DASHES}")
 
 

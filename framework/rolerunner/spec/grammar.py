@@ -15,7 +15,7 @@ from jinja2 import Environment, nodes
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.parser import Parser
 
-from rolerunner.spec.filters import FILTERS, ExpressionError, as_text, bounded
+from rolerunner.spec.filters import FILTERS, ExpressionError, check_size, format_value
 
 _ENVIRONMENT = Environment(autoescape=False)  # noqa: S701 - renders no page; only its grammar is used
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
@@ -61,7 +61,7 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Tree:
+class ExpressionTree:
     """An expression, taken apart."""
 
     root: nodes.Expr
@@ -73,7 +73,7 @@ class Tree:
         return _evaluate(self.root, scope)
 
 
-def parse(text: str, offset: int) -> Tree:
+def parse_expression(text: str, offset: int) -> ExpressionTree:
     """Take an expression apart. Raises ExpressionError with ``offset``, which is where the text stands."""
     try:
         parser = Parser(_ENVIRONMENT, text, state="variable")
@@ -90,7 +90,7 @@ def parse(text: str, offset: int) -> Tree:
         ) from None
     except RecursionError:
         raise ExpressionError("an expression is nested too deeply", offset) from None
-    return Tree(root, tuple(_references(root)))
+    return ExpressionTree(root, tuple(_references(root)))
 
 
 def _check(node: nodes.Node, offset: int) -> None:
@@ -155,12 +155,12 @@ def _evaluate(node: Any, scope: Mapping[str, Any]) -> Any:
         return _look_up(path, scope)
     kind = type(node)
     if kind in _LEAVES:
-        return bounded(node.value if kind is nodes.Const else node.data)
+        return check_size(node.value if kind is nodes.Const else node.data)
     if kind in _BINARY:
         return _arithmetic(kind, _evaluate(node.left, scope), _evaluate(node.right, scope))
     if kind is nodes.Filter:
         arguments = [_evaluate(argument, scope) for argument in node.args]
-        return bounded(FILTERS[node.name].function(_evaluate(node.node, scope), *arguments))
+        return check_size(FILTERS[node.name].function(_evaluate(node.node, scope), *arguments))
     if kind is nodes.Compare:
         return _compare(node, scope)
     if kind is nodes.Getitem:
@@ -180,8 +180,8 @@ _EVALUATE: dict[type, Callable[[Any, Mapping[str, Any]], Any]] = {
     nodes.Not: lambda node, scope: not _evaluate(node.node, scope),
     nodes.Neg: lambda node, scope: -_evaluate(node.node, scope),
     nodes.Pos: lambda node, scope: +_evaluate(node.node, scope),
-    nodes.Concat: lambda node, scope: bounded(
-        "".join(as_text(_evaluate(part, scope)) for part in node.nodes)
+    nodes.Concat: lambda node, scope: check_size(
+        "".join(format_value(_evaluate(part, scope)) for part in node.nodes)
     ),
     nodes.CondExpr: _condition,
     nodes.List: lambda node, scope: [_evaluate(item, scope) for item in node.items],
@@ -208,7 +208,7 @@ def _arithmetic(kind: type, left: Any, right: Any) -> Any:
         raise ExpressionError(
             f"only numbers can stand on both sides of '{'*' if kind is nodes.Mul else '%'}'"
         )
-    return bounded(_BINARY[kind](left, right))
+    return check_size(_BINARY[kind](left, right))
 
 
 def _is_number(value: Any) -> bool:

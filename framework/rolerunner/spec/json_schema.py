@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from rolerunner.spec.kinds import Kind
+    from rolerunner.spec.kinds import ActionSchema
 
 _ROLE = {
     "type": "string",
@@ -31,7 +31,7 @@ _KEPT_WHOLE = ("id", "action", "needs", "role")
 """Fields of steps that take no expression: they say what there is."""
 
 
-def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
+def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
     """The schema of a whole spec with these actions."""
     definitions: dict[str, Any] = {}
     top = _properties(SpecFile, definitions, expressions=False)
@@ -69,7 +69,7 @@ def json_schema(kinds: Mapping[str, type[Kind]]) -> dict[str, Any]:
     }
 
 
-def json_schema_of(model: type[BaseModel], title: str) -> dict[str, Any]:
+def build_model_schema(model: type[BaseModel], title: str) -> dict[str, Any]:
     """The schema of another file than a spec: each value in it is what it says, or holds an expression in a text."""
     definitions: dict[str, Any] = {}
     top = _properties(model, definitions, expressions=False)
@@ -90,7 +90,7 @@ def _about(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def _step(kinds: Mapping[str, type[Kind]], definitions: dict[str, Any]) -> dict[str, Any]:
+def _step(kinds: Mapping[str, type[ActionSchema]], definitions: dict[str, Any]) -> dict[str, Any]:
     common = _properties(StepFields, definitions)["properties"]
     names = sorted(kinds)
     common["action"] = {**_about({"properties": common}, "action"), "enum": names}
@@ -110,7 +110,7 @@ def _step(kinds: Mapping[str, type[Kind]], definitions: dict[str, Any]) -> dict[
 
 
 def _branch(
-    kind: type[Kind], common: Mapping[str, Any], definitions: dict[str, Any]
+    kind: type[ActionSchema], common: Mapping[str, Any], definitions: dict[str, Any]
 ) -> dict[str, Any]:
     """What a step of one action may hold: the common fields, its roles, its own."""
     own = _properties(kind, definitions)

@@ -5,10 +5,10 @@ from typing import Any, ClassVar, Optional, Union
 
 from rolerunner.model import Step
 from rolerunner.redaction.redact import is_secret_name
-from rolerunner.spec.fields import Strict
+from rolerunner.spec.fields import StrictModel
 
 
-class MisfitError(ValueError):
+class FieldConflictError(ValueError):
     """Fields of a step that do not go together; ``hint`` says what would."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -16,7 +16,7 @@ class MisfitError(ValueError):
         self.hint = hint
 
 
-class Kind(Strict):
+class ActionSchema(StrictModel):
     """An action as the spec sees it: a model of its fields, and what it says of itself."""
 
     kind: ClassVar[str]

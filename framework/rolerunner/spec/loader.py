@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import Job, StatePlace
 from rolerunner.spec import checking
-from rolerunner.spec.document import parse
+from rolerunner.spec.document import parse_document
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.params import read_params
-from rolerunner.spec.reading import Known, Reading, fill
+from rolerunner.spec.params import parse_params
+from rolerunner.spec.reading import LoadContext, SpecReader
 from rolerunner.spec.roles import Roles
 from rolerunner.spec.schema import IncludedFile, SpecFile, StateFields
 from rolerunner.spec.steps import read_steps
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from rolerunner.spec.document import Document
     from rolerunner.spec.glue_fields import GlueFields
-    from rolerunner.spec.kinds import Kind
+    from rolerunner.spec.kinds import ActionSchema
 
-__all__ = ["fill", "load_text"]
+__all__ = ["load_spec"]
 
 MAX_INCLUDES = 20
 
 
-def load_text(
+def load_spec(
     text: str,
     file: str,
-    kinds: Mapping[str, type[Kind]],
+    kinds: Mapping[str, type[ActionSchema]],
     given: Mapping[str, Any],
     *,
     complete: bool = True,
@@ -47,11 +47,11 @@ def load_text(
     hints on a misspelt one. ``code_is_here`` refuses steps whose function is not on this machine. Raises SpecError with every mistake of the spec,
     UsageError for params given wrongly.
     """
-    reading = Reading(parse(text, file), Known(code_is_here=code_is_here))
+    reading = SpecReader(parse_document(text, file), LoadContext(code_is_here=code_is_here))
     top = _top(reading)
     wrong_params: Optional[UsageError] = None
     try:
-        read_params(top.params, given, reading, complete=complete, more_names=more_names)
+        parse_params(top.params, given, reading, complete=complete, more_names=more_names)
     except UsageError as error:
         wrong_params = error  # the spec's own mistakes come first
     roles = Roles()
@@ -78,7 +78,7 @@ def load_text(
     )  # fmt: skip
 
 
-def _top(reading: Reading) -> SpecFile:
+def _top(reading: SpecReader) -> SpecFile:
     data = reading.document.data
     if not isinstance(data, dict):
         raise SpecError(
@@ -88,12 +88,12 @@ def _top(reading: Reading) -> SpecFile:
     try:
         return SpecFile.model_validate(data)
     except ValidationError as error:
-        for problem in checking.problems(error, reading.document, (), SpecFile):
+        for problem in checking.list_problems(error, reading.document, (), SpecFile):
             reading.add_at(problem.mark, problem.message, problem.hint)
     return _top_that_stands(data, reading)
 
 
-def _with_version(data: dict[str, Any], reading: Reading) -> dict[str, Any]:
+def _with_version(data: dict[str, Any], reading: SpecReader) -> dict[str, Any]:
     """The data with the right version; a wrong one is gathered. Raises SpecError for one whose other mistakes would be noise."""
     version = data.get("version")
     if type(version) is int and version == 1:
@@ -102,21 +102,25 @@ def _with_version(data: dict[str, Any], reading: Reading) -> dict[str, Any]:
         reading.add((), "'version' is missing", "begin the spec with 'version: 1'")
     elif version in (1, "1", None):
         reading.add(
-            ("version",), f"'version' must be 1, not {checking.shown(version)}", "write version: 1"
+            ("version",),
+            f"'version' must be 1, not {checking.describe_value(version)}",
+            "write version: 1",
         )
     else:
         hint = "this release of rolerunner reads version 1 alone"
         raise SpecError(
             [
                 reading.document.problem(
-                    ("version",), f"'version' must be 1, not {checking.shown(version)}", hint
+                    ("version",),
+                    f"'version' must be 1, not {checking.describe_value(version)}",
+                    hint,
                 )
             ]
         )
     return {**data, "version": 1}
 
 
-def _top_that_stands(data: dict[str, Any], reading: Reading) -> SpecFile:
+def _top_that_stands(data: dict[str, Any], reading: SpecReader) -> SpecFile:
     """What can be used of a top with mistakes, so that the steps' own mistakes are found too."""
     usable: dict[str, Any] = {"version": 1, "name": "unnamed", "steps": [None]}
     for key in SpecFile.model_fields:
@@ -145,7 +149,7 @@ def _include(
     name: str,
     index: int,
     roles: Roles,
-    reading: Reading,
+    reading: SpecReader,
     read: Optional[Callable[[str], tuple[str, str]]],
 ) -> None:
     path = ("include", index)
@@ -153,7 +157,7 @@ def _include(
         reading.add(path, "nothing can be included here")
         return
     try:
-        included = Reading(_included_document(name, read), reading.known)
+        included = SpecReader(_included_document(name, read), reading.known)
     except UsageError as error:
         reading.add(path, f"'{name}' cannot be included: {str(error).rpartition(': ')[2]}")
         return
@@ -176,10 +180,10 @@ def _include(
 
 def _included_document(name: str, read: Callable[[str], tuple[str, str]]) -> Document:
     text, file = read(name)
-    return parse(text, file, show_text=False)
+    return parse_document(text, file, show_text=False)
 
 
-def _state(said: Any, roles: Roles, reading: Reading) -> Optional[StatePlace]:
+def _state(said: Any, roles: Roles, reading: SpecReader) -> Optional[StatePlace]:
     """The place of the state; None where there is none, or where it is wrong or not known yet."""
     if said is None:
         return None
@@ -202,7 +206,7 @@ def _state(said: Any, roles: Roles, reading: Reading) -> Optional[StatePlace]:
     )
 
 
-def _glue(top: SpecFile, reading: Reading) -> Optional[GlueFields]:
+def _glue(top: SpecFile, reading: SpecReader) -> Optional[GlueFields]:
     if top.glue is None:
         return None
     from rolerunner.spec.glue_fields import read_glue  # noqa: PLC0415 - takes 2 ms, and many specs have no such section

@@ -143,7 +143,7 @@ _ELSEWHERE = {
 """Keys whose meaning is no field at that place."""
 
 
-def meant_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str:
+def suggest_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str:
     """What to write instead of a key that another tool uses, among the right ``keys`` of the model; else the empty text."""
     known = tuple(keys)
     canonical = _snake(name)

@@ -16,14 +16,20 @@ from rolerunner.common.json_values import read_json
 from rolerunner.errors import UsageError
 from rolerunner.redaction.redact import MIN_SECRET_LENGTH
 from rolerunner.redaction.secrets import SecretValue, register_secret
-from rolerunner.spec.checking import shown
+from rolerunner.spec.checking import describe_value
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.values import FileValue, check_duration, parse_duration, parse_size, suggested
+from rolerunner.spec.values import (
+    FileValue,
+    check_duration,
+    format_suggestion,
+    parse_duration,
+    parse_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from rolerunner.spec.reading import Reading
+    from rolerunner.spec.reading import SpecReader
     from rolerunner.spec.schema import ParamFields
 
 _LOG = logging.getLogger("rolerunner")
@@ -32,10 +38,10 @@ _SHOWN_START = 8
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
-def read_params(
+def parse_params(
     declared: Mapping[str, ParamFields],
     given: Mapping[str, Any],
-    reading: Reading,
+    reading: SpecReader,
     *,
     complete: bool,
     more_names: Iterable[str] = (),
@@ -67,12 +73,12 @@ def read_params(
 
 def _no_param(name: str, value: Any, right: Iterable[str]) -> str:
     if isinstance(value, FileValue):
-        return f"{value.mark}: there is no param of this name{suggested(name, right)}"
-    return f"there is no param '{name}'{suggested(name, right)}"
+        return f"{value.mark}: there is no param of this name{format_suggestion(name, right)}"
+    return f"there is no param '{name}'{format_suggestion(name, right)}"
 
 
 def _read_one(
-    name: str, fields: ParamFields, given: Mapping[str, Any], reading: Reading, *, complete: bool
+    name: str, fields: ParamFields, given: Mapping[str, Any], reading: SpecReader, *, complete: bool
 ) -> None:
     known = reading.known
     if name in given:
@@ -99,7 +105,7 @@ def _read_given(name: str, fields: ParamFields, given: Any) -> Any:
     """The value that a run was given. The error for a secret, and for what came from a file, does not show it."""
     value = given.value if isinstance(given, FileValue) else given
     try:
-        read = read_param(fields, value)
+        read = parse_param(fields, value)
     except ValueError as error:
         if not fields.secret and not isinstance(given, FileValue):
             raise
@@ -113,7 +119,7 @@ def _read_given(name: str, fields: ParamFields, given: Any) -> Any:
 
 def _without_value(message: str, value: Any, place: str) -> str:
     """The message with the value left out of it."""
-    text = message.replace(shown(value), f"the value {place}")
+    text = message.replace(describe_value(value), f"the value {place}")
     return (
         f"does not take the value {place}"
         if str(value) and str(value)[:_SHOWN_START] in text
@@ -131,14 +137,14 @@ def _as_secret(name: str, value: str) -> SecretValue:
     return register_secret(value)
 
 
-def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
+def _read_default(name: str, fields: ParamFields, reading: SpecReader) -> None:
     path = ("params", name, "default")
     value = reading.filled(reading.with_templates(fields.default, path, ()), path)
     if isinstance(value, Template):  # with a mistake that has been reported
         reading.known.undecided.add(name)
         return
     try:
-        read = read_param(fields, value)
+        read = parse_param(fields, value)
         reading.known.params[name] = _as_secret(name, read) if fields.secret else read
     except ValueError as error:
         reading.known.undecided.add(name)
@@ -156,7 +162,7 @@ def _read_default(name: str, fields: ParamFields, reading: Reading) -> None:
         )
 
 
-def _is_well_declared(name: str, fields: ParamFields, reading: Reading) -> bool:
+def _is_well_declared(name: str, fields: ParamFields, reading: SpecReader) -> bool:
     """False where the bounds or choices of a param cannot be used; each mistake is added."""
     before = len(reading.known.problems)
     path = ("params", name)
@@ -200,26 +206,26 @@ def _read_bound(declared: ParamFields, bound: Any) -> Any:
         raise ValueError(f"counts{_COUNTED[declared.type]}: it {error}") from None
 
 
-def read_param(declared: ParamFields, value: Any) -> Any:
+def parse_param(declared: ParamFields, value: Any) -> Any:
     """The value as its declared type. Raises ValueError with the rule that it breaks."""
     reader = _READERS[declared.type]
     read = reader(value)
     counted = declared.type in _COUNTED
     measure, unit = (len(read), _COUNTED[declared.type]) if counted else (read, "")
     if declared.min is not None and measure < _read_bound(declared, declared.min):
-        raise ValueError(f"must be at least {declared.min}{unit}, not {shown(measure)}")
+        raise ValueError(f"must be at least {declared.min}{unit}, not {describe_value(measure)}")
     if declared.max is not None and measure > _read_bound(declared, declared.max):
-        raise ValueError(f"must be at most {declared.max}{unit}, not {shown(measure)}")
-    if declared.pattern is not None and not matches(declared.pattern, str(read)):
-        raise ValueError(f"must match {declared.pattern}, and {shown(read)} does not")
+        raise ValueError(f"must be at most {declared.max}{unit}, not {describe_value(measure)}")
+    if declared.pattern is not None and not matches_pattern(declared.pattern, str(read)):
+        raise ValueError(f"must match {declared.pattern}, and {describe_value(read)} does not")
     if declared.choices is not None and read not in [reader(choice) for choice in declared.choices]:
         raise ValueError(
-            f"must be one of {', '.join(map(str, declared.choices))}, not {shown(read)}"
+            f"must be one of {', '.join(map(str, declared.choices))}, not {describe_value(read)}"
         )
     return read
 
 
-def matches(pattern: str, text: str) -> bool:
+def matches_pattern(pattern: str, text: str) -> bool:
     """Does the whole text match? In linear time, whatever the pattern: pydantic's engine is Rust's, which does not go back."""
     try:
         _compiled(pattern).validate_python(text)
@@ -248,7 +254,7 @@ def check_pattern(value: Any) -> Any:
 
 def _string(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"must be text, not {shown(value)}; put it in quotes")  # noqa: TRY004
+        raise ValueError(f"must be text, not {describe_value(value)}; put it in quotes")  # noqa: TRY004
     return value
 
 
@@ -257,7 +263,7 @@ def _integer(value: Any) -> int:
         return value
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d{1,18}", value.strip()):
         return int(value)
-    raise ValueError(f"must be a whole number, not {shown(value)}")
+    raise ValueError(f"must be a whole number, not {describe_value(value)}")
 
 
 def _number(value: Any) -> float:
@@ -268,9 +274,9 @@ def _number(value: Any) -> float:
             else float(_string(value))
         )
     except ValueError:
-        raise ValueError(f"must be a number, not {shown(value)}") from None
+        raise ValueError(f"must be a number, not {describe_value(value)}") from None
     if number != number or number in (float("inf"), float("-inf")):  # noqa: PLR0124 - only NaN differs from itself
-        raise ValueError(f"must be a number, not {shown(value)}")
+        raise ValueError(f"must be a number, not {describe_value(value)}")
     return number
 
 
@@ -278,7 +284,7 @@ def _boolean(value: Any) -> bool:
     text = str(value).strip().lower()
     if text in _TRUE | _FALSE:
         return text in _TRUE
-    raise ValueError(f"must be true or false, not {shown(value)}")
+    raise ValueError(f"must be true or false, not {describe_value(value)}")
 
 
 def _date(value: Any) -> date:
@@ -287,7 +293,9 @@ def _date(value: Any) -> date:
     try:
         return datetime.strptime(str(value).strip(), "%Y-%m-%d").date()  # noqa: DTZ007 - a date has no zone
     except ValueError:
-        raise ValueError(f"must be a date such as 2026-01-31, not {shown(value)}") from None
+        raise ValueError(
+            f"must be a date such as 2026-01-31, not {describe_value(value)}"
+        ) from None
 
 
 def _datetime(value: Any) -> datetime:
@@ -299,7 +307,7 @@ def _datetime(value: Any) -> datetime:
         )
     except ValueError:
         raise ValueError(
-            f"must be a time such as 2026-01-31T06:00:00Z, not {shown(value)}"
+            f"must be a time such as 2026-01-31T06:00:00Z, not {describe_value(value)}"
         ) from None
     return read if read.tzinfo else read.replace(tzinfo=timezone.utc)
 
@@ -318,7 +326,7 @@ def _size(value: Any) -> int:
 
 def _text_of(what: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"must be {what}, not {shown(value)}")  # noqa: TRY004
+        raise ValueError(f"must be {what}, not {describe_value(value)}")  # noqa: TRY004
     return value
 
 
@@ -331,7 +339,7 @@ def _list(value: Any) -> list[Any]:
             read = read_json(text)
         except ValueError:
             raise ValueError(
-                f'must be a list such as a,b or ["a", "b"], not {shown(value)}'
+                f'must be a list such as a,b or ["a", "b"], not {describe_value(value)}'
             ) from None
         return list(read)
     return [part.strip() for part in text.split(",") if part.strip()]

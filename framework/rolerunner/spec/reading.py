@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 from rolerunner.common.failures import as_step_error
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template, is_template, scan_template
-from rolerunner.spec.fields import ALL_HERE, FOLDER, PACKAGES, TEMPLATES_ALLOWED
+from rolerunner.spec.fields import FOLDER, PACKAGES, PACKAGES_PRESENT, TEMPLATES_ALLOWED
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.foreign_templates import find_foreign
-from rolerunner.spec.values import nearest
+from rolerunner.spec.foreign_templates import find_foreign_templates
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,14 +41,14 @@ _WHERE_SECRETS_GO = (
 )
 
 
-def takes_none(path: Path) -> bool:
+def accepts_no_secret(path: Path) -> bool:
     """No secret may flow into a field, wherever it is."""
     del path
     return False
 
 
 @dataclass
-class Known:
+class LoadContext:
     """What a whole load knows, whatever document it comes from."""
 
     problems: list[Problem] = field(default_factory=list)
@@ -68,12 +68,12 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Reading:
+class SpecReader:
     """A document and what is known."""
 
     document: Document
-    known: Known
-    takes_secret: Callable[[Path], bool] = takes_none
+    known: LoadContext
+    takes_secret: Callable[[Path], bool] = accepts_no_secret
     """Tells of a place in the document whether a secret may flow there."""
 
     @property
@@ -91,7 +91,7 @@ class Reading:
             **TEMPLATES_ALLOWED,
             FOLDER: folder,
             PACKAGES: self._glue_list("packages"),
-            ALL_HERE: complete,
+            PACKAGES_PRESENT: complete,
         }
 
     def _glue_list(self, name: str) -> list[str]:
@@ -123,7 +123,7 @@ class Reading:
         try:
             return model.model_validate(value, context=self.context)
         except ValidationError as error:
-            for problem in checking.problems(error, self.document, path, model, more_keys):
+            for problem in checking.list_problems(error, self.document, path, model, more_keys):
                 self._add(problem)
         except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
             self.add(
@@ -163,7 +163,7 @@ class Reading:
     ) -> Template:
         template, errors = scan_template(text)
         for error in errors:
-            hint = nearest(error.wrong, error.right) if error.wrong else ""
+            hint = suggest_name(error.wrong, error.right) if error.wrong else ""
             self.add_at(self.mark_inside(path, text, error.offset), str(error), hint)
         for expression in template.expressions:
             for reference in expression.references:
@@ -176,7 +176,7 @@ class Reading:
             offset = text.index(part, offset)
             wrong |= self._is_foreign(part, offset, text, path, scopes, content=content)
             offset += len(part)
-        return Template(text, (*template.parts, BROKEN)) if wrong else template
+        return Template(text, (*template.parts, BROKEN_EXPRESSION)) if wrong else template
 
     def _refuses_secrets(self, template: Template, path: Path) -> bool:
         """Returns True for a template that reads a secret param where none may flow; each is a mistake."""
@@ -201,7 +201,7 @@ class Reading:
     def _text(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Any:
         """The text as it is; one with a template of another tool as a Template that nothing works out."""
         return (
-            Template(text, (text, BROKEN))
+            Template(text, (text, BROKEN_EXPRESSION))
             if self._is_foreign(text, 0, text, path, scopes, content=content)
             else text
         )
@@ -217,7 +217,9 @@ class Reading:
         content: bool,
     ) -> bool:
         found = list(
-            find_foreign(part, scopes, {*self.known.params, *self.known.undecided}, content=content)
+            find_foreign_templates(
+                part, scopes, {*self.known.params, *self.known.undecided}, content=content
+            )
         )
         for each in found:
             self.add_at(self.mark_inside(path, text, offset + each.offset), each.message, each.hint)
@@ -264,17 +266,17 @@ class Reading:
             return "'item' can be read only in a step with for_each", ""
         if head not in scopes:
             known = (*scopes, *CLOCK_NAMES)
-            return f"'{head}' cannot be read here", nearest(
+            return f"'{head}' cannot be read here", suggest_name(
                 head, known
             ) or f"known: {', '.join(known)}"
         if head != "item" and not name:
             return f"'{head}' needs a name after it, as in {head}.NAME", ""
         if head == "params" and name not in self.known.params and name not in self.known.undecided:
-            return f"there is no param '{name}'", nearest(
+            return f"there is no param '{name}'", suggest_name(
                 name, (*self.known.params, *self.known.undecided)
             )
         if head == "run" and name not in RUN_NAMES:
-            return f"there is no 'run.{name}'", nearest(
+            return f"there is no 'run.{name}'", suggest_name(
                 name, RUN_NAMES
             ) or f"known: {', '.join(RUN_NAMES)}"
         return "", ""
@@ -290,7 +292,7 @@ class Reading:
         return value
 
     def _filled_template(self, template: Template, path: Path) -> Any:
-        if BROKEN in template.parts or not self._is_decided(template):
+        if BROKEN_EXPRESSION in template.parts or not self._is_decided(template):
             return template
         try:
             return template.evaluate({"params": self.known.params, **self.known.clock})
@@ -298,7 +300,7 @@ class Reading:
             self.add_at(
                 self.mark_inside(path, template.text, 0),
                 str(error),
-                nearest(error.wrong, error.right) if error.wrong else "",
+                suggest_name(error.wrong, error.right) if error.wrong else "",
             )
         return template
 
@@ -314,31 +316,31 @@ class Reading:
         )
 
 
-class _Broken:
+class _BrokenExpression:
     """Stands in a template for an expression that is wrong, so that nothing tries to work it out."""
 
 
-BROKEN = _Broken()
+BROKEN_EXPRESSION = _BrokenExpression()
 
 
-def templates(value: Any, path: Path = ()) -> Iterator[tuple[Path, Template]]:
+def iter_templates(value: Any, path: Path = ()) -> Iterator[tuple[Path, Template]]:
     """Every template inside a value, with the way to it."""
     if isinstance(value, Template):
         yield path, value
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from templates(each, (*path, key))
+            yield from iter_templates(each, (*path, key))
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from templates(each, (*path, index))
+            yield from iter_templates(each, (*path, index))
 
 
-def fill(value: Any, scope: Mapping[str, Any]) -> Any:
+def fill_templates(value: Any, scope: Mapping[str, Any]) -> Any:
     """The value with every template in it worked out. Raises ExpressionError."""
     if isinstance(value, Template):
         return value.evaluate(scope)
     if isinstance(value, dict):
-        return {key: fill(each, scope) for key, each in value.items()}
+        return {key: fill_templates(each, scope) for key, each in value.items()}
     if isinstance(value, list):
-        return [fill(each, scope) for each in value]
+        return [fill_templates(each, scope) for each in value]
     return value

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.model import JOB, Role, RoleArn
-from rolerunner.spec.checking import shown
+from rolerunner.spec.checking import describe_value
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.reading import Reading, templates
+from rolerunner.spec.reading import SpecReader, iter_templates
 from rolerunner.spec.schema import RoleFields
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Said:
-    reading: Reading
+    reading: SpecReader
     fields: Optional[RoleFields]
     """None for a role with mistakes: its name is known, so that steps that use it are not wrong too."""
 
@@ -33,7 +33,7 @@ class Roles:
     made: dict[str, Role] = field(default_factory=dict)
     _circles: set[frozenset[str]] = field(default_factory=set)
 
-    def read(self, roles: Mapping[str, Any], reading: Reading) -> None:
+    def read(self, roles: Mapping[str, Any], reading: SpecReader) -> None:
         """Read the roles of a document."""
         for name, value in roles.items():
             path: Path = ("roles", name)
@@ -62,7 +62,7 @@ class Roles:
         """Is it an alias, or the job's own role?"""
         return name == JOB.name or name in self._said
 
-    def check(self, said: str, path: Path, reading: Reading) -> None:
+    def check(self, said: str, path: Path, reading: SpecReader) -> None:
         """A role as a step names it: an alias, an ARN, or job."""
         if self.knows(said):
             return
@@ -73,7 +73,7 @@ class Roles:
                 reading.add(path, str(error))
             return
         hint = (
-            nearest(said, (*self._said, JOB.name))
+            suggest_name(said, (*self._said, JOB.name))
             or "name one under 'roles:', write its ARN, or 'job' for the job's own role"
         )
         reading.add(path, f"there is no role '{said}'", hint)
@@ -114,23 +114,25 @@ class Roles:
             return None
         if via not in self._said:
             self._said[name].reading.add(
-                ("roles", name, "via"), f"there is no role '{via}'", nearest(via, self._said)
+                ("roles", name, "via"), f"there is no role '{via}'", suggest_name(via, self._said)
             )
             return None
         return self._make(via, (*above, name))
 
 
-def _fields(name: str, value: Any, path: Path, reading: Reading) -> Optional[RoleFields]:
+def _fields(name: str, value: Any, path: Path, reading: SpecReader) -> Optional[RoleFields]:
     short = isinstance(value, str)
     if not short and not isinstance(value, dict):
-        reading.add(path, f"the role '{name}' must be an ARN or a mapping, not {shown(value)}")
+        reading.add(
+            path, f"the role '{name}' must be an ARN or a mapping, not {describe_value(value)}"
+        )
         return None
     read = reading.with_templates(value, path, ("params",))
     filled = reading.filled(read, path)
     return reading.validated(RoleFields, {"arn": filled} if short else filled, path)
 
 
-def _check(name: str, role: Role, reading: Reading) -> None:
+def _check(name: str, role: Role, reading: SpecReader) -> None:
     arn = RoleArn.parse(role.arn)
     if role.account and role.account != arn.account:
         reading.add(
@@ -148,13 +150,13 @@ def _check(name: str, role: Role, reading: Reading) -> None:
             reading.add(
                 ("roles", name, "transitive_tags", index),
                 f"'{key}' is not among the tags",
-                nearest(key, keys),
+                suggest_name(key, keys),
             )
 
 
 def _made(name: str, said: RoleFields, via: Optional[Role]) -> Optional[Role]:
     if any(isinstance(value, Template) for value in vars(said).values()) or any(
-        templates([said.tags, said.transitive_tags, said.policy_arns])
+        iter_templates([said.tags, said.transitive_tags, said.policy_arns])
     ):
         return None  # checked only: it hangs on a param that was not given
     policy = "" if said.session_policy in (None, "none") else str(said.session_policy)

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import AUTO, PER_STEP, RoleArn, S3Uri
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Seconds, Strict, Text, json_form
+from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Seconds, StrictModel, Text, json_form
 from rolerunner.spec.params import check_pattern
 from rolerunner.spec.stated import PermissionFields
 from rolerunner.spec.values import check_tag_text
@@ -172,7 +172,7 @@ _POLICY_FORM = json_form(
 )
 
 
-class RoleFields(Strict):
+class RoleFields(StrictModel):
     """A role in the spec, in the long form."""
 
     arn: Annotated[str, BeforeValidator(_arn), DYNAMIC] = Field(
@@ -267,7 +267,7 @@ class RoleFields(Strict):
     )
 
 
-class ParamFields(Strict):
+class ParamFields(StrictModel):
     """A parameter that the spec declares."""
 
     type: Literal[
@@ -312,7 +312,7 @@ class ParamFields(Strict):
     )
 
 
-class RetryFields(Strict):
+class RetryFields(StrictModel):
     """How often and when a step is tried again."""
 
     attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), DYNAMIC] = Field(
@@ -328,7 +328,7 @@ class RetryFields(Strict):
     )
 
 
-class Defaults(Strict):
+class Defaults(StrictModel):
     """What every step has that does not say otherwise."""
 
     role: Optional[str] = Field(
@@ -349,7 +349,7 @@ class Defaults(Strict):
     )
 
 
-class StateFields(Strict):
+class StateFields(StrictModel):
     """Where the state of runs is kept, so that a run can be resumed and two never mix."""
 
     location: Text = Field(
@@ -382,7 +382,7 @@ class StateFields(Strict):
         return self
 
 
-class SpecFile(Strict):
+class SpecFile(StrictModel):
     """The top of a job spec. Steps and roles are looked at one by one, so that each mistake is found."""
 
     version: Literal[1] = Field(description="The version of the spec language: 1.", examples=[1])
@@ -465,7 +465,7 @@ class SpecFile(Strict):
     )
 
 
-class IncludedFile(Strict):
+class IncludedFile(StrictModel):
     """A file of roles that several specs share."""
 
     roles: dict[Name, Any] = Field(
@@ -474,7 +474,7 @@ class IncludedFile(Strict):
     )
 
 
-class StepFields(Strict):
+class StepFields(StrictModel):
     """What every step may say, whatever its action."""
 
     id: Name = Field(description="The step's name in references and results.", examples=["find"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from rolerunner.errors import Mark, UsageError
 from rolerunner.model import S3Uri
-from rolerunner.spec.document import MAX_BYTES, parse
+from rolerunner.spec.document import MAX_BYTES, parse_document
 from rolerunner.spec.values import FileValue
 
 if TYPE_CHECKING:
@@ -45,18 +45,21 @@ def read_documents(spec: str, read_object: Optional[ReadObject] = None) -> list[
     Raises SpecError, UsageError.
     """
     text, name = read_text(spec, read_object)
-    own = parse(text, name)
+    own = parse_document(text, name)
     includes = own.data.get("include") or ()
     return [
         own,
-        *(parse(*read_text(resolve_include(name, each), read_object)) for each in includes),
+        *(
+            parse_document(*read_text(resolve_include(name, each), read_object))
+            for each in includes
+        ),
     ]
 
 
 def read_mapping(file: str) -> dict[str, Any]:
     """Returns the mapping in a YAML file. Raises UsageError, SpecError."""
     text, name = read_text(file)
-    data = parse(text, name).data
+    data = parse_document(text, name).data
     if not isinstance(data, dict):
         raise UsageError(f"{file}: must be a mapping")
     return data
@@ -67,7 +70,7 @@ def read_params_file(file: str) -> dict[str, FileValue]:
 
     No error shows the file's content.
     """
-    document = parse(*read_text(file), show_text=False)
+    document = parse_document(*read_text(file), show_text=False)
     if not isinstance(document.data, dict):
         raise UsageError(f"{file}: a params file must be a mapping of NAME: VALUE")
     return {name: FileValue(value, document.mark((name,))) for name, value in document.data.items()}

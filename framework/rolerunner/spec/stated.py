@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 from pydantic import BeforeValidator, Field
 
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import Strict, Text, json_form
+from rolerunner.spec.fields import StrictModel, Text, json_form
 
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9*?]+\Z")
 
@@ -43,7 +43,7 @@ Resources = Annotated[
 Values = Annotated[list[str], BeforeValidator(_one_or_many), _FORM]
 
 
-class PermissionFields(Strict):
+class PermissionFields(StrictModel):
     """Permissions that a step needs besides those that its fields tell."""
 
     actions: Actions = Field(

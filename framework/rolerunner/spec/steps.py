@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import ValidationError
 
-from rolerunner.model import Retry, Role, Said, Step
+from rolerunner.model import DeclaredPermission, Retry, Role, Step
 from rolerunner.spec import checking
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.kinds import MisfitError
-from rolerunner.spec.misnomers import meant_field
-from rolerunner.spec.reading import BROKEN, ITEM_NAMES, templates
+from rolerunner.spec.kinds import FieldConflictError
+from rolerunner.spec.misnomers import suggest_field
+from rolerunner.spec.reading import BROKEN_EXPRESSION, ITEM_NAMES, iter_templates
 from rolerunner.spec.schema import Defaults, RetryFields, StepFields
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolerunner.spec.document import Path
     from rolerunner.spec.grammar import Reference
-    from rolerunner.spec.kinds import Kind
-    from rolerunner.spec.reading import Reading
+    from rolerunner.spec.kinds import ActionSchema
+    from rolerunner.spec.reading import SpecReader
     from rolerunner.spec.roles import Roles
 
 STATUS = "status"
@@ -40,7 +40,7 @@ class RawStep:
     path: Path
     said: Mapping[str, Any]
     common: StepFields
-    kind: Optional[type[Kind]]
+    kind: Optional[type[ActionSchema]]
     """None for an unknown action."""
     fields: Mapping[str, Any]
     """The action's own fields, with templates."""
@@ -64,10 +64,10 @@ class RawStep:
 
 def read_steps(
     values: list[Any],
-    kinds: Mapping[str, type[Kind]],
+    kinds: Mapping[str, type[ActionSchema]],
     roles: Roles,
     defaults: Defaults,
-    reading: Reading,
+    reading: SpecReader,
 ) -> list[Step]:
     """Read the steps. Mistakes are gathered; what is given back is to be used only where there are none."""
     raw = [
@@ -96,11 +96,12 @@ def read_steps(
 
 
 def _raw(
-    path: Path, value: Any, kinds: Mapping[str, type[Kind]], reading: Reading
+    path: Path, value: Any, kinds: Mapping[str, type[ActionSchema]], reading: SpecReader
 ) -> Iterator[RawStep]:
     if not isinstance(value, dict):
         reading.add(
-            path, f"a step is a mapping with 'id' and 'action', not {checking.shown(value)}"
+            path,
+            f"a step is a mapping with 'id' and 'action', not {checking.describe_value(value)}",
         )
         return
     kind = _kind(value, kinds, path, reading)
@@ -124,7 +125,7 @@ def _raw(
         if (
             isinstance(template, Template)
             and template.whole is None
-            and BROKEN not in template.parts
+            and BROKEN_EXPRESSION not in template.parts
         ):
             reading.add((*path, key), f"'{key}' must be one expression and nothing around it")
     common = _common(common_said, late, path, reading)
@@ -134,7 +135,7 @@ def _raw(
         for key, each in own_said.items()
     }
     if kind is not None:
-        more = (*checking.known_keys(StepFields), *role_fields)
+        more = (*checking.list_keys(StepFields), *role_fields)
         reading.validated(kind, reading.filled(fields, path), path, more)
     elif "action" not in value:
         _check_foreign_keys(own_said, path, reading)
@@ -142,16 +143,16 @@ def _raw(
         yield RawStep(path, value, common, kind, fields, late)
 
 
-def _check_foreign_keys(said: Mapping[str, Any], path: Path, reading: Reading) -> None:
+def _check_foreign_keys(said: Mapping[str, Any], path: Path, reading: SpecReader) -> None:
     """Keys of another tool's steps, in a step whose action is not known: others may be the action's own."""
     for key in said:
-        hint = meant_field(key, StepFields, checking.known_keys(StepFields))
+        hint = suggest_field(key, StepFields, checking.list_keys(StepFields))
         if hint:
             reading.add((*path, key), f"unknown key '{key}'", hint, key=True)
 
 
 def _common(
-    said: Mapping[str, Any], late: Mapping[str, Any], path: Path, reading: Reading
+    said: Mapping[str, Any], late: Mapping[str, Any], path: Path, reading: SpecReader
 ) -> Optional[StepFields]:
     early = {key: value for key, value in said.items() if key not in _LATE}
     read = {
@@ -171,14 +172,17 @@ def _common(
 
 
 def _kind(
-    value: Mapping[str, Any], kinds: Mapping[str, type[Kind]], path: Path, reading: Reading
-) -> Optional[type[Kind]]:
+    value: Mapping[str, Any],
+    kinds: Mapping[str, type[ActionSchema]],
+    path: Path,
+    reading: SpecReader,
+) -> Optional[type[ActionSchema]]:
     action = value.get("action")
     if not isinstance(action, str):
         return None
     kind = kinds.get(action)
     if kind is None:
-        hint = nearest(action, kinds) or f"known: {', '.join(sorted(kinds))}"
+        hint = suggest_name(action, kinds) or f"known: {', '.join(sorted(kinds))}"
         reading.add((*path, "action"), f"unknown action '{action}'", hint)
     return kind
 
@@ -193,7 +197,7 @@ def _role_names(step: RawStep, defaults: Defaults) -> Iterator[tuple[str, str, A
         yield role_field, key, step.said[key] if key else defaults.role
 
 
-def _check_roles(step: RawStep, roles: Roles, defaults: Defaults, reading: Reading) -> None:
+def _check_roles(step: RawStep, roles: Roles, defaults: Defaults, reading: SpecReader) -> None:
     for _, key, said in _role_names(step, defaults):
         if said is None:
             if step.kind is not None and step.kind.needs_role:
@@ -202,13 +206,13 @@ def _check_roles(step: RawStep, roles: Roles, defaults: Defaults, reading: Readi
         elif not isinstance(said, str):
             reading.add(
                 (*step.path, key),
-                f"'{key}' must be an alias, an ARN, or job, not {checking.shown(said)}",
+                f"'{key}' must be an alias, an ARN, or job, not {checking.describe_value(said)}",
             )
         elif key:
             roles.check(said, (*step.path, key), reading)
 
 
-def _check_permissions(step: RawStep, reading: Reading) -> None:
+def _check_permissions(step: RawStep, reading: SpecReader) -> None:
     if isinstance(step.common.permissions, Template):
         reading.add(
             (*step.path, "permissions"),
@@ -219,10 +223,10 @@ def _check_permissions(step: RawStep, reading: Reading) -> None:
     for index, said in enumerate(step.common.permissions):
         for key in ("actions", "conditions", "role"):
             value = getattr(said, key)
-            for place, _ in templates(value, (*step.path, "permissions", index, key)):
+            for place, _ in iter_templates(value, (*step.path, "permissions", index, key)):
                 reading.add(place, f"'{key}' may not hold an expression; 'resources' may")
         if isinstance(said.role, str) and known and said.role not in known:
-            hint = nearest(said.role, known) or f"{step.common.action} has {', '.join(known)}"
+            hint = suggest_name(said.role, known) or f"{step.common.action} has {', '.join(known)}"
             reading.add(
                 (*step.path, "permissions", index, "role"),
                 f"'{said.role}' is no role of this action",
@@ -230,14 +234,16 @@ def _check_permissions(step: RawStep, reading: Reading) -> None:
             )
 
 
-def _permissions(step: RawStep) -> tuple[Said, ...]:
+def _permissions(step: RawStep) -> tuple[DeclaredPermission, ...]:
     """What the step states; nothing where that is wrong."""
     if isinstance(step.common.permissions, Template) or any(
-        templates([[each.actions, each.role, each.conditions] for each in step.common.permissions])
+        iter_templates(
+            [[each.actions, each.role, each.conditions] for each in step.common.permissions]
+        )
     ):
         return ()
     return tuple(
-        Said(
+        DeclaredPermission(
             tuple(each.actions), tuple(each.resources if isinstance(each.resources, list) else [each.resources]), role_field=each.role or "",
             condition=tuple((operator, key, tuple(values)) for operator, keys in each.conditions.items() for key, values in keys.items()),
         )
@@ -257,7 +263,7 @@ def _step_roles(step: RawStep, roles: Roles, defaults: Defaults) -> dict[str, Ro
 # references and needs
 
 
-def _check_ids(raw: list[RawStep], reading: Reading) -> None:
+def _check_ids(raw: list[RawStep], reading: SpecReader) -> None:
     first: dict[str, RawStep] = {}
     for step in raw:
         other = first.setdefault(step.id, step)
@@ -271,13 +277,13 @@ def _check_ids(raw: list[RawStep], reading: Reading) -> None:
 
 
 def _references(
-    position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], reading: Reading
+    position: int, step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], reading: SpecReader
 ) -> frozenset[str]:
     """Ids of the steps it reads from, each held against what is there."""
     found: set[str] = set()
     for path, template in (
-        *templates(dict(step.fields), step.path),
-        *templates(dict(step.late), step.path),
+        *iter_templates(dict(step.fields), step.path),
+        *iter_templates(dict(step.late), step.path),
     ):
         for expression in template.expressions:
             for reference in expression.references:
@@ -304,14 +310,14 @@ def _is_secret_output(reference: Reference, by_id: Mapping[str, tuple[int, RawSt
     return output[0] in other.secret_outputs or other.kind.is_secret_output(other.fields, output)
 
 
-def _takes_secret(kind: Optional[type[Kind]], inside: Path) -> bool:
+def _takes_secret(kind: Optional[type[ActionSchema]], inside: Path) -> bool:
     """Returns True if a secret may flow into this part of a step; ``when`` is true or false, and not shown."""
     if inside[0] in StepFields.model_fields:
         return inside[0] == "when"
     return kind is None or kind.takes_secret(inside)
 
 
-def _check_secret_outputs(step: RawStep, reading: Reading) -> None:
+def _check_secret_outputs(step: RawStep, reading: SpecReader) -> None:
     if isinstance(step.common.secret_outputs, Template):
         reading.add(
             (*step.path, "secret_outputs"),
@@ -324,7 +330,7 @@ def _check_secret_outputs(step: RawStep, reading: Reading) -> None:
             reading.add(
                 path,
                 f"{step.common.action} has no output '{name}'",
-                nearest(name, outputs) or f"it has {', '.join(outputs)}",
+                suggest_name(name, outputs) or f"it has {', '.join(outputs)}",
             )
         elif step.kind is not None and not isinstance(
             step.kind.samples.get(name, ""), (str, int, float, list, dict)
@@ -341,7 +347,7 @@ def _mistake(
         return "", ""
     name, output = reference.path[1], reference.path[2] if len(reference.path) > 2 else ""  # noqa: PLR2004
     if name not in by_id:
-        return f"there is no step '{name}'", nearest(name, by_id)
+        return f"there is no step '{name}'", suggest_name(name, by_id)
     other_position, other = by_id[name]
     if other_position >= position:
         return f"the step '{name}' does not run before this one", ""
@@ -353,7 +359,7 @@ def _mistake(
         )
     if outputs is not None and output not in (*outputs, STATUS):
         known = (*outputs, STATUS)
-        return f"the step '{name}' has no output '{output}'", nearest(
+        return f"the step '{name}' has no output '{output}'", suggest_name(
             output, known
         ) or f"{other.said['action']} has {', '.join(known)}"
     return "", ""
@@ -369,14 +375,14 @@ def _item_mistake(reference: Reference, step: RawStep) -> tuple[str, str]:
     )
     part = reference.path[1] if len(reference.path) > 1 else ""
     if goes_through_objects and part and part not in ITEM_NAMES:
-        return f"'item' of listed objects has no '{part}'", nearest(
+        return f"'item' of listed objects has no '{part}'", suggest_name(
             part, ITEM_NAMES
         ) or f"known: {', '.join(ITEM_NAMES)}"
     return "", ""
 
 
 def _check_types(
-    step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: Reading
+    step: RawStep, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: SpecReader
 ) -> None:
     """Fields that take another step's output as it is: would a value of that kind do?"""
     if step.kind is None or step.late.get("for_each") is not None:
@@ -398,7 +404,7 @@ def _check_types(
         for misfit in (
             detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)
         ):
-            if isinstance(misfit, MisfitError):
+            if isinstance(misfit, FieldConflictError):
                 reading.add(step.path, str(misfit), misfit.hint)
         for key in dict.fromkeys(
             detail["loc"][0]
@@ -425,7 +431,7 @@ def _kind_of(sample: Any) -> str:
 
 
 def _sample(
-    template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: Reading
+    template: Template, by_id: Mapping[str, tuple[int, RawStep]], position: int, reading: SpecReader
 ) -> Any:
     """A value such as the output that the template is; None where that is not known."""
     named = template.name
@@ -440,7 +446,7 @@ def _sample(
 
 
 def _needs(
-    raw: list[RawStep], references: list[frozenset[str]], reading: Reading
+    raw: list[RawStep], references: list[frozenset[str]], reading: SpecReader
 ) -> dict[str, tuple[str, ...]]:
     """Step -> the steps it waits for. Without ``needs``: the open ends of all that stand before, and so all of them."""
     waits: dict[str, tuple[str, ...]] = {}
@@ -466,7 +472,7 @@ def _needs(
     return waits
 
 
-def _known_needs(step: RawStep, raw: list[RawStep], reading: Reading) -> list[str]:
+def _known_needs(step: RawStep, raw: list[RawStep], reading: SpecReader) -> list[str]:
     known = {other.id for other in raw}
     needs = step.common.needs or []
     if isinstance(needs, Template):
@@ -477,12 +483,14 @@ def _known_needs(step: RawStep, raw: list[RawStep], reading: Reading) -> list[st
             reading.add((*step.path, "needs", index), f"the step '{name}' cannot wait for itself")
         elif name not in known:
             reading.add(
-                (*step.path, "needs", index), f"there is no step '{name}'", nearest(name, known)
+                (*step.path, "needs", index),
+                f"there is no step '{name}'",
+                suggest_name(name, known),
             )
     return [name for name in needs if name in known and name != step.id]
 
 
-def _check_together(raw: list[RawStep], steps: list[Step], reading: Reading) -> None:
+def _check_together(raw: list[RawStep], steps: list[Step], reading: SpecReader) -> None:
     """What the kinds say of their steps, which only now have their roles."""
     paths = {step.id: step.path for step in reversed(raw)}
     for kind in dict.fromkeys(step.kind for step in raw if step.kind is not None):
@@ -501,7 +509,7 @@ def _step(
     needs: tuple[str, ...],
     roles: Roles,
     defaults: Defaults,
-    reading: Reading,
+    reading: SpecReader,
 ) -> Step:
     common = step.common
     retry = None if isinstance(common.retry, Template) else common.retry or defaults.retry
@@ -518,7 +526,9 @@ def _step(
 
 
 def _retry(said: Optional[RetryFields]) -> Retry:
-    if said is None or any(templates([said.attempts, said.delay, said.backoff, said.max_delay])):
+    if said is None or any(
+        iter_templates([said.attempts, said.delay, said.backoff, said.max_delay])
+    ):
         return Retry()
     return Retry(said.attempts, said.delay, said.backoff, said.max_delay)
 

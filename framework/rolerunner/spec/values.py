@@ -57,7 +57,7 @@ def parse_size(text: str) -> int:
     return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
 
 
-def nearest(wrong: str, right: Iterable[str]) -> str:
+def suggest_name(wrong: str, right: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the nearest right name, else the empty text."""
     import difflib  # noqa: PLC0415 - a right spec has no use for it
 
@@ -66,9 +66,9 @@ def nearest(wrong: str, right: Iterable[str]) -> str:
     return f"did you mean '{names[found[0]]}'?" if found else ""
 
 
-def suggested(wrong: str, right: Iterable[str]) -> str:
+def format_suggestion(wrong: str, right: Iterable[str]) -> str:
     """The nearest right name in brackets, to stand after a message; else the empty text."""
-    found = nearest(wrong, right)
+    found = suggest_name(wrong, right)
     return f" ({found})" if found else ""
 
 

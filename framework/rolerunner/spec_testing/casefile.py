@@ -12,7 +12,7 @@ from rolerunner.spec.fields import (
     S3Object,
     Seconds,
     ShortForm,
-    Strict,
+    StrictModel,
     check_path,
     json_form,
 )
@@ -40,7 +40,7 @@ LocalFile = Annotated[str, BeforeValidator(_local)]
 """A file of the folder that the case runs in."""
 
 
-class DeniedPermission(Strict):
+class DeniedPermission(StrictModel):
     """What a role may not do, whatever its policies allow."""
 
     role: str = Field(description="The role: an alias, an ARN, or job.", examples=["partner"])
@@ -59,7 +59,7 @@ Content = Annotated[ObjectContent, BeforeValidator(_as_text), ShortForm()]
 """Text, or one of text, gzip, file and size with what is stored besides."""
 
 
-class InitialState(Strict):
+class InitialState(StrictModel):
     """What is there before the run, besides the sandbox's own."""
 
     objects: dict[S3Object, Content] = Field(
@@ -88,7 +88,7 @@ class InitialState(Strict):
     )
 
 
-class ExpectedFile(Strict):
+class ExpectedFile(StrictModel):
     """What a file holds after the run, or how many a folder has. All that is said must be so."""
 
     absent: bool = Field(
@@ -151,7 +151,7 @@ def _fits_its_place(is_folder: bool, expected: ExpectedFile, name: str) -> None:
         raise ValueError(f"'{name}' is to be absent, so it has nothing else")
 
 
-class ExpectedStep(Strict):
+class ExpectedStep(StrictModel):
     """How a step ends. Texts are found in the real ones, where * stands for anything between."""
 
     status: Optional[StepStatus] = Field(None, description="How it ends.", examples=["failed"])
@@ -173,7 +173,7 @@ class ExpectedStep(Strict):
     )
 
 
-class ExpectedRefusal(Strict):
+class ExpectedRefusal(StrictModel):
     """Requests that IAM refuses."""
 
     role: str = Field(description="Who asked: an alias, an ARN, or job.", examples=["partner"])
@@ -188,7 +188,7 @@ class ExpectedRefusal(Strict):
     key: str = Field("*", description="On which key; * stands for anything.", examples=["orders/*"])
 
 
-class Expectations(Strict):
+class Expectations(StrictModel):
     """What is expected of the run. What is not said is not looked at, but for the status: without ``exit`` and ``refusals`` it is succeeded."""
 
     status: Optional[RunStatus] = Field(
@@ -249,7 +249,7 @@ class Expectations(Strict):
         )
 
 
-class CaseFields(Strict):
+class CaseFields(StrictModel):
     """A case: what is given, one run, what is expected."""
 
     name: str = Field(
@@ -273,7 +273,7 @@ class CaseFields(Strict):
     timeout: Seconds = Field(120.0, description="How long the run may take.", examples=["30s"])
 
 
-class CaseFile(Strict):
+class CaseFile(StrictModel):
     """A test file: runs of a spec, each in a fresh sandbox."""
 
     version: Literal[1] = Field(description="The version of the test file: 1.", examples=[1])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rolerunner.model import RoleArn
 from rolerunner.spec.steps import STATUS
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from rolerunner.model import S3Uri
     from rolerunner.sandbox import World
     from rolerunner.spec.document import Path as Place
-    from rolerunner.spec.kinds import Kind
-    from rolerunner.spec.reading import Reading
+    from rolerunner.spec.kinds import ActionSchema
+    from rolerunner.spec.reading import SpecReader
     from rolerunner.spec_testing.case import Case
 
 
 def validate_case(
-    case: Case, place: Place, reading: Reading, kinds: Mapping[str, type[Kind]]
+    case: Case, place: Place, reading: SpecReader, kinds: Mapping[str, type[ActionSchema]]
 ) -> None:
     """Gather what is wrong with a case."""
     _check_steps(case, place, reading, kinds)
@@ -30,7 +30,13 @@ def validate_case(
 
 
 def _known(
-    name: str, right: Iterable[str], what: str, place: Place, reading: Reading, *, key: bool = False
+    name: str,
+    right: Iterable[str],
+    what: str,
+    place: Place,
+    reading: SpecReader,
+    *,
+    key: bool = False,
 ) -> bool:
     names = list(right)
     if name in names:
@@ -38,14 +44,14 @@ def _known(
     reading.add(
         place,
         f"there is no {what} '{name}'",
-        nearest(name, names) or f"there are: {', '.join(names)}",
+        suggest_name(name, names) or f"there are: {', '.join(names)}",
         key=key,
     )
     return False
 
 
 def _check_steps(
-    case: Case, place: Place, reading: Reading, kinds: Mapping[str, type[Kind]]
+    case: Case, place: Place, reading: SpecReader, kinds: Mapping[str, type[ActionSchema]]
 ) -> None:
     steps = {step.id: step for step in case.job.steps} if case.job is not None else {}
     for index, name in enumerate(case.fields.only):
@@ -73,7 +79,7 @@ def _check_steps(
             )
 
 
-def _check_roles(case: Case, place: Place, reading: Reading) -> None:
+def _check_roles(case: Case, place: Place, reading: SpecReader) -> None:
     given, expect = case.fields.given, case.fields.expect
     in_sandbox = {role.arn for role in case.world.roles}
     for index, denial in enumerate(given.deny):
@@ -82,7 +88,7 @@ def _check_roles(case: Case, place: Place, reading: Reading) -> None:
             reading.add(
                 at,
                 f"the sandbox has no role {case.arn(denial.role)}",
-                nearest(case.arn(denial.role), in_sandbox),
+                suggest_name(case.arn(denial.role), in_sandbox),
             )
     for index, refusal in enumerate(expect.refusals or ()):
         _check_role(refusal.role, case, (*place, "expect", "refusals", index, "role"), reading)
@@ -91,7 +97,7 @@ def _check_roles(case: Case, place: Place, reading: Reading) -> None:
 
 
 def _check_role(
-    name: str, case: Case, place: Place, reading: Reading, *, key: bool = False
+    name: str, case: Case, place: Place, reading: SpecReader, *, key: bool = False
 ) -> bool:
     if name.startswith("arn:"):
         try:
@@ -110,7 +116,7 @@ def _check_role(
     )
 
 
-def _check_places(case: Case, place: Place, reading: Reading) -> None:
+def _check_places(case: Case, place: Place, reading: SpecReader) -> None:
     buckets = [bucket.name for bucket in case.world.buckets]
     for uri in case.fields.given.objects:
         _known(
@@ -121,7 +127,7 @@ def _check_places(case: Case, place: Place, reading: Reading) -> None:
         if _known(uri.bucket, buckets, "bucket", at, reading) and not any(
             _is_of(uri, key) for key in _keys(case.world, uri.bucket)
         ):
-            hint = nearest(uri.key, _keys(case.world, uri.bucket))
+            hint = suggest_name(uri.key, _keys(case.world, uri.bucket))
             reading.add(at, f"the sandbox has no {uri}", hint)
     for uri in case.fields.expect.objects:
         _known(
@@ -142,7 +148,7 @@ def _is_of(uri: S3Uri, key: str) -> bool:
     return key.startswith(uri.key) if uri.is_prefix else key == uri.key
 
 
-def _check_files(case: Case, place: Place, reading: Reading) -> None:
+def _check_files(case: Case, place: Place, reading: SpecReader) -> None:
     given, expect = case.fields.given, case.fields.expect
     said = [
         *(

@@ -11,16 +11,16 @@ from pydantic import ValidationError
 from rolerunner import api, sandbox
 from rolerunner.actions import registry
 from rolerunner.errors import SpecError, UsageError
-from rolerunner.policies.least_privilege import lasting
+from rolerunner.policies.least_privilege import drop_run_params
 from rolerunner.sandbox import World
 from rolerunner.sandbox.from_spec import generate_world
 from rolerunner.sandbox.world import SandboxRole
-from rolerunner.spec.document import parse_beside
+from rolerunner.spec.document import parse_versioned_document
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reading import Known, Reading, fill, templates
+from rolerunner.spec.reading import LoadContext, SpecReader, fill_templates, iter_templates
 from rolerunner.spec.source import read_text
-from rolerunner.spec.values import nearest
+from rolerunner.spec.values import suggest_name
 from rolerunner.spec_testing.case import Case
 from rolerunner.spec_testing.casefile import CaseFields, CaseFile
 from rolerunner.spec_testing.check import validate_case
@@ -77,7 +77,7 @@ def load_cases(paths: Iterable[Path], root: Path) -> list[Case]:
 
 def _load(path: Path, root: Path) -> list[Case]:
     text, name = read_text(str(path))
-    reading = Reading(parse_beside(text, name, "a test file"), Known())
+    reading = SpecReader(parse_versioned_document(text, name, "a test file"), LoadContext())
     raw = reading.with_templates(reading.document.data, (), ("case",), content=True)
     plain = _filled(raw, root, reading)
     reading.validated(CaseFile, plain, ())
@@ -115,7 +115,7 @@ def _only(plain: Mapping[str, Any], cases: list[Any]) -> Optional[CaseFile]:
         return None
 
 
-def _is_right(spec: Path, top: CaseFile, reading: Reading) -> bool:
+def _is_right(spec: Path, top: CaseFile, reading: SpecReader) -> bool:
     if not spec.is_file():
         reading.add(
             ("spec",) if top.spec else (),
@@ -132,7 +132,7 @@ def _is_right(spec: Path, top: CaseFile, reading: Reading) -> bool:
 
 
 def _case(
-    index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reading: Reading
+    index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reading: SpecReader
 ) -> Iterator[Case]:
     plain, place = (
         _filled(raw, folder, reading),
@@ -160,7 +160,7 @@ def _case(
 
 
 def _job(
-    spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reading: Reading
+    spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reading: SpecReader
 ) -> Optional[Job]:
     try:
         return api.load(spec, params)
@@ -184,7 +184,7 @@ class _Holds:
     folder: Path
 
 
-def _world(file: CaseFile, spec: Path, reading: Reading) -> Optional[_Holds]:
+def _world(file: CaseFile, spec: Path, reading: SpecReader) -> Optional[_Holds]:
     """What is said of the sandbox, or stands beside the spec; None with the mistake gathered."""
     folder = Path(reading.document.file).parent
     if isinstance(file.sandbox, dict):
@@ -211,17 +211,19 @@ def _made(job: Optional[Job], params: Mapping[str, Any]) -> World:
     """The world that ``run --sandbox`` makes from the spec. Raises SandboxError for what the embedded AWS has not."""
     if job is None:  # its params are wrong, and nothing will ask for more
         return World(version=1, job_role=_ANY_ROLE, roles=[SandboxRole(arn=_ANY_ROLE)])
-    return generate_world(api.plan(job), api.plan(lasting(job, params)), registry(), {}).world
+    return generate_world(
+        api.plan(job), api.plan(drop_run_params(job, params)), registry(), {}
+    ).world
 
 
 _ANY_ROLE = "arn:aws:iam::123456789012:role/glue-job"
 
 
-def _filled(raw: Any, folder: Path, reading: Reading) -> Any:
+def _filled(raw: Any, folder: Path, reading: SpecReader) -> Any:
     """The file with ``case.folder`` and the clock filled in; what cannot be is told."""
     scope = {"case": {"folder": str(folder)}, **reading.known.clock}
     wrong = set()
-    for at, template in templates(raw):
+    for at, template in iter_templates(raw):
         try:
             template.evaluate(scope)
         except ExpressionError as error:
@@ -229,9 +231,9 @@ def _filled(raw: Any, folder: Path, reading: Reading) -> Any:
             reading.add_at(
                 reading.mark_inside(at, template.text, 0),
                 str(error),
-                nearest(error.wrong, error.right) if error.wrong else "",
+                suggest_name(error.wrong, error.right) if error.wrong else "",
             )
-    return fill(_without(raw, (), wrong), scope)
+    return fill_templates(_without(raw, (), wrong), scope)
 
 
 def _without(value: Any, place: Place, wrong: set[Place]) -> Any:
@@ -245,7 +247,7 @@ def _without(value: Any, place: Place, wrong: set[Place]) -> Any:
     return value
 
 
-def _check_names(cases: list[Case], reading: Reading) -> None:
+def _check_names(cases: list[Case], reading: SpecReader) -> None:
     first: dict[str, Mark] = {}
     for case in cases:
         other = first.setdefault(case.fields.name, case.mark)

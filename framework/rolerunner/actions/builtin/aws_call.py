@@ -26,7 +26,7 @@ from rolerunner.events import StepProgress
 from rolerunner.iam.actions_table import derive_permissions
 from rolerunner.model import Permission
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Seconds, Strict, Text
+from rolerunner.spec.fields import DYNAMIC, Seconds, StrictModel, Text
 
 
 def _check_expression(value: Any) -> Any:
@@ -46,7 +46,7 @@ def _check_expression(value: Any) -> Any:
 Query = Annotated[str, BeforeValidator(_check_expression), DYNAMIC]
 
 
-class WaitUntil(Strict):
+class WaitUntil(StrictModel):
     """Ask again and again until an expression is true."""
 
     expression: Query = Field(

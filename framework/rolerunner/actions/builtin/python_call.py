@@ -18,7 +18,7 @@ from rolerunner.errors import FunctionFailed
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.spec.fields import ALL_HERE, DYNAMIC, FOLDER, PACKAGES, json_form
+from rolerunner.spec.fields import DYNAMIC, FOLDER, PACKAGES, PACKAGES_PRESENT, json_form
 from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
@@ -102,7 +102,7 @@ class PythonCall(DistributionFields, Action):
                     given,
                     Path(folder),
                     about.get(PACKAGES, ()),
-                    complete=about.get(ALL_HERE, False),
+                    complete=about.get(PACKAGES_PRESENT, False),
                 )
             )
             if problems:

@@ -16,7 +16,7 @@ from rolerunner.spark import sql
 from rolerunner.spark.pool import run_cancellable
 from rolerunner.spark.session import get_session
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Strict, Text, json_form
+from rolerunner.spec.fields import DYNAMIC, StrictModel, Text, json_form
 
 MAX_ROWS = 1000
 """Rows that a step may give as its output: they pass this machine's memory, and the result file."""
@@ -39,7 +39,7 @@ Options = dict[str, Text]
 Format = Annotated[Literal["parquet", "csv", "json", "orc", "avro", "text"], DYNAMIC]
 
 
-class Table(Strict):
+class Table(StrictModel):
     """What is read."""
 
     location: Place = Field(

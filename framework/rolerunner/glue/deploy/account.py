@@ -11,7 +11,7 @@ from rolerunner.errors import StepError, UsageError
 from rolerunner.iam.denials import AwsError, explain_error
 from rolerunner.model import JOB
 from rolerunner.sessions.registry import JobIdentity, Sessions
-from rolerunner.spec.values import suggested
+from rolerunner.spec.values import format_suggestion
 from rolerunner.wiring import open_storage
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class Account:
     def of(cls, job: Job, role: str = "", region: str = "") -> Account:
         """For a job: ``role`` is an alias of its spec, empty for the machine's own identity. Raises UsageError."""
         if role and role not in job.roles:
-            raise UsageError(f"{job.file}: there is no role '{role}'{suggested(role, job.roles)}")
+            raise UsageError(
+                f"{job.file}: there is no role '{role}'{format_suggestion(role, job.roles)}"
+            )
         region = region or (job.glue.region if job.glue is not None else "")
         return cls(
             Sessions(JobIdentity(region=region), session_name=f"{job.name}-deploy"),

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.policies.terraform import escaped
+from rolerunner.policies.terraform import escape_hcl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def _aligned(values: Mapping[str, Any], indent: str, *, quoted: bool = False) ->
 
 def _hcl(value: Any) -> str:
     """A value as HCL writes it."""
-    return escaped(json.dumps(value, ensure_ascii=False))
+    return escape_hcl(json.dumps(value, ensure_ascii=False))
 
 
 def _logical_name(name: str) -> str:

@@ -14,7 +14,7 @@ from rolerunner.iam.actions_table import (
 )
 from rolerunner.iam.policy import build_policy
 from rolerunner.model import Permission, RoleArn, S3Uri, Use
-from rolerunner.policies.least_privilege import LOG_ACTIONS, Surroundings, policies
+from rolerunner.policies.least_privilege import LOG_ACTIONS, JobRoleUses, derive_policies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,7 +42,7 @@ _NETWORK = (
 def build_policies(plan: Plan, settings: GlueSettings) -> dict[str, Any]:
     """Policies as JSON has them: the deployer's, the job's own, and whom the job's role must trust. Raises UsageError."""
     artifact_prefix(plan.job, settings)  # the deployer's policy names it
-    job = policies(plan, build_surroundings(plan.job, settings))[0]
+    job = derive_policies(plan, build_surroundings(plan.job, settings))[0]
     return {
         "deployer": build_policy(_of_deployer(plan, settings)),
         "job": job.policy(),
@@ -56,7 +56,7 @@ def build_surroundings(
     job_role: str = "",
     reads: Iterable[S3Uri] = (),
     writes: Iterable[S3Uri] = (),
-) -> Surroundings:
+) -> JobRoleUses:
     """What the Glue job reads, writes and calls under its own role besides its steps; ``job_role`` wins over the section's role."""
     role = job_role or (settings.role if settings.role.startswith("arn:") else "")
     bundle = [artifact_prefix(job, settings)] if settings.artifacts is not None else []
@@ -68,7 +68,7 @@ def build_surroundings(
         for uri in _locations(value)
     ]
     more = (*_of_glue(settings), *_of_folders(settings))
-    return Surroundings(role, (*reads, *bundle, *code), (*writes, *result), more)
+    return JobRoleUses(role, (*reads, *bundle, *code), (*writes, *result), more)
 
 
 def _locations(value: str) -> list[S3Uri]:

@@ -13,12 +13,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rolerunner.spec.glue_fields import NO_DASHES, OURS, is_glue_own
+from rolerunner.spec.glue_fields import ENTRY_ARGUMENTS, NO_DASHES, is_glue_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["OURS", "Arguments", "parse_arguments"]
+__all__ = ["ENTRY_ARGUMENTS", "Arguments", "parse_arguments"]
 _FOR_PIP = "python-modules-installer-option"
 _ARGUMENT = re.compile(r"--([A-Za-z][A-Za-z0-9_.-]*)(?:(=)(.*))?\Z", re.DOTALL)
 """An argument's name; anything else is a value, such as text with a space in it, ``--`` or ``-3``."""
@@ -53,7 +53,7 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     glue: dict[str, str] = {}
     rest: dict[str, list[_Pair]] = {}
     for pair in pairs:
-        if is_glue_own(pair.name) and _canonical(pair.name) not in OURS:
+        if is_glue_argument(pair.name) and _canonical(pair.name) not in ENTRY_ARGUMENTS:
             glue[pair.name] = glue.get(pair.name) or pair.value
         else:
             rest.setdefault(_canonical(pair.name), []).append(pair)
@@ -66,8 +66,8 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         if len(each) == 1 and name not in doubtful
     }
     return Arguments(
-        {name: value for name, value in given.items() if name in OURS},
-        {name: value for name, value in given.items() if name not in OURS},
+        {name: value for name, value in given.items() if name in ENTRY_ARGUMENTS},
+        {name: value for name, value in given.items() if name not in ENTRY_ARGUMENTS},
         glue,
         (*_doubts(pairs), *_wrong_names(rest)),
     )
@@ -88,7 +88,7 @@ def _wrong_names(given: Mapping[str, Sequence[_Pair]]) -> Iterator[str]:
         spellings = list(dict.fromkeys(f"--{pair.name}" for pair in pairs))
         if len(pairs) > 1:
             yield f"the argument {' and '.join(spellings)} is given more than once: which of the values counts would be a guess"
-        elif canonical in OURS and pairs[0].name not in OURS:
+        elif canonical in ENTRY_ARGUMENTS and pairs[0].name not in ENTRY_ARGUMENTS:
             yield f"there is no argument {spellings[0]}: write --{canonical}"
 
 
@@ -135,7 +135,7 @@ def _doubtful(name: str, after: Sequence[str]) -> str:
     found = _ARGUMENT.match(after[0]) if after else None
     if not found or (
         not found.group(2)
-        and (_has_value(after) or is_glue_own(found.group(1)) or name.startswith(_SWITCHES))
+        and (_has_value(after) or is_glue_argument(found.group(1)) or name.startswith(_SWITCHES))
     ):
         return ""
     return str(found.group(1))

@@ -23,7 +23,7 @@ from rolerunner.common.files import write_file
 from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
 from rolerunner.events import Event, Note, RunFinished, RunStarted
 from rolerunner.glue.launch import spark_job
-from rolerunner.glue.launch.arguments import OURS, Arguments, parse_arguments
+from rolerunner.glue.launch.arguments import ENTRY_ARGUMENTS, Arguments, parse_arguments
 from rolerunner.glue.launch.runtime import detect_runtime
 from rolerunner.model import Failure, Job, RunResult
 from rolerunner.observers.gc_release import GcTuner
@@ -32,7 +32,7 @@ from rolerunner.observers.result import ResultFile
 from rolerunner.redaction.redact import redact
 from rolerunner.run.run_id import create_run_id
 from rolerunner.sessions.registry import JobIdentity
-from rolerunner.spec.values import nearest, parse_duration
+from rolerunner.spec.values import parse_duration, suggest_name
 from rolerunner.wiring import write_object
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class _Entry:
             spec,
             self.given.params,
             identity=self.identity,
-            more_names=OURS,
+            more_names=ENTRY_ARGUMENTS,
             code_is_here=spec.startswith("s3://"),
         )
         self.result = replace(self.result, job=job.name)
@@ -207,7 +207,7 @@ def _spec_of(given: Arguments) -> str:
     spec = given.ours.get("job_spec")
     if spec:
         return spec
-    wrong = next((name for name in given.params if nearest(name, ["job_spec"])), "")
+    wrong = next((name for name in given.params if suggest_name(name, ["job_spec"])), "")
     raise UsageError(
         "say which spec to run: --job_spec s3://bucket/job.yaml"
         + (f" (it is not --{wrong})" if wrong else "")
