@@ -28,7 +28,7 @@ from rolerunner.actions.source_objects import SourceObjects, collect_source
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
-from rolerunner.spec.fields import (
+from rolerunner.spec.field_types import (
     Bytes,
     Flag,
     Integer,

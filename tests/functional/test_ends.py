@@ -176,7 +176,7 @@ class Broken(Action):
         return {}
 
     def predict_outputs(self) -> Mapping[str, Any]:
-        self._raise("foreseen")
+        self._raise("predict_outputs")
         return {}
 
     def survey(self, context: Any) -> Mapping[str, Any]:
@@ -213,7 +213,7 @@ def test_whatever_an_action_raises_is_its_steps_failure(
     assert "test_ends.py" in step(read, "work")["error"]["hint"]
 
 
-@pytest.mark.parametrize("place", ["permissions", "foreseen"])
+@pytest.mark.parametrize("place", ["permissions", "predict_outputs"])
 def test_an_action_that_cannot_tell_its_permissions_runs(
     place: str,
     broken: type[Broken],

@@ -98,7 +98,7 @@ def test_job_is_said_out_loud() -> None:
         ),
         (
             HEAD + STEP.replace("    role: reader\n", ""),
-            "t.yaml:6:5: the step 'find' has no role (say 'role: ALIAS', an ARN, or 'role: job' for the job's own role)",
+            "t.yaml:6:5: the step 'find' has no role (add 'role: ALIAS', an ARN, or 'role: job' for the job's own role)",
         ),
         (
             HEAD + STEP.replace("role: reader", "role: arn:aws:iam::1:role/x"),
@@ -119,7 +119,7 @@ def test_job_is_said_out_loud() -> None:
         ),
         (
             HEAD + STEP + STEP[7:],
-            "t.yaml:10:9: the step id 'find' is here twice (the first is on line 6)",
+            "t.yaml:10:9: duplicate step id 'find' (the first is on line 6)",
         ),
         (
             HEAD.replace("version: 1", "version: 2") + STEP,

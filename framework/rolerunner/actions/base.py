@@ -18,7 +18,7 @@ from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, Permission, Role
 from rolerunner.selection.manifest import ManifestWriter
-from rolerunner.spec.kinds import ActionSchema
+from rolerunner.spec.action_schema import ActionSchema
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Storage
 

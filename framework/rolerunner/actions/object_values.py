@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
-from rolerunner.spec.fields import DYNAMIC, PARTIAL_VALUES, json_form
+from rolerunner.spec.field_types import DYNAMIC, PARTIAL_VALUES, json_form
 from rolerunner.spec.values import check_tag_text
 
 MAX_METADATA = 2048

@@ -9,7 +9,7 @@ from rolerunner.actions.object_values import Header, KmsKey, Metadata, StorageCl
 from rolerunner.actions.permissions import object_permission
 from rolerunner.iam.actions_table import KEY_WRITE_ACTIONS, derive_key_permissions
 from rolerunner.model import Permission, S3Uri
-from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, StrictModel, customer_key_bytes
+from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, StrictModel, customer_key_bytes
 
 Acl = Annotated[
     Optional[

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, get_args
 
 from rolerunner.errors import UsageError
-from rolerunner.spec.fields import StrictModel
+from rolerunner.spec.field_types import StrictModel
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:

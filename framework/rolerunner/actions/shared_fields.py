@@ -13,7 +13,7 @@ from rolerunner.selection.filters import Selection, check_globs
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.selection.names import format_timestamp
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import (
+from rolerunner.spec.field_types import (
     DYNAMIC,
     Account,
     Bytes,

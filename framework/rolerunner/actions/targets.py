@@ -10,9 +10,9 @@ from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import Collision, find_collision
 from rolerunner.selection.manifest import ObjectList, Origin
 from rolerunner.selection.overlap import are_kept_apart, shared_folder
+from rolerunner.spec.action_schema import FieldConflictError
 from rolerunner.spec.expressions import Expression, Template
-from rolerunner.spec.kinds import FieldConflictError
-from rolerunner.spec.reading import iter_templates
+from rolerunner.spec.reader import iter_templates
 from rolerunner.storage.protocol import ObjectInfo, Storage
 
 TargetOf = Callable[[ObjectInfo], S3Uri]

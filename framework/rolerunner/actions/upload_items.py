@@ -17,7 +17,7 @@ from rolerunner.selection.collisions import find_collision
 from rolerunner.selection.local_files import SkippedFiles
 from rolerunner.selection.names import format_mtime
 from rolerunner.selection.target_index import TargetIndex
-from rolerunner.spec.fields import (
+from rolerunner.spec.field_types import (
     MAX_KEY,
 )
 from rolerunner.storage.integrity import is_same_file

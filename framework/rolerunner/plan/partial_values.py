@@ -13,9 +13,9 @@ from rolerunner.model import S3Uri
 from rolerunner.redaction.secrets import Secret
 from rolerunner.selection.manifest import placeholder_list
 from rolerunner.spec.expressions import Expression, Template
-from rolerunner.spec.fields import PARTIAL_VALUES
+from rolerunner.spec.field_types import PARTIAL_VALUES
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reading import fill_templates, iter_templates
+from rolerunner.spec.reader import fill_templates, iter_templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,10 +48,10 @@ def fill_known(value: Any, scope: Mapping[str, Any]) -> Any:
 
 @dataclass
 class PartialValues:
-    """``scope`` is what expressions may read now; ``foreseen`` what outputs of steps before will be like, by their path."""
+    """``scope`` is what expressions may read now; ``predicted`` what outputs of steps before will be like, by their path."""
 
     scope: Mapping[str, Any]
-    foreseen: Mapping[tuple[str, ...], Any]
+    predicted: Mapping[tuple[str, ...], Any]
     notes: list[str] = field(default_factory=list)
     """What was widened so that permissions got wider."""
 
@@ -125,13 +125,13 @@ class PartialValues:
 
     def _is_known(self, template: Template) -> bool:
         return (
-            template.name is not None and template.name.path in self.foreseen
+            template.name is not None and template.name.path in self.predicted
         ) or not isinstance(fill_known(template, self.scope), Template)
 
     def _wide(self, value: Any) -> Any:
         if isinstance(value, Template):
-            if template_path(value) in self.foreseen:
-                return self.foreseen[template_path(value)]
+            if template_path(value) in self.predicted:
+                return self.predicted[template_path(value)]
             filled = fill_known(value, self.scope)
             return self._wide_text(value) if isinstance(filled, Template) else filled
         if isinstance(value, dict):

@@ -25,7 +25,7 @@ from rolerunner.model import (
 from rolerunner.plan.partial_values import UNKNOWN_PERMISSIONS, PartialValues, fill_known
 from rolerunner.redaction.secrets import MASK, Secret
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.reading import iter_templates
+from rolerunner.spec.reader import iter_templates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,8 +40,8 @@ _EVERYTHING = frozenset({"*", "arn:aws:s3:::*", "arn:aws:s3:::*/*"})
 
 def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
     """What a run of the job will do, in order."""
-    foreseen: dict[tuple[str, ...], Any] = {}
-    steps = tuple(_planned(step, job, actions, foreseen) for step in job.steps)
+    predicted: dict[tuple[str, ...], Any] = {}
+    steps = tuple(_planned(step, job, actions, predicted) for step in job.steps)
     state_role = job.state.role if job.state is not None else None
     state = tuple(_under(state_role, job, _of_state(job))) if state_role is not None else ()
     plan = apply_session_policies(
@@ -93,25 +93,25 @@ def _chain(role: Role) -> list[Role]:
 
 
 def _planned(
-    step: Step, job: Job, actions: Mapping[str, type[Action]], foreseen: dict[tuple[str, ...], Any]
+    step: Step, job: Job, actions: Mapping[str, type[Action]], predicted: dict[tuple[str, ...], Any]
 ) -> PlannedStep:
-    """``foreseen``: what outputs of the steps before will be like, such as the prefix of listed objects; this step's are added."""
+    """``predicted``: what outputs of the steps before will be like, such as the prefix of listed objects; this step's are added."""
     fields = {key: fill_known(value, {"params": job.params}) for key, value in step.fields.items()}
     scope = {"params": job.params, "run": {"name": job.name}}
     needed: dict[str, dict[Permission, None]] = {name: {} for name in step.roles}
     widened: dict[str, None] = {}
     for item in _items(step, scope):
-        foresight = PartialValues({**scope, **item}, foreseen)
-        action = foresight.action(actions[step.action], fields)
+        partial_values = PartialValues({**scope, **item}, predicted)
+        action = partial_values.action(actions[step.action], fields)
         if action is not None:
-            for name, permissions in _permissions(action, foresight).items():
+            for name, permissions in _permissions(action, partial_values).items():
                 needed.setdefault(name, {}).update((each, None) for each in permissions)
         for said in step.permissions:
-            _state(said, foresight, needed)
-        widened.update((each, None) for each in foresight.notes)
+            _state(said, partial_values, needed)
+        widened.update((each, None) for each in partial_values.notes)
     if action is not None and step.for_each is None:
-        foreseen.update(
-            {("steps", step.id, name): value for name, value in _foreseen(action).items()}
+        predicted.update(
+            {("steps", step.id, name): value for name, value in _predict_outputs(action).items()}
         )
     if step.roles and not any(needed.values()):
         widened[UNKNOWN_PERMISSIONS] = None
@@ -126,18 +126,20 @@ def _planned(
     )
 
 
-def _permissions(action: Action, foresight: PartialValues) -> Mapping[str, Sequence[Permission]]:
+def _permissions(
+    action: Action, partial_values: PartialValues
+) -> Mapping[str, Sequence[Permission]]:
     """What the action says that it needs; nothing, and a note, where its code fails: it may be another package's."""
     try:
         return {name: list(each) for name, each in action.permissions().items()}
     except Exception as error:  # noqa: BLE001
-        foresight.notes.append(
+        partial_values.notes.append(
             f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step"
         )
         return {}
 
 
-def _foreseen(action: Action) -> Mapping[str, Any]:
+def _predict_outputs(action: Action) -> Mapping[str, Any]:
     try:
         return dict(action.predict_outputs())
     except Exception:  # noqa: BLE001 - as above; later steps then know less
@@ -153,7 +155,9 @@ def _items(step: Step, scope: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _state(
-    said: DeclaredPermission, foresight: PartialValues, needed: dict[str, dict[Permission, None]]
+    said: DeclaredPermission,
+    partial_values: PartialValues,
+    needed: dict[str, dict[Permission, None]],
 ) -> None:
     """Permissions that the step states. They stand in for those of the same action on everything, which fields could not tell."""
     for name in [said.role_field] if said.role_field else list(needed):
@@ -167,7 +171,7 @@ def _state(
             for resource in said.resources:
                 needed[name][
                     Permission(
-                        action, foresight.text("permissions", resource), said.condition, "said"
+                        action, partial_values.text("permissions", resource), said.condition, "said"
                     )
                 ] = None
 

@@ -24,9 +24,9 @@ from rolerunner.redaction.redact import has_secret_value, seal_outputs
 from rolerunner.run.environment import RunContext
 from rolerunner.selection.collisions import ClaimedNames
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.spec.checking import list_messages
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reading import fill_templates, iter_templates
+from rolerunner.spec.reader import fill_templates, iter_templates
+from rolerunner.spec.validation import list_messages
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _check_secrets(step: Step, action: type[Action], values: Mapping[str, Any]) 
                 ((*path, key), each)
                 for key, each in (value.items() if isinstance(value, dict) else enumerate(value))
             ]
-        elif has_secret_value(value) and not action.takes_secret(path):
+        elif has_secret_value(value) and not action.accepts_secret(path):
             hint = "secrets may flow into arguments of python.call, parameters of aws.call, and a customer_key"
             raise FieldError(
                 f"{step.mark}: '{'.'.join(map(str, path))}' would get a secret", hint=hint

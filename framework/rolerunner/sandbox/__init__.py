@@ -14,8 +14,8 @@ from rolerunner.model import RoleArn, S3Uri
 from rolerunner.sandbox.requests import RecordedRequest, parse_records
 from rolerunner.sandbox.server import Server, find_interpreter, start_server
 from rolerunner.sandbox.world import SandboxObject, World, create_world
-from rolerunner.spec.checking import validate_document
 from rolerunner.spec.document import parse_versioned_document
+from rolerunner.spec.validation import validate_document
 from rolerunner.spec.values import format_suggestion
 
 if TYPE_CHECKING:

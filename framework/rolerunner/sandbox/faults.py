@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rolerunner.sandbox.proxy import Proxy, ProxyHandler
 from rolerunner.sandbox.requests import OPERATIONS, parse_operation
-from rolerunner.spec.fields import Seconds, StrictModel
+from rolerunner.spec.field_types import Seconds, StrictModel
 from rolerunner.spec.values import suggest_name
 
 _CODES = {

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import RoleArn
-from rolerunner.spec.fields import Seconds, StrictModel
+from rolerunner.spec.field_types import Seconds, StrictModel
 
 _GLUE_TRUST = [
     {"Effect": "Allow", "Principal": {"Service": "glue.amazonaws.com"}, "Action": "sts:AssumeRole"}

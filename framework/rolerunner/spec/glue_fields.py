@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import GlueSettings, RoleArn, S3Uri
 from rolerunner.spec.expressions import is_template
-from rolerunner.spec.fields import S3Location, Seconds, StrictModel, json_form
+from rolerunner.spec.field_types import S3Location, Seconds, StrictModel, json_form
 from rolerunner.spec.params import parse_param
 from rolerunner.spec.values import suggest_name
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolerunner.spec.document import Path
-    from rolerunner.spec.reading import SpecReader
+    from rolerunner.spec.reader import SpecReader
     from rolerunner.spec.schema import ParamFields
 
 # Glue's own (AWS Glue developer guide, "Using job parameters"); some come as they are, some by prefix.
@@ -250,66 +250,66 @@ def format_argument(value: Any) -> str:
 
 
 def read_glue(
-    said: Any, declared: Mapping[str, ParamFields], reading: SpecReader
+    said: Any, declared: Mapping[str, ParamFields], reader: SpecReader
 ) -> Optional[GlueFields]:
     """The section, held against the spec's params. None where there is none, or where it is wrong."""
     if said is None:
         return None
     if not isinstance(said, dict):
-        reading.add(
+        reader.add(
             ("glue",),
             "'glue' must be a mapping, as in glue: {runtime: pythonshell, role: ..., artifacts: s3://...}",
         )
         return None
     wrong = list(_expressions(said, ("glue",)))
     for path in wrong:
-        reading.add(
+        reader.add(
             path,
             "'glue' takes no expressions: it is read when the job is deployed, not when it runs",
         )
     for name in declared:
         if name in ENTRY_ARGUMENTS or is_glue_argument(name):
             whose = "the entry script" if name in ENTRY_ARGUMENTS else "Glue"
-            reading.add(
+            reader.add(
                 ("params", name),
                 f"the param '{name}' cannot be given in Glue: {whose} keeps --{name} for itself",
                 "rename it",
                 key=True,
             )
     told = {path[1] for path in wrong}
-    read = reading.validated(
+    read = reader.validate_model(
         GlueFields, {key: value for key, value in said.items() if key not in told}, ("glue",)
     )
     if read is not None:
-        _check_params(read, declared, reading)
+        _check_params(read, declared, reader)
     return read
 
 
 def _check_params(
-    read: GlueFields, declared: Mapping[str, ParamFields], reading: SpecReader
+    read: GlueFields, declared: Mapping[str, ParamFields], reader: SpecReader
 ) -> None:
     for section in ("params", "fixed_params"):
         for name, value in getattr(read, section).items():
             path = ("glue", section, name)
             if name not in declared:
-                reading.add(
+                reader.add(
                     path, f"there is no param '{name}'", suggest_name(name, declared), key=True
                 )
                 continue
             if declared[name].secret:
-                problem = reading.document.problem(
+                problem = reader.document.problem(
                     path,
                     f"the param '{name}' is secret and cannot be an argument of a Glue job",
                     key=True,
                 )
-                reading.add_problem(replace(problem, line=""))
+                reader.add_problem(replace(problem, line=""))
                 continue
             try:
                 parse_param(declared[name], format_argument(value))
             except ValueError as error:
-                reading.add(path, f"the param '{name}' {error}")
+                reader.add(path, f"the param '{name}' {error}")
             if format_argument(value).startswith("--"):
-                reading.add(path, f"the param '{name}' {NO_DASHES}")
+                reader.add(path, f"the param '{name}' {NO_DASHES}")
 
 
 def _expressions(value: Any, path: Path) -> Iterator[Path]:

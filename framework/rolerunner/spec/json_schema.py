@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from rolerunner.spec.kinds import ActionSchema
+    from rolerunner.spec.action_schema import ActionSchema
 
 _ROLE = {
     "type": "string",

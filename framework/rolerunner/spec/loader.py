@@ -8,21 +8,21 @@ from pydantic import ValidationError
 
 from rolerunner.errors import SpecError, UsageError
 from rolerunner.model import Job, StatePlace
-from rolerunner.spec import checking
+from rolerunner.spec import validation
 from rolerunner.spec.document import parse_document
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.params import parse_params
-from rolerunner.spec.reading import LoadContext, SpecReader
+from rolerunner.spec.reader import LoadContext, SpecReader
 from rolerunner.spec.roles import Roles
 from rolerunner.spec.schema import IncludedFile, SpecFile, StateFields
-from rolerunner.spec.steps import read_steps
+from rolerunner.spec.steps import parse_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.document import Document
     from rolerunner.spec.glue_fields import GlueFields
-    from rolerunner.spec.kinds import ActionSchema
 
 __all__ = ["load_spec"]
 
@@ -47,72 +47,72 @@ def load_spec(
     hints on a misspelt one. ``code_is_here`` refuses steps whose function is not on this machine. Raises SpecError with every mistake of the spec,
     UsageError for params given wrongly.
     """
-    reading = SpecReader(parse_document(text, file), LoadContext(code_is_here=code_is_here))
-    top = _top(reading)
+    reader = SpecReader(parse_document(text, file), LoadContext(code_is_here=code_is_here))
+    top = _top(reader)
     wrong_params: Optional[UsageError] = None
     try:
-        parse_params(top.params, given, reading, complete=complete, more_names=more_names)
+        parse_params(top.params, given, reader, complete=complete, more_names=more_names)
     except UsageError as error:
         wrong_params = error  # the spec's own mistakes come first
     roles = Roles()
-    roles.read(top.roles, reading)
+    roles.read(top.roles, reader)
     for index, name in enumerate(top.include[:MAX_INCLUDES]):
-        _include(name, index, roles, reading, read_include)
+        _include(name, index, roles, reader, read_include)
     roles.link()
-    state = _state(top.state, roles, reading)
-    glue = _glue(top, reading)
+    state = _state(top.state, roles, reader)
+    glue = _glue(top, reader)
     steps = (
-        read_steps(top.steps, kinds, roles, top.defaults, reading) if top.steps != [None] else []
+        parse_steps(top.steps, kinds, roles, top.defaults, reader) if top.steps != [None] else []
     )
-    if reading.known.problems:
-        raise SpecError(reading.known.problems)
+    if reader.known.problems:
+        raise SpecError(reader.known.problems)
     if wrong_params is not None:
         raise wrong_params
     return Job(
-        name=top.name, steps=tuple(steps), params=dict(reading.known.params), roles=dict(roles.made), description=top.description,
+        name=top.name, steps=tuple(steps), params=dict(reader.known.params), roles=dict(roles.made), description=top.description,
         assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_plain(top.deadline), state=state,
         glue=glue.settings() if glue is not None else None, engine=top.engine, file=file,
         memory=None if top.memory is None or isinstance(top.memory, Template) else top.memory, includes=tuple(top.include),
-        secret_params=frozenset(reading.known.secrets),
+        secret_params=frozenset(reader.known.secrets),
         undecided=(*roles.undecided(), *(["state"] if top.state is not None and state is None else [])),
     )  # fmt: skip
 
 
-def _top(reading: SpecReader) -> SpecFile:
-    data = reading.document.data
+def _top(reader: SpecReader) -> SpecFile:
+    data = reader.document.data
     if not isinstance(data, dict):
         raise SpecError(
-            [reading.document.problem((), "a spec is a mapping that starts with 'version: 1'")]
+            [reader.document.problem((), "a spec is a mapping that starts with 'version: 1'")]
         )
-    data = _with_version(data, reading)
+    data = _with_version(data, reader)
     try:
         return SpecFile.model_validate(data)
     except ValidationError as error:
-        for problem in checking.list_problems(error, reading.document, (), SpecFile):
-            reading.add_at(problem.mark, problem.message, problem.hint)
-    return _top_that_stands(data, reading)
+        for problem in validation.list_problems(error, reader.document, (), SpecFile):
+            reader.add_at(problem.mark, problem.message, problem.hint)
+    return _top_that_stands(data, reader)
 
 
-def _with_version(data: dict[str, Any], reading: SpecReader) -> dict[str, Any]:
+def _with_version(data: dict[str, Any], reader: SpecReader) -> dict[str, Any]:
     """The data with the right version; a wrong one is gathered. Raises SpecError for one whose other mistakes would be noise."""
     version = data.get("version")
     if type(version) is int and version == 1:
         return data
     if "version" not in data:
-        reading.add((), "'version' is missing", "begin the spec with 'version: 1'")
+        reader.add((), "'version' is missing", "begin the spec with 'version: 1'")
     elif version in (1, "1", None):
-        reading.add(
+        reader.add(
             ("version",),
-            f"'version' must be 1, not {checking.describe_value(version)}",
+            f"'version' must be 1, not {validation.describe_value(version)}",
             "write version: 1",
         )
     else:
         hint = "this release of rolerunner reads version 1 alone"
         raise SpecError(
             [
-                reading.document.problem(
+                reader.document.problem(
                     ("version",),
-                    f"'version' must be 1, not {checking.describe_value(version)}",
+                    f"'version' must be 1, not {validation.describe_value(version)}",
                     hint,
                 )
             ]
@@ -120,7 +120,7 @@ def _with_version(data: dict[str, Any], reading: SpecReader) -> dict[str, Any]:
     return {**data, "version": 1}
 
 
-def _top_that_stands(data: dict[str, Any], reading: SpecReader) -> SpecFile:
+def _top_that_stands(data: dict[str, Any], reader: SpecReader) -> SpecFile:
     """What can be used of a top with mistakes, so that the steps' own mistakes are found too."""
     usable: dict[str, Any] = {"version": 1, "name": "unnamed", "steps": [None]}
     for key in SpecFile.model_fields:
@@ -133,7 +133,7 @@ def _top_that_stands(data: dict[str, Any], reading: SpecReader) -> SpecFile:
             for name, value in params.items()
             if _stands({**usable, "params": {name: value}})
         }
-        reading.known.undecided.update(name for name in params if name not in usable["params"])
+        reader.known.undecided.update(name for name in params if name not in usable["params"])
     return SpecFile.model_validate(usable)
 
 
@@ -149,32 +149,32 @@ def _include(
     name: str,
     index: int,
     roles: Roles,
-    reading: SpecReader,
+    reader: SpecReader,
     read: Optional[Callable[[str], tuple[str, str]]],
 ) -> None:
     path = ("include", index)
     if read is None:
-        reading.add(path, "nothing can be included here")
+        reader.add(path, "nothing can be included here")
         return
     try:
-        included = SpecReader(_included_document(name, read), reading.known)
+        included = SpecReader(_included_document(name, read), reader.known)
     except UsageError as error:
-        reading.add(path, f"'{name}' cannot be included: {str(error).rpartition(': ')[2]}")
+        reader.add(path, f"'{name}' cannot be included: {str(error).rpartition(': ')[2]}")
         return
     except SpecError as error:
-        reading.known.problems.extend(error.problems)
+        reader.known.problems.extend(error.problems)
         return
     if not isinstance(included.document.data, dict) or not isinstance(
         included.document.data.get("roles"), dict
     ):
         # and nothing of it is shown: it may be any file of the machine
-        reading.add(
+        reader.add(
             path,
             f"'{name}' is not a file of roles",
             "it must be a mapping with 'roles:' and nothing else",
         )
     else:
-        found = included.validated(IncludedFile, included.document.data, ())
+        found = included.validate_model(IncludedFile, included.document.data, ())
         roles.read(found.roles if found else {}, included)
 
 
@@ -183,22 +183,22 @@ def _included_document(name: str, read: Callable[[str], tuple[str, str]]) -> Doc
     return parse_document(text, file, show_text=False)
 
 
-def _state(said: Any, roles: Roles, reading: SpecReader) -> Optional[StatePlace]:
+def _state(said: Any, roles: Roles, reader: SpecReader) -> Optional[StatePlace]:
     """The place of the state; None where there is none, or where it is wrong or not known yet."""
     if said is None:
         return None
     if not isinstance(said, dict):
-        reading.add(("state",), "'state' must be a mapping with 'location'")
+        reader.add(("state",), "'state' must be a mapping with 'location'")
         return None
-    read = reading.validated(
+    read = reader.validate_model(
         StateFields,
-        reading.filled(reading.with_templates(said, ("state",), ("params",)), ("state",)),
+        reader.fill_known(reader.parse_templates(said, ("state",), ("params",)), ("state",)),
         ("state",),
     )
     if read is None:
         return None
     if read.role is not None:
-        roles.check(read.role, ("state", "role"), reading)
+        roles.check(read.role, ("state", "role"), reader)
     if any(isinstance(value, Template) for value in vars(read).values()):
         return None
     return StatePlace(
@@ -206,12 +206,12 @@ def _state(said: Any, roles: Roles, reading: SpecReader) -> Optional[StatePlace]
     )
 
 
-def _glue(top: SpecFile, reading: SpecReader) -> Optional[GlueFields]:
+def _glue(top: SpecFile, reader: SpecReader) -> Optional[GlueFields]:
     if top.glue is None:
         return None
     from rolerunner.spec.glue_fields import read_glue  # noqa: PLC0415 - takes 2 ms, and many specs have no such section
 
-    return read_glue(top.glue, top.params, reading)
+    return read_glue(top.glue, top.params, reader)
 
 
 def _plain(value: Any) -> Optional[float]:

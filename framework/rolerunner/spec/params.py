@@ -16,8 +16,8 @@ from rolerunner.common.json_values import read_json
 from rolerunner.errors import UsageError
 from rolerunner.redaction.redact import MIN_SECRET_LENGTH
 from rolerunner.redaction.secrets import SecretValue, register_secret
-from rolerunner.spec.checking import describe_value
 from rolerunner.spec.expressions import Template
+from rolerunner.spec.validation import describe_value
 from rolerunner.spec.values import (
     FileValue,
     check_duration,
@@ -29,7 +29,7 @@ from rolerunner.spec.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from rolerunner.spec.reading import SpecReader
+    from rolerunner.spec.reader import SpecReader
     from rolerunner.spec.schema import ParamFields
 
 _LOG = logging.getLogger("rolerunner")
@@ -41,7 +41,7 @@ _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 def parse_params(
     declared: Mapping[str, ParamFields],
     given: Mapping[str, Any],
-    reading: SpecReader,
+    reader: SpecReader,
     *,
     complete: bool,
     more_names: Iterable[str] = (),
@@ -55,20 +55,20 @@ def parse_params(
     wrong = [
         _no_param(name, value, right)
         for name, value in given.items()
-        if name not in {*declared, *reading.known.undecided}
+        if name not in {*declared, *reader.known.undecided}
     ]
-    reading.known.secrets.update(name for name, fields in declared.items() if fields.secret)
+    reader.known.secrets.update(name for name, fields in declared.items() if fields.secret)
     for name, fields in declared.items():
-        if not _is_well_declared(name, fields, reading):
-            reading.known.undecided.add(name)
+        if not _is_well_declared(name, fields, reader):
+            reader.known.undecided.add(name)
             continue
         try:
-            _read_one(name, fields, given, reading, complete=complete)
+            _read_one(name, fields, given, reader, complete=complete)
         except ValueError as error:
             wrong.append(str(error))
-            reading.known.undecided.add(name)
+            reader.known.undecided.add(name)
     if wrong:
-        raise UsageError(f"{reading.document.file}: " + "; ".join(wrong))
+        raise UsageError(f"{reader.document.file}: " + "; ".join(wrong))
 
 
 def _no_param(name: str, value: Any, right: Iterable[str]) -> str:
@@ -78,16 +78,16 @@ def _no_param(name: str, value: Any, right: Iterable[str]) -> str:
 
 
 def _read_one(
-    name: str, fields: ParamFields, given: Mapping[str, Any], reading: SpecReader, *, complete: bool
+    name: str, fields: ParamFields, given: Mapping[str, Any], reader: SpecReader, *, complete: bool
 ) -> None:
-    known = reading.known
+    known = reader.known
     if name in given:
         try:
             known.params[name] = _read_given(name, fields, given[name])
         except ValueError as error:
             raise ValueError(f"the param '{name}' {error}") from None
     elif fields.default is not None:
-        _read_default(name, fields, reading)
+        _read_default(name, fields, reader)
     elif not fields.required:
         known.params[name] = None
     else:
@@ -137,24 +137,24 @@ def _as_secret(name: str, value: str) -> SecretValue:
     return register_secret(value)
 
 
-def _read_default(name: str, fields: ParamFields, reading: SpecReader) -> None:
+def _read_default(name: str, fields: ParamFields, reader: SpecReader) -> None:
     path = ("params", name, "default")
-    value = reading.filled(reading.with_templates(fields.default, path, ()), path)
+    value = reader.fill_known(reader.parse_templates(fields.default, path, ()), path)
     if isinstance(value, Template):  # with a mistake that has been reported
-        reading.known.undecided.add(name)
+        reader.known.undecided.add(name)
         return
     try:
         read = parse_param(fields, value)
-        reading.known.params[name] = _as_secret(name, read) if fields.secret else read
+        reader.known.params[name] = _as_secret(name, read) if fields.secret else read
     except ValueError as error:
-        reading.known.undecided.add(name)
+        reader.known.undecided.add(name)
         if fields.secret:
-            problem = reading.document.problem(
+            problem = reader.document.problem(
                 path, f"the default of '{name}' does not fit its declaration"
             )
-            reading.add_problem(replace(problem, line=""))
+            reader.add_problem(replace(problem, line=""))
             return
-        reading.add(
+        reader.add(
             path,
             f"the default of '{name}': {error}"
             if str(error).startswith("'")
@@ -162,20 +162,20 @@ def _read_default(name: str, fields: ParamFields, reading: SpecReader) -> None:
         )
 
 
-def _is_well_declared(name: str, fields: ParamFields, reading: SpecReader) -> bool:
+def _is_well_declared(name: str, fields: ParamFields, reader: SpecReader) -> bool:
     """False where the bounds or choices of a param cannot be used; each mistake is added."""
-    before = len(reading.known.problems)
+    before = len(reader.known.problems)
     path = ("params", name)
     if fields.type == "choice" and not fields.choices:
-        reading.add(path, f"the param '{name}' of type choice needs 'choices'")
+        reader.add(path, f"the param '{name}' of type choice needs 'choices'")
     if fields.secret and fields.type != "string":
-        reading.add(
+        reader.add(
             (*path, "secret"),
             f"the param '{name}' is secret, so its type must be string, not {fields.type}",
             key=True,
         )
     if fields.required and fields.default is not None:
-        reading.add(
+        reader.add(
             (*path, "required"),
             f"the param '{name}' is required and has a default",
             "one of the two is enough",
@@ -187,13 +187,13 @@ def _is_well_declared(name: str, fields: ParamFields, reading: SpecReader) -> bo
             if bound is not None:
                 _read_bound(fields, bound)
         except ValueError as error:
-            reading.add((*path, rule), f"'{rule}' of '{name}' {error}")
+            reader.add((*path, rule), f"'{rule}' of '{name}' {error}")
     for index, choice in enumerate(fields.choices or ()):
         try:
             _READERS[fields.type](choice)
         except ValueError as error:
-            reading.add((*path, "choices", index), f"a choice of '{name}' {error}")
-    return len(reading.known.problems) == before
+            reader.add((*path, "choices", index), f"a choice of '{name}' {error}")
+    return len(reader.known.problems) == before
 
 
 def _read_bound(declared: ParamFields, bound: Any) -> Any:

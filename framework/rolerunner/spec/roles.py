@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.model import JOB, Role, RoleArn
-from rolerunner.spec.checking import describe_value
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.reading import SpecReader, iter_templates
+from rolerunner.spec.reader import SpecReader, iter_templates
 from rolerunner.spec.schema import RoleFields
+from rolerunner.spec.validation import describe_value
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Said:
-    reading: SpecReader
+    reader: SpecReader
     fields: Optional[RoleFields]
     """None for a role with mistakes: its name is known, so that steps that use it are not wrong too."""
 
@@ -33,21 +33,21 @@ class Roles:
     made: dict[str, Role] = field(default_factory=dict)
     _circles: set[frozenset[str]] = field(default_factory=set)
 
-    def read(self, roles: Mapping[str, Any], reading: SpecReader) -> None:
+    def read(self, roles: Mapping[str, Any], reader: SpecReader) -> None:
         """Read the roles of a document."""
         for name, value in roles.items():
             path: Path = ("roles", name)
             if name == JOB.name:
-                reading.add(
+                reader.add(
                     path, f"'{JOB.name}' is the job's own role; choose another alias", key=True
                 )
             if name in self._said:
-                other = self._said[name].reading.document.mark(path, key=True)
-                reading.add(
+                other = self._said[name].reader.document.mark(path, key=True)
+                reader.add(
                     path, f"the role '{name}' is here twice", f"the other is at {other}", key=True
                 )
                 continue
-            self._said[name] = _Said(reading, _fields(name, value, path, reading))
+            self._said[name] = _Said(reader, _fields(name, value, path, reader))
 
     def link(self) -> None:
         """Make each role, those it is assumed through first."""
@@ -62,7 +62,7 @@ class Roles:
         """Is it an alias, or the job's own role?"""
         return name == JOB.name or name in self._said
 
-    def check(self, said: str, path: Path, reading: SpecReader) -> None:
+    def check(self, said: str, path: Path, reader: SpecReader) -> None:
         """A role as a step names it: an alias, an ARN, or job."""
         if self.knows(said):
             return
@@ -70,13 +70,13 @@ class Roles:
             try:
                 RoleArn.parse(said)
             except ValueError as error:
-                reading.add(path, str(error))
+                reader.add(path, str(error))
             return
         hint = (
             suggest_name(said, (*self._said, JOB.name))
             or "name one under 'roles:', write its ARN, or 'job' for the job's own role"
         )
-        reading.add(path, f"there is no role '{said}'", hint)
+        reader.add(path, f"there is no role '{said}'", hint)
 
     def find(self, said: str) -> Optional[Role]:
         """The role that a step names; None for one with mistakes."""
@@ -95,7 +95,7 @@ class Roles:
             if frozenset(above) in self._circles:
                 return None
             self._circles.add(frozenset(above))
-            said.reading.add(
+            said.reader.add(
                 ("roles", name, "via"),
                 f"'via' goes round in a circle: {' -> '.join((*above, name))}",
             )
@@ -105,7 +105,7 @@ class Roles:
             return None
         role = _made(name, said.fields, via)
         if role is not None:
-            _check(name, role, said.reading)
+            _check(name, role, said.reader)
             self.made[name] = role
         return role
 
@@ -113,41 +113,41 @@ class Roles:
         if via is None:
             return None
         if via not in self._said:
-            self._said[name].reading.add(
+            self._said[name].reader.add(
                 ("roles", name, "via"), f"there is no role '{via}'", suggest_name(via, self._said)
             )
             return None
         return self._make(via, (*above, name))
 
 
-def _fields(name: str, value: Any, path: Path, reading: SpecReader) -> Optional[RoleFields]:
+def _fields(name: str, value: Any, path: Path, reader: SpecReader) -> Optional[RoleFields]:
     short = isinstance(value, str)
     if not short and not isinstance(value, dict):
-        reading.add(
+        reader.add(
             path, f"the role '{name}' must be an ARN or a mapping, not {describe_value(value)}"
         )
         return None
-    read = reading.with_templates(value, path, ("params",))
-    filled = reading.filled(read, path)
-    return reading.validated(RoleFields, {"arn": filled} if short else filled, path)
+    read = reader.parse_templates(value, path, ("params",))
+    filled = reader.fill_known(read, path)
+    return reader.validate_model(RoleFields, {"arn": filled} if short else filled, path)
 
 
-def _check(name: str, role: Role, reading: SpecReader) -> None:
+def _check(name: str, role: Role, reader: SpecReader) -> None:
     arn = RoleArn.parse(role.arn)
     if role.account and role.account != arn.account:
-        reading.add(
+        reader.add(
             ("roles", name, "account"),
             f"the role '{name}' is pinned to account {role.account}, but its ARN is in {arn.account}",
         )
     if role.via is not None and RoleArn.parse(role.via.arn).partition != arn.partition:
-        reading.add(
+        reader.add(
             ("roles", name, "via"),
             f"'{name}' cannot be assumed from '{role.via}': they are in different partitions",
         )
     keys = {key for key, _ in role.tags}
     for index, key in enumerate(role.transitive_tag_keys):
         if key not in keys:
-            reading.add(
+            reader.add(
                 ("roles", name, "transitive_tags", index),
                 f"'{key}' is not among the tags",
                 suggest_name(key, keys),

@@ -10,9 +10,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rolerunner.model import AUTO, PER_STEP, RoleArn, S3Uri
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Account, Bytes, Seconds, StrictModel, Text, json_form
+from rolerunner.spec.field_types import (
+    DYNAMIC,
+    Account,
+    Bytes,
+    Seconds,
+    StrictModel,
+    Text,
+    json_form,
+)
 from rolerunner.spec.params import check_pattern
-from rolerunner.spec.stated import PermissionFields
+from rolerunner.spec.permission_fields import PermissionFields
 from rolerunner.spec.values import check_tag_text
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from rolerunner.model import S3Uri
 from rolerunner.sandbox.faults import Fault, Operation
 from rolerunner.sandbox.world import ObjectContent
-from rolerunner.spec.fields import (
+from rolerunner.spec.field_types import (
     S3Location,
     S3Object,
     Seconds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rolerunner.model import RoleArn
-from rolerunner.spec.steps import STATUS
+from rolerunner.spec.step_references import STATUS
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
     from rolerunner.model import S3Uri
     from rolerunner.sandbox import World
+    from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.document import Path as Place
-    from rolerunner.spec.kinds import ActionSchema
-    from rolerunner.spec.reading import SpecReader
+    from rolerunner.spec.reader import SpecReader
     from rolerunner.spec_testing.case import Case
 
 
 def validate_case(
-    case: Case, place: Place, reading: SpecReader, kinds: Mapping[str, type[ActionSchema]]
+    case: Case, place: Place, reader: SpecReader, kinds: Mapping[str, type[ActionSchema]]
 ) -> None:
     """Gather what is wrong with a case."""
-    _check_steps(case, place, reading, kinds)
-    _check_roles(case, place, reading)
-    _check_places(case, place, reading)
-    _check_files(case, place, reading)
+    _check_steps(case, place, reader, kinds)
+    _check_roles(case, place, reader)
+    _check_places(case, place, reader)
+    _check_files(case, place, reader)
 
 
 def _known(
@@ -34,14 +34,14 @@ def _known(
     right: Iterable[str],
     what: str,
     place: Place,
-    reading: SpecReader,
+    reader: SpecReader,
     *,
     key: bool = False,
 ) -> bool:
     names = list(right)
     if name in names:
         return True
-    reading.add(
+    reader.add(
         place,
         f"there is no {what} '{name}'",
         suggest_name(name, names) or f"there are: {', '.join(names)}",
@@ -51,14 +51,14 @@ def _known(
 
 
 def _check_steps(
-    case: Case, place: Place, reading: SpecReader, kinds: Mapping[str, type[ActionSchema]]
+    case: Case, place: Place, reader: SpecReader, kinds: Mapping[str, type[ActionSchema]]
 ) -> None:
     steps = {step.id: step for step in case.job.steps} if case.job is not None else {}
     for index, name in enumerate(case.fields.only):
-        _known(name, steps, "step", (*place, "only", index), reading)
+        _known(name, steps, "step", (*place, "only", index), reader)
     for name, expected in case.fields.expect.steps.items():
         at = (*place, "expect", "steps", name)
-        if not _known(name, steps, "step", at, reading, key=True):
+        if not _known(name, steps, "step", at, reader, key=True):
             continue
         outputs = kinds[steps[name].action].outputs
         for output in expected.outputs if outputs is not None else ():
@@ -67,11 +67,11 @@ def _check_steps(
                 outputs or (),
                 f"output of {steps[name].action}",
                 (*at, "outputs", output),
-                reading,
+                reader,
                 key=True,
             )
         if STATUS in expected.outputs:
-            reading.add(
+            reader.add(
                 (*at, "outputs", STATUS),
                 "'status' is no output",
                 "write it beside 'outputs'",
@@ -79,31 +79,31 @@ def _check_steps(
             )
 
 
-def _check_roles(case: Case, place: Place, reading: SpecReader) -> None:
+def _check_roles(case: Case, place: Place, reader: SpecReader) -> None:
     given, expect = case.fields.given, case.fields.expect
     in_sandbox = {role.arn for role in case.world.roles}
     for index, denial in enumerate(given.deny):
         at = (*place, "given", "deny", index, "role")
-        if _check_role(denial.role, case, at, reading) and case.arn(denial.role) not in in_sandbox:
-            reading.add(
+        if _check_role(denial.role, case, at, reader) and case.arn(denial.role) not in in_sandbox:
+            reader.add(
                 at,
                 f"the sandbox has no role {case.arn(denial.role)}",
                 suggest_name(case.arn(denial.role), in_sandbox),
             )
     for index, refusal in enumerate(expect.refusals or ()):
-        _check_role(refusal.role, case, (*place, "expect", "refusals", index, "role"), reading)
+        _check_role(refusal.role, case, (*place, "expect", "refusals", index, "role"), reader)
     for name in expect.assume_role:
-        _check_role(name, case, (*place, "expect", "assume_role", name), reading, key=True)
+        _check_role(name, case, (*place, "expect", "assume_role", name), reader, key=True)
 
 
 def _check_role(
-    name: str, case: Case, place: Place, reading: SpecReader, *, key: bool = False
+    name: str, case: Case, place: Place, reader: SpecReader, *, key: bool = False
 ) -> bool:
     if name.startswith("arn:"):
         try:
             RoleArn.parse(name)
         except ValueError as error:
-            reading.add(place, str(error), key=key)
+            reader.add(place, str(error), key=key)
             return False
         return True
     return _known(
@@ -111,31 +111,31 @@ def _check_role(
         (*(case.job.roles if case.job is not None else ()), "job"),
         "role",
         place,
-        reading,
+        reader,
         key=key,
     )
 
 
-def _check_places(case: Case, place: Place, reading: SpecReader) -> None:
+def _check_places(case: Case, place: Place, reader: SpecReader) -> None:
     buckets = [bucket.name for bucket in case.world.buckets]
     for uri in case.fields.given.objects:
         _known(
-            uri.bucket, buckets, "bucket", (*place, "given", "objects", str(uri)), reading, key=True
+            uri.bucket, buckets, "bucket", (*place, "given", "objects", str(uri)), reader, key=True
         )
     for index, uri in enumerate(case.fields.given.without):
         at = (*place, "given", "without", index)
-        if _known(uri.bucket, buckets, "bucket", at, reading) and not any(
+        if _known(uri.bucket, buckets, "bucket", at, reader) and not any(
             _is_of(uri, key) for key in _keys(case.world, uri.bucket)
         ):
             hint = suggest_name(uri.key, _keys(case.world, uri.bucket))
-            reading.add(at, f"the sandbox has no {uri}", hint)
+            reader.add(at, f"the sandbox has no {uri}", hint)
     for uri in case.fields.expect.objects:
         _known(
             uri.bucket,
             buckets,
             "bucket",
             (*place, "expect", "objects", str(uri)),
-            reading,
+            reader,
             key=True,
         )
 
@@ -148,7 +148,7 @@ def _is_of(uri: S3Uri, key: str) -> bool:
     return key.startswith(uri.key) if uri.is_prefix else key == uri.key
 
 
-def _check_files(case: Case, place: Place, reading: SpecReader) -> None:
+def _check_files(case: Case, place: Place, reader: SpecReader) -> None:
     given, expect = case.fields.given, case.fields.expect
     said = [
         *(
@@ -170,4 +170,4 @@ def _check_files(case: Case, place: Place, reading: SpecReader) -> None:
     ]
     for at, file in said:
         if file is not None and not case.near(file).is_file():
-            reading.add(at, f"there is no file '{case.near(file)}'")
+            reader.add(at, f"there is no file '{case.near(file)}'")

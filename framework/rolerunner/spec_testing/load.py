@@ -18,7 +18,7 @@ from rolerunner.sandbox.world import SandboxRole
 from rolerunner.spec.document import parse_versioned_document
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.filters import ExpressionError
-from rolerunner.spec.reading import LoadContext, SpecReader, fill_templates, iter_templates
+from rolerunner.spec.reader import LoadContext, SpecReader, fill_templates, iter_templates
 from rolerunner.spec.source import read_text
 from rolerunner.spec.values import suggest_name
 from rolerunner.spec_testing.case import Case
@@ -77,28 +77,28 @@ def load_cases(paths: Iterable[Path], root: Path) -> list[Case]:
 
 def _load(path: Path, root: Path) -> list[Case]:
     text, name = read_text(str(path))
-    reading = SpecReader(parse_versioned_document(text, name, "a test file"), LoadContext())
-    raw = reading.with_templates(reading.document.data, (), ("case",), content=True)
-    plain = _filled(raw, root, reading)
-    reading.validated(CaseFile, plain, ())
+    reader = SpecReader(parse_versioned_document(text, name, "a test file"), LoadContext())
+    raw = reader.parse_templates(reader.document.data, (), ("case",), content=True)
+    plain = _filled(raw, root, reader)
+    reader.validate_model(CaseFile, plain, ())
     top = _only(plain, [{"name": "none"}])
     if top is None:
-        raise SpecError(reading.known.problems)
+        raise SpecError(reader.known.problems)
     spec = path.parent / (top.spec or f"{path.name[: -len(SUFFIX)]}.yaml")
-    right = _is_right(spec, top, reading)
-    world = _world(top, spec, reading)
+    right = _is_right(spec, top, reader)
+    world = _world(top, spec, reader)
     if right and world is not None:
         said = plain.get("cases")
         count = len(said) if isinstance(said, list) else 0
         cases = [
             case
             for index in range(count)
-            for case in _case(index, raw, spec, world, root / f"{index}", reading)
+            for case in _case(index, raw, spec, world, root / f"{index}", reader)
         ]
-        _check_names(cases, reading)
-        if not reading.known.problems:
+        _check_names(cases, reader)
+        if not reader.known.problems:
             return cases
-    raise SpecError(reading.known.problems)
+    raise SpecError(reader.known.problems)
 
 
 def _only(plain: Mapping[str, Any], cases: list[Any]) -> Optional[CaseFile]:
@@ -115,9 +115,9 @@ def _only(plain: Mapping[str, Any], cases: list[Any]) -> Optional[CaseFile]:
         return None
 
 
-def _is_right(spec: Path, top: CaseFile, reading: SpecReader) -> bool:
+def _is_right(spec: Path, top: CaseFile, reader: SpecReader) -> bool:
     if not spec.is_file():
-        reading.add(
+        reader.add(
             ("spec",) if top.spec else (),
             f"there is no spec '{spec}'",
             "" if top.spec else "say which with 'spec:'",
@@ -126,16 +126,16 @@ def _is_right(spec: Path, top: CaseFile, reading: SpecReader) -> bool:
     try:
         api.load(spec, complete=False)
     except SpecError as error:
-        reading.known.problems.extend(error.problems)
+        reader.known.problems.extend(error.problems)
         return False
     return True
 
 
 def _case(
-    index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reading: SpecReader
+    index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reader: SpecReader
 ) -> Iterator[Case]:
     plain, place = (
-        _filled(raw, folder, reading),
+        _filled(raw, folder, reader),
         ("cases", index),
     )  # the whole file with this case's folder: params of all are in it
     own = _only(plain, [plain["cases"][index]])
@@ -143,9 +143,9 @@ def _case(
         return
     fields = own.cases[0]
     params = {**own.params, **fields.params}
-    job = _job(spec, params, fields, place, reading)
+    job = _job(spec, params, fields, place, reader)
     case = Case(
-        reading.document.mark((*place, "name")),
+        reader.document.mark((*place, "name")),
         fields,
         params,
         spec,
@@ -155,19 +155,19 @@ def _case(
         folder,
     )
     if case.job is not None:
-        validate_case(case, place, reading, registry())
+        validate_case(case, place, reader, registry())
     yield case
 
 
 def _job(
-    spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reading: SpecReader
+    spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reader: SpecReader
 ) -> Optional[Job]:
     try:
         return api.load(spec, params)
     except (UsageError, SpecError) as error:
         if fields.expect.exit != UNREADABLE:
             first = str(error).splitlines()[0]
-            reading.add(
+            reader.add(
                 (*place, "params"),
                 f"the spec does not take these params: {first}",
                 "say 'exit: 2' where that is expected",
@@ -184,11 +184,11 @@ class _Holds:
     folder: Path
 
 
-def _world(file: CaseFile, spec: Path, reading: SpecReader) -> Optional[_Holds]:
+def _world(file: CaseFile, spec: Path, reader: SpecReader) -> Optional[_Holds]:
     """What is said of the sandbox, or stands beside the spec; None with the mistake gathered."""
-    folder = Path(reading.document.file).parent
+    folder = Path(reader.document.file).parent
     if isinstance(file.sandbox, dict):
-        world = reading.validated(World, file.sandbox, ("sandbox",))
+        world = reader.validate_model(World, file.sandbox, ("sandbox",))
         return None if world is None else _Holds(world, folder)
     path = (
         folder / file.sandbox
@@ -198,12 +198,12 @@ def _world(file: CaseFile, spec: Path, reading: SpecReader) -> Optional[_Holds]:
     if not path.is_file():
         if file.sandbox is None:
             return _Holds(None, folder)
-        reading.add(("sandbox",), f"there is no sandbox file '{path}'")
+        reader.add(("sandbox",), f"there is no sandbox file '{path}'")
         return None
     try:
         return _Holds(sandbox.load_world(path), path.parent)
     except SpecError as error:
-        reading.known.problems.extend(error.problems)
+        reader.known.problems.extend(error.problems)
         return None
 
 
@@ -219,17 +219,17 @@ def _made(job: Optional[Job], params: Mapping[str, Any]) -> World:
 _ANY_ROLE = "arn:aws:iam::123456789012:role/glue-job"
 
 
-def _filled(raw: Any, folder: Path, reading: SpecReader) -> Any:
+def _filled(raw: Any, folder: Path, reader: SpecReader) -> Any:
     """The file with ``case.folder`` and the clock filled in; what cannot be is told."""
-    scope = {"case": {"folder": str(folder)}, **reading.known.clock}
+    scope = {"case": {"folder": str(folder)}, **reader.known.clock}
     wrong = set()
     for at, template in iter_templates(raw):
         try:
             template.evaluate(scope)
         except ExpressionError as error:
             wrong.add(at)
-            reading.add_at(
-                reading.mark_inside(at, template.text, 0),
+            reader.add_at(
+                reader.mark_offset(at, template.text, 0),
                 str(error),
                 suggest_name(error.wrong, error.right) if error.wrong else "",
             )
@@ -247,12 +247,12 @@ def _without(value: Any, place: Place, wrong: set[Place]) -> Any:
     return value
 
 
-def _check_names(cases: list[Case], reading: SpecReader) -> None:
+def _check_names(cases: list[Case], reader: SpecReader) -> None:
     first: dict[str, Mark] = {}
     for case in cases:
         other = first.setdefault(case.fields.name, case.mark)
         if other != case.mark:
-            reading.add_at(
+            reader.add_at(
                 case.mark,
                 f"the case '{case.fields.name}' is here twice",
                 f"the first is on line {other.line}",

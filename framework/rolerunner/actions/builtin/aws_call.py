@@ -26,7 +26,7 @@ from rolerunner.events import StepProgress
 from rolerunner.iam.actions_table import derive_permissions
 from rolerunner.model import Permission
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, Seconds, StrictModel, Text
+from rolerunner.spec.field_types import DYNAMIC, Seconds, StrictModel, Text
 
 
 def _check_expression(value: Any) -> Any:
@@ -149,7 +149,7 @@ class AwsCall(Action):
         return found if isinstance(found, Mapping) else {"result": found}
 
     @classmethod
-    def takes_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
+    def accepts_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
         """Parameters may be secrets."""
         return path[0] == "parameters"
 

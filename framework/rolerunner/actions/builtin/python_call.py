@@ -18,7 +18,7 @@ from rolerunner.errors import FunctionFailed
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.spec.fields import DYNAMIC, FOLDER, PACKAGES, PACKAGES_PRESENT, json_form
+from rolerunner.spec.field_types import DYNAMIC, FOLDER, PACKAGES, PACKAGES_PRESENT, json_form
 from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT
 
 _FUNCTION = re.compile(r"(?:[A-Za-z_][\w.]*|[^:\0]+\.py):[A-Za-z_]\w*\Z")
@@ -110,7 +110,7 @@ class PythonCall(DistributionFields, Action):
         return self
 
     @classmethod
-    def takes_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
+    def accepts_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
         """Arguments may be secrets."""
         return path[0] == "arguments"
 

@@ -33,7 +33,14 @@ from rolerunner.actions.targets import (
 from rolerunner.errors import StepError
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList, Origin, placeholder_list
-from rolerunner.spec.fields import TEMPLATES_ALLOWED, Account, Bytes, CustomerKey, Flag, S3Location
+from rolerunner.spec.field_types import (
+    TEMPLATES_ALLOWED,
+    Account,
+    Bytes,
+    CustomerKey,
+    Flag,
+    S3Location,
+)
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Outcome, Storage
 

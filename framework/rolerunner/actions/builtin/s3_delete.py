@@ -22,7 +22,7 @@ from rolerunner.actions.source_objects import SourceObjects, check_one_source, c
 from rolerunner.errors import AccessDenied, NotFound
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.manifest import EMPTY_LIST, ObjectList
-from rolerunner.spec.fields import Flag, S3Location
+from rolerunner.spec.field_types import Flag, S3Location
 from rolerunner.storage.protocol import Storage
 
 

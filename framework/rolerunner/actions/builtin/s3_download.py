@@ -31,7 +31,7 @@ from rolerunner.model import Permission
 from rolerunner.selection.local_files import SourceFile, walk_folder
 from rolerunner.selection.manifest import ObjectList, read_paths
 from rolerunner.selection.names import NameSet
-from rolerunner.spec.fields import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
+from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
 from rolerunner.storage.protocol import Storage
 
 

@@ -23,7 +23,7 @@ from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.inventory import FORMS, write_inventory
 from rolerunner.selection.manifest import EMPTY_LIST, Origin, placeholder_list
-from rolerunner.spec.fields import DYNAMIC, Flag, LocalPath, S3Location
+from rolerunner.spec.field_types import DYNAMIC, Flag, LocalPath, S3Location
 from rolerunner.storage.protocol import ObjectInfo, Storage
 from rolerunner.storage.sorting import sort_objects
 

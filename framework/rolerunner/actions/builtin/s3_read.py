@@ -9,7 +9,7 @@ from rolerunner.actions.shared_fields import RequestFields
 from rolerunner.common.json_values import read_json
 from rolerunner.errors import StepError
 from rolerunner.model import Permission
-from rolerunner.spec.fields import DYNAMIC, Bytes, CustomerKey, S3Object, Text
+from rolerunner.spec.field_types import DYNAMIC, Bytes, CustomerKey, S3Object, Text
 
 
 class S3Read(RequestFields, Action):

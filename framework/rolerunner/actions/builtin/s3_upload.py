@@ -28,7 +28,7 @@ from rolerunner.selection.filters import Selection
 from rolerunner.selection.local_files import SkippedFiles, SourceFile, find_source_files
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
 from rolerunner.selection.names import format_mtime
-from rolerunner.spec.fields import (
+from rolerunner.spec.field_types import (
     DYNAMIC,
     Flag,
     LocalPath,

@@ -21,7 +21,7 @@ from rolerunner.selection.manifest import (
     Origin,
     placeholder_list,
 )
-from rolerunner.spec.fields import DYNAMIC, Bytes, S3Location, Seconds, json_form
+from rolerunner.spec.field_types import DYNAMIC, Bytes, S3Location, Seconds, json_form
 from rolerunner.storage.protocol import Storage
 
 

@@ -15,7 +15,7 @@ from rolerunner.common.json_values import check_json, json_text
 from rolerunner.errors import StepError
 from rolerunner.model import Permission
 from rolerunner.selection.manifest import ObjectList
-from rolerunner.spec.fields import DYNAMIC, Flag, S3Object, Text
+from rolerunner.spec.field_types import DYNAMIC, Flag, S3Object, Text
 
 
 class S3Write(PutFields, RequestFields, Action):

@@ -16,7 +16,7 @@ from rolerunner.spark import sql
 from rolerunner.spark.pool import run_cancellable
 from rolerunner.spark.session import get_session
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import DYNAMIC, StrictModel, Text, json_form
+from rolerunner.spec.field_types import DYNAMIC, StrictModel, Text, json_form
 
 MAX_ROWS = 1000
 """Rows that a step may give as its output: they pass this machine's memory, and the result file."""
@@ -172,7 +172,7 @@ class SparkSql(Action):
         return {"source_role": read, "target_role": written}
 
     @classmethod
-    def misfits(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+    def find_conflicts(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
         """What S3A cannot do for these steps: sessions it cannot ask for, and two roles on one bucket."""
         taken: dict[str, tuple[str, Role]] = {}
         for step in steps:

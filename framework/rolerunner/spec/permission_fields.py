@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 from pydantic import BeforeValidator, Field
 
 from rolerunner.spec.expressions import Template
-from rolerunner.spec.fields import StrictModel, Text, json_form
+from rolerunner.spec.field_types import StrictModel, Text, json_form
 
 _ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9*?]+\Z")
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rolerunner.common.failures import as_step_error
-from rolerunner.spec import checking
+from rolerunner.spec import validation
 from rolerunner.spec.expressions import Template, is_template, scan_template
-from rolerunner.spec.fields import FOLDER, PACKAGES, PACKAGES_PRESENT, TEMPLATES_ALLOWED
+from rolerunner.spec.field_types import FOLDER, PACKAGES, PACKAGES_PRESENT, TEMPLATES_ALLOWED
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.foreign_templates import find_foreign_templates
 from rolerunner.spec.values import suggest_name
@@ -73,7 +73,7 @@ class SpecReader:
 
     document: Document
     known: LoadContext
-    takes_secret: Callable[[Path], bool] = accepts_no_secret
+    accepts_secret: Callable[[Path], bool] = accepts_no_secret
     """Tells of a place in the document whether a secret may flow there."""
 
     @property
@@ -116,14 +116,14 @@ class SpecReader:
         if problem not in self.known.problems:
             self.known.problems.append(problem)
 
-    def validated(
+    def validate_model(
         self, model: type[M], value: Any, path: Path, more_keys: Iterable[str] = ()
     ) -> Optional[M]:
         """The value as a model, or None with its mistakes gathered. Templates pass."""
         try:
             return model.model_validate(value, context=self.context)
         except ValidationError as error:
-            for problem in checking.list_problems(error, self.document, path, model, more_keys):
+            for problem in validation.list_problems(error, self.document, path, model, more_keys):
                 self._add(problem)
         except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
             self.add(
@@ -133,7 +133,7 @@ class SpecReader:
             )
         return None
 
-    def with_templates(
+    def parse_templates(
         self, value: Any, path: Path, scopes: tuple[str, ...], *, content: bool = False
     ) -> Any:
         """The value with each text that holds ``${{`` read as a Template, its names checked.
@@ -148,12 +148,12 @@ class SpecReader:
             )
         if isinstance(value, dict):
             return {
-                key: self.with_templates(each, (*path, key), scopes, content=content)
+                key: self.parse_templates(each, (*path, key), scopes, content=content)
                 for key, each in value.items()
             }
         if isinstance(value, list):
             return [
-                self.with_templates(each, (*path, index), scopes, content=content)
+                self.parse_templates(each, (*path, index), scopes, content=content)
                 for index, each in enumerate(value)
             ]
         return value
@@ -164,11 +164,11 @@ class SpecReader:
         template, errors = scan_template(text)
         for error in errors:
             hint = suggest_name(error.wrong, error.right) if error.wrong else ""
-            self.add_at(self.mark_inside(path, text, error.offset), str(error), hint)
+            self.add_at(self.mark_offset(path, text, error.offset), str(error), hint)
         for expression in template.expressions:
             for reference in expression.references:
                 self._check_scope(
-                    reference, scopes, self.mark_of(path, text, expression, reference)
+                    reference, scopes, self.mark_reference(path, text, expression, reference)
                 )
         wrong = self._refuses_secrets(template, path) or bool(errors)
         offset = 0
@@ -180,7 +180,7 @@ class SpecReader:
 
     def _refuses_secrets(self, template: Template, path: Path) -> bool:
         """Returns True for a template that reads a secret param where none may flow; each is a mistake."""
-        if self.takes_secret(path):
+        if self.accepts_secret(path):
             return False
         found = [
             (expression, reference) for expression in template.expressions for reference in expression.references
@@ -196,7 +196,9 @@ class SpecReader:
         """A secret that would flow where it would be shown or stored."""
         field_name = next((part for part in reversed(path) if isinstance(part, str)), "")
         message = f"'{reference}' is a secret, which may not flow into '{field_name}'"
-        self.add_at(self.mark_of(path, text, expression, reference), message, _WHERE_SECRETS_GO)
+        self.add_at(
+            self.mark_reference(path, text, expression, reference), message, _WHERE_SECRETS_GO
+        )
 
     def _text(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Any:
         """The text as it is; one with a template of another tool as a Template that nothing works out."""
@@ -222,16 +224,18 @@ class SpecReader:
             )
         )
         for each in found:
-            self.add_at(self.mark_inside(path, text, offset + each.offset), each.message, each.hint)
+            self.add_at(self.mark_offset(path, text, offset + each.offset), each.message, each.hint)
         return bool(found)
 
-    def mark_of(self, path: Path, text: str, expression: Expression, reference: Reference) -> Mark:
+    def mark_reference(
+        self, path: Path, text: str, expression: Expression, reference: Reference
+    ) -> Mark:
         """Where a name stands in the file."""
-        return self.mark_inside(
+        return self.mark_offset(
             path, text, expression.offset + max(expression.text.find(str(reference)), 0)
         )
 
-    def mark_inside(self, path: Path, text: str, offset: int) -> Mark:
+    def mark_offset(self, path: Path, text: str, offset: int) -> Mark:
         """Where in the file the character at ``offset`` of a scalar's text stands, as well as can be told."""
         mark = self.document.mark(path)
         if path in self.document.blocks:
@@ -281,14 +285,14 @@ class SpecReader:
             ) or f"known: {', '.join(RUN_NAMES)}"
         return "", ""
 
-    def filled(self, value: Any, path: Path) -> Any:
+    def fill_known(self, value: Any, path: Path) -> Any:
         """The value with each template that hangs on known params alone filled in; others stay templates."""
         if isinstance(value, Template):
             return self._filled_template(value, path)
         if isinstance(value, dict):
-            return {key: self.filled(each, (*path, key)) for key, each in value.items()}
+            return {key: self.fill_known(each, (*path, key)) for key, each in value.items()}
         if isinstance(value, list):
-            return [self.filled(each, (*path, index)) for index, each in enumerate(value)]
+            return [self.fill_known(each, (*path, index)) for index, each in enumerate(value)]
         return value
 
     def _filled_template(self, template: Template, path: Path) -> Any:
@@ -298,7 +302,7 @@ class SpecReader:
             return template.evaluate({"params": self.known.params, **self.known.clock})
         except ExpressionError as error:
             self.add_at(
-                self.mark_inside(path, template.text, 0),
+                self.mark_offset(path, template.text, 0),
                 str(error),
                 suggest_name(error.wrong, error.right) if error.wrong else "",
             )

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Optional, Union
 
 from rolerunner.model import Step
 from rolerunner.redaction.redact import is_secret_name
-from rolerunner.spec.fields import StrictModel
+from rolerunner.spec.field_types import StrictModel
 
 
 class FieldConflictError(ValueError):
@@ -35,7 +35,7 @@ class ActionSchema(StrictModel):
     """Fields of the example in its page, besides those that must be there."""
 
     @classmethod
-    def takes_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
+    def accepts_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
         """Returns True if a secret may flow into the field at ``path``, which is relative to the step."""
         return str(path[-1]).endswith("customer_key")
 
@@ -52,7 +52,7 @@ class ActionSchema(StrictModel):
         return cls.samples.get(output)
 
     @classmethod
-    def misfits(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+    def find_conflicts(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
         """What is wrong with all steps of this kind together, and with their roles: a step's id and what is said of it."""
         del steps
         yield from ()

@@ -1,0 +1,202 @@
+"""Checks what steps read from other steps: that the output exists, its type, and secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+from pydantic import ValidationError
+
+from rolerunner.spec.action_schema import FieldConflictError
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.raw_step import accepts_secret
+from rolerunner.spec.reader import ITEM_NAMES, iter_templates
+from rolerunner.spec.values import suggest_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rolerunner.spec.document import Path
+    from rolerunner.spec.expressions import Expression
+    from rolerunner.spec.grammar import Reference
+    from rolerunner.spec.raw_step import RawStep
+    from rolerunner.spec.reader import SpecReader
+
+STATUS = "status"
+"""``steps.ID.status``, which every step has in addition to the outputs of its action."""
+
+_TYPE_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+_OUTPUT_DEPTH = 3
+"""Names in ``steps.ID.OUTPUT``."""
+
+
+def check_secret_outputs(step: RawStep, reader: SpecReader) -> None:
+    """Reports names in ``secret_outputs`` that are not outputs, or cannot be secrets."""
+    path = (*step.path, "secret_outputs")
+    if isinstance(step.common.secret_outputs, Template):
+        reader.add(path, "'secret_outputs' must be a list of names; it cannot be an expression")
+    if step.schema is None:
+        return
+    outputs = step.schema.outputs
+    for index, name in enumerate(step.secret_outputs):
+        if outputs is not None and name not in outputs:
+            hint = suggest_name(name, outputs) or f"it has {', '.join(outputs)}"
+            reader.add((*path, index), f"{step.common.action} has no output '{name}'", hint)
+        elif not isinstance(step.schema.samples.get(name, ""), (str, int, float, list, dict)):
+            reader.add((*path, index), f"'{name}' is a list of objects, which cannot be a secret")
+
+
+@dataclass(frozen=True)
+class ReferenceChecker:
+    """Checks the references between steps; mistakes are added to the reader."""
+
+    steps: Sequence[RawStep]
+    reader: SpecReader
+    _by_id: Mapping[str, tuple[int, RawStep]]
+    """Id -> position and step; the first step if an id is repeated."""
+
+    @classmethod
+    def of(cls, steps: Sequence[RawStep], reader: SpecReader) -> ReferenceChecker:
+        """Returns a checker of these steps."""
+        by_id = {step.id: (index, step) for index, step in reversed(list(enumerate(steps)))}
+        return cls(steps, reader, by_id)
+
+    def collect_references(self, position: int) -> frozenset[str]:
+        """Returns the ids of the steps that a step reads from."""
+        step, found = self.steps[position], set()
+        for path, template, expression, reference in _iter_references(step):
+            message, hint = self._find_mistake(reference, position)
+            if message:
+                mark = self.reader.mark_reference(path, template.text, expression, reference)
+                self.reader.add_at(mark, message, hint)
+            elif reference.path[0] == "steps":
+                found.add(reference.path[1])
+                inside = path[len(step.path) :]
+                if self._is_secret_output(reference) and not accepts_secret(step.schema, inside):
+                    self.reader.refuse_secret(path, template.text, expression, reference)
+        return frozenset(found)
+
+    def check_output_types(self, position: int) -> None:
+        """Reports fields that are another step's output, but do not accept its type."""
+        step = self.steps[position]
+        if step.schema is None or step.loop is not None:
+            return
+        samples = dict(self._iter_samples(position))
+        if not samples:
+            return
+        fields = {**self.reader.fill_known(dict(step.fields), step.path), **samples}
+        try:
+            step.schema.model_validate(fields, context=self.reader.context)
+        except ValidationError as error:
+            self._report_types(step, samples, error)
+
+    def _report_types(
+        self, step: RawStep, samples: Mapping[str, Any], error: ValidationError
+    ) -> None:
+        details = error.errors(include_url=False)
+        for detail in details:
+            conflict = detail.get("ctx", {}).get("error")
+            if isinstance(conflict, FieldConflictError):
+                self.reader.add(step.path, str(conflict), conflict.hint)
+        wrong = dict.fromkeys(
+            str(detail["loc"][0])
+            for detail in details
+            if detail["loc"] and not _is_wrong_choice(detail)
+        )
+        for key in (key for key in wrong if key in samples):
+            kind = _TYPE_NAMES.get(type(samples[key]), "a list of objects")
+            message = f"'{key}' cannot be {step.fields[key]}, which is {kind}"
+            self.reader.add((*step.path, key), message)
+
+    def _iter_samples(self, position: int) -> Iterator[tuple[str, Any]]:
+        for key, value in self.steps[position].fields.items():
+            sample = self._find_sample(value, position) if isinstance(value, Template) else None
+            if sample is not None:
+                yield key, sample
+
+    def _find_sample(self, template: Template, position: int) -> Any:
+        """Returns a value like the output that the template reads; None if it is not known."""
+        name = template.name
+        if name is None or len(name.path) != _OUTPUT_DEPTH or name.path[0] != "steps":
+            return None
+        other_position, other = self._by_id.get(name.path[1], (position, None))
+        if other is None or other_position >= position or other.schema is None:
+            return None
+        fields = self.reader.fill_known(dict(other.fields), other.path)
+        sample = other.schema.sample(name.path[2], fields)
+        return [sample] if sample is not None and other.loop is not None else sample
+
+    def _is_secret_output(self, reference: Reference) -> bool:
+        """Returns True if the output is known to be a secret."""
+        _, other = self._by_id[reference.path[1]]
+        output = reference.path[2:]
+        if output == (STATUS,) or other.schema is None:
+            return False
+        if output[0] in other.secret_outputs:
+            return True
+        return other.schema.is_secret_output(other.fields, output)
+
+    def _find_mistake(self, reference: Reference, position: int) -> tuple[str, str]:
+        """Returns the message and the hint for a wrong reference; empty texts for a right one."""
+        head, *names = reference.path
+        if head == "item":
+            return _find_item_mistake(names, self.steps[position])
+        if head != "steps" or not names:
+            return "", ""
+        name, output = names[0], names[1] if len(names) > 1 else ""
+        if name not in self._by_id:
+            return f"there is no step '{name}'", suggest_name(name, self._by_id)
+        other_position, other = self._by_id[name]
+        if other_position >= position:
+            return f"the step '{name}' does not run before this one", ""
+        return _find_output_mistake(name, output, other)
+
+
+def _iter_references(
+    step: RawStep,
+) -> Iterator[tuple[Path, Template, Expression, Reference]]:
+    for values in (step.fields, step.deferred):
+        for path, template in iter_templates(dict(values), step.path):
+            for expression in template.expressions:
+                for reference in expression.references:
+                    yield path, template, expression, reference
+
+
+def _is_wrong_choice(detail: Mapping[str, Any]) -> bool:
+    """Returns True if the sample's text is just not one of the choices: the output's may be."""
+    return detail["type"] == "literal_error" and isinstance(detail["input"], str)
+
+
+def _find_output_mistake(name: str, output: str, step: RawStep) -> tuple[str, str]:
+    outputs = step.schema.outputs if step.schema else None
+    if not output:
+        example = next(iter(outputs or {}), "NAME")
+        return f"'steps.{name}' needs an output after it, as in steps.{name}.{example}", ""
+    if outputs is None or output in (*outputs, STATUS):
+        return "", ""
+    known = (*outputs, STATUS)
+    hint = suggest_name(output, known) or f"{step.data['action']} has {', '.join(known)}"
+    return f"the step '{name}' has no output '{output}'", hint
+
+
+def _find_item_mistake(names: Sequence[str], step: RawStep) -> tuple[str, str]:
+    part = names[0] if names else ""
+    if not part or part in ITEM_NAMES or not _loops_over_objects(step.items):
+        return "", ""
+    hint = suggest_name(part, ITEM_NAMES) or f"known: {', '.join(ITEM_NAMES)}"
+    return f"'item' of listed objects has no '{part}'", hint
+
+
+def _loops_over_objects(items: Optional[Any]) -> bool:
+    return (
+        isinstance(items, Template)
+        and items.whole is not None
+        and items.text.strip(" ${}").endswith(".objects")
+    )

@@ -1,0 +1,105 @@
+"""The roles of steps, and the permissions that steps declare for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rolerunner.model import DeclaredPermission
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.reader import iter_templates
+from rolerunner.spec.validation import describe_value
+from rolerunner.spec.values import suggest_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rolerunner.model import Role
+    from rolerunner.spec.permission_fields import PermissionFields
+    from rolerunner.spec.raw_step import RawStep
+    from rolerunner.spec.reader import SpecReader
+    from rolerunner.spec.roles import Roles
+    from rolerunner.spec.schema import Defaults
+
+
+def check_roles(step: RawStep, roles: Roles, defaults: Defaults, reader: SpecReader) -> None:
+    """Reports roles that are missing or unknown."""
+    for _, key, name in _iter_role_names(step, defaults):
+        if name is None:
+            _report_missing_role(step, reader)
+        elif not isinstance(name, str):
+            message = f"'{key}' must be an alias, an ARN, or job, not {describe_value(name)}"
+            reader.add((*step.path, key), message)
+        elif key:
+            roles.check(name, (*step.path, key), reader)
+
+
+def find_roles(step: RawStep, roles: Roles, defaults: Defaults) -> dict[str, Role]:
+    """Returns role field -> role, without roles that have mistakes."""
+    found = {
+        field: roles.find(name)
+        for field, _, name in _iter_role_names(step, defaults)
+        if isinstance(name, str)
+    }
+    return {field: role for field, role in found.items() if role is not None}
+
+
+def check_permissions(step: RawStep, reader: SpecReader) -> None:
+    """Reports mistakes in ``permissions`` that its model cannot find."""
+    path = (*step.path, "permissions")
+    if isinstance(step.common.permissions, Template):
+        reader.add(path, "'permissions' must be a list; its items may contain expressions")
+        return
+    for index, declared in enumerate(step.common.permissions):
+        for key in ("actions", "conditions", "role"):
+            for place, _ in iter_templates(getattr(declared, key), (*path, index, key)):
+                message = f"'{key}' cannot contain an expression; only 'resources' can"
+                reader.add(place, message)
+        if step.schema is not None and _has_unknown_role(declared, step.schema.role_fields):
+            known = step.schema.role_fields
+            hint = suggest_name(str(declared.role), known)
+            reader.add(
+                (*path, index, "role"),
+                f"'{declared.role}' is not a role of this action",
+                hint or f"{step.common.action} has {', '.join(known)}",
+            )
+
+
+def list_permissions(step: RawStep) -> tuple[DeclaredPermission, ...]:
+    """Returns the permissions that the step declares; empty if the declaration is wrong."""
+    declared = step.common.permissions
+    if isinstance(declared, Template):
+        return ()
+    if any(iter_templates([[each.actions, each.role, each.conditions] for each in declared])):
+        return ()
+    return tuple(map(_to_permission, declared))
+
+
+def _iter_role_names(step: RawStep, defaults: Defaults) -> Iterator[tuple[str, str, Any]]:
+    """Yields the role field, the key that names the role ("" for the defaults), and the name."""
+    for field in step.role_fields:
+        key = next((key for key in (field, "role") if step.data.get(key) is not None), "")
+        yield field, key, step.data[key] if key else defaults.role
+
+
+def _report_missing_role(step: RawStep, reader: SpecReader) -> None:
+    if step.schema is not None and step.schema.needs_role:
+        hint = "add 'role: ALIAS', an ARN, or 'role: job' for the job's own role"
+        reader.add(step.path, f"the step '{step.id}' has no role", hint)
+
+
+def _has_unknown_role(declared: PermissionFields, known: tuple[str, ...]) -> bool:
+    return isinstance(declared.role, str) and bool(known) and declared.role not in known
+
+
+def _to_permission(declared: PermissionFields) -> DeclaredPermission:
+    resources = declared.resources
+    return DeclaredPermission(
+        tuple(declared.actions),
+        tuple(resources if isinstance(resources, list) else [resources]),
+        role_field=declared.role or "",
+        condition=tuple(
+            (operator, key, tuple(values))
+            for operator, keys in declared.conditions.items()
+            for key, values in keys.items()
+        ),
+    )
