@@ -18,7 +18,7 @@ from rolerunner import sandbox
 from rolerunner.glue.launch.entry import _times
 from rolerunner.model import Job
 from tests.conftest import CONFIGS, ROOT
-from tests.unit.test_glue_arguments import PYTHON_SHELL, SPARK
+from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from rolerunner import sandbox
 from rolerunner.glue.launch.runtime import RUNTIMES, Runtime
 from tests.conftest import CONFIGS
 from tests.functional.test_glue_entry import ACCOUNT, only_glues_own, running
-from tests.unit.test_glue_arguments import PYTHON_SHELL, SPARK
+from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
 
 __all__ = ["running"]
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")

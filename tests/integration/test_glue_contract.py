@@ -10,7 +10,7 @@ import pytest
 
 from rolerunner.glue.launch.arguments import parse_arguments
 from tests.integration.test_bundles import PIP, done, python
-from tests.unit.test_glue_arguments import PYTHON_SHELL, SPARK
+from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
 
 if TYPE_CHECKING:
     from pathlib import Path

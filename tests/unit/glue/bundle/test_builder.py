@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
 import json
 import os
@@ -11,8 +9,6 @@ import re
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import requires
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,67 +183,6 @@ def test_a_place_that_cannot_be_written_is_told(
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="the bundle cannot be built: "):
         builder.build_bundle(api.load(project), SHELL, tmp_path / "file" / "made")
-
-
-def test_our_own_wheel_is_whole_however_we_are_installed() -> None:
-    name, data = archives.make_own_wheel()
-    assert name == f"rolerunner-{rolerunner.__version__}-py3-none-any.whl"
-    with zipfile.ZipFile(BytesIO(data)) as opened:
-        info = name.replace("-py3-none-any.whl", ".dist-info")
-        listed = {
-            row[0]: row[1:]
-            for row in csv.reader(opened.read(f"{info}/RECORD").decode().splitlines())
-        }
-        assert set(listed) == set(opened.namelist())
-        for path, (digest, size) in listed.items():
-            if digest:
-                found = (
-                    base64.urlsafe_b64encode(hashlib.sha256(opened.read(path)).digest())
-                    .rstrip(b"=")
-                    .decode()
-                )
-                assert (digest, size) == (f"sha256={found}", str(len(opened.read(path))))
-        assert {
-            "rolerunner/glue/bundle/locks/cp39.txt",
-            "rolerunner/schema.json",
-            "rolerunner/template/job.yaml",
-            f"{info}/entry_points.txt",
-        } <= set(listed)
-        assert not [path for path in listed if "__pycache__" in path]
-
-
-def test_wheels_come_in_the_order_in_which_they_can_be_installed(tmp_path: Path) -> None:
-    for name, needs in {
-        "a-first": ("z_last",),
-        "z_last": (),
-        "m": ("A.First", "elsewhere"),
-        "x": ("y",),
-        "y": (),
-    }.items():
-        metadata = f"Name: {name}\nVersion: 1\n" + "".join(
-            f"Requires-Dist: {need}>=1; python_version > '3'\n" for need in needs
-        )
-        file, data = archives.make_wheel(name, "1", {}, metadata)
-        (tmp_path / file).write_bytes(data)
-    order = [wheels.parse_name(path) for path in wheels.sort_by_dependency(tmp_path.glob("*.whl"))]
-    assert order.index("z-last") < order.index("a-first") < order.index("m")
-    assert order.index("y") < order.index("x")
-
-
-@pytest.mark.parametrize("tag", sorted({runtime.tag for runtime in RUNTIMES.values()}))
-def test_each_lock_has_all_that_we_require_and_nothing_that_a_runtime_has(tag: str) -> None:
-    locked = {pin.name for pin in wheels.read_locks(tag)}
-    wanted = {
-        wheels.normalize_name(re.split(r"[^\w.-]", each)[0])
-        for each in requires("rolerunner") or ()
-        if "extra ==" not in each
-    }
-    assert wanted - set(wheels.RUNTIME_PACKAGES) <= locked
-    assert not locked & set(wheels.RUNTIME_PACKAGES)
-    assert all(
-        pin.file.endswith("-any.whl") or (tag in pin.file and "manylinux2014_x86_64" in pin.file)
-        for pin in wheels.read_locks(tag)
-    )
 
 
 @pytest.mark.once

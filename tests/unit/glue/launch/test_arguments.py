@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from rolerunner.glue.launch.arguments import parse_arguments
-from rolerunner.glue.launch.runtime import detect_runtime
 
 # Recorded from a Python Shell run: Glue's own arguments stand in it, and an empty value has lost its token.
 PYTHON_SHELL = [
@@ -162,17 +161,3 @@ def test_workflow_arguments_are_glues_own() -> None:
         {"WORKFLOW_NAME": "w", "WORKFLOW_RUN_ID": "wr_1"},
         {"workflow_name": "mine"},
     )
-
-
-@pytest.mark.parametrize(
-    ("script", "said", "environment", "runtime"),
-    [
-        ("/tmp/glue-python-scripts-ab12/run_spec.py", "", {}, "pythonshell"),
-        ("/tmp/run_spec.py", "", {"GLUE_COMMAND_CRITERIA": "glueetl"}, "glueetl"),
-        ("/tmp/run_spec.py", "", {"GLUE_INSTALLATION": "/glue"}, "pythonshell"),
-        ("/home/x/run_spec.py", "", {}, "local"),
-        ("/tmp/glue-python-scripts-ab12/run_spec.py", "local", {}, "local"),
-    ],
-)
-def test_where_we_are(script: str, said: str, environment: dict[str, str], runtime: str) -> None:
-    assert detect_runtime(script, said, environment) == runtime

@@ -1,0 +1,130 @@
+"""Tests runs of a Glue job against botocore's models: the emulator's Glue has no such calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from rolerunner.errors import StepError
+from rolerunner.glue.deploy.account import Account
+from rolerunner.glue.deploy.runs import FINAL_STATES, SUCCEEDED, JobRun, JobRuns
+from rolerunner.model import JOB
+from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account(
+        Sessions(JobIdentity("eu-west-1", keys=Keys("AKIDEXAMPLE", "secret-of-the-test", None))),
+        JOB,
+        "eu-west-1",
+    )
+
+
+def stubbed(account: Account, service: str) -> Stubber:
+    return Stubber(account.sessions.client(JOB, service, region="eu-west-1"))
+
+
+@pytest.mark.parametrize("state", [state for state in FINAL_STATES if state != SUCCEEDED])
+def test_every_bad_end_ends_the_wait_and_says_why(state: str, account: Account) -> None:
+    asked = {"JobName": "nightly", "RunId": "jr_1"}
+    seen: list[str] = []
+    with stubbed(account, "glue") as glue, stubbed(account, "logs") as logs:
+        glue.add_response(
+            "get_job_run", {"JobRun": {"Id": "jr_1", "JobRunState": "WAITING"}}, asked
+        )
+        glue.add_response(
+            "get_job_run",
+            {"JobRun": {"Id": "jr_1", "JobRunState": "RUNNING", "ExecutionTime": 5}},
+            asked,
+        )
+        over = {
+            "Id": "jr_1",
+            "JobRunState": state,
+            "ExecutionTime": 60,
+            "MaxCapacity": 0.0625,
+            "ErrorMessage": "Command failed with exit code 1",
+        }
+        glue.add_response("get_job_run", {"JobRun": over}, asked)
+        logs.add_client_error("filter_log_events", "ResourceNotFoundException")
+        logs.add_client_error("filter_log_events", "ResourceNotFoundException")
+        runs = JobRuns(account, "nightly", "pythonshell")
+        run = runs.wait("jr_1", lambda run: seen.append(run.state), interval=0.01)
+        assert seen == ["WAITING", "RUNNING", state]
+        assert (run.is_over, run.seconds, run.dpu_seconds) == (True, 60, 3.75)
+        assert runs.reason(run) == "Command failed with exit code 1"
+
+
+def test_the_scripts_last_line_is_the_reason_and_pages_of_logs_are_read_on(
+    account: Account,
+) -> None:
+    run = JobRun.of(
+        {"Id": "jr_1", "JobRunState": "FAILED", "LogGroupName": "/aws-glue/sealed-role/"},
+        "/aws-glue/python-jobs",
+    )
+    asked = {
+        "logGroupName": "/aws-glue/sealed-role/output",
+        "logStreamNamePrefix": "jr_1",
+        "startTime": 0,
+        "filterPattern": '"rolerunner: "',
+    }
+    with stubbed(account, "logs") as logs:
+        logs.add_response(
+            "filter_log_events",
+            {"events": [event(1, '{"event": "run_started"}')], "nextToken": "more"},
+            asked,
+        )
+        logs.add_response(
+            "filter_log_events",
+            {"events": []},
+            {**asked, "logGroupName": "/aws-glue/sealed-role/error"},
+        )
+        logs.add_response(
+            "filter_log_events",
+            {"events": [event(2, "rolerunner: nightly: no such bucket\n")]},
+            {**asked, "nextToken": "more"},
+        )
+        assert JobRuns(account, "nightly", "pythonshell").reason(run) == "nightly: no such bucket"
+
+
+def test_who_may_not_read_logs_still_gets_glues_reason(account: Account) -> None:
+    run = JobRun("jr_1", "ERROR", 1, 1.0, "Out of memory", "/aws-glue/jobs")
+    with stubbed(account, "logs") as logs:
+        logs.add_client_error("filter_log_events", "AccessDeniedException")
+        assert JobRuns(account, "nightly", "glue-5.1").reason(run) == "Out of memory"
+
+
+def test_the_wait_outlives_a_network_that_is_gone_for_a_while_but_not_a_refusal(
+    account: Account,
+) -> None:
+    runs = JobRuns(account, "nightly", "glue-5.1")
+    with stubbed(account, "glue") as glue:
+        for code in ("InternalServiceException", "OperationTimeoutException"):
+            glue.add_client_error("get_job_run", code)
+        glue.add_response("get_job_run", {"JobRun": {"Id": "jr_1", "JobRunState": "SUCCEEDED"}})
+        assert runs.wait("jr_1", lambda _: None, interval=0.01).state == SUCCEEDED
+        glue.add_client_error("get_job_run", "AccessDeniedException", http_status_code=400)
+        with pytest.raises(StepError, match="GetJobRun"):
+            runs.wait("jr_1", lambda _: None, interval=0.01)
+        for _ in range(6):
+            glue.add_client_error("get_job_run", "InternalServiceException")
+        with pytest.raises(StepError, match="GetJobRun"):
+            runs.wait("jr_1", lambda _: None, interval=0.01)
+
+
+def test_a_run_that_is_going_on_says_what_to_do(account: Account) -> None:
+    with stubbed(account, "glue") as glue:
+        glue.add_client_error(
+            "start_job_run",
+            "ConcurrentRunsExceededException",
+            "Concurrent runs exceeded for nightly",
+        )
+        with pytest.raises(StepError) as caught:
+            JobRuns(account, "nightly", "pythonshell").start({"run_date": "2026-01-31"})
+    assert "max_concurrent_runs" in caught.value.hint
+
+
+def event(number: int, text: str) -> dict[str, Any]:
+    return {"timestamp": number, "eventId": str(number), "message": text, "logStreamName": "jr_1"}

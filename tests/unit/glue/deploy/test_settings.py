@@ -1,0 +1,47 @@
+"""Tests how the settings of a Glue job are resolved."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from rolerunner.cli.deploy import deploy as deploy_command
+from rolerunner.errors import UsageError
+from rolerunner.glue.deploy.settings import resolve_settings
+from rolerunner.glue.launch.runtime import RUNTIMES
+from rolerunner.model import Job, S3Uri
+from rolerunner.spec.glue_fields import GlueFields
+from tests.unit.glue.deploy.samples import JOB_SPEC, SETTINGS, make_definition
+
+
+def test_the_table_of_runtimes_and_the_sections_choices_are_the_same() -> None:
+    assert tuple(GlueFields.model_fields["runtime"].annotation.__args__) == tuple(RUNTIMES)
+    choices = next(option for option in deploy_command.params if option.name == "runtime").type
+    assert tuple(choices.choices) == tuple(RUNTIMES)  # type: ignore[attr-defined]
+
+
+def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
+    assert resolve_settings(JOB_SPEC, {"timeout": "90m", "tags": {"a": "b"}}) == replace(
+        SETTINGS, timeout=90, tags={"a": "b"}
+    )
+    assert resolve_settings(JOB_SPEC, {}) == SETTINGS
+    assert resolve_settings(JOB_SPEC, {"runtime": "glue-5.1"}).workers == 2
+    assert resolve_settings(Job("j", ()), {"artifacts": "s3://ops/p"}).artifacts == S3Uri(
+        "ops", "p/"
+    )
+    for flags, said in [
+        ({"timeout": "90s"}, "'timeout' must be whole minutes"),
+        ({"workers": 3}, "'workers' is not for the runtime pythonshell: it takes 'capacity'"),
+        ({"capacity": 0.5}, "'capacity' must be 0.0625 or 1"),
+        ({"artifacts": "ops"}, "'artifacts' must be s3://bucket/key"),
+        ({"role": "a b"}, "'role' must be a role's ARN or name"),
+    ]:
+        with pytest.raises(UsageError, match=re.escape(said)):
+            resolve_settings(JOB_SPEC, flags)
+
+
+def test_what_must_be_said_to_deploy() -> None:
+    with pytest.raises(UsageError, match="--job-role"):
+        make_definition(replace(SETTINGS, role=""))
