@@ -12,7 +12,8 @@ import pytest
 
 from rolerunner import api
 from rolerunner.errors import SpecError, UsageError
-from rolerunner.spec.schema import Defaults, SpecFile, StateFields, StepFields
+from rolerunner.spec.schema import SpecFile, StateFields
+from rolerunner.spec.step_fields import Defaults, StepFields
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(

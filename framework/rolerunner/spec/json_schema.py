@@ -10,7 +10,9 @@ from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.spec.glue_fields import GlueFields
-from rolerunner.spec.schema import RoleFields, SpecFile, StateFields, StepFields
+from rolerunner.spec.role_fields import RoleFields
+from rolerunner.spec.schema import SpecFile, StateFields
+from rolerunner.spec.step_fields import StepFields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

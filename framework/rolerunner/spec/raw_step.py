@@ -11,7 +11,7 @@ from rolerunner.spec import validation
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.misnomers import suggest_field
 from rolerunner.spec.reader import BROKEN_EXPRESSION
-from rolerunner.spec.schema import StepFields
+from rolerunner.spec.step_fields import StepFields
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.model import JOB, Role, RoleArn
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.reader import SpecReader, iter_templates
-from rolerunner.spec.schema import RoleFields
+from rolerunner.spec.role_fields import RoleFields
 from rolerunner.spec.validation import describe_value
 from rolerunner.spec.values import suggest_name
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.raw_step import RawStep
     from rolerunner.spec.reader import SpecReader
     from rolerunner.spec.roles import Roles
-    from rolerunner.spec.schema import Defaults
+    from rolerunner.spec.step_fields import Defaults
 
 
 def check_roles(step: RawStep, roles: Roles, defaults: Defaults, reader: SpecReader) -> None:

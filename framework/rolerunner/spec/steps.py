@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.reader import SpecReader
     from rolerunner.spec.roles import Roles
-    from rolerunner.spec.schema import Defaults, RetryFields
+    from rolerunner.spec.step_fields import Defaults, RetryFields
 
 
 def parse_steps(

@@ -1,0 +1,219 @@
+"""Models a role in a spec, with the limits that IAM and STS set."""
+
+import ipaddress
+import json
+import re
+from typing import Annotated, Any, Optional
+from urllib.parse import urlparse
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from rolerunner.model import AUTO, PER_STEP, RoleArn
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.field_types import DYNAMIC, Account, Seconds, StrictModel, Text, json_form
+from rolerunner.spec.names import Name
+from rolerunner.spec.values import check_tag_text
+
+MIN_DURATION, MAX_DURATION = 900, 3600
+"""Seconds that a chained role session may last: a Glue job's own credentials are a session already (IAM user guide)."""
+MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 50, 128, 256
+MAX_POLICY = 2048
+"""Characters of an inline session policy (STS API reference)."""
+
+_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}\Z", re.ASCII)
+_SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}\Z", re.ASCII)
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}\Z")
+_POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\x21-\x7e]+\Z")
+
+
+def _arn(value: Any) -> Any:
+    if isinstance(value, str):
+        RoleArn.parse(value)
+    return value
+
+
+def _matching(pattern: "re.Pattern[str]", what: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not pattern.match(value):
+            raise ValueError(f"must be {what}, not '{value}'")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _session_seconds(value: Any) -> Any:
+    if isinstance(value, float) and not MIN_DURATION <= value <= MAX_DURATION:
+        raise ValueError(
+            "must be 15m to 1h: a role that is assumed from a job's role lasts an hour at most"
+        )
+    return value
+
+
+def _source_identity(value: Any) -> Any:
+    if isinstance(value, str) and (not _SESSION_NAME.match(value) or value.startswith("aws:")):
+        raise ValueError(
+            "must be 2 to 64 of letters, digits and _+=,.@-, and may not begin with aws:"
+        )
+    return value
+
+
+def _policy(value: Any) -> Any:
+    if value in (None, "none", AUTO, PER_STEP) or isinstance(value, Template):
+        return value
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"must be a policy in JSON or YAML: {error}") from None
+    if not isinstance(value, dict) or "Statement" not in value:
+        raise ValueError("must be a policy with a 'Statement'")
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True)
+    if len(text) > MAX_POLICY:
+        raise ValueError(f"may have {MAX_POLICY} characters as compact JSON, and has {len(text)}")
+    return text
+
+
+def _tags(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if len(value) > MAX_TAGS:
+        raise ValueError(f"may be {MAX_TAGS} at most, and are {len(value)}")
+    seen: dict[str, str] = {}
+    for key, text in value.items():
+        if not 1 <= len(key) <= MAX_TAG_KEY or (
+            isinstance(text, str) and len(text) > MAX_TAG_VALUE
+        ):
+            raise ValueError(
+                f"have keys of 1 to {MAX_TAG_KEY} and values of up to {MAX_TAG_VALUE} characters: '{key[:40]}' has not"
+            )
+        if key.lower().startswith("aws:"):
+            raise ValueError(
+                f"may not begin with aws:, as '{key}' does: AWS keeps such keys for itself"
+            )
+        check_tag_text(key, "the key")
+        check_tag_text(text if isinstance(text, str) else "", "the value")
+        other = seen.setdefault(key.lower(), key)
+        if other != key:
+            raise ValueError(
+                f"'{other}' and '{key}' are one tag key to AWS, which does not look at case"
+            )
+    return value
+
+
+def _endpoint(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    place = urlparse(value)
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise ValueError(
+            f"must be a URL such as https://sts.eu-west-1.amazonaws.com, not '{value}'"
+        )
+    try:
+        link_local = ipaddress.ip_address(place.hostname).is_link_local
+    except ValueError:
+        return value
+    if (
+        link_local
+    ):  # the metadata service of the machine listens there: a spec has no business with it
+        raise ValueError(f"may not be a link-local address such as {place.hostname}")
+    return value
+
+
+_POLICY_FORM = json_form(
+    anyOf=[{"enum": ["none", "auto", "auto-per-step"]}, {"type": "string"}, {"type": "object"}]
+)
+
+
+class RoleFields(StrictModel):
+    """A role in the spec, in the long form."""
+
+    arn: Annotated[str, BeforeValidator(_arn), DYNAMIC] = Field(
+        description="The role's ARN.", examples=["arn:aws:iam::111122223333:role/landing-reader"]
+    )
+    external_id: Annotated[
+        Optional[str],
+        _matching(_EXTERNAL_ID, "an external id of 2 to 1224 letters, digits and _+=,.@:/-"),
+        DYNAMIC,
+    ] = Field(
+        None,
+        description="What the role's trust policy asks for in sts:ExternalId.",
+        examples=["ex-1"],
+    )
+    duration: Annotated[Seconds, AfterValidator(_session_seconds)] = Field(
+        3600.0, description="How long a session lasts: 15m to 1h.", examples=["1h"]
+    )
+    region: Annotated[Optional[str], _matching(_REGION, "a region such as eu-west-1"), DYNAMIC] = (
+        Field(None, description="The region whose STS and S3 are called.", examples=["eu-west-1"])
+    )
+    account: Optional[Account] = Field(
+        None,
+        description="Held against the ARN, and against who we are after the assume.",
+        examples=["111122223333"],
+    )
+    session_name: Annotated[
+        Optional[str],
+        _matching(_SESSION_NAME, "a session name of 2 to 64 letters, digits and _+=,.@-"),
+        DYNAMIC,
+    ] = Field(
+        None,
+        description="The name CloudTrail shows; the job's name and run by default.",
+        examples=["nightly-orders"],
+    )
+    tags: Annotated[dict[str, Text], BeforeValidator(_tags)] = Field(
+        default_factory=dict,
+        description="Session tags; need sts:TagSession on both sides.",
+        examples=[{"team": "orders"}],
+    )
+    transitive_tags: list[Text] = Field(
+        default_factory=list,
+        description="Tag keys that pass on to roles assumed through this one.",
+        examples=[["team"]],
+    )
+    source_identity: Annotated[Optional[str], BeforeValidator(_source_identity), DYNAMIC] = Field(
+        None, description="Needs sts:SetSourceIdentity on both sides.", examples=["ada"]
+    )
+    session_policy: Annotated[Optional[str], BeforeValidator(_policy), _POLICY_FORM, DYNAMIC] = (
+        Field(
+            None,
+            description="What narrows a session: none, auto (to what the role's steps need), auto-per-step (a session for each step), or a policy.",
+            examples=[
+                "auto",
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Action": "s3:GetObject",
+                            "Resource": "arn:aws:s3:::landing/*",
+                        }
+                    ],
+                },
+            ],
+        )
+    )
+    policy_arns: Annotated[
+        list[
+            Annotated[
+                str,
+                _matching(
+                    _POLICY_ARN, "a policy ARN such as arn:aws:iam::aws:policy/ReadOnlyAccess"
+                ),
+                DYNAMIC,
+            ]
+        ],
+        Field(max_length=10),
+    ] = Field(
+        default_factory=list,
+        description="Managed policies that narrow the session; 10 at most.",
+        examples=[["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]],
+    )
+    via: Optional[Name] = Field(
+        None,
+        description="The alias of the role this one is assumed from, instead of the job's own.",
+        examples=["hub"],
+    )
+    sts_endpoint: Annotated[Optional[str], BeforeValidator(_endpoint), DYNAMIC] = Field(
+        None,
+        description="The STS endpoint to ask, for one that is not the region's own.",
+        examples=["https://vpce-1.sts.eu-west-1.vpce.amazonaws.com"],
+    )

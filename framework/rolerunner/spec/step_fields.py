@@ -1,0 +1,158 @@
+"""Models the fields that every step has, and their defaults."""
+
+from typing import Annotated, Any, Literal, Optional, Union
+
+from pydantic import BeforeValidator, Field
+
+from rolerunner.spec.expressions import Template
+from rolerunner.spec.field_types import DYNAMIC, Seconds, StrictModel, json_form
+from rolerunner.spec.names import Name
+from rolerunner.spec.permission_fields import PermissionFields
+
+MAX_ATTEMPTS = 20
+MAX_PARALLEL = 64
+WHEN = ("on_success", "on_failure", "always")
+
+
+def _loop(value: Any) -> Any:
+    if value is None or isinstance(value, (list, Template)):
+        return value
+    if (
+        not isinstance(value, dict)
+        or not set(value) <= {"items", "max_parallel"}
+        or "items" not in value
+    ):
+        raise ValueError(
+            "must be a list, an expression, or a mapping of 'items' and 'max_parallel'"
+        )
+    if not isinstance(value["items"], (list, Template)):
+        raise ValueError("'items' of 'for_each' must be a list or an expression")  # noqa: TRY004
+    limit = value.get("max_parallel", 1)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_PARALLEL:
+        raise ValueError(f"'max_parallel' of 'for_each' must be 1 to {MAX_PARALLEL}")
+    return value
+
+
+def _when(value: Any) -> Any:
+    if isinstance(value, str) and value not in WHEN:
+        raise ValueError(f"must be one of {', '.join(WHEN)}, or an expression, not '{value}'")
+    return value
+
+
+class RetryFields(StrictModel):
+    """How often and when a step is tried again."""
+
+    attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), DYNAMIC] = Field(
+        3, description="Tries in all, 1 to 20.", examples=[3]
+    )
+    delay: Seconds = Field(2.0, description="The wait before the second try.", examples=["2s"])
+    backoff: Annotated[float, Field(ge=1, le=10), DYNAMIC] = Field(
+        2.0, description="Each further wait is so many times the one before.", examples=[2]
+    )
+    max_delay: Seconds = Field(60.0, description="The longest wait.", examples=["1m"])
+    timeout: Optional[Seconds] = Field(
+        None, description="How long one try may take.", examples=["10m"]
+    )
+
+
+class Defaults(StrictModel):
+    """What every step has that does not say otherwise."""
+
+    role: Optional[str] = Field(
+        None,
+        description="The role of steps that name none: an alias, an ARN, or job.",
+        examples=["reader"],
+    )
+    on_error: Literal["fail", "continue"] = Field(
+        "fail", description="What a failed step does to the run.", examples=["continue"]
+    )
+    retry: Optional[RetryFields] = Field(
+        None,
+        description="How often and when a step is tried again.",
+        examples=[{"attempts": 3, "delay": "2s"}],
+    )
+    timeout: Optional[Seconds] = Field(
+        None, description="How long a step may take, all tries together.", examples=["30m"]
+    )
+
+
+class StepFields(StrictModel):
+    """What every step may say, whatever its action."""
+
+    id: Name = Field(description="The step's name in references and results.", examples=["find"])
+    action: str = Field(description="What it does; see the list of actions.", examples=["s3.list"])
+    role: Optional[str] = Field(
+        None,
+        description="The role it runs under: an alias, an ARN, or job for the job's own.",
+        examples=["reader", "job"],
+    )
+    needs: Optional[list[str]] = Field(
+        None,
+        description="Ids of the steps it waits for; without it, all that stand before it.",
+        examples=[["find"], []],
+    )
+    when: Annotated[
+        Union[str, Template],
+        BeforeValidator(_when),
+        json_form(anyOf=[{"enum": list(WHEN)}, {"type": "string", "pattern": r"\$\{\{"}]),
+    ] = Field(
+        "on_success",
+        description="on_success, on_failure, always, or an expression that is true or false.",
+        examples=["on_failure", "${{ steps.find.count > 0 }}"],
+    )
+    for_each: Annotated[
+        Any,
+        BeforeValidator(_loop),
+        json_form(
+            anyOf=[
+                {"type": "string", "pattern": r"\$\{\{"},
+                {"type": "array"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "items": {
+                            "anyOf": [{"type": "string", "pattern": r"\$\{\{"}, {"type": "array"}]
+                        },
+                        "max_parallel": {"type": "integer", "minimum": 1, "maximum": MAX_PARALLEL},
+                    },
+                    "required": ["items"],
+                    "additionalProperties": False,
+                },
+            ]
+        ),
+    ] = Field(
+        None,
+        description="A list: the step is done once for each, which it reads as 'item'. Its outputs are then lists.",
+        examples=[["north", "south"], "${{ steps.find.objects }}"],
+    )
+    retry: Optional[RetryFields] = Field(
+        None,
+        description="How often and when it is tried again.",
+        examples=[{"attempts": 3, "delay": "2s"}],
+    )
+    timeout: Optional[Seconds] = Field(
+        None, description="How long it may take, all tries together.", examples=["30m"]
+    )
+    on_error: Optional[Literal["fail", "continue"]] = Field(
+        None, description="continue: a failure does not stop the run.", examples=["continue"]
+    )
+    permissions: list[PermissionFields] = Field(
+        default_factory=list,
+        description="What it needs besides what its fields tell, such as what a function of yours calls.",
+        examples=[
+            [
+                {
+                    "actions": "dynamodb:PutItem",
+                    "resources": "arn:aws:dynamodb:eu-west-1:111122223333:table/orders",
+                }
+            ]
+        ],
+    )
+    secret_outputs: list[str] = Field(
+        default_factory=list,
+        description="Outputs that are secrets: never shown, and not kept in the state, so that a resumed run does the step again.",
+        examples=[["password"]],
+    )
+    description: str = Field(
+        "", description="What the step is for.", examples=["What the partner sent today."]
+    )
