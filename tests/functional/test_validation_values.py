@@ -45,7 +45,7 @@ REFUSED = {
     f"tags: {{team: {'v' * 257}}}": "'team' may have 256 characters as the value of a tag, and has 257",
     "tags: {team: a&b}": "'team' may hold letters, digits, spaces and + - = . _ : / @ as the value of a tag, not '&'",
     'tags: {"te#m": x}': "as the key of a tag, not '#'",
-    'tags: {"AWS:team": x}': "may not begin with aws:",
+    'tags: {"AWS:team": x}': "AWS reserves keys that begin with aws:",
     "storage_class: STANDRD_IA": "did you mean 'STANDARD_IA'?",
     "storage_class: glacier": "did you mean 'GLACIER'?",
     "checksum: sha256": "did you mean 'SHA256'?",
@@ -204,7 +204,7 @@ def test_permissions_do_not_shrink_where_a_value_is_known_at_run_only() -> None:
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ('{"aws:team": x}', "may not begin with aws:"),
+        ('{"aws:team": x}', "AWS reserves keys that begin with aws:"),
         ("{team: a#b}", "as the value of a tag, not '#'"),
         ('{"te&m": x}', "as the key of a tag, not '&'"),
     ],

@@ -1,4 +1,4 @@
-"""The ``glue`` section of a spec: how the job is deployed to AWS Glue, and which names Glue keeps for itself."""
+"""Models the ``glue`` section of a spec, which says how the job is deployed to AWS Glue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rolerunner.spec.reader import SpecReader
     from rolerunner.spec.schema import ParamFields
 
-# Glue's own (AWS Glue developer guide, "Using job parameters"); some come as they are, some by prefix.
+# Job arguments of AWS Glue (developer guide, "Using job parameters"), as names and as prefixes.
 GLUE_ARGUMENTS = frozenset(
     {
         "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "JOB_RUN_ATTEMPT", "SECURITY_CONFIGURATION", "WORKFLOW_NAME",
@@ -46,7 +46,7 @@ _GLUE_PREFIXES = (
     "glue-",
     "custom-log",
 )
-NO_DASHES = "may not begin with '--' in Glue, which would be taken for the next argument"
+NO_DASHES = "cannot begin with '--' in Glue, which would read it as the next argument"
 ENTRY_ARGUMENTS = (
     "job_spec",
     "result",
@@ -64,12 +64,12 @@ _WORKER = re.compile(r"[A-Z]\.\d+X\Z")
 _GLUE_ARGUMENT = re.compile(r"--[A-Za-z][A-Za-z0-9_.-]*\Z")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}\Z")
 _LONGEST = 7 * 24 * 3600.0
-"""Seconds that a job run may take (AWS Glue developer guide: 7 days)."""
+"""Maximum duration of a job run in seconds (AWS Glue developer guide: 7 days)."""
 _MAX_TAGS = 50
 
 
 def is_glue_argument(name: str) -> bool:
-    """Is it an argument that Glue adds or reserves?"""
+    """Returns True if Glue adds or reserves the argument."""
     return name in GLUE_ARGUMENTS or name.startswith(_GLUE_PREFIXES)
 
 
@@ -92,23 +92,24 @@ def _role(value: Any) -> Any:
 
 def _minutes(value: Any) -> Any:
     if isinstance(value, float) and (value % 60 or not 60 <= value <= _LONGEST):  # noqa: PLR2004
-        raise ValueError("must be whole minutes, 1m to 7d, as Glue has it")
+        raise ValueError("must be a whole number of minutes, 1m to 7d")
     return value
 
 
 def _tags(value: Any) -> Any:
     if isinstance(value, dict) and len(value) > _MAX_TAGS:
-        raise ValueError(f"may be {_MAX_TAGS} at most, and are {len(value)}")
+        raise ValueError(f"must be at most {_MAX_TAGS}, not {len(value)}")
     return value
 
 
 def _arguments(value: Any) -> Any:
     for name in value if isinstance(value, dict) else ():
         if not isinstance(name, str) or not _GLUE_ARGUMENT.match(name):
-            raise ValueError(f"are arguments of Glue's own such as --enable-metrics, not '{name}'")
+            raise ValueError(f"must be arguments of Glue such as --enable-metrics, not '{name}'")
         if name.lstrip("-") in ENTRY_ARGUMENTS or not is_glue_argument(name.lstrip("-")):
             raise ValueError(
-                f"are arguments of Glue's own, which '{name}' is not: give the params of the spec under 'params'"
+                f"must be arguments of Glue, which '{name}' is not: set params of the spec "
+                "under 'params'"
             )
     return value
 
@@ -135,12 +136,12 @@ class GlueFields(StrictModel):
     )
     artifacts: Optional[S3Location] = Field(
         None,
-        description="Where deploy puts the spec, the script and the wheels.",
+        description="The prefix to which deploy uploads the spec, the script and the wheels.",
         examples=["s3://ops-bucket/rolerunner/"],
     )
     region: Annotated[Optional[str], _like(_REGION, "a region such as eu-west-1")] = Field(
         None,
-        description="The region of the Glue job; that of your AWS settings by default.",
+        description="The region of the Glue job; by default that of your AWS settings.",
         examples=["eu-west-1"],
     )
     capacity: Annotated[Optional[float], json_form(enum=[0.0625, 1])] = Field(
@@ -155,45 +156,46 @@ class GlueFields(StrictModel):
     )
     workers: Annotated[Optional[int], Field(ge=2, le=5000)] = Field(
         None,
-        description="Spark: how many workers, the driver's own with them; 2 by default.",
+        description="Spark: number of workers, including the driver's; 2 by default.",
         examples=[2, 10],
     )
     timeout: Annotated[Seconds, AfterValidator(_minutes)] = Field(
         7200.0,
-        description="Glue kills a run after so long; at 95 % of it no step begins any more.",
+        description="Time after which Glue kills a run; no step starts after 95 % of it.",
         examples=["2h"],
     )
     max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = Field(
-        1, description="How many runs of the job at once.", examples=[1]
+        1, description="Maximum number of runs of the job at once.", examples=[1]
     )
     params: dict[str, Any] = Field(
         default_factory=dict,
-        description="Params of the spec for runs that do not give their own.",
+        description="Values of params that a run may override.",
         examples=[{"country": "nz"}],
     )
     fixed_params: dict[str, Any] = Field(
         default_factory=dict,
-        description="Params of the spec that no run may change.",
+        description="Values of params that no run may override.",
         examples=[{"stage": "prod"}],
     )
     result: Optional[S3Location] = Field(
         None,
-        description="Where runs write their result file; under a prefix each has its own.",
+        description="Where runs write their result: a prefix, with one file for each run, or a key.",
         examples=["s3://ops-bucket/results/"],
     )
     requirements: list[str] = Field(
         default_factory=list,
-        description="What your functions need beyond the runtime's own packages, as pip takes it.",
+        description="Requirements of your functions beyond the runtime's packages, in pip's format.",
         examples=[["pyarrow==14.0.2", "./wheels/orders-1.0-py3-none-any.whl"]],
     )
     packages: list[str] = Field(
         default_factory=list,
-        description="Folders of your own Python packages, relative to the spec; those of python.call steps are found without it.",
+        description="Folders of your own Python packages, relative to the spec; those of python.call "
+        "steps are found without it.",
         examples=[["jobs"]],
     )
     connections: list[str] = Field(
         default_factory=list,
-        description="Names of Glue connections, as for a VPC.",
+        description="Names of Glue connections, such as one to a VPC.",
         examples=[["vpc-private"]],
     )
     security_configuration: Optional[str] = Field(
@@ -204,7 +206,7 @@ class GlueFields(StrictModel):
     )
     arguments: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(
         default_factory=dict,
-        description="Glue's own arguments, as text.",
+        description="Arguments of Glue itself, as text.",
         examples=[{"--enable-metrics": "true"}],
     )
 
@@ -215,17 +217,17 @@ class GlueFields(StrictModel):
             if getattr(self, name) is not None:
                 right = "'capacity'" if shell else "'worker_type' and 'workers'"
                 raise ValueError(
-                    f"'{name}' is not for the runtime {self.runtime}: it takes {right}"
+                    f"'{name}' does not apply to the runtime {self.runtime}, which takes {right}"
                 )
         if self.capacity is not None and self.capacity not in (0.0625, 1):
             raise ValueError("'capacity' must be 0.0625 or 1")
         twice = next((name for name in self.params if name in self.fixed_params), None)
         if twice is not None:
-            raise ValueError(f"'{twice}' is both in 'params' and in 'fixed_params'")
+            raise ValueError(f"'{twice}' is in both 'params' and 'fixed_params'")
         return self
 
     def settings(self) -> GlueSettings:
-        """As the job carries them."""
+        """Returns the settings as the job carries them."""
         shell = self.runtime == "pythonshell"
         return GlueSettings(
             runtime=self.runtime, job_name=self.job_name or "", role=self.role or "", artifacts=_prefix(self.artifacts), region=self.region or "",
@@ -243,7 +245,7 @@ def _prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
 
 
 def format_argument(value: Any) -> str:
-    """A param's value as an argument of a Glue job, all of which are text."""
+    """Returns a param's value as the text of a Glue job's argument."""
     if isinstance(value, bool):
         return str(value).lower()
     return json.dumps(value, default=str) if isinstance(value, (list, dict)) else str(value)
@@ -252,27 +254,28 @@ def format_argument(value: Any) -> str:
 def read_glue(
     said: Any, declared: Mapping[str, ParamFields], reader: SpecReader
 ) -> Optional[GlueFields]:
-    """The section, held against the spec's params. None where there is none, or where it is wrong."""
+    """Returns the section, checked against the spec's params; None if it is missing or wrong."""
     if said is None:
         return None
     if not isinstance(said, dict):
         reader.add(
             ("glue",),
-            "'glue' must be a mapping, as in glue: {runtime: pythonshell, role: ..., artifacts: s3://...}",
+            "'glue' must be a mapping, as in "
+            "glue: {runtime: pythonshell, role: ..., artifacts: s3://...}",
         )
         return None
     wrong = list(_expressions(said, ("glue",)))
     for path in wrong:
         reader.add(
             path,
-            "'glue' takes no expressions: it is read when the job is deployed, not when it runs",
+            "'glue' cannot contain expressions: it is used when the job is deployed, not when it runs",
         )
     for name in declared:
         if name in ENTRY_ARGUMENTS or is_glue_argument(name):
             whose = "the entry script" if name in ENTRY_ARGUMENTS else "Glue"
             reader.add(
                 ("params", name),
-                f"the param '{name}' cannot be given in Glue: {whose} keeps --{name} for itself",
+                f"the param '{name}' cannot be set in Glue: --{name} is reserved by {whose}",
                 "rename it",
                 key=True,
             )

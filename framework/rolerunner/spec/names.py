@@ -11,10 +11,10 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 
 
 def check_name(value: Any) -> Any:
-    """An id, alias or param name. Raises ValueError."""
+    """Returns an id, alias or param name unchanged. Raises ValueError if it is not a name."""
     if isinstance(value, str) and not NAME.match(value):
         raise ValueError(
-            f"'{value}' is not a name: a letter, then letters, digits, '_' or '-', 64 in all at most"
+            f"'{value}' is not a name: a letter, then up to 63 letters, digits, '_' or '-'"
         )
     return value
 

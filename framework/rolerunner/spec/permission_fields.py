@@ -1,4 +1,4 @@
-"""Permissions that a step states besides those that its fields tell."""
+"""Models the permissions that a step declares beyond those derived from its fields."""
 
 import re
 from typing import Annotated, Any, Optional
@@ -44,7 +44,7 @@ Values = Annotated[list[str], BeforeValidator(_one_or_many), _FORM]
 
 
 class PermissionFields(StrictModel):
-    """Permissions that a step needs besides those that its fields tell."""
+    """Permissions that a step needs beyond those derived from its fields."""
 
     actions: Actions = Field(
         description="IAM actions.",
@@ -56,11 +56,11 @@ class PermissionFields(StrictModel):
     )
     conditions: dict[str, dict[str, Values]] = Field(
         default_factory=dict,
-        description="Operator -> key -> values, as in a policy's Condition.",
+        description="Conditions as in a policy: operator, key, values.",
         examples=[{"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}],
     )
     role: Optional[str] = Field(
         None,
-        description="Of a step with two roles, the field of the one that needs them.",
+        description="For a step with two roles: the field of the role that needs the permissions.",
         examples=["source_role"],
     )

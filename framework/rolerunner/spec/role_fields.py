@@ -15,10 +15,13 @@ from rolerunner.spec.names import Name
 from rolerunner.spec.values import check_tag_text
 
 MIN_DURATION, MAX_DURATION = 900, 3600
-"""Seconds that a chained role session may last: a Glue job's own credentials are a session already (IAM user guide)."""
+"""Seconds that a session of a chained role may last (IAM user guide).
+
+A Glue job's own credentials already are a session, so each role that it assumes is chained.
+"""
 MAX_TAGS, MAX_TAG_KEY, MAX_TAG_VALUE = 50, 128, 256
 MAX_POLICY = 2048
-"""Characters of an inline session policy (STS API reference)."""
+"""Maximum number of characters of an inline session policy (STS API reference)."""
 
 _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}\Z", re.ASCII)
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}\Z", re.ASCII)
@@ -44,16 +47,14 @@ def _matching(pattern: "re.Pattern[str]", what: str) -> BeforeValidator:
 def _session_seconds(value: Any) -> Any:
     if isinstance(value, float) and not MIN_DURATION <= value <= MAX_DURATION:
         raise ValueError(
-            "must be 15m to 1h: a role that is assumed from a job's role lasts an hour at most"
+            "must be 15m to 1h: a session of a role assumed by another role lasts at most an hour"
         )
     return value
 
 
 def _source_identity(value: Any) -> Any:
     if isinstance(value, str) and (not _SESSION_NAME.match(value) or value.startswith("aws:")):
-        raise ValueError(
-            "must be 2 to 64 of letters, digits and _+=,.@-, and may not begin with aws:"
-        )
+        raise ValueError("must be 2 to 64 letters, digits and _+=,.@-, and cannot begin with aws:")
     return value
 
 
@@ -69,7 +70,9 @@ def _policy(value: Any) -> Any:
         raise ValueError("must be a policy with a 'Statement'")
     text = json.dumps(value, separators=(",", ":"), sort_keys=True)
     if len(text) > MAX_POLICY:
-        raise ValueError(f"may have {MAX_POLICY} characters as compact JSON, and has {len(text)}")
+        raise ValueError(
+            f"must have at most {MAX_POLICY} characters as compact JSON, not {len(text)}"
+        )
     return text
 
 
@@ -77,25 +80,24 @@ def _tags(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if len(value) > MAX_TAGS:
-        raise ValueError(f"may be {MAX_TAGS} at most, and are {len(value)}")
+        raise ValueError(f"must be at most {MAX_TAGS}, not {len(value)}")
     seen: dict[str, str] = {}
     for key, text in value.items():
         if not 1 <= len(key) <= MAX_TAG_KEY or (
             isinstance(text, str) and len(text) > MAX_TAG_VALUE
         ):
             raise ValueError(
-                f"have keys of 1 to {MAX_TAG_KEY} and values of up to {MAX_TAG_VALUE} characters: '{key[:40]}' has not"
+                f"must have keys of 1 to {MAX_TAG_KEY} and values of up to {MAX_TAG_VALUE} "
+                f"characters, unlike '{key[:40]}'"
             )
         if key.lower().startswith("aws:"):
-            raise ValueError(
-                f"may not begin with aws:, as '{key}' does: AWS keeps such keys for itself"
-            )
+            raise ValueError(f"cannot have the key '{key}': AWS reserves keys that begin with aws:")
         check_tag_text(key, "the key")
         check_tag_text(text if isinstance(text, str) else "", "the value")
         other = seen.setdefault(key.lower(), key)
         if other != key:
             raise ValueError(
-                f"'{other}' and '{key}' are one tag key to AWS, which does not look at case"
+                f"'{other}' and '{key}' are the same tag key to AWS, which ignores case"
             )
     return value
 
@@ -112,10 +114,8 @@ def _endpoint(value: Any) -> Any:
         link_local = ipaddress.ip_address(place.hostname).is_link_local
     except ValueError:
         return value
-    if (
-        link_local
-    ):  # the metadata service of the machine listens there: a spec has no business with it
-        raise ValueError(f"may not be a link-local address such as {place.hostname}")
+    if link_local:  # the instance metadata service listens there
+        raise ValueError(f"cannot be a link-local address such as {place.hostname}")
     return value
 
 
@@ -125,7 +125,7 @@ _POLICY_FORM = json_form(
 
 
 class RoleFields(StrictModel):
-    """A role in the spec, in the long form."""
+    """A role in its long form."""
 
     arn: Annotated[str, BeforeValidator(_arn), DYNAMIC] = Field(
         description="The role's ARN.", examples=["arn:aws:iam::111122223333:role/landing-reader"]
@@ -136,18 +136,22 @@ class RoleFields(StrictModel):
         DYNAMIC,
     ] = Field(
         None,
-        description="What the role's trust policy asks for in sts:ExternalId.",
+        description="The external ID that the role's trust policy requires (sts:ExternalId).",
         examples=["ex-1"],
     )
     duration: Annotated[Seconds, AfterValidator(_session_seconds)] = Field(
-        3600.0, description="How long a session lasts: 15m to 1h.", examples=["1h"]
+        3600.0, description="Duration of a session: 15m to 1h.", examples=["1h"]
     )
     region: Annotated[Optional[str], _matching(_REGION, "a region such as eu-west-1"), DYNAMIC] = (
-        Field(None, description="The region whose STS and S3 are called.", examples=["eu-west-1"])
+        Field(
+            None,
+            description="The region of the STS and S3 endpoints to call.",
+            examples=["eu-west-1"],
+        )
     )
     account: Optional[Account] = Field(
         None,
-        description="Held against the ARN, and against who we are after the assume.",
+        description="The expected account; checked against the ARN and against the assumed session.",
         examples=["111122223333"],
     )
     session_name: Annotated[
@@ -156,26 +160,29 @@ class RoleFields(StrictModel):
         DYNAMIC,
     ] = Field(
         None,
-        description="The name CloudTrail shows; the job's name and run by default.",
+        description="The session name that CloudTrail shows; by default the job's name and run id.",
         examples=["nightly-orders"],
     )
     tags: Annotated[dict[str, Text], BeforeValidator(_tags)] = Field(
         default_factory=dict,
-        description="Session tags; need sts:TagSession on both sides.",
+        description="Session tags; both sides need to allow sts:TagSession.",
         examples=[{"team": "orders"}],
     )
     transitive_tags: list[Text] = Field(
         default_factory=list,
-        description="Tag keys that pass on to roles assumed through this one.",
+        description="Keys of tags that are passed on to roles assumed through this one.",
         examples=[["team"]],
     )
     source_identity: Annotated[Optional[str], BeforeValidator(_source_identity), DYNAMIC] = Field(
-        None, description="Needs sts:SetSourceIdentity on both sides.", examples=["ada"]
+        None,
+        description="The source identity; both sides need to allow sts:SetSourceIdentity.",
+        examples=["ada"],
     )
     session_policy: Annotated[Optional[str], BeforeValidator(_policy), _POLICY_FORM, DYNAMIC] = (
         Field(
             None,
-            description="What narrows a session: none, auto (to what the role's steps need), auto-per-step (a session for each step), or a policy.",
+            description="The session policy: none, auto (allows what the role's steps need), "
+            "auto-per-step (one session for each step), or a policy.",
             examples=[
                 "auto",
                 {
@@ -204,16 +211,16 @@ class RoleFields(StrictModel):
         Field(max_length=10),
     ] = Field(
         default_factory=list,
-        description="Managed policies that narrow the session; 10 at most.",
+        description="ARNs of managed policies that limit the session; at most 10.",
         examples=[["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]],
     )
     via: Optional[Name] = Field(
         None,
-        description="The alias of the role this one is assumed from, instead of the job's own.",
+        description="The alias of the role that assumes this one, instead of the job's own role.",
         examples=["hub"],
     )
     sts_endpoint: Annotated[Optional[str], BeforeValidator(_endpoint), DYNAMIC] = Field(
         None,
-        description="The STS endpoint to ask, for one that is not the region's own.",
+        description="The STS endpoint to call instead of the region's own.",
         examples=["https://vpce-1.sts.eu-west-1.vpce.amazonaws.com"],
     )

@@ -12,11 +12,11 @@ from rolerunner.spec.params import check_pattern
 from rolerunner.spec.step_fields import MAX_PARALLEL, Defaults
 
 LEAST_MEMORY = 112 << 20
-"""Bytes of the smallest process that can be promised: Python, boto3 and the spec take some 80 of these MiB."""
+"""Bytes of the smallest memory limit; Python, boto3 and the spec alone take about 80 MiB."""
 
 
 class ParamFields(StrictModel):
-    """A parameter that the spec declares."""
+    """A param that the spec declares."""
 
     type: Literal[
         "string",
@@ -29,52 +29,55 @@ class ParamFields(StrictModel):
         "size",
         "list",
         "choice",
-    ] = Field("string", description="What its text is read as.", examples=["date"])
-    required: bool = Field(False, description="Must it be given?", examples=[True])
+    ] = Field("string", description="The type that its text is converted to.", examples=["date"])
+    required: bool = Field(False, description="Whether each run must set it.", examples=[True])
     default: Any = Field(
         None,
-        description="Its value when it is not given; may be an expression of today and now.",
+        description="The value if a run does not set it; may be an expression of today and now.",
         examples=["2026-01-31", "${{ today | minus(1) }}"],
     )
     min: Any = Field(
-        None, description="The least value; of a string or list, the least length.", examples=[1]
+        None, description="Minimum value, or minimum length of a string or list.", examples=[1]
     )
     max: Any = Field(
         None,
-        description="The greatest value; of a string or list, the greatest length.",
+        description="Maximum value, or maximum length of a string or list.",
         examples=[10],
     )
     choices: Optional[list[Any]] = Field(
-        None, description="The values it may have.", examples=[["dev", "prod"]]
+        None, description="The allowed values.", examples=[["dev", "prod"]]
     )
     pattern: Annotated[Optional[str], BeforeValidator(check_pattern)] = Field(
-        None, description="A regular expression its whole text must match.", examples=["[a-z]+"]
+        None,
+        description="A regular expression that the whole text must match.",
+        examples=["[a-z]+"],
     )
     secret: bool = Field(
         False,
-        description="Is it a secret? Then it is never shown or stored, and may flow only into arguments, parameters and customer keys.",
+        description="Whether it is a secret: never shown or stored, and allowed only in "
+        "arguments, parameters and customer keys.",
         examples=[True],
     )
     description: str = Field(
-        "", description="What it is for.", examples=["The day whose orders are fetched."]
+        "", description="What the param is for.", examples=["The day whose orders are fetched."]
     )
 
 
 class StateFields(StrictModel):
-    """Where the state of runs is kept, so that a run can be resumed and two never mix."""
+    """Where the state of runs is kept, so that a run can be resumed and excludes others."""
 
     location: Text = Field(
-        description="A folder of this machine, or s3://bucket/prefix/.",
+        description="A local folder, or s3://bucket/prefix/.",
         examples=["s3://ops-bucket/rolerunner/state/", "/var/lib/rolerunner/"],
     )
     role: Optional[str] = Field(
         None,
-        description="The role that keeps it in S3: an alias, an ARN, or job.",
+        description="The role that reads and writes it in S3: an alias, an ARN, or job.",
         examples=["publisher"],
     )
     stale_after: Seconds = Field(
         120.0,
-        description="A run that was not heard of for so long may be taken over.",
+        description="Time without a sign of life after which a run may be taken over.",
         examples=["5m"],
     )
 
@@ -87,14 +90,17 @@ class StateFields(StrictModel):
             if self.role is None:
                 raise ValueError("'state' in S3 needs a 'role': an alias, an ARN, or job")
         elif self.role is not None:
-            raise ValueError("'role' of 'state' goes with a location in S3")
+            raise ValueError("'role' of 'state' requires a location in S3")
         if not isinstance(self.stale_after, Template) and self.stale_after < 1:
             raise ValueError("'stale_after' must be at least 1s")
         return self
 
 
 class SpecFile(StrictModel):
-    """The top of a job spec. Steps and roles are looked at one by one, so that each mistake is found."""
+    """The top level of a job spec.
+
+    Steps and roles are validated one by one, so that every mistake is found.
+    """
 
     version: Literal[1] = Field(description="The version of the spec language: 1.", examples=[1])
     name: Name = Field(
@@ -107,53 +113,58 @@ class SpecFile(StrictModel):
     )
     params: dict[Name, ParamFields] = Field(
         default_factory=dict,
-        description="What the job is given for each run.",
+        description="The params that each run may set.",
         examples=[{"run_date": {"type": "date", "required": True}}],
     )
     include: list[str] = Field(
         default_factory=list,
-        description="Files of roles that several specs share, relative to this one.",
+        description="Files with roles that several specs share, relative to this spec.",
         examples=[["shared/roles.yaml"]],
     )
     roles: dict[Name, Any] = Field(
         default_factory=dict,
-        description="Alias -> ARN, or the long form.",
+        description="Maps an alias to an ARN, or to the long form of a role.",
         examples=[{"reader": "arn:aws:iam::111122223333:role/reader"}],
     )
     defaults: Defaults = Field(
         default_factory=Defaults,
-        description="What steps have that do not say otherwise.",
+        description="Values for steps that do not set their own.",
         examples=[{"role": "reader", "timeout": "30m"}],
     )
     assume: Literal["first", "lazily"] = Field(
         "first",
-        description="Assume every role before the first step, or each when it is needed.",
+        description="Whether roles are assumed before the first step, or when they are needed.",
         examples=["lazily"],
     )
     max_parallel: Annotated[int, Field(ge=1, le=MAX_PARALLEL)] = Field(
-        4, description="How many steps run at once, where 'needs' allows it.", examples=[4]
+        4,
+        description="Maximum number of steps that run at once, where 'needs' allows it.",
+        examples=[4],
     )
     on_failure: Literal["stop", "finish"] = Field(
         "stop",
-        description="After a failed step: stop begins no other; finish still runs those that do not depend on it.",
+        description="After a failed step: stop starts no other step; finish runs those that do not "
+        "depend on it.",
         examples=["finish"],
     )
     deadline: Optional[Seconds] = Field(
-        None, description="How long after the start a step may still begin.", examples=["6h"]
+        None,
+        description="Time after the start of the run until which steps may start.",
+        examples=["6h"],
     )
     engine: Literal["fast", "boto3"] = Field(
         "fast",
-        description="What moves objects: the fast engine, which leaves to boto3 what it cannot do, or boto3 alone.",
+        description="What transfers objects: the fast engine, which falls back to boto3, or boto3 alone.",
         examples=["boto3"],
     )
     memory: Optional[Annotated[Bytes, Field(ge=LEAST_MEMORY)]] = Field(
         None,
-        description="What the run's processes together should stay below, 112MiB at least; some 250 MB without it.",
+        description="Memory target of all processes of a run, at least 112MiB; about 250 MB by default.",
         examples=["128MB"],
     )
     state: Any = Field(
         None,
-        description="Where the state of runs is kept, for resuming.",
+        description="Where the state of runs is kept, so that they can be resumed.",
         examples=[{"location": "s3://ops-bucket/state/", "role": "publisher"}],
     )
     glue: Any = Field(
@@ -169,7 +180,7 @@ class SpecFile(StrictModel):
     )
     steps: list[Any] = Field(
         min_length=1,
-        description="What is done, top to bottom.",
+        description="The steps, in order.",
         examples=[
             [{"id": "find", "action": "s3.list", "role": "reader", "source": "s3://landing/in/"}]
         ],
@@ -177,9 +188,9 @@ class SpecFile(StrictModel):
 
 
 class IncludedFile(StrictModel):
-    """A file of roles that several specs share."""
+    """A file with roles that several specs share."""
 
     roles: dict[Name, Any] = Field(
-        description="Alias -> ARN, or the long form.",
+        description="Maps an alias to an ARN, or to the long form of a role.",
         examples=[{"reader": "arn:aws:iam::111122223333:role/reader"}],
     )

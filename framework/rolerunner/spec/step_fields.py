@@ -23,7 +23,7 @@ def _loop(value: Any) -> Any:
         or "items" not in value
     ):
         raise ValueError(
-            "must be a list, an expression, or a mapping of 'items' and 'max_parallel'"
+            "must be a list, an expression, or a mapping with 'items' and 'max_parallel'"
         )
     if not isinstance(value["items"], (list, Template)):
         raise ValueError("'items' of 'for_each' must be a list or an expression")  # noqa: TRY004
@@ -40,55 +40,57 @@ def _when(value: Any) -> Any:
 
 
 class RetryFields(StrictModel):
-    """How often and when a step is tried again."""
+    """How often and when a failed attempt is repeated."""
 
     attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), DYNAMIC] = Field(
-        3, description="Tries in all, 1 to 20.", examples=[3]
+        3, description="Number of attempts in total, 1 to 20.", examples=[3]
     )
-    delay: Seconds = Field(2.0, description="The wait before the second try.", examples=["2s"])
+    delay: Seconds = Field(2.0, description="Wait before the second attempt.", examples=["2s"])
     backoff: Annotated[float, Field(ge=1, le=10), DYNAMIC] = Field(
-        2.0, description="Each further wait is so many times the one before.", examples=[2]
+        2.0, description="Factor by which each further wait is longer.", examples=[2]
     )
-    max_delay: Seconds = Field(60.0, description="The longest wait.", examples=["1m"])
+    max_delay: Seconds = Field(60.0, description="Maximum wait.", examples=["1m"])
     timeout: Optional[Seconds] = Field(
-        None, description="How long one try may take.", examples=["10m"]
+        None, description="Maximum duration of one attempt.", examples=["10m"]
     )
 
 
 class Defaults(StrictModel):
-    """What every step has that does not say otherwise."""
+    """Values for steps that do not set their own."""
 
     role: Optional[str] = Field(
         None,
-        description="The role of steps that name none: an alias, an ARN, or job.",
+        description="The role of steps without one: an alias, an ARN, or job.",
         examples=["reader"],
     )
     on_error: Literal["fail", "continue"] = Field(
-        "fail", description="What a failed step does to the run.", examples=["continue"]
+        "fail", description="Whether a failed step fails the run.", examples=["continue"]
     )
     retry: Optional[RetryFields] = Field(
         None,
-        description="How often and when a step is tried again.",
+        description="How often and when a failed attempt is repeated.",
         examples=[{"attempts": 3, "delay": "2s"}],
     )
     timeout: Optional[Seconds] = Field(
-        None, description="How long a step may take, all tries together.", examples=["30m"]
+        None, description="Maximum duration of a step, including all attempts.", examples=["30m"]
     )
 
 
 class StepFields(StrictModel):
-    """What every step may say, whatever its action."""
+    """The fields that every step may have, whatever its action."""
 
     id: Name = Field(description="The step's name in references and results.", examples=["find"])
-    action: str = Field(description="What it does; see the list of actions.", examples=["s3.list"])
+    action: str = Field(
+        description="The action to run; see the list of actions.", examples=["s3.list"]
+    )
     role: Optional[str] = Field(
         None,
-        description="The role it runs under: an alias, an ARN, or job for the job's own.",
+        description="The role to run under: an alias, an ARN, or job for the job's own role.",
         examples=["reader", "job"],
     )
     needs: Optional[list[str]] = Field(
         None,
-        description="Ids of the steps it waits for; without it, all that stand before it.",
+        description="Ids of the steps to wait for; by default all steps before this one.",
         examples=[["find"], []],
     )
     when: Annotated[
@@ -122,23 +124,27 @@ class StepFields(StrictModel):
         ),
     ] = Field(
         None,
-        description="A list: the step is done once for each, which it reads as 'item'. Its outputs are then lists.",
+        description="A list: the step runs once for each item, available as 'item'. Its outputs are "
+        "lists then.",
         examples=[["north", "south"], "${{ steps.find.objects }}"],
     )
     retry: Optional[RetryFields] = Field(
         None,
-        description="How often and when it is tried again.",
+        description="How often and when a failed attempt is repeated.",
         examples=[{"attempts": 3, "delay": "2s"}],
     )
     timeout: Optional[Seconds] = Field(
-        None, description="How long it may take, all tries together.", examples=["30m"]
+        None, description="Maximum duration of the step, including all attempts.", examples=["30m"]
     )
     on_error: Optional[Literal["fail", "continue"]] = Field(
-        None, description="continue: a failure does not stop the run.", examples=["continue"]
+        None,
+        description="Whether a failure of the step fails the run, or the run continues.",
+        examples=["continue"],
     )
     permissions: list[PermissionFields] = Field(
         default_factory=list,
-        description="What it needs besides what its fields tell, such as what a function of yours calls.",
+        description="Permissions beyond those derived from the fields, such as those that your own "
+        "function needs.",
         examples=[
             [
                 {
@@ -150,9 +156,10 @@ class StepFields(StrictModel):
     )
     secret_outputs: list[str] = Field(
         default_factory=list,
-        description="Outputs that are secrets: never shown, and not kept in the state, so that a resumed run does the step again.",
+        description="Outputs that are secrets: never shown or kept in the state, so a resumed run repeats "
+        "the step.",
         examples=[["password"]],
     )
     description: str = Field(
-        "", description="What the step is for.", examples=["What the partner sent today."]
+        "", description="What the step is for.", examples=["Lists what the partner sent today."]
     )
