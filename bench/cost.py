@@ -12,7 +12,8 @@ from typing import Any
 import boto3
 
 from rolerunner import api, sandbox
-from rolerunner.sessions.registry import JobIdentity, Keys
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
 
 OBJECTS = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 ROUNDS = 3

@@ -14,7 +14,8 @@ import pytest
 
 from rolerunner import sandbox
 from rolerunner.redaction import redact, secrets
-from rolerunner.sessions.registry import JobIdentity, Keys
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
 from tests import memory_aws as memory_aws_module
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.events import Observer
-    from rolerunner.sessions.registry import JobIdentity
+    from rolerunner.sessions.identity import JobIdentity
     from rolerunner.spec.document import Document
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
     from rolerunner.events import Observer
     from rolerunner.run.environment import RunEnvironment
-    from rolerunner.sessions.registry import JobIdentity, Sessions
+    from rolerunner.sessions.identity import JobIdentity
+    from rolerunner.sessions.registry import Sessions
     from rolerunner.storage.pacing import Pacer
     from rolerunner.storage.protocol import Access, Storage
     from rolerunner.storage.tuning import Limits
@@ -64,7 +65,8 @@ def build_environment(
 
 def build_sessions(identity: Optional[JobIdentity], session_name: str) -> Sessions:
     """Returns the role sessions of a run. ``session_name`` is what CloudTrail shows."""
-    from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415
+    from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
+    from rolerunner.sessions.registry import Sessions  # noqa: PLC0415
 
     return Sessions(identity or JobIdentity(), session_name=session_name)
 
@@ -105,9 +107,9 @@ def open_storage(
 
     config = client.meta.config
     net = SocketFactory(
-        sessions.ca_bundle(), float(config.connect_timeout), float(config.read_timeout)
+        sessions.find_ca_bundle(), float(config.connect_timeout), float(config.read_timeout)
     )
-    return NativeEngine(*settings, sessions.credentials(role), net, processes)
+    return NativeEngine(*settings, sessions.get_credentials(role), net, processes)
 
 
 def read_object(identity: Optional[JobIdentity], uri: str, max_bytes: int) -> bytes:
@@ -171,7 +173,7 @@ def _create_processes(job: Job, sessions: Sessions) -> Optional[ForkedProcesses]
     from rolerunner.storage.workers import forked  # noqa: PLC0415
 
     count = forked.choose_process_count(job.memory or DEFAULT_MEMORY) - 1
-    return forked.ForkedProcesses(count, sessions.lend) if count else None
+    return forked.ForkedProcesses(count, sessions.export_lease) if count else None
 
 
 @contextmanager
@@ -191,7 +193,7 @@ def _start_workers(
         settle()  # the parent may not collect garbage yet
         logging.disable(logging.CRITICAL)  # the parent logs, and knows which secrets to mask
         server = ForkedWorker(channel, opened)
-        sessions.borrow(server.lease)
+        sessions.borrow_from(server.lease)
         server.serve()
 
     with suppress(RolerunnerError):  # the step reports the failure
@@ -210,7 +212,7 @@ def _build_spread_opener(
 
     None where keys were passed to this process: they are not sent to other machines.
     """
-    from rolerunner.sessions.registry import JobIdentity  # noqa: PLC0415
+    from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
 
     known = identity or JobIdentity()
     if known.keys is not None:
@@ -221,7 +223,7 @@ def _build_spread_opener(
         from rolerunner.spark.session import get_session  # noqa: PLC0415
         from rolerunner.storage.workers.distributed import Distribution, WorkerSetup  # noqa: PLC0415
 
-        place = WorkerSetup(opener, replace(known, region=sessions.region()), session_name)
+        place = WorkerSetup(opener, replace(known, region=sessions.require_region()), session_name)
         return Distribution(SparkTaskRunner(get_session().sparkContext), place)
 
     return open_spread

@@ -198,7 +198,7 @@ def test_a_copy_by_one_role_may_lack_either(run: Callable[..., Any], memory_aws:
         ("s3:GetObject", READ),
         ("s3:PutObject", WRITTEN),
     }
-    assert "AWS does not say which" in failed.hint
+    assert "AWS does not report which" in failed.hint
 
 
 def test_a_copy_in_parts_by_one_role_may_lack_either(

@@ -12,7 +12,8 @@ from rolerunner import api, sandbox
 from rolerunner.cli import main
 from rolerunner.policies.probe import probe_permissions
 from rolerunner.sandbox.proxy import Proxy, ProxyHandler
-from rolerunner.sessions.registry import JobIdentity, Sessions
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.registry import Sessions
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api
-from rolerunner.sessions import registry
+from rolerunner.sessions import clients
 from rolerunner.storage.http import tasks as lane_steps
 from tests.memory_aws import DROP, LOSE, Response, error, xml
 
@@ -55,7 +55,7 @@ PARTS = {
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_steps, "_BASE", 0.01)
-    monkeypatch.setattr(registry, "_MAX_BACKOFF", 0.01)
+    monkeypatch.setattr(clients, "MAX_BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(
         "botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01
     )

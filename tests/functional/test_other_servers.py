@@ -20,7 +20,9 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, ServiceFailed, StepError
 from rolerunner.model import JOB, Role, S3Uri
 from rolerunner.redaction.secrets import register_credential
-from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.registry import Sessions
 from rolerunner.storage import payloads
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.native.engine import NativeEngine

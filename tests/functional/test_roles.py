@@ -12,7 +12,9 @@ import pytest
 from rolerunner import sandbox
 from rolerunner.errors import NotFound, RoleRefused, RolesRefused, StepError
 from rolerunner.model import JOB, Role, S3Uri
-from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.registry import Sessions
 from rolerunner.storage.boto.engine import BotoEngine
 
 ACCOUNT = "111122223333"
@@ -106,7 +108,7 @@ def test_64_threads_over_8_roles_and_a_hub_make_9_calls(aws, sessions):
         # looked at now: the emulator gives its last 50 records only
         assert sum(aws.assume_role_count().values()) == 9
         assert all(pool.map(read, range(64)))
-    assert sum(map(sessions.assume_calls, [HUB, *SPOKES])) == 9
+    assert sum(map(sessions.count_assume_calls, [HUB, *SPOKES])) == 9
 
 
 def test_a_role_may_not_read_the_bucket_of_another(sessions):
@@ -125,17 +127,17 @@ def test_32_threads_that_meet_a_refusal_make_one_call_and_hold_it(sessions, cloc
 
     with ThreadPoolExecutor(32) as pool:
         refusals = list(pool.map(work, range(32)))
-    assert sessions.assume_calls(DENIED) == 1
+    assert sessions.count_assume_calls(DENIED) == 1
     assert len(set(map(id, refusals))) == 32
     assert DENIED.arn in refusals[0].hint
     clock.ahead += 6
     work(0)
-    assert sessions.assume_calls(DENIED) == 2
+    assert sessions.count_assume_calls(DENIED) == 2
 
 
 def test_a_refused_hub_is_told_once_and_its_spokes_as_reached_through_it(aws, sessions):
     aws.client("iam", ACCOUNT).update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.document(trusting(DENIED.arn))
+        RoleName="hub", PolicyDocument=sandbox.world.policy_document(trusting(DENIED.arn))
     )
     refusals = []
     for role in [HUB, *SPOKES[:2]]:
@@ -154,7 +156,7 @@ def test_a_session_of_15_minutes_makes_one_call(sessions):
     client = sessions.client(SPOKES[0], "s3")
     for _ in range(100):
         client.list_objects_v2(Bucket="bucket0")
-    assert sessions.assume_calls(SPOKES[0]) == 1
+    assert sessions.count_assume_calls(SPOKES[0]) == 1
 
 
 def test_renewed_in_the_middle_of_an_upload_of_300_parts(aws, sessions, clock):
@@ -175,7 +177,7 @@ def test_renewed_in_the_middle_of_an_upload_of_300_parts(aws, sessions, clock):
             }
         )
     assert len(parts) == 300
-    assert (sessions.assume_calls(HUB), sessions.assume_calls(SPOKES[0])) == (2, 2)
+    assert (sessions.count_assume_calls(HUB), sessions.count_assume_calls(SPOKES[0])) == (2, 2)
     client.abort_multipart_upload(**place, UploadId=upload)
 
 
@@ -184,7 +186,7 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(aws, session
     client.get_caller_identity()
     iam = aws.client("iam", ACCOUNT)
     iam.update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.document(trusting(DENIED.arn))
+        RoleName="hub", PolicyDocument=sandbox.world.policy_document(trusting(DENIED.arn))
     )
     clock.ahead += 700  # of 900: in the last 30 %
     with caplog.at_level(logging.WARNING, "rolerunner"):
@@ -192,15 +194,15 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(aws, session
             client.get_caller_identity()
         clock.ahead += 31
         client.get_caller_identity()
-    assert sessions.assume_calls(HUB) == 3
+    assert sessions.count_assume_calls(HUB) == 3
     assert len(caplog.records) == 1
     iam.update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.document(trusting(JOB_ARN))
+        RoleName="hub", PolicyDocument=sandbox.world.policy_document(trusting(JOB_ARN))
     )
     clock.ahead += 31
     client.get_caller_identity()
     client.get_caller_identity()
-    assert sessions.assume_calls(HUB) == 4
+    assert sessions.count_assume_calls(HUB) == 4
 
 
 def test_the_jobs_own_role_is_not_assumed(aws, sessions):
@@ -237,7 +239,7 @@ def test_head_of_what_may_not_be_read_gives_the_reason_and_of_an_empty_object_it
     assert "no identity-based policy" in refused.value.message
 
 
-def test_nothing_of_a_credential_is_shown_or_pickled(sessions):
+def test_nothing_of_a_credential_is_shown_or_pickled(aws, sessions):
     sessions.assume(HUB)
     session = sessions.session(HUB)
     credentials = session.get_credentials()
@@ -251,11 +253,11 @@ def test_nothing_of_a_credential_is_shown_or_pickled(sessions):
             frozen._asdict(),
             sessions,
             vars(credentials),
-            sessions._identity,
+            identity_of(aws),
         ]
     )
     assert not [each for each in secrets if each in shown]
-    for value in (session, credentials, frozen, sessions, sessions._identity):
+    for value in (session, credentials, frozen, sessions, identity_of(aws)):
         with pytest.raises(
             (TypeError, AttributeError)
         ):  # a boto3 session holds closures, which come first
@@ -277,32 +279,36 @@ def test_a_role_goes_by_the_name_that_its_own_run_gives_it(aws):
 
 def test_a_process_that_was_forked_is_lent_sessions_and_asks_sts_for_none(aws, sessions, clock):
     forked = Sessions(identity_of(aws), session_name="tests", clock=clock)
-    forked.borrow(sessions.lend)
+    forked.borrow_from(sessions.export_lease)
     role = SPOKES[0]
 
     def read():
         forked.client(role, "s3").get_object(Bucket="bucket0", Key="a")["Body"].read()
-        return forked.credentials(role).get_frozen_credentials().token
+        return forked.get_credentials(role).get_frozen_credentials().token
 
     first = read()
-    assert first == sessions.credentials(role).get_frozen_credentials().token
-    assert (forked.session_arn(role), forked.assume_calls(role), sessions.assume_calls(role)) == (
+    assert first == sessions.get_credentials(role).get_frozen_credentials().token
+    assert (
+        forked.session_arn(role),
+        forked.count_assume_calls(role),
+        sessions.count_assume_calls(role),
+    ) == (
         sessions.session_arn(role),
         0,
         1,
     )
     clock.ahead = 70
-    assert forked.credentials(role).invalidate(None), "S3 said that it has expired"
+    assert forked.get_credentials(role).invalidate(None), "S3 said that it has expired"
     second = read()
     assert second != first
-    assert (second, sessions.assume_calls(role)) == (
-        sessions.credentials(role).get_frozen_credentials().token,
+    assert (second, sessions.count_assume_calls(role)) == (
+        sessions.get_credentials(role).get_frozen_credentials().token,
         2,
     )
     clock.ahead = 1000
     assert read() not in (first, second), "and when its time is over"
-    assert sum(aws.assume_role_count().values()) == 3 + sessions.assume_calls(HUB)
+    assert sum(aws.assume_role_count().values()) == 3 + sessions.count_assume_calls(HUB)
     with pytest.raises(RoleRefused, match="denied"):
-        forked.credentials(DENIED).get_frozen_credentials()
-    lent = sessions.lend(role)
+        forked.get_credentials(DENIED).get_frozen_credentials()
+    lent = sessions.export_lease(role)
     assert not any(text in repr(lent) for text in (lent.access_key, lent.secret_key, lent.token))

@@ -22,8 +22,9 @@ from rolerunner import api, sandbox
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
 from rolerunner.sandbox.proxy import Proxy, ProxyHandler
-from rolerunner.sessions import registry
-from rolerunner.sessions.registry import JobIdentity, Sessions
+from rolerunner.sessions.credentials import FRESH_SECONDS
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.registry import Sessions
 from tests.conftest import CONFIGS, identity_of
 
 if TYPE_CHECKING:
@@ -104,13 +105,11 @@ def test_an_expired_token_from_s3_is_renewed_and_signed_again_once(
     ahead = [0.0]
     sessions = through(aws, proxy, ahead)
     sessions.assume(FIRST)
-    ahead[0] = (
-        registry.FRESH + 1
-    )  # of a session that was made just now S3's word would not be taken
+    ahead[0] = FRESH_SECONDS + 1  # of a session that was made just now S3's word would not be taken
     proxy.expire_once = "s3"
     found = sessions.client(FIRST, "s3").list_objects_v2(Bucket="team-data-111122223333")
     assert found["KeyCount"] == 1
-    assert sessions.assume_calls(FIRST) == 2
+    assert sessions.count_assume_calls(FIRST) == 2
 
 
 def test_an_expired_source_is_looked_up_again_once(aws: Sandbox, proxy: Listening) -> None:
@@ -161,7 +160,7 @@ def test_a_profile_is_the_jobs_identity(
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     sessions = Sessions(JobIdentity("eu-west-1", profile="ops", endpoints={"": aws.endpoint}))
-    assert "assumed-role/glue-role-test/" in sessions.caller()
+    assert "assumed-role/glue-role-test/" in sessions.find_caller_arn()
 
 
 def test_a_refusal_inside_a_function_is_explained_with_the_functions_own_frames(

@@ -19,7 +19,9 @@ from rolerunner.model import JOB, RoleArn, S3Uri
 from rolerunner.policies.least_privilege import drop_run_params
 from rolerunner.sandbox.from_spec import generate_world
 from rolerunner.sandbox.world import create_world
-from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.registry import Sessions
 from rolerunner.storage.protocol import Put
 from rolerunner.wiring import open_storage
 from tests.conftest import CONFIGS

@@ -17,7 +17,8 @@ import pytest
 from botocore.config import Config
 
 from rolerunner import api
-from rolerunner.sessions.registry import JobIdentity, Keys
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

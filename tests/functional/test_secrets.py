@@ -17,7 +17,8 @@ from rolerunner.observers.terminal import Terminal
 from rolerunner.redaction import secrets
 from rolerunner.redaction.redact import redact_text
 from rolerunner.redaction.secrets import list_secrets, register_secret
-from rolerunner.sessions.registry import JobIdentity, Sessions
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.registry import Sessions
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -44,7 +45,7 @@ def test_no_secret_is_in_any_output(
         issued.add(str(text))
         return before(text)
 
-    monkeypatch.setattr("rolerunner.sessions.registry.register_credential", hidden)
+    monkeypatch.setattr("rolerunner.sessions.keys.register_credential", hidden)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     folder = {
         "blog_cross_role": f"target={tmp_path}/out/",
@@ -89,14 +90,14 @@ def test_a_session_that_was_renewed_stays_a_secret_until_it_expires(memory_aws):
     sessions = Sessions(JobIdentity(), clock=lambda: now[0])
     role = Role("arn:aws:iam::444455556666:role/reader", "reader")
     sessions.assume(role)
-    first = str(sessions.credentials(role).get_frozen_credentials().secret_key)
+    first = str(sessions.get_credentials(role).get_frozen_credentials().secret_key)
     now[0] += 50 * 60
-    second = str(sessions.credentials(role).get_frozen_credentials().secret_key)
+    second = str(sessions.get_credentials(role).get_frozen_credentials().secret_key)
     assert first != second
     gc.collect()
     assert redact_text(f"keys {first}, {second}") == "keys [redacted], [redacted]"
     now[0] += 50 * 60  # the first one has expired; the next renewal forgets it
-    third = str(sessions.credentials(role).get_frozen_credentials().secret_key)
+    third = str(sessions.get_credentials(role).get_frozen_credentials().secret_key)
     gc.collect()
     assert first not in list_secrets()
     assert second in list_secrets()

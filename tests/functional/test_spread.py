@@ -13,7 +13,7 @@ from rolerunner import api, sandbox, wiring
 from rolerunner.errors import RoleRefused
 from rolerunner.events import Note, StepProgress
 from rolerunner.model import S3Uri
-from rolerunner.sessions.registry import JobIdentity
+from rolerunner.sessions.identity import JobIdentity
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo
 from rolerunner.storage.workers import distributed as spread

@@ -15,7 +15,9 @@ from rolerunner.actions import registry
 from rolerunner.events import StepStarted
 from rolerunner.model import JOB, Step
 from rolerunner.observers.gc_release import GcTuner
-from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.registry import Sessions
 from rolerunner.sessions.service_models import shared_loader
 from tests.fake_s3 import Answer, serving
 

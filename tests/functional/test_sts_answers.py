@@ -7,10 +7,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.config import Config
 
 from rolerunner import api
 from rolerunner.errors import RolesRefused
-from rolerunner.sessions import registry
+from rolerunner.sessions import clients, throttling
 from tests.memory_aws import STS_NAMESPACE, Response, error, xml
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ steps: [{id: read, action: s3.read, role: reader, source: "s3://bucket/a"}]
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_FIRST_WAIT", 0.05)
+    monkeypatch.setattr(throttling, "FIRST_DELAY_SECONDS", 0.05)
 
 
 def load(tmp_path: Path, spec: str) -> Any:
@@ -108,11 +109,9 @@ def test_throttling_of_fifty_roles_is_waited_out(
     code: str, tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        registry,
-        "_STS_CONFIG",
-        registry._STS_CONFIG.merge(
-            registry.Config(retries={"mode": "standard", "max_attempts": 1})
-        ),
+        clients,
+        "STS_CONFIG",
+        clients.STS_CONFIG.merge(Config(retries={"mode": "standard", "max_attempts": 1})),
     )
     memory_aws.put("bucket", "a", "x")
     refused: dict[str, int] = {}
@@ -150,7 +149,7 @@ def test_throttling_of_fifty_roles_is_waited_out(
 def test_throttling_without_an_end_is_a_refusal(
     tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_THROTTLED_AT_MOST", 0.5)
+    monkeypatch.setattr(throttling, "MAX_WAIT_SECONDS", 0.5)
     memory_aws.hook = answered(
         lambda _: xml(
             "<ErrorResponse><Error><Code>Throttling</Code><Message>slow</Message></Error></ErrorResponse>",

@@ -9,7 +9,7 @@ import pytest
 
 from rolerunner import api, wiring
 from rolerunner.errors import SpecError
-from rolerunner.sessions.registry import JobIdentity
+from rolerunner.sessions.identity import JobIdentity
 from rolerunner.storage.workers.distributed import Distribution, WorkerSetup
 from tests.memory_aws import error
 from tests.workers import InProcess

@@ -3,12 +3,12 @@ import json
 import pytest
 
 from rolerunner.errors import RoleRefused
-from rolerunner.iam.denials import (
-    AwsError,
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.iam.denials import explain_error
+from rolerunner.iam.role_denials import (
     Caller,
     build_caller_statement,
     build_trust_statements,
-    explain_error,
     explain_role_refusal,
 )
 from rolerunner.model import Role
@@ -54,7 +54,7 @@ def test_both_statements_are_json_ready_to_paste():
         line = next(line for line in hint.splitlines() if line.startswith(f"{number}. "))
         assert json.loads(line[line.index("{") :])["Effect"] == "Allow"
     assert "both are needed" in hint
-    assert "does not say for certain" in hint
+    assert "does not report for certain" in hint
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_both_statements_are_json_ready_to_paste():
             "MaxSessionDuration",
         ),
         ("RegionDisabledException", "STS is not activated in this region", "STS is off"),
-        ("PackedPolicyTooLarge", "Packed size exceeds", "shorter"),
+        ("PackedPolicyTooLarge", "Packed size exceeds", "shorten"),
     ],
 )
 def test_what_sts_says_is_explained(code, message, expected):

@@ -25,7 +25,7 @@ from rolerunner.selection.filters import Selection
 from rolerunner.selection.local_files import walk_folder
 from rolerunner.selection.manifest import ManifestWriter
 from rolerunner.selection.target_index import TargetIndex
-from rolerunner.sessions.registry import parse_timestamp
+from rolerunner.sessions.timestamps import parse_timestamp
 from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 from rolerunner.storage.sorting import sort_objects

@@ -18,7 +18,8 @@ from rolerunner.common.json_values import check_json, safe_text
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
 from rolerunner.iam.actions_table import derive_permissions
-from rolerunner.iam.denials import AwsError, explain_error
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.iam.denials import explain_error
 from rolerunner.model import JOB, Permission, Role
 
 
@@ -150,7 +151,9 @@ def _build_failure(name: str, error: BaseException, role: Optional[Role] = None)
     if hasattr(error, "response") and hasattr(
         error, "operation_name"
     ):  # botocore's ClientError, without importing it
-        told = explain_error(AwsError.of(error), role, needed=_find_needed_permissions(error))
+        told = explain_error(
+            AwsError.from_client_error(error), role, needed=_find_needed_permissions(error)
+        )
         hint = "\n".join(each for each in (told.hint, places) if each)
         return FunctionFailed(f"'{name}' raised {kind}: {told.message}", hint=hint, type=told.type)
     return FunctionFailed(f"'{name}' raised {kind}: {safe_text(error)}", hint=places, type=kind)

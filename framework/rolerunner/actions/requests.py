@@ -7,7 +7,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Union
 
 from rolerunner.errors import FieldError, ServiceFailed, StepError
-from rolerunner.iam.denials import AwsError, explain_error
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.iam.denials import explain_error
 from rolerunner.storage.concurrency import map_concurrently
 from rolerunner.storage.protocol import Outcome
 
@@ -58,7 +59,9 @@ def translate_errors(
         yield
     except ClientError as error:
         caller = context.sessions.session_arn(role)
-        raise explain_error(AwsError.of(error), role, caller=caller, needed=needed()) from error
+        raise explain_error(
+            AwsError.from_client_error(error), role, caller=caller, needed=needed()
+        ) from error
     except ParamValidationError as error:
         raise FieldError(f"{request}: {error}") from None
     except BotoCoreError as error:

@@ -58,7 +58,8 @@ def check(
     Exit status: 0 nothing is known to be missing, 3 a role was refused, 4 a permission is missing.
     """
     from rolerunner.policies import probe as checking  # noqa: PLC0415 - imports botocore
-    from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415
+    from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
+    from rolerunner.sessions.registry import Sessions  # noqa: PLC0415
 
     with ExitStack() as stack:
         given = read_params(params, params_file)

@@ -228,7 +228,8 @@ def _compare_with_iam(
     found: Sequence[RolePolicies], spec: str, sandbox: Optional[str]
 ) -> list[PolicyDifference]:
     from rolerunner.policies.live import fetch_granted_policies  # noqa: PLC0415
-    from rolerunner.sessions.registry import JobIdentity, Sessions  # noqa: PLC0415 - imports boto3
+    from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415 - imports boto3
+    from rolerunner.sessions.registry import Sessions  # noqa: PLC0415 - imports boto3
 
     with ExitStack() as stack:
         identity = enter_sandbox(stack, spec, sandbox) if sandbox else JobIdentity()

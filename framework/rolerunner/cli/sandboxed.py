@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rolerunner.model import Job
     from rolerunner.sandbox import World
-    from rolerunner.sessions.registry import JobIdentity
+    from rolerunner.sessions.identity import JobIdentity
 
 DEFAULT_FILE = "beside"
 """The value of --sandbox without a file."""
@@ -37,7 +37,8 @@ def enter_sandbox(
     line; ``puts`` objects that are to be there, as s3://bucket/key=FILE. Raises UsageError, SandboxError.
     """
     from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
-    from rolerunner.sessions.registry import JobIdentity, Keys  # noqa: PLC0415
+    from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
+    from rolerunner.sessions.keys import Keys  # noqa: PLC0415
 
     objects = dict(_parse_put(each) for each in puts)
     path = _default_file(spec) if file == DEFAULT_FILE else Path(file)

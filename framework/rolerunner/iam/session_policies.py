@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Optional
 
-from rolerunner.iam.denials import list_assume_actions
+from rolerunner.iam.role_denials import list_assume_actions
 from rolerunner.model import AUTO, PER_STEP, Permission, Plan, PlannedStep, Role, Use
 
 if TYPE_CHECKING:

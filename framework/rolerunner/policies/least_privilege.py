@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import UsageError
 from rolerunner.iam.actions_table import build_object_arn
-from rolerunner.iam.denials import Caller, build_trust_statements
 from rolerunner.iam.policy import Statement, build_policy, merge_uses
+from rolerunner.iam.role_denials import Caller, build_trust_statements
 from rolerunner.iam.session_policies import derive_assume_uses
 from rolerunner.model import JOB, Job, Permission, Plan, Role, RoleArn, S3Uri, Use
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import StepError
-from rolerunner.iam.denials import AwsError, explain_error
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.iam.denials import explain_error
 from rolerunner.model import JOB, RoleArn
 from rolerunner.policies.compare import GrantedPolicies, parse_granted_policies
 
@@ -24,7 +25,7 @@ def fetch_granted_policies(
     """Role ARN -> what it has, and of each role that cannot be read, why not."""
     found: dict[str, GrantedPolicies] = {}
     unread: dict[str, str] = {}
-    account = sessions.caller().split(":")[4:5]
+    account = sessions.find_caller_arn().split(":")[4:5]
     iam = sessions.client(JOB, "iam")
     for role in roles:
         if not role.arn:
@@ -37,7 +38,9 @@ def fetch_granted_policies(
         try:
             found[role.arn] = _holding(iam, RoleArn.parse(role.arn).name)
         except ClientError as error:
-            told = explain_error(AwsError.of(error), JOB, caller=sessions.caller())
+            told = explain_error(
+                AwsError.from_client_error(error), JOB, caller=sessions.find_caller_arn()
+            )
             unread[role.arn] = told.message
         except (BotoCoreError, StepError) as error:
             unread[role.arn] = str(error)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import RoleRefused, StepError
-from rolerunner.iam.denials import DENIED_CODES, AwsError, explain_error
+from rolerunner.iam.aws_errors import DENIED_CODES, AwsError
+from rolerunner.iam.denials import explain_error
 from rolerunner.model import JOB, S3Uri
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class _Probe:
         return self._denied(error, uri) if isinstance(error, ClientError) else (UNKNOWN, str(error))
 
     def _denied(self, error: ClientError, uri: S3Uri) -> tuple[str, str]:
-        taken = AwsError.of(error)
+        taken = AwsError.from_client_error(error)
         failed = explain_error(taken, self.role, caller=self.caller, bucket=uri.bucket, key=uri.key)
         # a bucket that is missing is no answer to what is allowed
         return (
@@ -183,7 +184,7 @@ class _Probe:
             if "Body" in answer:
                 answer["Body"].close()
         except ClientError as error:
-            taken = AwsError.of(error)
+            taken = AwsError.from_client_error(error)
             if taken.code in {"NoSuchKey", "InvalidRange"}:
                 return YES, ""  # the permission is there; the object is not, or has no bytes
             return self._denied(error, place)

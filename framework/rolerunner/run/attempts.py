@@ -18,7 +18,7 @@ from rolerunner.common.failures import as_step_error
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import FieldError, FunctionFailed, StepError
 from rolerunner.events import Event, Note, StepProgress
-from rolerunner.iam.denials import is_retryable, is_throttling_failure
+from rolerunner.iam.aws_errors import is_retryable, is_throttling_failure
 from rolerunner.model import Failure
 from rolerunner.redaction.redact import has_secret_value, seal_outputs
 from rolerunner.run.environment import RunContext

@@ -217,7 +217,7 @@ class _Run:
                 str(role),
                 role.arn,
                 sessions.session_arn(role),
-                sessions.assume_calls(role),
+                sessions.count_assume_calls(role),
                 role.step,
             )
             for role in (*used, *self.plan.roles)

@@ -205,7 +205,7 @@ def _admin(region: str, account: str) -> Any:
     import boto3  # noqa: PLC0415
     import botocore.session  # noqa: PLC0415
 
-    from rolerunner.sessions.registry import NO_PROFILE  # noqa: PLC0415
+    from rolerunner.sessions.botocore_setup import NO_PROFILE  # noqa: PLC0415
     from rolerunner.sessions.service_models import deduplicate_search_paths, shared_loader  # noqa: PLC0415
 
     session = botocore.session.Session(NO_PROFILE)

@@ -12,37 +12,37 @@ if TYPE_CHECKING:
 
     import botocore.session
 
-_ENDPOINT_PLACE = 5
+_ENDPOINT_POSITION = 5
 """boto3's Session.client takes region, version, use_ssl, verify, endpoint_url after the service."""
 
 
-class Session(boto3.Session):  # type: ignore[misc]  # boto3 has no annotations
-    """A boto3 session whose clients get the job's endpoints, also those that the user's own code makes.
+class EndpointSession(boto3.Session):  # type: ignore[misc]  # boto3 has no annotations
+    """A boto3 session whose clients get the job's endpoints; safe to use from several threads.
 
-    ``settings`` gives a service's endpoint_url and config, from those that the user asks for.
+    ``resolve_settings`` returns a service's endpoint_url and config from those of the call.
+    ``creating`` is held while a client is created.
     """
 
     def __init__(
         self,
         session: botocore.session.Session,
         region: str,
-        settings: Callable[[str, Any, Any], dict[str, Any]],
-        making: threading.RLock,
+        resolve_settings: Callable[[str, Any, Any], dict[str, Any]],
+        creating: threading.RLock,
     ) -> None:
         super().__init__(botocore_session=session, region_name=region or None)
-        self._settings = settings
-        self._making = making
+        self._resolve_settings = resolve_settings
+        self._creating = creating
 
     def client(self, service_name: str, *args: Any, **settings: Any) -> Any:
-        """As boto3's, and safe to call from several threads."""
-        if len(args) < _ENDPOINT_PLACE:
-            settings.update(
-                self._settings(service_name, settings.get("endpoint_url"), settings.get("config"))
-            )
-        with self._making:
+        """Returns a client, as boto3 does."""
+        if len(args) < _ENDPOINT_POSITION:
+            endpoint, config = settings.get("endpoint_url"), settings.get("config")
+            settings.update(self._resolve_settings(service_name, endpoint, config))
+        with self._creating:
             return super().client(service_name, *args, **settings)
 
     def resource(self, service_name: str, *args: Any, **settings: Any) -> Any:
-        """As boto3's, and safe to call from several threads."""
-        with self._making:
+        """Returns a resource, as boto3 does."""
+        with self._creating:
             return super().resource(service_name, *args, **settings)

@@ -1,4 +1,4 @@
-"""A bound on what botocore reads of an answer into memory: it has none itself, and an answer may have no end."""
+"""Bounds on the response that botocore reads into memory: it has none, and a response may not end."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_RESPONSE = 64 << 20
-"""Bytes of an answer that is no stream: AWS's own have 16 MiB at most, a page of S3's listing some 5."""
+"""Bytes of a response that is not streamed: AWS's have up to 16 MiB, a page of a listing some 5."""
 MAX_ERROR = 1 << 20
-"""Bytes of an error's answer."""
+"""Bytes of an error response."""
 MAX_SECONDS = 300.0
-"""Seconds in which such an answer must have come."""
-_FIRST_ERROR = 300
+"""Seconds in which such a response must be complete."""
+_FIRST_ERROR_STATUS = 300
 
 
 class ResponseTooLarge(BotoCoreError):  # type: ignore[misc]  # botocore has no annotations
-    """An answer was given up. Another try would be no shorter, so botocore is not to repeat the request."""
+    """A response was abandoned. botocore does not retry it, since the next would be no smaller."""
 
-    fmt = "the server's answer is too long: {reason}"
+    fmt = "the server's response is too large: {reason}"
 
 
 def bound_responses(client: Any) -> None:
-    """Make a botocore client fail where an answer is too long or takes too long. Bodies that are streamed are left to their readers."""
+    """Makes a botocore client fail on a response that is too large or takes too long.
+
+    Bodies that are streamed are left to their readers.
+    """
     session = getattr(getattr(client, "_endpoint", None), "http_session", None)
     if session is None:  # another version of botocore
         return
@@ -42,37 +45,37 @@ def bound_responses(client: Any) -> None:
     def send_bounded(request: Any) -> Any:
         is_stream, request.stream_output = request.stream_output, True
         response = send(request)
-        if not is_stream or response.status_code >= _FIRST_ERROR:
-            response._content = _read_all(response, request)  # noqa: SLF001 - what its property ``content`` keeps
+        if not is_stream or response.status_code >= _FIRST_ERROR_STATUS:
+            # the property ``content`` returns this attribute where it is set
+            response._content = _read_all(response, request)  # noqa: SLF001
         return response
 
     session.send = send_bounded
 
 
 def _read_all(response: Any, request: Any) -> bytes:
+    url = request.url
     try:
-        return b"".join(_bounded_blocks(response))
+        return b"".join(_read_bounded(response))
     except SocketTimeoutError as error:
-        raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
+        raise ReadTimeoutError(endpoint_url=url, error=error) from error
     except ProtocolError as error:
-        raise ConnectionClosedError(
-            error=error, request=request, endpoint_url=request.url
-        ) from error
+        raise ConnectionClosedError(error=error, request=request, endpoint_url=url) from error
     except ResponseTooLarge:
         raise
     except Exception as error:
         raise HTTPClientError(error=error) from error
 
 
-def _bounded_blocks(response: Any) -> Iterator[bytes]:
-    limit = MAX_ERROR if response.status_code >= _FIRST_ERROR else MAX_RESPONSE
-    end, received = time.monotonic() + MAX_SECONDS, 0
+def _read_bounded(response: Any) -> Iterator[bytes]:
+    limit = MAX_ERROR if response.status_code >= _FIRST_ERROR_STATUS else MAX_RESPONSE
+    deadline, received = time.monotonic() + MAX_SECONDS, 0
     for block in response.raw.stream():
         received += len(block)
         if received > limit:
             response.raw.close()
             raise ResponseTooLarge(reason=f"it has more than {limit:,} bytes")
-        if time.monotonic() > end:
+        if time.monotonic() > deadline:
             response.raw.close()
             raise ResponseTooLarge(reason=f"it did not end within {MAX_SECONDS:g} s")
         yield block

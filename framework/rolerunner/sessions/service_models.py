@@ -1,4 +1,4 @@
-"""botocore's models of AWS's services, read once for the process, and no more than is asked for."""
+"""botocore's models of AWS services, loaded once per process and only as far as they are used."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ import pydantic_core
 from botocore.exceptions import DataNotFoundError
 from botocore.loaders import JSONFileLoader, Loader
 
-_GZIP = 16 + zlib.MAX_WBITS
-"""What zlib calls gzip's form."""
+_GZIP_WBITS = 16 + zlib.MAX_WBITS
+"""zlib's code for the gzip format."""
 
 
 @functools.lru_cache(maxsize=1)
 def shared_loader() -> Loader:
-    """What reads the models, one for the process: reading one takes 5 to 20 ms, and it is the same for every session."""
-    return _Loader(file_loader=_Files())
+    """Returns the process's loader: a model takes 5 to 20 ms and is alike in every session."""
+    return _LazyLoader(file_loader=_FastFileLoader())
 
 
-def deduplicate_search_paths(shared: Loader) -> None:
-    """Every boto3.Session adds its folder to the loader's search paths again: once is enough."""
-    shared.search_paths[:] = list(dict.fromkeys(shared.search_paths))
+def deduplicate_search_paths(loader: Loader) -> None:
+    """Removes repeated search paths: every boto3.Session appends its own folder again."""
+    loader.search_paths[:] = list(dict.fromkeys(loader.search_paths))
 
 
-class _Loader(Loader):  # type: ignore[misc]  # botocore has no annotations
+class _LazyLoader(Loader):  # type: ignore[misc]  # botocore has no annotations
     def list_available_services(self, type_name: str) -> Sequence[str]:
-        """Every service that there is a file of a type for."""
-        return _Services(
-            self, type_name, lambda: super(_Loader, self).list_available_services(type_name)
-        )
+        """Returns the services that have a file of this type."""
+        list_all = super().list_available_services
+        return _ServiceList(self, type_name, lambda: list_all(type_name))
 
 
-class _Services(Sequence[str]):
-    """Services that there is a file of a type for. botocore asks for one before it reads its model: the folders of that one tell.
+class _ServiceList(Sequence[str]):
+    """The services that have a file of one type, looked up one by one.
 
-    To look through the folders of all four hundred takes 5 ms, for each type of file.
+    botocore tests for one service before it loads that model; a scan of all four hundred folders
+    takes 5 ms for each type.
     """
 
-    def __init__(self, models: Loader, type_name: str, every: Callable[[], list[str]]) -> None:
-        self._models = models
+    def __init__(self, loader: Loader, type_name: str, list_all: Callable[[], list[str]]) -> None:
+        self._loader = loader
         self._type_name = type_name
-        self._every = every
+        self._list_all = list_all
 
     def __contains__(self, service: object) -> bool:
         try:
-            return bool(self._models.list_api_versions(service, self._type_name))
+            return bool(self._loader.list_api_versions(service, self._type_name))
         except DataNotFoundError:
             return False
 
     def __getitem__(self, index: Any) -> Any:
-        return self._every()[index]
+        return self._list_all()[index]
 
     def __len__(self) -> int:
-        return len(self._every())
+        return len(self._list_all())
 
 
-class _Files(JSONFileLoader):  # type: ignore[misc]  # botocore has no annotations
-    """Reads models by pydantic's parser, as plain dicts: a third of the time that botocore's OrderedDicts take."""
+class _FastFileLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has no annotations
+    """Parses models with pydantic into plain dicts, three times as fast as botocore's loader."""
 
     def load_file(self, file_path: str) -> Any:
-        """The file's content; None where there is none. ``file_path`` has no suffix."""
-        for suffix, unpacked in ((".json", bytes), (".json.gz", _unzipped)):
+        """Returns the content of a file, named without its suffix; None where there is none."""
+        for suffix, unpack in ((".json", bytes), (".json.gz", _unzip)):
             path = Path(file_path + suffix)
             if path.is_file():
-                return pydantic_core.from_json(unpacked(path.read_bytes()))
+                return pydantic_core.from_json(unpack(path.read_bytes()))
         return None
 
 
-def _unzipped(data: bytes) -> bytes:
-    return zlib.decompress(data, _GZIP)
+def _unzip(data: bytes) -> bytes:
+    return zlib.decompress(data, _GZIP_WBITS)

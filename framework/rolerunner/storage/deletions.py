@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from rolerunner.errors import NotFound, ServiceFailed, StepError
 from rolerunner.iam.actions_table import find_common_folder, is_aws_host
-from rolerunner.iam.denials import is_retryable, is_throttling_failure
+from rolerunner.iam.aws_errors import is_retryable, is_throttling_failure
 from rolerunner.model import S3Uri
 from rolerunner.storage.http import xml
 from rolerunner.storage.protocol import ObjectInfo, Outcome

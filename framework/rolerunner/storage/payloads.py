@@ -11,7 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 from rolerunner.errors import StepError
-from rolerunner.iam.denials import TRAILER_REFUSED, AwsError
+from rolerunner.iam.aws_errors import TRAILER_REFUSED, AwsError
 from rolerunner.storage import integrity
 
 _REFUSALS = frozenset(

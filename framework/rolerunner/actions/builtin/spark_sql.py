@@ -10,7 +10,8 @@ from rolerunner.actions import s3a
 from rolerunner.actions.base import Action, Field, StepContext
 from rolerunner.actions.permissions import list_permission, prefix_permission
 from rolerunner.errors import StepError
-from rolerunner.iam.denials import AwsError, explain_error
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.iam.denials import explain_error
 from rolerunner.model import AUTO, PER_STEP, Permission, Role, S3Uri, Step
 from rolerunner.spark import sql
 from rolerunner.spark.pool import run_cancellable
@@ -152,7 +153,9 @@ class SparkSql(Action):
             sql.configure_bucket(
                 session,
                 bucket,
-                s3a.settings(bucket, role, name, role.region or context.sessions.region(), own),
+                s3a.settings(
+                    bucket, role, name, role.region or context.sessions.require_region(), own
+                ),
             )
         try:
             return run_cancellable(

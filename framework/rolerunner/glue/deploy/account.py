@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from rolerunner.errors import StepError, UsageError
-from rolerunner.iam.denials import AwsError, explain_error
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.iam.denials import explain_error
 from rolerunner.model import JOB
-from rolerunner.sessions.registry import JobIdentity, Sessions
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.registry import Sessions
 from rolerunner.spec.values import format_suggestion
 from rolerunner.wiring import open_storage
 
@@ -53,7 +55,9 @@ class Account:
             answer: dict[str, Any] = getattr(client, operation)(**parameters)
         except ClientError as error:
             raise explain_error(
-                AwsError.of(error), self.role, caller=self.sessions.session_arn(self.role)
+                AwsError.from_client_error(error),
+                self.role,
+                caller=self.sessions.session_arn(self.role),
             ) from error
         except BotoCoreError as error:
             hint = _NO_CREDENTIALS if isinstance(error, NoCredentialsError) else ""
@@ -89,7 +93,7 @@ class Account:
 
 def _own_region(sessions: Sessions) -> str:
     try:
-        return sessions.region()
+        return sessions.require_region()
     except UsageError:
         raise UsageError(
             "no region is known: say 'region' under 'glue' in the spec, --region, or set AWS_REGION"

@@ -31,7 +31,7 @@ from rolerunner.observers.log import Log, configure_stdout
 from rolerunner.observers.result import ResultFile
 from rolerunner.redaction.redact import redact
 from rolerunner.run.run_id import create_run_id
-from rolerunner.sessions.registry import JobIdentity
+from rolerunner.sessions.identity import JobIdentity
 from rolerunner.spec.values import parse_duration, suggest_name
 from rolerunner.wiring import write_object
 

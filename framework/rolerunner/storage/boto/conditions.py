@@ -15,7 +15,7 @@ from typing import Any, Optional
 from botocore.exceptions import ClientError
 
 from rolerunner.errors import StepError
-from rolerunner.iam.denials import AwsError
+from rolerunner.iam.aws_errors import AwsError
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.objects import ALREADY, Objects, already_there, if_match_refused
@@ -58,7 +58,7 @@ class Conditions(Objects):
         except ClientError:
             expected = str(options.get("IfMatch", "")).strip('"')
             if (
-                AwsError.of(error).code not in ALREADY
+                AwsError.from_client_error(error).code not in ALREADY
                 or not expected
                 or self._etag_now(uri) != expected
             ):
@@ -67,7 +67,10 @@ class Conditions(Objects):
         try:
             return self._write(uri, data, {**options, "IfMatch": expected})
         except ClientError as again:
-            if AwsError.of(again).code in ALREADY and self._etag_now(uri) == expected:
+            if (
+                AwsError.from_client_error(again).code in ALREADY
+                and self._etag_now(uri) == expected
+            ):
                 raise if_match_refused(uri, expected) from again
             raise
 
@@ -86,7 +89,7 @@ class Conditions(Objects):
         repeated: bool,
     ) -> Mapping[str, Any]:
         """The ETag and version of the object that an earlier try stored. Raises ``error`` where it is another one, or there was no earlier try."""
-        told = AwsError.of(error)
+        told = AwsError.from_client_error(error)
         if told.code in ALREADY | {"NoSuchUpload"} and (repeated or told.retried):
             with contextlib.suppress(StepError):  # a role that may not look has the error itself
                 there = self.head(uri)
@@ -125,7 +128,7 @@ class Conditions(Objects):
     ) -> Mapping[str, Any]:
         """As ``_own_object``, for a copy within S3, which has a condition on its source as well. Raises StepError where that one was not it."""
         if (
-            AwsError.of(error).code not in ALREADY
+            AwsError.from_client_error(error).code not in ALREADY
             or self.head(source, info.version).etag != info.etag
         ):
             raise error

@@ -16,7 +16,8 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import NewFile, appearing
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
-from rolerunner.iam.denials import AwsError, explain_error, is_retryable
+from rolerunner.iam.aws_errors import AwsError, is_retryable
+from rolerunner.iam.denials import explain_error
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.conditions import Conditions, is_of_parts

@@ -16,7 +16,8 @@ from botocore.parsers import ResponseParserError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
-from rolerunner.iam.denials import AwsError, explain_error
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.iam.denials import explain_error
 from rolerunner.model import Role, S3Uri
 from rolerunner.storage import payloads
 from rolerunner.storage.deletions import DeleteConditions
@@ -100,7 +101,7 @@ class Objects:
         except ClientError as error:
             # botocore sends trailers over TLS alone
             if not payloads.is_trailer_refusal(
-                AwsError.of(error)
+                AwsError.from_client_error(error)
             ) or not self.client.meta.endpoint_url.startswith("https:"):
                 raise
         answer = call(**payloads.move_checksum_to_header(parameters))
@@ -212,7 +213,7 @@ class Objects:
         try:
             return self._call("head_object", **place)
         except ClientError as error:
-            if AwsError.of(error).code not in {"400", "403"}:
+            if AwsError.from_client_error(error).code not in {"400", "403"}:
                 raise
             self._first_byte(place)
         # it may be read after all: the session had expired, and the GET brought a new one
@@ -224,7 +225,7 @@ class Objects:
             self._call("get_object", **place, Range="bytes=0-0")["Body"].close()
         except ClientError as error:
             if (
-                AwsError.of(error).code != "InvalidRange"
+                AwsError.from_client_error(error).code != "InvalidRange"
             ):  # an object of no bytes has no first one, and may be read
                 raise
 
@@ -294,7 +295,7 @@ class Objects:
             yield
         except ClientError as error:
             if (
-                AwsError.of(error).code in ALREADY
+                AwsError.from_client_error(error).code in ALREADY
                 and self.head(uri, info.version).etag == info.etag
             ):
                 raise if_match_refused(uri, info.etag) from error
@@ -346,7 +347,7 @@ class Objects:
         try:
             yield
         except ClientError as error:
-            told = AwsError.of(error)
+            told = AwsError.from_client_error(error)
             if told.code in ALREADY and told.operation in {"PutObject", "CompleteMultipartUpload"}:
                 raise already_there(uri) from error
             raise explain_error(

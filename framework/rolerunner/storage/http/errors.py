@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 
 from rolerunner.errors import ServiceFailed
-from rolerunner.iam.denials import is_conflict, is_retryable
+from rolerunner.iam.aws_errors import is_conflict, is_retryable
 from rolerunner.storage.http.framing import MalformedResponse
 from rolerunner.storage.http.sockets import OUT_OF_FILES
 

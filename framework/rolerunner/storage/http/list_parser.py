@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import unquote_plus
 
 from rolerunner.errors import ServiceFailed
-from rolerunner.sessions.registry import parse_timestamp
+from rolerunner.sessions.timestamps import parse_timestamp
 from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
 if TYPE_CHECKING:

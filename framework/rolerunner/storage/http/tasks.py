@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.errors import ServiceFailed
-from rolerunner.iam.denials import EXPIRED_CODES
+from rolerunner.iam.aws_errors import EXPIRED_CODES
 from rolerunner.storage.http import errors
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.native.templates import Request

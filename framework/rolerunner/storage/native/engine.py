@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import translated
 from rolerunner.errors import IntegrityFailed, StepError
-from rolerunner.iam.denials import AwsError, is_retryable
+from rolerunner.iam.aws_errors import AwsError, is_retryable
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.engine import TRIES, skipped
@@ -456,7 +456,7 @@ class NativeEngine(LaneLarge):
         try:
             answer = yield from steps
         except ClientError as error:
-            if AwsError.of(error).code not in ALREADY:
+            if AwsError.from_client_error(error).code not in ALREADY:
                 raise
             refused = error
             own = yield from run_blocking(

@@ -14,7 +14,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import translated
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, StepError
-from rolerunner.iam.denials import TRAILER_REFUSED, AwsError
+from rolerunner.iam.aws_errors import TRAILER_REFUSED, AwsError
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity, payloads
 from rolerunner.storage.concurrency import PartExecutor, PartSequencer
@@ -341,9 +341,9 @@ class LaneLarge(LaneRequests):
                 target, upload, options, number, body.headers, body, cancel, STREAMING_PAYLOAD
             )
         except ClientError as error:
-            if not payloads.is_trailer_refusal(AwsError.of(error)):
+            if not payloads.is_trailer_refusal(AwsError.from_client_error(error)):
                 raise
-            raise payloads.trailer_refused_error(AwsError.of(error)) from error
+            raise payloads.trailer_refused_error(AwsError.from_client_error(error)) from error
         return {**told, "ChecksumCRC32": body.checksum}, body
 
     def _pulled(

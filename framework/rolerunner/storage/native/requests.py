@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
-from rolerunner.iam.denials import AwsError, is_retryable
+from rolerunner.iam.aws_errors import AwsError, is_retryable
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.engine import TRIES, BotoEngine
 from rolerunner.storage.boto.objects import ALREADY
@@ -160,7 +160,7 @@ class LaneRequests(BotoEngine):
         try:
             headers = (yield from steps).headers
         except ClientError as error:
-            if AwsError.of(error).code not in ALREADY:
+            if AwsError.from_client_error(error).code not in ALREADY:
                 raise
             refused = error
             own = yield from run_blocking(
@@ -207,7 +207,7 @@ class LaneRequests(BotoEngine):
         except Declined as why:
             info = yield from self._plainly(why, lambda: self.head(uri, version))
         except ClientError as error:
-            if AwsError.of(error).code not in {"400", "403"}:
+            if AwsError.from_client_error(error).code not in {"400", "403"}:
                 raise
             info = yield from run_blocking(
                 lambda: self.head(uri, version)

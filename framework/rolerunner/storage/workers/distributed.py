@@ -27,7 +27,8 @@ from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT, Distr
 
 if TYPE_CHECKING:
     from rolerunner.model import Role
-    from rolerunner.sessions.registry import JobIdentity, Sessions
+    from rolerunner.sessions.identity import JobIdentity
+    from rolerunner.sessions.registry import Sessions
     from rolerunner.storage.pacing import Pacer
     from rolerunner.storage.protocol import Storage
     from rolerunner.storage.workers.protocol import TaskRunner

@@ -11,7 +11,9 @@ from rolerunner.errors import StepError
 from rolerunner.glue.deploy.account import Account
 from rolerunner.glue.deploy.runs import FINAL_STATES, SUCCEEDED, JobRun, JobRuns
 from rolerunner.model import JOB
-from rolerunner.sessions.registry import JobIdentity, Keys, Sessions
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.registry import Sessions
 
 
 @pytest.fixture

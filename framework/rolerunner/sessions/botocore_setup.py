@@ -1,0 +1,169 @@
+"""botocore sessions as the tool needs them: endpoints, region, credentials, shared models."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Optional
+
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import CredentialProvider, CredentialResolver, Credentials
+from botocore.exceptions import NoCredentialsError, ProfileNotFound
+from botocore.hooks import HierarchicalEmitter
+
+from rolerunner.errors import UsageError
+from rolerunner.sessions.identity import find_endpoint
+from rolerunner.sessions.service_models import shared_loader
+from rolerunner.sessions.timestamps import parse_timestamp
+
+if TYPE_CHECKING:
+    from rolerunner.sessions.identity import JobIdentity
+
+# Glue Python Shell stays on Python 3.9, so nobody there can act on this warning.
+warnings.filterwarnings("ignore", message="Boto3 will no longer support Python")
+_SECRET_LOGGERS = ("botocore.parsers", "botocore.endpoint", "botocore.auth")
+"""Loggers that print keys, tokens and signed headers at DEBUG, in every botocore since 1.24."""
+MAX_ATTEMPTS = 5
+"""Attempts at each request, the first one included."""
+NO_PROFILE: Mapping[str, Any] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+}
+"""Session variables of an identity with its own keys: the user's profile does not apply to it."""
+_AWS_ENDPOINT = re.compile(r"\.amazonaws\.com(\.cn)?(:\d+)?(/|\Z)")
+
+
+class BotocoreSessions:
+    """Creates botocore sessions of a job's identity, and reads the job's configuration."""
+
+    def __init__(self, identity: JobIdentity) -> None:
+        self._identity = identity
+        self._handlers: Optional[HierarchicalEmitter] = None
+        self._region: Optional[str] = None
+        _silence_secret_loggers()
+
+    def create_session(self, credentials: Optional[Credentials] = None) -> botocore.session.Session:
+        """Returns a new session: of ``credentials`` and no others, or of the job's environment."""
+        session = self._create_bare_session()
+        session.register_component("data_loader", shared_loader())
+        session.get_component("response_parser_factory").set_parser_defaults(
+            timestamp_parser=parse_timestamp
+        )
+        if credentials is not None:
+            session.set_config_variable("sts_regional_endpoints", "regional")
+            resolver = CredentialResolver([_FixedProvider(credentials)])
+            session.register_component("credential_provider", resolver)
+        return session
+
+    def load_job_credentials(self) -> Credentials:
+        """Loads the job's own credentials, which botocore renews where it can.
+
+        Raises NoCredentialsError.
+        """
+        if self._identity.keys is not None:
+            return self._identity.keys.to_credentials()
+        credentials = self.create_session().get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        return credentials
+
+    def find_region(self) -> str:
+        """Returns the job's region, empty where none is configured. Raises UsageError."""
+        if self._region is None:
+            self._region = str(self._look_up_region() or "")
+        return self._region
+
+    def require_region(self) -> str:
+        """Returns the job's region. Raises UsageError where none is configured."""
+        region = self.find_region()
+        if not region:
+            raise UsageError(
+                "no region is known: set AWS_REGION (in Glue: the argument --aws_region),"
+                " or 'region' on the role"
+            )
+        return region
+
+    def find_ca_bundle(self) -> Optional[str]:
+        """Returns the path of the certificates to trust instead of botocore's own, if any."""
+        configured = self.create_session().get_config_variable("ca_bundle")
+        return os.environ.get("REQUESTS_CA_BUNDLE") if configured is None else str(configured)
+
+    def resolve_client_settings(
+        self, service: str, endpoint: Optional[str] = None, config: Optional[Config] = None
+    ) -> dict[str, Any]:
+        """Returns a client's endpoint_url and config, with defaults where they are not set."""
+        endpoint = endpoint or find_endpoint(service, self._identity.endpoints)
+        default = config or build_client_config(endpoint if service == "s3" else None)
+        return {"endpoint_url": endpoint, "config": default}
+
+    def _look_up_region(self) -> Any:
+        try:
+            return (
+                self._identity.region
+                or os.environ.get("AWS_REGION")
+                or self.create_session().get_config_variable("region")
+            )
+        except ProfileNotFound as error:
+            raise explain_missing_profile(error) from None
+
+    def _create_bare_session(self) -> botocore.session.Session:
+        """Returns a session whose 120 event handlers are shared: registering them is slow."""
+        profile = self._identity.profile or None
+        variables = NO_PROFILE if self._identity.keys is not None else None
+        if self._handlers is None:
+            handlers = HierarchicalEmitter()
+            session = botocore.session.Session(variables, handlers, profile=profile)
+            self._handlers = copy.copy(handlers)
+            return session
+        handlers = copy.copy(self._handlers)
+        return botocore.session.Session(
+            variables, handlers, include_builtin_handlers=False, profile=profile
+        )
+
+
+def explain_missing_profile(error: ProfileNotFound) -> UsageError:
+    """Returns the usage error for a profile that does not exist."""
+    return UsageError(f"{error}: set AWS_PROFILE to a profile of ~/.aws/config, or unset it")
+
+
+def build_client_config(endpoint: Optional[str] = None, *, connections: int = 64) -> Config:
+    """Returns the default config of a client.
+
+    It has standard retries, as many connections as workers, and path-style addressing for an S3
+    ``endpoint`` that is not one of AWS.
+    """
+    settings: dict[str, Any] = {
+        "retries": {"mode": "standard", "max_attempts": MAX_ATTEMPTS},
+        "max_pool_connections": connections,
+        "connect_timeout": 10,
+        "read_timeout": 60,
+        "user_agent_extra": "rolerunner",
+    }
+    if endpoint and not _AWS_ENDPOINT.search(endpoint):
+        settings["s3"] = {"addressing_style": "path"}
+    return Config(**settings)
+
+
+class _FixedProvider(CredentialProvider):  # type: ignore[misc]  # botocore has no annotations
+    """Provides the same credentials every time; the environment is not consulted."""
+
+    METHOD = "rolerunner"
+
+    def __init__(self, credentials: Credentials) -> None:
+        super().__init__()
+        self._credentials = credentials
+
+    def load(self) -> Credentials:
+        return self._credentials
+
+
+def _silence_secret_loggers() -> None:
+    for name in _SECRET_LOGGERS:
+        logger = logging.getLogger(name)
+        if logger.getEffectiveLevel() < logging.INFO or logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)

@@ -1,0 +1,46 @@
+"""The identity a job starts with, before it assumes a role, and the endpoints it calls."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Optional
+
+from rolerunner.sessions.keys import Keys
+
+_ASSUMED_ROLE_ARN = re.compile(r"arn:[^:]+:sts::(\d{12}):assumed-role/([^/]+)/")
+
+
+@dataclass(frozen=True)
+class JobIdentity:
+    """The job's own identity: by default the one boto3 finds, such as Glue's role or a profile.
+
+    ``keys``, where set, are used instead (by the sandbox). ``endpoints`` maps a service to its
+    URL; the entry for "" holds for all services.
+    """
+
+    region: str = ""
+    profile: str = ""
+    keys: Optional[Keys] = None
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_endpoint(service: str, endpoints: Mapping[str, str]) -> Optional[str]:
+    """Returns the configured endpoint of a service, or None for the default of AWS.
+
+    AWS_ENDPOINT_URL_<SERVICE> and AWS_ENDPOINT_URL apply where ``endpoints`` has no entry. boto3
+    reads the two by itself since 1.28, but Glue ships older versions.
+    """
+    configured = endpoints.get(service) or endpoints.get("")
+    if configured or os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return configured or None
+    name = service.upper().replace("-", "_")
+    return os.environ.get(f"AWS_ENDPOINT_URL_{name}") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
+def parse_assumed_role(arn: str) -> Optional[tuple[str, str]]:
+    """Returns the account and role name of an assumed-role ARN; None for any other text."""
+    match = _ASSUMED_ROLE_ARN.match(arn)
+    return (match.group(1), match.group(2)) if match else None
