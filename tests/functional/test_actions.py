@@ -813,7 +813,10 @@ def test_wait_until_objects_are_there(step: Any, put: Any) -> None:
     assert (done.outputs["count"], done.outputs["bytes"]) == (2, 10)
     assert 0.5 < time.monotonic() - began < 15
     late = step("s3.wait", source="s3://ours/w/", min_count=2, interval=0.1, max_wait=0.3)
-    assert error(late) == ("WaitTimeout", "not there after 0.3 s: s3://ours/w/ has 1 of 2 objects")
+    assert error(late) == (
+        "WaitTimeout",
+        "not complete after 0.3 s: s3://ours/w/ has 1 of 2 objects",
+    )
     young = step("s3.wait", source="s3://ours/w/", min_age="1h", interval=0.1, max_wait=0.3)
     assert error(young)[0] == "WaitTimeout"
     assert step("s3.wait", source="s3://ours/w/a", max_wait=1).outputs["count"] == 1

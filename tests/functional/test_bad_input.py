@@ -252,6 +252,6 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(
     error = json.loads((tmp_path / "r.json").read_text())["steps"][0]["error"]
     assert (
         error["type"],
-        "300,000 bytes are to come, and 65,536 are free" in error["message"],
+        "300,000 bytes are needed, and 65,536 are free" in error["message"],
     ) == ("DiskFull", True)
     assert ended.stdout.splitlines()[-1] == "left:"

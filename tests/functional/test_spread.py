@@ -284,7 +284,7 @@ def test_a_function_for_batches_must_return_numbers(step: Any, tmp_path: Path) -
         distribute="spark",
     )
     assert result.error.type == "FunctionFailed"
-    assert "'names' that is no number" in result.error.message
+    assert "'names' that is not a number" in result.error.message
 
 
 def test_in_the_sandbox_the_work_is_done_here_and_that_is_said(

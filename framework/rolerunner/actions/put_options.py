@@ -26,18 +26,18 @@ class Encryption(StrictModel):
     """Server-side encryption."""
 
     type: Annotated[Literal["AES256", "aws:kms", "aws:kms:dsse", "SSE-C"], DYNAMIC] = Field(
-        description="AES256, aws:kms, aws:kms:dsse, or SSE-C with a key of your own.",
+        description="AES256, aws:kms, aws:kms:dsse, or SSE-C with your own key.",
         examples=["aws:kms"],
     )
     key: Optional[KmsKey] = Field(
         None, description="The KMS key: an id, ARN or alias.", examples=["alias/orders"]
     )
     bucket_key: Flag = Field(
-        True, description="Use an S3 bucket key: fewer KMS requests.", examples=[True]
+        True, description="Use an S3 bucket key, which saves KMS requests.", examples=[True]
     )
     customer_key: Optional[CustomerKey] = Field(
         None,
-        description="For SSE-C: 32 bytes in base64, best from a param.",
+        description="For SSE-C: 32 bytes in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
     )
 
@@ -69,29 +69,29 @@ class PutFields(StrictModel):
 
     encryption: Optional[Encryption] = Field(
         None,
-        description="Server-side encryption; the bucket's default otherwise.",
+        description="Server-side encryption; by default that of the bucket.",
         examples=[{"type": "aws:kms", "key": "alias/orders"}],
     )
     acl: Acl = Field(None, description="A canned ACL.", examples=["bucket-owner-full-control"])
     storage_class: Optional[StorageClass] = Field(
-        None, description="S3's storage class, such as STANDARD_IA.", examples=["STANDARD_IA"]
+        None, description="The storage class, such as STANDARD_IA.", examples=["STANDARD_IA"]
     )
     content_type: Optional[Header] = Field(
-        None, description="Its media type.", examples=["text/csv"]
+        None, description="The media type (Content-Type).", examples=["text/csv"]
     )
     cache_control: Optional[Header] = Field(
-        None, description="How long caches may keep it.", examples=["max-age=3600"]
+        None, description="The Cache-Control header.", examples=["max-age=3600"]
     )
     metadata: Optional[Metadata] = Field(
         None,
-        description="User metadata of each object: ASCII text, 2 KB in all.",
+        description="The user metadata of each object: ASCII text, 2 KB in all.",
         examples=[{"run": "${{ run.id }}"}],
     )
     tags: Optional[Tags] = Field(
-        None, description="Tags of each object, 10 at most.", examples=[{"team": "orders"}]
+        None, description="The tags of each object; 10 at most.", examples=[{"team": "orders"}]
     )
     checksum: Optional[Algorithm] = Field(
-        None, description="The checksum that S3 keeps with it.", examples=["SHA256"]
+        None, description="The checksum that S3 stores with the object.", examples=["SHA256"]
     )
 
     def put_options(self) -> dict[str, Any]:

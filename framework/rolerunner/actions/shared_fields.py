@@ -91,15 +91,17 @@ class FilterFields(StrictModel):
         examples=[["**/*.csv.gz"]],
     )
     exclude: Globs = Field(
-        default_factory=list, description="Globs of those to leave out.", examples=[["**/_*"]]
+        default_factory=list, description="Globs of keys to leave out.", examples=[["**/_*"]]
     )
-    min_size: Bytes = Field(0, description="Leave out smaller ones.", examples=["1B"])
-    max_size: Optional[Bytes] = Field(None, description="Leave out larger ones.", examples=["5GB"])
+    min_size: Bytes = Field(0, description="Leave out smaller objects.", examples=["1B"])
+    max_size: Optional[Bytes] = Field(
+        None, description="Leave out larger objects.", examples=["5GB"]
+    )
     min_age: Optional[Seconds] = Field(
-        None, description="Leave out those modified less long ago.", examples=["10m"]
+        None, description="Leave out objects modified more recently than this.", examples=["10m"]
     )
     max_age: Optional[Seconds] = Field(
-        None, description="Leave out those modified longer ago.", examples=["7d"]
+        None, description="Leave out objects modified longer ago than this.", examples=["7d"]
     )
 
     def selection(self) -> Selection:
@@ -119,12 +121,12 @@ class RequestFields(StrictModel):
 
     request_payer: Flag = Field(
         False,
-        description="The job pays for the requests, where the bucket asks for that.",
+        description="Pay for the requests to a requester-pays bucket.",
         examples=[True],
     )
     expected_bucket_owner: Optional[Account] = Field(
         None,
-        description="The account that must own the bucket; S3 refuses otherwise.",
+        description="The account that must own the bucket; otherwise S3 refuses the requests.",
         examples=["111122223333"],
     )
 
@@ -142,7 +144,10 @@ class DistributionFields(StrictModel):
 
     distribute: Optional[Annotated[Literal["spark"], DYNAMIC]] = Field(
         None,
-        description="spark: spread the objects over the executors of a Spark job, each of which assumes the roles itself.",
+        description=(
+            "spark: distribute the objects over the executors of a Spark job, which "
+            "assume the roles themselves."
+        ),
         examples=["spark"],
     )
 
@@ -152,14 +157,19 @@ class TransferFields(RequestFields):
 
     max_failures: Allowed = Field(
         0,
-        description="So many objects (or so many percent) may fail: the step then ends as warning.",
+        description=(
+            "Maximum number (or percentage) of objects that may fail; the step then "
+            "ends as warning."
+        ),
         examples=[3, "1%"],
     )
     max_requests_per_second: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(
-        None, description="Requests a second at most, all threads together.", examples=[500]
+        None, description="Maximum number of requests per second, over all threads.", examples=[500]
     )
     bandwidth: Optional[Rate] = Field(
-        None, description="Bytes a second at most, all threads together.", examples=["50MB/s"]
+        None,
+        description="Maximum number of bytes per second, over all threads.",
+        examples=["50MB/s"],
     )
 
     def flow(self) -> Pacer:

@@ -47,30 +47,31 @@ Query = Annotated[str, BeforeValidator(_check_expression), DYNAMIC]
 
 
 class WaitUntil(StrictModel):
-    """Ask again and again until an expression is true."""
+    """Repeat a call until an expression is true."""
 
     expression: Query = Field(
-        description="A JMESPath expression over the answer: done when it is true.",
+        description="A JMESPath expression over the response; the step ends when it is true.",
         examples=["JobRun.JobRunState == 'SUCCEEDED'"],
     )
     fails_if: Optional[Query] = Field(
         None,
-        description="A JMESPath expression: the step fails at once when it is true.",
+        description="A JMESPath expression over the response; the step fails when it is true.",
         examples=["JobRun.JobRunState == 'FAILED'"],
     )
     interval: Seconds = Field(
-        10.0, description="How long between two calls, give or take a fifth.", examples=["30s"]
+        10.0, description="Time between two calls, plus or minus 20 percent.", examples=["30s"]
     )
     max_wait: Seconds = Field(
-        3600.0, description="How long to wait in all; then the step fails.", examples=["2h"]
+        3600.0, description="Maximum time to wait; then the step fails.", examples=["2h"]
     )
 
 
 class AwsCall(Action):
     """Call any operation of any AWS service under the step's role.
 
-    Service, operation and parameters are checked against the service's own model before anything runs. Where the model
-    has pages, all of them are fetched. Credentials are not handed out: sessions are what ``role`` is for.
+    Service, operation and parameters are checked against the service's model before anything runs.
+    All pages of a paginated operation are read. Operations that return credentials are refused: use
+    ``role`` to obtain a session.
     """
 
     kind: ClassVar[str] = "aws.call"
@@ -79,41 +80,49 @@ class AwsCall(Action):
     example: ClassVar[Mapping[str, Any]] = {"parameters": {"Name": "orders"}, "service": "glue"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = None
 
-    service: Text = Field(description="The service, as boto3 names it.", examples=["glue", "sqs"])
+    service: Text = Field(
+        description="The service, by its name in boto3.", examples=["glue", "sqs"]
+    )
     operation: Text = Field(
-        description="The operation, as the API or boto3 names it.", examples=["StartCrawler"]
+        description="The operation, by its name in the API or in boto3.", examples=["StartCrawler"]
     )
     parameters: dict[str, Annotated[Any, DYNAMIC]] = Field(
         default_factory=dict,
-        description="Its parameters, as the API names them.",
+        description="The parameters of the operation, by their names in the API.",
         examples=[{"Name": "orders"}],
     )
     region: Optional[Text] = Field(
-        None, description="Another region than the role's.", examples=["us-east-1"]
+        None, description="The region, if not that of the role.", examples=["us-east-1"]
     )
     select: Optional[Query] = Field(
-        None, description="A JMESPath expression: what of the answer becomes the outputs; a value that is no mapping becomes 'result'.",
+        None, description=(
+"A JMESPath expression that selects the outputs from the response; a value "
+"that is not a mapping becomes 'result'."
+),
         examples=["{state: Crawler.State}"],
     )  # fmt: skip
     max_items: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(
-        None, description="Stop paging after so many items.", examples=[1000]
+        None, description="Maximum number of items to read from pages.", examples=[1000]
     )
     wait_until: Optional[WaitUntil] = Field(
         None,
-        description="Call again until an expression is true.",
+        description="Repeat the call until an expression is true.",
         examples=[{"expression": "Crawler.State == 'READY'", "interval": "30s"}],
     )
 
     idempotent: bool = Field(
         True,
-        description="false: after an unknown outcome (a timeout, a lost connection, a dead run) neither retry nor resume calls it again.",
+        description=(
+            "false: after an unknown outcome (a timeout, a lost connection, a dead run), neither"
+            " retry nor resume calls it again."
+        ),
         examples=[False],
     )
 
     @model_validator(mode="before")
     @classmethod
     def _as_the_api_names_it(cls, value: Any) -> Any:
-        """boto3's own names do too: list_buckets is ListBuckets."""
+        """Accepts boto3's names too: list_buckets is ListBuckets."""
         if (
             isinstance(value, dict)
             and isinstance(value.get("service"), str)
@@ -125,9 +134,7 @@ class AwsCall(Action):
     @model_validator(mode="after")
     def _fits_the_service(self) -> "AwsCall":
         if self.wait_until is not None and self.idempotent is False:
-            raise ValueError(
-                "'wait_until' calls again and again, so 'idempotent: false' does not go with it"
-            )
+            raise ValueError("'wait_until' repeats the call, which 'idempotent: false' forbids")
         if not isinstance(self.service, Template) and not isinstance(self.operation, Template):
             problems = list(find_operation_errors(self.service, self.operation, self.parameters))
             if problems:
@@ -135,7 +142,7 @@ class AwsCall(Action):
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Call, perhaps again and again, and select."""
+        """Calls the operation, repeatedly if the step waits, and selects the outputs."""
         call = self._build_call(context)
         answer = (
             call() if self.wait_until is None else self._call_until(self.wait_until, call, context)
@@ -150,12 +157,12 @@ class AwsCall(Action):
 
     @classmethod
     def accepts_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
-        """Parameters may be secrets."""
+        """Returns True for the parameters."""
         return path[0] == "parameters"
 
     @classmethod
     def is_secret_output(cls, fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
-        """By the service's own model, through ``select``."""
+        """Returns True if the service's model marks what ``select`` selects as secret."""
         service, operation, select = (
             fields.get(name) for name in ("service", "operation", "select")
         )
@@ -179,13 +186,14 @@ class AwsCall(Action):
             return super().is_secret_output(fields, path)
 
     def _seal(self, answer: Any) -> Any:
-        """The answer with its secrets as secret values, which are known from then on."""
+        """Returns the response with its secrets as secret values, which are redacted from now on."""
         return seal_answer(answer, find_output_shape(self.service, self.operation), self.service)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """The IAM actions of the operation; of S3 on the bucket or object that the parameters name.
+        """The IAM actions of the operation.
 
-        Else on everything, unless the step says `permissions`.
+        They are for S3 on the bucket or object that the parameters name, for other services on all
+        resources, unless the step declares `permissions`.
         """
         if "*" in self.service + self.operation:
             return {}
@@ -229,9 +237,11 @@ class AwsCall(Action):
             if _search_answer(wait.expression, answer):
                 return answer
             context.progress(StepProgress(context.step_id, number, 0))
-        hint = "raise 'max_wait', or see what holds it up"
-        told = f"'{wait.expression}' not true after {wait.max_wait:g} s"
-        raise StepError(f"{self.service} {self.operation}: {told}", hint=hint, type="WaitTimeout")
+        hint = "raise 'max_wait', or find out what delays it"
+        problem = f"'{wait.expression}' not true after {wait.max_wait:g} s"
+        raise StepError(
+            f"{self.service} {self.operation}: {problem}", hint=hint, type="WaitTimeout"
+        )
 
 
 def _search_answer(expression: str, answer: Any) -> Any:

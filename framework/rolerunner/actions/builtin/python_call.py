@@ -35,12 +35,14 @@ def _check_function_name(value: Any) -> Any:
 
 
 class PythonCall(DistributionFields, Action):
-    """Call a function of yours with a context that holds a boto3 session of the step's role.
+    """Call a Python function of yours with a context that holds a boto3 session of the step's role.
 
-    With ``objects`` it is called for a batch of them at a time, as ``function(context, objects=[...], **arguments)``: each is a
-    mapping of key, uri, size, etag and modified. What it returns must be numbers, which are added up. With ``distribute: spark``
-    batches go to executors; one whose executor died is called again elsewhere, so the function must bear being called twice.
-    A resumed run calls a function again if files or folders whose paths it returned are gone or changed.
+    With ``objects`` the function is called for a batch of objects at a time, as
+    ``function(context, objects=[...], **arguments)``; each object is a mapping of key, uri, size,
+    etag and modified. It must return numbers, which are added up. With ``distribute: spark`` batches
+    go to executors; if an executor dies, its batch is called again on another one, so the function
+    must be idempotent. A resumed run calls the function again if files or folders whose paths it
+    returned are missing or changed.
     """
 
     kind: ClassVar[str] = "python.call"
@@ -54,27 +56,36 @@ class PythonCall(DistributionFields, Action):
     function: Annotated[
         str, BeforeValidator(_check_function_name), json_form(type="string"), DYNAMIC
     ] = Field(
-        description="module:function, found beside the spec, in the two folders above it, or among installed packages; or file.py:function.",
+        description=(
+            "module:function, searched beside the spec, in the two folders above it and "
+            "in installed packages; or file.py:function."
+        ),
         examples=["jobs.orders:clean"],
     )
     arguments: dict[str, Annotated[Any, DYNAMIC]] = Field(
         default_factory=dict,
-        description="Keyword arguments of the function.",
+        description="Keyword arguments for the function.",
         examples=[{"folder": "/tmp/orders/"}],
     )
 
     objects: ObjectsField = Field(
         None,
-        description="Objects that another step listed: the function is called for some of them at a time, which it gets as 'objects'.",
+        description=(
+            "Objects that another step listed; the function is called for batches of "
+            "them, which it receives as 'objects'."
+        ),
         examples=["${{ steps.find.objects }}"],
     )
     batch: Annotated[int, Field(ge=1, le=10_000), DYNAMIC] = Field(
-        100, description="How many objects a call gets at most.", examples=[10]
+        100, description="Maximum number of objects in a batch.", examples=[10]
     )
 
     idempotent: bool = Field(
         True,
-        description="false: after an unknown outcome (a timeout, a lost connection, a dead run) neither retry nor resume calls it again.",
+        description=(
+            "false: after an unknown outcome (a timeout, a lost connection, a dead run), neither"
+            " retry nor resume calls it again."
+        ),
         examples=[False],
     )
 
@@ -82,16 +93,16 @@ class PythonCall(DistributionFields, Action):
     def _fits_the_function(self, info: ValidationInfo) -> "PythonCall":
         if self.distribute is not None and self.idempotent is False:
             raise ValueError(
-                "'distribute' may call the function twice for some objects, so 'idempotent: false' does not go with it"
+                "'distribute' may call the function twice for some objects, which 'idempotent: false' forbids"
             )
         if self.objects is None and self.distribute is not None:
-            raise ValueError("'distribute' needs 'objects': they are what is spread")
+            raise ValueError("'distribute' needs 'objects', which it distributes")
         if (
             self.objects is not None
             and isinstance(self.arguments, dict)
             and "objects" in self.arguments
         ):
-            raise ValueError("'objects' is said twice, beside 'arguments' and in them")
+            raise ValueError("'objects' is given twice, beside 'arguments' and in them")
         folder = (info.context or {}).get(FOLDER)
         if folder and isinstance(self.function, str) and isinstance(self.arguments, dict):
             given = self.arguments if self.objects is None else {**self.arguments, "objects": []}
@@ -111,11 +122,11 @@ class PythonCall(DistributionFields, Action):
 
     @classmethod
     def accepts_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
-        """Arguments may be secrets."""
+        """Returns True for the arguments."""
         return path[0] == "arguments"
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Call it; a mapping that it returns becomes the outputs."""
+        """Calls the function; a mapping that it returns becomes the outputs."""
         if self.objects is None:
             return call_function(
                 self.function, load_function(self.function, context), self.arguments, context
@@ -130,7 +141,7 @@ class PythonCall(DistributionFields, Action):
     def tracked_paths(
         self, context: StepContext, outputs: Mapping[str, Any]
     ) -> Iterator[Union[str, InputPath]]:
-        """Paths that the function returned: what it says that it made. Those that it was given must be there, no more."""
+        """Yields the paths that the function returned; of its arguments, that they still exist."""
         del context
         yield from islice(filter(_is_existing_path, _iter_texts(outputs)), _MAX_PATHS)
         yield from map(
@@ -138,11 +149,11 @@ class PythonCall(DistributionFields, Action):
         )
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """What the step says under `permissions`: what the function calls cannot be told from outside."""
+        """Those that the step declares under `permissions`; the function's calls are not known."""
         return {}
 
     def _of_batches(self, context: StepContext) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """How many objects, and what the function returned for them; here, or on other machines. Raises StepError."""
+        """Yields the number of objects in a batch and what the function returned. Raises StepError."""
         spread = context.spread(self.distribute)
         if spread is None:
             function = load_function(self.function, context)
@@ -183,7 +194,7 @@ class PythonCall(DistributionFields, Action):
 def _add_outputs(
     name: str, outputs: Mapping[str, Any], returned: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The outputs of several calls as one: numbers are added up."""
+    """Returns the outputs of several calls as one, with numbers added up."""
     wrong = next(
         (
             key
@@ -194,14 +205,14 @@ def _add_outputs(
     )
     if wrong is not None:
         raise FunctionFailed(
-            f"'{name}' returned a '{wrong}' that is no number",
-            hint="called for many batches, it must return numbers: they are added up",
+            f"'{name}' returned a '{wrong}' that is not a number",
+            hint="a function called for batches must return numbers, which are added up",
         )
     return {**outputs, **{key: outputs.get(key, 0) + value for key, value in returned.items()}}
 
 
 def _iter_texts(value: Any) -> Iterator[str]:
-    """Every text in a value, at whatever level."""
+    """Yields every text in a value, at any level."""
     pending = [value]
     while pending:
         each = pending.pop()
@@ -214,8 +225,8 @@ def _iter_texts(value: Any) -> Iterator[str]:
 
 
 def _is_existing_path(text: str) -> bool:
-    """Is it the path of a file or folder, rather than a word that happens to be the name of one?"""
+    """Returns True for the path of a file or folder; a bare name is not taken for a path."""
     try:
         return os.sep in text and "://" not in text and os.path.exists(text)  # noqa: PTH110 - of each of many texts
-    except ValueError:  # a NUL is in it
+    except ValueError:  # it contains a NUL
         return False

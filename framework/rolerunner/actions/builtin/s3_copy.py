@@ -50,12 +50,14 @@ MAX_SINGLE = 5_000_000_000
 
 
 class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action):
-    """Copy objects within S3: by one role that may do both, or from one role to another that share no permission.
+    """Copy objects within S3, under one role or from one role to another.
 
-    One role: S3 copies by itself, large objects in parts; metadata and tags are kept unless the step says others.
-    Two roles (``source_role`` and ``target_role`` that differ): bytes are streamed through bounded memory, nothing touches
-    the disk, and the source's own checksum is proved on the way. With ``move: true`` a source is deleted only after its
-    copy has been looked at, and only while it is the very object that was copied: the deletion carries its ETag (or version).
+    With one role S3 copies the objects itself, large ones in parts; metadata and tags are kept
+    unless the step sets others. With two roles (``source_role`` and ``target_role``) that share no
+    permission, bytes are streamed through bounded memory, nothing is written to disk, and the
+    source's checksum is verified on the way. With ``move: true`` a source is deleted only after its
+    copy has been verified, and only if it is still the object that was copied: the deletion carries
+    its ETag (or version).
     """
 
     kind: ClassVar[str] = "s3.copy"
@@ -67,10 +69,10 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         "if_exists": "skip_same",
     }
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
-        "objects": "the objects that are there now, for other steps",
+        "objects": "the objects at the target, for other steps",
         "count": "how many objects were copied",
         "bytes": "how many bytes were copied",
-        "skipped": "how many were there already",
+        "skipped": "how many already existed",
     }
     samples: ClassVar[Mapping[str, Any]] = {
         "objects": EMPTY_LIST,
@@ -81,7 +83,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
 
     source: Optional[S3Location] = Field(
         None,
-        description="One object, or a prefix that ends with '/'.",
+        description="An object, or a prefix that ends with '/'.",
         examples=["s3://landing/orders/"],
     )
     objects: ObjectsField = Field(
@@ -90,29 +92,33 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         examples=["${{ steps.find.objects }}"],
     )
     target: S3Location = Field(
-        description="The prefix to write under (ends with '/'), or for one object the object.",
+        description=(
+            "The prefix to write under, which ends with '/'; for a single object also its URI."
+        ),
         examples=["s3://archive/orders/"],
     )
     move: Flag = Field(
         False,
-        description="Delete each source after its copy is proved, if it has not changed since.",
+        description=(
+            "Delete each source after its copy has been verified, unless it has changed since."
+        ),
         examples=[True],
     )
     if_exists: IfExists = Field(
         "overwrite",
-        description="What an object that is there means; skip_same looks at it as 'compare' says.",
+        description="What to do when the object exists; skip_same compares it as 'compare' says.",
         examples=["skip_same"],
     )
     compare: Compare = Field(
         "checksum",
-        description="What makes an object the same: checksum or ETag, etag, size, size_mtime.",
+        description="How objects are compared: checksum (or ETag), etag, size or size_mtime.",
         examples=["size"],
     )
     multipart_above: Annotated[Bytes, Field(ge=5 * MIB, le=MAX_SINGLE)] = Field(
-        MAX_SINGLE, description="Larger objects are copied in parts; 5GB at most.", examples=["1GB"]
+        MAX_SINGLE, description="Copy larger objects in parts; 5GB at most.", examples=["1GB"]
     )
     part_size: Annotated[Bytes, Field(ge=5 * MIB, le=MAX_SINGLE)] = Field(
-        256 * MIB, description="How large those parts are; 5MiB at least.", examples=["64MiB"]
+        256 * MIB, description="The size of a part; 5MiB at least.", examples=["64MiB"]
     )
     expected_source_bucket_owner: Optional[Account] = Field(
         None,
@@ -121,11 +127,11 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
     )
     customer_key: Optional[CustomerKey] = Field(
         None,
-        description="The SSE-C key of the source, in base64; best from a param.",
+        description="The SSE-C key of the source in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
     )
     on_empty: OnEmpty = Field(
-        "error", description="What nothing to copy is: error, warn or ok.", examples=["ok"]
+        "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
 
     @model_validator(mode="after")
@@ -141,7 +147,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             )
         if (
             info.context is not None and info.context.items() >= TEMPLATES_ALLOWED.items()
-        ):  # of the spec; run() sees what it becomes
+        ):  # the values are checked again by run()
             self._refuse_overlap()
         encryption = (
             self.encryption.customer_key if isinstance(self.encryption, Encryption) else None
@@ -155,7 +161,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Copy, many at once."""
+        """Copies the objects, many at once."""
         flow = self.flow()
         try:
             self._refuse_overlap()
@@ -164,9 +170,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         source, target = self._storages(context, flow, self.distribute)
         gathered = collect_source(self.source, self.objects, self.selection(), source, context)
         if gathered.total == 0:
-            if (
-                self.move and context.is_resumed
-            ):  # it was stopped between its last object and the word that it is done
+            if self.move and context.is_resumed:
                 context.note(
                     "info",
                     f"nothing is left in {self.source or 'the listed objects'}: an earlier try moved it",
@@ -193,7 +197,10 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """Reading the source with its tags and annotations; writing the target with what the options ask for; deleting the source of a move."""
+        """Reading the source with its tags and annotations; writing the target with its options.
+
+        A move also deletes the source.
+        """
         read = [
             *([list_permission(self.source)] if self.source is not None else []),
             *self._on_source("s3:GetObject"),
@@ -211,27 +218,27 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
 
     def _written(self, place: S3Uri) -> list[Permission]:
         written = self.put_permissions(place, copied=True)
-        # 'distribute': what a machine did before it died is looked at, not done again
+        # 'distribute': what a machine copied before it died is looked up, not copied again
         if self.move or self.distribute or self.if_exists in ("skip", "skip_same"):
             written += [list_permission(place), object_permission("s3:GetObject", place)]
         return written
 
     def predict_outputs(self) -> Mapping[str, Any]:
-        """Objects under the target."""
+        """Returns the list of objects under the target."""
         return {"objects": placeholder_list(self.place(), versions=None)}
 
     def _to_folder(self) -> Optional[bool]:
-        """Whether the objects go below the target; None where the source is not known yet."""
+        """Returns True if the objects go below the target; None if the source is not known yet."""
         if self.source is None or self.source.is_prefix:
             return True
         return None if self.source.key.endswith("*") else False
 
     def place(self) -> S3Uri:
-        """Where the objects go: a folder, or for one object the object."""
+        """Returns the target: a folder, or for a single object the object."""
         return resolve_target(self.target, to_folder=self.source is None or self.source.is_prefix)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """Count and bytes, and what may not be looked at."""
+        """Returns count and bytes, and what could not be looked up."""
         found = collect_source(
             self.source,
             self.objects,
@@ -244,12 +251,12 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
     def _delete_sources(
         self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext
     ) -> Iterator[Outcome]:
-        # an object by its name, whose HEAD tells a version, stays in the history of its bucket
+        # HEAD of an object named by its key returns a version, which must stay in the bucket's history
         by_version = isinstance(self.objects, ObjectList)
         return delete_copied_sources(copied, source, target, context, by_version=by_version)
 
     def _refuse_overlap(self) -> None:
-        """Raises OverlapError where the fields alone tell that source and target overlap."""
+        """Raises OverlapError if the fields alone show that source and target overlap."""
         globs = ((self.include, self.exclude),)
         origin = self.objects.origin if isinstance(self.objects, ObjectList) else None
         if self.source is not None:

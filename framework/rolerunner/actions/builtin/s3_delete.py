@@ -29,8 +29,8 @@ from rolerunner.storage.protocol import Storage
 class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
     """Delete an object, the objects of a prefix, or those that another step listed.
 
-    What is to go is listed whole first: more than ``max_delete``, and a listing that breaks off, delete nothing.
-    ``rolerunner plan --live`` shows how many it would be.
+    All objects are listed first: if there are more than ``max_delete``, or if the listing fails,
+    nothing is deleted. ``rolerunner plan --live`` shows how many objects would be deleted.
     """
 
     kind: ClassVar[str] = "s3.delete"
@@ -46,7 +46,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
 
     source: Optional[S3Location] = Field(
         None,
-        description="One object, or a prefix that ends with '/'.",
+        description="An object, or a prefix that ends with '/'.",
         examples=["s3://landing/orders/"],
     )
     objects: ObjectsField = Field(
@@ -55,17 +55,18 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         examples=["${{ steps.find.objects }}"],
     )
     versions: Flag = Field(
-        False, description="Delete every version and delete marker for good.", examples=[True]
+        False, description="Permanently delete every version and delete marker.", examples=[True]
     )
     max_delete: MaxDelete = Field(
-        description="Delete so many at most, else none at all.", examples=[1000]
+        description="Maximum number of objects to delete; if there are more, none is deleted.",
+        examples=[1000],
     )
     allow_all: Flag = Field(
-        False, description="Needed for the prefix of a whole bucket.", examples=[True]
+        False, description="Required to delete the objects of a whole bucket.", examples=[True]
     )
     on_empty: OnEmpty = Field(
         "error",
-        description="What to do when nothing is there to delete: error, warn or ok.",
+        description="What to do when nothing matches: error, warn or ok.",
         examples=["ok"],
     )
 
@@ -84,7 +85,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """List, count, then delete in batches of 1000."""
+        """Lists and counts the objects, then deletes them in batches of 1000."""
         flow = self.flow()
         storage = context.storage(access=self.access(), flow=flow, distribute=self.distribute)
         gathered = self._gathered(storage, context)
@@ -96,7 +97,8 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         if gathered.total > self.max_delete:
             raise deletion_limit_error(gathered.total, self.max_delete, "object")
         prefix = gathered.objects.prefix
-        # an object by its name was looked at, which tells its version; deleting that would leave none of what the bucket keeps
+        # HEAD returned the version of an object named by its key; deleting that version would leave
+        # no delete marker in a bucket that keeps versions
         objects = (
             (replace(info, version="") for info in gathered.objects)
             if self._by_name()
@@ -134,7 +136,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
                     ),
                 ]
             }
-        # looked at first, so that a count is a count of what is there
+        # HEAD comes first, so that only existing objects are counted
         named: list[S3Uri] = (
             [self.source]
             if self.source is not None
@@ -152,7 +154,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         }
 
     def _by_name(self) -> bool:
-        """One object, or a list of URIs, whose versions are not meant?"""
+        """Returns True for an object or a list of URIs, unless all versions are to be deleted."""
         return (
             not self.versions
             and not isinstance(self.objects, ObjectList)
@@ -160,18 +162,18 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         )
 
     def _is_missing(self, gathered: SourceObjects, storage: Storage) -> bool:
-        """Returns True where none of the objects that are named is there. Raises NotFound for a bucket that is not there."""
+        """Returns True if none of the named objects exists. Raises NotFound if a bucket does not."""
         missing = gathered.objects.count == 0 and all(
             isinstance(each.error, NotFound) for each in gathered.refused
         )
-        # HEAD has no body that could tell a missing bucket from a missing key
+        # a response to HEAD has no body to distinguish a missing bucket from a missing key
         for bucket in {each.uri.bucket for each in gathered.refused} if missing else ():
             with suppress(AccessDenied):
                 next(iter(storage.list(S3Uri(bucket, gathered.refused[0].uri.key), page=1)), None)
         return missing and bool(gathered.refused)
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """Count and bytes of what would go."""
+        """Returns count and bytes of the objects that would be deleted."""
         found = self._gathered(context.storage(access=self.access()), context)
         return {**found.summary(), "max_delete": self.max_delete}
 

@@ -36,11 +36,12 @@ from rolerunner.storage.protocol import Storage
 
 
 class S3Download(FilterFields, TransferFields, Action):
-    """Fetch an object, a prefix, or the objects that another step listed, to the local disk.
+    """Download an object, a prefix, or the objects that another step listed, to the local disk.
 
-    Each file appears whole under its name or not at all: it is written under a temporary name beside it, its length and
-    the checksum that S3 keeps are checked, then it is renamed. Keys that would lead out of the target folder, and keys
-    that land on one file, are failures that name them. A step that is tried again or resumed skips what is right already.
+    A file appears under its name complete or not at all: it is written under a temporary name
+    beside it, its length and the checksum that S3 stores are verified, and then it is renamed. Keys
+    that lead out of the target folder, and keys that map to one file, are failures that name the
+    keys. A step that is retried or resumed skips files that are already correct.
     """
 
     kind: ClassVar[str] = "s3.download"
@@ -53,9 +54,9 @@ class S3Download(FilterFields, TransferFields, Action):
     }
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "files": "the folder (or the one file) that was written",
-        "count": "how many objects were fetched",
-        "bytes": "how many bytes were fetched",
-        "skipped": "how many were there already",
+        "count": "how many objects were downloaded",
+        "bytes": "how many bytes were downloaded",
+        "skipped": "how many already existed",
         "deleted": "how many extra files were deleted",
     }
     samples: ClassVar[Mapping[str, Any]] = {
@@ -68,7 +69,7 @@ class S3Download(FilterFields, TransferFields, Action):
 
     source: Optional[S3Location] = Field(
         None,
-        description="One object, or a prefix that ends with '/'.",
+        description="An object, or a prefix that ends with '/'.",
         examples=["s3://landing/orders/"],
     )
     objects: ObjectsField = Field(
@@ -78,46 +79,57 @@ class S3Download(FilterFields, TransferFields, Action):
     )
     version: Optional[Text] = Field(
         None,
-        description="The version of the one object that source names.",
+        description="The version of the single object that source names.",
         examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"],
     )
     target: LocalPath = Field(
-        description="The folder to write below (ends with '/'), or for one object the file.",
+        description=(
+            "The folder to write to, which ends with '/'; for a single object also the file."
+        ),
         examples=["/tmp/orders/"],
     )
     if_exists: IfExists = Field(
         "overwrite",
-        description="What a file that is there means; skip_same looks at it as 'compare' says.",
+        description="What to do when the file exists; skip_same compares it as 'compare' says.",
         examples=["skip_same"],
     )
     compare: Compare = Field(
         "checksum",
-        description="What makes a file the same: checksum or ETag, etag, size, size_mtime.",
+        description="How files are compared: checksum (or ETag), etag, size or size_mtime.",
         examples=["size"],
     )
     decompress: Optional[Annotated[Literal["gzip"], DYNAMIC]] = Field(
         None,
-        description="Unpack objects whose key ends with .gz; the file's name loses it.",
+        description=(
+            "Decompress objects whose key ends with .gz, and drop .gz from the file's name."
+        ),
         examples=["gzip"],
     )
     keep_times: Flag = Field(
-        False, description="Give files the objects' time of modification.", examples=[True]
+        False,
+        description="Set the files' modification times to those of the objects.",
+        examples=[True],
     )
     delete_extra: Flag = Field(
         False,
-        description="Delete files below target that the source does not have, whatever the filters; needs max_delete.",
+        description=(
+            "Delete files below target that the source does not have; needs max_delete. "
+            "Filters do not make an object extra."
+        ),
         examples=[True],
     )
     max_delete: Optional[MaxDelete] = Field(
-        None, description="Delete so many files at most, else none at all.", examples=[100]
+        None,
+        description="Maximum number of files to delete; if there are more, none is deleted.",
+        examples=[100],
     )
     customer_key: Optional[CustomerKey] = Field(
         None,
-        description="The SSE-C key of the objects, in base64; best from a param.",
+        description="The SSE-C key of the objects in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
     )
     on_empty: OnEmpty = Field(
-        "error", description="What nothing to fetch is: error, warn or ok.", examples=["ok"]
+        "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
 
     @model_validator(mode="after")
@@ -138,7 +150,7 @@ class S3Download(FilterFields, TransferFields, Action):
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Fetch, many at once."""
+        """Downloads the objects, many at once."""
         flow = self.flow()
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=flow)
         target = folder_of(self.target)
@@ -172,7 +184,10 @@ class S3Download(FilterFields, TransferFields, Action):
         return done.outputs(files=str(target), skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """GetObject (GetObjectVersion for a version); ListBucket for a prefix, and so that a missing key is told from a refusal."""
+        """GetObject (GetObjectVersion for a version), and ListBucket.
+
+        ListBucket lists a prefix, and distinguishes a missing key from a refusal.
+        """
         listed = [list_permission(self.source)] if self.source is not None else []
         return {
             "role": [
@@ -188,14 +203,14 @@ class S3Download(FilterFields, TransferFields, Action):
     def tracked_paths(
         self, context: StepContext, outputs: Mapping[str, Any]
     ) -> Iterator[Union[str, MirroredFolder]]:
-        """The files of its manifest; with delete_extra the folder as a whole, too."""
+        """Yields the files of the manifest; with delete_extra also the whole folder."""
         if outputs["count"] + outputs["skipped"]:
             yield from read_paths(context.manifest_path())
         if self.delete_extra:
             yield MirroredFolder(str(outputs["files"]))
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """Count and bytes."""
+        """Returns count and bytes."""
         found = self._gathered(
             context.storage(access=self.access(customer_key=self.customer_key)), context
         )
@@ -221,11 +236,11 @@ class S3Download(FilterFields, TransferFields, Action):
         )
 
     def name_of(self, relative: str) -> str:
-        """The path of the file that an object becomes, relative to the target."""
+        """Returns the path of an object's file, relative to the target."""
         return relative.removesuffix(".gz") if self.decompress is not None else relative
 
     def _check_disk(self, gets: "DownloadItems", objects: ObjectList) -> None:
-        """Raises LocalFileFailed where the disk cannot hold what is to come; looked at file by file only where it is tight."""
+        """Raises LocalFileFailed if the disk is too small. Existing files count only if space is short."""
         free = free_bytes(folder_of(self.target))
         if objects.bytes <= free:
             return
@@ -237,15 +252,16 @@ class S3Download(FilterFields, TransferFields, Action):
         if needed > free:
             hint = "Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB"
             raise LocalFileFailed(
-                f"{self.target}: {needed:,} bytes are to come, and {free:,} are free",
+                f"{self.target}: {needed:,} bytes are needed, and {free:,} are free",
                 hint=hint,
                 type="DiskFull",
             )
 
     def _extra(self, gets: "DownloadItems", had: "NameSet") -> list[str]:
-        """Files that the source does not have. Raises StepError, before anything is done, for more than may be deleted.
+        """Returns the files that the source does not have. Raises StepError if they are too many.
 
-        The source has an object whatever the filters (``had``: those left out); files whose names the filters leave out are kept.
+        Filters do not remove an object from the source (``had`` holds those that they leave out).
+        Files whose names the filters leave out are kept.
         """
         target, selection = folder_of(self.target), self.selection()
         kept = NameSet(folds=had.folds)
@@ -263,7 +279,10 @@ class S3Download(FilterFields, TransferFields, Action):
 
 
 def _is_readable(file: SourceFile) -> bool:
-    """Whether it is a regular file; a pipe or a device is none of ours. Raises LocalFileFailed for a folder that cannot be read."""
+    """Returns True for a regular file, False for a pipe or device.
+
+    Raises LocalFileFailed for a folder that cannot be read.
+    """
     if file.problem is not None and file.problem.type != "NotAFile":
         raise file.problem
     return file.problem is None

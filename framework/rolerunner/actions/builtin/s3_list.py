@@ -38,19 +38,20 @@ _BY: Mapping[str, Callable[[ObjectInfo], Any]] = {
 class S3List(FilterFields, RequestFields, DistributionFields, Action):
     """List the objects under a prefix.
 
-    Objects are kept in a file and streamed, however many there are. With ``recursive: false`` only those right under the
-    prefix are listed, and ``folders`` holds the prefixes below it. With ``versions: true`` every version and delete marker.
+    The list is kept in a file and streamed, whatever its length. With ``recursive: false`` only the
+    objects directly under the prefix are listed, and ``folders`` holds the prefixes below it. With
+    ``versions: true`` every version and delete marker is listed.
     """
 
     kind: ClassVar[str] = "s3.list"
     counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {"include": ["**/*.csv.gz"]}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
-        "objects": "the objects, for s3.download and others",
-        "count": "how many",
-        "bytes": "their size together",
-        "latest": "the s3:// URI of the one modified last; null if there is none",
-        "folders": "with recursive: false, the s3:// URIs of the prefixes below; 10,000 at most",
+        "objects": "the objects, for s3.download and other actions",
+        "count": "how many objects",
+        "bytes": "their total size",
+        "latest": "the s3:// URI of the object modified last; null if there is none",
+        "folders": "with recursive: false, the s3:// URIs of the prefixes below it; 10,000 at most",
     }
     samples: ClassVar[Mapping[str, Any]] = {
         "objects": EMPTY_LIST, "count": 1, "bytes": 1, "latest": "s3://bucket/key", "folders": ["s3://bucket/prefix/"],
@@ -58,31 +59,33 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
     max_folders: ClassVar[int] = 10_000
 
     source: S3Location = Field(
-        description="The prefix to list; without a '/' at its end it is the beginning of keys.",
+        description="The prefix to list; it need not end with '/'.",
         examples=["s3://landing/orders/"],
     )
     recursive: Flag = Field(
         True,
-        description="false: only what is right under the prefix, up to the next '/'.",
+        description="false: list only up to the next '/' after the prefix.",
         examples=[False],
     )
     versions: Flag = Field(
         False, description="List every version and delete marker.", examples=[True]
     )
     sort: Annotated[Literal["key", "size", "modified"], DYNAMIC] = Field(
-        "key", description="By what they are in order.", examples=["modified"]
+        "key", description="The order of the objects.", examples=["modified"]
     )
-    descending: Flag = Field(False, description="The largest or latest first.", examples=[True])
+    descending: Flag = Field(False, description="Sort in descending order.", examples=[True])
     limit: Optional[Annotated[int, Field(ge=1), DYNAMIC]] = Field(
-        None, description="Keep so many, of the order asked for.", examples=[10]
+        None, description="Maximum number of objects to keep, after sorting.", examples=[10]
     )
     inventory: Optional[LocalPath] = Field(
         None,
-        description="A file to write the list to besides: .jsonl, .csv, or .parquet where pyarrow is there.",
+        description=(
+            "A file to write the list to as well: .jsonl, .csv, or .parquet (which needs pyarrow)."
+        ),
         examples=["/tmp/orders.csv"],
     )
     on_empty: OnEmpty = Field(
-        "error", description="What nothing found is: error, warn or ok.", examples=["ok"]
+        "error", description="What to do when nothing matches: error, warn or ok.", examples=["ok"]
     )
 
     @model_validator(mode="after")
@@ -94,7 +97,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """List, filter, and keep the list on disk."""
+        """Lists and filters the objects, and keeps the list on disk."""
         folders: list[str] = []
         latest: Optional[ObjectInfo] = None
         found = self._ordered(
@@ -122,7 +125,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
         }
 
     def tracked_paths(self, context: StepContext, outputs: Mapping[str, Any]) -> Iterator[str]:
-        """The inventory."""
+        """Yields the inventory."""
         del context, outputs
         if self.inventory:
             yield str(folder_of(self.inventory))
@@ -139,7 +142,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
-        """Of the list: where its objects will come from."""
+        """Returns for the list one that knows where its objects will come from."""
         if output != "objects":
             return super().sample(output, fields)
         recursive = fields.get("recursive", True)
@@ -151,11 +154,11 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
         )
 
     def predict_outputs(self) -> Mapping[str, Any]:
-        """Objects under the prefix."""
+        """Returns the list of objects under the prefix."""
         return {"objects": placeholder_list(self.source, versions=self.versions)}
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """Count and bytes."""
+        """Returns count and bytes."""
         count = size = 0
         for info in self._meant(context.storage(access=self.access()), [], context):
             count, size = count + 1, size + info.size
@@ -188,9 +191,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
     def _ordered(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
         by = _BY[self.sort]
         if self.sort == "key" and not self.descending:
-            return (
-                objects if self.limit is None else islice(objects, self.limit)
-            )  # as S3 lists them
+            return objects if self.limit is None else islice(objects, self.limit)
         if self.limit is not None:
             return (heapq.nlargest if self.descending else heapq.nsmallest)(
                 self.limit, objects, key=by

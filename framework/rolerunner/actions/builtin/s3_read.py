@@ -13,40 +13,42 @@ from rolerunner.spec.field_types import DYNAMIC, Bytes, CustomerKey, S3Object, T
 
 
 class S3Read(RequestFields, Action):
-    """Read a small text or JSON object into an output: a marker, a manifest, a setting."""
+    """Read a small text or JSON object into an output, such as a marker, a manifest or a setting."""
 
     kind: ClassVar[str] = "s3.read"
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
-        "text": "what it holds, as text",
-        "json": "what it holds, as a value; null where it is read as text",
+        "text": "the content as text",
+        "json": "the content as a value; null if it is read as text",
         "bytes": "its size",
     }
     samples: ClassVar[Mapping[str, Any]] = {"text": "text", "bytes": 1}
 
     source: S3Object = Field(
-        description="The object.", examples=["s3://landing/orders/_MANIFEST.json"]
+        description="The object to read.", examples=["s3://landing/orders/_MANIFEST.json"]
     )
     version: Optional[Text] = Field(
-        None, description="A version of it.", examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"]
+        None, description="The version to read.", examples=["3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"]
     )
     format: Annotated[Literal["auto", "text", "json"], DYNAMIC] = Field(
         "auto",
-        description="json: it must be JSON. auto: it is read as JSON where its key ends with .json.",
+        description=(
+            "json: the object must be JSON. auto: it is read as JSON if its key ends with .json."
+        ),
         examples=["json"],
     )
     max_bytes: Bytes = Field(
         1 << 20,
-        description="A larger object is an error: download it instead.",
+        description="Maximum size; a larger object is an error.",
         examples=["100KiB"],
     )
     customer_key: Optional[CustomerKey] = Field(
         None,
-        description="The SSE-C key of the object, in base64; best from a param.",
+        description="The SSE-C key of the object in base64, preferably from a param.",
         examples=["${{ params.customer_key }}"],
     )
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """One GetObject."""
+        """Sends one GetObject."""
         storage = context.storage(access=self.access(customer_key=self.customer_key))
         data = storage.read(self.source, self.max_bytes, self.version or "")
         try:
@@ -73,7 +75,7 @@ class S3Read(RequestFields, Action):
             ) from None
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """GetObject, and ListBucket so that a missing object is told from a refusal."""
+        """GetObject, and ListBucket to distinguish a missing object from a refusal."""
         return {
             "role": [
                 list_permission(self.source),

@@ -52,10 +52,11 @@ Sources = Annotated[
 
 
 class S3Upload(FilterFields, PutFields, TransferFields, Action):
-    """Store a file, a folder, the files of a glob or listed files as objects.
+    """Upload a file, a folder, the files of a glob, or a list of files.
 
-    Large files go in parts; parts of a failed upload are removed. A file that changes while it is read is a failure and
-    nothing of it is stored. A step that is tried again or resumed skips what is right already, where the role may look.
+    Large files are uploaded in parts; the parts of a failed upload are removed. A file that changes
+    while it is read is a failure, and nothing of it is stored. A step that is retried or resumed
+    skips objects that are already correct, if its role may look them up.
     """
 
     kind: ClassVar[str] = "s3.upload"
@@ -65,10 +66,10 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         "encryption": {"type": "aws:kms", "key": "alias/orders"}
     }
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
-        "objects": "the objects that are there now, for other steps",
+        "objects": "the objects at the target, for other steps",
         "count": "how many files were stored",
         "bytes": "how many bytes were stored",
-        "skipped": "how many were there already",
+        "skipped": "how many already existed",
         "deleted": "how many extra objects were deleted",
     }
     samples: ClassVar[Mapping[str, Any]] = {
@@ -80,43 +81,50 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
     }
 
     source: Sources = Field(
-        description="A file, a folder, a glob such as /tmp/out/*.csv, which means what include means, or a list of them.",
+        description="A file, a folder, a glob such as /tmp/out/*.csv, or a list of them.",
         examples=["/tmp/out/", "/tmp/out/*.csv"],
     )
     target: S3Location = Field(
-        description="The prefix to write under (ends with '/'), or for one file the object.",
+        description=(
+            "The prefix to write under, which ends with '/'; for a single file also the object."
+        ),
         examples=["s3://publish/orders/"],
     )
     symlinks: Annotated[Literal["follow", "skip", "error"], DYNAMIC] = Field(
         "follow",
-        description="How links are treated, in a folder, a glob or a list: read, left out, or an error.",
+        description="What to do with symbolic links: follow, skip or error.",
         examples=["skip"],
     )
     if_exists: IfExists = Field(
         "overwrite",
-        description="What an object that is there means; skip_same looks at it as 'compare' says.",
+        description="What to do when the object exists; skip_same compares it as 'compare' says.",
         examples=["skip_same"],
     )
     if_none_match: Flag = Field(
         False,
-        description="Never overwrite: S3 itself refuses (the same as if_exists: fail).",
+        description="Never overwrite an object: S3 itself refuses. The same as if_exists: fail.",
         examples=[True],
     )
     compare: Compare = Field(
         "checksum",
-        description="What makes an object the same: checksum or ETag, etag, size, size_mtime.",
+        description="How objects are compared: checksum (or ETag), etag, size or size_mtime.",
         examples=["size"],
     )
     delete_extra: Flag = Field(
         False,
-        description="Delete objects under target that the source does not have, whatever the filters; needs max_delete.",
+        description=(
+            "Delete objects under target that the source does not have; needs "
+            "max_delete. Filters do not make a file extra."
+        ),
         examples=[True],
     )
     max_delete: Optional[MaxDelete] = Field(
-        None, description="Delete so many objects at most, else none at all.", examples=[100]
+        None,
+        description="Maximum number of objects to delete; if there are more, none is deleted.",
+        examples=[100],
     )
     on_empty: OnEmpty = Field(
-        "error", description="What no file is: error, warn or ok.", examples=["ok"]
+        "error", description="What to do when no file matches: error, warn or ok.", examples=["ok"]
     )
 
     @model_validator(mode="after")
@@ -132,7 +140,7 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Store, many at once."""
+        """Uploads the files, many at once."""
         flow = self.flow()
         storage = context.storage(access=self.access(), flow=flow)
         puts = UploadItems(self, storage, context)
@@ -153,7 +161,10 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """PutObject, with what encryption, ACL and tags ask for; aborting a failed upload; looking and deleting where that is asked for."""
+        """PutObject, and what encryption, ACL and tags need; aborting a failed upload.
+
+        Looking up and deleting objects are added if the options need them.
+        """
         return {
             "role": [
                 each
@@ -171,25 +182,26 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         return wanted
 
     def predict_outputs(self) -> Mapping[str, Any]:
-        """Objects under the target."""
+        """Returns the list of objects under the target."""
         place = resolve_target(self.target, to_folder=bool(self._to_folder()))
         return {"objects": placeholder_list(place, versions=None)}
 
     def _to_folder(self) -> Optional[bool]:
-        """Whether the files go below the target; None where that depends on what the source is when the step runs."""
+        """Returns True if the files go below the target; None if only the run can tell."""
         return True if isinstance(self.source, list) or self.source.endswith("/") else None
 
     def place(self) -> S3Uri:
-        """Where the files go: a folder, or for one file the object."""
+        """Returns the target: a folder, or for a single file the object."""
         return resolve_target(
             self.target,
             to_folder=bool(self._to_folder()) or not folder_of(str(self.source)).is_file(),
         )
 
     def _extra(self, place: S3Uri, storage: Storage, cancel: Cancel) -> dict[str, ObjectInfo]:
-        """Objects that the source does not have, by key. Raises StepError, before anything is done, for more than may be deleted.
+        """Returns, by key, the objects that the source does not have. Raises StepError if too many.
 
-        The source has a file whatever the filters, and links too; objects whose names the filters leave out are kept.
+        Neither filters nor 'symlinks' remove a file from the source. Objects whose names the filters
+        leave out are kept.
         """
         kept = SourceKeys(self.sources(), place)
         means, under = self.selection(), placeholder_list(place)
@@ -205,11 +217,11 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         return extra
 
     def sources(self) -> Iterator[SourceFile]:
-        """Every file of the source, before filters, links followed."""
+        """Yields every file of the source, before filters, with links followed."""
         return find_source_files(self.source if isinstance(self.source, list) else [self.source])
 
     def files(self, left_out: Optional[SkippedFiles] = None) -> Iterator[SourceFile]:
-        """Each file that is meant, also one that cannot be read. Raises LocalFileFailed."""
+        """Yields the selected files, unreadable ones included. Raises LocalFileFailed."""
         means = self.selection()
         sources = self.source if isinstance(self.source, list) else [self.source]
         for file in find_source_files(sources, links=self.symlinks, left_out=left_out):
@@ -217,12 +229,10 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
                 yield file
 
     def _is_meant(self, means: Selection, file: SourceFile) -> bool:
-        if (
-            file.problem is not None
-        ):  # of a folder that cannot be read nothing is known but its name
+        if file.problem is not None:  # only the name of an unreadable folder is known
             return not means.exclude or Selection.of((), means.exclude).matches_name(file.relative)
         try:
             status = os.stat(file.path)  # noqa: PTH116 - one of each of a million files
         except OSError:
-            return True  # it vanished: a failure of this file when it is read
+            return True  # it disappeared, and fails when it is read
         return means(file.relative, status.st_size, format_mtime(status.st_mtime))

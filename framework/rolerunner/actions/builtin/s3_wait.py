@@ -45,38 +45,41 @@ Sources = Annotated[
 
 
 class S3Wait(FilterFields, RequestFields, Action):
-    """Wait until objects are there: so many, so large, so old, under one prefix or under each of several.
+    """Wait until objects exist, by number, size and age, under one prefix or under each of several.
 
-    ``min_age`` waits until nobody has written to them for a while; objects that do not pass the filters do not count.
+    ``min_age`` waits until the objects have not been written to for a while. Objects that do not
+    pass the filters do not count.
     """
 
     kind: ClassVar[str] = "s3.wait"
     counts_transfers: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {"min_count": 24, "min_age": "5m", "max_wait": "2h"}
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
-        "objects": "the objects that are there, for other steps",
-        "count": "how many",
-        "bytes": "their size together",
+        "objects": "the objects that exist, for other steps",
+        "count": "how many objects",
+        "bytes": "their total size",
     }
     samples: ClassVar[Mapping[str, Any]] = {"objects": EMPTY_LIST, "count": 1, "bytes": 1}
 
     source: Sources = Field(
-        description="A prefix or an object, or a list of them: all must be there.",
+        description="A prefix, an object, or a list of them; each must have its objects.",
         examples=["s3://landing/orders/", ["s3://landing/a/", "s3://landing/b/"]],
     )
     min_count: Annotated[int, Field(ge=1), DYNAMIC] = Field(
-        1, description="So many objects under each.", examples=[24]
+        1, description="Minimum number of objects under each source.", examples=[24]
     )
-    min_bytes: Bytes = Field(0, description="So many bytes in all under each.", examples=["1GB"])
+    min_bytes: Bytes = Field(
+        0, description="Minimum total size of the objects under each source.", examples=["1GB"]
+    )
     interval: Seconds = Field(
-        30.0, description="How long between two looks, give or take a fifth.", examples=["1m"]
+        30.0, description="Time between two listings, plus or minus 20 percent.", examples=["1m"]
     )
     max_wait: Seconds = Field(
-        3600.0, description="How long to wait in all; then the step fails.", examples=["2h"]
+        3600.0, description="Maximum time to wait; then the step fails.", examples=["2h"]
     )
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """List again and again until all is there."""
+        """Lists the sources repeatedly until every object exists."""
         storage = context.storage(access=self.access())
         missing: list[str] = []
         for _ in iter_polls(context, self.interval, self.max_wait):
@@ -91,20 +94,20 @@ class S3Wait(FilterFields, RequestFields, Action):
                     self.min_count * len(self._sources()),
                 )
             )
-        hint = "raise 'max_wait', or see why whoever writes them is late"
+        hint = "raise 'max_wait', or find out why the objects are late"
         raise StepError(
-            f"not there after {self.max_wait:g} s: {'; '.join(missing)}",
+            f"not complete after {self.max_wait:g} s: {'; '.join(missing)}",
             hint=hint,
             type="WaitTimeout",
         )
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """ListBucket under each."""
+        """ListBucket under each source."""
         return {"role": [list_permission(source) for source in self._sources()]}
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
-        """Of the list: where its objects will come from, unless that is several places."""
+        """Returns for the list one that knows where its objects will come from, if that is one place."""
         source = fields.get("source")
         (one, *more) = source if isinstance(source, list) and source else [source]
         if output != "objects" or more:
@@ -112,13 +115,13 @@ class S3Wait(FilterFields, RequestFields, Action):
         return replace(EMPTY_LIST, origin=Origin(one, (read_globs(fields),)))
 
     def predict_outputs(self) -> Mapping[str, Any]:
-        """Objects under the prefix."""
+        """Returns the list of objects under the prefix."""
         return (
             {"objects": placeholder_list(self._sources()[0])} if len(self._sources()) == 1 else {}
         )
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """What is there now, and what is missing."""
+        """Returns what exists, and what is missing."""
         missing, objects = self._look(context.storage(access=self.access()), context)
         return {
             "count": objects.count,
@@ -130,7 +133,7 @@ class S3Wait(FilterFields, RequestFields, Action):
         return list(self.source) if isinstance(self.source, list) else [self.source]
 
     def _look(self, storage: Storage, context: StepContext) -> tuple[list[str], ObjectList]:
-        """What is missing, and what is there."""
+        """Returns what is missing, and the objects that exist."""
         sources = self._sources()
         missing = []
         with context.manifest() as manifest:

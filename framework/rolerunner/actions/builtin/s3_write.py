@@ -19,10 +19,10 @@ from rolerunner.spec.field_types import DYNAMIC, Flag, S3Object, Text
 
 
 class S3Write(PutFields, RequestFields, Action):
-    """Write a small object from the spec: a marker, a manifest, a summary.
+    """Write a small object from the spec, such as a marker, a manifest or a summary.
 
-    With ``if_none_match: true`` it is written only if nothing is there, with ``if_match`` only over what is known: S3
-    itself holds the condition, so two jobs cannot both succeed.
+    With ``if_none_match: true`` it is written only if no such object exists, with ``if_match`` only
+    over an object with a known ETag. S3 itself checks the condition, so two jobs cannot both succeed.
     """
 
     kind: ClassVar[str] = "s3.write"
@@ -44,20 +44,20 @@ class S3Write(PutFields, RequestFields, Action):
         description="The object to write.", examples=["s3://publish/orders/_SUCCESS"]
     )
     text: Optional[Text] = Field(
-        None, description="Its text, stored as UTF-8.", examples=["${{ run.id }}"]
+        None, description="The text to store, in UTF-8.", examples=["${{ run.id }}"]
     )
     data: Annotated[Any, DYNAMIC] = Field(
         None,
         alias="json",
-        description="A value, stored as JSON; instead of text.",
+        description="A value to store as JSON; instead of text.",
         examples=[{"count": "${{ steps.find.count }}"}],
     )
     if_none_match: Flag = Field(
-        False, description="Only if there is no such object yet.", examples=[True]
+        False, description="Write only if no such object exists.", examples=[True]
     )
     if_match: Optional[Header] = Field(
         None,
-        description="Only over the object with this ETag.",
+        description="Write only if the object has this ETag.",
         examples=["${{ steps.mark.etag }}"],
     )
 
@@ -70,7 +70,7 @@ class S3Write(PutFields, RequestFields, Action):
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """One PutObject."""
+        """Sends one PutObject."""
         is_text = self.text is not None
         conditions = {
             "IfNoneMatch": "*" if self.if_none_match else None,
@@ -86,7 +86,7 @@ class S3Write(PutFields, RequestFields, Action):
         return {"object": str(self.target), "bytes": info.size, "etag": info.etag}
 
     def _body(self) -> bytes:
-        """What is stored. Raises StepError for what UTF-8 or JSON cannot hold."""
+        """Returns the bytes to store. Raises StepError if UTF-8 or JSON cannot represent the value."""
         try:
             return (
                 self.text.encode()
@@ -94,8 +94,10 @@ class S3Write(PutFields, RequestFields, Action):
                 else (json_text(_json_form(self.data)) + "\n").encode()
             )
         except UnicodeEncodeError as error:
-            message = f"the text for {self.target} holds half of a surrogate pair, at character {error.start}, which UTF-8 cannot carry"
-            raise StepError(message, hint="see where the text comes from", type="NotText") from None
+            message = f"the text for {self.target} has half of a surrogate pair at character {error.start}, which UTF-8 cannot represent"
+            raise StepError(
+                message, hint="check where the text comes from", type="NotText"
+            ) from None
         except (ValueError, RecursionError) as error:
             raise StepError(
                 f"the value for {self.target} has no JSON form: {error}",
@@ -110,7 +112,10 @@ class S3Write(PutFields, RequestFields, Action):
 
 
 def _json_form(value: Any) -> Any:
-    """The value in plain JSON kinds: dates in ISO 8601, lists of objects as their summary. Raises ValueError where there are none."""
+    """Returns the value as plain JSON: dates in ISO 8601, lists of objects as their summary.
+
+    Raises ValueError if the value has no JSON form.
+    """
     if isinstance(value, dict):
         return {key: _json_form(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -20,7 +20,7 @@ from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import DYNAMIC, StrictModel, Text, json_form
 
 MAX_ROWS = 1000
-"""Rows that a step may give as its output: they pass this machine's memory, and the result file."""
+"""Maximum number of rows in the outputs, which pass through memory and the result file."""
 
 
 def _place(value: Any) -> Any:
@@ -41,10 +41,10 @@ Format = Annotated[Literal["parquet", "csv", "json", "orc", "avro", "text"], DYN
 
 
 class Table(StrictModel):
-    """What is read."""
+    """A table to read."""
 
     location: Place = Field(
-        description="s3://bucket/prefix/ of its files; on a laptop also a path.",
+        description="s3://bucket/prefix/ of the files; on a laptop also a path.",
         examples=["s3://landing/orders/"],
     )
     format: Format = Field(
@@ -58,14 +58,14 @@ class Table(StrictModel):
 
 
 class Target(Table):
-    """What is written."""
+    """A table to write."""
 
     location: Place = Field(
         description="s3://bucket/prefix/ to write under.", examples=["s3://publish/orders/"]
     )
     mode: Annotated[Literal["error", "overwrite", "append"], DYNAMIC] = Field(
         "error",
-        description="What a target that is there means: error, overwrite or append.",
+        description="What to do when the target exists: error, overwrite or append.",
         examples=["overwrite"],
     )
     options: Options = Field(
@@ -74,17 +74,20 @@ class Target(Table):
         examples=[{"compression": "gzip"}],
     )
     partition_by: list[Text] = Field(
-        default_factory=list, description="Columns whose values become folders.", examples=[["day"]]
+        default_factory=list,
+        description="Columns to partition by; their values become folders.",
+        examples=[["day"]],
     )
 
 
 class SparkSql(Action):
     """Read tables with Spark, run a query over them, write the result.
 
-    Sources are read as ``source_role`` and the target is written as ``target_role``, by S3A, which assumes the roles in every
-    JVM. Without ``query`` the one source goes to the target as it is: a change of format. Without ``target`` the first rows are
-    the output. S3A knows one role for each bucket, and no session tags, source identity, policy ARNs or ``via``: a spec that
-    needs them is refused.
+    S3A reads the sources as ``source_role`` and writes the target as ``target_role``; it assumes the
+    roles in every JVM. Without ``query`` the single source is written to the target as it is, which
+    converts its format. Without ``target`` the first rows are the output. S3A supports one role for
+    each bucket, and no session tags, source identity, policy ARNs or ``via``: a spec that needs them
+    is refused.
     """
 
     kind: ClassVar[str] = "spark.sql"
@@ -97,7 +100,7 @@ class SparkSql(Action):
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "count": "how many rows were written, or are in rows",
         "columns": "their names",
-        "rows": f"without a target, the first {MAX_ROWS:,} as mappings; numbers, text and null as they are, others as text",
+        "rows": f"without a target, the first {MAX_ROWS:,} rows as mappings; other values than numbers, text and null become text",
     }
     samples: ClassVar[Mapping[str, Any]] = {
         "count": 1,
@@ -106,17 +109,17 @@ class SparkSql(Action):
     }
 
     sources: dict[str, Table] = Field(
-        description="Name in the query -> where it is.",
+        description="The tables, by their names in the query.",
         examples=[{"orders": {"location": "s3://landing/orders/", "format": "parquet"}}],
     )
     query: Optional[Text] = Field(
         None,
-        description="Spark SQL over the sources; the one source as it is, if left out.",
+        description="Spark SQL over the sources; without it the single source is taken as it is.",
         examples=["SELECT * FROM orders"],
     )
     target: Optional[Target] = Field(
         None,
-        description="Where the result is written.",
+        description="The table to write the result to.",
         examples=[{"location": "s3://publish/orders/"}],
     )
 
@@ -135,7 +138,7 @@ class SparkSql(Action):
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Set S3A up, read, query, write."""
+        """Configures S3A, runs the query and writes its result."""
         buckets = self._buckets(context.roles)
         if buckets and context.open_spread is None:
             hint = "give 'location' a path to try the query on files of this machine"
@@ -168,7 +171,10 @@ class SparkSql(Action):
             raise _explained(failed, buckets) from failed
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """Listing and reading the sources; listing, writing and deleting under the target, as Spark's committers do."""
+        """Listing and reading the sources; listing, writing and deleting under the target.
+
+        Spark's committers delete the temporary files that they wrote.
+        """
         read = [each for table in self._tables() for each in _on(table, "s3:GetObject")]
         wanted = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
         written = _on(self.target, *wanted) if isinstance(self.target, Target) else []
@@ -176,7 +182,7 @@ class SparkSql(Action):
 
     @classmethod
     def find_conflicts(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
-        """What S3A cannot do for these steps: sessions it cannot ask for, and two roles on one bucket."""
+        """Yields what S3A cannot do: sessions that it cannot request, and two roles on one bucket."""
         taken: dict[str, tuple[str, Role]] = {}
         for step in steps:
             for role in dict.fromkeys(step.roles.values()):
@@ -185,10 +191,10 @@ class SparkSql(Action):
             for bucket, role in _said(step):
                 other_step, other = taken.setdefault(bucket, (step.id, role))
                 if other == role and role.policy == PER_STEP and other_step != step.id:
-                    told = f"'{role}' has a session for each step (session_policy: {PER_STEP}), and '{other_step}' reaches the bucket '{bucket}' too"
+                    problem = f"'{role}' has a session for each step (session_policy: {PER_STEP}), and '{other_step}' reaches the bucket '{bucket}' too"
                     yield (
                         step.id,
-                        f"{told}: Spark knows one session for each bucket; say 'session_policy: {AUTO}'",
+                        f"{problem}: Spark knows one session for each bucket; use 'session_policy: {AUTO}'",
                     )
                 elif other != role:
                     of = "" if other_step == step.id else f" in the step '{other_step}'"
