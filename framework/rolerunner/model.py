@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Literal, Optional
 
 from rolerunner.errors import Mark
 
+StepStatus = Literal["succeeded", "warning", "failed", "skipped", "not_run"]
+"""How a step ended."""
+RunStatus = Literal["succeeded", "warning", "failed", "stopped"]
+"""How a run ended."""
 NOWHERE = Mark("", 0, 0)
 _ROLE_ARN = re.compile(
     r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\x21-\x7e]+/)?([\w+=,.@-]{1,64}))\Z", re.ASCII
@@ -339,14 +343,14 @@ class StepResult:
     id: str
     action: str
     role: str
-    status: str
+    status: StepStatus
     attempts: int = 0
     seconds: float = 0.0
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: Optional[Failure] = None
     reason: str = ""
     """Why it was skipped."""
-    was: str = ""
+    was: Literal["", "succeeded", "warning", "failed", "skipped", "not_run"] = ""
     """Of a step that an earlier run has done: how it ended then."""
 
 
@@ -368,7 +372,7 @@ class RunResult:
 
     run_id: str
     job: str
-    status: str
+    status: RunStatus
     started: str
     seconds: float
     roles: tuple[RoleUse, ...]

@@ -295,7 +295,7 @@ def test_in_the_sandbox_the_work_is_done_here_and_that_is_said(
     )
     assert result.outputs["count"] == COUNT
     assert [
-        event.level for event in told if isinstance(event, Note) and "left aside" in event.message
+        event.level for event in told if isinstance(event, Note) and "is ignored" in event.message
     ] == ["warning"]
 
 

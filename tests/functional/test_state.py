@@ -206,7 +206,7 @@ def test_mistakes_with_keys(tmp_path: Path, rolerunner: Any) -> None:
     path = write(tmp_path, call("a", "say"))
     for arguments, message in (
         (["--resume", "none"], "there is no state for the run key 'none' of job 't'"),
-        (["--run-key", "../up"], "cannot be a run key"),
+        (["--run-key", "../up"], "is not a valid run key"),
         (["--run-key", "a", "--resume", "a"], "exclude each other"),
         (["--only", "aa"], "there is no step 'aa' (did you mean 'a'?)"),
     ):

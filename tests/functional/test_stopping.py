@@ -145,7 +145,7 @@ LISTING = {
 }
 """Each lists: what it is about, or what stands at its target."""
 SILENT = [Fault(operation="ListObjectsV2", delay=60)]
-LEFT = {"fast": "", "boto3": "; it does not stop and was left behind"}
+LEFT = {"fast": "", "boto3": "; it does not stop and was abandoned"}
 """A request of boto3's cannot be stopped: it is left behind, and the step ends all the same."""
 
 

@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.common.failures import as_step_error
-from rolerunner.run.attempts import _Tries
+from rolerunner.run.attempts import StepAttempts
 from rolerunner.run.environment import RunContext, RunEnvironment
-from rolerunner.run.runner import _names
+from rolerunner.run.scope import build_scope
 
 if TYPE_CHECKING:
     from rolerunner.model import Plan, Step
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def preview_steps(plan: Plan, environment: RunEnvironment) -> dict[str, Mapping[str, Any]]:
     """Returns, for each step, the objects and bytes that it would work on now."""
     shared = RunContext("survey", plan.job.params, environment, 1, lambda _: None)
-    scope = _names(plan.job, "survey", datetime.now(timezone.utc))
+    scope = build_scope(plan.job, "survey", datetime.now(timezone.utc))
     return {step.id: preview_step(step, scope, shared) for step in plan.job.steps}
 
 
@@ -26,9 +26,9 @@ def preview_step(step: Step, scope: Mapping[str, Any], run: RunContext) -> Mappi
     """Returns what the step would work on now, or the reason under ``unknown``."""
     if step.for_each is not None or step.references:
         return {"unknown": "it depends on the outputs of earlier steps"}
-    tries = _Tries(step, scope, run, run.environment.workdir, None)
+    attempts = StepAttempts(step, scope, run, run.environment.workdir)
     try:
-        return tries.action().survey(tries.context(run.environment.cancel))
+        return attempts.build_action().survey(attempts.build_context(run.environment.cancel))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything

@@ -15,7 +15,7 @@ from typing import Any
 
 from rolerunner.common.json_values import check_json
 from rolerunner.errors import UsageError
-from rolerunner.run.state.lock_holder import Holder
+from rolerunner.run.state.lock_holder import LockHolder
 
 VERSION = 1
 LIST = "$objects"
@@ -41,7 +41,7 @@ class Document:
     """A state document that was checked."""
 
     started: str
-    holder: Holder
+    holder: LockHolder
     steps: dict[str, dict[str, Any]]
     begun: dict[str, str]
     """Step that is not idempotent -> the run that began it, while its outcome is unknown."""
@@ -133,9 +133,9 @@ def _read(document: Any, job: str, key: str) -> Document:
     return Document(document["started"], _holder(document["holder"]), steps, begun, texts)
 
 
-def _holder(read: Any) -> Holder:
+def _holder(read: Any) -> LockHolder:
     _check(isinstance(read, dict), "'holder' is not an object")
-    names = {each.name for each in fields(Holder)}
+    names = {each.name for each in fields(LockHolder)}
     optional = {"pid_scope", "pid_started"}
     _check_fields("'holder'", read, required=names - optional, optional=optional)
     for name in names - {"pid", "stale_after"}:
@@ -153,7 +153,7 @@ def _holder(read: Any) -> Holder:
             is_moment(read[name]) or not read["run_id"],
             f"'holder.{name}' is {_shown(read[name])}, which is no moment",
         )
-    return Holder(**read)
+    return LockHolder(**read)
 
 
 def _entry_text(step: str, entry: Any, base: str) -> str:

@@ -16,7 +16,7 @@ _STARTED = 19
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """Which run holds a key. ``since`` and ``renewed`` are UTC in ISO 8601, for people; an empty ``run_id``: nobody."""
 
     run_id: str = ""
@@ -32,7 +32,7 @@ class Holder:
     """When the process began, as the kernel counts it: a later process with the same pid is another one."""
 
     @classmethod
-    def now(cls, run_id: str, stale_after: float) -> Holder:
+    def now(cls, run_id: str, stale_after: float) -> LockHolder:
         """Return this process as the holder."""
         moment = utc_now()
         return cls(

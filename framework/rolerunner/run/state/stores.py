@@ -33,11 +33,11 @@ _CONFLICTS = frozenset(
 _HINT = "it goes on with what is left; look at its log, and do not start this one again beside it"
 
 
-class Lost(StepError):
+class LockLost(StepError):
     """This run does not hold its key any more, so it must not go on."""
 
 
-class Place(Protocol):
+class StateStore(Protocol):
     """Where documents are kept, written under conditions."""
 
     def read(self, name: str) -> Optional[tuple[bytes, str]]:
@@ -47,7 +47,7 @@ class Place(Protocol):
         """Seconds since a document was written, by the clock of its server or file system; None where that tells no time. Raises StepError."""
 
     def write(self, name: str, data: bytes, etag: str) -> str:
-        """Write over the document with this ETag, or make it if that is empty; the new one. Raises Lost, StepError."""
+        """Write over the document with this ETag, or make it if that is empty; the new one. Raises LockLost, StepError."""
 
     def check_conditions(self, name: str, data: bytes) -> None:
         """Prove that a write under a condition which does not hold is refused; ``data`` is the document as it is. Raises StepError."""
@@ -60,7 +60,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class Folder:
+class FolderStore:
     """Documents in a folder of this machine. Files and folders that it makes belong to this user alone."""
 
     path: Path
@@ -159,7 +159,7 @@ def _make_private(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Bucket:
+class BucketStore:
     """Documents under a prefix in S3."""
 
     storage: Storage
@@ -211,7 +211,7 @@ class Bucket:
         )  # fmt: skip
 
     def _mine(self, name: str, data: bytes) -> str:
-        """A write whose answer was lost is repeated, and refused: was it ours that is there? Raises Lost."""
+        """A write whose answer was lost is repeated, and refused: was it ours that is there? Raises LockLost."""
         there = self.read(name)
         if there is None or there[0] != data:
             raise _taken_over(name)
@@ -232,8 +232,8 @@ def _raise_failures(outcomes: Any) -> None:
             raise outcome.error
 
 
-def _taken_over(name: str) -> Lost:
-    return Lost(
+def _taken_over(name: str) -> LockLost:
+    return LockLost(
         f"another run has taken over the state {name}, so this one stops",
         hint=_HINT,
         type="LockLost",

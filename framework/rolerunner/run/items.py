@@ -1,0 +1,122 @@
+"""Runs a step: once, or for each item of ``for_each``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+
+from rolerunner.common.json_values import safe_text
+from rolerunner.errors import FieldError, StepError
+from rolerunner.redaction.redact import has_secret_value
+from rolerunner.run.attempts import CompletedWork, StepAttempts
+from rolerunner.run.environment import RunContext
+from rolerunner.run.inputs import resolve_templates
+from rolerunner.selection.collisions import ClaimedNames
+from rolerunner.selection.manifest import ObjectList
+from rolerunner.storage.thread_pool import ThreadPool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolerunner.model import Step
+
+MAX_ITEMS = 100_000
+"""Most items of a step. Larger sets of objects belong in one action's ``objects``."""
+_MAX_SHOWN = 300
+"""Characters of an item shown in its failure."""
+
+
+def execute_step(
+    step: Step, scope: Mapping[str, Any], run: RunContext, *, is_resumed: bool = False
+) -> CompletedWork:
+    """Runs a step and returns what it produced. Raises StepError.
+
+    ``is_resumed`` is True if an earlier run may have done a part of it.
+    """
+    deadline = None if step.timeout is None else time.monotonic() + step.timeout
+    if step.for_each is None:
+        workdir = run.environment.workdir
+        return StepAttempts(step, scope, run, workdir, deadline, is_resumed).execute()
+    with closing(ClaimedNames()) as claims:
+        loop = _ItemLoop(step, scope, run, deadline, is_resumed, claims, threading.Event())
+        return _merge_items(loop.execute(_list_items(step, scope)))
+
+
+@dataclass(frozen=True)
+class _ItemLoop:
+    """Runs the items of one step side by side; the first failure keeps others from starting."""
+
+    step: Step
+    scope: Mapping[str, Any]
+    run: RunContext
+    deadline: Optional[float]
+    is_resumed: bool
+    claims: ClaimedNames
+    failed: threading.Event
+
+    def execute(self, items: Sequence[Any]) -> list[CompletedWork]:
+        limit = self.step.max_parallel or self.run.max_parallel
+        with ThreadPool(limit, thread_name_prefix="rolerunner-item") as pool:
+            completed = pool.map(self._execute_item, enumerate(items))
+            return [each for each in completed if each is not None]
+
+    def _execute_item(self, numbered: tuple[int, Any]) -> Optional[CompletedWork]:
+        number, item = numbered
+        if self.failed.is_set():
+            return None
+        environment = self.run.environment
+        if environment.cancel.is_set():
+            raise StepError("stopped before all items were done", type="Stopped")
+        workdir = environment.workdir / f"{self.step.id}.items" / str(number)
+        attempts = StepAttempts(
+            self.step,
+            {**self.scope, "item": item},
+            self.run,
+            workdir,
+            self.deadline,
+            self.is_resumed,
+            target_claims=self.claims,
+        )
+        try:
+            return attempts.execute()
+        except StepError as error:
+            self.failed.set()
+            raise _name_item(error, number, item) from error
+
+
+def _list_items(step: Step, scope: Mapping[str, Any]) -> list[Any]:
+    items = resolve_templates(step, step.for_each, scope)
+    if has_secret_value(items):
+        hint = "loop over names that are not secret, and read the secrets in the step"
+        raise FieldError(f"{step.mark}: 'for_each' must not loop over secrets", hint=hint)
+    if isinstance(items, ObjectList):
+        if items.count > MAX_ITEMS:
+            message = f"for_each over {items.count:,} objects; the limit is {MAX_ITEMS:,}"
+            hint = "pass the list to an action's 'objects'"
+            raise FieldError(f"{step.mark}: {message}", hint=hint)
+        return [items.describe(info) for info in items]
+    if not isinstance(items, (list, tuple)) or len(items) > MAX_ITEMS:
+        kind = type(items).__name__
+        message = f"'for_each' must be a list of at most {MAX_ITEMS:,} items, not {kind}"
+        raise FieldError(f"{step.mark}: {message}")
+    return list(items)
+
+
+def _merge_items(completed: Sequence[CompletedWork]) -> CompletedWork:
+    """Returns the outputs of all items as lists, in the order of the items."""
+    names = dict.fromkeys(name for each in completed for name in each.outputs)
+    outputs = {name: [each.outputs.get(name) for each in completed] for name in names}
+    attempts = max((each.attempts for each in completed), default=1)
+    warning = next((each.warning for each in completed if each.warning is not None), None)
+    left = tuple(path for each in completed for path in each.left)
+    return CompletedWork(outputs, attempts, warning, left)
+
+
+def _name_item(error: StepError, number: int, item: Any) -> StepError:
+    named = item["key"] if isinstance(item, Mapping) and "key" in item else item
+    text = safe_text(named)[:_MAX_SHOWN]
+    return StepError(f"item {number} ({text}): {error.message}", hint=error.hint, type=error.type)

@@ -1,0 +1,150 @@
+"""What a run knows of earlier runs: nothing, or the state of a run key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
+
+from rolerunner.errors import StepError, UsageError
+from rolerunner.run.results import unstarted_result
+
+if TYPE_CHECKING:
+    from rolerunner.model import Job, Step, StepResult
+    from rolerunner.run.environment import RunContext
+
+NOT_SELECTED = "it was not selected"
+ReadScope = Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Which state a run keeps, and which steps it runs."""
+
+    run_key: str = ""
+    """Empty: the id of the run."""
+    must_exist: bool = False
+    take_over: bool = False
+    only: frozenset[str] = frozenset()
+    """Ids of the steps to run; empty: all."""
+
+
+class ResumeState(Protocol):
+    """What a run asks of the state that it keeps."""
+
+    @property
+    def started(self) -> Optional[datetime]:
+        """When the first run of the key began; None: this run is the first."""
+
+    @property
+    def lost(self) -> Optional[StepError]:
+        """Why the lock is lost; None while it is held."""
+
+    @property
+    def is_resumed(self) -> bool:
+        """True if an earlier run may have done a part of the job."""
+
+    def has_step(self, step_id: str) -> bool:
+        """Returns True if the outputs of a step are known."""
+
+    def restore_result(
+        self, step: Step, read_scope: ReadScope, repeated: set[str]
+    ) -> Optional[StepResult]:
+        """Returns the result of a step that need not run again; None for one that must."""
+
+    def restore_unselected(self, step: Step) -> StepResult:
+        """Returns the result of a step that was not selected to run."""
+
+    def mark_begun(self, step: Step) -> None:
+        """Records that a call begins which must not be repeated. Raises StepError."""
+
+    def clear_begun(self, step: Step, error: StepError) -> None:
+        """Takes that back if the call is known to have failed."""
+
+    def record_result(
+        self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
+    ) -> StepResult:
+        """Records a completed step before others that depend on it begin; if that fails, it fails."""
+
+    def explain_stop(self, error: StepError) -> StepError:
+        """Returns the loss of the lock if that is why the step was stopped, else the error."""
+
+    def release(self) -> None:
+        """Gives up the lock."""
+
+
+class NoState:
+    """Stands for the state of a job that keeps none."""
+
+    started: Optional[datetime] = None
+    lost: Optional[StepError] = None
+    is_resumed = False
+
+    def has_step(self, step_id: str) -> bool:
+        """Returns False."""
+        del step_id
+        return False
+
+    def restore_result(
+        self, step: Step, read_scope: ReadScope, repeated: set[str]
+    ) -> Optional[StepResult]:
+        """Returns None: every step runs."""
+        del step, read_scope, repeated
+        return None
+
+    def restore_unselected(self, step: Step) -> StepResult:
+        """Returns a skipped step without outputs."""
+        return unstarted_result(step, "skipped", reason=NOT_SELECTED)
+
+    def mark_begun(self, step: Step) -> None:
+        """Does nothing."""
+
+    def clear_begun(self, step: Step, error: StepError) -> None:
+        """Does nothing."""
+
+    def record_result(
+        self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
+    ) -> StepResult:
+        """Returns the result unchanged."""
+        del step, scope, left
+        return result
+
+    def explain_stop(self, error: StepError) -> StepError:
+        """Returns the error."""
+        return error
+
+    def release(self) -> None:
+        """Does nothing."""
+
+
+def open_state(job: Job, options: RunOptions, run: RunContext) -> ResumeState:
+    """Returns the state of the run, its lock held if the job keeps state.
+
+    Raises StateHeld, UsageError.
+    """
+    if job.state is not None:
+        from rolerunner.run.state.kept_state import open_kept_state  # noqa: PLC0415 - few jobs
+
+        return open_kept_state(job, job.state, options, run)
+    if options.run_key:
+        raise UsageError(
+            "the spec keeps no state, so there is nothing to resume; "
+            "add 'state: {location: ...}' to it"
+        )
+    return NoState()
+
+
+def check_selection(job: Job, only: frozenset[str], state: ResumeState) -> None:
+    """Raises UsageError if a selected step reads outputs that are not known."""
+    for step in job.steps:
+        if step.id not in only:
+            continue
+        known = (name in only or state.has_step(name) for name in step.references)
+        unknown = [name for name, is_known in zip(step.references, known) if not is_known]
+        if unknown:
+            raise UsageError(
+                f"'{step.id}' reads from '{unknown[0]}', which is not selected and has no state; "
+                "name a run with --resume KEY"
+            )

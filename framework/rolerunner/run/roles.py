@@ -1,0 +1,60 @@
+"""Assumes all roles of a plan before the first step."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Callable, Union
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import RoleRefused, StepError
+from rolerunner.events import Event, RoleAssumed, RoleWasRefused
+from rolerunner.model import JOB
+from rolerunner.run.timeouts import run_with_timeout
+from rolerunner.storage.thread_pool import ThreadPool
+
+if TYPE_CHECKING:
+    from rolerunner.model import Plan, Role
+    from rolerunner.run.environment import RunEnvironment
+
+_CONCURRENCY = 16
+"""Roles assumed at the same time."""
+
+
+def assume_roles(
+    plan: Plan, environment: RunEnvironment, notify: Callable[[Event], None]
+) -> dict[str, RoleRefused]:
+    """Assumes every role once, and returns all refusals by role.
+
+    A role that is reached through another one waits for it. Cancellation abandons the requests.
+    """
+    refusals: dict[str, RoleRefused] = {}
+    if not plan.roles and not any(step.roles for step in plan.job.steps):
+        return refusals
+
+    def assume_each() -> None:
+        environment.sessions.assume(JOB)
+        with ThreadPool(_CONCURRENCY, thread_name_prefix="rolerunner-role") as pool:
+            roles = pool.map(lambda role: _assume_role(role, environment), plan.roles)
+            for event in roles:  # in the order of the plan
+                notify(event)
+                if isinstance(event, RoleWasRefused):
+                    refusals[event.refusal.role] = event.refusal
+
+    try:
+        run_with_timeout(assume_each, Cancel(environment.cancel), None, 0)
+    except StepError:
+        if not environment.cancel.is_set():
+            raise
+    return refusals
+
+
+def _assume_role(role: Role, environment: RunEnvironment) -> Union[RoleAssumed, RoleWasRefused]:
+    started = time.monotonic()
+    try:
+        if environment.cancel.is_set():
+            raise StepError("stopped before it was assumed", type="Stopped")
+        environment.sessions.assume(role)
+    except RoleRefused as refusal:
+        return RoleWasRefused(refusal)
+    session_arn = environment.sessions.session_arn(role)
+    return RoleAssumed(str(role), session_arn, time.monotonic() - started)

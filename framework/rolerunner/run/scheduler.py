@@ -1,0 +1,41 @@
+"""Orders the steps of a job. No threads and no I/O."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolerunner.model import Step
+
+
+class Scheduler:
+    """Yields steps whose dependencies have finished, in the order of the file."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self._waiting_for = {step.id: len(step.needs) for step in steps}
+        self._positions = {step.id: position for position, step in enumerate(steps)}
+        self._dependents: dict[str, list[str]] = {}
+        for step in steps:
+            for need in step.needs:
+                self._dependents.setdefault(need, []).append(step.id)
+        self._ready = [index for index, step in enumerate(steps) if not step.needs]
+
+    @property
+    def has_ready(self) -> bool:
+        """True if a step can start now."""
+        return bool(self._ready)
+
+    def next_ready(self) -> Step:
+        """Removes and returns the first step that can start. Raises IndexError if there is none."""
+        return self._steps[heapq.heappop(self._ready)]
+
+    def finished(self, step_id: str) -> None:
+        """Makes the steps ready that waited only for this one."""
+        for dependent in self._dependents.get(step_id, ()):
+            self._waiting_for[dependent] -= 1
+            if self._waiting_for[dependent] == 0:
+                heapq.heappush(self._ready, self._positions[dependent])
