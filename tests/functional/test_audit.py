@@ -138,7 +138,7 @@ def test_each_rule_is_seen_to_find_and_to_be_quiet() -> None:
     )
 
 
-def test_without_the_jobs_account_roles_in_several_are_told_as_likely(tmp_path: Path) -> None:
+def test_without_the_jobs_account_roles_in_several_are_likely_findings(tmp_path: Path) -> None:
     text = f"roles:\n  r: {OTHER}x\n  s: {OWN}y\n{LIST}  - {{id: c, action: s3.list, role: s, source: s3://bkt/in/}}\n"
     assert {(each.rule, each.severity, each.problem.mark.line) for each in found(tmp_path, text, "")} == {
         ("RR001", "medium", 4), ("RR001", "medium", 5),
@@ -152,7 +152,7 @@ def test_included_roles_are_looked_at_in_their_own_file(tmp_path: Path) -> None:
     assert (Path(finding.problem.mark.file).name, finding.problem.mark.line) == ("roles.yaml", 3)
 
 
-def test_a_secret_is_not_repeated_in_what_is_said_of_it(tmp_path: Path) -> None:
+def test_a_finding_does_not_repeat_the_secret(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(f"{HEAD}description: use {KEY}\n{STORE.format(more='')}")
     for form in ("text", "json", "sarif"):
         done = CliRunner().invoke(main, ["audit", str(tmp_path / "t.yaml"), "--format", form])
@@ -190,7 +190,7 @@ def test_comments_leave_findings_as_they_are_and_idle_ones_are_found(tmp_path: P
     told = [each.problem.message for each in seen if each.rule == "RR000"]
     assert told == [
         "there is no finding of RR003 here",
-        "the comment gives no reason, and so ignores nothing",
+        "the comment gives no reason, so it ignores nothing",
         "there is no rule RR0O1",
     ]
 

@@ -424,7 +424,7 @@ def logged(logs: Any, group: str, stream: str, text: str) -> None:
         (["start", "{spec}", "-p", "run_date=soon"], "the param 'run_date' must be a date"),
         (
             ["start", "{spec}", "-p", "run_date=2026-01-31", "-p", "country=--x"],
-            "the param 'country' may not begin with '--' in Glue",
+            "the param 'country' cannot begin with '--' in Glue",
         ),
         (
             ["start", "{spec}", "-p", "run_date=2026-01-31", "-p", "stage=dev"],
@@ -435,7 +435,10 @@ def logged(logs: Any, group: str, stream: str, text: str) -> None:
             "deploy it first: rolerunner deploy SPEC",
         ),
         (["logs", "{spec}", "--job-name", "nothing"], "'nothing' has not run yet"),
-        (["deploy", "{spec}", "--workers", "3"], "'workers' is not for the runtime pythonshell"),
+        (
+            ["deploy", "{spec}", "--workers", "3"],
+            "'workers' does not apply to the runtime pythonshell",
+        ),
         (
             ["deploy", "{spec}", "--role", "raeder"],
             "there is no role 'raeder' (did you mean 'reader'?)",
@@ -443,7 +446,7 @@ def logged(logs: Any, group: str, stream: str, text: str) -> None:
         (["deploy", "{spec}", "-p", "run_date=soon"], "the param 'run_date' must be a date"),
         (
             ["deploy", "{spec}", "-p", "stage=dev"],
-            "'stage' is both in 'params' and in 'fixed_params'",
+            "'stage' is in both 'params' and in 'fixed_params'",
         ),
         (["deploy", "{spec}", "--tag", "x"], "--tag takes NAME=VALUE, not 'x'"),
         (["deploy", "{spec}", "--role", "reader"], "'reader' could not be assumed"),

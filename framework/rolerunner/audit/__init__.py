@@ -1,10 +1,10 @@
-"""What a spec allows that it need not: findings with a severity, each from a rule, at a place in the file."""
+"""Finds what a spec allows without need; each finding has a rule, a severity and a place."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rolerunner.audit import roles, secrets, steps  # noqa: F401 - importing them fills the table of rules
+from rolerunner.audit import roles, secrets, steps  # noqa: F401 - importing them registers their rules
 from rolerunner.audit.finding import SEVERITIES, Finding, Rule, list_rules
 from rolerunner.audit.ignores import apply_ignores
 from rolerunner.audit.subject import AuditSubject
@@ -19,7 +19,11 @@ __all__ = ["SEVERITIES", "Finding", "Rule", "audit_plan", "list_rules"]
 
 
 def audit_plan(plan: Plan, documents: Sequence[Document], job_account: str = "") -> list[Finding]:
-    """Every finding in the order of the files; ``documents`` are the spec and what it includes, ``job_account`` the account of the job's own role."""
+    """Returns all findings, in the order of the files.
+
+    ``documents`` are the spec and the files that it includes. ``job_account`` is the account of the
+    job's own role.
+    """
     subject = AuditSubject(plan, tuple(documents), job_account)
     found = [
         finding

@@ -1,4 +1,4 @@
-"""A rule, what it finds, and the table of rules."""
+"""Findings, rules, and the registry of rules."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ if TYPE_CHECKING:
     from rolerunner.errors import Problem
 
 SEVERITIES = ("info", "low", "medium", "high")
-"""From the least to the worst."""
+"""Severities in ascending order."""
 
 RuleMatch = tuple["Problem", str]
-"""Where and what, and how bad."""
+"""A problem, and its severity or "" for that of the rule."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule found."""
+    """A match of a rule."""
 
     rule: str
     severity: str
     problem: Problem
-    """The place, what it is, and in ``hint`` what to do."""
+    """The place and the message, with the remedy as its hint."""
     ignored: str = ""
-    """The reason that a comment in the file gives for leaving it so."""
+    """The reason in a comment that ignores the finding; empty without one."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: ``severity`` is the worst of its findings."""
+    """A rule of the audit; ``severity`` is the default of its findings."""
 
     id: str
     name: str
     severity: str
     about: str
-    """What it finds, in a sentence."""
+    """A sentence that describes the findings."""
     why: str
-    """What may come of it."""
+    """The risk."""
     remedy: str
-    """What to do."""
+    """How to fix a finding."""
     check: Optional[Callable[[AuditSubject], Iterator[Finding]]] = None
-    """None for what is found while comments are read."""
+    """None if the findings come from reading comments."""
 
 
 _RULES: dict[str, Rule] = {}
 
 
 def list_rules() -> list[Rule]:
-    """Every rule, in the order of the ids."""
+    """Returns all rules in the order of their ids."""
     return [_RULES[id_] for id_ in sorted(_RULES)]
 
 
 def register_rule(rule: Rule) -> Rule:
-    """Put a rule into the table."""
+    """Adds a rule to the registry. Raises ValueError for an id that is taken."""
     if rule.id in _RULES:
-        raise ValueError(f"{rule.id} is there already")
+        raise ValueError(f"duplicate rule {rule.id}")
     _RULES[rule.id] = rule
     return rule
 
@@ -65,13 +65,13 @@ def register_rule(rule: Rule) -> Rule:
 def rule(
     id_: str, name: str, severity: str, about: str, why: str, remedy: str
 ) -> Callable[[Callable[[AuditSubject], Iterator[RuleMatch]]], Rule]:
-    """Make the function a rule: it yields a problem, and its severity or '' for the rule's."""
+    """Registers the decorated function, which yields matches, as the check of a rule."""
 
-    def entered(found: Callable[[AuditSubject], Iterator[RuleMatch]]) -> Rule:
+    def register(found: Callable[[AuditSubject], Iterator[RuleMatch]]) -> Rule:
         def check(subject: AuditSubject) -> Iterator[Finding]:
-            for problem, worse in found(subject):
-                yield Finding(id_, worse or severity, problem)
+            for problem, severity_of_match in found(subject):
+                yield Finding(id_, severity_of_match or severity, problem)
 
         return register_rule(Rule(id_, name, severity, about, why, remedy, check))
 
-    return entered
+    return register

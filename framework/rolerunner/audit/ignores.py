@@ -1,4 +1,4 @@
-"""Comments that leave a finding as it is: ``# rolerunner: ignore RR001 the account is our own``."""
+"""Comments that ignore a finding: ``# rolerunner: ignore RR001 the account is our own``."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _COMMENT = re.compile(
     r"(?:^|\s)#\s*rolerunner:\s*ignore\b\s*(?P<rules>(?:RR\w+[,\s]*)*)(?P<reason>.*)$"
 )
 
-_IDLE = register_rule(
+_UNUSED = register_rule(
     Rule(
         "RR000", "idle-ignore", "low",
-        "A comment tells to ignore what is not there.",
-        "It would hide a finding to come that nobody has looked at.",
-        "take it out, or write it on the line of the finding or the one above, as # rolerunner: ignore RR001 the reason",
+        "A comment ignores a finding that does not exist.",
+        "It would hide a later finding that nobody has reviewed.",
+        "remove it, or write it on the line of the finding or the one above, "
+        "as # rolerunner: ignore RR001 the reason",
     )
 )  # fmt: skip
 
@@ -38,7 +39,7 @@ class _Ignore:
     reason: str
 
     def covers(self, finding: Finding) -> bool:
-        """Is it on the finding's line, or alone on the lines above?"""
+        """Returns True if it is on the finding's line, or on comment lines directly above."""
         mark = finding.problem.mark
         if mark.file != self.document.file or finding.rule not in self.ids or not self.reason:
             return False
@@ -49,8 +50,8 @@ class _Ignore:
 
 
 def apply_ignores(found: Iterable[Finding], documents: Sequence[Document]) -> Iterator[Finding]:
-    """The findings, those that a comment covers marked, and a finding for each comment that does nothing."""
-    ignores = [ignore for document in documents for ignore in _ignores(document)]
+    """Yields the findings, marked if a comment ignores them, and one for each unused comment."""
+    ignores = [ignore for document in documents for ignore in _parse_ignores(document)]
     used: set[tuple[_Ignore, str]] = set()
     for finding in found:
         cover = next((ignore for ignore in ignores if ignore.covers(finding)), None)
@@ -58,16 +59,16 @@ def apply_ignores(found: Iterable[Finding], documents: Sequence[Document]) -> It
             used.add((cover, finding.rule))
         yield finding if cover is None else replace(finding, ignored=cover.reason)
     for ignore in ignores:
-        for message, hint in _idle(ignore, {id_ for each, id_ in used if each is ignore}):
+        for message, hint in _find_unused(ignore, {id_ for each, id_ in used if each is ignore}):
             mark = Mark(ignore.document.file, ignore.line, ignore.column)
             yield Finding(
-                _IDLE.id,
-                _IDLE.severity,
+                _UNUSED.id,
+                _UNUSED.severity,
                 Problem(mark, message, hint, ignore.document.lines[ignore.line - 1]),
             )
 
 
-def _ignores(document: Document) -> Iterator[_Ignore]:
+def _parse_ignores(document: Document) -> Iterator[_Ignore]:
     for number, line in enumerate(document.lines, 1):
         comment = _COMMENT.search(line)
         if comment:
@@ -81,14 +82,14 @@ def _ignores(document: Document) -> Iterator[_Ignore]:
             )
 
 
-def _idle(ignore: _Ignore, used: set[str]) -> Iterator[tuple[str, str]]:
+def _find_unused(ignore: _Ignore, used: set[str]) -> Iterator[tuple[str, str]]:
     known = [rule.id for rule in list_rules()]
     if not ignore.ids:
-        yield "the comment names no rule", _IDLE.remedy
+        yield "the comment names no rule", _UNUSED.remedy
     elif not ignore.reason:
-        yield "the comment gives no reason, and so ignores nothing", _IDLE.remedy
+        yield "the comment gives no reason, so it ignores nothing", _UNUSED.remedy
     for id_ in ignore.ids if ignore.reason else ():
         if id_ not in known:
             yield f"there is no rule {id_}", suggest_name(id_, known)
         elif id_ not in used:
-            yield f"there is no finding of {id_} here", _IDLE.remedy
+            yield f"there is no finding of {id_} here", _UNUSED.remedy

@@ -14,34 +14,42 @@ if TYPE_CHECKING:
     from rolerunner.audit.subject import AuditSubject
     from rolerunner.model import Role
 
-_LEAST_SESSION = 900
-"""Seconds; STS gives no shorter session (STS API reference, AssumeRole)."""
+_MIN_SESSION = 900
+"""Minimum duration of a session in seconds (STS API reference, AssumeRole)."""
 _BROAD = ("AdministratorAccess", "PowerUserAccess", "ReadOnlyAccess", "FullAccess")
 
 
 @rule(
     "RR001", "no-external-id", "high",
-    "A role in another account is assumed without an external id.",
-    "Whoever can make the job assume a role of their choice may reach data through it that is not theirs: the confused deputy of the IAM user guide.",
-    "say 'external_id', and ask for it in the role's trust policy; between accounts of your own it may be left out, with a comment that says so",
+    "A role in another account is assumed without an external ID.",
+    "Anyone who can choose the role that the job assumes may reach data of others through it: "
+    "the confused deputy problem of the IAM user guide.",
+    "set 'external_id', and require it in the role's trust policy; between your own accounts, "
+    "ignore this finding in a comment",
 )  # fmt: skip
 def no_external_id(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """Certain where the account before the role is known, else where the roles themselves lie in several."""
+    """Is certain if the assuming account is known, likely if roles are in several accounts."""
     accounts = {RoleArn.parse(role.arn).account for role in subject.plan.roles if role.via is None}
     for role in subject.plan.roles:
-        mine, before = RoleArn.parse(role.arn).account, subject.account_before(role)
+        mine, before = RoleArn.parse(role.arn).account, subject.find_source_account(role)
         if role.external_id or mine == before:
             continue
         if before:
-            message = f"the role '{role}' in account {mine} is assumed from account {before} without an external id"
-            yield subject.at_role(role, message, no_external_id.remedy, "arn"), ""
+            message = (
+                f"the role '{role}' in account {mine} is assumed from account {before} "
+                "without an external ID"
+            )
+            yield subject.locate_role(role, message, no_external_id.remedy, "arn"), ""
         elif len(accounts) > 1:
-            message = f"the role '{role}' has no external id, and the roles lie in {len(accounts)} accounts: at least one of them is not the job's"
+            message = (
+                f"the role '{role}' has no external ID, and the roles are in "
+                f"{len(accounts)} accounts, so at least one is not the job's"
+            )
             yield (
-                subject.at_role(
+                subject.locate_role(
                     role,
                     message,
-                    "say 'external_id', or the job's role with --job-role ARN, so that it is certain",
+                    "set 'external_id', or pass --job-role ARN for a definite answer",
                     "arn",
                 ),
                 "medium",
@@ -50,26 +58,29 @@ def no_external_id(subject: AuditSubject) -> Iterator[RuleMatch]:
 
 @rule(
     "RR002", "long-session", "low",
-    "A session lasts longer than its steps may take.",
-    "Credentials that leak can be used until the session ends.",
-    "say a shorter 'duration'; sessions are renewed where a step takes longer",
+    "A session lasts longer than its steps can take.",
+    "Leaked credentials can be used until the session ends.",
+    "set a shorter 'duration'; sessions are renewed if a step takes longer",
 )  # fmt: skip
 def long_session(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """Only where every step of the role has a timeout."""
+    """Checks roles whose steps all have a timeout."""
     for role in subject.plan.roles:
-        timeouts = [planned.step.timeout for planned in subject.steps_of(role)]
+        timeouts = [planned.step.timeout for planned in subject.list_steps(role)]
         if not timeouts or any(not isinstance(each, (int, float)) for each in timeouts):
             continue
         known = [float(each) for each in timeouts if each is not None]
         deadline = subject.plan.job.deadline
         most = sum(known) if deadline is None else min(sum(known), deadline + max(known))
-        if role.duration > max(most, _LEAST_SESSION):
-            told = f"the role '{role}' has sessions of {role.duration // 60} minutes, and its steps may take {max(1, round(most / 60))} in all"
+        if role.duration > max(most, _MIN_SESSION):
+            message = (
+                f"sessions of the role '{role}' last {role.duration // 60} minutes, but its steps "
+                f"take at most {max(1, round(most / 60))}"
+            )
             yield (
-                subject.at_role(
+                subject.locate_role(
                     role,
-                    told,
-                    f"say 'duration: {max(15, -(-int(most) // 60))}m'",
+                    message,
+                    f"set 'duration: {max(15, -(-int(most) // 60))}m'",
                     "duration",
                     "arn",
                 ),
@@ -79,27 +90,32 @@ def long_session(subject: AuditSubject) -> Iterator[RuleMatch]:
 
 @rule(
     "RR003", "shared-session", "low",
-    "Steps with different needs share a role whose session is not narrowed, or a function of yours has the whole role.",
-    "A step may do all that the role may, and not only what it is for.",
-    "say 'session_policy: auto', or auto-per-step where the steps' needs differ, or give the step a role of its own",
+    "Steps with different needs share a role without a session policy, or your own function has "
+    "all permissions of a role.",
+    "A step can do everything that the role allows, not only what it needs.",
+    "set 'session_policy' to auto, or to auto-per-step if the steps need different permissions, "
+    "or give the step its own role",
 )  # fmt: skip
 def shared_session(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """The first step of the role with the least need is no better off than the one with the greatest."""
+    """Checks roles without a session policy."""
     for role in subject.plan.roles:
         if role.policy or role.policy_arns:
             continue
-        users = subject.steps_of(role)
+        users = subject.list_steps(role)
         own_code = [
-            planned.step.id for planned in users if subject.action_of(planned).calls_user_code
+            planned.step.id for planned in users if subject.find_action(planned).calls_user_code
         ]
         needs = {_needs(planned.permissions, planned.step.roles, role) for planned in users}
         if own_code:
-            told = f"the function of '{own_code[0]}' may do all that the role '{role}' may"
+            message = f"the function of '{own_code[0]}' has all permissions of the role '{role}'"
         elif len(needs) > 1:
-            told = f"{len(users)} steps with different needs share the whole role '{role}': {', '.join(planned.step.id for planned in users[:5])}"
+            message = (
+                f"{len(users)} steps with different needs share all permissions of the role "
+                f"'{role}': {', '.join(planned.step.id for planned in users[:5])}"
+            )
         else:
             continue
-        yield subject.at_role(role, told, shared_session.remedy), ""
+        yield subject.locate_role(role, message, shared_session.remedy), ""
 
 
 def _needs(permissions: Any, roles: Any, role: Role) -> frozenset[Any]:
@@ -110,20 +126,20 @@ def _needs(permissions: Any, roles: Any, role: Role) -> frozenset[Any]:
 
 @rule(
     "RR004", "wildcard-policy", "medium",
-    "An inline session policy allows everything, or on everything.",
-    "It does not narrow the session, and reads as if it did.",
-    "name the actions and the resources that the steps need: `rolerunner plan` lists them",
+    "A session policy allows every action, or every resource.",
+    "It looks like a limit of the session, but is none.",
+    "list the actions and resources that the steps need, which `rolerunner plan` prints",
 )  # fmt: skip
 def wildcard_policy(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """Allow statements with a star for an action or a resource, or with a negation."""
+    """Matches Allow statements with a wildcard or a negation."""
     for role in subject.plan.roles:
         for statement in _statements(role.policy):
-            told = _too_wide(statement)
-            if told:
+            message = _describe_wide_statement(statement)
+            if message:
                 yield (
-                    subject.at_role(
+                    subject.locate_role(
                         role,
-                        f"the session policy of '{role}' allows {told}",
+                        f"the session policy of '{role}' allows {message}",
                         wildcard_policy.remedy,
                         "session_policy",
                     ),
@@ -144,9 +160,9 @@ def _statements(policy: str) -> list[dict[str, Any]]:
     ]
 
 
-def _too_wide(statement: dict[str, Any]) -> Optional[str]:
+def _describe_wide_statement(statement: dict[str, Any]) -> Optional[str]:
     if "NotAction" in statement or "NotResource" in statement:
-        return "all but what it names"
+        return "everything but what it names"
     actions, resources = (
         each if isinstance(each, list) else [each]
         for each in (statement.get("Action"), statement.get("Resource"))
@@ -159,33 +175,39 @@ def _too_wide(statement: dict[str, Any]) -> Optional[str]:
 
 @rule(
     "RR005", "broad-policy-arns", "medium",
-    "A managed policy that narrows a session allows nearly everything.",
-    "It does not narrow the session, and reads as if it did.",
+    "A managed policy that limits a session allows nearly everything.",
+    "It looks like a limit of the session, but is none.",
     "name a managed policy that allows what the steps need, or write a 'session_policy'",
 )  # fmt: skip
 def broad_policy_arns(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """By the names of AWS's own policies."""
+    """Matches the names of AWS's own policies."""
     for role in subject.plan.roles:
         for arn in role.policy_arns:
             if ":iam::aws:" in arn and arn.endswith(_BROAD) and not role.policy:
-                told = f"the sessions of '{role}' are narrowed to {arn.rpartition('/')[2]}, which allows nearly everything of its kind"
-                yield subject.at_role(role, told, broad_policy_arns.remedy, "policy_arns"), ""
+                message = (
+                    f"sessions of '{role}' are limited by {arn.rpartition('/')[2]}, "
+                    "which allows nearly everything"
+                )
+                yield (
+                    subject.locate_role(role, message, broad_policy_arns.remedy, "policy_arns"),
+                    "",
+                )
 
 
 @rule(
     "RR006", "plain-http", "medium",
-    "STS is asked over http.",
-    "Session credentials cross the network in clear.",
+    "STS is called over http.",
+    "Session credentials cross the network as plain text.",
     "write https://",
 )  # fmt: skip
 def plain_http(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """An endpoint on loopback is a test's."""
+    """Ignores endpoints on loopback, which tests use."""
     for role in subject.plan.roles:
         if role.sts_endpoint.startswith("http://") and not role.sts_endpoint.startswith(
             ("http://127.", "http://localhost")
         ):
             yield (
-                subject.at_role(
+                subject.locate_role(
                     role,
                     f"the role '{role}' is asked for at {role.sts_endpoint}, without TLS",
                     plain_http.remedy,
@@ -197,12 +219,12 @@ def plain_http(subject: AuditSubject) -> Iterator[RuleMatch]:
 
 @rule(
     "RR007", "unused-role", "info",
-    "A role is declared that no step runs under.",
-    "Its trust policy lets the job in for nothing.",
-    "take it out, and the job out of its trust policy",
+    "No step runs under a declared role.",
+    "Its trust policy trusts the job without need.",
+    "remove it, and remove the job from its trust policy",
 )  # fmt: skip
 def unused_role(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """Of the spec's own roles; an included file may serve other specs."""
+    """Checks the spec's own roles: an included file may serve other specs."""
     used = {role.name for role in subject.plan.roles}
     said = subject.spec.data.get("roles") or {}
     for name in said:
@@ -221,16 +243,19 @@ def unused_role(subject: AuditSubject) -> Iterator[RuleMatch]:
 
 @rule(
     "RR008", "undecided-role", "info",
-    "A role hangs on a param that was not given.",
-    "It was not looked at, nor were the sessions of its steps.",
-    "give the param: -p NAME=VALUE",
+    "A role depends on a param that has no value.",
+    "The role and the sessions of its steps were not checked.",
+    "set the param with -p NAME=VALUE",
 )  # fmt: skip
 def undecided_role(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """Roles of the spec and of what it includes that could not be made."""
+    """Checks the roles of the spec and of the files that it includes."""
     for document in subject.documents:
         for name in document.data.get("roles") or {}:
             if name not in subject.plan.job.roles:
-                told = (
-                    f"the role '{name}' hangs on a param that was not given: it was not looked at"
+                message = (
+                    f"the role '{name}' depends on a param that has no value, so it was not checked"
                 )
-                yield document.problem(("roles", name), told, undecided_role.remedy, key=True), ""
+                yield (
+                    document.problem(("roles", name), message, undecided_role.remedy, key=True),
+                    "",
+                )

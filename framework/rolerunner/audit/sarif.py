@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0 (OASIS), the form that code scanning takes."""
+"""Converts findings to SARIF 2.1.0 (OASIS), the format of code scanning."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SCHEMA = (
 )
 _LEVELS = {"high": "error", "medium": "warning", "low": "note", "info": "note"}
 _SCORES = {"high": "8.0", "medium": "5.5", "low": "3.0", "info": "0.0"}
-"""What GitHub sorts by: above 7 is high, above 4 medium, above 0 low."""
+"""Scores by which GitHub sorts: above 7 is high, above 4 medium, above 0 low."""
 
 
 def build_sarif(findings: Iterable[Finding], rules: Sequence[Rule], base: Path) -> dict[str, Any]:
-    """The log. Files are named from ``base``, the folder of the checkout."""
+    """Returns the log; paths are relative to ``base``, the folder of the checkout."""
     positions = {rule.id: index for index, rule in enumerate(rules)}
     driver = {
         "name": "rolerunner",
         "version": __version__,
-        "rules": [_rule(rule) for rule in rules],
+        "rules": [_convert_rule(rule) for rule in rules],
     }
-    results = [_result(finding, positions[finding.rule], base) for finding in findings]
+    results = [_convert_finding(finding, positions[finding.rule], base) for finding in findings]
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
@@ -39,7 +39,7 @@ def build_sarif(findings: Iterable[Finding], rules: Sequence[Rule], base: Path) 
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _convert_rule(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.id,
         "name": "".join(word.capitalize() for word in rule.name.split("-")),
@@ -51,7 +51,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, position: int, base: Path) -> dict[str, Any]:
+def _convert_finding(finding: Finding, position: int, base: Path) -> dict[str, Any]:
     problem, mark = finding.problem, finding.problem.mark
     found: dict[str, Any] = {
         "ruleId": finding.rule,
@@ -61,12 +61,12 @@ def _result(finding: Finding, position: int, base: Path) -> dict[str, Any]:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": _artifact(mark.file, base),
+                    "artifactLocation": _locate_file(mark.file, base),
                     "region": {"startLine": mark.line, "startColumn": mark.column},
                 }
             }
         ],
-        "partialFingerprints": {"rolerunner/v1": _fingerprint(finding)},
+        "partialFingerprints": {"rolerunner/v1": _compute_fingerprint(finding)},
         "properties": {"severity": finding.severity},
     }
     if finding.ignored:
@@ -74,7 +74,7 @@ def _result(finding: Finding, position: int, base: Path) -> dict[str, Any]:
     return found
 
 
-def _artifact(file: str, base: Path) -> dict[str, str]:
+def _locate_file(file: str, base: Path) -> dict[str, str]:
     if "://" in file:
         return {"uri": quote(file, safe=":/")}
     path = Path(file).resolve()
@@ -83,7 +83,7 @@ def _artifact(file: str, base: Path) -> dict[str, str]:
     return {"uri": path.as_uri()}
 
 
-def _fingerprint(finding: Finding) -> str:
-    """The same when lines are added above it, so that a finding is not new again."""
-    said = f"{finding.rule}\n{Path(finding.problem.mark.file).name}\n{finding.problem.message}"
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+def _compute_fingerprint(finding: Finding) -> str:
+    """Returns an id that stays the same when lines are added above the finding."""
+    identity = f"{finding.rule}\n{Path(finding.problem.mark.file).name}\n{finding.problem.message}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Rules on secrets that stand in a spec, or that a run is given in clear."""
+"""Rules on secrets in a spec, or in a run's arguments as plain text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rolerunner.audit.subject import AuditSubject
     from rolerunner.spec.document import Path as Place
 
-_SURE = {
+_FORMATS = {
     "an AWS access key id": re.compile(r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
     "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
     "a GitHub token": re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})"),
@@ -25,89 +25,90 @@ _SURE = {
     ),
     "a URL with a password": re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@${}]+:[^\s/@${}]{3,}@"),
 }
-"""What a secret of these kinds looks like, by its issuer's own form."""
-_TELLING = re.compile(
+"""Formats of secrets, as their issuers define them."""
+_SECRET_NAME = re.compile(
     r"(?i)(pass(word|wd|phrase)|secret|token|api_?key|access_?key|private_?key|credential|customer_key)"
 )
-_NOT_SECRET = re.compile(
+_HARMLESS_NAME = re.compile(
     r"(?i)(secret_?(arn|name|id)|token_?(arn|name|url|endpoint|file)|key_?(id|arn|name|alias))$"
 )
-_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+/=_-]{20,}\Z")
-_ENTROPY = 4.3
-"""Bits a character: 40 random base64 characters have 4.6 or more, words and paths below 4."""
-_NAMED_LEAST = 6
+_KEY_CHARACTERS = re.compile(r"[A-Za-z0-9+/=_-]{20,}\Z")
+_MIN_ENTROPY = 4.3
+"""Bits per character: 40 random base64 characters have at least 4.6, words and paths below 4."""
+_MIN_LENGTH = 6
 
 
 @rule(
     "RR020", "secret-in-spec", "high",
-    "A key, token or password stands in the spec.",
-    "Whoever may read the repository, the bucket of specs or the job's arguments has it.",
-    "take it out, make it void at its issuer, and let the step read it from AWS Secrets Manager (aws.call, or in your function)",
+    "The spec contains a key, token or password.",
+    "Everyone who can read the repository, the bucket of specs or the job's arguments has it.",
+    "remove it, revoke it at its issuer, and let the step read it from AWS Secrets Manager "
+    "(with aws.call, or in your function)",
 )  # fmt: skip
 def secret_in_spec(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """By the issuer's form; under a telling name; or random to look at where a param's default is."""
-    for document, place, text in subject.texts():
-        kind = next((kind for kind, pattern in _SURE.items() if pattern.search(text)), "")
-        if not kind and "${{" not in text and _named_like_a_secret(place, text):
-            kind = f"the value of a secret ('{_name(place)}')"
-        if not kind and place[-1:] == ("default",) and _looks_random(text):
-            kind = "a random text like a key"
+    """Matches formats of issuers, values with a telling name, and random defaults of params."""
+    for document, place, text in subject.iter_texts():
+        kind = next((kind for kind, pattern in _FORMATS.items() if pattern.search(text)), "")
+        if not kind and "${{" not in text and _has_secret_name(place, text):
+            kind = f"the value of a secret ('{_find_name(place)}')"
+        if not kind and place[-1:] == ("default",) and _is_random(text):
+            kind = "random text like a key"
         if kind:
-            problem = document.problem(place, f"{kind} stands in the spec", secret_in_spec.remedy)
-            yield _without_the_line(problem), ""
+            problem = document.problem(place, f"the spec contains {kind}", secret_in_spec.remedy)
+            yield _remove_line(problem), ""
 
 
-def _without_the_line(problem: Any) -> Any:
-    """A finding is read in logs and pull requests: it does not repeat the secret."""
+def _remove_line(problem: Any) -> Any:
+    """Removes the line, which holds the secret: logs and pull requests show findings."""
     return type(problem)(problem.mark, problem.message, problem.hint)
 
 
-def _name(place: Place) -> str:
-    """The name that a value goes by: of a param its own, and not 'default'."""
+def _find_name(place: Place) -> str:
+    """Returns the name of a value; for a param's default the name of the param."""
     names = [part for part in place if isinstance(part, str)]
     return names[1] if names[:1] == ["params"] and len(names) > 1 else names[-1] if names else ""
 
 
-def _named_like_a_secret(place: Place, text: str) -> bool:
-    name = _name(place)
+def _has_secret_name(place: Place, text: str) -> bool:
+    name = _find_name(place)
     is_value = place[:1] != ("params",) or place[-1] == "default"
     return (
         is_value
-        and len(text) >= _NAMED_LEAST
+        and len(text) >= _MIN_LENGTH
         and " " not in text
-        and bool(_TELLING.search(name))
-        and not _NOT_SECRET.search(name)
+        and bool(_SECRET_NAME.search(name))
+        and not _HARMLESS_NAME.search(name)
     )
 
 
-def _looks_random(text: str) -> bool:
-    if not _LIKE_A_KEY.match(text) or not all(
+def _is_random(text: str) -> bool:
+    if not _KEY_CHARACTERS.match(text) or not all(
         re.search(each, text) for each in ("[a-z]", "[A-Z]", "[0-9]")
     ):
         return False
     counts = Counter(text)
     return (
         -sum(count / len(text) * math.log2(count / len(text)) for count in counts.values())
-        >= _ENTROPY
+        >= _MIN_ENTROPY
     )
 
 
 @rule(
     "RR021", "secret-param", "medium",
-    "A param takes a secret.",
-    "A Glue job's arguments stand in clear in the console, in the API's answers and in CloudTrail.",
-    "give the name of a secret of AWS Secrets Manager instead, and read it in the step that needs it",
+    "A param holds a secret.",
+    "The arguments of a Glue job are plain text in the console, API responses and CloudTrail.",
+    "pass the name of a secret in AWS Secrets Manager, and read it in the step that needs it",
 )  # fmt: skip
 def secret_param(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """By the param's name."""
+    """Matches names of params."""
     for name, declared in (subject.spec.data.get("params") or {}).items():
         if isinstance(declared, dict) and declared.get("secret") is True:
             continue  # it cannot be an argument of a Glue job
-        if _TELLING.search(name) and not _NOT_SECRET.search(name):
+        if _SECRET_NAME.search(name) and not _HARMLESS_NAME.search(name):
             yield (
                 subject.spec.problem(
                     ("params", name),
-                    f"the param '{name}' takes a secret",
+                    f"the param '{name}' holds a secret",
                     secret_param.remedy,
                     key=True,
                 ),

@@ -1,4 +1,4 @@
-"""What is looked at: the plan, and the files that say where each thing stands."""
+"""The subject of an audit: the plan, and the files that it comes from."""
 
 from __future__ import annotations
 
@@ -28,19 +28,22 @@ class AuditSubject:
 
     @property
     def spec(self) -> Document:
-        """The spec itself."""
+        """The document of the spec."""
         return self.documents[0]
 
-    def at_step(self, planned: PlannedStep, message: str, hint: str, *fields: str) -> Problem:
-        """A problem at the first of a step's fields that is written there, else at the step."""
+    def locate_step(self, planned: PlannedStep, message: str, hint: str, *fields: str) -> Problem:
+        """Returns a problem at the first of the fields that the step has, or at the step."""
         place: Place = ("steps", self._positions()[planned.step.id])
         field = next(
             ((*place, name) for name in fields if self.spec.holds((*place, name))), (*place, "id")
         )
         return self.spec.problem(field, message, hint, key=True)
 
-    def at_role(self, role: Role, message: str, hint: str, *fields: str) -> Problem:
-        """A problem at the first of a role's fields that is written there, else at the role, else at the first step that has it."""
+    def locate_role(self, role: Role, message: str, hint: str, *fields: str) -> Problem:
+        """Returns a problem at the first of the fields that the role has, or at the role.
+
+        A role without an alias has its place at the first step that uses it.
+        """
         place: Place = ("roles", role.name)
         for document in self.documents:
             if document.holds(place):
@@ -55,50 +58,50 @@ class AuditSubject:
             if each == role
         ]
         if users:
-            return self.at_step(users[0][0], message, hint, users[0][1], "role")
+            return self.locate_step(users[0][0], message, hint, users[0][1], "role")
         return self.spec.problem(("state", "role"), message, hint, key=True)
 
-    def action_of(self, planned: PlannedStep) -> type[Action]:
+    def find_action(self, planned: PlannedStep) -> type[Action]:
         """Returns the action of a planned step."""
         return registry()[planned.step.action]
 
-    def steps_of(self, role: Role) -> list[PlannedStep]:
-        """The steps that run under a role."""
+    def list_steps(self, role: Role) -> list[PlannedStep]:
+        """Returns the steps that run under a role."""
         return [planned for planned in self.plan.steps if role in planned.step.roles.values()]
 
-    def permissions(self) -> Iterator[tuple[PlannedStep, str, Permission]]:
-        """Each step's permissions, with the role field that needs them."""
+    def iter_permissions(self) -> Iterator[tuple[PlannedStep, str, Permission]]:
+        """Yields each step's permissions, with the field of the role that needs them."""
         for planned in self.plan.steps:
             for field, needed in planned.permissions.items():
                 for permission in needed:
                     yield planned, field, permission
 
-    def account_before(self, role: Role) -> str:
-        """The account that a role is assumed from; empty where it is not known."""
+    def find_source_account(self, role: Role) -> str:
+        """Returns the account that assumes the role; empty if it is not known."""
         return self.job_account if role.via is None else RoleArn.parse(role.via.arn).account
 
-    def texts(self) -> Iterator[tuple[Document, Place, str]]:
-        """Every text in the files, with its place."""
+    def iter_texts(self) -> Iterator[tuple[Document, Place, str]]:
+        """Yields every text in the files, with its place."""
         for document in self.documents:
-            for place, value in _texts(document.data, ()):
+            for place, value in _iter_texts(document.data, ()):
                 yield document, place, value
 
     def _positions(self) -> dict[Any, int]:
         return {step.get("id"): index for index, step in enumerate(self.spec.data["steps"])}
 
 
-def _texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
+def _iter_texts(value: Any, place: Place) -> Iterator[tuple[Place, str]]:
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from _texts(each, (*place, key))
+            yield from _iter_texts(each, (*place, key))
     elif isinstance(value, list):
         for index, each in enumerate(value):
-            yield from _texts(each, (*place, index))
+            yield from _iter_texts(each, (*place, index))
 
 
 def is_write(permission: Permission) -> bool:
-    """Does the permission change or delete something of users' data?"""
+    """Returns True if the permission allows changing or deleting data."""
     name = permission.action.partition(":")[2]
     return name.startswith(("Put", "Delete")) or permission.action == "s3:*"

@@ -33,7 +33,10 @@ def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
     )
     for flags, said in [
         ({"timeout": "90s"}, "'timeout' must be whole minutes"),
-        ({"workers": 3}, "'workers' is not for the runtime pythonshell: it takes 'capacity'"),
+        (
+            {"workers": 3},
+            "'workers' does not apply to the runtime pythonshell, which takes 'capacity'",
+        ),
         ({"capacity": 0.5}, "'capacity' must be 0.0625 or 1"),
         ({"artifacts": "ops"}, "'artifacts' must be s3://bucket/key"),
         ({"role": "a b"}, "'role' must be a role's ARN or name"),

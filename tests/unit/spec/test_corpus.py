@@ -13,7 +13,7 @@ from rolerunner.errors import SpecError
 from rolerunner.plan.planning import plan_to_json
 from tests.conftest import CONFIGS
 
-SPECS = Path(__file__).parents[1] / "specs"
+SPECS = Path(__file__).parents[2] / "specs"
 GOOD = sorted((SPECS / "good").glob("*.yaml"))
 BAD = sorted((SPECS / "bad").glob("*.yaml"))
 REWRITE = os.environ.get("REWRITE_MESSAGES") == "1"

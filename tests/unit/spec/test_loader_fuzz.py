@@ -15,7 +15,7 @@ from rolerunner.errors import SpecError, UsageError
 from rolerunner.spec.schema import SpecFile, StateFields
 from rolerunner.spec.step_fields import Defaults, StepFields
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIGS = sorted(
     path
     for path in ROOT.joinpath("configs").glob("*.yaml")
