@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner import wiring
 from rolerunner.actions import registry
-from rolerunner.common.gc_tuning import collect
+from rolerunner.common.gc_tuning import collect_garbage
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StateHeld, UsageError
 from rolerunner.model import Job, Plan, RunResult, StepResult
 from rolerunner.run.run_id import create_run_id
@@ -125,7 +125,7 @@ def run(
             workspace.result = runner.run(plan(job), run_id, environment, options)
             return workspace.result
     finally:
-        collect()
+        collect_garbage()
 
 
 def survey(plan: Plan, identity: Optional[JobIdentity] = None) -> dict[str, Mapping[str, Any]]:

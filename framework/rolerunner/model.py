@@ -223,7 +223,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class StatePlace:
+class StateLocation:
     """Where the state of runs is kept: a folder of this machine, or a prefix in S3 under a role. ``stale_after`` in seconds."""
 
     location: str
@@ -276,7 +276,7 @@ class Job:
     """stop: after a failed step no other begins; finish: those that do not depend on it still run."""
     deadline: Optional[float] = None
     """Seconds after the start past which no step begins."""
-    state: Optional[StatePlace] = None
+    state: Optional[StateLocation] = None
     glue: Optional[GlueSettings] = None
     engine: str = "fast"
     """What moves objects: fast or boto3."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.actions import registry
-from rolerunner.common.gc_tuning import settle
+from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.errors import RolerunnerError, StepError, UsageError
 from rolerunner.model import JOB, Job, Role, S3Uri
 
@@ -190,7 +190,7 @@ def _start_workers(
     from rolerunner.storage.workers.forked_worker import ForkedWorker  # noqa: PLC0415
 
     def serve(channel: Channel) -> None:
-        settle()  # the parent may not collect garbage yet
+        tune_for_one_run()  # the parent may not collect garbage yet
         logging.disable(logging.CRITICAL)  # the parent logs, and knows which secrets to mask
         server = ForkedWorker(channel, opened)
         sessions.borrow_from(server.lease)

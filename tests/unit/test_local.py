@@ -10,9 +10,9 @@ from rolerunner.common import files
 from rolerunner.common.files import (
     NewFile,
     TargetFolder,
-    appearing,
-    remove_below,
-    sweep_below,
+    create_atomically,
+    remove_file_below,
+    remove_temporaries_below,
     write_file,
 )
 from rolerunner.errors import LocalFileFailed, UnsafeKey
@@ -101,7 +101,7 @@ def test_a_folder_that_became_a_link_is_not_entered(tmp_path: Path, private: Pat
         with pytest.raises(UnsafeKey, match="through the link 'a'"):
             NewFile(path, folder).open()
     with pytest.raises(UnsafeKey):
-        remove_below(str(target), str(target / "a/private"))
+        remove_file_below(str(target), str(target / "a/private"))
     assert names(private.parent) == ["private"]
 
 
@@ -150,7 +150,7 @@ def test_a_pipe_or_device_is_written_to_and_stays(tmp_path: Path) -> None:
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), appearing(tmp_path / "deep/target"):
+    with pytest.raises(RuntimeError), create_atomically(tmp_path / "deep/target"):
         raise RuntimeError
     assert names(tmp_path / "deep") == []
 
@@ -167,7 +167,7 @@ def test_a_sweep_takes_the_files_of_one_token_alone(tmp_path: Path) -> None:
     users = [tmp_path / ".rolerunner-notes", tmp_path / f".rolerunner-{swept.token}-mine"]
     for path in users:
         path.touch()
-    sweep_below(str(tmp_path), swept.token)
+    remove_temporaries_below(str(tmp_path), swept.token)
     assert [os.path.exists(file.temporary) for file in files] == [False, False, True]
     assert all(path.exists() for path in users)
     for file in files:
@@ -187,12 +187,12 @@ def test_a_folder_that_another_thread_makes_meanwhile_is_used(
             raise
 
     monkeypatch.setattr(files.os, "open", open_late)
-    with appearing(tmp_path / "new" / "file") as file:
+    with create_atomically(tmp_path / "new" / "file") as file:
         os.write(file.descriptor, b"x")
     assert (tmp_path / "new" / "file").read_bytes() == b"x"
 
 
 def test_a_folder_that_cannot_be_made_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(LocalFileFailed), appearing(tmp_path / "file" / "below"):
+    with pytest.raises(LocalFileFailed), create_atomically(tmp_path / "file" / "below"):
         raise AssertionError

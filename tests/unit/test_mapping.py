@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from rolerunner.actions.upload_items import guess_content_type
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import path_under
+from rolerunner.common.files import resolve_key_path
 from rolerunner.errors import UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.filters import Selection
@@ -44,7 +44,7 @@ ROOT = Path("/data/target")
 @given(KEYS)
 def test_a_key_is_a_path_below_the_folder_or_refused(key: str) -> None:
     try:
-        path = Path(path_under(ROOT, key))
+        path = Path(resolve_key_path(ROOT, key))
     except UnsafeKey:
         return
     assert os.path.normpath(path).startswith(f"{ROOT}/")

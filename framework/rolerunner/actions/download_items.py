@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Optional, Union
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.files import (
     TargetFolder,
-    folder_of,
-    folds_case,
-    path_under,
+    expand_path,
+    is_case_insensitive,
+    resolve_key_path,
 )
 from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
 from rolerunner.model import S3Uri
@@ -46,7 +46,7 @@ class DownloadItems:
         self.if_exists = "skip_same" if lenient else action.if_exists
         # what this step itself left is recognised by its content
         self.compare = "checksum" if lenient or outputs_changed else action.compare
-        self.target = folder_of(action.target)
+        self.target = expand_path(action.target)
         self.folder: Optional[TargetFolder] = None
         self.to_file = (
             action.source is not None
@@ -54,7 +54,7 @@ class DownloadItems:
             and not action.target.endswith("/")
             and not self.target.is_dir()
         )
-        self.folds = folds_case(self.target) if gathered.total > 1 else False
+        self.folds = is_case_insensitive(self.target) if gathered.total > 1 else False
 
     def check_files(self) -> None:
         """Raises UnsafeKey, before anything is fetched, where two objects would be one file.
@@ -152,7 +152,11 @@ class DownloadItems:
         return info.deleted or (info.key.endswith("/") and info.size == 0)
 
     def _target(self, info: ObjectInfo) -> str:
-        return str(self.target) if self.to_file else path_under(self.target, self._relative(info))
+        return (
+            str(self.target)
+            if self.to_file
+            else resolve_key_path(self.target, self._relative(info))
+        )
 
     def _relative(self, info: ObjectInfo) -> str:
         return self.action.name_of(self.objects.relative(info))

@@ -13,7 +13,7 @@ from typing import Any, Optional
 from rolerunner.actions.base import StepContext
 from rolerunner.actions.signatures import import_folders, is_path
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.failures import user_frames
+from rolerunner.common.failures import format_user_frames
 from rolerunner.common.json_values import check_json, safe_text
 from rolerunner.errors import FunctionFailed, StepError
 from rolerunner.events import StepProgress
@@ -127,7 +127,7 @@ def _find_function(name: str, project: Path) -> Callable[..., Any]:
         module = _import_module(module_name, project)
     except ImportError as error:
         hint = "it is looked for beside the spec, in the two folders above it, and among installed packages"
-        hint = "\n".join(each for each in (hint, user_frames(error)) if each)
+        hint = "\n".join(each for each in (hint, format_user_frames(error)) if each)
         raise FunctionFailed(
             f"the module of '{name}' cannot be imported: {safe_text(error)}", hint=hint
         ) from error
@@ -143,7 +143,7 @@ def _find_function(name: str, project: Path) -> Callable[..., Any]:
 
 def _build_failure(name: str, error: BaseException, role: Optional[Role] = None) -> FunctionFailed:
     """What a function raised, with the user's own frames."""
-    places, kind = user_frames(error), type(error).__name__
+    places, kind = format_user_frames(error), type(error).__name__
     if isinstance(error, SystemExit):
         hint = "\n".join(each for each in ("return, or raise an exception", places) if each)
         code = error.code if isinstance(error.code, (int, str)) else safe_text(error.code)

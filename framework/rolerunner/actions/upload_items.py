@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from rolerunner.actions.base import StepContext
-from rolerunner.common.files import folder_of
+from rolerunner.common.files import expand_path
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
@@ -59,7 +59,7 @@ class UploadItems:
     def _check_keys(self) -> None:
         """Raises UnsafeKey, before anything is stored, where two files have one key. Files of one folder have keys that differ as their paths do."""
         action = self.action
-        if not isinstance(action.source, list) and folder_of(action.source).is_dir():
+        if not isinstance(action.source, list) and expand_path(action.source).is_dir():
             return
         found = find_collision(
             lambda: (

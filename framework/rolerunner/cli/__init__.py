@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import click
 
 from rolerunner.cli.common import SETTINGS, echo, format_problem
-from rolerunner.common.gc_tuning import settle
+from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 from rolerunner.observers.streams import protect_standard_streams
 from rolerunner.redaction.redact import redact_tracebacks
@@ -52,7 +52,7 @@ class _Commands(click.Group):
         found: click.Command = getattr(
             importlib.import_module(f"rolerunner.cli.{cmd_name}"), cmd_name
         )
-        settle()
+        tune_for_one_run()
         return found
 
     def resolve_command(

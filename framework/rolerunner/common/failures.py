@@ -39,10 +39,10 @@ def as_step_error(error: BaseException) -> StepError:
     if limit:
         return StepError(
             f"{kind}: {text}: {limit}" if text else f"{kind}: {limit}",
-            hint=user_frames(error),
+            hint=format_user_frames(error),
             type=kind,
         )
-    return StepError(f"{kind}: {text}" if text else kind, hint=user_frames(error), type=kind)
+    return StepError(f"{kind}: {text}" if text else kind, hint=format_user_frames(error), type=kind)
 
 
 def _limit_of(error: BaseException) -> str:
@@ -60,7 +60,7 @@ def _limit_of(error: BaseException) -> str:
     return ""
 
 
-def user_frames(error: BaseException) -> str:
+def format_user_frames(error: BaseException) -> str:
     """Lines ``file:line in function: code`` of the user's own code, outermost first, without those of libraries and of rolerunner.
 
     Of code in installed packages alone, the function that was called and the place that raised.

@@ -70,7 +70,7 @@ _KINDS = {
 }
 
 
-def not_regular(path: object, mode: int) -> LocalFileFailed:
+def not_regular_file_error(path: object, mode: int) -> LocalFileFailed:
     """The failure of a path that is no regular file."""
     kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
     return LocalFileFailed(
@@ -78,12 +78,12 @@ def not_regular(path: object, mode: int) -> LocalFileFailed:
     )
 
 
-def folder_of(text: str) -> Path:
+def expand_path(text: str) -> Path:
     """A path as the spec writes it, absolute, links at its top left alone."""
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
-def path_under(folder: Path, relative: str) -> str:
+def resolve_key_path(folder: Path, relative: str) -> str:
     """The file of an object's relative key below ``folder``. Raises UnsafeKey for one that would leave it."""
     if (
         _UNSAFE.search(relative)
@@ -139,7 +139,7 @@ def _no_such_name(error: UnicodeEncodeError) -> str:
 
 
 @contextlib.contextmanager
-def translated(path: Union[Path, str]) -> Iterator[None]:
+def translate_os_errors(path: Union[Path, str]) -> Iterator[None]:
     """Turn the operating system's refusals into LocalFileFailed, with what to do."""
     try:
         yield
@@ -214,7 +214,7 @@ class NewFile:
             self._create()
         except OSError:
             self.discard()
-            with translated(self._target):
+            with translate_os_errors(self._target):
                 raise
         except BaseException:
             self.discard()
@@ -232,7 +232,7 @@ class NewFile:
                 dst_dir_fd=self._parent,
             )
         except OSError:
-            with translated(self._target):
+            with translate_os_errors(self._target):
                 raise
         _SPARE_NUMBERS.append(self._number)
         self._name = ""
@@ -304,7 +304,7 @@ class NewFile:
         self._close()
         there = os.stat(self._place(self._name), dir_fd=self._parent, follow_symlinks=False)
         if (there.st_ino, there.st_dev) != (ours.st_ino, ours.st_dev):
-            raise replaced(self._target)
+            raise file_replaced_error(self._target)
 
     def _close(self) -> None:
         if self.descriptor >= 0:
@@ -312,7 +312,7 @@ class NewFile:
             os.close(descriptor)
 
 
-def replaced(path: object) -> LocalFileFailed:
+def file_replaced_error(path: object) -> LocalFileFailed:
     """The failure of a file whose temporary file is another one now."""
     hint = "write to a folder that nobody else may write to"
     return LocalFileFailed(
@@ -357,9 +357,9 @@ def _open_inner(above: int, part: str, path: str) -> int:
         raise
 
 
-def remove_below(folder: str, path: str) -> None:
+def remove_file_below(folder: str, path: str) -> None:
     """Delete a file below a folder, if it is there. Raises LocalFileFailed, UnsafeKey where its folder was replaced by a link."""
-    with translated(path):
+    with translate_os_errors(path):
         above = _open_below(folder, os.path.dirname(path))
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -369,13 +369,13 @@ def remove_below(folder: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def appearing(
+def create_atomically(
     path: Path, folder: Optional[TargetFolder] = None, *, mode: int = 0o666
 ) -> Iterator[NewFile]:
     """A new file, open; it takes the name ``path`` when the block ends well, and is gone when it does not."""
     file = NewFile(path, folder, mode)
     try:
-        with translated(path):
+        with translate_os_errors(path):
             file.open()
             yield file
         file.commit()
@@ -383,12 +383,12 @@ def appearing(
         file.discard()
 
 
-def sweep(folder: str, token: str, forked: int) -> None:
+def remove_temporaries(folder: str, token: str, forked: int) -> None:
     """Delete the temporary files with this token that the forked process ``forked``, which died, has left in a folder."""
     _remove_temporaries(folder, f"{_TEMPORARY}{token}.{forked}-")
 
 
-def sweep_below(folder: str, token: str) -> None:
+def remove_temporaries_below(folder: str, token: str) -> None:
     """Delete all temporary files with this token below a folder."""
     for place, _, names in os.walk(folder):
         if any(name.startswith(_TEMPORARY) for name in names):
@@ -413,16 +413,19 @@ def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
         _write_stream(path, data)
         return
     mode = PRIVATE if private else 0o666
-    with appearing(path, mode=mode) as file, open(file.descriptor, "wb", closefd=False) as stream:
+    with (
+        create_atomically(path, mode=mode) as file,
+        open(file.descriptor, "wb", closefd=False) as stream,
+    ):
         stream.write(data)
 
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file so that the copy is there whole or not at all, readable for the owner alone. Raises LocalFileFailed."""
     with (
-        translated(source),
+        translate_os_errors(source),
         source.open("rb") as read,
-        appearing(target, mode=PRIVATE) as file,
+        create_atomically(target, mode=PRIVATE) as file,
         open(file.descriptor, "wb", closefd=False) as written,
     ):
         shutil.copyfileobj(read, written)
@@ -437,7 +440,7 @@ def _is_stream(path: Path) -> bool:
 
 
 def _write_stream(path: Path, data: bytes) -> None:
-    with translated(path):
+    with translate_os_errors(path):
         descriptor = os.open(
             path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0)
         )  # a pipe that nobody reads is an error, and does not block
@@ -446,10 +449,10 @@ def _write_stream(path: Path, data: bytes) -> None:
             stream.write(data)
 
 
-def folds_case(folder: Path) -> bool:
+def is_case_insensitive(folder: Path) -> bool:
     """Are two names that differ in case alone one file there? Asked of the nearest folder that exists."""
     there = next(each for each in (folder, *folder.parents) if each.is_dir())
-    with translated(there):
+    with translate_os_errors(there):
         probe = there / f"{_TEMPORARY}{secrets.token_hex(8)}a"
         os.close(os.open(probe, _NEW_FILE, PRIVATE))
         try:
@@ -458,8 +461,8 @@ def folds_case(folder: Path) -> bool:
             probe.unlink()
 
 
-def free_bytes(folder: Path) -> int:
+def count_free_bytes(folder: Path) -> int:
     """Bytes that files below a folder, which may not exist yet, may still take."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
-    with translated(there):
+    with translate_os_errors(there):
         return shutil.disk_usage(there).free

@@ -18,7 +18,7 @@ _settled = False
 
 
 @contextmanager
-def frozen() -> Iterator[None]:
+def freeze_objects() -> Iterator[None]:
     """Exempt what there is now from garbage collection while the block runs: the memory stays shared with forked processes.
 
     A process that is not ours goes on after a run: what the run leaves must be collected there.
@@ -31,13 +31,13 @@ def frozen() -> Iterator[None]:
             gc.unfreeze()
 
 
-def collect() -> None:
+def collect_garbage() -> None:
     """Collect what a run has left, in a process that is not ours: sessions and clients of AWS are cycles of many megabytes."""
     if not _settled:
         gc.collect()
 
 
-def settle() -> None:
+def tune_for_one_run() -> None:
     """What there is now stays: from here on garbage is looked for among newer objects alone, also when the process ends."""
     global _settled  # noqa: PLW0603
     _settled = True

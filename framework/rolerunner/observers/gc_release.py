@@ -6,7 +6,7 @@ import gc
 from typing import TYPE_CHECKING
 
 from rolerunner.actions import find_action
-from rolerunner.common.gc_tuning import settle
+from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.events import RunFinished, StepStarted
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class GcTuner:
             action = find_action(event.step.action)
             self._called = self._called or (action is not None and action.calls_user_code)
         elif isinstance(event, RunFinished) and not self._called:
-            settle()
+            tune_for_one_run()
 
     def _settle(self) -> None:
         if not self._settled:
             self._settled = True
-            settle()
+            tune_for_one_run()

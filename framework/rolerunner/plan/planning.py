@@ -19,7 +19,7 @@ from rolerunner.model import (
     Role,
     RoleArn,
     S3Uri,
-    StatePlace,
+    StateLocation,
     Step,
 )
 from rolerunner.plan.partial_values import UNKNOWN_PERMISSIONS, PartialValues, fill_known
@@ -72,7 +72,7 @@ def _under(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[
     return (resolve_for_role(each, arn.partition, arn.account, role.region) for each in permissions)
 
 
-def state_prefix(place: StatePlace) -> S3Uri:
+def state_prefix(place: StateLocation) -> S3Uri:
     """Where in S3 the state of jobs is: below it each has a folder of its name."""
     location = S3Uri.parse(place.location)
     return location.as_folder()
@@ -203,7 +203,7 @@ def _role_json(role: Role, plan: Plan) -> dict[str, Any]:
     return said
 
 
-def _state_json(state: StatePlace, plan: Plan) -> dict[str, Any]:
+def _state_json(state: StateLocation, plan: Plan) -> dict[str, Any]:
     return {
         "location": state.location,
         "role": str(state.role or ""),

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.common.files import TargetFolder, sweep_below
+from rolerunner.common.files import TargetFolder, remove_temporaries_below
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Workspace:
             with contextlib.suppress(
                 UnicodeEncodeError
             ):  # no file is there where the file system's encoding has no such name
-                sweep_below(target.path, target.token)
+                remove_temporaries_below(target.path, target.token)
         with contextlib.suppress(OSError):
             (self.path / _LOCK).unlink()
             (self.path / _TARGETS).unlink(missing_ok=True)
@@ -163,7 +163,7 @@ def _sweep_run(folder: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for path, token in _recorded(f"{folder}/{_TARGETS}"):
-            sweep_below(path, token)
+            remove_temporaries_below(path, token)
         shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError:
         return  # it lives

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any, Optional
 
-from rolerunner.common.files import translated
+from rolerunner.common.files import translate_os_errors
 
 Names = Callable[[], Iterable[tuple[str, Any]]]
 """Gives each name with its owner, the same ones each time it is called. The owner is None for a name that others may share."""
@@ -84,7 +84,7 @@ class _Hashes:
             self._file.close()
 
     def _store(self, number: int) -> None:
-        with translated(tempfile.gettempdir()):
+        with translate_os_errors(tempfile.gettempdir()):
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the hashes
             self._stored.setdefault(number, []).append(self._file.tell())

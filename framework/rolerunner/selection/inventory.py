@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
-from rolerunner.common.files import appearing
+from rolerunner.common.files import create_atomically
 from rolerunner.errors import StepError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def write_inventory(objects: ObjectList, path: Path) -> None:
         {"uri": str(objects.uri(info)), **{name: getattr(info, name) for name in _COLUMNS[1:]}}
         for info in objects
     )
-    with appearing(path) as made:
+    with create_atomically(path) as made:
         if path.suffix == ".parquet":
             with open(made.descriptor, "wb", closefd=False) as binary:
                 _parquet(rows, binary)

@@ -9,7 +9,12 @@ import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from rolerunner.common.files import TEMPORARY_NAME, folder_of, not_regular, translated
+from rolerunner.common.files import (
+    TEMPORARY_NAME,
+    expand_path,
+    not_regular_file_error,
+    translate_os_errors,
+)
 from rolerunner.errors import LocalFileFailed, StepError
 from rolerunner.selection.filters import compile_globs, expand_braces
 
@@ -64,7 +69,7 @@ def find_source_files(
     Raises LocalFileFailed for a link where links are errors, and for a folder that cannot be read.
     """
     for source in sources:
-        root = folder_of(source)
+        root = expand_path(source)
         if root.is_dir():
             yield from walk_folder(str(root), links=links, left_out=left_out)
         elif os.path.lexists(root) or not (glob.has_magic(source) or _ALTERNATIVES.search(source)):
@@ -77,7 +82,7 @@ def walk_folder(
     folder: str, *, links: str = "follow", left_out: Optional[SkippedFiles] = None
 ) -> Iterator[SourceFile]:
     """Every file below a folder, in the order in which S3 lists keys. Raises LocalFileFailed as ``source_files``."""
-    with translated(folder):
+    with translate_os_errors(folder):
         os.scandir(folder).close()
     yield from _below(folder, "", links, left_out, (os.path.realpath(folder),))
 
@@ -225,7 +230,7 @@ def find_problem(path: str) -> Optional[StepError]:
         if error.errno == errno.ELOOP:
             return _loop(path)
         return _unreadable(path, error)
-    return None if stat.S_ISREG(status.st_mode) else not_regular(path, status.st_mode)
+    return None if stat.S_ISREG(status.st_mode) else not_regular_file_error(path, status.st_mode)
 
 
 def _loop(path: str) -> StepError:
@@ -236,7 +241,7 @@ def _loop(path: str) -> StepError:
 
 def _unreadable(path: str, error: OSError) -> StepError:
     try:
-        with translated(path):
+        with translate_os_errors(path):
             raise error
     except StepError as failure:
         return failure

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.common.files import PRIVATE, translated
+from rolerunner.common.files import PRIVATE, translate_os_errors
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.redaction.redact import redact_text
@@ -58,7 +58,10 @@ class ObjectList:
         return self.count
 
     def __iter__(self) -> Iterator[ObjectInfo]:
-        with translated(self.path), self.path.open(encoding="utf-8", buffering=_BUFFER) as lines:
+        with (
+            translate_os_errors(self.path),
+            self.path.open(encoding="utf-8", buffering=_BUFFER) as lines,
+        ):
             for line in lines:
                 read, _ = _read(line)
                 if "status" not in read:
@@ -95,7 +98,7 @@ class ObjectList:
 
 def read_paths(manifest: Path) -> Iterator[str]:
     """The local files that a manifest names, but for those that failed. Raises LocalFileFailed."""
-    with translated(manifest), manifest.open(encoding="utf-8", buffering=_BUFFER) as lines:
+    with translate_os_errors(manifest), manifest.open(encoding="utf-8", buffering=_BUFFER) as lines:
         for line in lines:
             read, _ = _read(line)
             if "path" in read and read["status"] != "failed":
@@ -123,7 +126,7 @@ class ManifestWriter:
         self._file: Optional[IO[str]] = None
 
     def __enter__(self) -> ManifestWriter:
-        with translated(self.path):
+        with translate_os_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(
                 self.path,
@@ -141,7 +144,7 @@ class ManifestWriter:
         trace: Optional[TracebackType],
     ) -> None:
         if self._file is not None:
-            with translated(self.path):
+            with translate_os_errors(self.path):
                 self._file.close()
 
     def _write(self, line: str) -> None:
@@ -150,7 +153,7 @@ class ManifestWriter:
         try:
             self._file.write(line)
         except OSError:
-            with translated(self.path):
+            with translate_os_errors(self.path):
                 raise
 
     def add_object(self, info: ObjectInfo) -> None:

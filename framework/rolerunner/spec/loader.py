@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from pydantic import ValidationError
 
 from rolerunner.errors import SpecError, UsageError
-from rolerunner.model import Job, StatePlace
+from rolerunner.model import Job, StateLocation
 from rolerunner.spec import validation
 from rolerunner.spec.document import parse_document
 from rolerunner.spec.expressions import Template
@@ -183,7 +183,7 @@ def _included_document(name: str, read: Callable[[str], tuple[str, str]]) -> Doc
     return parse_document(text, file, show_text=False)
 
 
-def _state(said: Any, roles: Roles, reader: SpecReader) -> Optional[StatePlace]:
+def _state(said: Any, roles: Roles, reader: SpecReader) -> Optional[StateLocation]:
     """The place of the state; None where there is none, or where it is wrong or not known yet."""
     if said is None:
         return None
@@ -201,7 +201,7 @@ def _state(said: Any, roles: Roles, reader: SpecReader) -> Optional[StatePlace]:
         roles.check(read.role, ("state", "role"), reader)
     if any(isinstance(value, Template) for value in vars(read).values()):
         return None
-    return StatePlace(
+    return StateLocation(
         read.location, None if read.role is None else roles.find(read.role), read.stale_after
     )
 

@@ -18,7 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
-from rolerunner.common.files import translated
+from rolerunner.common.files import translate_os_errors
 
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import ObjectInfo
@@ -336,11 +336,14 @@ def file_matches(
     expected = ExpectedChecksum.of(checksum)
     if expected is None:
         return None
-    with translated(str(path)):
+    with translate_os_errors(str(path)):
         running = expected.start(os.stat(path).st_size, part_size)
     if running is None:
         return None
-    with translated(str(path)), open(path, "rb", closefd=not isinstance(path, int)) as file:
+    with (
+        translate_os_errors(str(path)),
+        open(path, "rb", closefd=not isinstance(path, int)) as file,
+    ):
         file.seek(0)
         for block in iter(lambda: file.read(_BLOCK), b""):
             running.update(block)
@@ -358,7 +361,7 @@ def is_same_file(
 
     ``told_now`` makes a HEAD, asked only where the listing's ETag does not settle it.
     """
-    with translated(path):
+    with translate_os_errors(path):
         if path.stat().st_size != info.size:
             return False
     if compare in ("size", "size_mtime"):

@@ -13,7 +13,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from rolerunner.common.files import NewFile, TargetFolder, not_regular, replaced, translated
+from rolerunner.common.files import (
+    NewFile,
+    TargetFolder,
+    file_replaced_error,
+    not_regular_file_error,
+    translate_os_errors,
+)
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
@@ -43,10 +49,10 @@ class UploadSource:
         try:
             before = os.stat(path, follow_symlinks=follow)
         except OSError:
-            with translated(path):
+            with translate_os_errors(path):
                 raise
         if not stat.S_ISREG(before.st_mode):
-            raise not_regular(path, before.st_mode)
+            raise not_regular_file_error(path, before.st_mode)
         return cls(path, before, follow)
 
     def open(self) -> int:
@@ -75,7 +81,7 @@ class UploadSource:
             finally:
                 os.close(descriptor)
         except OSError:
-            with translated(self.path):
+            with translate_os_errors(self.path):
                 raise
         return data
 
@@ -171,14 +177,14 @@ class SharedFile:
     @contextlib.contextmanager
     def writable(self) -> Iterator[int]:
         """A descriptor to write to the file. Raises LocalFileFailed, also where another file has its place."""
-        with translated(self.path):
+        with translate_os_errors(self.path):
             descriptor = os.open(
                 self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             )
         try:
             status = os.fstat(descriptor)
             if (status.st_ino, status.st_dev) != (self.inode, self.device):
-                raise replaced(self.path)
+                raise file_replaced_error(self.path)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -255,7 +261,7 @@ def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> Non
         while (count := os.pwrite(descriptor, data, at)) < len(data):
             data, at = memoryview(data)[count:], at + count
     except OSError:
-        with translated(path):
+        with translate_os_errors(path):
             raise
 
 

@@ -21,10 +21,10 @@ from rolerunner.actions.shared_fields import (
 )
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
 from rolerunner.common.files import (
-    folder_of,
-    folds_case,
-    free_bytes,
-    remove_below,
+    count_free_bytes,
+    expand_path,
+    is_case_insensitive,
+    remove_file_below,
 )
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import Permission
@@ -153,8 +153,8 @@ class S3Download(FilterFields, TransferFields, Action):
         """Downloads the objects, many at once."""
         flow = self.flow()
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=flow)
-        target = folder_of(self.target)
-        had = NameSet(folds=bool(self.delete_extra) and folds_case(target))
+        target = expand_path(self.target)
+        had = NameSet(folds=bool(self.delete_extra) and is_case_insensitive(target))
         gathered = self._gathered(
             storage, context, lambda relative: had.add(self.name_of(relative))
         )
@@ -241,7 +241,7 @@ class S3Download(FilterFields, TransferFields, Action):
 
     def _check_disk(self, gets: "DownloadItems", objects: ObjectList) -> None:
         """Raises LocalFileFailed if the disk is too small. Existing files count only if space is short."""
-        free = free_bytes(folder_of(self.target))
+        free = count_free_bytes(expand_path(self.target))
         if objects.bytes <= free:
             return
         needed = sum(
@@ -263,7 +263,7 @@ class S3Download(FilterFields, TransferFields, Action):
         Filters do not remove an object from the source (``had`` holds those that they leave out).
         Files whose names the filters leave out are kept.
         """
-        target, selection = folder_of(self.target), self.selection()
+        target, selection = expand_path(self.target), self.selection()
         kept = NameSet(folds=had.folds)
         for _, path in gets.targets():
             kept.add(str(path))
@@ -290,5 +290,5 @@ def _is_readable(file: SourceFile) -> bool:
 
 def _delete_files(folder: Path, extra: Sequence[str]) -> int:
     for path in extra:
-        remove_below(str(folder), path)
+        remove_file_below(str(folder), path)
     return len(extra)

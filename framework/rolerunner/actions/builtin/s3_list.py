@@ -18,7 +18,7 @@ from rolerunner.actions.shared_fields import (
     RequestFields,
     read_globs,
 )
-from rolerunner.common.files import folder_of
+from rolerunner.common.files import expand_path
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.inventory import FORMS, write_inventory
@@ -114,7 +114,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
             handle_empty_source(self.on_empty, str(self.source), context)
         objects = manifest.objects(self.source)
         if self.inventory:
-            write_inventory(objects, folder_of(self.inventory))
+            write_inventory(objects, expand_path(self.inventory))
         newest = str(objects.uri(latest)) if latest else None
         return {
             "objects": objects,
@@ -128,7 +128,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
         """Yields the inventory."""
         del context, outputs
         if self.inventory:
-            yield str(folder_of(self.inventory))
+            yield str(expand_path(self.inventory))
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under the prefix; ListBucketVersions for versions."""

@@ -22,7 +22,7 @@ from rolerunner.actions.shared_fields import (
 )
 from rolerunner.actions.upload_items import UploadItems
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import folder_of
+from rolerunner.common.files import expand_path
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.filters import Selection
 from rolerunner.selection.local_files import SkippedFiles, SourceFile, find_source_files
@@ -194,7 +194,7 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
         """Returns the target: a folder, or for a single file the object."""
         return resolve_target(
             self.target,
-            to_folder=bool(self._to_folder()) or not folder_of(str(self.source)).is_file(),
+            to_folder=bool(self._to_folder()) or not expand_path(str(self.source)).is_file(),
         )
 
     def _extra(self, place: S3Uri, storage: Storage, cancel: Cancel) -> dict[str, ObjectInfo]:

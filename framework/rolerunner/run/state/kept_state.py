@@ -30,7 +30,7 @@ from rolerunner.run.state.stores import BucketStore, FolderStore, StateStore
 from rolerunner.run.timeouts import run_with_timeout
 
 if TYPE_CHECKING:
-    from rolerunner.model import Job, StatePlace, Step
+    from rolerunner.model import Job, StateLocation, Step
     from rolerunner.run.environment import RunContext, RunEnvironment
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ _RELEASE_SECONDS = 60.0
 
 
 def open_kept_state(
-    job: Job, place: StatePlace, options: RunOptions, run: RunContext
+    job: Job, place: StateLocation, options: RunOptions, run: RunContext
 ) -> ResumeState:
     """Acquires the run key and returns its state. Raises StateHeld, UsageError."""
     cancel = run.environment.cancel
@@ -74,7 +74,7 @@ def open_kept_state(
     return kept
 
 
-def _open_store(place: StatePlace, environment: RunEnvironment) -> StateStore:
+def _open_store(place: StateLocation, environment: RunEnvironment) -> StateStore:
     if place.role is None:
         return FolderStore(Path(place.location).expanduser().absolute())
     return BucketStore(environment.open_storage(place.role, None, None), state_prefix(place))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from rolerunner.actions.base import InputPath, MirroredFolder
-from rolerunner.common.files import translated
+from rolerunner.common.files import translate_os_errors
 from rolerunner.errors import StepError
 from rolerunner.selection.local_files import walk_folder
 
@@ -28,7 +28,7 @@ def write_left(
 ) -> int:
     """Write a JSON line for each path: size and times of a file, and of those below a folder; how many. Raises StepError."""
     count = 0
-    with translated(file):
+    with translate_os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w", encoding="ascii") as lines:
             for line in _described(paths):
@@ -41,7 +41,7 @@ def write_left(
 
 def find_change(file: Path, cancel: Cancel) -> str:
     """Return what is not as ``write_left`` found it, as a reason; empty where all is. Raises StepError."""
-    with translated(file), file.open(encoding="ascii") as lines:
+    with translate_os_errors(file), file.open(encoding="ascii") as lines:
         for number, line in enumerate(lines):
             if number % _AT_ONCE == 0:
                 cancel.stop_if_set()

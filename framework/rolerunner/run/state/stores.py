@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import PRIVATE, copy_file, translated, write_file
+from rolerunner.common.files import PRIVATE, copy_file, translate_os_errors, write_file
 from rolerunner.errors import NotFound, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import Get, Put
@@ -85,7 +85,7 @@ class FolderStore:
     def age(self, name: str) -> Optional[float]:
         """By the file system's clock, which need not be this machine's: a file written now tells it."""
         path = self.path / name
-        with translated(path):
+        with translate_os_errors(path):
             probe = path.parent / f".rolerunner-clock-{secrets.token_hex(6)}"
             with _created(probe) as file:
                 try:
@@ -114,13 +114,13 @@ class FolderStore:
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         path = self.path / f"{name}.lock"
-        with translated(path):
+        with translate_os_errors(path):
             _make_private(path.parent)
             descriptor = os.open(
                 path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE
             )
         try:
-            with translated(path):
+            with translate_os_errors(path):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
@@ -129,7 +129,7 @@ class FolderStore:
     def keep(self, name: str, path: Path) -> None:
         """Copy a file here."""
         target = self.path / name
-        with translated(target):
+        with translate_os_errors(target):
             _make_private(target.parent)
         copy_file(path, target)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from botocore.exceptions import ClientError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import NewFile, appearing
+from rolerunner.common.files import NewFile, create_atomically
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
 from rolerunner.iam.aws_errors import AwsError, is_retryable
@@ -184,7 +184,7 @@ class BotoEngine(Conditions):
             info = check_unchanged(info, self.head(uri, info.version), uri)
         with (
             self._translated(uri, version=info.version),
-            appearing(Path(item.target), item.folder) as file,
+            create_atomically(Path(item.target), item.folder) as file,
         ):
             if info.size >= self.tuning.large:
                 self._get_ranges(uri, info, file, parts)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import translated
+from rolerunner.common.files import translate_os_errors
 from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.iam.aws_errors import AwsError, is_retryable
 from rolerunner.model import S3Uri
@@ -328,7 +328,7 @@ class NativeEngine(LaneLarge):
         except BotoCoreError:
             raise  # some of them are OSErrors
         except OSError:
-            with translated(item.target):
+            with translate_os_errors(item.target):
                 raise
         finally:
             arrival.discard()

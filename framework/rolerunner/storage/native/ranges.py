@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from botocore.exceptions import ClientError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import translated
+from rolerunner.common.files import translate_os_errors
 from rolerunner.common.wording import format_count
 from rolerunner.errors import IntegrityFailed, StepError
 from rolerunner.iam.aws_errors import TRAILER_REFUSED, AwsError
@@ -131,7 +131,7 @@ class LaneLarge(LaneRequests):
             return super().part_of_file(
                 file, target, options, upload, number, start, length, cancel
             )
-        with translated(file.path):
+        with translate_os_errors(file.path):
             descriptor = file.open()
         try:
             body = FileRange(descriptor, start, length, lambda count: self._moved(count, cancel))

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.common.gc_tuning import frozen
+from rolerunner.common.gc_tuning import freeze_objects
 from rolerunner.storage.workers.channel import Channel, ChannelClosed
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class ForkedProcesses:
         """Fork them; each serves until its channel is closed. Where that is not safe, or not possible, there are none."""
         if not self._more or not _is_alone():
             return
-        self._frozen.enter_context(frozen())
+        self._frozen.enter_context(freeze_objects())
         self.count = 1 + self._more
         with contextlib.suppress(OSError):  # as many as the machine lets there be
             while len(self._idle) < self._more:

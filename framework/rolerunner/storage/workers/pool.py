@@ -14,7 +14,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.common.files import sweep
+from rolerunner.common.files import remove_temporaries
 from rolerunner.storage.protocol import Get, Outcome, prepare_retry
 from rolerunner.storage.workers.channel import ChannelClosed
 from rolerunner.storage.workers.forked_worker import BATCH, OperationSpec
@@ -226,7 +226,7 @@ class WorkerPool:
                 for item in left
                 if isinstance(item, Get) and item.folder
             }:
-                sweep(folder, token, member.process.pid)
+                remove_temporaries(folder, token, member.process.pid)
             yield from map(begun, map(prepare_retry, left))
 
     def _deal(self, name: Any, item: Any) -> bool:
