@@ -114,7 +114,7 @@ def test_warnings_of_loggers_are_redacted_on_the_console(capsys):
 
 def test_a_traceback_that_nobody_handles_is_redacted(tmp_path):
     code = (
-        "import threading\nfrom rolerunner.redaction.redact import redact_tracebacks\nfrom rolerunner.redaction.secrets import register_secret\nredact_tracebacks()\n"
+        "import threading\nfrom rolerunner.redaction.tracebacks import redact_tracebacks\nfrom rolerunner.redaction.secrets import register_secret\nredact_tracebacks()\n"
         "kept = register_secret('Not-handled-4711')\ndef fail(): raise RuntimeError('login with ' + kept)\n"
         "thread = threading.Thread(target=fail); thread.start(); thread.join()\nfail()\n"
     )

@@ -16,16 +16,11 @@ from xml.sax import saxutils
 import pytest
 
 from rolerunner.redaction import secrets
-from rolerunner.redaction.redact import (
-    RedactingFormatter,
-    has_secret_text,
-    has_secret_value,
-    is_secret_name,
-    redact,
-    redact_text,
-    seal_secrets,
-)
+from rolerunner.redaction.redact import redact, redact_text
+from rolerunner.redaction.sealing import has_secret_text, has_secret_value, seal_secrets
+from rolerunner.redaction.secret_names import is_secret_name
 from rolerunner.redaction.secrets import MASK, register_credential, register_secret
+from rolerunner.redaction.tracebacks import RedactingFormatter
 
 SECRETS = [
     "Blue-kettle-4711",

@@ -14,7 +14,8 @@ from rolerunner.actions.secret_shapes import (
     seal_answer,
     seal_selected,
 )
-from rolerunner.redaction.redact import has_secret_value, redact, redact_text
+from rolerunner.redaction.redact import redact, redact_text
+from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.redaction.secrets import MASK
 from rolerunner.sessions.service_models import shared_loader
 

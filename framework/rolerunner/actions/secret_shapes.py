@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rolerunner.errors import FieldError
-from rolerunner.redaction.redact import has_secret_value, is_secret_name, seal_secrets
+from rolerunner.redaction.sealing import has_secret_value, seal_secrets
+from rolerunner.redaction.secret_names import is_secret_name
 from rolerunner.redaction.secrets import Secret, register_secret
 
 _MAX_DEPTH = 12

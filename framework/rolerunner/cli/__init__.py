@@ -12,7 +12,7 @@ from rolerunner.cli.common import SETTINGS, echo, format_problem
 from rolerunner.common.gc_tuning import tune_for_one_run
 from rolerunner.errors import RolerunnerError, RolesRefused, SpecError, StepError, UsageError
 from rolerunner.observers.streams import protect_standard_streams
-from rolerunner.redaction.redact import redact_tracebacks
+from rolerunner.redaction.tracebacks import redact_tracebacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,7 +25,8 @@ from rolerunner.events import (
 )
 from rolerunner.observers.result import to_plain_outputs
 from rolerunner.observers.units import format_size, sum_numbers
-from rolerunner.redaction.redact import RedactingFormatter, redact, redact_text
+from rolerunner.redaction.redact import redact, redact_text
+from rolerunner.redaction.tracebacks import RedactingFormatter
 
 if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[Any]

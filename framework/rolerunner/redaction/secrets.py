@@ -1,4 +1,4 @@
-"""Text that must not be shown: it works as text, but prints as redacted."""
+"""Strings that print as redacted, and the registry of all that are in use."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MASK = "[redacted]"
-_KEEP = 3600.0
-"""Seconds that a secret value stays known at least: an error message may quote it after the step that used it has ended."""
+_RETENTION_SECONDS = 3600.0
+"""Time for which a secret value stays known: an error may quote it after its step has ended."""
 
 
-class Secret(str):  # noqa: SLOT000 - weak references need a place
-    """A key or token. ``repr`` is what tracebacks with locals print, also those of botocore's frames and headers."""
+class Secret(str):  # noqa: SLOT000 - weak references need a slot
+    """A key or token. Its repr is redacted, because tracebacks print the locals of frames."""
 
     def __repr__(self) -> str:
         return f"'{MASK}'"
@@ -31,74 +31,77 @@ class Secret(str):  # noqa: SLOT000 - weak references need a place
 
 
 class SecretValue(Secret):
-    """A secret of the user's: a param, an output, or a text made of one. It may go to another process, and is a secret there too."""
+    """A secret of the user's: a param, an output, or a text made of one.
+
+    It can be pickled, and is a secret in the other process too.
+    """
 
     digest: Optional[SecretValue] = None
-    """A digest of it that is as good as the secret itself; known for as long as the secret is."""
+    """A digest that is as sensitive as the secret; known for as long as the secret is."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return register_secret, (str(self),)
 
 
 S = TypeVar("S", bound=Secret)
-_LIVING: weakref.WeakValueDictionary[str, Secret] = weakref.WeakValueDictionary()
-"""Every secret in use; it keeps none alive."""
-_KEPT: deque[tuple[float, Secret]] = deque()
-"""Secret values and when they may be forgotten, in order."""
-_NEW: deque[str] = deque()
-"""Texts that were registered since they were last asked for."""
+_IN_USE: weakref.WeakValueDictionary[str, Secret] = weakref.WeakValueDictionary()
+"""Every secret in use; weak references, so that it keeps none alive."""
+_RETAINED: deque[tuple[float, Secret]] = deque()
+"""Secret values and the times until which they are kept, in order."""
+_ADDED: deque[str] = deque()
+"""Texts registered since the last ``take_new_secrets()``."""
 
 
 def register_credential(text: str) -> Secret:
-    """``text`` as a credential, redacted from all output as long as it is in use."""
-    return _registered(text, Secret)
+    """Returns ``text`` as a credential, redacted from all output while it is in use."""
+    return _register(text, Secret)
 
 
 def register_secret(text: str) -> SecretValue:
-    """``text`` as a secret value, redacted from all output as long as it is in use and for an hour at least."""
+    """Returns ``text`` as a secret value, redacted while it is in use and for at least an hour."""
     if isinstance(text, SecretValue):
         return text
-    secret = _registered(text, SecretValue)
+    secret = _register(text, SecretValue)
     now = time.monotonic()
-    while _KEPT and _KEPT[0][0] < now:
-        _KEPT.popleft()
-    _KEPT.append((now + _KEEP, secret))
+    while _RETAINED and _RETAINED[0][0] < now:
+        _RETAINED.popleft()
+    _RETAINED.append((now + _RETENTION_SECONDS, secret))
     return secret
 
 
-def _registered(text: str, kind: type[S]) -> S:
+def _register(text: str, kind: type[S]) -> S:
     # the key must be plain text of its own: a str subclass would be kept alive by its own entry
     plain = str(text)
-    known = _LIVING.get(plain)
+    known = _IN_USE.get(plain)
     if isinstance(known, kind):
         return known
     secret = kind(plain)
     if plain.strip():
-        _LIVING[plain] = secret
-        _NEW.append(plain)
+        _IN_USE[plain] = secret
+        _ADDED.append(plain)
     return secret
 
 
 def list_secrets() -> Iterator[str]:
-    """The text of every secret in use."""
-    return iter(list(_LIVING.keys()))
+    """Returns the text of every secret in use."""
+    return iter(list(_IN_USE.keys()))
 
 
 def count_secrets() -> int:
-    """How many secrets are in use."""
-    return len(_LIVING)
+    """Returns the number of secrets in use."""
+    return len(_IN_USE)
 
 
 def has_new_secrets() -> bool:
     """Returns True if a secret was registered since ``take_new_secrets`` was called last."""
-    return bool(_NEW)
+    return bool(_ADDED)
 
 
 def take_new_secrets() -> list[str]:
-    """Texts that were registered since the last call."""
-    return [_NEW.popleft() for _ in range(len(_NEW))]
+    """Returns the texts registered since the last call."""
+    return [_ADDED.popleft() for _ in range(len(_ADDED))]
 
 
 def forget_secret_values() -> None:
-    """Forget the secret values that are kept only because they were used within the last hour."""
-    _KEPT.clear()
+    """Drops the secret values that are kept only because they were used within the last hour."""
+    _RETAINED.clear()

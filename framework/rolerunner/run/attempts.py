@@ -14,7 +14,7 @@ from rolerunner.common.failures import as_step_error
 from rolerunner.errors import StepError
 from rolerunner.events import Note
 from rolerunner.model import Failure
-from rolerunner.redaction.redact import seal_outputs
+from rolerunner.redaction.sealing import seal_outputs
 from rolerunner.run.environment import RunContext
 from rolerunner.run.idempotency import NOT_RECORDED, can_retry
 from rolerunner.run.inputs import build_action

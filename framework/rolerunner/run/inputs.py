@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from rolerunner.errors import FieldError
-from rolerunner.redaction.redact import has_secret_value
+from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.spec.filters import ExpressionError
 from rolerunner.spec.reader import fill_templates, iter_templates
 from rolerunner.spec.validation import list_messages

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import FieldError, StepError
-from rolerunner.redaction.redact import has_secret_value
+from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.run.attempts import CompletedWork, StepAttempts
 from rolerunner.run.environment import RunContext
 from rolerunner.run.inputs import resolve_templates

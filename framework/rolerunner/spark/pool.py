@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from uuid import uuid4
 
 from rolerunner.errors import RolerunnerError, StepError
-from rolerunner.redaction.redact import redact_error, redact_text
+from rolerunner.redaction.redact import redact_text
+from rolerunner.redaction.tracebacks import redact_error
 from rolerunner.spark.session import find_reason
 
 if TYPE_CHECKING:

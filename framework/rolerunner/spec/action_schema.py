@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Optional, Union
 
 from rolerunner.model import Step
-from rolerunner.redaction.redact import is_secret_name
+from rolerunner.redaction.secret_names import is_secret_name
 from rolerunner.spec.field_types import StrictModel
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.json_values import safe_text
-from rolerunner.redaction.redact import has_secret_value
+from rolerunner.redaction.sealing import has_secret_value
 from rolerunner.redaction.secrets import register_secret
 from rolerunner.spec.filters import ExpressionError, check_size, format_value
 

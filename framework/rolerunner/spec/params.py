@@ -14,7 +14,7 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from rolerunner.common.json_values import read_json
 from rolerunner.errors import UsageError
-from rolerunner.redaction.redact import MIN_SECRET_LENGTH
+from rolerunner.redaction.encodings import MIN_SECRET_LENGTH
 from rolerunner.redaction.secrets import SecretValue, register_secret
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.validation import describe_value

@@ -16,7 +16,7 @@ from rolerunner.errors import StepError, UsageError
 from rolerunner.events import Note
 from rolerunner.model import Failure, StepResult
 from rolerunner.plan.planning import state_prefix
-from rolerunner.redaction.redact import has_secret_text, seal_outputs
+from rolerunner.redaction.sealing import has_secret_text, seal_outputs
 from rolerunner.run.idempotency import is_idempotent, is_outcome_known
 from rolerunner.run.inputs import fingerprint_inputs
 from rolerunner.run.results import unstarted_result

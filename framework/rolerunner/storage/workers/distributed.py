@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
-from rolerunner.redaction.redact import redact_error
+from rolerunner.redaction.tracebacks import redact_error
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Outcome, Put, prepare_retry
 from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT, DistributedListing
 
