@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import api, sandbox
+from rolerunner.actions import registry
 from tests.conftest import identity_of
 
 if TYPE_CHECKING:
@@ -115,6 +116,11 @@ def allow(aws: sandbox.Sandbox, role: str, permissions: Sequence[Permission]) ->
 
 def run(aws: sandbox.Sandbox, spec: Path) -> RunResult:
     return api.run(api.load(spec), identity=identity_of(aws))
+
+
+def test_every_action_on_objects_has_a_step_here() -> None:
+    on_objects = {name for name in registry() if name.startswith("s3.")}
+    assert {step["action"] for step in STEPS.values()} == on_objects
 
 
 @pytest.mark.parametrize("name", STEPS)

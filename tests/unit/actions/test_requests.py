@@ -1,0 +1,65 @@
+"""One request for each object: outcomes, errors and objects that could not be looked up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from rolerunner.actions.requests import request_each
+from rolerunner.actions.source_objects import SourceObjects
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import NotFound, StepError
+from rolerunner.model import Role, S3Uri
+from rolerunner.selection.manifest import ManifestWriter
+from rolerunner.storage.pacing import Pacer
+from rolerunner.storage.protocol import ObjectInfo, Outcome
+
+
+def collect(folder: Path, *keys: str) -> SourceObjects:
+    with ManifestWriter(folder / "objects.jsonl") as manifest:
+        for key in keys:
+            manifest.add_object(ObjectInfo(key, 3, "etag"))
+    refused = Outcome(S3Uri("bucket", "none"), status="failed", error=NotFound("none"))
+    return SourceObjects(manifest.objects(S3Uri("bucket")), (refused,))
+
+
+def fail_on(key: str, error: Exception) -> Any:
+    def request(client: Any, uri: S3Uri, info: ObjectInfo) -> None:
+        assert (client, info.size) == ("client of s3", 3)
+        if uri.key == key:
+            raise error
+
+    return request
+
+
+def run_requests(folder: Path, error: Exception) -> dict[str, Outcome]:
+    sessions = SimpleNamespace(
+        client=lambda role, service, **_: f"client of {service}",
+        session_arn=lambda role: f"arn:aws:sts::111122223333:assumed-role/{role.name}/s",
+    )
+    role = Role(arn="arn:aws:iam::111122223333:role/reader", name="reader")
+    context: Any = SimpleNamespace(roles={"role": role}, sessions=sessions, cancel=Cancel())
+    source = collect(folder, "a", "b")
+    outcomes = request_each(source, fail_on("b", error), context, Pacer())
+    return {outcome.uri.key: outcome for outcome in outcomes}
+
+
+def test_an_error_fails_its_object_alone(tmp_path: Path) -> None:
+    denied = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {}}
+    outcomes = run_requests(tmp_path, ClientError(denied, "PutObjectTagging"))  # type: ignore[arg-type]
+    assert sorted(outcomes) == ["a", "b", "none"]
+    assert (outcomes["a"].error, outcomes["a"].size) == (None, 3)
+    assert outcomes["b"].error is not None
+    assert outcomes["b"].error.type == "AccessDenied"
+    assert isinstance(outcomes["none"].error, NotFound)
+
+
+def test_a_lost_connection_is_the_failure_of_its_object(tmp_path: Path) -> None:
+    outcomes = run_requests(tmp_path, EndpointConnectionError(endpoint_url="https://s3"))
+    error = outcomes["b"].error
+    assert isinstance(error, StepError)
+    assert error.type == "EndpointConnectionError"
+    assert error.message.startswith("s3://bucket/b: ")
