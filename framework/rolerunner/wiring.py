@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from rolerunner.storage.protocol import Access, Storage
     from rolerunner.storage.tuning import Limits
     from rolerunner.storage.workers.channel import Channel
-    from rolerunner.storage.workers.distributed import Distribution, StorageOpener
+    from rolerunner.storage.workers.distributed import Distribution
     from rolerunner.storage.workers.forked import ForkedProcesses
+    from rolerunner.storage.workers.worker_setup import StorageOpener
 
 
 def build_environment(
@@ -221,7 +222,8 @@ def _build_spread_opener(
     def open_spread() -> Distribution:
         from rolerunner.spark.pool import SparkTaskRunner  # noqa: PLC0415
         from rolerunner.spark.session import get_session  # noqa: PLC0415
-        from rolerunner.storage.workers.distributed import Distribution, WorkerSetup  # noqa: PLC0415
+        from rolerunner.storage.workers.distributed import Distribution  # noqa: PLC0415
+        from rolerunner.storage.workers.worker_setup import WorkerSetup  # noqa: PLC0415
 
         place = WorkerSetup(opener, replace(known, region=sessions.require_region()), session_name)
         return Distribution(SparkTaskRunner(get_session().sparkContext), place)

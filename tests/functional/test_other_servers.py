@@ -29,7 +29,7 @@ from rolerunner.storage.native.engine import NativeEngine
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import MIB, Tuning
-from rolerunner.storage.workers.distributed import pickle_tasks
+from rolerunner.storage.workers.distributed_tasks import pickle_tasks
 from tests.memory_aws import Response, error, xml
 
 if TYPE_CHECKING:

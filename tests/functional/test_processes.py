@@ -28,8 +28,9 @@ from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Get, ObjectInfo, Outcome
 from rolerunner.storage.workers import forked
 from rolerunner.storage.workers.channel import Channel
-from rolerunner.storage.workers.forked_worker import ForkedWorker, OperationSpec
+from rolerunner.storage.workers.forked_worker import ForkedWorker
 from rolerunner.storage.workers.pool import NoWorkerAvailable, WorkerPool
+from rolerunner.storage.workers.protocol import OperationSpec
 from tests.fake_s3 import Answer, Asked, serving
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ def test_what_a_process_had_in_hand_when_it_was_killed_is_done_by_the_first_one(
     assert (
         json.loads((tmp_path / "result.json").read_text())["steps"][0]["outputs"]["count"] == COUNT
     )
-    assert "a process that helped is gone" in out
+    assert "a worker process is gone" in out
 
 
 def test_a_signal_stops_all_of_them_and_nothing_half_done_is_left(tmp_path: Path) -> None:
@@ -376,10 +377,10 @@ def test_a_machine_that_lets_nobody_fork_has_one_process(monkeypatch: pytest.Mon
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", refuses)
-    monkeypatch.setattr(forked, "_is_alone", lambda: True)
+    monkeypatch.setattr(forked, "_is_single_threaded", lambda: True)
     processes = forked.ForkedProcesses(2, lambda role, token: None)
     processes.fork(lambda channel: None)
-    assert (processes.count, processes.take()) == (1, [])
+    assert (processes.count, processes.acquire()) == (1, [])
     gc.unfreeze()
 
 
@@ -441,27 +442,27 @@ class Pair:
             raise AccessDenied("no more")
         return f"{role} {token}"
 
-    def take(self) -> list[forked.ForkedProcess]:
+    def acquire(self) -> list[forked.ForkedProcess]:
         return [self.process]
 
-    def give_back(self, process: forked.ForkedProcess) -> None:
+    def release(self, process: forked.ForkedProcess) -> None:
         self.back.append(process)
 
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pair, Work]]:
-    monkeypatch.setattr("rolerunner.storage.workers.pool._FIRST", 3)
+    monkeypatch.setattr("rolerunner.storage.workers.pool._LOCAL_FIRST", 3)
     work = Work(Pacer())
     made = Pair(work)
     yield made, work
-    made.ours.hang_up()
+    made.ours.shut_down()
     made.thread.join(10)
     assert not made.thread.is_alive()
     made.ours.close()
     made.theirs.close()
 
 
-def crew_of(made: Pair, flow: Pacer | None = None, cancel: Cancel | None = None) -> WorkerPool:
+def create_pool(made: Pair, flow: Pacer | None = None, cancel: Cancel | None = None) -> WorkerPool:
     return WorkerPool(
         made, OperationSpec("get", (JOB, Access())), flow or Pacer(), cancel or Cancel()
     )  # type: ignore[arg-type]
@@ -471,12 +472,12 @@ def gets(*keys: str) -> list[Get]:
     return [Get(S3Uri("b", key), Path("/tmp") / key, ObjectInfo(key, 10)) for key in keys]
 
 
-def dealt(
-    crew: WorkerPool, items: Iterable[Any], keep: Callable[[Get], bool] = lambda _: False
+def dispatch(
+    pool: WorkerPool, items: Iterable[Any], keep: Callable[[Get], bool] = lambda _: False
 ) -> tuple[list[Outcome], list[str]]:
     """Outcomes that came from elsewhere, and the keys that were begun here."""
     elsewhere, here = [], []
-    for each in crew.dispatch(
+    for each in pool.dispatch(
         items, lambda item: item, lambda item: None if keep(item) else item.source
     ):
         if isinstance(each, Outcome):
@@ -488,16 +489,16 @@ def dealt(
     return elsewhere, here
 
 
-def test_objects_are_dealt_and_come_back(pair: tuple[Pair, Work]) -> None:
+def test_objects_are_dispatched_and_come_back(pair: tuple[Pair, Work]) -> None:
     made, work = pair
     told: list[int] = []
     flow = Pacer()
     flow.on_bytes = told.append
     settled = Outcome(S3Uri("b", "settled"), status="skipped")
-    with crew_of(made, flow) as crew:
+    with create_pool(made, flow) as pool:
         keys = [f"k{number}" for number in range(500)]
-        elsewhere, here = dealt(
-            crew, [settled, *gets("bad", *keys, "mine")], lambda item: item.source.key == "mine"
+        elsewhere, here = dispatch(
+            pool, [settled, *gets("bad", *keys, "mine")], lambda item: item.source.key == "mine"
         )
     assert here[:3] == ["bad", "k0", "k1"], "the first are begun here: most operations are small"
     assert "mine" in here
@@ -508,8 +509,8 @@ def test_objects_are_dealt_and_come_back(pair: tuple[Pair, Work]) -> None:
     assert len(work.done) == len(elsewhere) - 1 >= 160
     assert sum(told) == 10 * len(work.done)
     assert made.back == [made.process], "and it waits for the next operation"
-    with crew_of(made) as crew:
-        elsewhere, _ = dealt(crew, gets("a", "b", "c", "bad", "d"))
+    with create_pool(made) as pool:
+        elsewhere, _ = dispatch(pool, gets("a", "b", "c", "bad", "d"))
     assert {each.uri.key: each.error and each.error.type for each in elsewhere} == {
         "bad": "Bad",
         "d": None,
@@ -524,8 +525,8 @@ def test_what_stops_one_process_stops_the_operation(
     pair: tuple[Pair, Work], key: str, error: type[StepError], words: str
 ) -> None:
     made, _ = pair
-    with pytest.raises(error, match=words) as caught, crew_of(made) as crew:
-        dealt(crew, gets("a", "b", "c", *(f"k{number}" for number in range(40)), key))
+    with pytest.raises(error, match=words) as caught, create_pool(made) as pool:
+        dispatch(pool, gets("a", "b", "c", *(f"k{number}" for number in range(40)), key))
     assert not caught.value.hint or caught.value.hint == "ask"
     assert made.back == [made.process]
 
@@ -538,11 +539,11 @@ def test_what_a_process_leaves_undone_is_begun_here(
     def items() -> Iterator[Get]:
         for number, item in enumerate(gets(*(f"k{number}" for number in range(300)))):
             if number == 150:
-                made.ours.hang_up()
+                made.ours.shut_down()
             yield item
 
-    with crew_of(made) as crew:
-        elsewhere, here = dealt(crew, items())
+    with create_pool(made) as pool:
+        elsewhere, here = dispatch(pool, items())
     assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(
         f"k{number}" for number in range(300)
     )
@@ -555,41 +556,41 @@ def test_calls_are_answered_refused_and_not_taken_where_nobody_has_room(
 ) -> None:
     made, _ = pair
     cancel = Cancel()
-    with crew_of(made, cancel=cancel) as crew:
-        assert crew.call("twice", 21, here=1) == 42
+    with create_pool(made, cancel=cancel) as pool:
+        assert pool.call("twice", 21, here=1) == 42
         with pytest.raises(AccessDenied, match="nothing twice"):
-            crew.call("twice", 0, here=0)
+            pool.call("twice", 0, here=0)
         stopped: list[BaseException] = []
 
         def hang() -> None:
             try:
-                crew.call("twice", -1, here=1)
+                pool.call("twice", -1, here=1)
             except StepError as error:
                 stopped.append(error)
 
         threads = [threading.Thread(target=hang) for _ in range(2)]
         for each in threads:
             each.start()
-        until(lambda: len(crew._engaged()[0].calls) == 2, "two calls")
+        until(lambda: len(pool._acquire_workers()[0].calls) == 2, "two calls")
         with pytest.raises(NoWorkerAvailable):
-            crew.call("twice", 21, here=1)
+            pool.call("twice", 21, here=1)
         cancel.set()
         for each in threads:
             each.join(5)
         assert [each.type for each in stopped] == ["Stopped", "Stopped"]  # type: ignore[attr-defined]
-        raise_in = crew._engaged()[0]
-        raise_in.say("stop")
+        raise_in = pool._acquire_workers()[0]
+        raise_in.send("stop")
     assert made.back == [made.process]
 
 
 def test_a_call_whose_process_died_is_done_here(pair: tuple[Pair, Work]) -> None:
     made, _ = pair
-    with crew_of(made) as crew:
-        threading.Timer(0.2, made.ours.hang_up).start()
+    with create_pool(made) as pool:
+        threading.Timer(0.2, made.ours.shut_down).start()
         with pytest.raises(NoWorkerAvailable):
-            crew.call("twice", -1, here=1)
+            pool.call("twice", -1, here=1)
         with pytest.raises(NoWorkerAvailable):
-            crew.call("twice", 21, here=1)
+            pool.call("twice", 21, here=1)
 
 
 def test_sessions_are_lent(pair: tuple[Pair, Work]) -> None:
@@ -600,16 +601,16 @@ def test_sessions_are_lent(pair: tuple[Pair, Work]) -> None:
         return made.server.lease(JOB, "expired" if number else "old")
 
     work.twice = twice  # type: ignore[method-assign, assignment]
-    with crew_of(made) as crew:
-        assert crew.call("twice", 0, here=0) == "job old"
+    with create_pool(made) as pool:
+        assert pool.call("twice", 0, here=0) == "job old"
         with pytest.raises(AccessDenied, match="no more"):
-            crew.call("twice", 1, here=0)
+            pool.call("twice", 1, here=0)
 
 
 def test_a_pace_is_kept_by_one(pair: tuple[Pair, Work]) -> None:
     made, work = pair
-    with crew_of(made, Pacer(bandwidth=1e6)) as crew:
-        elsewhere, here = dealt(crew, gets(*(f"k{number}" for number in range(50))))
+    with create_pool(made, Pacer(bandwidth=1e6)) as pool:
+        elsewhere, here = dispatch(pool, gets(*(f"k{number}" for number in range(50))))
         with pytest.raises(NoWorkerAvailable):
-            crew.call("twice", 21, here=1)
+            pool.call("twice", 21, here=1)
     assert (len(elsewhere), len(here), work.done) == (0, 50, [])

@@ -16,9 +16,9 @@ from rolerunner.model import S3Uri
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo
-from rolerunner.storage.workers import distributed as spread
-from rolerunner.storage.workers import distributed_listing
-from rolerunner.storage.workers.distributed import Distribution, WorkerSetup
+from rolerunner.storage.workers import distributed_listing, distributed_tasks
+from rolerunner.storage.workers.distributed import Distribution
+from rolerunner.storage.workers.worker_setup import WorkerSetup
 from tests.conftest import identity_of
 from tests.workers import InProcess
 
@@ -90,7 +90,7 @@ def pool(
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint)
     monkeypatch.setenv("AWS_REGION", aws.region)
-    monkeypatch.setattr(spread, "OBJECTS_PER_TASK", 5)
+    monkeypatch.setattr(distributed_tasks, "OBJECTS_PER_TASK", 5)
     monkeypatch.setattr(distributed_listing, "KEYS_PER_TASK", 7)
     workers = InProcess(2)
     monkeypatch.setattr(
@@ -321,7 +321,7 @@ def test_a_pace_is_divided_among_those_that_run_at_once() -> None:
     assert (share._rates, share.is_paced, share.on_bytes) == ((25, 2000), True, None)
     began = time.monotonic()
     for _ in range(10):
-        share.request()
+        share.pace_request()
     assert time.monotonic() - began > 0.2
     assert not pickle.loads(pickle.dumps(Pacer())).is_paced
 
@@ -332,18 +332,21 @@ def test_objects_are_dealt_out_by_bytes_the_costliest_first() -> None:
         Copy(S3Uri("a", str(number)), S3Uri("b", str(number)), ObjectInfo(str(number), size))
         for number, size in enumerate(sizes)
     ]
-    hands = spread.balance_tasks(items, 4)
+    hands = distributed_tasks.balance_tasks(items, 4)
     assert sorted(item.source.key for hand in hands for item in hand) == sorted(
         item.source.key for item in items
     )
     assert [item.info.size for item in hands[0] if item.info] == [1 << 30]
     costs = [
-        sum((item.info.size if item.info else 0) + spread.BYTES_PER_REQUEST for item in hand)
+        sum(
+            (item.info.size if item.info else 0) + distributed_tasks.BYTES_PER_REQUEST
+            for item in hand
+        )
         for hand in hands
     ]
     assert costs == sorted(costs, reverse=True)
-    assert costs[1] - costs[3] <= (1 << 20) + spread.BYTES_PER_REQUEST
-    assert [len(hand) for hand in spread.balance_tasks(items[:2], 4)] == [1, 1]
+    assert costs[1] - costs[3] <= (1 << 20) + distributed_tasks.BYTES_PER_REQUEST
+    assert [len(hand) for hand in distributed_tasks.balance_tasks(items[:2], 4)] == [1, 1]
 
 
 def test_an_error_comes_back_whole() -> None:

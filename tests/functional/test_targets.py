@@ -10,7 +10,8 @@ import pytest
 from rolerunner import api, wiring
 from rolerunner.errors import SpecError
 from rolerunner.sessions.identity import JobIdentity
-from rolerunner.storage.workers.distributed import Distribution, WorkerSetup
+from rolerunner.storage.workers.distributed import Distribution
+from rolerunner.storage.workers.worker_setup import WorkerSetup
 from tests.memory_aws import error
 from tests.workers import InProcess
 

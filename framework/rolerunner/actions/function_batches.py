@@ -13,7 +13,7 @@ from rolerunner.model import Role
 from rolerunner.redaction.redact import redact, redact_text
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access
-from rolerunner.storage.workers.distributed import WorkerSetup
+from rolerunner.storage.workers.worker_setup import WorkerSetup
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Steps driven in the thread that asks, on blocking terms: for the ranges and parts of large objects, a few at once.
+"""A blocking HTTP client that runs tasks in the caller's thread, for ranges and parts of large objects.
 
-A body is read into one buffer and handed to the sink from there; a file's range is sent block by block, by the kernel
-itself where there is no TLS. So a transfer holds a megabyte, however large its part is.
+A body is read into one buffer and passed to the sink from there. A range of a file is sent block by block, by the
+kernel itself without TLS. A transfer therefore holds one megabyte, however large its part is.
 """
 
 from __future__ import annotations
@@ -9,280 +9,169 @@ from __future__ import annotations
 import os
 import select
 import ssl
-import threading
 import time
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
-from rolerunner.errors import StepError
 from rolerunner.storage.http import errors
 from rolerunner.storage.http.aws_chunked import ChunkedBody
+from rolerunner.storage.http.connection_pool import BLOCK_SIZE, BlockingConnection
 from rolerunner.storage.http.framing import MalformedResponse, Response, ResponseParser
-from rolerunner.storage.http.sockets import begin_to_connect, check_connected, widen
+from rolerunner.storage.http.request_bodies import BlockBuffer, FileRange, file_changed
+from rolerunner.storage.http.sockets import (
+    check_connected,
+    enlarge_receive_buffer,
+    start_connecting,
+)
 from rolerunner.storage.http.tasks import BlockingCall, Task
 from rolerunner.storage.native.templates import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from rolerunner.common.cancellation import Cancel
+    from rolerunner.storage.http.connection_pool import ConnectionPool
     from rolerunner.storage.http.framing import Sink
-    from rolerunner.storage.http.sockets import SocketFactory
     from rolerunner.storage.native.templates import Address
 
 T = TypeVar("T")
-BLOCK = 1 << 20
-_HEAD = 64 << 10
-_GLANCE = 0.25
-_IDLE = 15.0
-"""Seconds that an idle connection is believed to be alive; S3 closes them after some 20."""
-
-
-class FileRange:
-    """A range of an open file as a request's body. ``moved`` is told of bytes as they go."""
-
-    def __init__(
-        self, descriptor: int, start: int, length: int, moved: Callable[[int], None]
-    ) -> None:
-        self.descriptor = descriptor
-        self.start = start
-        self.length = length
-        self.moved = moved
-
-    def __len__(self) -> int:
-        return self.length
-
-    def blocks(self) -> Iterator[bytes]:
-        """What it holds. Raises StepError for a file that has become shorter."""
-        at, end = self.start, self.start + self.length
-        while at < end:
-            data = os.pread(self.descriptor, min(BLOCK, end - at), at)
-            if not data:
-                raise StepError("the file became shorter while it was read", type="FileChanged")
-            at += len(data)
-            yield data
-
-
-class _Buffer:
-    """A sink that gives back in blocks of one size what came in any; ``first`` looks at the answer's headers."""
-
-    def __init__(self, first: Optional[Sink]) -> None:
-        self._first = first
-        self._data = bytearray()
-
-    def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        if self._first is not None:
-            self._first.begin(status, headers)
-
-    def write(self, data: bytes) -> None:
-        self._data += data
-
-    def whole_blocks(self) -> Iterator[bytes]:
-        while len(self._data) >= BLOCK:
-            yield bytes(self._data[:BLOCK])
-            del self._data[:BLOCK]
-
-    def rest(self) -> Iterator[bytes]:
-        if self._data:
-            yield bytes(self._data)
-
-
-class _Line:
-    """One connection, used by one thread at a time."""
-
-    __slots__ = ("address", "sock", "used")
-
-    def __init__(self, address: Address, sock: Any) -> None:
-        self.address = address
-        self.sock = sock
-        self.used = 0.0
-
-
-class ConnectionPool:
-    """Connections that threads keep for their next requests, and a buffer for each thread."""
-
-    def __init__(self, net: SocketFactory) -> None:
-        self.net = net
-        self._lock = threading.Lock()
-        self._idle: list[_Line] = []
-        self._buffers = threading.local()
-        self._spare: list[bytearray] = []
-
-    def close(self) -> None:
-        """Close those that are kept."""
-        with self._lock:
-            idle, self._idle, self._spare = self._idle, [], []
-        for line in idle:
-            line.sock.close()
-
-    def keep(self, line: _Line) -> None:
-        """For the next request."""
-        line.used = time.monotonic()
-        with self._lock:
-            self._idle.append(line)
-
-    def kept(self, address: Address) -> Optional[_Line]:
-        """One that seems to be alive, if there is any."""
-        while True:
-            with self._lock:
-                line = next(
-                    (each for each in reversed(self._idle) if each.address == address), None
-                )
-                if line is None:
-                    return None
-                self._idle.remove(line)
-            if time.monotonic() - line.used < _IDLE and not _is_readable(line.sock):
-                return line
-            line.sock.close()
-
-    @contextmanager
-    def borrow_memory(self, length: int) -> Iterator[memoryview]:
-        """So many bytes to put a part into; what was used for another one, where there is one: fresh memory is cleared first, page by page."""
-        with self._lock:
-            found = self._spare.pop() if self._spare else bytearray()
-        if len(found) < length:
-            found = bytearray(length)
-        try:
-            yield memoryview(found)[:length]
-        finally:
-            with self._lock:
-                self._spare.append(found)
-
-    def buffer(self) -> memoryview:
-        """This thread's own."""
-        if not hasattr(self._buffers, "buffer"):
-            self._buffers.buffer = memoryview(bytearray(BLOCK))
-        return self._buffers.buffer  # type: ignore[no-any-return]
+_RECEIVE_SIZE = 64 << 10
+_POLL_SECONDS = 0.25
 
 
 class BlockingClient:
-    """Drives steps in the caller's thread, until they are done or ``cancel`` is set."""
+    """Runs tasks in the caller's thread until they end or ``cancel`` is set."""
 
-    def __init__(self, lines: ConnectionPool, cancel: Cancel) -> None:
-        self._lines = lines
-        self._net = lines.net
+    def __init__(self, pool: ConnectionPool, cancel: Cancel) -> None:
+        self._pool = pool
+        self._net = pool.net
         self._cancel = cancel
 
-    def run(self, steps: Task[T]) -> T:
-        """Until the steps are done. Raises what they raise, StepError when stopped."""
+    def run(self, task: Task[T]) -> T:
+        """Returns the result of a task. Raises what it raises, and StepError on cancellation."""
         value: Any = None
         failed = False
         try:
             while True:
-                wanted = steps.throw(value) if failed else steps.send(value)
-                value, failed = self._done(wanted)
+                yielded = task.throw(value) if failed else task.send(value)
+                value, failed = self._fulfill(yielded)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
-    def _done(self, wanted: Any) -> tuple[Any, bool]:
+    def _fulfill(self, yielded: Any) -> tuple[Any, bool]:
+        """Returns the result of what a task yielded, or the exception to throw into it and True."""
         try:
-            if isinstance(wanted, Request):
-                return self._exchanged(wanted), False
-            if isinstance(wanted, BlockingCall):
-                return wanted.call(), False
-            self._cancel.wait(wanted)
+            if isinstance(yielded, Request):
+                return self._exchange(yielded), False
+            if isinstance(yielded, BlockingCall):
+                return yielded.call(), False
+            self._cancel.wait(yielded)
             self._cancel.stop_if_set()
-        except Exception as error:  # noqa: BLE001 - it is thrown into the steps
+        except Exception as error:  # noqa: BLE001 - it is thrown into the task
             return error, True
         return None, False
 
     def stream(self, request: Request) -> Iterator[bytes]:
-        """The body of a good answer in blocks, as the caller takes them. Raises ClientError, BotoCoreError, StepError."""
-        line = self._connected(request.address)
-        buffer = _Buffer(request.sink)
-        framing = ResponseParser(request.method, buffer)
+        """Yields the body of a successful response in blocks. Raises ClientError, BotoCoreError, StepError."""
+        connection = self._connect(request.address)
+        buffer = BlockBuffer(request.sink)
+        parser = ResponseParser(request.method, buffer)
         try:
-            self._send(line, request.head)
+            self._send_bytes(connection, request.head)
             deadline = time.monotonic() + self._net.read_timeout
-            while not framing.done:
-                if framing.sinks:
-                    room = self._lines.buffer()[: min(framing.sinks, BLOCK)]
-                    # a view, which only the sink sees
-                    framing.feed(self._filled(line, room))  # type: ignore[arg-type]
-                else:
-                    data = self._going_in(line, partial(line.sock.recv, _HEAD), deadline)
-                    if not data:
-                        framing.eof()
-                    framing.feed(data)
-                yield from buffer.whole_blocks()
+            while not parser.done:
+                self._receive_into(connection, parser, deadline)
+                yield from buffer.pop_blocks()
         except (OSError, MalformedResponse) as error:
-            raise errors.from_connection_error(
-                request.address.url, error, connected=True
-            ) from error
+            url = request.address.url
+            raise errors.from_connection_error(url, error, connected=True) from error
         finally:
-            line.sock.close()
-        assert framing.answer is not None  # noqa: S101 - it is done
-        if framing.answer.status >= 300:  # noqa: PLR2004 - HTTP
-            raise errors.from_response(framing.answer, request.operation)
-        yield from buffer.rest()
+            connection.sock.close()
+        assert parser.answer is not None  # noqa: S101 - it is done
+        if parser.answer.status >= 300:  # noqa: PLR2004 - HTTP
+            raise errors.from_response(parser.answer, request.operation)
+        yield from buffer.pop_rest()
 
-    # one request
+    def _receive_into(
+        self, connection: BlockingConnection, parser: ResponseParser, deadline: float
+    ) -> None:
+        if parser.sinks:
+            room = self._pool.get_buffer()[: min(parser.sinks, BLOCK_SIZE)]
+            # only the sink sees this view
+            parser.feed(self._fill(connection, room))  # type: ignore[arg-type]
+            return
+        data = self._receive(connection, deadline)
+        if not data:
+            parser.eof()
+        parser.feed(data)
 
-    def _exchanged(self, request: Request) -> Response:
+    def _exchange(self, request: Request) -> Response:
+        """Sends a request and returns its response; again if an idle connection turns out to be closed."""
         while True:
-            line = self._lines.kept(request.address)
-            fresh = line is None
-            if line is None:
-                line = self._connected(request.address)
-            framing = ResponseParser(request.method, request.sink)
+            connection = self._pool.acquire(request.address)
+            is_new = connection is None
+            if connection is None:
+                connection = self._connect(request.address)
+            parser = ResponseParser(request.method, request.sink)
             try:
-                whole = self._sent(line, request, framing)
-                answer = self._read(line, framing, request.sink)
+                is_sent = self._send_request(connection, request, parser)
+                response = self._read_response(connection, parser, request.sink)
             except (OSError, MalformedResponse) as error:
-                line.sock.close()
-                if not fresh and not framing.begun and not isinstance(error, TimeoutError):
+                connection.sock.close()
+                if not is_new and not parser.begun and not isinstance(error, TimeoutError):
                     request.resent += 1
-                    continue  # it was kept alive, and closed meanwhile
-                raise errors.from_connection_error(
-                    request.address.url, error, connected=True
-                ) from error
+                    continue
+                url = request.address.url
+                raise errors.from_connection_error(url, error, connected=True) from error
             except BaseException:
-                line.sock.close()
+                connection.sock.close()
                 raise
-            if answer.keep and whole:
-                self._lines.keep(line)
+            if response.keep and is_sent:
+                self._pool.release(connection)
             else:
-                line.sock.close()
-            return answer
+                connection.sock.close()
+            return response
 
-    def _connected(self, address: Address) -> _Line:
-        why: BaseException = OSError("the host has no address")
+    def _connect(self, address: Address) -> BlockingConnection:
+        """Connects to the first of the host's addresses that answers."""
+        failure: BaseException = OSError("the host has no address")
         try:
-            places = list(self._net.places(address, self._cancel))
+            endpoints = list(self._net.resolve(address, self._cancel))
         except OSError as error:
             self._cancel.stop_if_set()
             raise errors.from_connection_error(address.url, error, connected=False) from error
-        while places:
-            place = places.pop(0)
-            sock: Any = self._net.unconnected(place)
+        while endpoints:
+            endpoint = endpoints.pop(0)
             try:
-                deadline = time.monotonic() + self._net.connect_timeout(more=bool(places))
-                begin_to_connect(sock, place)
-                self._wait(sock, deadline, write=True)
-                check_connected(sock)
-                widen(sock)
-                return _Line(
-                    address, self._secured(sock, address, deadline) if address.secure else sock
-                )
+                return self._connect_to(address, endpoint, is_last=not endpoints)
             except ssl.SSLCertVerificationError as error:
-                sock.close()
                 raise errors.from_connection_error(address.url, error, connected=False) from error
             except (OSError, ValueError) as error:
-                sock.close()
-                self._net.failed(address, place)
-                why = error
-            except BaseException:
-                sock.close()
-                raise
-        raise errors.from_connection_error(address.url, why, connected=False) from why
+                self._net.report_failure(address, endpoint)
+                failure = error
+        raise errors.from_connection_error(address.url, failure, connected=False) from failure
 
-    def _secured(self, plain: Any, address: Address, deadline: float) -> Any:
-        sock = self._net.secured(plain, address)
+    def _connect_to(self, address: Address, endpoint: Any, *, is_last: bool) -> BlockingConnection:
+        sock: Any = self._net.create_socket(endpoint)
+        try:
+            deadline = time.monotonic() + self._net.connect_timeout(more=not is_last)
+            start_connecting(sock, endpoint)
+            self._wait(sock, deadline, write=True)
+            check_connected(sock)
+            enlarge_receive_buffer(sock)
+            secured = self._secure(sock, address, deadline) if address.secure else sock
+            return BlockingConnection(address, secured)
+        except BaseException:
+            sock.close()
+            raise
+
+    def _secure(self, plain: Any, address: Address, deadline: float) -> Any:
+        """Wraps a socket in TLS and completes the handshake."""
+        sock = self._net.wrap_tls(plain, address)
         while True:
             try:
                 sock.do_handshake()
-                self._net.shook(sock, address)
+                self._net.save_tls_session(sock, address)
                 return sock
             except ssl.SSLWantReadError:
                 self._wait(sock, deadline)
@@ -290,143 +179,144 @@ class BlockingClient:
                 self._wait(sock, deadline, write=True)
 
     def _wait(self, sock: Any, deadline: float, *, write: bool = False) -> None:
-        """Until the socket can go on. Raises TimeoutError, StepError when stopped."""
+        """Waits until the socket is ready. Raises TimeoutError, and StepError on cancellation."""
         poll = select.poll()
         poll.register(sock, select.POLLOUT if write else select.POLLIN)
-        while not poll.poll(_GLANCE * 1000):
+        while not poll.poll(_POLL_SECONDS * 1000):
             self._cancel.stop_if_set()
             if time.monotonic() > deadline:
                 raise TimeoutError("timed out")
 
-    # out
-
-    def _sent(self, line: _Line, request: Request, framing: ResponseParser) -> bool:
-        """Send it all; False where the server answered before that. Raises OSError."""
+    def _send_request(
+        self, connection: BlockingConnection, request: Request, parser: ResponseParser
+    ) -> bool:
+        """Sends a request; returns False if the server responded before all was sent. Raises OSError."""
         body: Any = request.body
         try:
+            self._send_bytes(connection, request.head)
             if isinstance(body, FileRange):
-                self._send(line, request.head)
-                self._send_range(line, body)
+                self._send_range(connection, body)
             elif isinstance(body, ChunkedBody):
-                self._send(line, request.head)
                 for block in body.blocks():
-                    self._send(line, block)
-            else:
-                self._send(line, request.head)
-                if body:
-                    self._send(line, body)
+                    self._send_bytes(connection, block)
+            elif body:
+                self._send_bytes(connection, body)
         except (BrokenPipeError, ConnectionResetError):
-            if not self._said_something(line, framing):
+            if not self._has_response(connection, parser):
                 raise
             return False
         return True
 
-    def _said_something(self, line: _Line, framing: ResponseParser) -> bool:
-        """A server that refuses while we send says why, and closes."""
+    def _has_response(self, connection: BlockingConnection, parser: ResponseParser) -> bool:
+        """Returns True if the server sent a response before it closed the connection."""
         try:
-            return framing.feed(line.sock.recv(_HEAD)) or framing.begun
+            return parser.feed(connection.sock.recv(_RECEIVE_SIZE)) or parser.begun
         except (OSError, MalformedResponse):
             return False
 
-    def _send(self, line: _Line, data: Any) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[self._going(line, partial(line.sock.send, left)) :]
+    def _send_bytes(self, connection: BlockingConnection, data: Any) -> None:
+        unsent = memoryview(data)
+        while unsent:
+            unsent = unsent[self._send_some(connection, partial(connection.sock.send, unsent)) :]
 
-    def _send_range(self, line: _Line, body: FileRange) -> None:
+    def _send_range(self, connection: BlockingConnection, body: FileRange) -> None:
         self._cancel.stop_if_set()
-        if isinstance(line.sock, ssl.SSLSocket) or not hasattr(os, "sendfile"):
-            for block in body.blocks():
-                self._send(line, block)
+        if isinstance(connection.sock, ssl.SSLSocket) or not hasattr(os, "sendfile"):
+            for block in body.read_blocks():
+                self._send_bytes(connection, block)
                 body.moved(len(block))
                 self._cancel.stop_if_set()
             return
-        at, end = body.start, body.start + body.length
-        while at < end:
-            count = min(BLOCK, end - at)
-            sent = self._going(
-                line, partial(os.sendfile, line.sock.fileno(), body.descriptor, at, count)
-            )
+        target = connection.sock.fileno()
+        position, end = body.start, body.start + body.length
+        while position < end:
+            count = min(BLOCK_SIZE, end - position)
+            send = partial(os.sendfile, target, body.descriptor, position, count)
+            sent = self._send_some(connection, send)
             if sent == 0:
-                raise StepError("the file became shorter while it was read", type="FileChanged")
-            at += sent
+                raise file_changed()
+            position += sent
             body.moved(sent)
 
-    def _going(self, line: _Line, step: Callable[[], int]) -> int:
-        deadline = time.monotonic() + self._net.read_timeout
+    def _send_some(self, connection: BlockingConnection, send: Callable[[], int]) -> int:
+        return int(self._retry(connection, send, time.monotonic() + self._net.read_timeout))
+
+    def _receive(self, connection: BlockingConnection, deadline: float) -> Any:
+        sock = connection.sock
+        return self._retry(connection, partial(sock.recv, _RECEIVE_SIZE), deadline, write=False)
+
+    def _retry(
+        self,
+        connection: BlockingConnection,
+        action: Callable[[], Any],
+        deadline: float,
+        *,
+        write: bool = True,
+    ) -> Any:
+        """Repeats an action until the socket is ready for it; ``write``: whether a plain socket must be writable."""
         while True:
             try:
-                return step()
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                self._wait(line.sock, deadline, write=True)
+                return action()
             except ssl.SSLWantReadError:
-                self._wait(line.sock, deadline)
+                self._wait(connection.sock, deadline)
+            except ssl.SSLWantWriteError:
+                self._wait(connection.sock, deadline, write=True)
+            except BlockingIOError:
+                self._wait(connection.sock, deadline, write=write)
 
-    # in
-
-    def _read(self, line: _Line, framing: ResponseParser, sink: Optional[Sink]) -> Response:
-        done = framing.done
+    def _read_response(
+        self, connection: BlockingConnection, parser: ResponseParser, sink: Optional[Sink]
+    ) -> Response:
+        done = parser.done
         deadline = time.monotonic() + self._net.read_timeout
+        get_room = getattr(sink, "room", None) or self._get_room
         while not done:
-            if framing.sinks:
-                room = getattr(sink, "room", None)
-                view = (
-                    room(min(framing.sinks, BLOCK))
-                    if room is not None
-                    else self._lines.buffer()[: min(framing.sinks, BLOCK)]
-                )
-                done = framing.feed(self._filled(line, view))  # type: ignore[arg-type]  # a view, which only the sink sees
+            if parser.sinks:
+                view = get_room(min(parser.sinks, BLOCK_SIZE))
+                # only the sink sees this view
+                done = parser.feed(self._fill(connection, view))  # type: ignore[arg-type]
                 self._cancel.stop_if_set()
                 continue
-            data = self._going_in(line, partial(line.sock.recv, _HEAD), deadline)
+            data = self._receive(connection, deadline)
             if not data:
-                framing.eof()
+                parser.eof()
                 break
-            done = framing.feed(data)
-            if framing.answer is not None:
+            done = parser.feed(data)
+            if parser.answer is not None:
                 deadline = time.monotonic() + self._net.read_timeout
-        assert framing.answer is not None  # noqa: S101 - it is done
-        return framing.answer
+        assert parser.answer is not None  # noqa: S101 - it is done
+        return parser.answer
 
-    def _filled(self, line: _Line, view: memoryview) -> memoryview:
-        """The view, full of the next bytes. Raises OSError, also for a server that lets them drip."""
-        got = 0
+    def _get_room(self, length: int) -> memoryview:
+        return self._pool.get_buffer()[:length]
+
+    def _fill(self, connection: BlockingConnection, view: memoryview) -> memoryview:
+        """Fills the view with the next bytes. Raises OSError, also if that takes longer than the read timeout."""
+        filled = 0
         deadline = time.monotonic() + self._net.read_timeout
-        while got < len(view):
-            got, write = _at_hand(line.sock, view, got)
-            if got < len(view):
-                self._wait(line.sock, deadline, write=write)
+        while filled < len(view):
+            filled, write = _read_available(connection.sock, view, filled)
+            if filled < len(view):
+                self._wait(connection.sock, deadline, write=write)
         return view
 
-    def _going_in(self, line: _Line, step: Callable[[], Any], deadline: float) -> Any:
-        while True:
-            try:
-                return step()
-            except (BlockingIOError, ssl.SSLWantReadError):
-                self._wait(line.sock, deadline)
-            except ssl.SSLWantWriteError:
-                self._wait(line.sock, deadline, write=True)
 
+def _read_available(sock: Any, view: memoryview, filled: int) -> tuple[int, bool]:
+    """Reads available bytes into a view that is filled up to ``filled``.
 
-def _is_readable(sock: Any) -> bool:
-    """Whether the server has closed an idle connection, or talks out of turn. poll takes any descriptor, select none above 1,023."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _at_hand(sock: Any, view: memoryview, got: int) -> tuple[int, bool]:
-    """Fill the view after its first ``got`` bytes with what is there; how far it is full, and must TLS write to go on? Raises OSError."""
+    Returns how far it is filled then, and True if TLS must write to go on. Raises OSError.
+    """
     secure = isinstance(sock, ssl.SSLSocket)
     try:
-        while got < len(view):
-            # a record of TLS is 16 KiB, and one comes at a time: recv_into would look at its arguments a hundred thousand times
-            count = sock.read(len(view) - got, view[got:]) if secure else sock.recv_into(view[got:])
+        while filled < len(view):
+            # a TLS record is 16 KiB: recv_into would check its arguments a hundred thousand times
+            rest = view[filled:]
+            count = sock.read(len(rest), rest) if secure else sock.recv_into(rest)
             if count == 0:
                 raise MalformedResponse("the connection was closed before the answer was whole")
-            got += count
+            filled += count
     except (BlockingIOError, ssl.SSLWantReadError):
-        return got, False
+        return filled, False
     except ssl.SSLWantWriteError:
-        return got, True
-    return got, False
+        return filled, True
+    return filled, False

@@ -1,4 +1,4 @@
-"""Connections of the loop: made, kept, shared out, given up. None of it blocks, but for the looking up of names."""
+"""The non-blocking connections of the event loop: opened, kept alive, shared and closed. Only DNS lookups block."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.storage.http.sockets import OUT_OF_FILES, begin_to_connect, check_connected
+from rolerunner.storage.http.sockets import OUT_OF_FILES, check_connected, start_connecting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,71 +17,74 @@ if TYPE_CHECKING:
     from rolerunner.storage.http.sockets import SocketFactory
     from rolerunner.storage.native.templates import Address
 
-_AT_FIRST, _MORE = 16, 8
+_INITIAL_LIMIT, _LIMIT_STEP = 16, 8
 """Connections are opened as they turn out to be needed: a handshake costs as much as ten small objects."""
-_LEAST = 16 << 10
-"""Bytes of a GET's answer that must come within one read timeout: a server that drips is not waited for."""
+_MIN_PROGRESS = 16 << 10
+"""Bytes of a GET's response that must arrive within one read timeout."""
 
 
 class Connection:
-    """One connection, and what is under way on it: a job whose request is sent (``left`` of it) and whose answer comes (``framing``)."""
+    """A connection, and the exchange in progress on it.
+
+    ``unsent`` is what is left of the request, ``parser`` parses the response, ``task`` waits for it.
+    """
 
     __slots__ = (
         "address",
-        "at",
-        "connected",
+        "endpoint",
+        "endpoints",
         "events",
-        "framing",
-        "job",
-        "last",
-        "left",
-        "new",
-        "places",
+        "is_connected",
+        "is_new",
+        "last_activity",
+        "parser",
         "read",
-        "seen",
-        "since",
+        "received",
+        "received_before",
         "sock",
-        "window",
+        "task",
+        "unsent",
+        "window_start",
     )
 
-    def __init__(self, address: Address, job: Any) -> None:
+    def __init__(self, address: Address, task: Any) -> None:
         self.address = address
-        self.places: list[Any] = []
-        self.at: Any = None
+        self.endpoints: list[Any] = []
+        self.endpoint: Any = None
         self.sock: Any = None
         self.read: Any = None
-        """Once it is connected: what gives the bytes that are there, so many at most."""
-        self.connected = False
-        self.new = True
+        """Once connected: returns the bytes that are available, up to a limit."""
+        self.is_connected = False
+        self.is_new = True
         self.events = 0
-        self.job = job
-        self.framing: Optional[ResponseParser] = None
-        self.left: Optional[memoryview] = None
-        self.last = self.since = time.monotonic()
-        self.seen = self.window = 0
+        self.task = task
+        self.parser: Optional[ResponseParser] = None
+        self.unsent: Optional[memoryview] = None
+        self.last_activity = self.window_start = time.monotonic()
+        self.received = self.received_before = 0
 
-    def begin(self, framing: ResponseParser, head: memoryview) -> None:
-        """A request begins."""
-        self.framing, self.left = framing, head
-        self.last = self.since = time.monotonic()
-        self.seen = self.window = 0
+    def start_exchange(self, parser: ResponseParser, head: memoryview) -> None:
+        """Starts an exchange with the first bytes of a request."""
+        self.parser, self.unsent = parser, head
+        self.last_activity = self.window_start = time.monotonic()
+        self.received = self.received_before = 0
 
-    def away(self, seconds: float) -> None:
-        """Nobody looked for so long: that is no silence of the server's."""
-        self.last += seconds
-        self.since += seconds
+    def extend_timeouts(self, seconds: float) -> None:
+        """Ignores a time in which the event loop did not run: the server was not silent."""
+        self.last_activity += seconds
+        self.window_start += seconds
 
 
 class ConnectionTable:
-    """``most`` to each place, and twice as many in all. ``paced``: bytes are held back on purpose."""
+    """At most ``limit`` connections to each address, and twice as many in all. ``paced``: bandwidth is limited."""
 
     def __init__(
-        self, net: SocketFactory, selector: selectors.BaseSelector, most: int, *, paced: bool
+        self, net: SocketFactory, selector: selectors.BaseSelector, limit: int, *, paced: bool
     ) -> None:
         self._net = net
         self._selector = selector
-        self._most = most
-        self._room = min(_AT_FIRST, most)
+        self._max_limit = limit
+        self._limit = min(_INITIAL_LIMIT, limit)
         self._paced = paced
         self._all: set[Connection] = set()
         self._counts: dict[Address, int] = {}
@@ -94,109 +97,108 @@ class ConnectionTable:
         return connection in self._all
 
     @property
-    def may_grow(self) -> bool:
-        """Are there to be more of them than now, if they are needed?"""
-        return self._room < self._most
+    def can_grow(self) -> bool:
+        """True if more connections may be opened than now."""
+        return self._limit < self._max_limit
 
     def grow(self) -> None:
-        """Requests wait, and so do we: more connections would help."""
-        self._room = min(self._room + _MORE, self._most)
+        """Raises the limit: requests wait while the loop is idle."""
+        self._limit = min(self._limit + _LIMIT_STEP, self._max_limit)
 
-    def idle(self, address: Address) -> Optional[Connection]:
-        """One that is kept alive, if there is one."""
-        kept = self._idle.get(address)
-        return kept.pop() if kept else None
+    def take_idle(self, address: Address) -> Optional[Connection]:
+        """Returns an idle connection, or None."""
+        idle = self._idle.get(address)
+        return idle.pop() if idle else None
 
     def keep(self, connection: Connection) -> None:
-        """For the next request."""
-        connection.job = connection.framing = None
-        connection.new = False
+        """Keeps a connection for the next request."""
+        connection.task = connection.parser = None
+        connection.is_new = False
         self._idle.setdefault(connection.address, []).append(connection)
 
-    def may_connect(self, address: Address) -> bool:
-        """Is there room for one more? An idle one makes room."""
-        if self._counts.get(address, 0) >= self._room:
-            kept = self._idle.get(address)
-            if not kept:
+    def can_open(self, address: Address) -> bool:
+        """Returns True if there is room for another connection; an idle one is closed if necessary."""
+        if self._counts.get(address, 0) >= self._limit:
+            idle = self._idle.get(address)
+            if not idle:
                 return False
-            self.drop(kept.pop())
-        if len(self._all) >= self._room * 2:
-            spare = next((others for others in self._idle.values() if others), None)
-            if spare is None:
+            self.close(idle.pop())
+        if len(self._all) >= self._limit * 2:
+            idle = next((others for others in self._idle.values() if others), None)
+            if idle is None:
                 return False
-            self.drop(spare.pop())
+            self.close(idle.pop())
         return True
 
-    def made(self, address: Address, job: Any) -> Connection:
-        """A new one, which is yet to be connected."""
-        connection = Connection(address, job)
+    def add(self, address: Address, task: Any) -> Connection:
+        """Returns a new connection that is not connected yet."""
+        connection = Connection(address, task)
         self._all.add(connection)
         self._counts[address] = self._counts.get(address, 0) + 1
         return connection
 
     def connect(self, connection: Connection, cancel: Cancel) -> None:
-        """Begin to. Raises OSError where no address can even be tried."""
-        connection.places = list(self._net.places(connection.address, cancel))
+        """Starts to connect. Raises OSError if no address can be tried."""
+        connection.endpoints = list(self._net.resolve(connection.address, cancel))
         self._try_next(connection, OSError("the host has no address"))
 
     def _try_next(self, connection: Connection, why: Exception) -> None:
-        """Connect to the next of the host's addresses. Raises ``why``, or what the last of them said."""
+        """Starts to connect to the next of the host's addresses. Raises ``why`` or the last address's OSError."""
         while True:
             self._unregister(connection)
-            if not connection.places:
+            if not connection.endpoints:
                 raise why
-            connection.at = connection.places.pop(0)
-            connection.last = connection.since = time.monotonic()
+            connection.endpoint = connection.endpoints.pop(0)
+            connection.last_activity = connection.window_start = time.monotonic()
             try:
-                connection.sock = self._net.unconnected(connection.at)
-                begin_to_connect(connection.sock, connection.at)
+                connection.sock = self._net.create_socket(connection.endpoint)
+                start_connecting(connection.sock, connection.endpoint)
             except OSError as error:
-                if (
-                    error.errno in OUT_OF_FILES
-                ):  # as many as there are now, but for one that somebody else may need
-                    self._most = self._room = max(1, len(self._all) - 2)
+                if error.errno in OUT_OF_FILES:
+                    # as many as there are now, less one that others may need
+                    self._max_limit = self._limit = max(1, len(self._all) - 2)
                     raise
                 why = error
                 continue
-            self.want(connection, selectors.EVENT_WRITE)
+            self.watch(connection, selectors.EVENT_WRITE)
             return
 
-    def go_on(self, connection: Connection) -> bool:
-        """A socket that is connecting, or shaking hands, can go on; is it connected now? Raises OSError when no address is left."""
+    def continue_connecting(self, connection: Connection) -> bool:
+        """Continues to connect or to shake hands; returns True once connected. Raises OSError if no address is left."""
         try:
             if not isinstance(connection.sock, ssl.SSLSocket):
                 check_connected(connection.sock)
                 if connection.address.secure:
                     self._selector.unregister(connection.sock)
                     connection.events = 0
-                    connection.sock = self._net.secured(connection.sock, connection.address)
+                    connection.sock = self._net.wrap_tls(connection.sock, connection.address)
             if isinstance(connection.sock, ssl.SSLSocket):
                 connection.sock.do_handshake()
         except ssl.SSLWantReadError:
-            self.want(connection, selectors.EVENT_READ)
+            self.watch(connection, selectors.EVENT_READ)
             return False
         except ssl.SSLWantWriteError:
-            self.want(connection, selectors.EVENT_WRITE)
+            self.watch(connection, selectors.EVENT_WRITE)
             return False
         except ssl.SSLCertVerificationError:
-            raise  # another address would show no other certificate
+            raise  # another address would show the same certificate
         except (OSError, ValueError) as error:
-            self._net.failed(connection.address, connection.at)
+            self._net.report_failure(connection.address, connection.endpoint)
             self._try_next(connection, error if isinstance(error, OSError) else OSError(str(error)))
             return False
-        connection.connected = True
-        # recv would but look at its arguments before it calls read
-        connection.read = (
-            connection.sock.read
-            if isinstance(connection.sock, ssl.SSLSocket)
-            else connection.sock.recv
-        )
-        self._net.shook(connection.sock, connection.address)
-        self.want(connection, selectors.EVENT_READ)
+        self._finish_connecting(connection)
         return True
 
-    def want(self, connection: Connection, events: int) -> None:
-        """Be told of these events."""
+    def _finish_connecting(self, connection: Connection) -> None:
+        sock = connection.sock
+        connection.is_connected = True
+        # SSLSocket.recv only checks its arguments before it calls read
+        connection.read = sock.read if isinstance(sock, ssl.SSLSocket) else sock.recv
+        self._net.save_tls_session(sock, connection.address)
+        self.watch(connection, selectors.EVENT_READ)
+
+    def watch(self, connection: Connection, events: int) -> None:
+        """Registers the connection for these events of the selector."""
         if events == connection.events:
             return
         if connection.events:
@@ -205,15 +207,15 @@ class ConnectionTable:
             self._selector.register(connection.sock, events, connection)
         connection.events = events
 
-    def drop(self, connection: Connection) -> None:
-        """Close it."""
+    def close(self, connection: Connection) -> None:
+        """Closes a connection."""
         self._unregister(connection)
         if connection in self._all:
             self._all.remove(connection)
             self._counts[connection.address] -= 1
-        kept = self._idle.get(connection.address)
-        if kept and connection in kept:
-            kept.remove(connection)
+        idle = self._idle.get(connection.address)
+        if idle and connection in idle:
+            idle.remove(connection)
 
     def _unregister(self, connection: Connection) -> None:
         if connection.sock is None:
@@ -224,35 +226,33 @@ class ConnectionTable:
         connection.sock.close()
         connection.sock = None
 
-    # time
-
-    def away(self, seconds: float) -> None:
-        """Nobody looked for so long."""
+    def extend_timeouts(self, seconds: float) -> None:
+        """Ignores a time in which the event loop did not run."""
         for connection in self._all:
-            connection.away(seconds)
+            connection.extend_timeouts(seconds)
 
-    def check_time(self, connection: Connection, now: float) -> None:
-        """Raises TimeoutError for what took too long, OSError when no other address is left to try."""
-        if connection.job is None:
+    def check_timeouts(self, connection: Connection, now: float) -> None:
+        """Raises TimeoutError for an exchange that takes too long, OSError if no other address is left to try."""
+        if connection.task is None:
             return
-        if not connection.connected:
-            if now - connection.since > self._net.connect_timeout(more=bool(connection.places)):
-                self._net.failed(connection.address, connection.at)
-                self._try_next(connection, TimeoutError("timed out"))
-        elif self._is_slow(connection, now):
-            raise TimeoutError("timed out")
+        if connection.is_connected:
+            if self._is_too_slow(connection, now):
+                raise TimeoutError("timed out")
+            return
+        limit = self._net.connect_timeout(more=bool(connection.endpoints))
+        if now - connection.window_start > limit:
+            self._net.report_failure(connection.address, connection.endpoint)
+            self._try_next(connection, TimeoutError("timed out"))
 
-    def _is_slow(self, connection: Connection, now: float) -> bool:
-        limit, framing = self._net.read_timeout, connection.framing
-        slow = now - connection.last > limit
-        if framing is None or connection.left is not None or now - connection.since <= limit:
-            return slow
-        if framing.answer is None:
-            return True  # headers that drip are no headers
-        dripping = (
-            connection.seen - connection.window < _LEAST
-            and not self._paced
-            and not framing.may_drip
-        )
-        connection.since, connection.window = now, connection.seen
-        return slow or dripping
+    def _is_too_slow(self, connection: Connection, now: float) -> bool:
+        limit, parser = self._net.read_timeout, connection.parser
+        is_silent = now - connection.last_activity > limit
+        is_within_window = now - connection.window_start <= limit
+        if parser is None or connection.unsent is not None or is_within_window:
+            return is_silent
+        if parser.answer is None:
+            return True  # headers must be complete within one timeout
+        progress = connection.received - connection.received_before
+        is_dripping = progress < _MIN_PROGRESS and not self._paced and not parser.may_drip
+        connection.window_start, connection.received_before = now, connection.received
+        return is_silent or is_dripping

@@ -1,4 +1,4 @@
-"""One loop in the caller's own thread: many keep-alive connections, and hundreds of objects under way."""
+"""An event loop in the caller's thread: many keep-alive connections and hundreds of objects in flight."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ if TYPE_CHECKING:
     from rolerunner.storage.http.sockets import SocketFactory
     from rolerunner.storage.native.templates import Address
 
-IN_MEMORY = 256 << 10
-"""Answers of more bytes than this go to the request's sink as they come."""
-_RECEIVE = 64 << 10
-_LOOK = 0.25
-"""Seconds between two looks at timeouts and at whether to stop."""
-_AWAY = 0.5
-"""Whoever takes the outcomes may be away for longer: that is no silence of the server's."""
-_WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
-_SPARE = 32
-"""Objects in flight beyond the connections, unless there are fewer connections than that."""
+MAX_IN_MEMORY = 256 << 10
+"""Responses of more bytes go to the request's sink as they arrive."""
+_RECEIVE_SIZE = 64 << 10
+_POLL_SECONDS = 0.25
+"""Time between two checks of timeouts and cancellation."""
+_ABSENT_SECONDS = 0.5
+"""A consumer of outcomes that takes longer must not make connections time out."""
+_WOULD_BLOCK = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError, InterruptedError)
+_EXTRA_TASKS = 32
+"""Tasks in flight beyond the number of connections, but at most as many as connections."""
 _END: Any = object()
-_NOTHING_NOW = 0.002
-"""Seconds until whoever gives items is asked again, who had none but will have."""
-_WATCHED = 0.004
-"""Seconds of which it is told whether the loop was idle while requests waited: then they get more connections."""
+_RETRY_SOURCE_SECONDS = 0.002
+"""Time until a source of items that has none now is asked again."""
+_IDLE_WINDOW = 0.004
+"""Seconds over which the loop measures whether it is idle while requests wait: if so, it opens more connections."""
 WeightedTask = tuple[int, Task[Any]]
-"""Steps, and the bytes of memory that they hold while they are under way."""
+"""A task, and the bytes of memory that it holds while it runs."""
 
 
-class _Job:
-    __slots__ = ("again", "request", "steps", "weight")
+class _RunningTask:
+    __slots__ = ("is_resent", "request", "steps", "weight")
 
     def __init__(self, weight: int, steps: Task[Any]) -> None:
         self.weight = weight
         self.steps = steps
         self.request: Optional[Request] = None
-        self.again = False
+        self.is_resent = False
 
 
 class EventLoop:
-    """Drives steps until each has its outcome. Use it once; ``run`` closes it, whatever happens."""
+    """Runs tasks until each has its outcome. It is used once; ``run`` closes it, whatever happens."""
 
     def __init__(
         self,
@@ -70,362 +70,353 @@ class EventLoop:
         threads: int,
         paced: bool = False,
     ) -> None:
-        """``memory``: bytes that steps under way may hold before no other is begun. ``paced``: bytes are held back on purpose."""
+        """``memory``: bytes that running tasks may hold before another one starts. ``paced``: bandwidth is limited."""
         self.cancel = Cancel(cancel)
-        self._most = connections
+        self._max_connections = connections
+        self._max_tasks = connections + min(_EXTRA_TASKS, connections)
         self._memory = memory
-        self._flying = self._held = 0
+        self._task_count = self._held_bytes = 0
         self._selector = selectors.DefaultSelector()
         self._connections = ConnectionTable(net, self._selector, connections, paced=paced)
-        self._ready: dict[Address, deque[_Job]] = {}
-        self._waiting = 0
-        self._done: deque[Any] = deque()
-        self._paused: list[tuple[float, int, _Job]] = []
-        self._jobs: set[_Job] = set()
-        self._number = count()
-        self._nothing_now = False
-        self._worked: deque[tuple[_Job, Any]] = deque()
-        self._small = ThreadPool(threads, thread_name_prefix="rolerunner-look")
-        self._large = ThreadPool(4, thread_name_prefix="rolerunner-large")
-        self._waker, self._woken = socket.socketpair()
-        self._waker.setblocking(False)
-        self._woken.setblocking(False)
-        self._selector.register(self._woken, selectors.EVENT_READ, None)
-        self._looked = self._swept = self._watched = time.monotonic()
-        self._idle = 0.0
+        self._ready: dict[Address, deque[_RunningTask]] = {}
+        self._waiting_count = 0
+        self._outcomes: deque[Any] = deque()
+        self._paused: list[tuple[float, int, _RunningTask]] = []
+        self._tasks: set[_RunningTask] = set()
+        self._numbers = count()
+        self._is_source_empty = False
+        self._finished_calls: deque[tuple[_RunningTask, Any]] = deque()
+        self._small_calls = ThreadPool(threads, thread_name_prefix="rolerunner-call")
+        self._large_calls = ThreadPool(4, thread_name_prefix="rolerunner-large")
+        self._wake_sender, self._wake_receiver = socket.socketpair()
+        self._wake_sender.setblocking(False)
+        self._wake_receiver.setblocking(False)
+        self._selector.register(self._wake_receiver, selectors.EVENT_READ, None)
+        self._polled_at = self._checked_at = self._window_start = time.monotonic()
+        self._idle_seconds = 0.0
 
     def run(self, items: Iterable[Union[Outcome, WeightedTask, None]]) -> Iterator[Any]:
-        """Outcomes as they come, in no set order. Items are drawn as places get free. Raises StepError when stopped.
+        """Yields outcomes as tasks end, in no particular order. Raises StepError on cancellation.
 
-        None among the items is none: there is nothing now, but there may be later.
+        Items are drawn as there is room. None means that there is no item now but may be one later.
         """
         source = iter(items)
-        more = True
+        has_more = True
         try:
             while True:
-                more = more and self._fill(source)
-                self._assign()
-                while self._done:
-                    yield self._done.popleft()
-                    if len(self._done) % 16 == 0:
+                has_more = has_more and self._fill(source)
+                self.assign_requests()
+                while self._outcomes:
+                    yield self._outcomes.popleft()
+                    if len(self._outcomes) % 16 == 0:
                         self.cancel.stop_if_set()
-                if not more and not self._flying:
+                if not has_more and not self._task_count:
                     return
                 self.cancel.stop_if_set()
-                self._assign()  # what was begun by whoever took the outcomes
-                self._poll(
-                    at_once=more and self._has_room() and not self._nothing_now
-                )  # where all that was drawn was settled, there is more to draw
+                self.assign_requests()  # of tasks that the consumer has begun
+                # if all drawn items were outcomes, there are more to draw at once
+                self._poll(at_once=has_more and self._has_room() and not self._is_source_empty)
         finally:
             self._close()
 
+    def begin(self, weight: int, steps: Task[Any]) -> None:
+        """Begins a task besides those that are drawn."""
+        task = _RunningTask(weight, steps)
+        self._task_count += 1
+        self._held_bytes += weight
+        self._tasks.add(task)
+        self._advance(task, None)
+
     def _fill(self, source: Iterator[Any]) -> bool:
-        """Begin what fits; are there more? Some more than connections, so that none waits for the next object."""
-        self._nothing_now = False
-        while self._has_room() and len(self._done) < self._most * 4:
+        """Begins as many tasks as fit; returns False if the source is exhausted."""
+        self._is_source_empty = False
+        while self._has_room() and len(self._outcomes) < self._max_connections * 4:
             item = next(source, _END)
             if item is _END:
                 return False
             if item is None:
-                self._nothing_now = True
+                self._is_source_empty = True
                 return True
             if isinstance(item, Outcome):
-                self._done.append(item)
+                self._outcomes.append(item)
                 continue
             self.begin(*item)
         return True
 
     def _has_room(self) -> bool:
-        return self._flying < self._most + min(_SPARE, self._most) and (
-            self._held < self._memory or not self._flying
+        return self._task_count < self._max_tasks and (
+            self._held_bytes < self._memory or not self._task_count
         )
 
-    def begin(self, weight: int, steps: Task[Any]) -> None:
-        """Begin steps besides those that are drawn."""
-        job = _Job(weight, steps)
-        self._flying += 1
-        self._held += weight
-        self._jobs.add(job)
-        self._advance(job, None)
-
-    def send(self) -> None:
-        """Send what waits for it now, not when the next outcome is asked for. Between two outcomes of ``run``."""
-        self._assign()
-
-    # steps
-
-    def _advance(self, job: _Job, value: Any) -> None:
-        """Send ``value`` into the steps, or throw it where it is an exception, and see what they want next."""
+    def _advance(self, task: _RunningTask, value: Any) -> None:
+        """Sends ``value`` into a task, or throws it if it is an exception, and handles what the task yields."""
         try:
-            wanted = (
-                job.steps.throw(value)
+            yielded = (
+                task.steps.throw(value)
                 if isinstance(value, BaseException)
-                else job.steps.send(value)
+                else task.steps.send(value)
             )
         except StopIteration as end:
-            self._jobs.discard(job)
-            self._flying -= 1
-            self._held -= job.weight
-            self._done.append(end.value)
+            self._tasks.discard(task)
+            self._task_count -= 1
+            self._held_bytes -= task.weight
+            self._outcomes.append(end.value)
             return
-        if isinstance(wanted, Request):
-            job.request, job.again = wanted, False
-            self._wait(job)
-        elif isinstance(wanted, BlockingCall):
-            pool = self._large if wanted.large else self._small
-            pool.submit(wanted.call).add_done_callback(lambda future: self._has_worked(job, future))
+        if isinstance(yielded, Request):
+            task.request, task.is_resent = yielded, False
+            self._enqueue(task)
+        elif isinstance(yielded, BlockingCall):
+            pool = self._large_calls if yielded.large else self._small_calls
+            future = pool.submit(yielded.call)
+            future.add_done_callback(lambda ended: self._on_call_finished(task, ended))
         else:
-            heapq.heappush(self._paused, (time.monotonic() + wanted, next(self._number), job))
+            wake_at = time.monotonic() + yielded
+            heapq.heappush(self._paused, (wake_at, next(self._numbers), task))
 
-    def _has_worked(self, job: _Job, future: Any) -> None:
-        """In the thread that did the work."""
+    def _on_call_finished(self, task: _RunningTask, future: Any) -> None:
+        """Wakes the loop, from the thread that ran the call."""
         if future.cancelled():
             return
-        self._worked.append((job, future))
+        self._finished_calls.append((task, future))
         try:
-            self._waker.send(b"\0")
+            self._wake_sender.send(b"\0")
         except OSError:
-            return  # full, so it wakes anyway; or closed, so nobody waits
+            return  # the buffer is full, so the loop wakes anyway; or the loop is closed
 
-    # connections
-
-    def _assign(self) -> None:
-        """Give requests that wait a connection each, as long as there are any."""
+    def assign_requests(self) -> None:
+        """Assigns connections to waiting requests and sends them, as far as connections are available."""
         for address, waiting in list(self._ready.items()):
             while waiting:
-                job = waiting[0]
-                connection = None if job.again else self._connections.idle(address)
-                if connection is None and not self._connections.may_connect(address):
+                task = waiting[0]
+                connection = None if task.is_resent else self._connections.take_idle(address)
+                if connection is None and not self._connections.can_open(address):
                     break
                 waiting.popleft()
-                self._waiting -= 1
+                self._waiting_count -= 1
                 if connection is not None:
-                    self._send(connection, job)
+                    self._send(connection, task)
                 else:
-                    made = self._connections.made(address, job)
-                    connect = partial(self._connections.connect, made, self.cancel)
-                    self._trying(made, connect)
+                    opened = self._connections.add(address, task)
+                    self._attempt(opened, partial(self._connections.connect, opened, self.cancel))
 
-    def _wait(self, job: _Job) -> None:
-        """Its request waits for a connection."""
-        assert job.request is not None  # noqa: S101 - that is why it waits
-        waiting = self._ready.get(job.request.address)
+    def _enqueue(self, task: _RunningTask) -> None:
+        """Adds a task to those that wait for a connection."""
+        assert task.request is not None  # noqa: S101 - that is why it waits
+        waiting = self._ready.get(task.request.address)
         if waiting is None:
-            waiting = self._ready[job.request.address] = deque()
-        waiting.append(job)
-        self._waiting += 1
+            waiting = self._ready[task.request.address] = deque()
+        waiting.append(task)
+        self._waiting_count += 1
 
-    def _trying(self, connection: Connection, step: Callable[[], None]) -> None:
+    def _attempt(self, connection: Connection, action: Callable[[], None]) -> None:
         try:
-            step()
+            action()
         except OSError as error:
-            self._lost(connection, error)
+            self._on_connection_lost(connection, error)
 
-    def _go_on(self, connection: Connection) -> None:
-        """A connection that is being made can go on; once it stands, its request is sent."""
+    def _continue_connecting(self, connection: Connection) -> None:
+        """Continues to connect; once connected, sends the request."""
         try:
-            stands = self._connections.go_on(connection)
+            is_connected = self._connections.continue_connecting(connection)
         except OSError as error:
-            self._lost(connection, error)
+            self._on_connection_lost(connection, error)
             return
-        if stands:
-            self._send(connection, connection.job)
+        if is_connected:
+            self._send(connection, connection.task)
 
-    def _send(self, connection: Connection, job: _Job) -> None:
-        request = job.request
+    def _send(self, connection: Connection, task: _RunningTask) -> None:
+        request = task.request
         assert request is not None  # noqa: S101 - that is why it waited
-        connection.job = job
-        head = request.head + request.body if 0 < len(request.body) <= _RECEIVE else request.head
-        connection.begin(ResponseParser(request.method, request.sink, IN_MEMORY), memoryview(head))
+        connection.task = task
+        head = (
+            request.head + request.body if 0 < len(request.body) <= _RECEIVE_SIZE else request.head
+        )
+        parser = ResponseParser(request.method, request.sink, MAX_IN_MEMORY)
+        connection.start_exchange(parser, memoryview(head))
         self._flush(connection)
 
     def _flush(self, connection: Connection) -> None:
-        """Send what the socket takes."""
-        left = connection.left
+        """Sends as much as the socket takes."""
+        unsent = connection.unsent
         try:
-            while left is not None:
-                sent = connection.sock.send(left)
-                connection.last = time.monotonic()
-                left = left[sent:] if sent < len(left) else self._rest(connection, left)
-                connection.left = left
-        except _WAITING:
-            self._connections.want(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
+            while unsent is not None:
+                sent = connection.sock.send(unsent)
+                connection.last_activity = time.monotonic()
+                unsent = unsent[sent:] if sent < len(unsent) else self._get_body(connection, unsent)
+                connection.unsent = unsent
+        except _WOULD_BLOCK:
+            self._connections.watch(connection, selectors.EVENT_READ | selectors.EVENT_WRITE)
             return
         except OSError as error:
-            self._flush_failed(connection, error)
+            self._on_send_failed(connection, error)
             return
-        connection.since = connection.last
+        connection.window_start = connection.last_activity
         if connection.events != selectors.EVENT_READ:
-            self._connections.want(connection, selectors.EVENT_READ)
+            self._connections.watch(connection, selectors.EVENT_READ)
 
-    def _rest(self, connection: Connection, sent: memoryview) -> Optional[memoryview]:
-        """After the head the body, where it was not sent along."""
-        job = connection.job
-        request = job.request if job is not None else None
-        if request is not None and len(request.body) > _RECEIVE and sent.obj is request.head:
+    def _get_body(self, connection: Connection, sent: memoryview) -> Optional[memoryview]:
+        """Returns the body after the head, if it was not sent with it."""
+        task = connection.task
+        request = task.request if task is not None else None
+        if request is not None and len(request.body) > _RECEIVE_SIZE and sent.obj is request.head:
             return memoryview(request.body)
         return None
 
-    def _flush_failed(self, connection: Connection, error: OSError) -> None:
-        """The server closed while we sent: it may have said why first."""
-        connection.left = None
+    def _on_send_failed(self, connection: Connection, error: OSError) -> None:
+        """Reads the response of a server that closed the connection early; it may hold the reason."""
+        connection.unsent = None
         self._receive(connection)
-        if connection.job is not None and connection in self._connections:
-            self._lost(connection, error)
+        if connection.task is not None and connection in self._connections:
+            self._on_connection_lost(connection, error)
 
     def _receive(self, connection: Connection) -> None:
-        framing, read = connection.framing, connection.read
+        parser, read = connection.parser, connection.read
         try:
             while True:
-                data = read(_RECEIVE)
-                if framing is None:  # idle: the server closed it, or talks out of turn
-                    self._connections.drop(connection)
+                data = read(_RECEIVE_SIZE)
+                if parser is None:  # idle: the server closed it, or sent data without a request
+                    self._connections.close(connection)
                     return
                 if not data:
-                    framing.eof()
-                    self._answered(connection)
+                    parser.eof()
+                    self._on_response(connection)
                     return
-                connection.seen += len(data)
-                if framing.feed(data):
-                    self._answered(connection)
+                connection.received += len(data)
+                if parser.feed(data):
+                    self._on_response(connection)
                     return
-                if len(data) < _RECEIVE and not connection.address.secure:
+                if len(data) < _RECEIVE_SIZE and not connection.address.secure:
                     break
-        except _WAITING:
+        except _WOULD_BLOCK:
             pass
-        except MalformedResponse as error:
-            self._lost(connection, error)
-            return
-        except OSError as error:
-            self._lost(connection, error)
+        except (MalformedResponse, OSError) as error:
+            self._on_connection_lost(connection, error)
             return
         except StepError as error:  # the sink's: a full disk
-            self._failed(connection, error)
+            self._on_sink_failed(connection, error)
             return
-        connection.last = time.monotonic()
+        connection.last_activity = time.monotonic()
 
-    def _answered(self, connection: Connection) -> None:
-        job, framing = connection.job, connection.framing
-        assert job is not None  # noqa: S101 - an answer is to a request
-        assert framing is not None  # noqa: S101
-        assert framing.answer is not None  # noqa: S101
-        answer: Response = framing.answer
-        whole = connection.left is None
-        if answer.keep and whole:
+    def _on_response(self, connection: Connection) -> None:
+        task, parser = connection.task, connection.parser
+        assert task is not None  # noqa: S101 - a response belongs to a request
+        assert parser is not None  # noqa: S101
+        assert parser.answer is not None  # noqa: S101
+        response: Response = parser.answer
+        if response.keep and connection.unsent is None:
             self._connections.keep(connection)
         else:
-            connection.job = None
-            self._connections.drop(connection)
-        self._advance(job, answer)
+            connection.task = None
+            self._connections.close(connection)
+        self._advance(task, response)
 
-    def _lost(self, connection: Connection, error: BaseException) -> None:
-        """A connection is gone. One that was kept alive may have been closed meanwhile: then a fresh one is tried at once."""
-        job, framing = connection.job, connection.framing
-        stale = (
-            not connection.new
-            and framing is not None
-            and not framing.begun
+    def _on_connection_lost(self, connection: Connection, error: BaseException) -> None:
+        """Fails the request, or sends it again if it went to an idle connection that the server may have closed."""
+        task, parser = connection.task, connection.parser
+        may_be_stale = (
+            not connection.is_new
+            and parser is not None
+            and not parser.begun
             and not isinstance(error, TimeoutError)
         )
-        connected = connection.connected
-        self._connections.drop(connection)
-        if job is None:
+        connected = connection.is_connected
+        self._connections.close(connection)
+        if task is None:
             return
-        connection.job = None
-        if stale and not job.again:
-            job.again = True
-            if job.request is not None:
-                job.request.resent += 1
-            self._wait(job)
-        else:
-            self._advance(
-                job,
-                errors.from_connection_error(connection.address.url, error, connected=connected),
-            )
+        connection.task = None
+        if may_be_stale and not task.is_resent:
+            task.is_resent = True
+            if task.request is not None:
+                task.request.resent += 1
+            self._enqueue(task)
+            return
+        url = connection.address.url
+        self._advance(task, errors.from_connection_error(url, error, connected=connected))
 
-    def _failed(self, connection: Connection, error: StepError) -> None:
-        job = connection.job
-        connection.job = None
-        self._connections.drop(connection)
-        if job is not None:
-            self._advance(job, error)
-
-    # the selector
+    def _on_sink_failed(self, connection: Connection, error: StepError) -> None:
+        task = connection.task
+        connection.task = None
+        self._connections.close(connection)
+        if task is not None:
+            self._advance(task, error)
 
     def _poll(self, *, at_once: bool) -> None:
+        """Waits for events and handles them."""
         now = time.monotonic()
-        if now - self._looked > _AWAY:
-            self._connections.away(now - self._looked)
-        wait = _NOTHING_NOW if self._nothing_now else _LOOK
-        wait = wait if not self._paused else min(max(self._paused[0][0] - now, 0.0), wait)
-        starving = bool(self._waiting) and self._connections.may_grow
-        if at_once or self._worked or self._done:
-            wait = 0
-        told = self._selector.select(min(wait, _WATCHED) if starving else wait)
-        if starving:
-            self._watch(now)
-        for key, events in told:
-            connection = key.data
-            if connection is None:
-                self._drain_waker()
-            elif connection.sock is not key.fileobj:
-                continue  # it was dropped by an earlier event
-            elif not connection.connected:
-                self._go_on(connection)
-            else:
-                if events & selectors.EVENT_READ:
-                    self._receive(connection)
-                if (
-                    events & selectors.EVENT_WRITE
-                    and connection.left is not None
-                    and connection.sock is key.fileobj
-                ):
-                    self._flush(connection)
-        while self._worked:
-            job, future = self._worked.popleft()
+        if now - self._polled_at > _ABSENT_SECONDS:
+            self._connections.extend_timeouts(now - self._polled_at)
+        is_starving = bool(self._waiting_count) and self._connections.can_grow
+        timeout = self._choose_timeout(now, at_once=at_once)
+        events = self._selector.select(min(timeout, _IDLE_WINDOW) if is_starving else timeout)
+        if is_starving:
+            self._measure_idleness(now)
+        for key, mask in events:
+            self._handle_event(key.data, key.fileobj, mask)
+        while self._finished_calls:
+            task, future = self._finished_calls.popleft()
             error = future.exception()
-            self._advance(job, error if error is not None else future.result())
-        self._sweep()
+            self._advance(task, error if error is not None else future.result())
+        self._check_time()
 
-    def _watch(self, before: float) -> None:
-        """The loop was blocked since then though requests wait: if it is so most of the time, more connections would help."""
+    def _choose_timeout(self, now: float, *, at_once: bool) -> float:
+        if at_once or self._finished_calls or self._outcomes:
+            return 0
+        timeout = _RETRY_SOURCE_SECONDS if self._is_source_empty else _POLL_SECONDS
+        if not self._paused:
+            return timeout
+        return min(max(self._paused[0][0] - now, 0.0), timeout)
+
+    def _handle_event(self, connection: Optional[Connection], sock: Any, mask: int) -> None:
+        if connection is None:
+            self._drain_wake_receiver()
+        elif connection.sock is not sock:
+            return  # it was closed by an earlier event
+        elif not connection.is_connected:
+            self._continue_connecting(connection)
+        else:
+            if mask & selectors.EVENT_READ:
+                self._receive(connection)
+            is_open = connection.sock is sock
+            if mask & selectors.EVENT_WRITE and connection.unsent is not None and is_open:
+                self._flush(connection)
+
+    def _measure_idleness(self, before: float) -> None:
+        """Opens more connections if the loop was idle most of the time while requests waited."""
         now = time.monotonic()
-        self._idle += now - before
-        watched = now - self._watched
-        if watched >= _WATCHED:
-            if self._idle > watched / 2:
+        self._idle_seconds += now - before
+        window = now - self._window_start
+        if window >= _IDLE_WINDOW:
+            if self._idle_seconds > window / 2:
                 self._connections.grow()
-            self._watched, self._idle = now, 0.0
+            self._window_start, self._idle_seconds = now, 0.0
 
-    def _drain_waker(self) -> None:
+    def _drain_wake_receiver(self) -> None:
         try:
-            while self._woken.recv(4096):
+            while self._wake_receiver.recv(4096):
                 pass
         except BlockingIOError:
             return
 
-    def _sweep(self) -> None:
-        """Pauses that are over, and what took too long."""
-        now = self._looked = time.monotonic()
+    def _check_time(self) -> None:
+        """Continues tasks whose pause is over, and fails exchanges that take too long."""
+        now = self._polled_at = time.monotonic()
         while self._paused and self._paused[0][0] <= now:
             self._advance(heapq.heappop(self._paused)[2], None)
-        if now - self._swept < _LOOK:
+        if now - self._checked_at < _POLL_SECONDS:
             return
-        self._swept = now
+        self._checked_at = now
         for connection in self._connections:
-            check = partial(self._connections.check_time, connection, now)
-            self._trying(connection, check)
+            self._attempt(connection, partial(self._connections.check_timeouts, connection, now))
 
     def _close(self) -> None:
         self.cancel.set()
         for connection in self._connections:
-            self._connections.drop(connection)
-        self._small.shutdown(
-            wait=False, cancel_futures=True
-        )  # a look at one object may hang, and changes nothing
-        self._large.shutdown(wait=True, cancel_futures=True)
-        for job in self._jobs:
-            job.steps.close()
+            self._connections.close(connection)
+        # a small call may hang, and changes nothing
+        self._small_calls.shutdown(wait=False, cancel_futures=True)
+        self._large_calls.shutdown(wait=True, cancel_futures=True)
+        for task in self._tasks:
+            task.steps.close()
         self._selector.close()
-        self._waker.close()
-        self._woken.close()
+        self._wake_sender.close()
+        self._wake_receiver.close()

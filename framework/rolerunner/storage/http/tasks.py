@@ -1,7 +1,7 @@
-"""Work on one object as steps: a generator that yields what it waits for, so that one loop has hundreds of them under way.
+"""Tasks on one object: generators that yield what they wait for, so that one event loop runs hundreds of them.
 
-It yields a ``Request`` and is sent its ``Answer``; a number of seconds to pause; or ``Work`` to be done in a thread, and is
-sent what comes of it. What fails is thrown into it.
+A task yields a ``Request`` and is sent its ``Response``; a number of seconds to pause; or a ``BlockingCall``, and is
+sent its result. Failures are thrown into it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from rolerunner.storage.pacing import Pacer
 
 T = TypeVar("T")
+RequestError = Union[BotoCoreError, ClientError, ServiceFailed]
 MAX_BACKOFF = 20.0
-"""Seconds of the longest wait between two tries of a request, as botocore's standard mode has it."""
+"""Longest wait between two tries of a request in seconds, as in botocore's standard mode."""
 _BASE = 0.25
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
-"""What an answer of 200 begins with that is none: S3 sent the status before it knew."""
+"""The start of a body that is an error though the status is 200: S3 sends the status before it knows the result."""
 
 
 @dataclass(frozen=True)
 class BlockingCall:
-    """A call that blocks; ``large`` ones move objects in parts and have threads of their own."""
+    """A call to run in a thread. ``large`` calls transfer objects in parts and have threads of their own."""
 
     call: Callable[[], Any]
     large: bool = False
@@ -44,17 +45,16 @@ Task = Generator[Union[Request, float, BlockingCall], Any, T]
 
 
 def run_blocking(call: Callable[[], T], *, large: bool = False) -> Task[T]:
-    """What comes of a call that blocks."""
-    done: T = yield BlockingCall(call, large)
-    return done
+    """Returns the result of a blocking call."""
+    result: T = yield BlockingCall(call, large)
+    return result
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How requests of an operation are made: at their pace, and again where that may help.
+    """How requests of an operation are sent: paced, and again if that may help.
 
-    ``invalidate`` gives the session up that is said to have expired: is there hope for another one? ``look_elsewhere`` lets
-    botocore find the bucket's region: did it?
+    ``invalidate`` discards the session that has expired and returns True if it can be renewed.
     """
 
     tries: int
@@ -64,17 +64,18 @@ class RetryPolicy:
 
     def send(
         self,
-        make: Callable[[], Request],
-        look_elsewhere: Callable[[], bool],
+        create_request: Callable[[], Request],
+        redirect: Callable[[], bool],
         *,
         may_be_error: bool = False,
     ) -> Task[Response]:
-        """The good answer to the request that ``make`` makes for every try. Raises ClientError, BotoCoreError, StepError.
+        """Returns the successful response to a request, which ``create_request`` creates for each try.
 
-        ``may_be_error``: an answer of 200 may have an error inside.
+        ``redirect`` lets botocore find the bucket's region and returns True if it did. ``may_be_error``: a response
+        with status 200 may hold an error. Raises ClientError, BotoCoreError, StepError.
         """
         tried = resent = 0
-        renewed = moved = False
+        is_renewed = is_redirected = False
         throttle = self.flow.throttle
         while True:
             while wait := throttle.wait():
@@ -82,30 +83,30 @@ class RetryPolicy:
             self.flow.pace_request(self.cancel)
             tried += 1
             era = throttle.era
-            request = make()
+            request = create_request()
             try:
-                answer: Response = yield request
+                response: Response = yield request
                 resent += request.resent
-                refused = _refused(
-                    answer, request.operation, may_be_error=may_be_error, retried=tried - 1 + resent
+                refused = _find_error(
+                    response,
+                    request.operation,
+                    may_be_error=may_be_error,
+                    retried=tried - 1 + resent,
                 )
-            except (
-                BotoCoreError,
-                ClientError,
-                ServiceFailed,
-            ) as error:  # of the connection, or of what a body comes from
+            except (BotoCoreError, ClientError, ServiceFailed) as error:
+                # of the connection, or of the source of a body
                 resent += request.resent
-                failed: Union[BotoCoreError, ClientError, ServiceFailed] = error
+                failed: RequestError = error
             else:
                 if refused is None:
-                    return answer
+                    return response
                 code = refused.response["Error"]["Code"]
-                if code in EXPIRED_CODES and not renewed and self.invalidate():
-                    renewed = True
+                if code in EXPIRED_CODES and not is_renewed and self.invalidate():
+                    is_renewed = True
                     continue
-                if errors.is_redirect(refused) and not moved:
-                    moved = True
-                    if (yield BlockingCall(look_elsewhere)):
+                if errors.is_redirect(refused) and not is_redirected:
+                    is_redirected = True
+                    if (yield BlockingCall(redirect)):
                         continue
                 failed = refused
             if errors.is_throttled(failed):
@@ -115,11 +116,12 @@ class RetryPolicy:
             yield random.random() * min(MAX_BACKOFF, _BASE * 2**tried)
 
 
-def _refused(
-    answer: Response, operation: str, *, may_be_error: bool, retried: int
+def _find_error(
+    response: Response, operation: str, *, may_be_error: bool, retried: int
 ) -> Optional[ClientError]:
-    if 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP
-        if not may_be_error or not _ERROR.match(answer.body):
+    """Returns the error that a response holds, or None."""
+    if 200 <= response.status < 300:  # noqa: PLR2004 - HTTP
+        if not may_be_error or not _ERROR.match(response.body):
             return None
-        answer.status = 500  # as botocore takes it
-    return errors.from_response(answer, operation, retried=retried)
+        response.status = 500  # as botocore takes it
+    return errors.from_response(response, operation, retried=retried)

@@ -48,8 +48,8 @@ from rolerunner.storage.native.templates import PLACE, Declined
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.responses import check_etag_returned, parse_etag, parse_object_headers
 from rolerunner.storage.tuning import KEYS_PER_DELETE
-from rolerunner.storage.workers.forked_worker import OperationSpec
 from rolerunner.storage.workers.pool import WorkerPool
+from rolerunner.storage.workers.protocol import OperationSpec
 
 if TYPE_CHECKING:
     from rolerunner.storage.http.framing import Response
@@ -117,7 +117,7 @@ class NativeEngine(LaneLarge):
             pages.took(cursor, page)
             if pages.given:  # not before the second page is asked for: how long that one takes tells how far the server is
                 pages.more()
-                loop.send()  # the next page comes while this one's objects are worked on
+                loop.assign_requests()  # the next page comes while this one's objects are worked on
             yield from pages.ready()
             pages.more()
 

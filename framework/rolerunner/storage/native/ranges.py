@@ -19,8 +19,10 @@ from rolerunner.model import S3Uri
 from rolerunner.storage import integrity, payloads
 from rolerunner.storage.concurrency import PartExecutor, PartSequencer
 from rolerunner.storage.http.aws_chunked import STREAMING_PAYLOAD, ChunkedBody
-from rolerunner.storage.http.blocking import BLOCK, BlockingClient, FileRange
+from rolerunner.storage.http.blocking import BlockingClient
+from rolerunner.storage.http.connection_pool import BLOCK_SIZE
 from rolerunner.storage.http.framing import Response
+from rolerunner.storage.http.request_bodies import FileRange
 from rolerunner.storage.http.sigv4 import UNSIGNED_PAYLOAD
 from rolerunner.storage.http.tasks import RetryPolicy, Task
 from rolerunner.storage.integrity import CrcCombiner, RunningChecksum, compute_digest, encode_base64
@@ -136,7 +138,7 @@ class LaneLarge(LaneRequests):
         try:
             body = FileRange(descriptor, start, length, lambda count: self._moved(count, cancel))
             running = integrity.create_hash(algorithm)
-            for block in body.blocks():
+            for block in body.read_blocks():
                 running.update(block)
                 cancel.stop_if_set()
             told = self._part_sent(
@@ -333,7 +335,7 @@ class LaneLarge(LaneRequests):
         body = ChunkedBody(
             lambda: self._counted(source._pulled(uri, info, start, length, cancel), cancel),
             length,
-            BLOCK,
+            BLOCK_SIZE,
             make,
         )
         try:

@@ -17,7 +17,7 @@ from rolerunner.iam.aws_errors import AwsError, is_retryable
 from rolerunner.model import S3Uri
 from rolerunner.storage.boto.engine import TRIES, BotoEngine
 from rolerunner.storage.boto.objects import ALREADY
-from rolerunner.storage.http.blocking import ConnectionPool
+from rolerunner.storage.http.connection_pool import ConnectionPool
 from rolerunner.storage.http.event_loop import EventLoop
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.sockets import SocketFactory

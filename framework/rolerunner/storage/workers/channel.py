@@ -1,6 +1,7 @@
-"""Messages between a process and one that it forked: pickled values over a socket pair, each whole or not at all.
+"""Messages between a process and one that it forked: pickled values over a socket pair.
 
-Nothing else ever writes to it, so what comes is what the other side sent. It may hold keys: it is in memory alone.
+Each message arrives whole or not at all. Nothing else writes to the socket pair, so unpickling is safe. Messages may
+hold credentials: they stay in memory.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import Any
 from rolerunner.redaction.secrets import Secret, register_credential
 
 _LENGTH = struct.Struct("!I")
-_BUFFER = 256 << 10
+_BUFFER_SIZE = 256 << 10
 
 
-def _send_secret(secret: Secret) -> tuple[Any, ...]:
-    """Pickles a secret as its text, and unpickles it as a secret again. For this socket only: elsewhere secrets are not pickled."""
+def _reduce_secret(secret: Secret) -> tuple[Any, ...]:
+    """Pickles a secret as text that is unpickled as a secret. For this socket only: secrets cannot be pickled elsewhere."""
     return register_credential, (str(secret),)
 
 
-_REDUCERS = {**copyreg.dispatch_table, Secret: _send_secret}
-"""pickle looks here before it asks the value itself, in C: values of other types cost nothing more."""
+_REDUCERS = {**copyreg.dispatch_table, Secret: _reduce_secret}
+"""pickle consults this table in C before it asks the value: other types cost nothing more."""
 
 
-def _pickle(message: tuple[Any, ...]) -> bytes:
+def _pickle_message(message: tuple[Any, ...]) -> bytes:
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
     pickler.dispatch_table = _REDUCERS
@@ -37,49 +38,60 @@ def _pickle(message: tuple[Any, ...]) -> bytes:
 
 
 class ChannelClosed(Exception):
-    """The other side is gone."""
+    """The process at the other end has closed the channel or is gone."""
 
 
 class Channel:
-    """One end. Any thread may send, one receives."""
+    """One end of the socket pair. Any thread may send; one thread receives."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        self._reader = end.makefile("rb", _BUFFER)
-        self._sending = threading.Lock()
+        self._reader = end.makefile("rb", _BUFFER_SIZE)
+        self._send_lock = threading.Lock()
 
-    def limit_sending(self, seconds: int) -> None:
-        """Take the other side for gone where it accepts nothing for so many seconds: it was stopped, say."""
+    def set_send_timeout(self, seconds: int) -> None:
+        """Makes sending raise ChannelClosed if the other process accepts nothing for so long, as a stopped one does."""
         self._end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
 
     def send(self, *message: Any) -> None:
-        """Raises Closed; TypeError, AttributeError, PicklingError for what cannot be pickled: nothing is sent then."""
-        data = _pickle(message)
+        """Sends a message.
+
+        Raises ChannelClosed; and TypeError, AttributeError or PicklingError for a message that cannot be pickled, of
+        which nothing is sent.
+        """
+        data = _pickle_message(message)
         try:
-            with self._sending:
+            with self._send_lock:
                 self._end.sendall(_LENGTH.pack(len(data)) + data)
         except OSError as error:
             raise ChannelClosed from error
 
     def receive(self) -> tuple[Any, ...]:
-        """The next message. Raises Closed."""
+        """Returns the next message. Raises ChannelClosed."""
         try:
-            head = self._reader.read(_LENGTH.size)
-            data = self._reader.read(_LENGTH.unpack(head)[0]) if len(head) == _LENGTH.size else b""
-            if not data or len(data) != _LENGTH.unpack(head)[0]:
-                raise ChannelClosed
+            data = self._read_frame()
         except (OSError, ValueError) as error:
             raise ChannelClosed from error
-        message: tuple[Any, ...] = pickle.loads(data)  # noqa: S301 - our own process's
+        message: tuple[Any, ...] = pickle.loads(data)  # noqa: S301 - sent by our own process
         return message
 
+    def _read_frame(self) -> bytes:
+        head = self._reader.read(_LENGTH.size)
+        if len(head) != _LENGTH.size:
+            raise ChannelClosed
+        (length,) = _LENGTH.unpack(head)
+        data: bytes = self._reader.read(length)
+        if not data or len(data) != length:
+            raise ChannelClosed
+        return data
+
     def close(self) -> None:
-        """The other side sees that."""
+        """Closes this end, which the other process sees."""
         self._reader.close()
         self._end.close()
 
-    def hang_up(self) -> None:
-        """End it from another thread than the one that receives, which then sees it closed."""
+    def shut_down(self) -> None:
+        """Closes the channel from another thread than the one that receives, which then raises ChannelClosed."""
         try:
             self._end.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -1,4 +1,4 @@
-"""What a process that was forked does: its share of one operation after the other, under sessions that it is lent."""
+"""The main loop of a forked worker: it runs its share of one operation after the other, with sessions lent by its parent."""
 
 from __future__ import annotations
 
@@ -7,56 +7,48 @@ import pickle
 import queue
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RolerunnerError, StepError
 from rolerunner.storage.pacing import Pacer
-from rolerunner.storage.protocol import Access, Outcome
 from rolerunner.storage.thread_pool import ThreadPool
+from rolerunner.storage.workers import protocol
 from rolerunner.storage.workers.channel import ChannelClosed
+from rolerunner.storage.workers.protocol import OperationSpec, run_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rolerunner.model import Role
-    from rolerunner.storage.protocol import Storage
+    from rolerunner.storage.protocol import Access, Outcome, Storage
     from rolerunner.storage.workers.channel import Channel
 
-BATCH = 32
-"""Objects, and outcomes, of one message."""
-_TOLD = 4 << 20
-"""Bytes that have moved before that is told, where no outcome is."""
-_TOLD_AT_ONCE = 0.1
-"""Seconds after which it is told anyway."""
+    OpenStorage = Callable[[Role, Optional[Access], Optional[Pacer]], Storage]
 
-
-@dataclass(frozen=True)
-class OperationSpec:
-    """An operation over objects: ``storage`` does it, and reads from ``source`` where that is another role."""
-
-    method: str
-    storage: tuple[Role, Access]
-    source: Optional[tuple[Role, Access]] = None
+BATCH_SIZE = 32
+"""Items or outcomes in one message."""
+_REPORT_BYTES = 4 << 20
+"""Bytes transferred after which progress is reported without an outcome."""
+_REPORT_SECONDS = 0.1
+"""Seconds after which progress is reported anyway."""
+_CALL_THREADS = 8
 
 
 class ForkedWorker:
-    """Serves the process at the other end of the channel, until that closes it. ``opened`` opens S3 under a role."""
+    """Serves the process at the other end of a channel until that closes it. ``open_storage`` opens S3 under a role."""
 
-    def __init__(
-        self, channel: Channel, opened: Callable[[Role, Optional[Access], Optional[Pacer]], Storage]
-    ) -> None:
+    def __init__(self, channel: Channel, open_storage: OpenStorage) -> None:
         self._channel = channel
-        self._opened = opened
+        self._open_storage = open_storage
         self._operations: queue.SimpleQueue[Optional[_Operation]] = queue.SimpleQueue()
         self._current: Optional[_Operation] = None
         self._leases: dict[int, queue.SimpleQueue[Any]] = {}
         self._numbers = itertools.count()
 
     def serve(self) -> None:
-        """In this thread the operations, in another one what is said about them."""
-        threading.Thread(target=self._listen, daemon=True, name="rolerunner-listen").start()
+        """Runs operations in this thread and receives messages in another."""
+        threading.Thread(target=self._receive, daemon=True, name="rolerunner-receive").start()
         while True:
             operation = self._operations.get()
             if operation is None:
@@ -64,154 +56,168 @@ class ForkedWorker:
             operation.run()
 
     def lease(self, role: Role, token: str) -> Any:
-        """Ask for a session of the role; the one with ``token`` has expired. Raises what the other process met."""
+        """Returns a session of the role from the parent; the one with ``token`` has expired.
+
+        Raises what the parent's attempt raised.
+        """
         number = next(self._numbers)
-        told: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._leases[number] = told
-        self._channel.send("lease", number, role, token)
-        lease = told.get()
+        reply: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._leases[number] = reply
+        self._channel.send(protocol.LEASE, number, role, token)
+        lease = reply.get()
         if isinstance(lease, BaseException):
             raise lease
         return lease
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         try:
             while True:
-                kind, *told = self._channel.receive()
-                if kind == "open":
-                    self._current = _Operation(self._channel, self._opened, *told)
-                    self._operations.put(self._current)
-                elif kind == "lease":
-                    self._leases.pop(told[0]).put(told[1])
-                elif self._current is not None:
-                    self._current.hear(kind, *told)
+                kind, *values = self._channel.receive()
+                self._on_message(kind, values)
         except ChannelClosed:
-            if self._current is not None:
-                self._current.hear("stop")
-            for asked in list(self._leases.values()):
-                asked.put(StepError("stopped before it was done", type="Stopped"))
-            self._operations.put(None)
+            self._stop()
+
+    def _on_message(self, kind: str, values: list[Any]) -> None:
+        if kind == protocol.OPEN:
+            self._current = _Operation(self._channel, self._open_storage, *values)
+            self._operations.put(self._current)
+        elif kind == protocol.LEASE:
+            number, lease = values
+            self._leases.pop(number).put(lease)
+        elif self._current is not None:
+            self._current.on_message(kind, *values)
+
+    def _stop(self) -> None:
+        if self._current is not None:
+            self._current.on_message(protocol.STOP)
+        for reply in list(self._leases.values()):
+            reply.put(StepError("stopped before it was done", type="Stopped"))
+        self._operations.put(None)
 
 
 class _Operation:
-    """Objects that are dealt to this process, and calls about parts of large ones."""
+    """One operation in this worker: the items that it receives, and calls about parts of large objects."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        opened: Callable[[Role, Optional[Access], Optional[Pacer]], Storage],
-        opening: OperationSpec,
-    ) -> None:
+    def __init__(self, channel: Channel, open_storage: OpenStorage, spec: OperationSpec) -> None:
         self._channel = channel
-        self._opening = opening
+        self._spec = spec
         self._cancel = Cancel()
-        self._dealt: queue.SimpleQueue[Optional[list[Any]]] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Optional[list[Any]]] = queue.SimpleQueue()
         self._outcomes: list[Outcome] = []
-        self._flying = 0
-        self._lock = threading.Lock()
-        self._moved = 0
-        self._told = time.monotonic()
-        self._pool = ThreadPool(8, thread_name_prefix="rolerunner-part")
-        self._opened = opened
+        self._in_flight = 0
+        self._progress = _Progress(self._send)
+        self._calls = ThreadPool(_CALL_THREADS, thread_name_prefix="rolerunner-part")
+        self._open_storage = open_storage
         self._storages: list[Storage] = []
-        self._opening_now = threading.Lock()
+        self._open_lock = threading.Lock()
 
-    def hear(self, kind: str, *told: Any) -> None:
-        """In the thread that listens."""
-        if kind == "items":
-            self._dealt.put(told[0])
-        elif kind == "call":
-            self._pool.submit(self._answer, *told)
+    def on_message(self, kind: str, *values: Any) -> None:
+        """Handles a message, in the receiving thread."""
+        if kind == protocol.ITEMS:
+            self._batches.put(values[0])
+        elif kind == protocol.CALL:
+            self._calls.submit(self._run_call, *values)
         else:
-            if kind == "stop":
+            if kind == protocol.STOP:
                 self._cancel.set()
-            self._dealt.put(None)
+            self._batches.put(None)
 
     def run(self) -> None:
-        """Until it is closed or stopped."""
+        """Runs the operation until there are no more items or it is cancelled."""
         try:
-            storage, *source = self._open()
-            for outcome in getattr(storage, self._opening.method)(
-                self._items(), *source, self._cancel
-            ):
-                self._outcomes.append(outcome)
-                if len(self._outcomes) >= BATCH:
-                    self._flush()
-            self._flush()
-        except Exception as error:  # noqa: BLE001 - it is the other process that knows what it means
+            self._run_items()
+        except Exception as error:  # noqa: BLE001 - the parent knows what it means
             if not self._cancel.is_set():
-                self._tell("failed", error)
-        self._pool.shutdown()
-        self._tell("over")
+                self._send(protocol.FAILED, error)
+        self._calls.shutdown()
+        self._send(protocol.DONE)
 
-    def _open(self) -> list[Storage]:
-        with self._opening_now:
+    def _run_items(self) -> None:
+        storage, *source = self._open_storages()
+        items = self._receive_items()
+        for outcome in run_operation(storage, self._spec.method, items, source, self._cancel, {}):
+            self._outcomes.append(outcome)
+            if len(self._outcomes) >= BATCH_SIZE:
+                self._flush()
+        self._flush()
+
+    def _open_storages(self) -> list[Storage]:
+        with self._open_lock:
             if not self._storages:
-                flow = Pacer()
-                flow.on_bytes = self._count
-                places = [
-                    self._opening.storage,
-                    *([self._opening.source] if self._opening.source else []),
-                ]
-                self._storages = [
-                    self._opened(role, access, flow if number == 0 else Pacer())
-                    for number, (role, access) in enumerate(places)
-                ]
+                pacer = Pacer()
+                pacer.on_bytes = self._progress.add_bytes
+                self._storages = [self._open_storage(*self._spec.storage, pacer)]
+                if self._spec.source is not None:
+                    self._storages.append(self._open_storage(*self._spec.source, Pacer()))
             return self._storages
 
-    def _items(self) -> Iterator[Any]:
-        """What is dealt. None where there is nothing now, but something is under way; else this waits."""
+    def _receive_items(self) -> Iterator[Any]:
+        """Yields received items, and None if there is none now but something is in flight; else it waits for some."""
         while True:
             try:
-                batch = self._dealt.get(block=self._flying == 0)
+                batch = self._batches.get(block=self._in_flight == 0)
             except queue.Empty:
                 self._flush()
                 yield None
                 continue
             if batch is None:
                 return
-            self._flying += len(batch)
+            self._in_flight += len(batch)
             yield from batch
 
     def _flush(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
         if outcomes:
-            self._flying -= len(outcomes)
-            with self._lock:
-                moved, self._moved = self._moved, 0
-                self._told = time.monotonic()
-            self._tell("outcomes", outcomes, moved)
+            self._in_flight -= len(outcomes)
+            self._send(protocol.OUTCOMES, outcomes, self._progress.take_bytes())
 
-    def _count(self, count: int) -> None:
-        """So many bytes moved."""
-        with self._lock:
-            self._moved += count
-            if self._moved < _TOLD and time.monotonic() - self._told < _TOLD_AT_ONCE:
-                return
-            moved, self._moved = self._moved, 0
-            self._told = time.monotonic()
-        self._tell("outcomes", [], moved)
-
-    def _answer(self, number: int, name: str, *arguments: Any) -> None:
-        """A call of one of the storage's methods, whose last argument is the cancel; ahead of the others stands the source, if there is one."""
+    def _run_call(self, number: int, name: str, *arguments: Any) -> None:
+        """Calls a method of the storage. Its first argument is the source, if there is one; its last one the cancel."""
         try:
-            storage, *source = self._open()
-            self._tell("result", number, getattr(storage, name)(*source, *arguments, self._cancel))
-        except Exception as error:  # noqa: BLE001 - see above
-            self._tell("raised", number, error)
+            storage, *source = self._open_storages()
+            result = getattr(storage, name)(*source, *arguments, self._cancel)
+            self._send(protocol.RESULT, number, result)
+        except Exception as error:  # noqa: BLE001 - the parent knows what it means
+            self._send(protocol.RAISED, number, error)
 
-    def _tell(self, kind: str, *told: Any) -> None:
+    def _send(self, kind: str, *values: Any) -> None:
+        """Sends a message; a last value that cannot be pickled is sent as a StepError."""
         try:
-            self._channel.send(kind, *told)
+            self._channel.send(kind, *values)
         except ChannelClosed:
             self._cancel.set()
         except (TypeError, AttributeError, pickle.PicklingError):
-            error = told[-1]
-            why = (
-                error if isinstance(error, RolerunnerError) else f"{type(error).__name__}: {error}"
-            )
-            self._channel.send(
-                kind,
-                *told[:-1],
-                StepError(str(why), type=getattr(error, "type", type(error).__name__)),
-            )
+            self._channel.send(kind, *values[:-1], _describe_unpicklable(values[-1]))
+
+
+class _Progress:
+    """Counts transferred bytes and reports them now and then. Thread-safe."""
+
+    def __init__(self, send: Callable[..., None]) -> None:
+        self._send = send
+        self._lock = threading.Lock()
+        self._count = 0
+        self._reported_at = time.monotonic()
+
+    def take_bytes(self) -> int:
+        """Returns the bytes that were not reported yet, to be reported now."""
+        with self._lock:
+            count, self._count = self._count, 0
+            self._reported_at = time.monotonic()
+            return count
+
+    def add_bytes(self, count: int) -> None:
+        """Counts bytes; reports them if there are many, or after a while."""
+        with self._lock:
+            self._count += count
+            is_recent = time.monotonic() - self._reported_at < _REPORT_SECONDS
+            if self._count < _REPORT_BYTES and is_recent:
+                return
+            count, self._count = self._count, 0
+            self._reported_at = time.monotonic()
+        self._send(protocol.OUTCOMES, [], count)
+
+
+def _describe_unpicklable(value: Any) -> StepError:
+    why = value if isinstance(value, RolerunnerError) else f"{type(value).__name__}: {value}"
+    return StepError(str(why), type=getattr(value, "type", type(value).__name__))

@@ -1,6 +1,6 @@
-"""The processes that help with one operation: objects are dealt to them, and parts of large ones given to them.
+"""The forked workers of one operation: items are dispatched to them, and parts of large objects are run by them.
 
-Whatever one of them leaves undone, because it died, is done here.
+What a worker leaves undone because it died is done in this process.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.files import remove_temporaries
 from rolerunner.storage.protocol import Get, Outcome, prepare_retry
+from rolerunner.storage.workers import protocol
 from rolerunner.storage.workers.channel import ChannelClosed
-from rolerunner.storage.workers.forked_worker import BATCH, OperationSpec
+from rolerunner.storage.workers.forked_worker import BATCH_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,245 +26,253 @@ if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
     from rolerunner.storage.pacing import Pacer
     from rolerunner.storage.workers.forked import ForkedProcess, ForkedProcesses
+    from rolerunner.storage.workers.protocol import OperationSpec
 
 _LOG = logging.getLogger("rolerunner.storage")
-_FIRST = 96
-"""Objects that are begun here before others are asked: most operations are small."""
-_AHEAD = 224
-"""Objects that a process has at most: enough for its connections, and not much to wait for in the end."""
-_LOOK = 0.25
-_CHECKED = 1.0
-"""Seconds between two looks at whether the processes run."""
-_ENDING = 2.0
-"""Seconds until a process that was told to stop is ended with force."""
+_LOCAL_FIRST = 96
+"""Items that are begun in this process before workers get any: most operations are small."""
+_MAX_ITEMS = 224
+"""Items that a worker has at most: enough for its connections, and little to wait for at the end."""
+_POLL_SECONDS = 0.25
+_CHECK_SECONDS = 1.0
+"""Time between two checks that the processes run."""
+_STOP_SECONDS = 2.0
+"""Time that a worker has to end an operation before its process is killed."""
 
 
 class NoWorkerAvailable(Exception):
-    """Nobody has room for a call, or who took it is gone: it is to be done here."""
+    """No worker has room for a call, or the worker that took it is gone: the caller does the work itself."""
 
 
-class _Member:
-    """A process, what it has in hand, and a thread that hears what it says."""
+class _Worker:
+    """A worker process, its items and calls, and a thread that receives its messages."""
 
-    def __init__(self, process: ForkedProcess, hear: Callable[..., None]) -> None:
+    def __init__(self, process: ForkedProcess, on_message: Callable[..., None]) -> None:
         self.process = process
-        self.objects: dict[Any, Any] = {}
-        """By what their outcomes will be called; for the thread that deals alone."""
+        self.items: dict[Any, Any] = {}
+        """Items without an outcome, by the name of the outcome. Only the dispatching thread uses it."""
         self.batch: list[Any] = []
         self.calls: dict[int, Future[Any]] = {}
-        self.gone = False
-        self._hear = hear
-        self._thread = threading.Thread(target=self._listen, daemon=True, name="rolerunner-crew")
+        self.is_gone = False
+        self._on_message = on_message
+        self._thread = threading.Thread(target=self._receive, daemon=True, name="rolerunner-worker")
         self._thread.start()
 
-    def say(self, *message: Any) -> None:
-        """To the process; that it is gone is seen by who listens, once all is heard that it still said."""
+    def send(self, *message: Any) -> None:
+        """Sends a message. That the process is gone is noticed by the receiving thread, after its last message.
+
+        A process that does not take a message is killed: half of the message may have been sent.
+        """
         try:
             self.process.channel.send(*message)
-        except (
-            ChannelClosed
-        ):  # or it takes nothing: half a message may have been sent, so it is of no use any more
+        except ChannelClosed:
             self.process.kill()
 
-    def hand_over(self) -> None:
-        """Give it the batch."""
+    def send_batch(self) -> None:
+        """Sends the items that were added since the last batch."""
         if self.batch:
-            self.say("items", self.batch)
+            self.send(protocol.ITEMS, self.batch)
             self.batch = []
 
     def end(self, *, stop: bool) -> bool:
-        """Let the operation end there; is the process good for another one?"""
-        self.say("stop" if stop else "close")
-        self._thread.join(_ENDING)
-        if self._thread.is_alive() or self.gone:
+        """Ends the operation in the worker. Returns True if the process can take another one."""
+        self.send(protocol.STOP if stop else protocol.CLOSE)
+        self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive() or self.is_gone:
             self.process.end()
             return False
         return True
 
-    def _listen(self) -> None:
+    def take_items(self) -> list[Any]:
+        """Returns the items without an outcome, of a worker that is gone."""
+        left = list(self.items.values())
+        self.items, self.batch = {}, []
+        return left
+
+    def _receive(self) -> None:
         try:
             while True:
-                kind, *told = self.process.channel.receive()
-                if kind == "over":
+                kind, *values = self.process.channel.receive()
+                if kind == protocol.DONE:
                     return
-                self._hear(self, kind, *told)
+                self._on_message(self, kind, *values)
         except ChannelClosed:
-            self.gone = True
+            self.is_gone = True
             while self.calls:
                 self.calls.popitem()[1].set_exception(NoWorkerAvailable())
 
 
 class WorkerPool:
-    """Whoever helps with an operation, as ``opening`` tells it to them. They are asked when there is enough to do."""
+    """The workers of one operation. They are acquired once there is enough to do."""
 
     def __init__(
         self,
         processes: Optional[ForkedProcesses],
-        opening: OperationSpec,
+        spec: OperationSpec,
         flow: Pacer,
         cancel: Cancel,
     ) -> None:
-        self._processes = (
-            processes if processes is not None and not flow.is_paced else None
-        )  # a pace is kept by one
-        self._opening = opening
+        # rates are limited within one process
+        self._processes = None if flow.is_paced else processes
+        self._spec = spec
         self._flow = flow
         self._cancel = cancel
-        self._choosing = threading.RLock()
-        self._members: Optional[Sequence[_Member]] = None
-        self._arrived: deque[tuple[_Member, Sequence[Outcome], Optional[BaseException]]] = deque()
+        self._lock = threading.RLock()
+        self._workers: Optional[Sequence[_Worker]] = None
+        self._arrived: deque[tuple[_Worker, Sequence[Outcome], Optional[BaseException]]] = deque()
         self._numbers = itertools.count()
-        self._checked = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        for member in self._members or ():
-            if member.end(stop=kind is not None):
-                assert self._processes is not None  # noqa: S101 - it gave them
-                self._processes.give_back(member.process)
-
-    def _engaged(self) -> Sequence[_Member]:
-        """Those who take part, from the first time on that somebody asks for them."""
-        with self._choosing:
-            if self._members is None:
-                self._members = [
-                    member
-                    for process in (self._processes.take() if self._processes is not None else ())
-                    if (member := self._engage(process))
-                ]
-                for member in self._members:
-                    member.say("open", self._opening)
-            return self._members
-
-    def _engage(self, process: ForkedProcess) -> Optional[_Member]:
-        """Let a process take part; None where no thread can be started that listens to it."""
-        try:
-            return _Member(process, self._hear)
-        except RuntimeError:
-            assert self._processes is not None  # noqa: S101 - it gave the process
-            self._processes.give_back(process)
-            return None
-
-    def _hear(self, member: _Member, kind: str, *told: Any) -> None:
-        """In the thread that listens to the member."""
-        if kind == "outcomes":
-            outcomes, moved = told
-            self._flow.report_bytes(moved)
-            if outcomes:
-                self._arrived.append((member, outcomes, None))
-        elif kind == "failed":
-            self._arrived.append((member, (), told[0]))
-        elif kind == "lease":
-            number, role, token = told
-            member.say("lease", number, self._lease(role, token))
-        else:
-            future = member.calls.pop(told[0])
-            if kind == "result":
-                future.set_result(told[1])
-            else:
-                future.set_exception(told[1])
-
-    def _lease(self, role: Any, token: str) -> Any:
-        assert self._processes is not None  # noqa: S101 - somebody asked
-        try:
-            return self._processes.lend(role, token)
-        except Exception as error:  # noqa: BLE001 - it is raised where it was asked for
-            return error
-
-    def _check_members(self) -> None:
-        """Look, once in a while, whether a process was stopped: it would say nothing for ever."""
-        now = time.monotonic()
-        if now - self._checked > _CHECKED:
-            self._checked = now
-            for member in self._members or ():
-                member.process.check()
-
-    # objects
+        for worker in self._workers or ():
+            if worker.end(stop=kind is not None):
+                self._require_processes().release(worker.process)
 
     def dispatch(
-        self, items: Iterable[Any], begun: Callable[[Any], Any], name_of: Callable[[Any], Any]
+        self, items: Iterable[Any], begin: Callable[[Any], Any], name_of: Callable[[Any], Any]
     ) -> Iterator[Any]:
-        """What is to be begun here, outcomes that came from elsewhere, and None where there is nothing now.
+        """Yields items begun in this process, outcomes of workers, and None if there is nothing now.
 
-        ``name_of`` an item is what its outcome will be called; None for one that is to stay here.
+        ``begin`` begins an item in this process. ``name_of`` returns the name of an item's outcome; None keeps the
+        item in this process. Raises what ended the operation in a worker.
         """
         drawn = 0
         for item in items:
-            if self._members:
-                yield from self._come(begun)
+            if self._workers:
+                yield from self._collect(begin)
             if item is None or isinstance(item, Outcome):
                 yield item
                 continue
             drawn += 1
-            if drawn <= _FIRST or self._processes is None or not self._deal(name_of(item), item):
-                yield begun(item)
-        for member in self._members or ():
-            member.hand_over()
-        while any(member.objects for member in self._members or ()):
-            yield from self._come(begun)
+            if (
+                drawn <= _LOCAL_FIRST
+                or self._processes is None
+                or not self._assign(name_of(item), item)
+            ):
+                yield begin(item)
+        for worker in self._workers or ():
+            worker.send_batch()
+        while any(worker.items for worker in self._workers or ()):
+            yield from self._collect(begin)
             yield None
 
-    def _come(self, begun: Callable[[Any], Any]) -> Iterator[Any]:
-        """Outcomes that came meanwhile, and what somebody who is gone has left. Raises what stopped another process."""
-        self._check_members()
-        gone = [
-            member for member in self._members or () if member.gone and member.objects
-        ]  # before what they still said
+    def call(self, name: str, *arguments: Any, here: int) -> Any:
+        """Calls a method of the storage in a worker that has at most ``here`` other calls, as many as this process has.
+
+        Raises NoWorkerAvailable, what the method raises, and StepError on cancellation.
+        """
+        with self._lock:
+            available = (worker for worker in self._acquire_workers() if not worker.is_gone)
+            worker = min(available, key=lambda each: len(each.calls), default=None)
+            if worker is None or len(worker.calls) > here:
+                raise NoWorkerAvailable
+            number, future = next(self._numbers), Future[Any]()
+            worker.calls[number] = future
+        worker.send(protocol.CALL, number, name, *arguments)
+        while not wait([future], timeout=_POLL_SECONDS).done:
+            self._cancel.stop_if_set()
+            self._check_processes()
+            if worker.is_gone and number in worker.calls:
+                raise NoWorkerAvailable
+        return future.result()
+
+    def _acquire_workers(self) -> Sequence[_Worker]:
+        """Returns the workers of this operation, which the first call acquires."""
+        with self._lock:
+            if self._workers is None:
+                processes = self._processes.acquire() if self._processes is not None else ()
+                started = [self._start_worker(process) for process in processes]
+                self._workers = [worker for worker in started if worker is not None]
+                for worker in self._workers:
+                    worker.send(protocol.OPEN, self._spec)
+            return self._workers
+
+    def _start_worker(self, process: ForkedProcess) -> Optional[_Worker]:
+        """Returns the worker; None if its receiving thread cannot be started."""
+        try:
+            return _Worker(process, self._on_message)
+        except RuntimeError:
+            self._require_processes().release(process)
+            return None
+
+    def _assign(self, name: Any, item: Any) -> bool:
+        """Adds an item to the batch of a worker that has room; returns False if none has."""
+        for worker in self._acquire_workers() if name is not None else ():
+            if worker.is_gone or name in worker.items:
+                continue
+            if len(worker.items) < _MAX_ITEMS:
+                worker.items[name] = item
+                worker.batch.append(item)
+                if len(worker.batch) >= BATCH_SIZE:
+                    worker.send_batch()
+                return True
+            worker.send_batch()
+        return False
+
+    def _collect(self, begin: Callable[[Any], Any]) -> Iterator[Any]:
+        """Yields outcomes that have arrived, and begins the items that workers left when they died."""
+        self._check_processes()
+        # before their last outcomes are collected
+        gone = [worker for worker in self._workers or () if worker.is_gone and worker.items]
         while self._arrived:
-            member, outcomes, error = self._arrived.popleft()
+            worker, outcomes, error = self._arrived.popleft()
             if error is not None:
                 raise error
             for outcome in outcomes:
-                member.objects.pop(outcome.uri, None)
+                worker.items.pop(outcome.uri, None)
                 yield outcome
-        for member in gone:
-            _LOG.warning("a process that helped is gone; what it had in hand is done here")
-            left, member.objects, member.batch = list(member.objects.values()), {}, []
-            for folder, token in {
-                (str(Path(item.target).parent), item.folder.token)
-                for item in left
-                if isinstance(item, Get) and item.folder
-            }:
-                remove_temporaries(folder, token, member.process.pid)
-            yield from map(begun, map(prepare_retry, left))
+        for worker in gone:
+            _LOG.warning("a worker process is gone; its objects are handled by this process")
+            left = worker.take_items()
+            _delete_temporary_files(left, worker.process.pid)
+            yield from map(begin, map(prepare_retry, left))
 
-    def _deal(self, name: Any, item: Any) -> bool:
-        """Give it to who has room, as one of a batch; False where nobody has."""
-        for member in self._engaged() if name is not None else ():
-            if member.gone or name in member.objects:
-                continue
-            if len(member.objects) < _AHEAD:
-                member.objects[name] = item
-                member.batch.append(item)
-                if len(member.batch) >= BATCH:
-                    member.hand_over()
-                return True
-            member.hand_over()
-        return False
+    def _on_message(self, worker: _Worker, kind: str, *values: Any) -> None:
+        """Handles a message, in the thread that receives from the worker."""
+        if kind == protocol.OUTCOMES:
+            outcomes, byte_count = values
+            self._flow.report_bytes(byte_count)
+            if outcomes:
+                self._arrived.append((worker, outcomes, None))
+        elif kind == protocol.FAILED:
+            self._arrived.append((worker, (), values[0]))
+        elif kind == protocol.LEASE:
+            number, role, token = values
+            worker.send(protocol.LEASE, number, self._lend_session(role, token))
+        elif kind == protocol.RESULT:
+            worker.calls.pop(values[0]).set_result(values[1])
+        else:
+            worker.calls.pop(values[0]).set_exception(values[1])
 
-    # parts of large objects
+    def _lend_session(self, role: Any, token: str) -> Any:
+        """Returns the session, or the exception for the worker to raise."""
+        try:
+            return self._require_processes().lend(role, token)
+        except Exception as error:  # noqa: BLE001 - the worker raises it
+            return error
 
-    def call(self, name: str, *arguments: Any, here: int) -> Any:
-        """What the storage's method gives in another process, one that has no more to do than ``here`` is done.
+    def _check_processes(self) -> None:
+        """Checks now and then whether a process was stopped: it would send nothing forever."""
+        now = time.monotonic()
+        if now - self._checked_at > _CHECK_SECONDS:
+            self._checked_at = now
+            for worker in self._workers or ():
+                worker.process.check()
 
-        Raises NotTaken, what the method raises, StepError when stopped.
-        """
-        with self._choosing:
-            member = min(
-                (each for each in self._engaged() if not each.gone),
-                key=lambda each: len(each.calls),
-                default=None,
-            )
-            if member is None or len(member.calls) > here:
-                raise NoWorkerAvailable
-            number, future = next(self._numbers), Future[Any]()
-            member.calls[number] = future
-        member.say("call", number, name, *arguments)
-        while not wait([future], timeout=_LOOK).done:
-            self._cancel.stop_if_set()
-            self._check_members()
-            if member.gone and number in member.calls:
-                raise NoWorkerAvailable
-        return future.result()
+    def _require_processes(self) -> ForkedProcesses:
+        assert self._processes is not None  # noqa: S101 - there are no workers otherwise
+        return self._processes
+
+
+def _delete_temporary_files(items: Iterable[Any], pid: int) -> None:
+    """Deletes the files that a process left of its downloads."""
+    folders = {
+        (str(Path(item.target).parent), item.folder.token)
+        for item in items
+        if isinstance(item, Get) and item.folder
+    }
+    for folder, token in folders:
+        remove_temporaries(folder, token, pid)

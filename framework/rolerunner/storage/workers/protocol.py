@@ -1,26 +1,85 @@
-"""What spread work needs of a cluster, whatever the cluster is."""
+"""The protocol of workers: what an operation gives a worker, and what it gets back.
+
+A worker gets an operation (a method of a storage, and how to open that storage) and items, and returns one outcome for
+each item. Forked workers receive items in messages over a channel while the operation runs; workers of a cluster
+receive them in pickled tasks. Both call ``run_operation``. Work that a worker did not finish is done again elsewhere,
+with items from ``prepare_retry``.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rolerunner.common.cancellation import Cancel
+    from rolerunner.model import Role
+    from rolerunner.storage.protocol import Access, Outcome, Storage
+
+# Messages to a forked worker
+OPEN = "open"
+"""An ``OperationSpec`` begins."""
+ITEMS = "items"
+"""A list of items of the operation."""
+CALL = "call"
+"""A number, a method's name and its arguments: a part of a large object."""
+STOP = "stop"
+"""The operation is cancelled."""
+CLOSE = "close"
+"""There are no more items."""
+
+# Messages from a forked worker
+OUTCOMES = "outcomes"
+"""A list of outcomes, and the number of bytes that were transferred since the last one."""
+FAILED = "failed"
+"""The exception that ended the operation."""
+RESULT = "result"
+"""The number of a call and its result."""
+RAISED = "raised"
+"""The number of a call and its exception."""
+DONE = "over"
+"""The operation has ended in this worker."""
+
+# Messages in both directions
+LEASE = "lease"
+"""A number and a request for a session, or its answer."""
+
+
+@dataclass(frozen=True)
+class OperationSpec:
+    """One operation over many objects. ``source`` is the role that reads, if it is another than the one that writes."""
+
+    method: str
+    storage: tuple[Role, Access]
+    source: Optional[tuple[Role, Access]] = None
+
+
+def run_operation(
+    storage: Storage,
+    method: str,
+    items: Iterable[Any],
+    arguments: Sequence[Any],
+    cancel: Cancel,
+    options: Mapping[str, Any],
+) -> Iterator[Outcome]:
+    """Runs a worker's share of an operation and yields one outcome for each item."""
+    outcomes: Iterator[Outcome] = getattr(storage, method)(items, *arguments, cancel, **options)
+    return outcomes
 
 
 class TaskRunner(Protocol):
-    """Workers on other machines."""
+    """The workers of a cluster, whatever the cluster is."""
 
     def slots(self) -> int:
-        """How many parts can run at once now."""
+        """Returns the number of tasks that can run at once now."""
 
     def run(
         self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
-        """Each wave's results, in the order of its parts, as waves end; waves are drawn as places get free. A wave may be empty.
+        """Runs waves of pickled ``DistributedTask`` and yields the results of each wave in the order of its tasks.
 
-        A part is a pickled ``Part``; ``what`` is said of the work where the cluster shows it. A part whose worker died is begun
-        again elsewhere. Raises StepError: what a part raised, or what the pool met.
+        Waves are drawn as slots become free; a wave may be empty. ``what`` names the work where the cluster shows it.
+        A task whose worker died runs again elsewhere. Raises StepError for what a task or the cluster raised.
         """

@@ -1,0 +1,66 @@
+"""How a worker of a cluster opens S3."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rolerunner.model import Role
+    from rolerunner.sessions.identity import JobIdentity
+    from rolerunner.sessions.registry import Sessions
+    from rolerunner.storage.pacing import Pacer
+    from rolerunner.storage.protocol import Access, Storage
+
+    StorageOpener = Callable[[Sessions, Role, Access, Pacer], Storage]
+
+MAX_JITTER = 2.0
+"""Maximum delay, in seconds, before a worker's first AssumeRole.
+
+STS allows about 600 calls a second in an account and region.
+"""
+_JITTER_PER_SLOT = 0.01
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """How a worker opens S3: with credentials that it finds on its own machine.
+
+    ``opener`` is a function that pickles by name. ``jitter`` is the maximum delay before the first session, in seconds.
+    """
+
+    opener: StorageOpener
+    identity: JobIdentity
+    session_name: str
+    jitter: float = 0.0
+
+    def with_jitter(self, slots: int) -> WorkerSetup:
+        """Returns the setup with a jitter that keeps so many workers apart."""
+        return replace(self, jitter=min(MAX_JITTER, slots * _JITTER_PER_SLOT))
+
+    def sessions(self) -> Sessions:
+        """Returns the sessions of this process, which all its tasks share."""
+        # imports boto3, which checking a spec does not need
+        from rolerunner.sessions.registry import Sessions  # noqa: PLC0415
+
+        identity = self.identity
+        endpoints = tuple(sorted(identity.endpoints.items()))
+        key = (identity.region, identity.profile, endpoints, self.session_name)
+        with _SESSIONS_LOCK:
+            if key not in _SESSIONS:
+                time.sleep(random.uniform(0, self.jitter))
+                _SESSIONS[key] = Sessions(identity, session_name=self.session_name)
+            return _SESSIONS[key]
+
+
+_SESSIONS_LOCK = threading.Lock()
+_SESSIONS: dict[tuple[Any, ...], Sessions] = {}
+
+
+def open_worker_storage(setup: WorkerSetup, role: Role, access: Access, flow: Pacer) -> Storage:
+    """Opens S3 under a role, in a worker."""
+    return setup.opener(setup.sessions(), role, access, flow)
