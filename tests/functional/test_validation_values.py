@@ -43,9 +43,9 @@ REFUSED = {
     f"tags: {{{'k' * 129}: x}}": "must have 1 to 128 characters as the key of a tag, and has 129",
     'tags: {"": x}': "must have 1 to 128 characters as the key of a tag",
     f"tags: {{team: {'v' * 257}}}": "'team' may have 256 characters as the value of a tag, and has 257",
-    "tags: {team: a&b}": "'team' may hold letters, digits, spaces and + - = . _ : / @ as the value of a tag, not '&'",
+    "tags: {team: a&b}": "'team' can contain letters, digits, spaces and + - = . _ : / @ as the value of a tag, not '&'",
     'tags: {"te#m": x}': "as the key of a tag, not '#'",
-    'tags: {"AWS:team": x}': "AWS reserves keys that begin with aws:",
+    'tags: {"AWS:team": x}': "may not begin with aws:",
     "storage_class: STANDRD_IA": "did you mean 'STANDARD_IA'?",
     "storage_class: glacier": "did you mean 'GLACIER'?",
     "checksum: sha256": "did you mean 'SHA256'?",
@@ -152,7 +152,7 @@ def test_a_date_of_an_api_call_must_be_one() -> None:
     [
         ("metadata: {run: '${{ params.word }}'}", "a\nb", "'run' may not hold a line break"),
         ("metadata: {run: '${{ params.word }}'}", "x" * 3000, "'metadata' may have 2,048 bytes"),
-        ("tags: {run: '${{ params.word }}'}", "a#b", "'run' may hold letters"),
+        ("tags: {run: '${{ params.word }}'}", "a#b", "'run' can contain letters"),
         (
             "content_type: '${{ params.word }}'",
             "té/xt",

@@ -1,4 +1,4 @@
-"""What the spec needs to know of an action: its fields, its roles and its outputs."""
+"""The schema of an action: its fields, roles and outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Optional, Union
@@ -9,7 +9,7 @@ from rolerunner.spec.field_types import StrictModel
 
 
 class FieldConflictError(ValueError):
-    """Fields of a step that do not go together; ``hint`` says what would."""
+    """Fields of a step that conflict; ``hint`` is the remedy."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -17,42 +17,45 @@ class FieldConflictError(ValueError):
 
 
 class ActionSchema(StrictModel):
-    """An action as the spec sees it: a model of its fields, and what it says of itself."""
+    """The model of an action's fields, with its description as class attributes."""
 
     kind: ClassVar[str]
-    """What ``action:`` says, as in s3.list."""
+    """The name of the action, such as s3.list."""
     outputs: ClassVar[Optional[Mapping[str, str]]] = None
-    """Name -> what it is; None where the user's own code decides."""
+    """Descriptions by name; None if the user's own code decides."""
     samples: ClassVar[Mapping[str, Any]] = {}
-    """Output -> a value of its kind, to find out while a spec is checked whether a field takes it."""
+    """Example values of outputs, to check whether a field accepts them."""
     role_fields: ClassVar[tuple[str, ...]] = ("role",)
-    """Which keys name its roles; ``role`` stands in for each that is left out."""
+    """Keys that name its roles; ``role`` is the default of each."""
     needs_role: ClassVar[bool] = True
-    """False for an action that can do without talking to AWS."""
+    """False for an action that does not have to call AWS."""
     content_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields that hold the user's own content, such as a script or a query, which may look like another tool's template."""
+    """Fields with the user's own content, such as a script, where templates of other tools are fine."""
     example: ClassVar[Mapping[str, Any]] = {}
-    """Fields of the example in its page, besides those that must be there."""
+    """Fields of the example in its page, in addition to required ones."""
 
     @classmethod
     def accepts_secret(cls, path: tuple[Union[str, int], ...]) -> bool:
-        """Returns True if a secret may flow into the field at ``path``, which is relative to the step."""
+        """Returns True if a secret may flow to ``path``, which is relative to the step."""
         return str(path[-1]).endswith("customer_key")
 
     @classmethod
     def is_secret_output(cls, fields: Mapping[str, Any], path: tuple[str, ...]) -> bool:
-        """Returns True if what a step with these fields gives at ``path`` is known to be a secret before it runs."""
+        """Returns True if the output at ``path`` is known to be a secret before the step runs."""
         del fields
         return is_secret_name(path[-1])
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
-        """A value such as an output of a step with these fields, which may be templates; None where nothing is known of it."""
+        """Returns an example value of an output; None if its type is not known.
+
+        ``fields`` may contain templates.
+        """
         del fields
         return cls.samples.get(output)
 
     @classmethod
     def find_conflicts(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
-        """What is wrong with all steps of this kind together, and with their roles: a step's id and what is said of it."""
+        """Yields the id of a step and a message for conflicts among all steps of this action."""
         del steps
         yield from ()

@@ -1,8 +1,9 @@
-"""YAML text -> plain values, each with its place. The only importer of yaml.
+"""Parses YAML into plain values with their places. The only module that imports yaml.
 
-PyYAML keeps the last of two equal keys without a word, reads ``no`` as false, ``012`` as ten and ``1:30`` as ninety,
-and expands aliases without a bound. This reader is built on PyYAML's *events*, so it decides all of that itself:
-YAML 1.2's core schema for scalars, repeated keys are errors, and depth, size and expansion are bounded.
+PyYAML silently keeps the last of two equal keys, reads ``no`` as false, ``012`` as ten and
+``1:30`` as ninety, and expands aliases without a limit. This parser uses PyYAML's *events* and
+decides these itself: scalars follow the core schema of YAML 1.2, duplicate keys are errors, and
+depth, size and alias expansion are limited.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_BYTES = 1 << 20
-"""Largest spec that is read, in UTF-8 bytes; a 10,000-step spec has about a megabyte."""
+"""Maximum length of a spec in characters; 10,000 steps take about a megabyte."""
 MAX_DEPTH = 40
-"""Deepest nesting of mappings and lists."""
+"""Maximum nesting of mappings and lists."""
 MAX_NODES = 200_000
-"""Most values after aliases are expanded: the bound against alias bombs."""
+"""Maximum number of values after alias expansion, which stops alias bombs."""
 
 Path = tuple[Union[str, int], ...]
-"""The way to a value from the top: keys and list positions."""
+"""The path to a value from the top level: keys and list positions."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULL = {"", "~", "null", "Null", "NULL"}
@@ -39,7 +40,7 @@ _BOOLEAN = {
     "False": False,
     "FALSE": False,
 }
-# A leading zero is kept as text: 012345670123 is an account id and 0777 a mode, and neither is a number to its writer.
+# Numbers with a leading zero stay text: 012345670123 is an account id, and 0777 a file mode.
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -48,7 +49,7 @@ _LONGEST_NUMBER = 40
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML file says (``data``) and where it says it."""
+    """The data of a YAML file, with the place of every value."""
 
     file: str
     data: Any
@@ -59,50 +60,51 @@ class Document:
     """Paths of block scalars (``|`` and ``>``), whose text starts on the line after the mark."""
 
     def mark(self, path: Path, *, key: bool = False) -> Mark:
-        """The place of the value at ``path`` (or of its key), or of the nearest value around it."""
+        """Returns the place of the value (or key) at ``path``, or of the nearest enclosing value."""
         marks = self._keys if key else self._values
         while path and path not in marks:
             path, marks = path[:-1], self._values
         return marks.get(path, Mark(self.file, 1, 1))
 
     def problem(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> Problem:
-        """A mistake at ``path``, with the line of text that holds it."""
+        """Returns a problem at ``path``, with its line of text."""
         return self.problem_at(self.mark(path, key=key), message, hint)
 
     def problem_at(self, mark: Mark, message: str, hint: str = "") -> Problem:
-        """A mistake at ``mark``, with the line of text that holds it."""
+        """Returns a problem at ``mark``, with its line of text."""
         line = self.lines[mark.line - 1] if 0 < mark.line <= len(self.lines) else ""
         return Problem(mark, message, hint, line)
 
     def holds(self, path: Path) -> bool:
-        """Is there a value at ``path``?"""
+        """Returns True if there is a value at ``path``."""
         return path in self._values
 
 
 def parse_document(text: str, file: str, *, show_text: bool = True) -> Document:
-    """Read one YAML document.
+    """Parses a YAML document.
 
-    Raises SpecError with every repeated key, unknown tag and bad anchor; a syntax error ends the reading. Without
-    ``show_text`` errors give places and nothing of the text: for a file that may be another than its reader thinks.
+    Raises SpecError with every duplicate key, unknown tag and bad alias; parsing ends at a syntax
+    error. Without ``show_text`` errors contain places but no text, for files that may not be what
+    the caller expects.
     """
     return _DocumentBuilder(text, file, show_text=show_text).document()
 
 
 def parse_versioned_document(text: str, file: str, what: str) -> Document:
-    """Read a file that belongs to a spec: ``what`` it is, with its version at its top.
+    """Parses a file with a version, such as a test file; ``what`` names its kind in errors.
 
-    Raises SpecError as ``parse``; of a file that is none of its kind nothing is shown.
+    Raises SpecError as ``parse_document`` does, without showing the file's text.
     """
     document = parse_document(text, file, show_text=False)
     if not isinstance(document.data, dict) or "version" not in document.data:
         raise SpecError(
-            [Problem(Mark(file, 1, 1), f"{what} is a mapping that starts with 'version: 1'")]
+            [Problem(Mark(file, 1, 1), f"{what} must be a mapping that starts with 'version: 1'")]
         )
     return document
 
 
-class _Stop(Exception):
-    """Reading cannot go on."""
+class _ParsingStopped(Exception):
+    """Parsing cannot continue."""
 
 
 @dataclass
@@ -112,7 +114,7 @@ class _Anchor:
 
 
 class _DocumentBuilder:
-    """Builds values from events, one level of Python recursion per level of nesting (bounded by MAX_DEPTH)."""
+    """Builds values from events, with one level of recursion for each level of nesting."""
 
     def __init__(self, text: str, file: str, *, show_text: bool) -> None:
         self.file = file
@@ -140,7 +142,7 @@ class _DocumentBuilder:
                 self._mark_at(error.position),
                 f"not YAML: the character {_code_point(error.character)} is not allowed",
             )
-        except _Stop:
+        except _ParsingStopped:
             pass
         if self.problems:
             raise SpecError(self.problems)
@@ -161,7 +163,7 @@ class _DocumentBuilder:
             )
         if not self.text.strip():
             self._stop(
-                Mark(self.file, 1, 1), "the file is empty", "a spec starts with 'version: 1'"
+                Mark(self.file, 1, 1), "the file is empty", "start the spec with 'version: 1'"
             )
 
     def _only_document(self) -> Any:
@@ -173,14 +175,14 @@ class _DocumentBuilder:
                     self._stop(
                         self._mark(event),
                         "a second YAML document starts here",
-                        "one file holds one document",
+                        "a file can contain one document only",
                     )
                 data = self._value(next(self.events), (), 0)
         if seen == 0:
             self._stop(
                 Mark(self.file, 1, 1),
-                "the file holds only comments",
-                "a spec starts with 'version: 1'",
+                "the file contains only comments",
+                "start the spec with 'version: 1'",
             )
         return data
 
@@ -220,9 +222,7 @@ class _DocumentBuilder:
     def _count(self, event: Any, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            self._stop(
-                self._mark(event), f"more than {MAX_NODES:,} values once aliases are expanded"
-            )
+            self._stop(self._mark(event), f"more than {MAX_NODES:,} values after alias expansion")
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         values: list[Any] = []
@@ -246,13 +246,11 @@ class _DocumentBuilder:
             place = (*path, key)
             if key in values:
                 first = self.keys[place]
-                message = self._quoting(f"the key '{key}' is here twice", "a key is here twice")
+                message = self._quoting(f"duplicate key '{key}'", "duplicate key")
                 self._problem(self._mark(event), message, f"the first is on line {first.line}")
             self.keys.setdefault(place, self._mark(event))
             values[key] = self._value(value_event, place, depth + 1)
-        for (
-            mapping
-        ) in merged:  # a key said here wins over a merged one, an earlier merge over a later
+        for mapping in merged:  # own keys win over merged ones, and earlier merges over later ones
             for key, value in mapping.items():
                 values.setdefault(key, value)
         return values
@@ -266,8 +264,11 @@ class _DocumentBuilder:
 
     def _key_hint(self, event: Any) -> str:
         if self.lines[event.start_mark.line][: event.start_mark.column].endswith("{"):
-            return "an expression is written ${{ params.NAME }}, in quotes where it does not begin the value"
-        return "is a '{' or '[' or '${{' here that needs quotes?"
+            return (
+                "write an expression as ${{ params.NAME }}, "
+                "in quotes if the value does not begin with it"
+            )
+        return "put a value that begins with '{', '[' or '${{' in quotes"
 
     def _merge(self, event: Any, path: Path, depth: int) -> list[dict[str, Any]]:
         value = self._value(event, path, depth + 1)
@@ -289,16 +290,16 @@ class _DocumentBuilder:
     def _check_tag(self, event: Any, allowed: str) -> None:
         if event.tag not in (None, "!", allowed):
             message = self._quoting(f"the tag '{event.tag}' is not allowed", "tags are not allowed")
-            self._problem(self._mark(event), message, "a spec holds plain values only")
+            self._problem(self._mark(event), message, "a spec can contain plain values only")
 
     def _check_characters(self, event: Any) -> None:
-        """Quoted text may escape what no file can hold as it is: half of a surrogate pair is no character."""
+        """Reports half of a surrogate pair, which quoted text can contain as an escape."""
         found = None if event.value.isascii() else _SURROGATE.search(event.value)
         if found:
             self._problem(
                 self._mark(event),
                 f"the character {_code_point(found.group())} is half of a surrogate pair",
-                "write \\U and eight digits",
+                "write the character as \\U and eight digits",
             )
 
     def _mark(self, event: Any) -> Mark:
@@ -309,7 +310,7 @@ class _DocumentBuilder:
         return Mark(self.file, before.count("\n") + 1, position - before.rfind("\n"))
 
     def _quoting(self, message: str, without: str) -> str:
-        """The message that quotes the text, or the one that does not."""
+        """Returns the message that quotes the text, or the one without it."""
         return message if self.show_text else without
 
     def _line(self, number: int) -> str:
@@ -321,14 +322,14 @@ class _DocumentBuilder:
 
     def _stop(self, mark: Mark, message: str, hint: str = "") -> NoReturn:
         self._problem(mark, message, hint)
-        raise _Stop
+        raise _ParsingStopped
 
     def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
         place = Mark(self.file, mark.line + 1, mark.column + 1) if mark else Mark(self.file, 1, 1)
         line = self._line(place.line)
         if not self.show_text:
-            return Problem(place, "not YAML", "a value that holds ': ' or '#' needs quotes")
+            return Problem(place, "not YAML", "put a value that contains ': ' or '#' in quotes")
         context = f" {error.context}" if error.context else ""
         return Problem(
             place,
@@ -339,7 +340,7 @@ class _DocumentBuilder:
 
 
 def parse_scalar(text: str) -> Any:
-    """An unquoted scalar as YAML 1.2's core schema reads it: null, true, false, a number, else text."""
+    """Returns the value of an unquoted scalar by YAML 1.2's core schema: null, bool, number, text."""
     if text in _NULL:
         return None
     if text in _BOOLEAN:
@@ -349,7 +350,7 @@ def parse_scalar(text: str) -> Any:
             return int(text)
         if _FLOAT.match(text):
             number = float(text)
-            return number if math.isfinite(number) else text  # 1e999 is no number that JSON has
+            return number if math.isfinite(number) else text  # JSON has no number for 1e999
     return text
 
 
@@ -357,9 +358,12 @@ def _syntax_hint(line: str, error: yaml.MarkedYAMLError) -> str:
     if "\t" in line[: len(line) - len(line.lstrip())]:
         return "indent with spaces, not tabs"
     if "${{" in line or "{{" in line:
-        return "a value with '${{ ... }}' needs quotes inside '{ }' and '[ ]', and where it holds a ':' or '#'"
+        return (
+            "put a value with '${{ ... }}' in quotes inside '{ }' and '[ ]', "
+            "and if it contains ':' or '#'"
+        )
     if "mapping values are not allowed" in str(error.problem):
-        return "a value that holds ': ' needs quotes; or is the indentation off?"
+        return "put a value that contains ': ' in quotes, or check the indentation"
     return ""
 
 
@@ -369,7 +373,7 @@ def _code_point(character: Any) -> str:
 
 
 def dump_yaml(value: Any) -> str:
-    """Plain values as YAML, in their order, without aliases."""
+    """Returns plain values as YAML, in their order and without aliases."""
     return str(yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=150))
 
 

@@ -1,4 +1,4 @@
-"""``${{ ... }}``: found in a text and parsed when the spec is loaded, checked against what exists, evaluated later."""
+"""Finds and parses ``${{ ... }}`` when a spec is loaded, and evaluates it later."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from rolerunner.spec.grammar import ExpressionTree, Reference
 
 MAX_EXPRESSION = 2_000
-"""Longest expression, in characters."""
+"""Maximum number of characters of an expression."""
 _OPEN, _CLOSE = "${{", "}}"
 _DELIMITER = re.compile(r"""["']|\}\}""")
 
 
 @dataclass(frozen=True)
 class Expression:
-    """One ``${{ ... }}``. ``offset`` is where its text starts in the template's text."""
+    """A ``${{ ... }}``; ``offset`` is the position of its text in the template."""
 
     text: str
     offset: int
@@ -31,26 +31,26 @@ class Expression:
     _tree: ExpressionTree = field(repr=False, compare=False)
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
-        """The value in ``scope``, with its native type. Raises ExpressionError."""
+        """Returns the value with its native type. Raises ExpressionError."""
         try:
             value = self._tree.evaluate(scope)
             return self._as_secret(value) if self._reads_secret(scope) else value
         except ExpressionError:
             raise
-        except Exception as error:  # whatever an operator or a filter raises
+        except Exception as error:  # operators and filters may raise anything
             reason = (
                 "it is nested too deeply"
                 if isinstance(error, RecursionError)
                 else safe_text(error) or type(error).__name__
             )
-            raise ExpressionError(f"'{self.text}' cannot be worked out: {reason}") from error
+            raise ExpressionError(f"'{self.text}' cannot be evaluated: {reason}") from error
 
     def _reads_secret(self, scope: Mapping[str, Any]) -> bool:
-        """Returns True if a name that it reads is a secret, or holds one."""
-        return any(has_secret_value(_looked_up(reference, scope)) for reference in self.references)
+        """Returns True if a value that it reads is or contains a secret."""
+        return any(has_secret_value(_look_up(reference, scope)) for reference in self.references)
 
     def _as_secret(self, value: Any) -> Any:
-        """What was worked out of a secret is one too, but for texts that stand in the expression itself, for all to read."""
+        """Marks a value derived from a secret as one, except text that the expression shows."""
         if isinstance(value, str):
             return (
                 value
@@ -66,7 +66,7 @@ class Expression:
         )
 
 
-def _looked_up(reference: Reference, scope: Mapping[str, Any]) -> Any:
+def _look_up(reference: Reference, scope: Mapping[str, Any]) -> Any:
     value: Any = scope
     for name in reference.path:
         if not isinstance(value, Mapping) or name not in value:
@@ -77,11 +77,11 @@ def _looked_up(reference: Reference, scope: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Template:
-    """A text with expressions in it. One that is a single expression and nothing else keeps the value's type."""
+    """A text with expressions; the value of a single expression keeps its type."""
 
     text: str
     parts: tuple[Any, ...]
-    """str and Expression, in order."""
+    """Texts and expressions, in order."""
 
     def __str__(self) -> str:
         return self.text
@@ -93,14 +93,14 @@ class Template:
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """Every name that is read."""
+        """The names that all expressions read."""
         return tuple(
             reference for expression in self.expressions for reference in expression.references
         )
 
     @property
     def whole(self) -> Optional[Expression]:
-        """The expression that the text consists of, if it is a single one."""
+        """The expression, if the text is a single one and nothing else."""
         return (
             self.parts[0]
             if len(self.parts) == 1 and isinstance(self.parts[0], Expression)
@@ -109,7 +109,7 @@ class Template:
 
     @property
     def name(self) -> Optional[Reference]:
-        """The name that the text consists of, if it is a single one, as it is."""
+        """The name, if the text is an expression that only reads a name."""
         whole = self.whole
         return (
             whole.references[0]
@@ -120,7 +120,7 @@ class Template:
         )
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
-        """The value in ``scope``. Raises ExpressionError."""
+        """Returns the value in ``scope``. Raises ExpressionError."""
         if self.whole is not None:
             return self.whole.evaluate(scope)
         texts = [
@@ -131,12 +131,12 @@ class Template:
 
 
 def is_template(text: str) -> bool:
-    """Does the text hold an expression?"""
+    """Returns True if the text contains an expression."""
     return _OPEN in text
 
 
 def parse_template(text: str) -> Template:
-    """Read a text that holds expressions. Raises ExpressionError, whose ``offset`` is where in the text."""
+    """Parses a text with expressions. Raises ExpressionError with the offset in the text."""
     template, errors = scan_template(text)
     if errors:
         raise errors[0]
@@ -144,14 +144,14 @@ def parse_template(text: str) -> Template:
 
 
 def scan_template(text: str) -> tuple[Template, list[ExpressionError]]:
-    """Read a text that holds expressions: those that are right, and what is wrong with each of the others."""
+    """Parses a text with expressions; returns the valid ones, and an error for each other."""
     parts: list[Any] = []
     errors: list[ExpressionError] = []
     position = 0
     while (start := text.find(_OPEN, position)) >= 0:
         parts += [text[position:start]] if start > position else []
         try:
-            end = _end(text, start + len(_OPEN))
+            end = _find_end(text, start + len(_OPEN))
         except ExpressionError as error:
             return Template(text, tuple(parts)), [*errors, error]
         try:
@@ -163,8 +163,8 @@ def scan_template(text: str) -> tuple[Template, list[ExpressionError]]:
     return Template(text, tuple(parts)), errors
 
 
-def _end(text: str, position: int) -> int:
-    """Where ``}}`` closes the expression that starts at ``position``: not one inside quotes."""
+def _find_end(text: str, position: int) -> int:
+    """Returns the position of the ``}}`` that closes an expression, skipping quotes."""
     start = position
     while True:
         found = _DELIMITER.search(text, position)

@@ -1,4 +1,4 @@
-"""The filters of ``${{ value | filter(argument) }}``: pure functions, bounded in time and size."""
+"""The filters of ``${{ value | filter(argument) }}``: pure functions of limited time and size."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from rolerunner.spec.values import parse_duration
 
 MAX_RESULT = 1 << 20
-"""Longest text or list that an expression may make."""
+"""Maximum length of a text or list that an expression produces."""
 _MAX_NUMBER = 1 << 63
 
 
 class ExpressionError(Exception):
-    """An expression is wrong. ``wrong`` and ``right`` feed the nearest right name."""
+    """A mistake in an expression; ``wrong`` and ``right`` are for a suggestion."""
 
     def __init__(
         self, message: str, offset: int = 0, *, wrong: str = "", right: tuple[str, ...] = ()
@@ -29,30 +29,30 @@ class ExpressionError(Exception):
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter: its function, and how many arguments it takes besides the value."""
+    """A filter: its function, and the range of its number of arguments."""
 
     function: Callable[..., Any]
     arguments: tuple[int, int]
 
 
 def check_size(value: Any) -> Any:
-    """The value, if it is small enough. Raises ExpressionError."""
+    """Returns the value unchanged. Raises ExpressionError if it is too large."""
     if isinstance(value, (str, list, tuple, dict)) and len(value) > MAX_RESULT:
-        raise ExpressionError(f"an expression made a value longer than {MAX_RESULT:,}")
+        raise ExpressionError(f"the expression produces a value longer than {MAX_RESULT:,}")
     if isinstance(value, int) and abs(value) >= _MAX_NUMBER:
-        raise ExpressionError("an expression made a number beyond 64 bits")
+        raise ExpressionError("the expression produces a number beyond 64 bits")
     return value
 
 
 def format_value(value: Any) -> str:
-    """The value as it stands inside a text. Raises ExpressionError for what has no text."""
+    """Returns the value as text. Raises ExpressionError for lists and mappings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
         return ""
     if isinstance(value, (list, dict)):
         raise ExpressionError(
-            "a list or mapping cannot stand inside a text; use the filter 'json' or 'join'"
+            "a list or mapping cannot be part of a text; use the filter 'json' or 'join'"
         )
     return str(value)
 
@@ -64,21 +64,21 @@ def _text(value: Any) -> str:
 
 
 def _format(value: Any, form: str) -> str:
-    """A date or time in strftime's form."""
+    """Formats a date or time as strftime does."""
     if not isinstance(value, date):  # datetime is a date
         raise ExpressionError(f"'format' works on dates and times, not {value!r}")
     return value.strftime(_text(form))
 
 
 def _plus(value: Any, amount: Any) -> Any:
-    """A date or time so much later: ``1`` is a day, or write '2h', '7d', '-1d'."""
+    """Adds to a date or time: ``1`` is a day, or '2h', '7d', '-1d'."""
     if not isinstance(value, date):
         raise ExpressionError(f"'plus' works on dates and times, not {value!r}")
     return _shifted(value, _amount(amount))
 
 
 def _minus(value: Any, amount: Any) -> Any:
-    """A date or time so much earlier."""
+    """Subtracts from a date or time."""
     if not isinstance(value, date):
         raise ExpressionError(f"'minus' works on dates and times, not {value!r}")
     return _shifted(value, -_amount(amount))
@@ -87,7 +87,7 @@ def _minus(value: Any, amount: Any) -> Any:
 def _shifted(value: date, amount: timedelta) -> date:
     if not isinstance(value, datetime) and amount % timedelta(days=1):
         raise ExpressionError(
-            "a date is shifted by whole days; shift a time instead, as in ${{ now | plus('2h') }}"
+            "a date changes by whole days only; use a time, as in ${{ now | plus('2h') }}"
         )
     return value + amount
 
@@ -111,29 +111,29 @@ def _json_default(value: Any) -> Any:
 
 
 def _json(value: Any) -> str:
-    """The value as JSON text."""
+    """Returns the value as JSON."""
     return json.dumps(value, default=_json_default, ensure_ascii=False, allow_nan=False)
 
 
 def _replace(value: Any, old: str, new: str) -> str:
     text = _text(value)
     if len(text) + text.count(_text(old)) * len(_text(new)) > MAX_RESULT:
-        raise ExpressionError(f"'replace' would make a text longer than {MAX_RESULT:,}")
+        raise ExpressionError(f"'replace' produces a text longer than {MAX_RESULT:,}")
     return text.replace(old, new)
 
 
 def _join(value: Any, separator: str = "") -> str:
-    """A list of texts as one text."""
+    """Joins the items of a list."""
     if not isinstance(value, (list, tuple)):
         raise ExpressionError(f"'join' works on lists, not {value!r}")
     parts = [str(part) for part in value]
     if sum(map(len, parts)) + len(parts) * len(separator) > MAX_RESULT:
-        raise ExpressionError(f"'join' would make a text longer than {MAX_RESULT:,}")
+        raise ExpressionError(f"'join' produces a text longer than {MAX_RESULT:,}")
     return _text(separator).join(parts)
 
 
 def _default(value: Any, other: Any) -> Any:
-    """The value, or the other where it is null or empty."""
+    """Returns the value, or the other one if it is null or empty."""
     return other if value in (None, "") else value
 
 
@@ -157,4 +157,4 @@ FILTERS: Mapping[str, Filter] = {
     "trim": Filter(lambda value: _text(value).strip(), (0, 0)),
     "upper": Filter(lambda value: _text(value).upper(), (0, 0)),
 }
-"""Name -> filter. Each is documented in docs/expressions.md."""
+"""Filters by name, which docs/expressions.md documents."""

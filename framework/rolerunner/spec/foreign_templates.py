@@ -1,8 +1,9 @@
 """Finds text that looks like a template of another tool, such as ``{{ x }}`` or ``${x}``.
 
-Nothing would replace it, so an object named ``{{ ds }}`` would be written. ``{{ x }}`` is a mistake everywhere. ``${x}`` is one
-in every field but those that hold the user's own content, such as a script, where its name must be one that an expression
-could read; so must the names in ``$(x)``, ``%(x)s``, ``<x>`` and ``{x}``, which are no mistakes in content.
+Nothing replaces such text, so a step would write an object named ``{{ ds }}``. ``{{ x }}`` is
+always a mistake. ``${x}`` is one in every field, but in the user's own content, such as a script,
+only if an expression could read the name. ``$(x)``, ``%(x)s``, ``<x>`` and ``{x}`` are mistakes
+if an expression could read the name, and never in content.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ _MARKS = ("{", "$(", "%(", "<")
 
 @dataclass(frozen=True)
 class ForeignTemplate:
-    """A template of another tool: ``text`` at ``offset``."""
+    """A template of another tool at ``offset``."""
 
     text: str
     offset: int
     right: str
-    """The expression that is probably meant."""
+    """The expression that is probably intended."""
 
     @property
     def message(self) -> str:
-        """The mistake in words."""
+        """The message for the mistake."""
         return f"'{self.text}' is not replaced: it is a template of another tool"
 
     @property
     def hint(self) -> str:
-        """What to write instead, also for who means the text itself."""
+        """The expression to write, or how to write the text literally."""
         quote = '"' if "'" in self.text else "'"
         return f"write {self.right}, or ${{{{ {quote}{self.text}{quote} }}}} for the text itself"
 
@@ -52,10 +53,10 @@ class ForeignTemplate:
 def find_foreign_templates(
     text: str, scopes: Collection[str], params: Collection[str], *, content: bool
 ) -> Iterator[ForeignTemplate]:
-    """Each template of another tool in a text without expressions.
+    """Yields the templates of other tools in a text without expressions.
 
-    ``scopes`` are the first names that an expression can read there, ``params`` the spec's params; ``content`` is true for
-    text that is the user's own.
+    ``scopes`` are the first names that an expression can read, ``params`` the spec's params;
+    ``content`` is True for the user's own content.
     """
     if not any(mark in text for mark in _MARKS):
         return

@@ -1,7 +1,7 @@
-"""The grammar of ``${{ ... }}``: text -> tree, checked, and its value. The only importer of jinja2.
+"""Parses, checks and evaluates expressions. The only module that imports jinja2.
 
-Jinja2 gives the grammar; nothing of its run time is used. An expression's tree is walked here, node kinds on a short
-list and nothing else, so there is no attribute of an object to reach, nothing to call but the filters, and no loop.
+Jinja2 provides the grammar; its runtime is not used. This module evaluates a short list of node
+types, so an expression cannot reach attributes of objects, call anything but filters, or loop.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _REFUSED: dict[type, str] = {
 
 @dataclass(frozen=True)
 class Reference:
-    """A name that an expression reads: ``steps.find.count`` is ("steps", "find", "count")."""
+    """A name that an expression reads: ("steps", "find", "count") for ``steps.find.count``."""
 
     path: tuple[str, ...]
 
@@ -62,19 +62,22 @@ class Reference:
 
 @dataclass(frozen=True)
 class ExpressionTree:
-    """An expression, taken apart."""
+    """A parsed expression."""
 
     root: nodes.Expr
     references: tuple[Reference, ...]
-    """Every name that it reads."""
+    """The names that it reads."""
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
-        """The value in ``scope``, with its native type. Raises ExpressionError, and what its operators raise."""
+        """Returns the value with its native type.
+
+        Raises ExpressionError, and whatever its operators raise.
+        """
         return _evaluate(self.root, scope)
 
 
 def parse_expression(text: str, offset: int) -> ExpressionTree:
-    """Take an expression apart. Raises ExpressionError with ``offset``, which is where the text stands."""
+    """Parses an expression at ``offset`` of a text. Raises ExpressionError."""
     try:
         parser = Parser(_ENVIRONMENT, text, state="variable")
         root = parser.parse_expression()
@@ -103,7 +106,7 @@ def _check(node: nodes.Node, offset: int) -> None:
         _check_filter(node, offset)
     if isinstance(node, nodes.Getattr) and _path(node) is None:
         raise ExpressionError(
-            f"'.{node.attr}' can only follow a name such as params or steps.ID", offset
+            f"'.{node.attr}' must follow a name such as params or steps.ID", offset
         )
     for child in node.iter_child_nodes():
         _check(child, offset)
@@ -126,7 +129,7 @@ def _check_filter(node: nodes.Filter, offset: int) -> None:
 
 
 def _path(node: nodes.Node) -> Optional[tuple[str, ...]]:
-    """``steps.find.count`` as a path, None for anything that is not a chain of names."""
+    """Returns the path of a chain of names such as ``steps.find.count``; None for other nodes."""
     if isinstance(node, nodes.Name):
         return (node.name,)
     if isinstance(node, nodes.Getattr):
@@ -206,7 +209,7 @@ def _arithmetic(kind: type, left: Any, right: Any) -> Any:
     repeats = kind in (nodes.Mul, nodes.Mod) and not (_is_number(left) and _is_number(right))
     if repeats:  # 'x' * 10**9 fills memory, and '%1000000000d' % 1 does too
         raise ExpressionError(
-            f"only numbers can stand on both sides of '{'*' if kind is nodes.Mul else '%'}'"
+            f"both sides must be numbers for '{'*' if kind is nodes.Mul else '%'}'"
         )
     return check_size(_BINARY[kind](left, right))
 
@@ -220,7 +223,7 @@ def _look_up(path: tuple[str, ...], scope: Mapping[str, Any]) -> Any:
     for depth, name in enumerate(path):
         if not isinstance(value, Mapping):
             raise ExpressionError(
-                f"'{'.'.join(path[:depth])}' has no parts, so '{'.'.join(path)}' reads nothing"
+                f"'{'.'.join(path[:depth])}' has no parts, so '{'.'.join(path)}' does not exist"
             )
         if name not in value:
             known = tuple(str(key) for key in value)

@@ -1,4 +1,4 @@
-"""pydantic's complaints -> problems with a place, in words that a user of the spec understands."""
+"""Converts pydantic's errors to problems with a place, in the words of the spec."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from rolerunner.common.wording import format_count
 from rolerunner.errors import Problem, SpecError
 from rolerunner.redaction.secrets import Secret
 from rolerunner.spec.values import suggest_name
@@ -30,8 +31,8 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
     "date_type": "a date such as 2026-01-31",
-    "dataclass_type": "objects that another step listed",
-    "dataclass_exact_type": "objects that another step listed",
+    "dataclass_type": "objects listed by another step",
+    "dataclass_exact_type": "objects listed by another step",
 }
 _BOUNDS = {
     "greater_than_equal": ("at least", "ge"),
@@ -43,7 +44,7 @@ _LONGEST_SHOWN = 60
 
 
 def validate_document(model: type[M], document: Document) -> M:
-    """The document as ``model``. Raises SpecError with every mistake."""
+    """Returns the document as ``model``. Raises SpecError with every mistake."""
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
@@ -51,7 +52,7 @@ def validate_document(model: type[M], document: Document) -> M:
 
 
 def list_keys(model: type[BaseModel]) -> tuple[str, ...]:
-    """The keys that a model's mapping may hold."""
+    """Returns the keys of a model's mapping."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
@@ -62,17 +63,18 @@ def list_problems(
     model: type[BaseModel],
     more_keys: Iterable[str] = (),
 ) -> list[Problem]:
-    """Each of pydantic's errors as a problem; ``base`` is where the validated value lies in the document.
+    """Returns a problem for each of pydantic's errors.
 
-    ``more_keys`` are right names at the top beside the model's own, for a misspelt one.
+    ``base`` is the path of the validated value. ``more_keys`` are valid keys at its top level
+    that the model does not have, to suggest them for misspelt ones.
     """
     found: dict[tuple[Any, ...], Problem] = {}
     for detail in error.errors(include_url=False):
-        location = _location(detail["loc"], document, base)
+        location = _resolve_location(detail["loc"], document, base)
         unknown = detail["type"] == "extra_forbidden"
-        message, hint = _words(detail, location)
+        message, hint = _describe_error(detail, location)
         if unknown:
-            inner = _model_at(model, detail["loc"][:-1])
+            inner = _find_model(model, detail["loc"][:-1])
             hint = suggest_key(
                 str(detail["loc"][-1]), inner, more_keys if len(detail["loc"]) == 1 else ()
             )
@@ -86,51 +88,51 @@ def list_problems(
         )
         found.setdefault(
             same, problem
-        )  # each member of a union has its own complaint of one value: the first will do
+        )  # each member of a union has an error of its own: the first is enough
     return list(found.values())
 
 
 def list_messages(error: ValidationError) -> list[str]:
-    """Each of pydantic's errors in words, for a value that is in no document."""
+    """Returns the messages of pydantic's errors, for a value outside a document."""
     found = [
-        _words(detail, tuple(part for part in detail["loc"] if part != "[key]"))[0]
+        _describe_error(detail, tuple(part for part in detail["loc"] if part != "[key]"))[0]
         for detail in error.errors(include_url=False)
     ]
     return list(dict.fromkeys(found))
 
 
 def suggest_key(name: str, model: type[BaseModel], more_keys: Iterable[str] = ()) -> str:
-    """What to write instead of a key that a model does not have: a misspelt one, one of another tool, or any that there is."""
+    """Returns the hint for an unknown key: a similar key, one for another tool's, or all keys."""
     from rolerunner.spec.misnomers import suggest_field  # noqa: PLC0415 - a right spec has no use for it
 
     keys = (*list_keys(model), *more_keys)
     near = suggest_name(name, keys)
-    return (suggest_field(name, model, keys) or near) or _list("known", keys)
+    return (suggest_field(name, model, keys) or near) or _list_names("known", keys)
 
 
-def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
-    """The model of the mapping at ``loc`` inside a model."""
+def _find_model(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
+    """Returns the model of the mapping at ``loc`` inside a model."""
     for part in loc:
         field = next(
             (field for name, field in model.model_fields.items() if part in (name, field.alias)),
             None,
         )
-        inner = _model_in(field.annotation) if field is not None else None
+        inner = _unwrap_model(field.annotation) if field is not None else None
         model = inner or model
     return model
 
 
-def _model_in(annotation: Any) -> Optional[type[BaseModel]]:
-    """The model that an annotation such as Optional[Model] or list[Model] speaks of."""
+def _unwrap_model(annotation: Any) -> Optional[type[BaseModel]]:
+    """Returns the model in an annotation such as Optional[Model] or list[Model]."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(
-        (found for found in map(_model_in, get_args(annotation)) if found is not None), None
+        (found for found in map(_unwrap_model, get_args(annotation)) if found is not None), None
     )
 
 
-def _location(loc: tuple[Any, ...], document: Document, base: Path) -> Path:
-    """Pydantic's location as a path in the document: names of union members are left out."""
+def _resolve_location(loc: tuple[Any, ...], document: Document, base: Path) -> Path:
+    """Converts pydantic's location to a path in the document, without names of union members."""
     path = base
     for part in loc:
         if document.holds((*path, part)):
@@ -140,7 +142,7 @@ def _location(loc: tuple[Any, ...], document: Document, base: Path) -> Path:
     return path
 
 
-def _words(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:
+def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:
     kind, name = detail["type"], str(detail["loc"][-1]) if detail["loc"] else ""
     context = detail.get("ctx", {})
     if kind == "extra_forbidden":
@@ -148,13 +150,13 @@ def _words(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:
     if kind == "missing":
         return f"'{name}' is missing", ""
     if kind in ("literal_error", "enum"):
-        return _not_among(
+        return _describe_choice(
             location, str(context.get("expected", "")).replace(" or ", ", "), detail["input"]
         )
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         return (
-            f"{_named(location)} must be {words} {context[bound]}, not {describe_value(detail['input'])}",
+            f"{_name_field(location)} must be {words} {context[bound]}, not {describe_value(detail['input'])}",
             "",
         )
     if kind in ("too_long", "too_short"):
@@ -162,38 +164,39 @@ def _words(detail: Mapping[str, Any], location: Path) -> tuple[str, str]:
             ("at most", "max_length") if kind == "too_long" else ("at least", "min_length")
         )
         return (
-            f"{_named(location)} must have {words} {context[bound]}, and has {context['actual_length']}",
+            f"{_name_field(location)} must have {words} {format_count(context[bound], 'item')}, "
+            f"not {context['actual_length']}",
             "",
         )
     if kind == "value_error":
         error = context.get("error")
         text = str(error)
-        return (text if text.startswith("'") else f"{_named(location)} {text}"), getattr(
+        return (text if text.startswith("'") else f"{_name_field(location)} {text}"), getattr(
             error, "hint", ""
         )
     if kind in _EXPECTED:
         return (
-            f"{_named(location)} must be {_EXPECTED[kind]}, not {describe_value(detail['input'])}",
-            _quote_hint(kind, detail["input"]),
+            f"{_name_field(location)} must be {_EXPECTED[kind]}, not {describe_value(detail['input'])}",
+            _suggest_quotes(kind, detail["input"]),
         )
     text = str(detail["msg"])
-    return f"{_named(location)}: {text[:1].lower()}{text[1:]}", ""
+    return f"{_name_field(location)}: {text[:1].lower()}{text[1:]}", ""
 
 
-def _not_among(location: Path, expected: str, value: Any) -> tuple[str, str]:
+def _describe_choice(location: Path, expected: str, value: Any) -> tuple[str, str]:
     choices = [choice.strip(" '") for choice in expected.split(",")]
     one_of = "one of " if len(choices) > 1 else ""
     quoted = str(value) in choices and not isinstance(value, bool)
     hint = "write it without quotes" if quoted else suggest_name(str(value), choices)
-    return f"{_named(location)} must be {one_of}{expected}, not {describe_value(value)}", hint
+    return f"{_name_field(location)} must be {one_of}{expected}, not {describe_value(value)}", hint
 
 
-def _named(location: Path) -> str:
+def _name_field(location: Path) -> str:
     names = [part for part in location if isinstance(part, str)]
     return f"'{names[-1]}'" if names else "the spec"
 
 
-def _quote_hint(kind: str, value: Any) -> str:
+def _suggest_quotes(kind: str, value: Any) -> str:
     if kind == "string_type" and isinstance(value, (bool, int, float)):
         return "put it in quotes"
     if kind == "bool_type" and str(value).lower() in ("yes", "no", "on", "off"):
@@ -202,7 +205,7 @@ def _quote_hint(kind: str, value: Any) -> str:
 
 
 def describe_value(value: Any) -> str:
-    """A value as an error shows it: its kind and, if short, itself."""
+    """Returns a value as errors show it: its kind or, if it is short, itself."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -218,6 +221,6 @@ def describe_value(value: Any) -> str:
     return text if isinstance(value, (int, float)) else f"'{text}'"
 
 
-def _list(word: str, names: Iterable[str]) -> str:
+def _list_names(word: str, names: Iterable[str]) -> str:
     listed = ", ".join(names)
     return f"{word}: {listed}" if listed else ""

@@ -1,4 +1,4 @@
-"""Values as people write them: durations, sizes, and the nearest right name."""
+"""Parses durations and sizes, and suggests names for misspelt ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from rolerunner.errors import Mark
 
 @dataclass(frozen=True)
 class FileValue:
-    """A param's value from a file: errors name its place and never show it, since the file may be another than was meant."""
+    """A param's value from a file.
+
+    Errors name its place and never show the value: the file may not be the intended one.
+    """
 
     value: Any
     mark: Mark
@@ -22,14 +25,14 @@ class FileValue:
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?\Z")
 _SECONDS = (86_400, 3_600, 60, 1)
 _LONGEST = 100 * 366 * 86_400
-"""Seconds of the longest duration: waits and clocks of the operating system cannot hold much more."""
+"""Maximum duration in seconds; timers of the operating system do not support much more."""
 _MOST_DIGITS = 40
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtpKMGTP]?)(i?)[bB]?\Z")
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 def parse_duration(text: str) -> float:
-    """``30s``, ``15m``, ``2h``, ``1d``, ``1h30m`` in seconds. Raises ValueError."""
+    """Returns the seconds of ``30s``, ``15m``, ``2h``, ``1d`` or ``1h30m``. Raises ValueError."""
     found = _DURATION.match(text.strip().replace(" ", "").lower())
     if not found or not any(found.groups()):
         raise ValueError(f"'{text}' is not a duration such as 30s, 15m, 2h or 1h30m")
@@ -40,14 +43,17 @@ def parse_duration(text: str) -> float:
 
 
 def check_duration(seconds: float) -> float:
-    """The seconds, unless nothing can wait so long. Raises ValueError, also for NaN."""
+    """Returns the seconds as a float. Raises ValueError if they are out of range or NaN."""
     if not -_LONGEST <= seconds <= _LONGEST:
-        raise ValueError("must be a duration of 100 years at most")
+        raise ValueError("must be at most 100 years")
     return float(seconds)
 
 
 def parse_size(text: str) -> int:
-    """``16MiB``, ``5GB``, ``100`` in bytes; MiB counts in 1024s, MB in 1000s, as IEC 80000-13 has it. Raises ValueError."""
+    """Returns the bytes of ``16MiB``, ``5GB`` or ``100``. Raises ValueError.
+
+    MiB is a power of 1024, and MB of 1000 (IEC 80000-13).
+    """
     found = _SIZE.match(text.strip())
     if not found or (found.group(3) and not found.group(2)):
         raise ValueError(f"'{text}' is not a size such as 16MiB, 5GB or 1000")
@@ -58,7 +64,7 @@ def parse_size(text: str) -> int:
 
 
 def suggest_name(wrong: str, right: Iterable[str]) -> str:
-    """``did you mean 'x'?`` for the nearest right name, else the empty text."""
+    """Returns ``did you mean 'x'?`` with the closest name; empty if none is close."""
     import difflib  # noqa: PLC0415 - a right spec has no use for it
 
     names = {str(name).lower(): str(name) for name in reversed(list(right))}
@@ -67,13 +73,13 @@ def suggest_name(wrong: str, right: Iterable[str]) -> str:
 
 
 def format_suggestion(wrong: str, right: Iterable[str]) -> str:
-    """The nearest right name in brackets, to stand after a message; else the empty text."""
+    """Returns a suggestion in brackets, to append to a message; empty if no name is close."""
     found = suggest_name(wrong, right)
     return f" ({found})" if found else ""
 
 
 def check_tag_text(text: str, what: str) -> None:
-    """Raises ValueError for a character that no key or value of a tag may hold (AWS tagging API reference)."""
+    """Raises ValueError if a key or value of a tag has an invalid character (AWS tagging API)."""
     wrong = next(
         (
             each
@@ -84,5 +90,6 @@ def check_tag_text(text: str, what: str) -> None:
     )
     if wrong:
         raise ValueError(
-            f"may hold letters, digits, spaces and + - = . _ : / @ as {what} of a tag, not {wrong!r}"
+            f"can contain letters, digits, spaces and + - = . _ : / @ as {what} of a tag, "
+            f"not {wrong!r}"
         )

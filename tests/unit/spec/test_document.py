@@ -60,28 +60,28 @@ def test_merge_keys_and_anchors_work() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2\n", "f.yaml:2:1: the key 'a' is here twice (the first is on line 1)"),
+        ("a: 1\na: 2\n", "f.yaml:2:1: duplicate key 'a' (the first is on line 1)"),
         (
             "a: !!python/object:os.system x\n",
-            "f.yaml:1:4: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed (a spec holds plain values only)",
+            "f.yaml:1:4: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed (a spec can contain plain values only)",
         ),
-        ("", "f.yaml:1:1: the file is empty (a spec starts with 'version: 1')"),
+        ("", "f.yaml:1:1: the file is empty (start the spec with 'version: 1')"),
         (
             "# only this\n",
-            "f.yaml:1:1: the file holds only comments (a spec starts with 'version: 1')",
+            "f.yaml:1:1: the file contains only comments (start the spec with 'version: 1')",
         ),
         (
             "a: 1\n---\nb: 2\n",
-            "f.yaml:2:1: a second YAML document starts here (one file holds one document)",
+            "f.yaml:2:1: a second YAML document starts here (a file can contain one document only)",
         ),
         ("a: *b\n", "f.yaml:1:4: the alias *b has no anchor &b before it"),
         (
             "a: b: c\n",
-            "f.yaml:1:5: not YAML: mapping values are not allowed in this context (a value that holds ': ' needs quotes; or is the indentation off?)",
+            "f.yaml:1:5: not YAML: mapping values are not allowed in this context (put a value that contains ': ' in quotes, or check the indentation)",
         ),
         (
             "? [a]\n: b\n",
-            "f.yaml:1:3: a key must be plain text (is a '{' or '[' or '${{' here that needs quotes?)",
+            "f.yaml:1:3: a key must be plain text (put a value that begins with '{', '[' or '${{' in quotes)",
         ),
         ("[" * 50, "f.yaml:1:41: nested deeper than 40 levels"),
         ("a: \x00\n", "f.yaml:1:4: not YAML: the character U+0000 is not allowed"),
@@ -99,7 +99,7 @@ def test_an_alias_bomb_is_refused_before_it_unfolds() -> None:
     bomb = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
         f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi")
     )
-    assert "once aliases are expanded" in mistakes(bomb)[0]
+    assert "after alias expansion" in mistakes(bomb)[0]
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:

@@ -115,7 +115,7 @@ def test_job_is_said_out_loud() -> None:
         ),
         (
             HEAD + STEP + "    id: find\n",
-            "t.yaml:10:5: the key 'id' is here twice (the first is on line 6)",
+            "t.yaml:10:5: duplicate key 'id' (the first is on line 6)",
         ),
         (
             HEAD + STEP + STEP[7:],

@@ -32,7 +32,7 @@ def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
         "ops", "p/"
     )
     for flags, said in [
-        ({"timeout": "90s"}, "'timeout' must be whole minutes"),
+        ({"timeout": "90s"}, "'timeout' must be a whole number of minutes"),
         (
             {"workers": 3},
             "'workers' does not apply to the runtime pythonshell, which takes 'capacity'",
