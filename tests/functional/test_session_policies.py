@@ -184,7 +184,7 @@ def test_the_plan_shows_sessions_and_policies(tmp_path: Path) -> None:
     assert re.search(r"session policy, 1\d\d of 2,048 characters:", text)
     assert '{"Effect": "Deny", "Action": "*", "Resource": "*"}' in text
     assert (
-        "     note: no step says what it needs, so the session may do nothing: say 'permissions' on the step"
+        "     note: permissions cannot be derived, so the session may do nothing; declare them under 'permissions'"
         in text
     )
     roles = json.loads(CliRunner().invoke(main, ["plan", str(path), "--json"]).stdout)["roles"]

@@ -10,14 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolerunner.iam.policy import (
-    MAX_SESSION_POLICY,
-    fit_session_policy,
-    is_covering,
-    list_statements,
-    match_statement,
-    merge_uses,
-)
+from rolerunner.iam.policy import MAX_SESSION_POLICY, list_statements, merge_uses
+from rolerunner.iam.policy_fitting import fit_session_policy
+from rolerunner.iam.policy_patterns import is_covering, match_statement
 from rolerunner.model import Permission, Use
 
 B = "arn:aws:s3:::b"

@@ -13,7 +13,8 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params, write_file
 from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox
-from rolerunner.iam.policy import MAX_INLINE, MAX_TRUST, compact_json, format_json
+from rolerunner.iam.policy import MAX_INLINE, MAX_TRUST
+from rolerunner.iam.policy_text import compact_json, format_json
 from rolerunner.model import RoleArn, S3Uri
 from rolerunner.policies import cloudformation, terraform
 from rolerunner.policies.compare import (

@@ -1,6 +1,7 @@
-"""The table: which IAM actions each call of AWS needs, and on what. Actions, refusals and policies all read it here.
+"""The table of the IAM actions that each operation of AWS needs, and on which resources.
 
-From the Service Authorization Reference and the S3 user guide; a test holds every name against the published IAM data.
+Sources: the Service Authorization Reference and the S3 user guide. A test compares every name with
+the published IAM data.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from rolerunner.model import Condition, Permission, S3Uri
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_PARTIQL = (
+    "dynamodb:PartiQLDelete",
+    "dynamodb:PartiQLInsert",
+    "dynamodb:PartiQLSelect",
+    "dynamodb:PartiQLUpdate",
+)
 _PUT = ("s3:PutObject",)
 _COPY = ("s3:GetObject", "s3:PutObject")
 S3_ACTIONS: Mapping[str, tuple[str, ...]] = {
@@ -88,11 +95,16 @@ SERVICE_ACTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("bedrock-runtime", "Converse"): ("bedrock:InvokeModel",),
     ("bedrock-runtime", "ConverseStream"): ("bedrock:InvokeModelWithResponseStream",),
     ("bedrock-runtime", "StartAsyncInvoke"): ("bedrock:InvokeModel",),
-    ("dynamodb", "BatchExecuteStatement"): ("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLSelect", "dynamodb:PartiQLUpdate"),
-    ("dynamodb", "ExecuteStatement"): ("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLSelect", "dynamodb:PartiQLUpdate"),
-    ("dynamodb", "ExecuteTransaction"): ("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLSelect", "dynamodb:PartiQLUpdate"),
+    ("dynamodb", "BatchExecuteStatement"): _PARTIQL,
+    ("dynamodb", "ExecuteStatement"): _PARTIQL,
+    ("dynamodb", "ExecuteTransaction"): _PARTIQL,
     ("dynamodb", "TransactGetItems"): ("dynamodb:GetItem",),
-    ("dynamodb", "TransactWriteItems"): ("dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
+    ("dynamodb", "TransactWriteItems"): (
+        "dynamodb:ConditionCheckItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+    ),
     ("glue", "GetUnfilteredPartitionMetadata"): ("glue:GetPartition",),
     ("glue", "GetUnfilteredPartitionsMetadata"): ("glue:GetPartitions",),
     ("glue", "GetUnfilteredTableMetadata"): ("glue:GetTable",),
@@ -106,14 +118,14 @@ SERVICE_ACTIONS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("sqs", "DeleteMessageBatch"): ("sqs:DeleteMessage",),
     ("sqs", "SendMessageBatch"): ("sqs:SendMessage",),
     ("timestream-query", "Query"): ("timestream:Select",),
-}  # fmt: skip
-"""Operations of other services whose IAM action has another name. boto3's service name, the API's operation."""
+}
+"""(boto3's service name, operation) -> IAM actions, where these have another name."""
 IAM_PREFIXES: Mapping[str, str] = {"cloudwatch": "cloudwatch", "resourcegroupstaggingapi": "tag"}
 """Services whose IAM prefix is not the name that their requests are signed with."""
 BUCKET_ACTIONS = frozenset(
     {"s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"}
 )
-"""What is allowed on the bucket where an object is worked on."""
+"""Actions on the bucket that work on objects needs."""
 _ON_OBJECT = re.compile(
     r"s3:(?:(?:Delete|Get|List|Put|Replicate|Restore|Update)?Object(?!Lambda)\w*|AbortMultipartUpload|ListMultipartUploadParts"
     r"|BypassGovernanceRetention|InitiateReplication|ReplicateDelete|ReplicateTags)\Z"
@@ -122,9 +134,9 @@ _ON_OBJECT = re.compile(
 _ON_EVERYTHING = frozenset({"s3:ListAllMyBuckets", "s3express:ListAllMyDirectoryBuckets"})
 """Actions that take no resource."""
 COPY_OPERATIONS = frozenset({"CopyObject", "UploadPartCopy"})
-"""What reads an object that the request names besides its own."""
+"""Operations that read another object, which the request names as its source."""
 LIST_ACTIONS = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
-"""What the condition s3:prefix narrows."""
+"""Actions that the condition s3:prefix applies to."""
 VERSIONED_ACTIONS: Mapping[str, str] = {
     "s3:DeleteObject": "s3:DeleteObjectVersion",
     "s3:GetObject": "s3:GetObjectVersion",
@@ -134,7 +146,7 @@ VERSIONED_ACTIONS: Mapping[str, str] = {
 }
 """An action on an object -> the action that a request which names a version needs instead."""
 KEY_READ_ACTIONS, KEY_WRITE_ACTIONS = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")
-"""What S3 asks of KMS for the role; a multipart upload reads back what it wrote, so it needs both."""
+"""Actions that S3 needs from KMS for the role; a multipart upload reads its parts back."""
 _KEY_ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):kms:(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<name>.+)"
 )
@@ -144,16 +156,19 @@ _SUFFIXES = {
     "aws-iso-b": "sc2s.sgov.gov",
     "aws-eusc": "amazonaws.eu",
 }
-"""Partition -> the end of its services' names; amazonaws.com elsewhere."""
+"""Partition -> the suffix of its services' host names; amazonaws.com elsewhere."""
 
 
 def is_aws_host(host: str) -> bool:
-    """Returns True for a host name of AWS, in whichever partition."""
+    """Returns True for a host name of AWS, in any partition."""
     return host.endswith(tuple(f".{suffix}" for suffix in ("amazonaws.com", *_SUFFIXES.values())))
 
 
 def find_iam_actions(service: str, operation: str, prefix: str) -> tuple[str, ...]:
-    """The IAM actions of an operation; ``prefix`` is the service's in IAM where the table has nothing of its own."""
+    """Returns the IAM actions of an operation; ``prefix`` is the service's name in IAM.
+
+    The prefix is used where the table has no entry.
+    """
     found = (
         S3_ACTIONS.get(operation) if service == "s3" else SERVICE_ACTIONS.get((service, operation))
     )
@@ -161,18 +176,18 @@ def find_iam_actions(service: str, operation: str, prefix: str) -> tuple[str, ..
 
 
 def build_bucket_arn(uri: S3Uri, partition: str = "aws") -> str:
-    """The ARN of the bucket or access point."""
+    """Returns the ARN of the bucket or access point."""
     return uri.bucket if uri.bucket.startswith("arn:") else f"arn:{partition}:s3:::{uri.bucket}"
 
 
 def build_object_arn(uri: S3Uri, partition: str = "aws") -> str:
-    """The ARN of the object, or of all under the prefix."""
+    """Returns the ARN of the object, or of all objects under the prefix."""
     separator = "/object/" if uri.bucket.startswith("arn:") else "/"
     return f"{build_bucket_arn(uri, partition)}{separator}{uri.key}{'*' if uri.is_prefix else ''}"
 
 
 def find_resource(action: str, uri: S3Uri) -> str:
-    """The resource of an S3 action: everything, the bucket, the object, or all objects under a prefix."""
+    """Returns an S3 action's resource: all, the bucket, the object, or those under a prefix."""
     if action in _ON_EVERYTHING or not uri.bucket:
         return "*"
     return build_object_arn(uri) if _ON_OBJECT.match(action) else build_bucket_arn(uri)
@@ -181,9 +196,10 @@ def find_resource(action: str, uri: S3Uri) -> str:
 def derive_s3_permissions(
     operation: str, uri: S3Uri, *, source: Optional[S3Uri] = None, versioned: bool = False
 ) -> tuple[Permission, ...]:
-    """The permissions that an S3 operation takes: on its bucket, its object, or the objects under a prefix.
+    """Returns the permissions that an S3 operation needs.
 
-    ``source`` is the object that a copy reads; ``versioned``: the request names a version, of a copy that of its source.
+    ``source`` is the object that a copy reads. With ``versioned``, the request names a version; a
+    copy names that of its source.
     """
     read = source or S3Uri("*", "*")
     return tuple(
@@ -209,9 +225,10 @@ def _s3_permission(
 def derive_permissions(
     service: str, prefix: str, operation: str, parameters: Mapping[str, Any]
 ) -> tuple[Permission, ...]:
-    """The permissions that a call of any service takes; of S3 on the bucket, object or prefix that the parameters name.
+    """Returns the permissions that a request to any service needs.
 
-    ``service`` is boto3's name of it, ``prefix`` IAM's where the table has nothing of its own.
+    Those of S3 are limited to the bucket, object or prefix in the parameters. ``service`` is
+    boto3's name of the service, ``prefix`` its name in IAM.
     """
     if service != "s3":
         return tuple(
@@ -219,20 +236,20 @@ def derive_permissions(
         )
     bucket, key, listed = (str(parameters.get(name) or "") for name in ("Bucket", "Key", "Prefix"))
     if operation in COPY_OPERATIONS:
-        source, versioned = _copied(parameters.get("CopySource"))
+        source, versioned = _parse_copy_source(parameters.get("CopySource"))
         return derive_s3_permissions(
             operation, S3Uri(bucket, key), source=source, versioned=versioned
         )
     if operation == "DeleteObjects":
-        place, versioned = _deleted(bucket, parameters.get("Delete"))
+        place, versioned = _parse_deletions(bucket, parameters.get("Delete"))
         return derive_s3_permissions(operation, place, versioned=versioned)
     return derive_s3_permissions(
         operation, S3Uri(bucket, key or listed), versioned=bool(parameters.get("VersionId"))
     )
 
 
-def _copied(source: Any) -> tuple[S3Uri, bool]:
-    """The source of a copy, which is bucket/key or a mapping (everything where it is not known), and whether it names a version."""
+def _parse_copy_source(source: Any) -> tuple[S3Uri, bool]:
+    """Returns a copy's source, * where it is not known, and whether it names a version."""
     if isinstance(source, Mapping):
         return S3Uri(str(source.get("Bucket") or "*"), str(source.get("Key") or "*")), bool(
             source.get("VersionId")
@@ -242,8 +259,8 @@ def _copied(source: Any) -> tuple[S3Uri, bool]:
     return S3Uri(bucket or "*", key or "*"), bool(version)
 
 
-def _deleted(bucket: str, batch: Any) -> tuple[S3Uri, bool]:
-    """The folder of a batch of deletions, as far as it is known, and whether the batch names versions."""
+def _parse_deletions(bucket: str, batch: Any) -> tuple[S3Uri, bool]:
+    """Returns the common folder of a batch of deletions, and whether it names versions."""
     objects = batch.get("Objects") if isinstance(batch, Mapping) else None
     known = (
         [each for each in objects if isinstance(each, Mapping)]
@@ -257,7 +274,10 @@ def _deleted(bucket: str, batch: Any) -> tuple[S3Uri, bool]:
 
 
 def replace_action(permission: Permission, action: str) -> Permission:
-    """The permission for another action in the same place: AWS may refuse a tag of an upload, or the listing behind a missing key."""
+    """Returns the permission for another action on the same resource.
+
+    AWS may deny the tags of an upload, or the listing behind a missing key.
+    """
     bucket, slash, key = permission.resource.partition("/")
     if _ON_OBJECT.match(action) or not slash or ":s3:::" not in bucket:
         return Permission(action, permission.resource)
@@ -265,21 +285,27 @@ def replace_action(permission: Permission, action: str) -> Permission:
 
 
 def find_common_folder(keys: Iterable[str]) -> str:
-    """The key itself of one object, else the longest folder that all keys have in common: empty, or with a ``/`` at its end."""
+    """Returns the key of a single object, else the longest folder that contains all keys.
+
+    The folder is empty or ends with ``/``.
+    """
     distinct = set(keys)
     common = os.path.commonprefix([min(distinct, default=""), max(distinct, default="")])  # noqa: RUF071 - keys, not paths
     return common if len(distinct) == 1 else common[: common.rfind("/") + 1]
 
 
 def build_prefix_condition(key: str) -> tuple[Condition, ...]:
-    """The condition on a listing. AWS checks the listing behind a missing key with the key itself as prefix, hence both forms."""
+    """Returns the condition on a listing of a prefix, if it has one.
+
+    For a missing key, AWS checks a listing whose prefix is the key itself; hence both forms.
+    """
     return (("StringLike", "s3:prefix", (key, f"{key}*")),) if key.strip("*") else ()
 
 
 def derive_key_permissions(actions: tuple[str, ...], key: str) -> list[Permission]:
-    """What S3 needs of a KMS key for the role: an ARN, an id or an alias.
+    """Returns the permissions on a KMS key, given by ARN, id or alias, limited to use through S3.
 
-    An alias is no resource: it becomes all keys that carry it. Used through S3 alone, so narrowed to that.
+    An alias is no resource, so it becomes a condition on all keys.
     """
     named = _KEY_ARN.match(key)
     name = (
@@ -304,7 +330,7 @@ def derive_key_permissions(actions: tuple[str, ...], key: str) -> list[Permissio
 
 
 def build_key_condition(region: str, partition: str) -> Condition:
-    """The condition that a key is used through S3 alone, in the region where that is known."""
+    """Returns the condition that limits a KMS key to use through S3, in a region if known."""
     service = f"s3.{region or '*'}.{_SUFFIXES.get(partition, 'amazonaws.com')}"
     return ("StringLike" if "*" in service else "StringEquals", "kms:ViaService", (service,))
 
@@ -312,15 +338,15 @@ def build_key_condition(region: str, partition: str) -> Condition:
 def resolve_for_role(
     permission: Permission, partition: str, account: str = "", region: str = ""
 ) -> Permission:
-    """The permission as a certain role needs it: in its partition; a key by id or alias is one of its account.
+    """Returns the permission in a role's partition, with KMS keys in its account.
 
-    ``region`` is the role's, where the spec says it: its buckets, and so their keys, are taken to be there.
+    ``region`` is the role's, if the spec sets it; its buckets and their keys are assumed there.
     """
     resource = re.sub(r"\Aarn:aws:", f"arn:{partition}:", permission.resource)
     condition = permission.condition
     bucket = S3Uri(resource.partition(":s3:::")[2].partition("/")[0])
     if bucket.in_directory_bucket:
-        # S3 Express: all work on a directory bucket is done in a session, and the permission is that session
+        # S3 Express: requests to a directory bucket are authorized by a session alone
         kind = "accesspoint" if bucket.bucket.endswith("--xa-s3") else "bucket"
         return Permission(
             "s3express:CreateSession",
@@ -341,23 +367,23 @@ def resolve_for_role(
 def build_statement(
     actions: list[str], resources: list[str], condition: Optional[Mapping[str, Any]] = None
 ) -> dict[str, Any]:
-    """A statement of a policy, as IAM reads it."""
-    made: dict[str, Any] = {
+    """Returns an Allow statement of a policy."""
+    result: dict[str, Any] = {
         "Effect": "Allow",
         "Action": unwrap_single(actions),
         "Resource": unwrap_single(resources),
     }
-    return {**made, "Condition": condition} if condition else made
+    return {**result, "Condition": condition} if condition else result
 
 
 def unwrap_single(values: list[str]) -> Any:
-    """A list of one as that one, as IAM has it."""
+    """Returns the element of a list of one, as IAM writes it, else the list."""
     return values[0] if len(values) == 1 else values
 
 
 def render_condition(condition: Iterable[Condition]) -> dict[str, Any]:
-    """(operator, key, values) as a policy's Condition."""
-    made: dict[str, Any] = {}
+    """Returns conditions as the Condition of a statement."""
+    result: dict[str, Any] = {}
     for operator, key, values in condition:
-        made.setdefault(operator, {})[key] = list(values)
-    return made
+        result.setdefault(operator, {})[key] = list(values)
+    return result

@@ -52,7 +52,7 @@ CODE_HINTS = {
 
 @dataclass(frozen=True)
 class DenialMessage:
-    """The fields of AWS's message "User: ... is not authorized to perform: ..."; empty if absent."""
+    """The fields of AWS's message "User: ... is not authorized to perform: ..."."""
 
     user: str
     action: str

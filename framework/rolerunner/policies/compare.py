@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import unquote
 
 from rolerunner.errors import UsageError
-from rolerunner.iam.policy import is_covering, list_statements, match_statement
+from rolerunner.iam.policy import list_statements
+from rolerunner.iam.policy_patterns import is_covering, match_statement
 from rolerunner.model import Permission
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rolerunner.iam.policy import format_json
+from rolerunner.iam.policy_text import format_json
 from rolerunner.model import RoleArn
 from rolerunner.policies.least_privilege import explain_statements, list_dependencies
 

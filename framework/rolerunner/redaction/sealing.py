@@ -19,7 +19,7 @@ def seal_secrets(value: Any, *, whole: bool = False) -> Any:
 
 
 def seal_outputs(outputs: Mapping[str, Any], declared: Collection[str]) -> dict[str, Any]:
-    """Returns a step's outputs with secrets as secret values: the ``declared`` and the named ones."""
+    """Returns outputs with secrets as secret values: the ``declared`` and the named ones."""
     sealed: dict[str, Any] = seal_secrets(dict(outputs))
     return {
         **sealed,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class BorrowedSessions:
-    """A session source that asks another process. ``export_lease`` is its ``Sessions.export_lease``."""
+    """A session source that asks another process, by its ``Sessions.export_lease``."""
 
     def __init__(self, export_lease: Callable[[Role, str], PortableLease]) -> None:
         self._export_lease = export_lease

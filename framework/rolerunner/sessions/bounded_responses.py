@@ -1,4 +1,4 @@
-"""Bounds on the response that botocore reads into memory: it has none, and a response may not end."""
+"""Bounds the responses that botocore reads into memory, since a response may never end."""
 
 from __future__ import annotations
 
