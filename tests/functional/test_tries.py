@@ -11,6 +11,7 @@ import pytest
 
 from rolerunner import api
 from rolerunner.errors import SpecError
+from rolerunner.run import timeouts
 from tests import memory_aws as memory
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def test_work_that_fails_in_its_grace_period_timed_out(tmp_path: Path) -> None:
 def test_work_that_still_runs_is_not_called_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rolerunner.run.timeouts.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(timeouts, "GRACE_SECONDS", 0.1)
     result = run(tmp_path, "late", "retry: {attempts: 3, delay: 0.01, timeout: 0.1}", seconds=2)
     assert result.steps[0].error is not None
     assert (result.steps[0].error.type, result.steps[0].attempts, calls(tmp_path)) == (
@@ -107,7 +108,7 @@ def test_work_that_still_runs_is_not_called_again(
 def test_work_that_still_runs_is_not_called_again_by_another_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rolerunner.run.timeouts.GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(timeouts, "GRACE_SECONDS", 0.1)
     assert run(tmp_path, "late", "timeout: 0.1", seconds=3).status == "failed"
     second = run(tmp_path, "late", "timeout: 0.1", seconds=3)
     assert second.steps[0].error is not None

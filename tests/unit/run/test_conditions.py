@@ -1,0 +1,79 @@
+"""Whether a step starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import pytest
+
+from rolerunner.errors import RoleRefused, StepError
+from rolerunner.model import Job, Role, Step
+from rolerunner.run.conditions import RunMoment, decide_start
+from rolerunner.run.results import RunRecord
+
+READY = RunMoment(is_cancelled=False, elapsed=0.0)
+JOB = Job("j", ())
+FINISH = Job("j", (), on_failure="finish")
+
+
+def no_scope() -> Mapping[str, Any]:
+    raise AssertionError("no condition reads the scope")
+
+
+def status(step: Step, record: RunRecord, moment: RunMoment = READY, job: Job = JOB) -> str:
+    result = decide_start(step, job, record, moment, no_scope)
+    return "starts" if result is None else result.status
+
+
+@pytest.mark.parametrize(
+    ("when", "needs", "job", "expected"),
+    [
+        ("on_success", (), JOB, "not_run"),
+        ("on_success", (), FINISH, "starts"),
+        ("on_success", ("bad",), FINISH, "not_run"),
+        ("on_failure", ("bad",), JOB, "starts"),
+        ("on_failure", (), JOB, "skipped"),
+        ("always", ("bad",), JOB, "starts"),
+    ],
+)
+def test_when_decides_after_a_failure(
+    when: str, needs: tuple[str, ...], job: Job, expected: str
+) -> None:
+    record = RunRecord(broken={"bad"}, failed=True)
+    assert status(Step("a", "s3.list", {}, needs=needs, when=when), record, job=job) == expected
+
+
+@pytest.mark.parametrize(
+    ("moment", "error"),
+    [
+        (RunMoment(is_cancelled=True, elapsed=0), None),
+        (RunMoment(is_cancelled=False, elapsed=11), "Deadline"),
+        (RunMoment(False, 0, StepError("lost", type="LockLost")), "LockLost"),
+    ],
+)
+def test_an_obstacle_comes_before_any_condition(moment: RunMoment, error: Optional[str]) -> None:
+    step, job = Step("a", "s3.list", {}, when="always"), Job("j", (), deadline=10)
+    result = decide_start(step, job, RunRecord(), moment, no_scope)
+    assert result is not None
+    assert result.status == "not_run"
+    assert (result.error and result.error.type) == error
+
+
+def test_a_step_may_start_exactly_at_the_deadline() -> None:
+    moment = RunMoment(is_cancelled=False, elapsed=10)
+    assert status(Step("a", "s3.list", {}), RunRecord(), moment, Job("j", (), deadline=10)) == (
+        "starts"
+    )
+
+
+def test_only_steps_for_failures_run_after_a_refused_role() -> None:
+    refused, other = Role("arn:r", "refused"), Role("arn:o", "other")
+    record = RunRecord()
+    record.add_refusals({"refused": RoleRefused("no", role="refused")})
+    steps = [
+        Step("a", "s3.list", {}, {"role": other}),
+        Step("b", "s3.list", {}, {"role": other}, when="always"),
+        Step("c", "s3.list", {}, {"role": refused}, when="always"),
+    ]
+    assert [status(step, record) for step in steps] == ["not_run", "starts", "not_run"]
