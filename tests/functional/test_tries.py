@@ -177,5 +177,5 @@ def test_what_does_not_go_together(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         api.load(path)
     told = str(caught.value)
-    assert told.count("'idempotent: false' does not go with it") == 2
+    assert told.count("'idempotent: false' forbids") == 2
     assert "'idempotent'" in told
