@@ -90,27 +90,24 @@ def open_storage(
     ``boto3``. ``memory`` is the limit of the whole process in bytes, shared by ``at_once`` steps.
     ``processes`` are workers that take a share of the transfers.
     """
-    from rolerunner.storage.pacing import Pacer  # noqa: PLC0415
-    from rolerunner.storage.protocol import Access  # noqa: PLC0415
+    from rolerunner.storage.boto.engine import BotoEngine  # noqa: PLC0415
     from rolerunner.storage.tuning import DEFAULT_MEMORY, Tuning  # noqa: PLC0415
 
     process_count = processes.count if processes is not None else 1
     tuning = Tuning.for_memory(memory or DEFAULT_MEMORY, at_once, process_count)
     tuning = tuning if limits is None else tuning.apply_limits(limits)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
-    settings = (client, role, caller, access or Access(), flow or Pacer(), tuning)
+    boto_engine = BotoEngine(client, role, caller, access, flow, tuning)
     if engine == "boto3":
-        from rolerunner.storage.boto.engine import BotoEngine  # noqa: PLC0415
-
-        return BotoEngine(*settings)
+        return boto_engine
     from rolerunner.storage.http.sockets import SocketFactory  # noqa: PLC0415
-    from rolerunner.storage.native.engine import NativeEngine  # noqa: PLC0415
+    from rolerunner.storage.native.engine import open_native_engine  # noqa: PLC0415
 
     config = client.meta.config
     net = SocketFactory(
         sessions.find_ca_bundle(), float(config.connect_timeout), float(config.read_timeout)
     )
-    return NativeEngine(*settings, sessions.get_credentials(role), net, processes)
+    return open_native_engine(boto_engine, sessions.get_credentials(role), net, processes)
 
 
 def read_object(identity: Optional[JobIdentity], uri: str, max_bytes: int) -> bytes:

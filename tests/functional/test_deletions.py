@@ -22,7 +22,7 @@ from rolerunner.model import JOB, S3Uri
 from rolerunner.selection.manifest import placeholder_list
 from rolerunner.storage import deletions
 from rolerunner.storage.boto.engine import BotoEngine
-from rolerunner.storage.native.engine import NativeEngine
+from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.protocol import ObjectInfo
 from tests.memory_aws import Response, error, xml
 
@@ -65,7 +65,7 @@ def storage(engine: str, memory_aws: Store) -> Any:
     client = boto3.client("s3", "eu-west-1", endpoint_url=memory_aws.url, config=config)
     if engine == "boto3":
         return BotoEngine(client, JOB, lambda: "")
-    return NativeEngine(client, JOB, lambda: "", credentials=Credentials("k", "s"))
+    return open_native_engine(BotoEngine(client, JOB, lambda: ""), Credentials("k", "s"))
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_a_key_that_never_goes_is_a_failure(
     (outcome,) = storage.delete([ObjectInfo("b", 1)], "landing", Cancel())
     assert outcome.error is not None
     assert told in outcome.error.message
-    assert len(batches(memory_aws)) == storage.tries > 1
+    assert len(batches(memory_aws)) == storage.requests.max_attempts > 1
 
 
 def test_fields_of_an_answer_may_come_in_any_order(storage: Any, memory_aws: Store) -> None:
@@ -272,7 +272,7 @@ def test_what_changed_is_kept(
 ) -> None:
     if kept:
         trust_conditions(monkeypatch)
-        storage._delete_conditions.__init__(memory_aws.url)
+        getattr(storage, "fallback", storage).deletes.conditions.__init__(memory_aws.url)
     for name in (key, "same", "gone"):
         memory_aws.put("landing", name, "first")
     doomed = infos(memory_aws, key, "same", "gone")
@@ -324,7 +324,7 @@ def test_a_server_without_conditions(
     """It refuses them, for whatever reason: each object is then looked at right before."""
     if kept:
         trust_conditions(monkeypatch)
-        storage._delete_conditions.__init__(memory_aws.url)
+        getattr(storage, "fallback", storage).deletes.conditions.__init__(memory_aws.url)
 
     def refuse(request: Request) -> Any:
         if request.method == "DELETE" and "if-match" in request.headers:
@@ -354,7 +354,7 @@ def test_looks_and_deletions_take_turns(storage: Any, memory_aws: Store) -> None
         None
     }
     assert not keys(memory_aws)
-    assert max(body.count("<Key>") for body in batches(memory_aws)) == deletions.LOOKED_AT
+    assert max(body.count("<Key>") for body in batches(memory_aws)) == deletions.CHECKED_BATCH
 
 
 def test_a_move_over_several_buckets(run: Any, memory_aws: Store) -> None:

@@ -25,9 +25,11 @@ from botocore.credentials import Credentials
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
+from rolerunner.storage.boto import retries
+from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.http.sockets import SocketFactory
-from rolerunner.storage.native import requests
-from rolerunner.storage.native.engine import NativeEngine
+from rolerunner.storage.native import fallback
+from rolerunner.storage.native.engine import NativeEngine, open_native_engine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
@@ -47,9 +49,11 @@ def opened(
     credentials: Any = None,
     net: SocketFactory | None = None,
 ) -> NativeEngine:
-    return NativeEngine(
-        client, JOB, lambda: "", tuning=tuning or Tuning(), credentials=credentials or Credentials("k", "s"), net=net or SocketFactory(None, 2, 1)
-    )  # fmt: skip
+    return open_native_engine(
+        BotoEngine(client, JOB, lambda: "", tuning=tuning),
+        credentials or Credentials("k", "s"),
+        net or SocketFactory(None, 2, 1),
+    )
 
 
 def client_of(url: str, tries: int = 2) -> Any:
@@ -155,7 +159,7 @@ def test_a_server_that_drips_or_hangs_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.01)
-    monkeypatch.setattr(requests, "TRIES", 1)
+    monkeypatch.setattr(retries, "MAX_TRIES", 1)
 
     def drips(talking: socket.socket, number: int) -> None:
         head_of(talking)
@@ -460,7 +464,7 @@ def test_the_next_address_of_a_host_is_tried(
 def test_a_proxy_is_left_to_boto3_and_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(requests, "_SAID", set())
+    monkeypatch.setattr(fallback, "_LOGGED", set())
     monkeypatch.setenv("NO_PROXY", "")
     with (
         caplog.at_level(logging.INFO),
@@ -471,7 +475,7 @@ def test_a_proxy_is_left_to_boto3_and_said_once(
         outcomes = list(opened(proxied).get(gets(tmp_path, 3), Cancel()))
     assert [outcome.error for outcome in outcomes] == [None] * 3
     assert [record.message for record in caplog.records if "boto3 is used" in record.message] == [
-        "boto3 is used where the fast engine is not: an HTTP proxy is set in the environment"
+        "boto3 is used where the native engine is not: an HTTP proxy is set in the environment"
     ]
     assert {each.headers["host"] for each in asked} == {"s3.invalid:1234"}
 

@@ -18,12 +18,10 @@ from botocore.credentials import Credentials
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
-from rolerunner.storage.boto import engine as boto_engine
+from rolerunner.storage.boto import retries
 from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.http.sockets import SocketFactory
-from rolerunner.storage.native import engine as native_engine
-from rolerunner.storage.native import requests
-from rolerunner.storage.native.engine import NativeEngine
+from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import SLOW_DOWN, Answer, Asked, Throttling, Wire, serving
@@ -64,8 +62,7 @@ def _dropped_here() -> Iterator[None]:
 @pytest.fixture(params=["boto3", "fast"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """One try of each object: what is tried again, and how often, is another test's."""
-    for module in (boto_engine, native_engine, requests):
-        monkeypatch.setattr(module, "TRIES", 1)
+    monkeypatch.setattr(retries, "MAX_TRIES", 1)
     return str(request.param)
 
 
@@ -75,13 +72,10 @@ USUAL = Tuning()
 def storage(engine: str, client: Any, tuning: Tuning = USUAL) -> Any:
     if engine == "boto3":
         return BotoEngine(client, JOB, lambda: "", tuning=tuning)
-    return NativeEngine(
-        client,
-        JOB,
-        lambda: "",
-        tuning=tuning,
-        credentials=Credentials("k", "s"),
-        net=SocketFactory(None, READ_TIMEOUT, READ_TIMEOUT),
+    return open_native_engine(
+        BotoEngine(client, JOB, lambda: "", tuning=tuning),
+        Credentials("k", "s"),
+        SocketFactory(None, READ_TIMEOUT, READ_TIMEOUT),
     )
 
 

@@ -25,7 +25,7 @@ from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.registry import Sessions
 from rolerunner.storage import payloads
 from rolerunner.storage.boto.engine import BotoEngine
-from rolerunner.storage.native.engine import NativeEngine
+from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import MIB, Tuning
@@ -61,9 +61,10 @@ def opened(engine: str, memory_aws: Store) -> Callable[..., Any]:
             config=Config(s3={"addressing_style": "path"}),
         )
         more = {"flow": flow or Pacer(), "tuning": tuning or Tuning()}
-        return BotoEngine(client, JOB, lambda: "", **more) if engine == "boto3" else NativeEngine(
-            client, JOB, lambda: "", credentials=Credentials("k", "s"), **more
-        )  # fmt: skip
+        boto_engine = BotoEngine(client, JOB, lambda: "", **more)
+        if engine == "boto3":
+            return boto_engine
+        return open_native_engine(boto_engine, Credentials("k", "s"))
 
     return storage
 
@@ -88,8 +89,8 @@ def test_a_relay_in_blocks_is_sent_again_with_checksums_in_headers(
         config=Config(s3={"addressing_style": "path"}),
     )
     tuning = Tuning(memory=12 * MIB, large=5 * MIB, part=5 * MIB, parts_at_once=2)
-    storage = NativeEngine(
-        client, JOB, lambda: "", credentials=Credentials("k", "s"), tuning=tuning
+    storage = open_native_engine(
+        BotoEngine(client, JOB, lambda: "", tuning=tuning), Credentials("k", "s")
     )
     data = bytes(range(256)) * (11 * MIB // 256)
     for key in ("a", "b"):
@@ -134,7 +135,7 @@ def test_boto3s_trailers_over_tls_are_given_up_once_for_each_client() -> None:
 
     client.meta.events.register("before-send.s3", respond)
     storage = BotoEngine(client, JOB, lambda: "")
-    if not storage._takes("put_object", "ChecksumAlgorithm"):
+    if not storage.requests.has_parameter("put_object", "ChecksumAlgorithm"):
         pytest.skip("this boto3 knows no trailers")
     for _ in range(2):
         assert storage.write(S3Uri("b", "k"), b"data", {"ChecksumAlgorithm": "CRC32"}).etag == "e"
@@ -200,12 +201,12 @@ def test_an_endpoint_that_does_not_answer_has_refused_nothing(engine: str) -> No
         storage = (
             BotoEngine(client, role, lambda: "")
             if engine == "boto3"
-            else NativeEngine(client, role, lambda: "", credentials=Credentials("k", "s"))
+            else open_native_engine(BotoEngine(client, role, lambda: ""), Credentials("k", "s"))
         )
         with pytest.raises(StepError) as caught:
             list(storage.list(S3Uri("landing", "q/")))
     assert (type(caught.value), caught.value.type) == (ServiceFailed, "EndpointConnectionError")
-    assert "nothing was refused" in caught.value.hint
+    assert "the endpoint does not answer" in caught.value.hint
     assert "may not" not in caught.value.message
 
 

@@ -15,7 +15,7 @@ from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, S3Uri
 from rolerunner.storage.boto.engine import BotoEngine
-from rolerunner.storage.native.engine import NativeEngine
+from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 from tests.fake_s3 import Answer, Asked, serving
@@ -33,16 +33,10 @@ WHEN = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 def storage(request: pytest.FixtureRequest) -> Any:
     def opened(client: Any, tuning: Tuning | None = None, **access: Any) -> BotoEngine:
         tuning = tuning or Tuning()
+        engine = BotoEngine(client, JOB, lambda: "", Access(**access), tuning=tuning)
         if request.param == "boto3":
-            return BotoEngine(client, JOB, lambda: "", Access(**access), tuning=tuning)
-        return NativeEngine(
-            client,
-            JOB,
-            lambda: "",
-            Access(**access),
-            tuning=tuning,
-            credentials=Credentials("k", "s"),
-        )
+            return engine
+        return open_native_engine(engine, Credentials("k", "s"))
 
     return opened
 

@@ -15,7 +15,12 @@ from rolerunner.errors import ServiceFailed
 from rolerunner.storage.http import xml
 from rolerunner.storage.http.list_parser import ListPage
 from rolerunner.storage.native import listing
-from rolerunner.storage.native.listing import Listing, RangeCursor, Unordered, queries
+from rolerunner.storage.native.listing import (
+    Listing,
+    RangeCursor,
+    UnorderedListing,
+    build_page_query,
+)
 from rolerunner.storage.protocol import ObjectInfo
 
 
@@ -44,20 +49,20 @@ def listed(
     pages = Listing(prefix, asked.append, memory)
     found: list[str] = []
     rounds = requests = 0
-    pages.more()
+    pages.request_pages()
     while asked:
         rounds += 1
         now, asked[:] = asked[::-1], []
         for span in now:
             requests += 1
-            after = dict(queries(span))
+            after = dict(build_page_query(span))
             at = bisect.bisect_right(
                 keys, after.get("continuation-token") or after.get("start-after") or ""
             )
             pages.latency, span.requested_at = latency, 0.0
-            pages.took(span, page_of(keys[at : at + size], more=at + size < len(keys)))
-        found += [info.key for info in pages.ready()]
-        pages.more()
+            pages.add_page(span, page_of(keys[at : at + size], more=at + size < len(keys)))
+        found += [info.key for info in pages.pop_objects()]
+        pages.request_pages()
     return found, rounds, requests
 
 
@@ -101,37 +106,37 @@ def test_memory_ahead_is_bounded() -> None:
     peak = 0
     asked: list[RangeCursor] = []
     pages = Listing("", asked.append, 20_000)
-    pages.more()
+    pages.request_pages()
     while asked:
         span = asked.pop()
-        after = dict(queries(span))
+        after = dict(build_page_query(span))
         at = bisect.bisect_right(
             counted, after.get("continuation-token") or after.get("start-after") or ""
         )
         pages.latency, span.requested_at = 1.0, 0.0
-        pages.took(span, page_of(counted[at : at + 10], more=at + 10 < len(counted)))
+        pages.add_page(span, page_of(counted[at : at + 10], more=at + 10 < len(counted)))
         peak = max(peak, pages._buffered)
-        list(pages.ready())
-        pages.more()
-    assert peak < 20_000 + listing.AT_ONCE * 4_000
+        list(pages.pop_objects())
+        pages.request_pages()
+    assert peak < 20_000 + listing.MAX_REQUESTS * 4_000
 
 
 def test_a_server_that_does_not_begin_where_it_is_told_is_seen() -> None:
     asked: list[RangeCursor] = []
     pages = Listing("", asked.append, 1 << 20)
     keys = [f"{number:05d}" for number in range(9000)]
-    pages.more()
+    pages.request_pages()
 
     def walk() -> None:
         for _ in range(20):
             span = asked.pop()
-            token = dict(queries(span)).get("continuation-token", "")
+            token = dict(build_page_query(span)).get("continuation-token", "")
             at = bisect.bisect_right(keys, token)
             pages.latency, span.requested_at = 1.0, 0.0
-            pages.took(span, page_of(keys[at : at + 1000], more=at + 1000 < len(keys)))
-            pages.more()
+            pages.add_page(span, page_of(keys[at : at + 1000], more=at + 1000 < len(keys)))
+            pages.request_pages()
 
-    with pytest.raises(Unordered):
+    with pytest.raises(UnorderedListing):
         walk()
 
 

@@ -139,9 +139,9 @@ def test_no_request_is_made_of_what_no_header_can_hold(value: str, differs: bool
         signer,
     )
     with pytest.raises(ParamValidationError, match="line break"):
-        made.request("key", headers if differs else {})
+        made.sign("key", headers if differs else {})
     with pytest.raises(ParamValidationError, match="line break"):
-        made.request("key", {f"x-amz-meta-{value}": "a"})
+        made.sign("key", {f"x-amz-meta-{value}": "a"})
 
 
 def test_what_signs_a_second_is_put_together_once() -> None:

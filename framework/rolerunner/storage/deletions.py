@@ -1,6 +1,6 @@
 """Deletion of objects in batches: conditions, retries of single keys, keys that XML cannot hold; the same for both engines.
 
-``Deletion.steps`` is a generator of commands, which an engine carries out: it is sent the result of each, and a StepError is
+``Deletion.iterate_commands`` is a generator of commands, which an engine carries out: it is sent the result of each, and a StepError is
 thrown into it where one fails. S3 API reference: DeleteObjects, DeleteObject; S3 user guide: "How to perform conditional deletes".
 """
 
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import random
 import re
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, TypeVar, Union
 from urllib.parse import urlsplit
 
 from rolerunner.errors import NotFound, ServiceFailed, StepError
@@ -23,7 +21,7 @@ from rolerunner.storage.http import xml
 from rolerunner.storage.protocol import ObjectInfo, Outcome
 
 T = TypeVar("T")
-LOOKED_AT = 25
+CHECKED_BATCH = 25
 """Objects of a batch that are looked at one after the other right before their deletion: so few that the window stays small."""
 CHANGED = "ObjectChanged"
 """The type of the failure of an object that is not the one that was meant to be deleted."""
@@ -41,7 +39,7 @@ _CONDITION_REFUSED = frozenset(
 
 
 @dataclass(frozen=True)
-class DeleteTogether:
+class DeleteObjects:
     """One DeleteObjects; its result is a ``xml.Deletions``."""
 
     uri: S3Uri
@@ -52,7 +50,7 @@ class DeleteTogether:
 
 
 @dataclass(frozen=True)
-class DeleteAlone:
+class DeleteObject:
     """One DeleteObject, for a key that XML cannot hold; without a result. ``etag``: the condition, empty for none."""
 
     uri: S3Uri
@@ -61,7 +59,7 @@ class DeleteAlone:
 
 
 @dataclass(frozen=True)
-class Look:
+class HeadObject:
     """One HEAD; its result is an ``ObjectInfo``."""
 
     uri: S3Uri
@@ -76,7 +74,7 @@ class Pause:
     throttled: bool = False
 
 
-Command = Union[DeleteTogether, DeleteAlone, Look, Pause]
+Command = Union[DeleteObjects, DeleteObject, HeadObject, Pause]
 Commands = Generator[Command, Any, T]
 
 
@@ -120,7 +118,7 @@ class Deletion:
     _outcomes: dict[int, Outcome] = field(default_factory=dict, init=False)
     _looks: bool = field(default=False, init=False)
 
-    def steps(self) -> Commands[Sequence[Outcome]]:
+    def iterate_commands(self) -> Commands[Sequence[Outcome]]:
         """Outcomes in the order of the objects."""
         pending: Sequence[int] = range(len(self.objects))
         if self.unchanged:
@@ -128,7 +126,7 @@ class Deletion:
         # both are settled once: another batch may find out meanwhile that conditions are refused, and without one nothing goes unseen
         conditional = self.unchanged and self.conditions.are_sent(self.bucket)
         self._looks = self.unchanged and not (conditional and self.conditions.are_kept(self.bucket))
-        step = LOOKED_AT if self._looks else max(len(pending), 1)
+        step = CHECKED_BATCH if self._looks else max(len(pending), 1)
         for start in range(0, len(pending), step):
             yield from self._delete(pending[start : start + step], conditional=conditional)
         return [self._outcomes[number] for number in range(len(self.objects))]
@@ -221,20 +219,20 @@ class Deletion:
     def _delete_unconditionally(self, pending: Sequence[int]) -> Commands[None]:
         """After a refused condition: what is still unchanged shows that the server does not take conditions, and goes without one."""
         self._looks = self._looks or bool(pending)
-        for start in range(0, len(pending), LOOKED_AT):
-            left = yield from self._unchanged_of(pending[start : start + LOOKED_AT])
+        for start in range(0, len(pending), CHECKED_BATCH):
+            left = yield from self._unchanged_of(pending[start : start + CHECKED_BATCH])
             if left:
                 self.conditions.refuse(self.bucket)
                 yield from self._delete_together(left, conditional=False)
 
-    def _request(self, pending: Sequence[int], *, conditional: bool) -> DeleteTogether:
+    def _request(self, pending: Sequence[int], *, conditional: bool) -> DeleteObjects:
         objects = [self.objects[number] for number in pending]
         body = xml.render_delete(
             (info.key, info.version, info.etag if conditional and not info.version else "")
             for info in objects
         )
         folder = S3Uri(self.bucket, find_common_folder(info.key for info in objects))
-        return DeleteTogether(
+        return DeleteObjects(
             folder, body, next((info.version for info in objects if info.version), "")
         )
 
@@ -248,7 +246,7 @@ class Deletion:
             return
         conditional = conditional and not info.version
         try:
-            yield DeleteAlone(self._uri(info), info.version, info.etag if conditional else "")
+            yield DeleteObject(self._uri(info), info.version, info.etag if conditional else "")
             self._outcomes[number] = self._done(info)
         except StepError as error:
             if isinstance(error, NotFound) and error.type == "NoSuchKey":
@@ -272,7 +270,7 @@ class Deletion:
                 if info.version:
                     left.append(number)
                     continue
-                now: ObjectInfo = yield Look(uri)
+                now: ObjectInfo = yield HeadObject(uri)
             except NotFound as error:
                 self._outcomes[number] = (
                     self._done(info) if error.type == "NoSuchKey" else self._failed(number, error)
@@ -307,7 +305,7 @@ class Deletion:
         self._outcomes.update({number: self._failed(number, error) for number in pending})
 
 
-def carry_out(commands: Commands[T], execute: Callable[[Command], Any]) -> T:
+def run_commands(commands: Commands[T], execute: Callable[[Command], Any]) -> T:
     """Drives commands in the caller's thread."""
     value: Any = None
     failed = False
@@ -320,36 +318,3 @@ def carry_out(commands: Commands[T], execute: Callable[[Command], Any]) -> T:
                 value, failed = error, True
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
-
-
-# boto3 requests with content that its model may not know
-
-_CONTENT = threading.local()
-
-
-@contextmanager
-def with_content(
-    client: Any, operation: str, headers: Mapping[str, str], body: Optional[bytes] = None
-) -> Iterator[None]:
-    """In the block, this thread's calls of the operation have these headers and this body, whatever the model of this boto3 knows.
-
-    ETags of DeleteObjects and If-Match of DeleteObject are younger than the boto3 of Glue's runtimes.
-    """
-    # the same function under one id is registered once, for whichever event
-    client.meta.events.register_last(
-        f"before-call.s3.{operation}", _set_content, unique_id=f"rolerunner-{operation}"
-    )
-    _CONTENT.now = headers, body
-    try:
-        yield
-    finally:
-        _CONTENT.now = None
-
-
-def _set_content(params: dict[str, Any], **_: Any) -> None:
-    content = getattr(_CONTENT, "now", None)
-    if content is not None:
-        headers, body = content
-        params["headers"].update(headers)
-        if body is not None:
-            params["body"] = body

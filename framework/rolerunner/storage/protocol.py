@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dataclasses import dataclass as _value
 
     from rolerunner.common.files import TargetFolder
+    from rolerunner.storage.parts import ObjectRange
 else:
 
     def _value(*, frozen: bool) -> Any:
@@ -148,8 +149,8 @@ def prepare_retry(item: Item) -> Item:
     return replace(item, **changes) if changes else item  # type: ignore[type-var]  # each of them is a dataclass
 
 
-class Storage(Protocol):
-    """What an engine can do, as one role. Among the items of get, put, copy and relay, an Outcome is one that is settled: it comes out as it is."""
+class ListingStorage(Protocol):
+    """Lists what is below a prefix."""
 
     def list(
         self,
@@ -161,66 +162,95 @@ class Storage(Protocol):
         parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
-        """Every object (or version) under a prefix, in the order of keys, from the one after the key ``after`` on. Raises StepError.
+        """Yields the objects (or versions) under a prefix that follow the key ``after``.
 
-        ``page`` is how many are asked for at once, 1000 at most. ``parallel`` is False for a caller that stops early: pages
-        are then requested one after the other. ``cancel`` stops it between two pages; the fast engine also while it waits for one.
+        They come in the order of keys, ``page`` (at most 1000) per request. A caller that stops
+        early sets ``parallel`` to False: pages are then requested one after the other. ``cancel``
+        stops between two pages; the native engine also stops while it waits for one. Raises StepError.
         """
 
     def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
-        """The objects right under a prefix, and as text the prefixes up to the next ``/``. Raises StepError."""
+        """Yields the objects directly under a prefix, and the prefixes up to the next ``/``.
+
+        Prefixes are text. Raises StepError.
+        """
+
+
+class ReadingStorage(Protocol):
+    """Reads single objects."""
 
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
-        """What S3 tells of one object. Raises NotFound, AccessDenied, another StepError."""
-
-    def get_age(self, uri: S3Uri) -> Optional[float]:
-        """Seconds since an object was written, by the server's clock; None where it tells no time. Raises as ``head``."""
+        """Returns what S3 reports of one object. Raises NotFound, AccessDenied, StepError."""
 
     def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
-        """``head`` of many; an Outcome with its ``info`` for each, in no set order."""
+        """Yields an Outcome with its ``info`` for each object, in no set order."""
+
+    def get_age(self, uri: S3Uri) -> Optional[float]:
+        """Returns the seconds since an object was written, by the server's clock.
+
+        None if the server reports no time. Raises as ``head``.
+        """
 
     def get_part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
-        """Bytes of the first part of an object that was stored in parts. Raises StepError."""
+        """Returns the bytes of the first part of an object stored in parts. Raises StepError."""
 
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
-        """A small object's bytes. Raises StepError, also for one larger than ``limit`` bytes."""
+        """Returns a small object's bytes. Raises StepError, also if it exceeds ``limit`` bytes."""
 
-    def read_range(
-        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
-    ) -> bytes:
-        """A range of the object that ``info`` is about, not of a later one. Raises StepError."""
+    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
+        """Returns the bytes of a range. Raises StepError, also if the object has changed."""
 
     def describe(
         self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
     ) -> tuple[ObjectInfo, Mapping[str, Any]]:
-        """An object as ``head`` tells it, and its metadata, headers and tags as options of PutObject, but for those ``replaced``.
+        """Returns an object as ``head`` does, and the options of PutObject that store it again.
 
-        Raises StepError, also for metadata that cannot be stored again as it is.
+        These are its metadata, headers and, if wanted, tags, but for those ``replaced``. Raises
+        StepError, also for metadata that cannot be stored again as it is.
         """
+
+
+class TransferStorage(Protocol):
+    """Moves objects, many at once.
+
+    An Outcome among the items has been decided by the caller: it is passed through unchanged.
+    """
 
     def write(
         self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
     ) -> ObjectInfo:
-        """Store a small object. ``options`` are PutObject's own; ``repeated`` as of ``Put``. Raises StepError."""
+        """Stores a small object; ``options`` and ``repeated`` as of ``Put``. Raises StepError."""
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
-        """Fetch objects to files: under a temporary name, checked, then renamed."""
+        """Downloads objects to files: under a temporary name, verified, then renamed."""
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
-        """Store files as objects: large ones in parts, nothing of a failed one left behind."""
+        """Uploads files, large ones in parts; nothing of a failed upload is left behind."""
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
-        """Copy within S3: this one role reads the source and writes the target."""
+        """Copies within S3: this role reads the source and writes the target."""
 
     def relay(
         self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
     ) -> Iterator[Outcome]:
-        """Copy what ``source`` may read to where this role may write, through bounded memory, its checksum proved."""
+        """Copies what ``source`` reads to where this role writes, and verifies its checksum.
+
+        The objects pass through this process in bounded memory.
+        """
+
+
+class DeletionStorage(Protocol):
+    """Deletes objects."""
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
     ) -> Iterator[Outcome]:
-        """Delete objects (versions, where they have one) in batches of 1000.
+        """Deletes objects (or versions, if they have one) in batches of 1000.
 
-        ``unchanged``: only objects that still have the ETag of their ``ObjectInfo``; others are kept, and are failures.
+        ``unchanged`` deletes only objects that still have the ETag of their ``ObjectInfo``; all
+        others are kept and reported as failures.
         """
+
+
+class Storage(ListingStorage, ReadingStorage, TransferStorage, DeletionStorage, Protocol):
+    """Everything an engine does, under one role."""

@@ -1,7 +1,7 @@
-"""Refused conditions: whether the object that is there is our own, and whether the server takes conditions at all.
+"""Recovers from conditions that a repeated request meets because its first attempt succeeded.
 
-A request whose response was lost is sent again, and its condition then meets what it wrote itself: 412 without a conflict. And some
-servers refuse If-Match whatever the ETag.
+A request whose response was lost is sent again, and its condition then finds what that request
+itself wrote: a 412 without a conflict. Some servers also refuse If-Match whatever the ETag.
 """
 
 from __future__ import annotations
@@ -18,69 +18,28 @@ from rolerunner.errors import StepError
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
-from rolerunner.storage.boto.objects import ALREADY, Objects, already_there, if_match_refused
-from rolerunner.storage.protocol import ObjectInfo
-from rolerunner.storage.responses import check_etag_returned, parse_etag
+from rolerunner.storage.boto.errors import (
+    PRECONDITION_CODES,
+    make_if_match_error,
+    make_target_exists_error,
+)
+from rolerunner.storage.boto.reader import ObjectReader
+from rolerunner.storage.protocol import Copy, ObjectInfo
+
+_RECOVERABLE_CODES = PRECONDITION_CODES | {"NoSuchUpload"}
 
 
 @dataclass(frozen=True)
-class Conditions(Objects):
-    """Requests with conditions."""
+class WriteRecovery:
+    """Finds out whether the object that stands in the way of a write is the one it wrote.
 
-    def write(
-        self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
-    ) -> ObjectInfo:
-        """Store a small object."""
-        with self._translated(uri):
-            try:
-                answer = self._write(uri, data, options)
-            except ClientError as error:
-                answer = self._written_before(error, uri, data, options, repeated=repeated)
-            check_etag_returned(answer, uri, "the upload")
-        return ObjectInfo(
-            uri.key, len(data), parse_etag(answer), version=answer.get("VersionId", "")
-        )
+    Each method returns the ETag and version of that object, named as in responses, and raises
+    ``error`` if it is another one or if no earlier attempt was made.
+    """
 
-    def _write(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._call("put_object", Bucket=uri.bucket, Key=uri.key, Body=data, **options)
+    reader: ObjectReader
 
-    def _written_before(
-        self,
-        error: ClientError,
-        uri: S3Uri,
-        data: bytes,
-        options: Mapping[str, Any],
-        *,
-        repeated: bool,
-    ) -> Mapping[str, Any]:
-        try:
-            return self._own_data(error, uri, data, repeated=repeated)
-        except ClientError:
-            expected = str(options.get("IfMatch", "")).strip('"')
-            if (
-                AwsError.from_client_error(error).code not in ALREADY
-                or not expected
-                or self._etag_now(uri) != expected
-            ):
-                raise
-        # the condition holds: some servers compare it with the ETag without its quotes, which S3 takes as well
-        try:
-            return self._write(uri, data, {**options, "IfMatch": expected})
-        except ClientError as again:
-            if (
-                AwsError.from_client_error(again).code in ALREADY
-                and self._etag_now(uri) == expected
-            ):
-                raise if_match_refused(uri, expected) from again
-            raise
-
-    def _etag_now(self, uri: S3Uri) -> str:
-        """The object's ETag; empty where it cannot be told."""
-        with contextlib.suppress(StepError):
-            return self.head(uri).etag
-        return ""
-
-    def _own_object(
+    def recover_object(
         self,
         error: ClientError,
         uri: S3Uri,
@@ -88,75 +47,70 @@ class Conditions(Objects):
         *,
         repeated: bool,
     ) -> Mapping[str, Any]:
-        """The ETag and version of the object that an earlier try stored. Raises ``error`` where it is another one, or there was no earlier try."""
-        told = AwsError.from_client_error(error)
-        if told.code in ALREADY | {"NoSuchUpload"} and (repeated or told.retried):
-            with contextlib.suppress(StepError):  # a role that may not look has the error itself
-                there = self.head(uri)
-                if is_own(there):
-                    return {"ETag": f'"{there.etag}"', "VersionId": there.version}
+        """Recovers a write whose object ``is_own`` recognises."""
+        failure = AwsError.from_client_error(error)
+        if failure.code in _RECOVERABLE_CODES and (repeated or failure.retried):
+            with contextlib.suppress(StepError):  # a role that may not read gets the error itself
+                found = self.reader.head(uri)
+                if is_own(found):
+                    return {"ETag": f'"{found.etag}"', "VersionId": found.version}
         raise error
 
-    def _own_data(
+    def recover_data(
         self, error: ClientError, uri: S3Uri, data: bytes, *, repeated: bool
     ) -> Mapping[str, Any]:
-        """As ``_own_object``, for an object whose bytes are at hand."""
-        return self._own_object(
-            error, uri, lambda there: self._holds(uri, there, data), repeated=repeated
+        """Recovers the upload of bytes that are in memory."""
+        return self.recover_object(
+            error, uri, lambda found: self._has_content(uri, found, data), repeated=repeated
         )
 
-    def _holds(self, uri: S3Uri, there: ObjectInfo, data: bytes) -> bool:
-        """Whether the object holds these bytes: by its checksum, or by reading it where it has none."""
-        if there.size != len(data):
+    def _has_content(self, uri: S3Uri, found: ObjectInfo, data: bytes) -> bool:
+        """Returns True if the object has these bytes; it is read if it has no checksum of them."""
+        if found.size != len(data):
             return False
-        known = there.checksum and "-" not in there.checksum
-        return (
-            integrity.has_checksum(data, there.checksum)
-            if known
-            else self.read(uri, there.size, there.version) == data
-        )
+        if found.checksum and "-" not in found.checksum:
+            return integrity.has_checksum(data, found.checksum)
+        return self.reader.read(uri, found.size, found.version) == data
 
-    def _own_copy(
-        self,
-        error: ClientError,
-        source: S3Uri,
-        target: S3Uri,
-        info: ObjectInfo,
-        options: Mapping[str, Any],
-        *,
-        repeated: bool,
-    ) -> Mapping[str, Any]:
-        """As ``_own_object``, for a copy within S3, which has a condition on its source as well. Raises StepError where that one was not it."""
+    def recover_copy(self, error: ClientError, item: Copy, info: ObjectInfo) -> Mapping[str, Any]:
+        """Recovers a copy within S3. Raises StepError if a condition was refused wrongly."""
         if (
-            AwsError.from_client_error(error).code not in ALREADY
-            or self.head(source, info.version).etag != info.etag
+            AwsError.from_client_error(error).code not in PRECONDITION_CODES
+            or self.reader.head(item.source, info.version).etag != info.etag
         ):
             raise error
-        if not {"IfNoneMatch", "IfMatch"} & set(options):
-            raise if_match_refused(source, info.etag) from error
+        if not {"IfNoneMatch", "IfMatch"} & set(item.options):  # the source's own was refused
+            raise make_if_match_error(item.source, info.etag) from error
+
+        def is_own(found: ObjectInfo) -> bool:
+            return (found.size, found.etag) == (info.size, info.etag)
+
         try:
-            return self._own_object(
-                error,
-                target,
-                lambda there: (there.size, there.etag) == (info.size, info.etag),
-                repeated=repeated,
-            )
+            return self.recover_object(error, item.target, is_own, repeated=item.repeated)
         except ClientError:
-            raise already_there(target) from error
+            raise make_target_exists_error(item.target) from error
+
+    def find_etag(self, uri: S3Uri) -> str:
+        """Returns the object's ETag; empty if it cannot be read."""
+        with contextlib.suppress(StepError):
+            return self.reader.head(uri).etag
+        return ""
 
 
-def is_of_parts(there: ObjectInfo, sent: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether an object was put together from these parts, by its ETag or its composite checksum."""
+def is_made_of_parts(found: ObjectInfo, parts: Sequence[Mapping[str, Any]]) -> bool:
+    """Returns True if the ETag or the composite checksum is that of these parts."""
     with contextlib.suppress(ValueError):
-        digests = b"".join(bytes.fromhex(str(part["ETag"]).strip('"')) for part in sent)
-        if there.etag == f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(sent)}":
+        digests = b"".join(bytes.fromhex(str(part["ETag"]).strip('"')) for part in parts)
+        digest = hashlib.md5(digests, usedforsecurity=False).hexdigest()
+        if found.etag == f"{digest}-{len(parts)}":
             return True
-    algorithm, _, value = there.checksum.partition(":")
-    composite = _composite(algorithm, [str(part.get(f"Checksum{algorithm}", "")) for part in sent])
-    return bool(composite) and value == f"{composite}-{len(sent)}"
+    algorithm, _, value = found.checksum.partition(":")
+    checksums = [str(part.get(f"Checksum{algorithm}", "")) for part in parts]
+    composite = _compute_composite(algorithm, checksums)
+    return bool(composite) and value == f"{composite}-{len(parts)}"
 
 
-def _composite(algorithm: str, values: Sequence[str]) -> Optional[str]:
-    if not all(values) or not integrity.can_compute(algorithm) or algorithm == "MD5":
+def _compute_composite(algorithm: str, checksums: Sequence[str]) -> Optional[str]:
+    if not all(checksums) or not integrity.can_compute(algorithm) or algorithm == "MD5":
         return None
-    return integrity.compute_digest(algorithm, b"".join(map(integrity.decode_base64, values)))
+    return integrity.compute_digest(algorithm, b"".join(map(integrity.decode_base64, checksums)))

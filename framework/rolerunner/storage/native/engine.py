@@ -1,69 +1,66 @@
-"""The fast engine: many objects over the lane, everything about one object as the plain engine does it.
+"""The native engine: many objects at once over this package's own HTTP transport.
 
-What the lane declines (a proxy, a directory bucket) goes to the plain engine object by object, and is said once.
+What it does not support (a proxy, a directory bucket) goes to boto3, object by object.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import translate_os_errors
-from rolerunner.errors import IntegrityFailed, StepError
-from rolerunner.iam.aws_errors import AwsError, is_retryable
 from rolerunner.model import S3Uri
-from rolerunner.storage import integrity
-from rolerunner.storage.boto.engine import TRIES, skipped
-from rolerunner.storage.boto.objects import ALREADY, KEPT
+from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.concurrency import PartExecutor
-from rolerunner.storage.deletions import Command, Commands, DeleteTogether, Look, Pause
-from rolerunner.storage.http import xml
-from rolerunner.storage.http.event_loop import EventLoop, WeightedTask
-from rolerunner.storage.http.list_parser import ListPage
-from rolerunner.storage.http.sigv4 import quote_key
-from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
-from rolerunner.storage.integrity import ExpectedChecksum, compute_digest
-from rolerunner.storage.kept_metadata import kept_headers
-from rolerunner.storage.local_files import (
-    DownloadSink,
-    UploadSource,
-    decompress_file,
-    set_modified_time,
-    verify_checksum,
-)
-from rolerunner.storage.native import listing
-from rolerunner.storage.native.listing import Listing, RangeCursor, Unordered, queries
-from rolerunner.storage.native.ranges import LaneLarge
-from rolerunner.storage.native.requests import checksum_header, hashed_by, version_query
-from rolerunner.storage.native.templates import PLACE, Declined
+from rolerunner.storage.http.event_loop import WeightedTask
+from rolerunner.storage.http.sockets import SocketFactory
+from rolerunner.storage.native.client import NativeClient
+from rolerunner.storage.native.copies import CopyTasks
+from rolerunner.storage.native.deletes import DeleteTasks
+from rolerunner.storage.native.downloads import DownloadTasks
+from rolerunner.storage.native.fallback import iterate_or_fall_back
+from rolerunner.storage.native.parallel_listing import ParallelLister
+from rolerunner.storage.native.relays import RelayTasks, SourceTasks
+from rolerunner.storage.native.tasks import ObjectTasks
+from rolerunner.storage.native.transport import NativeTransport
+from rolerunner.storage.native.uploads import UploadTasks, measure_memory
+from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
-from rolerunner.storage.responses import check_etag_returned, parse_etag, parse_object_headers
 from rolerunner.storage.tuning import KEYS_PER_DELETE
+from rolerunner.storage.workers.forked import ForkedProcesses
 from rolerunner.storage.workers.pool import WorkerPool
 from rolerunner.storage.workers.protocol import OperationSpec
 
 if TYPE_CHECKING:
-    from rolerunner.storage.http.framing import Response
     from rolerunner.storage.protocol import Storage
 
-T = TypeVar("T")
-_KEPT = frozenset(KEPT)
 
+class NativeEngine:
+    """S3 under one role. ``processes`` take a share of the operations on many objects."""
 
-@dataclass(frozen=True)
-class NativeEngine(LaneLarge):
-    """Many objects at once, over the lane."""
-
-    # listing
+    def __init__(
+        self,
+        client: NativeClient,
+        fallback: BotoEngine,
+        processes: Optional[ForkedProcesses] = None,
+    ) -> None:
+        self.client = client
+        self.requests = fallback.requests
+        self.tuning = fallback.tuning
+        self.processes = processes
+        self.transport = NativeTransport(client, fallback)
+        # large objects are transferred as the plain engine does it, but for their ranges and parts
+        self.fallback = fallback.with_transport(self.transport)
+        tasks = ObjectTasks(client, self.fallback)
+        self.tasks = tasks
+        self.source_tasks = SourceTasks(client, tasks, self.fallback)
+        self._lister = ParallelLister(client)
+        self._downloads = DownloadTasks(client, tasks, self.fallback)
+        self._uploads = UploadTasks(client, tasks, self.fallback)
+        self._copies = CopyTasks(client, tasks, self.fallback)
+        self._relays = RelayTasks(client, tasks, self.fallback)
+        self._deletes = DeleteTasks(client, tasks, self.fallback)
 
     def list(
         self,
@@ -75,531 +72,187 @@ class NativeEngine(LaneLarge):
         parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
-        """Lists objects with parallel requests; versions, small pages and ``parallel=False`` page by page."""
+        """Yields every object or version under a prefix; pages of objects come in parallel."""
         if versions or page != KEYS_PER_DELETE:
-            yield from super().list(
+            return self.fallback.list(
                 prefix, versions=versions, after=after, page=page, cancel=cancel
             )
-            return
-        try:
-            given = yield from self._listed(prefix, after, cancel, cuts=parallel, given=0)
-            if given is not None:
-                yield from self._listed(prefix, after, cancel, cuts=False, given=given)
-        except Declined as why:
-            self._say(why)
-            yield from super().list(prefix, after=after, cancel=cancel)
-
-    def _listed(
-        self, prefix: S3Uri, after: str, cancel: Optional[Cancel], *, cuts: bool, given: int
-    ) -> Generator[ObjectInfo, None, Optional[int]]:
-        """Objects but for the first ``given``; where the server cannot list side by side, how many came out until that was seen."""
-        loop, asking = self._loop(cancel or Cancel(), connections=listing.AT_ONCE)
-        pages = Listing(
-            prefix.key,
-            lambda cursor: loop.begin(0, self._page_steps(prefix, cursor, asking)),
-            self.tuning.memory // 2,
-            cuts=cuts,
-            after=after,
+        return iterate_or_fall_back(
+            self._lister.list(prefix, after, cancel or Cancel(), parallel=parallel),
+            lambda: self.fallback.list(prefix, after=after, cancel=cancel),
         )
-        try:
-            with self._translated(prefix):
-                found = self._pages_of(pages, loop)
-                yield from islice(found, given, None) if given else found
-        except Unordered:
-            return pages.given
-        return None
 
-    def _pages_of(self, pages: Listing, loop: EventLoop) -> Iterator[ObjectInfo]:
-        pages.more()
-        for cursor, page in loop.run(()):
-            if isinstance(page, Exception):
-                raise page
-            pages.took(cursor, page)
-            if pages.given:  # not before the second page is asked for: how long that one takes tells how far the server is
-                pages.more()
-                loop.assign_requests()  # the next page comes while this one's objects are worked on
-            yield from pages.ready()
-            pages.more()
+    def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
+        """Yields the objects directly under a prefix, and the prefixes below it."""
+        return self.fallback.list_folder(prefix)
 
-    def _page_steps(
-        self, prefix: S3Uri, cursor: RangeCursor, asking: RetryPolicy
-    ) -> Task[tuple[RangeCursor, Union[ListPage, Exception]]]:
-        for tried in range(1, TRIES + 1):
-            try:
-                options = {"Prefix": prefix.key}
-                answer = yield from self._asked(
-                    asking, "list_objects_v2", S3Uri(prefix.bucket), options, query=queries(cursor)
-                )
-                return cursor, ListPage(answer.body)
-            except (StepError, ClientError, BotoCoreError, Declined) as error:
-                if tried == TRIES or not (isinstance(error, StepError) and is_retryable(error)):
-                    return cursor, error
-            yield 0.2 * 2**tried
-        raise AssertionError  # the last try returns
+    def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
+        """Returns what S3 reports of one object."""
+        return self.fallback.head(uri, version)
 
-    # many objects
+    def get_age(self, uri: S3Uri) -> Optional[float]:
+        """Returns the seconds since the object was written."""
+        return self.fallback.get_age(uri)
 
-    def _create_pool(
-        self, method: str, cancel: Cancel, source: Optional[NativeEngine] = None
-    ) -> WorkerPool:
-        """Whoever may take a share of an operation."""
-        opening = OperationSpec(
-            method,
-            (self.role, self.access),
-            (source.role, source.access) if source is not None else None,
-        )
-        return WorkerPool(self.processes, opening, self.flow, cancel)
+    def get_part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
+        """Returns the bytes of the object's first part."""
+        return self.fallback.get_part_size(uri, info)
 
-    def _is_small(self, info: Optional[ObjectInfo]) -> bool:
-        """Is it known to be an object that goes in one request?"""
-        return info is not None and info.size < self.tuning.large
+    def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
+        """Returns a small object's bytes."""
+        return self.fallback.read(uri, limit, version)
+
+    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
+        """Returns the bytes of a range."""
+        return self.transport.read_range(source, cancel)
+
+    def describe(
+        self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()
+    ) -> tuple[ObjectInfo, Mapping[str, Any]]:
+        """Returns an object and the options of PutObject that store it again."""
+        return self.fallback.describe(uri, version, tags=tags, replaced=replaced)
+
+    def write(
+        self, uri: S3Uri, data: bytes, options: Mapping[str, Any], *, repeated: bool = False
+    ) -> ObjectInfo:
+        """Stores a small object."""
+        return self.fallback.write(uri, data, options, repeated=repeated)
 
     def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
-        """HEAD of many."""
-        loop, asking = self._loop(cancel)
+        """Yields the outcome of HEAD for each object."""
+        loop, policy = self.client.open_loop(cancel)
 
-        def begun(uri: S3Uri) -> WeightedTask:
-            return 0, self._settled(uri, partial(self._head_steps, uri, asking))
+        def begin(uri: S3Uri) -> WeightedTask:
+            return 0, self.tasks.retry(uri, lambda: self.tasks.head_outcome(uri, policy))
 
-        with self._create_pool("head_many", loop.cancel) as pool:
-            yield from loop.run(pool.dispatch(items, begun, lambda uri: uri))
+        with self._open_pool("head_many", loop.cancel) as pool:
+            yield from loop.run(pool.dispatch(items, begin, lambda uri: uri))
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
-        """Fetch objects to files."""
-        loop, asking = self._loop(cancel)
+        """Downloads objects to files."""
+        loop, policy = self.client.open_loop(cancel)
+        download = self._downloads.download
 
-        def begun(item: Get) -> WeightedTask:
-            return 0, self._tried_again(
-                item, item.source, lambda each: self._get_steps(each, asking, parts)
+        def begin(item: Get) -> WeightedTask:
+            return 0, self.tasks.retry_item(
+                item, item.source, lambda each: download(each, policy, parts)
             )
 
-        def name_of(item: Get) -> Optional[S3Uri]:
+        def name_item(item: Get) -> Optional[S3Uri]:
             return item.source if item.skip is None and self._is_small(item.info) else None
 
-        # the threads of parts keep connections until they end
+        # the threads of parts keep their connections until the operation ends
         with (
-            closing(self._lines),
-            self._create_pool("get", loop.cancel) as pool,
+            closing(self.client.connections),
+            self._open_pool("get", loop.cancel) as pool,
             PartExecutor(loop.cancel, self.tuning, pool) as parts,
         ):
-            yield from loop.run(pool.dispatch(items, begun, name_of))
+            yield from loop.run(pool.dispatch(items, begin, name_item))
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
-        """Store files as objects."""
-        loop, asking = self._loop(cancel)
+        """Uploads files."""
+        loop, policy = self.client.open_loop(cancel)
+        upload, large = self._uploads.upload, self.tuning.large
 
-        def begun(item: Put) -> WeightedTask:
-            return _weight_of(item.source, self.tuning.large), self._tried_again(
-                item, item.target, lambda each: self._put_steps(each, asking, parts)
+        def begin(item: Put) -> WeightedTask:
+            return measure_memory(item.source, large), self.tasks.retry_item(
+                item, item.target, lambda each: upload(each, policy, parts)
             )
 
-        def name_of(item: Put) -> Optional[S3Uri]:
-            return (
-                item.target
-                if item.skip is None and _weight_of(item.source, self.tuning.large)
-                else None
-            )
+        def name_item(item: Put) -> Optional[S3Uri]:
+            is_small = item.skip is None and measure_memory(item.source, large)
+            return item.target if is_small else None
 
         with (
-            closing(self._lines),
-            self._create_pool("put", loop.cancel) as pool,
+            closing(self.client.connections),
+            self._open_pool("put", loop.cancel) as pool,
             PartExecutor(loop.cancel, self.tuning, pool) as parts,
         ):
-            yield from loop.run(pool.dispatch(items, begun, name_of))
+            yield from loop.run(pool.dispatch(items, begin, name_item))
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
-        """Copy within S3."""
-        loop, asking = self._loop(cancel)
+        """Copies objects within S3."""
+        loop, policy = self.client.open_loop(cancel)
+        copy = self._copies.copy
 
-        def begun(item: Copy) -> WeightedTask:
-            return 0, self._tried_again(
-                item, item.target, lambda each: self._copy_steps(each, asking, parts)
+        def begin(item: Copy) -> WeightedTask:
+            return 0, self.tasks.retry_item(
+                item, item.target, lambda each: copy(each, policy, parts)
             )
 
-        def name_of(item: Copy) -> Optional[S3Uri]:
-            return (
-                item.target
-                if item.skip is None and item.info is not None and item.info.size < item.large
-                else None
-            )
+        def name_item(item: Copy) -> Optional[S3Uri]:
+            is_small = item.info is not None and item.info.size < item.large
+            return item.target if item.skip is None and is_small else None
 
         with (
-            self._create_pool("copy", loop.cancel) as pool,
+            self._open_pool("copy", loop.cancel) as pool,
             PartExecutor(loop.cancel, self.tuning) as parts,
         ):
-            yield from loop.run(pool.dispatch(items, begun, name_of))
+            yield from loop.run(pool.dispatch(items, begin, name_item))
 
     def relay(
         self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
     ) -> Iterator[Outcome]:
-        """Copy what another role may read."""
-        if not isinstance(source, NativeEngine):
-            yield from super().relay(items, source, cancel)
-            return
-        loop, asking = self._loop(cancel)
-        reading = source._asking(loop.cancel)  # noqa: SLF001 - one of our own kind
+        """Copies objects that ``source`` reads."""
+        if isinstance(source, NativeEngine):
+            return self._relay(items, source, cancel)
+        return self.fallback.relay(items, source, cancel)
 
-        def begun(item: Copy) -> WeightedTask:
-            held = (
-                item.info.size
-                if item.info is not None and item.info.size < self.tuning.large
-                else 0
-            )
-            return held, self._tried_again(
-                item,
-                item.target,
-                lambda each: self._relay_steps(each, source, asking, reading, parts),
+    def _relay(
+        self, items: Iterable[Union[Copy, Outcome]], source: NativeEngine, cancel: Cancel
+    ) -> Iterator[Outcome]:
+        loop, policy = self.client.open_loop(cancel)
+        source_policy = source.client.make_policy(loop.cancel)
+        relay = self._relays.relay
+
+        def begin(item: Copy) -> WeightedTask:
+            is_small = item.info is not None and item.info.size < self.tuning.large
+            memory = item.info.size if is_small and item.info is not None else 0
+            return memory, self.tasks.retry_item(
+                item, item.target, lambda each: relay(each, source, policy, source_policy, parts)
             )
 
-        def name_of(item: Copy) -> Optional[S3Uri]:
+        def name_item(item: Copy) -> Optional[S3Uri]:
             return item.target if item.skip is None and self._is_small(item.info) else None
 
-        pool = self._create_pool("relay", loop.cancel, source)
         with (
-            closing(self._lines),
-            closing(source._lines),  # noqa: SLF001
-            pool,
+            closing(self.client.connections),
+            closing(source.client.connections),
+            self._open_pool("relay", loop.cancel, source) as pool,
             PartExecutor(loop.cancel, self.tuning, pool) as parts,
         ):
-            yield from loop.run(pool.dispatch(items, begun, name_of))
+            yield from loop.run(pool.dispatch(items, begin, name_item))
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
     ) -> Iterator[Outcome]:
-        """Delete in batches, several at once."""
-        loop, asking = self._loop(cancel, connections=self.tuning.workers)
-        work = (
-            self._deletion(*batch, unchanged=unchanged).steps()
-            for batch in self._batches(items, bucket, unchanged=unchanged)
-        )
-        for outcomes in loop.run((0, self._delete_steps(commands, asking)) for commands in work):
+        """Deletes objects in batches, several at once."""
+        loop, policy = self.client.open_loop(cancel, connections=self.tuning.workers)
+        deletions = self.fallback.deletes.iterate_deletions(items, bucket, unchanged=unchanged)
+        tasks = ((0, self._deletes.delete(deletion, policy)) for deletion in deletions)
+        for outcomes in loop.run(tasks):
             yield from outcomes
 
-    # download
+    def _open_pool(
+        self, method: str, cancel: Cancel, source: Optional[NativeEngine] = None
+    ) -> WorkerPool:
+        """Returns the processes that may take a share of an operation."""
+        origin = (source.requests.role, source.requests.access) if source is not None else None
+        spec = OperationSpec(method, (self.requests.role, self.requests.access), origin)
+        return WorkerPool(self.processes, spec, self.requests.flow, cancel)
 
-    def _get_steps(self, item: Get, asking: RetryPolicy, parts: PartExecutor) -> Task[Outcome]:
-        uri = item.source
-        if item.skip is not None and (yield BlockingCall(item.skip)):
-            return Outcome(
-                uri,
-                item.info.size if item.info else 0,
-                item.target,
-                item.info.etag if item.info else "",
-                status="skipped",
-            )
-        info = item.info if item.info is not None else (yield from self._known(uri, None, asking))
-        if info.size >= self.tuning.large:
-            return (
-                yield from run_blocking(
-                    lambda: self._get(replace(item, info=info, skip=None), parts), large=True
-                )
-            )
-        arrival = DownloadSink(
-            item.target, lambda count: self._moved(count, asking.cancel), info.size, item.folder
-        )
-        try:
-            answer = yield from self._asked(
-                asking,
-                "get_object",
-                uri,
-                self._checked,
-                query=version_query(info.version),
-                sink=arrival,
-            )
-            now, proved = self._arrived(uri, answer, arrival, asking.cancel)
-            if not proved:
-                yield from self._looked_at(uri, now, answer, arrival)
-            if item.decompress:
-                yield BlockingCall(
-                    lambda: decompress_file(arrival.file, item.target, uri, item.folder)
-                )
-            if item.keep_time and now.modified:
-                set_modified_time(arrival.file, now)
-            arrival.commit()
-            return Outcome(uri, now.size, item.target, now.etag, now.version, info=now)
-        except Declined as why:
-            return (
-                yield from self._plainly(
-                    why, lambda: self._get(replace(item, info=info, skip=None), parts)
-                )
-            )
-        except ClientError as error:
-            raise self._as_step_error(error, uri, info.version) from error
-        except BotoCoreError:
-            raise  # some of them are OSErrors
-        except OSError:
-            with translate_os_errors(item.target):
-                raise
-        finally:
-            arrival.discard()
-
-    def _arrived(
-        self, uri: S3Uri, answer: Response, arrival: DownloadSink, cancel: Cancel
-    ) -> tuple[ObjectInfo, bool]:
-        """The bytes are all in the file; what S3 tells of them, and is it seen already that they are the ones?"""
-        now = parse_object_headers(uri.key, answer.headers, answer.sunk or len(answer.body))
-        if answer.sunk:
-            return now, False
-        self._moved(now.size, cancel)
-        arrival.write_all(answer.body)
-        return now, integrity.has_checksum(answer.body, now.checksum)
-
-    def _looked_at(
-        self, uri: S3Uri, now: ObjectInfo, answer: Response, arrival: DownloadSink
-    ) -> Task[None]:
-        """The bytes in the file are the ones that S3 tells of. Raises IntegrityFailed."""
-        expected = ExpectedChecksum.of(now.checksum)
-        if expected is None:
-            return
-        if arrival.running is not None and answer.sunk:
-            verify_checksum(uri, now, arrival.running)
-        elif expected.parts or answer.sunk:
-            same = yield BlockingCall(
-                lambda: integrity.file_matches(
-                    arrival.file.descriptor, now.checksum, lambda: self.get_part_size(uri, now)
-                )
-            )
-            if same is False:
-                raise IntegrityFailed(
-                    f"{uri}: the bytes that came do not have the checksum {now.checksum} that S3 tells"
-                )
-        else:
-            running = expected.start(now.size, lambda: 0)
-            if running is not None:
-                running.update(answer.body)
-            verify_checksum(uri, now, running)
-
-    # upload
-
-    def _put_steps(self, item: Put, asking: RetryPolicy, parts: PartExecutor) -> Task[Outcome]:
-        uri = item.target
-        file = UploadSource.of(item.source, follow=item.follow)
-        size = file.before.st_size
-        if item.skip is not None and (yield BlockingCall(item.skip)):
-            return Outcome(uri, size, item.source, status="skipped")
-        algorithm, options = hashed_by(item.options)
-
-        def plain() -> Outcome:
-            return self._put(replace(item, skip=None), parts)
-
-        if size >= self.tuning.large:
-            return (yield from run_blocking(plain, large=True))
-        try:
-            _check_computable(algorithm)
-            data = file(0, size)
-            self._moved(size, asking.cancel)
-            steps = self._asked(
-                asking,
-                "put_object",
-                uri,
-                options,
-                checksum_header(algorithm, compute_digest(algorithm, data)),
-                body=data,
-            )
-            etag, version = yield from self._put_or_own(steps, uri, data, repeated=item.repeated)
-        except Declined as why:
-            return (yield from self._plainly(why, plain))
-        return Outcome(uri, size, item.source, etag, version)
-
-    # copy
-
-    def _copy_steps(self, item: Copy, asking: RetryPolicy, parts: PartExecutor) -> Task[Outcome]:
-        info = yield from self._known(item.source, item.info, asking)
-        if item.skip is not None and (yield BlockingCall(item.skip)):
-            return skipped(item, info)
-
-        def plain() -> Outcome:
-            return self._copy(replace(item, info=info, skip=None), parts)
-
-        if info.size >= item.large:
-            return (yield from run_blocking(plain, large=True))
-        if not _KEPT.isdisjoint(item.options):
-            return (yield from run_blocking(plain))  # what is kept is asked for, object by object
-        options = {
-            **item.options,
-            **({"TaggingDirective": "REPLACE"} if "Tagging" in item.options else {}),
-        }
-        bucket = item.source.bucket
-        options["CopySource"] = (
-            {"Bucket": bucket, "Key": PLACE} if bucket.startswith("arn:") else f"{bucket}/{PLACE}"
-        )
-        version = f"?versionId={info.version}" if info.version else ""
-        try:
-            made = self._template("copy_object", item.target.bucket, options)
-            headers = {
-                "x-amz-copy-source": made.headers["x-amz-copy-source"].removesuffix(PLACE)
-                + quote_key(item.source.key)
-                + version,
-                "x-amz-copy-source-if-match": f'"{info.etag}"',
-            }
-            steps = self._copy_or_own(
-                self._asked(
-                    asking, "copy_object", item.target, options, headers, may_be_error=True
-                ),
-                item,
-                info,
-            )
-            etag, stored = yield from self._steps_about(
-                steps, item.target, item.source, info.version
-            )
-        except Declined as why:
-            return (yield from self._plainly(why, plain))
-        self._moved(info.size, asking.cancel)
-        return Outcome(
-            item.target, info.size, None, etag, stored, source=item.source, source_info=info
-        )
-
-    def _copy_or_own(
-        self, steps: Task[Response], item: Copy, info: ObjectInfo
-    ) -> Task[tuple[str, str]]:
-        """The ETag and version of what a CopyObject stored, or an earlier try of it."""
-        try:
-            answer = yield from steps
-        except ClientError as error:
-            if AwsError.from_client_error(error).code not in ALREADY:
-                raise
-            refused = error
-            own = yield from run_blocking(
-                lambda: self._own_copy(
-                    refused, item.source, item.target, info, item.options, repeated=item.repeated
-                )
-            )
-            return parse_etag(own), own["VersionId"]
-        etag = xml.find_field(answer.body, "ETag").strip('"')
-        check_etag_returned({"ETag": etag}, item.target, "the copy")
-        return etag, answer.headers.get("x-amz-version-id", "")
-
-    # copy between two roles
-
-    def _relay_steps(
-        self,
-        item: Copy,
-        source: NativeEngine,
-        asking: RetryPolicy,
-        reading: RetryPolicy,
-        parts: PartExecutor,
-    ) -> Task[Outcome]:
-        uri = item.source
-        if item.skip is not None and (yield BlockingCall(item.skip)):
-            return skipped(item, item.info)
-        info = yield from source._known(uri, item.info, reading)
-
-        def plain() -> Outcome:
-            return self._relay(replace(item, skip=None), source, parts)
-
-        if info.size >= self.tuning.large:
-            return (yield from run_blocking(plain, large=True))
-        algorithm, options = hashed_by(item.options)
-        options = {name: value for name, value in options.items() if value}
-        try:
-            steps = source._asked(
-                reading, "get_object", uri, source._checked, query=version_query(info.version)
-            )
-            answer = yield from source._steps_about(steps, uri, version=info.version)
-            headers = kept_headers(uri, answer.headers, options)
-            if "Tagging" not in item.options:
-                headers.update((yield from source._tags(uri, info.version, reading)))
-            if not integrity.can_compute(algorithm):
-                return (yield from run_blocking(plain))
-            now = parse_object_headers(uri.key, answer.headers, len(answer.body))
-            digest = compute_digest(algorithm, answer.body)
-            if now.checksum != f"{algorithm}:{digest}":  # most often one proof serves both
-                yield from source._proved(uri, now, answer.body)
-            self._moved(now.size, asking.cancel)
-            headers.update(checksum_header(algorithm, digest))
-            steps = self._asked(
-                asking, "put_object", item.target, options, headers, body=answer.body
-            )
-            etag, stored = yield from self._put_or_own(
-                steps, item.target, answer.body, repeated=item.repeated
-            )
-        except Declined as why:
-            return (yield from self._plainly(why, plain))
-        return Outcome(item.target, now.size, None, etag, stored, source=uri, source_info=now)
-
-    def _tags(self, uri: S3Uri, version: str, reading: RetryPolicy) -> Task[Mapping[str, str]]:
-        steps = self._asked(reading, "get_object_tagging", uri, {}, query=version_query(version))
-        answer = yield from self._steps_about(steps, uri, version=version)
-        tags = xml.parse_tags(answer.body)
-        return {"x-amz-tagging": tags} if tags else {}
-
-    def _proved(self, uri: S3Uri, info: ObjectInfo, data: bytes) -> Task[None]:
-        """The bytes are the ones that S3 tells of. Raises IntegrityFailed."""
-        expected = ExpectedChecksum.of(info.checksum)
-        if expected is None:
-            return
-        part = (yield BlockingCall(lambda: self.get_part_size(uri, info))) if expected.parts else 0
-        running = expected.start(info.size, lambda: part)
-        if running is not None:
-            running.update(data)
-        verify_checksum(uri, info, running)
-
-    # delete
-
-    def _delete_steps(self, commands: Commands[T], asking: RetryPolicy) -> Task[T]:
-        """Drives the commands of a deletion; their result."""
-        value: Any = None
-        failed = False
-        try:
-            while True:
-                command = commands.throw(value) if failed else commands.send(value)
-                try:
-                    value, failed = (yield from self._command_steps(command, asking)), False
-                except StepError as error:
-                    value, failed = error, True
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-    def _command_steps(self, command: Command, asking: RetryPolicy) -> Task[Any]:
-        if isinstance(command, Pause):
-            if command.throttled:
-                self.flow.throttle.refused(self.flow.throttle.era)
-            yield command.seconds
-            return None
-        try:
-            if isinstance(command, Look):
-                return (yield from self._known(command.uri, None, asking))
-            if isinstance(command, DeleteTogether):
-                headers = {
-                    "content-md5": xml.content_md5(command.body),
-                    "content-type": "application/xml",
-                }
-                bucket = S3Uri(command.uri.bucket)
-                answer = yield from self._asked(
-                    asking,
-                    "delete_objects",
-                    bucket,
-                    {},
-                    headers,
-                    body=command.body,
-                    may_be_error=True,
-                )
-                return xml.parse_delete_result(answer.body)
-            headers = {"if-match": f'"{command.etag}"'} if command.etag else {}
-            yield from self._asked(
-                asking,
-                "delete_object",
-                command.uri,
-                {},
-                headers,
-                query=version_query(command.version),
-            )
-        except Declined as why:
-            return (yield from self._plainly(why, partial(self._execute, command, asking.cancel)))
-        except (ClientError, BotoCoreError) as error:
-            raise self._as_step_error(error, command.uri, command.version) from error
-        return None
+    def _is_small(self, info: Optional[ObjectInfo]) -> bool:
+        """Returns True if the object is known to be transferred by one request."""
+        return info is not None and info.size < self.tuning.large
 
 
-def _weight_of(path: Union[str, Path], large: int) -> int:
-    """Bytes that the file takes in memory while it is sent; large ones go block by block."""
-    try:
-        size = os.stat(path).st_size  # noqa: PTH116 - one of each of a million files
-    except OSError:
-        return 0  # which is told when it is its turn
-    return size if size < large else 0
-
-
-def _check_computable(algorithm: str) -> None:
-    if not integrity.can_compute(algorithm):
-        raise Declined(f"{algorithm} cannot be computed without awscrt")
+def open_native_engine(
+    fallback: BotoEngine,
+    credentials: Any,
+    sockets: Optional[SocketFactory] = None,
+    processes: Optional[ForkedProcesses] = None,
+) -> NativeEngine:
+    """Returns an engine over ``fallback``; ``credentials`` are read for every signature."""
+    sockets = sockets or SocketFactory(None, 10, 60)
+    client = NativeClient(fallback.requests, fallback.tuning, credentials, sockets)
+    return NativeEngine(client, fallback, processes)

@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from rolerunner.storage.http.list_parser import ListPage
     from rolerunner.storage.protocol import ObjectInfo
 
-AT_ONCE = 24
+MAX_REQUESTS = 24
 """Pages at a time. S3 takes 5,500 requests a second per prefix; these are some hundred of them."""
-_NEAR = 0.02
+_NEAR_SECONDS = 0.02
 """Seconds of a page's latency below which a few at once are enough, and small spans cost more than they bring."""
-_AT_ONCE_NEAR = 4
-MOST = 64
+_MAX_REQUESTS_NEAR = 4
+MAX_RANGES = 64
 """Spans that are known ahead."""
-_PAGES_FIRST = 2
+_PAGES_BEFORE_SPLIT = 2
 """So many pages come one after the other before anything is cut: most listings are short."""
-_WASTE = 64
+_MAX_EMPTY_RANGES = 64
 """Empty spans that are put up with, beyond one for each page that was not."""
-_AHEAD = 8
-"""Pages that the nearest spans may have ready; those farther on fewer, since they are wanted later."""
+_MAX_BUFFERED_PAGES = 8
+"""Pages that the nearest spans may have pop_objects; those farther on fewer, since they are wanted later."""
 
 
-class Unordered(Exception):
+class UnorderedListing(Exception):
     """The server does not begin after the key that it is told, or has no order: pages must come one after the other."""
 
 
@@ -72,69 +72,69 @@ class RangeCursor:
 
 
 class Listing:
-    """The spans of one listing, in order. ``ask`` begins a request for a cursor's next page; its end is told to ``took``."""
+    """The spans of one listing, in order. ``request`` begins a request for a cursor's next page; its end is told to ``add_page``."""
 
     def __init__(
         self,
         prefix: str,
-        ask: Callable[[RangeCursor], None],
+        request: Callable[[RangeCursor], None],
         memory: int,
         *,
-        cuts: bool = True,
+        splits: bool = True,
         after: str = "",
     ) -> None:
         self._prefix = prefix
-        self._ask = ask
+        self._request = request
         self._memory = memory
         self._ranges = OrderedRanges(RangeCursor(KeyRange(after)))
-        self._buffered = self._asking = self._wasted = self._useful = 0
+        self._buffered = self._requests = self._empty_ranges = self._useful_pages = 0
         self._page_size = 1
-        self._cuts = cuts
+        self._splits = splits
         self.latency = float("inf")
-        """Seconds that the quickest page took."""
-        self.given = 0
+        """Seconds that the quickest page add_page."""
+        self.yielded = 0
         """Objects that have come out."""
 
     @property
     def _is_distant(self) -> bool:
-        return self.latency > _NEAR
+        return self.latency > _NEAR_SECONDS
 
-    def more(self) -> None:
+    def request_pages(self) -> None:
         """Ask for what is next, the nearest first, as far as memory and the number of requests at once allow."""
         for index, cursor in enumerate(self._ranges):
-            ahead = self._buffered + self._asking * self._page_size
-            if self._asking >= (AT_ONCE if self._is_distant else _AT_ONCE_NEAR) or (
+            ahead = self._buffered + self._requests * self._page_size
+            if self._requests >= (MAX_REQUESTS if self._is_distant else _MAX_REQUESTS_NEAR) or (
                 index > 0 and ahead > self._memory
             ):
                 return
             if (
                 not cursor.is_requested
                 and not cursor.is_done
-                and len(cursor.pages) <= (_AHEAD >> (index // 8))
+                and len(cursor.pages) <= (_MAX_BUFFERED_PAGES >> (index // 8))
             ):
                 cursor.is_requested = True
                 cursor.requested_at = time.monotonic()
-                self._asking += 1
-                self._ask(cursor)
+                self._requests += 1
+                self._request(cursor)
 
-    def took(self, cursor: RangeCursor, page: ListPage) -> None:
-        """A page has come: what is new in it, where its cursor goes on, and where it can be cut. Raises Unordered, ServiceFailed."""
-        self._check(cursor, page)
+    def add_page(self, cursor: RangeCursor, page: ListPage) -> None:
+        """A page has come: what is new in it, where its cursor goes on, and where it can be cut. Raises UnorderedListing, ServiceFailed."""
+        self._check_page(cursor, page)
         cursor.is_requested = False
         self.latency = min(self.latency, time.monotonic() - cursor.requested_at)
-        self._asking -= 1
-        if self._cuts and page.first is not None and page.first <= cursor.last and cursor.last:
+        self._requests -= 1
+        if self._splits and page.first is not None and page.first <= cursor.last and cursor.last:
             if len(self._ranges) > 1:
-                raise Unordered
-            self._cuts = False
+                raise UnorderedListing
+            self._splits = False
         self._page_size = max(page.size, self._page_size)
         if page.first is None or cursor.key_range.is_past_end(page.first):
             cursor.is_done = not page.truncated or page.first is not None
-            self._wasted += cursor.page_count == 0 and cursor.key_range.after != ""
+            self._empty_ranges += cursor.page_count == 0 and cursor.key_range.after != ""
         else:
             cursor.pages.append(page)
             self._buffered += page.size
-            self._useful += 1
+            self._useful_pages += 1
             cursor.is_done = not page.truncated or cursor.key_range.reaches_end(page.last or "")
         cursor.page_count += 1
         cursor.token = page.token
@@ -144,7 +144,7 @@ class Listing:
         elif cursor.is_done and not cursor.pages and cursor is not self._ranges.first:
             self._ranges.remove(cursor)
 
-    def _check(self, cursor: RangeCursor, page: ListPage) -> None:
+    def _check_page(self, cursor: RangeCursor, page: ListPage) -> None:
         """Does the page belong here, and is there a way on from it? Raises ServiceFailed."""
         for key in (page.first, page.last):
             if key is not None and not key.startswith(self._prefix):
@@ -161,7 +161,7 @@ class Listing:
             )
             raise ServiceFailed(message, type="EndlessListing")
 
-    def ready(self) -> Iterator[ObjectInfo]:
+    def pop_objects(self) -> Iterator[ObjectInfo]:
         """Objects that are next in order, as far as they have come."""
         while self._ranges:
             cursor = self._ranges.first
@@ -172,7 +172,7 @@ class Listing:
                 through = cursor.key_range.through
                 if through is not None and (page.last or "") > through:
                     objects = [info for info in objects if info.key <= through]
-                self.given += len(objects)
+                self.yielded += len(objects)
                 yield from objects
             if not cursor.is_done:
                 return
@@ -180,12 +180,16 @@ class Listing:
 
     def _split(self, cursor: RangeCursor, page: ListPage) -> None:
         """Splits the rest of a range at keys that may be far ahead."""
-        if not self._cuts or self._useful < _PAGES_FIRST or self._wasted > _WASTE + self._useful:
+        if (
+            not self._splits
+            or self._useful_pages < _PAGES_BEFORE_SPLIT
+            or self._empty_ranges > _MAX_EMPTY_RANGES + self._useful_pages
+        ):
             return
-        room = MOST - self._ranges.count_pending()
+        room = MAX_RANGES - self._ranges.count_pending()
         if len(self._ranges) == 1 and not page.is_sorted():
-            self._cuts = False
-        if room <= 0 or not self._cuts:
+            self._splits = False
+        if room <= 0 or not self._splits:
             return
         bounds = (page.first or "", page.last or "")
         cursor.key_range, *following = split_by_guessing(
@@ -194,7 +198,7 @@ class Listing:
         self._ranges.insert_after(cursor, map(RangeCursor, following))
 
 
-def queries(cursor: RangeCursor) -> tuple[tuple[str, str], ...]:
+def build_page_query(cursor: RangeCursor) -> tuple[tuple[str, str], ...]:
     """What a request for the cursor's next page says besides the prefix."""
     if cursor.token is not None:
         return (("continuation-token", cursor.token),)

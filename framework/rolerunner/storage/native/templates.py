@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from rolerunner.storage.http.framing import Sink
 
-PLACE = "rolerunner-place"
+KEY_PLACEHOLDER = "rolerunner-place"
 """Stands for the key in the request that botocore builds: only characters that nothing quotes."""
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/,]+)/([^/,]+)/aws4_request,")
-_NOT_KEPT = frozenset(
+_DROPPED_HEADERS = frozenset(
     {
         "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "content-length", "expect", "transfer-encoding", "host",
         "x-amz-trailer", "x-amz-decoded-content-length", "content-md5", "amz-sdk-invocation-id", "amz-sdk-request", "x-amz-sdk-checksum-algorithm",
@@ -41,12 +41,12 @@ _NOT_KEPT = frozenset(
         "accept-encoding", "connection", "x-amzn-trace-id",
     }
 )  # fmt: skip
-_FORMS = 64
+_MAX_SIGNING_TEMPLATES = 64
 """Sets of headers of one kind of request whose common part is kept: relays have one for each set of metadata's names."""
 _VIRTUAL_ONLY = ("--x-s3", "--xa-s3")
 
 
-class Declined(Exception):
+class UnsupportedRequest(Exception):
     """The lane cannot do this, the plain engine can; says why."""
 
 
@@ -100,15 +100,15 @@ class Template:
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str] = field(repr=False)
     signer: Signer = field(repr=False)
-    _forms: dict[tuple[str, ...], SigningTemplate] = field(
+    _signing_templates: dict[tuple[str, ...], SigningTemplate] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    _fixed: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    _fixed_headers: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_fixed", {**self.headers, "host": self.host})
+        object.__setattr__(self, "_fixed_headers", {**self.headers, "host": self.host})
 
-    def request(
+    def sign(
         self, key: str = "", headers: Optional[Mapping[str, str]] = None, *, query: Iterable[tuple[str, str]] = (), body: bytes = b"",
         length: Optional[int] = None, sink: Optional[Sink] = None, payload: str = UNSIGNED_PAYLOAD,
     ) -> Request:  # fmt: skip
@@ -122,7 +122,7 @@ class Template:
         values = dict(headers) if headers else {}
         if size or self.method in ("PUT", "POST"):
             values["content-length"] = str(size)
-        form = self._form(values, payload)
+        form = self._find_signing_template(values, payload)
         if not form.is_sound or not all(map(is_header_safe, values.values())):
             raise ParamValidationError(
                 report="a header has a line break or a letter in it that is not ASCII"
@@ -136,18 +136,18 @@ class Template:
             sink,
         )
 
-    def _form(self, differing: Mapping[str, str], payload: str) -> SigningTemplate:
+    def _find_signing_template(self, differing: Mapping[str, str], payload: str) -> SigningTemplate:
         kind = (payload, *differing)
-        last = self._forms.get(kind)
-        form = self.signer.create_template(last, self._fixed, tuple(differing), payload)
+        last = self._signing_templates.get(kind)
+        form = self.signer.create_template(last, self._fixed_headers, tuple(differing), payload)
         if form is not last:
-            if len(self._forms) >= _FORMS:
-                self._forms.clear()
-            self._forms[kind] = form
+            if len(self._signing_templates) >= _MAX_SIGNING_TEMPLATES:
+                self._signing_templates.clear()
+            self._signing_templates[kind] = form
         return form
 
 
-class _Built(Exception):
+class _CapturedRequest(Exception):
     """Carries the request that botocore was about to send."""
 
     def __init__(self, request: Any) -> None:
@@ -155,56 +155,60 @@ class _Built(Exception):
         self.request = request
 
 
-_BUILDING = threading.local()
+_CAPTURING = threading.local()
 
 
-def _hand_over(request: Any, **_: Any) -> None:
-    if getattr(_BUILDING, "now", False):
-        raise _Built(request)
+def _capture(request: Any, **_: Any) -> None:
+    if getattr(_CAPTURING, "now", False):
+        raise _CapturedRequest(request)
 
 
-def built(client: Any, method: str, parameters: Mapping[str, Any]) -> Any:
+def capture_request(client: Any, method: str, parameters: Mapping[str, Any]) -> Any:
     """The request that botocore's client would send. Raises what building and signing it raises."""
-    client.meta.events.register_first("before-send.s3", _hand_over, unique_id="rolerunner-lane")
-    _BUILDING.now = True
+    client.meta.events.register_first("before-send.s3", _capture, unique_id="rolerunner-lane")
+    _CAPTURING.now = True
     try:
         getattr(client, method)(**parameters)
-    except _Built as done:
+    except _CapturedRequest as done:
         return done.request
     finally:
-        _BUILDING.now = False
-    raise Declined(f"this boto3 answers {method} by itself")
+        _CAPTURING.now = False
+    raise UnsupportedRequest(f"this boto3 answers {method} by itself")
 
 
-_DIFFERING: Mapping[str, Mapping[str, Any]] = {
-    "copy_object": {"Key": PLACE, "CopySourceIfMatch": PLACE}, "upload_part": {"Key": PLACE, "UploadId": PLACE, "PartNumber": 1},
-    "delete_objects": {"Delete": {"Objects": [{"Key": PLACE}]}}, "list_objects_v2": {}, "head_bucket": {},
+_PLACEHOLDERS: Mapping[str, Mapping[str, Any]] = {
+    "copy_object": {"Key": KEY_PLACEHOLDER, "CopySourceIfMatch": KEY_PLACEHOLDER}, "upload_part": {"Key": KEY_PLACEHOLDER, "UploadId": KEY_PLACEHOLDER, "PartNumber": 1},
+    "delete_objects": {"Delete": {"Objects": [{"Key": KEY_PLACEHOLDER}]}}, "list_objects_v2": {}, "head_bucket": {},
 }  # fmt: skip
 """What botocore wants to know of each operation, and what differs from object to object; the key, where nothing is said."""
 
 
-_DIFFERING_QUERY = frozenset({"partNumber", "uploadId"})
+_PLACEHOLDER_QUERY = frozenset({"partNumber", "uploadId"})
 
 
-def template(
+def build_template(
     client: Any, credentials: Any, method: str, bucket: str, options: Mapping[str, Any]
 ) -> Template:
-    """What botocore makes of an operation on a bucket, but for the key. Raises Declined, and as ``built``."""
-    parameters = {"Bucket": bucket, **_DIFFERING.get(method, {"Key": PLACE}), **options}
+    """What botocore makes of an operation on a bucket, but for the key. Raises UnsupportedRequest, and as ``capture_request``."""
+    parameters = {
+        "Bucket": bucket,
+        **_PLACEHOLDERS.get(method, {"Key": KEY_PLACEHOLDER}),
+        **options,
+    }
     if bucket.endswith(_VIRTUAL_ONLY) or "s3-object-lambda" in bucket or "s3express" in bucket:
-        raise Declined(
+        raise UnsupportedRequest(
             "directory buckets and Object Lambda have sessions and endpoints of their own"
         )
     try:
-        request = built(client, method, parameters)
+        request = capture_request(client, method, parameters)
     except BotoCoreError as error:
-        raise Declined(f"botocore says: {error}") from error
-    headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
+        raise UnsupportedRequest(f"botocore says: {error}") from error
+    headers = {str(name).lower(): _decode_header(value) for name, value in request.headers.items()}
     scope = _SCOPE.match(headers.get("authorization", ""))
     if scope is None:
-        raise Declined("the request is not signed by Signature Version 4 for one region")
+        raise UnsupportedRequest("the request is not signed by Signature Version 4 for one region")
     if get_environ_proxies(request.url):
-        raise Declined("an HTTP proxy is set in the environment")
+        raise UnsupportedRequest("an HTTP proxy is set in the environment")
     url = urlsplit(request.url)
     coding = ",".join(
         each
@@ -214,27 +218,27 @@ def template(
     kept = {
         name: value
         for name, value in headers.items()
-        if name not in _NOT_KEPT and name != "content-encoding"
+        if name not in _DROPPED_HEADERS and name != "content-encoding"
     }
     secure = url.scheme == "https"
-    query = tuple(pair for pair in _pairs(url.query) if pair[0] not in _DIFFERING_QUERY)
+    query = tuple(pair for pair in _parse_query(url.query) if pair[0] not in _PLACEHOLDER_QUERY)
     return Template(
         operation="".join(part.capitalize() for part in method.split("_")),
         method=str(request.method),
         address=Address(secure, url.hostname or "", url.port or (443 if secure else 80)),
         host=url.netloc.rpartition("@")[2],
-        path=url.path.removesuffix(PLACE) if "Key" in parameters else url.path or "/",
+        path=url.path.removesuffix(KEY_PLACEHOLDER) if "Key" in parameters else url.path or "/",
         query=query,
         headers={**kept, **({"content-encoding": coding} if coding else {})},
         signer=Signer(credentials, scope[1], scope[2]),
     )
 
 
-def _text(value: Any) -> str:
+def _decode_header(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _pairs(query: str) -> Iterable[tuple[str, str]]:
+def _parse_query(query: str) -> Iterable[tuple[str, str]]:
     for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")
         yield unquote(name), unquote(value)

@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.model import S3Uri
+from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.workers import distributed_tasks as tasks
 from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT, DistributedListing
@@ -183,11 +184,9 @@ class DistributedStorage:
         """Reads a small object."""
         return self.local.read(uri, limit, version)
 
-    def read_range(
-        self, uri: S3Uri, info: ObjectInfo, start: int, length: int, cancel: Optional[Cancel] = None
-    ) -> bytes:
+    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
         """Reads a range of an object."""
-        return self.local.read_range(uri, info, start, length, cancel)
+        return self.local.read_range(source, cancel)
 
     def describe(
         self, uri: S3Uri, version: str, *, tags: bool, replaced: Container[str] = ()

@@ -172,10 +172,11 @@ class _Operation:
             self._send(protocol.OUTCOMES, outcomes, self._progress.take_bytes())
 
     def _run_call(self, number: int, name: str, *arguments: Any) -> None:
-        """Calls a method of the storage. Its first argument is the source, if there is one; its last one the cancel."""
+        """Calls a method of the storage's transport with the source, if any, and the cancel."""
         try:
             storage, *source = self._open_storages()
-            result = getattr(storage, name)(*source, *arguments, self._cancel)
+            transport = getattr(storage, "transport", storage)
+            result = getattr(transport, name)(*source, *arguments, self._cancel)
             self._send(protocol.RESULT, number, result)
         except Exception as error:  # noqa: BLE001 - the parent knows what it means
             self._send(protocol.RAISED, number, error)

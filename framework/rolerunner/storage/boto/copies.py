@@ -1,0 +1,133 @@
+"""Copies objects within S3, large ones in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from botocore.exceptions import ClientError
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.storage.boto.conditions import WriteRecovery
+from rolerunner.storage.boto.multipart import MultipartUploads
+from rolerunner.storage.boto.reader import KEPT_OPTIONS, ObjectReader
+from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.transport import BotoTransport
+from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.parts import ObjectRange, PartUpload
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
+from rolerunner.storage.responses import build_copy_source, check_etag_returned, parse_etag
+from rolerunner.storage.tuning import choose_part_size
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Copies by requests of one role that reads the source and writes the target."""
+
+    requests: BotoRequests
+    reader: ObjectReader
+    recovery: WriteRecovery
+    multipart: MultipartUploads
+    transport: BotoTransport
+
+    def copy(self, item: Copy, parts: PartExecutor) -> Outcome:
+        """Copies one object. Raises StepError, ClientError."""
+        info = item.info or self.reader.head(item.source)
+        if item.skip is not None and item.skip():
+            return make_skipped_copy(item, info)
+        if info.size >= item.large:
+            response = self._copy_parts(item, info, parts)
+        else:
+            response = self._copy_whole(item, info, parts.cancel)
+        return make_copied(item, info, parse_etag(response), response.get("VersionId", ""))
+
+    def _copy_whole(self, item: Copy, info: ObjectInfo, cancel: Cancel) -> Mapping[str, Any]:
+        options = self._complete_options(item, info)
+        with self.requests.translate_errors(item.target, item.source, info.version):
+            try:
+                response = self.requests.call(
+                    "copy_object",
+                    Bucket=item.target.bucket,
+                    Key=item.target.key,
+                    CopySource=build_copy_source(item.source, info),
+                    CopySourceIfMatch=f'"{info.etag}"',
+                    **options,
+                )
+            except ClientError as error:
+                return self.recovery.recover_copy(error, item, info)
+        result = response.get("CopyObjectResult", {})
+        check_etag_returned(result, item.target, "the copy")
+        self.requests.flow.pace_bytes(info.size, cancel)
+        return {"ETag": result["ETag"], "VersionId": response.get("VersionId", "")}
+
+    def _complete_options(self, item: Copy, info: ObjectInfo) -> dict[str, Any]:
+        """Returns the options of CopyObject: replacing one kept option replaces all of them."""
+        options = dict(item.options)
+        if any(name in options for name in KEPT_OPTIONS):
+            _, kept = self.reader.describe(item.source, info.version, tags=False, replaced=options)
+            options = {**kept, **options, "MetadataDirective": "REPLACE"}
+        if "Tagging" in options:
+            options["TaggingDirective"] = "REPLACE"
+        return options
+
+    def _copy_parts(self, item: Copy, info: ObjectInfo, parts: PartExecutor) -> Mapping[str, Any]:
+        """Copies in parts; S3 carries metadata and tags over to none of these uploads."""
+        _, kept = self.reader.describe(
+            item.source, info.version, tags="Tagging" not in item.options, replaced=item.options
+        )
+        options = {name: value for name, value in {**kept, **item.options}.items() if value}
+
+        def send(part: PartUpload) -> dict[str, Any]:
+            return self._copy_part(item, info, part, parts.cancel)
+
+        return self.multipart.upload(
+            item.target,
+            options,
+            info.size,
+            choose_part_size(info.size, item.part),
+            send,
+            parts,
+            lambda _: 0,
+            repeated=item.repeated,
+        )
+
+    def _copy_part(
+        self, item: Copy, info: ObjectInfo, part: PartUpload, cancel: Cancel
+    ) -> dict[str, Any]:
+        cancel.stop_if_set()
+        source = ObjectRange(item.source, info, part.start, part.length)
+        with (
+            self.requests.translate_errors(item.target, item.source, info.version),
+            self.reader.explain_if_match(item.source, info),
+        ):
+            completed = self.transport.copy_part(
+                part,
+                CopySource=build_copy_source(item.source, info),
+                CopySourceIfMatch=source.if_match,
+                CopySourceRange=source.byte_range,
+            )
+        self.requests.flow.pace_bytes(part.length, cancel)
+        return completed
+
+
+def make_copied(item: Copy, info: ObjectInfo, etag: str, version: str) -> Outcome:
+    """Returns the outcome of a copy of the source that ``info`` describes."""
+    return Outcome(
+        item.target, info.size, None, etag, version, source=item.source, source_info=info
+    )
+
+
+def make_skipped_copy(item: Copy, info: Optional[ObjectInfo]) -> Outcome:
+    """Returns the outcome of a copy whose target is right already.
+
+    ``info`` is the source as it was compared, if that is known.
+    """
+    return Outcome(
+        item.target,
+        info.size if info is not None else 0,
+        etag=item.there.etag if item.there is not None else "",
+        status="skipped",
+        source=item.source,
+        source_info=item.info,
+    )

@@ -1,0 +1,152 @@
+"""Deletes objects through boto3, in batches."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import StepError
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.model import S3Uri
+from rolerunner.storage.boto.reader import ObjectReader
+from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.concurrency import batch_by_bucket
+from rolerunner.storage.deletions import (
+    CHECKED_BATCH,
+    Command,
+    DeleteConditions,
+    DeleteObject,
+    DeleteObjects,
+    Deletion,
+    HeadObject,
+    Pause,
+    run_commands,
+)
+from rolerunner.storage.http import xml
+from rolerunner.storage.protocol import ObjectInfo, Outcome
+from rolerunner.storage.responses import check_deletion_response
+from rolerunner.storage.tuning import KEYS_PER_DELETE
+
+_PLACEHOLDER = {"Objects": [{"Key": "placeholder"}]}
+"""Satisfies boto3's validation; the body replaces it."""
+
+
+@dataclass(frozen=True)
+class Deletes:
+    """Deletes batches of objects; the native engine runs the same deletions by its own requests."""
+
+    requests: BotoRequests
+    reader: ObjectReader
+    conditions: DeleteConditions = field(init=False)
+
+    def __post_init__(self) -> None:
+        endpoint = self.requests.client.meta.endpoint_url
+        object.__setattr__(self, "conditions", DeleteConditions(endpoint))
+
+    def iterate_deletions(
+        self, items: Iterable[ObjectInfo], bucket: str, *, unchanged: bool
+    ) -> Iterator[Deletion]:
+        """Yields a deletion for each batch of objects."""
+        are_kept = not unchanged or self.conditions.are_kept(bucket)
+        for name, batch in batch_by_bucket(
+            items, bucket, KEYS_PER_DELETE if are_kept else CHECKED_BATCH
+        ):
+            yield Deletion(
+                name,
+                batch,
+                unchanged,
+                self.conditions,
+                self.requests.max_attempts,
+                self._explain_refusal,
+            )
+
+    def delete(self, deletion: Deletion, cancel: Cancel) -> Sequence[Outcome]:
+        """Deletes one batch; returns the outcomes in the order of its objects."""
+        return run_commands(deletion.iterate_commands(), lambda each: self.execute(each, cancel))
+
+    def execute(self, command: Command, cancel: Cancel) -> Any:
+        """Executes one command of a deletion; returns its result. Raises StepError."""
+        cancel.stop_if_set()
+        if isinstance(command, Pause):
+            cancel.wait(command.seconds)
+        elif isinstance(command, HeadObject):
+            return self.reader.head(command.uri)
+        elif isinstance(command, DeleteObjects):
+            return self._delete_objects(command, cancel)
+        else:
+            self._delete_object(command, cancel)
+        return None
+
+    def _delete_objects(self, command: DeleteObjects, cancel: Cancel) -> xml.DeleteResult:
+        client = self.requests.client
+        # botocore registers the same function under the same id once
+        client.meta.events.register(
+            "after-call.s3.DeleteObjects", check_deletion_response, unique_id="rolerunner-deleted"
+        )
+        headers = {"Content-MD5": xml.content_md5(command.body)}
+        with (
+            self.requests.translate_errors(command.uri, version=command.version),
+            replace_content(client, "DeleteObjects", headers, command.body),
+        ):
+            response = self.requests.call(
+                "delete_objects",
+                cancel,
+                Bucket=command.uri.bucket,
+                Delete=_PLACEHOLDER,
+            )
+        deleted = (
+            (each.get("Key") or "", each.get("VersionId") or "")
+            for each in response.get("Deleted", ())
+        )
+        return xml.DeleteResult(deleted, response.get("Errors", ()))
+
+    def _delete_object(self, command: DeleteObject, cancel: Cancel) -> None:
+        uri = command.uri
+        headers = {"If-Match": f'"{command.etag}"'} if command.etag else {}
+        version = {"VersionId": command.version} if command.version else {}
+        with (
+            self.requests.translate_errors(uri, version=command.version),
+            replace_content(self.requests.client, "DeleteObject", headers),
+        ):
+            self.requests.call("delete_object", cancel, Bucket=uri.bucket, Key=uri.key, **version)
+
+    def _explain_refusal(self, uri: S3Uri, version: str, code: str, message: str) -> StepError:
+        error = AwsError(code, message, "DeleteObjects")
+        return self.requests.explain_error(error, uri, version=version)
+
+
+_CONTENT = threading.local()
+
+
+@contextmanager
+def replace_content(
+    client: Any, operation: str, headers: Mapping[str, str], body: Optional[bytes] = None
+) -> Iterator[None]:
+    """Gives this thread's calls of the operation these headers and this body in the block.
+
+    The ETags of DeleteObjects and the If-Match of DeleteObject are younger than the boto3 of
+    Glue's runtimes, whose models do not know them.
+    """
+    # botocore registers the same function under the same id once, whatever the event
+    client.meta.events.register_last(
+        f"before-call.s3.{operation}", _set_content, unique_id=f"rolerunner-{operation}"
+    )
+    _CONTENT.now = headers, body
+    try:
+        yield
+    finally:
+        _CONTENT.now = None
+
+
+def _set_content(params: dict[str, Any], **_: Any) -> None:
+    content = getattr(_CONTENT, "now", None)
+    if content is None:
+        return
+    headers, body = content
+    params["headers"].update(headers)
+    if body is not None:
+        params["body"] = body

@@ -1,0 +1,69 @@
+"""Translates botocore's errors, and builds those of refused conditions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from botocore.exceptions import BotoCoreError
+
+from rolerunner.errors import IntegrityFailed, ServiceFailed, StepError
+from rolerunner.model import S3Uri
+
+PRECONDITION_CODES = frozenset({"PreconditionFailed", "412"})
+"""Error codes of a condition that does not hold."""
+_UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
+_UNREACHABLE_HINT = (
+    "the endpoint does not answer; check the region, AWS_ENDPOINT_URL and the network route "
+    "(a job in a VPC needs an S3 gateway endpoint or a NAT gateway)"
+)
+_IF_MATCH_HINT = (
+    "this server does not take If-Match, or a proxy changes ETags between it and this machine"
+)
+
+
+def make_target_exists_error(uri: S3Uri) -> StepError:
+    """Returns the error of a conditional write that found another object."""
+    return StepError(
+        f"{uri}: is there already, or is not the one that was expected",
+        hint="it was written by somebody else, or by an earlier run",
+        type="AlreadyThere",
+    )
+
+
+def make_if_match_error(uri: S3Uri, etag: str) -> ServiceFailed:
+    """Returns the error of an If-Match that was refused although the object has the ETag."""
+    return ServiceFailed(
+        f"{uri}: If-Match was refused although the ETag is unchanged: '{etag}'",
+        hint=_IF_MATCH_HINT,
+        type="IfMatchRefused",
+    )
+
+
+def make_checksum_error(uri: S3Uri, checksum: str) -> IntegrityFailed:
+    """Returns the error of received bytes that do not have the checksum that S3 reports."""
+    return IntegrityFailed(f"{uri}: checksum mismatch: the received bytes are not {checksum}")
+
+
+def make_parse_error(uri: S3Uri, reason: str) -> ServiceFailed:
+    """Returns the error of a response that is not one of S3's."""
+    return ServiceFailed(f"{uri}: cannot parse the response: {reason}", type="InternalError")
+
+
+def translate_botocore_error(error: BotoCoreError, uri: S3Uri) -> StepError:
+    """Returns the StepError of an error that botocore raised without a response from S3."""
+    name = type(error).__name__
+    if name == "FlexibleChecksumError":  # newer versions of boto3 verify some checksums themselves
+        return IntegrityFailed(f"{uri}: {error}")
+    hint = _UNREACHABLE_HINT if name in _UNREACHABLE else ""
+    return ServiceFailed(f"{uri}: {error}", hint=hint, type=name)
+
+
+@contextlib.contextmanager
+def translate_value_errors(method: str) -> Iterator[None]:
+    """Raises ServiceFailed for the ValueError of botocore's parsers, such as a size that is no number."""
+    try:
+        yield
+    except ValueError as error:
+        message = f"cannot parse the response to {method}: {error}"
+        raise ServiceFailed(message, type="InternalError") from error

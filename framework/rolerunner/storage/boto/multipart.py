@@ -1,0 +1,141 @@
+"""Creates, completes and aborts multipart uploads."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from rolerunner.errors import ServiceFailed, StepError
+from rolerunner.model import S3Uri
+from rolerunner.storage import integrity
+from rolerunner.storage.boto.conditions import WriteRecovery, is_made_of_parts
+from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.concurrency import PartExecutor, split_ranges
+from rolerunner.storage.parts import PartUpload
+from rolerunner.storage.responses import check_etag_returned, parse_etag
+
+_LOG = logging.getLogger("rolerunner.storage")
+_CONDITIONS = ("IfNoneMatch", "IfMatch")
+"""Options of the request that completes the upload; all others go with the one that creates it."""
+
+
+@dataclass(frozen=True)
+class MultipartUploads:
+    """Stores large objects in parts. Nothing of an upload that fails is left behind."""
+
+    requests: BotoRequests
+    recovery: WriteRecovery
+
+    def upload(
+        self,
+        target: S3Uri,
+        options: Mapping[str, Any],
+        size: int,
+        part_size: int,
+        send: Callable[[PartUpload], dict[str, Any]],
+        parts: PartExecutor,
+        count_memory: Callable[[int], int],
+        *,
+        repeated: bool,
+    ) -> Mapping[str, Any]:
+        """Uploads an object of ``size`` bytes, each part by ``send``; returns the last response.
+
+        ``count_memory`` returns the bytes of memory that a part of so many bytes takes.
+        """
+        upload_id = self._create(target, options)
+
+        def send_part(start: int, length: int) -> dict[str, Any]:
+            number = start // part_size + 1
+            return send(PartUpload(target, upload_id, number, start, length, options))
+
+        with self._abort_on_failure(target, upload_id):
+            completed = parts.map_ranges(split_ranges(size, part_size), send_part, count_memory)
+            parts.cancel.stop_if_set()
+            return self._complete(target, upload_id, completed, options, repeated=repeated)
+
+    def _create(self, target: S3Uri, options: Mapping[str, Any]) -> str:
+        """Returns the id of a new upload. Raises ClientError, ServiceFailed."""
+        first = {name: value for name, value in options.items() if name not in _CONDITIONS}
+        response = self.requests.call("create_multipart_upload", **_locate(target), **first)
+        upload_id = response.get("UploadId")
+        if not upload_id:
+            message = f"{target}: S3 created a multipart upload without an upload ID"
+            raise ServiceFailed(message, type="InternalError")
+        return str(upload_id)
+
+    @contextlib.contextmanager
+    def _abort_on_failure(self, target: S3Uri, upload_id: str) -> Iterator[None]:
+        """Aborts the upload if the block fails; names it in the error if that fails as well."""
+        try:
+            with self.requests.translate_errors(target):
+                yield
+        except BaseException as error:
+            try:
+                with self.requests.translate_errors(target):
+                    self.requests.call(
+                        "abort_multipart_upload", **_locate(target), UploadId=upload_id
+                    )
+            except StepError as second:
+                if second.type != "NoSuchUpload":
+                    _report_leftover(error, target, upload_id, second)
+            raise
+
+    def _complete(
+        self,
+        target: S3Uri,
+        upload_id: str,
+        parts: Sequence[Mapping[str, Any]],
+        options: Mapping[str, Any],
+        *,
+        repeated: bool,
+    ) -> Mapping[str, Any]:
+        """Completes the upload, or finds the object of an earlier attempt that succeeded."""
+        conditions = {name: options[name] for name in _CONDITIONS if name in options}
+        try:
+            response = self.requests.call(
+                "complete_multipart_upload",
+                **_locate(target),
+                UploadId=upload_id,
+                MultipartUpload={"Parts": parts},
+                **conditions,
+            )
+        except ClientError as error:
+            return self.recovery.recover_object(
+                error, target, lambda found: is_made_of_parts(found, parts), repeated=repeated
+            )
+        if not parse_etag(response):
+            response = self._find_object(target, parts)
+        check_etag_returned(response, target, "the completed upload")
+        return response
+
+    def _find_object(self, target: S3Uri, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Returns the ETag that some servers leave out; nothing if the object is another one."""
+        found = self.recovery.reader.head(target)
+        can_compare = all(integrity.is_md5(str(part["ETag"]).strip('"')) for part in parts)
+        if can_compare and not is_made_of_parts(found, parts):
+            return {}
+        return {"ETag": f'"{found.etag}"', "VersionId": found.version}
+
+
+def _locate(target: S3Uri) -> dict[str, Any]:
+    return {"Bucket": target.bucket, "Key": target.key}
+
+
+def _report_leftover(
+    error: BaseException, target: S3Uri, upload_id: str, reason: StepError
+) -> None:
+    """Adds the upload that is left, whose parts cost until it is aborted, to the error's hint."""
+    hint = (
+        f"the multipart upload {upload_id} of {target} could not be aborted ({reason.message}); "
+        "its parts are stored and billed until it is: aws s3api abort-multipart-upload "
+        f"--bucket {target.bucket} --key '{target.key}' --upload-id '{upload_id}'"
+    )
+    if isinstance(error, StepError):
+        error.hint = "\n".join(text for text in (error.hint, hint) if text)
+    else:
+        _LOG.warning("%s", hint)

@@ -1,0 +1,73 @@
+"""Uploads files, large ones in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rolerunner.storage.boto.multipart import MultipartUploads
+from rolerunner.storage.boto.requests import BotoRequests
+from rolerunner.storage.boto.transport import PartTransport
+from rolerunner.storage.boto.writer import ObjectWriter
+from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.local_files import UploadSource
+from rolerunner.storage.parts import PartUpload
+from rolerunner.storage.protocol import Outcome, Put
+from rolerunner.storage.responses import parse_etag
+from rolerunner.storage.tuning import Tuning, choose_part_size
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Stores files as objects."""
+
+    requests: BotoRequests
+    writer: ObjectWriter
+    multipart: MultipartUploads
+    transport: PartTransport
+    tuning: Tuning
+
+    def upload(self, item: Put, parts: PartExecutor) -> Outcome:
+        """Uploads one file. Raises StepError, ClientError."""
+        file = UploadSource.of(item.source, follow=item.follow)
+        size = file.before.st_size
+        if item.skip is not None and item.skip():
+            return Outcome(item.target, size, item.source, status="skipped")
+        if size >= self.tuning.large:
+            response = self._upload_parts(item, file, parts)
+        else:
+            response = self._upload_whole(item, file, parts)
+        version = response.get("VersionId", "")
+        return Outcome(item.target, size, item.source, parse_etag(response), version)
+
+    def _upload_whole(
+        self, item: Put, file: UploadSource, parts: PartExecutor
+    ) -> Mapping[str, Any]:
+        size = file.before.st_size
+        held = parts.memory.acquire(size, parts.cancel)
+        try:
+            data = file(0, size)
+            self.requests.count_bytes(size, parts.cancel)
+            return self.writer.store(item.target, data, item.options, repeated=item.repeated)
+        finally:
+            parts.memory.release(held)
+
+    def _upload_parts(
+        self, item: Put, file: UploadSource, parts: PartExecutor
+    ) -> Mapping[str, Any]:
+        def send(part: PartUpload) -> dict[str, Any]:
+            completed: dict[str, Any] = parts.submit(self.transport.upload_file_part, file, part)
+            return completed
+
+        size = file.before.st_size
+        return self.multipart.upload(
+            item.target,
+            self.transport.select_options(item.options),
+            size,
+            choose_part_size(size, self.tuning.part),
+            send,
+            parts,
+            self.transport.count_memory,
+            repeated=item.repeated,
+        )

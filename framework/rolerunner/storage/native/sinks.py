@@ -1,0 +1,64 @@
+"""Sinks of range requests: they check that a response is the requested range, and keep its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rolerunner.errors import IntegrityFailed
+from rolerunner.storage import integrity
+from rolerunner.storage.local_files import check_range_headers
+from rolerunner.storage.parts import ObjectRange
+
+
+class PassingSink:
+    """Checks a range whose bytes are read by someone else, block by block."""
+
+    def __init__(self, source: ObjectRange) -> None:
+        self._source = source
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Raises IntegrityFailed if the response is another range."""
+        source = self._source
+        check_range_headers(status, headers, source.info, source.start, source.length)
+
+    def write(self, data: bytes) -> None:
+        """Keeps nothing."""
+
+
+class MemorySink:
+    """Collects a range in ``data``, into which the socket is read directly.
+
+    Its checksums by ``algorithms`` are computed as it arrives.
+    """
+
+    def __init__(self, source: ObjectRange, data: memoryview, algorithms: Iterable[str]) -> None:
+        self._source = source
+        self._data = data
+        self._algorithms = tuple(algorithms)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.hashes = {name: integrity.create_hash(name) for name in self._algorithms}
+        self.received = 0
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Starts over. Raises IntegrityFailed if the response is another range."""
+        source = self._source
+        check_range_headers(status, headers, source.info, source.start, len(self._data))
+        self._reset()
+
+    def room(self, most: int) -> memoryview:
+        """Returns the place of the next bytes, which are then passed to ``write``."""
+        return self._data[self.received : self.received + most]
+
+    def write(self, data: Any) -> None:
+        """Keeps the next bytes. Raises IntegrityFailed if there are more than requested."""
+        end = self.received + len(data)
+        if end > len(self._data):
+            raise IntegrityFailed("received more bytes than requested")
+        if not isinstance(data, memoryview) or data.obj is not self._data.obj:
+            self._data[self.received : end] = data
+        for each in self.hashes.values():
+            each.update(data)
+        self.received = end

@@ -1,0 +1,322 @@
+"""Moves ranges and parts of large objects over blocking connections, each in a thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Optional
+
+from botocore.exceptions import ClientError
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.common.files import translate_os_errors
+from rolerunner.errors import IntegrityFailed
+from rolerunner.iam.aws_errors import AwsError
+from rolerunner.storage import integrity, payloads
+from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.boto.relays import add_checksum
+from rolerunner.storage.boto.transport import (
+    BufferedRelay,
+    PartRelay,
+    RelayedObject,
+    write_range,
+)
+from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.http.aws_chunked import STREAMING_PAYLOAD, ChunkedBody
+from rolerunner.storage.http.blocking import BlockingClient
+from rolerunner.storage.http.connection_pool import BLOCK_SIZE
+from rolerunner.storage.http.framing import Response
+from rolerunner.storage.http.request_bodies import FileRange
+from rolerunner.storage.http.sigv4 import UNSIGNED_PAYLOAD
+from rolerunner.storage.http.tasks import Task
+from rolerunner.storage.integrity import compute_digest, encode_base64
+from rolerunner.storage.local_files import RangeSink, SharedFile, UploadSource
+from rolerunner.storage.native.client import (
+    NativeClient,
+    checksum_header,
+    split_checksum,
+    version_query,
+)
+from rolerunner.storage.native.fallback import call_or_fall_back
+from rolerunner.storage.native.part_relays import NativeRelay, WholeChecksum
+from rolerunner.storage.native.sinks import MemorySink, PassingSink
+from rolerunner.storage.parts import ObjectRange, PartUpload
+from rolerunner.storage.responses import check_etag_returned
+from rolerunner.storage.tuning import choose_part_size
+
+if TYPE_CHECKING:
+    from rolerunner.storage.protocol import Storage
+
+_KEY_OPTIONS = ("SSECustomerAlgorithm", "SSECustomerKey")
+
+
+class NativeTransport:
+    """Moves ranges and parts, straight from and to files; boto3 does what it does not support."""
+
+    def __init__(self, client: NativeClient, fallback: BotoEngine) -> None:
+        self.client = client
+        self.requests = fallback.requests
+        self._reader = fallback.reader
+        self._fallback = fallback.boto_transport
+
+    def download_range(
+        self, source: ObjectRange, file: SharedFile, algorithm: str, cancel: Cancel
+    ) -> bytes:
+        """Writes a range to its place in an open file; returns its digest by ``algorithm``."""
+        count = partial(self.requests.count_bytes, cancel=cancel)
+        return write_range(self._read_into, source, file, algorithm, count, cancel)
+
+    def _read_into(self, source: ObjectRange, sink: RangeSink, cancel: Cancel) -> None:
+        call_or_fall_back(
+            lambda: self._fetch(source, sink, cancel),
+            lambda: self._fallback.read_into(source, sink, cancel),
+        )
+
+    def _fetch(self, source: ObjectRange, sink: Any, cancel: Cancel) -> None:
+        """Feeds a range to ``sink``. Raises StepError, UnsupportedRequest."""
+        uri, info = source.uri, source.info
+        with (
+            self.requests.translate_errors(uri, version=info.version),
+            self._reader.explain_if_match(uri, info),
+        ):
+            self.client.run(self._request_range(source, sink, cancel), cancel)
+
+    def _request_range(self, source: ObjectRange, sink: Any, cancel: Cancel) -> Task[Response]:
+        return self.client.send(
+            self.client.make_policy(cancel),
+            "get_object",
+            source.uri,
+            self.client.read_options,
+            _range_headers(source),
+            query=version_query(source.info.version),
+            sink=sink,
+        )
+
+    def read_range(self, source: ObjectRange, cancel: Optional[Cancel] = None) -> bytes:
+        """Returns the bytes of a range."""
+        if source.length == 0:
+            return b""
+        data = bytearray(source.length)
+        self.read_into_memory(memoryview(data), source, (), cancel or Cancel())
+        return data  # type: ignore[return-value]  # bytes in all but name, and not copied
+
+    def read_into_memory(
+        self, data: memoryview, source: ObjectRange, algorithms: Sequence[str], cancel: Cancel
+    ) -> Mapping[str, bytes]:
+        """Fills ``data`` with a range; returns its digests by name. Raises StepError."""
+        sink = MemorySink(source, data, algorithms)
+        call_or_fall_back(
+            lambda: self._fetch(source, sink, cancel),
+            lambda: sink.write(memoryview(self._reader.read_range(source, cancel))),
+        )
+        _check_received(source, sink.received)
+        return {name: each.digest() for name, each in sink.hashes.items()}
+
+    def iterate_range(self, source: ObjectRange, cancel: Cancel) -> Iterator[bytes]:
+        """Yields a range block by block.
+
+        Raises StepError about this role and object, not about the part that the blocks go to.
+        """
+        uri, version = source.uri, source.info.version
+        template = self.client.find_template("get_object", uri.bucket, self.client.read_options)
+        flow = self.requests.flow
+        while wait := flow.throttle.wait():
+            cancel.wait(wait)
+            cancel.stop_if_set()
+        flow.pace_request(cancel)
+        request = template.sign(
+            uri.key,
+            _range_headers(source),
+            query=version_query(version),
+            sink=PassingSink(source),
+        )
+        received = 0
+        with (
+            self.requests.translate_errors(uri, version=version),
+            self._reader.explain_if_match(uri, source.info),
+        ):
+            for block in BlockingClient(self.client.connections, cancel).stream(request):
+                received += len(block)
+                yield block
+        _check_received(source, received)
+
+    def count_memory(self, length: int) -> int:
+        """Returns zero: a part is sent straight from the file."""
+        del length
+        return 0
+
+    def select_options(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns the options with the checksum of each part, unless it cannot be computed."""
+        selected = add_checksum(self.requests, options)
+        return selected if _can_checksum(selected) else options
+
+    def upload_file_part(
+        self, file: UploadSource, part: PartUpload, cancel: Cancel
+    ) -> dict[str, Any]:
+        """Sends a part straight from the file, which is read once before for its checksum."""
+        if not _can_checksum(part.options):
+            return self._fallback.upload_file_part(file, part, cancel)
+        return call_or_fall_back(
+            lambda: self._upload_file_part(file, part, cancel),
+            lambda: self._fallback.upload_file_part(file, part, cancel),
+        )
+
+    def _upload_file_part(
+        self, file: UploadSource, part: PartUpload, cancel: Cancel
+    ) -> dict[str, Any]:
+        algorithm, _ = split_checksum(part.options)
+        count = partial(self.requests.count_bytes, cancel=cancel)
+        with translate_os_errors(file.path):
+            descriptor = file.open()
+        try:
+            body = FileRange(descriptor, part.start, part.length, count)
+            running = integrity.create_hash(algorithm)
+            for block in body.read_blocks():
+                running.update(block)
+                cancel.stop_if_set()
+            digest = encode_base64(running.digest())
+            completed = self._send(part, checksum_header(algorithm, digest), body, cancel)
+            file.check(descriptor)
+        finally:
+            os.close(descriptor)
+        return completed
+
+    def upload_part(self, part: PartUpload, data: Any, cancel: Cancel) -> dict[str, Any]:
+        """Sends a part that is in memory."""
+        if not _can_checksum(part.options):
+            return self._fallback.upload_part(part, data, cancel)
+        algorithm, _ = split_checksum(part.options)
+        return self._upload_hashed(part, data, compute_digest(algorithm, data), cancel)
+
+    def _upload_hashed(
+        self, part: PartUpload, data: Any, digest: str, cancel: Cancel
+    ) -> dict[str, Any]:
+        """Sends a part whose checksum is known, in base64."""
+        algorithm, _ = split_checksum(part.options)
+        return call_or_fall_back(
+            lambda: self._send(part, checksum_header(algorithm, digest), data, cancel),
+            lambda: self._fallback.upload_part(part, data, cancel),
+        )
+
+    def _send(
+        self,
+        part: PartUpload,
+        headers: Mapping[str, str],
+        body: Any,
+        cancel: Cancel,
+        payload: str = UNSIGNED_PAYLOAD,
+    ) -> dict[str, Any]:
+        """Sends a part; returns the completed part with the checksums that ``headers`` hold."""
+        options = {name: part.options[name] for name in _KEY_OPTIONS if name in part.options}
+        task = self.client.send(
+            self.client.make_policy(cancel),
+            "upload_part",
+            part.target,
+            options,
+            headers,
+            query=(("partNumber", str(part.number)), ("uploadId", part.upload_id)),
+            body=body,
+            length=len(body),
+            payload=payload,
+        )
+        etag = self.client.run(task, cancel).headers.get("etag", "")
+        check_etag_returned({"ETag": etag}, part.target, f"part {part.number}")
+        checksums = {
+            f"Checksum{name.rpartition('-')[2].upper()}": value
+            for name, value in headers.items()
+            if name.startswith("x-amz-checksum-")
+        }
+        return {"PartNumber": part.number, "ETag": etag, **checksums}
+
+    def open_relay(self, relayed: RelayedObject, parts: PartExecutor) -> PartRelay:
+        """Returns a relay that sends parts in blocks if they are too large to be held."""
+        source = find_native_transport(relayed.source)
+        if source is not None and relayed.options.get("ChecksumAlgorithm") == "CRC32":
+            in_blocks = self._must_use_blocks(relayed.info.size, source)
+            checksum = WholeChecksum(relayed)
+            if in_blocks or not checksum.is_ordered:
+                return NativeRelay(relayed, checksum, parts, self, source, in_blocks=in_blocks)
+        return BufferedRelay(relayed, parts, self, self.requests)
+
+    def _must_use_blocks(self, size: int, source: NativeTransport) -> bool:
+        """Returns True if parts are too large to be held and can be sent in blocks.
+
+        boto3 cannot send what has not arrived yet, so what it sends is held all the same.
+        """
+        tuning = self.client.tuning
+        if choose_part_size(size, tuning.part) <= tuning.memory // 4:
+            return False
+        if not payloads.takes_trailers(self.requests.client):
+            return False
+        return source.client.supports("get_object") and self.client.supports("upload_part")
+
+    def relay_part(
+        self,
+        storage: Storage,
+        source: ObjectRange,
+        part: PartUpload,
+        algorithm: str,
+        in_blocks: bool,
+        cancel: Cancel,
+    ) -> tuple[dict[str, Any], bytes]:
+        """Sends a range that ``storage`` reads as a part; returns also its digest, if any."""
+        origin = find_native_transport(storage)
+        assert origin is not None  # noqa: S101 - open_relay has looked
+        if in_blocks:
+            make_hash = partial(integrity.create_hash, algorithm) if algorithm else None
+            completed, body = self.relay_blocks(origin, source, part, make_hash, cancel)
+            return completed, body.computed.digest() if body.computed is not None else b""
+        names = sorted({"CRC32", algorithm} - {""})
+        with self.client.connections.borrow_memory(part.length) as data:
+            digests = origin.read_into_memory(data, source, names, cancel)
+            self.requests.count_bytes(part.length, cancel)
+            digest = encode_base64(digests["CRC32"])
+            completed = self._upload_hashed(part, data, digest, cancel)
+        return completed, digests.get(algorithm, b"")
+
+    def relay_blocks(
+        self,
+        origin: NativeTransport,
+        source: ObjectRange,
+        part: PartUpload,
+        make_hash: Optional[Callable[[], Any]],
+        cancel: Cancel,
+    ) -> tuple[dict[str, Any], ChunkedBody]:
+        """Sends a part in blocks; returns also the body, which holds the hash of what was sent."""
+
+        def iterate_blocks() -> Iterator[bytes]:
+            for block in origin.iterate_range(source, cancel):
+                yield block
+                self.requests.count_bytes(len(block), cancel)
+
+        body = ChunkedBody(iterate_blocks, part.length, BLOCK_SIZE, make_hash)
+        try:
+            completed = self._send(part, body.headers, body, cancel, STREAMING_PAYLOAD)
+        except ClientError as error:
+            failure = AwsError.from_client_error(error)
+            if not payloads.is_trailer_refusal(failure):
+                raise
+            raise payloads.trailer_refused_error(failure) from error
+        return {**completed, "ChecksumCRC32": body.checksum}, body
+
+
+def find_native_transport(storage: Storage) -> Optional[NativeTransport]:
+    """Returns the transport of a native engine; None for any other storage."""
+    transport = getattr(storage, "transport", None)
+    return transport if isinstance(transport, NativeTransport) else None
+
+
+def _can_checksum(options: Mapping[str, Any]) -> bool:
+    algorithm = str(options.get("ChecksumAlgorithm", ""))
+    return bool(algorithm) and integrity.can_compute(algorithm)
+
+
+def _range_headers(source: ObjectRange) -> dict[str, str]:
+    return {"range": source.byte_range, "if-match": source.if_match}
+
+
+def _check_received(source: ObjectRange, received: int) -> None:
+    if received != source.length:
+        message = f"received {received:,} of {source.length:,} bytes"
+        raise IntegrityFailed(f"{source.uri}: {message}")

@@ -1,0 +1,66 @@
+"""Uploads small files over the event loop; large ones go in parts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Union
+
+from rolerunner.storage.boto.engine import BotoEngine
+from rolerunner.storage.concurrency import PartExecutor
+from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
+from rolerunner.storage.integrity import compute_digest
+from rolerunner.storage.local_files import UploadSource
+from rolerunner.storage.native.client import NativeClient, checksum_header, split_checksum
+from rolerunner.storage.native.fallback import run_or_fall_back
+from rolerunner.storage.native.tasks import ObjectTasks, check_computable
+from rolerunner.storage.protocol import Outcome, Put
+
+
+class UploadTasks:
+    """Builds the tasks that upload files."""
+
+    def __init__(self, client: NativeClient, tasks: ObjectTasks, fallback: BotoEngine) -> None:
+        self._client = client
+        self._tasks = tasks
+        self._requests = fallback.requests
+        self._uploads = fallback.uploads
+        self._large = fallback.tuning.large
+
+    def upload(self, item: Put, policy: RetryPolicy, parts: PartExecutor) -> Task[Outcome]:
+        """Uploads one file. Raises StepError, ClientError, BotoCoreError."""
+        file = UploadSource.of(item.source, follow=item.follow)
+        size = file.before.st_size
+        if item.skip is not None and (yield BlockingCall(item.skip)):
+            return Outcome(item.target, size, item.source, status="skipped")
+
+        def upload_by_boto() -> Outcome:
+            return self._uploads.upload(replace(item, skip=None), parts)
+
+        if size >= self._large:
+            return (yield from run_blocking(upload_by_boto, large=True))
+        task = self._upload_whole(item, file, policy)
+        return (yield from run_or_fall_back(task, upload_by_boto))
+
+    def _upload_whole(self, item: Put, file: UploadSource, policy: RetryPolicy) -> Task[Outcome]:
+        size = file.before.st_size
+        algorithm, options = split_checksum(item.options)
+        check_computable(algorithm)
+        data = file(0, size)
+        self._requests.count_bytes(size, policy.cancel)
+        headers = checksum_header(algorithm, compute_digest(algorithm, data))
+        task = self._client.send(policy, "put_object", item.target, options, headers, body=data)
+        etag, version = yield from self._tasks.store(
+            task, item.target, data, repeated=item.repeated
+        )
+        return Outcome(item.target, size, item.source, etag, version)
+
+
+def measure_memory(path: Union[str, Path], large: int) -> int:
+    """Returns the bytes that the file takes in memory while it is sent; large ones take none."""
+    try:
+        size = os.stat(path).st_size  # noqa: PTH116 - called for each of a million files
+    except OSError:
+        return 0  # the upload itself reports it
+    return size if size < large else 0

@@ -1,0 +1,48 @@
+"""Byte ranges of objects and parts of multipart uploads, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rolerunner.model import S3Uri
+from rolerunner.storage.protocol import ObjectInfo
+
+
+@dataclass(frozen=True)
+class ObjectRange:
+    """A byte range of the object that ``info`` describes, never of a later version of it."""
+
+    uri: S3Uri
+    info: ObjectInfo
+    start: int
+    length: int
+
+    @property
+    def byte_range(self) -> str:
+        """The value of a Range header."""
+        return f"bytes={self.start}-{self.start + self.length - 1}"
+
+    @property
+    def if_match(self) -> str:
+        """The value of an If-Match header, which turns a change of the object into a 412."""
+        return f'"{self.info.etag}"'
+
+
+@dataclass(frozen=True)
+class PartUpload:
+    """One part of a multipart upload: ``length`` bytes of the whole, from the byte ``start`` on."""
+
+    target: S3Uri
+    upload_id: str
+    number: int
+    start: int
+    length: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The options of the upload, named as PutObject's."""
+
+    @property
+    def end(self) -> int:
+        """The first byte after the part."""
+        return self.start + self.length
