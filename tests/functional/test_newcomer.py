@@ -35,7 +35,7 @@ buckets:
   - {{name: landing, account: "222233334444", objects: [{{key: in/a, text: x}}, {{key: in/b, text: x}}]}}
   - {{name: ops-bucket, account: "222233334444"}}
 """
-OF_THE_SANDBOX = "the sandbox refused this, not AWS: its policies stand in a.sandbox.yaml"
+OF_THE_SANDBOX = "the sandbox refused this, not AWS: its policies are in a.sandbox.yaml"
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_files_that_are_no_specs_are_told_apart_by_their_names(
     for name in ("a.sandbox.yaml", "a.test.yaml"):
         done = rolerunner("validate", name)
         assert done.returncode == 2
-        assert f"{name}: is no spec; 'rolerunner " in done.stderr
+        assert f"{name}: is not a spec; 'rolerunner " in done.stderr
     assert rolerunner("validate", "*.yaml").returncode == 0
 
 
@@ -152,8 +152,8 @@ def test_each_misspelling_of_the_new_project_is_answered(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("plan", "a.yaml", "--sandbox"), "--sandbox goes with --live"),
-        (("iam", "a.yaml", "--sandbox"), "--sandbox goes with --live"),
+        (("plan", "a.yaml", "--sandbox"), "--sandbox requires --live"),
+        (("iam", "a.yaml", "--sandbox"), "--sandbox requires --live"),
         (("report", "a.yaml"), "`rolerunner run SPEC --result FILE.json` writes a result file"),
         (
             ("run", "a.yaml", "--sandbox", "--only", "fnd"),

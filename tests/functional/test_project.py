@@ -55,7 +55,7 @@ def test_nothing_is_overwritten(rolerunner: Callable[..., Any], tmp_path: Path) 
     (tmp_path / "job.yaml").write_text("mine\n")
     made = rolerunner("init", tmp_path)
     assert made.returncode == 2
-    assert "job.yaml is there already; nothing was written" in made.stderr
+    assert "job.yaml already exists; nothing was written" in made.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["job.yaml"]
     assert (tmp_path / "job.yaml").read_text() == "mine\n"
 

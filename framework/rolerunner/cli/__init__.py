@@ -1,4 +1,4 @@
-"""Arguments -> api -> exit status: a file for each command. The only importers of click."""
+"""The command line: one module per command. No other package imports click."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "Run a spec.",
-    "validate": "Check specs without touching AWS, and say every mistake.",
-    "check": "Assume every role and probe what each step needs, changing nothing.",
-    "plan": "Show what a run would do: order, roles, fields, permissions.",
-    "iam": "Print the least that each role must be allowed, and who may assume it.",
-    "test": "Run specs in the sandbox and hold them against what their test files expect.",
-    "audit": "Find what specs allow that they need not: roles, sessions, deletions, secrets.",
-    "graph": "Draw the steps: what waits for what, and under which role.",
-    "report": "Make a page of a result file: timeline by role, bytes, errors.",
-    "init": "Lay out a new project that runs at once.",
-    "bundle": "Build all that a Glue job needs with no internet.",
+    "validate": "Check specs without contacting AWS, and report every mistake.",
+    "check": "Assume every role and probe the permissions of each step. Changes nothing.",
+    "plan": "Show what a run would do: order, roles, fields and permissions.",
+    "iam": "Print the least-privilege policy and the trust policy of each role.",
+    "test": "Run test files: specs in the sandbox, compared with the expected outcome.",
+    "audit": "Find security problems in specs: roles, sessions, deletions, secrets.",
+    "graph": "Draw the steps, their dependencies and their roles.",
+    "report": "Render a result file as an HTML page: timeline, bytes, errors.",
+    "init": "Create a new project that runs as it is.",
+    "bundle": "Build everything that a Glue job needs to start offline.",
     "deploy": "Create or update the Glue job that runs a spec.",
-    "start": "Run the Glue job of a spec, and wait for its end.",
-    "logs": "Print or follow the logs of a Glue job's run.",
-    "actions": "The reference of actions: fields, outputs, permissions, an example.",
+    "start": "Start the Glue job of a spec and wait until it ends.",
+    "logs": "Print or follow the logs of a Glue job run.",
+    "actions": "Print the reference of actions: fields, outputs, permissions, examples.",
     "schema": "Print the JSON Schema of specs, for editors.",
 }
-"""Command -> its line in the help. The module of the same name in this package holds it."""
+"""Maps each command to its help line; the module of the same name implements it."""
 
 
 class _Commands(click.Group):
-    """Imports a command's module only when it is called: the others cost no start-up time."""
+    """Imports the module of a command only when it is called, to start quickly."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
@@ -59,7 +59,7 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[Optional[str], Optional[click.Command], list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from rolerunner.spec.values import suggest_name  # noqa: PLC0415 - a right command has no use for it
+            from rolerunner.spec.values import suggest_name  # noqa: PLC0415 - needed only for an unknown command
 
             hint = suggest_name(args[0], COMMANDS) or f"known: {', '.join(COMMANDS)}"
             ctx.fail(f"there is no command '{args[0]}' ({hint})")
@@ -82,19 +82,19 @@ def main() -> None:
     rolerunner run nightly.yaml --sandbox
     rolerunner run nightly.yaml -p run_date=2026-01-31 --result result.json
 
-    Exit status: 0 done, 2 the spec or the command line is wrong, 3 a role was refused, 4 a step failed.
+    Exit status: 0 success, 2 invalid spec or command line, 3 a role was refused, 4 a step failed.
     """
 
 
 def run_command_line() -> None:
-    """The console command: every error of ours is a clear line and its exit status."""
+    """Runs the console command; prints each known error as one line and exits with its status."""
     protect_standard_streams()
     redact_tracebacks()
     run_or_exit(lambda: main.main(standalone_mode=False))
 
 
 def run_or_exit(work: Callable[[], Any]) -> None:
-    """Run ``work`` and end the process with the right exit status."""
+    """Runs ``work`` and turns errors into messages and exit statuses."""
     try:
         work()
     except SpecError as error:
@@ -102,7 +102,7 @@ def run_or_exit(work: Callable[[], Any]) -> None:
             echo(format_problem(problem, colour=sys.stderr.isatty()), err=True)
         sys.exit(error.exit_status)
     except RolesRefused as error:
-        from rolerunner.cli.refusals import format_refusals  # noqa: PLC0415 - seldom needed
+        from rolerunner.cli.refusals import format_refusals  # noqa: PLC0415 - needed only for refusals
 
         echo(f"rolerunner: {error.summary}\n\n{format_refusals(error)}", err=True)
         sys.exit(error.exit_status)

@@ -1,4 +1,4 @@
-"""rolerunner actions"""
+"""Implements ``rolerunner actions``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rolerunner.common.files import write_file
     "-o",
     "--output",
     metavar="DIR",
-    help="Write a Markdown page for each action there, and index.md.",
+    help="Write index.md and a Markdown page per action to this folder.",
 )
 def actions(name: Optional[str], output: Optional[str]) -> None:
-    """The reference of actions, made from their code; those of installed packages too.
+    """Print the reference of all actions, including those of installed plugins.
 
     \b
     rolerunner actions

@@ -1,4 +1,4 @@
-"""rolerunner audit"""
+"""Implements ``rolerunner audit``."""
 
 from __future__ import annotations
 
@@ -48,49 +48,64 @@ def _print_rules(context: click.Context, _option: click.Parameter, wanted: bool)
 @click.option(
     "--job-role",
     metavar="ARN",
-    help="The role that the job itself runs as: its account says which roles are another account's.",
+    help="The role that the job itself runs as; its account tells which roles are cross-account.",
 )
 @click.option(
     "--min-severity",
     type=click.Choice(SEVERITIES),
     default="info",
     show_default=True,
-    help="Leave out what is less.",
+    help="Hide findings below this severity.",
 )
 @click.option(
-    "--fail-on", type=click.Choice([*SEVERITIES, "none"]), default="high", show_default=True, help="Exit with 4 at such a finding, or a worse one.",
-)  # fmt: skip
+    "--fail-on",
+    type=click.Choice([*SEVERITIES, "none"]),
+    default="high",
+    show_default=True,
+    help="Exit with 4 if there is a finding of at least this severity.",
+)
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json", "sarif"]),
     default="text",
     show_default=True,
-    help="sarif: for code scanning.",
+    help="Output format; sarif is for code scanning.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write to this file instead of standard output."
+)
 @click.option(
     "--rules",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=_print_rules,
-    help="List the rules.",
+    help="List the rules and exit.",
 )
 def audit(
-    specs: Sequence[str], params: Sequence[str], params_file: Optional[str], job_role: Optional[str], min_severity: str, fail_on: str, form: str,
+    specs: Sequence[str],
+    params: Sequence[str],
+    params_file: Optional[str],
+    job_role: Optional[str],
+    min_severity: str,
+    fail_on: str,
+    form: str,
     output: Optional[str],
-) -> None:  # fmt: skip
-    """Find what specs allow that they need not: roles, sessions, deletions, public objects, secrets. Nothing is touched.
+) -> None:
+    """Find security problems in specs: roles, sessions, deletions, public objects, secrets.
+
+    Reads the specs only; no AWS request is sent.
 
     \b
     rolerunner audit nightly.yaml --job-role arn:aws:iam::111122223333:role/glue-job
     rolerunner audit 'configs/**/*.yaml' --min-severity medium
     rolerunner audit configs/*.yaml --format sarif -o rolerunner.sarif
 
-    A comment on the line, or above it, leaves a finding as it is: # rolerunner: ignore RR001 both accounts are ours
+    A comment on the same line, or the line above, suppresses a finding:
+    # rolerunner: ignore RR001 both accounts are ours
 
-    Exit status: 0 nothing as bad as --fail-on, 2 a spec or the command line is wrong, 4 there is.
+    Exit status: 0 no finding reaches --fail-on, 2 invalid spec or command line, 4 a finding does.
     """
     given = read_params(params, params_file)
     account = _parse_account(job_role)
@@ -118,7 +133,7 @@ def _parse_account(job_role: Optional[str]) -> str:
 def _collect_findings(
     paths: Mapping[str, Any], given: Mapping[str, object], account: str
 ) -> list[Finding]:
-    """Of all specs, those of a file that several include once. Raises SpecError with the mistakes of all."""
+    """Returns the findings of all specs, each once. Raises SpecError."""
     found: dict[Finding, None] = {}
     problems: list[Problem] = []
     for path in paths:
@@ -164,7 +179,8 @@ def _write_findings(found: Sequence[Finding], form: str, output: Optional[str], 
 def _format_finding(finding: Finding, *, colour: bool) -> str:
     problem = finding.problem
     word = f"{finding.severity} {finding.rule}"
-    head = f"{problem.mark}: {click.style(word, fg=_COLOURS[finding.severity], bold=True) if colour else word} {problem.message}"
+    styled = click.style(word, fg=_COLOURS[finding.severity], bold=True) if colour else word
+    head = f"{problem.mark}: {styled} {problem.message}"
     return "\n".join(
         [
             head,
@@ -189,20 +205,26 @@ def _format_summary(found: Sequence[Finding], specs: int) -> str:
 def _to_json(finding: Finding) -> dict[str, Any]:
     mark = finding.problem.mark
     return {
-        "rule": finding.rule, "severity": finding.severity, "file": mark.file, "line": mark.line, "column": mark.column,
-        "message": finding.problem.message, "hint": finding.problem.hint, **({"ignored": finding.ignored} if finding.ignored else {}),
-    }  # fmt: skip
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "file": mark.file,
+        "line": mark.line,
+        "column": mark.column,
+        "message": finding.problem.message,
+        "hint": finding.problem.hint,
+        **({"ignored": finding.ignored} if finding.ignored else {}),
+    }
 
 
 def format_rules() -> str:
-    """The rules as the manual has them: a table in Markdown."""
+    """Returns the rules as a Markdown table."""
     rows = [
         f"| {rule.id} | {rule.name} | {rule.severity} | {rule.about} {rule.why} | {rule.remedy} |"
         for rule in list_rules()
     ]
     return "\n".join(
         [
-            "| rule | name | severity, at most | what it finds, and why it matters | what to do |",
+            "| rule | name | maximum severity | what it finds and why it matters | remedy |",
             "|---|---|---|---|---|",
             *rows,
         ]

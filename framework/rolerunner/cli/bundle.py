@@ -1,4 +1,4 @@
-"""rolerunner bundle"""
+"""Implements ``rolerunner bundle``."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ from rolerunner.common.wording import format_count
 @click.command(context_settings=SETTINGS)
 @SPEC
 @click.option(
-    "--runtime", type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]),
-    help="The runtime to build for; that of the spec's glue section by default.",
-)  # fmt: skip
+    "--runtime",
+    type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]),
+    help="Glue runtime to build for; defaults to that of the spec's glue section.",
+)
 @click.option(
-    "-o", "--output", "folder", metavar="DIR", help="Where to; dist/NAME-RUNTIME by default."
+    "-o", "--output", "folder", metavar="DIR", help="Output folder; defaults to dist/NAME-RUNTIME."
 )
 def bundle(spec: str, runtime: Optional[str], folder: Optional[str]) -> None:
-    """Build all that a Glue job needs with no internet: wheels, your packages, the spec, the entry script.
+    """Build everything that a Glue job needs to start without internet access.
+
+    The bundle holds wheels, your packages, the spec and the entry script.
 
     \b
     rolerunner bundle nightly.yaml --runtime pythonshell
     rolerunner bundle nightly.yaml --runtime glue-5.1 -o build/nightly
 
-    The same input gives the same bytes; manifest.json lists every file with its hash. `rolerunner deploy` does this itself.
+    Builds are reproducible, and manifest.json lists every file with its hash.
+    `rolerunner deploy` builds the bundle itself.
     """
-    from rolerunner.glue.bundle import builder as building  # noqa: PLC0415 - other commands have no use for it
+    from rolerunner.glue.bundle import builder as building  # noqa: PLC0415 - only this command needs it
     from rolerunner.glue.launch.runtime import RUNTIMES  # noqa: PLC0415
 
     job = api.load(spec, complete=False)

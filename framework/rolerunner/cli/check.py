@@ -1,4 +1,4 @@
-"""rolerunner check"""
+"""Implements ``rolerunner check``."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ EXIT_MISSING = 4
     flag_value=DEFAULT_FILE,
     default=None,
     metavar="[FILE]",
-    help="On an AWS on this machine that enforces IAM.",
+    help="Use the local AWS sandbox, which enforces IAM.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(
     spec: str,
     params: Sequence[str],
@@ -49,13 +49,13 @@ def check(
     sandbox: Optional[str],
     as_json: bool,
 ) -> None:
-    """Assume every role and probe what each step needs. Nothing is changed.
+    """Assume every role and probe the permissions that each step needs. Changes nothing.
 
     \b
     rolerunner check nightly.yaml -p run_date=2026-01-31
     rolerunner check nightly.yaml --sandbox --json
 
-    Exit status: 0 nothing is known to be missing, 3 a role was refused, 4 a permission is missing.
+    Exit status: 0 no permission is known to be missing, 3 a role was refused, 4 one is missing.
     """
     from rolerunner.policies import probe as checking  # noqa: PLC0415 - imports botocore
     from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
@@ -88,7 +88,7 @@ def check(
 
 
 def format_findings(found: Sequence[ProbeResult]) -> str:
-    """A table, then the remedies."""
+    """Returns the findings as a table, followed by the remedies."""
     rows = [
         ("step", "role", "permission", "allowed"),
         *(

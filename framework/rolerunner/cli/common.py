@@ -1,4 +1,4 @@
-"""What the commands share: the SPEC argument and -p, params as text, mistakes with their line."""
+"""Options, output and formatting shared by the commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 FAILED_STEP = 4
-"""The exit status of a run that failed."""
+"""Exit status of a failed run."""
 SPEC = click.argument("spec", metavar="SPEC")
 PARAM = click.option(
     "-p",
@@ -26,7 +26,8 @@ PARAM = click.option(
     "params",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A param of the spec; once for each. NAME=@FILE takes it from a file, as secrets are best given; NAME=@@TEXT is a text that begins with @.",
+    help="Set a param; repeat for more. NAME=@FILE reads the value from a file, which suits "
+    "secrets; NAME=@@TEXT is a text that begins with @.",
 )
 
 
@@ -34,19 +35,19 @@ PARAMS_FILE = click.option(
     "--params",
     "params_file",
     metavar="FILE",
-    help="A YAML or JSON file of params, NAME: VALUE; -p wins over it.",
+    help="YAML or JSON file with params as NAME: VALUE; -p takes precedence.",
 )
 
 
 def echo(text: str = "", *, nl: bool = True, err: bool = False) -> None:
-    """Print a text without secrets: everything that commands print goes through here."""
+    """Prints a text with secrets redacted; all commands print through it."""
     from rolerunner.redaction.redact import redact_text  # noqa: PLC0415 - `rolerunner --help` prints nothing of a spec
 
     click.echo(redact_text(text), nl=nl, err=err)
 
 
 def write_file(path: Path, text: str) -> None:
-    """Write a text without secrets to a file that is there whole or not at all. Raises LocalFileFailed."""
+    """Writes a text to a file atomically, with secrets redacted. Raises LocalFileFailed."""
     from rolerunner.common import files  # noqa: PLC0415
     from rolerunner.redaction.redact import redact_text  # noqa: PLC0415
 
@@ -54,7 +55,7 @@ def write_file(path: Path, text: str) -> None:
 
 
 def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, object]:
-    """``NAME=VALUE`` and the params file as a mapping. Raises UsageError, SpecError."""
+    """Returns the params of ``-p NAME=VALUE`` and of the file. Raises UsageError, SpecError."""
     read: dict[str, object] = {}
     for each in params:
         name, separator, value = each.partition("=")
@@ -81,12 +82,13 @@ def _param_value(text: str) -> object:
         return read_param_text(text[1:])
     except UsageError as error:
         raise UsageError(
-            f"{error} (-p NAME=@FILE takes a value from a file; write @@ for a text that begins with @)"
+            f"{error} (-p NAME=@FILE reads a value from a file; "
+            "write @@ for a text that begins with @)"
         ) from None
 
 
 def warn_of_secrets(job: Job, params: Sequence[str]) -> None:
-    """Warn of secret params whose values stand on the command line."""
+    """Warns about secret params whose values are on the command line."""
     on_command_line = {
         name
         for name, _, value in (each.partition("=") for each in params)
@@ -95,13 +97,17 @@ def warn_of_secrets(job: Job, params: Sequence[str]) -> None:
     for name in sorted(job.secret_params & on_command_line):
         hint = f"use --params FILE or -p {name}=@FILE"
         echo(
-            f"rolerunner: warning: the param '{name}' is secret, and other users of this machine can read command lines; {hint}",
+            f"rolerunner: warning: the param '{name}' is secret, "
+            f"and other users of this machine can read command lines; {hint}",
             err=True,
         )
 
 
 def expand_glob(spec: str) -> Iterator[str]:
-    """The specs of a glob that the shell did not expand; sandbox and test files are left out. Raises UsageError where it finds none."""
+    """Expands a glob that the shell did not; skips sandbox and test files.
+
+    Raises UsageError if nothing matches.
+    """
     many = glob.has_magic(spec) and not Path(spec).exists()
     found = sorted(glob.glob(spec, recursive=True)) if many else [spec]  # noqa: PTH207 - patterns may be absolute
     if not found:
@@ -112,7 +118,7 @@ def expand_glob(spec: str) -> Iterator[str]:
 
 
 def format_problem(problem: Problem, *, colour: bool = False) -> str:
-    """A mistake with its line of text and a caret below the place."""
+    """Returns a mistake with its source line and a caret below the column."""
     if not problem.line.strip():
         return str(problem)
     indent = "".join(
@@ -121,5 +127,6 @@ def format_problem(problem: Problem, *, colour: bool = False) -> str:
     if not colour:
         return f"{problem}\n    {problem.line}\n    {indent}^"
     hint = f" ({click.style(problem.hint, fg='cyan')})" if problem.hint else ""
-    head = f"{click.style(str(problem.mark), bold=True)}: {click.style(problem.message, fg='red')}{hint}"
+    place = click.style(str(problem.mark), bold=True)
+    head = f"{place}: {click.style(problem.message, fg='red')}{hint}"
     return f"{head}\n    {problem.line}\n    {indent}{click.style('^', fg='red', bold=True)}"

@@ -1,4 +1,4 @@
-"""rolerunner deploy"""
+"""Implements ``rolerunner deploy``."""
 
 from __future__ import annotations
 
@@ -27,38 +27,46 @@ _PREVIOUS = "the one before"
 
 
 def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Flags that stand for fields of the spec's glue section, and win over them."""
+    """Adds the options that override fields of the spec's glue section."""
     for option in reversed(
         [
             click.option(
-                "--job-name", metavar="NAME", help="The Glue job's name; the spec's by default."
+                "--job-name",
+                metavar="NAME",
+                help="Name of the Glue job; defaults to the spec's name.",
             ),
             click.option(
                 "--runtime",
                 type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]),
-                help="Python Shell, or Spark.",
+                help="Glue runtime: Python Shell or Spark.",
             ),
             click.option(
-                "--job-role", "glue_role", metavar="ARN", help="The role that the Glue job runs as."
+                "--job-role", "glue_role", metavar="ARN", help="Role that the Glue job runs as."
             ),
             click.option(
-                "--artifacts", metavar="S3URI", help="Where the spec, the script and the wheels go."
+                "--artifacts",
+                metavar="S3URI",
+                help="Prefix for the spec, the script and the wheels.",
             ),
-            click.option("--region", metavar="REGION", help="The region of the Glue job."),
+            click.option("--region", metavar="REGION", help="Region of the Glue job."),
             click.option(
                 "--capacity", type=float, metavar="DPU", help="Python Shell: 0.0625 or 1."
             ),
             click.option("--worker-type", metavar="TYPE", help="Spark: G.1X, G.2X ..."),
-            click.option("--workers", type=int, metavar="N", help="Spark: how many, 2 at least."),
             click.option(
-                "--timeout", metavar="DURATION", help="Glue kills a run after so long, as in 2h."
+                "--workers", type=int, metavar="N", help="Spark: number of workers, at least 2."
+            ),
+            click.option(
+                "--timeout",
+                metavar="DURATION",
+                help="Timeout after which Glue kills a run, such as 2h.",
             ),
             click.option(
                 "--tag",
                 "tags",
                 multiple=True,
                 metavar="NAME=VALUE",
-                help="A tag of the Glue job; once for each.",
+                help="Tag of the Glue job; repeat for more.",
             ),
         ]
     ):
@@ -75,19 +83,21 @@ def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
     "params",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A param of runs that do not give their own; once for each.",
+    help="Default param of runs; repeat for more.",
 )
 @click.option(
-    "--plan", "only_plan", is_flag=True, help="Show what would change, and change nothing."
+    "--plan", "only_plan", is_flag=True, help="Show what would change, without changing it."
 )
 @click.option(
     "--emit",
     type=click.Choice(["cloudformation", "terraform"]),
-    help="Write the job as code instead, and leave AWS alone.",
+    help="Write the job as code instead of calling AWS.",
 )
-@click.option("--upload", is_flag=True, help="With --emit: upload what the code refers to.")
 @click.option(
-    "-o", "--output", metavar="FILE", help="With --emit: where to; to standard output by default."
+    "--upload", is_flag=True, help="With --emit: upload the files that the code refers to."
+)
+@click.option(
+    "-o", "--output", metavar="FILE", help="With --emit: output file; defaults to standard output."
 )
 @click.option(
     "--rollback",
@@ -95,32 +105,45 @@ def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
     flag_value=_PREVIOUS,
     default=None,
     metavar="[HASH]",
-    help="Go back to the deployment before, or to HASH.",
+    help="Roll back to the previous deployment, or to HASH.",
 )
 @click.option(
     "--permissions", is_flag=True, help="Print the policies that you and the job's role need."
 )
 @click.option(
-    "--adopt", is_flag=True, help="Take over a job of this name that rolerunner did not make."
+    "--adopt", is_flag=True, help="Take over an existing job that rolerunner did not create."
 )
 @click.option(
-    "--role", metavar="ALIAS", help="Deploy as this role of the spec; as yourself by default."
+    "--role",
+    metavar="ALIAS",
+    help="Deploy under this role of the spec; defaults to your own identity.",
 )
 def deploy(
-    spec: str, only_plan: bool, emit: Optional[str], upload: bool, output: Optional[str], rollback: Optional[str], permissions: bool,
-    adopt: bool, role: Optional[str], glue_role: Optional[str], tags: Sequence[str], params: Sequence[str], **flags: Any,
-) -> None:  # fmt: skip
-    """Create or update the Glue job that runs a spec. Nothing that was set elsewhere is lost.
+    spec: str,
+    only_plan: bool,
+    emit: Optional[str],
+    upload: bool,
+    output: Optional[str],
+    rollback: Optional[str],
+    permissions: bool,
+    adopt: bool,
+    role: Optional[str],
+    glue_role: Optional[str],
+    tags: Sequence[str],
+    params: Sequence[str],
+    **flags: Any,
+) -> None:
+    """Create or update the Glue job that runs a spec. Settings made elsewhere are kept.
 
     \b
-    rolerunner deploy nightly.yaml --plan              what would change
+    rolerunner deploy nightly.yaml --plan              show the changes
     rolerunner deploy nightly.yaml
     rolerunner deploy nightly.yaml --job-name nightly-dev -p stage=dev
-    rolerunner deploy nightly.yaml --rollback          to the deployment before
+    rolerunner deploy nightly.yaml --rollback          to the previous deployment
     rolerunner deploy nightly.yaml --emit terraform --upload -o glue.tf
-    rolerunner deploy nightly.yaml --permissions       what you and the job need
+    rolerunner deploy nightly.yaml --permissions       policies for you and the job
 
-    Where things go is said under 'glue' in the spec; flags win over it. A deployment that changes nothing does nothing.
+    Settings come from 'glue' in the spec; options override them. Without changes, nothing is sent.
     """
     from rolerunner.glue.deploy import settings as wanting  # noqa: PLC0415 - imports botocore
 
@@ -167,7 +190,7 @@ def deploy(
 
 @dataclass(frozen=True)
 class _DeployOptions:
-    """What is asked for besides the settings."""
+    """Options of the command that are not settings of the job."""
 
     only_plan: bool
     emit: str
@@ -202,7 +225,8 @@ def _deploy_job(job: Job, settings: GlueSettings, role: str, options: _DeployOpt
         deployer.upload(bundle, _print_progress)
         deployer.apply(deployment)
         echo(
-            f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; run it: rolerunner start {job.file}"
+            f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; "
+            f"run it: rolerunner start {job.file}"
         )
 
 
@@ -215,7 +239,9 @@ def _emit_code(
     if options.upload:
         deployer.upload(bundle, _print_progress)
     else:
-        _print_progress(f"the code refers to {deployer.place(bundle.hash)}: --upload puts it there")
+        _print_progress(
+            f"the code refers to {deployer.place(bundle.hash)}: add --upload to upload it"
+        )
     if options.output:
         write_file(Path(options.output), text)
     else:

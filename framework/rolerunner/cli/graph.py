@@ -1,4 +1,4 @@
-"""rolerunner graph"""
+"""Implements ``rolerunner graph``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FORMAT_BY_SUFFIX = {
     ".md": "mermaid",
     ".txt": "mermaid",
 }
-"""The picture's form by the ending of the file's name."""
+"""Maps a file's suffix to the picture's format."""
 
 
 @click.command(context_settings=SETTINGS)
@@ -43,9 +43,11 @@ _FORMAT_BY_SUFFIX = {
     "--format",
     "picture_format",
     type=click.Choice(["mermaid", "svg"]),
-    help="mermaid (text) or svg; by default what FILE's name ends with.",
+    help="mermaid (text) or svg; defaults to the suffix of FILE.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write to this file instead of standard output."
+)
 def graph(
     spec: str,
     params: Sequence[str],
@@ -53,7 +55,7 @@ def graph(
     picture_format: Optional[str],
     output: Optional[str],
 ) -> None:
-    """Draw the steps of a spec: what waits for what, and under which role.
+    """Draw the steps of a spec, their dependencies and their roles.
 
     \b
     rolerunner graph nightly.yaml
@@ -71,10 +73,11 @@ def graph(
 
 
 def _infer_format(output: Optional[str]) -> str:
-    """The form that the file's ending asks for. Raises UsageError for an ending that has none."""
+    """Returns the format for the file's suffix. Raises UsageError for an unknown suffix."""
     ending = Path(output or "").suffix.lower()
     if ending not in _FORMAT_BY_SUFFIX:
         raise UsageError(
-            f"-o {output}: '{ending}' is no form of a picture here: write .svg, or .mmd for Mermaid text, or say --format"
+            f"-o {output}: unknown picture format '{ending}': "
+            "use .svg, or .mmd for Mermaid text, or set --format"
         )
     return _FORMAT_BY_SUFFIX[ending]

@@ -1,4 +1,4 @@
-"""rolerunner iam"""
+"""Implements ``rolerunner iam``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ EXIT_LACKING = 4
 def _validate_with(
     read_granted_policies: Callable[[str], Any],
 ) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """A value that must be readable as an ARN or an S3 URI."""
+    """Returns an option callback that rejects values which cannot be parsed."""
 
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         del context
@@ -72,45 +72,47 @@ def _validate_with(
     "--format",
     "output_format",
     type=click.Choice(["json", "cloudformation", "terraform"]),
-    help="Of the output; json by default.",
+    help="Output format; defaults to json.",
 )
 @click.option(
     "--job-role",
     metavar="ARN",
     callback=_validate_with(RoleArn.parse),
-    help="The job's own role, with its path: who may assume the others.",
+    help="The job's own role, with its path; it may assume the other roles.",
 )
 @click.option(
     "--reads",
     multiple=True,
     metavar="URI",
     callback=_validate_with(S3Uri.parse),
-    help="What the job's role reads at its start: script, spec, wheels.",
+    help="URI that the job's role reads at its start: script, spec, wheels.",
 )
 @click.option(
     "--writes",
     multiple=True,
     metavar="URI",
     callback=_validate_with(S3Uri.parse),
-    help="What it writes besides its steps: the result file.",
+    help="URI that the job's role writes besides its steps: the result file.",
 )
 @click.option(
     "--widen",
     multiple=True,
     metavar="PARAM",
-    help="Allow any value of this param; of dates and times that are not given, any is allowed anyway.",
+    help="Allow any value of this param; dates and times without a value already allow any.",
 )
 @click.option(
-    "--account", metavar="ID", help="CloudFormation and Terraform: the roles of this account alone."
+    "--account", metavar="ID", help="CloudFormation and Terraform: only the roles of this account."
 )
-@click.option("--explain", is_flag=True, help="Say which steps each statement is for.")
+@click.option("--explain", is_flag=True, help="Add the steps that each statement is for.")
 @click.option(
     "--compare",
     metavar="FILE",
-    help="Say what roles lack and have too much, by a file of their policies.",
+    help="Compare with the policies in this file: what roles lack and what they do not need.",
 )
 @click.option(
-    "--live", is_flag=True, help="The same by what IAM says now, of roles of the job's own account."
+    "--live",
+    is_flag=True,
+    help="Compare with the current policies in IAM, for roles of the job's account.",
 )
 @click.option(
     "--sandbox",
@@ -118,15 +120,28 @@ def _validate_with(
     flag_value=DEFAULT_FILE,
     default=None,
     metavar="[FILE]",
-    help="With --live: look at the AWS of the sandbox.",
+    help="With --live: use the sandbox.",
 )
-@click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write to this file instead of standard output."
+)
 def iam(
-    spec: str, params: Sequence[str], params_file: Optional[str], output_format: Optional[str], job_role: Optional[str], reads: tuple[S3Uri, ...],
-    writes: tuple[S3Uri, ...], widen: Sequence[str], account: Optional[str], explain: bool, compare: Optional[str], live: bool,
-    sandbox: Optional[str], output: Optional[str],
-) -> None:  # fmt: skip
-    """Print the least that each role must be allowed, and who may assume it.
+    spec: str,
+    params: Sequence[str],
+    params_file: Optional[str],
+    output_format: Optional[str],
+    job_role: Optional[str],
+    reads: tuple[S3Uri, ...],
+    writes: tuple[S3Uri, ...],
+    widen: Sequence[str],
+    account: Optional[str],
+    explain: bool,
+    compare: Optional[str],
+    live: bool,
+    sandbox: Optional[str],
+    output: Optional[str],
+) -> None:
+    """Print the least-privilege policy of each role and its trust policy.
 
     \b
     rolerunner iam nightly.yaml --job-role arn:aws:iam::111122223333:role/glue-nightly
@@ -135,12 +150,12 @@ def iam(
     aws iam get-account-authorization-details > have.json
     rolerunner iam nightly.yaml --job-role ARN --compare have.json
 
-    Exit status: 0, with --compare and --live 4 if a role lacks something.
+    Exit status: 0 success; with --compare or --live, 4 if a role lacks a permission.
     """
     if compare is not None and live:
         raise click.UsageError("--compare and --live exclude each other")
     if sandbox and not live:
-        raise click.UsageError("--sandbox goes with --live")
+        raise click.UsageError("--sandbox requires --live")
     given = read_params(params, params_file)
     plan = api.plan(drop_run_params(api.load(spec, given, complete=False), given, widen))
     around = _find_surroundings(plan.job, job_role or "", reads, writes)
@@ -192,7 +207,7 @@ def _render_policies(
 def _find_surroundings(
     job: Job, job_role: str, reads: Sequence[S3Uri], writes: Sequence[S3Uri]
 ) -> JobRoleUses:
-    """What the job does under its own role besides its steps: what the command line says, and what the spec's glue section makes of it."""
+    """Returns the job's own access besides its steps: options and the spec's glue section."""
     if job.glue is None:
         return JobRoleUses(job_role, tuple(reads), tuple(writes))
     from rolerunner.glue.deploy.permissions import build_surroundings  # noqa: PLC0415 - many specs have no such section
@@ -206,17 +221,20 @@ def _print_warnings(plan: Plan, found: Sequence[RolePolicies], job_role: str) ->
             echo(f"rolerunner: {step}: {note}", err=True)
     for role in found:
         for what, policy, most in (
-            ("inline policies", role.policy(), MAX_INLINE),
+            ("inline policy", role.policy(), MAX_INLINE),
             ("trust policy", role.trust_policy(), MAX_TRUST),
         ):
-            if len(compact_json(policy)) > most:
+            size = len(compact_json(policy))
+            if size > most:
                 echo(
-                    f"rolerunner: {', '.join(role.names)}: IAM takes {most:,} characters of {what}, and this has {len(compact_json(policy)):,}",
+                    f"rolerunner: {', '.join(role.names)}: the {what} has {size:,} characters; "
+                    f"IAM allows {most:,}",
                     err=True,
                 )
     if not job_role:
         echo(
-            "rolerunner: the job's own role is not known, so trust policies name no one yet: say --job-role ARN, or 'role' under 'glue' in the spec",
+            "rolerunner: the job's own role is unknown, so trust policies name no principal yet: "
+            "set --job-role ARN, or 'role' under 'glue' in the spec",
             err=True,
         )
 
@@ -257,7 +275,7 @@ _WORDS = {
 
 
 def format_differences(diffs: Sequence[PolicyDifference]) -> str:
-    """A line for each difference, under its role."""
+    """Returns a line for each difference, grouped by role."""
     lines: list[str] = []
     role = None
     for each in diffs:

@@ -1,4 +1,4 @@
-"""rolerunner init"""
+"""Implements ``rolerunner init``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCHEMA, _TEST_SCHEMA = "rolerunner.schema.json", "rolerunner-test.schema.json"
 @click.command(context_settings=SETTINGS)
 @click.argument("folder", metavar="DIR")
 def init(folder: str) -> None:
-    """Lay out a new project: a spec, its sandbox, its test file, a function, a CI file. It runs at once.
+    """Create a project that runs as it is: spec, sandbox, test file, function, CI workflow.
 
     \b
     rolerunner init my-job
@@ -35,12 +35,10 @@ def init(folder: str) -> None:
         files[Path(schema)] = (render_schema(for_tests=for_tests) + "\n").encode()
     there = [str(name) for name in files if (target / name).exists()]
     if there:
-        raise UsageError(
-            f"{folder}: {', '.join(there)} {'is' if len(there) == 1 else 'are'} there already; nothing was written"
-        )
+        verb = "exists" if len(there) == 1 else "exist"
+        raise UsageError(f"{folder}: {', '.join(there)} already {verb}; nothing was written")
     for name, data in files.items():
         write_file(target / name, data)
     echo("\n".join(f"{Path(folder) / name}" for name in files))
-    echo(
-        f"\nNow: rolerunner run {quote(str(Path(folder) / 'job.yaml'))} --sandbox\nand: rolerunner test {quote(folder)}"
-    )
+    spec = quote(str(Path(folder) / "job.yaml"))
+    echo(f"\nNow: rolerunner run {spec} --sandbox\nand: rolerunner test {quote(folder)}")

@@ -1,4 +1,4 @@
-"""rolerunner logs"""
+"""Implements ``rolerunner logs``."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from rolerunner.cli.start import JOB_NAME, REGION, open_runs
 @click.command(context_settings=SETTINGS)
 @SPEC
 @click.argument("run_id", metavar="[RUN_ID]", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run ends.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing until the run ends.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look.",
+    help="Polling interval.",
 )
 @JOB_NAME
 @REGION
 @click.option(
-    "--role", metavar="ALIAS", help="Read them as this role of the spec; as yourself by default."
+    "--role",
+    metavar="ALIAS",
+    help="Read logs under this role of the spec; defaults to your own identity.",
 )
 def logs(
     spec: str,
@@ -38,13 +40,13 @@ def logs(
     region: Optional[str],
     role: Optional[str],
 ) -> None:
-    """Print what a run of the Glue job has logged, output and errors; of the newest run by default.
+    """Print the logs of a run of the Glue job, output and errors; defaults to the newest run.
 
     \b
     rolerunner logs nightly.yaml --follow
     rolerunner logs nightly.yaml jr_0123 | grep step_finished
 
-    Exit status with --follow: 0 the run succeeded, 4 it ended in any other way.
+    Exit status with --follow: 0 the run succeeded, 4 it did not.
     """
     from rolerunner.glue.deploy.runs import SUCCEEDED  # noqa: PLC0415 - imports botocore
     from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415

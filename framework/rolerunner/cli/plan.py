@@ -1,4 +1,4 @@
-"""rolerunner plan"""
+"""Implements ``rolerunner plan``."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 @SPEC
 @PARAM
 @PARAMS_FILE
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option(
     "--live",
     is_flag=True,
-    help="Assume the roles and count, by reading alone, what each step would work on.",
+    help="Assume the roles and count what each step would process, with read requests only.",
 )
 @click.option(
     "--sandbox",
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     flag_value=DEFAULT_FILE,
     default=None,
     metavar="[FILE]",
-    help="With --live: look at the AWS of the sandbox.",
+    help="With --live: use the sandbox.",
 )
 def plan(
     spec: str,
@@ -55,15 +55,15 @@ def plan(
     live: bool,
     sandbox: Optional[str],
 ) -> None:
-    """Show what a run would do: order, roles, fields, permissions. Nothing is touched.
+    """Show what a run would do: order, roles, fields and permissions. Changes nothing.
 
     \b
     rolerunner plan nightly.yaml -p run_date=2026-01-31
-    rolerunner plan nightly.yaml --live                    with how many objects and bytes
+    rolerunner plan nightly.yaml --live                    with object and byte counts
     rolerunner plan nightly.yaml --json
     """
     if sandbox and not live:
-        raise click.UsageError("--sandbox goes with --live: a plan by itself asks no AWS")
+        raise click.UsageError("--sandbox requires --live: a plan by itself sends no requests")
     given = read_params(params, params_file)
     job = api.load(spec, given)
     warn_of_secrets(job, params)
@@ -94,9 +94,12 @@ def _add_live_values(
 
 
 def format_plan(plan: Plan, found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The plan for a person. ``found`` is what a look at AWS told of each step."""
+    """Returns the plan as text; ``found`` holds the live values of each step."""
     lines = [
-        f"{plan.job.name}: {format_count(len(plan.steps), 'step')}, {format_count(len(plan.roles), 'role')} to assume",
+        (
+            f"{plan.job.name}: {format_count(len(plan.steps), 'step')}, "
+            f"{format_count(len(plan.roles), 'role')} to assume"
+        ),
         "",
     ]
     for role in plan.roles:

@@ -1,4 +1,4 @@
-"""Roles that were refused, in one table, then what to do about each."""
+"""Formats refused roles as a table, followed by the remedies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def format_refusals(refused: RolesRefused) -> str:
-    """The table, then each message with its hint. What is only reached through a refused role is not explained again."""
+    """Returns a table of refused roles, then each message with its hint.
+
+    Roles that are reached through a refused role are not explained again.
+    """
     rows = [("role", "asked by", "error"), *(_make_row(each) for each in refused.refusals)]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     table = [

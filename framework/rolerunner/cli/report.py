@@ -1,4 +1,4 @@
-"""rolerunner report"""
+"""Implements ``rolerunner report``."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MAX_BYTES = 1 << 28
 
 @click.command(context_settings=SETTINGS)
 @click.argument("result", metavar="RESULT.json")
-@click.option("-o", "--output", metavar="FILE", help="Write it there; RESULT.html by default.")
+@click.option("-o", "--output", metavar="FILE", help="Output file; defaults to RESULT.html.")
 def report(result: str, output: Optional[str]) -> None:
-    """Make a page of a result file: what failed and why, a timeline by role, bytes. One file that needs no network.
+    """Render a result file as one self-contained HTML page: errors, a timeline by role, bytes.
 
     \b
     rolerunner run nightly.yaml --result out.json
     rolerunner report out.json -o out.html
 
-    `rolerunner run SPEC --report FILE` writes the same at the end of a run.
+    `rolerunner run SPEC --report FILE` writes the same page at the end of a run.
     """
     target = Path(output) if output else Path(result).with_suffix(".html")
     try:
@@ -38,7 +38,7 @@ def report(result: str, output: Optional[str]) -> None:
 
 
 def _read_result(path: Path) -> Any:
-    """The result file. Raises UsageError."""
+    """Reads the result file. Raises UsageError."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UsageError(f"larger than {_MAX_BYTES >> 20} MiB, which no result file is")

@@ -1,4 +1,4 @@
-"""rolerunner run"""
+"""Implements ``rolerunner run``."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from rolerunner.observers.result import ResultFile
 
 _POLICY_ERRORS = ("AccessDenied", "AccessDeniedException", "RoleRefused")
-"""Types of errors that a policy is the reason of."""
+"""Error types that are caused by a policy."""
 _SIGNAL_BASE = 128
-"""A process that a signal stops ends with 128 and the signal's number, as shells have it."""
+"""Added to a signal's number for the exit status, as shells do."""
 
 
 @click.command(context_settings=SETTINGS)
@@ -53,65 +53,84 @@ _SIGNAL_BASE = 128
 @PARAM
 @PARAMS_FILE
 @click.option(
-    "--sandbox", is_flag=False, flag_value=DEFAULT_FILE, default=None, metavar="[FILE]",
-    help="Run on an AWS on this machine that enforces IAM; FILE says what is in it, SPEC's name with .sandbox.yaml by default; "
-    "without one it is made from the spec.",
-)  # fmt: skip
+    "--sandbox",
+    is_flag=False,
+    flag_value=DEFAULT_FILE,
+    default=None,
+    metavar="[FILE]",
+    help="Run in the local AWS sandbox, which enforces IAM. FILE describes its contents and "
+    "defaults to SPEC's name with .sandbox.yaml; "
+    "without one, the contents are derived from the spec.",
+)
 @click.option(
     "--put",
     "puts",
     multiple=True,
     metavar="S3_URI=FILE",
-    help="With --sandbox: an object that is there when the run starts.",
+    help="With --sandbox: object that exists when the run starts.",
 )
 @click.option(
     "--resume",
     metavar="KEY",
-    help="Go on with the run of this key: steps that are done and unchanged are skipped.",
+    help="Resume the run with this key: finished, unchanged steps are skipped.",
 )
 @click.option(
     "--run-key",
     metavar="KEY",
-    help="Keep the state under this key, and go on from it if it is there; the run's id by default.",
+    help="Keep the state under this key and resume from it if it exists; defaults to the run's id.",
 )
 @click.option(
-    "--take-over", is_flag=True, help="With a key that another run holds: that run is dead."
+    "--take-over", is_flag=True, help="Take over a key that another, dead run still holds."
 )
 @click.option(
     "--only",
     "only",
     multiple=True,
     metavar="ID",
-    help="Run this step alone; several times for several steps.",
+    help="Run only this step; repeat for more.",
 )
-@click.option("--from", "start", metavar="ID", help="Run this step and those after it.")
-@click.option("--result", metavar="FILE", help="Write how it ended as JSON, also after a failure.")
+@click.option("--from", "start", metavar="ID", help="Run this step and all later ones.")
+@click.option("--result", metavar="FILE", help="Write the result as JSON, also after a failure.")
 @click.option(
     "--report",
     metavar="FILE",
-    help="Write how it ended as a page for people, also after a failure.",
+    help="Write the result as an HTML page, also after a failure.",
 )
 @click.option(
-    "--log-format", type=click.Choice(["auto", "console", "json"]), default="auto", show_default=True,
-    help="auto: progress and a table at a terminal, else a JSON line an event.",
-)  # fmt: skip
+    "--log-format",
+    type=click.Choice(["auto", "console", "json"]),
+    default="auto",
+    show_default=True,
+    help="auto: progress and a table on a terminal, otherwise one JSON line per event.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
-    help="The least level of log lines.",
+    help="Minimum level of log lines.",
 )
 def run(
-    spec: str, params: Sequence[str], params_file: Optional[str], sandbox: Optional[str], puts: Sequence[str], resume: Optional[str],
-    run_key: Optional[str], take_over: bool, only: Sequence[str], start: Optional[str], result: Optional[str], report: Optional[str],
-    log_format: str, log_level: str,
-) -> None:  # fmt: skip
+    spec: str,
+    params: Sequence[str],
+    params_file: Optional[str],
+    sandbox: Optional[str],
+    puts: Sequence[str],
+    resume: Optional[str],
+    run_key: Optional[str],
+    take_over: bool,
+    only: Sequence[str],
+    start: Optional[str],
+    result: Optional[str],
+    report: Optional[str],
+    log_format: str,
+    log_level: str,
+) -> None:
     """Run a spec.
 
     \b
     rolerunner run nightly.yaml -p run_date=2026-01-31
-    rolerunner run nightly.yaml --sandbox                  with nightly.sandbox.yaml, or made from the spec
+    rolerunner run nightly.yaml --sandbox
     rolerunner run nightly.yaml --sandbox --put s3://landing/orders/=sample.csv
     rolerunner run s3://jobs/nightly.yaml --result out.json --log-format json
     rolerunner run nightly.yaml --resume 20260131T020000Z-1a2b3c
@@ -133,9 +152,15 @@ def run(
         explain = partial(explain_refusals, spec, sandbox) if sandbox else None
         with _explain_on_refusal(explain):
             ended = api.run(
-                job, identity=identity, observers=[_create_log_observer(log_format, log_level), *files, settling], cancel=cancel, run_key=key,
-                resume=resume is not None, take_over=take_over, only=_select_steps(job, only, start),
-            )  # fmt: skip
+                job,
+                identity=identity,
+                observers=[_create_log_observer(log_format, log_level), *files, settling],
+                cancel=cancel,
+                run_key=key,
+                resume=resume is not None,
+                take_over=take_over,
+                only=_select_steps(job, only, start),
+            )
     if ended.status in ("succeeded", "warning"):
         return
     if explain is not None and any(
@@ -145,13 +170,13 @@ def run(
     if job.state is not None and not (
         sandbox and job.state.location.startswith("s3://")
     ):  # the sandbox's S3 is gone
-        echo(f"rolerunner: go on with: --resume {key or ended.run_id}", err=True)
+        echo(f"rolerunner: resume with: --resume {key or ended.run_id}", err=True)
     _exit_now(_SIGNAL_BASE + received[0] if ended.status == "stopped" and received else FAILED_STEP)
 
 
 @contextmanager
 def _explain_on_refusal(explain: Optional[Callable[[], None]]) -> Iterator[None]:
-    """Explains whose roles they are if roles are refused meanwhile."""
+    """Calls ``explain`` if roles are refused inside the block."""
     try:
         yield
     except RolesRefused:
@@ -167,7 +192,7 @@ def _choose_run_key(resume: Optional[str], run_key: Optional[str]) -> str:
 
 
 def _select_steps(job: Job, only: Sequence[str], start: Optional[str]) -> frozenset[str]:
-    """Ids of the steps to run; empty: all."""
+    """Returns the ids of the steps to run; empty means all."""
     ids = [step.id for step in job.steps]
     for name in (*only, *([start] if start else [])):
         if name not in ids:
@@ -177,7 +202,7 @@ def _select_steps(job: Job, only: Sequence[str], start: Optional[str]) -> frozen
 
 
 def _exit_now(status: int) -> NoReturn:
-    """End the process at once: a thread that was left behind, in a function or a request that hangs, would hold it."""
+    """Exits at once; a thread that hangs in a function or a request would block a normal exit."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -185,7 +210,7 @@ def _exit_now(status: int) -> NoReturn:
 
 @contextmanager
 def _cancel_on_signal(cancel: Cancel) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM stop the run cleanly, its result written; a second one ends the process at once."""
+    """Cancels the run cleanly on SIGINT or SIGTERM; a second signal exits at once."""
     received: list[int] = []
 
     def stop(number: int, frame: Optional[FrameType]) -> None:
@@ -205,14 +230,12 @@ def _cancel_on_signal(cancel: Cancel) -> Iterator[list[int]]:
 
 
 def _create_log_observer(log_format: str, log_level: str) -> Observer:
-    """The observer that writes to stdout."""
+    """Returns the observer that writes to standard output."""
     if log_format == "console" or (log_format == "auto" and sys.stdout.isatty()):
         from rolerunner.observers.terminal import Terminal  # noqa: PLC0415 - rich takes 60 ms
 
         return Terminal()
-    with _hide_package(
-        "rich"
-    ):  # structlog takes 40 ms with it, and 10 without; lines of JSON draw no traceback
+    with _hide_package("rich"):  # structlog takes 40 ms to import with rich, 10 ms without
         from rolerunner.observers.log import Log, configure_stdout  # noqa: PLC0415
 
     return Log(configure_stdout(), level=log_level)
@@ -220,7 +243,7 @@ def _create_log_observer(log_format: str, log_level: str) -> Observer:
 
 @contextmanager
 def _open_result_files(result: Optional[str], report: Optional[str]) -> Iterator[list[ResultFile]]:
-    """The observers that write files. Where no run begins, since the spec is wrong, say, they are written all the same."""
+    """Returns the observers that write files; they also record a run that never began."""
     files: list[ResultFile] = []
     if result:
         from rolerunner.observers.result import ResultFile  # noqa: PLC0415
@@ -240,7 +263,7 @@ def _open_result_files(result: Optional[str], report: Optional[str]) -> Iterator
 
 
 def _make_failed_result(error: Exception) -> RunResult:
-    """The result of a run that did not begin."""
+    """Returns the result of a run that did not begin."""
     text = error.format_message() if isinstance(error, click.ClickException) else safe_text(error)
     failure = Failure(type(error).__name__, text, getattr(error, "hint", ""))
     return RunResult(
@@ -250,7 +273,7 @@ def _make_failed_result(error: Exception) -> RunResult:
 
 @contextmanager
 def _hide_package(package: str) -> Iterator[None]:
-    """Meanwhile nothing finds the package: None among the modules says so (Python's reference, "The module cache")."""
+    """Makes a package look absent inside the block (Python reference, "The module cache")."""
     if package in sys.modules:
         yield
         return

@@ -1,4 +1,4 @@
-"""The embedded AWS for the length of a command."""
+"""Runs the sandbox for the duration of a command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rolerunner.sessions.identity import JobIdentity
 
 DEFAULT_FILE = "beside"
-"""The value of --sandbox without a file."""
+"""Value of ``--sandbox`` without a file."""
 
 
 def enter_sandbox(
@@ -31,10 +31,11 @@ def enter_sandbox(
     given: Collection[str] = (),
     puts: Sequence[str] = (),
 ) -> JobIdentity:
-    """Start it with what ``file`` says, until the stack closes; the identity of the job in it.
+    """Starts the sandbox until the stack closes; returns the identity of the job in it.
 
-    Where no file is named and none is beside the spec it is made from ``job``. ``given`` are the params of the command
-    line; ``puts`` objects that are to be there, as s3://bucket/key=FILE. Raises UsageError, SandboxError.
+    Without a sandbox file, its contents are derived from ``job``. ``given`` holds the
+    params of the command line; ``puts`` are additional objects as s3://bucket/key=FILE.
+    Raises UsageError, SandboxError.
     """
     from rolerunner import sandbox  # noqa: PLC0415 - starts nothing unless asked for
     from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
@@ -56,12 +57,12 @@ def enter_sandbox(
 
 
 def explain_refusals(spec: str, file: str) -> None:
-    """Say where the policies of the sandbox are that refused something: no account's own need a change for it."""
+    """Explains which policies of the sandbox refused a request; no real account needs a change."""
     path = _default_file(spec) if file == DEFAULT_FILE else Path(file)
     place = (
-        f"stand in {path}"
+        f"are in {path}"
         if path.exists()
-        else "are made from the spec: a step says under 'permissions' what it needs besides"
+        else "are derived from the spec; declare more under a step's 'permissions'"
     )
     echo(f"rolerunner: the sandbox refused this, not AWS: its policies {place}", err=True)
 
@@ -80,7 +81,7 @@ def _generate_world(job: Job, given: Collection[str], objects: Mapping[S3Uri, Pa
 
 
 def _parse_put(said: str) -> tuple[S3Uri, Path]:
-    """``s3://bucket/key=FILE``; a key that ends with '/' gets the file's name."""
+    """Parses ``s3://bucket/key=FILE``; a key that ends with '/' gets the file's name."""
     uri, separator, file = said.partition("=")
     path = Path(file)
     try:

@@ -1,4 +1,4 @@
-"""rolerunner schema"""
+"""Implements ``rolerunner schema``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from rolerunner.spec.json_schema import build_model_schema, build_schema
 
 
 @click.command(context_settings=SETTINGS)
-@click.option("-o", "--output", metavar="FILE", help="Write it there instead of printing it.")
-@click.option("--test", "for_tests", is_flag=True, help="Of test files instead.")
+@click.option(
+    "-o", "--output", metavar="FILE", help="Write to this file instead of standard output."
+)
+@click.option("--test", "for_tests", is_flag=True, help="Print the schema of test files instead.")
 def schema(output: Optional[str], for_tests: bool) -> None:
     """Print the JSON Schema of specs, or of test files, for editors.
 
     \b
     rolerunner schema -o rolerunner.schema.json
-    then, as the first line of a spec:
+    Then add this first line to a spec:
     # yaml-language-server: $schema=rolerunner.schema.json
     rolerunner schema --test -o rolerunner-test.schema.json
     """
@@ -34,7 +36,7 @@ def schema(output: Optional[str], for_tests: bool) -> None:
 
 
 def render_schema(*, for_tests: bool) -> str:
-    """The schema as it is printed."""
+    """Returns the schema as JSON text."""
     return json.dumps(
         _build_test_file_schema() if for_tests else build_schema(registry()),
         indent=1,

@@ -1,4 +1,4 @@
-"""rolerunner start"""
+"""Implements ``rolerunner start``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from rolerunner.model import GlueSettings, Job
 
 _REPORT_SECONDS = 60.0
-"""Seconds between two lines of a run whose state stays the same."""
+"""Seconds between two lines while the state does not change."""
 
 
 JOB_NAME = click.option(
-    "--job-name", metavar="NAME", help="The Glue job's name, where it is not the spec's."
+    "--job-name", metavar="NAME", help="Name of the Glue job, if it differs from the spec's."
 )
-REGION = click.option("--region", metavar="REGION", help="The region of the Glue job.")
+REGION = click.option("--region", metavar="REGION", help="Region of the Glue job.")
 
 
 @click.command(context_settings=SETTINGS)
@@ -35,35 +35,45 @@ REGION = click.option("--region", metavar="REGION", help="The region of the Glue
 @click.option(
     "--run-key",
     metavar="KEY",
-    help="Keep the state under this key, and go on from it if it is there.",
+    help="Keep the state under this key and resume from it if it exists.",
 )
-@click.option("--no-wait", is_flag=True, help="Print the run's id and leave it to itself.")
-@click.option("-f", "--follow", is_flag=True, help="Print its log while it runs.")
+@click.option("--no-wait", is_flag=True, help="Print the run's id and return without waiting.")
+@click.option("-f", "--follow", is_flag=True, help="Print the log while the job runs.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.1),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often to look.",
+    help="Polling interval.",
 )
 @JOB_NAME
 @REGION
 @click.option(
-    "--role", metavar="ALIAS", help="Start it as this role of the spec; as yourself by default."
+    "--role",
+    metavar="ALIAS",
+    help="Start under this role of the spec; defaults to your own identity.",
 )
 def start(
-    spec: str, params: Sequence[str], params_file: Optional[str], run_key: Optional[str], no_wait: bool, follow: bool, interval: float,
-    job_name: Optional[str], region: Optional[str], role: Optional[str],
-) -> None:  # fmt: skip
-    """Run the Glue job of a spec, and wait for its end. Params are checked before anything starts.
+    spec: str,
+    params: Sequence[str],
+    params_file: Optional[str],
+    run_key: Optional[str],
+    no_wait: bool,
+    follow: bool,
+    interval: float,
+    job_name: Optional[str],
+    region: Optional[str],
+    role: Optional[str],
+) -> None:
+    """Start the Glue job of a spec and wait until it ends. Params are checked first.
 
     \b
     rolerunner start nightly.yaml -p run_date=2026-01-31
     rolerunner start nightly.yaml -p run_date=2026-01-31 --follow
     rolerunner start nightly.yaml -p run_date=2026-01-31 --no-wait
 
-    Exit status: 0 the run succeeded, 2 the params are wrong, 4 it ended in any other way.
+    Exit status: 0 the run succeeded, 2 invalid params, 4 the run did not succeed.
     """
     from rolerunner.glue.deploy.runs import SUCCEEDED  # noqa: PLC0415 - imports botocore
 
@@ -78,13 +88,14 @@ def start(
         ended = runs.wait(run_id, _Progress().tell, interval)
     except KeyboardInterrupt:
         echo(
-            f"rolerunner: the run goes on; follow it: rolerunner logs {spec} {run_id} --follow",
+            f"rolerunner: the run continues; follow it: rolerunner logs {spec} {run_id} --follow",
             err=True,
         )
         raise
     except StepError as error:
         echo(
-            f"rolerunner: how the run ended is not known: {error}; it may go on: rolerunner logs {spec} {run_id}",
+            f"rolerunner: how the run ended is not known: {error}; "
+            f"it may still be running: rolerunner logs {spec} {run_id}",
             err=True,
         )
         sys.exit(FAILED_STEP)
@@ -101,7 +112,10 @@ def _prepare_run(
     region: Optional[str],
     role: Optional[str],
 ) -> tuple[JobRuns, dict[str, str]]:
-    """The job's runs, and the params as text. Raises UsageError for a param that is wrong, missing or fixed."""
+    """Returns the job's runs and the params as text.
+
+    Raises UsageError for a param that is invalid, missing or fixed.
+    """
     from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
     from rolerunner.spec.glue_fields import NO_DASHES, format_argument  # noqa: PLC0415
     from rolerunner.spec.values import FileValue  # noqa: PLC0415
@@ -124,16 +138,17 @@ def _prepare_run(
 
 
 def reject_secret_params(job: Job, given: Iterable[str]) -> None:
-    """Raise UsageError for a secret that would become an argument of a Glue job."""
+    """Raises UsageError for a secret that would become a job argument."""
     secret = sorted(job.secret_params.intersection(given))
     if secret:
         raise UsageError(
-            f"the param '{secret[0]}' is secret and cannot be an argument of a Glue job: Glue logs and shows arguments"
+            f"the param '{secret[0]}' is secret and cannot be an argument of a Glue job: "
+            "Glue logs and shows arguments"
         )
 
 
 def open_runs(job: Job, settings: GlueSettings, role: Optional[str]) -> JobRuns:
-    """The runs of a spec's Glue job."""
+    """Returns the runs of a spec's Glue job."""
     from rolerunner.glue.deploy.account import Account  # noqa: PLC0415
     from rolerunner.glue.deploy.runs import JobRuns  # noqa: PLC0415
 
@@ -145,14 +160,14 @@ def open_runs(job: Job, settings: GlueSettings, role: Optional[str]) -> JobRuns:
 
 
 class _Progress:
-    """A line for each new state, and one a minute."""
+    """Prints a line for each new state, and one a minute."""
 
     def __init__(self) -> None:
         self.state = ""
         self.said = 0.0
 
     def tell(self, run: JobRun) -> None:
-        """Say how it is, if there is something to say."""
+        """Prints the state if it changed or a minute has passed."""
         now = time.monotonic()
         if run.state != self.state or now - self.said >= _REPORT_SECONDS:
             self.state, self.said = run.state, now

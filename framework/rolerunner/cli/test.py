@@ -1,4 +1,4 @@
-"""rolerunner test"""
+"""Implements ``rolerunner test``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FAILED_CASE = 4
 _SIGNAL_BASE = 128
-"""A process that a signal stops ends with 128 and the signal's number, as shells have it."""
+"""Added to a signal's number for the exit status, as shells do."""
 _WIDTH = 100
 _LOG_LINES = 20
 
@@ -43,14 +43,17 @@ _LOG_LINES = 20
     "max_parallel",
     type=click.IntRange(1, 64),
     metavar="N",
-    help="How many cases at once; as many as there are processors by default.",
+    help="Number of parallel cases; defaults to the number of processors.",
 )
 @click.option(
-    "-k", "text_filter", metavar="TEXT", help="Only cases whose file or name holds this text."
+    "-k",
+    "text_filter",
+    metavar="TEXT",
+    help="Run only cases whose file or name contains this text.",
 )
-@click.option("-x", "--fail-fast", is_flag=True, help="Begin no other case after one has failed.")
-@click.option("-v", "--verbose", is_flag=True, help="A line for each case instead of a dot.")
-@click.option("--junit", metavar="FILE", help="Write a JUnit report there, for CI.")
+@click.option("-x", "--fail-fast", is_flag=True, help="Start no further case after a failure.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line per case instead of a dot.")
+@click.option("--junit", metavar="FILE", help="Write a JUnit report to this file, for CI.")
 def test(
     paths: Sequence[str],
     max_parallel: Optional[int],
@@ -59,16 +62,17 @@ def test(
     verbose: bool,
     junit: Optional[str],
 ) -> None:
-    """Run specs in the sandbox and hold them against what their test files expect.
+    """Run test files: specs in the sandbox, compared with the expected outcome.
 
-    A test file, nightly.test.yaml, stands beside its spec; each of its cases runs in a fresh sandbox. Without FILE or DIR, all below this folder.
+    A test file such as nightly.test.yaml is next to its spec. Each case runs in a fresh sandbox.
+    Without FILE or DIR, all test files below the current folder run.
 
     \b
     rolerunner test
     rolerunner test nightly.test.yaml -k late -v
     rolerunner test jobs/ -n 4 --junit report.xml
 
-    Exit status: 0 all passed, 2 a test file or the command line is wrong, 4 a case failed.
+    Exit status: 0 all cases passed, 2 invalid test file or command line, 4 a case failed.
     """
     files = find_test_files(paths or ["."])
     if not files:
@@ -82,7 +86,8 @@ def test(
             raise UsageError(f"no case has '{text_filter}' in its file or name")
         files_of_cases = len({case.mark.file for case in cases})
         echo(
-            f"{format_count(len(cases), 'case')} in {format_count(files_of_cases, 'file')}, {min(max_parallel, len(cases))} at once"
+            f"{format_count(len(cases), 'case')} in {format_count(files_of_cases, 'file')}, "
+            f"{min(max_parallel, len(cases))} at once"
         )
         report = run_cases(
             cases,
@@ -100,7 +105,7 @@ def test(
 
 
 def _exit_on_signal(number: int, frame: Optional[FrameType]) -> NoReturn:
-    """CI that cancels a job leaves nothing behind."""
+    """Exits through the cleanup handlers, so that a cancelled CI job leaves nothing behind."""
     del frame
     sys.exit(_SIGNAL_BASE + number)
 

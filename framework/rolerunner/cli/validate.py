@@ -1,4 +1,4 @@
-"""rolerunner validate"""
+"""Implements ``rolerunner validate``."""
 
 from __future__ import annotations
 
@@ -32,13 +32,19 @@ if TYPE_CHECKING:
 @PARAM
 @PARAMS_FILE
 @click.option(
-    "--format", "output_format", type=click.Choice(["text", "json", "github"]), default="text", show_default=True,
-    help="json: a list for machines; github: annotations in a pull request.",
-)  # fmt: skip
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="json: a list of mistakes; github: annotations in a pull request.",
+)
 def validate(
     specs: Sequence[str], params: Sequence[str], params_file: Optional[str], output_format: str
 ) -> None:
-    """Check specs without touching AWS, and say every mistake. Sandbox and test files that a glob finds are left out.
+    """Check specs without contacting AWS, and report every mistake.
+
+    Globs skip sandbox and test files.
 
     \b
     rolerunner validate nightly.yaml
@@ -58,13 +64,13 @@ def validate(
 
 
 def _check_file_name(spec: str) -> None:
-    """Raises UsageError for a file that is no spec by its name."""
+    """Raises UsageError if the name is that of a sandbox or test file."""
     for ending, command in (
         (".sandbox.yaml", "rolerunner run SPEC --sandbox"),
         (".test.yaml", f"rolerunner test {spec}"),
     ):
         if spec.endswith(ending):
-            raise UsageError(f"{spec}: is no spec; '{command}' checks it")
+            raise UsageError(f"{spec}: is not a spec; '{command}' checks it")
 
 
 def _find_problems(spec: str, params: dict[str, object]) -> Sequence[Problem]:
@@ -99,10 +105,11 @@ def _to_json(problem: Problem) -> dict[str, object]:
 
 
 def _format_annotation(problem: Problem) -> str:
-    """A workflow command of GitHub Actions; %, line ends and, in properties, ':' and ',' are escaped as it asks."""
+    """Returns a workflow command of GitHub Actions, escaped as it requires."""
     message = problem.message + (f" ({problem.hint})" if problem.hint else "")
     file = _escape_text(problem.mark.file).replace(":", "%3A").replace(",", "%2C")
-    return f"::error file={file},line={problem.mark.line},col={problem.mark.column}::{_escape_text(message)}"
+    place = f"file={file},line={problem.mark.line},col={problem.mark.column}"
+    return f"::error {place}::{_escape_text(message)}"
 
 
 def _escape_text(text: str) -> str:

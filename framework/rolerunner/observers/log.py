@@ -73,9 +73,17 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
         )
     if isinstance(event, RoleWasRefused):
         refusal = event.refusal
-        return "error", "role_refused", {
-            "role": refusal.role, "type": refusal.type, "asked_by": refusal.asked_by, "error": refusal.message, "hint": refusal.hint,
-        }  # fmt: skip
+        return (
+            "error",
+            "role_refused",
+            {
+                "role": refusal.role,
+                "type": refusal.type,
+                "asked_by": refusal.asked_by,
+                "error": refusal.message,
+                "hint": refusal.hint,
+            },
+        )
     if isinstance(event, StepStarted):
         step = event.step
         return (
@@ -108,9 +116,13 @@ def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
 def _format_step_event(event: StepFinished) -> tuple[str, str, dict[str, Any]]:
     result = event.result
     values: dict[str, Any] = {
-        "step": result.id, "action": result.action, "role": result.role, "status": result.status,
-        "seconds": result.seconds, "outputs": to_plain_outputs(result.outputs),
-    }  # fmt: skip
+        "step": result.id,
+        "action": result.action,
+        "role": result.role,
+        "status": result.status,
+        "seconds": result.seconds,
+        "outputs": to_plain_outputs(result.outputs),
+    }
     if result.reason:
         values["reason"] = result.reason
     if result.error is not None:

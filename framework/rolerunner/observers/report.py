@@ -212,10 +212,15 @@ def _facts(result: ResultDocument) -> str:
     )
     moved = [step for step in result.steps if step.counts_transfers]
     facts = [
-        ("took", format_duration(result.seconds)), (format_count(len(result.steps), "step"), said), ("moved", format_size(sum(step.moved for step in moved))),
+        ("took", format_duration(result.seconds)),
+        (format_count(len(result.steps), "step"), said),
+        ("moved", format_size(sum(step.moved for step in moved))),
         ("objects", f"{sum(step.number('count') or 0 for step in moved):,.0f}"),
-        (format_count(len(result.roles), "role"), format_count(sum(role.assume_calls for role in result.roles), "AssumeRole call")),
-    ]  # fmt: skip
+        (
+            format_count(len(result.roles), "role"),
+            format_count(sum(role.assume_calls for role in result.roles), "AssumeRole call"),
+        ),
+    ]
     return (
         "<dl>"
         + "".join(

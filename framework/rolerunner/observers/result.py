@@ -88,9 +88,14 @@ def _describe_failure(failure: Failure) -> dict[str, str]:
 
 def _describe_step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        "id": step.id, "action": step.action, "role": step.role, "status": step.status,
-        "attempts": step.attempts, "seconds": step.seconds, "outputs": to_plain_outputs(step.outputs),
-    }  # fmt: skip
+        "id": step.id,
+        "action": step.action,
+        "role": step.role,
+        "status": step.status,
+        "attempts": step.attempts,
+        "seconds": step.seconds,
+        "outputs": to_plain_outputs(step.outputs),
+    }
     if start is not None:
         fields["start"] = round(start, 3)
     if step.reason:

@@ -191,9 +191,14 @@ def build_steps_table(result: RunResult) -> Table:
         count, size = (sum_numbers(step.outputs.get(name)) for name in ("count", "bytes"))
         error = _to_safe_markup(step.error.type) if step.error else ""
         table.add_row(
-            step.id, escape(step.role), f"[{STATUS_STYLES[step.status]}]{step.status}[/]", f"{step.seconds:.2f}",
-            "" if count is None else f"{count:,}", "" if size is None else format_size(size), error,
-        )  # fmt: skip
+            step.id,
+            escape(step.role),
+            f"[{STATUS_STYLES[step.status]}]{step.status}[/]",
+            f"{step.seconds:.2f}",
+            "" if count is None else f"{count:,}",
+            "" if size is None else format_size(size),
+            error,
+        )
     return table
 
 

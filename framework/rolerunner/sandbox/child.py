@@ -52,10 +52,18 @@ class _Seen:
         signed = _CREDENTIAL.search(self.headers.get("authorization", ""))
         key, region, service = signed.groups() if signed else ("", "", "")
         record = {
-            "key": key, "region": region, "service": service, "method": self.method, "path": self.path, "query": self.query,
-            "target": self.headers.get("x-amz-target", ""), "copies": "x-amz-copy-source" in self.headers, "form": self._form(),
-            "error": self._error(), "issued": self._issued() if service == "sts" else None,
-        }  # fmt: skip
+            "key": key,
+            "region": region,
+            "service": service,
+            "method": self.method,
+            "path": self.path,
+            "query": self.query,
+            "target": self.headers.get("x-amz-target", ""),
+            "copies": "x-amz-copy-source" in self.headers,
+            "form": self._form(),
+            "error": self._error(),
+            "issued": self._issued() if service == "sts" else None,
+        }
         return json.dumps(record) + "\n"
 
     def _form(self) -> dict[str, str]:

@@ -18,9 +18,15 @@ from rolerunner.spec.field_types import Seconds, StrictModel
 from rolerunner.spec.values import suggest_name
 
 _CODES = {
-    400: "BadRequest", 403: "AccessDenied", 404: "NoSuchKey", 409: "OperationAborted", 412: "PreconditionFailed", 429: "TooManyRequests",
-    500: "InternalError", 503: "SlowDown",
-}  # fmt: skip
+    400: "BadRequest",
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    409: "OperationAborted",
+    412: "PreconditionFailed",
+    429: "TooManyRequests",
+    500: "InternalError",
+    503: "SlowDown",
+}
 """The code of an answer that names none."""
 _SIGNED_FOR = re.compile(r"Credential=[^/, ]+/\d+/[^/, ]*/([^/, ]*)")
 
@@ -207,10 +213,14 @@ class _Faulty(ProxyHandler):
         is_form = "x-www-form-urlencoded" in self.headers.get("Content-Type", "")
         service = signed.group(1) if signed else "s3"
         record = {
-            "service": service, "method": self.command, "path": unquote(place.path),
-            "query": dict(parse_qsl(place.query, keep_blank_values=True)), "target": self.headers.get("X-Amz-Target", ""),
-            "copies": "x-amz-copy-source" in self.headers, "form": dict(parse_qsl(body.decode("utf-8", "replace"))) if is_form else {},
-        }  # fmt: skip
+            "service": service,
+            "method": self.command,
+            "path": unquote(place.path),
+            "query": dict(parse_qsl(place.query, keep_blank_values=True)),
+            "target": self.headers.get("X-Amz-Target", ""),
+            "copies": "x-amz-copy-source" in self.headers,
+            "form": dict(parse_qsl(body.decode("utf-8", "replace"))) if is_form else {},
+        }
         return (service, *parse_operation(record))
 
     def _refuse(self, service: str, status: int, code: str) -> None:

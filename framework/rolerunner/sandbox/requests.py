@@ -37,8 +37,10 @@ _S3_OPERATIONS = (
 )
 _COPIES = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
 OPERATIONS = (
-    *dict.fromkeys((*(operation for *_, operation in _S3_OPERATIONS), *_COPIES.values())), "AssumeRole", "GetCallerIdentity",
-)  # fmt: skip
+    *dict.fromkeys((*(operation for *_, operation in _S3_OPERATIONS), *_COPIES.values())),
+    "AssumeRole",
+    "GetCallerIdentity",
+)
 """What a request of S3 or STS may ask."""
 _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 """Codes of what IAM refused; an answer to HEAD has no body, and so its status stands for a code."""

@@ -58,9 +58,12 @@ def _object(s3: Any, uri: S3Uri) -> Content:
     body = answer["Body"].read()
     tags = s3.get_object_tagging(Bucket=uri.bucket, Key=uri.key)["TagSet"]
     stored = {
-        "content_type": answer.get("ContentType"), "metadata": answer.get("Metadata", {}), "encryption": answer.get("ServerSideEncryption"),
-        "storage_class": answer.get("StorageClass", "STANDARD"), "tags": {tag["Key"]: tag["Value"] for tag in tags},
-    }  # fmt: skip
+        "content_type": answer.get("ContentType"),
+        "metadata": answer.get("Metadata", {}),
+        "encryption": answer.get("ServerSideEncryption"),
+        "storage_class": answer.get("StorageClass", "STANDARD"),
+        "tags": {tag["Key"]: tag["Value"] for tag in tags},
+    }
     return Content(body, stored=stored)
 
 

@@ -63,9 +63,10 @@ class InitialState(StrictModel):
     """What is there before the run, besides the sandbox's own."""
 
     objects: dict[S3Object, Content] = Field(
-        default_factory=dict, description="Objects that are there: text, or text, gzip, file or size with tags, metadata, content_type.",
+        default_factory=dict,
+        description="Objects that are there: text, or text, gzip, file or size with tags, metadata, content_type.",
         examples=[{"s3://landing/orders/a.csv": "id\n1\n"}],
-    )  # fmt: skip
+    )
     without: list[S3Location] = Field(
         default_factory=list,
         description="Objects and prefixes of the sandbox that are not there.",

@@ -34,8 +34,9 @@ def write_files(case: Case) -> None:
 def _role(role: SandboxRole, case: Case) -> SandboxRole:
     denied: list[dict[str, Any]] = [
         {"Effect": "Deny", "Action": denial.actions, "Resource": denial.resources}
-        for denial in case.fields.given.deny if case.arn(denial.role) == role.arn
-    ]  # fmt: skip
+        for denial in case.fields.given.deny
+        if case.arn(denial.role) == role.arn
+    ]
     return role.model_copy(update={"permissions": [*role.permissions, *denied]})
 
 

@@ -83,9 +83,19 @@ def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Obse
     params.write_text(json.dumps(case.params), encoding="utf-8")
     only = [each for step in case.fields.only for each in ("--only", step)]
     command = [
-        sys.executable, "-m", "rolerunner", "run", str(case.spec.absolute()), "--params", str(params), "--result", str(result),
-        "--log-format", "json", *only,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "rolerunner",
+        "run",
+        str(case.spec.absolute()),
+        "--params",
+        str(params),
+        "--result",
+        str(result),
+        "--log-format",
+        "json",
+        *only,
+    ]
     exit_status = _ended(command, case, _environment(aws, endpoint, beside), log, stop)
     said = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return ObservedRun(
@@ -101,9 +111,17 @@ def _ended(
 ) -> Optional[int]:
     """The exit status, None for a run that took too long. All that it says goes to ``log``: a pipe may be held open by what it starts."""
     deadline = time.monotonic() + case.fields.timeout
-    with log.open("wb") as output, subprocess.Popen(  # noqa: S603 - the command is our own
-        command, cwd=case.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-    ) as process:  # fmt: skip
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(  # noqa: S603 - the command is our own
+            command,
+            cwd=case.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
         while not stop.is_set() and time.monotonic() < deadline:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(_LOOK)
@@ -126,10 +144,17 @@ def _environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str, str]:
         )
     return {
         **kept,
-        "AWS_ACCESS_KEY_ID": aws.job_keys.access_key, "AWS_SECRET_ACCESS_KEY": aws.job_keys.secret_key, "AWS_SESSION_TOKEN": aws.job_keys.token,
-        "AWS_REGION": aws.region, "AWS_DEFAULT_REGION": aws.region, "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "TMPDIR": str(folder),
-    }  # fmt: skip
+        "AWS_ACCESS_KEY_ID": aws.job_keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": aws.job_keys.secret_key,
+        "AWS_SESSION_TOKEN": aws.job_keys.token,
+        "AWS_REGION": aws.region,
+        "AWS_DEFAULT_REGION": aws.region,
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "TMPDIR": str(folder),
+    }
 
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")

@@ -125,9 +125,17 @@ def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]
 
 def _manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, Any]) -> bytes:
     told = {
-        "version": 1, "job": job.name, "runtime": runtime.name, "python": runtime.python, "hash": bundle.hash, "spec": bundle.spec,
-        "script": SCRIPT, "modules": bundle.modules, "code": bundle.code, "files": files,
-    }  # fmt: skip
+        "version": 1,
+        "job": job.name,
+        "runtime": runtime.name,
+        "python": runtime.python,
+        "hash": bundle.hash,
+        "spec": bundle.spec,
+        "script": SCRIPT,
+        "modules": bundle.modules,
+        "code": bundle.code,
+        "files": files,
+    }
     return (json.dumps(told, indent=2) + "\n").encode()
 
 

@@ -214,11 +214,28 @@ def resolve_requirements(
             {"UV_INDEX_URL": os.environ["PIP_INDEX_URL"]} if "PIP_INDEX_URL" in os.environ else {}
         )
         return _tool(
-            ["uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--only-binary", ":all:",
-             "--python-version", runtime.python, "--python-platform", "x86_64-manylinux2014", "--constraint", str(bounds),
-             *(part for name in RUNTIME_PACKAGES for part in ("--no-emit-package", name)), str(wanted)],
-            runtime, index,
-        )  # fmt: skip
+            [
+                "uv",
+                "pip",
+                "compile",
+                "--quiet",
+                "--no-header",
+                "--no-annotate",
+                "--generate-hashes",
+                "--only-binary",
+                ":all:",
+                "--python-version",
+                runtime.python,
+                "--python-platform",
+                "x86_64-manylinux2014",
+                "--constraint",
+                str(bounds),
+                *(part for name in RUNTIME_PACKAGES for part in ("--no-emit-package", name)),
+                str(wanted),
+            ],
+            runtime,
+            index,
+        )
 
 
 def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path) -> list[Path]:
@@ -227,11 +244,38 @@ def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path)
         pinned = Path(folder, "requirements.txt")
         pinned.write_text("\n".join(requirements) + "\n", encoding="utf-8")
         _tool(
-            ["pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "1", "--no-deps", "--require-hashes",
-             "--only-binary", ":all:", "--implementation", "cp", "--python-version", runtime.python, "--abi", runtime.tag, "--abi", "abi3",
-             "--abi", "none", "--platform", PLATFORM, "--requirement", str(pinned), "--dest", str(target)],
-            runtime, {},
-        )  # fmt: skip
+            [
+                "pip",
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-input",
+                "--retries",
+                "1",
+                "--no-deps",
+                "--require-hashes",
+                "--only-binary",
+                ":all:",
+                "--implementation",
+                "cp",
+                "--python-version",
+                runtime.python,
+                "--abi",
+                runtime.tag,
+                "--abi",
+                "abi3",
+                "--abi",
+                "none",
+                "--platform",
+                PLATFORM,
+                "--requirement",
+                str(pinned),
+                "--dest",
+                str(target),
+            ],
+            runtime,
+            {},
+        )
     return sorted(target.glob("*.whl"))
 
 

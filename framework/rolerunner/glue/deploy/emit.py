@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 
 FORMS = ("cloudformation", "terraform")
 _TERRAFORM_NAMES = {
-    "Description": "description", "GlueVersion": "glue_version", "WorkerType": "worker_type", "NumberOfWorkers": "number_of_workers",
-    "MaxCapacity": "max_capacity", "Timeout": "timeout", "MaxRetries": "max_retries", "SecurityConfiguration": "security_configuration",
-    "DefaultArguments": "default_arguments", "NonOverridableArguments": "non_overridable_arguments",
-}  # fmt: skip
+    "Description": "description",
+    "GlueVersion": "glue_version",
+    "WorkerType": "worker_type",
+    "NumberOfWorkers": "number_of_workers",
+    "MaxCapacity": "max_capacity",
+    "Timeout": "timeout",
+    "MaxRetries": "max_retries",
+    "SecurityConfiguration": "security_configuration",
+    "DefaultArguments": "default_arguments",
+    "NonOverridableArguments": "non_overridable_arguments",
+}
 
 
 def render_job(wanted: JobDefinition, form: str) -> str:

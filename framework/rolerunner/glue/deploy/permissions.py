@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 
 _GLUE = "glue.amazonaws.com"
 _JOB_ACTIONS = (
-    "glue:GetJob", "glue:UpdateJob", "glue:GetTags", "glue:TagResource", "glue:UntagResource", "glue:StartJobRun",
-    "glue:GetJobRun", "glue:GetJobRuns",
-)  # fmt: skip
+    "glue:GetJob",
+    "glue:UpdateJob",
+    "glue:GetTags",
+    "glue:TagResource",
+    "glue:UntagResource",
+    "glue:StartJobRun",
+    "glue:GetJobRun",
+    "glue:GetJobRuns",
+)
 _CODE = ("--extra-", "--additional-python-modules", "--python-virtual-env")
 """Beginnings of the names of arguments that say where code lies."""
 _KEPT = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
@@ -33,10 +39,18 @@ _LOG_GROUPS = ("--continuous-log-logGroup", "--custom-logGroup-prefix")
 """Arguments that name other log groups than Glue's own."""
 _FOLDERS = {"--TempDir": _KEPT, "--spark-event-logs-path": ("s3:GetObject", "s3:PutObject")}
 _NETWORK = (
-    "glue:GetConnection", "ec2:DescribeVpcEndpoints", "ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeSecurityGroups",
-    "ec2:DescribeVpcAttribute", "ec2:DescribeNetworkInterfaces", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
-    "ec2:CreateTags", "ec2:DeleteTags",
-)  # fmt: skip
+    "glue:GetConnection",
+    "ec2:DescribeVpcEndpoints",
+    "ec2:DescribeRouteTables",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeVpcAttribute",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:CreateTags",
+    "ec2:DeleteTags",
+)
 
 
 def build_policies(plan: Plan, settings: GlueSettings) -> dict[str, Any]:

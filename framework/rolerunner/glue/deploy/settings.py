@@ -87,9 +87,12 @@ def define_job(
         else {"MaxCapacity": settings.capacity}
     )
     told: dict[str, Any] = {
-        "Description": job.description, "Connections": {"Connections": list(settings.connections)} if settings.connections else None,
+        "Description": job.description,
+        "Connections": {"Connections": list(settings.connections)}
+        if settings.connections
+        else None,
         "SecurityConfiguration": settings.security_configuration,
-    }  # fmt: skip
+    }
     made = {
         "Role": settings.role,
         "Command": {

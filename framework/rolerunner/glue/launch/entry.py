@@ -139,9 +139,14 @@ class _Entry:
             GcTuner() as settling,
         ):
             run = partial(
-                api.run, replace(job, deadline=deadline), identity=self.identity, observers=[self.log, self, settling], run_id=self.result.run_id,
-                cancel=cancel, run_key=ours.get("run_key", ""),
-            )  # fmt: skip
+                api.run,
+                replace(job, deadline=deadline),
+                identity=self.identity,
+                observers=[self.log, self, settling],
+                run_id=self.result.run_id,
+                cancel=cancel,
+                run_key=ours.get("run_key", ""),
+            )
             return spark_job.run_in_glue_job(job, self.given.glue, runtime, run)
 
     @contextmanager
