@@ -1,4 +1,4 @@
-"""What every action is made of: its fields with templates filled in, its work, its permissions, its docs."""
+"""The base class of actions, and the context in which they run."""
 
 import random
 import time
@@ -44,26 +44,26 @@ __all__ = [
 
 
 OpenStorage = Callable[[Role, Optional[Access], Optional[Pacer]], Storage]
-"""Role, what each request says of itself, how fast they go -> S3 under the role."""
+"""Role, options of each request, pacer -> S3 under the role."""
 
 
 @dataclass(frozen=True)
 class MirroredFolder:
-    """A folder that a step made the same as its source: files that others add to it count as a change."""
+    """A folder that mirrors its source: a file that is added to it counts as a change."""
 
     folder: str
 
 
 @dataclass(frozen=True)
 class InputPath:
-    """A path that a step was given: it must still be there, whatever it holds."""
+    """A path among the arguments of a step: it must still exist, whatever its content."""
 
     path: str
 
 
 @dataclass(frozen=True)
 class StepContext:
-    """What an action is given besides its fields."""
+    """What an action works with besides its fields."""
 
     step_id: str
     run_id: str
@@ -71,7 +71,7 @@ class StepContext:
     sessions: "Sessions"
     open_storage: OpenStorage
     workdir: Path
-    """A folder of this run for manifests; it outlives the step."""
+    """The run's folder for manifests, which outlives the step."""
     project: Path
     """The folder of the spec."""
     params: Mapping[str, Any]
@@ -80,15 +80,15 @@ class StepContext:
     note: Callable[[str, str, Mapping[str, Any]], None]
     """level, message, values."""
     is_resumed: bool = False
-    """May an earlier try or run have done a part of this step? Then what is already right is not done again."""
+    """True if an earlier attempt or run may have done part of the step; correct objects are skipped."""
     outputs_changed: bool = False
-    """Whether an earlier run did this step and what it left was found changed: files are then the same by their content alone."""
+    """True if the files of an earlier run have changed; files are then compared by content."""
     is_retry: bool = False
-    """Whether an earlier try of this run may have done a part of this step: a conditional write may then meet what it stored itself."""
+    """True if an earlier attempt of this run may have stored what a conditional write then finds."""
     open_spread: Optional[Callable[[], "Distribution"]] = None
-    """Other machines, for a step that says ``distribute``; None where they could not be who this job is."""
+    """Opens other machines for ``distribute``; None if they cannot have this job's identity."""
     target_claims: Optional["ClaimedNames"] = None
-    """Targets that the items of a for_each claim before they use them; None for a step that is done once."""
+    """Targets that the items of a for_each claim before use; None for a step without items."""
     workspace: Optional["Workspace"] = None
 
     def storage(
@@ -99,7 +99,10 @@ class StepContext:
         *,
         distribute: Optional[str] = None,
     ) -> Storage:
-        """S3 under one of the step's roles; with ``distribute`` its calls over many objects go over many machines. Raises StepError."""
+        """Returns S3 under one of the step's roles. Raises StepError.
+
+        With ``distribute`` its operations on many objects run on many machines.
+        """
         role = self.roles[role_field]
         here = self.open_storage(role, access, flow)
         spread = self.spread(distribute)
@@ -110,11 +113,11 @@ class StepContext:
         )
 
     def spread(self, distribute: Optional[str]) -> Optional["Distribution"]:
-        """The machines that ``distribute`` names; None for this one alone. Raises StepError where they are not there."""
+        """Returns the machines that ``distribute`` names; None for this one alone. Raises StepError."""
         return None if distribute is None or self.open_spread is None else self.open_spread()
 
     def target_folder(self, path: Path) -> AbstractContextManager[TargetFolder]:
-        """The folder that a download writes below, while it does; its temporary files do not outlive the run."""
+        """Opens the folder of a download; its temporary files do not outlive the run."""
         return (
             nullcontext(TargetFolder.at(path))
             if self.workspace is None
@@ -122,16 +125,16 @@ class StepContext:
         )
 
     def manifest(self, part: str = "") -> ManifestWriter:
-        """The step's list of objects, to write; ``part`` names one besides it."""
+        """Returns a writer of the step's list of objects; ``part`` names an additional list."""
         return ManifestWriter(self.manifest_path(part))
 
     def manifest_path(self, part: str = "") -> Path:
-        """Where that list is."""
+        """Returns the path of that list."""
         return self.workdir / f"{self.step_id}{part}.jsonl"
 
 
 class OutputsWithWarning(dict[str, Any]):
-    """Outputs of a step that is done but for what ``warning`` says: the step ends as ``warning``."""
+    """Outputs of a step that ends as ``warning``, for the reason that ``warning`` gives."""
 
     def __init__(self, outputs: Mapping[str, Any], warning: Failure) -> None:
         super().__init__(outputs)
@@ -139,7 +142,7 @@ class OutputsWithWarning(dict[str, Any]):
 
 
 class Action(ActionSchema):
-    """An action with its fields filled in: ``run`` does the work, ``permissions`` tells what it needs."""
+    """An action with the values of its fields."""
 
     moves_objects: ClassVar[bool] = False
     """Transfers or copies the bytes of many objects, and so benefits from worker processes."""
@@ -152,42 +155,45 @@ class Action(ActionSchema):
     calls_any_service: ClassVar[bool] = False
     """Calls the operation that its field ``operation`` names, whatever that does."""
     counts_transfers: ClassVar[bool] = True
-    """Its outputs ``count`` and ``bytes`` are of transferred objects, not of listed or deleted ones."""
+    """Its ``count`` and ``bytes`` are of transferred objects, not of listed or deleted ones."""
     writes_local_files: ClassVar[bool] = False
     """Always leaves files on this machine. A step of an earlier release, which did not record its
     files, is therefore run again on resume."""
 
     @abstractmethod
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Do the work and give the outputs. Raises StepError."""
+        """Does the work and returns the outputs. Raises StepError."""
 
     @abstractmethod
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """Role field -> what the role must be allowed."""
+        """Returns the permissions that the step needs, by role field."""
 
     def predict_outputs(self) -> Mapping[str, Any]:
-        """Outputs as far as they are known before the run: what later steps need permissions on."""
+        """Returns the outputs known before the run, on which later steps need permissions."""
         return {}
 
     def tracked_paths(
         self, context: StepContext, outputs: Mapping[str, Any]
     ) -> Iterable[Union[str, MirroredFolder, InputPath]]:
-        """Files and folders of this machine that the step wrote or named: a resumed run compares them before it believes the step."""
+        """Returns files and folders that a resumed run compares before it skips the step."""
         del context, outputs
         return ()
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """What it would work on, found by reading alone: for ``plan --live``. Raises StepError."""
+        """Returns what the step would work on, for ``plan --live``; reads only. Raises StepError."""
         del context
         return {}
 
 
 _JITTER = 0.2
-"""Polls are up to so much of the interval early or late, so that many jobs do not ask at once."""
+"""Polls vary by this share of the interval, so that many jobs do not poll at once."""
 
 
 def iter_polls(context: StepContext, interval: float, max_wait: float) -> Iterator[int]:
-    """The number of each look, from 1, with ``interval`` seconds between two; ends after ``max_wait``. Raises StepError when stopped."""
+    """Yields the number of each poll, from 1, every ``interval`` seconds, for ``max_wait`` seconds.
+
+    Raises StepError when the run is stopped.
+    """
     deadline = time.monotonic() + max_wait
     for number in count(1):
         yield number
@@ -199,7 +205,7 @@ def iter_polls(context: StepContext, interval: float, max_wait: float) -> Iterat
 
 
 def handle_empty_source(on_empty: str, what: str, context: StepContext) -> None:
-    """There is nothing to work on: an error, a warning, or fine. Raises EmptySource."""
+    """Raises EmptySource, notes a warning, or does nothing, as ``on_empty`` says."""
     if on_empty == "error":
         raise EmptySource(
             f"there is nothing in {what}",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CopyItems:
-    """What to copy and where, drawn as the engine asks for it."""
+    """The copies of a step, generated as the engine consumes them."""
 
     def __init__(
         self,
@@ -87,13 +87,13 @@ class CopyItems:
             )
 
     def target_of(self, info: ObjectInfo) -> S3Uri:
-        """Where an object goes."""
+        """Returns the target of an object."""
         return self.place.join(self.objects.relative(info)) if self.place.is_prefix else self.place
 
 
 @dataclass(frozen=True)
 class TargetComparison:
-    """Does a target hold a source's bytes, as far as ``compare`` looks? A value, for it may be asked on another machine."""
+    """Compares a target with its source as ``compare`` says; a value that other machines can use."""
 
     compare: str
     source: Storage

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 class DownloadItems:
-    """What to fetch and where to, drawn as the engine asks for it. What cannot be a file, or lands on another's, is refused."""
+    """The downloads of a step, generated as the engine consumes them.
+
+    Keys that cannot be file names, and keys that map to one file, are refused.
+    """
 
     def __init__(
         self,
@@ -85,12 +88,12 @@ class DownloadItems:
             )
 
     def _file_name(self, info: ObjectInfo) -> str:
-        """A file's name below the target, the same for all names that are one file there."""
+        """Returns the file's name, the same for all names that are one file on this disk."""
         name = self._relative(info)
         return fold_name(name) if self.folds else name
 
     def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
-        """Each object that can be a file, with its path."""
+        """Yields each object that can be a file, with its path."""
         for info in self.objects:
             if not self._is_folder_marker(info):
                 try:
@@ -148,7 +151,7 @@ class DownloadItems:
         return self.compare != "size_mtime" or format_mtime(target.stat().st_mtime) >= info.modified
 
     def _is_folder_marker(self, info: ObjectInfo) -> bool:
-        """An object of no bytes whose key ends with '/': what consoles show as a folder, and a delete marker, have no file."""
+        """Returns True for an empty object whose key ends with '/', and for a delete marker."""
         return info.deleted or (info.key.endswith("/") and info.size == 0)
 
     def _target(self, info: ObjectInfo) -> str:

@@ -13,7 +13,7 @@ from rolerunner.storage.protocol import ObjectInfo, Storage
 
 
 class SourceKeys:
-    """Names that the source has. Below a folder that cannot be read it may have any."""
+    """The keys of a source's files; below an unreadable folder any key may be one."""
 
     def __init__(self, files: Iterable[SourceFile], place: S3Uri) -> None:
         self._keys: set[bytes] = set()
@@ -38,7 +38,10 @@ class SourceKeys:
 def delete_extra_objects(
     extra: Mapping[str, ObjectInfo], stored: ObjectList, storage: Storage, context: StepContext
 ) -> int:
-    """How many were deleted, none of those that were stored meanwhile. Raises StepError for those that could not be."""
+    """Deletes extra objects, except those stored meanwhile, and returns their number.
+
+    Raises StepError if some could not be deleted.
+    """
     if not extra:
         return 0
     own = {info.key for info in stored if info.key in extra}

@@ -18,7 +18,7 @@ from rolerunner.storage.workers.worker_setup import WorkerSetup
 
 @dataclass(frozen=True)
 class StepDescription:
-    """The step, as far as a function on another machine is told of it."""
+    """The parts of a step that a function on another machine needs."""
 
     step_id: str
     run_id: str
@@ -40,7 +40,7 @@ class StepDescription:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What a function gave for a batch, and what it had to say."""
+    """What a function returned for a batch, and its log messages."""
 
     objects: int
     returned: Mapping[str, Any]
@@ -49,7 +49,7 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class FunctionBatch:
-    """One call of the function on another machine."""
+    """A call of the function on another machine."""
 
     function: str
     arguments: Mapping[str, Any]

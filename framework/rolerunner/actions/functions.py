@@ -46,7 +46,7 @@ def call_function(
 
 @dataclass(frozen=True)
 class FunctionContext:
-    """What a function is called with: its first argument."""
+    """The first argument of a function."""
 
     role: Optional[Role]
     params: Mapping[str, Any]
@@ -59,7 +59,7 @@ class FunctionContext:
 
     @classmethod
     def of(cls, context: StepContext) -> "FunctionContext":
-        """From the step's own."""
+        """Returns the context for a step's function."""
         return cls(
             context.roles.get("role"),
             context.params,
@@ -71,19 +71,25 @@ class FunctionContext:
 
     @property
     def session(self) -> Any:
-        """A boto3 Session of the step's role that renews itself. Raises StepError for a step without a role."""
+        """Returns a boto3 Session of the step's role, which renews itself.
+
+        Raises StepError for a step without a role.
+        """
         return self._context.sessions.session(self._role())
 
     def client(self, service: str, region: str = "") -> Any:
-        """A boto3 client of the step's role, made once and shared. Raises StepError for a step without a role."""
+        """Returns a boto3 client of the step's role, created once and shared.
+
+        Raises StepError for a step without a role.
+        """
         return self._context.sessions.client(self._role(), service, region=region)
 
     def log(self, message: str, **values: Any) -> None:
-        """Say something in the run's log."""
+        """Writes a message to the run's log."""
         self._context.note("info", message, values)
 
     def progress(self, objects: int, total: int = 0) -> None:
-        """Say how far it is."""
+        """Reports the progress of the step."""
         self._context.progress(StepProgress(self._context.step_id, objects, 0, total))
 
     def _role(self) -> Role:
@@ -98,7 +104,7 @@ class FunctionContext:
 
 @contextmanager
 def _import_path(project: Path) -> Iterator[None]:
-    """The spec's folder and those above it can be imported from while a function is looked up."""
+    """Makes the spec's folder and those above it importable inside the block."""
     added = [str(folder) for folder in import_folders(project)]
     before = list(sys.path)
     sys.path.extend(folder for folder in added if folder not in sys.path)
@@ -142,7 +148,7 @@ def _find_function(name: str, project: Path) -> Callable[..., Any]:
 
 
 def _build_failure(name: str, error: BaseException, role: Optional[Role] = None) -> FunctionFailed:
-    """What a function raised, with the user's own frames."""
+    """Returns what a function raised, with the frames of the user's code."""
     places, kind = format_user_frames(error), type(error).__name__
     if isinstance(error, SystemExit):
         hint = "\n".join(each for each in ("return, or raise an exception", places) if each)
@@ -160,7 +166,7 @@ def _build_failure(name: str, error: BaseException, role: Optional[Role] = None)
 
 
 def _find_needed_permissions(error: BaseException) -> Sequence[Permission]:
-    """The permissions of the call of AWS that failed, as far as botocore's own frame tells which one it was."""
+    """Returns the permissions of the AWS call that failed, if botocore's frame identifies it."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name == "_make_api_call":
             client, parameters = frame.f_locals.get("self"), frame.f_locals.get("api_params")

@@ -20,9 +20,10 @@ def delete_copied_sources(
     *,
     by_version: bool,
 ) -> Iterator[Outcome]:
-    """Outcomes of a move: each copy is looked at with its size and ETag, then its source is deleted, if it is still the one that was copied.
+    """Verifies each copy by size and ETag, then deletes its source if that has not changed.
 
-    Also of what was skipped as the same: a run that was killed between copy and deletion left it so.
+    Objects that were skipped as the same are included: a run that was killed between copy and
+    deletion leaves them.
     """
     rest = iter(outcomes)
     for batch in iter(lambda: list(islice(rest, _BATCH_SIZE)), []):
@@ -64,7 +65,7 @@ def _find_copy_problem(copied: Outcome, head: Outcome) -> Optional[StepError]:
 def _delete_sources(
     proved: Sequence[Outcome], source: Storage, context: StepContext, *, by_version: bool
 ) -> Iterator[Outcome]:
-    """Deletes the sources of copies that were looked at, each only while it is the very object that was copied."""
+    """Deletes the sources of verified copies, each only if it is still the object that was copied."""
     doomed = {
         (each.source, info.version): (each, info)
         for each in proved
@@ -85,7 +86,7 @@ def _delete_sources(
 
 
 def _copied_source(copied: Outcome, *, by_version: bool) -> ObjectInfo:
-    """The source of a copy as it was copied; without an ETag where that is not known, and then it is not deleted."""
+    """Returns the source as it was copied; without an ETag, if unknown, it is not deleted."""
     assert copied.source is not None  # noqa: S101 - of a copy
     info = copied.source_info
     etag, version = (

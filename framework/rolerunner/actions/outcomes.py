@@ -18,16 +18,16 @@ from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Outcome
 
 _NAMED_FAILURES = 3
-"""Failures of objects that a message names."""
+"""Number of failed objects that a message names."""
 _PROGRESS_SECONDS = 0.1
-"""Seconds between two words on how far a step is: a million objects are not a million events."""
+"""Seconds between two progress events."""
 _MAX_INITIAL_FAILURES = 100
-"""So many failures before the first success stop the step: every one of a million would be refused the same way."""
+"""Failures before the first success that stop the step, so that a million are not tried in vain."""
 
 
 @dataclass(frozen=True)
 class TransferSummary:
-    """What became of many objects: how many were done, their bytes, how many were right already."""
+    """The result of an operation on many objects."""
 
     objects: ObjectList
     count: int
@@ -44,7 +44,7 @@ class TransferSummary:
 
 
 class _ProgressMeter:
-    """Counts objects and bytes, and says how far the step is."""
+    """Counts objects and bytes, and reports progress."""
 
     def __init__(self, context: StepContext, total: int, total_bytes: int) -> None:
         self._context = context
@@ -76,9 +76,10 @@ def record_outcomes(
     flow: Pacer,
     gathered: Optional[SourceObjects],
 ) -> TransferSummary:
-    """Drain an operation over objects: a line of the manifest and progress for each. ``prefix`` is where its objects are.
+    """Consumes the outcomes of an operation: each gets a line of the manifest and counts as progress.
 
-    Raises StepError if more objects failed than may; the others are done then.
+    ``prefix`` contains its objects. Raises StepError if more objects failed than may; the others
+    have been processed then.
     """
     meter = _ProgressMeter(
         context, gathered.total if gathered else 0, gathered.objects.bytes if gathered else 0
@@ -112,7 +113,7 @@ def record_outcomes(
 
 @contextmanager
 def _closing(outcomes: Iterable[Outcome]) -> Iterator[None]:
-    """With the block the operation is over: what is in flight stops here, and not in whichever thread finds its iterator unused."""
+    """Closes the operation at the end of the block, so that its requests stop in this thread."""
     try:
         yield
     finally:
@@ -144,7 +145,7 @@ def _build_failure(first: Sequence[Outcome], failed: int, total: int, manifest: 
 
 
 def deletion_limit_error(count: int, most: int, noun: str, where: str = "") -> StepError:
-    """More would be deleted than may; nothing was."""
+    """Returns the error that more would be deleted than 'max_delete' allows."""
     return StepError(
         f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,}; nothing was deleted",
         type="MaxDelete",

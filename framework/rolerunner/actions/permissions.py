@@ -1,4 +1,4 @@
-"""Which permissions the fields of an action ask for, in the words of the table in rolerunner.iam.actions_table."""
+"""Builds the permissions that the fields of an action need."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 def list_permission(uri: S3Uri, action: str = "s3:ListBucket") -> Permission:
-    """ListObjectsV2 under a prefix."""
+    """Returns the permission to list a prefix."""
     return Permission(action, build_bucket_arn(uri), build_prefix_condition(uri.key))
 
 
 def object_permission(action: str, uri: S3Uri, reason: str = "") -> Permission:
-    """An action on an object or on all under a prefix."""
+    """Returns the permission for an action on an object, or on all objects under a prefix."""
     return Permission(action, build_object_arn(uri), reason=reason)
 
 
 def prefix_permission(action: str, uri: S3Uri) -> Permission:
-    """An action on all keys that begin with the URI's, a folder or not."""
+    """Returns the permission for an action on all keys that begin with the URI's key."""
     return Permission(
         action, build_object_arn(uri) if uri.is_prefix else f"{build_object_arn(uri)}*"
     )
@@ -57,7 +57,7 @@ def source_permissions(
 
 
 def _versioned(action: str, versions: bool | None) -> tuple[str, ...]:
-    """The action on an object, on a version of it, or (None) on either."""
+    """Returns the action on an object, on a version of it, or (None) on both."""
     of_version = VERSIONED_ACTIONS.get(action, action)
     return (
         (action,)

@@ -1,4 +1,4 @@
-"""Where a step writes: one rule for what a target without ``/`` at its end is, for the work and for the permissions."""
+"""Resolves targets without a trailing ``/``, alike for the work and for the permissions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stored objects may be given: encryption, ACL, storage class, tags, metadata, headers."""
+"""Fields for stored objects: encryption, ACL, storage class, tags, metadata, headers."""
 
 from typing import Annotated, Any, Literal, Optional
 from urllib.parse import quote, urlencode
@@ -50,7 +50,7 @@ class Encryption(StrictModel):
         return self
 
     def options(self) -> dict[str, Any]:
-        """As PutObject's own parameters."""
+        """Returns the parameters of PutObject."""
         if self.type == "SSE-C":
             return {
                 "SSECustomerAlgorithm": "AES256",
@@ -65,7 +65,7 @@ class Encryption(StrictModel):
 
 
 class PutFields(StrictModel):
-    """What a stored object is given."""
+    """Fields for the properties of stored objects."""
 
     encryption: Optional[Encryption] = Field(
         None,
@@ -95,7 +95,7 @@ class PutFields(StrictModel):
     )
 
     def put_options(self) -> dict[str, Any]:
-        """As PutObject's own parameters; only what is said."""
+        """Returns the parameters of PutObject, without those that the step does not set."""
         options: dict[str, Any] = {
             "ACL": self.acl, "StorageClass": self.storage_class, "ContentType": self.content_type, "CacheControl": self.cache_control,
             "Metadata": None if self.metadata is None else dict(self.metadata), "ChecksumAlgorithm": self.checksum,

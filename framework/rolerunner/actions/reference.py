@@ -1,4 +1,4 @@
-"""The reference of actions, made from their code: Markdown that reads well in a terminal too."""
+"""Renders the reference of the actions from their code, as Markdown."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _SHARED = (
     "expected_bucket_owner",
     "distribute",
 )
-"""Fields that many actions share: they come last."""
+"""Fields that many actions share, which come last."""
 
 
 def index(actions: Mapping[str, type[Action]]) -> str:
-    """Every action with its first line."""
+    """Returns the index page: every action with its first line."""
     rows = [
         f"| [{name}]({name}.md) | {_doc(action).splitlines()[0]} | {', '.join(action.outputs or ['what it gives'])} |"
         for name, action in actions.items()
@@ -38,7 +38,7 @@ def index(actions: Mapping[str, type[Action]]) -> str:
 
 
 def page(name: str, actions: Mapping[str, type[Action]]) -> str:
-    """One action in full. Raises UsageError for one that is not there."""
+    """Returns the page of an action. Raises UsageError if it does not exist."""
     action = actions.get(name)
     if action is None:
         hint = suggest_name(name, actions) or f"known: {', '.join(sorted(actions))}"
@@ -113,7 +113,7 @@ def _outputs(action: type[Action]) -> Iterator[str]:
 
 
 def _example(action: type[Action]) -> str:
-    """A whole spec with one step: its required fields, and the first way to say what it works on."""
+    """Returns a complete spec with one step that has the required and example fields."""
     fields = {
         (field.alias or name): field.examples[0]
         for name, field in action.model_fields.items()

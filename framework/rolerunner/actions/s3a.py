@@ -22,14 +22,20 @@ EXTERNAL_ID = "assumed.role.external.id"
 
 
 def url(uri: S3Uri) -> str:
-    """As Hadoop names it. Always s3a: up to Glue 5.0 ``s3:`` is another connector, which does not know these settings."""
+    """Returns the URI for Hadoop.
+
+    Its scheme is always s3a: up to Glue 5.0 ``s3:`` is another connector without these settings.
+    """
     return f"s3a://{uri.bucket}/{uri.key}"
 
 
 def settings(
     bucket: str, role: Role, session_name: str, region: str, own: str
 ) -> Mapping[str, str]:
-    """Hadoop's settings for a bucket that is reached as ``role``. ``own`` is the class that finds the job's own credentials."""
+    """Returns Hadoop's settings for access to a bucket as ``role``.
+
+    ``own`` is the class that finds the job's own credentials.
+    """
     if role.is_job:
         return {}
     said = {
@@ -53,7 +59,7 @@ def _domain(region: str) -> str:
 
 
 def cannot(role: Role) -> Iterator[str]:
-    """What the role's session is to have that S3A cannot ask for."""
+    """Yields the settings of the role that S3A cannot request."""
     if role.via is not None and not role.via.is_job:
         yield f"'via: {role.via}'"
     for name, value in (
@@ -92,7 +98,7 @@ def place_in(text: str) -> S3Uri:
 
 
 def refusal_in(text: str) -> str:
-    """AWS's own sentence about who may not do what, in an error of S3A; empty where there is none."""
+    """Returns AWS's sentence on the refusal in an error of S3A; empty if there is none."""
     found = _NAMED.search(text)
     return found[0].strip() if found else ""
 

@@ -15,7 +15,7 @@ from rolerunner.spec.values import format_suggestion
 
 @lru_cache(maxsize=32)
 def load_service_model(service: str) -> Any:
-    """The service's model, or the names of all services where there is no such one."""
+    """Returns the service's model, or the names of all services if it does not exist."""
     from botocore.model import ServiceModel  # noqa: PLC0415 - a spec without aws.call does without it
 
     from rolerunner.sessions.service_models import shared_loader  # noqa: PLC0415
@@ -29,7 +29,7 @@ def load_service_model(service: str) -> Any:
 
 
 def find_output_shape(service: str, operation: str) -> Any:
-    """The shape of an operation's output; None where there is none, or no such operation."""
+    """Returns the shape of an operation's output; None without an output or operation."""
     model = load_service_model(service)
     return (
         None
@@ -39,7 +39,7 @@ def find_output_shape(service: str, operation: str) -> Any:
 
 
 def to_api_name(service: str, operation: str) -> str:
-    """The API's name of an operation that may be said as boto3 says it."""
+    """Returns the API's name of an operation, which may be given by its name in boto3."""
     if not operation.islower():
         return operation
     from botocore import xform_name  # noqa: PLC0415
@@ -57,7 +57,7 @@ def to_method_name(operation: str) -> str:
 
 
 def find_iam_prefix(service: str) -> str:
-    """What IAM calls the service, where the table says nothing else: the name that its requests are signed with."""
+    """Returns the service's signing name, which IAM uses unless the table has another one."""
     model = load_service_model(service)
     return service if isinstance(model, tuple) else str(model.signing_name)
 
@@ -100,7 +100,7 @@ _TEXT_TYPES = ("string", "character", "blob", "timestamp")
 
 
 def _find_value_errors(value: Any, shape: Any, place: str) -> Iterator[str]:
-    """What in a value does not fit the shape; an expression fits anything."""
+    """Yields how a value differs from the shape; an expression fits any shape."""
     if isinstance(value, Template) or getattr(shape, "is_document_type", False):
         return
     if isinstance(value, Secret):
@@ -136,7 +136,7 @@ def _is_timestamp(text: str) -> bool:
 
 
 def _has_type(value: Any, kinds: tuple[type, ...]) -> bool:
-    """Is it of one of the types? True and false are no numbers here."""
+    """Returns True if the value has one of the types; booleans are not numbers."""
     return isinstance(value, kinds) and not (
         isinstance(value, bool) and bool not in kinds and object not in kinds
     )

@@ -1,4 +1,4 @@
-"""Fields and work that all actions on objects share: which objects, how fast, and how many may fail."""
+"""Fields that actions on objects share: filters, requests, transfers, distribution."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
@@ -70,7 +70,10 @@ Globs = Annotated[list[Text], AfterValidator(_check_globs)]
 
 
 def read_globs(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    """Include and exclude of a step's fields, which may hold templates and mistakes; the latter are reported elsewhere."""
+    """Returns include and exclude of a step's fields.
+
+    The fields may hold templates and mistakes; the latter are left out and reported elsewhere.
+    """
 
     def globs(value: Any) -> list[Any]:
         return [
@@ -83,7 +86,7 @@ def read_globs(fields: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
 
 
 class FilterFields(StrictModel):
-    """Which objects or files are meant."""
+    """Fields that select objects or files."""
 
     include: Globs = Field(
         default_factory=list,
@@ -105,7 +108,7 @@ class FilterFields(StrictModel):
     )
 
     def selection(self) -> Selection:
-        """As a predicate; ages count from now."""
+        """Returns the fields as a predicate; ages count from now."""
         now = datetime.now(timezone.utc)
         before, after = (
             "" if age is None else format_timestamp(now - timedelta(seconds=age))
@@ -117,7 +120,7 @@ class FilterFields(StrictModel):
 
 
 class RequestFields(StrictModel):
-    """What requests say of themselves."""
+    """Fields that describe the requests to S3."""
 
     request_payer: Flag = Field(
         False,
@@ -140,7 +143,7 @@ class RequestFields(StrictModel):
 
 
 class DistributionFields(StrictModel):
-    """On which machines."""
+    """Fields that distribute the work over machines."""
 
     distribute: Optional[Annotated[Literal["spark"], DYNAMIC]] = Field(
         None,
@@ -153,7 +156,7 @@ class DistributionFields(StrictModel):
 
 
 class TransferFields(RequestFields):
-    """How fast objects go, and how many may fail."""
+    """Fields that limit the speed of a transfer and the number of its failures."""
 
     max_failures: Allowed = Field(
         0,
@@ -177,6 +180,6 @@ class TransferFields(RequestFields):
         return Pacer(requests_per_second=self.max_requests_per_second, bandwidth=self.bandwidth)
 
     def may_fail(self, total: int) -> int:
-        """How many of so many objects may fail."""
+        """Returns how many of ``total`` objects may fail."""
         said = self.max_failures
         return total * int(said[:-1]) // 100 if isinstance(said, str) else said

@@ -1,4 +1,4 @@
-"""What a function of the user's takes, read from its source: a spec is checked without running anybody's code."""
+"""Reads the signatures of user functions from their source, without importing it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signature:
-    """The arguments after the context: those that must be given, all that may, and whether any other may too."""
+    """The arguments after the context: required ones, known ones, and whether others are accepted."""
 
     required: tuple[str, ...]
     known: tuple[str, ...]
@@ -29,7 +29,7 @@ class Signature:
 
 
 def import_folders(project: Path) -> tuple[Path, ...]:
-    """Where a spec's functions are looked for first: beside it, and in the two folders above."""
+    """Returns the folders to search first: that of the spec, and the two above it."""
     return (project, *list(project.parents)[:2])
 
 
@@ -69,7 +69,7 @@ def find_call_errors(
 
 
 def is_path(module: str) -> bool:
-    """Is it a file rather than a module's name?"""
+    """Returns True for a file, False for the name of a module."""
     return module.endswith(".py")
 
 

@@ -13,25 +13,25 @@ from rolerunner.storage.protocol import Outcome, Storage
 
 
 def check_one_source(source: Optional[S3Uri], objects: Any, action: str) -> None:
-    """Exactly one of the two. Raises ValueError."""
+    """Raises ValueError unless exactly one of the two is given."""
     if (source is None) == (objects is None):
         raise ValueError(f"'{action}' takes either 'source' or 'objects'")
 
 
 @dataclass(frozen=True)
 class SourceObjects:
-    """What a step works on, listed whole before anything is touched; ``refused`` are objects that could not be looked at."""
+    """The objects of a step, listed in full first; ``refused`` could not be looked up."""
 
     objects: ObjectList
     refused: tuple[Outcome, ...] = ()
 
     @property
     def total(self) -> int:
-        """Objects, with those refused."""
+        """Number of objects, including the refused ones."""
         return self.objects.count + len(self.refused)
 
     def summary(self) -> Mapping[str, Any]:
-        """Count and bytes of the objects; how many could not be looked at, and why the first could not."""
+        """Returns count and bytes, and how many objects could not be looked up and why."""
         first = self.refused[0].error if self.refused else None
         refused = (
             {
@@ -106,7 +106,7 @@ def _read_source_objects(
 
 
 def _find_common_prefix(uris: Sequence[S3Uri]) -> S3Uri:
-    """The prefix of a list of objects: the folder of a single one, or the bucket of the first."""
+    """Returns the folder of a single object, or the bucket of the first of several."""
     if not uris:
         return S3Uri("none")
     return S3Uri(

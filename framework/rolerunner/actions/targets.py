@@ -1,4 +1,4 @@
-"""Refusals of copies that would lose objects: two objects on one target, and a target among the objects that are to be copied."""
+"""Refuses copies that would lose objects: two on one target, or a target that is a source."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -83,7 +83,7 @@ def _location_of(value: Any) -> Optional[S3Uri]:
 
 
 def _may_be_kept_apart(include: Any, exclude: Any, shared: str) -> bool:
-    """Whether the globs keep the two apart, or could, where expressions stand in them or in the folder."""
+    """Returns True if the globs keep the two apart, or may do so, given expressions."""
     globs = [include, exclude]
     if any(True for _ in iter_templates(globs)):
         return True
@@ -146,7 +146,10 @@ def _described(info: ObjectInfo, objects: ObjectList) -> str:
 
 
 def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext) -> None:
-    """Raises UnsafeKey where an object would have a target that another item of the step's for_each has. Reads the list alone."""
+    """Raises UnsafeKey if another item of the step's for_each has the target of an object.
+
+    Only the list is read.
+    """
     if context.target_claims is None:
         return
     found = context.target_claims.claim(

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 
 
 def target_object(place: S3Uri, relative: str) -> S3Uri:
-    """Where a file goes."""
+    """Returns the target of a file."""
     return place.join(relative) if place.is_prefix else place
 
 
 class UploadItems:
-    """What to store and where, drawn as the engine asks for it. What cannot be a key, or lands on another's, is refused."""
+    """The uploads of a step, generated as the engine consumes them.
+
+    Files whose names cannot be keys, and files that map to one key, are refused.
+    """
 
     def __init__(self, action: S3Upload, storage: Storage, context: StepContext) -> None:
         self.action = action
@@ -57,7 +60,10 @@ class UploadItems:
         self._check_keys()
 
     def _check_keys(self) -> None:
-        """Raises UnsafeKey, before anything is stored, where two files have one key. Files of one folder have keys that differ as their paths do."""
+        """Raises UnsafeKey, before anything is stored, if two files map to one key.
+
+        Files of one folder have different keys, as their paths differ.
+        """
         action = self.action
         if not isinstance(action.source, list) and expand_path(action.source).is_dir():
             return
@@ -133,7 +139,7 @@ def _check_key_length(target: S3Uri, path: str) -> None:
 
 
 def guess_content_type(path: str) -> str:
-    """What a file is, by its name."""
+    """Returns the media type of a file, by its name."""
     name = os.path.basename(path)  # noqa: PTH119 - one of each of a million files
     _, dot, endings = name.lstrip(".").partition(".")
     return _guess_type(f"x.{endings}" if dot else "")
@@ -141,7 +147,7 @@ def guess_content_type(path: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _guess_type(name: str) -> str:
-    """A file's type by the endings of its name: many files have the same ones, and to look one up takes as long as to send it."""
+    """Returns the type by the name's suffixes; cached, because a lookup is slow and suffixes repeat."""
     kind, encoding = mimetypes.guess_type(name)
     if encoding == "gzip":
         return "application/gzip"

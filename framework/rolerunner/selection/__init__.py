@@ -1,1 +1,1 @@
-"""TODO package."""
+"""Selection of objects and files: filters, lists, local files, existing targets."""

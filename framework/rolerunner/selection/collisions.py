@@ -1,4 +1,4 @@
-"""Equal names among many, found in bounded memory before anything is done with what they name."""
+"""Finds equal names among many in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, Any, Optional
 from rolerunner.common.files import translate_os_errors
 
 Names = Callable[[], Iterable[tuple[str, Any]]]
-"""Gives each name with its owner, the same ones each time it is called. The owner is None for a name that others may share."""
+"""Yields each name with its owner, the same ones on each call; a shared name has owner None."""
 _PARTITIONS = 256
 """A power of two. Of ten million names a partition has 40,000 hashes, which take 3 MB while they are compared."""
 _HELD = 2048
@@ -102,7 +102,7 @@ class _Hashes:
 
 
 class ClaimedNames:
-    """Names that operations side by side claim before they use them. They are on disk where they are many."""
+    """Names that concurrent operations claim before use, on disk if they are many."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -123,7 +123,7 @@ class ClaimedNames:
         return None
 
     def close(self) -> None:
-        """Forget all names."""
+        """Drops all names."""
         if self._database is not None:
             self._database.close()
 

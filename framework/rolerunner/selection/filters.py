@@ -1,4 +1,4 @@
-"""Which objects or files a step means: globs over keys relative to the source, sizes and ages."""
+"""Selects objects or files by globs over relative keys, by size and by age."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Selection:
 
     @classmethod
     def of(cls, include: Sequence[str], exclude: Sequence[str]) -> Selection:
-        """By globs alone."""
+        """Returns a selection by globs alone."""
         return cls(tuple(include), tuple(exclude))
 
     def __post_init__(self) -> None:
@@ -39,15 +39,15 @@ class Selection:
 
     @property
     def selects_everything(self) -> bool:
-        """Does it leave nothing out?"""
+        """True if the selection leaves nothing out."""
         return self == Selection()
 
     def matches_name(self, relative: str) -> bool:
-        """Does its name alone belong to those that are meant?"""
+        """Returns True if the name passes the globs."""
         return self._compiled is None or bool(self._compiled.match(relative))
 
     def __call__(self, relative: str, size: int, modified: str) -> bool:
-        """Does the step mean this one?"""
+        """Returns True if the selection includes the object or file."""
         if size < self.min_size or (self.max_size is not None and size > self.max_size):
             return False
         if (self.before and modified > self.before) or (self.after and modified < self.after):
@@ -76,7 +76,7 @@ def _compiled(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
 
 
 def check_globs(globs: Sequence[str]) -> None:
-    """Raises ValueError for a glob whose brackets or braces are not balanced, and for globs that stand for too many patterns."""
+    """Raises ValueError for unbalanced brackets or braces, and for globs with too many patterns."""
     for each in globs:
         problem = find_imbalance(each)
         if problem:
@@ -90,7 +90,7 @@ _GLOB_TOKEN = re.compile(r"\\.|\[[!^]?\]?(?:\[:\w+:\]|\\.|[^\]/\\])*\]|[][{}]", 
 
 
 def find_imbalance(glob: str) -> str:
-    """What is wrong with the brackets and braces of a glob; empty where nothing is."""
+    """Returns what is wrong with the brackets and braces of a glob; empty if nothing is."""
     opened: list[int] = []
     for token in _GLOB_TOKEN.finditer(glob):
         text, place = token.group(), token.start() + 1
@@ -141,7 +141,7 @@ _NEGATIVE, _DOT_NAMES = "(?!", r"\.{1,2}"
 
 
 def _without_dot_conditions(pattern: str) -> str:
-    """The regular expression without each negative lookahead for ``.`` and ``..``. Text of the glob itself stands escaped in it."""
+    """Returns the regular expression without negative lookaheads for ``.`` and ``..``."""
     kept, position = [], 0
     while (start := pattern.find(_NEGATIVE, position)) >= 0:
         end = _end_of_group(pattern, start)

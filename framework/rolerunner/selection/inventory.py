@@ -1,4 +1,4 @@
-"""A list of objects as a file for people and other tools: JSON lines, CSV, Parquet."""
+"""Writes a list of objects for other tools, as JSON lines, CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 FORMS = (".jsonl", ".csv", ".parquet")
 _COLUMNS = ("uri", "key", "size", "etag", "modified", "version", "storage_class")
 _ROWS = 50_000
-"""Rows of a Parquet row group: some 10 MB in memory."""
+"""Rows of a Parquet row group, about 10 MB in memory."""
 
 
 def write_inventory(objects: ObjectList, path: Path) -> None:
-    """Write the list in the form that the file's name asks for, there whole or not at all. Raises StepError."""
+    """Writes the list in the format of the file's suffix, atomically. Raises StepError."""
     rows = (
         {"uri": str(objects.uri(info)), **{name: getattr(info, name) for name in _COLUMNS[1:]}}
         for info in objects

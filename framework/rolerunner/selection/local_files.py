@@ -1,4 +1,4 @@
-"""The files that an upload reads: those below a folder, and those that a glob or a list names."""
+"""Finds the files of an upload: those of a folder, of a glob or of a list."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class SourceFile(NamedTuple):
 
 
 class SkippedFiles:
-    """Counts what a source has and an upload does not read, and keeps the first paths, for a note."""
+    """Counts files that an upload skips, and keeps the first paths for a note."""
 
     def __init__(self) -> None:
         self.count = 0
         self._first: dict[str, list[str]] = {}
 
     def add(self, reason: str, path: str) -> None:
-        """One more path."""
+        """Adds a path."""
         self.count += 1
         paths = self._first.setdefault(reason, [])
         if len(paths) < _NAMED:
@@ -81,7 +81,10 @@ def find_source_files(
 def walk_folder(
     folder: str, *, links: str = "follow", left_out: Optional[SkippedFiles] = None
 ) -> Iterator[SourceFile]:
-    """Every file below a folder, in the order in which S3 lists keys. Raises LocalFileFailed as ``source_files``."""
+    """Yields every file below a folder, in the order in which S3 lists keys.
+
+    Raises LocalFileFailed like ``find_source_files``.
+    """
     with translate_os_errors(folder):
         os.scandir(folder).close()
     yield from _below(folder, "", links, left_out, (os.path.realpath(folder),))
@@ -140,7 +143,7 @@ def _is_wanted(entry: os.DirEntry[str], links: str, left_out: Optional[SkippedFi
 
 
 def _is_link_wanted(path: str, links: str, left_out: Optional[SkippedFiles]) -> bool:
-    """Whether a link is read, where links are not followed: never. Raises LocalFileFailed where links are errors."""
+    """Records a link that is not followed. Raises LocalFileFailed if links are errors."""
     if links == "error":
         raise LocalFileFailed(
             f"{path}: is a link, and 'symlinks' is 'error'",
@@ -166,7 +169,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _named(path: str, links: str, left_out: Optional[SkippedFiles]) -> Iterator[SourceFile]:
-    """A file that the spec names itself."""
+    """Yields a file that the spec names."""
     if links == "follow" or not os.path.islink(path) or _is_link_wanted(path, links, left_out):
         yield SourceFile(os.path.basename(path), path, find_problem(path))
 
@@ -198,7 +201,10 @@ def _matched(pattern: str, links: str, left_out: Optional[SkippedFiles]) -> Iter
 
 
 def _glob_below(pattern: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Regular expressions for the files that a glob matches and for the folders in which they can be. Raises LocalFileFailed."""
+    """Returns regular expressions for the files that a glob matches and for their folders.
+
+    Raises LocalFileFailed.
+    """
     try:
         files = compile_globs([pattern])
     except ValueError as error:
@@ -221,7 +227,7 @@ def _folders_of(parts: list[str]) -> Iterator[list[str]]:
 
 
 def find_problem(path: str) -> Optional[StepError]:
-    """Why a path cannot be read as a file, as far as its kind tells; None for a regular file."""
+    """Returns why a path cannot be read as a file; None for a regular file."""
     try:
         status = os.stat(path)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Lists of objects on disk: written line by line, read line by line, sorted in pieces, never whole in memory."""
+"""Lists of objects on disk, written and read line by line, never held in memory."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 _NAMES = frozenset(each.name for each in dataclasses.fields(ObjectInfo))
 _text = json.encoder.encode_basestring_ascii
 _read = json.JSONDecoder().raw_decode
-"""As json.loads, but for the looking at what stands around, which takes as long again."""
+"""Like json.loads without the checks of the surrounding text, which double its time."""
 _BUFFER = 1 << 16
-"""Bytes read or written at once: a list of a million has 130 MB."""
+"""Bytes per read or write; a list of a million objects has 130 MB."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The listing that will give a list: what it lists, and the include and exclude of each choice from it. Any part may be a template."""
+    """The listing behind a list: its source, and include and exclude of each selection.
+
+    Any part may be a template.
+    """
 
     source: Any
     globs: tuple[tuple[Any, Any], ...] = ()
@@ -39,20 +42,20 @@ class Origin:
 
 @dataclass(frozen=True)
 class ObjectList:
-    """Objects under a prefix, kept in a file of JSON lines: an output like any other, whatever its length."""
+    """Objects under a prefix, kept in a file of JSON lines, whatever their number."""
 
     path: Path
     prefix: S3Uri
     count: int
     bytes: int
     flat: bool = False
-    """Were they named one by one? Then each stands for itself, and its place under the prefix says nothing."""
+    """True if the objects were named one by one; the relative key is then the name alone."""
     versions: Optional[bool] = False
-    """Of a list that is only foreseen: will its objects name versions? None: where their bucket keeps them."""
+    """Of a predicted list: True if its objects have versions; None if that depends on the bucket."""
     ascending: bool = dataclasses.field(default=False, compare=False)
-    """Is each key known to be greater than the one before it, in one bucket? Then no key is in it twice."""
+    """True if each key is greater than the one before it, in one bucket; no key is then repeated."""
     origin: Optional[Origin] = dataclasses.field(default=None, compare=False)
-    """Of a list that stands for one to come, while a spec is checked: where that will come from."""
+    """Of a predicted list: where its objects will come from."""
 
     def __len__(self) -> int:
         return self.count
@@ -72,17 +75,17 @@ class ObjectList:
                     )
 
     def uri(self, info: ObjectInfo) -> S3Uri:
-        """Where an object of this list is."""
+        """Returns the URI of an object of this list."""
         return S3Uri(info.bucket or self.prefix.bucket, info.key)
 
     def relative(self, info: ObjectInfo) -> str:
-        """Its key from the folder of the prefix on; of one named by itself, its name alone."""
+        """Returns the key relative to the folder of the prefix; the name alone in a flat list."""
         return (
             info.key.rsplit("/", 1)[-1] if self.flat else info.key[self.prefix.key.rfind("/") + 1 :]
         )
 
     def describe(self, info: ObjectInfo) -> dict[str, Any]:
-        """An object of this list in plain values: what ``item`` is, and what functions are given."""
+        """Returns an object in plain values, for ``item`` and for functions."""
         return {
             "key": info.key,
             "uri": str(self.uri(info)),
@@ -92,12 +95,12 @@ class ObjectList:
         }
 
     def summary(self) -> dict[str, Any]:
-        """What the result file shows of it."""
+        """Returns what the result file shows of the list."""
         return {"count": self.count, "bytes": self.bytes, "manifest": str(self.path)}
 
 
 def read_paths(manifest: Path) -> Iterator[str]:
-    """The local files that a manifest names, but for those that failed. Raises LocalFileFailed."""
+    """Yields the local files of a manifest, except failed ones. Raises LocalFileFailed."""
     with translate_os_errors(manifest), manifest.open(encoding="utf-8", buffering=_BUFFER) as lines:
         for line in lines:
             read, _ = _read(line)
@@ -106,16 +109,16 @@ def read_paths(manifest: Path) -> Iterator[str]:
 
 
 def placeholder_list(prefix: S3Uri, *, versions: Optional[bool] = False) -> ObjectList:
-    """A list without objects: what one of those under a prefix stands for before it is made."""
+    """Returns an empty list that stands for the objects under a prefix before the run."""
     return ObjectList(Path(os.devnull), prefix, 0, 0, versions=versions)
 
 
 EMPTY_LIST = placeholder_list(S3Uri("bucket"))
-"""What any list stands for while a spec is checked."""
+"""Stands for any list while a spec is checked."""
 
 
 class ManifestWriter:
-    """Writes JSON lines under a final name; the file is closed, and so complete, when the block ends."""
+    """Writes a list of objects as JSON lines; the file is complete when the block ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -157,7 +160,7 @@ class ManifestWriter:
                 raise
 
     def add_object(self, info: ObjectInfo) -> None:
-        """One object more. Raises LocalFileFailed."""
+        """Adds an object. Raises LocalFileFailed."""
         self._write(object_line(info))
         if info.key <= self._last_key or info.bucket:
             self._ascending = self.count == 0 and not info.bucket
@@ -166,7 +169,7 @@ class ManifestWriter:
         self.bytes += info.size
 
     def add_outcome(self, outcome: Outcome, bucket: str) -> None:
-        """How one object ended; those that did not fail count. Raises LocalFileFailed."""
+        """Adds an outcome, which counts unless it failed. Raises LocalFileFailed."""
         self._ascending = False
         uri, info = outcome.uri, outcome.info
         line = f'{{"key": {_text(uri.key)}, "size": {outcome.size}, "status": "{outcome.status}"'
@@ -190,7 +193,7 @@ class ManifestWriter:
             self.bytes += outcome.size
 
     def objects(self, prefix: S3Uri, *, flat: bool = False) -> ObjectList:
-        """What was written, as a list to read."""
+        """Returns the written objects as a list."""
         return ObjectList(
             self.path, prefix, self.count, self.bytes, flat, ascending=self._ascending
         )

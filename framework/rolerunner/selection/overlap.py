@@ -1,4 +1,4 @@
-"""Whether the target of a copy lies inside its source, or the source inside its target, and whether globs keep the two apart."""
+"""Detects a source and a target that overlap, and globs that keep the two apart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def shared_folder(source: S3Uri, target: S3Uri) -> Optional[str]:
 
 
 def are_kept_apart(include: Sequence[str], exclude: Sequence[str], folder: str) -> bool:
-    """Whether the globs certainly choose nothing below a folder, given relative to the source. Its own marker does not count."""
+    """Returns True if the globs certainly select nothing below a folder, relative to the source.
+
+    The folder's own marker does not count.
+    """
     names = folder.split("/")[:-1]
     if not names or "" in names:
         return False
@@ -44,7 +47,10 @@ def are_kept_apart(include: Sequence[str], exclude: Sequence[str], folder: str) 
 
 
 def _covers(pattern: str, names: Sequence[str]) -> bool:
-    """Whether a glob certainly matches every key below the folder: it matches the folder, or one above, and ends with ``**``."""
+    """Returns True if a glob certainly matches every key below the folder.
+
+    It does if it matches the folder, or one above, and ends with ``**``.
+    """
     *above, last = pattern.split("/")
     if last != "**" or _UNPROVABLE.search(pattern):
         return False
@@ -54,7 +60,10 @@ def _covers(pattern: str, names: Sequence[str]) -> bool:
 
 
 def _misses(pattern: str, names: Sequence[str]) -> bool:
-    """Whether a glob certainly matches no key below the folder: it has too few parts, or one that is not the folder's."""
+    """Returns True if a glob certainly matches no key below the folder.
+
+    It does not if it has too few parts, or a part that differs from the folder's.
+    """
     if _UNPROVABLE.search(pattern):
         return False
     parts = pattern.split("/")

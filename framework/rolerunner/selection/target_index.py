@@ -1,4 +1,4 @@
-"""What stands at a target already: one listing walked alongside the keys that are asked for, or a HEAD for each of a few."""
+"""Looks up existing objects at a target, by one listing or by a HEAD for each of a few."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rolerunner.storage.protocol import ObjectInfo, Storage
 
 FEW = 32
-"""So many HEADs cost less than the listing of a prefix whose size is not known."""
+"""Number of objects up to which HEADs cost less than the listing of a prefix."""
 
 
 class TargetIndex:
-    """Finds objects under a prefix, for keys that mostly come in S3's order. Holds one object at a time."""
+    """Finds objects under a prefix, for keys mostly in S3's order. Holds one object at a time."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class TargetIndex:
         self._asked = b""
 
     def find(self, uri: S3Uri) -> Optional[ObjectInfo]:
-        """What is there, if anything is. Raises StepError."""
+        """Returns the object, or None if there is none. Raises StepError."""
         try:
             return self._found(uri)
         except AccessDenied:

@@ -269,7 +269,7 @@ def _check_role(role: Role) -> None:
 
 
 def _said(step: Step) -> Iterator[tuple[str, Role]]:
-    """Each bucket that the step says in so many words, and the role that reaches it."""
+    """Yields each bucket that the step names literally, with its role."""
     sources, target = step.fields.get("sources"), step.fields.get("target")
     tables: Iterable[Any] = sources.values() if isinstance(sources, Mapping) else ()
     for field, table in (*(("source_role", each) for each in tables), ("target_role", target)):
