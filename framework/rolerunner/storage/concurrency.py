@@ -1,4 +1,4 @@
-"""Many things at once, in threads: objects, and the ranges and parts of large ones."""
+"""Runs work on objects, and on ranges and parts of large objects, concurrently in threads."""
 
 from __future__ import annotations
 
@@ -28,32 +28,35 @@ T = TypeVar("T")
 def map_concurrently(
     items: Iterable[Union[T, Outcome]], work: Callable[[T], Any], cancel: Cancel, workers: int
 ) -> Iterator[Any]:
-    """What becomes of many items, a bounded number in flight; items are drawn as places get free. An Outcome is settled."""
+    """Yields the result of ``work`` for each item, with a bounded number of items in flight.
+
+    Items are drawn as there is room. Outcomes among them are passed through unchanged.
+    """
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with ThreadPool(workers, thread_name_prefix="rolerunner-s3") as pool:
-        flying = 0
+        in_flight = 0
         for item in items:
             cancel.stop_if_set()
             if isinstance(item, Outcome):
                 yield item
                 continue
             pool.submit(work, item).add_done_callback(done.put)
-            flying += 1
-            if flying >= workers * 4:
+            in_flight += 1
+            if in_flight >= workers * 4:
                 yield done.get().result()
-                flying -= 1
-        for _ in range(flying):
+                in_flight -= 1
+        for _ in range(in_flight):
             yield done.get().result()
 
 
 class PartExecutor:
-    """Ranges and parts of large objects, of all objects of one operation together: so many threads, so much memory."""
+    """Runs the ranges and parts of all large objects of one operation, within limits of threads and memory."""
 
     def __init__(self, cancel: Cancel, tuning: Tuning, pool: Optional[WorkerPool] = None) -> None:
-        """``pool``: whoever may be given some of them."""
+        """``pool``: workers that may run some of them."""
         self.cancel = cancel
         self.pool = pool
-        self._here: set[object] = set()
+        self._local_calls: set[object] = set()
         self.memory = ByteBudget(tuning.memory // 2)
         self._most = tuning.parts_at_once * 2
         self._pool = ThreadPool(tuning.parts_at_once, thread_name_prefix="rolerunner-part")
@@ -65,19 +68,19 @@ class PartExecutor:
         self._pool.shutdown()
 
     def submit(self, method: Callable[..., Any], *arguments: Any, source: Any = None) -> Any:
-        """What a storage's method gives, in another process where one has room, else here.
+        """Runs a storage's method in a worker process if one is free, otherwise in this one, and returns its result.
 
-        It takes ``source``, if there is one, the arguments, which are plain values, and the cancel.
+        The method takes ``source``, if there is one, the arguments, which can be pickled, and the cancel.
         """
         if self.pool is not None:
             with contextlib.suppress(NoWorkerAvailable):
-                return self.pool.call(method.__name__, *arguments, here=len(self._here))
+                return self.pool.call(method.__name__, *arguments, here=len(self._local_calls))
         mark = object()
-        self._here.add(mark)
+        self._local_calls.add(mark)
         try:
             return method(*([source] if source is not None else []), *arguments, self.cancel)
         finally:
-            self._here.remove(mark)
+            self._local_calls.remove(mark)
 
     def map_ranges(
         self,
@@ -85,9 +88,9 @@ class PartExecutor:
         work: Callable[[int, int], Any],
         memory: Callable[[int], int],
     ) -> list[Any]:
-        """Results in order. The first failure is raised when those in flight are done; no other begins after it.
+        """Returns the results in order. The first failure is raised once running parts have ended; no other part starts.
 
-        Memory is taken here, in the order of the ranges: a part that waits for the one before it never holds what that needs.
+        Memory is acquired in the order of the ranges, so a part never holds memory that an earlier part waits for.
         """
         failed = threading.Event()
         futures: list[Future[Any]] = []
@@ -100,12 +103,12 @@ class PartExecutor:
                 and sum(not future.done() for future in futures[-self._most :]) >= self._most
             ):
                 time.sleep(0.01)
-            futures.append(self._pool.submit(self._guarded, work, start, length, held, failed))
+            futures.append(self._pool.submit(self._run_part, work, start, length, held, failed))
         results = [future.result() for future in futures]
         self.cancel.stop_if_set()
         return results
 
-    def _guarded(
+    def _run_part(
         self,
         work: Callable[[int, int], Any],
         start: int,
@@ -123,7 +126,7 @@ class PartExecutor:
 
 
 class PartSequencer:
-    """Threads that work on parts of one thing take turns in the order of the parts."""
+    """Lets threads that work on parts of one object take turns in the order of the parts."""
 
     def __init__(self) -> None:
         self._next = 0
@@ -132,7 +135,7 @@ class PartSequencer:
 
     @contextlib.contextmanager
     def wait_turn(self, start: int, end: int) -> Iterator[None]:
-        """Wait until all before ``start`` had theirs; the next one begins at ``end``. Raises StepError where one of them failed."""
+        """Waits for all parts before ``start``; the next part starts at ``end``. Raises StepError if one of them failed."""
         with self._changed:
             while self._next != start:
                 if self._broken:
@@ -144,7 +147,7 @@ class PartSequencer:
 
     @contextlib.contextmanager
     def abort_on_error(self) -> Iterator[None]:
-        """If the block fails, those that wait for it stop waiting."""
+        """Stops the parts that wait if the block fails."""
         try:
             yield
         except BaseException:
@@ -155,7 +158,7 @@ class PartSequencer:
 
 
 def retryable_work(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcome]:
-    """Works on the item; a second time as a further try takes it."""
+    """Returns a function that works on the item; further calls work on it as a retry."""
     first = iter([item])
     return lambda: work(next(first, prepare_retry(item)))
 
@@ -163,7 +166,7 @@ def retryable_work(item: T, work: Callable[[T], Outcome]) -> Callable[[], Outcom
 def batch_by_bucket(
     items: Iterable[ObjectInfo], bucket: str, size: int = KEYS_PER_DELETE
 ) -> Iterator[tuple[str, list[ObjectInfo]]]:
-    """Objects to delete, as many as one request takes (or ``size``), of one bucket each."""
+    """Yields batches of objects of one bucket, at most as many as one DeleteObjects takes."""
     rest = iter(items)
     for batch in iter(lambda: list(islice(rest, size)), []):
         by_bucket: dict[str, list[ObjectInfo]] = {}
@@ -173,5 +176,5 @@ def batch_by_bucket(
 
 
 def split_ranges(size: int, part: int) -> Iterator[tuple[int, int]]:
-    """Start and length of each part of something."""
+    """Yields start and length of each part, in bytes."""
     return ((start, min(part, size - start)) for start in range(0, size, part))

@@ -1,4 +1,4 @@
-"""How fast a step's requests and bytes may flow, how much memory they may hold, and how far they are."""
+"""Limits the rate of a step's requests and bytes and the memory that they hold, and reports progress."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class _Rate:
-    """A token bucket that holds a tenth of a second's worth: an even flow rather than bursts. It is empty at the first call."""
+    """A token bucket for a tenth of a second, which avoids bursts. It is empty at the first call."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
         self._paid: Optional[float] = None
-        """The moment at which all that has gone so far will be paid for."""
+        """The time at which the bucket is balanced."""
         self._lock = threading.Lock()
 
     def before(self, amount: float) -> float:
-        """Seconds until so much has come together: it may not go before."""
+        """Returns the seconds until the amount is available."""
         return self._reserve(amount)[1]
 
     def after(self, amount: float) -> float:
-        """Seconds until what went before is paid for: then so much more may go at once."""
+        """Returns the seconds until earlier amounts are balanced; this amount may then be used at once."""
         return self._reserve(amount)[0]
 
     def _reserve(self, amount: float) -> tuple[float, float]:
@@ -41,31 +41,31 @@ class _Rate:
 
 
 _LOG = logging.getLogger("rolerunner.storage")
-_MARK = 64
-"""Requests between two looks at the time, by which it is known how many go a second."""
+_MEASURED_REQUESTS = 64
+"""Requests between two measurements of the request rate."""
 _BURST = 0.05
-"""Seconds whose worth of requests may go at once: a loop looks here and there."""
-_AFRESH = 1.0
-"""Seconds after which one that waits looks again, by when all may be different."""
-_REGAINED, _USUAL = 5.0, 10.0
-"""Seconds without a refusal after which as many requests go as were too many; and as many as before the first refusal, or as there are."""
-_LEAST = 2.0
-"""Requests a second that always go: each of them, refused, waits longer and longer by itself."""
-_APART = 0.2
-"""Seconds between two steps down: a storm of refusals is one piece of news."""
+"""Seconds of requests that may be sent at once, since a loop checks only now and then."""
+_MAX_WAIT = 1.0
+"""Longest wait in seconds before the rate is checked again."""
+_RECOVERY_SECONDS, _FULL_RECOVERY_SECONDS = 5.0, 10.0
+"""Seconds without a refusal until the rate that was refused is reached, and until the rate before the first refusal."""
+_MIN_RATE = 2.0
+"""Minimum number of requests a second: each of them backs off by itself if refused."""
+_REDUCTION_INTERVAL = 0.2
+"""Seconds between two reductions of the rate: many refusals at once count as one."""
 
 
 class AdaptiveThrottle:
-    """Holds the requests of a step back together while the server says SlowDown, so that not each has to be refused to find out.
+    """Reduces the request rate of a step while the server responds with SlowDown.
 
-    Additive increase, multiplicative decrease, of requests a second: half of those that were too many; within five seconds
-    as many again; within ten, by ever larger steps, as many as went before the first refusal, from when on nobody is held
-    back. Prior art: TCP's congestion avoidance, the AWS SDKs' adaptive retry mode. Safe for several threads.
+    Additive increase, multiplicative decrease: the rate is halved after a refusal, reaches the refused rate within five
+    seconds, and the rate before the first refusal within ten, after which it is unlimited. Prior art: TCP's congestion
+    avoidance, the AWS SDKs' adaptive retry mode. Thread-safe.
     """
 
     def __init__(self) -> None:
         self.era = 0
-        """How often it became slower. A refusal of a request from before says nothing new."""
+        """Number of reductions. A refusal of a request from an earlier era does not count."""
         self._usual = self._too_many = 0.0
         self._since = self._next = self._turn = 0.0
         self._went = 0
@@ -73,64 +73,67 @@ class AdaptiveThrottle:
         self._lock = threading.Lock()
 
     def wait(self) -> float:
-        """0 where a request goes now, which is counted; else the seconds after which to ask again."""
+        """Returns 0 if a request may be sent now, and counts it; otherwise the seconds to wait before the next call."""
         if not self._too_many:
             self._count()
             return 0.0
         with self._lock:
             now = time.monotonic()
             rate = self._rate_at(now)
-            if now - self._since > _USUAL:
+            if now - self._since > _FULL_RECOVERY_SECONDS:
                 self._too_many = 0.0
             elif self._next > now:
                 self._turn = (
                     max(self._turn, self._next) + 1 / rate
-                )  # those that wait come back one after the other
-                if self._turn > now + _AFRESH:
-                    self._turn = now + _AFRESH
-                    return _AFRESH * random.uniform(0.5, 1)
+                )  # waiting requests return one after the other
+                if self._turn > now + _MAX_WAIT:
+                    self._turn = now + _MAX_WAIT
+                    return _MAX_WAIT * random.uniform(0.5, 1)
                 return self._turn - now
             self._next = max(self._next, now - _BURST) + 1 / rate
             self._count()
             return 0.0
 
     def refused(self, era: int) -> None:
-        """The server says that it is too much, to a request that was sent in this era."""
+        """Handles a refusal of a request that was sent in this era."""
         with self._lock:
             now = time.monotonic()
-            if era != self.era or now - self._since < _APART:
+            if era != self.era or now - self._since < _REDUCTION_INTERVAL:
                 return
-            measured = (_MARK + self._went % _MARK if self._went >= _MARK else self._went) / max(
-                now - self._before, 0.001
-            )
+            measured = (
+                _MEASURED_REQUESTS + self._went % _MEASURED_REQUESTS
+                if self._went >= _MEASURED_REQUESTS
+                else self._went
+            ) / max(now - self._before, 0.001)
             if not self._too_many:
-                self._usual = self._too_many = max(measured, _LEAST * 2)
-            self._too_many = max(min(self._rate_at(now), measured), _LEAST * 2)
+                self._usual = self._too_many = max(measured, _MIN_RATE * 2)
+            self._too_many = max(min(self._rate_at(now), measured), _MIN_RATE * 2)
             self.era += 1
             self._since = self._next = self._turn = now
         if era == 0:
             _LOG.warning(
-                "the server says SlowDown: requests are held back, to %.0f a second at first",
+                "the server throttles requests: reducing the rate to %.0f requests a second at first",
                 self._rate_at(now),
             )
 
     def _rate_at(self, now: float) -> float:
-        past = min(now - self._since, _USUAL)
-        if past < _REGAINED:
-            return self._too_many * (0.5 + 0.5 * past / _REGAINED)
+        past = min(now - self._since, _FULL_RECOVERY_SECONDS)
+        if past < _RECOVERY_SECONDS:
+            return self._too_many * (0.5 + 0.5 * past / _RECOVERY_SECONDS)
         return float(
             self._too_many
-            * (self._usual / self._too_many) ** ((past - _REGAINED) / (_USUAL - _REGAINED))
+            * (self._usual / self._too_many)
+            ** ((past - _RECOVERY_SECONDS) / (_FULL_RECOVERY_SECONDS - _RECOVERY_SECONDS))
         )
 
     def _count(self) -> None:
         self._went += 1
-        if self._went % _MARK == 0:
+        if self._went % _MEASURED_REQUESTS == 0:
             self._before, self._marked = self._marked, time.monotonic()
 
 
 class Pacer:
-    """Paces requests and bytes of one step, whatever roles and threads make them, and tells how many bytes went."""
+    """Limits the rate of requests and bytes of one step, across its roles and threads, and reports transferred bytes."""
 
     def __init__(
         self, *, requests_per_second: Optional[float] = None, bandwidth: Optional[float] = None
@@ -140,15 +143,15 @@ class Pacer:
         self._rates = requests_per_second, bandwidth
         self._lock = threading.Lock()
         self.throttle = AdaptiveThrottle()
-        """What the server asks for itself, if it does."""
+        """The limit that the server imposes."""
         self.shares = 1
-        """Among so many processes at once its pace is divided: each that it is pickled for has one share."""
+        """Number of processes among which the rates are divided: each pickled copy has one share."""
         self.on_bytes: Optional[Callable[[int], None]] = None
-        """Told how many bytes more have gone; called from several threads."""
+        """Called with the number of bytes transferred, from several threads."""
 
     @property
     def is_paced(self) -> bool:
-        """Is there a limit?"""
+        """True if there is a limit."""
         return any(self._rates)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -157,22 +160,22 @@ class Pacer:
 
     @property
     def paces_bytes(self) -> bool:
-        """Are bytes held back?"""
+        """True if bandwidth is limited."""
         return self._bytes is not None
 
     def pace_request(self, cancel: Optional[Cancel] = None) -> None:
-        """Wait until a request more may go."""
+        """Waits until another request may be sent."""
         if self._requests is not None:
             _sleep(self._requests.after(1), cancel)
 
     def pace_bytes(self, count: int, cancel: Optional[Cancel] = None) -> None:
-        """So many bytes more go: wait until they may."""
+        """Waits until so many bytes may be transferred, and reports them."""
         if self._bytes is not None:
             _sleep(self._bytes.before(count), cancel)
         self.report_bytes(count)
 
     def report_bytes(self, count: int) -> None:
-        """So many bytes more have gone."""
+        """Reports so many transferred bytes."""
         if self.on_bytes is not None:
             with self._lock:
                 self.on_bytes(count)
@@ -188,7 +191,7 @@ def _sleep(seconds: float, cancel: Optional[Cancel]) -> None:
 
 
 class ByteBudget:
-    """Bytes that parts in flight may hold together: who wants more waits."""
+    """The memory that parts in flight may hold together, in bytes. Acquiring more waits."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -196,7 +199,7 @@ class ByteBudget:
         self._free = threading.Condition()
 
     def acquire(self, count: int, cancel: Cancel) -> int:
-        """Hold so many bytes, no more than all; gives what ``give`` must be given back. Raises StepError when stopped."""
+        """Acquires bytes, at most the limit, and returns the number to release. Raises StepError on cancellation."""
         count = min(count, self._limit)
         with self._free:
             while self._held + count > self._limit:
@@ -206,7 +209,7 @@ class ByteBudget:
         return count
 
     def release(self, count: int) -> None:
-        """Hold them no longer."""
+        """Releases acquired bytes."""
         with self._free:
             self._held -= count
             self._free.notify_all()

@@ -1,4 +1,4 @@
-"""How many open files and threads a process may have, and how many of them each step may use."""
+"""Limits of the process on open files and threads, divided among the steps."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from pathlib import Path
 from rolerunner.errors import UsageError
 from rolerunner.storage.tuning import MIB, Limits
 
-_OWN = 24
-"""Open files of a run besides those of its transfers: logs, lists, STS, the forked processes."""
-_WANTED = 800
-"""What a step uses at most, with all connections that it may have."""
-_LEAST = 12
-"""What a step can do with."""
-_THREAD = 80 * MIB
+_RESERVED = 24
+"""Open files of a run besides its transfers: logs, lists, STS, forked processes."""
+_MAX_PER_STEP = 800
+"""Maximum number of files that a step uses, with all its connections."""
+_MIN_PER_STEP = 12
+"""Minimum number of files that a step needs."""
+_THREAD_SIZE = 80 * MIB
 """Address space that a thread reserves: 8 MiB for its stack, 64 MiB for an arena of glibc's malloc."""
 
 
 def limits_per_step(steps: int) -> Limits:
-    """What each of so many steps that run at once may use. Raises UsageError where it is too little to work with."""
+    """Returns the limits of each of ``steps`` concurrent steps. Raises UsageError if they are too low to work with."""
     return Limits(descriptors_per_step(steps), _threads_per_step(steps))
 
 
 def _threads_per_step(steps: int) -> int:
-    """How many threads fit into the address space (``ulimit -v``); 0 where it has no limit."""
+    """Returns how many threads fit into the address space (``ulimit -v``); 0 if it has no limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY:
         return 0
     used = 256 * MIB
     with contextlib.suppress(OSError, ValueError):
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    return max(1, (soft - used) // _THREAD // steps)
+    return max(1, (soft - used) // _THREAD_SIZE // steps)
 
 
 def descriptors_per_step(steps: int) -> int:
-    """How many descriptors each of so many steps that run at once may use.
+    """Returns how many file descriptors each of ``steps`` concurrent steps may use.
 
-    The soft limit (``ulimit -n``) is raised towards the hard one where it is too low for all connections.
-    Raises UsageError where it stays so low that no step can work.
+    Raises the soft limit (``ulimit -n``) towards the hard one if it is too low for all connections. Raises UsageError
+    if no step can work with it.
     """
-    used = _count_open() + _OWN
-    limit = _raise_limit(used + steps * _WANTED)
+    used = _count_open() + _RESERVED
+    limit = _raise_limit(used + steps * _MAX_PER_STEP)
     each = (limit - used) // steps
-    if each < _LEAST:
+    if each < _MIN_PER_STEP:
         more = ", or lower 'max_parallel'" if steps > 1 else ""
         raise UsageError(
-            f"{limit:,} open files are allowed (ulimit -n), and this job needs {used + steps * _LEAST:,}: raise the limit{more}"
+            f"{limit:,} open files are allowed (ulimit -n), and this job needs {used + steps * _MIN_PER_STEP:,}: raise the limit{more}"
         )
     return each
 
@@ -61,7 +61,7 @@ def _count_open() -> int:
 
 
 def _raise_limit(wanted: int) -> int:
-    """The soft limit of open files, raised to ``wanted`` as far as the hard one lets it be."""
+    """Raises the soft limit of open files towards ``wanted``, up to the hard limit, and returns it."""
     soft, hard = (
         wanted if each == resource.RLIM_INFINITY else each
         for each in resource.getrlimit(resource.RLIMIT_NOFILE)

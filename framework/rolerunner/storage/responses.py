@@ -1,4 +1,4 @@
-"""boto3's answers as our values, and what is asked of them before they are believed."""
+"""Parses and validates responses of S3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rolerunner.storage.protocol import ObjectInfo, make_object_info
 
 
 def parse_listed_object(each: Mapping[str, Any]) -> ObjectInfo:
-    """One of a listing's objects."""
+    """Returns an object of a listing."""
     return ObjectInfo(
         each["Key"], each["Size"], str(each.get("ETag", "")).strip('"'), format_timestamp(each.get("LastModified")),
         storage_class=each.get("StorageClass") or "STANDARD",
@@ -26,7 +26,7 @@ def parse_listed_object(each: Mapping[str, Any]) -> ObjectInfo:
 
 
 def parse_versions(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
-    """Versions and delete markers of a page, in the order of keys, the newest first."""
+    """Yields the versions and delete markers of a page in key order, the newest first."""
     versions = [
         replace(parse_listed_object(each), version=each["VersionId"])
         for each in page.get("Versions", ())
@@ -46,9 +46,11 @@ def parse_versions(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
 
 
 def parse_object_info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
-    """What HEAD or GET told. Raises ServiceFailed where that is not what S3 tells of an object."""
+    """Returns the object that a response to HEAD or GET describes. Raises ServiceFailed if it is incomplete."""
     if not parse_etag(answer) or answer.get("ContentLength", -1) < 0:
-        raise ServiceFailed(f"S3 said 200 to '{key}', but not what it is", type="InternalError")
+        raise ServiceFailed(
+            f"{key}: S3 returned 200 without an ETag and a size", type="InternalError"
+        )
     return ObjectInfo(
         key, answer["ContentLength"], parse_etag(answer), format_timestamp(answer.get("LastModified")),
         answer.get("VersionId") or "", answer.get("StorageClass") or "STANDARD", integrity.extract_checksum(answer),
@@ -63,7 +65,7 @@ _OF_ETAGS = {
 
 
 def find_checksum(headers: Mapping[str, str]) -> str:
-    """The checksum that an answer's headers (names in lower case) tell, as ObjectInfo has it."""
+    """Returns the checksum in a response's headers (names in lower case), in the format of ObjectInfo."""
     for header, name in _CHECKSUMS:
         if header in headers and headers[header] and integrity.can_compute(name):
             return f"{name}:{headers[header]}"
@@ -73,22 +75,24 @@ def find_checksum(headers: Mapping[str, str]) -> str:
 
 
 def parse_object_headers(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
-    """What the headers of an answer to HEAD or GET tell. Raises ServiceFailed where that is not what S3 tells of an object."""
+    """Returns the object that headers of HEAD or GET describe. Raises ServiceFailed if they are incomplete."""
     told = headers.get
     etag = told("etag")
     if not etag:
-        raise ServiceFailed(f"S3 said 200 to '{key}', but not what it is", type="InternalError")
+        raise ServiceFailed(
+            f"{key}: S3 returned 200 without an ETag and a size", type="InternalError"
+        )
     return make_object_info(
         {
-            "key": key, "size": size, "etag": etag.strip('"'), "modified": _iso_of_http(told("last-modified", "")),
+            "key": key, "size": size, "etag": etag.strip('"'), "modified": _format_http_date(told("last-modified", "")),
             "version": told("x-amz-version-id", ""), "storage_class": told("x-amz-storage-class", "STANDARD"), "checksum": find_checksum(headers),
         }
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
-def _iso_of_http(text: str) -> str:
-    """``Thu, 01 Jan 2026 00:00:00 GMT`` as ObjectInfo has moments; empty where it is none."""
+def _format_http_date(text: str) -> str:
+    """Converts ``Thu, 01 Jan 2026 00:00:00 GMT`` to the format of ObjectInfo; empty if it is no date."""
     try:
         return format_timestamp(parsedate_to_datetime(text)) if text else ""
     except (TypeError, ValueError):
@@ -96,20 +100,20 @@ def _iso_of_http(text: str) -> str:
 
 
 def parse_etag(answer: Mapping[str, Any]) -> str:
-    """Without its quotes; empty where the answer broke off in it, which http.client takes for its end."""
+    """Returns the ETag without quotes; empty if the response was cut off in it, which http.client does not notice."""
     etag = str(answer.get("ETag") or "")
     return etag.strip('"') if etag.startswith('"') == etag.endswith('"') else ""
 
 
 def format_timestamp(moment: Optional[Any]) -> str:
-    """A datetime as ObjectInfo has it."""
+    """Returns a datetime in the format of ObjectInfo."""
     return (
         moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment is not None else ""
     )
 
 
 def check_unchanged(listed: ObjectInfo, now: ObjectInfo, uri: S3Uri) -> ObjectInfo:
-    """``now``. Raises IntegrityFailed where that is another object than the listed one."""
+    """Returns ``now``. Raises IntegrityFailed if its ETag differs from the listed one."""
     if listed.etag and listed.etag != now.etag:
         raise IntegrityFailed(f"{uri}: the object changed since it was listed")
     return now
@@ -118,7 +122,7 @@ def check_unchanged(listed: ObjectInfo, now: ObjectInfo, uri: S3Uri) -> ObjectIn
 def check_range_response(
     answer: Mapping[str, Any], uri: S3Uri, info: ObjectInfo, start: int, length: int
 ) -> None:
-    """Is it the range that was asked for, of this object? Raises IntegrityFailed."""
+    """Checks that a response holds the requested range of this object. Raises IntegrityFailed."""
     wanted, told = f"bytes {start}-{start + length - 1}/", str(answer.get("ContentRange") or "")
     partial = (
         answer.get("ResponseMetadata", {}).get("HTTPStatusCode") == http.client.PARTIAL_CONTENT
@@ -135,11 +139,11 @@ def check_range_response(
 
 
 MAX_EMPTY_PAGES = 1_000
-"""Empty pages in a row after which a listing that says that it goes on is given up."""
+"""Number of consecutive empty pages after which a listing fails."""
 
 
 class PaginationGuard:
-    """Sees when what is told goes round in a circle of whatever length, and keeps one of them alone: Brent's way."""
+    """Detects listings that do not end: repeated tokens, by Brent's algorithm, and empty pages."""
 
     def __init__(self) -> None:
         self._kept: object = None
@@ -147,12 +151,12 @@ class PaginationGuard:
         self._empty = 0
 
     def is_stalled(self, *, is_empty: bool) -> bool:
-        """Return True once too many pages in a row were empty: new tokens that lead to nothing may come for ever."""
+        """Returns True once too many consecutive pages were empty."""
         self._empty = self._empty + 1 if is_empty else 0
         return self._empty >= MAX_EMPTY_PAGES
 
     def is_repeated(self, told: object) -> bool:
-        """Has this come before?"""
+        """Returns True if a token, or a key, was seen before."""
         if told == self._kept:
             return True
         self._steps += 1
@@ -164,7 +168,7 @@ class PaginationGuard:
 def validated_pages(
     pages: Iterable[Mapping[str, Any]], prefix: S3Uri
 ) -> Iterator[Mapping[str, Any]]:
-    """Pages of a listing, as long as they can be: an end that was not told would pass for objects that are not there. Raises ServiceFailed."""
+    """Yields pages of a listing while they are valid. Raises ServiceFailed: a listing must not end silently."""
     circle = PaginationGuard()
     for page in pages:
         for each in chain(
@@ -174,12 +178,12 @@ def validated_pages(
         ):
             if not each.get("Key", "").startswith(prefix.key) or each.get("Size", -1) < 0:
                 raise ServiceFailed(
-                    f"{prefix}: S3 lists '{each.get('Key')}', which is not below it, or has no size",
+                    f"{prefix}: S3 listed '{each.get('Key')}', which is outside the prefix or has no size",
                     type="InternalError",
                 )
-        if "IsTruncated" not in page or (page["IsTruncated"] and not _goes_on(page)):
+        if "IsTruncated" not in page or (page["IsTruncated"] and not _has_continuation(page)):
             raise ServiceFailed(
-                f"{prefix}: the listing ended, but S3 did not say that this is its end",
+                f"{prefix}: the listing ended without IsTruncated or a continuation token",
                 type="InternalError",
             )
         if page["IsTruncated"] and circle.is_repeated(
@@ -187,7 +191,7 @@ def validated_pages(
             or (page["NextKeyMarker"], page.get("NextVersionIdMarker"))
         ):
             raise ServiceFailed(
-                f"{prefix}: the listing goes round in a circle", type="InternalError"
+                f"{prefix}: the listing repeats a continuation token", type="InternalError"
             )
         if page["IsTruncated"] and circle.is_stalled(
             is_empty=not any(page.get(part) for part in ("Contents", "Versions", "DeleteMarkers"))
@@ -199,28 +203,28 @@ def validated_pages(
         yield page
 
 
-def _goes_on(page: Mapping[str, Any]) -> bool:
+def _has_continuation(page: Mapping[str, Any]) -> bool:
     return bool(page.get("NextContinuationToken") or page.get("NextKeyMarker"))
 
 
 def check_deletion_response(http_response: Any, **_: Any) -> None:
-    """Botocore's after-call: an answer of 200 that is no DeleteResult has deleted nothing. Raises ServiceFailed."""
+    """Checks a response of 200 to DeleteObjects, in botocore's after-call. Raises ServiceFailed if it has no DeleteResult."""
     if http_response.status_code == 200 and b"DeleteResult" not in http_response.content:  # noqa: PLR2004 - HTTP
         raise ServiceFailed(
-            "S3 said 200 to a deletion, but not that it was done", type="InternalError"
+            "S3 returned 200 to a deletion without a DeleteResult", type="InternalError"
         )
 
 
 def check_etag_returned(answer: Mapping[str, Any], target: S3Uri, what: str) -> None:
-    """An answer of 200 may hold an error, or nothing: only an ETag says that it worked. Raises ServiceFailed."""
+    """Checks that a response of 200 has an ETag; otherwise it may hold an error. Raises ServiceFailed."""
     if not parse_etag(answer):
         raise ServiceFailed(
-            f"{target}: S3 said 200 to {what}, but not that it is there", type="InternalError"
+            f"{target}: S3 returned 200 to {what} without an ETag", type="InternalError"
         )
 
 
 def build_copy_source(uri: S3Uri, info: ObjectInfo) -> dict[str, str]:
-    """As CopyObject takes it."""
+    """Returns the CopySource of CopyObject."""
     return {
         "Bucket": uri.bucket,
         "Key": uri.key,

@@ -1,4 +1,4 @@
-"""Objects sorted through temporary files, and the JSON line by which one is kept."""
+"""Sorts objects through temporary files, one JSON line for each object."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _DEFAULTS = {
 }
 _text = json.encoder.encode_basestring_ascii
 _LISTED_VALUES = 4
-"""Values of an object as a listing gives it: key, size, ETag, time of modification."""
+"""Number of values of a listed object: key, size, ETag, time of modification."""
 _SORTED_AT_ONCE = 50_000
-"""Objects sorted in memory at a time: some 30 MB."""
+"""Objects that are sorted in memory at a time: about 30 MB."""
 
 
 def object_line(info: ObjectInfo) -> str:
@@ -58,11 +58,11 @@ def sort_objects(
         return
     with ExitStack() as stack:
         pieces = iter(lambda: sorted(islice(rest, _SORTED_AT_ONCE), key=by, reverse=descending), [])
-        runs = [_spilled(piece, stack) for piece in chain([first], pieces)]
+        runs = [_write_run(piece, stack) for piece in chain([first], pieces)]
         yield from heapq.merge(*map(_read_back, runs), key=by, reverse=descending)
 
 
-def _spilled(piece: list[ObjectInfo], stack: ExitStack) -> IO[str]:
+def _write_run(piece: list[ObjectInfo], stack: ExitStack) -> IO[str]:
     file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
     file.writelines(map(object_line, piece))
     file.seek(0)

@@ -1,4 +1,4 @@
-"""A pool of threads that gets by with fewer of them where the machine allows no more."""
+"""A thread pool that works with fewer threads if the machine allows no more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 class ThreadPool(ThreadPoolExecutor):
-    """As ThreadPoolExecutor; a thread that cannot be started (``ulimit -u``, ``ulimit -v``) is an error only where it would be the first."""
+    """A ThreadPoolExecutor that fails only if its first thread cannot be started (``ulimit -u``, ``ulimit -v``)."""
 
     def _adjust_thread_count(self) -> None:
         try:

@@ -1,28 +1,28 @@
-"""How large parts are, how many go at once, and how much memory they may hold together."""
+"""Sizes of parts, numbers of concurrent transfers, and the memory that they may hold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 MAX_PARTS = 10_000
-"""S3 takes no more parts in one upload (S3 user guide, multipart limits)."""
+"""Maximum number of parts of an upload (S3 user guide, multipart limits)."""
 KEYS_PER_DELETE = 1000
-"""Keys in one DeleteObjects (S3 API reference)."""
+"""Maximum number of keys in one DeleteObjects (S3 API reference)."""
 MIB = 1 << 20
-_TURNS = 4
-_MOST_RANGE = 128 * MIB
-"""A range that breaks off is fetched again from its beginning."""
+_RANGES_PER_THREAD = 4
+_MAX_RANGE = 128 * MIB
+"""A range that fails is downloaded again from its beginning."""
 DEFAULT_MEMORY = 250_000_000
-"""Bytes that the processes of a run together stay below where the spec says nothing."""
+"""Memory limit for all processes of a run, in bytes, if the spec has none."""
 RUNNER_MEMORY = 96 * MIB
-"""What one process holds besides its transfers, or two that share most of it: Python, boto3, the spec; measured."""
+"""Memory of one process, or of two that share most of it, besides transfers: Python, boto3, the spec; measured."""
 WORKER_MEMORY = 24 * MIB
-"""What each further process holds of its own; measured."""
+"""Memory of each further process; measured."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many descriptors and threads a step may use; 0 threads: as many as it likes."""
+    """Numbers of file descriptors and threads that a step may use. 0 threads means no limit."""
 
     descriptors: int
     threads: int = 0
@@ -30,38 +30,41 @@ class Limits:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Sizes are in bytes. The defaults keep the process below 250 MB."""
+    """Sizes and numbers of transfers. Sizes are in bytes. The defaults keep the process below 250 MB."""
 
     memory: int = 128 * MIB
-    """What is in flight holds at most: one half for parts, one for small objects."""
+    """Memory for transfers: one half for parts, one for small objects."""
     large: int = 16 * MIB
-    """Objects of so many bytes and more go in ranges or parts."""
+    """Objects of at least this size are transferred in ranges or parts."""
     part: int = 16 * MIB
-    """Of a range or part."""
+    """Size of a range or part."""
     parts_at_once: int = 8
-    """Ranges and parts in flight, of all objects together."""
+    """Number of ranges and parts in flight, of all objects together."""
     workers: int = 16
-    """Objects in flight in the plain engine, and threads that look at files in the fast one."""
+    """Objects in flight in the boto engine; threads for blocking calls in the native engine."""
     connections: int = 128
-    """Connections of each process to one host in the fast engine."""
+    """Connections of each process to one host in the native engine."""
     processes: int = 1
-    """That share the memory, and the parts at once."""
+    """Number of processes that share the memory and the parts in flight."""
 
     def choose_range_size(self, size: int) -> int:
-        """Bytes of a range of a download, which memory does not hold: so many that a thread waits a few times for a first byte."""
-        return max(self.part, min(size // (self.parts_at_once * _TURNS) >> 20 << 20, _MOST_RANGE))
+        """Returns the size of a download's ranges, which are not held in memory: each thread downloads a few of them."""
+        return max(
+            self.part,
+            min(size // (self.parts_at_once * _RANGES_PER_THREAD) >> 20 << 20, _MAX_RANGE),
+        )
 
     @classmethod
     def for_memory(
         cls, whole: int = DEFAULT_MEMORY, at_once: int = 1, processes: int = 1
     ) -> Tuning:
-        """For processes that are to stay below so many bytes together, where so many steps may move objects at once."""
+        """Returns the tuning for processes that together stay below ``whole`` bytes, with ``at_once`` concurrent steps."""
         free = max(
             (whole - RUNNER_MEMORY - max(processes - 2, 0) * WORKER_MEMORY) // at_once, 8 * MIB
         )
         if free >= 120 * MIB:
             return cls(memory=min(free - 12 * MIB, 1024 * MIB), processes=processes)
-        part = 8 * MIB if free >= 32 * MIB else 5 * MIB  # S3 takes no smaller parts but the last
+        part = 8 * MIB if free >= 32 * MIB else 5 * MIB  # the minimum size of a part is 5 MiB
         return cls(
             memory=free * 3 // 4,
             large=part,
@@ -73,9 +76,9 @@ class Tuning:
         )
 
     def apply_limits(self, limits: Limits) -> Tuning:
-        """With no more connections and threads than the limits of the process allow.
+        """Returns the tuning with connections and threads that the limits of the process allow.
 
-        An object in flight may have a connection, a file and its folder; a thread of the plain engine a second file as well.
+        An object in flight may use a connection, a file and its folder; a thread of the boto engine a second file too.
         """
         files, threads = limits.descriptors, limits.threads or 4 * self.workers
         parts = max(1, min(self.parts_at_once, files // 12, threads // 4))
@@ -89,6 +92,6 @@ class Tuning:
 
 
 def choose_part_size(size: int, wanted: int) -> int:
-    """Bytes of a part: as wanted, or so many more that 10,000 parts hold the object, in whole MiB."""
+    """Returns the size of a part: ``wanted``, or in whole MiB as much as 10,000 parts need."""
     least = -(-size // MAX_PARTS)
     return max(wanted, -(-least // MIB) << 20)

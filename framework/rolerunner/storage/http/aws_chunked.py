@@ -1,6 +1,7 @@
-"""A body whose checksum follows it: for what comes from elsewhere while it is sent, and is too large to be held.
+"""The aws-chunked encoding: a body whose checksum follows in a trailer.
 
-S3 calls this aws-chunked, with a trailer that is not signed (S3 API reference, "Chunked uploads with trailing headers").
+It serves bodies that are read while they are sent and are too large for memory. The trailer is not signed (S3 API
+reference, "Chunked uploads with trailing headers").
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ _TRAILER = "x-amz-checksum-crc32"
 
 
 class ChunkedBody:
-    """``source`` gives the bytes anew for every try, in blocks of ``block`` bytes but for the last; ``also`` is computed over them too."""
+    """A body of ``length`` bytes in blocks of ``block`` bytes. ``source`` yields the blocks, again for each try.
+
+    ``also`` creates a hash that is computed over the body too.
+    """
 
     def __init__(
         self,
@@ -32,12 +36,12 @@ class ChunkedBody:
         self._block = block
         self._also = also
         self.checksum = ""
-        """The CRC32 of what was sent last, in base64."""
+        """The CRC32 of the body that was sent last, in base64."""
         self.computed: Optional[integrity.Hash] = None
-        """What ``also`` made has computed over it."""
+        """The hash that ``also`` created, over the same body."""
 
     def __len__(self) -> int:
-        """Bytes on the wire."""
+        """Returns the encoded length in bytes."""
         whole, rest = divmod(self._length, self._block)
         size = whole * (len(f"{self._block:x}") + 4 + self._block) + (
             len(f"{rest:x}") + 4 + rest if rest else 0
@@ -46,7 +50,7 @@ class ChunkedBody:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the request says of such a body."""
+        """The headers of a request with this body."""
         return {
             "content-encoding": "aws-chunked",
             "x-amz-trailer": _TRAILER,
@@ -54,7 +58,7 @@ class ChunkedBody:
         }
 
     def blocks(self) -> Iterator[bytes]:
-        """What goes over the wire."""
+        """Yields the encoded body."""
         crc = integrity.create_hash("CRC32")
         self.computed = self._also() if self._also is not None else None
         for block in self._source():

@@ -313,7 +313,9 @@ def _read_available(sock: Any, view: memoryview, filled: int) -> tuple[int, bool
             rest = view[filled:]
             count = sock.read(len(rest), rest) if secure else sock.recv_into(rest)
             if count == 0:
-                raise MalformedResponse("the connection was closed before the answer was whole")
+                raise MalformedResponse(
+                    "the connection was closed before the response was complete"
+                )
             filled += count
     except (BlockingIOError, ssl.SSLWantReadError):
         return filled, False

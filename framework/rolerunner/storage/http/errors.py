@@ -1,4 +1,4 @@
-"""What goes wrong between us and S3, as the errors that botocore raises for it: one translation serves both engines."""
+"""Converts failures of connections and responses to botocore's errors, so that one translation serves both engines."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
     from rolerunner.storage.http.framing import Response
 
 _FIELD = re.compile(rb"<(Code|Message|RequestId|Region|BucketName)>([^<]*)</")
-_TOO_MUCH_CODES = frozenset(
+_THROTTLING_CODES = frozenset(
     {
         "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
         "TooManyRequestsException", "BandwidthLimitExceeded", "RequestLimitExceeded", "PriorRequestNotComplete", "EC2ThrottledException",
     }
 )  # fmt: skip
-"""Codes that botocore takes for throttling."""
-_PASSING_CODES = _TOO_MUCH_CODES | {
+"""Error codes that botocore treats as throttling."""
+_RETRYABLE_CODES = _THROTTLING_CODES | {
     "RequestTimeout",
     "RequestTimeoutException",
     "InternalError",
     "ServiceUnavailable",
 }
-"""Codes that botocore's standard mode tries again."""
+"""Error codes that botocore's standard mode retries."""
 _CHANGED = frozenset({"PreconditionFailed", "412"})
-"""The object is another one now, which the same request would not cure."""
-_TOO_MUCH_STATUS = frozenset({429, 503})
-_PASSING_STATUS = _TOO_MUCH_STATUS | {500, 502, 504}
-REDIRECTS = frozenset({301, 302, 307, 308})
-ELSEWHERE = frozenset(
+"""The object has changed: the same request would fail again."""
+_THROTTLING_STATUS = frozenset({429, 503})
+_RETRYABLE_STATUS = _THROTTLING_STATUS | {500, 502, 504}
+REDIRECT_STATUS = frozenset({301, 302, 307, 308})
+REDIRECT_CODES = frozenset(
     {
         "PermanentRedirect",
         "TemporaryRedirect",
@@ -57,7 +57,7 @@ ELSEWHERE = frozenset(
 
 
 def from_connection_error(url: str, error: BaseException, *, connected: bool) -> BotoCoreError:
-    """A connection could not be made, or broke."""
+    """Returns the error for a connection that failed or was lost."""
     if isinstance(error, ssl.SSLError) and (
         isinstance(error, ssl.SSLCertVerificationError) or not connected
     ):
@@ -82,21 +82,21 @@ def from_connection_error(url: str, error: BaseException, *, connected: bool) ->
 
 
 def from_response(answer: Response, operation: str, *, retried: int = 0) -> ClientError:
-    """An error response to a request that was sent ``retried`` times before, as botocore's ClientError."""
-    told = {
+    """Returns the ClientError for an error response to a request that was sent ``retried`` times before."""
+    fields = {
         name.decode(): html.unescape(value.decode("utf-8", "replace"))
         for name, value in reversed(_FIELD.findall(answer.body))
     }
-    # HEAD's answers, and those of what stands between, have no XML: botocore then takes the status for the code
-    code = told.get("Code") or str(answer.status)
+    # responses to HEAD, and those of proxies, have no XML: botocore then uses the status as the code
+    code = fields.get("Code") or str(answer.status)
     headers = answer.headers
     return ClientError(
         {
             "Error": {
-                "Code": code, "Message": told.get("Message") or ("" if "Code" in told else answer.reason), "BucketName": told.get("BucketName", ""),
+                "Code": code, "Message": fields.get("Message") or ("" if "Code" in fields else answer.reason), "BucketName": fields.get("BucketName", ""),
             },
             "ResponseMetadata": {
-                "RequestId": headers.get("x-amz-request-id") or told.get("RequestId", ""), "HTTPStatusCode": answer.status, "HTTPHeaders": headers,
+                "RequestId": headers.get("x-amz-request-id") or fields.get("RequestId", ""), "HTTPStatusCode": answer.status, "HTTPHeaders": headers,
                 "RetryAttempts": retried,
             },
         },
@@ -105,18 +105,20 @@ def from_response(answer: Response, operation: str, *, retried: int = 0) -> Clie
 
 
 def is_retryable_error(error: BaseException) -> bool:
-    """May the same request succeed another time? Every request of the lane may be repeated: each says all that it does."""
+    """Returns True if the same request may succeed later. All requests of the native engine are idempotent."""
     if isinstance(error, ClientError):
         status, code = (
             error.response["ResponseMetadata"]["HTTPStatusCode"],
             error.response["Error"]["Code"],
         )
         return (
-            code in _PASSING_CODES
-            or status in _PASSING_STATUS
+            code in _RETRYABLE_CODES
+            or status in _RETRYABLE_STATUS
             or is_conflict(code, error.operation_name)
         )
-    if isinstance(error, ServiceFailed):  # of the other role, whose object is read while it is sent
+    if isinstance(
+        error, ServiceFailed
+    ):  # of the source role, whose object is read while it is sent
         return is_retryable(error) and error.type not in _CHANGED
     if isinstance(error, SSLError):
         return not isinstance(error.kwargs.get("error"), ssl.SSLCertVerificationError)
@@ -124,18 +126,18 @@ def is_retryable_error(error: BaseException) -> bool:
 
 
 def is_throttled(error: BaseException) -> bool:
-    """Does the server ask for fewer requests? To HEAD it says so by its status alone."""
+    """Returns True if the server throttles requests. A response to HEAD has only the status."""
     if not isinstance(error, ClientError):
         return False
     return (
-        error.response["Error"]["Code"] in _TOO_MUCH_CODES
-        or error.response["ResponseMetadata"]["HTTPStatusCode"] in _TOO_MUCH_STATUS
+        error.response["Error"]["Code"] in _THROTTLING_CODES
+        or error.response["ResponseMetadata"]["HTTPStatusCode"] in _THROTTLING_STATUS
     )
 
 
 def is_redirect(error: ClientError) -> bool:
-    """Is the bucket in another region, or at another endpoint?"""
+    """Returns True if the bucket is in another region or at another endpoint."""
     return (
-        error.response["Error"]["Code"] in ELSEWHERE
-        or error.response["ResponseMetadata"]["HTTPStatusCode"] in REDIRECTS
+        error.response["Error"]["Code"] in REDIRECT_CODES
+        or error.response["ResponseMetadata"]["HTTPStatusCode"] in REDIRECT_STATUS
     )

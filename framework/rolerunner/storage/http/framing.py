@@ -1,4 +1,4 @@
-"""HTTP/1.1 answers, read as they come: no I/O, nothing believed. Source: RFC 9112."""
+"""Parses HTTP/1.1 responses as they arrive, without I/O and without trust in the server. Source: RFC 9112."""
 
 from __future__ import annotations
 
@@ -11,75 +11,81 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_HEAD = 64 << 10
-"""Bytes of a status line with its headers; S3's are some hundred, 8 KB at most with 2 KB of metadata."""
+"""Maximum size of a status line with its headers; S3's are at most 8 KB, with 2 KB of metadata."""
 MAX_BODY = 256 << 20
-"""Bytes of a body that is kept in memory; what may be longer goes to a sink."""
+"""Maximum size of a body that is kept in memory; longer ones go to a sink."""
 MAX_ERROR = 1 << 20
-"""Bytes of the body of an error; S3's have some hundred."""
+"""Maximum size of the body of an error; S3's have a few hundred bytes."""
 MAX_INTERIM = 16
-"""Answers such as 100 Continue before the real one."""
+"""Maximum number of responses such as 100 Continue before the final one."""
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?\Z", re.ASCII)
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\Z")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 class MalformedResponse(Exception):
-    """The server did not speak HTTP, or broke off."""
+    """The response is not valid HTTP, or the connection was closed before its end."""
 
 
-class _Names(dict[str, str]):
-    """A header's name as it came, and in lower case: a server uses the same few again and again. Raises Malformed for what is none."""
+class _HeaderNames(dict[str, str]):
+    """Header names as received -> in lower case. A server uses the same few names.
+
+    Raises MalformedResponse.
+    """
 
     def __missing__(self, name: str) -> str:
         if not _NAME.match(name):
             raise MalformedResponse("a header cannot be read")
-        if len(self) < _MOST_NAMES:
+        if len(self) < _MAX_NAMES:
             self[name] = name.lower()
         return name.lower()
 
 
-_MOST_NAMES = 1000
-_NAMES = _Names()
+_MAX_NAMES = 1000
+_LOWER_NAMES = _HeaderNames()
 
 
 @lru_cache(maxsize=64)
-def _status_of(line: str) -> tuple[int, bool]:
-    """An answer's status, and may the connection be used again if it is not said otherwise? Raises Malformed."""
+def _parse_status(line: str) -> tuple[int, bool]:
+    """Returns a status, and True if the connection is kept alive by default. Raises MalformedResponse."""
     found = _STATUS.match(line)
     if not found:
-        raise MalformedResponse("the answer is not HTTP/1.1")
+        raise MalformedResponse("the response is not HTTP/1.1")
     return int(found[2]), found[1] == "1"
 
 
-def _headers_of(lines: list[str]) -> dict[str, str]:
-    """Names in lower case; values of a name that comes again are joined. Raises Malformed."""
+def _parse_headers(lines: list[str]) -> dict[str, str]:
+    """Parses headers: names in lower case, values of repeated names joined.
+
+    Raises MalformedResponse.
+    """
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        name = _NAMES[name]
+        name = _LOWER_NAMES[name]
         value = value.strip(" \t")
         if not colon:
             raise MalformedResponse("a header cannot be read")
         if name in headers:
             if name == "content-length" and headers[name] != value:
-                raise MalformedResponse("two lengths are told")
+                raise MalformedResponse("the response has two different lengths")
             value = value if name == "content-length" else f"{headers[name]}, {value}"
         headers[name] = value
     return headers
 
 
 class Sink(Protocol):
-    """Where the body of a good answer goes as it comes."""
+    """Receives the body of a successful response as it arrives."""
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """A body begins to come; again, where the request was made again."""
+        """Starts a body; called again if the request was sent again."""
 
     def write(self, data: bytes, /) -> object:
-        """The next bytes, which are good until this returns."""
+        """Takes the next bytes, which are valid until this returns."""
 
 
 class Response:
-    """A whole answer. Header names are in lower case; ``body`` is empty where a sink took it."""
+    """A complete response. Header names are in lower case; ``body`` is empty if a sink took it."""
 
     __slots__ = ("body", "headers", "keep", "status", "sunk")
 
@@ -87,21 +93,21 @@ class Response:
         self.status = status
         self.headers = headers
         self.keep = keep
-        """May the connection be used again?"""
+        """True if the connection can be used again."""
         self.body: bytes = b""
         self.sunk = 0
-        """Bytes that the sink took."""
+        """Number of bytes that the sink took."""
 
     @property
     def reason(self) -> str:
-        """The status in words."""
+        """The reason phrase of the status."""
         return http.client.responses.get(self.status, "Unknown")
 
 
 class ResponseParser:
-    """One answer to a request. ``feed`` it what comes until it is done; Raises Malformed.
+    """Parses the response to one request from the data given to ``feed``. Raises MalformedResponse.
 
-    ``sink`` takes the body of a 2xx answer that is longer than ``keep_up_to`` bytes, or whose length is not told.
+    ``sink`` takes the body of a 2xx response that is longer than ``keep_up_to`` bytes or has no length.
     """
 
     __slots__ = (
@@ -124,7 +130,7 @@ class ResponseParser:
     def __init__(self, method: str, sink: Optional[Sink] = None, keep_up_to: int = 0) -> None:
         self._no_body = method == "HEAD"
         self.may_drip = method != "GET"
-        """S3 sends blanks while it copies, so that nobody hangs up."""
+        """S3 sends whitespace while it copies, to keep the connection open."""
         self._sink = sink
         self._up_to = keep_up_to
         self._sinks = False
@@ -140,21 +146,21 @@ class ResponseParser:
 
     @property
     def begun(self) -> bool:
-        """Has anything of the answer come?"""
+        """True if any of the response has arrived."""
         return bool(self._buffer) or self.answer is not None or self._interim > 0
 
     @property
     def done(self) -> bool:
-        """Is the answer whole?"""
+        """True if the response is complete."""
         return self._state == "done"
 
     @property
     def sinks(self) -> int:
-        """Bytes of the body that are still to go to the sink, where that is known: they may be fed as any buffer."""
+        """Number of bytes that the sink still expects, 0 if unknown. They may be fed as any buffer."""
         return self._left if self._sinks and self._state == "length" else 0
 
     def feed(self, data: bytes) -> bool:
-        """Take what came; is the answer whole? What comes after it is an error."""
+        """Parses received data; returns True once the response is complete. More data after that is an error."""
         if self._state == "head":
             data = self._buffer + data if self._buffer else data
             self._buffer = b""
@@ -166,85 +172,81 @@ class ResponseParser:
                     self._buffer = data
                     return False
                 head, data = data[:end], data[end + 4 :]
-                if self._head(head):
+                if self._parse_head(head):
                     break
             if not data and self._left:
-                return False  # its body comes by itself, as it does over TLS
+                return False  # over TLS, the body arrives separately
         if self._state == "length":
-            return self._length(data)
+            return self._parse_body(data)
         if self._state == "chunked":
-            return self._chunked(data)
+            return self._parse_chunks(data)
         if self._state == "close":
-            self._take(data)
+            self._add_data(data)
             return False
-        return self._ended(data)
+        return self._end(data)
 
     def eof(self) -> None:
-        """The server closed the connection: the end of a body without a length, a break of any other."""
+        """Handles the end of the connection: it ends a body without a length, and breaks off any other."""
         if self._state != "close":
             raise MalformedResponse(
-                "the connection was closed before the answer was whole"
+                "the connection was closed before the response was complete"
                 if self.begun
-                else "the connection was closed without an answer"
+                else "the connection was closed without a response"
             )
         self._finish()
 
-    # the head
-
-    def _head(self, head: bytes) -> bool:
-        """Read status and headers; False for an interim answer."""
+    def _parse_head(self, head: bytes) -> bool:
+        """Parses status and headers; returns False for an interim response."""
         text = head.decode("latin-1")
         lines = text.split("\r\n")
-        status, keep = _status_of(lines[0])
+        status, keep = _parse_status(lines[0])
         if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
             raise MalformedResponse("a header cannot be read")
-        headers = _headers_of(lines[1:])
+        headers = _parse_headers(lines[1:])
         if status < 200:  # noqa: PLR2004 - HTTP
             self._interim += 1
             if self._interim > MAX_INTERIM or status == 101:  # noqa: PLR2004
-                raise MalformedResponse("too many interim answers")
+                raise MalformedResponse("too many interim responses")
             return False
         if "connection" in headers:
             connection = headers["connection"].lower()
             keep = "close" not in connection and (keep or "keep-alive" in connection)
         self.answer = Response(status, headers, keep=keep)
-        self._body_of(self.answer)
+        self._start_body(self.answer)
         return True
 
-    def _body_of(self, answer: Response) -> None:
+    def _start_body(self, answer: Response) -> None:
         headers = answer.headers
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
         if length is not None and not (length.isascii() and length.isdigit() and len(length) < 20):  # noqa: PLR2004 - digits of 2**64
-            raise MalformedResponse("the length is not a number")
+            raise MalformedResponse("the Content-Length is not a number")
         if self._no_body or answer.status in (204, 304):
             self._state = "done"
             self._finish()
         elif coding is not None:
             if coding.lower() != "chunked" or length is not None:
-                raise MalformedResponse("the transfer encoding is not understood")
+                raise MalformedResponse("the transfer encoding is not supported")
             self._state, self._after = "chunked", "size"
-            self._choose(answer, None)
+            self._choose_sink(answer, None)
         elif length is not None:
             self._state, self._left = "length", int(length)
-            self._choose(answer, self._left)
+            self._choose_sink(answer, self._left)
         else:
             self._state = "close"
             answer.keep = False
-            self._choose(answer, None)
+            self._choose_sink(answer, None)
 
-    def _choose(self, answer: Response, length: Optional[int]) -> None:
-        """The sink or memory?"""
+    def _choose_sink(self, answer: Response, length: Optional[int]) -> None:
+        """Chooses between the sink and memory."""
         good = 200 <= answer.status < 300  # noqa: PLR2004
         self._most = MAX_BODY if good else MAX_ERROR
         self._sinks = good and self._sink is not None and (length is None or length > self._up_to)
         if self._sinks and self._sink is not None:
             self._sink.begin(answer.status, answer.headers)
         elif length is not None and length > self._most:
-            raise MalformedResponse("the answer is too long")
+            raise MalformedResponse("the response is too long")
 
-    # the body
-
-    def _take(self, data: bytes) -> None:
+    def _add_data(self, data: bytes) -> None:
         if not data:
             return
         self._got += len(data)
@@ -252,35 +254,35 @@ class ResponseParser:
             self._sink.write(data)
         else:
             if self._got > self._most:
-                raise MalformedResponse("the answer is too long")
+                raise MalformedResponse("the response is too long")
             self._chunks.append(data)
 
-    def _length(self, data: bytes) -> bool:
+    def _parse_body(self, data: bytes) -> bool:
         if len(data) > self._left:
-            raise MalformedResponse("more came than was told")
+            raise MalformedResponse("received more bytes than the response's length")
         if (
             len(data) == self._left
             and not self._got
             and not self._sinks
             and self.answer is not None
-        ):  # all at once, as most come
+        ):  # all at once, the usual case
             self.answer.body = data
             self._state = "done"
             return True
         self._left -= len(data)
-        self._take(data)
+        self._add_data(data)
         if self._left:
             return False
         self._finish()
         return True
 
-    def _chunked(self, data: bytes) -> bool:
+    def _parse_chunks(self, data: bytes) -> bool:
         data = self._buffer + data
         self._buffer = b""
         while data:
             if self._after == "data":
                 taken = data[: self._left]
-                self._take(taken)
+                self._add_data(taken)
                 self._left -= len(taken)
                 data = data[len(taken) :]
                 if self._left == 0:
@@ -293,15 +295,15 @@ class ResponseParser:
                 self._buffer = data
                 return False
             data = rest
-            if self._line(line):
-                return self._ended(data)
+            if self._parse_line(line):
+                return self._end(data)
         return False
 
-    def _line(self, line: bytes) -> bool:
-        """A line between chunks; is it the last one?"""
+    def _parse_line(self, line: bytes) -> bool:
+        """Parses a line between chunks; returns True for the last one."""
         if self._after == "end":
             if line:
-                raise MalformedResponse("a chunk is longer than it says")
+                raise MalformedResponse("a chunk is longer than its size")
             self._after = "size"
         elif self._after == "trailer":
             self._interim += 1
@@ -316,9 +318,9 @@ class ResponseParser:
             self._after = "data" if self._left else "trailer"
         return False
 
-    def _ended(self, rest: bytes) -> bool:
+    def _end(self, rest: bytes) -> bool:
         if rest:
-            raise MalformedResponse("more came than was told")
+            raise MalformedResponse("received more bytes than the response's length")
         self._finish()
         return True
 

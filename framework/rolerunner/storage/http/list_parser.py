@@ -1,4 +1,4 @@
-"""Pages of ListObjectsV2, taken apart by one regular expression: a parser takes thirty times as long."""
+"""Parses pages of ListObjectsV2 with one regular expression, thirty times as fast as an XML parser."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from rolerunner.storage.protocol import ObjectInfo, make_object_info
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_USUAL = re.compile(
+_COMMON_FORM = re.compile(
     r"<Contents><Key>([^<]*)</Key><LastModified>([^<]{10}T[^<]{8})(?:\.\d+)?Z</LastModified>"
     r"<ETag>(?:&quot;|&#34;|\")?([^<&\"]*)(?:&quot;|&#34;|\")?</ETag>"
     r"(?:<ChecksumAlgorithm>[^<]*</ChecksumAlgorithm>)?(?:<ChecksumType>[^<]*</ChecksumType>)?<Size>(\d+)</Size>"
     r"(?:<Owner>(?:[^<]|<(?!/Owner>))*</Owner>)?(?:<StorageClass>([^<]*)</StorageClass>)?</Contents>"
 )
-_ONE = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
+_ANY_FORM = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
 _FIELD = re.compile(r"<(Key|LastModified|ETag|Size|StorageClass)>([^<]*)</\1>")
 _STORAGE_CLASS = ObjectInfo.storage_class
-_NO_PAGE = "the answer cannot be read: a listing was asked for"
+_NO_PAGE = "the response cannot be parsed: it is not a listing"
 
 
 class ListPage:
-    """One page. Its keys are in order; the objects are made when they are asked for. Raises ServiceFailed for what is none."""
+    """A page of a listing. Its objects are parsed on demand. Raises ServiceFailed if the body is not a listing."""
 
-    __slots__ = ("_encoded", "_made", "_text", "first", "last", "size", "token", "truncated")
+    __slots__ = ("_encoded", "_objects", "_text", "first", "last", "size", "token", "truncated")
 
     def __init__(self, body: bytes) -> None:
         try:
             text = body.decode()
         except UnicodeDecodeError:
             raise ServiceFailed(_NO_PAGE, type="InternalError") from None
-        # S3 writes no <!DOCTYPE with entities of its own, and no <![CDATA[; one letter is found a hundred times as fast as two
+        # S3 writes neither <!DOCTYPE nor <![CDATA[; one character is found a hundred times as fast as two
         if (
             "<ListBucketResult" not in text[:512]
             or not text.rstrip().endswith("</ListBucketResult>")
@@ -44,45 +44,45 @@ class ListPage:
         ):
             raise ServiceFailed(_NO_PAGE, type="InternalError")
         self._text = text
-        self._made: Optional[list[ObjectInfo]] = None
+        self._objects: Optional[list[ObjectInfo]] = None
         self.size = len(body)
         self._encoded = "<EncodingType>url</EncodingType>" in text
         self.truncated = "<IsTruncated>true</IsTruncated>" in text
-        self.token = _between(text, "<NextContinuationToken>", "</NextContinuationToken>")
-        self.first = self._key(
+        self.token = _find_between(text, "<NextContinuationToken>", "</NextContinuationToken>")
+        self.first = self._parse_key(
             text.find("<Key>", text.find("<Contents>")) if "<Contents>" in text else -1
         )
-        self.last = self._key(text.rfind("<Key>") if self.first is not None else -1)
+        self.last = self._parse_key(text.rfind("<Key>") if self.first is not None else -1)
         if self.truncated and self.token is None and self.last is None:
             raise ServiceFailed(_NO_PAGE, type="InternalError")
 
-    def _key(self, at: int) -> Optional[str]:
+    def _parse_key(self, at: int) -> Optional[str]:
         end = self._text.find("</Key>", at)
-        return self._decoded(self._text[at + 5 : end]) if at >= 0 and end >= 0 else None
+        return self._decode_key(self._text[at + 5 : end]) if at >= 0 and end >= 0 else None
 
-    def _decoded(self, key: str) -> str:
+    def _decode_key(self, key: str) -> str:
         if "&" in key:
             key = unescape(key)
         return unquote_plus(key) if self._encoded and ("%" in key or "+" in key) else key
 
     def is_sorted(self) -> bool:
-        """Do its keys come in order?"""
-        self._made = self.objects()
-        keys = [info.key for info in self._made]
+        """Returns True if the keys are in order."""
+        self._objects = self.objects()
+        keys = [info.key for info in self._objects]
         return keys == sorted(keys)
 
     def objects(self) -> list[ObjectInfo]:
-        """What it lists."""
-        if self._made is not None:  # its order was looked at
-            return self._made
-        found = _USUAL.findall(self._text)
+        """Returns the objects of the page."""
+        if self._objects is not None:  # parsed already, to check the order
+            return self._objects
+        found = _COMMON_FORM.findall(self._text)
         if len(found) != self._text.count("<Contents>"):
-            found = list(self._unusual())
+            found = list(self._parse_unusual())
         encoded = self._encoded
         made = []
         for key, second, etag, size, storage_class in found:
             if "&" in key or (encoded and ("%" in key or "+" in key)):
-                key = self._decoded(key)  # noqa: PLW2901 - as it is meant
+                key = self._decode_key(key)  # noqa: PLW2901 - decodes the key
             values = {
                 "key": key,
                 "size": int(size),
@@ -94,13 +94,13 @@ class ListPage:
             made.append(make_object_info(values))
         return made
 
-    def _unusual(self) -> Iterator[tuple[Any, ...]]:
-        """Fields in another order, other ones between them, or blanks."""
-        for each in _ONE.findall(self._text):
+    def _parse_unusual(self) -> Iterator[tuple[Any, ...]]:
+        """Yields the fields of objects in an unusual form: another order, other elements, whitespace."""
+        for each in _ANY_FORM.findall(self._text):
             fields = dict(_FIELD.findall(each))
             if "Key" not in fields or not fields.get("Size", "").isdigit():
                 raise ServiceFailed(_NO_PAGE, type="InternalError")
-            second = _moment(fields.get("LastModified", ""))[:-1]
+            second = _parse_time(fields.get("LastModified", ""))[:-1]
             yield (
                 fields["Key"],
                 second,
@@ -110,7 +110,7 @@ class ListPage:
             )
 
 
-def _moment(text: str) -> str:
+def _parse_time(text: str) -> str:
     if len(text) in (20, 24) and text[-1] == "Z" and text[10] == "T":
         return f"{text[:19]}Z"
     if not text:
@@ -121,7 +121,7 @@ def _moment(text: str) -> str:
         raise ServiceFailed(_NO_PAGE, type="InternalError") from None
 
 
-def _between(text: str, start: str, end: str) -> Optional[str]:
+def _find_between(text: str, start: str, end: str) -> Optional[str]:
     at = text.find(start)
     if at < 0:
         return None

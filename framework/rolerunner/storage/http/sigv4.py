@@ -1,7 +1,7 @@
 """AWS Signature Version 4 in the Authorization header, as S3 wants it.
 
-Source: Amazon S3 API reference, "Authenticating Requests: Using the Authorization Header". Held against the examples
-there, and against botocore's own signer, by tests. S3 signs paths as they are sent: nothing is normalised.
+Source: Amazon S3 API reference, "Authenticating Requests: Using the Authorization Header". Tests compare it
+with the examples there and with botocore's signer. S3 signs paths as they are sent, without normalisation.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-"""The payload's hash where it is not signed: TLS or a checksum header proves the bytes instead."""
-_LEFT_OUT = frozenset(
+"""The payload hash of an unsigned body, which TLS or a checksum header protects."""
+_UNSIGNED_HEADERS = frozenset(
     {"connection", "content-length", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"}
 )
-"""Headers that a proxy may change, as botocore leaves them out."""
+"""Headers that a proxy may change. botocore does not sign them either."""
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*\Z", re.ASCII)
 
 
 def quote_key(text: str) -> str:
-    """A key as it stands in a path."""
+    """Returns a key as part of a URL path."""
     return text if _PLAIN.match(text) else quote(text, safe="/~")
 
 
 def build_query(pairs: Iterable[tuple[str, str]]) -> str:
-    """A query string in the order and form that is signed, which is also the one that is sent."""
+    """Returns a query string in the order and form that is signed and sent."""
     return "&".join(
         sorted(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in pairs)
     )
 
 
 class SigningTemplate:
-    """Requests that are signed by one key within one second, with the same headers but for the values of some.
+    """Signs requests of one second that share a key and all headers but the values of some.
 
-    All that they have in common is put together once: a step signs thousands of them a second.
+    What they have in common is computed once: a step signs thousands of requests a second.
     """
 
     __slots__ = (
@@ -65,21 +65,24 @@ class SigningTemplate:
         differing: Collection[str],
         payload: str,
     ) -> None:
-        """``headers`` are all of them (lower-case names), whatever the ``differing`` ones hold; ``payload`` as ``Signer.form`` has it."""
+        """``headers`` are all headers, with names in lower case; the values of the ``differing`` ones do not matter.
+
+        ``payload`` is that of ``Signer.create_template``.
+        """
         self.stamp, self.keys = stamp, keys
-        names = sorted(headers.keys() - _LEFT_OUT)
+        names = sorted(headers.keys() - _UNSIGNED_HEADERS)
         signed = ";".join(names)
         places = {
             name: f"%({name})s" if name in differing else value.replace("%", "%%")
             for name, value in headers.items()
         }
         self._hashed = (
-            "".join([f"{_escaped(name)}:{_trimmed(places[name])}\n" for name in names])
-            + f"\n{_escaped(signed)}\n{payload}"
+            "".join([f"{_escape(name)}:{_normalize(places[name])}\n" for name in names])
+            + f"\n{_escape(signed)}\n{payload}"
         )
-        self._sent = "".join([f"{_escaped(name)}: {place}\r\n" for name, place in places.items()])
+        self._sent = "".join([f"{_escape(name)}: {place}\r\n" for name, place in places.items()])
         self._authorization = f"authorization: AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={signed}, Signature="
-        # an HMAC is a hash of a hash (RFC 2104), and most of both is the same for all of them
+        # an HMAC is a hash of a hash (RFC 2104), and most of both is the same for all requests
         padded = key.ljust(64, b"\0")
         self._inner = sha256(
             padded.translate(_INNER) + f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode()
@@ -88,11 +91,11 @@ class SigningTemplate:
         self.is_sound = all(map(is_header_safe, (*headers, *headers.values())))
 
     def head(self, method: str, path: str, query: str, values: Mapping[str, str]) -> str:
-        """A request's first line and headers; ``values`` are those of the differing ones."""
+        """Returns a request's first line and headers. ``values`` are those of the differing headers."""
         hashed = self._hashed % values
         for value in values.values():
             if " " in value or "\t" in value:
-                hashed = self._hashed % {name: _trimmed(each) for name, each in values.items()}
+                hashed = self._hashed % {name: _normalize(each) for name, each in values.items()}
                 break
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(sha256(f"{method}\n{path}\n{query}\n{hashed}".encode()).hexdigest().encode())
@@ -102,21 +105,21 @@ class SigningTemplate:
 
 
 def is_header_safe(value: str) -> bool:
-    """Can it stand in a header?"""
+    """Returns True if a value can be sent in a header."""
     return value.isascii() and "\n" not in value and "\r" not in value
 
 
-def _escaped(name: str) -> str:
+def _escape(name: str) -> str:
     return name.replace("%", "%%")
 
 
-def _trimmed(value: str) -> str:
-    """S3 signs values trimmed, with single spaces."""
+def _normalize(value: str) -> str:
+    """Returns a value as S3 signs it: trimmed, with single spaces."""
     return " ".join(value.split())
 
 
 class Signer:
-    """Signs with the credentials of the moment: they are asked for at every signature, so a renewed session is used at once."""
+    """Signs with the current credentials, so that a renewed session is used at once."""
 
     def __init__(
         self,
@@ -140,10 +143,10 @@ class Signer:
         differing: Collection[str] = (),
         payload: str = UNSIGNED_PAYLOAD,
     ) -> SigningTemplate:
-        """What signs requests as of now: ``last``, where that is still good. Raises RoleRefused.
+        """Returns a template for requests sent now: ``last``, if it is still valid. Raises RoleRefused.
 
-        ``headers`` (lower-case names, with ``host``) are those that all of them have; the values of the ``differing`` ones come
-        with each request. ``payload`` is the body's SHA-256 in hex, or one of S3's words for a body that is not signed.
+        ``headers`` (lower-case names, with ``host``) are common to all requests; each request has its own values of the
+        ``differing`` ones. ``payload`` is the body's SHA-256 in hex, or one of S3's constants for an unsigned body.
         """
         keys = self.credentials.get_frozen_credentials()
         second = int(self._clock())
@@ -162,7 +165,7 @@ class Signer:
         differing: Collection[str] = (),
         payload: str = UNSIGNED_PAYLOAD,
     ) -> SigningTemplate:
-        """What signs requests as of a moment such as 20130524T000000Z."""
+        """Returns a template for requests at a time such as 20130524T000000Z."""
         own = {
             "x-amz-date": stamp,
             "x-amz-content-sha256": payload,
@@ -180,7 +183,7 @@ class Signer:
         )
 
     def _scope_and_key(self, secret: str, date: str) -> tuple[str, bytes]:
-        """What a day's signatures are made with; several threads may ask."""
+        """Returns the credential scope and signing key of a day. Thread-safe."""
         derived = self._derived
         if derived is None or derived[0] != (secret, date):
             key = f"AWS4{secret}".encode()

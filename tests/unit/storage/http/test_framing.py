@@ -105,9 +105,9 @@ def test_a_close_in_the_middle_is_told_and_one_at_the_end_of_a_body_without_leng
 ):
     framing = ResponseParser("GET")
     framing.feed(OK + b"Content-Length: 10\r\n\r\nhalf")
-    with pytest.raises(MalformedResponse, match="before the answer was whole"):
+    with pytest.raises(MalformedResponse, match="before the response was complete"):
         framing.eof()
-    with pytest.raises(MalformedResponse, match="without an answer"):
+    with pytest.raises(MalformedResponse, match="without a response"):
         ResponseParser("GET").eof()
     framing = ResponseParser("GET")
     assert not framing.feed(OK + b"\r\nall")

@@ -1,0 +1,85 @@
+"""Failures of connections and responses become botocore's errors."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from rolerunner.storage.http import errors
+from rolerunner.storage.http.framing import MalformedResponse, Response
+
+URL = "https://bucket.example"
+
+
+@pytest.mark.parametrize(
+    ("error", "connected", "expected"),
+    [
+        (ssl.SSLCertVerificationError("no"), True, SSLError),
+        (ssl.SSLError("no"), False, SSLError),
+        (ssl.SSLError("no"), True, ConnectionClosedError),
+        (OSError(errno.EMFILE, "full"), False, HTTPClientError),
+        (TimeoutError(), True, ReadTimeoutError),
+        (TimeoutError(), False, ConnectTimeoutError),
+        (MalformedResponse("the connection was closed"), True, ConnectionClosedError),
+        (MalformedResponse("not HTTP"), True, HTTPClientError),
+        (ConnectionResetError(), True, ConnectionClosedError),
+        (ConnectionRefusedError(), False, EndpointConnectionError),
+    ],
+)
+def test_a_lost_connection_has_its_error(
+    error: BaseException, connected: bool, expected: type[Exception]
+) -> None:
+    assert type(errors.from_connection_error(URL, error, connected=connected)) is expected
+
+
+def create_error(status: int, body: bytes = b"", *, operation: str = "GetObject") -> ClientError:
+    response = Response(status, {"x-amz-request-id": "R1"}, keep=True)
+    response.body = body
+    return errors.from_response(response, operation, retried=2)
+
+
+def test_a_response_is_described() -> None:
+    body = b"<Error><Code>NoSuchKey</Code><Message>a &amp; b</Message></Error>"
+    found = create_error(404, body).response
+    assert found["Error"]["Code"] == "NoSuchKey"
+    assert found["Error"]["Message"] == "a & b"
+    metadata = found["ResponseMetadata"]
+    assert (metadata["HTTPStatusCode"], metadata["RequestId"]) == (404, "R1")
+    assert metadata["RetryAttempts"] == 2
+
+
+def test_a_response_without_a_body_has_its_status_as_code() -> None:
+    error = create_error(403).response["Error"]
+    assert (error["Code"], error["Message"]) == ("403", "Forbidden")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_retryable", "is_throttled", "is_redirect"),
+    [
+        (503, "SlowDown", True, True, False),
+        (429, "Anything", True, True, False),
+        (500, "InternalError", True, False, False),
+        (400, "RequestTimeout", True, False, False),
+        (403, "AccessDenied", False, False, False),
+        (301, "Anything", False, False, True),
+        (400, "AuthorizationHeaderMalformed", False, False, True),
+    ],
+)
+def test_errors_are_classified(
+    status: int, code: str, is_retryable: bool, is_throttled: bool, is_redirect: bool
+) -> None:
+    error = create_error(status, f"<Error><Code>{code}</Code></Error>".encode())
+    assert errors.is_retryable_error(error) is is_retryable
+    assert errors.is_throttled(error) is is_throttled
+    assert errors.is_redirect(error) is is_redirect

@@ -1,0 +1,101 @@
+"""Tasks of a distributed operation: their size, and what happens when one runs again."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner.errors import StepError
+from rolerunner.model import S3Uri
+from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
+from rolerunner.storage.workers.distributed_tasks import (
+    BYTES_PER_REQUEST,
+    OperationTask,
+    balance_tasks,
+    draw_items,
+    pickle_tasks,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rolerunner.common.cancellation import Cancel
+
+
+def create_copy(key: str, size: int = 1) -> Copy:
+    info = ObjectInfo(key, size, f"etag-{key}")
+    return Copy(S3Uri("from", key), S3Uri("to", key), info)
+
+
+class FakeStorage:
+    """Copies objects unless they are passed as outcomes. ``existing`` are the objects in the target."""
+
+    def __init__(self, existing: dict[str, ObjectInfo]) -> None:
+        self.existing = existing
+        self.copied: list[Copy] = []
+
+    def head_many(self, uris: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
+        for uri in uris:
+            yield Outcome(uri, info=self.existing.get(uri.key))
+
+    def copy(self, items: Iterable[Any], cancel: Cancel) -> Iterator[Outcome]:
+        for item in items:
+            if isinstance(item, Outcome):
+                yield item
+            else:
+                self.copied.append(item)
+                yield Outcome(item.target, error=StepError("no"))
+
+
+@pytest.mark.parametrize(
+    ("existing", "is_done"),
+    [
+        (ObjectInfo("a", 1, "etag-a", "2026-01-01T00:00:00Z"), True),
+        (ObjectInfo("a", 1, "etag-a", "2025-12-31T23:59:59Z"), False),
+        (ObjectInfo("a", 2, "etag-a", "2026-01-02T00:00:00Z"), False),
+        (ObjectInfo("a", 1, "other", "2026-01-02T00:00:00Z"), False),
+        (None, False),
+    ],
+    ids=["done", "older", "size", "etag", "missing"],
+)
+def test_a_completed_copy_is_not_repeated(existing: ObjectInfo | None, is_done: bool) -> None:
+    storage: Any = FakeStorage({"a": existing} if existing else {})
+    task = OperationTask(storage, "copy", [create_copy("a")], (), {}, "2026-01-01T00:00:00Z")
+    (outcome,) = task(True)
+    assert (outcome.error is None) is is_done
+    assert [item.repeated for item in storage.copied] == ([] if is_done else [True])
+
+
+def test_a_first_run_sends_no_head_requests() -> None:
+    newer = ObjectInfo("a", 1, "etag-a", "2026-01-02T00:00:00Z")
+    storage: Any = FakeStorage({"a": newer})
+    OperationTask(storage, "copy", [create_copy("a")], (), {}, "2026-01-01T00:00:00Z")(False)
+    assert [item.repeated for item in storage.copied] == [False]
+
+
+def test_items_are_drawn_up_to_a_number_or_a_size() -> None:
+    outcomes: deque[Outcome] = deque()
+    settled = Outcome(S3Uri("to", "z"), status="skipped")
+    items = iter([settled, create_copy("a", 5), create_copy("b", 5), create_copy("c", 5)])
+    assert [item.source.key for item in draw_items(items, 2, 100, outcomes)] == ["a"]
+    assert list(outcomes) == [settled]
+    assert [item.source.key for item in draw_items(items, 9, 5, outcomes)] == ["b"]
+
+
+def test_tasks_cost_about_the_same() -> None:
+    items = [create_copy(str(number), number << 20) for number in range(40)]
+    tasks = balance_tasks(items, 4)
+    costs = [
+        sum(item.info.size + BYTES_PER_REQUEST for item in task if item.info) for task in tasks
+    ]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] - costs[-1] <= (1 << 20) + BYTES_PER_REQUEST
+    assert balance_tasks(items[:2], 4) == [[items[1]], [items[0]]]
+
+
+def test_a_task_that_cannot_be_pickled_is_an_error() -> None:
+    with pytest.raises(StepError, match="cannot be shipped") as caught:
+        pickle_tasks([lambda again: again])
+    assert caught.value.type == "NotShipped"
