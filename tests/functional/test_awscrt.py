@@ -76,9 +76,9 @@ def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
 def old_zlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """So that awscrt computes the CRC32, too."""
     monkeypatch.setattr(integrity, "zlib_version", lambda: (1, 2, 11))
-    integrity._maker.cache_clear()
+    integrity._find_factory.cache_clear()
     yield
-    integrity._maker.cache_clear()
+    integrity._find_factory.cache_clear()
 
 
 def defined(algorithm: str, data: bytes) -> bytes:

@@ -308,7 +308,7 @@ def test_without_spark_the_error_says_what_to_do(
     )
     result, _ = run(tmp_path, "s3.list", role="job", source="s3://theirs/in/", distribute="spark")
     assert result.error is not None
-    assert (result.error.type, result.error.message) == ("NoSpark", "there is no Spark here")
+    assert (result.error.type, result.error.message) == ("NoSpark", "pyspark is not installed")
     assert "glueetl" in result.error.hint
     assert "pip install pyspark" in result.error.hint
 

@@ -1,1 +1,1 @@
-"""Spark: the workers of calls that are spread, and the queries of SQL steps. The only importer of pyspark."""
+"""Runs distributed tasks and SQL queries on Spark. The only importer of pyspark."""

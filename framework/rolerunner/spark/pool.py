@@ -1,7 +1,7 @@
-"""Spark's executors as a pool of workers.
+"""Runs distributed tasks on Spark's executors.
 
-A part of the work is a task; Spark hands tasks to executors, and gives a task whose executor died to another one. Results
-come back when a wave of tasks ends, so this machine holds a few waves and no more.
+Spark runs a task again on another executor if the first one dies. Results arrive when a wave of tasks ends, so this
+machine holds the results of a few waves.
 """
 
 from __future__ import annotations
@@ -29,103 +29,102 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WAVES_AT_ONCE = 2
-"""While the last tasks of a wave run, the first of the next one fill the executors."""
-_LOOK = 0.1
-"""Seconds between two looks at whether to stop."""
+"""Number of concurrent waves: the next wave fills the executors while the last tasks of one run."""
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class SparkTaskRunner:
-    """Spark's executors as workers. ``context`` is the SparkContext."""
+    """Runs tasks on Spark's executors. ``context`` is the SparkContext."""
 
     context: Any
 
     def slots(self) -> int:
-        """Cores of all executors that are there now."""
-        scala = self.context._jsc.sc()  # noqa: SLF001 - Spark tells it to its own barrier tasks alone; parallelism may be set by hand
+        """Returns the number of cores of all current executors."""
+        scala = self.context._jsc.sc()  # noqa: SLF001 - no public API; parallelism may be configured
         try:
-            told = scala.maxNumConcurrentTasks(
+            slots = scala.maxNumConcurrentTasks(
                 scala.resourceProfileManager().defaultResourceProfile()
             )
         except Exception:  # noqa: BLE001 - py4j's error for a method that another Spark does not have
-            told = 0
-        return max(int(told) or int(self.context.defaultParallelism), 1)
+            slots = 0
+        return max(int(slots) or int(self.context.defaultParallelism), 1)
 
     def run(
         self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
-        """Each wave is one Spark job, in a job group of this call's own."""
-        run = _Waves(self.context, what)
+        """Runs each wave as a Spark job, in a job group of its own."""
+        run = _JobGroup(self.context, what)
         with ThreadPoolExecutor(WAVES_AT_ONCE, thread_name_prefix="rolerunner-spark") as threads:
             try:
                 for wave in waves:
                     if not wave:
                         yield []
                         continue
-                    threads.submit(run.job, wave).add_done_callback(run.ended)
-                    run.flying += 1
-                    if run.flying >= WAVES_AT_ONCE:
-                        yield run.next(cancel)
-                while run.flying:
-                    yield run.next(cancel)
+                    threads.submit(run.run_wave, wave).add_done_callback(run.on_wave_ended)
+                    run.in_flight += 1
+                    if run.in_flight >= WAVES_AT_ONCE:
+                        yield run.wait_for_results(cancel)
+                while run.in_flight:
+                    yield run.wait_for_results(cancel)
             finally:
-                run.stop()
+                run.cancel_jobs()
 
 
 @dataclass
-class _Waves:
-    """Jobs that fly at once."""
+class _JobGroup:
+    """The Spark jobs of one call."""
 
     context: Any
     what: str
     group: str = field(default_factory=lambda: f"rolerunner-{uuid4().hex[:12]}")
-    flying: int = 0
+    in_flight: int = 0
     done: queue.SimpleQueue[Future[list[Any]]] = field(default_factory=queue.SimpleQueue)
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def job(self, wave: Sequence[bytes]) -> list[Any]:
-        """One job, a task for each part; in a thread of its own, to which Spark ties the job group."""
+    def run_wave(self, wave: Sequence[bytes]) -> list[Any]:
+        """Runs a job with a task for each part, in a thread of its own, to which Spark binds the job group."""
         if self.stopped.is_set():
             return []
         self.context.setJobGroup(self.group, self.what, interruptOnCancel=True)
-        results: list[Any] = self.context.parallelize(wave, len(wave)).map(_done).collect()
+        results: list[Any] = self.context.parallelize(wave, len(wave)).map(_run_task).collect()
         return results
 
-    def ended(self, future: Future[list[Any]]) -> None:
-        """A job is over, well or not."""
+    def on_wave_ended(self, future: Future[list[Any]]) -> None:
+        """Records that a job has succeeded or failed."""
         self.done.put(future)
 
-    def next(self, cancel: Cancel) -> list[Any]:
-        """The results of the job that ends next. Raises StepError."""
+    def wait_for_results(self, cancel: Cancel) -> list[Any]:
+        """Returns the results of the job that ends next. Raises StepError."""
         while True:
             cancel.stop_if_set()
             try:
-                future = self.done.get(timeout=_LOOK)
+                future = self.done.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
-            self.flying -= 1
-            return _checked(future)
+            self.in_flight -= 1
+            return _get_results(future)
 
-    def stop(self) -> None:
-        """Cancel what still flies. A job that is about to begin may miss one call, so it is made until all are over."""
+    def cancel_jobs(self) -> None:
+        """Cancels running jobs, repeatedly until all have ended: a job that is starting may miss one call."""
         self.stopped.set()
-        while self.flying:
-            with contextlib.suppress(Exception):  # a JVM that is gone has no jobs left
+        while self.in_flight:
+            with contextlib.suppress(Exception):  # the JVM may be gone
                 self.context.cancelJobGroup(self.group)
             try:
-                self.done.get(timeout=_LOOK)
+                self.done.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
-            self.flying -= 1
+            self.in_flight -= 1
 
 
-def _done(part: bytes) -> Any:
-    """In an executor: do a part. What it raises on purpose comes back as a value, for Spark would try it again in vain."""
+def _run_task(part: bytes) -> Any:
+    """Runs a task in an executor. Expected errors are returned as values, since Spark would retry the task in vain."""
     from pyspark import TaskContext  # noqa: PLC0415
 
     task = TaskContext.get()
     try:
-        return pickle.loads(part)(task is not None and task.attemptNumber() > 0)  # noqa: S301 - the driver's own
+        return pickle.loads(part)(task is not None and task.attemptNumber() > 0)  # noqa: S301 - pickled by the driver
     except StepError as error:
         redact_error(error)
         return error
@@ -138,13 +137,13 @@ def _done(part: bytes) -> Any:
         raise
 
 
-def _checked(future: Future[list[Any]]) -> list[Any]:
+def _get_results(future: Future[list[Any]]) -> list[Any]:
     try:
         results = future.result()
     except Exception as error:
         reason = find_reason(error)
         raise StepError(
-            f"Spark gave the work up: {reason}", hint=_hint(reason), type="SparkFailed"
+            f"the Spark job failed: {reason}", hint=_find_hint(reason), type="SparkFailed"
         ) from error
     failed = next((result for result in results if isinstance(result, StepError)), None)
     if failed is not None:
@@ -152,7 +151,7 @@ def _checked(future: Future[list[Any]]) -> list[Any]:
     return results
 
 
-def _hint(reason: str) -> str:
+def _find_hint(reason: str) -> str:
     missing: Optional[re.Match[str]] = re.search(r"No module named '([\w.]+)'", reason)
     if missing:
         return f"the executors have no '{missing.group(1)}': in Glue, wheels go into --additional-python-modules, which installs them on all machines"
@@ -162,7 +161,7 @@ def _hint(reason: str) -> str:
 
 
 def run_cancellable(context: Any, cancel: Cancel, what: str, work: Callable[[], T]) -> T:
-    """What the work gives; its Spark jobs are cancelled when it is time to stop. Raises StepError then."""
+    """Returns the result of ``work``. Its Spark jobs are cancelled on cancellation, which raises StepError."""
     group = f"rolerunner-{uuid4().hex[:12]}"
 
     def in_group() -> T:
@@ -172,7 +171,7 @@ def run_cancellable(context: Any, cancel: Cancel, what: str, work: Callable[[], 
     with ThreadPoolExecutor(1, thread_name_prefix="rolerunner-spark") as thread:
         future = thread.submit(in_group)
         while not future.done():
-            if cancel.wait(_LOOK):
+            if cancel.wait(_POLL_SECONDS):
                 context.cancelJobGroup(group)
         cancel.stop_if_set()
         return future.result()

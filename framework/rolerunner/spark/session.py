@@ -1,4 +1,4 @@
-"""The SparkSession, and what Java says when something fails."""
+"""Creates the SparkSession, and extracts reasons from Java errors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Any
 
 from rolerunner.errors import StepError
 
-_OPENING = threading.Lock()
+_SESSION_LOCK = threading.Lock()
 SPARK_HINT = "it runs in a Spark job of Glue (glueetl), and on a laptop with pyspark and Java: pip install pyspark"
 
 
 def get_session() -> Any:
-    """The SparkSession: the one that is there, as in Glue, else a new one on this machine. Raises StepError where there is no Spark."""
+    """Returns the existing SparkSession, as in Glue, or a new local one. Raises StepError without Spark."""
     if importlib.util.find_spec("pyspark") is None:
-        raise StepError("there is no Spark here", hint=SPARK_HINT, type="NoSpark")
-    with _OPENING:
-        return _session()
+        raise StepError("pyspark is not installed", hint=SPARK_HINT, type="NoSpark")
+    with _SESSION_LOCK:
+        return _create_session()
 
 
-def _session() -> Any:
+def _create_session() -> Any:
     from pyspark import SparkConf, SparkContext  # noqa: PLC0415 - a large library that few steps need
     from pyspark.sql import SparkSession  # noqa: PLC0415
 
@@ -33,7 +33,7 @@ def _session() -> Any:
     try:
         SparkContext._ensure_initialized()  # noqa: SLF001 - the JVM tells what spark-submit and its files have set
         conf = SparkConf()
-        for name, value in _ON_A_LAPTOP.items():
+        for name, value in _LOCAL_DEFAULTS.items():
             conf.setIfMissing(name, value)
         conf.set("spark.ui.showConsoleProgress", "false")  # the run shows its own
         made = SparkSession.builder.config(conf=conf).getOrCreate()
@@ -44,21 +44,19 @@ def _session() -> Any:
             type="NoSpark",
         ) from error
     if conf.get("spark.master", "").startswith("local"):
-        _make_at_home(made)
+        _configure_local(made)
     return made
 
 
-def _make_at_home(made: Any) -> None:
-    """On a laptop: workers are this Python, not the first on the PATH, and Spark is quiet and ends with the process."""
+def _configure_local(made: Any) -> None:
+    """Makes a local Spark use this Python for its workers, log nothing, and end with the process."""
     atexit.register(made.stop)
-    made.sparkContext.setLogLevel(
-        "FATAL"
-    )  # what fails is said by the step, without ten pages of Java
+    made.sparkContext.setLogLevel("FATAL")  # the step reports errors, without ten pages of Java
     if "PYSPARK_PYTHON" not in os.environ:
         made.sparkContext.pythonExec = sys.executable
 
 
-_ON_A_LAPTOP = {
+_LOCAL_DEFAULTS = {
     "spark.master": "local[*]",
     "spark.app.name": "rolerunner",
     "spark.ui.enabled": "false",
@@ -72,7 +70,7 @@ _CAUSES = (
 
 
 def find_reason(error: BaseException) -> str:
-    """The line of a long Java error that says why."""
+    """Returns the line of a long Java error that gives the reason."""
     java = getattr(error, "java_exception", None)
     text = str(java.getMessage() or java.toString()) if java is not None else str(error)
     lost = _CAUSES[1].search(text)

@@ -1,4 +1,4 @@
-"""Queries over files, and how Hadoop reaches S3 for them."""
+"""Runs queries over files, and configures how Hadoop accesses S3."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Files that are a table: where, in which format, with which options of Spark's reader or writer."""
+    """Files that form a table: location, format, and options of Spark's reader or writer."""
 
     url: str
     format: str
@@ -24,20 +24,20 @@ class TableFiles:
 
 
 class QueryFailed(StepError):
-    """A query failed; ``text`` is all that Java says of it."""
+    """A query failed. ``text`` is the complete Java error."""
 
     def __init__(self, message: str, *, hint: str = "", type: str = "", text: str = "") -> None:  # noqa: A002 - the result file's own word
         super().__init__(message, hint=hint, type=type)
         self.text = text
 
 
-_REACHED: dict[str, dict[str, str]] = {}
-"""Bucket -> the settings it was first reached with: Hadoop keeps what it made of them."""
+_CONFIGURED: dict[str, dict[str, str]] = {}
+"""Bucket -> its first settings, which Hadoop caches."""
 
 
 def find_credentials_provider(session: Any) -> str:
-    """The Java class that finds the job's own credentials: of AWS's second SDK from Hadoop 3.4 on."""
-    numbers = tuple(int(each) for each in re.findall(r"\d+", _hadoop(session))[:2])
+    """Returns the Java class that finds the job's credentials; Hadoop uses version 2 of the AWS SDK since 3.4."""
+    numbers = tuple(int(each) for each in re.findall(r"\d+", _get_hadoop_version(session))[:2])
     second = numbers >= (3, 4)
     return (
         "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
@@ -46,20 +46,22 @@ def find_credentials_provider(session: Any) -> str:
     )
 
 
-def _hadoop(session: Any) -> str:
+def _get_hadoop_version(session: Any) -> str:
     return str(session.sparkContext._jvm.org.apache.hadoop.util.VersionInfo.getVersion())  # noqa: SLF001 - the way into the JVM
 
 
 def configure_bucket(session: Any, bucket: str, settings: Mapping[str, str]) -> None:
-    """Tell Hadoop how a bucket is reached, before it is touched. Raises StepError where it was reached otherwise before."""
-    before = _REACHED.setdefault(bucket, dict(settings))
+    """Configures Hadoop's access to a bucket. Raises StepError if another role was configured before."""
+    before = _CONFIGURED.setdefault(bucket, dict(settings))
     arn = f"fs.s3a.bucket.{bucket}.assumed.role.arn"
     if before.get(arn) != settings.get(arn):
         raise StepError(
             f"the bucket '{bucket}' was reached as another role in this run: Spark knows one role for each bucket",
             type="OneRoleABucket",
         )
-    if any(name.endswith("external.id") for name in settings) and not _knows_external_ids(session):
+    if any(name.endswith("external.id") for name in settings) and not _supports_external_ids(
+        session
+    ):
         hint = "Hadoop learnt it with HADOOP-19201 (after 3.4.0); take a role without one, or move the objects with s3.copy"
         raise StepError(
             f"the role of the bucket '{bucket}' has an 'external_id', which this Hadoop does not send",
@@ -71,7 +73,7 @@ def configure_bucket(session: Any, bucket: str, settings: Mapping[str, str]) -> 
         hadoop.set(name, value)
 
 
-def _knows_external_ids(session: Any) -> bool:
+def _supports_external_ids(session: Any) -> bool:
     constants = session.sparkContext._jvm.org.apache.hadoop.fs.s3a.Constants  # noqa: SLF001 - the way into the JVM
     if type(constants).__name__ == "JavaPackage":
         return True  # there is no S3A at all, which the first read says better
@@ -84,11 +86,11 @@ def _knows_external_ids(session: Any) -> bool:
 def fetch_rows(
     session: Any, tables: Mapping[str, TableFiles], query: Optional[str], most: int
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """The columns and the first rows of a query. Raises SqlFailed."""
-    with _explained(session):
-        frame = _frame(session, tables, query)
+    """Returns the columns and the first rows of a query. Raises QueryFailed."""
+    with _translate_errors(session):
+        frame = _create_frame(session, tables, query)
         return list(frame.columns), [
-            {name: _plain(value) for name, value in row.asDict().items()}
+            {name: _to_plain_value(value) for name, value in row.asDict().items()}
             for row in frame.take(most)
         ]
 
@@ -101,11 +103,11 @@ def write_rows(
     mode: str,
     partition_by: Sequence[str],
 ) -> tuple[int, list[str]]:
-    """Write a query's result: how many rows, and their columns. Raises SqlFailed."""
+    """Writes a query's result and returns the number of rows and the columns. Raises QueryFailed."""
     from pyspark.sql import Observation, functions  # noqa: PLC0415
 
-    with _explained(session):
-        frame = _frame(session, tables, query)
+    with _translate_errors(session):
+        frame = _create_frame(session, tables, query)
         seen = Observation()
         observed = frame.observe(seen, functions.count(functions.lit(1)).alias("count"))
         observed.write.format(target.format).options(**target.options).mode(mode).partitionBy(
@@ -114,7 +116,7 @@ def write_rows(
         return int(seen.get["count"]), list(frame.columns)
 
 
-def _frame(session: Any, tables: Mapping[str, TableFiles], query: Optional[str]) -> Any:
+def _create_frame(session: Any, tables: Mapping[str, TableFiles], query: Optional[str]) -> Any:
     own = (
         session.newSession()
     )  # names of its own: steps that run side by side may call their sources the same
@@ -125,19 +127,19 @@ def _frame(session: Any, tables: Mapping[str, TableFiles], query: Optional[str])
     return own.sql(query) if query is not None else own.table(next(iter(tables)))
 
 
-def _plain(value: Any) -> Any:
+def _to_plain_value(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
 
 
 @contextmanager
-def _explained(session: Any) -> Iterator[None]:
-    """What Spark raises as SqlFailed: the line that says why, and what is to be done where that is known."""
+def _translate_errors(session: Any) -> Iterator[None]:
+    """Converts Spark's errors to QueryFailed, with a reason and, if known, a hint."""
     try:
         yield
     except Exception as error:
         text = str(error)
         if "S3AFileSystem not found" in text:
-            hint = f"Glue has S3A; on a laptop start Spark with --packages org.apache.hadoop:hadoop-aws:{_hadoop(session)} (PYSPARK_SUBMIT_ARGS)"
+            hint = f"Glue has S3A; on a laptop start Spark with --packages org.apache.hadoop:hadoop-aws:{_get_hadoop_version(session)} (PYSPARK_SUBMIT_ARGS)"
             raise QueryFailed(
                 "this Spark cannot reach S3: it has no S3A", hint=hint, type="NoS3A", text=text
             ) from error

@@ -1,7 +1,7 @@
-"""Checksums as S3 tells them: of a whole object, or of its parts' checksums where it was stored in parts.
+"""Computes and verifies S3's checksums, of a whole object or of the checksums of its parts.
 
 Algorithms: S3 user guide, "Checking object integrity". CRC32, SHA and MD5 come with Python; CRC32C and CRC64NVME need
-awscrt (the extra ``crt``), and what cannot be computed is not claimed to be proved.
+awscrt (the extra ``crt``). A checksum that cannot be computed proves nothing.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ if TYPE_CHECKING:
     from rolerunner.storage.protocol import ObjectInfo
 
 ALGORITHMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA256", "SHA1")
-"""The names that S3 knows, as ``ChecksumX`` in its answers."""
+"""The algorithms of S3, which are ``Checksum<name>`` in its responses."""
 _BLOCK = 1 << 20
 _MD5_HEX = 32
 _EXPRESS = "EXPRESS_ONEZONE"
-"""The storage class of all objects in directory buckets."""
+"""The storage class of objects in directory buckets."""
 
 
 class Hash(Protocol):
-    """A checksum that is fed."""
+    """A checksum that is computed from bytes as they arrive."""
 
     def update(self, data: Any, /) -> object:
-        """The next bytes."""
+        """Adds the next bytes."""
 
     def digest(self) -> bytes:
-        """The checksum of all of them."""
+        """Returns the checksum of the bytes so far."""
 
     def copy(self) -> Any:
-        """As it is now, to go on with apart."""
+        """Returns an independent copy of the current state."""
 
 
 class _Crc:
-    """A CRC as a hash; S3 writes it big-endian."""
+    """A CRC with the interface of a hash, in big-endian order as in S3."""
 
     def __init__(self, function: Callable[[Any, int], int], width: int) -> None:
         self._function = function
@@ -64,40 +64,48 @@ class _Crc:
         return made
 
 
-_PYTHONS: Mapping[str, Callable[[], Hash]] = {
+_PYTHON_HASHES: Mapping[str, Callable[[], Hash]] = {
     "MD5": lambda: hashlib.md5(usedforsecurity=False),
     "CRC32": lambda: _Crc(zlib.crc32, 4),
     "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
     "SHA256": hashlib.sha256,
 }
-_RUNTIMES = {"CRC32": ("crc32", 4), "CRC32C": ("crc32c", 4), "CRC64NVME": ("crc64nvme", 8)}
-"""Name in awscrt.checksums, and bytes."""
+_AWSCRT_FUNCTIONS = {"CRC32": ("crc32", 4), "CRC32C": ("crc32c", 4), "CRC64NVME": ("crc64nvme", 8)}
+"""Name in awscrt.checksums, and width in bytes."""
 _FAST_ZLIB = (1, 2, 12)
-"""From here on zlib's CRC32 is the faster one; awscrt's is three times as fast as that of 1.2.11 (measured), and Amazon Linux 2 has 1.2.7."""
+"""The first zlib whose CRC32 is faster than awscrt's.
+
+awscrt is three times as fast as zlib 1.2.11 (measured). Amazon Linux 2 has 1.2.7.
+"""
 
 
 @cache
-def _maker(algorithm: str) -> Optional[Callable[[], Hash]]:
-    """What makes such a hash; None where it cannot be computed here. awscrt is imported when it is first needed: that takes 40 to 80 ms."""
-    plain = _PYTHONS.get(algorithm)
-    if algorithm not in _RUNTIMES or (algorithm == "CRC32" and zlib_version() >= _FAST_ZLIB):
+def _find_factory(algorithm: str) -> Optional[Callable[[], Hash]]:
+    """Returns a function that creates such a hash; None if it cannot be computed here.
+
+    awscrt is imported on first use, since that takes 40 to 80 ms.
+    """
+    plain = _PYTHON_HASHES.get(algorithm)
+    if algorithm not in _AWSCRT_FUNCTIONS or (
+        algorithm == "CRC32" and zlib_version() >= _FAST_ZLIB
+    ):
         return plain
-    name, width = _RUNTIMES[algorithm]
+    name, width = _AWSCRT_FUNCTIONS[algorithm]
     try:
-        from awscrt import checksums as runtime  # noqa: PLC0415 - there in some environments only
+        from awscrt import checksums as runtime  # noqa: PLC0415 - optional
     except ImportError:
         return plain
-    function = getattr(runtime, name, None)  # not each version knows each
+    function = getattr(runtime, name, None)  # older versions have fewer functions
     return plain if function is None else lambda: _Crc(function, width)
 
 
 def zlib_version() -> tuple[int, ...]:
-    """Of the zlib that Python works with."""
+    """Returns the version of Python's zlib."""
     return tuple(int(part) for part in zlib.ZLIB_RUNTIME_VERSION.split(".")[:3] if part.isdigit())
 
 
 def compute_digest(algorithm: str, data: bytes) -> str:
-    """The checksum of some bytes in base64, as headers have it. Raises KeyError for one that cannot be computed here."""
+    """Returns the checksum of some bytes in base64. Raises KeyError if it cannot be computed here."""
     if algorithm == "CRC32":
         return encode_base64(zlib.crc32(data).to_bytes(4, "big"))
     made = create_hash(algorithm)
@@ -106,17 +114,17 @@ def compute_digest(algorithm: str, data: bytes) -> str:
 
 
 def decode_base64(text: str) -> bytes:
-    """A digest from a header. Raises ValueError."""
+    """Decodes a digest from a header. Raises ValueError."""
     return binascii.a2b_base64(text)
 
 
 def encode_base64(digest: bytes) -> str:
-    """A digest as headers have it."""
+    """Encodes a digest for a header."""
     return binascii.b2a_base64(digest, newline=False).decode()
 
 
 def has_checksum(data: bytes, checksum: str) -> bool:
-    """Do these bytes have the checksum, which is one of the whole object? Where they seem not to, ``Expected`` has the last word."""
+    """Returns True if the bytes have a checksum of the whole object. If False, ``ExpectedChecksum`` decides."""
     algorithm, _, value = checksum.partition(":")
     if "-" in value or not can_compute(algorithm):
         return False
@@ -128,20 +136,20 @@ def has_checksum(data: bytes, checksum: str) -> bool:
 
 
 def create_hash(algorithm: str) -> Hash:
-    """A hash to feed. Raises KeyError for one that cannot be computed here."""
-    make = _maker(algorithm)
+    """Returns a new hash. Raises KeyError if it cannot be computed here."""
+    make = _find_factory(algorithm)
     if make is None:
         raise KeyError(algorithm)
     return make()
 
 
 def can_compute(algorithm: str) -> bool:
-    """Can it be computed here?"""
-    return _maker(algorithm) is not None
+    """Returns True if the checksum can be computed here."""
+    return _find_factory(algorithm) is not None
 
 
 def extract_checksum(answer: Mapping[str, Any]) -> str:
-    """The checksum in an answer to HEAD or GET, as ObjectInfo has it; empty where nothing in it proves the bytes.
+    """Returns the checksum in a response to HEAD or GET, in the format of ObjectInfo; empty if there is none.
 
     An ETag is an MD5 only without KMS and customer keys, and never in a directory bucket (S3 API reference, Object).
     """
@@ -160,14 +168,14 @@ def extract_checksum(answer: Mapping[str, Any]) -> str:
 
 
 def is_md5(etag: str) -> bool:
-    """Does an ETag look like an MD5, of the whole or of parts?"""
+    """Returns True if an ETag looks like an MD5, of the object or of its parts."""
     digest = etag.partition("-")[0]
     return len(digest) == _MD5_HEX and all(letter in "0123456789abcdef" for letter in digest)
 
 
 @dataclass(frozen=True)
 class ExpectedChecksum:
-    """A checksum to hold bytes against. ``parts`` is 0 for one of the whole object."""
+    """A checksum to verify bytes with. ``parts`` is 0 for a checksum of the whole object."""
 
     algorithm: str
     digest: bytes
@@ -175,7 +183,7 @@ class ExpectedChecksum:
 
     @classmethod
     def of(cls, checksum: str) -> Optional[ExpectedChecksum]:
-        """From ObjectInfo's form; None where there is none, or none that can be computed here."""
+        """Parses the format of ObjectInfo. Returns None without a checksum that can be computed here."""
         algorithm, _, value = checksum.partition(":")
         value, _, parts = value.partition("-")
         if not can_compute(algorithm):
@@ -187,14 +195,12 @@ class ExpectedChecksum:
                 else base64.b64decode(value, validate=True)
             )
             return cls(algorithm, digest, int(parts or 0))
-        return cls(
-            algorithm, b"", 0
-        )  # one that cannot be read proves nothing, and is no reason to believe the bytes
+        return cls(algorithm, b"", 0)  # matches nothing
 
     def start(self, size: int, part_size: Callable[[], int]) -> Optional[RunningChecksum]:
-        """Begin to compute it over so many bytes; None where its parts are not all of one size, the last aside.
+        """Starts to compute it over ``size`` bytes; None if the parts, apart from the last, differ in size.
 
-        ``part_size`` is asked, in bytes, only for a checksum of parts.
+        ``part_size`` returns the size of a part in bytes; it is called only for a checksum of parts.
         """
         if not self.parts:
             return RunningChecksum(self, 0)
@@ -207,7 +213,7 @@ class ExpectedChecksum:
 
 
 class CrcCombiner:
-    """The CRC of a whole object, put together from those of its ranges in whatever order they come. Safe for several threads.
+    """Combines the CRCs of an object's ranges, in any order, into that of the object. Thread-safe.
 
     A CRC of two pieces is that of the first, multiplied by x to the power of the second's bits, added to that of the second
     (in the arithmetic of polynomials over GF(2), modulo the CRC's own); zlib's crc32_combine does the same.
@@ -220,7 +226,7 @@ class CrcCombiner:
 
     @classmethod
     def of(cls, checksum: str) -> Optional[CrcCombiner]:
-        """Where the checksum is a CRC of the whole object; else None."""
+        """Returns a combiner if the checksum is a CRC of the whole object, otherwise None."""
         expected = ExpectedChecksum.of(checksum)
         return (
             cls(expected)
@@ -230,28 +236,29 @@ class CrcCombiner:
 
     @property
     def algorithm(self) -> str:
-        """Of the CRC."""
+        """The algorithm of the CRC."""
         return self._expected.algorithm
 
     def add(self, start: int, length: int, digest: bytes) -> None:
-        """A range is there."""
+        """Adds the CRC of a range."""
         self._found[start] = (length, int.from_bytes(digest, "big"))
 
     def matches(self) -> bool:
-        """Do the ranges follow one another from 0 on, and have the checksum that was expected?"""
+        """Returns True if the ranges cover the object without gaps and have the expected checksum."""
         at = whole = 0
         powers = {
-            length: self._power(length) for length in {length for length, _ in self._found.values()}
+            length: self._compute_power(length)
+            for length in {length for length, _ in self._found.values()}
         }  # most are of one length
         for start, (length, value) in sorted(self._found.items()):
             if start != at:
                 return False
-            whole = self._times(whole, powers[length]) ^ value
+            whole = self._multiply(whole, powers[length]) ^ value
             at += length
         return whole.to_bytes(self._width // 8, "big") == self._expected.digest
 
-    def _times(self, one: int, other: int) -> int:
-        """The product of two polynomials, bits reflected: the highest bit stands for 1."""
+    def _multiply(self, one: int, other: int) -> int:
+        """Returns the product of two polynomials with reflected bits: the highest bit stands for 1."""
         product, bit = 0, 1 << (self._width - 1)
         while bit:
             if one & bit:
@@ -260,13 +267,13 @@ class CrcCombiner:
             bit >>= 1
         return product
 
-    def _power(self, length: int) -> int:
-        """X to the power of so many bytes' bits."""
+    def _compute_power(self, length: int) -> int:
+        """Returns x to the power of the number of bits in ``length`` bytes."""
         power, square = 1 << (self._width - 1), 1 << (self._width - 9)
         while length:
             if length & 1:
-                power = self._times(power, square)
-            square = self._times(square, square)
+                power = self._multiply(power, square)
+            square = self._multiply(square, square)
             length >>= 1
         return power
 
@@ -280,7 +287,7 @@ _CRCS = {
 
 
 class RunningChecksum:
-    """A checksum that is being computed over bytes in their order."""
+    """A checksum that is computed over bytes in their order."""
 
     def __init__(self, expected: ExpectedChecksum, part_size: int) -> None:
         self._expected = expected
@@ -291,7 +298,7 @@ class RunningChecksum:
         self._digests: list[bytes] = []
 
     def update(self, data: bytes) -> None:
-        """The next bytes."""
+        """Adds the next bytes."""
         if not self._part_size:
             self._hash.update(data)
             return
@@ -305,13 +312,13 @@ class RunningChecksum:
             view = view[len(taken) :]
 
     def copy(self) -> RunningChecksum:
-        """As it is now, to go on with apart."""
+        """Returns an independent copy of the current state."""
         made = RunningChecksum(self._expected, self._part_size)
         made._left, made._hash, made._digests = self._left, self._hash.copy(), [*self._digests]
         return made
 
     def matches(self) -> bool:
-        """Was it all, and is it what was expected?"""
+        """Returns True if the bytes so far have the expected checksum."""
         if not self._part_size:
             return self._hash.digest() == self._expected.digest
         self._end_part()
@@ -329,9 +336,9 @@ class RunningChecksum:
 def file_matches(
     path: Union[Path, int], checksum: str, part_size: Callable[[], int]
 ) -> Optional[bool]:
-    """Is the file, a path or an open descriptor, what the checksum says? None where that cannot be told.
+    """Returns True if a file, a path or an open descriptor, has the checksum; None if that cannot be decided.
 
-    ``part_size`` is asked only for one of parts.
+    ``part_size`` is called only for a checksum of parts.
     """
     expected = ExpectedChecksum.of(checksum)
     if expected is None:
@@ -354,12 +361,12 @@ def is_same_file(
     path: Path,
     info: ObjectInfo,
     compare: str,
-    told_now: Callable[[], ObjectInfo],
+    fetch_info: Callable[[], ObjectInfo],
     part_size: Callable[[], int],
 ) -> bool:
-    """Does the file hold the object's bytes, as far as ``compare`` looks: size, size_mtime (sizes alone here), etag, checksum?
+    """Returns True if a file equals the object by ``compare``: size, size_mtime (only sizes here), etag, checksum.
 
-    ``told_now`` makes a HEAD, asked only where the listing's ETag does not settle it.
+    ``fetch_info`` sends a HEAD request; it is called only if the listing's ETag does not decide.
     """
     with translate_os_errors(path):
         if path.stat().st_size != info.size:
@@ -367,7 +374,7 @@ def is_same_file(
     if compare in ("size", "size_mtime"):
         return True
     if is_md5(info.etag) and file_matches(path, f"MD5:{info.etag}", part_size):
-        return True  # an MD5 that agrees is proof, whatever the encryption
+        return True  # a matching MD5 is proof, whatever the encryption
     return compare == "checksum" and bool(
-        file_matches(path, info.checksum or told_now().checksum, part_size)
+        file_matches(path, info.checksum or fetch_info().checksum, part_size)
     )

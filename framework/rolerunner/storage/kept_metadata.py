@@ -1,4 +1,4 @@
-"""Metadata and headers that a copy has to say again, because S3 does not carry them over by itself."""
+"""Metadata and headers that a copy must send again, because S3 does not preserve them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT_HEADERS = {
     "content-type": "ContentType", "cache-control": "CacheControl", "content-disposition": "ContentDisposition", "expires": "Expires",
     "content-encoding": "ContentEncoding", "content-language": "ContentLanguage", "x-amz-website-redirect-location": "WebsiteRedirectLocation",
 }  # fmt: skip
-"""Header of an answer -> the option of PutObject that stores it."""
+"""Response header -> the option of PutObject that stores it."""
 METADATA_PREFIX = "x-amz-meta-"
 _HINT = "S3 keeps it in a copy by one role that may read and write, of an object below 'multipart_above', with no other metadata or headers"
 
@@ -21,9 +21,9 @@ _HINT = "S3 keeps it in a copy by one role that may read and write, of an object
 def kept_headers(
     uri: S3Uri, headers: Mapping[str, str], replaced: Container[str]
 ) -> dict[str, str]:
-    """The headers (names in lower case) that store the source's metadata again, but for options of PutObject that the step replaces.
+    """Returns the headers (names in lower case) that store the source's metadata, except the ``replaced`` options.
 
-    Raises StepError for what cannot be stored again as it is: a copy without it would be a loss, above all in a move.
+    Raises StepError for metadata that cannot be stored unchanged: a copy, and above all a move, would lose it.
     """
     kept = {
         name: headers[name]
@@ -35,18 +35,18 @@ def kept_headers(
             {name: value for name, value in headers.items() if name[:11] == METADATA_PREFIX}
         )
         if headers.get("x-amz-missing-meta", "0") not in ("", "0"):
-            raise _lost(
+            raise _metadata_lost(
                 uri, f"S3 cannot tell {headers['x-amz-missing-meta']} of its metadata in headers"
             )
     if "expires" in kept and kept["expires"] and not _is_date(kept["expires"]):
-        raise _lost(uri, f"its Expires is no date: '{kept['expires']}'")
+        raise _metadata_lost(uri, f"its Expires is no date: '{kept['expires']}'")
     if not "".join(kept.values()).isascii():
         name = next(name for name, value in kept.items() if not value.isascii())
-        raise _lost(uri, f"its {name} holds characters that cannot be sent in a header")
+        raise _metadata_lost(uri, f"its {name} holds characters that cannot be sent in a header")
     return kept
 
 
-def _lost(uri: S3Uri, why: str) -> StepError:
+def _metadata_lost(uri: S3Uri, why: str) -> StepError:
     return StepError(f"{uri}: {why}, so a copy would lose it", hint=_HINT, type="MetadataLost")
 
 

@@ -1,4 +1,4 @@
-"""The local end of a transfer: files that are sent as they were at first, and what is done to one that has come."""
+"""The local files of transfers: sources that must not change, and targets that are written and then renamed."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class UploadSource:
-    """Reads a file's ranges, and sees when it is not what it was at first. Raises LocalFileFailed."""
+    """Reads ranges of a file and detects that it has changed. Raises LocalFileFailed."""
 
     path: Union[str, Path]
     before: os.stat_result
     follow: bool = True
-    """Whether a link is followed."""
+    """True if a symbolic link is followed."""
 
     @classmethod
     def of(cls, path: Union[str, Path], *, follow: bool = True) -> UploadSource:
-        """The file as it is now. Raises LocalFileFailed, also for what is no regular file."""
+        """Returns the current state of a file. Raises LocalFileFailed, also if it is not a regular file."""
         try:
             before = os.stat(path, follow_symlinks=follow)
         except OSError:
@@ -56,17 +56,17 @@ class UploadSource:
         return cls(path, before, follow)
 
     def open(self) -> int:
-        """A descriptor to read from; a pipe that has taken the file's place does not block. Raises OSError."""
+        """Opens the file and returns its descriptor. A pipe in its place does not block. Raises OSError."""
         return os.open(self.path, _READ if self.follow else _READ | os.O_NOFOLLOW)
 
     def __call__(self, start: int, length: int) -> bytes:
-        """A range of it."""
+        """Returns a range of the file."""
         try:
             descriptor = self.open()
             try:
                 data = os.pread(
                     descriptor, length or 1, start
-                )  # an empty file is read as well: those of /proc only say that they are empty
+                )  # empty files are read too: files of /proc have a size of 0
                 if data and not length:
                     raise LocalFileFailed(
                         f"{self.path}: has content but no size, as files of /proc have, and is not read",
@@ -86,7 +86,7 @@ class UploadSource:
         return data
 
     def check(self, descriptor: int, *, short: bool = False) -> None:
-        """Is the open file what it was at first? Raises LocalFileFailed."""
+        """Raises LocalFileFailed if the open file has changed."""
         now, before = os.fstat(descriptor), self.before
         if (
             short
@@ -101,9 +101,9 @@ class UploadSource:
 
 
 class DownloadSink:
-    """A file that is to appear: written under a temporary name, whole or as it comes, then renamed. Raises LocalFileFailed.
+    """A file that is downloaded under a temporary name and then renamed. Raises LocalFileFailed.
 
-    A sink of the lane: ``begin`` starts it, or starts it again.
+    It is a sink: ``begin`` starts it, or starts it again.
     """
 
     __slots__ = ("_bound", "_moved", "_size", "_target", "file", "got", "running")
@@ -118,18 +118,18 @@ class DownloadSink:
         self._target = target
         self._moved = moved
         self._size = size
-        """Bytes of the object as it was listed: the bound of an answer that tells no length."""
+        """Size of the listed object in bytes, which bounds a response without a length."""
         self._bound: Optional[int] = None
         self.file = NewFile(target, folder)
         self.running: Optional[integrity.RunningChecksum] = None
         self.got = 0
 
     def write_all(self, data: bytes) -> None:
-        """All of it at once."""
+        """Writes the whole file."""
         write_at(self._target, self.file.open(), data, 0)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """An answer's body begins to come."""
+        """Starts the body of a response."""
         del status
         self.file.open()
         self.got = 0
@@ -140,7 +140,7 @@ class DownloadSink:
         )
 
     def write(self, data: bytes) -> None:
-        """The next bytes. Raises IntegrityFailed for more than the object has."""
+        """Writes the next bytes. Raises IntegrityFailed for more than the object has."""
         if self._bound is not None and self.got + len(data) > self._bound:
             raise IntegrityFailed(
                 f"{self._target}: received more than the {self._bound:,} bytes of the object"
@@ -152,17 +152,17 @@ class DownloadSink:
         self._moved(len(data))
 
     def commit(self) -> None:
-        """It is right: give it its name."""
+        """Renames the file to its target."""
         self.file.commit()
 
     def discard(self) -> None:
-        """Nothing of it is left, unless it has appeared."""
+        """Deletes the temporary file, unless it was committed."""
         self.file.discard()
 
 
 @dataclass(frozen=True)
 class SharedFile:
-    """A temporary file that this process has open, for another process to open: what is there later must be the same file."""
+    """A temporary file that another process opens by its path, and recognises by its inode."""
 
     path: str
     inode: int
@@ -170,13 +170,13 @@ class SharedFile:
 
     @classmethod
     def of(cls, file: NewFile) -> SharedFile:
-        """The open file."""
+        """Returns the shared file for an open one."""
         status = os.fstat(file.descriptor)
         return cls(file.temporary, status.st_ino, status.st_dev)
 
     @contextlib.contextmanager
     def writable(self) -> Iterator[int]:
-        """A descriptor to write to the file. Raises LocalFileFailed, also where another file has its place."""
+        """Opens the file for writing. Raises LocalFileFailed, also if another file has taken its place."""
         with translate_os_errors(self.path):
             descriptor = os.open(
                 self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -191,9 +191,9 @@ class SharedFile:
 
 
 class RangeSink:
-    """A range on its way into an open file: written where it belongs, counted, its checksum computed as it comes.
+    """A sink that writes a range to its place in an open file and computes its checksum.
 
-    A sink of the lane. What is not this range of the object is refused, since it would overwrite its neighbours.
+    It rejects responses that hold another range, which would overwrite other parts of the file.
     """
 
     def __init__(
@@ -212,19 +212,19 @@ class RangeSink:
 
     @property
     def crc(self) -> bytes:
-        """The checksum of what came."""
+        """The checksum of the received bytes."""
         return self._running.digest() if self._running is not None else b""
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """An answer begins to come, the first or another one. Raises IntegrityFailed for what is not this range."""
+        """Starts a response, the first or another one. Raises IntegrityFailed if it is not this range."""
         check_range_headers(status, headers, self._info, self._start, self._length)
         self.got = 0
         self._running = self._make() if self._make is not None else None
 
     def write(self, data: Any) -> None:
-        """The next bytes. Raises LocalFileFailed, IntegrityFailed for more than was asked for, StepError when stopped."""
+        """Writes the next bytes. Raises LocalFileFailed, IntegrityFailed for too many bytes, StepError on cancellation."""
         if self.got + len(data) > self._length:
-            raise IntegrityFailed(f"{self._path}: more bytes came than were asked for")
+            raise IntegrityFailed(f"{self._path}: received more bytes than requested")
         write_at(self._path, self._descriptor, data, self._start + self.got)
         if self._running is not None:
             self._running.update(data)
@@ -235,9 +235,9 @@ class RangeSink:
 def check_range_headers(
     status: int, headers: Mapping[str, str], info: ObjectInfo, start: int, length: int
 ) -> None:
-    """Is it the range that was asked for, of this object? A server may give all of it, and not every one heeds If-Match. Raises IntegrityFailed.
+    """Checks that a response is the requested range of this object. Raises IntegrityFailed.
 
-    Every range of the lane comes by here, as the ``begin`` of its sink.
+    A server may return the whole object, and not every one supports If-Match.
     """
     if headers.get("etag", "").strip('"') != info.etag:
         raise IntegrityFailed(f"{info.key}: the object changed while its ranges were read")
@@ -256,7 +256,7 @@ def check_range_headers(
 
 
 def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> None:
-    """Write all of it at a place of an open file. Raises LocalFileFailed."""
+    """Writes data to a position of an open file. Raises LocalFileFailed."""
     try:
         while (count := os.pwrite(descriptor, data, at)) < len(data):
             data, at = memoryview(data)[count:], at + count
@@ -268,7 +268,7 @@ def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> Non
 def decompress_file(
     file: NewFile, target: Union[str, Path], uri: S3Uri, folder: Optional[TargetFolder]
 ) -> None:
-    """Replace a gzip file by what it holds. Raises IntegrityFailed for one that is not gzip, or not whole."""
+    """Replaces a gzip file by its content. Raises IntegrityFailed if it is not gzip or incomplete."""
     unpacked = NewFile(target, folder)
     try:
         _check_filled(file)
@@ -289,13 +289,13 @@ def decompress_file(
 
 
 def _check_filled(file: NewFile) -> None:
-    """Raises EOFError for an empty file, which Python's gzip takes for one that holds nothing."""
+    """Raises EOFError for an empty file, which Python's gzip accepts as empty content."""
     if not os.fstat(file.descriptor).st_size:
         raise EOFError("it is empty, which no gzip file is")
 
 
 def set_modified_time(file: NewFile, info: ObjectInfo) -> None:
-    """Give the file the object's time of modification."""
+    """Sets the file's modification time to the object's."""
     moment = (
         datetime.strptime(info.modified, "%Y-%m-%dT%H:%M:%SZ")
         .replace(tzinfo=timezone.utc)
@@ -307,7 +307,7 @@ def set_modified_time(file: NewFile, info: ObjectInfo) -> None:
 def verify_checksum(
     uri: S3Uri, info: ObjectInfo, running: Optional[integrity.RunningChecksum]
 ) -> None:
-    """Raises IntegrityFailed where what came does not have the checksum that S3 tells."""
+    """Raises IntegrityFailed if the received bytes do not have the object's checksum."""
     if running is not None and not running.matches():
         raise IntegrityFailed(
             f"{uri}: the bytes that came do not have the checksum {info.checksum} that S3 tells"

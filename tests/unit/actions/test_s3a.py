@@ -46,7 +46,7 @@ def session(constants: Any = None, version: str = "3.3.4") -> Any:
 
 @pytest.fixture(autouse=True)
 def _nothing_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "_REACHED", {})
+    monkeypatch.setattr(sql, "_CONFIGURED", {})
 
 
 def test_hadoop_is_told_of_the_role_for_its_bucket() -> None:

@@ -75,7 +75,7 @@ def run(
     [
         (
             RAISED.format(raised="RuntimeError: a bug"),
-            "Spark gave the work up: RuntimeError: a bug",
+            "the Spark job failed: RuntimeError: a bug",
             "",
         ),
         (
