@@ -38,7 +38,7 @@ class Cancel:
             raise StepError("stopped before it was done", type="Stopped")
 
     def wait(self, seconds: float) -> bool:
-        """Sleeps until the time is over or the operation has to stop; returns True in the latter case."""
+        """Sleeps for so long, or until the operation has to stop; returns True in that case."""
         deadline = time.monotonic() + seconds
         while not self.is_set():
             left = deadline - time.monotonic()

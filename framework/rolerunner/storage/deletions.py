@@ -1,7 +1,8 @@
-"""Deletion of objects in batches: conditions, retries of single keys, keys that XML cannot hold; the same for both engines.
+"""Deletes batches of objects: conditions, retries of single keys, and keys that XML cannot hold.
 
-``Deletion.iterate_commands`` is a generator of commands, which an engine carries out: it is sent the result of each, and a StepError is
-thrown into it where one fails. S3 API reference: DeleteObjects, DeleteObject; S3 user guide: "How to perform conditional deletes".
+``Deletion.iterate_commands`` is a generator of commands that either engine executes. It is sent the
+result of each, or has a StepError thrown into it. S3 API reference: DeleteObjects, DeleteObject; S3
+user guide: "How to perform conditional deletes".
 """
 
 from __future__ import annotations
@@ -22,36 +23,40 @@ from rolerunner.storage.protocol import ObjectInfo, Outcome
 
 T = TypeVar("T")
 CHECKED_BATCH = 25
-"""Objects of a batch that are looked at one after the other right before their deletion: so few that the window stays small."""
+"""Objects that are checked one by one before their deletion; few, so that little time passes."""
 CHANGED = "ObjectChanged"
-"""The type of the failure of an object that is not the one that was meant to be deleted."""
-_HALF = re.compile("[\ud800-\udfff]")
-"""Half a character: of text that was not UTF-8."""
+"""The error type of an object that changed since it was listed."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Surrogates, which stand for bytes that were not UTF-8."""
 _BASE, _MAX_BACKOFF = 0.25, 20.0
 _CONDITION_FAILED = frozenset({"PreconditionFailed", "412"})
 _CONDITION_REFUSED = frozenset(
     {
-        "NotImplemented", "501", "400", "BadRequest", "InvalidArgument", "InvalidRequest", "MalformedXML", "MethodNotAllowed", "UnsupportedArgument",
-        "UnsupportedOperation", "UnsupportedParameter", "InvalidHeader", "UnexpectedContent",
+        "400", "501", "BadRequest", "InvalidArgument", "InvalidHeader", "InvalidRequest",
+        "MalformedXML", "MethodNotAllowed", "NotImplemented", "UnexpectedContent",
+        "UnsupportedArgument", "UnsupportedOperation", "UnsupportedParameter",
     }
 )  # fmt: skip
-"""Error codes of servers that do not know conditional deletions."""
+"""Error codes of servers that do not support conditional deletions."""
 
 
 @dataclass(frozen=True)
 class DeleteObjects:
-    """One DeleteObjects; its result is a ``xml.Deletions``."""
+    """A DeleteObjects request; its result is an ``xml.DeleteResult``."""
 
     uri: S3Uri
-    """The folder that all keys have in common."""
+    """The common folder of all keys."""
     body: bytes
     version: str = ""
-    """One of the versions that it names, if it names any."""
+    """One of the versions that it names, if any."""
 
 
 @dataclass(frozen=True)
 class DeleteObject:
-    """One DeleteObject, for a key that XML cannot hold; without a result. ``etag``: the condition, empty for none."""
+    """A DeleteObject request for a key that XML cannot hold; it has no result.
+
+    ``etag`` is its condition; empty for none.
+    """
 
     uri: S3Uri
     version: str = ""
@@ -60,7 +65,7 @@ class DeleteObject:
 
 @dataclass(frozen=True)
 class HeadObject:
-    """One HEAD; its result is an ``ObjectInfo``."""
+    """A HEAD request; its result is an ``ObjectInfo``."""
 
     uri: S3Uri
     version: str = ""
@@ -68,7 +73,7 @@ class HeadObject:
 
 @dataclass(frozen=True)
 class Pause:
-    """A wait before the next try. ``throttled``: the server asked for fewer requests."""
+    """A wait before the next attempt; ``throttled`` if the server asked for fewer requests."""
 
     seconds: float
     throttled: bool = False
@@ -79,9 +84,9 @@ Commands = Generator[Command, Any, T]
 
 
 class DeleteConditions:
-    """Where conditional deletions can be relied on: S3 itself, as long as a bucket has not refused one.
+    """Knows which buckets honour conditional deletions: those of S3 that have refused none.
 
-    Other servers may ignore a condition, so objects there are looked at as well, right before.
+    Other servers may ignore a condition, so their objects are also checked right before.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -93,11 +98,11 @@ class DeleteConditions:
         return bucket not in self._refusing
 
     def are_kept(self, bucket: str) -> bool:
-        """Returns True where a condition is known to be honoured."""
+        """Returns True if a condition is known to be honoured."""
         return self._is_aws and ":s3-outposts:" not in bucket and self.are_sent(bucket)
 
     def refuse(self, bucket: str) -> None:
-        """Send no more conditions to this bucket."""
+        """Stops conditions to this bucket."""
         self._refusing.add(bucket)
 
 
@@ -105,8 +110,9 @@ class DeleteConditions:
 class Deletion:
     """Deletes objects of one bucket, as many as one request takes.
 
-    ``unchanged``: only those that still have the ETag of their ``ObjectInfo``. An object with a version is deleted by it, which
-    needs no condition. ``describe_error`` makes the failure of a key from its version, error code and message.
+    ``unchanged`` deletes only those that still have the ETag of their ``ObjectInfo``. An object
+    with a version is deleted by it and needs no condition. ``describe_error`` returns the error
+    of a key from its version, error code and message.
     """
 
     bucket: str
@@ -116,24 +122,29 @@ class Deletion:
     tries: int
     describe_error: Callable[[S3Uri, str, str, str], StepError]
     _outcomes: dict[int, Outcome] = field(default_factory=dict, init=False)
-    _looks: bool = field(default=False, init=False)
+    _checks_first: bool = field(default=False, init=False)
 
     def iterate_commands(self) -> Commands[Sequence[Outcome]]:
-        """Outcomes in the order of the objects."""
+        """Yields commands; returns outcomes in the order of the objects."""
         pending: Sequence[int] = range(len(self.objects))
         if self.unchanged:
-            pending = [number for number in pending if self._is_known(number, self.objects[number])]
-        # both are settled once: another batch may find out meanwhile that conditions are refused, and without one nothing goes unseen
+            pending = [
+                number for number in pending if self._has_identity(number, self.objects[number])
+            ]
+        # decided once: another batch may meanwhile find that conditions are refused, and no
+        # object may be deleted without either a condition or a check
         conditional = self.unchanged and self.conditions.are_sent(self.bucket)
-        self._looks = self.unchanged and not (conditional and self.conditions.are_kept(self.bucket))
-        step = CHECKED_BATCH if self._looks else max(len(pending), 1)
+        self._checks_first = self.unchanged and not (
+            conditional and self.conditions.are_kept(self.bucket)
+        )
+        step = CHECKED_BATCH if self._checks_first else max(len(pending), 1)
         for start in range(0, len(pending), step):
             yield from self._delete(pending[start : start + step], conditional=conditional)
         return [self._outcomes[number] for number in range(len(self.objects))]
 
     def _delete(self, pending: Sequence[int], *, conditional: bool) -> Commands[None]:
-        if self._looks:
-            pending = yield from self._unchanged_of(pending)
+        if self._checks_first:
+            pending = yield from self._select_unchanged(pending)
         keys = [self.objects[number].key for number in pending]
         alone = (
             []
@@ -147,47 +158,47 @@ class Deletion:
         )
         yield from self._delete_together(together, conditional=conditional)
 
-    def _is_known(self, number: int, info: ObjectInfo) -> bool:
+    def _has_identity(self, number: int, info: ObjectInfo) -> bool:
         if not self.unchanged or info.version or info.etag:
             return True
-        self._outcomes[number] = self._failed(
-            number, StepError(f"{self._uri(info)} is kept: its ETag is not known", type=CHANGED)
+        self._outcomes[number] = self._make_failed(
+            number, StepError(f"{self._uri(info)} is kept: its ETag is unknown", type=CHANGED)
         )
         return False
 
-    # one request for many
-
     def _delete_together(self, pending: Sequence[int], *, conditional: bool) -> Commands[None]:
         for tried in range(1, self.tries + 1):
-            if tried > 1 and self._looks:
-                pending = yield from self._unchanged_of(pending)
+            if tried > 1 and self._checks_first:
+                pending = yield from self._select_unchanged(pending)
             if not pending:
                 return
             try:
-                result: xml.DeleteResult = yield self._request(pending, conditional=conditional)
+                result: xml.DeleteResult = yield self._build_request(
+                    pending, conditional=conditional
+                )
             except StepError as error:
                 if not conditional or error.type not in _CONDITION_REFUSED | _CONDITION_FAILED:
                     self._fail_all(pending, error)
                     return
                 yield from self._delete_unconditionally(pending)
                 return
-            changed, again = self._sort_out(pending, result, conditional=conditional)
+            changed, again = self._record_result(pending, result, conditional=conditional)
             yield from self._delete_unconditionally(changed)
             pending = list(again)
             if not pending:
                 return
             if tried == self.tries:
                 self._outcomes.update(
-                    {number: self._failed(number, error) for number, error in again.items()}
+                    {number: self._make_failed(number, error) for number, error in again.items()}
                 )
                 return
             throttled = any(map(is_throttling_failure, again.values()))
             yield Pause(random.random() * min(_MAX_BACKOFF, _BASE * 2**tried), throttled)
 
-    def _sort_out(
+    def _record_result(
         self, pending: Sequence[int], result: xml.DeleteResult, *, conditional: bool
     ) -> tuple[list[int], dict[int, StepError]]:
-        """Settles what is settled; returns those whose condition was refused or did not hold, and those to try again."""
+        """Records outcomes; returns objects whose condition failed, and those to try again."""
         changed: list[int] = []
         again: dict[int, StepError] = {}
         for number in pending:
@@ -195,7 +206,7 @@ class Deletion:
             refused = result.error_of(info.key, info.version)
             if refused is None:
                 if result.has(info.key, info.version):
-                    self._outcomes[number] = self._done(info)
+                    self._outcomes[number] = self._make_done(info)
                 else:
                     again[number] = ServiceFailed(
                         f"{self._uri(info)}: S3 did not say whether it was deleted",
@@ -209,23 +220,26 @@ class Deletion:
             if conditional and not info.version and code in _CONDITION_FAILED | _CONDITION_REFUSED:
                 changed.append(number)
             elif isinstance(error, NotFound) and error.type == "NoSuchKey":
-                self._outcomes[number] = self._done(info)
+                self._outcomes[number] = self._make_done(info)
             elif is_retryable(error) and code not in _CONDITION_FAILED:
                 again[number] = error
             else:
-                self._outcomes[number] = self._failed(number, error)
+                self._outcomes[number] = self._make_failed(number, error)
         return changed, again
 
     def _delete_unconditionally(self, pending: Sequence[int]) -> Commands[None]:
-        """After a refused condition: what is still unchanged shows that the server does not take conditions, and goes without one."""
-        self._looks = self._looks or bool(pending)
+        """Deletes what is still unchanged after its condition was refused.
+
+        It shows that the server does not support conditions.
+        """
+        self._checks_first = self._checks_first or bool(pending)
         for start in range(0, len(pending), CHECKED_BATCH):
-            left = yield from self._unchanged_of(pending[start : start + CHECKED_BATCH])
+            left = yield from self._select_unchanged(pending[start : start + CHECKED_BATCH])
             if left:
                 self.conditions.refuse(self.bucket)
                 yield from self._delete_together(left, conditional=False)
 
-    def _request(self, pending: Sequence[int], *, conditional: bool) -> DeleteObjects:
+    def _build_request(self, pending: Sequence[int], *, conditional: bool) -> DeleteObjects:
         objects = [self.objects[number] for number in pending]
         body = xml.render_delete(
             (info.key, info.version, info.etag if conditional and not info.version else "")
@@ -236,32 +250,28 @@ class Deletion:
             folder, body, next((info.version for info in objects if info.version), "")
         )
 
-    # one request for one
-
     def _delete_alone(self, number: int, *, conditional: bool) -> Commands[None]:
         info = self.objects[number]
-        if _HALF.search(info.key):
+        if _SURROGATE.search(info.key):
             text = f"{str(self._uri(info))!a}: the key is not Unicode, so no request can name it"
-            self._outcomes[number] = self._failed(number, StepError(text, type="UnsafeKey"))
+            self._outcomes[number] = self._make_failed(number, StepError(text, type="UnsafeKey"))
             return
         conditional = conditional and not info.version
         try:
             yield DeleteObject(self._uri(info), info.version, info.etag if conditional else "")
-            self._outcomes[number] = self._done(info)
+            self._outcomes[number] = self._make_done(info)
         except StepError as error:
             if isinstance(error, NotFound) and error.type == "NoSuchKey":
-                self._outcomes[number] = self._done(info)
+                self._outcomes[number] = self._make_done(info)
             elif conditional and error.type in _CONDITION_REFUSED | _CONDITION_FAILED:
-                if (yield from self._unchanged_of([number])):
+                if (yield from self._select_unchanged([number])):
                     self.conditions.refuse(self.bucket)
                     yield from self._delete_alone(number, conditional=False)
             else:
-                self._outcomes[number] = self._failed(number, error)
+                self._outcomes[number] = self._make_failed(number, error)
 
-    # looks
-
-    def _unchanged_of(self, pending: Sequence[int]) -> Commands[list[int]]:
-        """Looks at each object; those that may be deleted. What is gone is done, what changed is a failure."""
+    def _select_unchanged(self, pending: Sequence[int]) -> Commands[list[int]]:
+        """Checks each object; returns those to delete. A missing object counts as deleted."""
         left = []
         for number in pending:
             info = self.objects[number]
@@ -273,40 +283,41 @@ class Deletion:
                 now: ObjectInfo = yield HeadObject(uri)
             except NotFound as error:
                 self._outcomes[number] = (
-                    self._done(info) if error.type == "NoSuchKey" else self._failed(number, error)
+                    self._make_done(info)
+                    if error.type == "NoSuchKey"
+                    else self._make_failed(number, error)
                 )
             except StepError as error:
-                text = f"{uri} is kept: whether it changed cannot be seen: {error.message}"
-                self._outcomes[number] = self._failed(
+                text = f"{uri} is kept: cannot check whether it changed: {error.message}"
+                self._outcomes[number] = self._make_failed(
                     number, StepError(text, hint=error.hint, type=error.type)
                 )
             else:
                 if now.etag == info.etag:
                     left.append(number)
                 else:
-                    self._outcomes[number] = self._failed(
-                        number, StepError(f"{uri} is kept: it changed meanwhile", type=CHANGED)
+                    self._outcomes[number] = self._make_failed(
+                        number,
+                        StepError(f"{uri} is kept: it changed since it was listed", type=CHANGED),
                     )
         return left
-
-    # values
 
     def _uri(self, info: ObjectInfo) -> S3Uri:
         return S3Uri(self.bucket, info.key)
 
-    def _done(self, info: ObjectInfo) -> Outcome:
+    def _make_done(self, info: ObjectInfo) -> Outcome:
         return Outcome(self._uri(info), info.size, etag=info.etag, version=info.version)
 
-    def _failed(self, number: int, error: StepError) -> Outcome:
+    def _make_failed(self, number: int, error: StepError) -> Outcome:
         info = self.objects[number]
         return Outcome(self._uri(info), version=info.version, status="failed", error=error)
 
     def _fail_all(self, pending: Sequence[int], error: StepError) -> None:
-        self._outcomes.update({number: self._failed(number, error) for number in pending})
+        self._outcomes.update({number: self._make_failed(number, error) for number in pending})
 
 
 def run_commands(commands: Commands[T], execute: Callable[[Command], Any]) -> T:
-    """Drives commands in the caller's thread."""
+    """Executes commands in the calling thread; returns the generator's result."""
     value: Any = None
     failed = False
     try:

@@ -1,8 +1,8 @@
-"""S3 as the actions see it: a Protocol whose operations work on many objects at once, under one role.
+"""Protocols of S3 as actions use it, and the values that they exchange.
 
-An operation over objects yields an ``Outcome`` for each as it ends, in no set order: a failed object is a value, so
-three failures of ten thousand leave the others done. What stops everything (a refused role, no such bucket for a
-listing) is raised.
+Operations on many objects yield an ``Outcome`` for each as it ends, in no set order. A failed
+object is a value, so three failures of ten thousand leave the others done. What stops everything
+(a refused role, a listing of a bucket that does not exist) is raised.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
 
     def _value(*, frozen: bool) -> Any:
-        """A dataclass that is frozen for the type checker alone: its constructor takes a third of the time, of millions of them."""
+        """A dataclass frozen for the type checker alone; it is constructed 3 times faster."""
         return dataclass(unsafe_hash=frozen)
 
 
@@ -33,7 +33,10 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """One object as S3 tells of it. ``size`` in bytes, ``modified`` in ISO 8601 UTC, ``etag`` without quotes."""
+    """An object as S3 reports it.
+
+    ``size`` is in bytes, ``modified`` in ISO 8601 UTC, ``etag`` without quotes.
+    """
 
     key: str
     size: int
@@ -42,15 +45,21 @@ class ObjectInfo:
     version: str = ""
     storage_class: str = "STANDARD"
     checksum: str = ""
-    """What proves its bytes: ``CRC32:base64``, ``SHA256:base64-3`` for one of three parts, ``MD5:hex``; HEAD and GET tell it, listings do not."""
+    """``CRC32:base64``, ``SHA256:base64-3`` for one of three parts, or ``MD5:hex``.
+
+    HEAD and GET report it, listings do not.
+    """
     bucket: str = ""
-    """Its bucket, where that is not the one of the list it stands in."""
+    """Its bucket, if that is not the bucket of the list that holds it."""
     deleted: bool = False
-    """A delete marker, in a listing of versions."""
+    """True for a delete marker in a listing of versions."""
 
 
 def make_object_info(values: dict[str, Any]) -> ObjectInfo:
-    """An object of values by name, which it keeps, those that are the default left out: in a tenth of the time that the constructor takes."""
+    """Returns an ObjectInfo that keeps ``values`` as its attributes; defaults may be left out.
+
+    It takes a tenth of the constructor's time.
+    """
     made = _new(ObjectInfo)
     _set(made, "__dict__", values)
     return made
@@ -61,68 +70,68 @@ _new, _set = object.__new__, object.__setattr__
 
 @dataclass(frozen=True)
 class Access:
-    """What each request of a step says of itself. ``customer_key`` is an SSE-C key in base64."""
+    """Options of every request of a step. ``customer_key`` is an SSE-C key in base64."""
 
     request_payer: bool = False
     bucket_owner: str = ""
     customer_key: str = field(default="", repr=False)
     source_bucket_owner: str = ""
-    """Of copies within S3: who must own the bucket they come from."""
+    """The expected owner of the bucket that a copy within S3 reads."""
     source_key: str = field(default="", repr=False)
 
 
 @_value(frozen=True)
 class Get:
-    """Fetch ``source`` into the file ``target``; ``info`` spares a HEAD where the listing told it already."""
+    """A download of ``source`` to the file ``target``; ``info`` from a listing saves a HEAD."""
 
     source: S3Uri
     target: Union[str, Path]
     info: Optional[ObjectInfo] = None
     decompress: bool = False
-    """The object is gzip: the file holds what it unpacks to."""
+    """Whether the object is gzip that is to be decompressed."""
     keep_time: bool = False
     skip: Optional[Callable[[], bool]] = None
-    """Asked first, in a thread of the engine: is it right already?"""
+    """Returns True if the target is right already; called first, in a thread of the engine."""
     folder: Optional[TargetFolder] = None
-    """The folder that the file must not leave, also by a link that is put there meanwhile; one of a step's try."""
+    """The folder that the file must not leave, not even through a link created meanwhile."""
 
 
 @_value(frozen=True)
 class Put:
-    """Store the file ``source`` as ``target``. ``options`` are PutObject's own names and values."""
+    """An upload of the file ``source`` to ``target``; ``options`` are those of PutObject."""
 
     source: Union[str, Path]
     target: S3Uri
     options: Mapping[str, Any] = field(default_factory=dict)
     skip: Optional[Callable[[], bool]] = None
     follow: bool = True
-    """Whether a source that is a link is read."""
+    """Whether a source that is a link is followed."""
     repeated: bool = False
-    """An earlier try may have stored it: where a condition is refused, it is looked whether the object is that one."""
+    """Whether an earlier attempt may have stored it, which a refused condition then may show."""
 
 
 @_value(frozen=True)
 class Copy:
-    """Store ``source`` as ``target``. ``options`` are PutObject's own; those that are there replace the source's, others are kept."""
+    """A copy of ``source`` to ``target``; ``options`` of PutObject replace those of the source."""
 
     source: S3Uri
     target: S3Uri
     info: Optional[ObjectInfo] = None
     options: Mapping[str, Any] = field(default_factory=dict)
     large: int = 5_000_000_000
-    """From this many bytes on the copy goes in parts; a single CopyObject takes 5 GB at most."""
+    """Bytes from which the copy goes in parts; one CopyObject takes 5 GB at most."""
     part: int = 256 << 20
     """Bytes of a part."""
     skip: Optional[Callable[[], bool]] = None
     repeated: bool = False
-    """An earlier try may have stored it: where a condition is refused, it is looked whether the object is that one."""
+    """Whether an earlier attempt may have stored it, which a refused condition then may show."""
     there: Optional[ObjectInfo] = None
-    """The object that ``skip`` compares the source with."""
+    """The target's object that ``skip`` compares the source with."""
 
 
 @_value(frozen=True)
 class Outcome:
-    """How one object ended: done, skipped or failed. ``size`` is in bytes; ``error`` is None unless it failed."""
+    """The end of one object: done, skipped or failed; ``error`` is None unless it failed."""
 
     uri: S3Uri
     size: int = 0
@@ -132,21 +141,21 @@ class Outcome:
     status: str = "done"
     error: Optional[StepError] = None
     source: Optional[S3Uri] = None
-    """Of a copy: where it came from."""
+    """The source of a copy."""
     info: Optional[ObjectInfo] = None
-    """Of a HEAD: what S3 told."""
+    """What HEAD or GET reported."""
     source_info: Optional[ObjectInfo] = None
-    """Of a copy: its source as it was copied."""
+    """The source of a copy as it was copied."""
 
 
 def prepare_retry(item: Item) -> Item:
-    """The item as a further try takes it: without what was known of its object, which may have changed, and perhaps stored already."""
+    """Returns the item for another attempt: its object may have changed or be stored already."""
     changes: dict[str, Any] = {}
     if isinstance(item, (Put, Copy)):
         changes["repeated"] = True
     if isinstance(item, (Get, Copy)) and not (item.info is not None and item.info.version):
         changes["info"] = None
-    return replace(item, **changes) if changes else item  # type: ignore[type-var]  # each of them is a dataclass
+    return replace(item, **changes) if changes else item  # type: ignore[type-var]
 
 
 class ListingStorage(Protocol):
@@ -166,7 +175,8 @@ class ListingStorage(Protocol):
 
         They come in the order of keys, ``page`` (at most 1000) per request. A caller that stops
         early sets ``parallel`` to False: pages are then requested one after the other. ``cancel``
-        stops between two pages; the native engine also stops while it waits for one. Raises StepError.
+        stops between two pages; the native engine also stops while it waits for one.
+        Raises StepError.
         """
 
     def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:

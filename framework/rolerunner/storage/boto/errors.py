@@ -61,7 +61,7 @@ def translate_botocore_error(error: BotoCoreError, uri: S3Uri) -> StepError:
 
 @contextlib.contextmanager
 def translate_value_errors(method: str) -> Iterator[None]:
-    """Raises ServiceFailed for the ValueError of botocore's parsers, such as a size that is no number."""
+    """Raises ServiceFailed for a ValueError of botocore's parsers."""
     try:
         yield
     except ValueError as error:

@@ -1,10 +1,11 @@
-"""A listing whose pages come side by side: the key space is cut into spans on the way, so that a page's latency is paid once.
+"""Splits a listing into ranges of keys whose pages are requested in parallel.
 
-S3 gives a thousand keys a page, and the next page only to who knows where the last one ended. But a page can begin after
-any key (``start-after``), whether there is such a key or not. So after a page that ends with ``part-00001999`` the keys
-after ``part-0000~``, ``part-0001~`` and so on are asked for too: what shares the page's own beginning is left out at ever
-earlier places. Spans that turn out empty cost one request; the others are cut again where they go on. Objects come out in
-the order of keys all the same, and what is fetched ahead of them is bounded.
+S3 returns a thousand keys a page, and only the page names the start of the next one. But a page can
+start after any key (``start-after``), whether it exists or not. After a page that ends with
+``part-00001999``, the keys after ``part-0000~``, ``part-0001~`` and so on are therefore requested
+too: they leave out what shares the page's own beginning at ever earlier places. A range that turns
+out to be empty costs one request; the others are split again. Objects are yielded in the order of
+keys all the same, and what is fetched ahead of them is bounded.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ if TYPE_CHECKING:
     from rolerunner.storage.protocol import ObjectInfo
 
 MAX_REQUESTS = 24
-"""Pages at a time. S3 takes 5,500 requests a second per prefix; these are some hundred of them."""
+"""Pages in flight: some hundred of the 5,500 requests a second that S3 takes per prefix."""
 _NEAR_SECONDS = 0.02
-"""Seconds of a page's latency below which a few at once are enough, and small spans cost more than they bring."""
+"""Latency of a page, in seconds, below which few requests suffice and small ranges do not pay."""
 _MAX_REQUESTS_NEAR = 4
 MAX_RANGES = 64
-"""Spans that are known ahead."""
+"""Ranges that are known ahead."""
 _PAGES_BEFORE_SPLIT = 2
-"""So many pages come one after the other before anything is cut: most listings are short."""
+"""Pages that are requested one by one before the first split: most listings are short."""
 _MAX_EMPTY_RANGES = 64
-"""Empty spans that are put up with, beyond one for each page that was not."""
+"""Empty ranges that are allowed, beyond one for each page that was not empty."""
 _MAX_BUFFERED_PAGES = 8
-"""Pages that the nearest spans may have pop_objects; those farther on fewer, since they are wanted later."""
+"""Pages that the nearest ranges may hold; later ones hold fewer, as they are needed later."""
 
 
 class UnorderedListing(Exception):
-    """The server does not begin after the key that it is told, or has no order: pages must come one after the other."""
+    """The server ignores ``start-after`` or lists in no order, so pages cannot come in parallel."""
 
 
 class RangeCursor:
@@ -72,7 +73,10 @@ class RangeCursor:
 
 
 class Listing:
-    """The spans of one listing, in order. ``request`` begins a request for a cursor's next page; its end is told to ``add_page``."""
+    """The ranges of one listing, in order.
+
+    ``request`` starts a request for a cursor's next page, which is then passed to ``add_page``.
+    """
 
     def __init__(
         self,
@@ -91,16 +95,16 @@ class Listing:
         self._page_size = 1
         self._splits = splits
         self.latency = float("inf")
-        """Seconds that the quickest page add_page."""
+        """Seconds that the fastest page took."""
         self.yielded = 0
-        """Objects that have come out."""
+        """Number of objects yielded so far."""
 
     @property
     def _is_distant(self) -> bool:
         return self.latency > _NEAR_SECONDS
 
     def request_pages(self) -> None:
-        """Ask for what is next, the nearest first, as far as memory and the number of requests at once allow."""
+        """Requests the next pages, the nearest first, within the limits of memory and requests."""
         for index, cursor in enumerate(self._ranges):
             ahead = self._buffered + self._requests * self._page_size
             if self._requests >= (MAX_REQUESTS if self._is_distant else _MAX_REQUESTS_NEAR) or (
@@ -118,7 +122,7 @@ class Listing:
                 self._request(cursor)
 
     def add_page(self, cursor: RangeCursor, page: ListPage) -> None:
-        """A page has come: what is new in it, where its cursor goes on, and where it can be cut. Raises UnorderedListing, ServiceFailed."""
+        """Adds a page to its range and splits the rest. Raises UnorderedListing, ServiceFailed."""
         self._check_page(cursor, page)
         cursor.is_requested = False
         self.latency = min(self.latency, time.monotonic() - cursor.requested_at)
@@ -145,7 +149,7 @@ class Listing:
             self._ranges.remove(cursor)
 
     def _check_page(self, cursor: RangeCursor, page: ListPage) -> None:
-        """Does the page belong here, and is there a way on from it? Raises ServiceFailed."""
+        """Raises ServiceFailed for keys outside the prefix, and for pages without end."""
         for key in (page.first, page.last):
             if key is not None and not key.startswith(self._prefix):
                 raise ServiceFailed(
@@ -153,7 +157,8 @@ class Listing:
                 )
         if page.truncated and cursor.guard.is_repeated(page.token or page.last):
             raise ServiceFailed(
-                f"the listing of '{self._prefix}' goes round in a circle", type="InternalError"
+                f"the listing of '{self._prefix}' repeats a continuation token",
+                type="InternalError",
             )
         if page.truncated and cursor.guard.is_stalled(is_empty=page.first is None):
             message = (
@@ -162,7 +167,7 @@ class Listing:
             raise ServiceFailed(message, type="EndlessListing")
 
     def pop_objects(self) -> Iterator[ObjectInfo]:
-        """Objects that are next in order, as far as they have come."""
+        """Yields the objects that are next in order, as far as their pages have arrived."""
         while self._ranges:
             cursor = self._ranges.first
             while cursor.pages:
@@ -199,7 +204,7 @@ class Listing:
 
 
 def build_page_query(cursor: RangeCursor) -> tuple[tuple[str, str], ...]:
-    """What a request for the cursor's next page says besides the prefix."""
+    """Returns the query parameters of the request for the cursor's next page."""
     if cursor.token is not None:
         return (("continuation-token", cursor.token),)
     return (("start-after", cursor.last),) if cursor.last else ()

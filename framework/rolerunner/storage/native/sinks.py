@@ -1,4 +1,4 @@
-"""Sinks of range requests: they check that a response is the requested range, and keep its bytes."""
+"""Sinks of range requests: they check that a response is the requested range."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What the lane sends: requests whose place, headers and options botocore has worked out once, signed anew for each object.
+"""Builds templates of S3 requests, which are signed anew for each object.
 
-botocore's client builds one request of each kind for each bucket and set of options, up to where it would be sent. That
-gives its endpoint rules (regions, access points, dual-stack, FIPS, path style), its serialiser and what the step says of
-every request, on every botocore there is; nothing of that is done twice here.
+botocore's client builds one request of each kind for each bucket and set of options, up to where it
+would be sent. That provides its endpoint rules (regions, access points, dual-stack, FIPS, path
+style), its serialiser and the step's options in every version of botocore.
 """
 
 from __future__ import annotations
@@ -31,27 +31,29 @@ if TYPE_CHECKING:
     from rolerunner.storage.http.framing import Sink
 
 KEY_PLACEHOLDER = "rolerunner-place"
-"""Stands for the key in the request that botocore builds: only characters that nothing quotes."""
+"""Stands for the key in the request that botocore builds; its characters are never quoted."""
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([^/,]+)/([^/,]+)/aws4_request,")
 _DROPPED_HEADERS = frozenset(
     {
-        "authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "content-length", "expect", "transfer-encoding", "host",
-        "x-amz-trailer", "x-amz-decoded-content-length", "content-md5", "amz-sdk-invocation-id", "amz-sdk-request", "x-amz-sdk-checksum-algorithm",
-        "x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1", "x-amz-checksum-sha256",
-        "accept-encoding", "connection", "x-amzn-trace-id",
+        "accept-encoding", "amz-sdk-invocation-id", "amz-sdk-request", "authorization",
+        "connection", "content-length", "content-md5", "expect", "host", "transfer-encoding",
+        "x-amz-checksum-crc32", "x-amz-checksum-crc32c", "x-amz-checksum-crc64nvme",
+        "x-amz-checksum-sha1", "x-amz-checksum-sha256", "x-amz-content-sha256", "x-amz-date",
+        "x-amz-decoded-content-length", "x-amz-sdk-checksum-algorithm", "x-amz-security-token",
+        "x-amz-trailer", "x-amzn-trace-id",
     }
 )  # fmt: skip
 _MAX_SIGNING_TEMPLATES = 64
-"""Sets of headers of one kind of request whose common part is kept: relays have one for each set of metadata's names."""
+"""Sets of header names per template; relays have one for each set of metadata names."""
 _VIRTUAL_ONLY = ("--x-s3", "--xa-s3")
 
 
 class UnsupportedRequest(Exception):
-    """The lane cannot do this, the plain engine can; says why."""
+    """The native client cannot send a request that boto3 can; its text says why."""
 
 
 class Address(NamedTuple):
-    """Where connections go; equal ones share them."""
+    """Where connections go; requests to equal addresses share them."""
 
     secure: bool
     host: str
@@ -59,12 +61,12 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """For what is said of it."""
+        """The address as it appears in error messages."""
         return f"{'https' if self.secure else 'http'}://{self.host}:{self.port}"
 
 
 class Request:
-    """One request, signed and ready to be sent."""
+    """A signed request."""
 
     __slots__ = ("address", "body", "head", "method", "operation", "resent", "sink")
 
@@ -82,15 +84,18 @@ class Request:
         self.operation = operation
         self.head = head
         self.body = body
-        """Bytes, or for a body that is sent from elsewhere, none."""
+        """The bytes to send, or an object that produces them."""
         self.sink = sink
         self.resent = 0
-        """How often it was sent again since a connection that was kept alive turned out to be closed; the server may have carried it out."""
+        """Times it was sent again over a new connection because a kept one was closed.
+
+        The server may have executed it before.
+        """
 
 
 @dataclass(frozen=True)
 class Template:
-    """One kind of request on one bucket with one set of options; the key and what else differs is filled in."""
+    """A kind of request on one bucket with one set of options, without its key."""
 
     operation: str
     method: str
@@ -109,12 +114,20 @@ class Template:
         object.__setattr__(self, "_fixed_headers", {**self.headers, "host": self.host})
 
     def sign(
-        self, key: str = "", headers: Optional[Mapping[str, str]] = None, *, query: Iterable[tuple[str, str]] = (), body: bytes = b"",
-        length: Optional[int] = None, sink: Optional[Sink] = None, payload: str = UNSIGNED_PAYLOAD,
-    ) -> Request:  # fmt: skip
-        """Signed as of now. Raises RoleRefused, BotoCoreError.
+        self,
+        key: str = "",
+        headers: Optional[Mapping[str, str]] = None,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        length: Optional[int] = None,
+        sink: Optional[Sink] = None,
+        payload: str = UNSIGNED_PAYLOAD,
+    ) -> Request:
+        """Returns a request signed as of now. Raises RoleRefused, BotoCoreError.
 
-        ``length``: of a body that is sent from elsewhere; ``payload``: what is signed of it.
+        ``length`` is that of a body that is produced while it is sent; ``payload`` is the value
+        of x-amz-content-sha256.
         """
         path = self.path + quote_key(key) if key else self.path
         text = build_query([*self.query, *query]) if self.query or query else ""
@@ -125,7 +138,7 @@ class Template:
         form = self._find_signing_template(values, payload)
         if not form.is_sound or not all(map(is_header_safe, values.values())):
             raise ParamValidationError(
-                report="a header has a line break or a letter in it that is not ASCII"
+                report="a header contains a line break or a character that is not ASCII"
             )
         return Request(
             self.address,
@@ -164,7 +177,7 @@ def _capture(request: Any, **_: Any) -> None:
 
 
 def capture_request(client: Any, method: str, parameters: Mapping[str, Any]) -> Any:
-    """The request that botocore's client would send. Raises what building and signing it raises."""
+    """Returns the request that botocore would send. Raises what building and signing raise."""
     client.meta.events.register_first("before-send.s3", _capture, unique_id="rolerunner-lane")
     _CAPTURING.now = True
     try:
@@ -173,14 +186,17 @@ def capture_request(client: Any, method: str, parameters: Mapping[str, Any]) -> 
         return done.request
     finally:
         _CAPTURING.now = False
-    raise UnsupportedRequest(f"this boto3 answers {method} by itself")
+    raise UnsupportedRequest(f"this version of boto3 sends no request for {method}")
 
 
 _PLACEHOLDERS: Mapping[str, Mapping[str, Any]] = {
-    "copy_object": {"Key": KEY_PLACEHOLDER, "CopySourceIfMatch": KEY_PLACEHOLDER}, "upload_part": {"Key": KEY_PLACEHOLDER, "UploadId": KEY_PLACEHOLDER, "PartNumber": 1},
-    "delete_objects": {"Delete": {"Objects": [{"Key": KEY_PLACEHOLDER}]}}, "list_objects_v2": {}, "head_bucket": {},
-}  # fmt: skip
-"""What botocore wants to know of each operation, and what differs from object to object; the key, where nothing is said."""
+    "copy_object": {"Key": KEY_PLACEHOLDER, "CopySourceIfMatch": KEY_PLACEHOLDER},
+    "upload_part": {"Key": KEY_PLACEHOLDER, "UploadId": KEY_PLACEHOLDER, "PartNumber": 1},
+    "delete_objects": {"Delete": {"Objects": [{"Key": KEY_PLACEHOLDER}]}},
+    "list_objects_v2": {},
+    "head_bucket": {},
+}
+"""Required parameters that differ between objects; other operations have the key alone."""
 
 
 _PLACEHOLDER_QUERY = frozenset({"partNumber", "uploadId"})
@@ -189,7 +205,10 @@ _PLACEHOLDER_QUERY = frozenset({"partNumber", "uploadId"})
 def build_template(
     client: Any, credentials: Any, method: str, bucket: str, options: Mapping[str, Any]
 ) -> Template:
-    """What botocore makes of an operation on a bucket, but for the key. Raises UnsupportedRequest, and as ``capture_request``."""
+    """Returns the template of an operation on a bucket.
+
+    Raises UnsupportedRequest, and what ``capture_request`` raises.
+    """
     parameters = {
         "Bucket": bucket,
         **_PLACEHOLDERS.get(method, {"Key": KEY_PLACEHOLDER}),
@@ -197,12 +216,12 @@ def build_template(
     }
     if bucket.endswith(_VIRTUAL_ONLY) or "s3-object-lambda" in bucket or "s3express" in bucket:
         raise UnsupportedRequest(
-            "directory buckets and Object Lambda have sessions and endpoints of their own"
+            "directory buckets and Object Lambda use sessions and endpoints of their own"
         )
     try:
         request = capture_request(client, method, parameters)
     except BotoCoreError as error:
-        raise UnsupportedRequest(f"botocore says: {error}") from error
+        raise UnsupportedRequest(f"botocore cannot build the request: {error}") from error
     headers = {str(name).lower(): _decode_header(value) for name, value in request.headers.items()}
     scope = _SCOPE.match(headers.get("authorization", ""))
     if scope is None:
