@@ -450,5 +450,5 @@ def test_a_validator_of_another_package_that_raises_is_a_mistake_with_its_place(
 
     monkeypatch.setattr(broken, "model_validate", fail)
     (tmp_path / "spec.yaml").write_text(HEAD + ACTION)
-    with pytest.raises(SpecError, match=r"spec\.yaml:7:9: cannot be checked: KeyError: 'x'"):
+    with pytest.raises(SpecError, match=r"spec\.yaml:7:9: validation failed: KeyError: 'x'"):
         api.load(tmp_path / "spec.yaml")

@@ -81,7 +81,7 @@ def problems(tmp_path, text):
 def test_a_secret_may_not_flow_where_it_would_be_shown_or_stored(step, field, tmp_path):
     found = problems(tmp_path, f"{HEAD}steps:\n  - {step}\n")
     assert any(
-        each.message == f"'params.pw' is a secret, which may not flow into '{field}'"
+        each.message == f"'params.pw' is a secret, which cannot flow into '{field}'"
         and each.mark.line == 6
         for each in found
     ), found
@@ -99,7 +99,7 @@ def test_roles_and_state_take_no_secret(section, tmp_path):
         tmp_path,
         f"{head}{section}\nsteps:\n  - {{id: a, action: python.call, function: 'job.py:f'}}\n",
     )
-    assert any("is a secret, which may not flow into" in each.message for each in found), found
+    assert any("is a secret, which cannot flow into" in each.message for each in found), found
 
 
 @pytest.mark.parametrize("read", ["steps.a.out", "steps.a.out | upper", "steps.a.password"])
@@ -112,7 +112,7 @@ def test_secret_outputs_may_not_flow_there_either(read, tmp_path):
     )
     name = read.partition(" ")[0]
     assert [each.message for each in problems(tmp_path, f"{HEAD}steps:\n{steps}")] == [
-        f"'{name}' is a secret, which may not flow into 'text'"
+        f"'{name}' is a secret, which cannot flow into 'text'"
     ]
 
 
@@ -199,7 +199,7 @@ def test_a_secret_on_the_command_line_is_warned_of(command, tmp_path):
 def test_a_missing_secret_says_how_it_is_given(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 2
-    assert "give it with -p pw=@FILE or --params FILE" in done.stderr
+    assert "set it with -p pw=@FILE or --params FILE" in done.stderr
 
 
 def test_a_short_secret_is_warned_of(tmp_path):

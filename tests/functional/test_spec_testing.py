@@ -335,7 +335,7 @@ def test_all_mistakes_are_told_at_once_with_their_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]", "a test file is a mapping"),
+        ("[1]", "a test file must be a mapping"),
         ("version: 1\nspec: no.yaml\ncases: [{name: a}]", "there is no spec"),
         ("version: 1\nsandbox: no.yaml\ncases: [{name: a}]", "there is no sandbox file"),
         ("version: 1\nsandbox: {version: 1}\ncases: [{name: a}]", "'job_role' is missing"),

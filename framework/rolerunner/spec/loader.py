@@ -1,4 +1,4 @@
-"""Text -> Job: YAML, schema and expressions joined; every mistake at once."""
+"""Loads a spec: text to Job, with all mistakes reported together."""
 
 from __future__ import annotations
 
@@ -40,27 +40,28 @@ def load_spec(
     more_names: Iterable[str] = (),
     code_is_here: bool = False,
 ) -> Job:
-    """Read and check a spec. ``given`` are the params of this run, as text or values.
+    """Loads and validates a spec. ``given`` are the params of this run, as text or values.
 
-    ``complete=False`` checks the spec alone: required params may be missing, and what depends on them is taken on trust.
-    ``read_include`` gives the text and name of an included file; ``more_names`` are right names beside the params', for
-    hints on a misspelt one. ``code_is_here`` refuses steps whose function is not on this machine. Raises SpecError with every mistake of the spec,
-    UsageError for params given wrongly.
+    ``complete=False`` allows required params to be missing, and skips checks that depend on them.
+    ``read_include`` returns the text and the name of an included file. ``more_names`` are valid
+    names of arguments that are not params, to suggest them for misspelt ones. ``code_is_here``
+    requires the functions that steps call to exist on this machine.
+    Raises SpecError with every mistake of the spec, UsageError for wrong params.
     """
     reader = SpecReader(parse_document(text, file), LoadContext(code_is_here=code_is_here))
-    top = _top(reader)
+    top = _parse_top(reader)
     wrong_params: Optional[UsageError] = None
     try:
         parse_params(top.params, given, reader, complete=complete, more_names=more_names)
     except UsageError as error:
-        wrong_params = error  # the spec's own mistakes come first
+        wrong_params = error  # mistakes of the spec come first
     roles = Roles()
     roles.read(top.roles, reader)
     for index, name in enumerate(top.include[:MAX_INCLUDES]):
-        _include(name, index, roles, reader, read_include)
+        _read_include(name, index, roles, reader, read_include)
     roles.link()
-    state = _state(top.state, roles, reader)
-    glue = _glue(top, reader)
+    state = _parse_state(top.state, roles, reader)
+    glue = _parse_glue(top, reader)
     steps = (
         parse_steps(top.steps, kinds, roles, top.defaults, reader) if top.steps != [None] else []
     )
@@ -69,8 +70,8 @@ def load_spec(
     if wrong_params is not None:
         raise wrong_params
     return Job(
-        name=top.name, steps=tuple(steps), params=dict(reader.known.params), roles=dict(roles.made), description=top.description,
-        assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_plain(top.deadline), state=state,
+        name=top.name, steps=tuple(steps), params=dict(reader.known.params), roles=roles.by_alias(), description=top.description,
+        assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_to_seconds(top.deadline), state=state,
         glue=glue.settings() if glue is not None else None, engine=top.engine, file=file,
         memory=None if top.memory is None or isinstance(top.memory, Template) else top.memory, includes=tuple(top.include),
         secret_params=frozenset(reader.known.secrets),
@@ -78,28 +79,31 @@ def load_spec(
     )  # fmt: skip
 
 
-def _top(reader: SpecReader) -> SpecFile:
+def _parse_top(reader: SpecReader) -> SpecFile:
     data = reader.document.data
     if not isinstance(data, dict):
         raise SpecError(
-            [reader.document.problem((), "a spec is a mapping that starts with 'version: 1'")]
+            [reader.document.problem((), "a spec must be a mapping that starts with 'version: 1'")]
         )
-    data = _with_version(data, reader)
+    data = _check_version(data, reader)
     try:
         return SpecFile.model_validate(data)
     except ValidationError as error:
         for problem in validation.list_problems(error, reader.document, (), SpecFile):
             reader.add_at(problem.mark, problem.message, problem.hint)
-    return _top_that_stands(data, reader)
+    return _salvage_top(data, reader)
 
 
-def _with_version(data: dict[str, Any], reader: SpecReader) -> dict[str, Any]:
-    """The data with the right version; a wrong one is gathered. Raises SpecError for one whose other mistakes would be noise."""
+def _check_version(data: dict[str, Any], reader: SpecReader) -> dict[str, Any]:
+    """Returns the data with a valid version; reports a wrong one.
+
+    Raises SpecError for another version, whose further mistakes would be noise.
+    """
     version = data.get("version")
     if type(version) is int and version == 1:
         return data
     if "version" not in data:
-        reader.add((), "'version' is missing", "begin the spec with 'version: 1'")
+        reader.add((), "'version' is missing", "start the spec with 'version: 1'")
     elif version in (1, "1", None):
         reader.add(
             ("version",),
@@ -107,7 +111,7 @@ def _with_version(data: dict[str, Any], reader: SpecReader) -> dict[str, Any]:
             "write version: 1",
         )
     else:
-        hint = "this release of rolerunner reads version 1 alone"
+        hint = "this release of rolerunner supports version 1 only"
         raise SpecError(
             [
                 reader.document.problem(
@@ -120,24 +124,24 @@ def _with_version(data: dict[str, Any], reader: SpecReader) -> dict[str, Any]:
     return {**data, "version": 1}
 
 
-def _top_that_stands(data: dict[str, Any], reader: SpecReader) -> SpecFile:
-    """What can be used of a top with mistakes, so that the steps' own mistakes are found too."""
+def _salvage_top(data: dict[str, Any], reader: SpecReader) -> SpecFile:
+    """Returns the valid parts of a top level with mistakes, so that its steps are checked too."""
     usable: dict[str, Any] = {"version": 1, "name": "unnamed", "steps": [None]}
     for key in SpecFile.model_fields:
-        if key in data and _stands({**usable, key: data[key]}):
+        if key in data and _is_valid({**usable, key: data[key]}):
             usable[key] = data[key]
     params = data.get("params")
     if "params" not in usable and isinstance(params, dict):
         usable["params"] = {
             name: value
             for name, value in params.items()
-            if _stands({**usable, "params": {name: value}})
+            if _is_valid({**usable, "params": {name: value}})
         }
         reader.known.undecided.update(name for name in params if name not in usable["params"])
     return SpecFile.model_validate(usable)
 
 
-def _stands(values: dict[str, Any]) -> bool:
+def _is_valid(values: dict[str, Any]) -> bool:
     try:
         SpecFile.model_validate(values)
     except ValidationError:
@@ -145,7 +149,7 @@ def _stands(values: dict[str, Any]) -> bool:
     return True
 
 
-def _include(
+def _read_include(
     name: str,
     index: int,
     roles: Roles,
@@ -154,10 +158,10 @@ def _include(
 ) -> None:
     path = ("include", index)
     if read is None:
-        reader.add(path, "nothing can be included here")
+        reader.add(path, "files cannot be included here")
         return
     try:
-        included = SpecReader(_included_document(name, read), reader.known)
+        included = SpecReader(_parse_include(name, read), reader.known)
     except UsageError as error:
         reader.add(path, f"'{name}' cannot be included: {str(error).rpartition(': ')[2]}")
         return
@@ -167,24 +171,24 @@ def _include(
     if not isinstance(included.document.data, dict) or not isinstance(
         included.document.data.get("roles"), dict
     ):
-        # and nothing of it is shown: it may be any file of the machine
+        # the file's text is not shown: it may be any file of the machine
         reader.add(
             path,
-            f"'{name}' is not a file of roles",
-            "it must be a mapping with 'roles:' and nothing else",
+            f"'{name}' is not a file with roles",
+            "it must be a mapping with 'roles' only",
         )
     else:
         found = included.validate_model(IncludedFile, included.document.data, ())
         roles.read(found.roles if found else {}, included)
 
 
-def _included_document(name: str, read: Callable[[str], tuple[str, str]]) -> Document:
+def _parse_include(name: str, read: Callable[[str], tuple[str, str]]) -> Document:
     text, file = read(name)
     return parse_document(text, file, show_text=False)
 
 
-def _state(said: Any, roles: Roles, reader: SpecReader) -> Optional[StateLocation]:
-    """The place of the state; None where there is none, or where it is wrong or not known yet."""
+def _parse_state(said: Any, roles: Roles, reader: SpecReader) -> Optional[StateLocation]:
+    """Returns the place of the state; None if there is none, or if it is wrong or not known."""
     if said is None:
         return None
     if not isinstance(said, dict):
@@ -206,7 +210,7 @@ def _state(said: Any, roles: Roles, reader: SpecReader) -> Optional[StateLocatio
     )
 
 
-def _glue(top: SpecFile, reader: SpecReader) -> Optional[GlueFields]:
+def _parse_glue(top: SpecFile, reader: SpecReader) -> Optional[GlueFields]:
     if top.glue is None:
         return None
     from rolerunner.spec.glue_fields import read_glue  # noqa: PLC0415 - takes 2 ms, and many specs have no such section
@@ -214,5 +218,5 @@ def _glue(top: SpecFile, reader: SpecReader) -> Optional[GlueFields]:
     return read_glue(top.glue, top.params, reader)
 
 
-def _plain(value: Any) -> Optional[float]:
+def _to_seconds(value: Any) -> Optional[float]:
     return None if value is None or isinstance(value, Template) else float(value)

@@ -1,4 +1,4 @@
-"""Params: what a job is given for each run, as text or as YAML values, read as the spec declares them."""
+"""Parses the params of a run, which are text or YAML values, as the spec declares them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("rolerunner")
 _SHOWN_START = 8
-"""Characters of a value that tell too much of it where they stand in a message."""
+"""Characters of a value that reveal too much of it in a message."""
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
@@ -46,24 +46,24 @@ def parse_params(
     complete: bool,
     more_names: Iterable[str] = (),
 ) -> None:
-    """Read the params of a run into what is known. Mistakes of the spec are gathered.
+    """Parses the params of a run into the reader's context; adds mistakes of the spec.
 
-    ``more_names`` are right names beside the params', for hints on a misspelt one.
-    Raises UsageError with everything that is wrong with what was given.
+    ``more_names`` are valid names that are not params, to suggest them for misspelt ones.
+    Raises UsageError with all mistakes in the given values.
     """
     right = (*declared, *more_names)
     wrong = [
-        _no_param(name, value, right)
+        _describe_unknown_param(name, value, right)
         for name, value in given.items()
         if name not in {*declared, *reader.known.undecided}
     ]
     reader.known.secrets.update(name for name, fields in declared.items() if fields.secret)
     for name, fields in declared.items():
-        if not _is_well_declared(name, fields, reader):
+        if not _has_valid_declaration(name, fields, reader):
             reader.known.undecided.add(name)
             continue
         try:
-            _read_one(name, fields, given, reader, complete=complete)
+            _parse_one(name, fields, given, reader, complete=complete)
         except ValueError as error:
             wrong.append(str(error))
             reader.known.undecided.add(name)
@@ -71,23 +71,23 @@ def parse_params(
         raise UsageError(f"{reader.document.file}: " + "; ".join(wrong))
 
 
-def _no_param(name: str, value: Any, right: Iterable[str]) -> str:
+def _describe_unknown_param(name: str, value: Any, right: Iterable[str]) -> str:
     if isinstance(value, FileValue):
         return f"{value.mark}: there is no param of this name{format_suggestion(name, right)}"
     return f"there is no param '{name}'{format_suggestion(name, right)}"
 
 
-def _read_one(
+def _parse_one(
     name: str, fields: ParamFields, given: Mapping[str, Any], reader: SpecReader, *, complete: bool
 ) -> None:
     known = reader.known
     if name in given:
         try:
-            known.params[name] = _read_given(name, fields, given[name])
+            known.params[name] = _parse_given(name, fields, given[name])
         except ValueError as error:
             raise ValueError(f"the param '{name}' {error}") from None
     elif fields.default is not None:
-        _read_default(name, fields, reader)
+        _parse_default(name, fields, reader)
     elif not fields.required:
         known.params[name] = None
     else:
@@ -98,11 +98,11 @@ def _read_one(
                 if fields.secret
                 else f"-p {name}=VALUE (in Glue: --{name} VALUE)"
             )
-            raise ValueError(f"the param '{name}' is required: give it with {how}")
+            raise ValueError(f"the param '{name}' is required; set it with {how}")
 
 
-def _read_given(name: str, fields: ParamFields, given: Any) -> Any:
-    """The value that a run was given. The error for a secret, and for what came from a file, does not show it."""
+def _parse_given(name: str, fields: ParamFields, given: Any) -> Any:
+    """Returns a given value. Errors do not show a secret or a value from a file."""
     value = given.value if isinstance(given, FileValue) else given
     try:
         read = parse_param(fields, value)
@@ -110,15 +110,15 @@ def _read_given(name: str, fields: ParamFields, given: Any) -> Any:
         if not fields.secret and not isinstance(given, FileValue):
             raise
         raise ValueError(
-            _without_value(
+            _remove_value(
                 str(error), value, f"at {given.mark}" if isinstance(given, FileValue) else "given"
             )
         ) from None
     return _as_secret(name, read) if fields.secret else read
 
 
-def _without_value(message: str, value: Any, place: str) -> str:
-    """The message with the value left out of it."""
+def _remove_value(message: str, value: Any, place: str) -> str:
+    """Returns the message without the value."""
     text = message.replace(describe_value(value), f"the value {place}")
     return (
         f"does not take the value {place}"
@@ -130,14 +130,15 @@ def _without_value(message: str, value: Any, place: str) -> str:
 def _as_secret(name: str, value: str) -> SecretValue:
     if 0 < len(value) < MIN_SECRET_LENGTH:
         _LOG.warning(
-            "the secret param '%s' has fewer than %d characters: it is redacted only where it is the whole value",
+            "the secret param '%s' has fewer than %d characters: "
+            "it is redacted only where it is the whole value",
             name,
             MIN_SECRET_LENGTH,
         )
     return register_secret(value)
 
 
-def _read_default(name: str, fields: ParamFields, reader: SpecReader) -> None:
+def _parse_default(name: str, fields: ParamFields, reader: SpecReader) -> None:
     path = ("params", name, "default")
     value = reader.fill_known(reader.parse_templates(fields.default, path, ()), path)
     if isinstance(value, Template):  # with a mistake that has been reported
@@ -162,8 +163,8 @@ def _read_default(name: str, fields: ParamFields, reader: SpecReader) -> None:
         )
 
 
-def _is_well_declared(name: str, fields: ParamFields, reader: SpecReader) -> bool:
-    """False where the bounds or choices of a param cannot be used; each mistake is added."""
+def _has_valid_declaration(name: str, fields: ParamFields, reader: SpecReader) -> bool:
+    """Returns False, with the mistakes added, if a param's limits or choices are wrong."""
     before = len(reader.known.problems)
     path = ("params", name)
     if fields.type == "choice" and not fields.choices:
@@ -178,46 +179,46 @@ def _is_well_declared(name: str, fields: ParamFields, reader: SpecReader) -> boo
         reader.add(
             (*path, "required"),
             f"the param '{name}' is required and has a default",
-            "one of the two is enough",
+            "remove one of the two",
             key=True,
         )
     for rule in ("min", "max"):
         bound = getattr(fields, rule)
         try:
             if bound is not None:
-                _read_bound(fields, bound)
+                _parse_bound(fields, bound)
         except ValueError as error:
             reader.add((*path, rule), f"'{rule}' of '{name}' {error}")
     for index, choice in enumerate(fields.choices or ()):
         try:
-            _READERS[fields.type](choice)
+            _PARSERS[fields.type](choice)
         except ValueError as error:
             reader.add((*path, "choices", index), f"a choice of '{name}' {error}")
     return len(reader.known.problems) == before
 
 
-def _read_bound(declared: ParamFields, bound: Any) -> Any:
-    """``min`` or ``max``: a value of the param's own type, or a length. Raises ValueError."""
-    if declared.type not in _COUNTED:
-        return _READERS[declared.type](bound)
+def _parse_bound(declared: ParamFields, bound: Any) -> Any:
+    """Returns ``min`` or ``max``: a value of the param's type, or a length. Raises ValueError."""
+    if declared.type not in _UNITS:
+        return _PARSERS[declared.type](bound)
     try:
         return _integer(bound)
     except ValueError as error:
-        raise ValueError(f"counts{_COUNTED[declared.type]}: it {error}") from None
+        raise ValueError(f"counts{_UNITS[declared.type]}: it {error}") from None
 
 
 def parse_param(declared: ParamFields, value: Any) -> Any:
-    """The value as its declared type. Raises ValueError with the rule that it breaks."""
-    reader = _READERS[declared.type]
+    """Returns the value as its declared type. Raises ValueError with the rule that it breaks."""
+    reader = _PARSERS[declared.type]
     read = reader(value)
-    counted = declared.type in _COUNTED
-    measure, unit = (len(read), _COUNTED[declared.type]) if counted else (read, "")
-    if declared.min is not None and measure < _read_bound(declared, declared.min):
+    counted = declared.type in _UNITS
+    measure, unit = (len(read), _UNITS[declared.type]) if counted else (read, "")
+    if declared.min is not None and measure < _parse_bound(declared, declared.min):
         raise ValueError(f"must be at least {declared.min}{unit}, not {describe_value(measure)}")
-    if declared.max is not None and measure > _read_bound(declared, declared.max):
+    if declared.max is not None and measure > _parse_bound(declared, declared.max):
         raise ValueError(f"must be at most {declared.max}{unit}, not {describe_value(measure)}")
     if declared.pattern is not None and not matches_pattern(declared.pattern, str(read)):
-        raise ValueError(f"must match {declared.pattern}, and {describe_value(read)} does not")
+        raise ValueError(f"must match {declared.pattern}, unlike {describe_value(read)}")
     if declared.choices is not None and read not in [reader(choice) for choice in declared.choices]:
         raise ValueError(
             f"must be one of {', '.join(map(str, declared.choices))}, not {describe_value(read)}"
@@ -226,28 +227,32 @@ def parse_param(declared: ParamFields, value: Any) -> Any:
 
 
 def matches_pattern(pattern: str, text: str) -> bool:
-    """Does the whole text match? In linear time, whatever the pattern: pydantic's engine is Rust's, which does not go back."""
+    """Returns True if the whole text matches.
+
+    Takes linear time for any pattern: pydantic uses Rust's engine, which does not backtrack.
+    """
     try:
-        _compiled(pattern).validate_python(text)
+        _compile_pattern(pattern).validate_python(text)
     except ValidationError:
         return False
     return True
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> SchemaValidator:
+def _compile_pattern(pattern: str) -> SchemaValidator:
     return SchemaValidator(core_schema.str_schema(pattern=rf"\A(?:{pattern})\z"))
 
 
 def check_pattern(value: Any) -> Any:
-    """A regular expression. Raises ValueError."""
+    """Returns a regular expression unchanged. Raises ValueError if it is invalid."""
     if isinstance(value, str):
         try:
-            _compiled(value)
+            _compile_pattern(value)
         except SchemaError as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise ValueError(
-                f"is not a regular expression of this kind: {reason} (no look-around and no back-references)"
+                f"is not a valid regular expression: {reason} "
+                "(look-around and back-references are not supported)"
             ) from None
     return value
 
@@ -315,16 +320,16 @@ def _datetime(value: Any) -> datetime:
 def _duration(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return check_duration(value)
-    return parse_duration(_text_of("a duration such as 30s or 2h", value))
+    return parse_duration(_require_text("a duration such as 30s or 2h", value))
 
 
 def _size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    return parse_size(_text_of("a size such as 16MiB or 5GB", value))
+    return parse_size(_require_text("a size such as 16MiB or 5GB", value))
 
 
-def _text_of(what: str, value: Any) -> str:
+def _require_text(what: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be {what}, not {describe_value(value)}")  # noqa: TRY004
     return value
@@ -333,7 +338,7 @@ def _text_of(what: str, value: Any) -> str:
 def _list(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value
-    text = _text_of("a list", value).strip()
+    text = _require_text("a list", value).strip()
     if text.startswith("["):
         try:
             read = read_json(text)
@@ -345,7 +350,7 @@ def _list(value: Any) -> list[Any]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
+_PARSERS: dict[str, Callable[[Any], Any]] = {
     "string": _string,
     "integer": _integer,
     "number": _number,
@@ -357,5 +362,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "list": _list,
     "choice": str,
 }
-_COUNTED = {"string": " characters", "list": " values", "choice": " characters"}
-"""Types of which min and max count something, and what."""
+_UNITS = {"string": " characters", "list": " values", "choice": " characters"}
+"""Types whose ``min`` and ``max`` are lengths, and their units."""

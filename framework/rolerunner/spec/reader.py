@@ -1,4 +1,4 @@
-"""One reading of one document: problems are gathered, nothing is raised before all is looked at."""
+"""Reads a document and collects its problems, so that all of them are reported together."""
 
 from __future__ import annotations
 
@@ -28,57 +28,57 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=BaseModel)
 
 RUN_NAMES = ("id", "name", "date", "time", "error")
-"""What ``run.`` holds."""
+"""The names under ``run``."""
 CLOCK_NAMES = ("today", "now")
-"""The date and the time of the run in UTC, readable everywhere."""
+"""The date and time of the run in UTC, which every expression can read."""
 _CLOCK_PATHS = {(name,) for name in CLOCK_NAMES}
 ITEM_NAMES = ("key", "uri", "size", "etag", "modified")
-"""What ``item.`` holds where for_each goes through listed objects."""
+"""The names under ``item`` if for_each goes through listed objects."""
 
 
 _WHERE_SECRETS_GO = (
-    "secrets may flow into arguments of python.call, parameters of aws.call, and a customer_key"
+    "secrets can flow into arguments of python.call, parameters of aws.call, and a customer_key"
 )
 
 
 def accepts_no_secret(path: Path) -> bool:
-    """No secret may flow into a field, wherever it is."""
+    """Returns False: no field accepts a secret."""
     del path
     return False
 
 
 @dataclass
 class LoadContext:
-    """What a whole load knows, whatever document it comes from."""
+    """What is shared by all documents of a load."""
 
     problems: list[Problem] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)
     undecided: set[str] = field(default_factory=set)
-    """Params whose value is not known, since it was not given or is wrong."""
+    """Params without a known value: not set, or wrong."""
     secrets: set[str] = field(default_factory=set)
-    """Params that are secrets."""
+    """Names of secret params."""
     code_is_here: bool = False
-    """True if the functions that steps call must be on this machine."""
+    """Whether the functions that steps call must exist on this machine."""
     now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @property
     def clock(self) -> dict[str, Any]:
-        """Today and now."""
+        """The values of ``today`` and ``now``."""
         return {"today": self.now.date(), "now": self.now}
 
 
 @dataclass(frozen=True)
 class SpecReader:
-    """A document and what is known."""
+    """Reads values of a document; problems are added to the context."""
 
     document: Document
     known: LoadContext
     accepts_secret: Callable[[Path], bool] = accepts_no_secret
-    """Tells of a place in the document whether a secret may flow there."""
+    """Returns True if a secret may flow to a path of the document."""
 
     @property
     def context(self) -> dict[str, Any]:
-        """What validators are told: that templates pass, and the spec's folder, where user code may lie."""
+        """The context of validators: templates are allowed, and where the user's code is."""
         file = self.document.file
         here = self.known.code_is_here
         folder = (
@@ -95,21 +95,21 @@ class SpecReader:
         }
 
     def _glue_list(self, name: str) -> list[str]:
-        """A list of texts in the ``glue`` section, which may be wrong."""
+        """Returns a list of texts in the ``glue`` section, ignoring mistakes."""
         glue = self.document.data.get("glue") if isinstance(self.document.data, dict) else None
         said = glue.get(name) if isinstance(glue, dict) else None
         return [each for each in said if isinstance(each, str)] if isinstance(said, list) else []
 
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
-        """A mistake at a path; one that is there already is not told twice."""
+        """Adds a problem at a path, unless it has been added before."""
         self._add(self.document.problem(path, message, hint, key=key))
 
     def add_at(self, mark: Mark, message: str, hint: str = "") -> None:
-        """A mistake at a place."""
+        """Adds a problem at a place, unless it has been added before."""
         self._add(self.document.problem_at(mark, message, hint))
 
     def add_problem(self, problem: Problem) -> None:
-        """A mistake as it is; one that is there already is not told twice."""
+        """Adds a problem, unless it has been added before."""
         self._add(problem)
 
     def _add(self, problem: Problem) -> None:
@@ -119,7 +119,7 @@ class SpecReader:
     def validate_model(
         self, model: type[M], value: Any, path: Path, more_keys: Iterable[str] = ()
     ) -> Optional[M]:
-        """The value as a model, or None with its mistakes gathered. Templates pass."""
+        """Returns the value as a model; None, with its problems added, if it is not valid."""
         try:
             return model.model_validate(value, context=self.context)
         except ValidationError as error:
@@ -128,17 +128,17 @@ class SpecReader:
         except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
             self.add(
                 path,
-                f"cannot be checked: {as_step_error(error).message}",
-                "its action's own check failed",
+                f"validation failed: {as_step_error(error).message}",
+                "the action's own validator raised an error",
             )
         return None
 
     def parse_templates(
         self, value: Any, path: Path, scopes: tuple[str, ...], *, content: bool = False
     ) -> Any:
-        """The value with each text that holds ``${{`` read as a Template, its names checked.
+        """Returns the value with each text that contains ``${{`` parsed as a Template.
 
-        ``content`` is true for text of the user's own, in which more may look like a template of another tool.
+        ``content`` is True for the user's own content, where templates of other tools are allowed.
         """
         if isinstance(value, str):
             return (
@@ -193,15 +193,15 @@ class SpecReader:
     def refuse_secret(
         self, path: Path, text: str, expression: Expression, reference: Reference
     ) -> None:
-        """A secret that would flow where it would be shown or stored."""
+        """Reports a secret that flows to a field where it would be shown or stored."""
         field_name = next((part for part in reversed(path) if isinstance(part, str)), "")
-        message = f"'{reference}' is a secret, which may not flow into '{field_name}'"
+        message = f"'{reference}' is a secret, which cannot flow into '{field_name}'"
         self.add_at(
             self.mark_reference(path, text, expression, reference), message, _WHERE_SECRETS_GO
         )
 
     def _text(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Any:
-        """The text as it is; one with a template of another tool as a Template that nothing works out."""
+        """Returns the text, or a Template that is never evaluated for one of another tool."""
         return (
             Template(text, (text, BROKEN_EXPRESSION))
             if self._is_foreign(text, 0, text, path, scopes, content=content)
@@ -230,13 +230,13 @@ class SpecReader:
     def mark_reference(
         self, path: Path, text: str, expression: Expression, reference: Reference
     ) -> Mark:
-        """Where a name stands in the file."""
+        """Returns the place of a name in the file."""
         return self.mark_offset(
             path, text, expression.offset + max(expression.text.find(str(reference)), 0)
         )
 
     def mark_offset(self, path: Path, text: str, offset: int) -> Mark:
-        """Where in the file the character at ``offset`` of a scalar's text stands, as well as can be told."""
+        """Returns the place of the character at ``offset`` of a scalar's text, if it can be found."""
         mark = self.document.mark(path)
         if path in self.document.blocks:
             line = mark.line + 1 + text.count("\n", 0, offset)
@@ -253,13 +253,13 @@ class SpecReader:
         return replace(mark, column=found + 1 + offset) if found >= 0 else mark
 
     def _check_scope(self, reference: Reference, scopes: tuple[str, ...], mark: Mark) -> None:
-        message, hint = self._scope_mistake(
+        message, hint = self._find_scope_mistake(
             reference.path[0], reference.path[1] if len(reference.path) > 1 else "", scopes
         )
         if message:
             self.add_at(mark, message, hint)
 
-    def _scope_mistake(self, head: str, name: str, scopes: tuple[str, ...]) -> tuple[str, str]:
+    def _find_scope_mistake(self, head: str, name: str, scopes: tuple[str, ...]) -> tuple[str, str]:
         if head in CLOCK_NAMES:
             return (
                 (f"'{head}' has no parts", f"use a filter, as in ${{{{ {head} | format('%Y') }}}}")
@@ -267,10 +267,10 @@ class SpecReader:
                 else ("", "")
             )
         if head == "item" and head not in scopes:
-            return "'item' can be read only in a step with for_each", ""
+            return "'item' is available only in a step with for_each", ""
         if head not in scopes:
             known = (*scopes, *CLOCK_NAMES)
-            return f"'{head}' cannot be read here", suggest_name(
+            return f"'{head}' is not available here", suggest_name(
                 head, known
             ) or f"known: {', '.join(known)}"
         if head != "item" and not name:
@@ -286,17 +286,17 @@ class SpecReader:
         return "", ""
 
     def fill_known(self, value: Any, path: Path) -> Any:
-        """The value with each template that hangs on known params alone filled in; others stay templates."""
+        """Returns the value with each template evaluated that depends on known params only."""
         if isinstance(value, Template):
-            return self._filled_template(value, path)
+            return self._fill_template(value, path)
         if isinstance(value, dict):
             return {key: self.fill_known(each, (*path, key)) for key, each in value.items()}
         if isinstance(value, list):
             return [self.fill_known(each, (*path, index)) for index, each in enumerate(value)]
         return value
 
-    def _filled_template(self, template: Template, path: Path) -> Any:
-        if BROKEN_EXPRESSION in template.parts or not self._is_decided(template):
+    def _fill_template(self, template: Template, path: Path) -> Any:
+        if BROKEN_EXPRESSION in template.parts or not self._is_known(template):
             return template
         try:
             return template.evaluate({"params": self.known.params, **self.known.clock})
@@ -308,7 +308,7 @@ class SpecReader:
             )
         return template
 
-    def _is_decided(self, template: Template) -> bool:
+    def _is_known(self, template: Template) -> bool:
         return all(
             reference.path in _CLOCK_PATHS
             or (
@@ -321,14 +321,14 @@ class SpecReader:
 
 
 class _BrokenExpression:
-    """Stands in a template for an expression that is wrong, so that nothing tries to work it out."""
+    """Marks a template with an invalid expression, so that it is never evaluated."""
 
 
 BROKEN_EXPRESSION = _BrokenExpression()
 
 
 def iter_templates(value: Any, path: Path = ()) -> Iterator[tuple[Path, Template]]:
-    """Every template inside a value, with the way to it."""
+    """Yields every template inside a value, with its path."""
     if isinstance(value, Template):
         yield path, value
     elif isinstance(value, dict):
@@ -340,7 +340,7 @@ def iter_templates(value: Any, path: Path = ()) -> Iterator[tuple[Path, Template
 
 
 def fill_templates(value: Any, scope: Mapping[str, Any]) -> Any:
-    """The value with every template in it worked out. Raises ExpressionError."""
+    """Returns the value with every template evaluated. Raises ExpressionError."""
     if isinstance(value, Template):
         return value.evaluate(scope)
     if isinstance(value, dict):

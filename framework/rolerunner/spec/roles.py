@@ -1,4 +1,4 @@
-"""The roles of a spec: its own and included ones, checked against IAM's limits, chained by ``via``."""
+"""The roles of a spec and of the files that it includes, chained by ``via``."""
 
 from __future__ import annotations
 
@@ -19,52 +19,54 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _RoleEntry:
     reader: SpecReader
     fields: Optional[RoleFields]
-    """None for a role with mistakes: its name is known, so that steps that use it are not wrong too."""
+    """None for a role with mistakes; its name is known, so steps that use it are not reported."""
 
 
 @dataclass
 class Roles:
-    """Alias -> role. ``read`` is called for each file first, ``link`` once all are read."""
+    """Roles by alias. Call ``read`` for each file, then ``link``."""
 
-    _said: dict[str, _Said] = field(default_factory=dict)
-    made: dict[str, Role] = field(default_factory=dict)
-    _circles: set[frozenset[str]] = field(default_factory=set)
+    _entries: dict[str, _RoleEntry] = field(default_factory=dict)
+    _roles: dict[str, Role] = field(default_factory=dict)
+    _cycles: set[frozenset[str]] = field(default_factory=set)
 
     def read(self, roles: Mapping[str, Any], reader: SpecReader) -> None:
-        """Read the roles of a document."""
+        """Reads the roles of a document."""
         for name, value in roles.items():
             path: Path = ("roles", name)
             if name == JOB.name:
                 reader.add(
                     path, f"'{JOB.name}' is the job's own role; choose another alias", key=True
                 )
-            if name in self._said:
-                other = self._said[name].reader.document.mark(path, key=True)
-                reader.add(
-                    path, f"the role '{name}' is here twice", f"the other is at {other}", key=True
-                )
+            if name in self._entries:
+                other = self._entries[name].reader.document.mark(path, key=True)
+                reader.add(path, f"duplicate role '{name}'", f"the other is at {other}", key=True)
                 continue
-            self._said[name] = _Said(reader, _fields(name, value, path, reader))
+            self._entries[name] = _RoleEntry(reader, _fields(name, value, path, reader))
 
     def link(self) -> None:
-        """Make each role, those it is assumed through first."""
-        for name in self._said:
-            self._make(name, ())
+        """Builds each role, after the roles that assume it."""
+        for name in self._entries:
+            self._resolve(name, ())
+
+    def by_alias(self) -> dict[str, Role]:
+        """Returns the roles that could be built."""
+        return dict(self._roles)
 
     def undecided(self) -> list[str]:
-        """Aliases of roles that hang on params which were not given."""
-        return [name for name in self._said if name not in self.made]
+        """Returns the aliases of roles that depend on params without a value."""
+        return [name for name in self._entries if name not in self._roles]
 
-    def knows(self, name: str) -> bool:
-        """Is it an alias, or the job's own role?"""
-        return name == JOB.name or name in self._said
+    def is_known(self, name: str) -> bool:
+        """Returns True for an alias or the job's own role."""
+        return name == JOB.name or name in self._entries
 
     def check(self, said: str, path: Path, reader: SpecReader) -> None:
-        """A role as a step names it: an alias, an ARN, or job."""
-        if self.knows(said):
+        """Reports a role that is not an alias, an ARN, or job."""
+        if self.is_known(said):
             return
         if said.startswith("arn:"):
             try:
@@ -73,51 +75,53 @@ class Roles:
                 reader.add(path, str(error))
             return
         hint = (
-            suggest_name(said, (*self._said, JOB.name))
-            or "name one under 'roles:', write its ARN, or 'job' for the job's own role"
+            suggest_name(said, (*self._entries, JOB.name))
+            or "declare it under 'roles', or write its ARN, or 'job' for the job's own role"
         )
         reader.add(path, f"there is no role '{said}'", hint)
 
     def find(self, said: str) -> Optional[Role]:
-        """The role that a step names; None for one with mistakes."""
+        """Returns the role that a step names; None for one with mistakes."""
         if said == JOB.name:
             return JOB
         if said.startswith("arn:"):
             role = Role(arn=said, name=said)
-            return next((known for known in self.made.values() if known == role), role)
-        return self.made.get(said)
+            return next((known for known in self._roles.values() if known == role), role)
+        return self._roles.get(said)
 
-    def _make(self, name: str, above: tuple[str, ...]) -> Optional[Role]:
-        said = self._said[name]
-        if name in self.made or said.fields is None:
-            return self.made.get(name)
+    def _resolve(self, name: str, above: tuple[str, ...]) -> Optional[Role]:
+        said = self._entries[name]
+        if name in self._roles or said.fields is None:
+            return self._roles.get(name)
         if name in above:
-            if frozenset(above) in self._circles:
+            if frozenset(above) in self._cycles:
                 return None
-            self._circles.add(frozenset(above))
+            self._cycles.add(frozenset(above))
             said.reader.add(
                 ("roles", name, "via"),
-                f"'via' goes round in a circle: {' -> '.join((*above, name))}",
+                f"'via' forms a cycle: {' -> '.join((*above, name))}",
             )
             return None
         via = self._via(name, said.fields.via, above)
         if said.fields.via is not None and via is None:
             return None
-        role = _made(name, said.fields, via)
+        role = _build_role(name, said.fields, via)
         if role is not None:
             _check(name, role, said.reader)
-            self.made[name] = role
+            self._roles[name] = role
         return role
 
     def _via(self, name: str, via: Optional[str], above: tuple[str, ...]) -> Optional[Role]:
         if via is None:
             return None
-        if via not in self._said:
-            self._said[name].reader.add(
-                ("roles", name, "via"), f"there is no role '{via}'", suggest_name(via, self._said)
+        if via not in self._entries:
+            self._entries[name].reader.add(
+                ("roles", name, "via"),
+                f"there is no role '{via}'",
+                suggest_name(via, self._entries),
             )
             return None
-        return self._make(via, (*above, name))
+        return self._resolve(via, (*above, name))
 
 
 def _fields(name: str, value: Any, path: Path, reader: SpecReader) -> Optional[RoleFields]:
@@ -137,7 +141,7 @@ def _check(name: str, role: Role, reader: SpecReader) -> None:
     if role.account and role.account != arn.account:
         reader.add(
             ("roles", name, "account"),
-            f"the role '{name}' is pinned to account {role.account}, but its ARN is in {arn.account}",
+            f"the role '{name}' has the account {role.account}, but its ARN is in {arn.account}",
         )
     if role.via is not None and RoleArn.parse(role.via.arn).partition != arn.partition:
         reader.add(
@@ -154,11 +158,11 @@ def _check(name: str, role: Role, reader: SpecReader) -> None:
             )
 
 
-def _made(name: str, said: RoleFields, via: Optional[Role]) -> Optional[Role]:
+def _build_role(name: str, said: RoleFields, via: Optional[Role]) -> Optional[Role]:
     if any(isinstance(value, Template) for value in vars(said).values()) or any(
         iter_templates([said.tags, said.transitive_tags, said.policy_arns])
     ):
-        return None  # checked only: it hangs on a param that was not given
+        return None  # depends on a param without a value
     policy = "" if said.session_policy in (None, "none") else str(said.session_policy)
     return Role(
         arn=said.arn, name=name, via=via, session_name=said.session_name or "", external_id=said.external_id or "",

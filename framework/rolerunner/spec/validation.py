@@ -160,14 +160,10 @@ def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str
             "",
         )
     if kind in ("too_long", "too_short"):
-        words, bound = (
-            ("at most", "max_length") if kind == "too_long" else ("at least", "min_length")
-        )
-        return (
-            f"{_name_field(location)} must have {words} {format_count(context[bound], 'item')}, "
-            f"not {context['actual_length']}",
-            "",
-        )
+        at_most = kind == "too_long"
+        words, bound = ("at most", "max_length") if at_most else ("at least", "min_length")
+        limit, length = format_count(context[bound], "item"), context["actual_length"]
+        return f"{_name_field(location)} must have {words} {limit}, not {length}", ""
     if kind == "value_error":
         error = context.get("error")
         text = str(error)

@@ -50,7 +50,7 @@ def test_params_are_typed_and_filled_in() -> None:
         ),
         ("{type: boolean}", "maybe", "the param 'x' must be true or false, not 'maybe'"),
         ("{choices: [a, b]}", "c", "the param 'x' must be one of a, b, not 'c'"),
-        ("{pattern: '[a-z]+'}", "A", "the param 'x' must match [a-z]+, and 'A' does not"),
+        ("{pattern: '[a-z]+'}", "A", "the param 'x' must match [a-z]+, unlike 'A'"),
     ],
 )
 def test_a_wrong_param_names_itself_and_the_rule(declared: str, given: str, message: str) -> None:
@@ -123,7 +123,7 @@ def test_job_is_said_out_loud() -> None:
         ),
         (
             HEAD.replace("version: 1", "version: 2") + STEP,
-            "t.yaml:1:10: 'version' must be 1, not 2 (this release of rolerunner reads version 1 alone)",
+            "t.yaml:1:10: 'version' must be 1, not 2 (this release of rolerunner supports version 1 only)",
         ),
         (HEAD, "t.yaml:1:1: 'steps' is missing"),
         (
@@ -138,7 +138,7 @@ def test_job_is_said_out_loud() -> None:
             HEAD + STEP.replace("bucket/in/", "bucket/${{ steps.find.count }}/"),
             "t.yaml:9:29: the step 'find' does not run before this one",
         ),
-        ("- 1\n", "t.yaml:1:1: a spec is a mapping that starts with 'version: 1'"),
+        ("- 1\n", "t.yaml:1:1: a spec must be a mapping that starts with 'version: 1'"),
     ],
 )
 def test_a_mistake_says_where_what_and_what_instead(text: str, message: str) -> None:
@@ -161,10 +161,10 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
     [
         (
             "{arn: 'arn:aws:iam::111122223333:role/x', account: '444455556666'}",
-            "pinned to account 444455556666, but its ARN is in 111122223333",
+            "has the account 444455556666, but its ARN is in 111122223333",
         ),
         ("{arn: 'arn:aws:iam::111122223333:role/x', duration: 2h}", "15m to 1h"),
-        ("{arn: 'arn:aws:iam::111122223333:role/x', via: r}", "'via' goes round in a circle"),
+        ("{arn: 'arn:aws:iam::111122223333:role/x', via: r}", "'via' forms a cycle"),
         ("{arn: 'arn:aws:iam::111122223333:role/x', via: nobody}", "there is no role 'nobody'"),
         (
             "{arn: 'arn:aws:iam::111122223333:role/x', external_id: 'a b'}",
