@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rolerunner.errors import StepError
+from rolerunner.sessions.botocore_setup import MAX_ATTEMPTS, BotocoreSessions
+from rolerunner.sessions.clients import ClientCache, retry_conflict
+from rolerunner.sessions.credentials import JobCredentials
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
+
+KEYS = Keys("access", "secret")
+
+
+@pytest.fixture
+def cache() -> ClientCache:
+    return ClientCache(BotocoreSessions(JobIdentity("eu-west-1", keys=KEYS)))
+
+
+def test_a_client_is_created_once_for_its_settings(cache: ClientCache) -> None:
+    job = JobCredentials(KEYS.to_credentials)
+    client = cache.client(job, "sts", "eu-west-1")
+    assert cache.client(job, "sts", "eu-west-1") is client
+    assert cache.client(job, "sts", "us-east-1") is not client
+    assert cache.client(JobCredentials(KEYS.to_credentials), "sts", "eu-west-1") is not client
+    assert cache.sts_client(job, "eu-west-1") is cache.sts_client(job, "eu-west-1")
+    assert cache.sts_client(job, "eu-west-1").meta.config.read_timeout == 10
+
+
+def test_an_unknown_service_is_a_failure_of_the_step(cache: ClientCache) -> None:
+    with pytest.raises(StepError, match="no client for 's4' in eu-west-1") as failed:
+        cache.client(JobCredentials(KEYS.to_credentials), "s4", "eu-west-1")
+    assert failed.value.type == "ClientFailed"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "attempts", "is_retried"),
+    [
+        ("OperationAborted", 409, 1, True),
+        ("Any", 429, 1, True),
+        ("Any", 409, 1, False),
+        ("OperationAborted", 409, MAX_ATTEMPTS - 1, True),
+        ("OperationAborted", 409, MAX_ATTEMPTS, False),
+    ],
+)
+def test_conflicts_and_rates_are_retried(
+    code: str, status: int, attempts: int, is_retried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.random", lambda: 1.0)
+    response: Any = (SimpleNamespace(status_code=status), {"Error": {"Code": code}})
+    delay = retry_conflict(response, SimpleNamespace(name="PutObject"), attempts)
+    assert delay == (0.25 * 2**attempts if is_retried else None)
+    assert retry_conflict(None) is None

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import logging
+import pickle
+from typing import Any
+
+import pytest
+
+from rolerunner.errors import RoleRefused
+from rolerunner.model import Role
+from rolerunner.sessions.credentials import (
+    EARLY_FAILURE_HOLD_SECONDS,
+    FRESH_SECONDS,
+    REFUSAL_HOLD_SECONDS,
+    JobCredentials,
+    RoleCredentials,
+)
+from rolerunner.sessions.keys import Keys, freeze_keys
+from rolerunner.sessions.lease import Lease, LeaseRequest
+
+ROLE = Role("arn:aws:iam::111122223333:role/reader", "reader")
+LIFE = 900.0
+RENEW_AT, LATE_AT = 630.0, 810.0
+
+
+class FakeSource:
+    """Returns numbered sessions of 900 seconds, or refuses."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.requests: list[LeaseRequest] = []
+        self.is_refusing = False
+
+    def assume(self, request: LeaseRequest) -> Lease:
+        self.requests.append(request)
+        if self.is_refusing:
+            raise RoleRefused("no", role="reader", hint="hint", type="RoleRefused")
+        keys = freeze_keys("access", "secret", f"token-{len(self.requests)}")
+        return Lease.start(keys, f"arn-{len(self.requests)}", self.now, self.now + LIFE)
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    return FakeSource()
+
+
+@pytest.fixture
+def credentials(source: FakeSource) -> RoleCredentials:
+    job = JobCredentials(Keys("access", "secret").to_credentials)
+    return RoleCredentials(ROLE, job, source.assume, lambda: source.now)
+
+
+def sign(credentials: RoleCredentials) -> str:
+    return str(credentials.get_frozen_credentials().token)
+
+
+@pytest.mark.parametrize(
+    ("now", "token"),
+    [(RENEW_AT - 1, "token-1"), (RENEW_AT, "token-2"), (LATE_AT, "token-2"), (5000, "token-2")],
+)
+def test_a_session_is_renewed_from_its_renewal_time_on(
+    now: float, token: str, source: FakeSource, credentials: RoleCredentials
+) -> None:
+    assert sign(credentials) == "token-1"
+    source.now = now
+    assert sign(credentials) == token
+    assert credentials.session_arn == token.replace("token", "arn")
+
+
+def test_other_threads_use_the_old_session_during_an_early_renewal(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    source.now = RENEW_AT
+    with credentials._lock:  # as the renewing thread holds it
+        assert sign(credentials) == "token-1"
+    assert len(source.requests) == 1
+
+
+def test_an_early_renewal_that_fails_is_repeated_after_a_hold(
+    source: FakeSource, credentials: RoleCredentials, caplog: pytest.LogCaptureFixture
+) -> None:
+    sign(credentials)
+    source.now, source.is_refusing = RENEW_AT, True
+    with caplog.at_level(logging.WARNING, "rolerunner"):
+        for elapsed in (0.0, EARLY_FAILURE_HOLD_SECONDS - 1, EARLY_FAILURE_HOLD_SECONDS):
+            source.now = RENEW_AT + elapsed
+            assert sign(credentials) == "token-1"
+    assert len(source.requests) == 3
+    (record,) = caplog.records
+    assert "valid for 270 s more" in record.getMessage()
+
+
+def test_a_refusal_is_held_and_raised_as_a_copy(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    source.is_refusing = True
+    raised: list[RoleRefused] = []
+    for now in (0.0, REFUSAL_HOLD_SECONDS - 1, REFUSAL_HOLD_SECONDS):
+        source.now = now
+        with pytest.raises(RoleRefused) as refused:
+            sign(credentials)
+        raised.append(refused.value)
+    assert len(source.requests) == 2
+    assert raised[0] is not raised[1]
+    assert {(each.message, each.hint, each.type) for each in raised} == {
+        ("no", "hint", "RoleRefused")
+    }
+
+
+@pytest.mark.parametrize("token", [None, "token-1"])
+def test_an_invalid_session_is_renewed_unless_it_is_fresh(
+    token: Any, source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    source.now = FRESH_SECONDS - 1
+    assert credentials.invalidate(token) is (token is None)
+    assert sign(credentials) == "token-1"
+    source.now = FRESH_SECONDS
+    assert credentials.invalidate(token)
+    assert sign(credentials) == "token-2"
+    assert source.requests[1].expired_token == "token-1"
+    assert source.requests[1].current_token == ""
+
+
+def test_the_token_of_another_session_invalidates_nothing(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    source.now = FRESH_SECONDS
+    assert credentials.invalidate("token-0")
+    assert sign(credentials) == "token-1"
+
+
+def test_an_expired_token_is_retried_at_once_and_only_once(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    source.now = FRESH_SECONDS
+    response = (None, {"Error": {"Code": "ExpiredToken"}})
+    assert credentials.retry_if_expired(response, attempts=2) is None
+    assert credentials.retry_if_expired((None, {"Error": {"Code": "SlowDown"}})) is None
+    assert credentials.retry_if_expired(None) is None
+    assert credentials.retry_if_expired(response) == 0
+
+
+def test_the_jobs_credentials_are_loaded_again_after_they_expire() -> None:
+    loads: list[str] = []
+
+    def load() -> Any:
+        loads.append(f"token-{len(loads)}")
+        return Keys("access", "secret", loads[-1]).to_credentials()
+
+    job = JobCredentials(load)
+    assert (job.token, job.token) == ("token-0", "token-0")
+    assert job.invalidate("another")
+    assert job.token == "token-0"
+    assert job.invalidate("token-0")
+    assert job.token == "token-1"
+    assert job.invalidate(None)
+    assert job.token == "token-2"
+
+
+def test_credentials_are_neither_shown_nor_pickled(credentials: RoleCredentials) -> None:
+    sign(credentials)
+    assert "token-1" not in repr(credentials) + repr(vars(credentials))
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(credentials)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from rolerunner.sessions.identity import find_endpoint, parse_assumed_role
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "environment", "expected"),
+    [
+        ({"s3": "http://a", "": "http://b"}, {"AWS_ENDPOINT_URL": "http://c"}, "http://a"),
+        ({"": "http://b"}, {"AWS_ENDPOINT_URL_S3": "http://c"}, "http://b"),
+        ({}, {"AWS_ENDPOINT_URL_S3": "http://c", "AWS_ENDPOINT_URL": "http://d"}, "http://c"),
+        ({}, {"AWS_ENDPOINT_URL": "http://d"}, "http://d"),
+        (
+            {},
+            {"AWS_ENDPOINT_URL": "http://d", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "True"},
+            None,
+        ),
+        ({}, {}, None),
+    ],
+)
+def test_the_nearest_endpoint_wins(
+    endpoints: dict[str, str],
+    environment: dict[str, str],
+    expected: Optional[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert find_endpoint("s3", endpoints) == expected
+
+
+@pytest.mark.parametrize(
+    ("arn", "expected"),
+    [
+        ("arn:aws-cn:sts::111122223333:assumed-role/reader/x", ("111122223333", "reader")),
+        ("arn:aws:iam::111122223333:role/reader", None),
+        ("", None),
+    ],
+)
+def test_only_an_assumed_role_has_a_role(arn: str, expected: Optional[tuple[str, str]]) -> None:
+    assert parse_assumed_role(arn) == expected

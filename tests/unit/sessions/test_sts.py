@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+
+from rolerunner.errors import RoleRefused, UsageError
+from rolerunner.model import Role
+from rolerunner.sessions.credentials import JobCredentials
+from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.lease import LeaseRequest
+from rolerunner.sessions.sts import StsClient, build_assume_request, format_session_name
+
+ARN = "arn:aws:iam::111122223333:role/team/reader"
+SESSION_ARN = "arn:aws:sts::111122223333:assumed-role/reader/job"
+ROLE = Role(ARN, "reader", region="eu-west-1")
+
+
+def assumed(arn: str = SESSION_ARN) -> dict[str, Any]:
+    keys = {"AccessKeyId": "access", "SecretAccessKey": "secret", "SessionToken": "token"}
+    return {"Credentials": keys, "AssumedRoleUser": {"Arn": arn}}
+
+
+def refuse(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "AssumeRole")
+
+
+class FakeAws:
+    """Stands for the clients, their client of STS, and the caller's identity."""
+
+    def __init__(self, *responses: Any) -> None:
+        self.responses = list(responses)
+
+    def sts_client(self, *_: Any) -> FakeAws:
+        return self
+
+    def assume_role(self, **_: Any) -> Any:
+        response = self.responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    def find_arn(self) -> str:
+        return "arn:aws:sts::999988887777:assumed-role/job/x"
+
+    def find_role_arn(self) -> str:
+        return "arn:aws:iam::999988887777:role/service/job"
+
+
+def create_client(aws: Any) -> StsClient:
+    return StsClient(aws, aws, lambda: "eu-west-1", session_name="job", clock=lambda: 100.0)
+
+
+def create_source(*tokens: str) -> JobCredentials:
+    remaining = list(tokens or ("source",))
+    return JobCredentials(lambda: Keys("access", "secret", remaining.pop(0)).to_credentials())
+
+
+def test_a_lease_lasts_from_the_request_for_the_roles_duration() -> None:
+    client = create_client(FakeAws(assumed()))
+    lease = client.assume(LeaseRequest(ROLE, create_source()))
+    assert (lease.began, lease.expires_at) == (100.0, 100.0 + ROLE.duration)
+    assert (lease.keys.token, lease.session_arn) == ("token", SESSION_ARN)
+    assert client.count_calls(ROLE) == 1
+
+
+def test_an_expired_source_is_loaded_again_once() -> None:
+    client = create_client(FakeAws(refuse("ExpiredToken"), assumed()))
+    source = create_source("first", "second")
+    assert client.assume(LeaseRequest(ROLE, source)).keys.token == "token"
+    assert (source.token, client.count_calls(ROLE)) == ("second", 2)
+
+
+def test_a_source_that_expires_twice_is_a_refusal() -> None:
+    client = create_client(FakeAws(refuse("ExpiredToken"), refuse("ExpiredToken")))
+    with pytest.raises(RoleRefused, match="could not be assumed") as refused:
+        client.assume(LeaseRequest(ROLE, create_source("first", "second")))
+    assert "have expired" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("response", "kind"),
+    [
+        (refuse("AccessDenied"), "RoleRefused"),
+        (refuse("RegionDisabledException"), "RegionDisabledException"),
+        (EndpointConnectionError(endpoint_url="https://sts"), "StsUnreachable"),
+        (RuntimeError("parser"), "NotSts"),
+        ({}, "NotSts"),
+        (assumed("arn:aws:sts::444455556666:assumed-role/reader/job"), "WrongAccount"),
+        (assumed("arn:aws:sts::111122223333:assumed-role/writer/job"), "WrongRole"),
+        (assumed("arn:aws:iam::111122223333:user/reader"), "NotSts"),
+        (assumed(""), "NotSts"),
+    ],
+)
+def test_every_failure_is_a_refusal_with_a_type(response: Any, kind: str) -> None:
+    with pytest.raises(RoleRefused) as refused:
+        create_client(FakeAws(response)).assume(LeaseRequest(ROLE, create_source()))
+    assert (refused.value.type, refused.value.role) == (kind, "reader")
+
+
+def test_a_denial_names_the_callers_role_with_its_path() -> None:
+    with pytest.raises(RoleRefused) as refused:
+        create_client(FakeAws(refuse("AccessDenied"))).assume(LeaseRequest(ROLE, create_source()))
+    assert '"arn:aws:iam::999988887777:role/service/job"' in refused.value.hint
+
+
+def test_a_usage_error_is_no_refusal() -> None:
+    with pytest.raises(UsageError):
+        create_client(FakeAws(UsageError("no region"))).assume(LeaseRequest(ROLE, create_source()))
+
+
+def test_a_job_without_credentials_is_a_refusal() -> None:
+    def load() -> Any:
+        raise NoCredentialsError
+
+    with pytest.raises(RoleRefused, match="no AWS credentials of its own") as refused:
+        create_client(FakeAws()).assume(LeaseRequest(ROLE, JobCredentials(load)))
+    assert refused.value.type == "NoCredentials"
+
+
+def test_a_request_has_only_what_the_role_sets() -> None:
+    assert build_assume_request(ROLE, "job") == {
+        "RoleArn": ARN,
+        "RoleSessionName": "job",
+        "DurationSeconds": ROLE.duration,
+    }
+    full = Role(ARN, external_id="x", tags=(("team", "a"),), policy_arns=("arn:p",), step="read")
+    request = build_assume_request(full, "job")
+    assert request["RoleSessionName"] == "job-read"
+    assert request["Tags"] == [{"Key": "team", "Value": "a"}]
+    assert (request["ExternalId"], request["PolicyArns"]) == ("x", [{"arn": "arn:p"}])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("a b/c", "a-b-c"), ("x" * 65, "x" * 64), ("a", "rolerunner-a"), ("ab", "ab"), ("é1", "-1")],
+)
+def test_session_names_are_valid(text: str, name: str) -> None:
+    assert format_session_name(text) == name
