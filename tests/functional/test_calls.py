@@ -149,7 +149,7 @@ def test_other_services_and_waiting(step: Any, aws: sandbox.Sandbox) -> None:
         ),
         (
             {"service": "sts", "operation": "AssumeRole"},
-            "AssumeRole hands out credentials, which steps do not need: say 'role'",
+            "AssumeRole hands out credentials, which steps do not need: use 'role'",
         ),
         (
             {

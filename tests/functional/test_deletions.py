@@ -527,7 +527,7 @@ def test_a_move_keeps_what_it_skips_unseen(run: Any, memory_aws: Store) -> None:
 def test_a_move_that_would_prove_nothing_is_refused(
     compare: str, run: Any, memory_aws: Store
 ) -> None:
-    with pytest.raises(SpecError, match="proves no content"):
+    with pytest.raises(SpecError, match="does not verify content"):
         run(
             "s3.copy",
             source="s3://landing/p/",
@@ -551,7 +551,7 @@ def test_a_move_that_turns_out_to_prove_nothing_is_refused(run: Any, memory_aws:
     }
     step = run("s3.copy", before=read, compare="${{ steps.how.text }}", **fields)
     assert (step.status, keys(memory_aws)) == ("failed", ["how", "p/a"])
-    assert "proves no content" in step.error.message
+    assert "does not verify content" in step.error.message
 
 
 # nothing to delete

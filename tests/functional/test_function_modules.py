@@ -70,7 +70,7 @@ def mistakes(project: Path, function: str, more: str = "") -> list[str]:
         ),
         (
             "nowhere_at_all:clean",
-            "there is no module 'nowhere_at_all' (it is looked for beside the spec",
+            "there is no module 'nowhere_at_all' (it is searched beside the spec",
         ),
         ("work.orders:clan", "has no function 'clan' (did you mean 'clean'?)"),
         ("work:clean", "work has no function 'clean'"),

@@ -80,11 +80,11 @@ class StepContext:
     note: Callable[[str, str, Mapping[str, Any]], None]
     """level, message, values."""
     is_resumed: bool = False
-    """True if an earlier attempt or run may have done part of the step; correct objects are skipped."""
+    """True if part of the step may have been done before; correct objects are skipped."""
     outputs_changed: bool = False
     """True if the files of an earlier run have changed; files are then compared by content."""
     is_retry: bool = False
-    """True if an earlier attempt of this run may have stored what a conditional write then finds."""
+    """True if an earlier attempt may have stored what a conditional write now finds."""
     open_spread: Optional[Callable[[], "Distribution"]] = None
     """Opens other machines for ``distribute``; None if they cannot have this job's identity."""
     target_claims: Optional["ClaimedNames"] = None
@@ -113,7 +113,7 @@ class StepContext:
         )
 
     def spread(self, distribute: Optional[str]) -> Optional["Distribution"]:
-        """Returns the machines that ``distribute`` names; None for this one alone. Raises StepError."""
+        """Returns the machines of ``distribute``; None for this one alone. Raises StepError."""
         return None if distribute is None or self.open_spread is None else self.open_spread()
 
     def target_folder(self, path: Path) -> AbstractContextManager[TargetFolder]:
@@ -180,7 +180,7 @@ class Action(ActionSchema):
         return ()
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
-        """Returns what the step would work on, for ``plan --live``; reads only. Raises StepError."""
+        """Returns what the step would work on, by reading alone. Raises StepError."""
         del context
         return {}
 

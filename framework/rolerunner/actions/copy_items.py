@@ -36,7 +36,7 @@ class CopyItems:
         self.refused = gathered.refused
         self.is_retry = context.is_retry
         self.lenient = context.is_resumed and action.if_exists == "overwrite"
-        # what an earlier try copied is recognised by its content: a move deletes the source of what is the same
+        # earlier copies are recognised by content, because a move deletes the source of each
         self.is_same = TargetComparison(
             "checksum" if self.lenient else action.compare, source, target, self.lenient
         )
@@ -93,7 +93,7 @@ class CopyItems:
 
 @dataclass(frozen=True)
 class TargetComparison:
-    """Compares a target with its source as ``compare`` says; a value that other machines can use."""
+    """Compares a target with its source as ``compare`` says; can be sent to other machines."""
 
     compare: str
     source: Storage

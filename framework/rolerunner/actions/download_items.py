@@ -1,4 +1,4 @@
-"""The downloads that s3.download requests: which object becomes which file, and which are skipped."""
+"""The downloads of s3.download: which object becomes which file, and which are skipped."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class DownloadItems:
     def check_files(self) -> None:
         """Raises UnsafeKey, before anything is fetched, where two objects would be one file.
 
-        Keys of one prefix in their order are different files by themselves, unless their names are changed or folded.
+        Keys of one prefix in their order are different files, unless names are changed or folded.
         """
         if self.objects.ascending and not (
             self.objects.flat or self.folds or self.action.decompress

@@ -132,7 +132,9 @@ def _find_function(name: str, project: Path) -> Callable[..., Any]:
     try:
         module = _import_module(module_name, project)
     except ImportError as error:
-        hint = "it is looked for beside the spec, in the two folders above it, and among installed packages"
+        hint = (
+            "it is searched beside the spec, in the two folders above it and in installed packages"
+        )
         hint = "\n".join(each for each in (hint, format_user_frames(error)) if each)
         raise FunctionFailed(
             f"the module of '{name}' cannot be imported: {safe_text(error)}", hint=hint

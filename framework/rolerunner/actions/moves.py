@@ -47,7 +47,7 @@ def delete_copied_sources(
 def _find_copy_problem(copied: Outcome, head: Outcome) -> Optional[StepError]:
     if head.error is not None:
         return StepError(
-            f"copied, but the copy cannot be looked at, so the source is kept: {head.error.message}",
+            f"copied, but the copy cannot be verified, so the source is kept: {head.error.message}",
             hint=head.error.hint,
             type=head.error.type,
         )
@@ -65,7 +65,7 @@ def _find_copy_problem(copied: Outcome, head: Outcome) -> Optional[StepError]:
 def _delete_sources(
     proved: Sequence[Outcome], source: Storage, context: StepContext, *, by_version: bool
 ) -> Iterator[Outcome]:
-    """Deletes the sources of verified copies, each only if it is still the object that was copied."""
+    """Deletes the sources of verified copies, each only if it has not changed."""
     doomed = {
         (each.source, info.version): (each, info)
         for each in proved

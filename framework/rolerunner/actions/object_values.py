@@ -1,6 +1,7 @@
-"""Checks that S3 can store what an object is given: metadata, tags, headers, storage class, KMS key.
+"""Checks that S3 can store an object's metadata, tags, headers, storage class and KMS key.
 
-The checks run while a spec is validated, and again when a step starts, on values that were not known before.
+The checks run while a spec is validated, and again when a step starts, on values that were not
+known before.
 """
 
 import re
@@ -32,7 +33,10 @@ def _stands_in(info: ValidationInfo) -> bool:
 
 
 def _header(value: Any, info: ValidationInfo) -> Any:
-    """The value of an HTTP header as it is. Raises ValueError for text that would be refused, changed or cut off on its way."""
+    """Returns the value of an HTTP header.
+
+    Raises ValueError for text that would be refused, changed or truncated in transit.
+    """
     if not isinstance(value, str) or _stands_in(info):
         return value
     wrong = _CONTROL.search(value)
@@ -46,7 +50,8 @@ def _header(value: Any, info: ValidationInfo) -> Any:
     wrong = _NOT_ASCII.search(value)
     if wrong:
         raise ValueError(
-            f"may hold ASCII characters only, not '{wrong.group()}' (U+{ord(wrong.group()):04X}): it is sent as an HTTP header"
+            f"may hold ASCII characters only, not '{wrong.group()}' (U+{ord(wrong.group()):04X}):"
+            " it is sent as an HTTP header"
         )
     if value != value.strip():
         raise ValueError("may not begin or end with a space, which is lost in an HTTP header")
@@ -80,7 +85,8 @@ def _check_case(names: Mapping[str, Any]) -> None:
         other = seen.setdefault(name.lower(), name)
         if other != name:
             raise ValueError(
-                f"'{other}' and '{name}' are one name to S3, which stores names of metadata in small letters"
+                f"'{other}' and '{name}' are one name to S3, which stores names of metadata in"
+                " lower case"
             )
 
 

@@ -76,7 +76,7 @@ def record_outcomes(
     flow: Pacer,
     gathered: Optional[SourceObjects],
 ) -> TransferSummary:
-    """Consumes the outcomes of an operation: each gets a line of the manifest and counts as progress.
+    """Consumes the outcomes of an operation, and writes a line of the manifest for each.
 
     ``prefix`` contains its objects. Raises StepError if more objects failed than may; the others
     have been processed then.
@@ -147,6 +147,7 @@ def _build_failure(first: Sequence[Outcome], failed: int, total: int, manifest: 
 def deletion_limit_error(count: int, most: int, noun: str, where: str = "") -> StepError:
     """Returns the error that more would be deleted than 'max_delete' allows."""
     return StepError(
-        f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,}; nothing was deleted",
+        f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,};"
+        " nothing was deleted",
         type="MaxDelete",
     )

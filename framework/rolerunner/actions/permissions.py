@@ -39,7 +39,8 @@ def source_permissions(
 ) -> list[Permission]:
     """An action on what a step reads or deletes: an object, a prefix, or listed objects.
 
-    An object by its name is looked at first, and then asked for by its version, if its bucket keeps them.
+    An object named by its key is looked up first, and then read by its version, if its bucket
+    keeps versions.
     """
     if source is not None and source.is_prefix:
         return [object_permission(action, source)]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def resolve_target(target: S3Uri, *, to_folder: bool) -> S3Uri:
-    """The folder that several files or objects go below, with ``/`` at its end; else the one object that ``target`` names.
+    """Returns the folder for several files or objects, or the single object of ``target``.
 
     A target with ``/`` at its end is a folder in any case.
     """
@@ -17,7 +17,10 @@ def resolve_target(target: S3Uri, *, to_folder: bool) -> S3Uri:
 
 
 def possible_targets(target: S3Uri, *, to_folder: Optional[bool]) -> tuple[S3Uri, ...]:
-    """The places that permissions must cover. None: whether it is a folder shows only when the step runs."""
+    """Returns the targets that permissions must cover.
+
+    ``to_folder`` is None if only the run can tell whether the target is a folder.
+    """
     if target.key.endswith("*"):  # stands for what is not known yet, and covers all below it
         return (target,)
     if to_folder is None:

@@ -107,7 +107,10 @@ class PutFields(StrictModel):
     def put_permissions(
         self, target: S3Uri, *, copied: bool = False, multipart: bool = True
     ) -> list[Permission]:
-        """PutObject and what the options ask for besides; ``copied`` where S3 brings tags and annotations along from elsewhere."""
+        """Returns PutObject and the permissions that the options need.
+
+        ``copied`` is True if S3 copies tags and annotations of the source as well.
+        """
         wanted = [object_permission("s3:PutObject", target)]
         if self.acl:
             wanted.append(object_permission("s3:PutObjectAcl", target, "acl"))

@@ -31,7 +31,8 @@ _SHARED = (
 def index(actions: Mapping[str, type[Action]]) -> str:
     """Returns the index page: every action with its first line."""
     rows = [
-        f"| [{name}]({name}.md) | {_doc(action).splitlines()[0]} | {', '.join(action.outputs or ['what it gives'])} |"
+        f"| [{name}]({name}.md) | {_doc(action).splitlines()[0]} |"
+        f" {', '.join(action.outputs or ['what it returns'])} |"
         for name, action in actions.items()
     ]
     return "\n".join(["# Actions", "", "| action | does | outputs |", "|---|---|---|", *rows, ""])
@@ -57,7 +58,8 @@ def _doc(action: type[Action]) -> str:
 def _roles(action: type[Action]) -> str:
     if action.role_fields == ("role",):
         return ""
-    return f"Its roles: {', '.join(f'`{field}`' for field in action.role_fields)}; `role` stands in for each that is left out."
+    roles = ", ".join(f"`{field}`" for field in action.role_fields)
+    return f"Its roles: {roles}; `role` is the default of each."
 
 
 def _fields(action: type[Action]) -> Iterator[str]:
@@ -69,7 +71,8 @@ def _fields(action: type[Action]) -> Iterator[str]:
         fields, key=lambda each: (not each[1].is_required(), each[0] not in own, each[0] in _SHARED)
     ):
         examples = ", ".join(f"`{_short(each)}`" for each in field.examples or ())
-        yield f"| `{field.alias or name}` | {_default(field)} | {_cell((field.description or '') + _inside(field))} | {_cell(examples)} |"
+        meaning = _cell((field.description or "") + _inside(field))
+        yield f"| `{field.alias or name}` | {_default(field)} | {meaning} | {_cell(examples)} |"
 
 
 def _inside(field: FieldInfo) -> str:
@@ -106,7 +109,7 @@ def _cell(text: str) -> str:
 
 def _outputs(action: type[Action]) -> Iterator[str]:
     if action.outputs is None:
-        yield "Whatever it gives: a mapping's keys, or `result`."
+        yield "Whatever it returns: the keys of a mapping, or `result`."
         return
     for name, meaning in action.outputs.items():
         yield f"* `{name}`: {meaning}"

@@ -1,4 +1,4 @@
-"""Requests to AWS services: their errors as StepErrors, and one request for each of many objects."""
+"""Sends requests to AWS services, one for each of many objects if needed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""How Spark's own reads and writes reach S3 under a role: Hadoop's S3A, which knows one role for each bucket.
+"""Configures Hadoop's S3A, by which Spark reads and writes S3; it supports one role per bucket.
 
-S3A assumes the role itself, in every JVM, and renews the session; what it cannot say to AssumeRole is refused here, for
-a session without its tags would be another one than the spec asks for (hadoop-aws, "Working with IAM Assumed Roles").
+S3A assumes the role itself, in every JVM, and renews the session. Parameters of AssumeRole that it
+cannot set are refused here, because a session without its tags is not the one that the spec
+describes (hadoop-aws, "Working with IAM Assumed Roles").
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ _OPERATIONS = (
     (r"put|writ|creat|mkdir|touch", "PutObject"),
     (r"get|head|(?:re-?)?open|read|seek|exists|is_?dir", "GetObject"),
 )
-"""How S3A names what it was doing (S3AUtils.translateException), and the operation of S3 that it had under way."""
+"""S3A's names of its operations (S3AUtils.translateException), and the operations of S3."""
 
 
 def place_in(text: str) -> S3Uri:

@@ -1,7 +1,8 @@
 """Secrets in the answers of AWS's services, found in the services' own models.
 
-An operation hands out credentials if its output holds keys of a session, an access token, or a password to log in with;
-whichever service it belongs to. Members that a model marks as sensitive are secrets, and so are those of the tables here.
+An operation of any service hands out credentials if its output holds the keys of a session, an
+access token or a login password. Members that a model marks as sensitive are secrets, and so are
+those in the tables of this module.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def is_sensitive(shape: Any) -> bool:
 
 
 def seal_answer(answer: Any, shape: Any, service: str, *, is_secret: bool = False) -> Any:
-    """An answer in plain kinds with its secrets as secret values: what the model marks, what a table or a name tells."""
+    """Returns a response with its secrets, by model, table or name, as secret values."""
     secretly = is_secret or (shape is not None and is_sensitive(shape))
     if isinstance(answer, Mapping):
         return {
@@ -131,14 +132,14 @@ def _seal_member(name: str, value: Any, shape: Any, service: str, secretly: bool
 
 
 def _seal_parts(text: str) -> None:
-    """Register the passwords and keys inside a secret that is JSON: a function may take it apart and show one."""
+    """Registers passwords and keys inside a secret that is JSON, which a function may parse."""
     if text.lstrip().startswith("{"):
         with contextlib.suppress(ValueError, RecursionError):
             seal_secrets(json.loads(text))
 
 
 def seal_selected(select: Callable[[Any], Any], answer: Any, sealed: Any) -> Any:
-    """What ``select`` gives of an answer, with secrets as secret values: what would be another if the secrets were others."""
+    """Returns what ``select`` selects, with values that depend on secrets as secret values."""
     selected = select(answer)
     if not has_secret_value(sealed):
         return selected
@@ -179,7 +180,7 @@ _MISSING = object()
 def is_secret_at(
     shape: Any, service: str, path: tuple[str, ...], select: Callable[[Any], Any]
 ) -> bool:
-    """Returns True if what ``select`` gives of any such answer is, or holds, a secret at ``path``."""
+    """Returns True if ``select`` selects a secret at ``path`` from any such response."""
     one, other = (
         _value_at(select(_stand_in(shape, service, secret)), path) for secret in (_ONE, _OTHER)
     )

@@ -16,7 +16,7 @@ from rolerunner.spec.values import format_suggestion
 @lru_cache(maxsize=32)
 def load_service_model(service: str) -> Any:
     """Returns the service's model, or the names of all services if it does not exist."""
-    from botocore.model import ServiceModel  # noqa: PLC0415 - a spec without aws.call does without it
+    from botocore.model import ServiceModel  # noqa: PLC0415 - for aws.call alone
 
     from rolerunner.sessions.service_models import shared_loader  # noqa: PLC0415
 
@@ -76,7 +76,10 @@ def find_operation_errors(
         )
         return
     if hands_out_credentials(service, operation, model.operation_model(operation).output_shape):
-        yield f"'operation': {operation} hands out credentials, which steps do not need: say 'role', or call it in a function of yours"
+        yield (
+            f"'operation': {operation} hands out credentials, which steps do not need:"
+            " use 'role', or call it in a function of yours"
+        )
         return
     shape = model.operation_model(operation).input_shape
     if shape is not None:

@@ -149,7 +149,7 @@ def _absent(parts: Sequence[str], depth: int, places: Sequence[str], project: Pa
         return f"there is no module '{name}': '{package}' is no package"
     nearby = places if depth else [str(folder) for folder in import_folders(project)]
     names = [f"{package}.{found}" if depth else found for found in _names_in(nearby)]
-    where = "it is looked for beside the spec, in the two folders above it, and among installed packages"
+    where = "it is searched beside the spec, in the two folders above it and in installed packages"
     return f"there is no module '{name}' ({suggest_name(name, names) or where})"
 
 

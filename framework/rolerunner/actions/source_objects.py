@@ -35,7 +35,8 @@ class SourceObjects:
         first = self.refused[0].error if self.refused else None
         refused = (
             {
-                "refused": f"{format_count(len(self.refused), 'object')}, the first since {first.message}"
+                "refused": f"{format_count(len(self.refused), 'object')},"
+                f" the first since {first.message}"
             }
             if first is not None
             else {}
@@ -47,9 +48,9 @@ def collect_source(
     source: Optional[S3Uri], objects: Any, chosen: Selection, storage: Storage, context: StepContext, *, versions: bool = False,
     on_left_out: Optional[Callable[[str], None]] = None,
 ) -> SourceObjects:  # fmt: skip
-    """The objects that are meant, on disk. Raises StepError; a listing that breaks off gives nothing.
+    """Lists the selected objects to disk. Raises StepError if the listing is not complete.
 
-    ``on_left_out`` is called with the relative key of each that the source has and the filters leave out.
+    ``on_left_out`` is called with the relative key of each object that the filters leave out.
     """
     if isinstance(objects, ObjectList) and chosen.selects_everything:
         return SourceObjects(objects)

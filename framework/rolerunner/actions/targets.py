@@ -26,10 +26,11 @@ class OverlapError(FieldConflictError):
 
 
 def refuse_overlap(origin: Origin, target: Any, *, move: bool, listed: bool = False) -> None:
-    """Raises OverlapError where the target lies inside the source, or the reverse, unless the globs keep the two apart.
+    """Raises OverlapError if source and target overlap, unless the globs keep the two apart.
 
-    Fields of a step in which expressions stand are compared as far as they tell. A copy of a prefix onto itself is not refused:
-    each object keeps its key and gets new metadata. A move onto itself is. ``listed``: another step lists the source.
+    Fields with expressions are compared as far as they are known. A copy of a prefix onto itself is
+    allowed, as each object keeps its key and gets new metadata; a move onto itself is refused.
+    ``listed`` is True if another step lists the source.
     """
     read, written = _location_of(origin.source), _location_of(target)
     if read is None or written is None:
@@ -58,9 +59,10 @@ def refuse_overlap(origin: Origin, target: Any, *, move: bool, listed: bool = Fa
 
 
 def _location_of(value: Any) -> Optional[S3Uri]:
-    """A field's location; of a template, with a stand-in for each expression. None for one that cannot be compared.
+    """Returns a field's location, with placeholders for expressions; None if not comparable.
 
-    Equal expressions of one step have equal values, so a prefix of the text with stand-ins is a prefix of every text it becomes.
+    Equal expressions of one step have equal values, so a prefix of the text with placeholders is a
+    prefix of every text that the template may become.
     """
     if isinstance(value, str):
         try:
@@ -92,14 +94,18 @@ def _may_be_kept_apart(include: Any, exclude: Any, shared: str) -> bool:
 
 def _overlap(inner: str, outer: str, shared: str) -> OverlapError:
     exclude = f", or say exclude: ['{shared}**']" if _GLOB_CHARACTERS.isdisjoint(shared) else ""
-    message = f"{inner} lies inside {outer.rstrip(',')}, so the step could read, overwrite or delete what it wrote"
+    message = (
+        f"{inner} lies inside {outer.rstrip(',')},"
+        " so the step could read, overwrite or delete what it wrote"
+    )
     return OverlapError(message, f"name a target apart from the source{exclude}")
 
 
 def check_copies(objects: ObjectList, target: S3Uri, target_of: TargetOf, *, move: bool) -> None:
-    """Raises StepError where two objects have one target, or a target is another object of the list. Reads the list alone.
+    """Raises StepError if two objects have one target, or a target is another listed object.
 
-    A list of one prefix in the order of its keys, whose target lies elsewhere, is not read: its targets differ as its keys do.
+    A sorted list of one prefix whose target lies elsewhere is not read: its targets differ as its
+    keys do.
     """
     shared = shared_folder(objects.prefix, target)
     if objects.ascending and not objects.flat and (shared is None or (shared == "" and not move)):
@@ -157,17 +163,20 @@ def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext
         ((str(target_of(info)), _described(info, objects)) for info in objects if not info.deleted),
     )
     if found is not None:
-        hint = "nothing of this item was moved; move the items in one step with 'objects', or to targets that differ"
+        hint = (
+            "nothing of this item was moved; move the items in one step with 'objects',"
+            " or to targets that differ"
+        )
         raise UnsafeKey(
             f"{found.one} and {found.other} would both be {found.name}", hint=hint, type="SameKey"
         )
 
 
 def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> None:
-    """Raises StepError for a move between two names that turn out to be of one bucket, where source and target overlap.
+    """Raises StepError for a move within one bucket under two names, if the two overlap.
 
-    The bucket of an access point cannot be told from its name. Where objects of the source are seen through the target's
-    name with the ETag and time that the source's name shows, one move would delete what the other name has just stored.
+    The name of an access point does not show its bucket. If objects of the source appear under the
+    target's name with the same ETag and time, a move would delete what it has just stored.
     """
     if (
         not (_is_access_point(target.bucket) or _is_access_point(objects.prefix.bucket))
@@ -186,7 +195,10 @@ def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> N
         _is_seen(info, S3Uri(target.bucket, info.key), storage) for info in islice(inside, _PROBED)
     ]
     if probed and all(probed):
-        message = f"{objects.prefix} and {target} show the same objects, so they seem to be of one bucket: a move would delete what it stored"
+        message = (
+            f"{objects.prefix} and {target} show the same objects, so they seem to be of one"
+            " bucket: a move would delete what it stored"
+        )
         raise StepError(
             message,
             hint="nothing was moved; name a target apart from the source",

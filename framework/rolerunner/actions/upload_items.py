@@ -147,7 +147,7 @@ def guess_content_type(path: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _guess_type(name: str) -> str:
-    """Returns the type by the name's suffixes; cached, because a lookup is slow and suffixes repeat."""
+    """Returns the type by the name's suffixes; cached, because suffixes repeat."""
     kind, encoding = mimetypes.guess_type(name)
     if encoding == "gzip":
         return "application/gzip"

@@ -17,12 +17,12 @@ from rolerunner.common.files import translate_os_errors
 Names = Callable[[], Iterable[tuple[str, Any]]]
 """Yields each name with its owner, the same ones on each call; a shared name has owner None."""
 _PARTITIONS = 256
-"""A power of two. Of ten million names a partition has 40,000 hashes, which take 3 MB while they are compared."""
+"""A power of two; with ten million names a partition has 40,000 hashes, compared in 3 MB."""
 _HELD = 2048
-"""Hashes of a partition that are kept in memory: 4 MB for all partitions. The others are on disk."""
+"""Hashes of a partition in memory, 4 MB for all partitions; the others are on disk."""
 _CLAIMED_AT_ONCE = 1000
 _EXAMINED = 1000
-"""Repeated hashes whose names are compared. Of ten million different names, two share a hash of 64 bits once in 400,000 runs."""
+"""Repeated hashes whose names are compared; two of ten million names share one in 400,000 runs."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Collision:
 def find_collision(names: Names) -> Optional[Collision]:
     """The first name that has two owners, or None.
 
-    The hashes of all names are compared first; names are compared only where a hash is repeated, and they alone decide.
+    The hashes of all names are compared first; names are compared if their hash is repeated.
     Raises LocalFileFailed.
     """
     with closing(_Hashes()) as hashes:
@@ -54,7 +54,7 @@ def find_collision(names: Names) -> Optional[Collision]:
 
 
 class _Hashes:
-    """Many hashes, partitioned by their last bits so that equal ones meet, on disk where they do not fit in memory."""
+    """Many hashes, partitioned by their last bits, on disk if they do not fit in memory."""
 
     def __init__(self) -> None:
         self._partitions = [array("q") for _ in range(_PARTITIONS)]
@@ -109,7 +109,7 @@ class ClaimedNames:
         self._database: Any = None
 
     def claim(self, claimant: str, names: Iterable[tuple[str, str]]) -> Optional[Collision]:
-        """Claim each name for its owner; the first one that another claimant has for another owner, or None.
+        """Claims each name for its owner; returns the first one that another claimant has, or None.
 
         A claimant that tries again claims the same names again.
         """

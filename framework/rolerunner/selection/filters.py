@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 MAX_PATTERNS = 10_000
-"""Patterns that the globs of a step may stand for, braces expanded: they are compiled in two seconds."""
+"""Maximum number of patterns of a step, braces expanded; they compile in two seconds."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Means those whose relative key matches any of ``include`` (all, where it is empty) and none of ``exclude``, within the bounds.
+    """Selects relative keys that match any of ``include`` and none of ``exclude``, within bounds.
+
+    An empty ``include`` matches all.
 
     Sizes are in bytes; ``before`` and ``after`` are moments in ISO 8601 UTC, as S3 tells them.
     """
@@ -69,7 +71,7 @@ class _Globs:
 
 
 def _compiled(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
-    """``*`` stays within a folder, ``**`` crosses folders, {a,b} alternates; a leading dot is a name like any other."""
+    """Compiles globs: ``*`` stays within a folder, ``**`` crosses folders, {a,b} alternates."""
     return _Globs(
         compile_globs(include or ["**"]).match, compile_globs(exclude).match if exclude else None
     )
@@ -99,7 +101,10 @@ def find_imbalance(glob: str) -> str:
         elif text == "}" and opened:
             opened.pop()
         elif len(text) == 1:
-            return f"'{text}' at character {place} has no counterpart; write '\\{text}' for the character itself"
+            return (
+                f"'{text}' at character {place} has no counterpart;"
+                f" write '\\{text}' for the character itself"
+            )
     return (
         f"'{{' at character {opened[0]} has no counterpart; write '\\{{' for the character itself"
         if opened
@@ -112,8 +117,8 @@ def compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
 
     Raises ValueError for globs whose braces stand for more than MAX_PATTERNS patterns.
 
-    In a key ``.`` and ``..`` are names like any other, so the conditions by which wcmatch keeps wildcards from the folders of
-    these names are removed.
+    In a key ``.`` and ``..`` are ordinary names, so the conditions by which wcmatch excludes them from
+    wildcards are removed.
     """
     from wcmatch import glob  # noqa: PLC0415 - most steps name a prefix alone
     from wcmatch._wcparse import PatternLimitException  # noqa: PLC0415
@@ -123,7 +128,8 @@ def compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
         patterns, _ = glob.translate(list(globs), flags=flags, limit=MAX_PATTERNS)
     except (PatternLimitException, RecursionError):
         raise ValueError(
-            f"stands for more than {MAX_PATTERNS:,} patterns, braces expanded; use '*' for a part of them"
+            f"stands for more than {MAX_PATTERNS:,} patterns, braces expanded;"
+            " use '*' for a part of them"
         ) from None
     return re.compile("|".join(_without_dot_conditions(each) for each in patterns))
 

@@ -63,9 +63,10 @@ class SkippedFiles:
 def find_source_files(
     sources: Iterable[str], *, links: str = "follow", left_out: Optional[SkippedFiles] = None
 ) -> Iterator[SourceFile]:
-    """The files that ``sources`` name: files, folders and globs. ``links`` is follow, skip or error.
+    """Yields the files of ``sources``: files, folders and globs.
 
-    A folder or file that is named itself may be a link to a folder; every other link is treated as ``links`` says.
+    ``links`` is follow, skip or error. A source itself may be a link to a folder; every other link
+    is treated as ``links`` says.
     Raises LocalFileFailed for a link where links are errors, and for a folder that cannot be read.
     """
     for source in sources:

@@ -51,9 +51,9 @@ class ObjectList:
     flat: bool = False
     """True if the objects were named one by one; the relative key is then the name alone."""
     versions: Optional[bool] = False
-    """Of a predicted list: True if its objects have versions; None if that depends on the bucket."""
+    """Of a predicted list: True if objects have versions, None if that depends on the bucket."""
     ascending: bool = dataclasses.field(default=False, compare=False)
-    """True if each key is greater than the one before it, in one bucket; no key is then repeated."""
+    """True if the keys of one bucket ascend, so that no key is repeated."""
     origin: Optional[Origin] = dataclasses.field(default=None, compare=False)
     """Of a predicted list: where its objects will come from."""
 

@@ -1,1 +1,1 @@
-"""The built-in actions: one module each, named after the action, such as ``s3_copy`` for ``s3.copy``."""
+"""The built-in actions, one module each: ``s3_copy`` defines ``s3.copy``."""

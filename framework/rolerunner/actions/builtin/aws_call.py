@@ -186,7 +186,7 @@ class AwsCall(Action):
             return super().is_secret_output(fields, path)
 
     def _seal(self, answer: Any) -> Any:
-        """Returns the response with its secrets as secret values, which are redacted from now on."""
+        """Returns the response with its secrets as secret values, which are then redacted."""
         return seal_answer(answer, find_output_shape(self.service, self.operation), self.service)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:

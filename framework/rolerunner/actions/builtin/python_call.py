@@ -93,7 +93,8 @@ class PythonCall(DistributionFields, Action):
     def _fits_the_function(self, info: ValidationInfo) -> "PythonCall":
         if self.distribute is not None and self.idempotent is False:
             raise ValueError(
-                "'distribute' may call the function twice for some objects, which 'idempotent: false' forbids"
+                "'distribute' may call the function twice for some objects,"
+                " which 'idempotent: false' forbids"
             )
         if self.objects is None and self.distribute is not None:
             raise ValueError("'distribute' needs 'objects', which it distributes")
@@ -153,7 +154,7 @@ class PythonCall(DistributionFields, Action):
         return {}
 
     def _of_batches(self, context: StepContext) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yields the number of objects in a batch and what the function returned. Raises StepError."""
+        """Yields the size of each batch and what the function returned. Raises StepError."""
         spread = context.spread(self.distribute)
         if spread is None:
             function = load_function(self.function, context)

@@ -143,7 +143,8 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             and self.compare in ("size", "size_mtime")
         ):
             raise ValueError(
-                f"'move' deletes only what is proved to be at its target, and 'compare: {self.compare}' proves no content: say checksum"
+                "'move' deletes only objects whose copy is verified, and"
+                f" 'compare: {self.compare}' does not verify content: use checksum"
             )
         if (
             info.context is not None and info.context.items() >= TEMPLATES_ALLOWED.items()
@@ -156,7 +157,8 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             self.customer_key is not None or encryption is not None
         ):
             raise ValueError(
-                "'distribute' does not go with a 'customer_key': a secret is not shipped to other machines"
+                "'distribute' does not go with a 'customer_key':"
+                " a secret is not sent to other machines"
             )
         return self
 
@@ -173,7 +175,8 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             if self.move and context.is_resumed:
                 context.note(
                     "info",
-                    f"nothing is left in {self.source or 'the listed objects'}: an earlier try moved it",
+                    f"nothing is left in {self.source or 'the listed objects'}:"
+                    " an earlier attempt moved it",
                     {},
                 )
             else:
@@ -251,7 +254,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
     def _delete_sources(
         self, copied: Iterator[Outcome], source: Storage, target: Storage, context: StepContext
     ) -> Iterator[Outcome]:
-        # HEAD of an object named by its key returns a version, which must stay in the bucket's history
+        # the version that HEAD returns for an object named by its key must be kept
         by_version = isinstance(self.objects, ObjectList)
         return delete_copied_sources(copied, source, target, context, by_version=by_version)
 

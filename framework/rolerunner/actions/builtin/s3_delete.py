@@ -162,7 +162,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         )
 
     def _is_missing(self, gathered: SourceObjects, storage: Storage) -> bool:
-        """Returns True if none of the named objects exists. Raises NotFound if a bucket does not."""
+        """Returns True if no named object exists. Raises NotFound if a bucket does not."""
         missing = gathered.objects.count == 0 and all(
             isinstance(each.error, NotFound) for each in gathered.refused
         )

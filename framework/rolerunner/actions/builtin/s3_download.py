@@ -240,7 +240,7 @@ class S3Download(FilterFields, TransferFields, Action):
         return relative.removesuffix(".gz") if self.decompress is not None else relative
 
     def _check_disk(self, gets: "DownloadItems", objects: ObjectList) -> None:
-        """Raises LocalFileFailed if the disk is too small. Existing files count only if space is short."""
+        """Raises LocalFileFailed if the disk has too little space."""
         free = count_free_bytes(expand_path(self.target))
         if objects.bytes <= free:
             return

@@ -142,7 +142,7 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
-        """Returns for the list one that knows where its objects will come from."""
+        """Returns for the list one with the origin of its objects."""
         if output != "objects":
             return super().sample(output, fields)
         recursive = fields.get("recursive", True)

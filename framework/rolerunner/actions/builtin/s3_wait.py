@@ -107,7 +107,7 @@ class S3Wait(FilterFields, RequestFields, Action):
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
-        """Returns for the list one that knows where its objects will come from, if that is one place."""
+        """Returns for the list one with the origin of its objects, if that is one place."""
         source = fields.get("source")
         (one, *more) = source if isinstance(source, list) and source else [source]
         if output != "objects" or more:

@@ -86,7 +86,7 @@ class S3Write(PutFields, RequestFields, Action):
         return {"object": str(self.target), "bytes": info.size, "etag": info.etag}
 
     def _body(self) -> bytes:
-        """Returns the bytes to store. Raises StepError if UTF-8 or JSON cannot represent the value."""
+        """Returns the bytes to store. Raises StepError if the value has no such form."""
         try:
             return (
                 self.text.encode()
@@ -94,7 +94,10 @@ class S3Write(PutFields, RequestFields, Action):
                 else (json_text(_json_form(self.data)) + "\n").encode()
             )
         except UnicodeEncodeError as error:
-            message = f"the text for {self.target} has half of a surrogate pair at character {error.start}, which UTF-8 cannot represent"
+            message = (
+                f"the text for {self.target} has half of a surrogate pair at character"
+                f" {error.start}, which UTF-8 cannot represent"
+            )
             raise StepError(
                 message, hint="check where the text comes from", type="NotText"
             ) from None

@@ -100,7 +100,8 @@ class SparkSql(Action):
     outputs: ClassVar[Optional[Mapping[str, str]]] = {
         "count": "how many rows were written, or are in rows",
         "columns": "their names",
-        "rows": f"without a target, the first {MAX_ROWS:,} rows as mappings; other values than numbers, text and null become text",
+        "rows": f"without a target, the first {MAX_ROWS:,} rows as mappings;"
+        " values other than numbers, text and null become text",
     }
     samples: ClassVar[Mapping[str, Any]] = {
         "count": 1,
@@ -182,7 +183,7 @@ class SparkSql(Action):
 
     @classmethod
     def find_conflicts(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
-        """Yields what S3A cannot do: sessions that it cannot request, and two roles on one bucket."""
+        """Yields sessions that S3A cannot request, and buckets with two roles."""
         taken: dict[str, tuple[str, Role]] = {}
         for step in steps:
             for role in dict.fromkeys(step.roles.values()):
@@ -191,16 +192,25 @@ class SparkSql(Action):
             for bucket, role in _said(step):
                 other_step, other = taken.setdefault(bucket, (step.id, role))
                 if other == role and role.policy == PER_STEP and other_step != step.id:
-                    problem = f"'{role}' has a session for each step (session_policy: {PER_STEP}), and '{other_step}' reaches the bucket '{bucket}' too"
+                    problem = (
+                        f"'{role}' has a session for each step (session_policy: {PER_STEP}),"
+                        f" and '{other_step}' reaches the bucket '{bucket}' too"
+                    )
                     yield (
                         step.id,
-                        f"{problem}: Spark knows one session for each bucket; use 'session_policy: {AUTO}'",
+                        (
+                            f"{problem}: Spark knows one session for each bucket;"
+                            f" use 'session_policy: {AUTO}'"
+                        ),
                     )
                 elif other != role:
                     of = "" if other_step == step.id else f" in the step '{other_step}'"
                     yield (
                         step.id,
-                        f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'{of}: Spark knows one role for each bucket",
+                        (
+                            f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'{of}:"
+                            " Spark knows one role for each bucket"
+                        ),
                     )
 
     def _tables(self) -> list[Table]:
@@ -221,7 +231,8 @@ class SparkSql(Action):
             bucket, role = self.target.location.bucket, roles["target_role"]
             if found.setdefault(bucket, role) != role:
                 raise StepError(
-                    f"the bucket '{bucket}' would be reached as two roles: Spark knows one role for each bucket",
+                    f"the bucket '{bucket}' would be reached as two roles:"
+                    " Spark knows one role for each bucket",
                     type="OneRoleABucket",
                 )
         return found
@@ -279,14 +290,14 @@ def _said(step: Step) -> Iterator[tuple[str, Role]]:
 
 
 def _bucket_of(place: Any) -> str:
-    """The bucket of a location as the spec says it, where no expression stands before its end; else empty."""
+    """Returns the bucket of a location; empty if it depends on an expression."""
     text = place.parts[0] if isinstance(place, Template) and place.parts else place
     said = re.match(r"s3://([^/$]+)/", text) if isinstance(text, str) else None
     return said.group(1) if said else ""
 
 
 def _explained(failed: sql.QueryFailed, buckets: Mapping[str, Role]) -> StepError:
-    """A Java error about S3 as what AWS's own answer would be. The bucket that it names tells the role."""
+    """Returns a Java error about S3 as AWS's own error, for the role of its bucket."""
     place = s3a.place_in(failed.text)
     bucket = (
         place.bucket
