@@ -5,8 +5,8 @@ import sys
 
 
 def main() -> None:
-    """Run the command, or say how to get it where the extra is not installed."""
-    gc.disable()  # nearly all that imports make stays: to look for garbage among it takes a sixth of the start (see garbage.py)
+    """Runs the command; without the extra, prints how to install it."""
+    gc.disable()  # imports create objects that stay: collections cost a sixth of the start
     try:
         from rolerunner.cli import run_command_line  # noqa: PLC0415 - the command line is an extra
     except ModuleNotFoundError as error:

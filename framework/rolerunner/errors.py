@@ -1,10 +1,10 @@
-"""Every error that rolerunner raises on purpose.
+"""All errors that rolerunner raises.
 
 ::
 
-    RolerunnerError                 exit status 1: never raised itself
+    RolerunnerError                 exit status 1: base class
     ├── UsageError                  2: the command line is wrong, nothing ran
-    ├── SpecError                   2: the spec has mistakes; carries all of them
+    ├── SpecError                   2: the spec has mistakes; with all of them
     ├── SandboxError                2: the embedded AWS could not be started or filled
     ├── StateHeld                   2: another run holds the run key
     ├── RolesRefused                3: roles were refused before any step ran
@@ -12,15 +12,15 @@
         ├── RoleRefused             STS refused AssumeRole
         ├── AccessDenied            a service refused the call
         ├── NotFound                no such bucket, object, or version
-        ├── ServiceFailed           any other answer of AWS, or none at all
+        ├── ServiceFailed           any other error of AWS, or no response
         ├── EmptySource             there was nothing to work on
         ├── UnsafeKey               an object key that would leave the target folder
-        ├── LocalFileFailed         the local disk refused: full, forbidden, missing
-        ├── IntegrityFailed         bytes arrived that are not the ones that were sent
+        ├── LocalFileFailed         the local disk failed: full, forbidden, missing
+        ├── IntegrityFailed         the bytes received are not those that were sent
         ├── FunctionFailed          the user's own function raised
-        └── FieldError              a field's value, known only now, is wrong
+        └── FieldError              a field's value, known only at run time, is wrong
 
-A wrong spec is an exception that reaches the user; a failed step is caught by the runner and becomes a result.
+A wrong spec raises; a failed step is caught by the runner and becomes part of the result.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, order=True)
 class Mark:
-    """A place in a file; line and column count from 1, as editors do."""
+    """A place in a file. Lines and columns count from 1."""
 
     file: str
     line: int
@@ -47,7 +47,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake of the user's: where, what, and what instead."""
+    """One mistake in a spec: where, what, and what instead."""
 
     mark: Mark
     message: str
@@ -59,19 +59,19 @@ class Problem:
 
 
 class RolerunnerError(Exception):
-    """The root of the tree; ``exit_status`` is what the command ends with."""
+    """Base class; ``exit_status`` is the command's exit status."""
 
     exit_status = 1
 
 
 class UsageError(RolerunnerError):
-    """The command line asks for something that cannot be; nothing ran."""
+    """The command line is wrong; nothing ran."""
 
     exit_status = 2
 
 
 class SpecError(RolerunnerError):
-    """The spec has mistakes: all of them, in the order of the file."""
+    """All mistakes of a spec, in the order of the file."""
 
     exit_status = 2
 
@@ -93,7 +93,7 @@ class StateHeld(RolerunnerError):
 
 
 class StepError(RolerunnerError):
-    """A step failed. ``type`` names the failure in the result file, ``hint`` says what to do."""
+    """A step failed. ``type`` names the failure in the result file; ``hint`` says what to do."""
 
     exit_status = 4
 
@@ -103,19 +103,19 @@ class StepError(RolerunnerError):
         self.hint = hint
         self.type = type or self.__class__.__name__
         self.attempts = 1
-        """How many tries it took to fail."""
+        """Attempts until it failed."""
         self.still_runs = False
-        """True where the work could not be stopped and may still be running."""
+        """True if the work could not be stopped and may still run."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # an outcome comes back from another process with its error; the usual way would call __init__ with the message alone
+        # errors return from worker processes; pickle's default passes only the message
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]  # typeshed leaves it out
 
 
 class RoleRefused(StepError):
-    """STS refused AssumeRole; the hint holds both statements that could be missing.
+    """STS refused AssumeRole. The hint shows both policy statements that may be missing.
 
-    ``asked_by`` is the ARN that asked, if known; ``through`` the role on the way to this one that was refused instead.
+    ``asked_by`` is the ARN of the caller, if known; ``through`` is the refused role of the chain.
     """
 
     def __init__(
@@ -143,35 +143,35 @@ class NotFound(StepError):
 
 
 class ServiceFailed(StepError):
-    """Any other error answer of AWS, or no answer."""
+    """Any other error of AWS, or no response."""
 
 
 class EmptySource(StepError):
-    """There was nothing to work on, and the spec does not say that this is fine."""
+    """Nothing to work on, and the spec does not allow that."""
 
 
 class UnsafeKey(StepError):
-    """An object key that would leave the target folder, or cannot be a file name."""
+    """An object key that would leave the target folder, or is not a valid file name."""
 
 
 class LocalFileFailed(StepError):
-    """The local disk refused: it is full, the path is missing or forbidden."""
+    """The local disk failed: full, missing or forbidden path."""
 
 
 class IntegrityFailed(StepError):
-    """The bytes that arrived are not the bytes that were sent."""
+    """The bytes received are not those that were sent."""
 
 
 class FunctionFailed(StepError):
-    """The user's own function raised, or could not be imported."""
+    """The user's function raised, or could not be imported."""
 
 
 class FieldError(StepError):
-    """A field that depends on another step's output turned out to be wrong."""
+    """A field that depends on another step's output has a wrong value."""
 
 
 class RolesRefused(RolerunnerError):
-    """Roles were refused before the first step: all of them. ``ran_any``: steps for failures ran all the same."""
+    """All roles refused before the first step. ``ran_any``: steps for failures ran."""
 
     exit_status = 3
 
@@ -182,7 +182,7 @@ class RolesRefused(RolerunnerError):
 
     @property
     def summary(self) -> str:
-        """How many there are; an endpoint that cannot be reached, or that is not STS, has refused nothing."""
+        """The number of roles; an endpoint that is unreachable, or not STS, does not refuse."""
         count = len(self.refusals)
         refused = f"{'was' if count == 1 else 'were'} refused"
         verb = (

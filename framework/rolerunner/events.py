@@ -1,4 +1,4 @@
-"""What happens during a run, as frozen values handed to whoever listens."""
+"""Events of a run: frozen values passed to observers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The plan is about to run."""
+    """A run starts."""
 
     run_id: str
     plan: Plan
@@ -22,7 +22,7 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class RoleAssumed:
-    """A role's session is there."""
+    """A role was assumed."""
 
     role: str
     session_arn: str
@@ -38,7 +38,7 @@ class RoleWasRefused:
 
 @dataclass(frozen=True)
 class StepStarted:
-    """A step begins; ``session_arn`` is who it is, as CloudTrail shows it."""
+    """A step starts. ``session_arn`` is its identity as CloudTrail shows it."""
 
     step: Step
     session_arn: str
@@ -46,7 +46,7 @@ class StepStarted:
 
 @dataclass(frozen=True)
 class StepProgress:
-    """How far a step is. Totals are 0 while they are not known; bytes are bytes."""
+    """Progress of a step. Totals are 0 while they are unknown."""
 
     step_id: str
     objects: int
@@ -57,7 +57,7 @@ class StepProgress:
 
 @dataclass(frozen=True)
 class Note:
-    """A line that a step has to say: a warning of an action, a user's own log line."""
+    """A message about a step: a warning of an action, or a log line of the user's function."""
 
     step_id: str
     level: str
@@ -67,14 +67,14 @@ class Note:
 
 @dataclass(frozen=True)
 class StepFinished:
-    """A step ended, well or not."""
+    """A step ended, with or without success."""
 
     result: StepResult
 
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The run ended, well or not."""
+    """The run ended, with or without success."""
 
     result: RunResult
 
@@ -92,7 +92,7 @@ Event = Union[
 
 
 class Observer(Protocol):
-    """Whoever listens: the log, the terminal, the result file."""
+    """Receives the events of a run: the log, the terminal, the result file."""
 
     def notify(self, event: Event) -> None:
-        """Take an event. Called from several threads, one at a time."""
+        """Handles an event. Called from several threads, one at a time."""

@@ -1,4 +1,4 @@
-"""The nouns: frozen values that every other module speaks in. No I/O, nothing of the runner."""
+"""The values that all modules share: frozen, without I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _ROLE_ARN = re.compile(
     r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\x21-\x7e]+/)?([\w+=,.@-]{1,64}))\Z", re.ASCII
 )
 _ACCESS_POINT = re.compile(
-    r"(arn:aws[a-z-]*:(?:(?:s3|s3-object-lambda):[a-z0-9-]*:\d*:accesspoint|s3-outposts:[a-z0-9-]+:\d+:outpost/[^/]+/accesspoint)/[^/]+)(?:/(.*))?\Z",
+    r"(arn:aws[a-z-]*:(?:(?:s3|s3-object-lambda):[a-z0-9-]*:\d*:accesspoint"
+    r"|s3-outposts:[a-z0-9-]+:\d+:outpost/[^/]+/accesspoint)/[^/]+)(?:/(.*))?\Z",
     re.DOTALL,
 )
 _DIRECTORY_BUCKET = re.compile(
@@ -30,9 +31,10 @@ _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}\Z")
 
 @dataclass(frozen=True, order=True)
 class S3Uri:
-    """``s3://bucket/key``; the bucket may be an access point's ARN, the key may be empty or a prefix.
+    """``s3://bucket/key``. The bucket may be an access point's ARN, the key empty or a prefix.
 
-    A directory bucket, and an access point to one, goes by its name, which is what S3 takes; its ARN is read too.
+    A directory bucket, or an access point to one, has its name, as S3 requires.
+    Its ARN is parsed too.
     """
 
     bucket: str
@@ -40,7 +42,7 @@ class S3Uri:
 
     @classmethod
     def parse(cls, text: str) -> S3Uri:
-        """Read ``s3://...``. Raises ValueError with what is wrong."""
+        """Parses ``s3://...``. Raises ValueError."""
         if not text.startswith("s3://"):
             raise ValueError(f"must be s3://bucket/key, not '{text}'")
         rest = text[len("s3://") :]
@@ -60,16 +62,19 @@ class S3Uri:
 
     @property
     def is_prefix(self) -> bool:
-        """Does it name a folder or a whole bucket rather than one object?"""
+        """True if it names a folder or a bucket, not an object."""
         return not self.key or self.key.endswith("/")
 
     def as_folder(self) -> S3Uri:
-        """The folder of this name: with ``/`` at its end."""
+        """Returns the URI with ``/`` at its end."""
         return self if self.is_prefix else self.join("/")
 
     @property
     def in_directory_bucket(self) -> bool:
-        """Is it in a directory bucket? Those list in no order, and know neither tags nor versions (S3 user guide, S3 Express One Zone)."""
+        """True in a directory bucket, which lists in no order and has neither tags nor versions.
+
+        See the S3 user guide, S3 Express One Zone.
+        """
         return self.bucket.endswith(("--x-s3", "--xa-s3"))
 
     @property
@@ -78,13 +83,13 @@ class S3Uri:
         return self.key.rsplit("/", 1)[-1]
 
     def join(self, relative: str) -> S3Uri:
-        """The object ``relative`` under this prefix."""
+        """Returns the object ``relative`` under this prefix."""
         return S3Uri(self.bucket, self.key + relative)
 
 
 @dataclass(frozen=True)
 class RoleArn:
-    """The parts of a role's ARN. ``path_and_name`` keeps the path, which assumed-role ARNs drop."""
+    """The parts of a role's ARN. ``path_and_name`` keeps the path, which assumed-role ARNs omit."""
 
     partition: str
     account: str
@@ -93,7 +98,7 @@ class RoleArn:
 
     @classmethod
     def parse(cls, text: str) -> RoleArn:
-        """Read a role ARN. Raises ValueError with what is wrong."""
+        """Parses a role ARN. Raises ValueError."""
         found = _ROLE_ARN.match(text)
         if not found:
             raise ValueError(
@@ -104,10 +109,10 @@ class RoleArn:
 
 @dataclass(frozen=True)
 class Role:
-    """Everything that makes a role session what it is: two equal roles share one session.
+    """All settings of a role session. Equal roles share one session.
 
-    ``name`` is what the spec calls it and takes no part in the comparison. ``arn`` is empty for the job's own role.
-    ``duration`` is in seconds. Only ``region`` of the client-side settings belongs here: STS is called there.
+    ``name`` is the alias in the spec and is not compared. ``arn`` is empty for the job's own role.
+    ``duration`` is in seconds. ``region`` is the region in which STS is called.
     """
 
     arn: str
@@ -125,16 +130,16 @@ class Role:
     sts_endpoint: str = ""
     account: str = ""
     step: str = ""
-    """The step that alone has this session; empty where all of the role's steps share one."""
+    """The only step with this session; empty if all steps of the role share one."""
 
     @property
     def is_job(self) -> bool:
-        """Is this the job's own role, used without AssumeRole?"""
+        """True for the job's own role, which is used without AssumeRole."""
         return not self.arn
 
     @property
     def is_plain(self) -> bool:
-        """Does it ask for nothing beyond the role itself, so that the job's own session would do?"""
+        """True if the job's own session would do: nothing beyond the role itself is set."""
         return not (
             self.via or self.policy or self.policy_arns or self.tags or self.source_identity
         )
@@ -146,7 +151,7 @@ class Role:
 JOB = Role(arn="", name="job")
 """The role that the job itself runs as."""
 AUTO, PER_STEP = "auto", "auto-per-step"
-"""A role's ``policy`` as the spec says it, where the plan makes one from its steps: one for all of them, or one for each."""
+"""A role's ``policy`` in the spec if the plan generates it: one for all steps, or one for each."""
 
 
 Condition = tuple[str, str, tuple[str, ...]]
@@ -155,7 +160,7 @@ Condition = tuple[str, str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Permission:
-    """One IAM permission that a step needs: an action on a resource, under conditions."""
+    """An IAM permission that a step needs: an action on a resource, under conditions."""
 
     action: str
     resource: str
@@ -165,7 +170,10 @@ class Permission:
 
 @dataclass(frozen=True)
 class DeclaredPermission:
-    """Permissions that a step states: actions on resources under conditions, for one of its role fields (empty: for each)."""
+    """Permissions that a step declares: actions on resources, under conditions.
+
+    ``role_field`` names the role that needs them; empty: every role of the step.
+    """
 
     actions: tuple[str, ...]
     resources: tuple[Any, ...]
@@ -176,7 +184,11 @@ class DeclaredPermission:
 
 @dataclass(frozen=True)
 class Retry:
-    """``attempts`` in all, ``delay`` seconds before the second, times ``backoff`` for each further one, ``max_delay`` at most."""
+    """How often, and after how many seconds, an attempt follows a failed one.
+
+    ``delay`` seconds before the second of ``attempts``, ``backoff`` times as long before each
+    further one, at most ``max_delay``.
+    """
 
     attempts: int = 1
     delay: float = 2.0
@@ -186,7 +198,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Step:
-    """One step as the spec says it. ``fields`` may hold templates, which are filled in when the step starts."""
+    """A step of the spec. Templates in ``fields`` are resolved when the step starts."""
 
     id: str
     action: str
@@ -194,15 +206,15 @@ class Step:
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Role field of the action (``role``, ``source_role`` ...) -> role."""
     needs: tuple[str, ...] = ()
-    """Ids of the steps it waits for: those it says, those it reads from, else the open ends of all before it."""
+    """Ids of the steps it waits for: declared, read from, or else the last ones before it."""
     references: frozenset[str] = frozenset()
     """Ids of the steps whose outputs its fields read."""
     when: Any = "on_success"
-    """on_success, on_failure, always, or a Template that gives true or false."""
+    """on_success, on_failure, always, or a Template that gives a boolean."""
     for_each: Any = None
-    """A list (it may hold templates) or a Template that gives one: the step is done once for each ``item``. None: once."""
+    """A list, or a Template that gives one: the step runs once for each ``item``. None: once."""
     max_parallel: int = 0
-    """How many items of ``for_each`` at once; 0: as many as the job's max_parallel."""
+    """Items of ``for_each`` at once; 0: the job's max_parallel."""
     retry: Retry = Retry()
     timeout: Optional[float] = None
     """Seconds that all attempts together may take."""
@@ -211,20 +223,23 @@ class Step:
     on_error: str = "fail"
     description: str = ""
     permissions: tuple[DeclaredPermission, ...] = ()
-    """What it needs besides what its fields tell."""
+    """Permissions besides those derived from the fields."""
     secret_outputs: tuple[str, ...] = ()
-    """Outputs that are secrets, besides those that are by themselves."""
+    """Outputs declared as secret."""
     mark: Mark = NOWHERE
 
     @property
     def role(self) -> Optional[Role]:
-        """The step's first role, None for a step that has none."""
+        """The step's first role; None if it has none."""
         return next(iter(self.roles.values()), None)
 
 
 @dataclass(frozen=True)
 class StateLocation:
-    """Where the state of runs is kept: a folder of this machine, or a prefix in S3 under a role. ``stale_after`` in seconds."""
+    """Where the state of runs is kept: a folder, or a prefix in S3 under a role.
+
+    ``stale_after`` is in seconds.
+    """
 
     location: str
     role: Optional[Role] = None
@@ -233,7 +248,7 @@ class StateLocation:
 
 @dataclass(frozen=True)
 class GlueSettings:
-    """How the job is deployed to AWS Glue. Names are empty where the spec says none."""
+    """How the job is deployed to AWS Glue. Names are empty if the spec has none."""
 
     runtime: str = "pythonshell"
     job_name: str = ""
@@ -249,7 +264,7 @@ class GlueSettings:
     """Minutes after which Glue kills a run."""
     max_concurrent_runs: int = 1
     params: Mapping[str, str] = field(default_factory=dict)
-    """Params of runs that do not give their own, as text."""
+    """Default params of runs, as text."""
     fixed_params: Mapping[str, str] = field(default_factory=dict)
     result: str = ""
     requirements: tuple[str, ...] = ()
@@ -263,7 +278,7 @@ class GlueSettings:
 
 @dataclass(frozen=True)
 class Job:
-    """A whole spec, checked, its params filled in."""
+    """A checked spec with its params resolved."""
 
     name: str
     steps: tuple[Step, ...]
@@ -273,39 +288,39 @@ class Job:
     assume: str = "first"
     max_parallel: int = 4
     on_failure: str = "stop"
-    """stop: after a failed step no other begins; finish: those that do not depend on it still run."""
+    """stop: after a failed step no other starts; finish: steps that do not depend on it run."""
     deadline: Optional[float] = None
-    """Seconds after the start past which no step begins."""
+    """Seconds after the start of the run; no step starts later."""
     state: Optional[StateLocation] = None
     glue: Optional[GlueSettings] = None
     engine: str = "fast"
     """What moves objects: fast or boto3."""
     memory: Optional[int] = None
-    """Bytes that the process should stay below."""
+    """Memory limit of the process in bytes."""
     file: str = ""
     includes: tuple[str, ...] = ()
-    """Files of roles that it includes, relative to its own."""
+    """Included files, relative to the spec."""
     secret_params: frozenset[str] = frozenset()
     undecided: tuple[str, ...] = ()
-    """Roles, and ``state``, that hang on params which were not given: they are in nothing else here."""
+    """Roles, and ``state``, that depend on params without a value; they appear nowhere else."""
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step in its place in the order, with what is known of it before anything runs."""
+    """A step in its order, with what is known of it before the run."""
 
     step: Step
     fields: Mapping[str, Any]
-    """The fields with all that is known filled in; what is not known yet stands as ``${{ ... }}``."""
+    """The fields; values that are not known yet stand as ``${{ ... }}``."""
     permissions: Mapping[str, tuple[Permission, ...]] = field(default_factory=dict)
     """Role field -> permissions."""
     notes: tuple[str, ...] = ()
-    """What is not known before the run, so that the permissions are wider than the step will need, or are not all of them."""
+    """What is unknown before the run, so that permissions are too wide or incomplete."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """A permission and who needs it: the id of a step, ``state``, or ``via ALIAS``."""
+    """A permission and what needs it: the id of a step, ``state``, or ``via ALIAS``."""
 
     permission: Permission
     by: str
@@ -313,18 +328,18 @@ class Use:
 
 @dataclass(frozen=True)
 class Plan:
-    """A job, ready to run: printing it is the dry run."""
+    """A job, ready to run. Printing it is the dry run."""
 
     job: Job
     steps: tuple[PlannedStep, ...]
     roles: tuple[Role, ...]
-    """Every distinct role that is assumed, sources before those reached through them."""
+    """Every distinct role to assume; source roles come before the roles reached through them."""
     state: tuple[Permission, ...] = ()
-    """What the role of the state needs."""
+    """Permissions of the state's role."""
     uses: Mapping[Role, tuple[Use, ...]] = field(default_factory=dict)
-    """Role -> what it needs and for what: every permission of every step, the state's, and sts:AssumeRole on what is reached through it."""
+    """Role -> all its permissions: of steps, of the state, and sts:AssumeRole for chained roles."""
     narrowed: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
-    """Role whose session policy is made from its steps -> how that policy had to be widened to fit."""
+    """Role with a generated session policy -> how that policy was widened to fit."""
 
 
 @dataclass(frozen=True)
@@ -338,7 +353,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class StepResult:
-    """How one step ended: succeeded, warning, failed, skipped or not_run. ``seconds`` is wall time."""
+    """How a step ended. ``seconds`` is wall time."""
 
     id: str
     action: str
@@ -351,24 +366,24 @@ class StepResult:
     reason: str = ""
     """Why it was skipped."""
     was: Literal["", "succeeded", "warning", "failed", "skipped", "not_run"] = ""
-    """Of a step that an earlier run has done: how it ended then."""
+    """How the step ended in the earlier run that did it."""
 
 
 @dataclass(frozen=True)
 class RoleUse:
-    """Who a role's steps were, as CloudTrail shows it, and what it cost."""
+    """The session of a role, as CloudTrail shows it, and the number of AssumeRole calls."""
 
     role: str
     arn: str
     session_arn: str
     assume_calls: int
     step: str = ""
-    """The step that alone had this session; empty where all of the role's steps shared one."""
+    """The only step with this session; empty if all steps of the role share one."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: succeeded, warning, failed or stopped. ``started`` is UTC in ISO 8601."""
+    """How a run ended. ``started`` is UTC in ISO 8601."""
 
     run_id: str
     job: str
@@ -378,4 +393,4 @@ class RunResult:
     roles: tuple[RoleUse, ...]
     steps: tuple[StepResult, ...]
     error: Optional[Failure] = None
-    """Why no step ran (a wrong spec, a role that was refused), or why the run had to stop: it lost the lock of its run key."""
+    """Why no step ran (wrong spec, refused role), or why the run stopped (lost lock)."""

@@ -1,4 +1,4 @@
-"""Any exception as a step's failure: its type, its text, and the user's own frames."""
+"""Converts exceptions to failures of a step: type, text, and the frames of the user's code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIBRARY_PARTS = ("/site-packages/", "/dist-packages/")
 
 
 def as_step_error(error: BaseException) -> StepError:
-    """The exception as a step's failure; a StepError is passed through unchanged."""
+    """Returns the exception as a step's failure; a StepError is returned unchanged."""
     if isinstance(error, StepError):
         return error
     if isinstance(error, RolerunnerError):
@@ -46,7 +46,7 @@ def as_step_error(error: BaseException) -> StepError:
 
 
 def _limit_of(error: BaseException) -> str:
-    """The limit of the machine or the process that an exception met; empty where it met none."""
+    """Returns which limit of the machine or process an exception reports; empty if none."""
     if isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno == errno.ENOMEM
     ):
@@ -61,9 +61,9 @@ def _limit_of(error: BaseException) -> str:
 
 
 def format_user_frames(error: BaseException) -> str:
-    """Lines ``file:line in function: code`` of the user's own code, outermost first, without those of libraries and of rolerunner.
+    """Returns ``file:line in function: code`` for each frame of the user's code, outermost first.
 
-    Of code in installed packages alone, the function that was called and the place that raised.
+    If only installed packages were running, returns the function called and the place that raised.
     """
     frames = [
         frame

@@ -1,4 +1,4 @@
-"""Local files: paths that cannot leave their folder, and files that appear whole or not at all."""
+"""Local files: paths that stay within their folder, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _TEMPORARY = ".rolerunner-"
 TEMPORARY_NAME = re.compile(r"\.rolerunner-[0-9a-f]{16}(?:\.\d+)?-[0-9a-f]{16}")
-"""The names of temporary files: a token, the process where that was forked, and a number that nobody can guess."""
+"""Names of temporary files: a token, the id of a forked process, and a random number."""
 _PROCESS_TOKEN = secrets.token_hex(8)
 _FORKED = ""
 _SPARE_NUMBERS: list[str] = []
@@ -32,11 +32,11 @@ _FOLDER = (
     getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 )
 PRIVATE = 0o600
-"""The mode of files that may hold what others should not read."""
+"""File mode of files that only the owner may read."""
 
 
 def _mark_forked() -> None:
-    """Give the temporary files of a forked process names that tell which process it was."""
+    """Gives temporary files of a forked process names that show its id."""
     global _FORKED  # noqa: PLW0603
     _FORKED = f".{os.getpid()}"
     _SPARE_NUMBERS.clear()
@@ -47,7 +47,7 @@ if hasattr(os, "register_at_fork"):
 MAX_NAME = 255
 """Bytes of a file name on the usual file systems (NAME_MAX)."""
 _UNSAFE = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
-"""Where a key may be no file: an empty part, ``.`` or ``..``, a NUL."""
+"""Parts of a key that cannot be a file name: empty, ``.``, ``..``, or with a NUL."""
 _HINTS = {
     errno.ENOSPC: "the disk is full: Glue Python Shell has some 14 GB free in /tmp, Spark workers 94 GB",
     errno.EDQUOT: "the disk quota is used up",
@@ -71,7 +71,7 @@ _KINDS = {
 
 
 def not_regular_file_error(path: object, mode: int) -> LocalFileFailed:
-    """The failure of a path that is no regular file."""
+    """Returns the error for a path that is not a regular file."""
     kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
     return LocalFileFailed(
         f"{path}: is {kind}, which is not read", hint="leave it out with 'exclude'", type="NotAFile"
@@ -79,12 +79,15 @@ def not_regular_file_error(path: object, mode: int) -> LocalFileFailed:
 
 
 def expand_path(text: str) -> Path:
-    """A path as the spec writes it, absolute, links at its top left alone."""
+    """Returns a path of a spec as an absolute path; links are not resolved."""
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
 def resolve_key_path(folder: Path, relative: str) -> str:
-    """The file of an object's relative key below ``folder``. Raises UnsafeKey for one that would leave it."""
+    """Returns the file for an object's relative key.
+
+    Raises UnsafeKey if it would leave ``folder``.
+    """
     if (
         _UNSAFE.search(relative)
         or len(relative) > MAX_NAME
@@ -140,7 +143,7 @@ def _no_such_name(error: UnicodeEncodeError) -> str:
 
 @contextlib.contextmanager
 def translate_os_errors(path: Union[Path, str]) -> Iterator[None]:
-    """Turn the operating system's refusals into LocalFileFailed, with what to do."""
+    """Converts OSError to LocalFileFailed with a hint."""
     try:
         yield
     except UnicodeEncodeError as error:
@@ -158,23 +161,26 @@ def translate_os_errors(path: Union[Path, str]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class TargetFolder:
-    """The folder below which one try of a download puts all its files. ``token`` marks the names of its temporary files."""
+    """The folder that one attempt of a download writes to.
+
+    ``token`` marks the names of its temporary files.
+    """
 
     path: str
     token: str
 
     @classmethod
     def at(cls, path: Path) -> TargetFolder:
-        """With a token of its own."""
+        """Returns the folder with a new token."""
         return cls(str(path), secrets.token_hex(8))
 
 
 class NewFile:
-    """A file that is written under a temporary name beside ``target`` and takes that name when it is whole.
+    """A file written under a temporary name beside ``target`` and renamed when it is complete.
 
-    The temporary file is always created anew, under a name that cannot be guessed: a link that somebody put there is
-    never followed. With ``folder``, no part of the path below that folder may be a link when the file is created.
-    Every method raises LocalFileFailed, UnsafeKey.
+    The temporary file is always new and its name cannot be guessed, so links are never followed.
+    With ``folder``, no part of the path below it may be a link. Methods raise LocalFileFailed,
+    UnsafeKey.
     """
 
     __slots__ = (
@@ -197,16 +203,16 @@ class NewFile:
         self._mode = mode
         self._name = self._number = ""
         self._parent: Optional[int] = None
-        """The folder of a file that lies deeper than ``folder``, held open until the file has its name."""
+        """Descriptor of a folder below ``folder``, open until the file is renamed."""
         self.descriptor = -1
 
     @property
     def temporary(self) -> str:
-        """The path of the temporary file; empty while there is none."""
+        """The path of the temporary file; empty if there is none."""
         return f"{self._above}/{self._name}" if self._name else ""
 
     def open(self) -> int:
-        """Create the temporary file, or empty it where it is open. Gives its descriptor."""
+        """Creates the temporary file, or truncates it if it is open. Returns its descriptor."""
         if self.descriptor >= 0:
             os.ftruncate(self.descriptor, 0)
             return self.descriptor
@@ -222,7 +228,7 @@ class NewFile:
         return self.descriptor
 
     def commit(self) -> None:
-        """Give the file its name."""
+        """Renames the temporary file to the target."""
         try:
             self._check_unchanged()
             os.replace(
@@ -239,7 +245,7 @@ class NewFile:
         self.discard()
 
     def discard(self) -> None:
-        """Remove the temporary file, unless the file has its name already."""
+        """Removes the temporary file, if there is one."""
         self._close()
         if self._name:
             with contextlib.suppress(OSError):
@@ -250,7 +256,7 @@ class NewFile:
             self._parent = None
 
     def replace_by(self, other: NewFile) -> None:
-        """Go on with what ``other`` holds, in place of what this file holds."""
+        """Takes over the temporary file of ``other``."""
         self.discard()
         self.descriptor, self._name, self._number, self._parent = (
             other.descriptor,
@@ -313,7 +319,7 @@ class NewFile:
 
 
 def file_replaced_error(path: object) -> LocalFileFailed:
-    """The failure of a file whose temporary file is another one now."""
+    """Returns the error for a temporary file that was replaced while it was written."""
     hint = "write to a folder that nobody else may write to"
     return LocalFileFailed(
         f"{path}: its temporary file was replaced while it was written",
@@ -323,9 +329,9 @@ def file_replaced_error(path: object) -> LocalFileFailed:
 
 
 def _open_below(folder: str, path: str) -> int:
-    """A descriptor of the folder ``path``, which lies below ``folder`` and is made where it is missing.
+    """Returns a descriptor of a folder below ``folder``; creates missing folders.
 
-    Raises OSError, and UnsafeKey where a part of the path below ``folder`` is a link.
+    Raises OSError, and UnsafeKey if a part of the path below ``folder`` is a link.
     """
     try:
         descriptor = os.open(folder, _FOLDER)
@@ -358,7 +364,10 @@ def _open_inner(above: int, part: str, path: str) -> int:
 
 
 def remove_file_below(folder: str, path: str) -> None:
-    """Delete a file below a folder, if it is there. Raises LocalFileFailed, UnsafeKey where its folder was replaced by a link."""
+    """Deletes a file below a folder, if it exists. Raises LocalFileFailed.
+
+    Raises UnsafeKey if its folder was replaced by a link.
+    """
     with translate_os_errors(path):
         above = _open_below(folder, os.path.dirname(path))
         try:
@@ -372,7 +381,7 @@ def remove_file_below(folder: str, path: str) -> None:
 def create_atomically(
     path: Path, folder: Optional[TargetFolder] = None, *, mode: int = 0o666
 ) -> Iterator[NewFile]:
-    """A new file, open; it takes the name ``path`` when the block ends well, and is gone when it does not."""
+    """Opens a new file that appears as ``path`` if the block succeeds, and else is removed."""
     file = NewFile(path, folder, mode)
     try:
         with translate_os_errors(path):
@@ -384,12 +393,12 @@ def create_atomically(
 
 
 def remove_temporaries(folder: str, token: str, forked: int) -> None:
-    """Delete the temporary files with this token that the forked process ``forked``, which died, has left in a folder."""
+    """Deletes temporary files that the forked process ``forked``, now dead, left in a folder."""
     _remove_temporaries(folder, f"{_TEMPORARY}{token}.{forked}-")
 
 
 def remove_temporaries_below(folder: str, token: str) -> None:
-    """Delete all temporary files with this token below a folder."""
+    """Deletes all temporary files with this token below a folder."""
     for place, _, names in os.walk(folder):
         if any(name.startswith(_TEMPORARY) for name in names):
             _remove_temporaries(place, f"{_TEMPORARY}{token}")
@@ -421,7 +430,7 @@ def write_file(path: Path, data: bytes, *, private: bool = False) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file so that the copy is there whole or not at all, readable for the owner alone. Raises LocalFileFailed."""
+    """Copies a file atomically; only the owner may read the copy. Raises LocalFileFailed."""
     with (
         translate_os_errors(source),
         source.open("rb") as read,
@@ -450,7 +459,10 @@ def _write_stream(path: Path, data: bytes) -> None:
 
 
 def is_case_insensitive(folder: Path) -> bool:
-    """Are two names that differ in case alone one file there? Asked of the nearest folder that exists."""
+    """Returns True if file names that differ only in case are the same file.
+
+    Checks the nearest existing folder.
+    """
     there = next(each for each in (folder, *folder.parents) if each.is_dir())
     with translate_os_errors(there):
         probe = there / f"{_TEMPORARY}{secrets.token_hex(8)}a"
@@ -462,7 +474,7 @@ def is_case_insensitive(folder: Path) -> bool:
 
 
 def count_free_bytes(folder: Path) -> int:
-    """Bytes that files below a folder, which may not exist yet, may still take."""
+    """Returns the free bytes of the file system of a folder, which need not exist yet."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
     with translate_os_errors(there):
         return shutil.disk_usage(there).free

@@ -1,4 +1,4 @@
-"""When Python looks for garbage: not while a process of ours starts, since nearly all that is made then stays."""
+"""Tunes Python's garbage collection: none during start-up, when almost every object stays."""
 
 from __future__ import annotations
 
@@ -9,38 +9,43 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_GARBAGE = 10_000
-"""Objects made beyond those that went, after which garbage is looked for: at Python's 700 that is a fifteenth of a transfer's CPU time."""
+_ALLOCATIONS = 10_000
+"""Allocations between two collections. Python's default of 700 costs a fifteenth of a transfer's
+CPU time.
+"""
 
 
-_settled = False
-"""Whether this process is one of ours, which does one run and ends."""
+_ends_with_run = False
+"""True in a process that does one run and ends."""
 
 
 @contextmanager
 def freeze_objects() -> Iterator[None]:
-    """Exempt what there is now from garbage collection while the block runs: the memory stays shared with forked processes.
+    """Exempts existing objects from collection in the block, so forked workers share their memory.
 
-    A process that is not ours goes on after a run: what the run leaves must be collected there.
+    A process that outlives the run must collect what the run leaves, so they are released after it.
     """
     gc.freeze()
     try:
         yield
     finally:
-        if not _settled:
+        if not _ends_with_run:
             gc.unfreeze()
 
 
 def collect_garbage() -> None:
-    """Collect what a run has left, in a process that is not ours: sessions and clients of AWS are cycles of many megabytes."""
-    if not _settled:
+    """Collects what a run left, unless the process ends with it.
+
+    Sessions and clients of AWS are reference cycles of many megabytes.
+    """
+    if not _ends_with_run:
         gc.collect()
 
 
 def tune_for_one_run() -> None:
-    """What there is now stays: from here on garbage is looked for among newer objects alone, also when the process ends."""
-    global _settled  # noqa: PLW0603
-    _settled = True
+    """Exempts existing objects for good: this process does one run and ends."""
+    global _ends_with_run  # noqa: PLW0603
+    _ends_with_run = True
     gc.freeze()
-    gc.set_threshold(_GARBAGE)
+    gc.set_threshold(_ALLOCATIONS)
     gc.enable()

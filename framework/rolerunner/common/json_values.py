@@ -1,4 +1,4 @@
-"""JSON forms of values of any kind: a strict check where JSON is promised, a total conversion where a value is shown."""
+"""JSON forms of values: a strict check for outputs, and a total conversion for display."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from datetime import date, time
 from typing import Any
 
 MAX_DEPTH = 100
-"""Levels of lists and mappings in a step's output: other JSON parsers read 64 to 512, Python some 900."""
+"""Levels of nesting in an output. Other JSON parsers allow 64 to 512, Python about 900."""
 MOST_VALUES = 100_000
-"""Values of an output that are shown; the rest is counted."""
+"""Values of an output that are shown; the others are counted."""
 MOST_TEXT = 16 << 20
 """Characters of an output that are shown."""
 _MAX_BITS = 13_000
-"""Bits of an integer that is shown in decimal: Python refuses to write more than 4,300 digits."""
+"""Bits of an integer shown in decimal: Python refuses to format more than 4,300 digits."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PLAIN_KEYS = (str, int, float, bool, type(None))
-"""Kinds of keys that json.dumps turns into text."""
+"""Types of keys that json.dumps accepts."""
 
 
 def read_json(text: str) -> Any:
-    """The value of a JSON text, as RFC 8259 defines it. Raises ValueError, also for NaN and for what is nested too deeply."""
+    """Parses JSON as RFC 8259 defines it. Raises ValueError, also for NaN and for deep nesting."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except RecursionError:
@@ -39,7 +39,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def check_json(value: Any) -> None:
-    """Raise ValueError with the place of a value that has no JSON form: NaN, a set, bytes, a key that is no text."""
+    """Raises ValueError, with the place, for a value that has no JSON form."""
     _check(value, "", 0)
 
 
@@ -71,24 +71,25 @@ def _at(place: str) -> str:
 
 
 def json_text(value: Any, *, indent: int = 2) -> str:
-    """JSON text of a converted value; characters that UTF-8 cannot carry are escaped. Raises ValueError for NaN."""
+    """Returns converted values as JSON text, lone surrogates escaped. Raises ValueError for NaN."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def safe_text(value: Any) -> str:
-    """``str`` of any object, also of one whose ``__str__`` raises."""
+    """Returns ``str`` of any object, also of one whose ``__str__`` raises."""
     try:
         return str(value)
-    except BaseException as error:  # noqa: BLE001 - the text of an error must not cost the error itself
+    except BaseException as error:  # noqa: BLE001 - showing an error must not hide it
         return f"<{type(value).__name__}, whose text cannot be shown: {type(error).__name__}>"
 
 
 def json_value(value: Any, *, most_values: int = MOST_VALUES, most_text: int = MOST_TEXT) -> Any:
-    """Any value in plain JSON kinds, for a result, a report or a log line. It never fails, and its size is bounded.
+    """Converts any value to plain JSON types for display. Never fails; the size is bounded.
 
-    NaN and infinities become text, bytes text or base64, moments ISO 8601, sets lists, lists of objects their summary,
-    other objects their text; half of a surrogate pair becomes U+FFFD; what is nested too deeply or too long is cut, and says so.
+    NaN and infinities become text, bytes text or base64, dates ISO 8601, sets lists, lists of
+    objects their summary, other objects their text, lone surrogates U+FFFD. What is too long or
+    too deep is cut, with a note.
     """
     return _Converter(most_values, most_text).convert(value, 0)
 
@@ -108,7 +109,7 @@ class _Converter:
             return self._number(value)
         try:
             return self._other(value, depth)
-        except Exception:  # noqa: BLE001 - an object of a user's may raise anything when it is looked at
+        except Exception:  # noqa: BLE001 - a user's object may raise anything
             return self._text(safe_text(value))
 
     def _number(self, value: Any) -> Any:

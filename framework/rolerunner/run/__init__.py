@@ -1,1 +1,1 @@
-"""Carries out a plan: order of the steps, attempts, state, result."""
+"""Runs a plan: the order of steps, attempts, state, result."""

@@ -66,7 +66,7 @@ class ResumeState(Protocol):
     def record_result(
         self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
     ) -> StepResult:
-        """Records a completed step before others that depend on it begin; if that fails, it fails."""
+        """Records a completed step before its dependents start; if that fails, the step fails."""
 
     def explain_stop(self, error: StepError) -> StepError:
         """Returns the loss of the lock if that is why the step was stopped, else the error."""

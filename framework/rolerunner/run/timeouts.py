@@ -23,7 +23,7 @@ POLL_SECONDS = 0.1
 
 
 class BackgroundWork(Generic[T]):
-    """Work in a daemon thread: a function that ignores ``cancel`` cannot keep the run from ending."""
+    """Work in a daemon thread, so that a function that ignores ``cancel`` cannot hold the run."""
 
     def __init__(self, work: Callable[[], T], name: str) -> None:
         self._work = work

@@ -1,4 +1,4 @@
-"""The private folder of a run, and the removal of what runs leave on disk: their own and that of runs that were killed."""
+"""The private folder of a run, and the removal of what ended or killed runs leave on disk."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
 
 _PREFIX = "rolerunner-run-"
 _LOCK = ".lock"
-"""Locked as long as a process of the run lives; gone from the folder of a run that has ended."""
+"""Locked while a process of the run lives; removed when the run ends."""
 _TARGETS = ".targets"
-"""A JSON line for each folder that a step writes below: its path and the token of the temporary files there."""
+"""One JSON line for each folder that a step writes to: its path and token."""
 _PATH = re.compile(r"/[^\s'\"]+")
 _KEPT_SECONDS = 7 * 86_400
 _SCANNED = 10_000
-"""Entries of the folder for temporary files that are looked at, at most, for what earlier runs left."""
+"""Entries of the temporary folder that are checked for earlier runs."""
 
 
 class Workspace:
-    """A folder that only this user can read, for the lists of one run. Raises UsageError where none can be made.
+    """A folder that only this user can read. Raises UsageError if it cannot be created.
 
-    It is locked while the run lives. A folder whose lock nobody holds belongs to a run that was killed; the next run of
-    the same user removes it, together with the temporary files of its downloads.
+    It is locked while the run lives. A folder without a lock holder belongs to a run that was
+    killed; the user's next run removes it, with the temporary files of its downloads.
     """
 
     def __init__(self, run_id: str) -> None:
         try:
-            _sweep_dead(tempfile.gettempdir())
+            _remove_dead_runs(tempfile.gettempdir())
             self.path = Path(
                 tempfile.mkdtemp(prefix=f"{_PREFIX}{re.sub('[^A-Za-z0-9-]', '-', run_id)[:64]}-")
             )
-            self._lock = _locked(self.path)
+            self._lock = _lock_folder(self.path)
         except OSError as error:
             raise UsageError(
-                f"no folder for temporary files can be made: {error}; set TMPDIR to a folder that is writable"
+                f"cannot create a folder for temporary files: {error}; set TMPDIR to a writable folder"
             ) from None
         self._targets: set[TargetFolder] = set()
         self.result: Optional[RunResult] = None
@@ -57,7 +57,10 @@ class Workspace:
 
     @contextlib.contextmanager
     def target_folder(self, path: Path) -> Iterator[TargetFolder]:
-        """A folder to download to. Its temporary files are removed with the run, also those of a try that was left behind."""
+        """Yields a folder to download to.
+
+        Its temporary files are removed with the run, also those of abandoned attempts.
+        """
         target = TargetFolder.at(path)
         self._targets.add(target)
         with (self.path / _TARGETS).open("a", encoding="ascii") as lines:
@@ -68,7 +71,7 @@ class Workspace:
         )  # not where the block failed: a thread of it may be writing still
 
     def close(self) -> None:
-        """Remove what the run leaves: temporary files, and the folder but for the files that the result names."""
+        """Removes temporary files, and the folder except for files that the result names."""
         for target in self._targets:
             with contextlib.suppress(
                 UnicodeEncodeError
@@ -77,14 +80,21 @@ class Workspace:
         with contextlib.suppress(OSError):
             (self.path / _LOCK).unlink()
             (self.path / _TARGETS).unlink(missing_ok=True)
-        kept = set(_named_paths(self.result, str(self.path))) if self.result is not None else set()
+        kept = (
+            set(_list_named_paths(self.result, str(self.path)))
+            if self.result is not None
+            else set()
+        )
         if str(self.path) not in kept:
             _remove_others(str(self.path), kept)
         os.close(self._lock)
 
 
-def _locked(folder: Path) -> int:
-    """A descriptor that holds the folder's lock. The lock is held before it has its name, so nobody finds it free."""
+def _lock_folder(folder: Path) -> int:
+    """Returns a descriptor that holds the folder's lock.
+
+    The lock is taken before the file gets its name, so no other process finds it free.
+    """
     made = folder / f"{_LOCK}.new"
     descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -92,25 +102,25 @@ def _locked(folder: Path) -> int:
     return descriptor
 
 
-def _named_paths(result: RunResult, folder: str) -> Iterator[str]:
-    """The paths that a result names, among them those below ``folder``."""
+def _list_named_paths(result: RunResult, folder: str) -> Iterator[str]:
+    """Yields the paths that a result names, among them those below ``folder``."""
     for step in result.steps:
-        for text in _texts(step.outputs):
+        for text in _walk_texts(step.outputs):
             yield from [text.rstrip("/")] if text.startswith(folder) else _PATH.findall(text)
         if step.error is not None:
             yield from _PATH.findall(f"{step.error.message}\n{step.error.hint}")
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in a value, and the paths of its lists of objects."""
+def _walk_texts(value: Any) -> Iterator[str]:
+    """Yields all texts in a value, and the paths of its lists of objects."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for each in value.values():
-            yield from _texts(each)
+            yield from _walk_texts(each)
     elif isinstance(value, (list, tuple)):
         for each in value:
-            yield from _texts(each)
+            yield from _walk_texts(each)
     elif isinstance(path := getattr(value, "path", None), Path):
         yield str(path)
     elif isinstance(value, Path):
@@ -118,7 +128,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _remove_others(folder: str, kept: set[str]) -> bool:
-    """Remove a folder but for the paths that are kept, and all below those; whether it is gone."""
+    """Removes all but the kept paths and what is below them. Returns True if the folder is gone."""
     empty = True
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in list(entries):
@@ -134,19 +144,16 @@ def _remove_others(folder: str, kept: set[str]) -> bool:
     return empty
 
 
-# runs that are over
-
-
-def _sweep_dead(temporary: str) -> None:
-    """Remove the folders of this user's runs that were killed, and those of runs that ended a week ago."""
+def _remove_dead_runs(temporary: str) -> None:
+    """Removes folders of this user's runs that were killed, or ended a week ago."""
     with contextlib.suppress(OSError), os.scandir(temporary) as entries:
         for _, entry in zip(range(_SCANNED), entries):
             if entry.name.startswith(_PREFIX):
                 with contextlib.suppress(OSError):
-                    _sweep_run(entry.path)
+                    _remove_run(entry.path)
 
 
-def _sweep_run(folder: str) -> None:
+def _remove_run(folder: str) -> None:
     status = os.lstat(folder)
     if (
         not stat.S_ISDIR(status.st_mode)
@@ -162,7 +169,7 @@ def _sweep_run(folder: str) -> None:
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for path, token in _recorded(f"{folder}/{_TARGETS}"):
+        for path, token in _read_targets(f"{folder}/{_TARGETS}"):
             remove_temporaries_below(path, token)
         shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError:
@@ -171,8 +178,8 @@ def _sweep_run(folder: str) -> None:
         os.close(lock)
 
 
-def _recorded(path: str) -> Iterable[tuple[str, str]]:
-    """The folders and tokens that a run recorded; the last line may be cut off."""
+def _read_targets(path: str) -> Iterable[tuple[str, str]]:
+    """Yields the folders and tokens that a run recorded; its last line may be cut off."""
     try:
         lines = Path(path).read_text("ascii").splitlines()
     except OSError:

@@ -1,7 +1,7 @@
-"""The JSON document of a run key: checked field by field before anything in it is believed.
+"""The JSON document of a run key, validated field by field.
 
-Version 1, as every release so far writes it. What a release does not know it refuses, and leaves as it is: fields that it
-dropped on its next write would be lost.
+This is version 1. Unknown fields are refused and the document is left as it is, because the
+next write would drop them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ LIST = "$objects"
 """The key of an object that stands for a list of objects."""
 _MAX_PID = 2**31
 _MAX_AMOUNT = 1e12
-"""Seconds that no step takes and no lock lasts."""
+"""An upper bound for seconds."""
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _SEGMENT = re.compile(r"[^/\0]{1,255}\Z")
 
 
 class _Damaged(ValueError):
-    """The document is not what a release of rolerunner writes."""
+    """The document is not one that rolerunner writes."""
 
 
 class _Unknown(ValueError):
@@ -38,7 +38,7 @@ class _Unknown(ValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """A state document that was checked."""
+    """A validated state document."""
 
     started: str
     holder: LockHolder
@@ -50,22 +50,27 @@ class Document:
 
 
 def parse_document(data: bytes, name: str, job: str, key: str) -> Document:
-    """Read the document of a job's key. Raises UsageError for one that is damaged, or of a newer release."""
+    """Parses the document of a job's key.
+
+    Raises UsageError if it is damaged, or of a newer release.
+    """
     try:
         return _read(_parsed(data), job, key)
     except _Unknown as why:
         raise UsageError(
-            f"the state {name} {why}: go on with the release of rolerunner that wrote it; it was left as it is"
+            f"the state {name} {why}: go on with the release of rolerunner that wrote it; "
+            "it was left as it is"
         ) from None
     except (_Damaged, RecursionError) as why:
         reason = "it is nested too deeply" if isinstance(why, RecursionError) else why
         raise UsageError(
-            f"the state {name} is damaged: {reason}; it was left as it is. Restore it, or remove it to begin anew"
+            f"the state {name} is damaged: {reason}; it was left as it is. "
+            "Restore it, or remove it to begin anew"
         ) from None
 
 
 def is_plain(value: Any) -> bool:
-    """Return whether a value comes back from a document as it is: plain JSON, of few levels, and no stand-in of a list."""
+    """Returns True if a value survives a document unchanged: plain JSON, not too deep."""
     try:
         check_json(value)
         json.dumps(value)
@@ -157,7 +162,7 @@ def _holder(read: Any) -> LockHolder:
 
 
 def _entry_text(step: str, entry: Any, base: str) -> str:
-    """A step's entry as JSON, once it is checked."""
+    """Validates a step's entry and returns it as JSON."""
     what = f"the step '{step}'"
     _check(bool(_STEP.match(step)), f"{what} has no name of a step")
     _check(isinstance(entry, dict), f"{what} is not an object")
@@ -214,7 +219,7 @@ def _check_left(what: str, read: Any, base: str) -> None:
 
 
 def _check_stored(what: str, read: Mapping[str, Any], base: str, *, needs_digest: bool) -> None:
-    """A file beside the document: below its own folder, and nowhere else."""
+    """Checks a file beside the document: it must be in the step's own names."""
     name = read["name"]
     inside = (
         isinstance(name, str)
@@ -256,7 +261,7 @@ def _shown(value: Any) -> str:
 
 
 def is_moment(value: Any) -> bool:
-    """Return whether a value is a moment in ISO 8601, with its offset from UTC."""
+    """Returns True for a time in ISO 8601 with its offset from UTC."""
     try:
         return isinstance(value, str) and datetime.fromisoformat(value).utcoffset() is not None
     except ValueError:
@@ -264,14 +269,14 @@ def is_moment(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    """A number that is neither negative, nor endless, nor a truth value."""
+    """Returns True for a finite number that is not negative, and not a boolean."""
     return (
         isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _MAX_AMOUNT
     )
 
 
 def _lists_of(value: Any) -> list[Any]:
-    """The stand-ins of lists of objects, where ``brought_back`` looks for them: in outputs, and in lists of them."""
+    """Returns the stand-ins of lists of objects, where ``restore_lists`` looks for them."""
     found: list[Any] = []
     pending = list(value.values())
     while pending:

@@ -136,7 +136,7 @@ class KeptState:
         return None
 
     def restore_unselected(self, step: Step) -> StepResult:
-        """Returns the result of a step that was not selected, with a warning if its files changed."""
+        """Returns the result of a step that was not selected; warns if its files changed."""
         record = self._state.find_step(step.id)
         if record is None:
             return unstarted_result(step, "skipped", reason=NOT_SELECTED)
@@ -167,7 +167,7 @@ class KeptState:
     def record_result(
         self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
     ) -> StepResult:
-        """Records a completed step before others that depend on it begin; if that fails, it fails."""
+        """Records a completed step before its dependents start; if that fails, the step fails."""
         if result.status not in ("succeeded", "warning"):
             return result
         try:

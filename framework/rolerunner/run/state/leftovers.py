@@ -1,4 +1,4 @@
-"""What a step left on this machine: written down when it is done, and compared before a resumed run believes it."""
+"""Records the files that a step left on this machine, and compares them in a resumed run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel
 
 MOST_BELOW = 100_000
-"""Files below a folder that a function names; of one that holds more only its being there counts."""
+"""Files recorded below a folder that a function names; a larger folder only has to exist."""
 _AT_ONCE = 1_000
 
 
 def write_left(
     paths: Iterable[Union[str, MirroredFolder, InputPath]], file: Path, cancel: Cancel
 ) -> int:
-    """Write a JSON line for each path: size and times of a file, and of those below a folder; how many. Raises StepError."""
+    """Writes a JSON line for each path and returns their number. Raises StepError.
+
+    A line holds size and times of a file; a folder has one for each file below it.
+    """
     count = 0
     with translate_os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,10 @@ def write_left(
 
 
 def find_change(file: Path, cancel: Cancel) -> str:
-    """Return what is not as ``write_left`` found it, as a reason; empty where all is. Raises StepError."""
+    """Returns what differs from the lines of ``write_left``; empty if nothing does.
+
+    Raises StepError.
+    """
     with translate_os_errors(file), file.open(encoding="ascii") as lines:
         for number, line in enumerate(lines):
             if number % _AT_ONCE == 0:
@@ -80,7 +86,7 @@ def _described_file(path: str) -> dict[str, Any]:
 
 
 def _below(folder: str) -> Iterator[dict[str, Any]]:
-    """The folder, and its files where they are few enough and it is not one that others work in."""
+    """Yields the folder, and its files if they are few and the folder is not shared."""
     yield {"path": os.path.abspath(folder)}  # noqa: PTH100
     if _is_shared(folder):
         return

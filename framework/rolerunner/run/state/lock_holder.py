@@ -1,4 +1,4 @@
-"""The lock of a run key: which process holds it, and whether that process is gone."""
+"""The holder of a run key's lock, and whether its process has ended."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 _NAMESPACES = ("pid", "time")
-"""Namespaces that decide what a pid and the start time of a process mean."""
+"""Namespaces that a pid and the start time of a process are relative to."""
 _STARTED = 19
-"""The field of /proc/PID/stat that holds the start time, counted from the one after the name (proc(5), starttime)."""
+"""Index of the start time in /proc/PID/stat, after the process name (proc(5), starttime)."""
 
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Which run holds a key. ``since`` and ``renewed`` are UTC in ISO 8601, for people; an empty ``run_id``: nobody."""
+    """The run that holds a key. ``since`` and ``renewed`` are UTC in ISO 8601.
+
+    An empty ``run_id`` means that nobody holds it.
+    """
 
     run_id: str = ""
     host: str = ""
@@ -25,15 +28,15 @@ class LockHolder:
     since: str = ""
     renewed: str = ""
     stale_after: float = 120.0
-    """Seconds without renewal after which it may be taken over."""
+    """Seconds without renewal after which another run may take the key."""
     pid_scope: str = ""
-    """The kernel's boot and the namespaces that the pid belongs to; empty where the system tells none, as macOS does."""
+    """The kernel's boot id and the namespaces of the pid; empty where unavailable, as on macOS."""
     pid_started: str = ""
-    """When the process began, as the kernel counts it: a later process with the same pid is another one."""
+    """Start time of the process, in kernel ticks: tells it from a later one with the same pid."""
 
     @classmethod
     def now(cls, run_id: str, stale_after: float) -> LockHolder:
-        """Return this process as the holder."""
+        """Returns this process as the holder."""
         moment = utc_now()
         return cls(
             run_id,
@@ -47,7 +50,10 @@ class LockHolder:
         )
 
     def is_gone(self) -> bool:
-        """Return whether nobody holds the key, or its process is known to have ended. A pid of elsewhere proves nothing."""
+        """Returns True if nobody holds the key, or the holder's process has ended.
+
+        A pid of another machine or container proves nothing.
+        """
         if not self.run_id:
             return True
         if not self.pid_scope or self.pid_scope != pid_scope() or self.host != socket.gethostname():
@@ -59,7 +65,7 @@ class LockHolder:
 
 
 def pid_scope() -> str:
-    """Return what this process's pid is relative to: the boot of the kernel and the namespaces. Empty where that is not told."""
+    """Returns the boot id and namespaces that pids are relative to; empty where unavailable."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         spaces = [
@@ -73,7 +79,7 @@ def pid_scope() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """When a process of this machine began, in the kernel's ticks; empty where /proc does not tell, or is another namespace's."""
+    """Returns when a process of this machine started, in kernel ticks; empty where unavailable."""
     try:
         if str(Path("/proc/self").readlink()) != str(os.getpid()):
             return ""
@@ -95,11 +101,11 @@ def _exists(pid: int) -> bool:
 
 
 def utc_now() -> str:
-    """Return this moment in ISO 8601, as this machine's clock has it."""
+    """Returns the current time in ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def elapsed() -> float:
-    """Return seconds of a clock that no one sets, and that goes on while the machine sleeps, where there is one."""
+    """Returns seconds of a clock that cannot be set and, if possible, runs on during suspend."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

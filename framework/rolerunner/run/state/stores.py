@@ -1,4 +1,7 @@
-"""Where state documents are kept: a folder of this machine, or a prefix in S3. Every write is conditional on the one before."""
+"""Where state documents are kept: a folder of this machine, or a prefix in S3.
+
+Every write is conditional on the one before.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
 
 MAX_BYTES = 64 << 20
-"""Bytes of a state document: lists of objects are not in it, but beside it."""
+"""Size limit of a state document. Lists of objects are files beside it."""
 _PRIVATE_FOLDER = 0o700
 _NO_SUCH_ETAG = "0" * 32
 _CONFLICTS = frozenset(
@@ -34,39 +37,48 @@ _HINT = "it goes on with what is left; look at its log, and do not start this on
 
 
 class LockLost(StepError):
-    """This run does not hold its key any more, so it must not go on."""
+    """This run no longer holds its key and must stop."""
 
 
 class StateStore(Protocol):
-    """Where documents are kept, written under conditions."""
+    """Stores documents with conditional writes."""
 
     def read(self, name: str) -> Optional[tuple[bytes, str]]:
-        """A document and its ETag; None if there is none. Raises StepError."""
+        """Returns a document and its ETag; None if there is none. Raises StepError."""
 
     def age(self, name: str) -> Optional[float]:
-        """Seconds since a document was written, by the clock of its server or file system; None where that tells no time. Raises StepError."""
+        """Returns seconds since a document was written, by the clock of the store; None if unknown.
+
+        Raises StepError.
+        """
 
     def write(self, name: str, data: bytes, etag: str) -> str:
-        """Write over the document with this ETag, or make it if that is empty; the new one. Raises LockLost, StepError."""
+        """Replaces the document with this ETag, or creates it if that is empty.
+
+        Returns the new ETag. Raises LockLost, StepError.
+        """
 
     def check_conditions(self, name: str, data: bytes) -> None:
-        """Prove that a write under a condition which does not hold is refused; ``data`` is the document as it is. Raises StepError."""
+        """Proves that a write whose condition fails is refused. ``data`` is the current document.
+
+        Raises StepError.
+        """
 
     def keep(self, name: str, path: Path) -> None:
-        """Store a file. Raises StepError."""
+        """Stores a file. Raises StepError."""
 
     def fetch(self, name: str, path: Path) -> None:
-        """Bring a file back. Raises NotFound, StepError."""
+        """Copies a file back. Raises NotFound, StepError."""
 
 
 @dataclass(frozen=True)
 class FolderStore:
-    """Documents in a folder of this machine. Files and folders that it makes belong to this user alone."""
+    """Documents in a folder of this machine. Only this user can read its files and folders."""
 
     path: Path
 
     def read(self, name: str) -> Optional[tuple[bytes, str]]:
-        """A document."""
+        """Returns a document and its digest."""
         path = self.path / name
         try:
             with path.open("rb") as file:
@@ -83,11 +95,11 @@ class FolderStore:
         return data, hashlib.sha256(data).hexdigest()
 
     def age(self, name: str) -> Optional[float]:
-        """By the file system's clock, which need not be this machine's: a file written now tells it."""
+        """Returns the age by the file system's clock, which a new file shows."""
         path = self.path / name
         with translate_os_errors(path):
             probe = path.parent / f".rolerunner-clock-{secrets.token_hex(6)}"
-            with _created(probe) as file:
+            with _create_private(probe) as file:
                 try:
                     file.write(b"\n")
                     file.flush()
@@ -99,7 +111,7 @@ class FolderStore:
                     probe.unlink()
 
     def write(self, name: str, data: bytes, etag: str) -> str:
-        """Compare and write, under a lock that the operating system gives back if the process dies."""
+        """Compares and writes under a lock that the kernel releases if the process dies."""
         path = self.path / name
         with self._locked(name):
             there = self.read(name)
@@ -109,13 +121,13 @@ class FolderStore:
         return hashlib.sha256(data).hexdigest()
 
     def check_conditions(self, name: str, data: bytes) -> None:
-        """Nothing to prove: conditions are kept here."""
+        """Does nothing: a folder honours conditions."""
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         path = self.path / f"{name}.lock"
         with translate_os_errors(path):
-            _make_private(path.parent)
+            _create_private_folder(path.parent)
             descriptor = os.open(
                 path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE
             )
@@ -127,14 +139,14 @@ class FolderStore:
             os.close(descriptor)
 
     def keep(self, name: str, path: Path) -> None:
-        """Copy a file here."""
+        """Copies a file into the folder."""
         target = self.path / name
         with translate_os_errors(target):
-            _make_private(target.parent)
+            _create_private_folder(target.parent)
         copy_file(path, target)
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy a file back."""
+        """Copies a file back."""
         source = self.path / name
         if not source.is_file():
             raise NotFound(f"there is no file {source}")
@@ -142,8 +154,8 @@ class FolderStore:
 
 
 @contextlib.contextmanager
-def _created(path: Path) -> Iterator[BinaryIO]:
-    """A file that nobody else may read, and that was not there before."""
+def _create_private(path: Path) -> Iterator[BinaryIO]:
+    """Opens a new file that only the owner can read."""
     descriptor = os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE
     )
@@ -151,8 +163,8 @@ def _created(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _make_private(folder: Path) -> None:
-    """Make a folder and those above it that are missing, for this user alone."""
+def _create_private_folder(folder: Path) -> None:
+    """Creates a folder and its missing parents for this user alone."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     for each in reversed(missing):
         each.mkdir(_PRIVATE_FOLDER, exist_ok=True)
@@ -166,7 +178,10 @@ class BucketStore:
     prefix: S3Uri
 
     def read(self, name: str) -> Optional[tuple[bytes, str]]:
-        """A document. Its ETag is asked for first: if it changes in between, the next write sees that."""
+        """Returns a document and its ETag.
+
+        The ETag is read first, so the next write notices a change in between.
+        """
         uri = self.prefix.join(name)
         try:
             etag = self.storage.head(uri).etag
@@ -177,18 +192,18 @@ class BucketStore:
             return None
 
     def age(self, name: str) -> Optional[float]:
-        """By the server's clock: its Date header and the object's LastModified, which both leave out parts of a second."""
+        """Returns the age by the server's Date and LastModified, both in whole seconds."""
         age = self.storage.get_age(self.prefix.join(name))
         return None if age is None else age - 1
 
     def write(self, name: str, data: bytes, etag: str) -> str:
-        """PutObject with If-Match or If-None-Match."""
+        """Sends PutObject with If-Match or If-None-Match."""
         condition = {"IfMatch": f'"{etag}"'} if etag else {"IfNoneMatch": "*"}
         try:
             return self._put(name, data, condition)
         except StepError as error:
             if error.type == "AlreadyThere":
-                return self._mine(name, data)
+                return self._resolve_conflict(name, data)
             raise
 
     def _put(self, name: str, data: bytes, condition: dict[str, str]) -> str:
@@ -197,7 +212,10 @@ class BucketStore:
         ).etag
 
     def check_conditions(self, name: str, data: bytes) -> None:
-        """Write the document as it is over one that is not there: a server that takes this keeps no conditions, so it keeps no lock."""
+        """Writes the document over one that does not exist.
+
+        A server that accepts this offers no lock.
+        """
         try:
             # a byte more: a repeated request that meets its own bytes would count as done
             self._put(name, data + b"\n", {"IfMatch": f'"{_NO_SUCH_ETAG}"'})
@@ -207,22 +225,26 @@ class BucketStore:
             raise
         raise StepError(
             f"the server of {self.prefix} ignores If-Match, so two runs of one key could mix",
-            hint="keep the state in a folder, or on a server that knows conditional writes", type="NoConditionalWrites",
-        )  # fmt: skip
+            hint="keep the state in a folder, or on a server that knows conditional writes",
+            type="NoConditionalWrites",
+        )
 
-    def _mine(self, name: str, data: bytes) -> str:
-        """A write whose answer was lost is repeated, and refused: was it ours that is there? Raises LockLost."""
+    def _resolve_conflict(self, name: str, data: bytes) -> str:
+        """Returns the ETag if this run's write succeeded although its response was lost.
+
+        Raises LockLost.
+        """
         there = self.read(name)
         if there is None or there[0] != data:
             raise _taken_over(name)
         return there[1]
 
     def keep(self, name: str, path: Path) -> None:
-        """Upload a file."""
+        """Uploads a file."""
         _raise_failures(self.storage.put([Put(path, self.prefix.join(name))], Cancel()))
 
     def fetch(self, name: str, path: Path) -> None:
-        """Download a file."""
+        """Downloads a file."""
         _raise_failures(self.storage.get([Get(self.prefix.join(name), path)], Cancel()))
 
 
