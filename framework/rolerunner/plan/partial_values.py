@@ -1,4 +1,4 @@
-"""What is known of a step before the run, and a stand-in that is wide enough for what is not: ``*``."""
+"""Evaluates a step before the run; ``*`` and other placeholders stand for unknown values."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ if TYPE_CHECKING:
     from rolerunner.actions.base import Action
 
 ANY = "*"
-UNKNOWN_PERMISSIONS = "nothing says what it needs: say 'permissions' on the step"
-"""Of a step whose fields tell no permission, such as a function's call."""
-_ANYWHERE = S3Uri(ANY, ANY)
-_STAND_INS: tuple[Any, ...] = (
-    placeholder_list(S3Uri(ANY), versions=None), _ANYWHERE, True, 1, "skip_same", "bucket-owner-full-control", {"type": "aws:kms", "key": ANY}, [], {},
+UNKNOWN_PERMISSIONS = "permissions cannot be derived; declare them under 'permissions'"
+"""The note for a step whose fields imply no permissions, such as a function call."""
+_ANY_OBJECT = S3Uri(ANY, ANY)
+_PLACEHOLDERS: tuple[Any, ...] = (
+    placeholder_list(S3Uri(ANY), versions=None), _ANY_OBJECT, True, 1, "skip_same", "bucket-owner-full-control", {"type": "aws:kms", "key": ANY}, [], {},
 )  # fmt: skip
-"""What may stand for a field that is no text, widest first: it must not ask for fewer permissions than the field could."""
+"""Placeholders of fields that are not text, widest first.
+
+A placeholder must not need fewer permissions than the field's value could.
+"""
 
 
 def fill_known(value: Any, scope: Mapping[str, Any]) -> Any:
-    """The value with every template filled in that can be; the others stay."""
+    """Returns the value with every template evaluated that can be; the others stay."""
     if isinstance(value, Template):
         try:
             return fill_templates(value, scope)
@@ -48,21 +51,25 @@ def fill_known(value: Any, scope: Mapping[str, Any]) -> Any:
 
 @dataclass
 class PartialValues:
-    """``scope`` is what expressions may read now; ``predicted`` what outputs of steps before will be like, by their path."""
+    """Evaluates fields of a step with what is known before the run.
+
+    ``scope`` has the values that expressions can read; ``predicted`` maps paths of earlier steps'
+    outputs to values like them.
+    """
 
     scope: Mapping[str, Any]
     predicted: Mapping[tuple[str, ...], Any]
     notes: list[str] = field(default_factory=list)
-    """What was widened so that permissions got wider."""
+    """Values that are not known, and so widen permissions."""
 
-    def action(self, action: type[Action], fields: Mapping[str, Any]) -> Optional[Action]:
-        """The action with stand-ins for what is not known; None where none will do, which is noted."""
+    def build_action(self, action: type[Action], fields: Mapping[str, Any]) -> Optional[Action]:
+        """Returns the action with placeholders; None, with a note, if none are accepted."""
         values = {
-            key: self._wide(_without_secrets(value) if key == "parameters" else value)
+            key: self._widen(_mask_secrets(value) if key == "parameters" else value)
             for key, value in fields.items()
         }
         left: dict[str, list[Any]] = {}
-        for _ in range(len(_STAND_INS) + 2):
+        for _ in range(len(_PLACEHOLDERS) + 2):
             try:
                 made = action.model_validate(values, context={PARTIAL_VALUES: True})
             except ValidationError as error:
@@ -72,7 +79,7 @@ class PartialValues:
                     if detail["loc"]
                 } & set(values)
                 for key in wrong:
-                    options = left.setdefault(key, [_location(values[key]), *_STAND_INS])
+                    options = left.setdefault(key, [_parse_location(values[key]), *_PLACEHOLDERS])
                     if options:
                         values[key] = options.pop(0)
                     else:
@@ -81,30 +88,31 @@ class PartialValues:
                     break
             except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
                 self.notes.append(
-                    f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step"
+                    f"permissions cannot be derived: {as_step_error(error).message}; "
+                    "declare them under 'permissions'"
                 )
                 return None
             else:
-                self._note(made, fields, values, left)
+                self._add_notes(made, fields, values, left)
                 return made
         self.notes.append(
-            "its permissions cannot be told before the run: say 'permissions' on the step"
+            "permissions cannot be derived before the run; declare them under 'permissions'"
         )
         return None
 
-    def text(self, name: str, value: Any) -> str:
-        """A text, with ``*`` for what is not known, which is noted under this name."""
-        wide = str(self._wide(value))
+    def widen_text(self, name: str, value: Any) -> str:
+        """Returns a text with ``*`` for unknown values, and adds a note with this name."""
+        wide = str(self._widen(value))
         if isinstance(value, Template) and not self._is_known(value):
             self.notes.append(f"{name}: {value} is not known yet, so {wide}")
         return wide
 
-    def _note(
+    def _add_notes(
         self,
         made: Action,
         fields: Mapping[str, Any],
         values: Mapping[str, Any],
-        stood_in: Mapping[str, Any],
+        placeholders: Mapping[str, Any],
     ) -> None:
         for name, value in fields.items():
             unknown = [
@@ -114,7 +122,7 @@ class PartialValues:
             ]
             wide = getattr(made, name, None)
             matters = (
-                name in stood_in
+                name in placeholders
                 or name == "parameters"
                 or (isinstance(wide, S3Uri) and ANY in str(wide))
             )
@@ -128,50 +136,50 @@ class PartialValues:
             template.name is not None and template.name.path in self.predicted
         ) or not isinstance(fill_known(template, self.scope), Template)
 
-    def _wide(self, value: Any) -> Any:
+    def _widen(self, value: Any) -> Any:
         if isinstance(value, Template):
             if template_path(value) in self.predicted:
                 return self.predicted[template_path(value)]
             filled = fill_known(value, self.scope)
-            return self._wide_text(value) if isinstance(filled, Template) else filled
+            return self._widen_text(value) if isinstance(filled, Template) else filled
         if isinstance(value, dict):
-            return {key: self._wide(each) for key, each in value.items()}
+            return {key: self._widen(each) for key, each in value.items()}
         if isinstance(value, list):
-            return [self._wide(each) for each in value]
+            return [self._widen(each) for each in value]
         return value
 
-    def _wide_text(self, template: Template) -> str:
+    def _widen_text(self, template: Template) -> str:
         parts = (
-            self._part(part) if isinstance(part, Expression) else str(part)
+            self._evaluate_part(part) if isinstance(part, Expression) else str(part)
             for part in template.parts
         )
         return re.sub(r"\*{2,}", ANY, "".join(parts))
 
-    def _part(self, expression: Expression) -> str:
+    def _evaluate_part(self, expression: Expression) -> str:
         try:
             return str(
                 Template("", ("", expression)).evaluate(self.scope)
-            )  # with text beside it, so that it becomes text
+            )  # the empty text beside it makes it text
         except ExpressionError:
             return ANY
 
 
-def _without_secrets(value: Any) -> Any:
-    """The value with ``*`` for each secret: permissions are shown, and stored as policies."""
+def _mask_secrets(value: Any) -> Any:
+    """Replaces secrets by ``*``: permissions are shown, and stored as policies."""
     if isinstance(value, dict):
-        return {key: _without_secrets(each) for key, each in value.items()}
+        return {key: _mask_secrets(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(each) for each in value]
+        return [_mask_secrets(each) for each in value]
     return ANY if isinstance(value, Secret) else value
 
 
 def template_path(template: Template) -> tuple[str, ...]:
-    """The path of the one name that a template consists of; empty where it is more than that."""
+    """Returns the path of the name that a template consists of; empty for any other template."""
     return template.name.path if template.name is not None else ()
 
 
-def _location(value: Any) -> Any:
-    """A place in S3 whose bucket is not known, which S3Uri.parse would not take."""
+def _parse_location(value: Any) -> Any:
+    """Returns a URI for a text with an unknown bucket, which S3Uri.parse does not accept."""
     if not isinstance(value, str) or ANY not in value:
         return value
     bucket, _, key = (

@@ -1,4 +1,4 @@
-"""Job -> Plan: the order of steps, the distinct roles, the permissions. Data, made before anything runs."""
+"""Builds the plan of a job: steps in order, distinct roles and permissions."""
 
 from __future__ import annotations
 
@@ -34,24 +34,34 @@ if TYPE_CHECKING:
 
 
 MAX_ITEMS = 50
-"""Items of a for_each whose permissions are told apart; those of more are told together, with * for the item."""
-_EVERYTHING = frozenset({"*", "arn:aws:s3:::*", "arn:aws:s3:::*/*"})
+"""Maximum number of for_each items with permissions of their own.
+
+The permissions of more items are derived together, with ``*`` for the item.
+"""
+_ALL_RESOURCES = frozenset({"*", "arn:aws:s3:::*", "arn:aws:s3:::*/*"})
 
 
 def make_plan(job: Job, actions: Mapping[str, type[Action]]) -> Plan:
-    """What a run of the job will do, in order."""
+    """Returns what a run of the job does, in order."""
     predicted: dict[tuple[str, ...], Any] = {}
-    steps = tuple(_planned(step, job, actions, predicted) for step in job.steps)
+    steps = tuple(_plan_step(step, job, actions, predicted) for step in job.steps)
     state_role = job.state.role if job.state is not None else None
-    state = tuple(_under(state_role, job, _of_state(job))) if state_role is not None else ()
+    state = (
+        tuple(_scope_to_role(state_role, job, _list_state_permissions(job)))
+        if state_role is not None
+        else ()
+    )
     plan = apply_session_policies(
         Plan(job, steps, (), state, collect_uses(steps, state, state_role))
     )
-    return replace(plan, roles=tuple(_distinct(plan.job)))
+    return replace(plan, roles=tuple(_iter_roles(plan.job)))
 
 
-def _of_state(job: Job) -> Iterator[Permission]:
-    """What the state's role needs: documents are read, listed for (a missing one is a 404 only then) and written."""
+def _list_state_permissions(job: Job) -> Iterator[Permission]:
+    """Yields the permissions for reading and writing the state.
+
+    Without the permission to list, S3 answers 403 instead of 404 for a missing document.
+    """
     if job.state is not None and job.state.role is not None:
         prefix = state_prefix(job.state).join(f"{job.name}/")
         yield list_permission(prefix)
@@ -61,8 +71,8 @@ def _of_state(job: Job) -> Iterator[Permission]:
         )
 
 
-def _under(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[Permission]:
-    """The permissions as this role needs them: in its partition, and so on."""
+def _scope_to_role(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[Permission]:
+    """Returns the permissions with the role's partition, account and region."""
     if role.is_job:
         partition = next(
             (RoleArn.parse(each.arn).partition for each in job.roles.values()), "aws"
@@ -73,41 +83,45 @@ def _under(role: Role, job: Job, permissions: Iterable[Permission]) -> Iterator[
 
 
 def state_prefix(place: StateLocation) -> S3Uri:
-    """Where in S3 the state of jobs is: below it each has a folder of its name."""
+    """Returns the prefix of the state in S3, under which each job has its own folder."""
     location = S3Uri.parse(place.location)
     return location.as_folder()
 
 
-def _distinct(job: Job) -> Iterator[Role]:
+def _iter_roles(job: Job) -> Iterator[Role]:
     seen: set[Role] = set()
     state = [job.state.role] if job.state is not None and job.state.role is not None else []
     for role in (*(role for step in job.steps for role in step.roles.values()), *state):
-        for each in _chain(role):
+        for each in _list_chain(role):
             if each not in seen and not each.is_job:
                 seen.add(each)
                 yield each
 
 
-def _chain(role: Role) -> list[Role]:
-    return ([] if role.via is None else _chain(role.via)) + [role]
+def _list_chain(role: Role) -> list[Role]:
+    return ([] if role.via is None else _list_chain(role.via)) + [role]
 
 
-def _planned(
+def _plan_step(
     step: Step, job: Job, actions: Mapping[str, type[Action]], predicted: dict[tuple[str, ...], Any]
 ) -> PlannedStep:
-    """``predicted``: what outputs of the steps before will be like, such as the prefix of listed objects; this step's are added."""
+    """Plans a step.
+
+    ``predicted`` has values like the outputs of earlier steps, such as the prefix of listed
+    objects; this step's are added.
+    """
     fields = {key: fill_known(value, {"params": job.params}) for key, value in step.fields.items()}
     scope = {"params": job.params, "run": {"name": job.name}}
     needed: dict[str, dict[Permission, None]] = {name: {} for name in step.roles}
     widened: dict[str, None] = {}
-    for item in _items(step, scope):
+    for item in _list_scopes(step, scope):
         partial_values = PartialValues({**scope, **item}, predicted)
-        action = partial_values.action(actions[step.action], fields)
+        action = partial_values.build_action(actions[step.action], fields)
         if action is not None:
             for name, permissions in _permissions(action, partial_values).items():
                 needed.setdefault(name, {}).update((each, None) for each in permissions)
-        for said in step.permissions:
-            _state(said, partial_values, needed)
+        for declared in step.permissions:
+            _add_declared(declared, partial_values, needed)
         widened.update((each, None) for each in partial_values.notes)
     if action is not None and step.for_each is None:
         predicted.update(
@@ -117,7 +131,9 @@ def _planned(
         widened[UNKNOWN_PERMISSIONS] = None
     roles = {
         name: tuple(
-            dict.fromkeys(_under(step.roles[name], job, each) if name in step.roles else each)
+            dict.fromkeys(
+                _scope_to_role(step.roles[name], job, each) if name in step.roles else each
+            )
         )
         for name, each in needed.items()
     }
@@ -129,12 +145,16 @@ def _planned(
 def _permissions(
     action: Action, partial_values: PartialValues
 ) -> Mapping[str, Sequence[Permission]]:
-    """What the action says that it needs; nothing, and a note, where its code fails: it may be another package's."""
+    """Returns the action's permissions; none, with a note, if its code fails.
+
+    The action may be that of another package.
+    """
     try:
         return {name: list(each) for name, each in action.permissions().items()}
     except Exception as error:  # noqa: BLE001
         partial_values.notes.append(
-            f"its permissions cannot be told: {as_step_error(error).message}; say 'permissions' on the step"
+            f"permissions cannot be derived: {as_step_error(error).message}; "
+            "declare them under 'permissions'"
         )
         return {}
 
@@ -146,38 +166,41 @@ def _predict_outputs(action: Action) -> Mapping[str, Any]:
         return {}
 
 
-def _items(step: Step, scope: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each item of a for_each that is known, as a scope; a single empty one where it is not, or where there is none."""
+def _list_scopes(step: Step, scope: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns a scope for each known item of for_each; else one empty scope."""
     items = fill_known(step.for_each, scope)
     if isinstance(items, list) and 0 < len(items) <= MAX_ITEMS and not any(iter_templates(items)):
         return [{"item": each} for each in items]
     return [{}]
 
 
-def _state(
-    said: DeclaredPermission,
+def _add_declared(
+    declared: DeclaredPermission,
     partial_values: PartialValues,
     needed: dict[str, dict[Permission, None]],
 ) -> None:
-    """Permissions that the step states. They stand in for those of the same action on everything, which fields could not tell."""
-    for name in [said.role_field] if said.role_field else list(needed):
-        for action in said.actions:
+    """Adds a declared permission, which replaces those of the same action on all resources."""
+    for name in [declared.role_field] if declared.role_field else list(needed):
+        for action in declared.actions:
             for wide in [
                 each
                 for each in needed[name]
-                if each.action == action and each.resource in _EVERYTHING
+                if each.action == action and each.resource in _ALL_RESOURCES
             ]:
                 del needed[name][wide]
-            for resource in said.resources:
+            for resource in declared.resources:
                 needed[name][
                     Permission(
-                        action, partial_values.text("permissions", resource), said.condition, "said"
+                        action,
+                        partial_values.widen_text("permissions", resource),
+                        declared.condition,
+                        "said",
                     )
                 ] = None
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as ``rolerunner plan --json`` prints it."""
+    """Returns the plan as ``rolerunner plan --json`` prints it."""
     return {
         "version": 1,
         "job": plan.job.name,
@@ -241,7 +264,7 @@ _SECRET_FIELDS = frozenset({"customer_key"})
 
 
 def to_plain_json(value: Any) -> Any:
-    """A field's value in plain JSON kinds, without secrets."""
+    """Returns a field's value as JSON types, with secrets masked."""
     if isinstance(value, dict):
         return {
             key: MASK

@@ -156,7 +156,7 @@ def _made_up(
     }
     written: list[S3Uri] = []
     for planned in plan.steps:
-        action = PartialValues(scope, {}).action(actions[planned.step.action], planned.fields)
+        action = PartialValues(scope, {}).build_action(actions[planned.step.action], planned.fields)
         for source in _sources(action):
             if not (
                 any(_is_given(uri, source, action) for uri in puts)

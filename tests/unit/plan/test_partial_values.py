@@ -145,7 +145,7 @@ def test_listed_objects_are_read_by_their_versions_where_they_name_them(
 def test_a_function_says_what_it_needs_or_that_is_noted(tmp_path: Path) -> None:
     call = {"action": "python.call", "function": "somewhere.else:code"}
     assert planned(tmp_path, **call).notes == (
-        "nothing says what it needs: say 'permissions' on the step",
+        "permissions cannot be derived; declare them under 'permissions'",
     )
     step = planned(
         tmp_path,
