@@ -1,8 +1,9 @@
-"""Ranges of keys: how a listing is split into ranges that are listed in parallel, and put back in key order.
+"""Splits a listing into ranges of keys that are listed in parallel, and restores the key order.
 
-Nobody knows in advance how many keys there are or how they are distributed. Two strategies split what is left of a
-range: ``split_by_guessing`` sends no request, ``split_by_probing`` sends about a dozen. A bad split costs one request
-for an empty range. Whatever the split, every key is in exactly one range.
+Nobody knows in advance how many keys there are or how they are distributed. Two strategies split
+what is left of a range: ``split_by_guessing`` sends no request, ``split_by_probing`` sends about a
+dozen. A bad split costs one request for an empty range. Whatever the split, every key is in exactly
+one range.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class KeyRange:
         return self.through is not None and key >= self.through
 
     def split_at(self, points: Sequence[str]) -> list[KeyRange]:
-        """Returns the range as consecutive ranges that end at the points, which are sorted and inside it."""
+        """Returns consecutive ranges that end at the points, which are sorted and inside it."""
         return [
             KeyRange(after, through)
             for after, through in zip([self.after, *points], [*points, self.through])
@@ -112,8 +113,8 @@ def split_by_guessing(
 ) -> list[KeyRange]:
     """Splits a range after a page of its keys, without a request.
 
-    ``page`` holds the first and the last key of the page. ``limit`` is the maximum number of ranges to split off.
-    ``is_distant``: responses take so long that ranges of a few pages are worthwhile.
+    ``page`` holds the first and the last key of the page. ``limit`` is the maximum number of ranges
+    to split off. ``is_distant``: responses take so long that ranges of a few pages are worthwhile.
     """
     first, last = page
     points = {
@@ -127,7 +128,8 @@ def split_by_guessing(
 def _guess_points(prefix: str, first: str, last: str, *, is_distant: bool) -> Iterator[str]:
     """Yields keys that may be far after ``last``: its prefixes, each with a higher last character.
 
-    Past the first character in which the keys of the page differ, a range would be shorter than a page.
+    Past the first character in which the keys of the page differ, a range would be shorter than a
+    page.
     """
     differing = next(
         (place for place, (one, other) in enumerate(zip(first, last)) if one != other),
@@ -148,8 +150,9 @@ def _guess_points(prefix: str, first: str, last: str, *, is_distant: bool) -> It
 def _choose_codes(character: str, width: int, levels: int, *, is_distant: bool) -> Iterable[int]:
     """Returns the code points after a character at which to split.
 
-    A page spans ``width`` characters at the differing place, so a character ``levels`` places earlier stands for
-    a known number of pages. Ranges have a few pages near the differing place and get longer above it.
+    A page spans ``width`` characters at the differing place, so a character ``levels`` places
+    earlier stands for a known number of pages. Ranges have a few pages near the differing place and
+    get longer above it.
     """
     top = _LAST_OF_KIND[character]
     following, end = ord(character) + 1, ord(top) + 1
@@ -168,7 +171,7 @@ def split_by_probing(
     max_ranges: int,
     find_next_key: FindNextKey,
 ) -> list[KeyRange]:
-    """Splits a range into at most ``max_ranges`` between its start and its last key, which probes find.
+    """Splits a range into at most ``max_ranges``, up to its last key, which probes find.
 
     ``listed_keys`` are keys like those in the range; the last of them is the range's ``after``.
     """
@@ -190,7 +193,7 @@ def split_by_probing(
 
 
 def _probe_differing_place(start: str, prefix: str, find_next_key: FindNextKey) -> tuple[int, str]:
-    """Finds, by bisection, the first place where the last key differs from ``start``, and a key that differs there."""
+    """Finds the first place where the last key differs from ``start``, and such a key."""
     low, high = len(prefix), len(start)
     found = ""
     while low < high:
@@ -204,7 +207,7 @@ def _probe_differing_place(start: str, prefix: str, find_next_key: FindNextKey) 
 
 
 def _probe_last_character(base: str, characters: Sequence[str], find_next_key: FindNextKey) -> str:
-    """Finds, by bisection, the highest of the characters that a key has after ``base``; empty if there is none."""
+    """Finds the highest of the characters that a key has after ``base``; empty if none."""
     low, high = 0, len(characters) - 1
     while low < high:
         middle = (low + high + 1) // 2
@@ -216,7 +219,7 @@ def _probe_last_character(base: str, characters: Sequence[str], find_next_key: F
 
 
 def _select_same_kinds(characters: Sequence[str], examples: set[str]) -> list[str]:
-    """Returns the characters of the examples' kinds: where there are digits, other characters are unlikely."""
+    """Returns the characters of the examples' kinds: beside digits, letters are unlikely."""
     kinds = {_classify_character(each) for each in examples}
     return [each for each in characters if _classify_character(each) in kinds]
 

@@ -1,7 +1,7 @@
 """Runs distributed tasks on Spark's executors.
 
-Spark runs a task again on another executor if the first one dies. Results arrive when a wave of tasks ends, so this
-machine holds the results of a few waves.
+Spark runs a task again on another executor if the first one dies. Results arrive when a wave of
+tasks ends, so this machine holds the results of a few waves.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class _JobGroup:
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def run_wave(self, wave: Sequence[bytes]) -> list[Any]:
-        """Runs a job with a task for each part, in a thread of its own, to which Spark binds the job group."""
+        """Runs one job, in a thread of its own, to which Spark binds the job group."""
         if self.stopped.is_set():
             return []
         self.context.setJobGroup(self.group, self.what, interruptOnCancel=True)
@@ -106,7 +106,7 @@ class _JobGroup:
             return _get_results(future)
 
     def cancel_jobs(self) -> None:
-        """Cancels running jobs, repeatedly until all have ended: a job that is starting may miss one call."""
+        """Cancels running jobs until all have ended: a job that is starting may miss one call."""
         self.stopped.set()
         while self.in_flight:
             with contextlib.suppress(Exception):  # the JVM may be gone
@@ -119,7 +119,10 @@ class _JobGroup:
 
 
 def _run_task(part: bytes) -> Any:
-    """Runs a task in an executor. Expected errors are returned as values, since Spark would retry the task in vain."""
+    """Runs a task in an executor.
+
+    Expected errors are returned as values, since Spark would retry the task in vain.
+    """
     from pyspark import TaskContext  # noqa: PLC0415
 
     task = TaskContext.get()
@@ -154,14 +157,23 @@ def _get_results(future: Future[list[Any]]) -> list[Any]:
 def _find_hint(reason: str) -> str:
     missing: Optional[re.Match[str]] = re.search(r"No module named '([\w.]+)'", reason)
     if missing:
-        return f"the executors have no '{missing.group(1)}': in Glue, wheels go into --additional-python-modules, which installs them on all machines"
+        return (
+            f"the executors have no '{missing.group(1)}': in Glue, wheels go into "
+            "--additional-python-modules, which installs them on all machines"
+        )
     if "ExecutorLost" in reason or "exited" in reason:
-        return "executors died again and again: the log of one says why; often it is memory, and larger workers help"
+        return (
+            "executors died again and again: the log of one says why; often it is memory, "
+            "and larger workers help"
+        )
     return ""
 
 
 def run_cancellable(context: Any, cancel: Cancel, what: str, work: Callable[[], T]) -> T:
-    """Returns the result of ``work``. Its Spark jobs are cancelled on cancellation, which raises StepError."""
+    """Returns the result of ``work``.
+
+    Its Spark jobs are cancelled on cancellation, which raises StepError.
+    """
     group = f"rolerunner-{uuid4().hex[:12]}"
 
     def in_group() -> T:

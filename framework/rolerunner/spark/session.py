@@ -13,11 +13,17 @@ from typing import Any
 from rolerunner.errors import StepError
 
 _SESSION_LOCK = threading.Lock()
-SPARK_HINT = "it runs in a Spark job of Glue (glueetl), and on a laptop with pyspark and Java: pip install pyspark"
+SPARK_HINT = (
+    "it runs in a Spark job of Glue (glueetl), and on a laptop with pyspark and Java: pip "
+    "install pyspark"
+)
 
 
 def get_session() -> Any:
-    """Returns the existing SparkSession, as in Glue, or a new local one. Raises StepError without Spark."""
+    """Returns the existing SparkSession, as in Glue, or a new local one.
+
+    Raises StepError without Spark.
+    """
     if importlib.util.find_spec("pyspark") is None:
         raise StepError("pyspark is not installed", hint=SPARK_HINT, type="NoSpark")
     with _SESSION_LOCK:
@@ -49,7 +55,7 @@ def _create_session() -> Any:
 
 
 def _configure_local(made: Any) -> None:
-    """Makes a local Spark use this Python for its workers, log nothing, and end with the process."""
+    """Makes a local Spark use this Python, log nothing, and end with the process."""
     atexit.register(made.stop)
     made.sparkContext.setLogLevel("FATAL")  # the step reports errors, without ten pages of Java
     if "PYSPARK_PYTHON" not in os.environ:

@@ -36,7 +36,10 @@ _CONFIGURED: dict[str, dict[str, str]] = {}
 
 
 def find_credentials_provider(session: Any) -> str:
-    """Returns the Java class that finds the job's credentials; Hadoop uses version 2 of the AWS SDK since 3.4."""
+    """Returns the Java class that finds the job's credentials.
+
+    Hadoop uses version 2 of the AWS SDK since 3.4.
+    """
     numbers = tuple(int(each) for each in re.findall(r"\d+", _get_hadoop_version(session))[:2])
     second = numbers >= (3, 4)
     return (
@@ -51,20 +54,28 @@ def _get_hadoop_version(session: Any) -> str:
 
 
 def configure_bucket(session: Any, bucket: str, settings: Mapping[str, str]) -> None:
-    """Configures Hadoop's access to a bucket. Raises StepError if another role was configured before."""
+    """Configures Hadoop's access to a bucket.
+
+    Raises StepError if another role was configured before.
+    """
     before = _CONFIGURED.setdefault(bucket, dict(settings))
     arn = f"fs.s3a.bucket.{bucket}.assumed.role.arn"
     if before.get(arn) != settings.get(arn):
         raise StepError(
-            f"the bucket '{bucket}' was reached as another role in this run: Spark knows one role for each bucket",
+            f"the bucket '{bucket}' was reached as another role in this run: Spark knows "
+            "one role for each bucket",
             type="OneRoleABucket",
         )
     if any(name.endswith("external.id") for name in settings) and not _supports_external_ids(
         session
     ):
-        hint = "Hadoop learnt it with HADOOP-19201 (after 3.4.0); take a role without one, or move the objects with s3.copy"
+        hint = (
+            "Hadoop learnt it with HADOOP-19201 (after 3.4.0); take a role without one, or "
+            "move the objects with s3.copy"
+        )
         raise StepError(
-            f"the role of the bucket '{bucket}' has an 'external_id', which this Hadoop does not send",
+            f"the role of the bucket '{bucket}' has an 'external_id', which this Hadoop "
+            "does not send",
             hint=hint,
             type="S3aCannot",
         )
@@ -103,7 +114,7 @@ def write_rows(
     mode: str,
     partition_by: Sequence[str],
 ) -> tuple[int, list[str]]:
-    """Writes a query's result and returns the number of rows and the columns. Raises QueryFailed."""
+    """Writes a query's result and returns its row count and columns. Raises QueryFailed."""
     from pyspark.sql import Observation, functions  # noqa: PLC0415
 
     with _translate_errors(session):
@@ -139,7 +150,11 @@ def _translate_errors(session: Any) -> Iterator[None]:
     except Exception as error:
         text = str(error)
         if "S3AFileSystem not found" in text:
-            hint = f"Glue has S3A; on a laptop start Spark with --packages org.apache.hadoop:hadoop-aws:{_get_hadoop_version(session)} (PYSPARK_SUBMIT_ARGS)"
+            hint = (
+                "Glue has S3A; on a laptop start Spark with --packages "
+                f"org.apache.hadoop:hadoop-aws:{_get_hadoop_version(session)} "
+                "(PYSPARK_SUBMIT_ARGS)"
+            )
             raise QueryFailed(
                 "this Spark cannot reach S3: it has no S3A", hint=hint, type="NoS3A", text=text
             ) from error

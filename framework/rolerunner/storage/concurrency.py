@@ -50,7 +50,7 @@ def map_concurrently(
 
 
 class PartExecutor:
-    """Runs the ranges and parts of all large objects of one operation, within limits of threads and memory."""
+    """Runs the parts of all large objects of one operation, within its threads and memory."""
 
     def __init__(self, cancel: Cancel, tuning: Tuning, pool: Optional[WorkerPool] = None) -> None:
         """``pool``: workers that may run some of them."""
@@ -68,9 +68,10 @@ class PartExecutor:
         self._pool.shutdown()
 
     def submit(self, method: Callable[..., Any], *arguments: Any, source: Any = None) -> Any:
-        """Runs a storage's method in a worker process if one is free, otherwise in this one, and returns its result.
+        """Runs a storage's method in a worker process if one is free, otherwise in this one.
 
-        The method takes ``source``, if there is one, the arguments, which can be pickled, and the cancel.
+        The method takes ``source``, if there is one, the arguments, which can be pickled, and the
+        cancel.
         """
         if self.pool is not None:
             with contextlib.suppress(NoWorkerAvailable):
@@ -88,9 +89,12 @@ class PartExecutor:
         work: Callable[[int, int], Any],
         memory: Callable[[int], int],
     ) -> list[Any]:
-        """Returns the results in order. The first failure is raised once running parts have ended; no other part starts.
+        """Returns the results in order.
 
-        Memory is acquired in the order of the ranges, so a part never holds memory that an earlier part waits for.
+        The first failure is raised once running parts have ended; no other part starts.
+
+        Memory is acquired in the order of the ranges, so a part never holds memory that an earlier
+        part waits for.
         """
         failed = threading.Event()
         futures: list[Future[Any]] = []
@@ -135,7 +139,10 @@ class PartSequencer:
 
     @contextlib.contextmanager
     def wait_turn(self, start: int, end: int) -> Iterator[None]:
-        """Waits for all parts before ``start``; the next part starts at ``end``. Raises StepError if one of them failed."""
+        """Waits for all parts before ``start``; the next part starts at ``end``.
+
+        Raises StepError if one of them failed.
+        """
         with self._changed:
             while self._next != start:
                 if self._broken:

@@ -1,7 +1,7 @@
 """Computes and verifies S3's checksums, of a whole object or of the checksums of its parts.
 
-Algorithms: S3 user guide, "Checking object integrity". CRC32, SHA and MD5 come with Python; CRC32C and CRC64NVME need
-awscrt (the extra ``crt``). A checksum that cannot be computed proves nothing.
+Algorithms: S3 user guide, "Checking object integrity". CRC32, SHA and MD5 come with Python; CRC32C
+and CRC64NVME need awscrt (the extra ``crt``). A checksum that cannot be computed proves nothing.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def zlib_version() -> tuple[int, ...]:
 
 
 def compute_digest(algorithm: str, data: bytes) -> str:
-    """Returns the checksum of some bytes in base64. Raises KeyError if it cannot be computed here."""
+    """Returns the checksum of some bytes in base64. Raises KeyError if it cannot be computed."""
     if algorithm == "CRC32":
         return encode_base64(zlib.crc32(data).to_bytes(4, "big"))
     made = create_hash(algorithm)
@@ -124,7 +124,10 @@ def encode_base64(digest: bytes) -> str:
 
 
 def has_checksum(data: bytes, checksum: str) -> bool:
-    """Returns True if the bytes have a checksum of the whole object. If False, ``ExpectedChecksum`` decides."""
+    """Returns True if the bytes have a checksum of the whole object.
+
+    If False, ``ExpectedChecksum`` decides.
+    """
     algorithm, _, value = checksum.partition(":")
     if "-" in value or not can_compute(algorithm):
         return False
@@ -149,9 +152,10 @@ def can_compute(algorithm: str) -> bool:
 
 
 def extract_checksum(answer: Mapping[str, Any]) -> str:
-    """Returns the checksum in a response to HEAD or GET, in the format of ObjectInfo; empty if there is none.
+    """Returns the checksum in a response, in the format of ObjectInfo; empty if none.
 
-    An ETag is an MD5 only without KMS and customer keys, and never in a directory bucket (S3 API reference, Object).
+    An ETag is an MD5 only without KMS and customer keys, and never in a directory bucket (S3 API
+    reference, Object).
     """
     for name in ALGORITHMS:
         value = answer.get(f"Checksum{name}")
@@ -183,7 +187,10 @@ class ExpectedChecksum:
 
     @classmethod
     def of(cls, checksum: str) -> Optional[ExpectedChecksum]:
-        """Parses the format of ObjectInfo. Returns None without a checksum that can be computed here."""
+        """Parses the format of ObjectInfo.
+
+        Returns None without a checksum that can be computed here.
+        """
         algorithm, _, value = checksum.partition(":")
         value, _, parts = value.partition("-")
         if not can_compute(algorithm):
@@ -198,9 +205,12 @@ class ExpectedChecksum:
         return cls(algorithm, b"", 0)  # matches nothing
 
     def start(self, size: int, part_size: Callable[[], int]) -> Optional[RunningChecksum]:
-        """Starts to compute it over ``size`` bytes; None if the parts, apart from the last, differ in size.
+        """Starts to compute it over ``size`` bytes.
 
-        ``part_size`` returns the size of a part in bytes; it is called only for a checksum of parts.
+        Returns None if the parts, apart from the last, differ in size.
+
+        ``part_size`` returns the size of a part in bytes; it is called only for a checksum of
+        parts.
         """
         if not self.parts:
             return RunningChecksum(self, 0)
@@ -215,8 +225,9 @@ class ExpectedChecksum:
 class CrcCombiner:
     """Combines the CRCs of an object's ranges, in any order, into that of the object. Thread-safe.
 
-    A CRC of two pieces is that of the first, multiplied by x to the power of the second's bits, added to that of the second
-    (in the arithmetic of polynomials over GF(2), modulo the CRC's own); zlib's crc32_combine does the same.
+    A CRC of two pieces is that of the first, multiplied by x to the power of the second's bits,
+    added to that of the second (in the arithmetic of polynomials over GF(2), modulo the CRC's own);
+    zlib's crc32_combine does the same.
     """
 
     def __init__(self, expected: ExpectedChecksum) -> None:
@@ -244,7 +255,7 @@ class CrcCombiner:
         self._found[start] = (length, int.from_bytes(digest, "big"))
 
     def matches(self) -> bool:
-        """Returns True if the ranges cover the object without gaps and have the expected checksum."""
+        """Returns True if the ranges cover the object and have the expected checksum."""
         at = whole = 0
         powers = {
             length: self._compute_power(length)
@@ -258,7 +269,7 @@ class CrcCombiner:
         return whole.to_bytes(self._width // 8, "big") == self._expected.digest
 
     def _multiply(self, one: int, other: int) -> int:
-        """Returns the product of two polynomials with reflected bits: the highest bit stands for 1."""
+        """Returns the product of two polynomials with reflected bits: the highest stands for 1."""
         product, bit = 0, 1 << (self._width - 1)
         while bit:
             if one & bit:
@@ -336,7 +347,9 @@ class RunningChecksum:
 def file_matches(
     path: Union[Path, int], checksum: str, part_size: Callable[[], int]
 ) -> Optional[bool]:
-    """Returns True if a file, a path or an open descriptor, has the checksum; None if that cannot be decided.
+    """Returns True if a file, a path or an open descriptor, has the checksum.
+
+    Returns None if that cannot be decided.
 
     ``part_size`` is called only for a checksum of parts.
     """
@@ -364,7 +377,7 @@ def is_same_file(
     fetch_info: Callable[[], ObjectInfo],
     part_size: Callable[[], int],
 ) -> bool:
-    """Returns True if a file equals the object by ``compare``: size, size_mtime (only sizes here), etag, checksum.
+    """Returns True if a file equals the object by size, size_mtime, etag or checksum.
 
     ``fetch_info`` sends a HEAD request; it is called only if the listing's ETag does not decide.
     """

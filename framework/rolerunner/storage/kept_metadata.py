@@ -10,20 +10,29 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 
 KEPT_HEADERS = {
-    "content-type": "ContentType", "cache-control": "CacheControl", "content-disposition": "ContentDisposition", "expires": "Expires",
-    "content-encoding": "ContentEncoding", "content-language": "ContentLanguage", "x-amz-website-redirect-location": "WebsiteRedirectLocation",
-}  # fmt: skip
+    "content-type": "ContentType",
+    "cache-control": "CacheControl",
+    "content-disposition": "ContentDisposition",
+    "expires": "Expires",
+    "content-encoding": "ContentEncoding",
+    "content-language": "ContentLanguage",
+    "x-amz-website-redirect-location": "WebsiteRedirectLocation",
+}
 """Response header -> the option of PutObject that stores it."""
 METADATA_PREFIX = "x-amz-meta-"
-_HINT = "S3 keeps it in a copy by one role that may read and write, of an object below 'multipart_above', with no other metadata or headers"
+_HINT = (
+    "S3 keeps it in a copy by one role that may read and write, of an object below "
+    "'multipart_above', with no other metadata or headers"
+)
 
 
 def kept_headers(
     uri: S3Uri, headers: Mapping[str, str], replaced: Container[str]
 ) -> dict[str, str]:
-    """Returns the headers (names in lower case) that store the source's metadata, except the ``replaced`` options.
+    """Returns the headers that store the source's metadata, except ``replaced`` options.
 
-    Raises StepError for metadata that cannot be stored unchanged: a copy, and above all a move, would lose it.
+    Raises StepError for metadata that cannot be stored unchanged: a copy, and above all a move,
+    would lose it.
     """
     kept = {
         name: headers[name]

@@ -1,4 +1,4 @@
-"""The local files of transfers: sources that must not change, and targets that are written and then renamed."""
+"""The local files of transfers: sources, and targets that are written, then renamed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class UploadSource:
 
     @classmethod
     def of(cls, path: Union[str, Path], *, follow: bool = True) -> UploadSource:
-        """Returns the current state of a file. Raises LocalFileFailed, also if it is not a regular file."""
+        """Returns the current state of a file.
+
+        Raises LocalFileFailed, also if it is not a regular file.
+        """
         try:
             before = os.stat(path, follow_symlinks=follow)
         except OSError:
@@ -56,7 +59,10 @@ class UploadSource:
         return cls(path, before, follow)
 
     def open(self) -> int:
-        """Opens the file and returns its descriptor. A pipe in its place does not block. Raises OSError."""
+        """Opens the file and returns its descriptor. A pipe in its place does not block.
+
+        Raises OSError.
+        """
         return os.open(self.path, _READ if self.follow else _READ | os.O_NOFOLLOW)
 
     def __call__(self, start: int, length: int) -> bytes:
@@ -69,7 +75,8 @@ class UploadSource:
                 )  # empty files are read too: files of /proc have a size of 0
                 if data and not length:
                     raise LocalFileFailed(
-                        f"{self.path}: has content but no size, as files of /proc have, and is not read",
+                        f"{self.path}: has content but no size, as files of /proc have, "
+                        "and is not read",
                         type="NotAFile",
                     )
                 while len(data) < length:
@@ -176,7 +183,10 @@ class SharedFile:
 
     @contextlib.contextmanager
     def writable(self) -> Iterator[int]:
-        """Opens the file for writing. Raises LocalFileFailed, also if another file has taken its place."""
+        """Opens the file for writing.
+
+        Raises LocalFileFailed, also if another file has taken its place.
+        """
         with translate_os_errors(self.path):
             descriptor = os.open(
                 self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -197,9 +207,15 @@ class RangeSink:
     """
 
     def __init__(
-        self, path: Path, descriptor: int, info: ObjectInfo, start: int, length: int, make: Optional[Callable[[], integrity.Hash]],
+        self,
+        path: Path,
+        descriptor: int,
+        info: ObjectInfo,
+        start: int,
+        length: int,
+        make: Optional[Callable[[], integrity.Hash]],
         moved: Callable[[int], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._path = path
         self._descriptor = descriptor
         self._info = info
@@ -216,13 +232,19 @@ class RangeSink:
         return self._running.digest() if self._running is not None else b""
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
-        """Starts a response, the first or another one. Raises IntegrityFailed if it is not this range."""
+        """Starts a response, the first or another one.
+
+        Raises IntegrityFailed if it is not this range.
+        """
         check_range_headers(status, headers, self._info, self._start, self._length)
         self.got = 0
         self._running = self._make() if self._make is not None else None
 
     def write(self, data: Any) -> None:
-        """Writes the next bytes. Raises LocalFileFailed, IntegrityFailed for too many bytes, StepError on cancellation."""
+        """Writes the next bytes.
+
+        Raises LocalFileFailed, IntegrityFailed for too many bytes, StepError on cancellation.
+        """
         if self.got + len(data) > self._length:
             raise IntegrityFailed(f"{self._path}: received more bytes than requested")
         write_at(self._path, self._descriptor, data, self._start + self.got)
@@ -268,7 +290,7 @@ def write_at(path: Union[Path, str], descriptor: int, data: Any, at: int) -> Non
 def decompress_file(
     file: NewFile, target: Union[str, Path], uri: S3Uri, folder: Optional[TargetFolder]
 ) -> None:
-    """Replaces a gzip file by its content. Raises IntegrityFailed if it is not gzip or incomplete."""
+    """Replaces a gzip file by its content. Raises IntegrityFailed if that is not possible."""
     unpacked = NewFile(target, folder)
     try:
         _check_filled(file)

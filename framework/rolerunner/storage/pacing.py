@@ -1,4 +1,4 @@
-"""Limits the rate of a step's requests and bytes and the memory that they hold, and reports progress."""
+"""Limits a step's requests, bandwidth and memory, and reports progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Rate:
-    """A token bucket for a tenth of a second, which avoids bursts. It is empty at the first call."""
+    """A token bucket for a tenth of a second, which avoids bursts. It is empty at first."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
@@ -29,7 +29,7 @@ class _Rate:
         return self._reserve(amount)[1]
 
     def after(self, amount: float) -> float:
-        """Returns the seconds until earlier amounts are balanced; this amount may then be used at once."""
+        """Returns the seconds until earlier amounts are balanced and this one may be used."""
         return self._reserve(amount)[0]
 
     def _reserve(self, amount: float) -> tuple[float, float]:
@@ -48,7 +48,9 @@ _BURST = 0.05
 _MAX_WAIT = 1.0
 """Longest wait in seconds before the rate is checked again."""
 _RECOVERY_SECONDS, _FULL_RECOVERY_SECONDS = 5.0, 10.0
-"""Seconds without a refusal until the rate that was refused is reached, and until the rate before the first refusal."""
+"""Seconds without a refusal until the rate that was refused is reached, and until the rate before
+the first refusal.
+"""
 _MIN_RATE = 2.0
 """Minimum number of requests a second: each of them backs off by itself if refused."""
 _REDUCTION_INTERVAL = 0.2
@@ -58,9 +60,10 @@ _REDUCTION_INTERVAL = 0.2
 class AdaptiveThrottle:
     """Reduces the request rate of a step while the server responds with SlowDown.
 
-    Additive increase, multiplicative decrease: the rate is halved after a refusal, reaches the refused rate within five
-    seconds, and the rate before the first refusal within ten, after which it is unlimited. Prior art: TCP's congestion
-    avoidance, the AWS SDKs' adaptive retry mode. Thread-safe.
+    Additive increase, multiplicative decrease: the rate is halved after a refusal, reaches the
+    refused rate within five seconds, and the rate before the first refusal within ten, after which
+    it is unlimited. Prior art: TCP's congestion avoidance, the AWS SDKs' adaptive retry mode.
+    Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -73,7 +76,7 @@ class AdaptiveThrottle:
         self._lock = threading.Lock()
 
     def wait(self) -> float:
-        """Returns 0 if a request may be sent now, and counts it; otherwise the seconds to wait before the next call."""
+        """Counts a request and returns 0 if it may be sent now; otherwise returns the wait."""
         if not self._too_many:
             self._count()
             return 0.0
@@ -112,7 +115,8 @@ class AdaptiveThrottle:
             self._since = self._next = self._turn = now
         if era == 0:
             _LOG.warning(
-                "the server throttles requests: reducing the rate to %.0f requests a second at first",
+                "the server throttles requests: reducing the rate to %.0f requests a "
+                "second at first",
                 self._rate_at(now),
             )
 
@@ -133,7 +137,7 @@ class AdaptiveThrottle:
 
 
 class Pacer:
-    """Limits the rate of requests and bytes of one step, across its roles and threads, and reports transferred bytes."""
+    """Limits the requests and bandwidth of one step, and reports transferred bytes."""
 
     def __init__(
         self, *, requests_per_second: Optional[float] = None, bandwidth: Optional[float] = None
@@ -145,7 +149,8 @@ class Pacer:
         self.throttle = AdaptiveThrottle()
         """The limit that the server imposes."""
         self.shares = 1
-        """Number of processes among which the rates are divided: each pickled copy has one share."""
+        """Number of processes among which the rates are divided: each pickled copy has one share.
+        """
         self.on_bytes: Optional[Callable[[int], None]] = None
         """Called with the number of bytes transferred, from several threads."""
 
@@ -199,7 +204,10 @@ class ByteBudget:
         self._free = threading.Condition()
 
     def acquire(self, count: int, cancel: Cancel) -> int:
-        """Acquires bytes, at most the limit, and returns the number to release. Raises StepError on cancellation."""
+        """Acquires bytes, at most the limit, and returns the number to release.
+
+        Raises StepError on cancellation.
+        """
         count = min(count, self._limit)
         with self._free:
             while self._held + count > self._limit:

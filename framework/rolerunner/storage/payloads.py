@@ -1,7 +1,7 @@
-"""Sends the checksum of a body in a trailer, or in a header if the server does not support trailers.
+"""Sends the checksum of a body in a trailer or, if need be, in a header.
 
-Not every server supports ``STREAMING-UNSIGNED-PAYLOAD-TRAILER``, which botocore uses over TLS and the native engine for
-parts that are not held in memory. Support is determined once for each client.
+Not every server supports ``STREAMING-UNSIGNED-PAYLOAD-TRAILER``, which botocore uses over TLS and
+the native engine for parts that are not held in memory. Support is determined once for each client.
 """
 
 from __future__ import annotations
@@ -16,11 +16,23 @@ from rolerunner.storage import integrity
 
 _REFUSALS = frozenset(
     {
-        "NotImplemented", "XAmzContentSHA256Mismatch", "InvalidArgument", "InvalidRequest", "SignatureDoesNotMatch", "MissingContentLength",
-        "MalformedTrailerError", "UnsupportedOperation", "InvalidDigest", "400", "411", "501",
+        "NotImplemented",
+        "XAmzContentSHA256Mismatch",
+        "InvalidArgument",
+        "InvalidRequest",
+        "SignatureDoesNotMatch",
+        "MissingContentLength",
+        "MalformedTrailerError",
+        "UnsupportedOperation",
+        "InvalidDigest",
+        "400",
+        "411",
+        "501",
     }
-)  # fmt: skip
-"""Error codes of servers that do not support trailers. They may have other causes: the next try then fails too."""
+)
+"""Error codes of servers that do not support trailers. They may have other causes: the next try
+then fails too.
+"""
 _WITHOUT: WeakSet[Any] = WeakSet()
 """Clients whose server does not support trailers."""
 
@@ -47,7 +59,7 @@ def trailer_refused_error(error: AwsError) -> StepError:
 
 
 def move_checksum_to_header(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the parameters of PutObject or UploadPart with the checksum of the body in a header."""
+    """Returns the parameters of a request with the checksum of the body in a header."""
     rest = dict(parameters)
     algorithm = str(rest.pop("ChecksumAlgorithm", "CRC32"))
     if any(name.startswith("Checksum") for name in rest) or not integrity.can_compute(algorithm):

@@ -17,11 +17,15 @@ _MAX_PER_STEP = 800
 _MIN_PER_STEP = 12
 """Minimum number of files that a step needs."""
 _THREAD_SIZE = 80 * MIB
-"""Address space that a thread reserves: 8 MiB for its stack, 64 MiB for an arena of glibc's malloc."""
+"""Address space that a thread reserves: 8 MiB for its stack, 64 MiB for an arena of glibc's malloc.
+"""
 
 
 def limits_per_step(steps: int) -> Limits:
-    """Returns the limits of each of ``steps`` concurrent steps. Raises UsageError if they are too low to work with."""
+    """Returns the limits of each of ``steps`` concurrent steps.
+
+    Raises UsageError if they are too low to work with.
+    """
     return Limits(descriptors_per_step(steps), _threads_per_step(steps))
 
 
@@ -39,8 +43,8 @@ def _threads_per_step(steps: int) -> int:
 def descriptors_per_step(steps: int) -> int:
     """Returns how many file descriptors each of ``steps`` concurrent steps may use.
 
-    Raises the soft limit (``ulimit -n``) towards the hard one if it is too low for all connections. Raises UsageError
-    if no step can work with it.
+    Raises the soft limit (``ulimit -n``) towards the hard one if it is too low for all connections.
+    Raises UsageError if no step can work with it.
     """
     used = _count_open() + _RESERVED
     limit = _raise_limit(used + steps * _MAX_PER_STEP)
@@ -48,7 +52,8 @@ def descriptors_per_step(steps: int) -> int:
     if each < _MIN_PER_STEP:
         more = ", or lower 'max_parallel'" if steps > 1 else ""
         raise UsageError(
-            f"{limit:,} open files are allowed (ulimit -n), and this job needs {used + steps * _MIN_PER_STEP:,}: raise the limit{more}"
+            f"{limit:,} open files are allowed (ulimit -n), and this job needs "
+            f"{used + steps * _MIN_PER_STEP:,}: raise the limit{more}"
         )
     return each
 
@@ -61,7 +66,7 @@ def _count_open() -> int:
 
 
 def _raise_limit(wanted: int) -> int:
-    """Raises the soft limit of open files towards ``wanted``, up to the hard limit, and returns it."""
+    """Raises the soft limit of open files towards ``wanted``, up to the hard one, and returns it."""
     soft, hard = (
         wanted if each == resource.RLIM_INFINITY else each
         for each in resource.getrlimit(resource.RLIMIT_NOFILE)

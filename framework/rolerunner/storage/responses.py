@@ -20,9 +20,12 @@ from rolerunner.storage.protocol import ObjectInfo, make_object_info
 def parse_listed_object(each: Mapping[str, Any]) -> ObjectInfo:
     """Returns an object of a listing."""
     return ObjectInfo(
-        each["Key"], each["Size"], str(each.get("ETag", "")).strip('"'), format_timestamp(each.get("LastModified")),
+        each["Key"],
+        each["Size"],
+        str(each.get("ETag", "")).strip('"'),
+        format_timestamp(each.get("LastModified")),
         storage_class=each.get("StorageClass") or "STANDARD",
-    )  # fmt: skip
+    )
 
 
 def parse_versions(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
@@ -46,26 +49,35 @@ def parse_versions(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
 
 
 def parse_object_info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:
-    """Returns the object that a response to HEAD or GET describes. Raises ServiceFailed if it is incomplete."""
+    """Returns the object that a response to HEAD or GET describes.
+
+    Raises ServiceFailed if it is incomplete.
+    """
     if not parse_etag(answer) or answer.get("ContentLength", -1) < 0:
         raise ServiceFailed(
             f"{key}: S3 returned 200 without an ETag and a size", type="InternalError"
         )
     return ObjectInfo(
-        key, answer["ContentLength"], parse_etag(answer), format_timestamp(answer.get("LastModified")),
-        answer.get("VersionId") or "", answer.get("StorageClass") or "STANDARD", integrity.extract_checksum(answer),
-    )  # fmt: skip
+        key,
+        answer["ContentLength"],
+        parse_etag(answer),
+        format_timestamp(answer.get("LastModified")),
+        answer.get("VersionId") or "",
+        answer.get("StorageClass") or "STANDARD",
+        integrity.extract_checksum(answer),
+    )
 
 
 _CHECKSUMS = tuple((f"x-amz-checksum-{name.lower()}", name) for name in integrity.ALGORITHMS)
 _OF_ETAGS = {
-    "etag": "ETag", "x-amz-server-side-encryption": "ServerSideEncryption",
+    "etag": "ETag",
+    "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-customer-algorithm": "SSECustomerAlgorithm",
-}  # fmt: skip
+}
 
 
 def find_checksum(headers: Mapping[str, str]) -> str:
-    """Returns the checksum in a response's headers (names in lower case), in the format of ObjectInfo."""
+    """Returns the checksum in headers (lower-case names), in the format of ObjectInfo."""
     for header, name in _CHECKSUMS:
         if header in headers and headers[header] and integrity.can_compute(name):
             return f"{name}:{headers[header]}"
@@ -75,7 +87,10 @@ def find_checksum(headers: Mapping[str, str]) -> str:
 
 
 def parse_object_headers(key: str, headers: Mapping[str, str], size: int) -> ObjectInfo:
-    """Returns the object that headers of HEAD or GET describe. Raises ServiceFailed if they are incomplete."""
+    """Returns the object that headers of HEAD or GET describe.
+
+    Raises ServiceFailed if they are incomplete.
+    """
     told = headers.get
     etag = told("etag")
     if not etag:
@@ -84,15 +99,20 @@ def parse_object_headers(key: str, headers: Mapping[str, str], size: int) -> Obj
         )
     return make_object_info(
         {
-            "key": key, "size": size, "etag": etag.strip('"'), "modified": _format_http_date(told("last-modified", "")),
-            "version": told("x-amz-version-id", ""), "storage_class": told("x-amz-storage-class", "STANDARD"), "checksum": find_checksum(headers),
+            "key": key,
+            "size": size,
+            "etag": etag.strip('"'),
+            "modified": _format_http_date(told("last-modified", "")),
+            "version": told("x-amz-version-id", ""),
+            "storage_class": told("x-amz-storage-class", "STANDARD"),
+            "checksum": find_checksum(headers),
         }
-    )  # fmt: skip
+    )
 
 
 @lru_cache(maxsize=1024)
 def _format_http_date(text: str) -> str:
-    """Converts ``Thu, 01 Jan 2026 00:00:00 GMT`` to the format of ObjectInfo; empty if it is no date."""
+    """Converts an HTTP date to the format of ObjectInfo; empty if it is no date."""
     try:
         return format_timestamp(parsedate_to_datetime(text)) if text else ""
     except (TypeError, ValueError):
@@ -100,7 +120,7 @@ def _format_http_date(text: str) -> str:
 
 
 def parse_etag(answer: Mapping[str, Any]) -> str:
-    """Returns the ETag without quotes; empty if the response was cut off in it, which http.client does not notice."""
+    """Returns the ETag without quotes; empty if http.client has cut it off."""
     etag = str(answer.get("ETag") or "")
     return etag.strip('"') if etag.startswith('"') == etag.endswith('"') else ""
 
@@ -134,7 +154,8 @@ def check_range_response(
     )
     if not right or parse_etag(answer) != info.etag:
         raise IntegrityFailed(
-            f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came of '{parse_etag(answer)}'"
+            f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came "
+            f"of '{parse_etag(answer)}'"
         )
 
 
@@ -168,7 +189,10 @@ class PaginationGuard:
 def validated_pages(
     pages: Iterable[Mapping[str, Any]], prefix: S3Uri
 ) -> Iterator[Mapping[str, Any]]:
-    """Yields pages of a listing while they are valid. Raises ServiceFailed: a listing must not end silently."""
+    """Yields pages of a listing while they are valid.
+
+    Raises ServiceFailed: a listing must not end silently.
+    """
     circle = PaginationGuard()
     for page in pages:
         for each in chain(
@@ -178,7 +202,8 @@ def validated_pages(
         ):
             if not each.get("Key", "").startswith(prefix.key) or each.get("Size", -1) < 0:
                 raise ServiceFailed(
-                    f"{prefix}: S3 listed '{each.get('Key')}', which is outside the prefix or has no size",
+                    f"{prefix}: S3 listed '{each.get('Key')}', which is outside the "
+                    "prefix or has no size",
                     type="InternalError",
                 )
         if "IsTruncated" not in page or (page["IsTruncated"] and not _has_continuation(page)):
@@ -208,7 +233,10 @@ def _has_continuation(page: Mapping[str, Any]) -> bool:
 
 
 def check_deletion_response(http_response: Any, **_: Any) -> None:
-    """Checks a response of 200 to DeleteObjects, in botocore's after-call. Raises ServiceFailed if it has no DeleteResult."""
+    """Checks a response of 200 to DeleteObjects, in botocore's after-call.
+
+    Raises ServiceFailed if it has no DeleteResult.
+    """
     if http_response.status_code == 200 and b"DeleteResult" not in http_response.content:  # noqa: PLR2004 - HTTP
         raise ServiceFailed(
             "S3 returned 200 to a deletion without a DeleteResult", type="InternalError"
@@ -216,7 +244,10 @@ def check_deletion_response(http_response: Any, **_: Any) -> None:
 
 
 def check_etag_returned(answer: Mapping[str, Any], target: S3Uri, what: str) -> None:
-    """Checks that a response of 200 has an ETag; otherwise it may hold an error. Raises ServiceFailed."""
+    """Checks that a response of 200 has an ETag; otherwise it may hold an error.
+
+    Raises ServiceFailed.
+    """
     if not parse_etag(answer):
         raise ServiceFailed(
             f"{target}: S3 returned 200 to {what} without an ETag", type="InternalError"

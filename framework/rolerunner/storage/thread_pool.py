@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 class ThreadPool(ThreadPoolExecutor):
-    """A ThreadPoolExecutor that fails only if its first thread cannot be started (``ulimit -u``, ``ulimit -v``)."""
+    """A ThreadPoolExecutor that fails only if its first thread cannot start (``ulimit -u``)."""
 
     def _adjust_thread_count(self) -> None:
         try:

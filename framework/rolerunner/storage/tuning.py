@@ -15,7 +15,9 @@ _MAX_RANGE = 128 * MIB
 DEFAULT_MEMORY = 250_000_000
 """Memory limit for all processes of a run, in bytes, if the spec has none."""
 RUNNER_MEMORY = 96 * MIB
-"""Memory of one process, or of two that share most of it, besides transfers: Python, boto3, the spec; measured."""
+"""Memory of one process, or of two that share most of it, besides transfers: Python, boto3, the
+spec; measured.
+"""
 WORKER_MEMORY = 24 * MIB
 """Memory of each further process; measured."""
 
@@ -30,7 +32,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Tuning:
-    """Sizes and numbers of transfers. Sizes are in bytes. The defaults keep the process below 250 MB."""
+    """Sizes and numbers of transfers. Sizes are in bytes.
+
+    The defaults keep the process below 250 MB.
+    """
 
     memory: int = 128 * MIB
     """Memory for transfers: one half for parts, one for small objects."""
@@ -48,7 +53,7 @@ class Tuning:
     """Number of processes that share the memory and the parts in flight."""
 
     def choose_range_size(self, size: int) -> int:
-        """Returns the size of a download's ranges, which are not held in memory: each thread downloads a few of them."""
+        """Returns the size of a download's ranges, of which each thread downloads a few."""
         return max(
             self.part,
             min(size // (self.parts_at_once * _RANGES_PER_THREAD) >> 20 << 20, _MAX_RANGE),
@@ -58,7 +63,7 @@ class Tuning:
     def for_memory(
         cls, whole: int = DEFAULT_MEMORY, at_once: int = 1, processes: int = 1
     ) -> Tuning:
-        """Returns the tuning for processes that together stay below ``whole`` bytes, with ``at_once`` concurrent steps."""
+        """Returns the tuning for ``processes`` below ``whole`` bytes, with ``at_once`` steps."""
         free = max(
             (whole - RUNNER_MEMORY - max(processes - 2, 0) * WORKER_MEMORY) // at_once, 8 * MIB
         )
@@ -78,7 +83,8 @@ class Tuning:
     def apply_limits(self, limits: Limits) -> Tuning:
         """Returns the tuning with connections and threads that the limits of the process allow.
 
-        An object in flight may use a connection, a file and its folder; a thread of the boto engine a second file too.
+        An object in flight may use a connection, a file and its folder; a thread of the boto engine
+        a second file too.
         """
         files, threads = limits.descriptors, limits.threads or 4 * self.workers
         parts = max(1, min(self.parts_at_once, files // 12, threads // 4))

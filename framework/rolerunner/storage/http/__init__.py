@@ -1,1 +1,1 @@
-"""HTTP over sockets of our own: connections, framing, signatures, and the parsing of S3's responses."""
+"""HTTP for S3: connections, framing, signatures, and the parsing of responses."""

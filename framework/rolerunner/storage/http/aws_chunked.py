@@ -1,7 +1,7 @@
 """The aws-chunked encoding: a body whose checksum follows in a trailer.
 
-It serves bodies that are read while they are sent and are too large for memory. The trailer is not signed (S3 API
-reference, "Chunked uploads with trailing headers").
+It serves bodies that are read while they are sent and are too large for memory. The trailer is not
+signed (S3 API reference, "Chunked uploads with trailing headers").
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _TRAILER = "x-amz-checksum-crc32"
 
 
 class ChunkedBody:
-    """A body of ``length`` bytes in blocks of ``block`` bytes. ``source`` yields the blocks, again for each try.
+    """A body of ``length`` bytes in blocks of ``block`` bytes.
+
+    ``source`` yields the blocks, again for each try.
 
     ``also`` creates a hash that is computed over the body too.
     """

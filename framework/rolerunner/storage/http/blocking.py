@@ -1,7 +1,8 @@
-"""A blocking HTTP client that runs tasks in the caller's thread, for ranges and parts of large objects.
+"""A blocking HTTP client for ranges and parts of large objects.
 
-A body is read into one buffer and passed to the sink from there. A range of a file is sent block by block, by the
-kernel itself without TLS. A transfer therefore holds one megabyte, however large its part is.
+A body is read into one buffer and passed to the sink from there. A range of a file is sent block by
+block, by the kernel itself without TLS. A transfer therefore holds one megabyte, however large its
+part is.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class BlockingClient:
         return None, False
 
     def stream(self, request: Request) -> Iterator[bytes]:
-        """Yields the body of a successful response in blocks. Raises ClientError, BotoCoreError, StepError."""
+        """Yields the body of a successful response in blocks.
+
+        Raises ClientError, BotoCoreError, StepError.
+        """
         connection = self._connect(request.address)
         buffer = BlockBuffer(request.sink)
         parser = ResponseParser(request.method, buffer)
@@ -106,7 +110,7 @@ class BlockingClient:
         parser.feed(data)
 
     def _exchange(self, request: Request) -> Response:
-        """Sends a request and returns its response; again if an idle connection turns out to be closed."""
+        """Sends a request, again if an idle connection was closed, and returns its response."""
         while True:
             connection = self._pool.acquire(request.address)
             is_new = connection is None
@@ -190,7 +194,10 @@ class BlockingClient:
     def _send_request(
         self, connection: BlockingConnection, request: Request, parser: ResponseParser
     ) -> bool:
-        """Sends a request; returns False if the server responded before all was sent. Raises OSError."""
+        """Sends a request; returns False if the server responded before all was sent.
+
+        Raises OSError.
+        """
         body: Any = request.body
         try:
             self._send_bytes(connection, request.head)
@@ -253,7 +260,10 @@ class BlockingClient:
         *,
         write: bool = True,
     ) -> Any:
-        """Repeats an action until the socket is ready for it; ``write``: whether a plain socket must be writable."""
+        """Repeats an action until the socket is ready for it.
+
+        ``write``: True if a plain socket must be writable.
+        """
         while True:
             try:
                 return action()
@@ -291,7 +301,10 @@ class BlockingClient:
         return self._pool.get_buffer()[:length]
 
     def _fill(self, connection: BlockingConnection, view: memoryview) -> memoryview:
-        """Fills the view with the next bytes. Raises OSError, also if that takes longer than the read timeout."""
+        """Fills the view with the next bytes.
+
+        Raises OSError, also if that takes longer than the read timeout.
+        """
         filled = 0
         deadline = time.monotonic() + self._net.read_timeout
         while filled < len(view):

@@ -69,7 +69,10 @@ class ConnectionPool:
 
     @contextmanager
     def borrow_memory(self, length: int) -> Iterator[memoryview]:
-        """Lends memory for a part, in bytes. Memory is used again, since the kernel clears fresh pages first."""
+        """Lends memory for a part, in bytes.
+
+        Memory is used again, since the kernel clears fresh pages first.
+        """
         with self._lock:
             memory = self._spare_memory.pop() if self._spare_memory else bytearray()
         if len(memory) < length:

@@ -1,4 +1,7 @@
-"""The non-blocking connections of the event loop: opened, kept alive, shared and closed. Only DNS lookups block."""
+"""The non-blocking connections of the event loop: opened, kept alive, shared and closed.
+
+Only DNS lookups block.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
     from rolerunner.storage.native.templates import Address
 
 _INITIAL_LIMIT, _LIMIT_STEP = 16, 8
-"""Connections are opened as they turn out to be needed: a handshake costs as much as ten small objects."""
+"""Connections are opened as they turn out to be needed: a handshake costs as much as ten small
+objects.
+"""
 _MIN_PROGRESS = 16 << 10
 """Bytes of a GET's response that must arrive within one read timeout."""
 
@@ -26,7 +31,8 @@ _MIN_PROGRESS = 16 << 10
 class Connection:
     """A connection, and the exchange in progress on it.
 
-    ``unsent`` is what is left of the request, ``parser`` parses the response, ``task`` waits for it.
+    ``unsent`` is what is left of the request, ``parser`` parses the response, ``task`` waits for
+    it.
     """
 
     __slots__ = (
@@ -76,7 +82,10 @@ class Connection:
 
 
 class ConnectionTable:
-    """At most ``limit`` connections to each address, and twice as many in all. ``paced``: bandwidth is limited."""
+    """At most ``limit`` connections to each address, and twice as many in all.
+
+    ``paced``: bandwidth is limited.
+    """
 
     def __init__(
         self, net: SocketFactory, selector: selectors.BaseSelector, limit: int, *, paced: bool
@@ -117,7 +126,7 @@ class ConnectionTable:
         self._idle.setdefault(connection.address, []).append(connection)
 
     def can_open(self, address: Address) -> bool:
-        """Returns True if there is room for another connection; an idle one is closed if necessary."""
+        """Returns True if there is room for another connection; may close an idle one."""
         if self._counts.get(address, 0) >= self._limit:
             idle = self._idle.get(address)
             if not idle:
@@ -143,7 +152,10 @@ class ConnectionTable:
         self._try_next(connection, OSError("the host has no address"))
 
     def _try_next(self, connection: Connection, why: Exception) -> None:
-        """Starts to connect to the next of the host's addresses. Raises ``why`` or the last address's OSError."""
+        """Starts to connect to the next of the host's addresses.
+
+        Raises ``why`` or the last address's OSError.
+        """
         while True:
             self._unregister(connection)
             if not connection.endpoints:
@@ -164,7 +176,10 @@ class ConnectionTable:
             return
 
     def continue_connecting(self, connection: Connection) -> bool:
-        """Continues to connect or to shake hands; returns True once connected. Raises OSError if no address is left."""
+        """Continues to connect or to shake hands; returns True once connected.
+
+        Raises OSError if no address is left.
+        """
         try:
             if not isinstance(connection.sock, ssl.SSLSocket):
                 check_connected(connection.sock)
@@ -232,7 +247,7 @@ class ConnectionTable:
             connection.extend_timeouts(seconds)
 
     def check_timeouts(self, connection: Connection, now: float) -> None:
-        """Raises TimeoutError for an exchange that takes too long, OSError if no other address is left to try."""
+        """Raises TimeoutError if an exchange takes too long, OSError if no address is left."""
         if connection.task is None:
             return
         if connection.is_connected:

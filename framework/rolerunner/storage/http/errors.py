@@ -1,4 +1,4 @@
-"""Converts failures of connections and responses to botocore's errors, so that one translation serves both engines."""
+"""Converts failures of connections and responses to botocore's errors."""
 
 from __future__ import annotations
 
@@ -29,10 +29,19 @@ if TYPE_CHECKING:
 _FIELD = re.compile(rb"<(Code|Message|RequestId|Region|BucketName)>([^<]*)</")
 _THROTTLING_CODES = frozenset(
     {
-        "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
-        "TooManyRequestsException", "BandwidthLimitExceeded", "RequestLimitExceeded", "PriorRequestNotComplete", "EC2ThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "TooManyRequestsException",
+        "BandwidthLimitExceeded",
+        "RequestLimitExceeded",
+        "PriorRequestNotComplete",
+        "EC2ThrottledException",
     }
-)  # fmt: skip
+)
 """Error codes that botocore treats as throttling."""
 _RETRYABLE_CODES = _THROTTLING_CODES | {
     "RequestTimeout",
@@ -82,30 +91,38 @@ def from_connection_error(url: str, error: BaseException, *, connected: bool) ->
 
 
 def from_response(answer: Response, operation: str, *, retried: int = 0) -> ClientError:
-    """Returns the ClientError for an error response to a request that was sent ``retried`` times before."""
+    """Returns the ClientError for an error response after ``retried`` earlier tries."""
     fields = {
         name.decode(): html.unescape(value.decode("utf-8", "replace"))
         for name, value in reversed(_FIELD.findall(answer.body))
     }
-    # responses to HEAD, and those of proxies, have no XML: botocore then uses the status as the code
+    # responses to HEAD, and those of proxies, have no XML: botocore then uses the status as the
+    # code
     code = fields.get("Code") or str(answer.status)
     headers = answer.headers
     return ClientError(
         {
             "Error": {
-                "Code": code, "Message": fields.get("Message") or ("" if "Code" in fields else answer.reason), "BucketName": fields.get("BucketName", ""),
+                "Code": code,
+                "Message": fields.get("Message") or ("" if "Code" in fields else answer.reason),
+                "BucketName": fields.get("BucketName", ""),
             },
             "ResponseMetadata": {
-                "RequestId": headers.get("x-amz-request-id") or fields.get("RequestId", ""), "HTTPStatusCode": answer.status, "HTTPHeaders": headers,
+                "RequestId": headers.get("x-amz-request-id") or fields.get("RequestId", ""),
+                "HTTPStatusCode": answer.status,
+                "HTTPHeaders": headers,
                 "RetryAttempts": retried,
             },
         },
         operation,
-    )  # fmt: skip
+    )
 
 
 def is_retryable_error(error: BaseException) -> bool:
-    """Returns True if the same request may succeed later. All requests of the native engine are idempotent."""
+    """Returns True if the same request may succeed later.
+
+    All requests of the native engine are idempotent.
+    """
     if isinstance(error, ClientError):
         status, code = (
             error.response["ResponseMetadata"]["HTTPStatusCode"],

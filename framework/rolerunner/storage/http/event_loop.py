@@ -1,4 +1,4 @@
-"""An event loop in the caller's thread: many keep-alive connections and hundreds of objects in flight."""
+"""An event loop in the caller's thread, with many connections and hundreds of tasks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ _END: Any = object()
 _RETRY_SOURCE_SECONDS = 0.002
 """Time until a source of items that has none now is asked again."""
 _IDLE_WINDOW = 0.004
-"""Seconds over which the loop measures whether it is idle while requests wait: if so, it opens more connections."""
+"""Seconds over which the loop measures whether it is idle while requests wait: if so, it opens more
+connections.
+"""
 WeightedTask = tuple[int, Task[Any]]
 """A task, and the bytes of memory that it holds while it runs."""
 
@@ -58,7 +60,7 @@ class _RunningTask:
 
 
 class EventLoop:
-    """Runs tasks until each has its outcome. It is used once; ``run`` closes it, whatever happens."""
+    """Runs tasks until each has its outcome. It is used once: ``run`` closes it."""
 
     def __init__(
         self,
@@ -70,7 +72,10 @@ class EventLoop:
         threads: int,
         paced: bool = False,
     ) -> None:
-        """``memory``: bytes that running tasks may hold before another one starts. ``paced``: bandwidth is limited."""
+        """``memory``: bytes that running tasks may hold before another one starts.
+
+        ``paced``: bandwidth is limited.
+        """
         self.cancel = Cancel(cancel)
         self._max_connections = connections
         self._max_tasks = connections + min(_EXTRA_TASKS, connections)
@@ -149,7 +154,7 @@ class EventLoop:
         )
 
     def _advance(self, task: _RunningTask, value: Any) -> None:
-        """Sends ``value`` into a task, or throws it if it is an exception, and handles what the task yields."""
+        """Sends a value into a task, or throws an exception, and handles what the task yields."""
         try:
             yielded = (
                 task.steps.throw(value)
@@ -184,7 +189,7 @@ class EventLoop:
             return  # the buffer is full, so the loop wakes anyway; or the loop is closed
 
     def assign_requests(self) -> None:
-        """Assigns connections to waiting requests and sends them, as far as connections are available."""
+        """Sends waiting requests as far as connections are available."""
         for address, waiting in list(self._ready.items()):
             while waiting:
                 task = waiting[0]
@@ -263,7 +268,7 @@ class EventLoop:
         return None
 
     def _on_send_failed(self, connection: Connection, error: OSError) -> None:
-        """Reads the response of a server that closed the connection early; it may hold the reason."""
+        """Reads the response of a server that closed early; it may hold the reason."""
         connection.unsent = None
         self._receive(connection)
         if connection.task is not None and connection in self._connections:
@@ -311,7 +316,7 @@ class EventLoop:
         self._advance(task, response)
 
     def _on_connection_lost(self, connection: Connection, error: BaseException) -> None:
-        """Fails the request, or sends it again if it went to an idle connection that the server may have closed."""
+        """Fails the request, or sends it again if the server may have closed an idle connection."""
         task, parser = connection.task, connection.parser
         may_be_stale = (
             not connection.is_new

@@ -1,4 +1,7 @@
-"""Parses HTTP/1.1 responses as they arrive, without I/O and without trust in the server. Source: RFC 9112."""
+"""Parses HTTP/1.1 responses as they arrive, without I/O and without trust in the server.
+
+Source: RFC 9112.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,10 @@ _LOWER_NAMES = _HeaderNames()
 
 @lru_cache(maxsize=64)
 def _parse_status(line: str) -> tuple[int, bool]:
-    """Returns a status, and True if the connection is kept alive by default. Raises MalformedResponse."""
+    """Returns a status, and True if the connection is kept alive by default.
+
+    Raises MalformedResponse.
+    """
     found = _STATUS.match(line)
     if not found:
         raise MalformedResponse("the response is not HTTP/1.1")
@@ -107,7 +113,8 @@ class Response:
 class ResponseParser:
     """Parses the response to one request from the data given to ``feed``. Raises MalformedResponse.
 
-    ``sink`` takes the body of a 2xx response that is longer than ``keep_up_to`` bytes or has no length.
+    ``sink`` takes the body of a 2xx response that is longer than ``keep_up_to`` bytes or has no
+    length.
     """
 
     __slots__ = (
@@ -156,11 +163,14 @@ class ResponseParser:
 
     @property
     def sinks(self) -> int:
-        """Number of bytes that the sink still expects, 0 if unknown. They may be fed as any buffer."""
+        """Number of bytes that the sink still expects, 0 if unknown. Any buffer may be fed."""
         return self._left if self._sinks and self._state == "length" else 0
 
     def feed(self, data: bytes) -> bool:
-        """Parses received data; returns True once the response is complete. More data after that is an error."""
+        """Parses received data; returns True once the response is complete.
+
+        More data after that is an error.
+        """
         if self._state == "head":
             data = self._buffer + data if self._buffer else data
             self._buffer = b""
@@ -186,7 +196,7 @@ class ResponseParser:
         return self._end(data)
 
     def eof(self) -> None:
-        """Handles the end of the connection: it ends a body without a length, and breaks off any other."""
+        """Handles the end of the connection, which ends a body without a length."""
         if self._state != "close":
             raise MalformedResponse(
                 "the connection was closed before the response was complete"

@@ -1,4 +1,4 @@
-"""Parses pages of ListObjectsV2 with one regular expression, thirty times as fast as an XML parser."""
+"""Parses pages of ListObjectsV2 with one regular expression, which beats an XML parser by far."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ _NO_PAGE = "the response cannot be parsed: it is not a listing"
 
 
 class ListPage:
-    """A page of a listing. Its objects are parsed on demand. Raises ServiceFailed if the body is not a listing."""
+    """A page of a listing. Its objects are parsed on demand.
+
+    Raises ServiceFailed if the body is not a listing.
+    """
 
     __slots__ = ("_encoded", "_objects", "_text", "first", "last", "size", "token", "truncated")
 
@@ -36,7 +39,8 @@ class ListPage:
             text = body.decode()
         except UnicodeDecodeError:
             raise ServiceFailed(_NO_PAGE, type="InternalError") from None
-        # S3 writes neither <!DOCTYPE nor <![CDATA[; one character is found a hundred times as fast as two
+        # S3 writes neither <!DOCTYPE nor <![CDATA[; one character is found a hundred times as fast
+        # as two
         if (
             "<ListBucketResult" not in text[:512]
             or not text.rstrip().endswith("</ListBucketResult>")
@@ -95,7 +99,7 @@ class ListPage:
         return made
 
     def _parse_unusual(self) -> Iterator[tuple[Any, ...]]:
-        """Yields the fields of objects in an unusual form: another order, other elements, whitespace."""
+        """Yields the fields of objects in another order, with other elements or whitespace."""
         for each in _ANY_FORM.findall(self._text):
             fields = dict(_FIELD.findall(each))
             if "Key" not in fields or not fields.get("Size", "").isdigit():

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class FileRange:
-    """A range of an open file as a request's body. ``moved`` is called with the number of bytes as they are sent."""
+    """A range of an open file as a request's body.
+
+    ``moved`` is called with the number of bytes as they are sent.
+    """
 
     def __init__(
         self, descriptor: int, start: int, length: int, moved: Callable[[int], None]
@@ -40,7 +43,10 @@ class FileRange:
 
 
 class BlockBuffer:
-    """A sink that returns what it receives in blocks of one size. ``checker`` checks the response's headers."""
+    """A sink that returns what it receives in blocks of one size.
+
+    ``checker`` checks the response's headers.
+    """
 
     def __init__(self, checker: Optional[Sink]) -> None:
         self._checker = checker

@@ -1,7 +1,8 @@
 """AWS Signature Version 4 in the Authorization header, as S3 wants it.
 
-Source: Amazon S3 API reference, "Authenticating Requests: Using the Authorization Header". Tests compare it
-with the examples there and with botocore's signer. S3 signs paths as they are sent, without normalisation.
+Source: Amazon S3 API reference, "Authenticating Requests: Using the Authorization Header". Tests
+compare it with the examples there and with botocore's signer. S3 signs paths as they are sent,
+without normalisation.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class SigningTemplate:
         differing: Collection[str],
         payload: str,
     ) -> None:
-        """``headers`` are all headers, with names in lower case; the values of the ``differing`` ones do not matter.
+        """``headers`` are all headers (lower-case names), with any values of the ``differing``.
 
         ``payload`` is that of ``Signer.create_template``.
         """
@@ -81,7 +82,10 @@ class SigningTemplate:
             + f"\n{_escape(signed)}\n{payload}"
         )
         self._sent = "".join([f"{_escape(name)}: {place}\r\n" for name, place in places.items()])
-        self._authorization = f"authorization: AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={signed}, Signature="
+        self._authorization = (
+            f"authorization: AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, "
+            f"SignedHeaders={signed}, Signature="
+        )
         # an HMAC is a hash of a hash (RFC 2104), and most of both is the same for all requests
         padded = key.ljust(64, b"\0")
         self._inner = sha256(
@@ -91,7 +95,10 @@ class SigningTemplate:
         self.is_sound = all(map(is_header_safe, (*headers, *headers.values())))
 
     def head(self, method: str, path: str, query: str, values: Mapping[str, str]) -> str:
-        """Returns a request's first line and headers. ``values`` are those of the differing headers."""
+        """Returns a request's first line and headers.
+
+        ``values`` are those of the differing headers.
+        """
         hashed = self._hashed % values
         for value in values.values():
             if " " in value or "\t" in value:
@@ -101,7 +108,10 @@ class SigningTemplate:
         inner.update(sha256(f"{method}\n{path}\n{query}\n{hashed}".encode()).hexdigest().encode())
         outer.update(inner.digest())
         place = f"{path}?{query}" if query else path
-        return f"{method} {place} HTTP/1.1\r\n{self._sent % values}{self._authorization}{outer.hexdigest()}\r\n\r\n"
+        return (
+            f"{method} {place} "
+            f"HTTP/1.1\r\n{self._sent % values}{self._authorization}{outer.hexdigest()}\r\n\r\n"
+        )
 
 
 def is_header_safe(value: str) -> bool:
@@ -143,10 +153,13 @@ class Signer:
         differing: Collection[str] = (),
         payload: str = UNSIGNED_PAYLOAD,
     ) -> SigningTemplate:
-        """Returns a template for requests sent now: ``last``, if it is still valid. Raises RoleRefused.
+        """Returns a template for requests sent now: ``last``, if it is still valid.
 
-        ``headers`` (lower-case names, with ``host``) are common to all requests; each request has its own values of the
-        ``differing`` ones. ``payload`` is the body's SHA-256 in hex, or one of S3's constants for an unsigned body.
+        Raises RoleRefused.
+
+        ``headers`` (lower-case names, with ``host``) are common to all requests; each request has
+        its own values of the ``differing`` ones. ``payload`` is the body's SHA-256 in hex, or one
+        of S3's constants for an unsigned body.
         """
         keys = self.credentials.get_frozen_credentials()
         second = int(self._clock())

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from rolerunner.storage.native.templates import Address
 
 _FALLBACK_TIMEOUT = 3.0
-"""Seconds until the next of several addresses is tried: a route that drops packets must not cost a full timeout each."""
+"""Seconds until the next of several addresses is tried: a route that drops packets must not cost a
+full timeout each.
+"""
 _POLL_SECONDS = 0.2
 _RECEIVE_BUFFER = 1 << 20
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
@@ -42,10 +44,11 @@ def start_connecting(sock: Any, endpoint: Any) -> None:
 
 
 def enlarge_receive_buffer(sock: Any) -> None:
-    """Lets the kernel buffer 2 MiB from the start, so that a large response wakes the process less often.
+    """Lets the kernel buffer 2 MiB, so that a large response wakes the process less often.
 
-    SO_RCVBUF would disable the kernel's tuning, and is limited to 208 KiB on many machines. A low-water mark that is
-    set and reset makes room for twice as much and keeps the tuning (Linux since 4.17, tcp_set_rcvlowat).
+    SO_RCVBUF would disable the kernel's tuning, and is limited to 208 KiB on many machines. A
+    low-water mark that is set and reset makes room for twice as much and keeps the tuning (Linux
+    since 4.17, tcp_set_rcvlowat).
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
@@ -74,7 +77,10 @@ class SocketFactory:
         return min(self._connect_timeout, _FALLBACK_TIMEOUT) if more else self._connect_timeout
 
     def resolve(self, address: Address, cancel: Cancel) -> Sequence[Any]:
-        """Returns a host's addresses as (family, sockaddr), starting with another one each time. Raises OSError."""
+        """Returns a host's addresses as (family, sockaddr), starting with another one each time.
+
+        Raises OSError.
+        """
         endpoints = self._endpoints.get(address)
         if not endpoints:
             endpoints = self._look_up(address, cancel)
@@ -86,7 +92,7 @@ class SocketFactory:
             return endpoints[start:] + endpoints[:start]
 
     def _look_up(self, address: Address, cancel: Cancel) -> list[Any]:
-        """Looks up a name in a thread, which is abandoned on cancellation: getaddrinfo cannot be interrupted."""
+        """Looks up a name in a thread that can be abandoned: getaddrinfo cannot be interrupted."""
         results: list[Any] = []
         thread = threading.Thread(
             target=lambda: results.append(_get_address_info(address)),
@@ -142,7 +148,10 @@ class SocketFactory:
             self._tls_sessions[address] = sock.session
 
     def get_tls_context(self) -> ssl.SSLContext:
-        """Returns the TLS context, which trusts what boto3 trusts. Created once: reading certificates takes milliseconds."""
+        """Returns the TLS context, which trusts what boto3 trusts.
+
+        Created once: reading certificates takes milliseconds.
+        """
         with self._lock:
             if self._context is None:
                 self._context = self._create_tls_context()

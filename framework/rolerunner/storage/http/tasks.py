@@ -1,7 +1,7 @@
-"""Tasks on one object: generators that yield what they wait for, so that one event loop runs hundreds of them.
+"""Tasks on one object, as generators that yield what they wait for.
 
-A task yields a ``Request`` and is sent its ``Response``; a number of seconds to pause; or a ``BlockingCall``, and is
-sent its result. Failures are thrown into it.
+A task yields a ``Request`` and is sent its ``Response``; a number of seconds to pause; or a
+``BlockingCall``, and is sent its result. Failures are thrown into it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ MAX_BACKOFF = 20.0
 """Longest wait between two tries of a request in seconds, as in botocore's standard mode."""
 _BASE = 0.25
 _ERROR = re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?<Error\b")
-"""The start of a body that is an error though the status is 200: S3 sends the status before it knows the result."""
+"""The start of a body that is an error though the status is 200: S3 sends the status before it
+knows the result.
+"""
 
 
 @dataclass(frozen=True)
 class BlockingCall:
-    """A call to run in a thread. ``large`` calls transfer objects in parts and have threads of their own."""
+    """A call to run in a thread.
+
+    ``large`` calls transfer objects in parts and have threads of their own.
+    """
 
     call: Callable[[], Any]
     large: bool = False
@@ -69,10 +74,11 @@ class RetryPolicy:
         *,
         may_be_error: bool = False,
     ) -> Task[Response]:
-        """Returns the successful response to a request, which ``create_request`` creates for each try.
+        """Returns the response to a request that ``create_request`` creates for each try.
 
-        ``redirect`` lets botocore find the bucket's region and returns True if it did. ``may_be_error``: a response
-        with status 200 may hold an error. Raises ClientError, BotoCoreError, StepError.
+        ``redirect`` lets botocore find the bucket's region and returns True if it did.
+        ``may_be_error``: a response with status 200 may hold an error. Raises ClientError,
+        BotoCoreError, StepError.
         """
         tried = resent = 0
         is_renewed = is_redirected = False

@@ -1,7 +1,7 @@
 """Messages between a process and one that it forked: pickled values over a socket pair.
 
-Each message arrives whole or not at all. Nothing else writes to the socket pair, so unpickling is safe. Messages may
-hold credentials: they stay in memory.
+Each message arrives whole or not at all. Nothing else writes to the socket pair, so unpickling is
+safe. Messages may hold credentials: they stay in memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ _BUFFER_SIZE = 256 << 10
 
 
 def _reduce_secret(secret: Secret) -> tuple[Any, ...]:
-    """Pickles a secret as text that is unpickled as a secret. For this socket only: secrets cannot be pickled elsewhere."""
+    """Pickles a secret as text that is unpickled as a secret.
+
+    For this socket only: secrets cannot be pickled elsewhere.
+    """
     return register_credential, (str(secret),)
 
 
@@ -50,14 +53,14 @@ class Channel:
         self._send_lock = threading.Lock()
 
     def set_send_timeout(self, seconds: int) -> None:
-        """Makes sending raise ChannelClosed if the other process accepts nothing for so long, as a stopped one does."""
+        """Makes ``send`` raise ChannelClosed if the other process takes nothing for so long."""
         self._end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
 
     def send(self, *message: Any) -> None:
         """Sends a message.
 
-        Raises ChannelClosed; and TypeError, AttributeError or PicklingError for a message that cannot be pickled, of
-        which nothing is sent.
+        Raises ChannelClosed; and TypeError, AttributeError or PicklingError for a message that
+        cannot be pickled, of which nothing is sent.
         """
         data = _pickle_message(message)
         try:
@@ -91,7 +94,7 @@ class Channel:
         self._end.close()
 
     def shut_down(self) -> None:
-        """Closes the channel from another thread than the one that receives, which then raises ChannelClosed."""
+        """Closes the channel from any thread; the receiving one then raises ChannelClosed."""
         try:
             self._end.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -1,7 +1,8 @@
 """Storage operations distributed over the machines of a cluster, whatever the cluster is.
 
-The objects of an operation are divided into tasks, which run in waves. A task is pickled and sent to a worker, which
-opens the same storage for itself. Each object has exactly one outcome, however often a worker dies.
+The objects of an operation are divided into tasks, which run in waves. A task is pickled and sent
+to a worker, which opens the same storage for itself. Each object has exactly one outcome, however
+often a worker dies.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ class Distribution:
     def storage(
         self, role: Role, access: Access, flow: Pacer, local: Storage, cancel: Cancel
     ) -> DistributedStorage:
-        """Opens S3 under a role. ``local`` is the same storage on this machine. ``cancel`` stops listings."""
+        """Opens S3 under a role. ``local`` is the same storage on this machine.
+
+        ``cancel`` stops listings.
+        """
         setup = self.prepare_setup()
         return DistributedStorage(self.pool, setup, role, access, flow, local, cancel)
 
@@ -50,15 +54,21 @@ class Distribution:
     def run(
         self, waves: Iterable[Sequence[DistributedTask]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
-        """Runs waves of tasks and yields their results. Raises StepError, also for tasks that cannot be pickled."""
+        """Runs waves of tasks and yields their results.
+
+        Raises StepError, also for tasks that cannot be pickled.
+        """
         return self.pool.run((tasks.pickle_tasks(wave) for wave in waves), cancel, what)
 
 
 @dataclass(frozen=True)
 class DistributedStorage:
-    """S3 under a role. Operations over many objects run on the cluster, other operations on this machine.
+    """S3 under a role.
 
-    It pickles as the description of what it opens, without credentials; in a worker it is unpickled as the engine.
+    Operations over many objects run on the cluster, other operations on this machine.
+
+    It pickles as the description of what it opens, without credentials; in a worker it is unpickled
+    as the engine.
     """
 
     pool: TaskRunner
@@ -82,7 +92,7 @@ class DistributedStorage:
         parallel: bool = True,
         cancel: Optional[Cancel] = None,
     ) -> Iterator[ObjectInfo]:
-        """Lists ranges of keys in parallel on the cluster, in key order; on this machine if ``parallel`` is False.
+        """Lists objects in key order, on the cluster or, if not ``parallel``, on this machine.
 
         Directory buckets, which have no key order, are listed on this machine from the beginning.
         """
@@ -126,7 +136,7 @@ class DistributedStorage:
         cancel: Cancel,
         **options: Any,
     ) -> Iterator[Outcome]:
-        """Runs an operation on the cluster. Outcomes among the items are passed through unchanged."""
+        """Runs an operation on the cluster. Outcomes among items are passed through."""
         outcomes: deque[Outcome] = deque()
         started_at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -151,7 +161,10 @@ class DistributedStorage:
         create_task: Callable[[Sequence[Any]], DistributedTask],
         task_size: int,
     ) -> Iterator[Sequence[bytes]]:
-        """Yields waves of pickled tasks, the costliest first. Outcomes among the items go to ``outcomes``."""
+        """Yields waves of pickled tasks, the costliest first.
+
+        Outcomes among the items go to ``outcomes``.
+        """
         while True:
             slots = self.flow.shares = self.pool.slots()
             # a rate limit is divided by the slots, so no more tasks than slots may run

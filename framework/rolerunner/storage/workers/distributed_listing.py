@@ -1,7 +1,8 @@
 """A listing distributed over the workers of a cluster.
 
-Each worker lists one range of keys up to a limit and splits what is left of it into ranges for other workers. The keys
-come back compressed and wait on this machine's disk for their turn: memory holds the results of one round of workers.
+Each worker lists one range of keys up to a limit and splits what is left of it into ranges for
+other workers. The keys come back compressed and wait on this machine's disk for their turn: memory
+holds the results of one round of workers.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     from rolerunner.storage.workers.protocol import TaskRunner
 
 KEYS_PER_TASK = 20_000
-"""Keys that a worker lists before it returns the rest: about two seconds on S3, half a megabyte compressed."""
+"""Keys that a worker lists before it returns the rest: about two seconds on S3, half a megabyte
+compressed.
+"""
 TASKS_PER_SLOT = 4
-"""Tasks of a wave for each that can run at once: the small ones at the end fill the gaps that large ones leave."""
+"""Tasks of a wave for each that can run at once: the small ones at the end fill the gaps that large
+ones leave.
+"""
 MIN_PIECES = 8
 """Minimum number of ranges that the rest of a range is split into."""
 
@@ -89,7 +94,7 @@ class _StoredChunk:
 
 @dataclass(eq=False)
 class _TaskRange:
-    """A range of one task. ``chunk`` is None until the task is done, and for a range without keys."""
+    """A range of one task. ``chunk`` is None before the end, and without keys."""
 
     key_range: KeyRange
     is_done: bool = False

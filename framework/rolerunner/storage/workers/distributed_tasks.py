@@ -1,4 +1,4 @@
-"""The tasks of a distributed operation: how items are divided into tasks, and what a worker does with one."""
+"""The tasks of a distributed operation: how items are divided, and how a task runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DistributedTask = Callable[[bool], Any]
-"""A part of the work that can be pickled. Its argument is True if a worker that died may have done some of it."""
+"""A part of the work that can be pickled. Its argument is True if a worker that died may have done
+some of it.
+"""
 
 OBJECTS_PER_TASK = 250
-"""Such a task takes a second or less, and 20 ms to start: progress is reported at least that often."""
+"""Such a task takes a second or less, and 20 ms to start: progress is reported at least that often.
+"""
 KEYS_PER_DELETION = 1000
 """A task of a deletion is one DeleteObjects request."""
 BYTES_PER_SLOT = 1 << 30
@@ -52,10 +55,15 @@ class OperationTask:
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
     started_at: str
-    """When the whole operation started, in ISO 8601 UTC: newer objects may be the work of a worker that died."""
+    """When the whole operation started, in ISO 8601 UTC: newer objects may be the work of a worker
+    that died.
+    """
 
     def __call__(self, again: bool) -> list[Outcome]:
-        """Runs the task. With ``again``, copies that a worker completed before it died are not repeated."""
+        """Runs the task.
+
+        With ``again``, copies that a worker completed before it died are not repeated.
+        """
         cancel = Cancel()
         items = self.items
         if again and self.method in ("copy", "relay"):
@@ -69,7 +77,7 @@ class OperationTask:
         return outcomes
 
     def _find_completed(self, cancel: Cancel) -> list[Union[Copy, Outcome]]:
-        """Returns the copies; those that a worker completed before it died are returned as outcomes.
+        """Returns the copies, as outcomes where a worker completed them before it died.
 
         They are not made again, since a bucket may keep versions.
         """
@@ -110,7 +118,7 @@ def draw_items(
 
 
 def balance_tasks(items: Sequence[T], max_tasks: int) -> list[list[T]]:
-    """Divides items into tasks of about the same cost in bytes and requests, and returns the costliest task first."""
+    """Divides items into tasks of about the same cost, and returns the costliest first."""
     count = min(max_tasks, len(items))
     tasks: list[list[T]] = [[] for _ in range(count)]
     loads = [(0, number) for number in range(count)]

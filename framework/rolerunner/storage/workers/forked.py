@@ -1,8 +1,8 @@
-"""Worker processes that are forked in advance, while the process is single-threaded, and wait for an operation.
+"""Worker processes that are forked in advance and wait for an operation.
 
-A fork of a process with several threads may copy a lock that is never released, so processes are forked before the run
-starts threads. A forked process has all imported modules, the boto3 client and the sessions of that moment: it starts
-at once and costs only the memory that it writes to.
+A fork of a process with several threads may copy a lock that is never released, so processes are
+forked before the run starts threads. A forked process has all imported modules, the boto3 client
+and the sessions of that moment: it starts at once and costs only the memory that it writes to.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ForkedProcess:
         channel.set_send_timeout(_STOPPED_SECONDS)
 
     def check(self) -> None:
-        """Kills a process that has been stopped for a while (SIGSTOP, a debugger): its work is done elsewhere."""
+        """Kills a process that has been stopped for a while, by SIGSTOP or a debugger."""
         if not self._is_stopped():
             self._stopped_since = 0.0
             return
@@ -83,8 +83,8 @@ class ForkedProcess:
 class ForkedProcesses:
     """The processes of a run that wait for an operation.
 
-    ``additional`` is the number to fork. ``lend(role, token)`` returns a session of a role for a worker; the session
-    with ``token`` has expired.
+    ``additional`` is the number to fork. ``lend(role, token)`` returns a session of a role for a
+    worker; the session with ``token`` has expired.
     """
 
     def __init__(self, additional: int, lend: Callable[[Any, str], Any]) -> None:
@@ -144,7 +144,7 @@ class ForkedProcesses:
 
 
 def choose_process_count(memory: int) -> int:
-    """Returns how many processes a run can use: one for each core, and 100 MB of ``memory`` (in bytes) for each.
+    """Returns how many processes a run can use: one for each core and 100 MB of memory.
 
     Only Linux forks safely enough.
     """
@@ -168,7 +168,7 @@ def _count_cores() -> int:
 
 
 def _is_single_threaded() -> bool:
-    """Returns True if this is the only thread. A thread that was joined takes a moment to be gone."""
+    """Returns True if this is the only thread. A joined thread takes a moment to be gone."""
     for _ in range(20):
         if len(os.listdir(_THREADS)) == 1:  # noqa: PTH208 - only their number matters
             return True
@@ -179,7 +179,10 @@ def _is_single_threaded() -> bool:
 def _run_forked(
     ours: socket.socket, siblings: Sequence[ForkedProcess], serve: Callable[[], None]
 ) -> None:
-    """Runs the forked process and exits. The parent handles signals; this process sees the parent's end instead."""
+    """Runs the forked process and exits.
+
+    The parent handles signals; this process sees the parent's end instead.
+    """
     code = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""The main loop of a forked worker: it runs its share of one operation after the other, with sessions lent by its parent."""
+"""The main loop of a forked worker, which uses sessions lent by its parent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ _CALL_THREADS = 8
 
 
 class ForkedWorker:
-    """Serves the process at the other end of a channel until that closes it. ``open_storage`` opens S3 under a role."""
+    """Serves the process at the other end of a channel until that closes it.
+
+    ``open_storage`` opens S3 under a role.
+    """
 
     def __init__(self, channel: Channel, open_storage: OpenStorage) -> None:
         self._channel = channel
@@ -96,7 +99,7 @@ class ForkedWorker:
 
 
 class _Operation:
-    """One operation in this worker: the items that it receives, and calls about parts of large objects."""
+    """One operation in this worker: its items, and calls about parts of large objects."""
 
     def __init__(self, channel: Channel, open_storage: OpenStorage, spec: OperationSpec) -> None:
         self._channel = channel
@@ -152,7 +155,7 @@ class _Operation:
             return self._storages
 
     def _receive_items(self) -> Iterator[Any]:
-        """Yields received items, and None if there is none now but something is in flight; else it waits for some."""
+        """Yields received items; None if there is none now but something is in flight."""
         while True:
             try:
                 batch = self._batches.get(block=self._in_flight == 0)

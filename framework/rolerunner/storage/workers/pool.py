@@ -1,4 +1,4 @@
-"""The forked workers of one operation: items are dispatched to them, and parts of large objects are run by them.
+"""The forked workers of one operation, which get items and parts of large objects.
 
 What a worker leaves undone because it died is done in this process.
 """
@@ -32,7 +32,8 @@ _LOG = logging.getLogger("rolerunner.storage")
 _LOCAL_FIRST = 96
 """Items that are begun in this process before workers get any: most operations are small."""
 _MAX_ITEMS = 224
-"""Items that a worker has at most: enough for its connections, and little to wait for at the end."""
+"""Items that a worker has at most: enough for its connections, and little to wait for at the end.
+"""
 _POLL_SECONDS = 0.25
 _CHECK_SECONDS = 1.0
 """Time between two checks that the processes run."""
@@ -41,7 +42,7 @@ _STOP_SECONDS = 2.0
 
 
 class NoWorkerAvailable(Exception):
-    """No worker has room for a call, or the worker that took it is gone: the caller does the work itself."""
+    """No worker has room for a call, or its worker is gone: the caller does the work itself."""
 
 
 class _Worker:
@@ -50,7 +51,9 @@ class _Worker:
     def __init__(self, process: ForkedProcess, on_message: Callable[..., None]) -> None:
         self.process = process
         self.items: dict[Any, Any] = {}
-        """Items without an outcome, by the name of the outcome. Only the dispatching thread uses it."""
+        """Items without an outcome, by the name of the outcome. Only the dispatching thread uses
+        it.
+        """
         self.batch: list[Any] = []
         self.calls: dict[int, Future[Any]] = {}
         self.is_gone = False
@@ -59,7 +62,9 @@ class _Worker:
         self._thread.start()
 
     def send(self, *message: Any) -> None:
-        """Sends a message. That the process is gone is noticed by the receiving thread, after its last message.
+        """Sends a message.
+
+        That the process is gone is noticed by the receiving thread, after its last message.
 
         A process that does not take a message is killed: half of the message may have been sent.
         """
@@ -134,10 +139,10 @@ class WorkerPool:
     def dispatch(
         self, items: Iterable[Any], begin: Callable[[Any], Any], name_of: Callable[[Any], Any]
     ) -> Iterator[Any]:
-        """Yields items begun in this process, outcomes of workers, and None if there is nothing now.
+        """Yields items begun here, outcomes of workers, and None if there is nothing now.
 
-        ``begin`` begins an item in this process. ``name_of`` returns the name of an item's outcome; None keeps the
-        item in this process. Raises what ended the operation in a worker.
+        ``begin`` begins an item in this process. ``name_of`` returns the name of an item's outcome;
+        None keeps the item in this process. Raises what ended the operation in a worker.
         """
         drawn = 0
         for item in items:
@@ -160,7 +165,7 @@ class WorkerPool:
             yield None
 
     def call(self, name: str, *arguments: Any, here: int) -> Any:
-        """Calls a method of the storage in a worker that has at most ``here`` other calls, as many as this process has.
+        """Calls a storage's method in a worker that has at most ``here`` other calls.
 
         Raises NoWorkerAvailable, what the method raises, and StepError on cancellation.
         """
@@ -213,7 +218,7 @@ class WorkerPool:
         return False
 
     def _collect(self, begin: Callable[[Any], Any]) -> Iterator[Any]:
-        """Yields outcomes that have arrived, and begins the items that workers left when they died."""
+        """Yields outcomes that have arrived, and begins what dead workers left."""
         self._check_processes()
         # before their last outcomes are collected
         gone = [worker for worker in self._workers or () if worker.is_gone and worker.items]

@@ -1,9 +1,9 @@
 """The protocol of workers: what an operation gives a worker, and what it gets back.
 
-A worker gets an operation (a method of a storage, and how to open that storage) and items, and returns one outcome for
-each item. Forked workers receive items in messages over a channel while the operation runs; workers of a cluster
-receive them in pickled tasks. Both call ``run_operation``. Work that a worker did not finish is done again elsewhere,
-with items from ``prepare_retry``.
+A worker gets an operation (a method of a storage, and how to open that storage) and items, and
+returns one outcome for each item. Forked workers receive items in messages over a channel while the
+operation runs; workers of a cluster receive them in pickled tasks. Both call ``run_operation``.
+Work that a worker did not finish is done again elsewhere, with items from ``prepare_retry``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ LEASE = "lease"
 
 @dataclass(frozen=True)
 class OperationSpec:
-    """One operation over many objects. ``source`` is the role that reads, if it is another than the one that writes."""
+    """One operation over many objects.
+
+    ``source`` is the role that reads, if it is another than the one that writes.
+    """
 
     method: str
     storage: tuple[Role, Access]
@@ -78,8 +81,9 @@ class TaskRunner(Protocol):
     def run(
         self, waves: Iterable[Sequence[bytes]], cancel: Cancel, what: str
     ) -> Iterator[list[Any]]:
-        """Runs waves of pickled ``DistributedTask`` and yields the results of each wave in the order of its tasks.
+        """Runs waves of pickled tasks and yields the results of each wave in order.
 
-        Waves are drawn as slots become free; a wave may be empty. ``what`` names the work where the cluster shows it.
-        A task whose worker died runs again elsewhere. Raises StepError for what a task or the cluster raised.
+        Waves are drawn as slots become free; a wave may be empty. ``what`` names the work where the
+        cluster shows it. A task whose worker died runs again elsewhere. Raises StepError for what a
+        task or the cluster raised.
         """

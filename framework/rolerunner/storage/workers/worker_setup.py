@@ -30,7 +30,8 @@ _JITTER_PER_SLOT = 0.01
 class WorkerSetup:
     """How a worker opens S3: with credentials that it finds on its own machine.
 
-    ``opener`` is a function that pickles by name. ``jitter`` is the maximum delay before the first session, in seconds.
+    ``opener`` is a function that pickles by name. ``jitter`` is the maximum delay before the first
+    session, in seconds.
     """
 
     opener: StorageOpener
