@@ -66,7 +66,7 @@ def _count_open() -> int:
 
 
 def _raise_limit(wanted: int) -> int:
-    """Raises the soft limit of open files towards ``wanted``, up to the hard one, and returns it."""
+    """Raises the soft limit of files towards ``wanted``, within the hard one, and returns it."""
     soft, hard = (
         wanted if each == resource.RLIM_INFINITY else each
         for each in resource.getrlimit(resource.RLIMIT_NOFILE)
