@@ -185,7 +185,7 @@ def test_blanks_between_fields_do_no_harm() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_page_is_an_error_and_never_an_empty_listing(body: bytes) -> None:
-    with pytest.raises(ServiceFailed, match="cannot be read"):
+    with pytest.raises(ServiceFailed, match="cannot be parsed"):
         ListPage(body).objects()
 
 
@@ -225,5 +225,5 @@ def test_tags_are_carried_as_a_header_has_them() -> None:
     assert xml.parse_tags(
         b"<Tagging><TagSet><Tag><Key>a&amp;b</Key><Value>c d</Value></Tag><Tag><Key>e</Key><Value></Value></Tag></TagSet></Tagging>"
     ) == ("a%26b=c%20d&e=")
-    with pytest.raises(ServiceFailed, match="cannot be read"):
+    with pytest.raises(ServiceFailed, match="cannot be parsed"):
         xml.parse_tags(b"<html/>")
