@@ -146,7 +146,7 @@ def test_a_role_that_hangs_on_a_missing_param_is_an_error(tmp_path: Path) -> Non
         CHAIN.replace("external_id: ex-1", "external_id: '${{ params.day | format(\"%Y\") }}'")
     )
     ended = CliRunner().invoke(main, ["iam", str(tmp_path / "x.yaml")])
-    assert "partner: hang on params that were not given" in str(ended.exception)
+    assert "partner: depend on params without a value" in str(ended.exception)
 
 
 def test_explain_names_the_steps_behind_each_statement(chain: Path) -> None:
@@ -171,7 +171,7 @@ def test_the_output_is_the_same_each_time(chain: Path) -> None:
 def test_without_the_jobs_role_it_is_said(chain: Path) -> None:
     ended = invoke(chain)
     assert "<the ARN of the job's role>" in ended.stdout
-    assert "say --job-role ARN" in ended.stderr
+    assert "--job-role ARN" in ended.stderr
 
 
 @pytest.mark.once
@@ -216,7 +216,7 @@ def test_terraform_parses_and_says_the_same(spec: str, chain: Path) -> None:
 def test_an_account_that_has_no_role_is_an_error(chain: Path) -> None:
     ended = invoke(chain, "--job-role", JOB, "--format", "terraform", "--account", "999999999999")
     assert (
-        "no role of the spec is in account 999999999999; there are 111122223333, 222233334444, 444455556666"
+        "no role of the spec is in account 999999999999; accounts: 111122223333, 222233334444, 444455556666"
         in str(ended.exception)
     )
 

@@ -1,4 +1,7 @@
-"""Policies -> a CloudFormation template: one for all accounts, each of which makes its own roles alone."""
+"""Renders policies as a CloudFormation template for all accounts.
+
+Each account creates only its own roles.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 def render_cloudformation(
     job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool
 ) -> str:
-    """The template in YAML."""
+    """Returns the template as YAML."""
     accounts = dict.fromkeys(each.account for _, each in roles)
     return dump_yaml(
         {
@@ -29,18 +32,18 @@ def render_cloudformation(
                 for account in accounts
             },
             "Resources": {
-                _logical_id(name): _resource(job, each, roles, explain=explain)
+                _to_logical_id(name): _build_resource(job, each, roles, explain=explain)
                 for name, each in roles
             },
         }
     )
 
 
-def _resource(
+def _build_resource(
     job: str, role: RolePolicies, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool
 ) -> dict[str, Any]:
     arn = RoleArn.parse(role.arn)
-    first = [_logical_id(name) for name in list_dependencies(role, roles)]
+    first = [_to_logical_id(name) for name in list_dependencies(role, roles)]
     policy = {"PolicyName": f"rolerunner-{job}", "PolicyDocument": role.policy()}
     return {
         "Type": "AWS::IAM::Role",
@@ -57,8 +60,8 @@ def _resource(
     }
 
 
-def _logical_id(name: str) -> str:
-    """Letters and digits alone (CloudFormation user guide)."""
+def _to_logical_id(name: str) -> str:
+    """Returns a logical ID: letters and digits only (CloudFormation user guide)."""
     return "".join(
         part[:1].upper() + part[1:] for part in re.split(r"[^A-Za-z0-9]+", f"role-{name}")
     )

@@ -1,4 +1,4 @@
-"""The policies that a spec asks for, held against those that roles have: what is lacking, what is too much."""
+"""Compares the policies that a spec needs with those that roles have."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LACKS, UNSURE, EXTRA, WIDE, UNKNOWN = "lacks", "unsure", "extra", "wide", "unkno
 
 @dataclass(frozen=True)
 class GrantedPolicies:
-    """What a role has: statements of all its policies, and of its trust policy; None where that is not known."""
+    """The statements of a role's policies, and of its trust policy; None if that is not known."""
 
     statements: tuple[Mapping[str, Any], ...]
     trust: Optional[tuple[Mapping[str, Any], ...]] = None
@@ -32,7 +32,7 @@ class GrantedPolicies:
 
 @dataclass(frozen=True)
 class PolicyDifference:
-    """One difference. ``kind``: lacks, unsure (a condition decides), extra, wide (more than is needed), unknown."""
+    """A difference. ``kind`` is lacks, unsure (a condition decides), extra, wide, or unknown."""
 
     role: str
     kind: str
@@ -41,14 +41,15 @@ class PolicyDifference:
     why: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """In plain JSON kinds."""
+        """Returns the difference as JSON types."""
         return asdict(self)
 
 
 def read_granted_policies(path: Path) -> dict[str, GrantedPolicies]:
-    """A file of roles' policies. Raises UsageError.
+    """Reads the policies of roles from a file. Raises UsageError.
 
-    What ``aws iam get-account-authorization-details`` or ``rolerunner iam`` prints, or role ARN -> a list of policy documents.
+    The file has the output of ``aws iam get-account-authorization-details`` or ``rolerunner iam``,
+    or maps role ARNs to lists of policy documents.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -56,7 +57,10 @@ def read_granted_policies(path: Path) -> dict[str, GrantedPolicies]:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        forms = "the output of 'aws iam get-account-authorization-details' or of 'rolerunner iam', or {ROLE ARN: [POLICY, ...]}"
+        forms = (
+            "the output of 'aws iam get-account-authorization-details' or of 'rolerunner iam', "
+            "or {ROLE ARN: [POLICY, ...]}"
+        )
         raise UsageError(f"{path}: is not {forms}") from None
 
 
@@ -97,7 +101,7 @@ def _default_version(managed: Mapping[str, Any]) -> Any:
 
 
 def parse_granted_policies(documents: Iterable[Any], trust: Any = None) -> GrantedPolicies:
-    """Policy documents, as mappings or as text that may be URL-encoded, as IAM's API gives them."""
+    """Parses policy documents, which are mappings or text, URL-encoded as by IAM's API."""
     statements = tuple(
         statement for each in documents for statement in list_statements(_document(each))
     )
@@ -116,7 +120,7 @@ def _document(said: Any) -> Mapping[str, Any]:
 def compare_policies(
     wanted: Sequence[RolePolicies], have: Mapping[str, GrantedPolicies]
 ) -> list[PolicyDifference]:
-    """Every difference, role by role: first what is lacking."""
+    """Returns the differences by role, with missing permissions first."""
     found: list[PolicyDifference] = []
     for role in wanted:
         name = ", ".join(role.names)
@@ -231,7 +235,7 @@ def _list(said: Any) -> list[str]:
 def _untrusted(
     role: str, wanted: RolePolicies, held: GrantedPolicies
 ) -> Iterator[PolicyDifference]:
-    """Who is to be trusted and is not."""
+    """Yields principals that are not trusted, or only under a condition."""
     if held.trust is None:
         return
     for statement in wanted.trust:

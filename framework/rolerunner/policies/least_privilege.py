@@ -1,4 +1,4 @@
-"""Plan -> the policies of every role: what each must be allowed, who may assume it, and the job role's own."""
+"""Derives the policies of every role in a plan: permissions and trust, and the job role's."""
 
 from __future__ import annotations
 
@@ -27,52 +27,53 @@ LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents
 
 @dataclass(frozen=True)
 class JobRoleUses:
-    """What the spec does not say: the job's role, and what the job reads and writes under it besides its steps."""
+    """The job's own role, and what the job does under it outside of its steps."""
 
     job_role: str = ""
     reads: tuple[S3Uri, ...] = ()
-    """The spec, the script, wheels."""
+    """Objects to read: the spec, the script, wheels."""
     writes: tuple[S3Uri, ...] = ()
-    """The result file."""
+    """Objects to write: the result file."""
     more: tuple[Use, ...] = ()
-    """What whatever runs the job does under its role."""
+    """Permissions that the service which runs the job needs."""
 
 
 @dataclass(frozen=True)
 class RolePolicies:
-    """One role of IAM: all aliases of the spec that are this role."""
+    """The policies of an IAM role, with all its aliases in the spec."""
 
     names: tuple[str, ...]
     arn: str
-    """Empty where the job's own role is not known."""
+    """Empty if the job's own role is not known."""
     permissions: tuple[Statement, ...]
     trust: tuple[Mapping[str, Any], ...]
     duration: int = 3600
-    """The longest session that the spec asks for, in seconds."""
+    """The longest session in the spec, in seconds."""
 
     @property
     def account(self) -> str:
-        """Its account; empty where it is not known."""
+        """The account; empty if it is not known."""
         return RoleArn.parse(self.arn).account if self.arn else ""
 
     def policy(self) -> dict[str, Any]:
-        """What it may do."""
+        """Returns the policy with its permissions."""
         return build_policy(each.as_json() for each in self.permissions)
 
     def trust_policy(self) -> dict[str, Any]:
-        """Who may assume it."""
+        """Returns the policy that says who can assume the role."""
         return build_policy(dict(each) for each in self.trust)
 
 
 def drop_run_params(job: Job, given: Collection[str], widen: Collection[str] = ()) -> Job:
-    """The job as policies see it that outlive one run: without params that differ from run to run.
+    """Returns the job without params that differ between runs, for policies that outlive a run.
 
-    Those are dates and times, and the names in ``widen``; what was given stays. Raises UsageError for roles that hang on
-    params which were not given, and for a name that is no param.
+    These are dates and times that are not in ``given``, and the names in ``widen``. Raises UsageError
+    for roles that depend on params without a value, and for an unknown name.
     """
     if job.undecided:
         raise UsageError(
-            f"{', '.join(job.undecided)}: hang on params that were not given; give them with -p NAME=VALUE"
+            f"{', '.join(job.undecided)}: depend on params without a value; "
+            "set them with -p NAME=VALUE"
         )
     unknown = [name for name in widen if name not in job.params]
     if unknown:
@@ -86,7 +87,7 @@ def drop_run_params(job: Job, given: Collection[str], widen: Collection[str] = (
 
 
 def derive_policies(plan: Plan, around: JobRoleUses) -> tuple[RolePolicies, ...]:
-    """The policies of the job's role, then of every other role in the order of the plan."""
+    """Returns the policies of the job's role, then of the other roles in the order of the plan."""
     by_arn: dict[str, list[Role]] = {}
     for role in plan.uses:
         by_arn.setdefault("" if role.arn == around.job_role else role.arn, []).append(role)
@@ -121,7 +122,7 @@ def _policies(
 
 
 def _around(job: Job, around: JobRoleUses) -> Iterator[Use]:
-    """What the job's role needs besides its steps."""
+    """Yields what the job's role needs outside of its steps."""
     arn = RoleArn.parse(around.job_role) if around.job_role else None
     others = (RoleArn.parse(role.arn).partition for role in job.roles.values())
     partition = arn.partition if arn else next(others, "aws")
@@ -142,12 +143,12 @@ def _spec_files(job: Job) -> list[S3Uri]:
 
 
 def list_notes(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Step -> what is not known before the run, so that its role is allowed more than it will need, or not all of it."""
+    """Returns the notes by step id: unknown values that make permissions wider, or incomplete."""
     return {planned.step.id: planned.notes for planned in plan.steps if planned.notes}
 
 
 def policies_to_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool) -> dict[str, Any]:
-    """The policies as ``rolerunner iam`` prints them."""
+    """Returns the policies as ``rolerunner iam`` prints them."""
     roles = []
     for each in found:
         shown: dict[str, Any] = {
@@ -164,7 +165,7 @@ def policies_to_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool
 
 
 def explain_statements(role: RolePolicies) -> list[dict[str, Any]]:
-    """For each statement, in order, who needs it."""
+    """Returns for each statement which steps need it."""
     return [
         {"statement": number, "for": list(each.by)}
         for number, each in enumerate(role.permissions, 1)
@@ -174,15 +175,18 @@ def explain_statements(role: RolePolicies) -> list[dict[str, Any]]:
 def name_roles(
     found: Sequence[RolePolicies], account: Optional[str] = None
 ) -> list[tuple[str, RolePolicies]]:
-    """Roles to write down, each with a name of its own: its role's name, with its account where two share one. Raises UsageError."""
+    """Returns the roles with unique names: the role's name, with its account if two are equal.
+
+    Raises UsageError if no role is in the account, or the job's role is not known.
+    """
     roles = [each for each in found if account in (None, each.account)]
     if not roles:
         there = sorted({each.account for each in found if each.account})
         raise UsageError(
-            f"no role of the spec is in account {account}; there {'is' if len(there) == 1 else 'are'} {', '.join(there)}"
+            f"no role of the spec is in account {account}; accounts: {', '.join(there)}"
         )
     if not all(each.arn for each in roles):
-        raise UsageError("the job's own role is not known: say --job-role ARN")
+        raise UsageError("the job's own role is not known; set --job-role ARN")
     names = [RoleArn.parse(each.arn).name for each in roles]
     return [
         (name if names.count(name) == 1 else f"{name}-{each.account}", each)
@@ -193,7 +197,7 @@ def name_roles(
 def list_dependencies(
     role: RolePolicies, named_roles: Sequence[tuple[str, RolePolicies]]
 ) -> list[str]:
-    """Names of the roles of the same account that must be there first: a trust policy may name only those that are."""
+    """Returns the roles of the same account to create first: trust policies must name existing ones."""
     principals = {each["Principal"].get("AWS") for each in role.trust}
     return [
         name

@@ -1,4 +1,4 @@
-"""What roles have in IAM, read under the job's own identity: of its own account alone, as IAM gives it."""
+"""Reads the policies of roles from IAM under the job's own identity, in its own account."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def fetch_granted_policies(
     roles: Sequence[RolePolicies], sessions: Sessions
 ) -> tuple[dict[str, GrantedPolicies], dict[str, str]]:
-    """Role ARN -> what it has, and of each role that cannot be read, why not."""
+    """Returns policies by role ARN, and the reason for each role that cannot be read."""
     found: dict[str, GrantedPolicies] = {}
     unread: dict[str, str] = {}
     account = sessions.find_caller_arn().split(":")[4:5]
@@ -32,11 +32,11 @@ def fetch_granted_policies(
             continue
         if [role.account] != account:
             unread[role.arn] = (
-                f"it is in account {role.account}, and IAM tells of the caller's own alone: compare there"
+                f"it is in account {role.account}, but IAM shows only the caller's: compare there"
             )
             continue
         try:
-            found[role.arn] = _holding(iam, RoleArn.parse(role.arn).name)
+            found[role.arn] = _fetch_policies(iam, RoleArn.parse(role.arn).name)
         except ClientError as error:
             told = explain_error(
                 AwsError.from_client_error(error), JOB, caller=sessions.find_caller_arn()
@@ -47,18 +47,18 @@ def fetch_granted_policies(
     return found, unread
 
 
-def _holding(iam: Any, name: str) -> GrantedPolicies:
+def _fetch_policies(iam: Any, name: str) -> GrantedPolicies:
     trust = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
-    return parse_granted_policies([*_inline(iam, name), *_managed(iam, name)], trust)
+    return parse_granted_policies([*_iter_inline(iam, name), *_iter_managed(iam, name)], trust)
 
 
-def _inline(iam: Any, name: str) -> Iterator[Any]:
+def _iter_inline(iam: Any, name: str) -> Iterator[Any]:
     for page in iam.get_paginator("list_role_policies").paginate(RoleName=name):
         for policy in page["PolicyNames"]:
             yield iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
 
 
-def _managed(iam: Any, name: str) -> Iterator[Any]:
+def _iter_managed(iam: Any, name: str) -> Iterator[Any]:
     for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=name):
         for attached in page["AttachedPolicies"]:
             version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]

@@ -1,4 +1,4 @@
-"""Plan -> what each role may and may not do of what its steps need, found by calls that change nothing."""
+"""Probes whether roles have the permissions that steps need, without changing anything."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 YES, NO, UNKNOWN = "yes", "no", "unknown"
 _PUT, _ABORT = "s3:PutObject", "s3:AbortMultipartUpload"
 _PROBE_KEY = ".rolerunner-check"
-"""Under a prefix, the key of the multipart upload that is begun and aborted."""
+"""The key under a prefix of the multipart upload that is created and aborted."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """One permission of one step: yes, no or unknown, and what to do where it is no."""
+    """A permission of a step: yes, no or unknown, and the remedy for no."""
 
     step: str
     role: str
@@ -36,12 +36,12 @@ class ProbeResult:
     remedy: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """In plain JSON kinds."""
+        """Returns the result as JSON types."""
         return asdict(self)
 
 
 def list_refused_roles(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
-    """Assume every role; those that were refused."""
+    """Assumes every role; returns those that are refused."""
     refused = []
     sessions.assume(JOB)
     for role in plan.roles:
@@ -53,7 +53,7 @@ def list_refused_roles(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
 
 
 def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
-    """Probe what each step needs; the same permission of the same role is asked once."""
+    """Probes what each step needs; each permission of a role is probed once."""
     asked: dict[tuple[Role, Permission], tuple[str, str]] = {}
     abortable = _abortable(plan)
     probes: dict[Role, _Probe] = {}
@@ -66,7 +66,7 @@ def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
                 if (role, permission) not in asked:
                     asked[role, permission] = probes.setdefault(
                         role, _Probe(sessions, role, abortable)
-                    ).answer(permission)
+                    ).probe(permission)
                 yield ProbeResult(
                     planned.step.id,
                     str(role),
@@ -97,68 +97,68 @@ class _Probe:
         self.multiparts: dict[S3Uri, dict[str, tuple[str, str]]] = {}
         self.caller = sessions.session_arn(role)
 
-    def answer(self, permission: Permission) -> tuple[str, str]:
-        """yes, no or unknown, and the remedy."""
+    def probe(self, permission: Permission) -> tuple[str, str]:
+        """Returns yes, no or unknown, and the remedy."""
         place = _place(permission)
         try:
             if place is not None and permission.action == "s3:ListBucket":
-                return self._list(place)
+                return self._probe_list(place)
             if (
                 place is not None
                 and permission.action == "s3:GetObject"
                 and not place.key.endswith("*")
             ):
-                return self._get(place)
+                return self._probe_get(place)
             if (
                 place is not None
                 and permission.action in (_PUT, _ABORT)
                 and (self.role, permission.resource) in self.abortable
             ):
-                return self._multipart(place, permission.action)
+                return self._probe_multipart(place, permission.action)
         except StepError as error:
             return UNKNOWN, error.message
         except BotoCoreError as error:
             return UNKNOWN, str(error)
-        return self._simulated(permission)
+        return self._simulate(permission)
 
-    def _list(self, place: S3Uri) -> tuple[str, str]:
-        return self._asked(
+    def _probe_list(self, place: S3Uri) -> tuple[str, str]:
+        return self._call_s3(
             "list_objects_v2", place, Bucket=place.bucket, Prefix=place.key, MaxKeys=1
         )
 
-    def _get(self, place: S3Uri) -> tuple[str, str]:
-        return self._asked(
+    def _probe_get(self, place: S3Uri) -> tuple[str, str]:
+        return self._call_s3(
             "get_object", place, Bucket=place.bucket, Key=place.key, Range="bytes=0-0"
         )
 
-    def _multipart(self, place: S3Uri, action: str) -> tuple[str, str]:
-        """Begin a multipart upload and abort it, once a place: that needs the permissions of a put, and makes no object."""
+    def _probe_multipart(self, place: S3Uri, action: str) -> tuple[str, str]:
+        """Creates and aborts a multipart upload, which needs a put's permissions but stores no object."""
         key = f"{place.key[:-1]}{_PROBE_KEY}" if place.key.endswith("*") else place.key
         uri = S3Uri(place.bucket, key)
         if uri not in self.multiparts:
-            self.multiparts[uri] = self._tried(uri)
+            self.multiparts[uri] = self._try_upload(uri)
         return self.multiparts[uri][action]
 
-    def _tried(self, uri: S3Uri) -> dict[str, tuple[str, str]]:
+    def _try_upload(self, uri: S3Uri) -> dict[str, tuple[str, str]]:
         try:
             upload = self.sessions.client(self.role, "s3").create_multipart_upload(
                 Bucket=uri.bucket, Key=uri.key
             )["UploadId"]
         except (BotoCoreError, ClientError, StepError) as error:
             return {
-                _PUT: self._failed(error, uri),
+                _PUT: self._judge_error(error, uri),
                 _ABORT: (UNKNOWN, "no multipart upload could be begun to try it on"),
             }
-        return {_PUT: (YES, ""), _ABORT: self._aborted(uri, upload)}
+        return {_PUT: (YES, ""), _ABORT: self._abort_upload(uri, upload)}
 
-    def _aborted(self, uri: S3Uri, upload: str) -> tuple[str, str]:
-        """Abort the probe's upload. Whatever goes wrong, the upload's id is told: its parts, though none here, would cost."""
+    def _abort_upload(self, uri: S3Uri, upload: str) -> tuple[str, str]:
+        """Aborts the probe's upload; on failure the remedy names the upload's id."""
         try:
             self.sessions.client(self.role, "s3").abort_multipart_upload(
                 Bucket=uri.bucket, Key=uri.key, UploadId=upload
             )
         except (BotoCoreError, ClientError, StepError) as error:
-            answer, remedy = self._failed(error, uri)
+            answer, remedy = self._judge_error(error, uri)
             left = "is left" if isinstance(error, ClientError) else "may be left"
             return (
                 answer,
@@ -166,19 +166,23 @@ class _Probe:
             )
         return YES, ""
 
-    def _failed(self, error: Exception, uri: S3Uri) -> tuple[str, str]:
-        """An answer of AWS is a yes or no; anything else leaves it open."""
-        return self._denied(error, uri) if isinstance(error, ClientError) else (UNKNOWN, str(error))
+    def _judge_error(self, error: Exception, uri: S3Uri) -> tuple[str, str]:
+        """Returns no for a denial of AWS; any other error leaves the result unknown."""
+        return (
+            self._judge_denial(error, uri)
+            if isinstance(error, ClientError)
+            else (UNKNOWN, str(error))
+        )
 
-    def _denied(self, error: ClientError, uri: S3Uri) -> tuple[str, str]:
+    def _judge_denial(self, error: ClientError, uri: S3Uri) -> tuple[str, str]:
         taken = AwsError.from_client_error(error)
         failed = explain_error(taken, self.role, caller=self.caller, bucket=uri.bucket, key=uri.key)
-        # a bucket that is missing is no answer to what is allowed
+        # a missing bucket says nothing about permissions
         return (
             NO if taken.code in DENIED_CODES else UNKNOWN
         ), f"{failed.message}\n{failed.hint}".strip()
 
-    def _asked(self, method: str, place: S3Uri, **parameters: Any) -> tuple[str, str]:
+    def _call_s3(self, method: str, place: S3Uri, **parameters: Any) -> tuple[str, str]:
         try:
             answer = getattr(self.sessions.client(self.role, "s3"), method)(**parameters)
             if "Body" in answer:
@@ -186,36 +190,36 @@ class _Probe:
         except ClientError as error:
             taken = AwsError.from_client_error(error)
             if taken.code in {"NoSuchKey", "InvalidRange"}:
-                return YES, ""  # the permission is there; the object is not, or has no bytes
-            return self._denied(error, place)
+                return YES, ""  # allowed, but the object does not exist or is empty
+            return self._judge_denial(error, place)
         return YES, ""
 
-    def _simulated(self, permission: Permission) -> tuple[str, str]:
-        """Policy simulation, where the job may ask for it. Bucket policies take no part in it, so a refusal there is not sure."""
+    def _simulate(self, permission: Permission) -> tuple[str, str]:
+        """Simulates the policies if the job can; bucket policies are ignored, so no is uncertain."""
         if self.role.is_job:
-            return UNKNOWN, "cannot be tried without a change"
+            return UNKNOWN, "cannot be tested without a change"
         wanted = {
             "PolicySourceArn": self.role.arn,
             "ActionNames": [permission.action],
             "ResourceArns": [permission.resource],
         }
         for source in (self.role, JOB):
-            decision = self._decision(source, wanted)
+            decision = self._fetch_decision(source, wanted)
             if decision is not None:
                 return (
                     (YES, "")
                     if decision == "allowed"
                     else (
                         UNKNOWN,
-                        f"policy simulation says {decision}; a bucket policy may still allow it",
+                        f"policy simulation returned {decision}; a bucket policy may still allow it",
                     )
                 )
         return (
             UNKNOWN,
-            "cannot be tried without a change, and iam:SimulatePrincipalPolicy is not allowed",
+            "cannot be tested without a change, and iam:SimulatePrincipalPolicy is not allowed",
         )
 
-    def _decision(self, source: Role, wanted: dict[str, Any]) -> Optional[str]:
+    def _fetch_decision(self, source: Role, wanted: dict[str, Any]) -> Optional[str]:
         try:
             results = self.sessions.client(source, "iam").simulate_principal_policy(**wanted)[
                 "EvaluationResults"
@@ -226,7 +230,7 @@ class _Probe:
 
 
 def _place(permission: Permission) -> Optional[S3Uri]:
-    """The bucket and key (or prefix) that a permission is about; None where it is known at run time only."""
+    """Returns the bucket and key (or prefix) of a permission; None if only a run knows it."""
     _, separator, rest = permission.resource.partition(":s3:::")
     bucket, _, key = rest.partition("/")
     if not separator or "*" in bucket or "*" in key[:-1]:
