@@ -1,10 +1,14 @@
-"""The Glue entry script, for Python Shell and Spark jobs alike: --job_spec s3://bucket/job.yaml, other arguments are params."""
+"""The Glue entry script for Python Shell and Spark jobs.
+
+It takes --job_spec s3://bucket/job.yaml; other arguments are params.
+"""
 
 import gc
 import sys
 
 if __name__ == "__main__":
-    gc.disable()  # until the first step: nearly all that is made before it stays, and garbage would be looked for among it
+    # until the first step, since nearly everything allocated before it stays in use
+    gc.disable()
     from rolerunner.glue.launch.entry import main
 
     main(sys.argv)

@@ -196,7 +196,7 @@ def test_a_job_is_planned_made_changed_and_rolled_back(
     nowhere = call("deploy", spec, "--rollback", "abcdef")
     assert nowhere.returncode == 2
     assert (
-        f"there is no deployment abcdef to go back to under s3://ops-bucket/rolerunner/nightly/ (there: {first})"
+        f"there is no deployment abcdef to roll back to under s3://ops-bucket/rolerunner/nightly/ (found: {first})"
         in nowhere.stderr
     )
 
@@ -286,7 +286,7 @@ def test_a_job_that_somebody_else_made_is_left_alone(glue: Any, call: Call, spec
     )
     ended = call("deploy", spec, "--job-name", "taken")
     assert ended.returncode == 2
-    assert "there is a Glue job 'taken' already that rolerunner did not make" in ended.stderr
+    assert "the Glue job 'taken' exists and was not created by rolerunner" in ended.stderr
     assert glue.get_job(JobName="taken")["Job"]["Command"]["ScriptLocation"] == "s3://b/other.py"
     good(call("deploy", spec, "--job-name", "taken", "--adopt"))
     assert glue.get_job(JobName="taken")["Job"]["DefaultArguments"]["--theirs"] == "1"

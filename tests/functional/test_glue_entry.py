@@ -152,7 +152,7 @@ def test_success_returns(
 @pytest.mark.parametrize(
     ("arguments", "kind", "reason"),
     [
-        ([], "UsageError", "say which spec to run"),
+        ([], "UsageError", "no spec to run"),
         (["--job_sepc", "s3://job-specs/exchange.yaml"], "UsageError", "it is not --job_sepc"),
         (["--job_spec", "s3://job-specs/none.yaml"], "UsageError", "there is no object"),
         (["--job_spec", "s3://elsewhere-bucket/none.yaml"], "UsageError", "there is no bucket"),

@@ -326,7 +326,7 @@ def test_all_mistakes_are_told_at_once_with_their_place(tmp_path: Path) -> None:
         "18:21: there is no role 'reder' (did you mean 'reader'?)",
         "19:17: there is no bucket 'outt' (did you mean 'out'?)",
         "20:12: the case 'two' is here twice (the first is on line 10)",
-        f"20:25: the spec does not take these params: {spec}: there is no param 'dya' (did you mean 'day'?) (say 'exit: 2' where that is expected)",
+        f"20:25: the spec does not take these params: {spec}: there is no param 'dya' (did you mean 'day'?) (set 'exit: 2' if that is expected)",
     ]
     assert "'case.name'" in lines[-2]
     assert "'s3://out/' is a prefix" in lines[-1]

@@ -1,1 +1,1 @@
-"""AWS Glue: what a job runs (entry), what it is made of (bundle), how it gets there (deploy) and how it goes (runs)."""
+"""AWS Glue: the entry of a job (launch), its files (bundle) and its deployment (deploy)."""

@@ -1,1 +1,1 @@
-"""Who listens to a run: the log, the terminal, the result file."""
+"""Observers of a run: log, terminal, result file, report."""

@@ -1,4 +1,4 @@
-"""Garbage is looked for from the first step on: nearly all that is made before it stays."""
+"""Enables the garbage collector at the first step; earlier objects stay in use."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class GcTuner:
-    """Settles when the first step begins, and once more at the end, unless a function of the user's was called.
+    """Enables the collector at the first step, and freezes objects at the end of the run.
 
-    What such a function left behind may be waiting for the collector: a file, say, that is written to the end when it is closed.
+    Skips the latter after a user's function, whose objects may need collection, such as open files.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class GcTuner:
         self._settle()
 
     def notify(self, event: Event) -> None:
-        """Take an event."""
+        """Handles an event."""
         if isinstance(event, StepStarted):
             self._settle()
             action = find_action(event.step.action)

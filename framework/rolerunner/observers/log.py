@@ -1,4 +1,4 @@
-"""Events as log lines: JSON, one a line and flushed, or coloured for a person. The only importer of structlog."""
+"""Writes events as log lines, as JSON or coloured text. The only importer of structlog."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Log:
-    """Writes each event as one line. ``form`` is json or console; ``level`` one of logging's names in lower case."""
+    """Writes each event as a line; ``form`` is json or console, ``level`` a lower-case level."""
 
     def __init__(self, stream: TextIO, *, form: str = "json", level: str = "info") -> None:
         self._log = structlog.wrap_logger(
@@ -41,14 +41,14 @@ class Log:
         _redirect_logging(self._log, level)
 
     def notify(self, event: Event) -> None:
-        """Take an event."""
+        """Handles an event."""
         level, name, values = format_event(event)
         if name:
             getattr(self._log, level)(name, **values)
 
 
 def format_event(event: Event) -> tuple[str, str, dict[str, Any]]:
-    """level, name and values of an event's line; no name, no line."""
+    """Returns level, name and values of an event's line; an empty name means no line."""
     if isinstance(event, RunStarted):
         job = event.plan.job
         return (
@@ -175,7 +175,7 @@ def _redact_values(
 
 
 class _ForwardingHandler(logging.Handler):
-    """Lines of the standard library's loggers (boto's, the user's), into the same stream and form."""
+    """Forwards records of the standard library's loggers to the same stream."""
 
     def __init__(self, log: Any) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class _ForwardingHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         exception = {"exc_info": record.exc_info} if record.exc_info else {}
-        with suppress(Exception):  # a line that nobody can take must not fail whoever logs it
+        with suppress(Exception):  # a record that cannot be written must not fail its caller
             self._log.log(
                 max(record.levelno, logging.DEBUG),
                 record.getMessage(),
@@ -208,7 +208,7 @@ def _get_level_number(level: str) -> int:
 
 
 def configure_stdout() -> TextIO:
-    """stdout, flushed at every line (Glue's Python Shell buffers blocks otherwise), that takes text of any encoding."""
+    """Returns stdout, line-buffered (Glue's Python Shell buffers blocks) and safe for any text."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(line_buffering=True, errors=ESCAPE)

@@ -1,4 +1,4 @@
-"""A result as one page for people: what failed and why, a timeline by role, bytes. It loads nothing and runs no script."""
+"""Renders a result as a self-contained HTML page: errors, a timeline by role, bytes."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ _MARKS = {
 _WORDS = {"not_run": "not run"}
 _TICKS = 6
 _LAST_TICK = 0.93
-"""No tick so near the right end that its text has no room."""
+"""Ticks beyond this share of the width have no room for their text."""
 _TOLD = 5
-"""Errors that are told at once; the others unfold."""
+"""Number of errors shown at once; the others are collapsed."""
 _ROW = 1.4
 """Height of a bar and the gap below it, in rem."""
 
 
 class ReportPage(ResultFile):
-    """Writes the page when the run ends."""
+    """Writes the report when the run ends."""
 
     @classmethod
     def at(cls, path: Path) -> ReportPage:
-        """A file on this machine; it is there whole or not at all."""
+        """Creates an observer that writes a local file atomically."""
         return cls(lambda data: write_file(path, data, private=True))
 
     def encode(self, result: dict[str, Any]) -> bytes:
-        """The page's bytes."""
+        """Returns the page as bytes."""
         return render_page(result).encode()
 
 
 class _Read(BaseModel):
-    """A part of a result file; what a later version adds is left out."""
+    """A part of a result file; unknown fields of later versions are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class ErrorRecord(_Read):
-    """Why a step failed, or what it warns of."""
+    """The error or warning of a step."""
 
     type: str = ""
     message: str = ""
@@ -70,7 +70,7 @@ class ErrorRecord(_Read):
 
 
 class StepRecord(_Read):
-    """How a step ended. Times are in seconds; ``start`` counts from the run's own."""
+    """The result of a step, in seconds; ``start`` is relative to the run's start."""
 
     id: str
     action: str
@@ -85,7 +85,7 @@ class StepRecord(_Read):
 
     @property
     def end(self) -> float:
-        """When it ended."""
+        """Returns the end, in seconds after the run's start."""
         return (self.start or 0.0) + self.seconds
 
     @property
@@ -100,19 +100,19 @@ class StepRecord(_Read):
         return action is None or action.counts_transfers
 
     def number(self, output: str) -> Optional[float]:
-        """An output that is a number, or the sum of the items' numbers."""
+        """Returns a numeric output, or the sum over items."""
         return sum_numbers(self.outputs.get(output))
 
 
 class RoleRecord(_Read):
-    """Who a role's steps were."""
+    """The session of a role."""
 
     role: str
     arn: str = ""
     session_arn: str = ""
     assume_calls: int = 0
     step: str = ""
-    """The step whose own session it is; empty for one that steps share."""
+    """The step with its own session; empty for a shared session."""
 
 
 class ResultDocument(_Read):
@@ -127,11 +127,11 @@ class ResultDocument(_Read):
     roles: list[RoleRecord]
     steps: list[StepRecord]
     error: Optional[ErrorRecord] = None
-    """Why no step could begin."""
+    """Error that kept all steps from starting."""
 
 
 def render_page(result: Any) -> str:
-    """A result file's value as HTML. Raises UsageError for one that is none."""
+    """Renders a result document as HTML. Raises UsageError if it is invalid."""
     try:
         read = ResultDocument.model_validate(
             redact(json_value(result, most_values=sys.maxsize, most_text=sys.maxsize))
@@ -140,7 +140,7 @@ def render_page(result: Any) -> str:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"])) or "the top"
         raise UsageError(
-            f"it is not a result file: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+            f"not a result file: {place}: {first['msg'][:1].lower()}{first['msg'][1:]}"
         ) from None
     steps = _with_starts(read.steps)
     body = [
@@ -178,7 +178,7 @@ _PAGE = """<!doctype html>
 
 
 def _with_starts(steps: Sequence[StepRecord]) -> list[StepRecord]:
-    """The steps with ``start``; where a file has none, each that ran begins when the one before ended."""
+    """Returns the steps with ``start``; if the file has none, steps are laid out in sequence."""
     if any(step.start is not None for step in steps):
         return list(steps)
     placed, now = [], 0.0
@@ -235,7 +235,7 @@ def _whole_trouble(result: ResultDocument) -> str:
         return ""
     hint = f"<p>What to do:</p><pre>{escape(result.error.hint)}</pre>" if result.error.hint else ""
     return (
-        '<section><h2 id="why">Why it could not run</h2>\n'
+        '<section><h2 id="why">Why the run could not start</h2>\n'
         f'<article class="trouble failed"><h3>{escape(result.error.type)}</h3><pre>{escape(result.error.message)}</pre>{hint}</article>\n</section>'
     )
 
@@ -244,17 +244,15 @@ def _trouble(steps: Sequence[StepRecord]) -> str:
     worst_first = sorted(
         (step for step in steps if step.error is not None), key=lambda step: step.status != "failed"
     )
-    encode_result = [
-        _one_trouble(step, step.error) for step in worst_first if step.error is not None
-    ]
-    if not encode_result:
+    articles = [_one_trouble(step, step.error) for step in worst_first if step.error is not None]
+    if not articles:
         return ""
-    more = encode_result[_TOLD:]
+    more = articles[_TOLD:]
     folded = [f"<details><summary>{len(more)} more</summary>", *more, "</details>"] if more else []
     return "\n".join(
         [
             '<section><h2 id="trouble">What went wrong</h2>',
-            *encode_result[:_TOLD],
+            *articles[:_TOLD],
             *folded,
             "</section>",
         ]
@@ -292,13 +290,13 @@ def _timeline(steps: Sequence[StepRecord], seconds: float) -> str:
     )
     return (
         '<section><h2 id="time">Timeline by role</h2>\n'
-        '<p class="quiet">A bar is a step, from its start to its end. The table below says the same in numbers.</p>\n'
+        '<p class="quiet">Each bar is a step. The table below lists the same values.</p>\n'
         f'<div class="time" aria-hidden="true"><div class="name">role</div><div class="lane">{ticks}</div>\n{rows}</div></section>'
     )
 
 
 def _lane(steps: Sequence[StepRecord], end: float) -> str:
-    """The bars of a role: steps that overlap stand below one another."""
+    """Renders the bars of a role; overlapping steps are stacked."""
     free: list[float] = []
     bars = []
     for step in sorted(steps, key=lambda each: each.start or 0.0):
@@ -308,15 +306,15 @@ def _lane(steps: Sequence[StepRecord], end: float) -> str:
         place = (
             f"left:{start / end:.4%};width:{step.seconds / end:.4%};top:{0.4 + row * _ROW:.1f}rem"
         )
-        encode_result = f"{step.id}: {_word(step.status)}, {format_duration(step.seconds)}"
+        label = f"{step.id}: {_word(step.status)}, {format_duration(step.seconds)}"
         bars.append(
-            f'<a class="bar {escape(step.status)}" tabindex="-1" href="#{_anchor(step)}" title="{escape(encode_result)}" style="{place}"></a>'
+            f'<a class="bar {escape(step.status)}" tabindex="-1" href="#{_anchor(step)}" title="{escape(label)}" style="{place}"></a>'
         )
     return f'<div class="lane" style="height:{0.4 + len(free) * _ROW:.1f}rem">{"".join(bars)}</div>'
 
 
 def _ticks(end: float) -> list[float]:
-    """Round times, about six."""
+    """Returns about six round times."""
     rough = end / _TICKS
     step = next((each for each in _STEPS if each >= rough), _STEPS[-1])
     while end / step > 2 * _TICKS:

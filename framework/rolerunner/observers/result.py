@@ -1,4 +1,4 @@
-"""The result file: how the run ended, also after a failure."""
+"""Writes the result file, also after a failure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ResultFile:
-    """Writes the result where it is wanted, when the run ends."""
+    """Passes the result document to ``write`` when the run ends."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
@@ -28,11 +28,11 @@ class ResultFile:
 
     @classmethod
     def at(cls, path: Path) -> ResultFile:
-        """A file on this machine; it is there whole or not at all."""
+        """Creates an observer that writes a local file atomically."""
         return cls(lambda data: write_file(path, data, private=True))
 
     def notify(self, event: Event) -> None:
-        """Remember when each step began; take the run's end."""
+        """Records when each step began; writes the result at the end."""
         if isinstance(event, RunStarted):
             self._began = time.monotonic()
         elif isinstance(event, StepStarted):
@@ -42,16 +42,16 @@ class ResultFile:
             self.is_written = True
 
     def encode_result(self, result: RunResult) -> bytes:
-        """The file's bytes for a result, with the starts of steps as far as they were heard of."""
+        """Returns the file's bytes for a result, with the recorded starts of steps."""
         return self.encode(build_result_document(result, self._starts))
 
     def encode(self, result: dict[str, Any]) -> bytes:
-        """The result as the file's bytes."""
+        """Returns a result document as bytes."""
         return (json_text(result) + "\n").encode()
 
 
 def build_result_document(result: RunResult, starts: Mapping[str, float]) -> dict[str, Any]:
-    """The result in the form of the result file, version 1; ``starts`` are seconds after the run's own start."""
+    """Returns a result as a document, version 1; ``starts`` are seconds after the run's start."""
     error = {"error": _describe_failure(result.error)} if result.error is not None else {}
     whole: dict[str, Any] = redact(
         {
@@ -106,5 +106,5 @@ def _describe_step(step: StepResult, start: Optional[float]) -> dict[str, Any]:
 
 
 def to_plain_outputs(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Outputs in plain JSON kinds, of bounded size: a large list stands as its count and the path of its manifest."""
+    """Returns outputs as JSON values of bounded size."""
     return {safe_text(name): json_value(value) for name, value in outputs.items()}

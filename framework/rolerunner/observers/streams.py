@@ -1,4 +1,4 @@
-"""stdout and stderr that cost no run: any encoding, a reader that has gone or stalls, a full disk, none at all."""
+"""Makes stdout and stderr tolerate any encoding, lost or stalled readers and full disks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import time
 from typing import Any, Optional, Union
 
 ESCAPE = "rolerunner-escape"
-"""Name of the error handler that escapes what an encoding cannot carry."""
+"""Name of the error handler that escapes characters an encoding cannot represent."""
 _WRITE_BYTES = 4096
-"""Bytes of a write that never blocks once a pipe is writable (PIPE_BUF, pipe(7))."""
+"""Bytes that a writable pipe takes without blocking (PIPE_BUF, pipe(7))."""
 _POLL_MS = 100
 _DRAIN_SECONDS = 1.0
-"""Seconds that a run which is to stop waits for the reader of its output."""
+"""Seconds that a stopping run waits for the reader of its output."""
 
 
 def _escape_characters(error: UnicodeError) -> tuple[Union[str, bytes], int]:
-    """Characters that an encoding cannot carry, as JSON escapes them: a JSON line stays JSON, and other text readable."""
+    """Escapes characters as JSON does, so that JSON lines stay valid."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
@@ -34,7 +34,7 @@ codecs.register_error(ESCAPE, _escape_characters)
 
 
 class _FaultTolerantWriter(io.RawIOBase):
-    """Writes to a descriptor; what nobody can take is dropped, so that a run does not end for want of a reader."""
+    """Writes to a descriptor; drops output that cannot be written instead of failing."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _FaultTolerantWriter(io.RawIOBase):
         return os.isatty(self._descriptor)
 
     def stop_waiting(self) -> None:
-        """Wait a second more at most for a reader that does not read."""
+        """Waits at most one more second for a stalled reader."""
         self._stop_at = time.monotonic() + _DRAIN_SECONDS
 
     def write(self, data: Any) -> int:
@@ -69,12 +69,12 @@ class _FaultTolerantWriter(io.RawIOBase):
         except BlockingIOError:
             raise
         except OSError as error:
-            # a full disk may have room again; a reader that has gone stays away
+            # a full disk may recover; a closed pipe does not
             self._broken = error.errno not in (errno.ENOSPC, errno.EDQUOT)
             return len(view)
 
     def _wait_until_writable(self) -> bool:
-        """Wait until the descriptor takes bytes. False where it never will, or where there is no time left to wait."""
+        """Waits until the descriptor is writable; returns False if it is broken or time is up."""
         if not hasattr(select, "poll"):
             return not self._broken
         poll = select.poll()
@@ -88,7 +88,7 @@ class _FaultTolerantWriter(io.RawIOBase):
 
 
 def protect_standard_streams() -> None:
-    """Make ``sys.stdout`` and ``sys.stderr`` take any text and never fail; call it once, when the process starts."""
+    """Makes ``sys.stdout`` and ``sys.stderr`` never fail; call it once, at process start."""
     _open_missing_descriptors()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -100,14 +100,14 @@ def protect_standard_streams() -> None:
 
 
 def stop_waiting_for_readers() -> None:
-    """The process is to end: a reader that does not read keeps it no longer."""
+    """Limits how long stalled readers can delay the end of the process."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, _FaultTolerantStream):
             stream.raw.stop_waiting()
 
 
 class _FaultTolerantStream(io.TextIOWrapper):
-    """A standard stream over ``_Unfailing``."""
+    """A text stream over ``_FaultTolerantWriter``."""
 
     def __init__(self, raw: _FaultTolerantWriter, encoding: str, *, line_buffering: bool) -> None:
         super().__init__(
@@ -117,7 +117,7 @@ class _FaultTolerantStream(io.TextIOWrapper):
 
 
 def _wrap_stream(stream: Any) -> Any:
-    """The stream over its own descriptor; None for one that has none, as under pytest."""
+    """Wraps a stream's descriptor; returns None if it has none, as under pytest."""
     try:
         descriptor = stream.fileno()
         stream.flush()
@@ -131,7 +131,7 @@ def _wrap_stream(stream: Any) -> Any:
 
 
 def _open_missing_descriptors() -> None:
-    """Open descriptors 0 to 2 that were closed at the start: else the next file opened gets the number, and what is printed."""
+    """Opens descriptors 0 to 2 if closed; otherwise a later file would get them and the output."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees: a line a step, progress while it works, a table at the end. The only importer of rich."""
+"""Shows a run on a terminal: steps, progress and a final table. The only importer of rich."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ STATUS_STYLES = {
 }
 _SYMBOLS = {"succeeded": "✓", "warning": "!", "failed": "✗", "skipped": "-", "not_run": "-"}
 _ASCII_SYMBOLS = {**_SYMBOLS, "succeeded": "+", "failed": "x"}
-"""The same where the terminal's encoding has no such characters."""
+"""Symbols for terminals without Unicode."""
 _FILE_WIDTH = 160
 
 
 class Terminal:
-    """Shows a run to a person."""
+    """Shows a run on a terminal."""
 
     def __init__(self, console: Optional[Console] = None) -> None:
         self._console = console or Console(
@@ -77,7 +77,7 @@ class Terminal:
         }
 
     def notify(self, event: Event) -> None:
-        """Take an event."""
+        """Handles an event."""
         self._handlers[type(event)](event)
 
     def _print(self, text: str) -> None:
@@ -168,7 +168,7 @@ class Terminal:
 
 
 class _WarningHandler(_StreamHandler):
-    """Warnings of the standard library's loggers (boto's, the user's), on stderr and without secrets."""
+    """Writes warnings of the standard library's loggers to stderr, redacted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ def _install_warning_handler() -> None:
 
 
 def build_steps_table(result: RunResult) -> Table:
-    """A line a step."""
+    """Returns a table with a row per step."""
     table = _make_table("step", "role", "status", "seconds", "objects", "bytes", "error")
     for step in result.steps:
         count, size = (sum_numbers(step.outputs.get(name)) for name in ("count", "bytes"))
@@ -203,7 +203,7 @@ def build_steps_table(result: RunResult) -> Table:
 
 
 def build_roles_table(result: RunResult) -> Table:
-    """A line a role."""
+    """Returns a table with a row per role."""
     table = _make_table("role", "AssumeRole calls", "session, as CloudTrail shows it")
     for use in result.roles:
         table.add_row(
@@ -218,7 +218,7 @@ def _make_table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         right = name in ("seconds", "objects", "bytes", "AssumeRole calls")
-        # names may take several lines in a narrow terminal; numbers and statuses are always whole
+        # names may wrap in a narrow terminal; numbers and statuses never do
         table.add_column(
             name,
             justify="right" if right else "left",
@@ -232,7 +232,7 @@ _HIDDEN_IF_ZERO = frozenset({"skipped", "deleted"})
 
 
 def format_outputs(result: StepResult) -> str:
-    """A step's outputs in one line."""
+    """Returns a step's outputs as one line."""
     shown = redact(to_plain_outputs(result.outputs))
     whole = {
         name: value if isinstance(value, (str, bool)) else sum_numbers(value)

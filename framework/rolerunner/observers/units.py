@@ -1,4 +1,4 @@
-"""Sizes and times as people read them."""
+"""Formats sizes and durations for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MINUTE, _HOUR, _TENTHS = 60, 3600, 10
 
 
 def format_size(count: float) -> str:
-    """Bytes as people read them."""
+    """Formats a number of bytes in binary units."""
     size, unit = float(count), 0
     while size >= _BINARY and unit < len(_UNITS) - 1:
         size, unit = size / _BINARY, unit + 1
@@ -18,7 +18,7 @@ def format_size(count: float) -> str:
 
 
 def sum_numbers(value: Any) -> Optional[float]:
-    """A number, or the sum of the numbers that a step with ``for_each`` gives for its items; None for anything else."""
+    """Returns a number, or the sum of a list's numbers; None for anything else."""
     if isinstance(value, (list, tuple)):
         numbers = [number for number in map(sum_numbers, value) if number is not None]
         return sum(numbers) if numbers else None
@@ -26,7 +26,7 @@ def sum_numbers(value: Any) -> Optional[float]:
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as people read them: 0.25 s, 3 min 20 s, 2 h 5 min."""
+    """Formats seconds: 0.25 s, 3 min 20 s, 2 h 5 min."""
     if seconds < _MINUTE:
         return f"{seconds:.3g} s" if seconds < _TENTHS else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _MINUTE)

@@ -1,4 +1,4 @@
-"""An AWS on this machine that enforces IAM: S3, STS and IAM, started on loopback inside the command."""
+"""A local AWS that enforces IAM: S3, STS and IAM on loopback."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class JobKeys:
-    """The keys of the job's own session; they are worth something on this machine only, and are not shown all the same."""
+    """The keys of the job's session, with a redacted repr."""
 
     access_key: str
     secret_key: str
@@ -47,7 +47,7 @@ class JobKeys:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running AWS with a world in it."""
+    """A running sandbox."""
 
     server: Server
     region: str
@@ -55,19 +55,19 @@ class Sandbox:
     job_keys: JobKeys
     job_role: str
     client: Callable[[str, str], Any]
-    """service, account -> a client of the account's administrator, to look at the world from outside; made once for each."""
+    """Maps service and account to a cached client of the account's administrator."""
 
     @property
     def endpoint(self) -> str:
-        """Where it listens: http://127.0.0.1:PORT."""
+        """Returns the base URL: http://127.0.0.1:PORT."""
         return self.server.endpoint
 
     def admin(self, account: str) -> Any:
-        """A boto3 session of an account's administrator; its clients still need the endpoint, which ``client`` sets."""
+        """Returns a boto3 session of an account's administrator; it does not set the endpoint."""
         return _admin(self.region, account)
 
     def requests(self, service: str = "") -> list[RecordedRequest]:
-        """All that was asked of it, or of one service, granted or refused, in every region, in the order of the answers."""
+        """Returns all requests, or those of one service, in the order of their responses."""
         return [
             request
             for request in parse_records(self.server.record())
@@ -75,7 +75,7 @@ class Sandbox:
         ]
 
     def assume_role_count(self) -> dict[str, int]:
-        """Role ARN -> how often it was assumed with success, the making of this world left out."""
+        """Returns role ARN -> number of successful AssumeRole calls, without those of the setup."""
         asked = (
             request
             for request in self.requests("sts")
@@ -87,7 +87,7 @@ class Sandbox:
 
 
 def load_world(path: Path) -> World:
-    """Read a sandbox file. Raises SpecError with every mistake, UsageError where it cannot be read."""
+    """Reads a sandbox file. Raises SpecError with every mistake, UsageError if unreadable."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -108,12 +108,12 @@ def load_world(path: Path) -> World:
 
 
 def check_available() -> None:
-    """Raise SandboxError with what to install where the embedded AWS cannot be started."""
+    """Raises SandboxError with what to install if the sandbox cannot be started."""
     find_interpreter()
 
 
 def add_objects(world: World, puts: Mapping[S3Uri, Path]) -> World:
-    """The world with more objects, from files. Raises UsageError for a bucket that it has not."""
+    """Returns the world with additional objects from files. Raises UsageError."""
     for uri in puts:
         if uri.bucket not in [bucket.name for bucket in world.buckets]:
             raise UsageError(
@@ -137,7 +137,7 @@ def _of_bucket(bucket: str, puts: Mapping[S3Uri, Path]) -> list[SandboxObject]:
 
 @contextlib.contextmanager
 def start_sandbox(world: World, folder: Path = Path()) -> Iterator[Sandbox]:
-    """The embedded AWS with the world in it; ``folder`` is where files of the world are looked for. Raises SandboxError."""
+    """Runs a sandbox with this world; its files are relative to ``folder``. Raises SandboxError."""
     with (
         start_server() as server,
         contextlib.closing(_Clients(server.endpoint, world.region)) as clients,
@@ -165,7 +165,7 @@ def _failures_told() -> Iterator[None]:
 
 
 def _job_keys(world: World, client: Any) -> JobKeys:
-    """The session that Glue would give the job: its name is Glue's own."""
+    """Returns the keys of a session named as Glue names it."""
     sts = client("sts", RoleArn.parse(world.job_role).account)
     keys = sts.assume_role(RoleArn=world.job_role, RoleSessionName="GlueJobRunnerSession")[
         "Credentials"
@@ -174,7 +174,7 @@ def _job_keys(world: World, client: Any) -> JobKeys:
 
 
 class _Clients:
-    """Clients of the administrators of accounts: making one takes 100 ms, so each is made once."""
+    """Caches clients of account administrators; creating one takes 100 ms."""
 
     def __init__(self, endpoint: str, region: str) -> None:
         self._endpoint = endpoint
@@ -183,7 +183,7 @@ class _Clients:
         self._making = threading.Lock()
 
     def client(self, service: str, account: str) -> Any:
-        """The client of an account's administrator."""
+        """Returns the client of an account's administrator."""
         from botocore.config import Config  # noqa: PLC0415 - takes 200 ms, and only a running sandbox needs it
 
         with self._making:
@@ -195,7 +195,7 @@ class _Clients:
             return self._made[service, account]
 
     def close(self) -> None:
-        """Close their connections."""
+        """Closes the connections of all clients."""
         for client in self._made.values():
             if hasattr(client, "close"):  # older boto3 leaves it to the collector
                 client.close()
@@ -210,7 +210,7 @@ def _admin(region: str, account: str) -> Any:
 
     session = botocore.session.Session(NO_PROFILE)
     session.register_component("data_loader", shared_loader())
-    # the emulator takes twelve digits as the administrator of that account, and does not look at the secret
+    # the emulator takes twelve digits as an account's administrator and ignores the secret
     made = boto3.Session(
         aws_access_key_id=account,
         aws_secret_access_key="-",  # noqa: S106

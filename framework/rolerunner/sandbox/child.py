@@ -1,9 +1,10 @@
-"""What the child process runs: the emulator, with a record of every request kept at its door.
+"""Runs the emulator in the child process and records every request.
 
-The emulator's own record (CloudTrail) will not do as proof of anything: it leaves out what IAM refused, does not tell what
-the service refused from what it granted, keeps each region apart, and knows neither keys nor callers of S3 requests.
+The emulator's own record (CloudTrail) is not sufficient: it omits requests that IAM refused, does
+not distinguish refused from granted ones, is split by region, and lacks keys and callers of S3
+requests.
 
-It runs in an interpreter that may not have rolerunner: nothing but the standard library and the emulator is imported.
+The interpreter may not have rolerunner, so only the standard library and the emulator are imported.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ _CODE = re.compile(rb'<Code>([^<]*)</Code>|"__type": *"([^"]*)"')
 _ISSUED = re.compile(rb"<AccessKeyId>([^<]*)</AccessKeyId>")
 _ARN = re.compile(rb"<Arn>([^<]*)</Arn>")
 _SHORT = 1 << 16
-"""Bodies are looked at up to so many bytes: STS's requests and answers, and errors; never an object's."""
+"""Maximum bytes read of a body: of STS and of errors, never of an object."""
 _ERROR = 400
 
 
 @dataclass
 class _Seen:
-    """One request and its answer, as far as they are needed."""
+    """A request and its response, as far as they are recorded."""
 
     path: str
     method: str
@@ -48,7 +49,7 @@ class _Seen:
     status: int = 0
 
     def line(self) -> str:
-        """The record: credentials are in it as little as bodies are."""
+        """Returns the record as a JSON line, without credentials and bodies."""
         signed = _CREDENTIAL.search(self.headers.get("authorization", ""))
         key, region, service = signed.groups() if signed else ("", "", "")
         record = {
@@ -82,7 +83,7 @@ class _Seen:
         )
 
     def _issued(self) -> list[str] | None:
-        """The key that an answer of STS handed out, and to whom: so that a record can say who called."""
+        """Returns the key that STS issued and its session ARN, to identify later callers."""
         key, arn = _ISSUED.search(self.answered), _ARN.search(self.answered)
         return [key.group(1).decode(), arn.group(1).decode()] if key and arn else None
 
@@ -92,7 +93,7 @@ def _keep(body: bytearray, data: bytes) -> None:
 
 
 def recorded(app: App, record: IO[str]) -> App:
-    """The application, with a line in ``record`` for each request, written before its answer is complete."""
+    """Wraps the application: writes a line to ``record`` before each response completes."""
 
     async def at_the_door(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith("/_"):
@@ -123,7 +124,7 @@ def recorded(app: App, record: IO[str]) -> App:
 
 
 def end_with_parent(folder: str) -> None:
-    """End when the parent does, even by kill -9: standard input is a pipe that closes then."""
+    """Exits when the parent ends, even by kill -9, since standard input then closes."""
 
     def watch() -> None:
         while os.read(
@@ -137,7 +138,7 @@ def end_with_parent(folder: str) -> None:
 
 
 def main(folder: str, record: str) -> None:
-    """Run the emulator until the parent ends."""
+    """Runs the emulator until the parent ends."""
     end_with_parent(folder)
     import ministack.app  # noqa: PLC0415 - takes time, and the parent may end meanwhile
 

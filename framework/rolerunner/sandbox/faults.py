@@ -1,4 +1,4 @@
-"""Faults put between a run and the embedded AWS: refusals, errors, answers cut short, late, or lost."""
+"""Injects faults between a run and the sandbox: errors, delays, lost and truncated responses."""
 
 import random
 import re
@@ -27,12 +27,12 @@ _CODES = {
     500: "InternalError",
     503: "SlowDown",
 }
-"""The code of an answer that names none."""
+"""Default error code of each status."""
 _SIGNED_FOR = re.compile(r"Credential=[^/, ]+/\d+/[^/, ]*/([^/, ]*)")
 
 
 class _Unknown(ValueError):
-    """A name that is not known, and what may have been meant."""
+    """An unknown operation, with a suggestion."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"'{name}' is not an operation of S3 or STS")
@@ -49,11 +49,11 @@ def _operation(value: Any) -> Any:
 
 
 Operation = Annotated[str, BeforeValidator(_operation)]
-"""An operation of S3 or STS by its name, of another service as service:Operation; * for each."""
+"""An operation of S3 or STS, or service:Operation of another service; * matches any."""
 
 
 class Fault(StrictModel):
-    """What is done to requests of one kind, in place of passing them on or on top of it."""
+    """A fault for matching requests."""
 
     operation: Operation = Field(
         "*",
@@ -119,7 +119,7 @@ class Fault(StrictModel):
 
     @property
     def kind(self) -> str:
-        """What it does, in a word."""
+        """Returns the kind of fault."""
         return next(
             (
                 name
@@ -130,7 +130,7 @@ class Fault(StrictModel):
         )
 
     def fits(self, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
-        """Is it meant for such a request?"""
+        """Returns True if the fault applies to such a request."""
         names = ("*", operation, f"{service}:{operation}")
         place = str(parameters.get("Bucket", "")), str(parameters.get("Key", ""))
         return (
@@ -142,7 +142,7 @@ class Fault(StrictModel):
 
 @dataclass(frozen=True)
 class InjectedFault:
-    """A fault that came to pass."""
+    """A fault that was injected."""
 
     kind: str
     operation: str
@@ -150,7 +150,7 @@ class InjectedFault:
 
 
 class FaultyProxy(Proxy):
-    """Passes requests on but for what the faults say; the first that fits and is not used up strikes. ``seed`` is for ``rate``."""
+    """Forwards requests and injects the first matching fault; ``seed`` is for ``rate``."""
 
     def __init__(self, endpoint: str, faults: Sequence[Fault], seed: int = 0) -> None:
         super().__init__(endpoint, _Faulty)
@@ -164,7 +164,7 @@ class FaultyProxy(Proxy):
     def fault_for(
         self, service: str, operation: str, parameters: Mapping[str, Any]
     ) -> Optional[Fault]:
-        """The fault that strikes this request."""
+        """Returns the fault to inject into this request, or None."""
         with self._lock:
             for number, fault in enumerate(self._faults):
                 if fault.fits(service, operation, parameters) and self._strikes(number, fault):
@@ -207,7 +207,7 @@ class _Faulty(ProxyHandler):
         return self.answer(status, headers, data, cut=fault is not None and fault.cut)
 
     def _read(self, body: bytes) -> tuple[str, str, dict[str, Any]]:
-        """Service, operation and parameters."""
+        """Returns service, operation and parameters."""
         signed = _SIGNED_FOR.search(self.headers.get("Authorization", ""))
         place = urlsplit(self.path)
         is_form = "x-www-form-urlencoded" in self.headers.get("Content-Type", "")

@@ -1,4 +1,4 @@
-"""A world made from a spec: its roles with the policies that ``rolerunner iam`` prints, its buckets, and something to read in them."""
+"""Derives a world from a spec: roles with least-privilege policies, buckets, sample objects."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from rolerunner.model import Plan
 
 _ACCOUNT = "123456789012"
-"""The job's own: another than its roles', so that policy and trust policy are needed both."""
+"""The job's account; it differs from its roles', so that both policies are needed."""
 _BUCKET = re.compile(r"arn:aws:s3:::([^/*?]+)(?:/.*)?\Z", re.DOTALL)
 _LONGEST_NAME = 64
-"""Characters of a role's name (IAM user guide)."""
+"""Maximum characters of a role's name (IAM user guide)."""
 _LARGEST = 1 << 20
-"""Bytes of an object that is made up, whatever a filter asks for."""
+"""Maximum bytes of a sample object."""
 _MOST = 100
-"""Objects that are made up under one prefix, whatever a step waits for."""
+"""Maximum number of sample objects under one prefix."""
 
 
 @dataclass(frozen=True)
 class GeneratedWorld:
-    """The world, and what was decided while making it, to be said."""
+    """A derived world, with notes about the decisions made."""
 
     world: World
     notes: tuple[str, ...]
@@ -42,10 +42,13 @@ class GeneratedWorld:
 def generate_world(
     plan: Plan, lasting: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
 ) -> GeneratedWorld:
-    """The world of a plan. ``lasting``: the plan that policies are made from; ``puts``: objects that are to be there, from files.
+    """Derives the world of a plan.
 
-    A bucket belongs to the first role that writes to it, else to the first that reads it, the job's own coming last. Roles of other accounts get what
-    they need of it by its bucket policy too. Raises SandboxError for what the embedded AWS has not.
+    ``lasting`` is the plan for policies; ``puts`` are additional objects from files.
+
+    A bucket belongs to the first role that writes to it, else to the first that reads it, the
+    job's own role last. Roles of other accounts are also granted
+    what they need by the bucket policy. Raises SandboxError for unsupported features.
     """
     job_role = _job_role(plan)
     _check_partition(plan)
@@ -102,7 +105,7 @@ def _check_partition(plan: Plan) -> None:
 
 
 def _owners(found: Sequence[RolePolicies]) -> dict[str, str]:
-    """Bucket -> account."""
+    """Returns bucket -> account."""
     owners: dict[str, str] = {}
     for writing in (True, False):
         for role in (*found[1:], found[0]):
@@ -121,7 +124,7 @@ def _bucket(resource: str) -> str:
 
 
 def _grants(bucket: str, account: str, found: Sequence[RolePolicies]) -> list[dict[str, Any]]:
-    """The bucket's policy: what roles of other accounts need of it."""
+    """Returns the bucket policy for roles of other accounts."""
     grants = []
     for role in found:
         for statement in role.permissions if role.account != account else ():
@@ -129,7 +132,7 @@ def _grants(bucket: str, account: str, found: Sequence[RolePolicies]) -> list[di
                 resource for resource in statement.resources if _bucket(resource) == bucket
             ]
             if resources:
-                # the emulator knows callers of other accounts by their account alone; which of its roles may is then up to IAM, as on AWS
+                # the emulator identifies callers of other accounts only by account
                 grants.append(
                     {
                         **statement.as_json(),
@@ -146,7 +149,7 @@ def _grants(bucket: str, account: str, found: Sequence[RolePolicies]) -> list[di
 def _made_up(
     plan: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
 ) -> Iterator[tuple[S3Uri, SandboxObject]]:
-    """An object for each source that would be empty: not given, and not written by a step before."""
+    """Yields sample objects for each source that would otherwise be empty."""
     now = datetime.now(timezone.utc)
     scope = {
         "params": plan.job.params,
@@ -170,7 +173,7 @@ def _made_up(
 
 
 def _is_given(uri: S3Uri, source: S3Uri, action: Any) -> bool:
-    """Is an object that is put one that the step is about?"""
+    """Returns True if a given object is one that the step selects."""
     if not source.is_prefix:
         return uri == source
     below = uri.bucket == source.bucket and uri.key.startswith(source.key)
@@ -193,7 +196,7 @@ def _sources(action: Any) -> list[S3Uri]:
 
 
 def _objects(source: S3Uri, action: Any) -> Iterator[tuple[S3Uri, SandboxObject]]:
-    """One that the action's filters let pass, or as many as it waits for."""
+    """Yields objects that pass the action's filters, as many as it waits for."""
     include = getattr(action, "include", None) or [""]
     size = min(getattr(action, "min_size", 0) or 0, _LARGEST)
     for number in range(min(getattr(action, "min_count", 1), _MOST)):
@@ -203,7 +206,7 @@ def _objects(source: S3Uri, action: Any) -> Iterator[tuple[S3Uri, SandboxObject]
 
 
 def _name(glob: str, number: int) -> str:
-    """A name that a glob matches: ``**/*.csv.gz`` -> sample.csv.gz."""
+    """Returns a name that a glob matches: ``**/*.csv.gz`` -> sample.csv.gz."""
     name = glob.replace("**/", "").replace("**", "*") or "*.txt"
     name = re.sub(r"\{([^},]*)[^}]*\}", r"\1", name)
     name = re.sub(r"\[(.)[^\]]*\]", r"\1", name)

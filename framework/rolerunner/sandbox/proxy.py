@@ -1,4 +1,4 @@
-"""A proxy before the embedded AWS: it passes requests on, and who derives from it does more with them."""
+"""A proxy in front of the sandbox; subclasses of its handler change what it does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF_THE_CONNECTION = ("content-length", "transfer-encoding", "connection", "date
 
 
 class Proxy(ThreadingHTTPServer):
-    """Listens on a free port of loopback while ``listening``; ``endpoint`` is the embedded AWS."""
+    """Listens on a free loopback port inside ``listening`` and forwards to ``endpoint``."""
 
     daemon_threads = True
 
@@ -28,12 +28,12 @@ class Proxy(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens: http://127.0.0.1:PORT."""
+        """Returns the base URL: http://127.0.0.1:PORT."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Self]:
-        """Answer while the block runs."""
+        """Serves requests inside the block."""
         with self:
             threading.Thread(
                 target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
@@ -44,24 +44,24 @@ class Proxy(ThreadingHTTPServer):
                 self.shutdown()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news here."""
+        """Ignores clients that disconnect."""
 
 
 class ProxyHandler(BaseHTTPRequestHandler):
-    """Handles each request by ``passing``, which who derives from it writes."""
+    """Handles each request with ``passing``, which subclasses implement."""
 
     protocol_version = "HTTP/1.1"
     server: Any
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - http.server's name
-        """Nothing is said."""
+        """Logs nothing."""
 
     def passing(self, body: bytes) -> None:
-        """Answer one request."""
+        """Responds to one request."""
         raise NotImplementedError
 
     def asked(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """What the embedded AWS answers: status, headers, body."""
+        """Forwards the request; returns status, headers and body."""
         upstream = http.client.HTTPConnection(
             self.server.target.hostname or "", self.server.target.port
         )
@@ -71,13 +71,13 @@ class ProxyHandler(BaseHTTPRequestHandler):
             return answer.status, dict(answer.getheaders()), answer.read()
 
     def hang_up(self) -> None:
-        """No answer at all."""
+        """Closes the connection without a response."""
         self.close_connection = True
 
     def answer(
         self, status: int, headers: Mapping[str, str], data: bytes, *, cut: bool = False
     ) -> None:
-        """Answer; ``cut``: with half of the body that is announced."""
+        """Sends a response; ``cut`` sends only half of the declared body."""
         self.send_response(status)
         for name, value in headers.items():
             if name.lower() not in _OF_THE_CONNECTION:

@@ -1,4 +1,4 @@
-"""The record that child.py keeps -> who asked for what."""
+"""Parses the emulator's records into requests."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ OPERATIONS = (
     "AssumeRole",
     "GetCallerIdentity",
 )
-"""What a request of S3 or STS may ask."""
+"""Known operations of S3 and STS."""
 _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
-"""Codes of what IAM refused; an answer to HEAD has no body, and so its status stands for a code."""
+"""Error codes of refused requests; a response to HEAD has no body, only a status."""
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """A request and how it was answered."""
+    """A request and its outcome."""
 
     service: str
     operation: str
     caller: str
-    """The ARN of who signed it: a role's session, or an account's root for its administrator."""
+    """ARN of the signer: a role's session, or an account's root."""
     region: str
     parameters: dict[str, Any]
     """Of S3: Bucket, Key and the query; of STS, IAM and their kind: the form."""
@@ -62,17 +62,17 @@ class RecordedRequest:
 
     @property
     def is_refused(self) -> bool:
-        """Did IAM refuse it?"""
+        """Returns True if IAM refused the request."""
         return self.error in _REFUSED
 
     @property
     def is_admin(self) -> bool:
-        """Was it made by an account's administrator, as the making of the world is?"""
+        """Returns True if an account's administrator signed it, as during setup."""
         return self.caller.endswith(":root")
 
 
 def parse_records(records: Iterable[Mapping[str, Any]]) -> list[RecordedRequest]:
-    """The requests on record. A session's key is known from the answer of STS that handed it out."""
+    """Parses records; a session's key is known from the STS response that issued it."""
     sessions: dict[str, str] = {}
     found = []
     for record in records:
@@ -83,7 +83,7 @@ def parse_records(records: Iterable[Mapping[str, Any]]) -> list[RecordedRequest]
 
 
 def parse_operation(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The operation and parameters of a request: of its service, method, path, query, target, form, and whether it copies."""
+    """Returns the operation and the parameters of a recorded request."""
     return _s3(record) if record["service"] == "s3" else _other(record)
 
 

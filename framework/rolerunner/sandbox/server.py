@@ -1,6 +1,6 @@
-"""The embedded AWS as a child process on loopback. Only this file and child.py know the emulator, ministack.
+"""Runs the emulator, ministack, as a child process on loopback.
 
-It is young and may be replaced: nothing outside the two depends on its settings, its health check or its record.
+Only this module and child.py know the emulator, so that it can be replaced.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OTHER_PYTHON = "ROLERUNNER_SANDBOX_PYTHON"
-"""Names an interpreter that has the emulator, where this one cannot: it needs Python 3.10."""
+"""Names an interpreter with the emulator, which needs Python 3.10, if this one has none."""
 _START_SECONDS = 30.0
 _STOP_SECONDS = 5.0
 _TRIES = 3
@@ -46,7 +46,7 @@ class Server:
     folder: Path
 
     def record(self) -> list[dict[str, Any]]:
-        """Every request that was answered, oldest first, as child.py writes them."""
+        """Returns the records of all completed requests, oldest first."""
         return [
             json.loads(line)
             for line in _record(self.folder).read_text(encoding="utf-8").splitlines()
@@ -55,7 +55,7 @@ class Server:
 
 @contextlib.contextmanager
 def start_server() -> Iterator[Server]:
-    """The emulator, answering; it and its folder are gone when the block ends. Raises SandboxError."""
+    """Runs the emulator inside the block, then removes its folder. Raises SandboxError."""
     python = find_interpreter()
     folder = Path(tempfile.mkdtemp(prefix="rolerunner-sandbox-"))
     process = None
@@ -69,7 +69,7 @@ def start_server() -> Iterator[Server]:
 
 
 def find_interpreter() -> str:
-    """The interpreter that has the emulator. Raises SandboxError with what to install."""
+    """Returns an interpreter with the emulator. Raises SandboxError with what to install."""
     if importlib.util.find_spec("ministack") is not None:
         return sys.executable
     other = os.environ.get(OTHER_PYTHON)
@@ -138,7 +138,8 @@ def _spawn(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[
     environment.update(
         AUTH="true",  # this turns IAM's enforcement on
         BIND_HOST="127.0.0.1",
-        DOCKER_HOST=f"unix://{folder}/none",  # it would look for containers to remove, and they may be another emulator's
+        # without this, it would remove containers that may belong to another emulator
+        DOCKER_HOST=f"unix://{folder}/none",
         GATEWAY_PORT=str(port),
         LOG_LEVEL="WARNING",
         MINISTACK_EDITION=name,
@@ -149,7 +150,7 @@ def _spawn(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[
     # -c and not the file's path: its folder would be the first that imports are looked for in
     command = [python, "-c", _CHILD.read_text(encoding="utf-8"), str(folder), str(_record(folder))]
     with _log(folder).open("ab") as output:
-        # A session of its own: Ctrl-C at the terminal is for rolerunner, which then stops the child itself.
+        # in its own session, so that Ctrl-C reaches only rolerunner, which stops the child
         return subprocess.Popen(  # noqa: S603
             command,
             env=environment,
@@ -162,13 +163,13 @@ def _spawn(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[
 
 
 def _environment(python: str) -> dict[str, str]:
-    """What the child gets of the user's environment: none of AWS_*, and another interpreter none of this one's paths."""
+    """Returns the child's environment: no AWS_*, and no paths of this interpreter for another."""
     names = _KEPT_ENVIRONMENT + (_OF_THIS_INTERPRETER if python == sys.executable else ())
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _answers(process: subprocess.Popen[bytes], port: int, name: str) -> bool:
-    """Is it up? Another emulator that has our port answers too, under another name, while our child is still starting."""
+    """Waits for the child to be ready; its name tells it from another emulator on the port."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What is in the embedded AWS: the models of the sandbox file, and making it so by ordinary API calls."""
+"""Models of the sandbox file, and their creation by ordinary API calls."""
 
 import gzip
 import json
@@ -72,7 +72,7 @@ def _grant(value: Any) -> Any:
 
 
 def _statements(value: Any) -> Any:
-    """A whole policy document's statements; a statement alone is a list of one, as in IAM."""
+    """Accepts a policy document, a list of statements or one statement."""
     if not isinstance(value, dict):
         return value
     statements = value.get("Statement", value)
@@ -84,13 +84,13 @@ Statement = Annotated[dict[str, Any], BeforeValidator(_statement)]
 Permissions = Annotated[
     list[Annotated[Statement, AfterValidator(_permission)]], BeforeValidator(_statements)
 ]
-"""What a role may do."""
+"""The permissions of a role."""
 Grants = Annotated[list[Annotated[Statement, AfterValidator(_grant)]], BeforeValidator(_statements)]
-"""Who may do what to the thing that they hang on: a trust policy, a bucket policy."""
+"""Statements of a resource policy: a trust policy or a bucket policy."""
 
 
 class ObjectContent(StrictModel):
-    """What an object holds, and what is stored with it."""
+    """The content of an object and its stored attributes."""
 
     text: Optional[str] = Field(None, description="Its text.", examples=["hello"])
     gzip: Optional[str] = Field(None, description="Text, stored compressed.", examples=["hello"])
@@ -115,7 +115,7 @@ class ObjectContent(StrictModel):
         return self
 
     def body(self, folder: Path) -> bytes:
-        """Its bytes. Raises OSError for a file that cannot be read."""
+        """Returns the bytes. Raises OSError for an unreadable file."""
         if self.file is not None:
             return (folder / self.file).read_bytes()
         if self.size is not None:
@@ -126,13 +126,13 @@ class ObjectContent(StrictModel):
 
 
 class SandboxObject(ObjectContent):
-    """An object that is there when the run starts."""
+    """An object that exists when the run starts."""
 
     key: str = Field(min_length=1)
 
 
 class SandboxBucket(StrictModel):
-    """A bucket and what is in it."""
+    """A bucket and its objects."""
 
     name: str
     account: Annotated[str, Field(pattern=r"^\d{12}$")]
@@ -142,7 +142,7 @@ class SandboxBucket(StrictModel):
 
 
 class SandboxRole(StrictModel):
-    """A role: who may assume it, and what it may do."""
+    """A role with its trust policy and permissions."""
 
     arn: Arn
     description: str = ""
@@ -178,7 +178,7 @@ class World(StrictModel):
         return self
 
     def files(self) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:
-        """The local files that it names, each with its place in the sandbox file."""
+        """Yields the local files that it names, each with its position in the sandbox file."""
         for at, bucket in enumerate(self.buckets):
             for number, each in enumerate(bucket.objects):
                 if each.file is not None:
@@ -186,11 +186,11 @@ class World(StrictModel):
 
 
 Clients = Callable[[str, str], Any]
-"""service, account -> a client of that account's administrator."""
+"""Maps service and account to a client of that account's administrator."""
 
 
 def create_world(world: World, client: Clients, folder: Path) -> None:
-    """Make the roles and buckets. ``folder`` is the sandbox file's."""
+    """Creates the roles and buckets; files are relative to ``folder``."""
     for role in world.roles:
         _make_role(role, client, is_job=role.arn == world.job_role)
     for bucket in world.buckets:
@@ -243,5 +243,5 @@ def _make_bucket(bucket: SandboxBucket, region: str, s3: Any, folder: Path) -> N
 
 
 def policy_document(statements: list[dict[str, Any]]) -> str:
-    """Statements as a policy document."""
+    """Returns statements as a policy document."""
     return json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -1,4 +1,4 @@
-"""What stands in the sandbox and in the case's folder after a run."""
+"""Reads objects of the sandbox and files of the case's folder after a run."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Content:
-    """An object or file, or what is below a prefix or folder."""
+    """An object or file, or the names below a prefix or folder."""
 
     body: bytes = b""
     names: Optional[tuple[str, ...]] = None
-    """Of a prefix or folder; None for one object or file."""
+    """Names below a prefix or folder; None for one object or file."""
     stored: Mapping[str, Any] = field(default_factory=dict)
-    """What is stored with an object."""
+    """Stored attributes of an object."""
 
     def summary(self) -> str:
-        """In a few words."""
+        """Returns a short description."""
         return (
             format_count(len(self.body), "byte")
             if self.names is None
@@ -35,12 +35,15 @@ class Content:
 
 
 class UnreadableObject(Exception):
-    """What stands there cannot be looked at: it is encrypted with a customer's key, say."""
+    """The object cannot be read, for example because of a customer-provided key."""
 
 
 def read_object(aws: Sandbox, uri: S3Uri, account: str) -> Optional[Content]:
-    """The object, or those below a prefix; None where there is no such object or bucket. Raises Unreadable."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 is imported only where something runs
+    """Reads an object, or the names below a prefix; None if it does not exist.
+
+    Raises UnreadableObject.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - imported only to run cases
 
     s3 = aws.client("s3", account)
     try:
@@ -68,7 +71,7 @@ def _object(s3: Any, uri: S3Uri) -> Content:
 
 
 def read_file(path: Path, *, is_folder: bool) -> Optional[Content]:
-    """The file, or those below a folder; None where there is no such file."""
+    """Reads a file, or the names below a folder; None if it does not exist."""
     if is_folder:
         return Content(
             names=tuple(

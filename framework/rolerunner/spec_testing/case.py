@@ -1,4 +1,4 @@
-"""A case of a test file, checked and ready to be run."""
+"""A validated case of a test file."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ class Case:
     params: Mapping[str, Any]
     spec: Path
     job: Optional[Job]
-    """None where the case expects that its params are wrong."""
+    """None if the case expects invalid params."""
     world: World
     world_folder: Path
     folder: Path
-    """Where it runs; made when it does."""
+    """Working folder; created when the case runs."""
 
     @property
     def id(self) -> str:
-        """What names it among all: the file and its own name."""
+        """Returns a unique id: the file and the case's name."""
         return f"{self.mark.file}::{self.fields.name}"
 
     def arn(self, role: str) -> str:
-        """The ARN of an alias, an ARN, or job."""
+        """Returns the ARN of an alias, of ``job`` or of an ARN itself."""
         if role == "job":
             return self.world.job_role
         return self.job.roles[role].arn if self.job is not None and role in self.job.roles else role
 
     def near(self, file: str) -> Path:
-        """A file that the test file names."""
+        """Returns the path of a file that the test file names."""
         return Path(self.mark.file).parent / file

@@ -1,4 +1,4 @@
-"""The models of a test file: what is given, and what is expected of the run."""
+"""Models of a test file: initial state, run and expectations."""
 
 from typing import Annotated, Any, Literal, Optional, get_args
 
@@ -41,7 +41,7 @@ LocalFile = Annotated[str, BeforeValidator(_local)]
 
 
 class DeniedPermission(StrictModel):
-    """What a role may not do, whatever its policies allow."""
+    """Actions denied to a role, whatever its policies allow."""
 
     role: str = Field(description="The role: an alias, an ARN, or job.", examples=["partner"])
     actions: list[str] = Field(
@@ -60,11 +60,11 @@ Content = Annotated[ObjectContent, BeforeValidator(_as_text), ShortForm()]
 
 
 class InitialState(StrictModel):
-    """What is there before the run, besides the sandbox's own."""
+    """State before the run, in addition to the sandbox's."""
 
     objects: dict[S3Object, Content] = Field(
         default_factory=dict,
-        description="Objects that are there: text, or text, gzip, file or size with tags, metadata, content_type.",
+        description="Existing objects: text, or text, gzip, file or size with attributes.",
         examples=[{"s3://landing/orders/a.csv": "id\n1\n"}],
     )
     without: list[S3Location] = Field(
@@ -84,13 +84,13 @@ class InitialState(StrictModel):
     )
     faults: list[Fault] = Field(
         default_factory=list,
-        description="What goes wrong on the way to AWS.",
+        description="Faults to inject into requests to AWS.",
         examples=[[{"operation": "GetObject", "answer": 503, "times": 2}]],
     )
 
 
 class ExpectedFile(StrictModel):
-    """What a file holds after the run, or how many a folder has. All that is said must be so."""
+    """Expected content of a file, or names of a folder; everything given must match."""
 
     absent: bool = Field(
         False, description="It is not there; of a prefix: nothing is.", examples=[True]
@@ -122,7 +122,7 @@ class ExpectedFile(StrictModel):
 
 
 class ExpectedObject(ExpectedFile):
-    """What an object holds after the run, and what is stored with it."""
+    """Expected content and stored attributes of an object."""
 
     content_type: Optional[str] = Field(None, description="Its media type.", examples=["text/csv"])
     metadata: Optional[dict[str, str]] = Field(
@@ -144,7 +144,8 @@ def _fits_its_place(is_folder: bool, expected: ExpectedFile, name: str) -> None:
     whole, one = said & {"count", "names"}, said - {"count", "names", "absent"}
     if is_folder and one:
         raise ValueError(
-            f"'{name}' is a prefix, which has 'count', 'names' or 'absent'; without the last '/' it is one object"
+            f"'{name}' is a prefix, which has 'count', 'names' or 'absent'; "
+            "without the last '/' it is one object"
         )
     if not is_folder and whole:
         raise ValueError(f"'{min(whole)}' goes with a prefix: write '{name}/'")
@@ -153,7 +154,7 @@ def _fits_its_place(is_folder: bool, expected: ExpectedFile, name: str) -> None:
 
 
 class ExpectedStep(StrictModel):
-    """How a step ends. Texts are found in the real ones, where * stands for anything between."""
+    """Expected result of a step; texts are patterns in which * matches anything."""
 
     status: Optional[StepStatus] = Field(None, description="How it ends.", examples=["failed"])
     error: Optional[str] = Field(
@@ -190,7 +191,10 @@ class ExpectedRefusal(StrictModel):
 
 
 class Expectations(StrictModel):
-    """What is expected of the run. What is not said is not looked at, but for the status: without ``exit`` and ``refusals`` it is succeeded."""
+    """The expectations of a run; only those given are checked.
+
+    The status defaults to succeeded, unless ``exit`` or ``refusals`` are given.
+    """
 
     status: Optional[RunStatus] = Field(
         None, description="How the run ends; succeeded by default.", examples=["failed"]
@@ -251,7 +255,7 @@ class Expectations(StrictModel):
 
 
 class CaseFields(StrictModel):
-    """A case: what is given, one run, what is expected."""
+    """A case: initial state, one run, expectations."""
 
     name: str = Field(
         min_length=1, description="What the case shows.", examples=["the partner is late"]
@@ -266,7 +270,7 @@ class CaseFields(StrictModel):
     )
     given: InitialState = Field(
         default_factory=InitialState,
-        description="What is there before the run, besides the sandbox's own.",
+        description="State before the run, in addition to the sandbox's.",
     )
     expect: Expectations = Field(
         default_factory=Expectations, description="What the run does; by default it succeeds."
@@ -285,7 +289,8 @@ class CaseFile(StrictModel):
     )
     sandbox: Annotated[Any, json_form(anyOf=[{"type": "string"}, {"type": "object"}])] = Field(
         None,
-        description="A sandbox file, relative to this one, or what would be in it; by default SPEC.sandbox.yaml, else made from the spec.",
+        description="A sandbox file, relative to this one, or its contents; defaults to "
+        "SPEC.sandbox.yaml, else derived from the spec.",
         examples=["nightly.sandbox.yaml"],
     )
     params: dict[str, Any] = Field(

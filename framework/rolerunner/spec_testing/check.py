@@ -1,4 +1,4 @@
-"""A case held against its spec and its sandbox, before it runs: names that are not there are mistakes of the test file."""
+"""Validates the names in a case against its spec and its sandbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def validate_case(
     case: Case, place: Place, reader: SpecReader, kinds: Mapping[str, type[ActionSchema]]
 ) -> None:
-    """Gather what is wrong with a case."""
+    """Reports every unknown name of a case."""
     _check_steps(case, place, reader, kinds)
     _check_roles(case, place, reader)
     _check_places(case, place, reader)

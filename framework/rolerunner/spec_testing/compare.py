@@ -1,4 +1,4 @@
-"""What a run did, held against what its case expects."""
+"""Compares an observed run with the expectations of its case."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One thing that was not as expected."""
+    """A difference between the expected and the observed run."""
 
     what: str
-    """Where in ``expect`` it is said, as in steps.fetch.status."""
+    """Path below ``expect``, such as steps.fetch.status."""
     expected: str
     seen: str
     detail: str = ""
-    """What helps to understand it."""
+    """Further explanation."""
 
 
 @dataclass(frozen=True)
 class ObservedRun:
-    """What a run did."""
+    """The observed outcome of a run."""
 
     exit: Optional[int]
-    """None: it took too long and was killed."""
+    """None if the run timed out and was killed."""
     result: Mapping[str, Any]
-    """The result file; empty where there is none."""
+    """The result file; empty if there is none."""
     log: tuple[str, ...]
     aws: Sandbox
 
 
 def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
-    """All that was not as expected, in the order of the test file."""
+    """Yields every mismatch, in the order of the test file."""
     if seen.exit is None:
         yield Mismatch(
             "timeout",
@@ -88,12 +88,12 @@ def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
 
 
 def matches_pattern(pattern: str, text: str) -> bool:
-    """Is the pattern found in the text? ``*`` stands for anything between."""
+    """Returns True if the text contains the pattern; ``*`` matches anything."""
     return re.search(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
 
 
 def format_value(value: Any) -> str:
-    """A value as a mismatch shows it."""
+    """Returns a value as JSON, truncated to 500 characters."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
@@ -227,7 +227,7 @@ def _parsed(text: str) -> Any:
 
 
 _EXPLAINING = ("iam", "GetRole")
-"""What rolerunner itself asks, only to explain a refusal: that this is refused too is no news."""
+"""Request that rolerunner sends only to explain a refusal; ignored if refused too."""
 
 
 def _of_refusals(expected: list[ExpectedRefusal], case: Case, aws: Sandbox) -> Iterator[Mismatch]:

@@ -1,4 +1,4 @@
-"""What a case gives, put into the sandbox's world and the folder that it runs in."""
+"""Applies the initial state of a case to its world and working folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def build_world(case: Case) -> World:
-    """The sandbox's world as the case has it."""
+    """Returns the sandbox's world with the case's changes."""
     return case.world.model_copy(
         update={
             "roles": [_role(role, case) for role in case.world.roles],
@@ -23,7 +23,7 @@ def build_world(case: Case) -> World:
 
 
 def write_files(case: Case) -> None:
-    """Make the folder that the case runs in. Raises OSError."""
+    """Creates the working folder of a case. Raises OSError."""
     case.folder.mkdir(parents=True)
     for name, content in case.fields.given.files.items():
         path = case.folder / name
@@ -64,7 +64,7 @@ def _covers(uri: S3Uri, key: str) -> bool:
 
 
 def _object(key: str, content: ObjectContent, case: Case) -> SandboxObject:
-    """Its file is looked for beside the test file, not beside the sandbox file."""
+    """Creates an object; its file is relative to the test file."""
     file = {} if content.file is None else {"file": str(case.near(content.file).absolute())}
     return SandboxObject.model_validate(
         {**content.model_dump(exclude_unset=True), **file, "key": key}

@@ -1,4 +1,4 @@
-"""The report as JUnit's XML, which CI systems read."""
+"""Renders results as JUnit XML for CI systems."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rolerunner.spec_testing.suite import SuiteResult
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 does not allow (production 2, Char)."""
+"""Characters that XML 1.0 forbids (production 2, Char)."""
 
 
 def render_junit(report: SuiteResult) -> bytes:
-    """A suite for each file, a case for each case."""
+    """Renders a test suite for each file."""
     top = ET.Element(
         "testsuites",
         {"name": "rolerunner", **_counts(report.outcomes), "time": f"{report.seconds:.3f}"},
@@ -68,7 +68,7 @@ def _add(suite: ET.Element, outcome: CaseResult) -> None:
 
 
 def format_mismatch(mismatch: Mismatch) -> str:
-    """What was expected and what was seen, on lines of their own."""
+    """Returns the expected and the observed value on separate lines."""
     detail = "".join(f"\n      {line}" for line in mismatch.detail.splitlines())
     seen = mismatch.seen.replace("\n", "\n              ")
     return str(

@@ -1,4 +1,4 @@
-"""Test files -> cases that can be run, every mistake at once."""
+"""Loads test files into cases and reports all mistakes together."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 SUFFIX = ".test.yaml"
 _SKIPPED = {"node_modules", "__pycache__", "build", "dist"}
 UNREADABLE = 2
-"""The exit status of a run whose params or spec are wrong."""
+"""Exit status of a run with an invalid spec or params."""
 
 
 def find_test_files(names: Iterable[str]) -> list[Path]:
-    """The test files of these files and folders, each once. Raises UsageError."""
+    """Returns the test files of these files and folders, each once. Raises UsageError."""
     paths: dict[Path, None] = {}
     for name in names:
         path = Path(name)
         if path.is_dir():
             paths.update(dict.fromkeys(sorted(_below(path))))
         elif not path.exists():
-            raise UsageError(f"{name}: there is no such file or folder")
+            raise UsageError(f"{name}: no such file or folder")
         elif not path.name.endswith(SUFFIX):
             raise UsageError(f"{name}: a test file's name ends with {SUFFIX}")
         else:
@@ -62,7 +62,10 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def load_cases(paths: Iterable[Path], root: Path) -> list[Case]:
-    """The cases of all files; each will run in a folder of its own below ``root``. Raises SpecError with every mistake, UsageError."""
+    """Loads the cases of all files; each runs in its own folder below ``root``.
+
+    Raises SpecError with every mistake, UsageError.
+    """
     cases: list[Case] = []
     problems: list[Problem] = []
     for number, path in enumerate(paths):
@@ -102,7 +105,7 @@ def _load(path: Path, root: Path) -> list[Case]:
 
 
 def _only(plain: Mapping[str, Any], cases: list[Any]) -> Optional[CaseFile]:
-    """The file with these cases alone; None where that has mistakes, which are told already."""
+    """Returns the file with only these cases, or None if it has (already reported) mistakes."""
     try:
         return CaseFile.model_validate(
             {
@@ -120,7 +123,7 @@ def _is_right(spec: Path, top: CaseFile, reader: SpecReader) -> bool:
         reader.add(
             ("spec",) if top.spec else (),
             f"there is no spec '{spec}'",
-            "" if top.spec else "say which with 'spec:'",
+            "" if top.spec else "name it with 'spec:'",
         )
         return False
     try:
@@ -137,7 +140,7 @@ def _case(
     plain, place = (
         _filled(raw, folder, reader),
         ("cases", index),
-    )  # the whole file with this case's folder: params of all are in it
+    )  # with this case's folder filled in
     own = _only(plain, [plain["cases"][index]])
     if own is None:
         return
@@ -170,22 +173,22 @@ def _job(
             reader.add(
                 (*place, "params"),
                 f"the spec does not take these params: {first}",
-                "say 'exit: 2' where that is expected",
+                "set 'exit: 2' if that is expected",
             )
         return None
 
 
 @dataclass(frozen=True)
 class _Holds:
-    """What the sandbox holds; ``folder`` is where its files are looked for."""
+    """The world of a sandbox; its files are relative to ``folder``."""
 
     world: Optional[World]
-    """None: it is made from the spec, for each case with its params."""
+    """None if it is derived from the spec and the params of each case."""
     folder: Path
 
 
 def _world(file: CaseFile, spec: Path, reader: SpecReader) -> Optional[_Holds]:
-    """What is said of the sandbox, or stands beside the spec; None with the mistake gathered."""
+    """Loads the sandbox of a test file, or the one beside the spec; None after a mistake."""
     folder = Path(reader.document.file).parent
     if isinstance(file.sandbox, dict):
         world = reader.validate_model(World, file.sandbox, ("sandbox",))
@@ -208,8 +211,8 @@ def _world(file: CaseFile, spec: Path, reader: SpecReader) -> Optional[_Holds]:
 
 
 def _made(job: Optional[Job], params: Mapping[str, Any]) -> World:
-    """The world that ``run --sandbox`` makes from the spec. Raises SandboxError for what the embedded AWS has not."""
-    if job is None:  # its params are wrong, and nothing will ask for more
+    """Derives the world from the spec as ``run --sandbox`` does. Raises SandboxError."""
+    if job is None:  # invalid params: the run ends before it sends a request
         return World(version=1, job_role=_ANY_ROLE, roles=[SandboxRole(arn=_ANY_ROLE)])
     return generate_world(
         api.plan(job), api.plan(drop_run_params(job, params)), registry(), {}
@@ -220,7 +223,7 @@ _ANY_ROLE = "arn:aws:iam::123456789012:role/glue-job"
 
 
 def _filled(raw: Any, folder: Path, reader: SpecReader) -> Any:
-    """The file with ``case.folder`` and the clock filled in; what cannot be is told."""
+    """Fills in ``case.folder`` and the clock; reports expressions that fail."""
     scope = {"case": {"folder": str(folder)}, **reader.known.clock}
     wrong = set()
     for at, template in iter_templates(raw):
@@ -237,7 +240,7 @@ def _filled(raw: Any, folder: Path, reader: SpecReader) -> Any:
 
 
 def _without(value: Any, place: Place, wrong: set[Place]) -> Any:
-    """The value with templates that are wrong as plain text."""
+    """Returns the value with invalid templates as plain text."""
     if isinstance(value, Template):
         return value.text if place in wrong else value
     if isinstance(value, dict):

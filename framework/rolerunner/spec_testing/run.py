@@ -1,4 +1,4 @@
-"""One case: a fresh sandbox, the command as a user calls it, and a look at what it did."""
+"""Runs a case: starts a sandbox, runs the command in it and compares the outcome."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """How a case ended. ``seconds`` is wall time, the sandbox's start in it."""
+    """The result of a case; ``seconds`` is wall time, including the sandbox's start."""
 
     case: Case
     mismatches: tuple[Mismatch, ...]
-    """What was not as expected; none: it passed."""
+    """Differences from the expectations; empty if the case passed."""
     seconds: float
     log: tuple[str, ...] = ()
-    """What the run said, a line each."""
+    """Lines of the run's log."""
 
     @property
     def passed(self) -> bool:
-        """Was all as expected?"""
+        """Returns True if everything was as expected."""
         return not self.mismatches
 
 
 def run_case(case: Case, stop: Optional[threading.Event] = None) -> CaseResult:
-    """Run a case and hold it against what it expects. ``stop`` ends it before its time."""
+    """Runs a case and compares the outcome; setting ``stop`` ends it early."""
     began = time.monotonic()
     try:
         write_files(case)
         with ExitStack() as stack:
             aws = stack.enter_context(sandbox.start_sandbox(build_world(case), case.world_folder))
             seen = _run(case, aws, _endpoint(case, aws, stack), stop or threading.Event())
-            found = tuple(find_mismatches(case, seen))  # while the sandbox is there
+            found = tuple(find_mismatches(case, seen))  # while the sandbox is running
     except SandboxError as error:
         return CaseResult(
             case, (Mismatch("sandbox", "filled as given", str(error)),), time.monotonic() - began
@@ -71,12 +71,12 @@ def _endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
     faults = case.fields.given.faults
     if not faults:
         return aws.endpoint
-    seed = zlib.crc32(case.fields.name.encode())  # the same faults at each run of the case
+    seed = zlib.crc32(case.fields.name.encode())  # the same faults in each run of the case
     return stack.enter_context(FaultyProxy(aws.endpoint, faults, seed).listening()).url
 
 
 def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> ObservedRun:
-    """The command in a process of its own: no case can harm another, whatever the user's functions do."""
+    """Runs the command in a process of its own, so that cases cannot affect each other."""
     beside = case.folder.with_name(f"{case.folder.name}.run")
     beside.mkdir()
     params, result, log = (beside / name for name in ("params.json", "result.json", "log"))
@@ -109,7 +109,10 @@ def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Obse
 def _ended(
     command: list[str], case: Case, environment: Mapping[str, str], log: Path, stop: threading.Event
 ) -> Optional[int]:
-    """The exit status, None for a run that took too long. All that it says goes to ``log``: a pipe may be held open by what it starts."""
+    """Returns the exit status, or None after the timeout.
+
+    Output goes to a file, since child processes could hold a pipe open.
+    """
     deadline = time.monotonic() + case.fields.timeout
     with (
         log.open("wb") as output,
@@ -124,17 +127,17 @@ def _ended(
     ):
         while not stop.is_set() and time.monotonic() < deadline:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return process.wait(_LOOK)
+                return process.wait(_POLL_SECONDS)
         process.kill()
     return None
 
 
-_LOOK = 0.2
-"""Seconds between two looks at whether a run is to be stopped."""
+_POLL_SECONDS = 0.2
+"""Seconds between two checks whether to stop a run."""
 
 
 def _environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str, str]:
-    """The user's environment with the sandbox for AWS, so that code of the user's own cannot reach another."""
+    """Returns the user's environment with the sandbox as AWS, so that no code reaches another."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     for name in [name for name in kept if name.lower() in _PROXIES]:
         del kept[name]
@@ -162,7 +165,7 @@ _LEFT_OUT = ("level", "timestamp", "event")
 
 
 def _readable(line: str) -> str:
-    """A line of the log for people: the event, then its values."""
+    """Returns a log line as text: the event, then its values."""
     try:
         said = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Many cases at once."""
+"""Runs cases in parallel."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """How all cases ended, in the order of the files. ``seconds`` is wall time."""
+    """The results of all cases, in the order of the files; ``seconds`` is wall time."""
 
     outcomes: tuple[CaseResult, ...]
     left: int
-    """How many were not run, since another had failed."""
+    """Number of cases that were not run after a failure."""
     seconds: float
 
     @property
     def failed(self) -> tuple[CaseResult, ...]:
-        """Those that did not pass."""
+        """Returns the cases that failed."""
         return tuple(outcome for outcome in self.outcomes if not outcome.passed)
 
 
@@ -39,7 +39,10 @@ def run_cases(
     fail_fast: bool = False,
     tell: Callable[[CaseResult], None],
 ) -> SuiteResult:
-    """Run them, ``at_once`` at a time; ``tell`` hears of each as it ends. With ``fail_fast`` none is begun after one has failed."""
+    """Runs cases, ``at_once`` at a time, and passes each result to ``tell``.
+
+    With ``fail_fast``, no case starts after a failure.
+    """
     began, stop = time.monotonic(), threading.Event()
     ended: dict[int, CaseResult] = {}
     waiting = list(enumerate(cases))
@@ -66,7 +69,7 @@ def run_cases(
 
 @contextmanager
 def _stopped_with_us(stop: threading.Event) -> Iterator[None]:
-    """Whatever ends the block early, Ctrl-C or a signal, ends the runs too."""
+    """Stops the runs if the block ends early, by Ctrl-C or a signal."""
     try:
         yield
     except BaseException:
@@ -75,5 +78,5 @@ def _stopped_with_us(stop: threading.Event) -> Iterator[None]:
 
 
 def select_cases(cases: Sequence[Case], wanted: Optional[str]) -> list[Case]:
-    """Those whose file or name holds the text, in any case of letters."""
+    """Returns the cases whose file or name contains the text, ignoring case."""
     return [case for case in cases if not wanted or wanted.lower() in case.id.lower()]

@@ -1,6 +1,6 @@
-"""Zips and wheels whose bytes hang on their content alone: members in order, no times, nothing compressed.
+"""Builds reproducible zips and wheels: sorted members, no timestamps, no compression.
 
-What a compressor makes of the same bytes differs between versions of zlib, so members are stored as they are.
+Compressed bytes differ between versions of zlib, so members are stored uncompressed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip can tell."""
+"""The earliest time that a zip can store."""
 _WHEEL = "Wheel-Version: 1.0\nGenerator: rolerunner\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def make_zip(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
-    """A zip of path -> content. ``folders``: with an entry for each folder, which zipimport needs of packages without __init__."""
+    """Returns a zip of path -> content.
+
+    ``folders`` adds an entry for each folder; zipimport needs them for namespace packages.
+    """
     made = io.BytesIO()
     names = (
         {
@@ -50,7 +53,7 @@ def make_zip(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
 def make_wheel(
     name: str, version: str, files: Mapping[str, bytes], metadata: str = "", entry_points: str = ""
 ) -> tuple[str, bytes]:
-    """A pure wheel's file name and bytes."""
+    """Returns the file name and the bytes of a pure wheel."""
     name = name.replace("-", "_")
     info = f"{name}-{version}.dist-info"
     own = {
@@ -69,7 +72,7 @@ def make_wheel(
 
 
 def make_own_wheel() -> tuple[str, bytes]:
-    """This very rolerunner as a wheel, however it was installed: from a wheel, or from a checkout. Raises UsageError."""
+    """Returns the installed rolerunner as a wheel. Raises UsageError."""
     try:
         installed = distribution("rolerunner")
     except PackageNotFoundError:
@@ -89,7 +92,10 @@ def make_own_wheel() -> tuple[str, bytes]:
 
 
 def iter_files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Relative path and bytes of each file of a package's folder, in order: no bytecode, nothing hidden but what a package itself ships."""
+    """Yields relative path and bytes of each file of a package, sorted.
+
+    Skips bytecode, virtual environments and caches.
+    """
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         if (

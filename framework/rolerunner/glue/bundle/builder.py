@@ -1,4 +1,4 @@
-"""Spec + runtime -> a folder that holds all a Glue job needs with no internet. The same input gives the same bytes."""
+"""Builds a folder with everything that a Glue job needs to start offline, reproducibly."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 SCRIPT = "run_spec.py"
 ZIP_OF_WHEELS = "wheels.gluewheels.zip"
-"""Glue knows a zip of wheels by the end of its name."""
+"""Glue recognizes a zip of wheels by this suffix."""
 _HASH = 16
 """Characters of a bundle's hash in the name of its folder: 64 bits."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What is in a bundle's folder: relative paths, in the order in which Glue is to be told of them."""
+    """The files of a bundle as relative paths, in the order in which Glue installs them."""
 
     folder: Path
     spec: str
     modules: tuple[str, ...]
-    """Wheels, or one zip of wheels: what pip installs."""
+    """Wheels, or one zip of wheels, that pip installs."""
     code: tuple[str, ...]
     """The user's own packages: a wheel for Python Shell, a zip for Spark."""
     files: tuple[str, ...]
     hash: str
-    """Of all files and their names: the name of the folder that it is deployed to."""
+    """Hash of all names and contents; names the folder that the bundle is deployed to."""
 
     def arguments(self, place: str, runtime: Runtime) -> dict[str, str]:
-        """Arguments of the Glue job with which it finds them below ``place``, an URI that ends with ``/``."""
+        """Returns the job arguments that locate the files below ``place``, a URI that ends with /."""
         modules, code = (
             ",".join(f"{place}{each}" for each in part) for part in (self.modules, self.code)
         )
@@ -71,13 +71,13 @@ class Bundle:
 def build_bundle(
     job: Job, runtime: Runtime, target: Path, tell: Callable[[str], None] = lambda _: None
 ) -> Bundle:
-    """Build the bundle of a spec on this machine; ``target`` is there whole or not at all. Raises UsageError."""
+    """Builds the bundle of a local spec into ``target`` atomically. Raises UsageError."""
     if job.file.startswith("s3://"):
         raise UsageError(f"{job.file}: a bundle is made of a spec on this machine")
     if target.exists() and (
         not target.is_dir() or (any(target.iterdir()) and not (target / MANIFEST).is_file())
     ):
-        raise UsageError(f"{target}: is there and is no bundle; nothing was written")
+        raise UsageError(f"{target}: exists and is not a bundle; nothing was written")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
@@ -140,7 +140,7 @@ def _manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, An
 
 
 def _modules(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Path -> bytes of what pip installs, rolerunner last, as it needs the others."""
+    """Returns path -> bytes of the wheels, rolerunner last because it requires the others."""
     found = dict([*fetched, archives.make_own_wheel()])
     if not runtime.zip_of_wheels:
         return {f"wheels/{name}": data for name, data in found.items()}
@@ -158,7 +158,7 @@ def _modules(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str
 
 
 def _specs(spec: Path) -> Iterator[tuple[str, bytes]]:
-    """The spec, then the files that it includes: as they lie to one another, below the folder that holds them all."""
+    """Yields the spec and its includes, with their relative positions preserved."""
     included = [
         (spec.parent / name).resolve() for name in read_mapping(str(spec)).get("include") or ()
     ]
@@ -168,7 +168,7 @@ def _specs(spec: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _code(job: Job, runtime: Runtime, settings: GlueSettings, project: Path) -> dict[str, bytes]:
-    """The user's own packages: a wheel, or the zip that Spark puts on the path of the driver and of every executor."""
+    """Returns the user's packages: a wheel, or for Spark a zip for driver and executors."""
     files: dict[str, bytes] = {}
     for package in _packages(job, settings, project):
         found = archives.iter_files(package) if package.is_dir() else [("", package.read_bytes())]
@@ -182,17 +182,18 @@ def _code(job: Job, runtime: Runtime, settings: GlueSettings, project: Path) -> 
 
 
 def _check_actions(job: Job, settings: GlueSettings) -> None:
-    """Actions of other packages come with what the spec requires, or not at all. Raises UsageError."""
+    """Raises UsageError for a plugin action whose package is not in the requirements."""
     for step in job.steps:
         package = registry()[step.action].__module__.partition(".")[0]
         if package != "rolerunner" and not settings.requirements:
             raise UsageError(
-                f"'{step.action}' (step '{step.id}') comes with the package {package}: name it under 'requirements' in the glue section"
+                f"'{step.action}' (step '{step.id}') comes with the package {package}: "
+                "name it under 'requirements' in the glue section"
             )
 
 
 def _packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:
-    """Folders and modules to ship: those that the spec names, and those of its python.call steps."""
+    """Returns the folders and modules to ship: those that the spec and its functions name."""
     found = {(project / name).resolve(): None for name in settings.packages}
     absent = next((path for path in found if not path.exists()), None)
     if absent is not None:
@@ -208,18 +209,20 @@ def _packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:
                 each.name == function.split(".")[0] for each in found
             ):
                 raise UsageError(
-                    f"the module of '{function}' (step '{step.id}') is not beside the spec, so it cannot be shipped: name its package"
+                    f"the module of '{function}' (step '{step.id}') is not beside the spec, "
+                    "so it cannot be shipped: name its package"
                     " under 'packages' or 'requirements' in the spec's glue section"
                 )
     return list(found)
 
 
 def _package_of(function: str, project: Path) -> Optional[Path]:
-    """The top folder or module in which a function lies, found where python.call looks; None for one that is installed."""
+    """Returns the top folder or module of a function; None if it is an installed package."""
     module = function.rpartition(":")[0]
     if is_path(module):
         raise UsageError(
-            f"'{function}' cannot be shipped: name a module, as in {Path(module).stem}:{function.rpartition(':')[2]}"
+            f"'{function}' cannot be shipped: name a module, "
+            f"as in {Path(module).stem}:{function.rpartition(':')[2]}"
         )
     top = module.partition(".")[0]
     candidates = (

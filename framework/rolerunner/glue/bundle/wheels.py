@@ -1,4 +1,4 @@
-"""Wheels of other packages for a Glue runtime: pinned, fetched once, in the order in which they can be installed.
+"""Fetches pinned wheels for a Glue runtime, sorted by dependency.
 
 rolerunner's own dependencies are locked for each interpreter with the hash of one wheel each, so two bundles of one
 version are the same. What a user's functions need is resolved by uv, which works out a foreign interpreter's markers;
@@ -38,7 +38,7 @@ RUNTIME_PACKAGES = (
     "six",
     "urllib3",
 )
-"""boto3 and what it brings: every runtime has them, and they are not to be overridden."""
+"""boto3 and its dependencies; every runtime provides them, and bundles never override them."""
 LOCKS = Path(__file__).parent / "locks"
 _LOCKED = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})  # (?P<file>\S+)\Z"
@@ -57,7 +57,7 @@ _OFFLINE = (
 
 @dataclass(frozen=True)
 class LockedWheel:
-    """A wheel that is known by its hash."""
+    """A wheel pinned by its hash."""
 
     name: str
     version: str
@@ -69,15 +69,15 @@ class LockedWheel:
 
 
 def read_locks(tag: str) -> tuple[LockedWheel, ...]:
-    """Rolerunner's own dependencies for an interpreter such as cp311."""
+    """Returns rolerunner's locked dependencies for an interpreter such as cp311."""
     lines = (LOCKS / f"{tag}.txt").read_text(encoding="utf-8").splitlines()
     return tuple(LockedWheel(**found.groupdict()) for found in map(_LOCKED.match, lines) if found)
 
 
 def fetch_wheels(runtime: Runtime, requirements: Sequence[str], folder: Path) -> list[Path]:
-    """Every wheel that a bundle needs beside rolerunner's own, in the order of installing. Raises UsageError.
+    """Returns every wheel that a bundle needs besides rolerunner's own. Raises UsageError.
 
-    ``folder`` is where relative paths among the ``requirements`` begin.
+    Relative paths among the ``requirements`` start at ``folder``.
     """
     pins = read_locks(runtime.tag)
     return sort_by_dependency(
@@ -89,7 +89,7 @@ def fetch_wheels(runtime: Runtime, requirements: Sequence[str], folder: Path) ->
 
 
 def sort_by_dependency(wheels: Iterable[Path]) -> list[Path]:
-    """Wheels sorted so that each comes after those it requires: installers that take one after the other find all there."""
+    """Sorts wheels so that each comes after those it requires."""
     by_name = {parse_name(path): path for path in sorted(wheels)}
     needs = {
         name: [need for need in _required(path) if need in by_name and need != name]
@@ -102,17 +102,17 @@ def sort_by_dependency(wheels: Iterable[Path]) -> list[Path]:
 
 
 def parse_name(wheel: Path) -> str:
-    """The normalised name of a wheel's package (PEP 503)."""
+    """Returns the normalized name of a wheel's package (PEP 503)."""
     return normalize_name(wheel.name.split("-", 1)[0])
 
 
 def normalize_name(name: str) -> str:
-    """A package's name as PEP 503 compares it."""
+    """Normalizes a package's name (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def parse_version(wheel: Path) -> str:
-    """The version in a wheel's name."""
+    """Returns the version in a wheel's name."""
     return wheel.name.split("-")[1]
 
 
@@ -142,7 +142,7 @@ def _cache() -> Path:
 
 
 def _of_cache(pins: Sequence[LockedWheel], runtime: Runtime) -> list[Path]:
-    """The locked wheels, those that are not there yet fetched and kept."""
+    """Returns the locked wheels; fetches those that are not cached."""
     missing = [str(pin) for pin in pins if not _is_there(_cache() / pin.file, pin.sha256)]
     if missing:
         _kept(missing, runtime)
@@ -150,7 +150,7 @@ def _of_cache(pins: Sequence[LockedWheel], runtime: Runtime) -> list[Path]:
 
 
 def _kept(requirements: Sequence[str], runtime: Runtime) -> list[Path]:
-    """Pinned wheels, fetched into the cache; one that is there is whole."""
+    """Fetches pinned wheels into the cache, each atomically."""
     cache = _cache()
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -167,7 +167,7 @@ def _is_there(path: Path, sha256: str) -> bool:
 def _of_user(
     requirements: Sequence[str], pins: Sequence[LockedWheel], runtime: Runtime, folder: Path
 ) -> list[Path]:
-    """The wheels of a user's requirements and of what they require, without those that are there anyway."""
+    """Returns the wheels of the user's requirements, without those provided anyway."""
     local = [_local_wheel(each, folder) for each in requirements if each.endswith(".whl")]
     said = [
         *(each for each in requirements if not each.endswith(".whl")),
@@ -198,10 +198,14 @@ def _local_wheel(said: str, folder: Path) -> Path:
 def resolve_requirements(
     requirements: Sequence[str], pins: Sequence[LockedWheel], runtime: Runtime
 ) -> str:
-    """What uv makes of them: NAME==VERSION with hashes, for the runtime's interpreter, beside its boto3. Raises UsageError."""
+    """Resolves requirements to NAME==VERSION with hashes, by uv, for the runtime's interpreter.
+
+    The runtime's boto3 and our own pins are constraints. Raises UsageError.
+    """
     if find_spec("uv") is None:
         raise UsageError(
-            "'requirements' under 'glue' are resolved by uv, which is not here: pip install 'rolerunner[deploy]'"
+            "'requirements' under 'glue' are resolved by uv, which is not installed: "
+            "pip install 'rolerunner[deploy]'"
         )
     with tempfile.TemporaryDirectory() as folder:
         wanted, bounds = Path(folder, "requirements.in"), Path(folder, "constraints.txt")
@@ -239,7 +243,7 @@ def resolve_requirements(
 
 
 def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path) -> list[Path]:
-    """Fetch pinned wheels by their hashes into ``target``, and nothing else. Raises UsageError."""
+    """Downloads pinned wheels by their hashes into ``target``. Raises UsageError."""
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder, "requirements.txt")
         pinned.write_text("\n".join(requirements) + "\n", encoding="utf-8")
@@ -280,10 +284,10 @@ def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path)
 
 
 def _tool(command: Sequence[str], runtime: Runtime, environment: dict[str, str]) -> str:
-    """Run pip or uv under this interpreter; its output. Raises UsageError with what it says of a failure."""
+    """Runs pip or uv under this interpreter and returns its output. Raises UsageError."""
     if find_spec(command[0]) is None:
         raise UsageError(
-            f"{command[0]} is needed to fetch wheels, and is not here: pip install 'rolerunner[deploy]'"
+            f"{command[0]} fetches wheels but is not installed: pip install 'rolerunner[deploy]'"
         )
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", *command],
@@ -297,7 +301,8 @@ def _tool(command: Sequence[str], runtime: Runtime, environment: dict[str, str])
         return done.stdout
     if any(sign in done.stderr for sign in _OFFLINE):
         raise UsageError(
-            f"the package index cannot be reached, and wheels for Python {runtime.python} are not all in {_cache()} yet:"
+            "the package index cannot be reached, and not all wheels "
+            f"for Python {runtime.python} are in {_cache()}:"
             " go online once, or set PIP_INDEX_URL to an index that can be reached"
         )
     told = [

@@ -1,4 +1,4 @@
-"""AWS as whoever deploys: the machine's own identity, or a role of the spec. Errors come as StepErrors with what to do."""
+"""Calls AWS as the deploying identity: the machine's own, or a role of the spec."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage
 
 NOT_THERE = "EntityNotFoundException"
-"""The type of the error where Glue knows no such job."""
+"""Type of the error for a job that does not exist."""
 _NO_CREDENTIALS = "set AWS_PROFILE, or log in, as with aws sso login"
 _CALLER = re.compile(r"arn:(?P<partition>aws[a-z-]*):(?:iam|sts)::(?P<account>\d{12}):")
 
@@ -36,7 +36,10 @@ class Account:
 
     @classmethod
     def of(cls, job: Job, role: str = "", region: str = "") -> Account:
-        """For a job: ``role`` is an alias of its spec, empty for the machine's own identity. Raises UsageError."""
+        """Opens the account for a job; ``role`` is an alias, or empty for the machine's identity.
+
+        Raises UsageError.
+        """
         if role and role not in job.roles:
             raise UsageError(
                 f"{job.file}: there is no role '{role}'{format_suggestion(role, job.roles)}"
@@ -49,7 +52,7 @@ class Account:
         )
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """One API call. Raises StepError, whose ``type`` is AWS's code."""
+        """Calls an API operation. Raises StepError, whose ``type`` is the AWS error code."""
         try:
             client = self.sessions.client(self.role, service, region=self.region)
             answer: dict[str, Any] = getattr(client, operation)(**parameters)
@@ -67,21 +70,21 @@ class Account:
         return answer
 
     def members(self, shape: str) -> frozenset[str]:
-        """The fields of one of Glue's own shapes, as this botocore knows them."""
+        """Returns the fields of a shape of Glue's API in this botocore."""
         client = self.sessions.client(self.role, "glue", region=self.region)
         return frozenset(client.meta.service_model.shape_for(shape).members)
 
     def storage(self) -> Storage:
-        """S3."""
+        """Opens S3 under this identity."""
         return open_storage(self.sessions, self.role)
 
     def caller(self) -> str:
-        """Who we are, as an ARN."""
+        """Returns the ARN of this identity."""
         self.sessions.assume(self.role)
         return self.sessions.session_arn(self.role)
 
     def job_arn(self, name: str) -> str:
-        """The ARN of a Glue job of this account. Raises StepError where STS does not say which account this is."""
+        """Returns the ARN of a Glue job of this account. Raises StepError if the account is unknown."""
         found = _CALLER.match(self.caller())
         if found is None:
             raise StepError(
@@ -96,5 +99,5 @@ def _own_region(sessions: Sessions) -> str:
         return sessions.require_region()
     except UsageError:
         raise UsageError(
-            "no region is known: say 'region' under 'glue' in the spec, --region, or set AWS_REGION"
+            "no region is known: set 'region' under 'glue' in the spec, --region or AWS_REGION"
         ) from None

@@ -1,7 +1,8 @@
-"""Spec -> Glue job: bundled, uploaded under a folder named by its hash, created or updated with nothing lost.
+"""Uploads a bundle under its hash and creates or updates its Glue job.
 
-Each deployment leaves a record beside the artifacts: what it set tells the next one what it may take back, and a
-rollback what to set again. Records are only ever added, so two people who deploy at once lose none.
+Each deployment leaves a record beside the artifacts: the next one reads which settings it may
+remove, and a rollback which to restore. Records are only added, so concurrent deployments lose
+none.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _MAX_RECORD = 1 << 20
 
 @dataclass(frozen=True)
 class DeploymentRecord:
-    """One deployment, as it is kept beside the artifacts."""
+    """The record of a deployment, stored beside the artifacts."""
 
     hash: str
     time: str
@@ -43,7 +44,7 @@ class DeploymentRecord:
     tags: Mapping[str, str]
 
     def as_json(self) -> bytes:
-        """As it is stored."""
+        """Returns the record as it is stored."""
         told = {
             "version": 1,
             "hash": self.hash,
@@ -58,19 +59,19 @@ class DeploymentRecord:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a deployment would do."""
+    """A planned deployment and its changes."""
 
     wanted: JobDefinition
     hash: str
     is_new: bool
     job: Mapping[str, Any]
-    """All that UpdateJob is sent: what is wanted, and what somebody set elsewhere."""
+    """The fields sent to UpdateJob: ours, and those set elsewhere."""
     tags: Mapping[str, str]
     gone_tags: tuple[str, ...]
     changes: tuple[Change, ...]
 
     def text(self) -> str:
-        """For a person."""
+        """Returns the changes as text."""
         if not self.changes:
             return f"Glue job {self.wanted.name}: no change"
         verb = (
@@ -84,7 +85,7 @@ class Deployment:
 
 
 class Deployer:
-    """Deploys the artifacts and the job of one spec, as one identity, below ``home``, a prefix of their own."""
+    """Deploys the artifacts and the job of one spec below the prefix ``home``."""
 
     def __init__(self, account: Account, home: S3Uri) -> None:
         self.account = account
@@ -92,11 +93,14 @@ class Deployer:
         self.storage = account.storage()
 
     def place(self, hash_: str) -> S3Uri:
-        """The folder of a bundle."""
+        """Returns the folder of a bundle."""
         return self.home.join(f"{hash_}/")
 
     def planned(self, wanted: JobDefinition, hash_: str, *, adopt: bool = False) -> Deployment:
-        """What deploying would change, found by reading alone. Raises StepError, UsageError for a job that is not ours."""
+        """Plans a deployment with read requests only.
+
+        Raises StepError, and UsageError for a job that rolerunner did not create.
+        """
         current = self._current(wanted.name)
         last = self.last()
         if current is None:
@@ -111,7 +115,8 @@ class Deployer:
             )
         if not _is_ours(current) and not adopt:
             raise UsageError(
-                f"there is a Glue job '{wanted.name}' already that rolerunner did not make: choose another name, or say --adopt"
+                f"the Glue job '{wanted.name}' exists and was not created by rolerunner: "
+                "choose another name, or use --adopt"
             )
         before = extract_update(current, self.account.members("JobUpdate"), wanted.job)
         after = merge_job(before, last.job if last else {}, wanted.job)
@@ -124,7 +129,7 @@ class Deployer:
         return Deployment(wanted, hash_, False, after, new_tags, gone, differ)
 
     def upload(self, bundle: Bundle, tell: Callable[[str], None]) -> S3Uri:
-        """Store a bundle's files, the manifest last: a folder that has one is whole, and is left as it is. Raises StepError."""
+        """Uploads a bundle, the manifest last; skips a folder that has one. Raises StepError."""
         place = self.place(bundle.hash)
         if self._is_whole(place):
             tell(f"{place} is there already")
@@ -145,7 +150,7 @@ class Deployer:
         return place
 
     def apply(self, deployment: Deployment) -> None:
-        """Create or update the job, set its tags, and keep a record. Raises StepError."""
+        """Creates or updates the job, sets its tags and stores a record. Raises StepError."""
         name = deployment.wanted.name
         if not deployment.changes:
             return
@@ -169,17 +174,18 @@ class Deployer:
         )
 
     def last(self) -> Optional[DeploymentRecord]:
-        """The deployment that was made last, None where there was none. Raises StepError."""
+        """Returns the last deployment, or None. Raises StepError."""
         return next((self._record(key) for key in self._records()[-1:]), None)
 
     def before(self, hash_: str = "") -> DeploymentRecord:
-        """The deployment to go back to: the last one with this hash, or the one before the last. Raises UsageError."""
+        """Returns the last deployment with this hash, or the previous one. Raises UsageError."""
         keys = self._records()
         found = [key for key in keys if _hash_in(key).startswith(hash_)] if hash_ else keys[-2:-1]
         if not found:
             known = ", ".join(dict.fromkeys(map(_hash_in, keys))) or "none"
             raise UsageError(
-                f"there is no deployment {hash_ or 'before this one'} to go back to under {self.home} (there: {known})"
+                f"there is no deployment {hash_ or 'before this one'} to roll back to "
+                f"under {self.home} (found: {known})"
             )
         record = self._record(found[-1])
         if not self._is_whole(self.place(record.hash)):
@@ -189,7 +195,7 @@ class Deployer:
         return record
 
     def _records(self) -> list[str]:
-        """The keys of the records, the oldest first: each begins with its time and ends with its hash."""
+        """Returns the keys of the records, oldest first: each is a time and a hash."""
         return sorted(info.key for info in self.storage.list(self.home.join(_RECORDS)))
 
     def _record(self, key: str) -> DeploymentRecord:
@@ -200,7 +206,7 @@ class Deployer:
                 told["hash"], told["time"], told["by"], told["job"], told["tags"]
             )
         except (ValueError, KeyError, TypeError):
-            raise UsageError(f"{uri} is no record of a deployment: move it away") from None
+            raise UsageError(f"{uri} is not a deployment record: move it away") from None
 
     def _is_whole(self, place: S3Uri) -> bool:
         try:
@@ -225,7 +231,7 @@ class Deployer:
             for change in deployment.changes
             if change.field.startswith("Tags.") and change.after is not None
         }
-        if new:  # only those: AWS's own tags, as of a stack, may be read and not written
+        if new:  # only changed tags: those of AWS itself are read-only
             self.account.call("glue", "tag_resource", ResourceArn=arn, TagsToAdd=new)
         if deployment.gone_tags:
             self.account.call(
@@ -238,7 +244,7 @@ def _hash_in(key: str) -> str:
 
 
 def _is_ours(job: Mapping[str, Any]) -> bool:
-    """Does the job run a spec?"""
+    """Returns True if the job runs a spec."""
     return any(
         "--job_spec" in job.get(name, {})
         for name in ("DefaultArguments", "NonOverridableArguments")

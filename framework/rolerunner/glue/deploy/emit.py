@@ -1,4 +1,4 @@
-"""The Glue job as code, for teams that own their jobs there: CloudFormation in JSON, Terraform in HCL."""
+"""Renders the Glue job as code: CloudFormation in JSON, Terraform in HCL."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _TERRAFORM_NAMES = {
 
 
 def render_job(wanted: JobDefinition, form: str) -> str:
-    """The job in one of ``FORMS``."""
+    """Renders the job in one of ``FORMS``."""
     return render_cloudformation(wanted) if form == "cloudformation" else render_terraform(wanted)
 
 
 def render_cloudformation(wanted: JobDefinition) -> str:
-    """A template with the one job."""
+    """Renders a template with the job."""
     properties: dict[str, Any] = {"Name": wanted.name, **wanted.job}
     if wanted.tags:
         properties["Tags"] = dict(wanted.tags)
@@ -49,7 +49,10 @@ def render_cloudformation(wanted: JobDefinition) -> str:
 
 
 def render_terraform(wanted: JobDefinition) -> str:
-    """A configuration with the one job, laid out as ``terraform fmt`` does; a role that is only named is looked up there."""
+    """Renders a configuration with the job, as ``terraform fmt`` formats it.
+
+    A role given by name is looked up by a data source.
+    """
     job = wanted.job
     by_arn = str(job["Role"]).startswith("arn:")
     values = {ours: job[glues] for glues, ours in _TERRAFORM_NAMES.items() if glues in job}
@@ -109,7 +112,7 @@ def _aligned(values: Mapping[str, Any], indent: str, *, quoted: bool = False) ->
 
 
 def _hcl(value: Any) -> str:
-    """A value as HCL writes it."""
+    """Returns a value in HCL."""
     return escape_hcl(json.dumps(value, ensure_ascii=False))
 
 

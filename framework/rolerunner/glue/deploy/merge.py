@@ -1,7 +1,7 @@
-"""The job as it is + what was deployed last + what is wanted -> the job as it should be, and the difference.
+"""Merges the current job, the last deployment and the desired job, and diffs them.
 
-UpdateJob overwrites everything, so what somebody set elsewhere must be sent along. What the last deployment set and
-this one does not goes: a param that left the spec leaves the job too.
+UpdateJob overwrites everything, so settings made elsewhere are sent along. Settings that the last
+deployment made and this one does not are removed: a param that left the spec leaves the job too.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SIZES = frozenset({"AllocatedCapacity", "MaxCapacity", "WorkerType", "NumberOfWorkers"})
-"""GetJob tells each of them, computed from the others; UpdateJob refuses them together."""
+"""GetJob returns all of them, computed from one another; UpdateJob refuses the combination."""
 _BY_NAME = ("DefaultArguments", "NonOverridableArguments", "ExecutionProperty")
-"""Fields whose entries are looked at one by one."""
+"""Fields that are merged entry by entry."""
 _DEFAULTS = {"ExecutionProperty": {"MaxConcurrentRuns": 1}}
-"""What a job has that says nothing else (Glue API reference)."""
+"""Defaults of a job (Glue API reference)."""
 _LONG = 120
-"""Characters of a list of wheels that is shown whole."""
+"""Maximum characters of a list that is shown in full."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One field that differs: ``before`` is None for a new one, ``after`` for one that goes."""
+    """A changed field; ``before`` is None if it is added, ``after`` if it is removed."""
 
     field: str
     before: Any
@@ -51,7 +51,7 @@ def _shown(value: Any) -> str:
 def extract_update(
     current: Mapping[str, Any], members: frozenset[str], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What of a job's description can be sent back; ``members`` are the fields of JobUpdate."""
+    """Returns the fields of a job that UpdateJob takes; ``members`` are those of JobUpdate."""
     kept = {
         name: value
         for name, value in current.items()
@@ -66,7 +66,7 @@ def extract_update(
 def merge_job(
     current: Mapping[str, Any], last: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What is wanted over what is there, without what the last deployment set and this one does not."""
+    """Returns the desired fields over the current ones, without those of the last deployment."""
     made = {name: value for name, value in current.items() if name not in last or name in wanted}
     for name, value in wanted.items():
         made[name] = (
@@ -90,12 +90,12 @@ def _entries(
 def merge_tags(
     current: Mapping[str, str], last: Mapping[str, str], wanted: Mapping[str, str]
 ) -> dict[str, str]:
-    """Tags in the same way."""
+    """Merges tags in the same way."""
     return _entries(current, last, wanted)
 
 
 def diff_jobs(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
-    """Every field that differs, in order of its name, entries of mappings one by one."""
+    """Returns every changed field, sorted by name; mappings entry by entry."""
     old, new = dict(_flat(before)), dict(_flat(after))
     return tuple(
         Change(name, old.get(name), new.get(name))

@@ -1,4 +1,7 @@
-"""What whoever deploys needs, and what the Glue job's own role needs (Service Authorization Reference; AWS Glue developer guide)."""
+"""Policies of the deploying identity and of the Glue job's own role.
+
+Sources: Service Authorization Reference; AWS Glue developer guide.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +36,10 @@ _JOB_ACTIONS = (
     "glue:GetJobRuns",
 )
 _CODE = ("--extra-", "--additional-python-modules", "--python-virtual-env")
-"""Beginnings of the names of arguments that say where code lies."""
+"""Prefixes of arguments that locate code."""
 _KEPT = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 _LOG_GROUPS = ("--continuous-log-logGroup", "--custom-logGroup-prefix")
-"""Arguments that name other log groups than Glue's own."""
+"""Arguments that name custom log groups."""
 _FOLDERS = {"--TempDir": _KEPT, "--spark-event-logs-path": ("s3:GetObject", "s3:PutObject")}
 _NETWORK = (
     "glue:GetConnection",
@@ -54,7 +57,7 @@ _NETWORK = (
 
 
 def build_policies(plan: Plan, settings: GlueSettings) -> dict[str, Any]:
-    """Policies as JSON has them: the deployer's, the job's own, and whom the job's role must trust. Raises UsageError."""
+    """Returns the deployer's policy, the job's policy and its trust policy. Raises UsageError."""
     artifact_prefix(plan.job, settings)  # the deployer's policy names it
     job = derive_policies(plan, build_surroundings(plan.job, settings))[0]
     return {
@@ -71,7 +74,7 @@ def build_surroundings(
     reads: Iterable[S3Uri] = (),
     writes: Iterable[S3Uri] = (),
 ) -> JobRoleUses:
-    """What the Glue job reads, writes and calls under its own role besides its steps; ``job_role`` wins over the section's role."""
+    """Returns the job's own access besides its steps; ``job_role`` overrides the section's."""
     role = job_role or (settings.role if settings.role.startswith("arn:") else "")
     bundle = [artifact_prefix(job, settings)] if settings.artifacts is not None else []
     result = [S3Uri.parse(settings.result)] if settings.result else []
@@ -92,7 +95,7 @@ def _locations(value: str) -> list[S3Uri]:
 
 
 def _of_folders(settings: GlueSettings) -> Iterator[Use]:
-    """The folders that Glue and Spark keep their own files in."""
+    """Yields the access to folders of Glue's and Spark's own files."""
     for name, actions in _FOLDERS.items():
         for uri in _locations(settings.arguments.get(name, "")):
             folder = uri if uri.is_prefix else uri.join("/")
@@ -133,7 +136,7 @@ def _of_deployer(plan: Plan, settings: GlueSettings) -> Iterator[dict[str, Any]]
 
 
 def _of_glue(settings: GlueSettings) -> Iterator[Use]:
-    """What Glue itself does under the job's role, for what the job is set to."""
+    """Yields the access that Glue itself needs for the job's settings."""
     if settings.security_configuration:
         yield from (
             Use(Permission(action, "*"), "security_configuration")
@@ -158,7 +161,7 @@ def _of_glue(settings: GlueSettings) -> Iterator[Use]:
 
 
 def _role(settings: GlueSettings) -> tuple[str, str, str]:
-    """Partition, account and ARN of the job's role, as far as they are known."""
+    """Returns partition, account and ARN of the job's role, with wildcards if unknown."""
     if settings.role.startswith("arn:"):
         arn = RoleArn.parse(settings.role)
         return arn.partition, arn.account, settings.role

@@ -1,4 +1,4 @@
-"""Runs of a Glue job: start one, wait for its end, read its logs. Glue has no waiters, and one good end among six."""
+"""Starts runs of a Glue job, waits for them and reads their logs. Glue has no waiters."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ if TYPE_CHECKING:
 
 SUCCEEDED = "SUCCEEDED"
 FINAL_STATES = (SUCCEEDED, "FAILED", "STOPPED", "TIMEOUT", "ERROR", "EXPIRED")
-"""States in which nothing more happens (Glue API reference, JobRunState)."""
+"""Final states of a run (Glue API reference, JobRunState)."""
 _REASON = "rolerunner: "
-"""How the entry script's last line begins."""
+"""Prefix of the entry script's last line."""
 _LATE = 60_000
 """Milliseconds by which CloudWatch may show an event of one stream later than those of another."""
 _LOOKS = 6
-"""Looks at a run that may fail, one after the other, before waiting is given up."""
+"""Consecutive failed polls after which waiting is abandoned."""
 _FOR_GOOD = (NOT_THERE, "AccessDenied", "AccessDeniedException")
 _HINTS = {
     NOT_THERE: "deploy it first: rolerunner deploy SPEC",
-    "ConcurrentRunsExceededException": "a run is going on; wait for it, or raise 'max_concurrent_runs' under 'glue' in the spec",
+    "ConcurrentRunsExceededException": "a run is in progress; wait for it, "
+    "or raise 'max_concurrent_runs' under 'glue' in the spec",
 }
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """A run of a Glue job. ``seconds`` is what it ran for, ``dpu_seconds`` what it is billed by (0: not known yet)."""
+    """A run of a Glue job; ``dpu_seconds`` is billed time, 0 while unknown."""
 
     id: str
     state: str
@@ -45,12 +46,12 @@ class JobRun:
 
     @property
     def is_over(self) -> bool:
-        """Has it ended?"""
+        """Returns True if the run has ended."""
         return self.state in FINAL_STATES
 
     @classmethod
     def of(cls, told: Mapping[str, Any], log_group: str) -> JobRun:
-        """From Glue's JobRun."""
+        """Parses a JobRun of Glue's API."""
         seconds = int(told.get("ExecutionTime") or 0)
         billed = float(told.get("DPUSeconds") or seconds * float(told.get("MaxCapacity") or 0))
         base = str(told.get("LogGroupName") or log_group).rstrip("/")
@@ -61,7 +62,7 @@ class JobRun:
 
 @dataclass(frozen=True)
 class LogLine:
-    """One event of a run's logs. ``time`` in milliseconds since the epoch."""
+    """One event of a run's logs; ``time`` is in milliseconds since the epoch."""
 
     time: int
     id: str
@@ -69,7 +70,7 @@ class LogLine:
 
 
 class JobRuns:
-    """The runs of one job."""
+    """The runs of one Glue job."""
 
     def __init__(self, account: Account, job: str, runtime: str) -> None:
         self.account = account
@@ -77,23 +78,26 @@ class JobRuns:
         self.log_group = RUNTIMES[runtime].log_group
 
     def start(self, params: Mapping[str, str]) -> str:
-        """Start a run; its id. Raises StepError."""
+        """Starts a run and returns its id. Raises StepError."""
         arguments = {f"--{name}": value for name, value in params.items()}
         return str(self._call("start_job_run", Arguments=arguments)["JobRunId"])
 
     def get(self, run_id: str) -> JobRun:
-        """One run. Raises StepError."""
+        """Returns a run. Raises StepError."""
         return JobRun.of(self._call("get_job_run", RunId=run_id)["JobRun"], self.log_group)
 
     def newest(self) -> JobRun:
-        """The run that was started last. Raises UsageError where there was none."""
+        """Returns the run that was started last. Raises UsageError if there is none."""
         found = self._call("get_job_runs")["JobRuns"]
         if not found:
             raise UsageError(f"the Glue job '{self.job}' has not run yet: rolerunner start SPEC")
         return JobRun.of(max(found, key=lambda run: run["StartedOn"]), self.log_group)
 
     def wait(self, run_id: str, tell: Callable[[JobRun], None], interval: float = 10.0) -> JobRun:
-        """Wait for a run's end, telling of it at each look; ``interval`` in seconds. Raises StepError where no look succeeds any more."""
+        """Polls a run until it ends, every ``interval`` seconds, and passes it to ``tell``.
+
+        Raises StepError after several failed polls.
+        """
         failed = 0
         while True:
             try:
@@ -109,14 +113,14 @@ class JobRuns:
             time.sleep(interval)
 
     def reason(self, run: JobRun) -> str:
-        """Why a run ended badly. Python Shell knows only an exit code, but the entry script's last line says it."""
+        """Returns why a run failed: the entry script's last line, else Glue's own reason."""
         try:
             said = [
                 line.text
                 for line in self.lines(run, containing=_REASON)
                 if line.text.startswith(_REASON)
             ]
-        except StepError:  # whoever may start a job may not be one who may read logs
+        except StepError:  # starting a job does not imply permission to read its logs
             said = []
         return (
             said[-1][len(_REASON) :].strip()
@@ -125,7 +129,7 @@ class JobRuns:
         )
 
     def lines(self, run: JobRun, since: int = 0, containing: str = "") -> Iterator[LogLine]:
-        """What the run has logged so far, on both streams, from a time on, in the order of time. Raises StepError."""
+        """Yields log lines of both streams since a time, in order of time. Raises StepError."""
         streams = (
             self._of_group(f"{run.log_group}/{name}", run.id, since, containing)
             for name in ("output", "error")
@@ -133,7 +137,7 @@ class JobRuns:
         return heapq.merge(*streams, key=lambda line: line.time)
 
     def follow(self, run_id: str, interval: float = 5.0) -> Iterator[LogLine]:
-        """Each line as it comes, until the run has ended and once more after that."""
+        """Yields lines as they arrive; polls once more after the run has ended."""
         newest, over = 0, False
         seen: dict[str, int] = {}
         while True:
@@ -162,7 +166,7 @@ class JobRuns:
             try:
                 found = self.account.call("logs", "filter_log_events", **asked)
             except StepError as error:
-                if error.type == "ResourceNotFoundException":  # made with the first line
+                if error.type == "ResourceNotFoundException":  # it is created with the first line
                     return
                 raise
             for event in found["events"]:

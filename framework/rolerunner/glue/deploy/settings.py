@@ -1,4 +1,4 @@
-"""The spec's glue section and the command line's flags -> the Glue job as it should be."""
+"""Resolves the spec's glue section and the command line into a job definition."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobDefinition:
-    """A Glue job as it should be. ``job`` has the fields of Glue's JobUpdate that rolerunner sets; no others are touched."""
+    """A desired Glue job; ``job`` holds the fields of JobUpdate that rolerunner sets."""
 
     name: str
     job: Mapping[str, Any]
@@ -31,7 +31,7 @@ class JobDefinition:
 
 
 def resolve_settings(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
-    """The spec's settings with the flags over them, which are named and checked like the fields of the section. Raises UsageError."""
+    """Returns the spec's settings, overridden by validated flags. Raises UsageError."""
     said = {name: value for name, value in asdict(job.glue or GlueSettings()).items() if value}
     said["timeout"] = said["timeout"] * 60.0
     said.update({name: list(value) for name, value in said.items() if isinstance(value, tuple)})
@@ -57,15 +57,16 @@ def resolve_settings(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
 
 
 def job_name(job: Job, settings: GlueSettings) -> str:
-    """The name of the Glue job: the spec's own, where the section has none."""
+    """Returns the name of the Glue job, which defaults to the spec's."""
     return settings.job_name or job.name
 
 
 def artifact_prefix(job: Job, settings: GlueSettings) -> S3Uri:
-    """The prefix under which all of a job's artifacts lie. Raises UsageError."""
+    """Returns the prefix of all of a job's artifacts. Raises UsageError."""
     if settings.artifacts is None:
         raise UsageError(
-            "say where the artifacts go: 'artifacts: s3://bucket/prefix/' under 'glue' in the spec, or --artifacts"
+            "no prefix for artifacts: set 'artifacts: s3://bucket/prefix/' under 'glue' in the spec, "
+            "or --artifacts"
         )
     return settings.artifacts.join(f"{job_name(job, settings)}/")
 
@@ -73,10 +74,13 @@ def artifact_prefix(job: Job, settings: GlueSettings) -> S3Uri:
 def define_job(
     job: Job, settings: GlueSettings, bundle: Bundle, place: str, region: str
 ) -> JobDefinition:
-    """The Glue job that runs a bundle which lies at ``place``, a URI that ends with ``/``. Raises UsageError."""
+    """Returns the job that runs the bundle at ``place``, a URI that ends with /.
+
+    Raises UsageError.
+    """
     if not settings.role:
         raise UsageError(
-            "say which role the Glue job runs as: 'role' under 'glue' in the spec, or --job-role"
+            "no role for the Glue job: set 'role' under 'glue' in the spec, or --job-role"
         )
     runtime = RUNTIMES[settings.runtime]
     found = bundle.arguments(place, runtime)
@@ -103,7 +107,8 @@ def define_job(
         "GlueVersion": runtime.glue_version,
         **size,
         "Timeout": settings.timeout,
-        "MaxRetries": 0,  # a retry is a new run of the whole script, with a new id: the spec's own retries know what is done
+        # a retry would run the whole script again under a new id; steps have retries of their own
+        "MaxRetries": 0,
         "ExecutionProperty": {"MaxConcurrentRuns": settings.max_concurrent_runs},
         "DefaultArguments": {
             **found,
@@ -118,7 +123,7 @@ def define_job(
 
 
 def _own(settings: GlueSettings, region: str) -> dict[str, str]:
-    """Arguments of the entry script that a run may change."""
+    """Returns arguments of the entry script that a run may override."""
     seconds = int(settings.timeout * 60 * DEADLINE_SHARE)
     return {
         "--deadline": f"{seconds}s",

@@ -1,8 +1,8 @@
 """Scans the arguments that a Glue job is started with.
 
-Glue passes a mapping of names to values as ``--name value`` and drops the token of an empty value, so ``--a --b x`` means
-that a is empty. Whoever starts a run chooses values, so a value that begins with ``--`` could pass for the next argument.
-Such a list of arguments is refused, and so is a name that is given twice: which of the two counts would be a guess.
+Glue passes a mapping of names to values as ``--name value`` and drops the token of an empty value,
+so ``--a --b x`` means that a is empty. A value that begins with ``--`` would look like the next
+argument, so such lists are refused, and so are repeated names, whose values are ambiguous.
 awsglue's ``getResolvedOptions`` takes the last of two equal names, matches prefixes, requires every option, and fails on an
 empty value.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ENTRY_ARGUMENTS", "Arguments", "parse_arguments"]
 _FOR_PIP = "python-modules-installer-option"
 _ARGUMENT = re.compile(r"--([A-Za-z][A-Za-z0-9_.-]*)(?:(=)(.*))?\Z", re.DOTALL)
-"""An argument's name; anything else is a value, such as text with a space in it, ``--`` or ``-3``."""
+"""An argument's name; anything else is a value, such as ``--``, ``-3`` or text with spaces."""
 _SWITCHES = ("enable-", "disable-")
 """Arguments of Glue's own that have an empty value or ``true``."""
 
@@ -30,7 +30,7 @@ _SWITCHES = ("enable-", "disable-")
 class Arguments:
     """The entry script's own arguments, the params, and Glue's own arguments, as text.
 
-    ``problems`` are reasons to refuse the list; the arguments that they concern are in none of the mappings.
+    ``problems`` are reasons to refuse the list; their arguments are in none of the mappings.
     """
 
     ours: Mapping[str, str]
@@ -121,7 +121,7 @@ def _takes_next(name: str, after: Sequence[str]) -> bool:
 
 
 def _is_for_pip(found: re.Match[str], after: Sequence[str]) -> bool:
-    """Returns True for an option for pip, such as --no-index, that is the value of an argument of Glue's own."""
+    """Returns True for a pip option, such as --no-index, that is the value of a Glue argument."""
     return bool(found.group(2)) or not _has_value(after)
 
 
@@ -131,7 +131,7 @@ def _has_value(tokens: Sequence[str]) -> bool:
 
 
 def _doubtful(name: str, after: Sequence[str]) -> str:
-    """The name in the next token if that is an argument as well as a possible value of this one, else the empty text."""
+    """Returns the next token's name if it may be an argument or a value, else ""."""
     found = _ARGUMENT.match(after[0]) if after else None
     if not found or (
         not found.group(2)

@@ -1,8 +1,8 @@
-"""What the Glue entry script calls: arguments -> run -> return or raise.
+"""Runs a spec for the Glue entry script; returns on success and raises on failure.
 
-On Spark even ``sys.exit(0)`` fails the job run, so success returns and failure raises; the exception's text becomes
-the run's error. Python Shell shows only an exit code, so the reason is also the last line printed, and both runtimes
-leave it in the result file, whatever went wrong.
+On Spark even ``sys.exit(0)`` fails the job run, so success returns and failure raises; the
+exception's message becomes the run's error. Python Shell shows only an exit code, so the reason is
+also the last line printed. Both runtimes write it to the result file.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 DEADLINE_SHARE = 0.95
-"""``--deadline`` is so much of the job's timeout; at the middle of what is left, steps that still run are stopped."""
+"""Share of the job's timeout for ``--deadline``; halfway through the rest, steps are stopped."""
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class JobFailed(Exception):
-    """The job failed; the text says which step and why."""
+    """The job failed; the message names the step and the reason."""
 
 
 def main(argv: Sequence[str]) -> RunResult:
-    """Run the spec that ``--job_spec`` names, under the job's own role. Raises JobFailed with the reason."""
+    """Runs the spec of ``--job_spec`` under the job's role. Raises JobFailed with the reason."""
     given = parse_arguments(argv[1:])
     level = given.ours.get("log_level") or "info"
     entry = _Entry(
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> RunResult:
 
 
 class _Entry:
-    """One start of the script: what it was given, what it tells, how it ended."""
+    """One execution of the script: its arguments, log and result."""
 
     def __init__(self, given: Arguments, log: Log, run_id: str) -> None:
         self.given = given
@@ -76,25 +76,25 @@ class _Entry:
         self.identity = JobIdentity(region=given.ours.get("aws_region", ""))
         started = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         self.result = RunResult(run_id, "", "failed", started, 0.0, (), ())
-        self.file = ResultFile(lambda _: None)  # it is written at the very end, whatever went wrong
+        self.file = ResultFile(lambda _: None)  # written last, also after an error
 
     def notify(self, event: Event) -> None:
-        """Keep how the run ended, also where that is by an exception."""
+        """Keeps the result, also if the run ends with an exception."""
         self.file.notify(event)
         if isinstance(event, RunStarted) and self._timer is not None:
-            self._timer.start()  # not before: processes are forked only while there is one thread
+            self._timer.start()  # not earlier: processes are forked while there is one thread
         if isinstance(event, RunFinished):
             self.result = event.result
 
     def run(self, runtime: str) -> Optional[Failure]:
-        """Run; why it failed, None for a success."""
+        """Runs the spec; returns why it failed, or None."""
         try:
             self.result = self._run_job(runtime)
         except RolerunnerError as error:
             failure = Failure(type(error).__name__, _one_line(error), getattr(error, "hint", ""))
             self._say("error", "run_failed", type=failure.type, error=str(error), hint=failure.hint)
         except Exception as error:
-            # its traceback goes into one line of the log: Python Shell would tear it apart
+            # Python Shell would split a traceback, so it is logged as one line
             logging.getLogger("rolerunner").exception("internal error")
             failure = Failure(
                 type(error).__name__,
@@ -124,9 +124,10 @@ class _Entry:
         secret = sorted(job.secret_params.intersection(self.given.params))
         if secret:
             raise UsageError(
-                f"the param '{secret[0]}' is secret and may not be given as a job argument: Glue logs and shows arguments"
+                f"the param '{secret[0]}' is secret and may not be given as a job argument: "
+                "Glue logs and shows arguments"
             )
-        if job.glue is not None and not self.identity.region:  # the region that the spec deploys to
+        if job.glue is not None and not self.identity.region:  # the spec's
             self.identity = replace(self.identity, region=job.glue.region)
         deadline, stop_after = _times(job, ours.get("deadline", ""))
         self._say(
@@ -151,7 +152,7 @@ class _Entry:
 
     @contextmanager
     def _stopped_after(self, seconds: Optional[float], cancel: Cancel) -> Iterator[None]:
-        """Stop the run by itself: the result and the state are written before Glue kills the process."""
+        """Stops the run before Glue kills the process, so that result and state are written."""
         if seconds is None:
             yield
             return
@@ -166,13 +167,13 @@ class _Entry:
         self._say(
             "error",
             "out_of_time",
-            hint="Glue's timeout is near: steps that still run are stopped, so that the result can be written",
+            hint="Glue's timeout is near: running steps are stopped so that the result is written",
         )
         self.out_of_time = True
         cancel.set()
 
     def write_result(self, failure: Optional[Failure]) -> Optional[Failure]:
-        """Write the result file where one is wanted; a run that went well and cannot say so has failed."""
+        """Writes the result file if one is requested; returns a failure if that fails."""
         target = self.given.ours.get("result")
         if not target:
             return None
@@ -197,7 +198,7 @@ class _Entry:
 
 @contextmanager
 def _stopped_by_signal(cancel: Cancel) -> Iterator[None]:
-    """SIGTERM stops the run cleanly, its result written; only the main thread may handle it."""
+    """Cancels the run cleanly on SIGTERM; only the main thread can handle signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -214,7 +215,7 @@ def _spec_of(given: Arguments) -> str:
         return spec
     wrong = next((name for name in given.params if suggest_name(name, ["job_spec"])), "")
     raise UsageError(
-        "say which spec to run: --job_spec s3://bucket/job.yaml"
+        "no spec to run: set --job_spec s3://bucket/job.yaml"
         + (f" (it is not --{wrong})" if wrong else "")
     )
 
@@ -225,7 +226,7 @@ def _glue_ids(given: Arguments) -> dict[str, str]:
 
 
 def _times(job: Job, said: str) -> tuple[Optional[float], Optional[float]]:
-    """Seconds after which no step begins, the earlier of the spec's and Glue's; and after which running steps are stopped."""
+    """Returns the seconds after which no step begins, and after which running steps are stopped."""
     if not said:
         return job.deadline, None
     try:
@@ -236,7 +237,7 @@ def _times(job: Job, said: str) -> tuple[Optional[float], Optional[float]]:
 
 
 def _of_steps(result: RunResult, *, out_of_time: bool) -> Optional[Failure]:
-    """Why the run failed, None where it did not."""
+    """Returns why the run failed, or None."""
     if result.status in ("succeeded", "warning"):
         return None
     if out_of_time:

@@ -1,4 +1,7 @@
-"""Glue's runtimes: what each is, and which of them this process runs in. ``import awsglue`` proves nothing: laptops have it too."""
+"""Glue's runtimes, and detection of the current one.
+
+``import awsglue`` proves nothing, as development machines may have it.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,31 @@ PLACES = ("glueetl", "pythonshell", "local")
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a job of this runtime is made with, and what it finds (AWS Glue developer guide, release notes)."""
+    """A Glue runtime and what it provides (AWS Glue developer guide, release notes)."""
 
     name: str
     python: str
     """The interpreter's version."""
     boto3: str
-    """The boto3 that is there: bundles never hold another."""
+    """Version of the provided boto3; bundles never contain another."""
     command: str
     """Command.Name of the Glue job."""
     python_version: str
     """Command.PythonVersion of the Glue job."""
     glue_version: str
     log_group: str
-    """Output and errors lie below it."""
+    """Log group of output and errors."""
     zip_of_wheels: bool = False
-    """Does it take one ``.gluewheels.zip``?"""
+    """True if it takes one ``.gluewheels.zip``."""
 
     @property
     def is_spark(self) -> bool:
-        """A Spark job, and not a Python Shell one."""
+        """Returns True for Spark, False for Python Shell."""
         return self.command == "glueetl"
 
     @property
     def tag(self) -> str:
-        """The tag of its interpreter in the names of wheels, as in cp311."""
+        """Returns the interpreter tag of wheels, such as cp311."""
         return "cp" + self.python.replace(".", "")
 
 
@@ -64,7 +67,7 @@ RUNTIMES: Mapping[str, Runtime] = {
 
 
 def detect_runtime(script: str, said: str = "", environment: Mapping[str, str] = os.environ) -> str:
-    """Where this process runs: glueetl (Spark), pythonshell or local; ``said`` is what the caller knows better."""
+    """Returns glueetl (Spark), pythonshell or local; a valid ``said`` takes precedence."""
     if said in PLACES:
         return said
     if environment.get("GLUE_COMMAND_CRITERIA") == "glueetl":

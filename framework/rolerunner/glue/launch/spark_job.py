@@ -1,7 +1,8 @@
-"""A Spark job of Glue around a run: GlueContext, Job.init before, Job.commit after. The only importer of awsglue.
+"""Wraps a run in a Spark job of Glue: Job.init before, Job.commit after.
 
-Glue's Job is about bookmarks: init says where the last run ended, commit where this one did, so only a run that went well
-commits. A job without bookmarks and without a Spark step opens no SparkContext: that takes seconds, and gives nothing.
+Glue's Job keeps bookmarks: init reads where the last run ended, commit stores where this one did,
+so only a successful run commits. A job without bookmarks and Spark steps opens no SparkContext,
+which would take seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ _OFF = "job-bookmark-disable"
 def run_in_glue_job(
     job: Job, given: Mapping[str, str], runtime: str, work: Callable[[], RunResult]
 ) -> RunResult:
-    """Do the work; in a Spark job that needs it, inside Glue's Job. ``given`` are Glue's own arguments. Raises UsageError, what ``work`` raises."""
+    """Calls ``work``, inside Glue's Job if the job needs it; ``given`` are Glue's arguments.
+
+    Raises UsageError, and errors of ``work``.
+    """
     if runtime != "glueetl" or not is_needed(job, given):
         return work()
     glue_job = _begun(given)
@@ -35,7 +39,7 @@ def run_in_glue_job(
 
 
 def is_needed(job: Job, given: Mapping[str, str]) -> bool:
-    """Are bookmarks on, or does a step work with Spark?"""
+    """Returns True if bookmarks are on or a step uses Spark."""
     return given.get(BOOKMARKS, _OFF) != _OFF or any(_uses_spark(step) for step in job.steps)
 
 
@@ -50,7 +54,7 @@ def _begun(given: Mapping[str, str]) -> Any:
         from awsglue.job import Job as GlueJob  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
-            f"this is no Spark job of Glue: {error}; say --runtime local where it is none"
+            f"this is not a Spark job of Glue: {error}; use --runtime local outside Glue"
         ) from None
     begun = GlueJob(GlueContext(get_session().sparkContext))
     # named as getResolvedOptions names them; py4j makes a Java map of it, which takes no None

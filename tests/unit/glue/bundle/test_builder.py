@@ -155,7 +155,7 @@ def test_what_cannot_be_shipped_is_refused_and_nothing_is_written(
 def test_a_folder_that_is_no_bundle_is_left_alone(
     no_network: None, project: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="is there and is no bundle"):
+    with pytest.raises(UsageError, match="exists and is not a bundle"):
         builder.build_bundle(api.load(project), SHELL, project.parent)
     assert project.read_text() == SPEC
 

@@ -142,5 +142,5 @@ def test_nothing_is_opened_where_nothing_needs_it(
 def test_without_awsglue_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("awsglue", "awsglue.context"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UsageError, match="no Spark job of Glue"):
+    with pytest.raises(UsageError, match="not a Spark job of Glue"):
         run([SPREAD], OFF, [])
