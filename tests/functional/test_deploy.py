@@ -360,7 +360,7 @@ def test_as_code_glue_is_left_alone_and_uploading_is_asked_for(
     place = (
         properties["Command"]["ScriptLocation"].rpartition("/")[0].removeprefix("s3://ops-bucket/")
     )
-    assert "--upload puts it there" in ended.stderr
+    assert "add --upload to upload it" in ended.stderr
     spec.write_text(SPEC + "# another hash\n")
     good(
         call(
@@ -446,7 +446,7 @@ def logged(logs: Any, group: str, stream: str, text: str) -> None:
         (["deploy", "{spec}", "-p", "run_date=soon"], "the param 'run_date' must be a date"),
         (
             ["deploy", "{spec}", "-p", "stage=dev"],
-            "'stage' is in both 'params' and in 'fixed_params'",
+            "'stage' is in both 'params' and 'fixed_params'",
         ),
         (["deploy", "{spec}", "--tag", "x"], "--tag takes NAME=VALUE, not 'x'"),
         (["deploy", "{spec}", "--role", "reader"], "'reader' could not be assumed"),
