@@ -1,8 +1,8 @@
-"""The types of the fields of actions: each is a plain Python type that, in a spec, may also be ``${{ ... }}``.
+"""Types of fields: plain Python types that may also be ``${{ ... }}`` in a spec.
 
-``Text``, ``Integer`` and the others are ``str``, ``int`` ... to a type checker. While a spec is being checked a
-Template passes where the context says so; when a step starts, its fields are filled in and validated again, now
-without templates. So an action only ever sees plain, typed values.
+To a type checker ``Text``, ``Integer`` and the others are ``str``, ``int`` and so on. While a spec
+is validated, templates are accepted if the context allows them. When a step starts, its fields are
+evaluated and validated again without templates, so an action sees plain, typed values only.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TEMPLATES_ALLOWED = {"templates": True}
-"""The validation context under which templates pass."""
+"""The validation context that allows templates."""
 FOLDER = "folder"
-"""In the validation context: the folder of the spec that is being checked; None where that is not on this machine."""
+"""In the validation context: the spec's folder; None if it is not on this machine."""
 
 PACKAGES = "packages"
-"""In the validation context: folders of packages that the job takes along, relative to the spec's folder."""
+"""In the validation context: folders of bundled packages, relative to the spec's folder."""
 PACKAGES_PRESENT = "all here"
-"""In the validation context: False where the job takes along packages that may not be on this machine."""
+"""In the validation context: False if bundled packages may be missing on this machine."""
 PARTIAL_VALUES = "stands in"
-"""In the validation context: texts may hold a ``*`` for what is known at run only, so their content is not checked."""
+"""In the validation context: ``*`` stands for unknown parts of texts, so content is not checked."""
 
 
 class StrictModel(BaseModel):
-    """The base of every model of the spec: unknown keys are errors, values are frozen and not coerced."""
+    """The base of all models of the spec: frozen, without coercion; unknown keys are errors."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True
@@ -59,22 +59,22 @@ class StrictModel(BaseModel):
     def _admit_template(
         cls, value: Any, inner: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> Any:
-        """Whatever a field's type, an expression may stand for its value while a spec is checked."""
-        return value if _passes(value, info) else inner(value)
+        """Accepts an expression for a field of any type while a spec is validated."""
+        return value if _is_allowed_template(value, info) else inner(value)
 
 
-def _passes(value: Any, info: ValidationInfo) -> bool:
+def _is_allowed_template(value: Any, info: ValidationInfo) -> bool:
     return isinstance(value, Template) and bool(info.context and info.context.get("templates"))
 
 
 class _Dynamic:
-    """Marks a type whose value may be a Template while the spec is checked."""
+    """Marks a type whose value may be a Template while a spec is validated."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         def admit(value: Any, inner: Callable[[Any], Any], info: core_schema.ValidationInfo) -> Any:
-            return value if _passes(value, info) else inner(value)
+            return value if _is_allowed_template(value, info) else inner(value)
 
         return core_schema.with_info_wrap_validator_function(admit, handler(source))
 
@@ -94,7 +94,7 @@ DYNAMIC = _Dynamic()
 
 @dataclass(frozen=True, eq=False)
 class JsonForm:
-    """What a type that is read from text looks like in the JSON Schema, for an editor."""
+    """The JSON Schema of a type that is parsed from text."""
 
     schema: tuple[tuple[str, Any], ...]
 
@@ -111,7 +111,7 @@ class JsonForm:
 
 @dataclass(frozen=True)
 class ShortForm:
-    """Marks a mapping that may be written as a text; ``choices`` are the texts it may be, none for any."""
+    """Marks a mapping that may be written as text: one of ``choices``, or any text."""
 
     choices: tuple[str, ...] = ()
 
@@ -128,7 +128,7 @@ class ShortForm:
 
 
 def json_form(**schema: Any) -> JsonForm:
-    """A type's JSON Schema, as keywords."""
+    """Returns a marker with the JSON Schema of a type."""
     return JsonForm(tuple(schema.items()))
 
 
@@ -137,8 +137,8 @@ def _s3_uri(value: Any) -> Any:
 
 
 def check_key(uri: S3Uri) -> S3Uri:
-    """A place in S3 as it is. Raises ValueError for a key that S3 does not take."""
-    if len(uri.key) * 4 <= MAX_KEY:  # UTF-8 has up to four bytes a character
+    """Returns a URI unchanged. Raises ValueError for a key that is too long for S3."""
+    if len(uri.key) * 4 <= MAX_KEY:  # UTF-8 has up to four bytes per character
         return uri
     length = len(uri.key.encode("utf-8", "surrogatepass"))
     if length > MAX_KEY:
@@ -182,7 +182,7 @@ def _account(value: Any) -> Any:
 
 
 def customer_key_bytes(text: str) -> bytes:
-    """A customer key from its base64. Raises ValueError."""
+    """Decodes a customer key from base64. Raises ValueError."""
     return base64.b64decode(text, validate=True)
 
 
@@ -195,12 +195,12 @@ def _customer_key(value: Any) -> Any:
         if not good:
             raise ValueError(
                 f"must be {CUSTOMER_KEY_BYTES} bytes in base64"
-            )  # and is not shown: it is a secret
+            )  # the message does not show the secret
     return value
 
 
 def _as_secret(text: str) -> SecretValue:
-    """A customer key as a secret. Servers repeat it, or its MD5, in errors."""
+    """Returns a customer key as a secret, with its MD5: servers repeat both in errors."""
     key = register_secret(text)
     key.digest = register_secret(
         base64.b64encode(
@@ -211,7 +211,7 @@ def _as_secret(text: str) -> SecretValue:
 
 
 def check_path(value: Any) -> Any:
-    """A path on this machine as it is. Raises ValueError for what is none."""
+    """Returns a local path unchanged. Raises ValueError if it is not a path."""
     if isinstance(value, str) and (not value or "\0" in value):
         raise ValueError("must be a path on this machine")
     if isinstance(value, str) and re.match(r"[a-z][a-z0-9+.-]+://", value):
@@ -220,16 +220,16 @@ def check_path(value: Any) -> Any:
 
 
 MAX_KEY = 1024
-"""Bytes of a key (S3 user guide)."""
+"""Maximum number of bytes of a key (S3 user guide)."""
 CUSTOMER_KEY_BYTES = 32
-"""SSE-C takes AES-256 keys (S3 user guide)."""
+"""Bytes of an SSE-C key, which is for AES-256 (S3 user guide)."""
 _S3_FORM = {"type": "string", "pattern": r"^s3://|\$\{\{"}
 
 Text = Annotated[str, DYNAMIC]
 Integer = Annotated[int, DYNAMIC]
 Flag = Annotated[bool, DYNAMIC]
 LocalPath = Annotated[str, BeforeValidator(check_path), json_form(type="string"), DYNAMIC]
-"""A path on this machine; ``~`` is the home folder, relative ones hang on the working directory."""
+"""A local path; ``~`` is the home folder, and relative paths start at the working directory."""
 S3Location = Annotated[
     S3Uri,
     BeforeValidator(_s3_uri),
@@ -259,11 +259,11 @@ Bytes = Annotated[
 ]
 """A size in bytes, written as 16MiB, 5GB."""
 Account = Annotated[str, BeforeValidator(_account), DYNAMIC]
-"""An account id, in quotes: YAML would read a number, and drop its leading zeros."""
+"""An account id in quotes; YAML would read a number and drop leading zeros."""
 Rate = Annotated[
     int, BeforeValidator(_rate), json_form(type=["string", "integer"], examples=["50MB/s"]), DYNAMIC
 ]
-"""Bytes a second, written as 50MB/s."""
+"""Bytes per second, written as 50MB/s."""
 CustomerKey = Annotated[
     str,
     BeforeValidator(_customer_key),
@@ -271,4 +271,4 @@ CustomerKey = Annotated[
     json_form(type="string"),
     DYNAMIC,
 ]
-"""A key of the customer's own (SSE-C), in base64."""
+"""A customer-provided key (SSE-C) in base64."""

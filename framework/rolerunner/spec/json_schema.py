@@ -1,7 +1,8 @@
-"""The JSON Schema of a spec, made from the models: what an editor completes and checks with.
+"""Builds the JSON Schema of specs from the models, for completion and validation in editors.
 
-Draft 7, the newest that the YAML language server reads whole. Steps are told apart by ``action`` with if/then, so that a
-mistake is told for the one action that is meant and the fields of that action alone are completed.
+It uses Draft 7, the newest draft that the YAML language server supports fully. Steps are
+distinguished by ``action`` with if/then, so that an editor reports mistakes and completes fields
+for one action only.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
 
 _ROLE = {
     "type": "string",
-    "description": "The role it runs under: an alias, an ARN, or job for the job's own.",
+    "description": "The role to run under: an alias, an ARN, or job for the job's own role.",
     "examples": ["job", "arn:aws:iam::111122223333:role/name"],
 }
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _EXPRESSION = {"type": "string", "pattern": r"\$\{\{"}
 _BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 _KEPT_WHOLE = ("id", "action", "needs", "role")
-"""Fields of steps that take no expression: they say what there is."""
+"""Fields of steps that cannot be expressions."""
 
 
 def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
-    """The schema of a whole spec with these actions."""
+    """Returns the schema of a spec with these actions."""
     definitions: dict[str, Any] = {}
     top = _properties(SpecFile, definitions, expressions=False)
     top["properties"]["roles"] = {
@@ -72,7 +73,7 @@ def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
 
 
 def build_model_schema(model: type[BaseModel], title: str) -> dict[str, Any]:
-    """The schema of another file than a spec: each value in it is what it says, or holds an expression in a text."""
+    """Returns the schema of a file other than a spec, such as a test file."""
     definitions: dict[str, Any] = {}
     top = _properties(model, definitions, expressions=False)
     return {
@@ -84,7 +85,7 @@ def build_model_schema(model: type[BaseModel], title: str) -> dict[str, Any]:
 
 
 def _about(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What a property says of itself, whatever its shape."""
+    """Returns the description and the examples of a property."""
     return {
         key: value
         for key, value in schema["properties"][name].items()
@@ -114,7 +115,7 @@ def _step(kinds: Mapping[str, type[ActionSchema]], definitions: dict[str, Any]) 
 def _branch(
     kind: type[ActionSchema], common: Mapping[str, Any], definitions: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a step of one action may hold: the common fields, its roles, its own."""
+    """Returns the schema of one action's steps: common fields, roles and its own fields."""
     own = _properties(kind, definitions)
     roles = {
         name: {**_ROLE, "description": f"{_ROLE['description']} Instead of 'role'."}
@@ -132,7 +133,7 @@ def _branch(
 def _properties(
     model: type[BaseModel], definitions: dict[str, Any], *, expressions: bool = True
 ) -> dict[str, Any]:
-    """A model's own schema, closed; the models inside it go to the definitions."""
+    """Returns a model's closed schema; nested models are added to the definitions."""
     made = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     definitions.update(
         {
@@ -144,7 +145,7 @@ def _properties(
 
 
 def _cleaned(schema: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
-    """Without titles, which say nothing, and null, which no one writes; each field may be an expression."""
+    """Removes titles and null, and allows expressions in each field."""
     kept = {key: value for key, value in schema.items() if key not in ("title", "description")}
     kept["properties"] = {
         name: _field(name, field, expressions=expressions)
@@ -173,7 +174,7 @@ def _field(name: str, field: Mapping[str, Any], *, expressions: bool) -> dict[st
 
 
 def _rename_bounds(field: Mapping[str, Any]) -> dict[str, Any]:
-    """Renames bounds that pydantic leaves under its own names, as of a bound on a type that may be an expression."""
+    """Renames limits that pydantic leaves under its own names."""
     renamed = {_BOUNDS.get(key, key): value for key, value in field.items()}
     if "anyOf" in renamed:
         renamed["anyOf"] = [_rename_bounds(choice) for choice in renamed["anyOf"]]
@@ -181,7 +182,7 @@ def _rename_bounds(field: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _takes_any_text(field: Mapping[str, Any]) -> bool:
-    """Can an expression stand there as it is?"""
+    """Returns True if the field accepts any text, and so an expression."""
     choices = field.get("anyOf", [field])
     return any(
         _EXPRESSION["pattern"] in str(choice.get("pattern", "")) or _is_free_text(choice)

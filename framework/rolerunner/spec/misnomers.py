@@ -1,6 +1,7 @@
-"""Keys that other tools use, with the fields that are meant here.
+"""Suggests fields for keys that other tools use.
 
-Each group maps keys to the fields that they can mean, best first; the one that stands at that place in the spec is named.
+Each group maps keys to the fields that they can mean, best first; the suggestion is the first one
+that is valid at that place of the spec.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _IN_S3, _LOCAL = "in S3", "local"
-"""Stand for the fields of an action that name a place in S3, or on this machine."""
+"""Stand for the fields of an action with a location in S3, or a local path."""
 
 _FORMS = {
     "encryption": "encryption: {type: aws:kms, key: alias/NAME}",
@@ -35,7 +36,7 @@ _FORMS = {
     "exclude": "exclude: ['**/*.tmp']",
     "params": "params: {NAME: {type: string}}",
 }
-"""How a field is written, where its name alone does not say."""
+"""How to write fields whose name alone does not tell."""
 
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -113,13 +114,13 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("storageclass tier class", ("storage_class",)),
 )
 _ELSEWHERE = {
-    "on": "a spec does not say when it runs: whoever starts it does",
-    "schedule": "a spec does not say when it runs: whoever starts it does",
-    "trigger": "a spec does not say when it runs: whoever starts it does",
-    "triggers": "a spec does not say when it runs: whoever starts it does",
-    "cron": "a spec does not say when it runs: whoever starts it does",
-    "env": "steps read nothing of the environment: declare 'params'",
-    "environment": "steps read nothing of the environment: declare 'params'",
+    "on": "a spec has no schedule: use the scheduler that starts it",
+    "schedule": "a spec has no schedule: use the scheduler that starts it",
+    "trigger": "a spec has no schedule: use the scheduler that starts it",
+    "triggers": "a spec has no schedule: use the scheduler that starts it",
+    "cron": "a spec has no schedule: use the scheduler that starts it",
+    "env": "steps do not read environment variables: declare 'params'",
+    "environment": "steps do not read environment variables: declare 'params'",
     "region": "the region belongs to the role: write it under 'roles'",
     "external_id": "it belongs to the role: write it under 'roles'",
     **dict.fromkeys(
@@ -130,21 +131,22 @@ _ELSEWHERE = {
             "content_language",
             "website_redirect",
         ),
-        "no action sets this header: store the object by action: aws.call with PutObject, or by a function of yours",
+        "no action sets this header: store the object with action: aws.call and PutObject, "
+        "or with your own function",
     ),
-    "recursive": "a prefix that ends with '/' means all that is below it",
+    "recursive": "a prefix that ends with '/' includes everything under it",
     "cmd": "no step runs a shell: write a function and call it with action: python.call",
     "command": "no step runs a shell: write a function and call it with action: python.call",
     "run": "no step runs a shell: write a function and call it with action: python.call",
     "script": "no step runs a shell: write a function and call it with action: python.call",
     "shell": "no step runs a shell: write a function and call it with action: python.call",
-    "with": "the fields of an action stand beside 'action'",
+    "with": "write the fields of an action beside 'action'",
 }
-"""Keys whose meaning is no field at that place."""
+"""Hints for keys that no field replaces."""
 
 
 def suggest_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str:
-    """What to write instead of a key that another tool uses, among the right ``keys`` of the model; else the empty text."""
+    """Returns the hint for a key of another tool, given the valid ``keys``; empty without one."""
     known = tuple(keys)
     canonical = _snake(name)
     if canonical in known:
@@ -161,7 +163,7 @@ def _snake(name: str) -> str:
 
 
 def _fields_of(fields: Iterable[str], model: type[BaseModel], known: tuple[str, ...]) -> list[str]:
-    """How the first of the fields that are known there is written; of places all that there are."""
+    """Returns how to write the first valid field; for locations, all of them."""
     for field in fields:
         if field in (_IN_S3, _LOCAL):
             places = list(_places(model, in_s3=field == _IN_S3))
