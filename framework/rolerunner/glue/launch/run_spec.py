@@ -9,6 +9,6 @@ import sys
 if __name__ == "__main__":
     # until the first step, since nearly everything allocated before it stays in use
     gc.disable()
-    from rolerunner.glue.launch.entry import main
+    from rolerunner.glue.entry import main
 
     main(sys.argv)
