@@ -119,7 +119,7 @@ def test_a_folder_as_spec(rolerunner: Callable[..., Any], tmp_path: Path) -> Non
         ),
         (["iam", "x.yaml", "--job-role", "me"], "not a role ARN"),
         (["iam", "x.yaml", "--reads", "me"], "must be s3://bucket/key"),
-        (["iam", "x.yaml", "--format", "terraform"], "say --job-role ARN"),
+        (["iam", "x.yaml", "--format", "terraform"], "set --job-role ARN"),
         (["iam", "x.yaml", "--widen", "day"], "there is no param 'day'"),
         (["iam", "x.yaml", "--compare", "x.yaml"], "x.yaml: is not the output of"),
         (["iam", "x.yaml", "--compare", "none.json"], "none.json: cannot be read"),

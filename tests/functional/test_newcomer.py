@@ -163,7 +163,7 @@ def test_each_misspelling_of_the_new_project_is_answered(
             ("run", "a.yaml", "--sandbox", "--only", "x"),
             "there is no step 'x' (known: find, fetch)",
         ),
-        (("iam", "a.yaml", "--format", "terraform", "--account", "1"), "there is 222233334444"),
+        (("iam", "a.yaml", "--format", "terraform", "--account", "1"), "accounts: 222233334444"),
     ],
 )
 def test_a_command_line_that_cannot_be_is_answered(

@@ -486,9 +486,7 @@ def test_two_objects_on_one_file_are_refused_before_anything_is_fetched(
 def test_names_that_a_file_system_takes_for_one(
     run: Any, memory_aws: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "rolerunner.actions.builtin.s3_download.is_case_insensitive", lambda _: True
-    )
+    monkeypatch.setattr("rolerunner.actions.download_items.is_case_insensitive", lambda _: True)
     step = {
         "action": "s3.download",
         "role": READER,

@@ -128,7 +128,7 @@ class SpecFile(StrictModel):
     )
     defaults: Defaults = Field(
         default_factory=Defaults,
-        description="Values for steps that do not set their own.",
+        description="Role, retry and timeout of steps that do not set their own.",
         examples=[{"role": "reader", "timeout": "30m"}],
     )
     assume: Literal["first", "lazily"] = Field(

@@ -10,12 +10,14 @@ from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.lease import LeaseRequest, PortableLease
 
 ROLE = Role("arn:aws:iam::111122223333:role/reader", "reader")
-SOURCE = JobCredentials(Keys("access", "secret").to_credentials)
+SOURCE = JobCredentials(Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests").to_credentials)
 
 
 def export_lease(role: Role, expired_token: str) -> PortableLease:
     token = "second" if expired_token == "first" else "first"
-    return PortableLease("access", "secret", token, f"arn of {role}", 0.0, 900.0)
+    return PortableLease(
+        "AKID-OF-UNIT-TESTS", "key-of-unit-tests", token, f"arn of {role}", 0.0, 900.0
+    )
 
 
 def test_the_expired_token_reaches_the_other_process() -> None:

@@ -9,7 +9,7 @@ from rolerunner.sessions.botocore_setup import BotocoreSessions, build_client_co
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
 
-KEYS = Keys("access", "secret")
+KEYS = Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rolerunner.sessions.credentials import JobCredentials
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
 
-KEYS = Keys("access", "secret")
+KEYS = Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests")
 
 
 @pytest.fixture

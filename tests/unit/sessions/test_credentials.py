@@ -35,7 +35,7 @@ class FakeSource:
         self.requests.append(request)
         if self.is_refusing:
             raise RoleRefused("no", role="reader", hint="hint", type="RoleRefused")
-        keys = freeze_keys("access", "secret", f"token-{len(self.requests)}")
+        keys = freeze_keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests", f"token-{len(self.requests)}")
         return Lease.start(keys, f"arn-{len(self.requests)}", self.now, self.now + LIFE)
 
 
@@ -46,7 +46,7 @@ def source() -> FakeSource:
 
 @pytest.fixture
 def credentials(source: FakeSource) -> RoleCredentials:
-    job = JobCredentials(Keys("access", "secret").to_credentials)
+    job = JobCredentials(Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests").to_credentials)
     return RoleCredentials(ROLE, job, source.assume, lambda: source.now)
 
 
@@ -149,7 +149,7 @@ def test_the_jobs_credentials_are_loaded_again_after_they_expire() -> None:
 
     def load() -> Any:
         loads.append(f"token-{len(loads)}")
-        return Keys("access", "secret", loads[-1]).to_credentials()
+        return Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests", loads[-1]).to_credentials()
 
     job = JobCredentials(load)
     assert (job.token, job.token) == ("token-0", "token-0")

@@ -18,7 +18,11 @@ ROLE = Role(ARN, "reader", region="eu-west-1")
 
 
 def assumed(arn: str = SESSION_ARN) -> dict[str, Any]:
-    keys = {"AccessKeyId": "access", "SecretAccessKey": "secret", "SessionToken": "token"}
+    keys = {
+        "AccessKeyId": "AKID-OF-UNIT-TESTS",
+        "SecretAccessKey": "key-of-unit-tests",
+        "SessionToken": "token-of-unit-tests",
+    }
     return {"Credentials": keys, "AssumedRoleUser": {"Arn": arn}}
 
 
@@ -54,21 +58,23 @@ def create_client(aws: Any) -> StsClient:
 
 def create_source(*tokens: str) -> JobCredentials:
     remaining = list(tokens or ("source",))
-    return JobCredentials(lambda: Keys("access", "secret", remaining.pop(0)).to_credentials())
+    return JobCredentials(
+        lambda: Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests", remaining.pop(0)).to_credentials()
+    )
 
 
 def test_a_lease_lasts_from_the_request_for_the_roles_duration() -> None:
     client = create_client(FakeAws(assumed()))
     lease = client.assume(LeaseRequest(ROLE, create_source()))
     assert (lease.began, lease.expires_at) == (100.0, 100.0 + ROLE.duration)
-    assert (lease.keys.token, lease.session_arn) == ("token", SESSION_ARN)
+    assert (lease.keys.token, lease.session_arn) == ("token-of-unit-tests", SESSION_ARN)
     assert client.count_calls(ROLE) == 1
 
 
 def test_an_expired_source_is_loaded_again_once() -> None:
     client = create_client(FakeAws(refuse("ExpiredToken"), assumed()))
     source = create_source("first", "second")
-    assert client.assume(LeaseRequest(ROLE, source)).keys.token == "token"
+    assert client.assume(LeaseRequest(ROLE, source)).keys.token == "token-of-unit-tests"
     assert (source.token, client.count_calls(ROLE)) == ("second", 2)
 
 
