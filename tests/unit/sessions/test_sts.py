@@ -57,7 +57,7 @@ def create_client(aws: Any) -> StsClient:
 
 
 def create_source(*tokens: str) -> JobCredentials:
-    remaining = list(tokens or ("source",))
+    remaining = list(tokens or ("token-of-the-source",))
     return JobCredentials(
         lambda: Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests", remaining.pop(0)).to_credentials()
     )
@@ -73,15 +73,17 @@ def test_a_lease_lasts_from_the_request_for_the_roles_duration() -> None:
 
 def test_an_expired_source_is_loaded_again_once() -> None:
     client = create_client(FakeAws(refuse("ExpiredToken"), assumed()))
-    source = create_source("first", "second")
+    source = create_source("token-one-of-unit-tests", "token-two-of-unit-tests")
     assert client.assume(LeaseRequest(ROLE, source)).keys.token == "token-of-unit-tests"
-    assert (source.token, client.count_calls(ROLE)) == ("second", 2)
+    assert (source.token, client.count_calls(ROLE)) == ("token-two-of-unit-tests", 2)
 
 
 def test_a_source_that_expires_twice_is_a_refusal() -> None:
     client = create_client(FakeAws(refuse("ExpiredToken"), refuse("ExpiredToken")))
     with pytest.raises(RoleRefused, match="could not be assumed") as refused:
-        client.assume(LeaseRequest(ROLE, create_source("first", "second")))
+        client.assume(
+            LeaseRequest(ROLE, create_source("token-one-of-unit-tests", "token-two-of-unit-tests"))
+        )
     assert "have expired" in refused.value.hint
 
 
