@@ -222,17 +222,19 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
 
     def files(self, left_out: Optional[SkippedFiles] = None) -> Iterator[SourceFile]:
         """Yields the selected files, unreadable ones included. Raises LocalFileFailed."""
-        means = self.selection()
+        selection = self.selection()
+        selects_everything = selection.selects_everything
         sources = self.source if isinstance(self.source, list) else [self.source]
         for file in find_source_files(sources, links=self.symlinks, left_out=left_out):
-            if means.selects_everything or self._is_meant(means, file):
+            if selects_everything or self._is_selected(selection, file):
                 yield file
 
-    def _is_meant(self, means: Selection, file: SourceFile) -> bool:
+    def _is_selected(self, selection: Selection, file: SourceFile) -> bool:
         if file.problem is not None:  # only the name of an unreadable folder is known
-            return not means.exclude or Selection.of((), means.exclude).matches_name(file.relative)
+            excluded = Selection.of((), selection.exclude)
+            return not selection.exclude or excluded.matches_name(file.relative)
         try:
             status = os.stat(file.path)  # noqa: PTH116 - one of each of a million files
         except OSError:
             return True  # it disappeared, and fails when it is read
-        return means(file.relative, status.st_size, format_mtime(status.st_mtime))
+        return selection(file.relative, status.st_size, format_mtime(status.st_mtime))
