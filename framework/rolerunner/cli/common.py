@@ -57,10 +57,10 @@ def write_file(path: Path, text: str) -> None:
 def read_params(params: Sequence[str], file: Optional[str] = None) -> dict[str, object]:
     """Returns the params of ``-p NAME=VALUE`` and of the file. Raises UsageError, SpecError."""
     read: dict[str, object] = {}
-    for each in params:
+    for number, each in enumerate(params, 1):
         name, separator, value = each.partition("=")
-        if not separator or not name:
-            raise UsageError(f"-p takes NAME=VALUE, not '{each}'")
+        if not separator or not name:  # its text is not shown: it may be a secret
+            raise UsageError(f"-p takes NAME=VALUE; number {number} of them has no '=' or no name")
         if name in read:
             raise UsageError(f"the param '{name}' is given twice")
         read[name] = _param_value(value)

@@ -45,3 +45,10 @@ def test_a_glob_leaves_out_sandbox_and_test_files(tmp_path: Path) -> None:
 def test_a_problem_points_at_its_column() -> None:
     problem = Problem(Mark("f.yaml", 2, 3), "unknown key 'x'", "", "\tx: 1")
     assert format_problem(problem).splitlines()[1:] == ["    \tx: 1", "    \t ^"]
+
+
+@pytest.mark.parametrize("malformed", ["hunter2-blue", "=hunter2-blue"])
+def test_a_malformed_param_is_named_by_its_number_alone(malformed: str) -> None:
+    with pytest.raises(UsageError, match="number 2 of them") as caught:
+        read_params(["day=2026-01-31", malformed])
+    assert "hunter2" not in str(caught.value)

@@ -27,6 +27,8 @@ from rolerunner.storage.protocol import Storage
 
 def _uris(value: Any) -> Any:
     if isinstance(value, list):
+        if not value:
+            raise ValueError("is an empty list: name a prefix or an object to wait for")
         return [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
     return S3Uri.parse(value) if isinstance(value, str) else value
 
