@@ -1,4 +1,7 @@
-"""Writes framework/rolerunner/glue/bundle/locks anew: rolerunner's own dependencies for each interpreter that Glue has. make locks"""
+"""Pins rolerunner's dependencies for each interpreter that Glue has: `make locks`.
+
+Writes the files of framework/rolerunner/glue/bundle/locks.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,15 @@ from rolerunner.glue.bundle import wheels
 from rolerunner.glue.launch.runtime import RUNTIMES
 
 
+def format_pin(wheel: Path) -> str:
+    """Returns NAME==VERSION, the hash of the wheel, and the wheel's name."""
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    requirement = f"{wheels.parse_name(wheel)}=={wheels.parse_version(wheel)}"
+    return f"{requirement} --hash=sha256:{digest}  # {wheel.name}"
+
+
 def main() -> None:
-    """One file an interpreter: NAME==VERSION, the hash of its wheel, and the wheel's name."""
+    """Writes one file for each interpreter."""
     wanted = [
         each
         for each in requires("rolerunner") or ()
@@ -25,10 +35,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             pinned = re.split(r"\n(?=\S)", wheels.resolve_requirements(wanted, (), runtime).strip())
             fetched = wheels.download_wheels(pinned, runtime, Path(folder))
-            lines = [
-                f"{wheels.parse_name(path)}=={wheels.parse_version(path)} --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}  # {path.name}"
-                for path in fetched
-            ]
+            lines = [format_pin(path) for path in fetched]
         (wheels.LOCKS / f"{runtime.tag}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         sys.stdout.write(f"{runtime.tag}: {len(lines)} wheels\n")
 
