@@ -10,9 +10,9 @@ from typing import Any, Literal, Optional
 from rolerunner.errors import Mark
 
 StepStatus = Literal["succeeded", "warning", "failed", "skipped", "not_run"]
-"""How a step ended."""
+"""The final status of a step."""
 RunStatus = Literal["succeeded", "warning", "failed", "stopped"]
-"""How a run ended."""
+"""The final status of a run."""
 NOWHERE = Mark("", 0, 0)
 _ROLE_ARN = re.compile(
     r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\x21-\x7e]+/)?([\w+=,.@-]{1,64}))\Z", re.ASCII
@@ -184,7 +184,7 @@ class DeclaredPermission:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often, and after how many seconds, an attempt follows a failed one.
+    """The number of attempts, and the seconds between them.
 
     ``delay`` seconds before the second of ``attempts``, ``backoff`` times as long before each
     further one, at most ``max_delay``.
@@ -236,7 +236,7 @@ class Step:
 
 @dataclass(frozen=True)
 class StateLocation:
-    """Where the state of runs is kept: a folder, or a prefix in S3 under a role.
+    """The location of the state of runs: a folder, or a prefix in S3 under a role.
 
     ``stale_after`` is in seconds.
     """
@@ -248,7 +248,7 @@ class StateLocation:
 
 @dataclass(frozen=True)
 class GlueSettings:
-    """How the job is deployed to AWS Glue. Names are empty if the spec has none."""
+    """Settings of the job in AWS Glue. Names are empty if the spec has none."""
 
     runtime: str = "pythonshell"
     job_name: str = ""
@@ -294,7 +294,7 @@ class Job:
     state: Optional[StateLocation] = None
     glue: Optional[GlueSettings] = None
     engine: str = "fast"
-    """What moves objects: fast or boto3."""
+    """The engine that moves objects: fast or boto3."""
     memory: Optional[int] = None
     """Memory limit of the process in bytes."""
     file: str = ""
@@ -315,7 +315,7 @@ class PlannedStep:
     permissions: Mapping[str, tuple[Permission, ...]] = field(default_factory=dict)
     """Role field -> permissions."""
     notes: tuple[str, ...] = ()
-    """What is unknown before the run, so that permissions are too wide or incomplete."""
+    """Values unknown before the run, so that permissions are too wide or incomplete."""
 
 
 @dataclass(frozen=True)
@@ -353,7 +353,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class StepResult:
-    """How a step ended. ``seconds`` is wall time."""
+    """The result of a step. ``seconds`` is wall time."""
 
     id: str
     action: str
@@ -366,7 +366,7 @@ class StepResult:
     reason: str = ""
     """Why it was skipped."""
     was: Literal["", "succeeded", "warning", "failed", "skipped", "not_run"] = ""
-    """How the step ended in the earlier run that did it."""
+    """The step's status in the earlier run that did it."""
 
 
 @dataclass(frozen=True)
@@ -383,7 +383,7 @@ class RoleUse:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended. ``started`` is UTC in ISO 8601."""
+    """The result of a run. ``started`` is UTC in ISO 8601."""
 
     run_id: str
     job: str

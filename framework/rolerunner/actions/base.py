@@ -63,7 +63,7 @@ class InputPath:
 
 @dataclass(frozen=True)
 class StepContext:
-    """What an action works with besides its fields."""
+    """Everything an action uses besides its fields."""
 
     step_id: str
     run_id: str

@@ -40,7 +40,7 @@ class StepDescription:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What a function returned for a batch, and its log messages."""
+    """The values that a function returned for a batch, and its log messages."""
 
     objects: int
     returned: Mapping[str, Any]

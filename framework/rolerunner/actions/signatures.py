@@ -41,7 +41,7 @@ def find_call_errors(
     *,
     complete: bool = True,
 ) -> Iterator[str]:
-    """What is wrong with a call, as far as the source tells; nothing is imported.
+    """Finds mistakes in a call from the source alone; nothing is imported.
 
     ``packages`` are folders of packages that the job takes along, relative to the project. With ``complete=False`` the job
     also takes along what is not on this machine, so a module that is not found here is taken on trust.
@@ -75,7 +75,7 @@ def is_path(module: str) -> bool:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a module's source is; ``text`` where that is in no file of its own, as in a zip."""
+    """The source of a module; ``text`` if it has no file of its own, as in a zip."""
 
     origin: str
     text: Optional[str] = None

@@ -41,7 +41,7 @@ class Rule:
     why: str
     """The risk."""
     remedy: str
-    """How to fix a finding."""
+    """The fix for a finding."""
     check: Optional[Callable[[AuditSubject], Iterator[Finding]]] = None
     """None if the findings come from reading comments."""
 

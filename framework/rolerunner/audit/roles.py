@@ -28,7 +28,7 @@ _BROAD = ("AdministratorAccess", "PowerUserAccess", "ReadOnlyAccess", "FullAcces
     "ignore this finding in a comment",
 )  # fmt: skip
 def no_external_id(subject: AuditSubject) -> Iterator[RuleMatch]:
-    """Is certain if the assuming account is known, likely if roles are in several accounts."""
+    """Yields certain matches if the assuming account is known, likely ones otherwise."""
     accounts = {RoleArn.parse(role.arn).account for role in subject.plan.roles if role.via is None}
     for role in subject.plan.roles:
         mine, before = RoleArn.parse(role.arn).account, subject.find_source_account(role)

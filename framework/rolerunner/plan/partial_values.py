@@ -87,10 +87,7 @@ class PartialValues:
                 if not wrong:
                     break
             except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
-                self.notes.append(
-                    f"permissions cannot be derived: {as_step_error(error).message}; "
-                    "declare them under 'permissions'"
-                )
+                self.note_failure(error)
                 return None
             else:
                 self._add_notes(made, fields, values, left)
@@ -99,6 +96,13 @@ class PartialValues:
             "permissions cannot be derived before the run; declare them under 'permissions'"
         )
         return None
+
+    def note_failure(self, error: Exception) -> None:
+        """Adds a note that the action's code failed, so that its permissions are unknown."""
+        self.notes.append(
+            f"permissions cannot be derived: {as_step_error(error).message}; "
+            "declare them under 'permissions'"
+        )
 
     def widen_text(self, name: str, value: Any) -> str:
         """Returns a text with ``*`` for unknown values, and adds a note with this name."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.actions.permissions import list_permission, object_permission
-from rolerunner.common.failures import as_step_error
 from rolerunner.iam.actions_table import render_condition, resolve_for_role
 from rolerunner.iam.session_policies import apply_session_policies, collect_uses
 from rolerunner.model import (
@@ -152,10 +151,7 @@ def _permissions(
     try:
         return {name: list(each) for name, each in action.permissions().items()}
     except Exception as error:  # noqa: BLE001
-        partial_values.notes.append(
-            f"permissions cannot be derived: {as_step_error(error).message}; "
-            "declare them under 'permissions'"
-        )
+        partial_values.note_failure(error)
         return {}
 
 

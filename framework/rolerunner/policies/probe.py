@@ -77,7 +77,10 @@ def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
 
 
 def _abortable(plan: Plan) -> frozenset[tuple[Role, str]]:
-    """Where a role's steps need s3:AbortMultipartUpload anyway: there a multipart upload may be begun, to be aborted at once."""
+    """Returns the resources on which a role needs s3:AbortMultipartUpload anyway.
+
+    A probe may begin a multipart upload there and abort it at once.
+    """
     return frozenset(
         (planned.step.roles[name], permission.resource)
         for planned in plan.steps

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompletedWork:
-    """What a step produced."""
+    """The outputs and warning of a step."""
 
     outputs: Mapping[str, Any]
     attempts: int

@@ -1,4 +1,4 @@
-"""What a run works with besides its plan, and what its steps share."""
+"""Dependencies of a run, and values that its steps share."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RunEnvironment:
 
 @dataclass(frozen=True)
 class RunContext:
-    """What all steps of a run share."""
+    """Values that all steps of a run share."""
 
     run_id: str
     params: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""What a run knows of earlier runs: nothing, or the state of a run key."""
+"""Knowledge of earlier runs: nothing, or the state of a run key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ReadScope = Callable[[], Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which state a run keeps, and which steps it runs."""
+    """Selects the state that a run keeps, and the steps that it runs."""
 
     run_key: str = ""
     """Empty: the id of the run."""
@@ -32,7 +32,7 @@ class RunOptions:
 
 
 class ResumeState(Protocol):
-    """What a run asks of the state that it keeps."""
+    """The interface of the state that a run keeps."""
 
     @property
     def started(self) -> Optional[datetime]:

@@ -53,7 +53,7 @@ class Workspace:
             ) from None
         self._targets: set[TargetFolder] = set()
         self.result: Optional[RunResult] = None
-        """How the run ended, once it has."""
+        """The result of the run, once it has ended."""
 
     @contextlib.contextmanager
     def target_folder(self, path: Path) -> Iterator[TargetFolder]:

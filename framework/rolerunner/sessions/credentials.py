@@ -109,7 +109,7 @@ class JobCredentials(RenewableCredentials):
         return last
 
     def invalidate(self, token: Any) -> bool:
-        """Has the credentials loaded again at the next signature."""
+        """Loads the credentials again at the next signature."""
         with self._lock:
             loaded = self._loaded
             if (

@@ -9,7 +9,7 @@ from typing import Any
 import botocore.utils
 
 _FIELDS = ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))
-"""Where year, month, day, hour, minute and second stand in S3's form."""
+"""Positions of year, month, day, hour, minute and second in S3's form."""
 
 
 def parse_timestamp(value: Any) -> datetime:

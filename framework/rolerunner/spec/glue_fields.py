@@ -115,7 +115,7 @@ def _arguments(value: Any) -> Any:
 
 
 class GlueFields(StrictModel):
-    """How the job is deployed to AWS Glue."""
+    """Settings of the job in AWS Glue."""
 
     runtime: Literal["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"] = Field(
         "pythonshell",

@@ -36,7 +36,7 @@ _FORMS = {
     "exclude": "exclude: ['**/*.tmp']",
     "params": "params: {NAME: {type: string}}",
 }
-"""How to write fields whose name alone does not tell."""
+"""Examples of fields whose name alone does not explain them."""
 
 _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (

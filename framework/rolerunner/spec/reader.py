@@ -49,7 +49,7 @@ def accepts_no_secret(path: Path) -> bool:
 
 @dataclass
 class LoadContext:
-    """What is shared by all documents of a load."""
+    """Values shared by all documents of a load."""
 
     problems: list[Problem] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)

@@ -64,7 +64,7 @@ class ParamFields(StrictModel):
 
 
 class StateFields(StrictModel):
-    """Where the state of runs is kept, so that a run can be resumed and excludes others."""
+    """The location of the state of runs, so that a run can be resumed and excludes others."""
 
     location: Text = Field(
         description="A local folder, or s3://bucket/prefix/.",

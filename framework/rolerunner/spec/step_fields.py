@@ -40,7 +40,7 @@ def _when(value: Any) -> Any:
 
 
 class RetryFields(StrictModel):
-    """How often and when a failed attempt is repeated."""
+    """The number and timing of attempts after a failed one."""
 
     attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), DYNAMIC] = Field(
         3, description="Number of attempts in total, 1 to 20.", examples=[3]

@@ -143,7 +143,7 @@ class Outcome:
     source: Optional[S3Uri] = None
     """The source of a copy."""
     info: Optional[ObjectInfo] = None
-    """What HEAD or GET reported."""
+    """The object as HEAD or GET reported it."""
     source_info: Optional[ObjectInfo] = None
     """The source of a copy as it was copied."""
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What the state holds of a completed step."""
+    """The state's entry for a completed step."""
 
     status: StepStatus
     outputs: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Where state documents are kept: a folder of this machine, or a prefix in S3.
+"""Stores of state documents: a folder of this machine, or a prefix in S3.
 
 Every write is conditional on the one before.
 """

@@ -57,7 +57,7 @@ def run_blocking(call: Callable[[], T], *, large: bool = False) -> Task[T]:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How requests of an operation are sent: paced, and again if that may help.
+    """Sends the requests of an operation: paced, and repeated if that may help.
 
     ``invalidate`` discards the session that has expired and returns True if it can be renewed.
     """

@@ -53,7 +53,7 @@ class UnsupportedRequest(Exception):
 
 
 class Address(NamedTuple):
-    """Where connections go; requests to equal addresses share them."""
+    """The endpoint of connections; requests to equal addresses share them."""
 
     secure: bool
     host: str

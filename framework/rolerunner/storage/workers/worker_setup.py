@@ -1,4 +1,4 @@
-"""How a worker of a cluster opens S3."""
+"""Opens S3 in a worker of a cluster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _JITTER_PER_SLOT = 0.01
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """How a worker opens S3: with credentials that it finds on its own machine.
+    """Opens S3 in a worker, with credentials that it finds on its own machine.
 
     ``opener`` is a function that pickles by name. ``jitter`` is the maximum delay before the first
     session, in seconds.

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def count_lines(context: Any, folder: str) -> dict[str, Any]:
-    """How many lines do the files below a folder have?"""
+    """Counts the lines of the text files below a folder."""
     lines = sum(len(path.read_text().splitlines()) for path in Path(folder).rglob("*.txt"))
     context.log("counted", lines=lines)
     return {"lines": lines}
