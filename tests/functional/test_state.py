@@ -168,6 +168,32 @@ def test_what_changed_is_done_again_with_what_depends_on_it(tmp_path: Path) -> N
     }
 
 
+@pytest.mark.parametrize("where", ["folder", "bucket"])
+def test_steps_that_found_nothing_are_stored_too(
+    where: str, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "none").mkdir()
+    none, target = "s3://data-bucket/none/", "s3://data-bucket/nowhere/"
+    steps = "".join(
+        f"  - {{id: {id_}, action: {action}, role: job, on_empty: ok, {fields}}}\n"
+        for id_, action, fields in (
+            ("find", "s3.list", f"source: {none}"),
+            ("fetch", "s3.download", f"source: {none}, target: {tmp_path}/out/"),
+            ("publish", "s3.upload", f"source: {tmp_path}/none/, target: {target}"),
+            ("duplicate", "s3.copy", f"source: {none}, target: {target}"),
+            ("move", "s3.copy", f"source: {none}, target: {target}, move: true"),
+            ("remove", "s3.delete", f"source: {none}, max_delete: 1"),
+            ("again", "s3.copy", f"objects: '${{{{ steps.move.objects }}}}', target: {target}"),
+        )
+    )
+    path = write(tmp_path, steps, where)
+    for status in ("succeeded", "skipped"):
+        result = api.run(api.load(path), identity=identity_of(aws), run_key=f"empty-{where}")
+        assert {step.id: (step.status, step.error) for step in result.steps} == {
+            step.id: (status, None) for step in result.steps
+        }
+
+
 def test_files_that_are_gone_are_fetched_again(aws: sandbox.Sandbox, tmp_path: Path) -> None:
     path = write(
         tmp_path,

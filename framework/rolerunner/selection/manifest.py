@@ -27,6 +27,8 @@ _read = json.JSONDecoder().raw_decode
 """Like json.loads without the checks of the surrounding text, which double its time."""
 _BUFFER = 1 << 16
 """Bytes per read or write; a list of a million objects has 130 MB."""
+_NO_MANIFEST = Path(os.devnull)
+"""The path of a placeholder, which reads as an empty list."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class ObjectList:
                         {name: value for name, value in read.items() if name in _NAMES}
                     )
 
+    @property
+    def is_placeholder(self) -> bool:
+        """Returns True if no manifest was written for this list, which is empty."""
+        return self.path == _NO_MANIFEST
+
     def uri(self, info: ObjectInfo) -> S3Uri:
         """Returns the URI of an object of this list."""
         return S3Uri(info.bucket or self.prefix.bucket, info.key)
@@ -110,7 +117,7 @@ def read_paths(manifest: Path) -> Iterator[str]:
 
 def placeholder_list(prefix: S3Uri, *, versions: Optional[bool] = False) -> ObjectList:
     """Returns an empty list that stands for the objects under a prefix before the run."""
-    return ObjectList(Path(os.devnull), prefix, 0, 0, versions=versions)
+    return ObjectList(_NO_MANIFEST, prefix, 0, 0, versions=versions)
 
 
 EMPTY_LIST = placeholder_list(S3Uri("bucket"))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -64,8 +66,10 @@ class ListWriter:
 
     def _store_list(self, objects: ObjectList) -> dict[str, Any]:
         self._count += 1
+        with _readable_path(objects) as path:
+            stored = self._store_file(str(self._count), path)
         return {
-            **self._store_file(str(self._count), objects.path),
+            **stored,
             "prefix": [objects.prefix.bucket, objects.prefix.key],
             "count": objects.count,
             "bytes": objects.bytes,
@@ -78,6 +82,16 @@ class ListWriter:
         digest = _digest_file(path)
         self._store.keep(name, path)
         return {"name": name, "sha256": digest}
+
+
+@contextlib.contextmanager
+def _readable_path(objects: ObjectList) -> Iterator[Path]:
+    """Yields the manifest of a list, an empty file for a placeholder: it has no manifest."""
+    if not objects.is_placeholder:
+        yield objects.path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as empty:
+        yield Path(empty.name)
 
 
 def restore_lists(value: Any, store: StateStore, workdir: Path) -> Any:
