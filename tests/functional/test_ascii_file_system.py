@@ -1,4 +1,4 @@
-"""Where the file system's encoding is ASCII, a name that it cannot carry is that file's clear failure."""
+"""On a file system whose encoding is ASCII, a name that cannot be encoded fails its file only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""rolerunner audit: each rule finds what it is for and nothing else, at its place; comments and statuses do what they say."""
+"""``rolerunner audit``: findings with their positions, ignore comments and exit statuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""delete_extra: only what the source does not have, only below the target's folder, nothing where the source is empty."""
+"""``delete_extra`` deletes only what the source lacks, below the target's folder only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deletions in both engines: conditions of moves, single keys of a batch that fail, keys that XML cannot hold."""
+"""Deletions in both engines: moves, failed keys of a batch, keys that XML cannot hold."""
 
 from __future__ import annotations
 

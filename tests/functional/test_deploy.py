@@ -1,4 +1,4 @@
-"""deploy, start and logs against the emulator's Glue and CloudWatch, as an identity that has what --permissions prints and no more."""
+"""``deploy``, ``start`` and ``logs`` on the emulator's Glue, with the printed permissions only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``distribute``: what steps do over many machines is what they do on one. The machines are a pool in this process; tests/integration has Spark."""
+"""``distribute`` gives the results of one machine; here the machines are an in-process pool."""
 
 from __future__ import annotations
 

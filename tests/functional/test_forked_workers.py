@@ -1,4 +1,4 @@
-"""Other processes of this machine take a share of an operation: nothing is lost, done twice or left behind when they or the first one end."""
+"""Forked worker processes: no object is lost, repeated or left behind when a process ends."""
 
 from __future__ import annotations
 

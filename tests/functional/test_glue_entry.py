@@ -1,4 +1,4 @@
-"""The entry script as Glue starts it: a copy, in a process of its own, with recorded argument lists, on the embedded AWS."""
+"""The entry script as Glue starts it: a copy in its own process, with recorded argument lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With a ``glue`` section, ``iam`` gives the job's own role all that a run in Glue needs, and the run under it is not refused."""
+"""With a ``glue`` section, ``iam`` prints all that the job's role needs for a run in Glue."""
 
 from __future__ import annotations
 

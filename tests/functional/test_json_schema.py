@@ -1,4 +1,4 @@
-"""The published JSON Schemas hold nothing but JSON Schema."""
+"""The published JSON Schemas contain only keywords of JSON Schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each S3 action under a role with exactly the permissions that it declares, and with each of them taken away."""
+"""Each S3 action under a role with exactly its declared permissions, and without each of them."""
 
 from __future__ import annotations
 

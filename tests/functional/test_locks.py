@@ -1,4 +1,4 @@
-"""Locks of run keys: no run steals from one that lives, none is held up by one that is dead, and one that cannot renew stops in time."""
+"""Run-key locks: live holders keep them, dead ones lose them, a failed renewal stops the run."""
 
 from __future__ import annotations
 

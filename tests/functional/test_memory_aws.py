@@ -1,4 +1,4 @@
-"""The AWS in memory that other tests rest on: a run of each engine against it, and what its hooks can do."""
+"""The in-memory AWS that other tests use: a run of each engine, and its hooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fast engine's own: connections that die, servers that drip, hang or lie, sessions that expire, and what it declines."""
+"""The native engine: lost connections, slow servers, expired sessions, and its fallback."""
 
 from __future__ import annotations
 

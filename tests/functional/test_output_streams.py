@@ -1,4 +1,4 @@
-"""Whatever becomes of stdout and stderr, the steps are done, the result is written, and the exit status is right."""
+"""A closed or failing stdout or stderr affects neither steps, result nor exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What plan --live says of what a role may not look at, and which files graph writes."""
+"""``plan --live`` without permission to look, and the files that ``graph`` writes."""
 
 from __future__ import annotations
 

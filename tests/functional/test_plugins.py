@@ -1,4 +1,4 @@
-"""An action of another package: installed, it is known to every command."""
+"""An installed package's action is known to every command."""
 
 from __future__ import annotations
 

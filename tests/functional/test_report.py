@@ -1,4 +1,4 @@
-"""The page of a run: what it says, that it needs nothing else, and that any result file that is none is told so."""
+"""The report page: its contents, no external resources, errors for invalid result files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A resumed run believes nothing that it did not check: files, their machine, and lists in the state."""
+"""A resumed run verifies files, their machine and lists of the state before it uses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Order, conditions, loops, retries, timeouts and signals, on the embedded AWS and with functions of a test's own."""
+"""Order, conditions, loops, retries, timeouts and signals of a run, on the embedded AWS."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The embedded AWS: its process, its IAM enforcement, its records and its sandbox files."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,4 +1,4 @@
-"""run --sandbox with no sandbox file: the world is made from the spec, by exactly the policies that iam prints."""
+"""``run --sandbox`` without a file derives the sandbox from the spec and the printed policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secret params: how they are given, where they may flow, and what files that are read must not show."""
+"""Secret params: their sources, the fields they may flow into, and files that stay hidden."""
 
 from __future__ import annotations
 

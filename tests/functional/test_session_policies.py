@@ -1,4 +1,4 @@
-"""session_policy: auto and auto-per-step on the embedded AWS: roles that may do anything, in sessions that may do what their steps need."""
+"""``session_policy: auto`` and ``auto-per-step`` limit sessions to their steps' permissions."""
 
 from __future__ import annotations
 

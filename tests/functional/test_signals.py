@@ -1,4 +1,4 @@
-"""A signal stops a run within five seconds whatever hangs, with its result written and the signal's exit status."""
+"""A signal stops a run within five seconds, with its result and the signal's exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""rolerunner test: what holds passes, what does not is told as it was expected and seen, and mistakes have a place."""
+"""``rolerunner test``: passing cases, failures as expected and actual, mistakes by position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State documents: damaged, edited by hand, of a newer or of the previous release. One clear error, and nothing is overwritten."""
+"""Damaged, edited, newer and older state documents: one clear error, and nothing is overwritten."""
 
 from __future__ import annotations
 

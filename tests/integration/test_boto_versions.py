@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-TESTS = ["tests/functional/test_roles.py", "tests/unit/iam/test_role_denials.py"]
+TESTS = ["tests/functional/test_role_sessions.py", "tests/unit/iam/test_role_denials.py"]
 
 
 def python39():

@@ -1,0 +1,100 @@
+"""Every example of the manual: specs and sandbox files load, commands print the shown output."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner import api, sandbox
+from rolerunner.spec_testing.load import load_cases
+from rolerunner.spec_testing.run import run_case
+from tests.conftest import CONFIGS, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.once
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NAMED = re.compile(r"# (file|sandbox|test): (\S+)\n")
+# what differs from run to run: run ids, times, and request ids
+VARYING = re.compile(
+    r"\d{8}T\d{6}Z-[0-9a-f]{6}|\d+\.\d\d(?= s\b|\s|$)|\d+ ms|[0-9a-f]{8}-[0-9a-f-]{27}"
+)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
+
+
+def plain(line: str) -> str:
+    return re.sub(r"\s+", " ", VARYING.sub("~", line.rstrip()))
+
+
+def ran(path: Path) -> bool:
+    """Do the cases of a test file among the configs pass?"""
+    for config in (*CONFIGS.glob("*.yaml"), ROOT / "jobs"):
+        (path.parent / config.name).symlink_to(config)
+    return all(run_case(case).passed for case in load_cases([path], path.parent / "runs"))
+
+
+EXAMPLES = [(page, text) for page in PAGES for text in blocks(page, "yaml")]
+CONSOLES = [(page, text) for page in PAGES for text in blocks(page, "console")]
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    EXAMPLES,
+    ids=[f"{page.name}-{number}" for number, (page, _) in enumerate(EXAMPLES)],
+)
+def test_a_yaml_example_is_right(page: Path, text: str, tmp_path: Path) -> None:
+    kind, name = NAMED.match(text).groups()  # type: ignore[union-attr]
+    path = tmp_path / "own" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    if kind == "test":
+        assert ran(path), "each case passes"
+    elif kind == "sandbox":
+        assert sandbox.load_world(path).roles
+    elif not name.startswith("broken"):
+        assert api.load(path, complete=False).steps
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    CONSOLES,
+    ids=[f"{page.name}-{number}" for number, (page, _) in enumerate(CONSOLES)],
+)
+def test_a_command_gives_the_output_that_is_printed(
+    page: Path, text: str, tmp_path: Path, rolerunner: Callable[..., Any]
+) -> None:
+    for folder in ("configs", "jobs"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    for example in blocks(page, "yaml"):
+        name = NAMED.match(example).group(2)  # type: ignore[union-attr]
+        if not name.startswith("configs/"):
+            (tmp_path / name).write_text(example)
+    command, *printed = text.splitlines()
+    program, *arguments = shlex.split(command[2:])
+    assert program == "rolerunner"
+    ended = rolerunner(*arguments)
+    actual = iter(plain(line) for line in (ended.stdout + ended.stderr).splitlines())
+    for line in printed:
+        if line != "...":
+            assert plain(line) in actual, (
+                f"{line!r} is not (there) in:\n{ended.stdout}{ended.stderr}"
+            )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_json_are_right(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
+    for text in blocks(page, "json"):
+        json.loads(text)

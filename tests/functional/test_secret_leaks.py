@@ -1,0 +1,362 @@
+"""Every action, run with planted secrets: no output contains one, in any encoding."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import shlex
+import subprocess
+import sys
+import urllib.parse
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolerunner.actions import registry
+from tests.memory_aws import Response, error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PARAM = 'p@ram "Kettle" <4711>/+\\x'
+OUTPUT = "Blue-output/0815+on the shelf"
+INNER = "Inner-password-in-json-1"
+STORED = "Stored-parameter-2/x"
+DECLARED = "Declared-by-the-step-3"
+SESSION = base64.b64encode(b"a secret key of another system").decode()
+KEY = base64.b64encode(bytes(range(100, 132))).decode()
+PLANTED = [PARAM, PARAM.upper(), OUTPUT, INNER, STORED, DECLARED, SESSION, KEY]
+
+ENCODINGS = [
+    str, lambda text: json.dumps(text)[1:-1], lambda text: json.dumps(json.dumps(text))[3:-3], urllib.parse.quote, urllib.parse.quote_plus,
+    lambda text: urllib.parse.quote(text, safe=""), lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="), lambda text: base64.b64encode(b"xxxx" + text.encode()).decode()[7:-4],
+    lambda text: base64.b64encode(b"xxxxx" + text.encode()).decode()[8:-4], lambda text: text.encode().hex(), lambda text: text.encode().hex().upper(),
+    html.escape, lambda text: html.escape(text, quote=False), shlex.quote, lambda text: repr(text)[1:-1],
+]  # fmt: skip
+
+JOB = """
+import base64, json, logging, urllib.parse
+
+def forms(text):
+    return [text, json.dumps(text), urllib.parse.quote(text), base64.b64encode(b"xx" + text.encode()).decode(), text.encode().hex(), repr(text)]
+
+def use(context, **values):
+    keys = context.session.get_credentials().get_frozen_credentials()
+    for name, value in {**values, "key": str(keys.secret_key), "token": str(keys.token)}.items():
+        context.log(f"{name} is " + " ".join(forms(value)), value=value, nested={"a": [value, {name: value}]})
+    logging.getLogger("jobs").warning("logged %s", values)
+    return {"copies": forms(values.get("param", "none")), "Credentials": {"AccessKeyId": "A", "SecretAccessKey": SESSION}, "mine": DECLARED}
+
+def fail(context, **values):
+    keys = context.session.get_credentials().get_frozen_credentials()
+    raise RuntimeError("login with " + " ".join(each for value in (*values.values(), str(keys.secret_key), str(keys.token)) for each in forms(value)))
+"""
+
+SPEC = """
+version: 1
+name: leaks
+on_failure: finish
+engine: ENGINE
+params:
+  param: {type: string, secret: true, required: true}
+  key: {type: string, secret: true, required: true}
+  short: {type: string, secret: true, default: "s1"}
+roles:
+  reader: arn:aws:iam::444455556666:role/reader
+  writer: arn:aws:iam::444455556666:role/writer
+state: STATE
+steps:
+  - {id: find, action: s3.list, role: reader, source: "s3://landing/in/", needs: []}
+  - {id: appear, action: s3.wait, role: reader, source: "s3://landing/in/", max_wait: 1s, needs: []}
+  - {id: get, action: s3.download, role: reader, source: "s3://landing/in/", target: out/, max_failures: 90%, customer_key: "${{ params.key }}", needs: []}
+  - {id: put, action: s3.upload, role: writer, source: src/, target: "s3://publish/up/", max_failures: 90%, needs: [],
+     encryption: {type: SSE-C, customer_key: "${{ params.key }}"}}
+  - {id: within, action: s3.copy, role: reader, source: "s3://landing/in/", target: "s3://landing/copied/", needs: []}
+  - {id: between, action: s3.copy, source_role: reader, target_role: writer, source: "s3://landing/in/", target: "s3://publish/b/", needs: []}
+  - {id: read, action: s3.read, role: reader, source: "s3://landing/settings.json", needs: []}
+  - {id: write, action: s3.write, role: writer, target: "s3://publish/w.txt", text: hello, needs: [],
+     encryption: {type: SSE-C, customer_key: "${{ params.key }}"}}
+  - {id: remove, action: s3.delete, role: reader, source: "s3://landing/old/", max_delete: 5, needs: []}
+  - {id: secret, action: aws.call, role: reader, service: secretsmanager, operation: GetSecretValue, parameters: {SecretId: db}, needs: []}
+  - {id: part, action: aws.call, role: reader, service: ssm, operation: GetParameter, parameters: {Name: db, WithDecryption: true}, needs: [],
+     select: "{name: Parameter.Name, url: join('', ['https://u:', Parameter.Value, '@h/'])}"}
+  - {id: use, action: python.call, role: reader, function: "job.py:use", secret_outputs: [mine], needs: [secret, part],
+     arguments: {param: "${{ params.param }}", upper: "${{ params.param | upper }}", output: "${{ steps.secret.SecretString }}"}}
+  - {id: fail, action: python.call, role: reader, function: "job.py:fail", needs: [use, secret],
+     arguments: {param: "Bearer ${{ params.param }}", output: "${{ steps.secret.SecretString }}", session: "${{ steps.use.Credentials.SecretAccessKey }}"}}
+  - {id: tell, action: s3.write, role: writer, target: "s3://publish/told.txt", when: always, text: "${{ run.error }}",
+     needs: [find, appear, get, put, within, between, read, write, remove, secret, part, use, fail]}
+"""
+
+SETTINGS = json.dumps({"db": {"password": INNER, "NextToken": "a place in a list"}})
+
+
+def _answer(request):
+    target = request.headers.get("x-amz-target", "")
+    if target.startswith("secretsmanager"):
+        body = {
+            "ARN": "arn:aws:secretsmanager:eu-west-1:444455556666:secret:db-AbCdEf",
+            "Name": "db",
+            "SecretString": OUTPUT,
+        }
+        return Response(
+            200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
+        )
+    if target.startswith("AmazonSSM"):
+        body = {"Parameter": {"Name": "db", "Type": "SecureString", "Value": STORED}}
+        return Response(
+            200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
+        )
+    return None
+
+
+def _echo(request):
+    """Refuse every request of S3 but those for the state, and repeat what was sent."""
+    if (answer := _answer(request)) is not None:
+        return answer
+    if request.service == "sts" or request.bucket == "ops" or request.key == "told.txt":
+        return None
+    sent = [
+        value
+        for name, value in request.headers.items()
+        if name.lower().startswith(("x-amz-server-side", "x-amz-security", "authorization"))
+    ]
+    said = [
+        form
+        for value in sent
+        for form in (
+            value,
+            urllib.parse.quote(value),
+            base64.b64encode(value.encode()).decode(),
+            value.encode().hex(),
+        )
+    ]
+    return error(400, "InvalidArgument", "refused: " + " ".join(said))
+
+
+def _run(folder, form, *more):
+    arguments = [
+        "run",
+        "spec.yaml",
+        "--params",
+        "params.json",
+        "-p",
+        "param=@param.txt",
+        "--result",
+        "r.json",
+        "--report",
+        "r.html",
+        "--run-key",
+        "k",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "rolerunner",
+        *arguments,
+        "--log-format",
+        form,
+        "--log-level",
+        "debug" if form == "json" else "info",
+        *more,
+    ]
+    return _command(folder, command)
+
+
+def _command(folder, command):
+    import os
+
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "TMPDIR": str(folder / "tmp"), "AWS_REGION": "eu-west-1"},
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+GIVEN = {"job.py", "param.txt", "params.json", "spec.yaml"}
+
+
+def _leaks(texts, secrets):
+    """Where which secret stands, in which encoding."""
+    needles = {
+        encode(secret): (secret, number)
+        for secret in secrets
+        for number, encode in enumerate(ENCODINGS)
+    }
+    return [
+        (name, *about)
+        for name, text in texts.items()
+        for needle, about in needles.items()
+        if len(needle) > 3 and needle in text
+    ]
+
+
+def _written(folder: Path, store, done):
+    texts = {"stdout": done.stdout, "stderr": done.stderr}
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name not in GIVEN:
+            texts[str(path.relative_to(folder))] = path.read_text("utf-8", "replace")
+    texts.update(
+        {
+            f"s3://{bucket}/{key}": entry.body.decode("utf-8", "replace")
+            for (bucket, key), entry in store.objects.items()
+            if key != "settings.json"
+        }
+    )
+    return texts
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("refusing", [False, True], ids=["answered", "refused"])
+@pytest.mark.parametrize(
+    ("engine", "state"),
+    [("fast", "{location: state/}"), ("boto3", '{location: "s3://ops/state/", role: writer}')],
+)
+def test_no_planted_secret_is_shown_or_stored(engine, state, refusing, form, tmp_path, memory_aws):
+    for number in range(3):
+        memory_aws.put("landing", f"in/{number}.txt", f"{number}")
+        memory_aws.put("landing", f"old/{number}.txt", f"{number}")
+    memory_aws.put("landing", "settings.json", SETTINGS)
+    memory_aws.hook = _echo if refusing else _answer
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.txt").write_text("a")
+    (tmp_path / "job.py").write_text(f"SESSION, DECLARED = {SESSION!r}, {DECLARED!r}\n{JOB}")
+    (tmp_path / "param.txt").write_text(PARAM + "\n")
+    (tmp_path / "params.json").write_text(json.dumps({"key": KEY}))
+    (tmp_path / "spec.yaml").write_text(SPEC.replace("ENGINE", engine).replace("STATE", state))
+    done = _run(tmp_path, form)
+    assert done.returncode == 4, done.stdout + done.stderr
+    result = json.loads((tmp_path / "r.json").read_text())
+    statuses = {step["id"]: step["status"] for step in result["steps"]}
+    assert statuses["fail"] == "failed"
+    assert statuses["use"] == statuses["tell"] == "succeeded", done.stdout
+    if refusing:
+        assert {
+            statuses[name]
+            for name in ("find", "get", "put", "within", "between", "read", "write", "remove")
+        } == {"failed"}, statuses
+    else:
+        assert {
+            statuses[name] for name in ("find", "read", "write", "remove", "secret", "part")
+        } == {"succeeded"}, statuses
+    assert set(registry()) - {"spark.sql"} <= {step["action"] for step in result["steps"]}
+    texts = _written(tmp_path, memory_aws, done)
+    assert any(name.endswith("k.json") for name in texts), "the state is among what is searched"
+    assert "s3://publish/told.txt" in texts
+    sessions = {*memory_aws.secrets, *memory_aws.roles_of_keys}
+    assert len(sessions) >= 4
+    sessions.add("base-secret-of-the-job")
+    assert not _leaks(texts, [*PLANTED, *sessions])
+    if refusing:
+        assert "refused: [redacted]" in texts["r.json"], "what was sent came back"
+    else:
+        assert "a place in a list" in texts["r.json"], "what is no secret is shown"
+    assert '"s1"' not in texts["r.json"]
+
+
+def test_a_secret_output_is_made_anew_by_a_resumed_run(tmp_path, memory_aws):
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "job.py").write_text(
+        "import pathlib\ndef count(name):\n    path = pathlib.Path(name); n = int(path.read_text() or 0) + 1 if path.exists() else 1; path.write_text(str(n)); return n\n"
+        "def plain(context):\n    return {'value': count('plain')}\n"
+        "def login(context):\n    count('login'); return {'password': 'Made-anew-4711', 'user': 'ada'}\n"
+        "def fail(context, password):\n    assert password == 'Made-anew-4711'; count('fail'); raise RuntimeError(password)\n"
+    )
+    (tmp_path / "param.txt").write_text("x")
+    (tmp_path / "params.json").write_text("{}")
+    (tmp_path / "spec.yaml").write_text(
+        "version: 1\nname: anew\nparams: {param: {secret: true}}\nstate: {location: state/}\nsteps:\n"
+        '  - {id: plain, action: python.call, function: "job.py:plain", needs: []}\n  - {id: login, action: python.call, function: "job.py:login", needs: []}\n'
+        '  - {id: fail, action: python.call, function: "job.py:fail", arguments: {password: "${{ steps.login.password }}"}}\n'
+    )
+    assert _run(tmp_path, "json").returncode == 4
+    again = _run(tmp_path, "json")
+    assert again.returncode == 4
+    assert {name: (tmp_path / name).read_text() for name in ("plain", "login", "fail")} == {
+        "plain": "1",
+        "login": "2",
+        "fail": "2",
+    }
+    assert not _leaks(_written(tmp_path, memory_aws, again), ["Made-anew-4711"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["plan"],
+        ["plan", "--json"],
+        ["graph"],
+        ["iam"],
+        ["iam", "--format", "terraform", "--job-role", "arn:aws:iam::444455556666:role/job"],
+        ["validate"],
+        ["validate", "--format", "json"],
+        ["audit"],
+    ],
+    ids=" ".join,
+)
+def test_commands_that_run_nothing_show_no_secret(command, tmp_path, memory_aws):
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "job.py").write_text(f"SESSION, DECLARED = {SESSION!r}, {DECLARED!r}\n{JOB}")
+    (tmp_path / "param.txt").write_text(PARAM + "\n")
+    (tmp_path / "params.json").write_text(json.dumps({"key": KEY}))
+    (tmp_path / "spec.yaml").write_text(
+        SPEC.replace("ENGINE", "fast").replace("STATE", "{location: state/}")
+    )
+    name, *more = command
+    done = _command(
+        tmp_path,
+        [
+            sys.executable,
+            "-m",
+            "rolerunner",
+            name,
+            "spec.yaml",
+            *more,
+            "--params",
+            "params.json",
+            "-p",
+            "param=@param.txt",
+        ],
+    )
+    assert done.returncode in (0, 4), done.stderr
+    assert done.stdout
+    assert not _leaks({"stdout": done.stdout, "stderr": done.stderr}, PLANTED)
+
+
+def test_junit_shows_no_secret(tmp_path):
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "spec.yaml").write_text(
+        "version: 1\nname: tried\nparams: {param: {secret: true, required: true}}\nroles: {reader: 'arn:aws:iam::444455556666:role/reader'}\nsteps:\n"
+        '  - {id: fail, action: python.call, role: reader, function: "job.py:fail", arguments: {param: "${{ params.param }}"}}\n'
+    )
+    (tmp_path / "job.py").write_text(JOB)
+    (tmp_path / "spec.test.yaml").write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "params": {"param": OUTPUT},
+                "cases": [{"name": "it fails", "expect": {"status": "succeeded"}}],
+            }
+        )
+    )
+    done = _command(
+        tmp_path,
+        [sys.executable, "-m", "rolerunner", "test", "spec.test.yaml", "-v", "--junit", "j.xml"],
+    )
+    assert done.returncode == 4, done.stderr
+    texts = {
+        "stdout": done.stdout,
+        "stderr": done.stderr,
+        "junit": (tmp_path / "j.xml").read_text(),
+    }
+    assert "RuntimeError" in texts["junit"]
+    assert not _leaks(texts, [OUTPUT])

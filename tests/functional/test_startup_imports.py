@@ -1,0 +1,157 @@
+"""The modules that each command imports; each unneeded one costs milliseconds of every start."""
+
+from __future__ import annotations
+
+import gc
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import UnknownServiceError
+from botocore.loaders import Loader
+
+from rolerunner.actions import registry
+from rolerunner.events import StepStarted
+from rolerunner.model import JOB, Step
+from rolerunner.observers.gc_release import GcTuner
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.registry import Sessions
+from rolerunner.sessions.service_models import shared_loader
+from tests.fake_s3 import Answer, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.once
+
+SPEC = """version: 1
+name: empty
+steps:
+  - {id: nothing, action: python.call, function: "nothing:nothing"}
+"""
+OTHER_ACTIONS = {
+    f"rolerunner.actions.{name.replace('.', '_')}" for name in registry() if name != "python.call"
+}
+NEVER = {
+    *OTHER_ACTIONS, "boto3", "s3transfer", "tenacity", "wcmatch", "multiprocessing", "jinja2", "rich.console", "rich.pretty", "attr", "pygments", "difflib",
+    "rolerunner.audit", "rolerunner.policies.least_privilege", "rolerunner.iam.policy", "rolerunner.run.state.run_state", "rolerunner.sandbox", "rolerunner.spark.session",
+    "rolerunner.spec.glue_fields", "rolerunner.spec.grammar", "rolerunner.observers.report",
+}  # fmt: skip
+OFFLINE = {
+    *NEVER,
+    "structlog",
+    "asyncio",
+    "botocore",
+    "urllib3",
+    "ssl",
+    "http.client",
+    "rolerunner.run.runner",
+}
+HELP = {*OFFLINE, "pydantic", "yaml", "importlib.metadata", "rolerunner.api", "rolerunner.model"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--help"], HELP),
+        (["validate", "job.yaml"], OFFLINE),
+        (["plan", "job.yaml"], OFFLINE - {"rolerunner.iam.policy"}),
+        (["run", "job.yaml"], NEVER),
+    ],
+    ids=["help", "validate", "plan", "run"],
+)
+def test_a_command_imports_only_what_it_needs(
+    arguments: list[str], unwanted: set[str], rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(SPEC)
+    (tmp_path / "nothing.py").write_text("def nothing(context):\n    return None\n")
+    ended = rolerunner(*arguments, PYTHONPROFILEIMPORTTIME="1", AWS_REGION="eu-west-1")
+    imported = set(re.findall(r"^import time: .*\| +([\w.]+)$", ended.stderr, re.MULTILINE))
+    assert (ended.returncode, "rolerunner.cli" in imported) == (0, True)
+    assert imported & unwanted == set()
+
+
+def test_a_name_that_is_none_of_ours_is_looked_for_among_all(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(SPEC.replace("python.call", "python.cal"))
+    assert (
+        "unknown action 'python.cal' (did you mean 'python.call'?)"
+        in rolerunner("validate", "job.yaml").stderr
+    )
+
+
+def test_no_garbage_is_looked_for_before_the_first_step() -> None:
+    before = gc.get_threshold()
+    try:
+        with GcTuner() as settling:
+            assert not gc.isenabled()
+            settling.notify(StepStarted(Step("a", "s3.list", {}), ""))
+            assert (gc.isenabled(), gc.get_freeze_count() > 0) == (True, True)
+        with GcTuner():
+            pass
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+        gc.set_threshold(*before)
+
+
+def test_what_a_function_leaves_open_is_written_to_the_end(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(SPEC)
+    (tmp_path / "nothing.py").write_text(
+        "left = open('left.txt', 'w')\ndef nothing(context):\n    left.write('all of it')\n"
+    )
+    ended = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1", PYTHONWARNINGS="ignore")
+    assert (ended.returncode, (tmp_path / "left.txt").read_text()) == (0, "all of it"), ended.stderr
+
+
+def test_a_function_has_rich_though_lines_of_json_do_without(
+    rolerunner: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "job.yaml").write_text(SPEC)
+    (tmp_path / "nothing.py").write_text(
+        "from rich.text import Text\ndef nothing(context):\n    return {'length': len(Text('four'))}\n"
+    )
+    ended = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1")
+    assert (ended.returncode, '"length": 4' in ended.stdout) == (0, True), ended.stderr
+
+
+@pytest.mark.parametrize("kind", ["service-2", "paginators-1"])
+def test_models_are_those_that_botocore_reads(kind: str) -> None:
+    ours, theirs = (
+        shared_loader.__wrapped__(),
+        Loader(),
+    )  # a fresh one: botocore writes into the models that it has used
+    there = ours.list_available_services(kind)
+    assert (list(there), "s3" in there, "s4" in there) == (
+        theirs.list_available_services(kind),
+        True,
+        False,
+    )
+    assert ours.load_service_model("s3", kind) == theirs.load_service_model("s3", kind)
+    with pytest.raises(UnknownServiceError, match="s4"):
+        ours.load_service_model("s4", kind)
+
+
+def test_a_config_that_is_used_twice_gives_one_client() -> None:
+    sessions = Sessions(JobIdentity("eu-west-1", keys=Keys("k", "s")))
+    config = Config(retries={"mode": "standard", "max_attempts": 3})
+    assert sessions.client(JOB, "sts", config=config) is sessions.client(JOB, "sts", config=config)
+
+
+def test_clients_of_s3_have_what_boto3_gives_them(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"text")
+    with serving(lambda asked: Answer(headers={"ETag": '"e"'})) as (client, asked):
+        sessions = Sessions(
+            JobIdentity("eu-west-1", keys=Keys("k", "s"), endpoints={"": client.meta.endpoint_url})
+        )
+        for made in (sessions.client(JOB, "s3"), sessions.session(JOB).client("s3")):
+            made.upload_file(str(tmp_path / "f"), "bucket", "key")
+            made.close()
+    assert [(each.what, each.key) for each in asked] == [("PUT", "key")] * 2

@@ -1,0 +1,109 @@
+"""The tables at the end of a run at common widths, and the totals of ``for_each`` steps."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from rolerunner.model import Failure, RoleUse, RunResult, StepResult
+from rolerunner.observers.report import render_page
+from rolerunner.observers.result import build_result_document
+from rolerunner.observers.terminal import build_roles_table, build_steps_table, format_outputs
+from rolerunner.observers.units import sum_numbers
+
+ARN = (
+    "arn:aws:sts::111122223333:assumed-role/landing-reader/partner-exchange-20260101T000000Z-abcdef"
+)
+STEPS = (
+    StepResult("find-the-orders-of-the-partner", "s3.list", "partner-landing-reader", "succeeded", 1, 0.41, {"count": [3, 4], "bytes": [2000, 30000000]}),
+    StepResult("publish", "s3.copy", "a-role-with-a-long-name, another-role-with-a-long-name", "failed", 1, 12.25, {"count": 1234567, "bytes": 2**41},
+               Failure("AccessDenied", "no")),
+)  # fmt: skip
+RESULT = RunResult(
+    "id",
+    "job",
+    "failed",
+    "2026-01-01T00:00:00Z",
+    1.0,
+    (RoleUse("partner-landing-reader", "arn", ARN, 1),),
+    STEPS,
+)
+
+
+def rendered(width: int) -> str:
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(build_steps_table(RESULT))
+    console.print(build_roles_table(RESULT))
+    return str(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_tables_lose_nothing_in_a_narrow_terminal(width: int) -> None:
+    text = rendered(width)
+    assert max(map(len, text.splitlines())) <= width
+    for whole in (
+        "succeeded",
+        "failed",
+        "1,234,567",
+        "2.0 TiB",
+        "28.6 MiB",
+        "12.25",
+        "seconds",
+        "status",
+    ):
+        assert whole in text
+    joined = "".join(text.split())
+    assert all(
+        any(part in joined for part in (name, name[:5])) for name in ("publish", "AccessDenied")
+    )
+    letters = sorted("".join(character for character in text if character.isalnum()))
+    for name in (STEPS[0].id, STEPS[0].role, STEPS[1].role, ARN):
+        assert all(
+            letters.count(letter) >= name.count(letter) for letter in set(name) if letter.isalnum()
+        )
+
+
+def test_totals_of_a_step_that_was_done_for_each_item() -> None:
+    row = next(line for line in rendered(160).splitlines() if line.startswith("find-the-orders"))
+    assert "  7  28.6 MiB" in row
+    assert format_outputs(STEPS[0]) == "count=7 bytes=28.6 MiB"
+    html = render_page(build_result_document(RESULT, {}))
+    assert "28.6 MiB" in html
+    moved = render_page(
+        build_result_document(replace(RESULT, steps=(replace(STEPS[0], action="s3.copy"),)), {})
+    )
+    assert "<dt>objects</dt><dd>7</dd>" in moved
+    assert "<dt>1 step</dt>" in moved
+    assert "<dt>1 role</dt><dd>1 AssumeRole call</dd>" in moved
+
+
+@pytest.mark.parametrize(
+    ("value", "total"),
+    [
+        (3, 3),
+        ([1, 2, None], 3),
+        ([], None),
+        (["a"], None),
+        (True, None),
+        ("7", None),
+        ([[1, 2], 3], 6),
+        ([True, 1], 1),
+        (None, None),
+    ],
+)
+def test_a_total(value: object, total: object) -> None:
+    assert sum_numbers(value) == total
+
+
+def test_true_and_text_stay_in_the_line_of_outputs() -> None:
+    step = StepResult(
+        "a",
+        "python.call",
+        "",
+        "succeeded",
+        outputs={"done": True, "rows": 0, "skipped": 0, "name": "x"},
+    )
+    assert format_outputs(step) == "done=True rows=0 name=x"
