@@ -190,7 +190,9 @@ class RolesRefused(RolerunnerError):
             if any(refusal.type in _NO_REFUSALS for refusal in self.refusals)
             else refused
         )
-        return f"{count} {'role' if count == 1 else 'roles'} {verb}, {'only steps for failures ran' if self.ran_any else 'no step ran'}"
+        roles = "role" if count == 1 else "roles"
+        steps = "only steps for failures ran" if self.ran_any else "no step ran"
+        return f"{count} {roles} {verb}, {steps}"
 
 
 _NO_REFUSALS = frozenset(

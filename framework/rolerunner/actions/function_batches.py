@@ -64,11 +64,20 @@ class FunctionBatch:
         about, sessions = self.about, self.place.sessions()
         with tempfile.TemporaryDirectory(prefix="rolerunner-") as folder:
             context = StepContext(
-                step_id=about.step_id, run_id=about.run_id, roles={"role": about.role} if about.role else {}, sessions=sessions,
-                open_storage=lambda role, access, flow: self.place.opener(sessions, role, access or Access(), flow or Pacer()),
-                workdir=Path(folder), project=about.project, params=about.params, cancel=Cancel(), progress=lambda _: None,
+                step_id=about.step_id,
+                run_id=about.run_id,
+                roles={"role": about.role} if about.role else {},
+                sessions=sessions,
+                open_storage=lambda role, access, pacer: self.place.opener(
+                    sessions, role, access or Access(), pacer or Pacer()
+                ),
+                workdir=Path(folder),
+                project=about.project,
+                params=about.params,
+                cancel=Cancel(),
+                progress=lambda _: None,
                 note=lambda level, message, values: notes.append((level, message, values)),
-            )  # fmt: skip
+            )
             returned = call_function(
                 self.function,
                 load_function(self.function, context),

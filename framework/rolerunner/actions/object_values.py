@@ -154,7 +154,8 @@ KmsKey = Annotated[str, BeforeValidator(_kms_key), json_form(type="string"), DYN
 """A KMS key: an id, an alias, or the ARN of either."""
 StorageClass = Annotated[
     Literal[
-        "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "EXPRESS_ONEZONE",
+        "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING",
+        "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE", "EXPRESS_ONEZONE",
         "REDUCED_REDUNDANCY", "OUTPOSTS", "SNOW", "FSX_OPENZFS", "FSX_ONTAP",
     ],
     DYNAMIC,

@@ -14,7 +14,8 @@ from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, StrictModel,
 Acl = Annotated[
     Optional[
         Literal[
-            "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read", "bucket-owner-full-control",
+            "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read",
+            "bucket-owner-read", "bucket-owner-full-control",
         ]
     ],
     DYNAMIC,
@@ -97,8 +98,12 @@ class PutFields(StrictModel):
     def put_options(self) -> dict[str, Any]:
         """Returns the parameters of PutObject, without those that the step does not set."""
         options: dict[str, Any] = {
-            "ACL": self.acl, "StorageClass": self.storage_class, "ContentType": self.content_type, "CacheControl": self.cache_control,
-            "Metadata": None if self.metadata is None else dict(self.metadata), "ChecksumAlgorithm": self.checksum,
+            "ACL": self.acl,
+            "StorageClass": self.storage_class,
+            "ContentType": self.content_type,
+            "CacheControl": self.cache_control,
+            "Metadata": None if self.metadata is None else dict(self.metadata),
+            "ChecksumAlgorithm": self.checksum,
             "Tagging": None if self.tags is None else urlencode(dict(self.tags), quote_via=quote),
             **(self.encryption.options() if self.encryption else {}),
         }  # fmt: skip

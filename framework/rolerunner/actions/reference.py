@@ -44,9 +44,13 @@ def page(name: str, actions: Mapping[str, type[Action]]) -> str:
     if action is None:
         hint = suggest_name(name, actions) or f"known: {', '.join(sorted(actions))}"
         raise UsageError(f"there is no action '{name}' ({hint})")
+    permissions = inspect.cleandoc(action.permissions.__doc__ or "")
     parts = [
-        f"# {name}", _doc(action), "## Example", _example(action), "## Fields", _roles(action), "\n".join(_fields(action)), "## Outputs",
-        "\n".join(_outputs(action)), "## Permissions", inspect.cleandoc(action.permissions.__doc__ or ""),
+        f"# {name}", _doc(action),
+        "## Example", _example(action),
+        "## Fields", _roles(action), "\n".join(_fields(action)),
+        "## Outputs", "\n".join(_outputs(action)),
+        "## Permissions", permissions,
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 

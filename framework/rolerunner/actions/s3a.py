@@ -75,7 +75,8 @@ def cannot(role: Role) -> Iterator[str]:
 _PLACE = re.compile(r"\bs3[an]?://(?P<bucket>[^/\s:,'\"]+)/?(?P<key>[^\s:,'\"]*)")
 _NAMED = re.compile(r"User: \S+ is not authorized to perform: \S+(?: on resource: \S+)?[^\n(]*")
 _VERB = re.compile(
-    r"(?P<verb>[\w #,-]+?)(?:\([^)\n]*\))? on (?P<place>\S+): (?:com\.amazonaws|software\.amazon|org\.apache)"
+    r"(?P<verb>[\w #,-]+?)(?:\([^)\n]*\))? on (?P<place>\S+): "
+    r"(?:com\.amazonaws|software\.amazon|org\.apache)"
 )
 _OPERATIONS = (
     (r"(?:initiate|create) ?multi", "CreateMultipartUpload"),

@@ -37,7 +37,8 @@ _HANDS_OUT = re.compile(
     r"(Get|Create|Generate|Issue|Request|Assume).*(Token|Credentials?|Role)(?![a-z])"
 )
 _HANDING_OUT: frozenset[tuple[str, str]] = frozenset({
-    ("iam", "CreateServiceSpecificCredential"), ("iam", "ResetServiceSpecificCredential"), ("lightsail", "GetInstanceAccessDetails"),
+    ("iam", "CreateServiceSpecificCredential"), ("iam", "ResetServiceSpecificCredential"),
+    ("lightsail", "GetInstanceAccessDetails"),
     ("lightsail", "GetRelationalDatabaseMasterUserPassword"),
 })  # fmt: skip
 """Operations that hand out a password under a name that tells nothing."""

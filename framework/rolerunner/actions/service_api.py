@@ -89,13 +89,16 @@ def find_operation_errors(
 
 
 _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
-    "string": (str,), "character": (str,), "integer": (int,), "long": (int,), "float": (int, float), "double": (int, float),
-    "boolean": (bool,), "list": (list, tuple), "map": (Mapping,), "structure": (Mapping,),
+    "string": (str,), "character": (str,), "integer": (int,), "long": (int,),
+    "float": (int, float), "double": (int, float), "boolean": (bool,),
+    "list": (list, tuple), "map": (Mapping,), "structure": (Mapping,),
     "timestamp": (str, int, float, date, datetime), "blob": (str, bytes),
 }  # fmt: skip
 _TYPE_NAMES = {
-    "string": "text", "integer": "a whole number", "long": "a whole number", "boolean": "true or false", "list": "a list", "map": "a mapping",
-    "structure": "a mapping", "timestamp": "a date or time", "blob": "text", "float": "a number", "double": "a number",
+    "string": "text", "integer": "a whole number", "long": "a whole number",
+    "float": "a number", "double": "a number", "boolean": "true or false",
+    "list": "a list", "map": "a mapping", "structure": "a mapping",
+    "timestamp": "a date or time", "blob": "text",
 }  # fmt: skip
 
 
@@ -106,13 +109,14 @@ def _find_value_errors(value: Any, shape: Any, place: str) -> Iterator[str]:
     """Yields how a value differs from the shape; an expression fits any shape."""
     if isinstance(value, Template) or getattr(shape, "is_document_type", False):
         return
+    expected = _TYPE_NAMES.get(shape.type_name, shape.type_name)
     if isinstance(value, Secret):
         if shape.type_name not in _TEXT_TYPES:
-            yield f"'{place}' must be {_TYPE_NAMES.get(shape.type_name, shape.type_name)}, and is a secret text"
+            yield f"'{place}' must be {expected}, and is a secret text"
         return
     kinds = _PYTHON_TYPES.get(shape.type_name, (object,))
     if not _has_type(value, kinds):
-        yield f"'{place}' must be {_TYPE_NAMES.get(shape.type_name, shape.type_name)}, not {value!r}"
+        yield f"'{place}' must be {expected}, not {value!r}"
     elif shape.type_name == "structure":
         yield from _find_member_errors(value, shape, place)
     elif shape.type_name == "list":

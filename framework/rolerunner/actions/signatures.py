@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signature:
-    """The arguments after the context: required ones, known ones, and whether others are accepted."""
+    """The arguments after the context: required and known ones, and whether others may be given."""
 
     required: tuple[str, ...]
     known: tuple[str, ...]
@@ -43,8 +43,9 @@ def find_call_errors(
 ) -> Iterator[str]:
     """Finds mistakes in a call from the source alone; nothing is imported.
 
-    ``packages`` are folders of packages that the job takes along, relative to the project. With ``complete=False`` the job
-    also takes along what is not on this machine, so a module that is not found here is taken on trust.
+    ``packages`` are folders of packages that the job takes along, relative to the project. With
+    ``complete=False`` the job also takes along what is not on this machine, so a module that is
+    not found here is taken on trust.
     """
     module, _, name = function.rpartition(":")
     try:
@@ -97,7 +98,10 @@ def _file(name: str, project: Path) -> _Source:
 
 
 def _module(module: str, project: Path, packages: Sequence[str]) -> Optional[_Source]:
-    """The module's source as an import would find it; None for one that has none. Raises ModuleNotFoundError."""
+    """Returns the source that an import would find; None for a module without any.
+
+    Raises ModuleNotFoundError.
+    """
     added = (*import_folders(project), *((project / package).parent for package in packages))
     places: Sequence[str] = list(dict.fromkeys([*sys.path, *map(str, added)]))
     spec: Optional[ModuleSpec] = None
@@ -113,7 +117,7 @@ def _module(module: str, project: Path, packages: Sequence[str]) -> Optional[_So
 
 
 def _found_otherwise(name: str) -> Optional[ModuleSpec]:
-    """A built-in module, or one that is installed for editing. Nothing is run for a module at the top."""
+    """Finds a built-in module, or one installed for editing. No code of a top module runs."""
     try:
         return find_spec(name)
     except (ImportError, ValueError):
@@ -155,7 +159,10 @@ def _absent(parts: Sequence[str], depth: int, places: Sequence[str], project: Pa
 
 @lru_cache(maxsize=256)
 def _bound(path: str, changed: int) -> Any:
-    """Name -> Signature of a function, or None for what else is bound at the module's top; ``*`` where that is not known. Text: an error."""
+    """Returns the names bound at a module's top, or text for an error.
+
+    A function has its Signature, anything else None; ``*`` stands for names that are not known.
+    """
     del changed  # it is part of the key: a file that was edited is read again
     try:
         source = Path(path).read_bytes()

@@ -45,9 +45,15 @@ class SourceObjects:
 
 
 def collect_source(
-    source: Optional[S3Uri], objects: Any, chosen: Selection, storage: Storage, context: StepContext, *, versions: bool = False,
+    source: Optional[S3Uri],
+    objects: Any,
+    chosen: Selection,
+    storage: Storage,
+    context: StepContext,
+    *,
+    versions: bool = False,
     on_left_out: Optional[Callable[[str], None]] = None,
-) -> SourceObjects:  # fmt: skip
+) -> SourceObjects:
     """Lists the selected objects to disk. Raises StepError if the listing is not complete.
 
     ``on_left_out`` is called with the relative key of each object that the filters leave out.

@@ -27,7 +27,11 @@ def as_step_error(error: BaseException) -> StepError:
         isinstance(error, UnicodeEncodeError)
         and error.encoding == sys.getfilesystemencoding() == "ascii"
     ):
-        message = f"the file system's encoding here is ascii, which has no {error.object[error.start : error.start + 1]!a} of the name {error.object!a}"
+        character = error.object[error.start : error.start + 1]
+        message = (
+            "the file system's encoding here is ascii, "
+            f"which has no {character!a} of the name {error.object!a}"
+        )
         return StepError(
             message,
             hint="run it with PYTHONUTF8=1, or in a UTF-8 locale such as LC_ALL=C.UTF-8",
@@ -50,9 +54,15 @@ def _limit_of(error: BaseException) -> str:
     if isinstance(error, MemoryError) or (
         isinstance(error, OSError) and error.errno == errno.ENOMEM
     ):
-        return "no memory is left (of the machine, of the container, or by ulimit -v); lower 'memory' or 'max_parallel', or raise the limit"
+        return (
+            "no memory is left (of the machine, of the container, or by ulimit -v); "
+            "lower 'memory' or 'max_parallel', or raise the limit"
+        )
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
-        return "no more threads are allowed (by ulimit -u, ulimit -v or the container); raise the limit, or lower 'max_parallel'"
+        return (
+            "no more threads are allowed (by ulimit -u, ulimit -v or the container); "
+            "raise the limit, or lower 'max_parallel'"
+        )
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return (
             "no more open files are allowed (ulimit -n); raise the limit, or lower 'max_parallel'"

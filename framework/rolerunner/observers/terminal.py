@@ -102,14 +102,13 @@ class Terminal:
             self._progress.start()
 
     def _role_assumed(self, event: RoleAssumed) -> None:
-        self._print(
-            f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {_to_safe_markup(event.session_arn)} in {event.seconds * 1000:.0f} ms[/]"
-        )
+        details = f"{_to_safe_markup(event.session_arn)} in {event.seconds * 1000:.0f} ms"
+        self._print(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {details}[/]")
 
     def _role_refused(self, event: RoleWasRefused) -> None:
-        self._print(
-            f"  [red]role {escape(event.refusal.role)} refused[/] [dim]{_to_safe_markup(event.refusal.type)}[/]"
-        )
+        refusal = event.refusal
+        details = f"[dim]{_to_safe_markup(refusal.type)}[/]"
+        self._print(f"  [red]role {escape(refusal.role)} refused[/] {details}")
 
     def _step_started(self, event: StepStarted) -> None:
         if self._progress is not None:
@@ -137,14 +136,13 @@ class Terminal:
             (_SYMBOLS if self._has_unicode else _ASCII_SYMBOLS)[result.status],
         )
         under = f" as {result.role}" if result.role else ""
-        self._print(
-            f"[{style}]{sign} {result.id}[/] [dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/] {format_outputs(result)}"
-        )
-        if result.error is not None:
-            self._print(
-                f"    [{style}]{_to_safe_markup(result.error.type)}[/]: {_to_safe_markup(result.error.message)}"
-            )
-            self._hint(result.error.hint)
+        details = f"[dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/]"
+        self._print(f"[{style}]{sign} {result.id}[/] {details} {format_outputs(result)}")
+        error = result.error
+        if error is not None:
+            message = _to_safe_markup(error.message)
+            self._print(f"    [{style}]{_to_safe_markup(error.type)}[/]: {message}")
+            self._hint(error.hint)
 
     def _note(self, event: Note) -> None:
         values = " ".join(f"{key}={value}" for key, value in redact(dict(event.values)).items())

@@ -137,18 +137,23 @@ def _draw_detour(start: tuple[int, int], end: tuple[int, int], track: int) -> st
 
 
 def _draw_path(drawn: str) -> str:
-    return f'<path class="need" d="{drawn}" fill="none" stroke="#555" stroke-linejoin="round" marker-end="url(#arrow)"/>'
+    style = 'fill="none" stroke="#555" stroke-linejoin="round" marker-end="url(#arrow)"'
+    return f'<path class="need" d="{drawn}" {style}/>'
 
 
 def _draw_box(step: Step, place: tuple[int, int], colour: str) -> str:
     x, y = place
     texts = _list_texts(step)
-    rows = "".join(
-        f'<text x="{x + 10}" y="{y + 17 + 15 * row}"{" font-weight=" + quoteattr("bold") if row == 0 else ""}>{escape(_shorten(text))}</text>'
-        for row, text in enumerate(texts)
-    )
-    rectangle = f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="6" fill="{colour}" stroke="#555"/>'
-    return f'<g class="step" id={quoteattr("step-" + step.id)}><title>{escape(": ".join(texts))}</title>{rectangle}{rows}</g>'
+    rows = "".join(_draw_text(x, y, row, text) for row, text in enumerate(texts))
+    size = f'width="{_WIDTH}" height="{_HEIGHT}" rx="6"'
+    rectangle = f'<rect x="{x}" y="{y}" {size} fill="{colour}" stroke="#555"/>'
+    title = f"<title>{escape(': '.join(texts))}</title>"
+    return f'<g class="step" id={quoteattr("step-" + step.id)}>{title}{rectangle}{rows}</g>'
+
+
+def _draw_text(x: float, y: float, row: int, text: str) -> str:
+    weight = ' font-weight="bold"' if row == 0 else ""
+    return f'<text x="{x + 10}" y="{y + 17 + 15 * row}"{weight}>{escape(_shorten(text))}</text>'
 
 
 def _shorten(text: str) -> str:

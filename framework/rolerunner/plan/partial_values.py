@@ -27,7 +27,8 @@ UNKNOWN_PERMISSIONS = "permissions cannot be derived; declare them under 'permis
 """The note for a step whose fields imply no permissions, such as a function call."""
 _ANY_OBJECT = S3Uri(ANY, ANY)
 _PLACEHOLDERS: tuple[Any, ...] = (
-    placeholder_list(S3Uri(ANY), versions=None), _ANY_OBJECT, True, 1, "skip_same", "bucket-owner-full-control", {"type": "aws:kms", "key": ANY}, [], {},
+    placeholder_list(S3Uri(ANY), versions=None), _ANY_OBJECT, True, 1, "skip_same",
+    "bucket-owner-full-control", {"type": "aws:kms", "key": ANY}, [], {},
 )  # fmt: skip
 """Placeholders of fields that are not text, widest first.
 
@@ -131,9 +132,8 @@ class PartialValues:
                 or (isinstance(wide, S3Uri) and ANY in str(wide))
             )
             if unknown and matters and name in values:
-                self.notes.append(
-                    f"{name}: {', '.join(unknown)} is not known yet, so {getattr(wide, 'prefix', wide)}"
-                )
+                stand_in = getattr(wide, "prefix", wide)
+                self.notes.append(f"{name}: {', '.join(unknown)} is not known yet, so {stand_in}")
 
     def _is_known(self, template: Template) -> bool:
         return (

@@ -26,7 +26,10 @@ def render_cloudformation(
     return dump_yaml(
         {
             "AWSTemplateFormatVersion": "2010-09-09",
-            "Description": f"Roles of the job {job}, as rolerunner iam made them. Each account makes its own; the job's account comes first.",
+            "Description": (
+                f"Roles of the job {job}, as rolerunner iam made them. "
+                "Each account makes its own; the job's account comes first."
+            ),
             "Conditions": {
                 f"In{account}": {"Fn::Equals": [{"Ref": "AWS::AccountId"}, account]}
                 for account in accounts

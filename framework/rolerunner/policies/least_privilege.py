@@ -67,8 +67,8 @@ class RolePolicies:
 def drop_run_params(job: Job, given: Collection[str], widen: Collection[str] = ()) -> Job:
     """Returns the job without params that differ between runs, for policies that outlive a run.
 
-    These are dates and times that are not in ``given``, and the names in ``widen``. Raises UsageError
-    for roles that depend on params without a value, and for an unknown name.
+    These are dates and times that are not in ``given``, and the names in ``widen``. Raises
+    UsageError for roles that depend on params without a value, and for an unknown name.
     """
     if job.undecided:
         raise UsageError(
@@ -197,7 +197,7 @@ def name_roles(
 def list_dependencies(
     role: RolePolicies, named_roles: Sequence[tuple[str, RolePolicies]]
 ) -> list[str]:
-    """Returns the roles of the same account to create first: trust policies must name existing ones."""
+    """Returns the roles of its account to create first: trust policies must name existing ones."""
     principals = {each["Principal"].get("AWS") for each in role.trust}
     return [
         name

@@ -135,7 +135,7 @@ class _Probe:
         )
 
     def _probe_multipart(self, place: S3Uri, action: str) -> tuple[str, str]:
-        """Creates and aborts a multipart upload, which needs a put's permissions but stores no object."""
+        """Creates and aborts a multipart upload: that needs a put's permissions, stores nothing."""
         key = f"{place.key[:-1]}{_PROBE_KEY}" if place.key.endswith("*") else place.key
         uri = S3Uri(place.bucket, key)
         if uri not in self.multiparts:
@@ -163,10 +163,8 @@ class _Probe:
         except (BotoCoreError, ClientError, StepError) as error:
             answer, remedy = self._judge_error(error, uri)
             left = "is left" if isinstance(error, ClientError) else "may be left"
-            return (
-                answer,
-                f"the probe's empty multipart upload {upload} of {uri} {left}; the bucket's owner can abort it\n{remedy}",
-            )
+            message = f"the probe's empty multipart upload {upload} of {uri} {left}"
+            return answer, f"{message}; the bucket's owner can abort it\n{remedy}"
         return YES, ""
 
     def _judge_error(self, error: Exception, uri: S3Uri) -> tuple[str, str]:
@@ -198,7 +196,7 @@ class _Probe:
         return YES, ""
 
     def _simulate(self, permission: Permission) -> tuple[str, str]:
-        """Simulates the policies if the job can; bucket policies are ignored, so no is uncertain."""
+        """Simulates the policies if the job can, without bucket policies: no is uncertain."""
         if self.role.is_job:
             return UNKNOWN, "cannot be tested without a change"
         wanted = {
@@ -209,14 +207,10 @@ class _Probe:
         for source in (self.role, JOB):
             decision = self._fetch_decision(source, wanted)
             if decision is not None:
-                return (
-                    (YES, "")
-                    if decision == "allowed"
-                    else (
-                        UNKNOWN,
-                        f"policy simulation returned {decision}; a bucket policy may still allow it",
-                    )
-                )
+                if decision == "allowed":
+                    return YES, ""
+                message = f"policy simulation returned {decision}"
+                return UNKNOWN, f"{message}; a bucket policy may still allow it"
         return (
             UNKNOWN,
             "cannot be tested without a change, and iam:SimulatePrincipalPolicy is not allowed",

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 def render_terraform(job: str, roles: Sequence[tuple[str, RolePolicies]], *, explain: bool) -> str:
     """Returns the configuration in HCL."""
     lines = [
-        f"# Roles of the job {job}, as rolerunner iam made them. Each account makes its own; the job's account comes first.",
+        (
+            f"# Roles of the job {job}, as rolerunner iam made them. "
+            "Each account makes its own; the job's account comes first."
+        ),
         'data "aws_caller_identity" "current" {}',
     ]
     for name, role in roles:

@@ -48,9 +48,8 @@ class Workspace:
             )
             self._lock = _lock_folder(self.path)
         except OSError as error:
-            raise UsageError(
-                f"cannot create a folder for temporary files: {error}; set TMPDIR to a writable folder"
-            ) from None
+            message = f"cannot create a folder for temporary files: {error}"
+            raise UsageError(f"{message}; set TMPDIR to a writable folder") from None
         self._targets: set[TargetFolder] = set()
         self.result: Optional[RunResult] = None
         """The result of the run, once it has ended."""

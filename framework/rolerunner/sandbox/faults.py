@@ -57,7 +57,8 @@ class Fault(StrictModel):
 
     operation: Operation = Field(
         "*",
-        description="The operation: of S3 or STS by its name, of others as service:Operation; * for each.",
+        description="The operation: of S3 or STS by its name, of others as service:Operation; "
+        "* for each.",
         examples=["GetObject", "AssumeRole"],
     )
     bucket: str = Field(

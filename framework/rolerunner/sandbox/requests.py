@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _ADMIN = re.compile(r"\d{12}\Z")
-# S3 says by method, path and query what is asked of it. The first that fits is it: method, bucket and key (2) or bucket (1)
-# or neither (0), and the name that the query must hold.
+# An S3 operation is identified by method, path and query; the first row that fits applies: method,
+# number of path parts (bucket and key: 2, bucket: 1, neither: 0), a name that the query must hold.
 _S3_OPERATIONS = (
     ("POST", 2, "uploads", "CreateMultipartUpload"),
     ("PUT", 2, "partNumber", "UploadPart"),

@@ -76,9 +76,8 @@ def find_interpreter() -> str:
     if other and _imports_the_emulator(other):
         return other
     if other:
-        raise SandboxError(
-            f"{OTHER_PYTHON}={other} cannot import the emulator: {other} -m pip install 'rolerunner[sandbox]'"
-        )
+        remedy = f"{other} -m pip install 'rolerunner[sandbox]'"
+        raise SandboxError(f"{OTHER_PYTHON}={other} cannot import the emulator: {remedy}")
     if sys.version_info < (3, 10):
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise SandboxError(

@@ -117,8 +117,8 @@ def compile_globs(globs: Sequence[str]) -> re.Pattern[str]:
 
     Raises ValueError for globs whose braces stand for more than MAX_PATTERNS patterns.
 
-    In a key ``.`` and ``..`` are ordinary names, so the conditions by which wcmatch excludes them from
-    wildcards are removed.
+    In a key ``.`` and ``..`` are ordinary names, so the conditions by which wcmatch excludes them
+    from wildcards are removed.
     """
     from wcmatch import glob  # noqa: PLC0415 - most steps name a prefix alone
     from wcmatch._wcparse import PatternLimitException  # noqa: PLC0415

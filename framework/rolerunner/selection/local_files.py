@@ -57,7 +57,8 @@ class SkippedFiles:
 
     def __str__(self) -> str:
         reasons = (f"{reason}: {', '.join(paths)}" for reason, paths in self._first.items())
-        return f"{self.count:,} left out ({'; '.join(reasons)}{'' if self.count <= _NAMED else ', ...'})"
+        more = "" if self.count <= _NAMED else ", ..."
+        return f"{self.count:,} left out ({'; '.join(reasons)}{more})"
 
 
 def find_source_files(
@@ -176,10 +177,10 @@ def _named(path: str, links: str, left_out: Optional[SkippedFiles]) -> Iterator[
 
 
 def _matched(pattern: str, links: str, left_out: Optional[SkippedFiles]) -> Iterator[SourceFile]:
-    """The files that a glob matches, each with its name alone as its relative path.
+    """Returns the files that a glob matches, each with its name alone as its relative path.
 
-    A glob means what ``include`` means below the folder before its first wildcard, so that it matches files alone. Folders
-    that it matches besides are counted in ``left_out``.
+    A glob means what ``include`` means below the folder before its first wildcard, so that it
+    matches files alone. Folders that it matches besides are counted in ``left_out``.
     """
     parts = pattern.split(os.sep)
     first = next(number for number, part in enumerate(parts) if glob.has_magic(part) or "{" in part)

@@ -16,8 +16,8 @@ _UNPROVABLE = re.compile(r"\\|\[[^\]]*/|//|\A/|/\Z")
 def shared_folder(source: S3Uri, target: S3Uri) -> Optional[str]:
     """Returns the folder, relative to the source, whose keys are on both sides of a copy.
 
-    It is None if no key is, and empty if source and target are one folder. ``source`` is a prefix; a
-    target without ``/`` is the folder of that name.
+    It is None if no key is, and empty if source and target are one folder. ``source`` is a prefix;
+    a target without ``/`` is the folder of that name.
     """
     if source.bucket != target.bucket:
         return None

@@ -30,7 +30,7 @@ class ActionSchema(StrictModel):
     needs_role: ClassVar[bool] = True
     """False for an action that does not have to call AWS."""
     content_fields: ClassVar[tuple[str, ...]] = ()
-    """Fields with the user's own content, such as a script, where templates of other tools are fine."""
+    """Fields with the user's own content, such as a script, which may hold foreign templates."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Fields of the example in its page, in addition to required ones."""
 

@@ -60,7 +60,7 @@ class Document:
     """Paths of block scalars (``|`` and ``>``), whose text starts on the line after the mark."""
 
     def mark(self, path: Path, *, key: bool = False) -> Mark:
-        """Returns the place of the value (or key) at ``path``, or of the nearest enclosing value."""
+        """Returns the place of the value (or key) at ``path``, or of the closest one around it."""
         marks = self._keys if key else self._values
         while path and path not in marks:
             path, marks = path[:-1], self._values
@@ -340,7 +340,7 @@ class _DocumentBuilder:
 
 
 def parse_scalar(text: str) -> Any:
-    """Returns the value of an unquoted scalar by YAML 1.2's core schema: null, bool, number, text."""
+    """Converts an unquoted scalar by YAML 1.2's core schema: to null, bool, number or text."""
     if text in _NULL:
         return None
     if text in _BOOLEAN:

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 # Job arguments of AWS Glue (developer guide, "Using job parameters"), as names and as prefixes.
 GLUE_ARGUMENTS = frozenset(
     {
-        "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "JOB_RUN_ATTEMPT", "SECURITY_CONFIGURATION", "WORKFLOW_NAME",
-        "WORKFLOW_RUN_ID", "TempDir", "RedshiftTempDir", "scriptLocation", "conf", "class",
-        "mode", "debug", "endpoint", "encryption-type", "python-modules-installer-option", "continuous-log-logGroup",
-        "continuous-log-logStreamPrefix", "continuous-log-conversionPattern", "spark-event-logs-path", "user-jars-first",
-        "use-postgres-driver", "datalake-formats", "write-shuffle-files-to-s3", "write-shuffle-spills-to-s3", "executor-cores",
-        "auto-scale-within-microbatch", "enable-auto-scaling", "library-set", "customer-driver-env-vars", "customer-executor-env-vars",
-        "continuation-option",
+        "JOB_NAME", "JOB_ID", "JOB_RUN_ID", "JOB_RUN_ATTEMPT", "SECURITY_CONFIGURATION",
+        "WORKFLOW_NAME", "WORKFLOW_RUN_ID", "TempDir", "RedshiftTempDir", "scriptLocation", "conf",
+        "class", "mode", "debug", "endpoint", "encryption-type", "python-modules-installer-option",
+        "continuous-log-logGroup", "continuous-log-logStreamPrefix",
+        "continuous-log-conversionPattern", "spark-event-logs-path", "user-jars-first",
+        "use-postgres-driver", "datalake-formats", "write-shuffle-files-to-s3",
+        "write-shuffle-spills-to-s3", "executor-cores", "auto-scale-within-microbatch",
+        "enable-auto-scaling", "library-set", "customer-driver-env-vars",
+        "customer-executor-env-vars", "continuation-option",
     }
 )  # fmt: skip
 _GLUE_PREFIXES = (
@@ -179,18 +181,20 @@ class GlueFields(StrictModel):
     )
     result: Optional[S3Location] = Field(
         None,
-        description="Where runs write their result: a prefix, with one file for each run, or a key.",
+        description="Where runs write their result: "
+        "a prefix, with one file for each run, or a key.",
         examples=["s3://ops-bucket/results/"],
     )
     requirements: list[str] = Field(
         default_factory=list,
-        description="Requirements of your functions beyond the runtime's packages, in pip's format.",
+        description="Requirements of your functions beyond the runtime's packages, "
+        "in pip's format.",
         examples=[["pyarrow==14.0.2", "./wheels/orders-1.0-py3-none-any.whl"]],
     )
     packages: list[str] = Field(
         default_factory=list,
-        description="Folders of your own Python packages, relative to the spec; those of python.call "
-        "steps are found without it.",
+        description="Folders of your own Python packages, relative to the spec; "
+        "those of python.call steps are found without it.",
         examples=[["jobs"]],
     )
     connections: list[str] = Field(
@@ -230,14 +234,30 @@ class GlueFields(StrictModel):
         """Returns the settings as the job carries them."""
         shell = self.runtime == "pythonshell"
         return GlueSettings(
-            runtime=self.runtime, job_name=self.job_name or "", role=self.role or "", artifacts=_prefix(self.artifacts), region=self.region or "",
-            capacity=(self.capacity or 0.0625) if shell else None, worker_type="" if shell else self.worker_type or "G.1X",
-            workers=0 if shell else self.workers or 2, timeout=int(self.timeout // 60), max_concurrent_runs=self.max_concurrent_runs,
-            params={name: format_argument(value) for name, value in self.params.items()},
-            fixed_params={name: format_argument(value) for name, value in self.fixed_params.items()},
-            result=str(self.result or ""), requirements=tuple(self.requirements), packages=tuple(self.packages), connections=tuple(self.connections),
-            security_configuration=self.security_configuration or "", tags=dict(self.tags), arguments=dict(self.arguments),
-        )  # fmt: skip
+            runtime=self.runtime,
+            job_name=self.job_name or "",
+            role=self.role or "",
+            artifacts=_prefix(self.artifacts),
+            region=self.region or "",
+            capacity=(self.capacity or 0.0625) if shell else None,
+            worker_type="" if shell else self.worker_type or "G.1X",
+            workers=0 if shell else self.workers or 2,
+            timeout=int(self.timeout // 60),
+            max_concurrent_runs=self.max_concurrent_runs,
+            params=_format_arguments(self.params),
+            fixed_params=_format_arguments(self.fixed_params),
+            result=str(self.result or ""),
+            requirements=tuple(self.requirements),
+            packages=tuple(self.packages),
+            connections=tuple(self.connections),
+            security_configuration=self.security_configuration or "",
+            tags=dict(self.tags),
+            arguments=dict(self.arguments),
+        )
+
+
+def _format_arguments(params: Mapping[str, Any]) -> dict[str, str]:
+    return {name: format_argument(value) for name, value in params.items()}
 
 
 def _prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
@@ -268,7 +288,8 @@ def read_glue(
     for path in wrong:
         reader.add(
             path,
-            "'glue' cannot contain expressions: it is used when the job is deployed, not when it runs",
+            "'glue' cannot contain expressions: "
+            "it is used when the job is deployed, not when it runs",
         )
     for name in declared:
         if name in ENTRY_ARGUMENTS or is_glue_argument(name):

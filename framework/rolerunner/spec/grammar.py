@@ -38,9 +38,9 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 _LEAVES = (nodes.Const, nodes.TemplateData)
 _ALLOWED = (
-    *_LEAVES, *_BINARY, nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Compare, nodes.Operand, nodes.And,
-    nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Concat, nodes.CondExpr, nodes.List, nodes.Tuple, nodes.Dict,
-    nodes.Pair, nodes.Keyword,
+    *_LEAVES, *_BINARY, nodes.Name, nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Compare,
+    nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Concat,
+    nodes.CondExpr, nodes.List, nodes.Tuple, nodes.Dict, nodes.Pair, nodes.Keyword,
 )  # fmt: skip
 _REFUSED: dict[type, str] = {
     nodes.Call: "calls are not allowed; use a filter, as in ${{ run.date | format('%Y') }}",
@@ -82,10 +82,9 @@ def parse_expression(text: str, offset: int) -> ExpressionTree:
         parser = Parser(_ENVIRONMENT, text, state="variable")
         root = parser.parse_expression()
         if not parser.stream.eos:
-            raise ExpressionError(
-                f"'{text.strip()}' is not one expression: '{parser.stream.current.value}' is left over",
-                offset,
-            )
+            rest = parser.stream.current.value
+            message = f"'{text.strip()}' is not one expression: '{rest}' is left over"
+            raise ExpressionError(message, offset)
         _check(root, offset)
     except TemplateSyntaxError as error:
         raise ExpressionError(

@@ -69,14 +69,28 @@ def load_spec(
         raise SpecError(reader.known.problems)
     if wrong_params is not None:
         raise wrong_params
+    undecided = list(roles.undecided())
+    if top.state is not None and state is None:
+        undecided.append("state")
     return Job(
-        name=top.name, steps=tuple(steps), params=dict(reader.known.params), roles=roles.by_alias(), description=top.description,
-        assume=top.assume, max_parallel=top.max_parallel, on_failure=top.on_failure, deadline=_to_seconds(top.deadline), state=state,
-        glue=glue.settings() if glue is not None else None, engine=top.engine, file=file,
-        memory=None if top.memory is None or isinstance(top.memory, Template) else top.memory, includes=tuple(top.include),
+        name=top.name,
+        steps=tuple(steps),
+        params=dict(reader.known.params),
+        roles=roles.by_alias(),
+        description=top.description,
+        assume=top.assume,
+        max_parallel=top.max_parallel,
+        on_failure=top.on_failure,
+        deadline=_to_seconds(top.deadline),
+        state=state,
+        glue=glue.settings() if glue is not None else None,
+        engine=top.engine,
+        file=file,
+        memory=None if isinstance(top.memory, Template) else top.memory,
+        includes=tuple(top.include),
         secret_params=frozenset(reader.known.secrets),
-        undecided=(*roles.undecided(), *(["state"] if top.state is not None and state is None else [])),
-    )  # fmt: skip
+        undecided=tuple(undecided),
+    )
 
 
 def _parse_top(reader: SpecReader) -> SpecFile:

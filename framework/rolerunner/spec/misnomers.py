@@ -63,12 +63,18 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("with args kwargs arguments inputs payload", ("arguments", "parameters", "params")),
     ("variables vars inputs parameters arguments args", ("params", "parameters", "arguments")),
     (
-        "role_arn rolearn iam_role iam_role_arn assume_role role_name profile aws_role run_as credentials connection aws_conn_id",
+        (
+            "role_arn rolearn iam_role iam_role_arn assume_role role_name profile aws_role run_as "
+            "credentials connection aws_conn_id"
+        ),
         ("role", "arn", "roles"),
     ),
     ("alias iam_roles assume_roles", ("roles",)),
     (
-        "kms_key_id kms_key kms kms_key_arn sse sse_kms_key_id server_side_encryption ssekmskeyid serversideencryption encrypt sse_algorithm",
+        (
+            "kms_key_id kms_key kms kms_key_arn sse sse_kms_key_id server_side_encryption "
+            "ssekmskeyid serversideencryption encrypt sse_algorithm"
+        ),
         ("encryption", "key"),
     ),
     ("key_id key_arn kms_key_id kmskeyid arn alias", ("key",)),
@@ -80,7 +86,10 @@ _GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("on_error", "on_failure"),
     ),
     (
-        "timeout_minutes timeout_seconds timeout_in_minutes max_time max_duration execution_timeout",
+        (
+            "timeout_minutes timeout_seconds timeout_in_minutes max_time max_duration "
+            "execution_timeout"
+        ),
         ("timeout", "deadline"),
     ),
     ("session_duration duration_seconds max_session_duration durationseconds ttl", ("duration",)),

@@ -179,13 +179,19 @@ class SpecReader:
         return Template(text, (*template.parts, BROKEN_EXPRESSION)) if wrong else template
 
     def _refuses_secrets(self, template: Template, path: Path) -> bool:
-        """Returns True for a template that reads a secret param where none may flow; each is a mistake."""
+        """Returns True for a template that reads a secret param where none may flow.
+
+        Each such param is a mistake.
+        """
         if self.accepts_secret(path):
             return False
+        secrets = self.known.secrets
         found = [
-            (expression, reference) for expression in template.expressions for reference in expression.references
-            if reference.path[0] == "params" and self.known.secrets.intersection(reference.path[1:2])
-        ]  # fmt: skip
+            (expression, reference)
+            for expression in template.expressions
+            for reference in expression.references
+            if reference.path[0] == "params" and secrets.intersection(reference.path[1:2])
+        ]
         for expression, reference in found:
             self.refuse_secret(path, template.text, expression, reference)
         return bool(found)
@@ -236,7 +242,7 @@ class SpecReader:
         )
 
     def mark_offset(self, path: Path, text: str, offset: int) -> Mark:
-        """Returns the place of the character at ``offset`` of a scalar's text, if it can be found."""
+        """Returns the place of the character at ``offset`` of a scalar's text, or of the scalar."""
         mark = self.document.mark(path)
         if path in self.document.blocks:
             line = mark.line + 1 + text.count("\n", 0, offset)

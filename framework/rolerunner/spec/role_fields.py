@@ -151,7 +151,8 @@ class RoleFields(StrictModel):
     )
     account: Optional[Account] = Field(
         None,
-        description="The expected account; checked against the ARN and against the assumed session.",
+        description="The expected account; "
+        "checked against the ARN and against the assumed session.",
         examples=["111122223333"],
     )
     session_name: Annotated[

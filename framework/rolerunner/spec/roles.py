@@ -165,9 +165,18 @@ def _build_role(name: str, said: RoleFields, via: Optional[Role]) -> Optional[Ro
         return None  # depends on a param without a value
     policy = "" if said.session_policy in (None, "none") else str(said.session_policy)
     return Role(
-        arn=said.arn, name=name, via=via, session_name=said.session_name or "", external_id=said.external_id or "",
-        duration=int(said.duration), policy=policy, policy_arns=tuple(sorted(said.policy_arns)),
-        tags=tuple(sorted(said.tags.items())), transitive_tag_keys=tuple(said.transitive_tags),
-        source_identity=said.source_identity or "", region=said.region or "", account=said.account or "",
+        arn=said.arn,
+        name=name,
+        via=via,
+        session_name=said.session_name or "",
+        external_id=said.external_id or "",
+        duration=int(said.duration),
+        policy=policy,
+        policy_arns=tuple(sorted(said.policy_arns)),
+        tags=tuple(sorted(said.tags.items())),
+        transitive_tag_keys=tuple(said.transitive_tags),
+        source_identity=said.source_identity or "",
+        region=said.region or "",
+        account=said.account or "",
         sts_endpoint=said.sts_endpoint or "",
-    )  # fmt: skip
+    )

@@ -154,12 +154,14 @@ class SpecFile(StrictModel):
     )
     engine: Literal["fast", "boto3"] = Field(
         "fast",
-        description="What transfers objects: the fast engine, which falls back to boto3, or boto3 alone.",
+        description="What transfers objects: "
+        "the fast engine, which falls back to boto3, or boto3 alone.",
         examples=["boto3"],
     )
     memory: Optional[Annotated[Bytes, Field(ge=LEAST_MEMORY)]] = Field(
         None,
-        description="Memory target of all processes of a run, at least 112MiB; about 250 MB by default.",
+        description="Memory target of all processes of a run, at least 112MiB; "
+        "about 250 MB by default.",
         examples=["128MB"],
     )
     state: Any = Field(

@@ -124,8 +124,8 @@ class StepFields(StrictModel):
         ),
     ] = Field(
         None,
-        description="A list: the step runs once for each item, available as 'item'. Its outputs are "
-        "lists then.",
+        description="A list: the step runs once for each item, available as 'item'. "
+        "Its outputs are lists then.",
         examples=[["north", "south"], "${{ steps.find.objects }}"],
     )
     retry: Optional[RetryFields] = Field(
@@ -156,8 +156,8 @@ class StepFields(StrictModel):
     )
     secret_outputs: list[str] = Field(
         default_factory=list,
-        description="Outputs that are secrets: never shown or kept in the state, so a resumed run repeats "
-        "the step.",
+        description="Outputs that are secrets: never shown or kept in the state, "
+        "so a resumed run repeats the step.",
         examples=[["password"]],
     )
     description: str = Field(

@@ -155,10 +155,8 @@ def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str
         )
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return (
-            f"{_name_field(location)} must be {words} {context[bound]}, not {describe_value(detail['input'])}",
-            "",
-        )
+        value = describe_value(detail["input"])
+        return f"{_name_field(location)} must be {words} {context[bound]}, not {value}", ""
     if kind in ("too_long", "too_short"):
         at_most = kind == "too_long"
         words, bound = ("at most", "max_length") if at_most else ("at least", "min_length")
@@ -171,10 +169,9 @@ def _describe_error(detail: Mapping[str, Any], location: Path) -> tuple[str, str
             error, "hint", ""
         )
     if kind in _EXPECTED:
-        return (
-            f"{_name_field(location)} must be {_EXPECTED[kind]}, not {describe_value(detail['input'])}",
-            _suggest_quotes(kind, detail["input"]),
-        )
+        value = describe_value(detail["input"])
+        message = f"{_name_field(location)} must be {_EXPECTED[kind]}, not {value}"
+        return message, _suggest_quotes(kind, detail["input"])
     text = str(detail["msg"])
     return f"{_name_field(location)}: {text[:1].lower()}{text[1:]}", ""
 

@@ -266,11 +266,13 @@ def _fits(refusal: ExpectedRefusal, request: RecordedRequest, case: Case) -> boo
 
 
 def _listed(requests: list[RecordedRequest]) -> str:
-    lines = [
-        f"{each.caller.split('/')[1]} {each.operation} {_place(each.parameters.get('Bucket', ''), each.parameters.get('Key', ''))}"
-        for each in requests
-    ]
-    return "\n".join(dict.fromkeys(line.rstrip(" /") for line in lines))
+    return "\n".join(dict.fromkeys(_format_request(each) for each in requests))
+
+
+def _format_request(request: RecordedRequest) -> str:
+    role, parameters = request.caller.split("/")[1], request.parameters
+    place = _place(parameters.get("Bucket", ""), parameters.get("Key", ""))
+    return f"{role} {request.operation} {place}".rstrip(" /")
 
 
 def _place(bucket: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""aws.call"""
+"""Defines the action ``aws.call``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

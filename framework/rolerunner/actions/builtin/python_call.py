@@ -1,4 +1,4 @@
-"""python.call"""
+"""Defines the action ``python.call``."""
 
 import os
 import re
@@ -39,10 +39,10 @@ class PythonCall(DistributionFields, Action):
 
     With ``objects`` the function is called for a batch of objects at a time, as
     ``function(context, objects=[...], **arguments)``; each object is a mapping of key, uri, size,
-    etag and modified. It must return numbers, which are added up. With ``distribute: spark`` batches
-    go to executors; if an executor dies, its batch is called again on another one, so the function
-    must be idempotent. A resumed run calls the function again if files or folders whose paths it
-    returned are missing or changed.
+    etag and modified. It must return numbers, which are added up. With ``distribute: spark``
+    batches go to executors; if an executor dies, its batch is called again on another one, so the
+    function must be idempotent. A resumed run calls the function again if files or folders whose
+    paths it returned are missing or changed.
     """
 
     kind: ClassVar[str] = "python.call"

@@ -1,4 +1,4 @@
-"""s3.copy"""
+"""Defines the action ``s3.copy``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""s3.delete"""
+"""Defines the action ``s3.delete``."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""s3.download"""
+"""Defines the action ``s3.download``."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""s3.list"""
+"""Defines the action ``s3.list``."""
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""s3.read"""
+"""Defines the action ``s3.read``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Optional
@@ -13,7 +13,7 @@ from rolerunner.spec.field_types import DYNAMIC, Bytes, CustomerKey, S3Object, T
 
 
 class S3Read(RequestFields, Action):
-    """Read a small text or JSON object into an output, such as a marker, a manifest or a setting."""
+    """Read a small text or JSON object, such as a marker or a manifest, into an output."""
 
     kind: ClassVar[str] = "s3.read"
     outputs: ClassVar[Optional[Mapping[str, str]]] = {

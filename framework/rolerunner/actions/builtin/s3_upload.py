@@ -1,4 +1,4 @@
-"""s3.upload"""
+"""Defines the action ``s3.upload``."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -200,8 +200,8 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
     def _extra(self, place: S3Uri, storage: Storage, cancel: Cancel) -> dict[str, ObjectInfo]:
         """Returns, by key, the objects that the source does not have. Raises StepError if too many.
 
-        Neither filters nor 'symlinks' remove a file from the source. Objects whose names the filters
-        leave out are kept.
+        Neither filters nor 'symlinks' remove a file from the source. Objects whose names the
+        filters leave out are kept.
         """
         kept = SourceKeys(self.sources(), place)
         means, under = self.selection(), placeholder_list(place)

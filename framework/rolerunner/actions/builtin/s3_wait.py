@@ -1,4 +1,4 @@
-"""s3.wait"""
+"""Defines the action ``s3.wait``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

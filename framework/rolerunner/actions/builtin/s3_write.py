@@ -1,4 +1,4 @@
-"""s3.write"""
+"""Defines the action ``s3.write``."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -22,7 +22,8 @@ class S3Write(PutFields, RequestFields, Action):
     """Write a small object from the spec, such as a marker, a manifest or a summary.
 
     With ``if_none_match: true`` it is written only if no such object exists, with ``if_match`` only
-    over an object with a known ETag. S3 itself checks the condition, so two jobs cannot both succeed.
+    over an object with a known ETag. S3 itself checks the condition, so two jobs cannot both
+    succeed.
     """
 
     kind: ClassVar[str] = "s3.write"
@@ -77,9 +78,10 @@ class S3Write(PutFields, RequestFields, Action):
             "IfMatch": f'"{self.if_match}"' if self.if_match else None,
         }
         options = {
-            "ContentType": "text/plain; charset=utf-8" if is_text else "application/json", **self.put_options(),
+            "ContentType": "text/plain; charset=utf-8" if is_text else "application/json",
+            **self.put_options(),
             **{name: value for name, value in conditions.items() if value},
-        }  # fmt: skip
+        }
         info = context.storage(access=self.access()).write(
             self.target, self._body(), options, repeated=context.is_retry
         )

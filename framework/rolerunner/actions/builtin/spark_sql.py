@@ -1,4 +1,4 @@
-"""spark.sql"""
+"""Defines the action ``spark.sql``."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -83,11 +83,11 @@ class Target(Table):
 class SparkSql(Action):
     """Read tables with Spark, run a query over them, write the result.
 
-    S3A reads the sources as ``source_role`` and writes the target as ``target_role``; it assumes the
-    roles in every JVM. Without ``query`` the single source is written to the target as it is, which
-    converts its format. Without ``target`` the first rows are the output. S3A supports one role for
-    each bucket, and no session tags, source identity, policy ARNs or ``via``: a spec that needs them
-    is refused.
+    S3A reads the sources as ``source_role`` and writes the target as ``target_role``; it assumes
+    the roles in every JVM. Without ``query`` the single source is written to the target as it is,
+    which converts its format. Without ``target`` the first rows are the output. S3A supports one
+    role for each bucket, and no session tags, source identity, policy ARNs or ``via``: a spec that
+    needs them is refused.
     """
 
     kind: ClassVar[str] = "spark.sql"
@@ -208,8 +208,8 @@ class SparkSql(Action):
                     yield (
                         step.id,
                         (
-                            f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'{of}:"
-                            " Spark knows one role for each bucket"
+                            f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'"
+                            f"{of}: Spark knows one role for each bucket"
                         ),
                     )
 

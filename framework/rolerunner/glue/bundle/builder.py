@@ -48,7 +48,7 @@ class Bundle:
     """Hash of all names and contents; names the folder that the bundle is deployed to."""
 
     def arguments(self, place: str, runtime: Runtime) -> dict[str, str]:
-        """Returns the job arguments that locate the files below ``place``, a URI that ends with /."""
+        """Returns the job arguments that locate the files below ``place``, a URI ending in /."""
         modules, code = (
             ",".join(f"{place}{each}" for each in part) for part in (self.modules, self.code)
         )

@@ -1,8 +1,8 @@
 """Fetches pinned wheels for a Glue runtime, sorted by dependency.
 
-rolerunner's own dependencies are locked for each interpreter with the hash of one wheel each, so two bundles of one
-version are the same. What a user's functions need is resolved by uv, which works out a foreign interpreter's markers;
-pip works out those of the interpreter that it runs under.
+rolerunner's own dependencies are locked for each interpreter with the hash of one wheel each, so
+two bundles of one version are the same. The requirements of a user's functions are resolved by uv,
+which evaluates a foreign interpreter's markers; pip evaluates those of its own interpreter.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Account:
         return self.sessions.session_arn(self.role)
 
     def job_arn(self, name: str) -> str:
-        """Returns the ARN of a Glue job of this account. Raises StepError if the account is unknown."""
+        """Returns the ARN of a Glue job of this account. Raises StepError if that is unknown."""
         found = _CALLER.match(self.caller())
         if found is None:
             raise StepError(

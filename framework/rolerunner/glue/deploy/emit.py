@@ -40,7 +40,9 @@ def render_cloudformation(wanted: JobDefinition) -> str:
         properties["Tags"] = dict(wanted.tags)
     template = {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"The Glue job {wanted.name}, written by rolerunner deploy --emit cloudformation",
+        "Description": (
+            f"The Glue job {wanted.name}, written by rolerunner deploy --emit cloudformation"
+        ),
         "Resources": {
             _logical_name(wanted.name): {"Type": "AWS::Glue::Job", "Properties": properties}
         },

@@ -65,8 +65,8 @@ def artifact_prefix(job: Job, settings: GlueSettings) -> S3Uri:
     """Returns the prefix of all of a job's artifacts. Raises UsageError."""
     if settings.artifacts is None:
         raise UsageError(
-            "no prefix for artifacts: set 'artifacts: s3://bucket/prefix/' under 'glue' in the spec, "
-            "or --artifacts"
+            "no prefix for artifacts: set 'artifacts: s3://bucket/prefix/' under 'glue' "
+            "in the spec, or --artifacts"
         )
     return settings.artifacts.join(f"{job_name(job, settings)}/")
 

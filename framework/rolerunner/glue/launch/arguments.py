@@ -3,8 +3,8 @@
 Glue passes a mapping of names to values as ``--name value`` and drops the token of an empty value,
 so ``--a --b x`` means that a is empty. A value that begins with ``--`` would look like the next
 argument, so such lists are refused, and so are repeated names, whose values are ambiguous.
-awsglue's ``getResolvedOptions`` takes the last of two equal names, matches prefixes, requires every option, and fails on an
-empty value.
+awsglue's ``getResolvedOptions`` takes the last of two equal names, matches prefixes, requires every
+option, and fails on an empty value.
 """
 
 from __future__ import annotations
@@ -80,14 +80,20 @@ def _canonical(name: str) -> str:
 def _doubts(pairs: Iterable[_Pair]) -> Iterator[str]:
     for pair in pairs:
         if pair.next_name:
-            yield f"the value of --{pair.name} is empty or begins with --{pair.next_name}, which cannot be told apart: a value {NO_DASHES}"
+            yield (
+                f"the value of --{pair.name} is empty or begins with --{pair.next_name}, "
+                f"which cannot be told apart: a value {NO_DASHES}"
+            )
 
 
 def _wrong_names(given: Mapping[str, Sequence[_Pair]]) -> Iterator[str]:
     for canonical, pairs in given.items():
         spellings = list(dict.fromkeys(f"--{pair.name}" for pair in pairs))
         if len(pairs) > 1:
-            yield f"the argument {' and '.join(spellings)} is given more than once: which of the values counts would be a guess"
+            yield (
+                f"the argument {' and '.join(spellings)} is given more than once: "
+                "which of the values counts would be a guess"
+            )
         elif canonical in ENTRY_ARGUMENTS and pairs[0].name not in ENTRY_ARGUMENTS:
             yield f"there is no argument {spellings[0]}: write --{canonical}"
 
