@@ -43,9 +43,9 @@ def decide_start(
     broken = record.is_behind_failure(step)
     if step.when == "on_failure":
         return None if broken else unstarted_result(step, "skipped")
-    if isinstance(step.when, Template) and (not broken or _reads_failure(step.when)):
-        return _evaluate_condition(step, read_scope)
     stopped = broken or (record.failed and job.on_failure == "stop")
+    if isinstance(step.when, Template) and (not stopped or _reads_failure(step.when)):
+        return _evaluate_condition(step, read_scope)
     return unstarted_result(step, "not_run") if stopped else None
 
 
@@ -58,7 +58,7 @@ def _find_obstacle(
     if moment.is_cancelled:
         return unstarted_result(step, "not_run")
     refusal = record.refusal_for(step)
-    if record.refusals and (step.when == "on_success" or refusal):
+    if record.refusals and (refusal or not _can_follow_failure(step)):
         return unstarted_result(step, "not_run", refusal)
     if job.deadline is not None and moment.elapsed > job.deadline:
         failure = Failure("Deadline", f"the job's deadline of {job.deadline:g} s has passed")
@@ -74,6 +74,13 @@ def _evaluate_condition(
     except StepError as error:
         return unstarted_result(step, "failed", describe_failure(error))
     return None if holds else unstarted_result(step, "skipped")
+
+
+def _can_follow_failure(step: Step) -> bool:
+    """Returns True if the step's ``when`` lets it run after a failure."""
+    if isinstance(step.when, Template):
+        return _reads_failure(step.when)
+    return step.when != "on_success"
 
 
 def _reads_failure(when: Template) -> bool:

@@ -11,6 +11,7 @@ from rolerunner.errors import RoleRefused, StepError
 from rolerunner.model import Job, Role, Step
 from rolerunner.run.conditions import RunMoment, decide_start
 from rolerunner.run.results import RunRecord
+from rolerunner.spec.expressions import parse_template
 
 READY = RunMoment(is_cancelled=False, elapsed=0.0)
 JOB = Job("j", ())
@@ -77,3 +78,24 @@ def test_only_steps_for_failures_run_after_a_refused_role() -> None:
         Step("c", "s3.list", {}, {"role": refused}, when="always"),
     ]
     assert [status(step, record) for step in steps] == ["not_run", "starts", "not_run"]
+
+
+@pytest.mark.parametrize(
+    ("job", "record"),
+    [
+        (JOB, RunRecord(failed=True)),
+        (FINISH, RunRecord(refusals={"refused": RoleRefused("no", role="refused")})),
+    ],
+    ids=["stopped", "refused"],
+)
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [("${{ params.full }}", "not_run"), ("${{ run.error }}", "starts")],
+)
+def test_only_an_expression_that_reads_a_failure_decides_after_one(
+    job: Job, record: RunRecord, when: str, expected: str
+) -> None:
+    scope = {"params": {"full": True}, "run": {"error": "no"}}
+    step = Step("a", "s3.list", {}, when=parse_template(when))
+    result = decide_start(step, job, record, READY, lambda: scope)
+    assert ("starts" if result is None else result.status) == expected
