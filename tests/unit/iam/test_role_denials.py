@@ -101,3 +101,85 @@ def test_an_explicit_deny_and_ids_are_told() -> None:
     assert "explicit deny in the service control policy" in hint
     assert "decode-authorization-message --encoded-message abcdef" in hint
     assert "request id r-1" in hint
+
+
+def hint_of(role: Role, caller: Caller, message: str = "Access Denied") -> str:
+    return explain_role_refusal(role, denied(message), caller).hint
+
+
+def test_the_caller_that_sts_names_is_the_one_that_asked() -> None:
+    """In a chain, STS names the session of the role before, not the job."""
+    hub = Caller(
+        "arn:aws:sts::222233334444:assumed-role/hub/s", "arn:aws:iam::222233334444:role/hub"
+    )
+    refusal = explain_role_refusal(Role(ARN), denied(), hub)
+    assert refusal.asked_by == JOB
+    assert f"requested by {JOB};" in refusal.hint
+    assert "arn:aws:iam::222233334444:role/hub" not in refusal.hint
+
+
+def test_a_caller_that_sts_confirms_keeps_the_path_of_its_role() -> None:
+    full = "arn:aws:iam::111122223333:role/service-role/job"
+    hint = hint_of(Role(ARN), Caller(JOB, full), DENIED)
+    assert f'"Principal": {{"AWS": "{full}"}}' in hint
+    assert "leaves out the role's path" not in hint
+
+
+def test_a_caller_without_a_path_is_told_so() -> None:
+    assert "an assumed-role ARN leaves out the role's path" in hint_of(Role(ARN), Caller(JOB))
+    user = Caller("arn:aws:iam::111122223333:user/ada")
+    hint = hint_of(Role(ARN), user)
+    assert "leaves out the role's path" not in hint
+    assert '"Principal": {"AWS": "arn:aws:iam::111122223333:user/ada"}' in hint
+
+
+def test_a_caller_that_is_not_known_has_a_placeholder() -> None:
+    hint = hint_of(Role(ARN), Caller())
+    assert hint.startswith("requested by the job (its identity is not known);")
+    assert '"Principal": {"AWS": "<the ARN of the job\'s role>"}' in hint
+    assert "within one account either can be enough; across accounts both are needed." in hint
+
+
+def test_accounts_that_differ_need_both_statements() -> None:
+    here = Caller("arn:aws:iam::444455556666:user/ada")
+    assert "both are in account 444455556666: 2 is enough" in hint_of(Role(ARN), here)
+    there = "the accounts differ (111122223333 and 444455556666): both are needed."
+    assert there in hint_of(Role(ARN), Caller(JOB))
+
+
+def test_an_external_id_may_be_wrong_or_missing() -> None:
+    wrong = hint_of(Role(ARN, external_id="x"), Caller(JOB))
+    assert "a wrong external id gives the same error." in wrong
+    assert "missing external id" not in wrong
+    assert "a missing external id gives the same error" in hint_of(Role(ARN), Caller(JOB))
+
+
+def test_tags_without_an_external_id_need_one_statement() -> None:
+    role = Role(ARN, tags=(("a", "b"),))
+    (statement,) = build_trust_statements(role, Caller(JOB))
+    assert statement["Action"] == ["sts:AssumeRole", "sts:TagSession"]
+    assert "ArnLike" in statement["Condition"]
+
+
+def test_an_external_id_and_an_account_are_both_conditions() -> None:
+    (only,) = build_trust_statements(Role(ARN, external_id="x"), Caller(JOB))
+    assert set(only["Condition"]) == {"ArnLike", "StringEquals"}
+    tagged = Role(ARN, external_id="x", tags=(("a", "b"),))
+    first, second = build_trust_statements(tagged, Caller(JOB))
+    assert set(first["Condition"]) == {"ArnLike", "StringEquals"}
+    assert set(second["Condition"]) == {"ArnLike"}
+    assert second["Action"] == "sts:TagSession"
+
+
+def test_a_refusal_without_words_has_its_code() -> None:
+    refusal = explain_role_refusal(Role(ARN, "reader"), denied(""), Caller(JOB))
+    assert refusal.message == "the role 'reader' could not be assumed: AccessDenied"
+    assert (refusal.type, refusal.role, refusal.asked_by) == ("RoleRefused", "reader", JOB)
+
+
+def test_expired_credentials_are_those_of_the_caller() -> None:
+    expired = denied("expired", "ExpiredToken")
+    for caller, owner in ((Caller(JOB), JOB), (Caller(), "the job")):
+        assert explain_role_refusal(Role(ARN), expired, caller).hint == (
+            f"the credentials of {owner} have expired, and no newer ones were found"
+        )
