@@ -153,7 +153,7 @@ def _format_step(number: int, planned: PlannedStep) -> list[str]:
 
 
 def _format_live_values(found: Mapping[str, Any]) -> list[str]:
-    nouns = {"count": ("count", "count"), "bytes": ("byte", "bytes")}
+    nouns = {"count": ("object", "objects"), "bytes": ("byte", "bytes")}
     said = ", ".join(
         format_count(value, *nouns[name]) if name in nouns else f"{name}: {value}"
         for name, value in found.items()
