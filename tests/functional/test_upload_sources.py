@@ -10,7 +10,7 @@ import pytest
 
 from rolerunner import api
 from rolerunner.events import Note
-from rolerunner.selection import local_files
+from rolerunner.selection import source_files
 from tests.memory_aws import Store
 
 Source = Union[str, list[str]]
@@ -169,7 +169,7 @@ def test_a_file_that_changes_after_it_was_listed_is_one_failure(
     upload: Upload, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     """The engines look at a file only when they send it; here it changes right before."""
-    from rolerunner.storage.local_files import UploadSource
+    from rolerunner.storage.transfer_files import UploadSource
 
     Path("out/b").write_text("b")
     opened = UploadSource.open
@@ -205,7 +205,7 @@ def test_a_folder_that_cannot_be_read_is_one_failure(
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
-    monkeypatch.setattr(local_files.os, "scandir", closed)
+    monkeypatch.setattr(source_files.os, "scandir", closed)
     step = upload("out/")
     assert (step.status, upload.stored()) == ("failed", ["a", "z"])
     assert "out/closed: Permission denied" in step.error.message

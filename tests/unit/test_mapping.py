@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rolerunner.common.files import resolve_key_path
+from rolerunner.common.file_paths import resolve_key_path
 from rolerunner.errors import UnsafeKey
-from rolerunner.selection.local_files import walk_folder
+from rolerunner.selection.source_files import walk_folder
 from rolerunner.sessions.timestamps import parse_timestamp
 from rolerunner.storage.integrity import ExpectedChecksum
 from rolerunner.storage.protocol import ObjectInfo

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Optional, Union
 from pydantic import Field
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import TargetFolder
+from rolerunner.common.new_files import TargetFolder
 from rolerunner.errors import EmptySource
 from rolerunner.events import StepProgress
 from rolerunner.model import Failure, Permission, Role

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
 from rolerunner.actions.source_objects import SourceObjects
-from rolerunner.common.files import (
-    TargetFolder,
-    expand_path,
-    is_case_insensitive,
-    resolve_key_path,
-)
+from rolerunner.common.file_paths import expand_path, resolve_key_path
+from rolerunner.common.files import is_case_insensitive
+from rolerunner.common.new_files import TargetFolder
 from rolerunner.errors import LocalFileFailed, StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision

@@ -6,9 +6,9 @@ from rolerunner.actions.base import StepContext
 from rolerunner.actions.upload_items import target_object
 from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
-from rolerunner.selection.local_files import SourceFile
 from rolerunner.selection.manifest import ObjectList
 from rolerunner.selection.names import name_digest
+from rolerunner.selection.source_files import SourceFile
 from rolerunner.storage.protocol import ObjectInfo, Storage
 
 

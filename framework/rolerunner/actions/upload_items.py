@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from rolerunner.actions.base import StepContext
-from rolerunner.common.files import expand_path
+from rolerunner.common.file_paths import expand_path
 from rolerunner.errors import AccessDenied, StepError, UnsafeKey
 from rolerunner.model import S3Uri
 from rolerunner.selection.collisions import find_collision
-from rolerunner.selection.local_files import SkippedFiles
 from rolerunner.selection.names import format_mtime
+from rolerunner.selection.source_files import SkippedFiles
 from rolerunner.selection.target_index import TargetIndex
 from rolerunner.spec.field_types import (
     MAX_KEY,

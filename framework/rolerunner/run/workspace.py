@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.common.files import TargetFolder, remove_temporaries_below
+from rolerunner.common.new_files import TargetFolder, remove_temporaries_below
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:

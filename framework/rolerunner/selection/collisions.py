@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import IO, Any, Optional
 
-from rolerunner.common.files import translate_os_errors
+from rolerunner.common.file_errors import translate_os_errors
 
 Names = Callable[[], Iterable[tuple[str, Any]]]
 """Yields each name with its owner, the same ones on each call; a shared name has owner None."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
-from rolerunner.common.files import create_atomically
+from rolerunner.common.new_files import create_atomically
 from rolerunner.errors import StepError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.common.files import PRIVATE, translate_os_errors
+from rolerunner.common.file_errors import translate_os_errors
+from rolerunner.common.new_files import PRIVATE
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.redaction.redact import redact_text

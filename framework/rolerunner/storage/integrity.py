@@ -18,7 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol, Union
 
-from rolerunner.common.files import translate_os_errors
+from rolerunner.common.file_errors import translate_os_errors
 
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import ObjectInfo

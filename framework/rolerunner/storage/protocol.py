@@ -19,7 +19,7 @@ from rolerunner.model import S3Uri
 if TYPE_CHECKING:
     from dataclasses import dataclass as _value
 
-    from rolerunner.common.files import TargetFolder
+    from rolerunner.common.new_files import TargetFolder
     from rolerunner.storage.parts import ObjectRange
 else:
 

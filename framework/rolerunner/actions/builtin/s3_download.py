@@ -20,17 +20,14 @@ from rolerunner.actions.shared_fields import (
     TransferFields,
 )
 from rolerunner.actions.source_objects import SourceObjects, check_one_source, collect_source
-from rolerunner.common.files import (
-    count_free_bytes,
-    expand_path,
-    is_case_insensitive,
-    remove_file_below,
-)
+from rolerunner.common.descriptors import remove_file_below
+from rolerunner.common.file_paths import expand_path
+from rolerunner.common.files import count_free_bytes, is_case_insensitive
 from rolerunner.errors import LocalFileFailed
 from rolerunner.model import Permission
-from rolerunner.selection.local_files import SourceFile, walk_folder
 from rolerunner.selection.manifest import ObjectList, read_paths
 from rolerunner.selection.names import NameSet
+from rolerunner.selection.source_files import SourceFile, walk_folder
 from rolerunner.spec.field_types import DYNAMIC, CustomerKey, Flag, LocalPath, S3Location, Text
 from rolerunner.storage.protocol import Storage
 

@@ -18,7 +18,7 @@ from rolerunner.actions.shared_fields import (
     RequestFields,
     read_globs,
 )
-from rolerunner.common.files import expand_path
+from rolerunner.common.file_paths import expand_path
 from rolerunner.events import StepProgress
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.inventory import FORMS, write_inventory

@@ -22,12 +22,12 @@ from rolerunner.actions.shared_fields import (
 )
 from rolerunner.actions.upload_items import UploadItems
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import expand_path
+from rolerunner.common.file_paths import expand_path
 from rolerunner.model import Permission, S3Uri
 from rolerunner.selection.filters import Selection
-from rolerunner.selection.local_files import SkippedFiles, SourceFile, find_source_files
 from rolerunner.selection.manifest import EMPTY_LIST, placeholder_list
 from rolerunner.selection.names import format_mtime
+from rolerunner.selection.source_files import SkippedFiles, SourceFile, find_source_files
 from rolerunner.spec.field_types import (
     DYNAMIC,
     Flag,

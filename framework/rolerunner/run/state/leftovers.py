@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from rolerunner.actions.base import InputPath, MirroredFolder
-from rolerunner.common.files import translate_os_errors
+from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import StepError
-from rolerunner.selection.local_files import walk_folder
+from rolerunner.selection.source_files import walk_folder
 
 if TYPE_CHECKING:
     from rolerunner.common.cancellation import Cancel

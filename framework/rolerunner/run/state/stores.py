@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import PRIVATE, copy_file, translate_os_errors, write_file
+from rolerunner.common.file_errors import translate_os_errors
+from rolerunner.common.files import copy_file, write_file
+from rolerunner.common.new_files import PRIVATE
 from rolerunner.errors import NotFound, StepError
 from rolerunner.model import S3Uri
 from rolerunner.storage.protocol import Get, Put

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import NewFile, create_atomically
+from rolerunner.common.new_files import NewFile, create_atomically
 from rolerunner.errors import IntegrityFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
@@ -19,15 +19,15 @@ from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.transport import BLOCK_BYTES, PartTransport
 from rolerunner.storage.concurrency import PartExecutor, split_ranges
 from rolerunner.storage.integrity import CrcCombiner, ExpectedChecksum
-from rolerunner.storage.local_files import (
+from rolerunner.storage.parts import ObjectRange
+from rolerunner.storage.protocol import Get, ObjectInfo, Outcome
+from rolerunner.storage.responses import check_unchanged, parse_object_info
+from rolerunner.storage.transfer_files import (
     SharedFile,
     decompress_file,
     set_modified_time,
     verify_checksum,
 )
-from rolerunner.storage.parts import ObjectRange
-from rolerunner.storage.protocol import Get, ObjectInfo, Outcome
-from rolerunner.storage.responses import check_unchanged, parse_object_info
 from rolerunner.storage.tuning import Tuning
 
 

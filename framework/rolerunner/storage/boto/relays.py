@@ -13,10 +13,10 @@ from rolerunner.storage.boto.transport import PartTransport, RelayedObject
 from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.integrity import ExpectedChecksum
-from rolerunner.storage.local_files import verify_checksum
 from rolerunner.storage.parts import ObjectRange
 from rolerunner.storage.protocol import Copy, Outcome
 from rolerunner.storage.responses import parse_etag
+from rolerunner.storage.transfer_files import verify_checksum
 from rolerunner.storage.tuning import Tuning, choose_part_size
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from rolerunner.storage import integrity
 from rolerunner.storage.boto.reader import ObjectReader
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.concurrency import PartExecutor, PartSequencer
-from rolerunner.storage.local_files import RangeSink, SharedFile, UploadSource, verify_checksum
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.protocol import ObjectInfo
 from rolerunner.storage.responses import check_etag_returned
+from rolerunner.storage.transfer_files import RangeSink, SharedFile, UploadSource, verify_checksum
 
 if TYPE_CHECKING:
     from rolerunner.storage.protocol import Storage

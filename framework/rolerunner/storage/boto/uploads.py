@@ -11,10 +11,10 @@ from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.transport import PartTransport
 from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.concurrency import PartExecutor
-from rolerunner.storage.local_files import UploadSource
 from rolerunner.storage.parts import PartUpload
 from rolerunner.storage.protocol import Outcome, Put
 from rolerunner.storage.responses import parse_etag
+from rolerunner.storage.transfer_files import UploadSource
 from rolerunner.storage.tuning import Tuning, choose_part_size
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import translate_os_errors
+from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity
 from rolerunner.storage.boto.downloads import make_skipped_download
@@ -17,17 +17,17 @@ from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
 from rolerunner.storage.integrity import ExpectedChecksum
-from rolerunner.storage.local_files import (
-    DownloadSink,
-    decompress_file,
-    set_modified_time,
-    verify_checksum,
-)
 from rolerunner.storage.native.client import NativeClient, version_query
 from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.tasks import ObjectTasks
 from rolerunner.storage.protocol import Get, ObjectInfo, Outcome
 from rolerunner.storage.responses import parse_object_headers
+from rolerunner.storage.transfer_files import (
+    DownloadSink,
+    decompress_file,
+    set_modified_time,
+    verify_checksum,
+)
 
 
 class DownloadTasks:

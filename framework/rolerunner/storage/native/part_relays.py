@@ -12,8 +12,8 @@ from rolerunner.storage.boto.errors import make_checksum_error
 from rolerunner.storage.boto.transport import RelayedObject
 from rolerunner.storage.concurrency import PartExecutor, PartSequencer
 from rolerunner.storage.integrity import CrcCombiner
-from rolerunner.storage.local_files import verify_checksum
 from rolerunner.storage.parts import ObjectRange, PartUpload
+from rolerunner.storage.transfer_files import verify_checksum
 
 if TYPE_CHECKING:
     from rolerunner.storage.native.transport import NativeTransport

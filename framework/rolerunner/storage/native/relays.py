@@ -15,7 +15,6 @@ from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
 from rolerunner.storage.integrity import ExpectedChecksum, compute_digest
 from rolerunner.storage.kept_metadata import kept_headers
-from rolerunner.storage.local_files import verify_checksum
 from rolerunner.storage.native.client import (
     NativeClient,
     checksum_header,
@@ -26,6 +25,7 @@ from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.tasks import ObjectTasks, check_computable
 from rolerunner.storage.protocol import Copy, ObjectInfo, Outcome
 from rolerunner.storage.responses import parse_object_headers
+from rolerunner.storage.transfer_files import verify_checksum
 
 if TYPE_CHECKING:
     from rolerunner.storage.native.engine import NativeEngine

@@ -7,8 +7,8 @@ from typing import Any
 
 from rolerunner.errors import IntegrityFailed
 from rolerunner.storage import integrity
-from rolerunner.storage.local_files import check_range_headers
 from rolerunner.storage.parts import ObjectRange
+from rolerunner.storage.transfer_files import check_range_headers
 
 
 class PassingSink:

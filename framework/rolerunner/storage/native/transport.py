@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from botocore.exceptions import ClientError
 
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.files import translate_os_errors
+from rolerunner.common.file_errors import translate_os_errors
 from rolerunner.errors import IntegrityFailed
 from rolerunner.iam.aws_errors import AwsError
 from rolerunner.storage import integrity, payloads
@@ -31,7 +31,6 @@ from rolerunner.storage.http.request_bodies import FileRange
 from rolerunner.storage.http.sigv4 import UNSIGNED_PAYLOAD
 from rolerunner.storage.http.tasks import Task
 from rolerunner.storage.integrity import compute_digest, encode_base64
-from rolerunner.storage.local_files import RangeSink, SharedFile, UploadSource
 from rolerunner.storage.native.client import (
     NativeClient,
     checksum_header,
@@ -43,6 +42,7 @@ from rolerunner.storage.native.part_relays import NativeRelay, WholeChecksum
 from rolerunner.storage.native.sinks import MemorySink, PassingSink
 from rolerunner.storage.parts import ObjectRange, PartUpload
 from rolerunner.storage.responses import check_etag_returned
+from rolerunner.storage.transfer_files import RangeSink, SharedFile, UploadSource
 from rolerunner.storage.tuning import choose_part_size
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.concurrency import PartExecutor
 from rolerunner.storage.http.tasks import BlockingCall, RetryPolicy, Task, run_blocking
 from rolerunner.storage.integrity import compute_digest
-from rolerunner.storage.local_files import UploadSource
 from rolerunner.storage.native.client import NativeClient, checksum_header, split_checksum
 from rolerunner.storage.native.fallback import run_or_fall_back
 from rolerunner.storage.native.tasks import ObjectTasks, check_computable
 from rolerunner.storage.protocol import Outcome, Put
+from rolerunner.storage.transfer_files import UploadSource
 
 
 class UploadTasks:

@@ -14,7 +14,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from rolerunner.common.files import remove_temporaries
+from rolerunner.common.new_files import remove_temporaries
 from rolerunner.storage.protocol import Get, Outcome, prepare_retry
 from rolerunner.storage.workers import protocol
 from rolerunner.storage.workers.channel import ChannelClosed

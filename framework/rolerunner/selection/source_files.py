@@ -9,12 +9,9 @@ import re
 import stat
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
-from rolerunner.common.files import (
-    TEMPORARY_NAME,
-    expand_path,
-    not_regular_file_error,
-    translate_os_errors,
-)
+from rolerunner.common.file_errors import not_regular_file_error, translate_os_errors
+from rolerunner.common.file_paths import expand_path
+from rolerunner.common.new_files import TEMPORARY_NAME
 from rolerunner.errors import LocalFileFailed, StepError
 from rolerunner.selection.filters import compile_globs, expand_braces
 

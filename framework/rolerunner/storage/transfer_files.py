@@ -13,13 +13,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from rolerunner.common.files import (
-    NewFile,
-    TargetFolder,
+from rolerunner.common.file_errors import (
     file_replaced_error,
     not_regular_file_error,
     translate_os_errors,
 )
+from rolerunner.common.new_files import NewFile, TargetFolder
 from rolerunner.errors import IntegrityFailed, LocalFileFailed
 from rolerunner.model import S3Uri
 from rolerunner.storage import integrity

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from rolerunner.common import files
-from rolerunner.common.files import (
+from rolerunner.common import new_files
+from rolerunner.common.descriptors import remove_file_below
+from rolerunner.common.files import write_file
+from rolerunner.common.new_files import (
     NewFile,
     TargetFolder,
     create_atomically,
-    remove_file_below,
     remove_temporaries_below,
-    write_file,
 )
 from rolerunner.errors import LocalFileFailed, UnsafeKey
-from rolerunner.storage.local_files import SharedFile
+from rolerunner.storage.transfer_files import SharedFile
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_names_of_temporary_files_are_not_predictable(tmp_path: Path) -> None:
         file.open()
     numbers = [int(file.temporary.rpartition("-")[2], 16) for file in opened]
     assert len({after - before for before, after in zip(numbers, numbers[1:])}) == 19
-    assert all(files.TEMPORARY_NAME.fullmatch(Path(file.temporary).name) for file in opened)
+    assert all(new_files.TEMPORARY_NAME.fullmatch(Path(file.temporary).name) for file in opened)
     for file in opened:
         file.discard()
     assert names(tmp_path) == []
@@ -186,7 +186,7 @@ def test_a_folder_that_another_thread_makes_meanwhile_is_used(
             os.makedirs(tmp_path / "new", exist_ok=True)
             raise
 
-    monkeypatch.setattr(files.os, "open", open_late)
+    monkeypatch.setattr(new_files.os, "open", open_late)
     with create_atomically(tmp_path / "new" / "file") as file:
         os.write(file.descriptor, b"x")
     assert (tmp_path / "new" / "file").read_bytes() == b"x"

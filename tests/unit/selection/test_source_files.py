@@ -9,7 +9,7 @@ import pytest
 
 from rolerunner.errors import LocalFileFailed
 from rolerunner.selection.filters import Selection
-from rolerunner.selection.local_files import SkippedFiles, find_source_files, walk_folder
+from rolerunner.selection.source_files import SkippedFiles, find_source_files, walk_folder
 
 FILES = [
     "a.csv",
