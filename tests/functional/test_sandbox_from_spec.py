@@ -171,7 +171,7 @@ def test_the_command_says_what_it_made(project: Path, rolerunner: Callable[..., 
     assert "sandbox: bucket publish is in account 444455556666" in said
     made_up = "s3://partner-landing/orders/2026-02-02/sample.csv.gz"
     assert f"sandbox: {made_up} is made up: give it bytes with --put {made_up}=FILE" in said
-    assert not any("is not known yet" in line for line in said), (
+    assert not any("is known only during the run" in line for line in said), (
         "the date is given, so the policies are for it"
     )
     roles = json.loads((project / "result.json").read_text())["roles"]
@@ -256,7 +256,7 @@ def test_another_partition_is_an_error(tmp_path: Path, rolerunner: Callable[...,
 def test_plan_live_and_check_look_at_a_made_world_too(project: Path) -> None:
     spec = str(project / "configs/partner_exchange.yaml")
     done = CliRunner().invoke(main, ["plan", spec, "--live", "--sandbox"])
-    assert "     now: 1 count, 27 bytes" in done.stdout
+    assert "     now: 1 object, 27 bytes" in done.stdout
     done = CliRunner().invoke(main, ["check", spec, "--sandbox", "--json"])
     assert done.exit_code == 0
     assert {each["answer"] for each in json.loads(done.stdout)} == {"yes", "unknown"}

@@ -267,7 +267,7 @@ def _to_json(diffs: Sequence[PolicyDifference]) -> str:
 
 _WORDS = {
     LACKS: "lacks",
-    UNSURE: "not sure of",
+    UNSURE: "may lack",
     UNKNOWN: "unknown",
     EXTRA: "does not need",
     WIDE: "needs less than",

@@ -109,7 +109,9 @@ class PartialValues:
         """Returns a text with ``*`` for unknown values, and adds a note with this name."""
         wide = str(self._widen(value))
         if isinstance(value, Template) and not self._is_known(value):
-            self.notes.append(f"{name}: {value} is not known yet, so {wide}")
+            self.notes.append(
+                f"{name}: {value} is known only during the run; permissions are for {wide}"
+            )
         return wide
 
     def _add_notes(
@@ -133,7 +135,9 @@ class PartialValues:
             )
             if unknown and matters and name in values:
                 stand_in = getattr(wide, "prefix", wide)
-                self.notes.append(f"{name}: {', '.join(unknown)} is not known yet, so {stand_in}")
+                self.notes.append(
+                    f"{name}: {', '.join(unknown)} is known only during the run; permissions are for {stand_in}"
+                )
 
     def _is_known(self, template: Template) -> bool:
         return (

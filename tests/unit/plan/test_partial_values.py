@@ -57,7 +57,7 @@ def test_what_is_known_is_not_noted_and_what_is_not_is(tmp_path: Path) -> None:
     ).notes
     assert (
         note
-        == "source: s3://bucket/${{ params.day }}/${{ run.id }}/ is not known yet, so s3://bucket/2026-01-01/*/"
+        == "source: s3://bucket/${{ params.day }}/${{ run.id }}/ is known only during the run; permissions are for s3://bucket/2026-01-01/*/"
     )
 
 
@@ -66,7 +66,9 @@ def test_objects_that_are_not_known_are_any(tmp_path: Path) -> None:
     assert {(each.action, each.resource) for each in step.permissions["role"]} == {
         ("s3:DeleteObject", "arn:aws:s3:::*/*"), ("s3:DeleteObjectVersion", "arn:aws:s3:::*/*"),
     }  # fmt: skip
-    assert step.notes == (f"objects: {CODE} is not known yet, so s3://*/",)
+    assert step.notes == (
+        f"objects: {CODE} is known only during the run; permissions are for s3://*/",
+    )
 
 
 def test_what_the_step_states_stands_in_for_anything(tmp_path: Path) -> None:
@@ -156,7 +158,7 @@ def test_a_function_says_what_it_needs_or_that_is_noted(tmp_path: Path) -> None:
         ("sqs:SendMessage", "arn:aws:sqs:*:*:*")
     ]
     assert step.notes == (
-        f"permissions: arn:aws:sqs:*:*:{CODE} is not known yet, so arn:aws:sqs:*:*:*",
+        f"permissions: arn:aws:sqs:*:*:{CODE} is known only during the run; permissions are for arn:aws:sqs:*:*:*",
     )
 
 
