@@ -136,7 +136,8 @@ class PartialValues:
             if unknown and matters and name in values:
                 stand_in = getattr(wide, "prefix", wide)
                 self.notes.append(
-                    f"{name}: {', '.join(unknown)} is known only during the run; permissions are for {stand_in}"
+                    f"{name}: {', '.join(unknown)} is known only during the run; "
+                    f"permissions are for {stand_in}"
                 )
 
     def _is_known(self, template: Template) -> bool:
