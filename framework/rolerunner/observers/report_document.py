@@ -1,0 +1,85 @@
+"""Parses result files, version 1, for the report."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Optional
+
+from pydantic import BaseModel, ConfigDict
+
+from rolerunner.actions import find_action
+from rolerunner.observers.units import sum_numbers
+
+
+class _Part(BaseModel):
+    """A part of a result file; unknown fields of later versions are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ReportedError(_Part):
+    """The error or warning of a step."""
+
+    type: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+class ReportedStep(_Part):
+    """The result of a step, in seconds; ``start`` is relative to the run's start."""
+
+    id: str
+    action: str
+    role: str = ""
+    status: str
+    attempts: int = 0
+    seconds: float = 0.0
+    start: Optional[float] = None
+    outputs: dict[str, Any] = {}
+    error: Optional[ReportedError] = None
+    reason: str = ""
+
+    @property
+    def end(self) -> float:
+        """The end, in seconds after the run's start."""
+        return (self.start or 0.0) + self.seconds
+
+    @property
+    def moved(self) -> float:
+        """Bytes that it transferred, not those that it listed or deleted."""
+        return self.number("bytes") or 0.0 if self.counts_transfers else 0.0
+
+    @property
+    def counts_transfers(self) -> bool:
+        """True unless the action's counts are of listed or deleted objects."""
+        action = find_action(self.action)
+        return action is None or action.counts_transfers
+
+    def number(self, output: str) -> Optional[float]:
+        """Returns a numeric output, or the sum over items."""
+        return sum_numbers(self.outputs.get(output))
+
+
+class ReportedRole(_Part):
+    """The session of a role."""
+
+    role: str
+    arn: str = ""
+    session_arn: str = ""
+    assume_calls: int = 0
+    step: str = ""
+    """The step with its own session; empty for a shared session."""
+
+
+class ResultDocument(_Part):
+    """A result file, version 1."""
+
+    version: Literal[1]
+    run_id: str
+    job: str
+    status: str
+    started: str
+    seconds: float
+    roles: list[ReportedRole]
+    steps: list[ReportedStep]
+    error: Optional[ReportedError] = None
+    """Error that kept all steps from starting."""

@@ -1,0 +1,59 @@
+"""Pieces of HTML that several parts of the report use."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolerunner.observers.report_document import ReportedStep
+
+STATUS_MARKS = {
+    "succeeded": "✓",
+    "warning": "!",
+    "failed": "✗",
+    "skipped": "-",
+    "not_run": "·",
+    "stopped": "■",
+}
+_WORDS = {"not_run": "not run"}
+NUMBER = ' class="number"'
+"""Attribute of a table cell that holds a number."""
+
+
+def name_status(status: str) -> str:
+    """Returns a status in words."""
+    return _WORDS.get(status, status)
+
+
+def render_status(status: str) -> str:
+    """Renders a status with its mark."""
+    text = f"{STATUS_MARKS.get(status, '')} {escape(name_status(status))}"
+    return f'<span class="status {escape(status)}">{text}</span>'
+
+
+def step_anchor(step: ReportedStep) -> str:
+    """Returns the id of a step's row in the table of steps."""
+    return f"step-{escape(step.id)}"
+
+
+def render_section(anchor: str, title: str, content: str) -> str:
+    """Renders a section of the page. ``content`` is HTML."""
+    return f'<section><h2 id="{anchor}">{title}</h2>{content}</section>'
+
+
+def render_table(columns: Sequence[tuple[str, bool]], rows: str) -> str:
+    """Renders a table. A column is a name, and whether it holds numbers."""
+    cells = "".join(
+        f'<th scope="col"{NUMBER if is_number else ""}>{name}</th>' for name, is_number in columns
+    )
+    head = f"<thead><tr>{cells}</tr></thead>"
+    return f'<div class="wide"><table>{head}<tbody>\n{rows}</tbody></table></div>'
+
+
+def render_message(message: str, hint: str) -> str:
+    """Renders the message of an error, and its hint, if any."""
+    remedy = f"<p>What to do:</p><pre>{escape(hint)}</pre>" if hint else ""
+    return f"<pre>{escape(message)}</pre>{remedy}"

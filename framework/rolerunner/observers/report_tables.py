@@ -1,0 +1,98 @@
+"""Renders the tables of the report: roles and steps."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from html import escape
+from typing import TYPE_CHECKING
+
+from rolerunner.observers.report_markup import (
+    NUMBER,
+    render_section,
+    render_status,
+    render_table,
+    step_anchor,
+)
+from rolerunner.observers.units import format_duration, format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rolerunner.observers.report_document import ReportedRole, ReportedStep, ResultDocument
+
+_ROLE_COLUMNS = (
+    ("role", False),
+    ("session, as CloudTrail shows it", False),
+    ("AssumeRole calls", True),
+    ("bytes moved", True),
+)
+_STEP_COLUMNS = (
+    *((name, False) for name in ("step", "action", "role", "status")),
+    *((name, True) for name in ("tries", "start", "took", "objects", "bytes", "per second")),
+    ("more", False),
+)
+_CHOICE = (
+    '<input type="radio" name="shown" id="all" checked> <label for="all">all steps</label>'
+    '<input type="radio" name="shown" id="only-trouble"> '
+    '<label for="only-trouble">only those with errors</label>'
+)
+
+
+def render_roles(result: ResultDocument) -> str:
+    """Renders the sessions of a run; empty if it had none."""
+    if not result.roles:
+        return ""
+    moved: Counter[str] = Counter()
+    for step in result.steps:
+        moved.update({step.role: int(step.moved), f"{step.role} for {step.id}": int(step.moved)})
+    rows = "".join(_render_role(role, moved) for role in result.roles)
+    return render_section("roles", "Roles", render_table(_ROLE_COLUMNS, rows))
+
+
+def _render_role(role: ReportedRole, moved: Counter[str]) -> str:
+    name = f"{role.role} for {role.step}" if role.step else role.role
+    session = escape(role.session_arn or role.arn)
+    return (
+        f'<tr><th scope="row">{escape(name)}</th><td><code>{session}</code></td>'
+        f"<td{NUMBER}>{role.assume_calls}</td><td{NUMBER}>{format_size(moved[name])}</td></tr>\n"
+    )
+
+
+def render_steps(steps: Sequence[ReportedStep]) -> str:
+    """Renders the table of all steps."""
+    rows = "".join(f"{_render_step(step)}\n" for step in steps)
+    choice = _CHOICE if any(step.error for step in steps) else ""
+    return render_section("steps", "Steps", f"{choice}{render_table(_STEP_COLUMNS, rows)}")
+
+
+def _render_step(step: ReportedStep) -> str:
+    texts = [escape(step.action), escape(step.role) or "-", render_status(step.status)]
+    cells = [
+        f'<th scope="row">{escape(step.id)}</th>',
+        *(f"<td>{text}</td>" for text in texts),
+        *(f"<td{NUMBER}>{text}</td>" for text in _format_numbers(step)),
+        f"<td>{_render_details(step)}</td>",
+    ]
+    mark = ' class="is-trouble"' if step.error else ""
+    return f'<tr id="{step_anchor(step)}"{mark}>{"".join(cells)}</tr>'
+
+
+def _format_numbers(step: ReportedStep) -> list[str]:
+    count, size = step.number("count"), step.number("bytes")
+    return [
+        str(step.attempts),
+        "-" if step.start is None else format_duration(step.start),
+        format_duration(step.seconds),
+        "-" if count is None else f"{count:,.0f}",
+        "-" if size is None else format_size(size),
+        format_size(step.moved / step.seconds) if step.moved and step.seconds > 0 else "-",
+    ]
+
+
+def _render_details(step: ReportedStep) -> str:
+    reason = escape(step.reason)
+    if not step.outputs:
+        return reason
+    text = escape(json.dumps(step.outputs, indent=1, ensure_ascii=False, default=str))
+    return f"{reason}<details><summary>outputs</summary><pre>{text}</pre></details>"
