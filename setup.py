@@ -1,4 +1,7 @@
-"""Packaging: the import package lies under framework/, so that jobs/ and configs/ stay the users' own."""
+"""Packaging.
+
+The import package lies under framework/, so that jobs/ and configs/ belong to users.
+"""
 
 import re
 from pathlib import Path

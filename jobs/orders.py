@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def clean(context: FunctionContext, source: str, target: str) -> dict[str, Any]:
-    """Write each ``*.csv.gz`` of ``source`` cleaned to ``target``: no order twice, none without an amount."""
+    """Cleans each ``*.csv.gz`` of ``source`` into ``target``.
+
+    Drops repeated orders and orders without an amount.
+    """
     seen: set[str] = set()
     kept = dropped = 0
     Path(target).mkdir(parents=True, exist_ok=True)

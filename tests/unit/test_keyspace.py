@@ -1,4 +1,4 @@
-"""Splitting ranges of keys: every key is in exactly one range, whatever the keys and the strategy."""
+"""Splitting key ranges: every key is in exactly one range, for all keys and strategies."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def run_requests(folder: Path, error: Exception) -> dict[str, Outcome]:
 
 def test_an_error_fails_its_object_alone(tmp_path: Path) -> None:
     denied = {"Error": {"Code": "AccessDenied", "Message": "no"}, "ResponseMetadata": {}}
-    outcomes = run_requests(tmp_path, ClientError(denied, "PutObjectTagging"))  # type: ignore[arg-type]
+    outcomes = run_requests(tmp_path, ClientError(denied, "PutObjectTagging"))
     assert sorted(outcomes) == ["a", "b", "none"]
     assert (outcomes["a"].error, outcomes["a"].size) == (None, 3)
     assert outcomes["b"].error is not None

@@ -16,6 +16,7 @@ from rolerunner.spark import sql
 READER = Role("arn:aws:iam::111122223333:role/reader", name="reader")
 EXTERNAL = Role("arn:aws:iam::111122223333:role/reader", name="reader", external_id="ex-1")
 KEY = "fs.s3a.bucket.landing."
+S3A = "org.apache.hadoop.fs.s3a"
 
 
 class JavaPackage:
@@ -52,7 +53,7 @@ def _nothing_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hadoop_is_told_of_the_role_for_its_bucket() -> None:
     role = Role(READER.arn, external_id="ex-1", policy="{}", region="eu-central-1", duration=900)
     assert s3a.settings("landing", role, "rolerunner-1", "eu-west-1", "Own") == {
-        f"{KEY}aws.credentials.provider": "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider",
+        f"{KEY}aws.credentials.provider": f"{S3A}.auth.AssumedRoleCredentialProvider",
         f"{KEY}assumed.role.arn": READER.arn,
         f"{KEY}assumed.role.session.name": "rolerunner-1",
         f"{KEY}assumed.role.session.duration": "900s",
@@ -155,11 +156,18 @@ def test_permissions_are_those_of_the_two_roles() -> None:
     }
 
 
-SDK1 = "com.amazonaws.services.s3.model.AmazonS3Exception: Access Denied (Service: Amazon S3; Status Code: 403; Error Code: AccessDenied; Request ID: R)"
-SDK2 = "software.amazon.awssdk.services.s3.model.S3Exception: {} (Service: S3, Status Code: 403, Request ID: R)"
+SDK1 = (
+    "com.amazonaws.services.s3.model.AmazonS3Exception: Access Denied "
+    "(Service: Amazon S3; Status Code: 403; Error Code: AccessDenied; Request ID: R)"
+)
+SDK2 = (
+    "software.amazon.awssdk.services.s3.model.S3Exception: {} "
+    "(Service: S3, Status Code: 403, Request ID: R)"
+)
 NAMED = (
-    "User: arn:aws:sts::111122223333:assumed-role/reader/s is not authorized to perform: s3:PutObject on resource: "
-    '"arn:aws:s3:::landing/in/part-0" because no identity-based policy allows the s3:PutObject action'
+    "User: arn:aws:sts::111122223333:assumed-role/reader/s is not authorized to perform: "
+    's3:PutObject on resource: "arn:aws:s3:::landing/in/part-0" because no identity-based '
+    "policy allows the s3:PutObject action"
 )
 
 
@@ -167,12 +175,18 @@ NAMED = (
     ("said", "action", "resource"),
     [
         (
-            f"AccessDeniedException: s3a://landing/in/a: getFileStatus on s3a://landing/in/a: {SDK1}",
+            (
+                "AccessDeniedException: s3a://landing/in/a: getFileStatus on s3a://landing/in/a: "
+                f"{SDK1}"
+            ),
             "s3:GetObject",
             "landing/in/a",
         ),
         (
-            f"AccessDeniedException: s3a://landing/in/a: reopen at position 0 on s3a://landing/in/a: {SDK1}",
+            (
+                "AccessDeniedException: s3a://landing/in/a: reopen at position 0 on "
+                f"s3a://landing/in/a: {SDK1}"
+            ),
             "s3:GetObject",
             "landing/in/a",
         ),
@@ -182,27 +196,42 @@ NAMED = (
             "landing",
         ),
         (
-            f"AccessDeniedException: s3a://landing/in/x: PUT 0-byte object  on s3a://landing/in/x: {SDK1}",
+            (
+                "AccessDeniedException: s3a://landing/in/x: PUT 0-byte object  on "
+                f"s3a://landing/in/x: {SDK1}"
+            ),
             "s3:PutObject",
             "landing/in/x",
         ),
         (
-            f"AccessDeniedException: s3a://landing/in/x: Writing Object on s3a://landing/in/x: {SDK1}",
+            (
+                "AccessDeniedException: s3a://landing/in/x: Writing Object on s3a://landing/in/x: "
+                f"{SDK1}"
+            ),
             "s3:PutObject",
             "landing/in/x",
         ),
         (
-            f"AccessDeniedException: s3a://landing/in/x: initiate MultiPartUpload on s3a://landing/in/x: {SDK1}",
+            (
+                "AccessDeniedException: s3a://landing/in/x: initiate MultiPartUpload on "
+                f"s3a://landing/in/x: {SDK1}"
+            ),
             "s3:PutObject",
             "landing/in/x",
         ),
         (
-            f"AccessDeniedException: s3a://landing/in/x: upload part #1 upload ID on s3a://landing/in/x: {SDK1}",
+            (
+                "AccessDeniedException: s3a://landing/in/x: upload part #1 upload ID on "
+                f"s3a://landing/in/x: {SDK1}"
+            ),
             "s3:PutObject",
             "landing/in/x",
         ),
         (
-            f"AccessDeniedException: s3a://landing/in/x: Aborting multipart upload on s3a://landing/in/x: {SDK1}",
+            (
+                "AccessDeniedException: s3a://landing/in/x: Aborting multipart upload on "
+                f"s3a://landing/in/x: {SDK1}"
+            ),
             "s3:AbortMultipartUpload",
             "landing/in/x",
         ),
@@ -212,7 +241,10 @@ NAMED = (
             "landing/in/x",
         ),
         (
-            f"AccessDeniedException: s3a://landing/in/part-0: Writing Object on s3a://landing/in/part-0: {SDK2.format(NAMED)}",
+            (
+                "AccessDeniedException: s3a://landing/in/part-0: Writing Object on "
+                f"s3a://landing/in/part-0: {SDK2.format(NAMED)}"
+            ),
             "s3:PutObject",
             "landing/in/part-0",
         ),

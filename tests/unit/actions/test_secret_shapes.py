@@ -1,7 +1,8 @@
-"""Secrets in the answers of AWS's services, by the services' own models."""
+"""Secrets in the responses of AWS services, by the models of the services."""
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import botocore
 import jmespath
@@ -23,17 +24,17 @@ LIST = Path(__file__).with_name("credential_operations.txt")
 LIST_MADE_FROM = "1.43.106"
 
 
-def model(service):
+def model(service: str) -> ServiceModel:
     return ServiceModel(shared_loader().load_service_model(service, "service-2"), service)
 
 
-def output(service, operation):
+def output(service: str, operation: str) -> Any:
     return model(service).operation_model(operation).output_shape
 
 
 @pytest.mark.once
 @pytest.mark.slow
-def test_every_operation_that_hands_out_credentials_is_on_the_list():
+def test_every_operation_that_hands_out_credentials_is_on_the_list() -> None:
     known = {tuple(line.split()) for line in LIST.read_text().splitlines()}
     found, there = set(), set()
     for service in shared_loader().list_available_services("service-2"):
@@ -53,10 +54,12 @@ def test_every_operation_that_hands_out_credentials_is_on_the_list():
 
 @pytest.mark.parametrize(
     ("service", "operation"),
-    [("sts", "GetCallerIdentity"), ("secretsmanager", "GetSecretValue"), ("secretsmanager", "DescribeSecret"), ("ssm", "GetParameter"), ("iam", "ListAccessKeys"),
-     ("s3", "ListObjectsV2"), ("rds", "DescribeDBInstances"), ("cognito-idp", "DescribeUserPoolClient"), ("glue", "StartJobRun"), ("lambda", "Invoke")],
+    [("sts", "GetCallerIdentity"), ("secretsmanager", "GetSecretValue"),
+     ("secretsmanager", "DescribeSecret"), ("ssm", "GetParameter"), ("iam", "ListAccessKeys"),
+     ("s3", "ListObjectsV2"), ("rds", "DescribeDBInstances"),
+     ("cognito-idp", "DescribeUserPoolClient"), ("glue", "StartJobRun"), ("lambda", "Invoke")],
 )  # fmt: skip
-def test_operations_that_hand_out_none(service, operation):
+def test_operations_that_hand_out_none(service: str, operation: str) -> None:
     assert not hands_out_credentials(service, operation, output(service, operation))
 
 
@@ -110,7 +113,9 @@ def test_operations_that_hand_out_none(service, operation):
         ),
     ],
 )
-def test_secret_members_are_sealed(service, operation, answer, secret):
+def test_secret_members_are_sealed(
+    service: str, operation: str, answer: dict[str, Any], secret: str
+) -> None:
     sealed = seal_answer(answer, output(service, operation), service)
     assert sealed == answer
     shown = str(redact(sealed))
@@ -144,7 +149,7 @@ ANSWER = {
         ("@", "ARN", False),
     ],
 )
-def test_what_is_selected_out_of_a_secret_is_one(select, place, is_secret):
+def test_what_is_selected_out_of_a_secret_is_one(select: str, place: str, is_secret: bool) -> None:
     shape = output("secretsmanager", "GetSecretValue")
     search = partial(jmespath.search, select)
     assert is_secret_at(shape, "secretsmanager", (place,), search) is is_secret, "before the run"
@@ -153,7 +158,7 @@ def test_what_is_selected_out_of_a_secret_is_one(select, place, is_secret):
     assert has_secret_value(value) is is_secret, "at run"
 
 
-def test_parts_of_a_secret_in_json_are_known():
+def test_parts_of_a_secret_in_json_are_known() -> None:
     shape = output("secretsmanager", "GetSecretValue")
     seal_answer(
         {"SecretString": '{"username": "ada", "password": "Green-4"}'}, shape, "secretsmanager"

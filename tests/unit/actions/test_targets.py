@@ -58,8 +58,8 @@ def test_two_versions_of_an_object_have_one_target(move: bool, tmp_path: Path) -
     ]
     found = problem(listed(tmp_path, versions), S3Uri("other", "out/"), move=move)
     assert (
-        found
-        == "SameKey: s3://box/in/a (version 2) and s3://box/in/a (version 1) would both be s3://other/out/a"
+        found == "SameKey: s3://box/in/a (version 2) and s3://box/in/a (version 1) would both be "
+        "s3://other/out/a"
     )
     markers = [ObjectInfo("in/a", 0, version="2", deleted=True), *versions[1:]]
     assert problem(listed(tmp_path, markers), S3Uri("other", "out/"), move=move) == "", (
@@ -72,7 +72,8 @@ def test_a_target_that_is_still_to_be_read(tmp_path: Path) -> None:
     found = problem(listed(tmp_path, infos), S3Uri("box", "in/x/"))
     assert (
         found
-        == "TargetInSource: s3://box/in/a would be s3://box/in/x/a, which is itself one of the objects to copy"
+        == "TargetInSource: s3://box/in/a would be s3://box/in/x/a, which is itself one of the "
+        "objects to copy"
     )
     assert problem(listed(tmp_path, infos[:2]), S3Uri("box", "in/x/")) == ""
     assert problem(listed(tmp_path, infos[::-1]), S3Uri("other", "in/x/")) == ""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import date, datetime, timezone
+from typing import Any, NoReturn
 
 import pytest
 
@@ -21,20 +22,20 @@ class Hostile:
         raise GeneratorExit
 
 
-class HostileMapping(dict):
-    def items(self):
+class HostileMapping(dict[str, int]):
+    def items(self) -> NoReturn:
         raise KeyError
 
 
-def nested(levels: int) -> list:
-    value: list = []
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
     for _ in range(levels):
         value = [value]
     return value
 
 
-def strict(text: str):
-    def refuse(name: str):
+def strict(text: str) -> Any:
+    def refuse(name: str) -> NoReturn:
         raise AssertionError(name)
 
     return json.loads(text, parse_constant=refuse)
@@ -58,7 +59,7 @@ def strict(text: str):
         ({(1, 2): 3}, {"(1, 2)": 3}),
     ],
 )
-def test_values_of_any_kind_become_plain(value, expected) -> None:
+def test_values_of_any_kind_become_plain(value: Any, expected: Any) -> None:
     shown = json_value(value)
     assert shown == expected
     assert strict(json_text(shown)) == expected
@@ -78,7 +79,7 @@ def test_values_of_any_kind_become_plain(value, expected) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_no_value_makes_the_conversion_fail(value) -> None:
+def test_no_value_makes_the_conversion_fail(value: Any) -> None:
     assert strict(json_text(json_value({"value": value})))
 
 
@@ -105,7 +106,7 @@ def test_large_values_are_cut_and_counted() -> None:
     ],
     ids=range(8),
 )
-def test_what_is_no_json_is_refused(text) -> None:
+def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         read_json(text)
 
@@ -123,7 +124,7 @@ def test_what_is_no_json_is_refused(text) -> None:
     ],
     ids=range(7),
 )
-def test_the_strict_check_refuses_what_json_cannot_hold(value) -> None:
+def test_the_strict_check_refuses_what_json_cannot_hold(value: Any) -> None:
     with pytest.raises(ValueError):
         check_json(value)
 

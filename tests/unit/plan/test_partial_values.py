@@ -1,4 +1,4 @@
-"""What is not known before the run: permissions are never fewer than a step could need, and what was widened is noted."""
+"""Permissions of values unknown before the run: never too few, and widened ones are noted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def planned(tmp_path: Path, before: str = BEFORE, **step: Any) -> Any:
     path = tmp_path / "job.yaml"
     text = json.dumps({"id": "it", "role": ROLE, **step})
     path.write_text(
-        f"version: 1\nname: t\nparams: {{day: {{type: date, default: 2026-01-01}}, flag: {{type: boolean, default: true}}}}\nsteps:\n  - {before}\n  - {text}\n"
+        "version: 1\nname: t\nparams: {day: {type: date, default: 2026-01-01}, "
+        f"flag: {{type: boolean, default: true}}}}\nsteps:\n  - {before}\n  - {text}\n"
     )
     return api.plan(api.load(path)).steps[-1]
 
@@ -57,7 +58,8 @@ def test_what_is_known_is_not_noted_and_what_is_not_is(tmp_path: Path) -> None:
     ).notes
     assert (
         note
-        == "source: s3://bucket/${{ params.day }}/${{ run.id }}/ is known only during the run; permissions are for s3://bucket/2026-01-01/*/"
+        == "source: s3://bucket/${{ params.day }}/${{ run.id }}/ is known only during the run; "
+        "permissions are for s3://bucket/2026-01-01/*/"
     )
 
 
@@ -165,7 +167,8 @@ def test_a_function_says_what_it_needs_or_that_is_noted(tmp_path: Path) -> None:
 def test_of_two_roles_the_one_that_is_said_has_it(tmp_path: Path) -> None:
     other = "arn:aws:iam::111122223333:role/other"
     step = planned(
-        tmp_path, action="s3.copy", role=ROLE, target_role=other, source="s3://bucket/in/", target="s3://bucket/out/",
+        tmp_path, action="s3.copy", role=ROLE, target_role=other, source="s3://bucket/in/",
+        target="s3://bucket/out/",
         permissions=[{"actions": "kms:Decrypt", "resources": "*", "role": "source_role"}],
     )  # fmt: skip
     assert "kms:Decrypt" in {each.action for each in step.permissions["source_role"]}

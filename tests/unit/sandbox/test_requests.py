@@ -12,8 +12,10 @@ from rolerunner.sandbox.requests import parse_operation, parse_records
 def record(**values: Any) -> dict[str, Any]:
     """A record of a plain GET, with other values."""
     return {
-        "key": "AKIA", "region": "eu-west-1", "service": "s3", "method": "GET", "path": "/bucket/a/b",
-        "query": {}, "target": "", "copies": False, "form": {}, "error": "", "issued": None, **values,
+        "key": "AKIA", "region": "eu-west-1", "service": "s3", "method": "GET",
+        "path": "/bucket/a/b",
+        "query": {}, "target": "", "copies": False, "form": {}, "error": "", "issued": None,
+        **values,
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What is taken for apart is apart: of all keys that globs choose, none lies on both sides of a copy."""
+"""Globs that count as disjoint choose no key on both sides of a copy."""
 
 from __future__ import annotations
 

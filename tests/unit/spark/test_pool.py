@@ -1,4 +1,4 @@
-"""What a person is told when Spark gives up: the line of some pages of Java that says why, and what to do."""
+"""The errors of Spark jobs: the line of a long Java error that names the cause, and a hint."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 ABORTED = (
     "Job aborted due to stage failure: Task 0 in stage 0.0 failed 4 times, most recent failure: "
 )
-RAISED = f"""{ABORTED}Lost task 0.3 in stage 0.0 (TID 3) (10.0.0.1 executor 1): org.apache.spark.api.python.PythonException: Traceback (most recent call last):
+PYTHON = "org.apache.spark.api.python"
+RAISED = f"""{ABORTED}Lost task 0.3 in stage 0.0 (TID 3) (10.0.0.1 executor 1): \
+{PYTHON}.PythonException: Traceback (most recent call last):
   File "pool.py", line 122, in _done
     return pickle.loads(part)(again)
 {{raised}}
 
-\tat org.apache.spark.api.python.BasePythonRunner$ReaderIterator.handlePythonException(PythonRunner.scala:572)
+\tat {PYTHON}.BasePythonRunner$ReaderIterator.handlePythonException(PythonRunner.scala:572)
 
 Driver stacktrace:
 \tat Some.Error: here"""
 LOST = (
-    f"{ABORTED}Lost task 0.3 in stage 0.0 (TID 3) (10.0.0.1 executor 1): ExecutorLostFailure (executor 1 exited caused by one of the running tasks)\n"
+    f"{ABORTED}Lost task 0.3 in stage 0.0 (TID 3) (10.0.0.1 executor 1): ExecutorLostFailure "
+    "(executor 1 exited caused by one of the running tasks)\n"
     "Driver stacktrace:"
 )
 
@@ -123,7 +126,12 @@ def test_waves_fly_two_at_a_time_and_all_come_back() -> None:
 
 def test_a_stop_cancels_the_jobs_and_waits_for_none() -> None:
     cancel = Cancel()
-    context = Context(lambda _: [cancel.set(), context.cancelled.wait(20)])
+
+    def collect(_: object) -> list[bool]:
+        cancel.set()
+        return [context.cancelled.wait(20)]
+
+    context = Context(collect)
     with pytest.raises(StepError, match="stopped"):
         list(SparkTaskRunner(context).run([[b"part"]] * 5, cancel, "work"))
     assert context.cancelled.is_set()

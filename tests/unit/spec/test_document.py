@@ -63,7 +63,10 @@ def test_merge_keys_and_anchors_work() -> None:
         ("a: 1\na: 2\n", "f.yaml:2:1: duplicate key 'a' (the first is on line 1)"),
         (
             "a: !!python/object:os.system x\n",
-            "f.yaml:1:4: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed (a spec can contain plain values only)",
+            (
+                "f.yaml:1:4: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed (a "
+                "spec can contain plain values only)"
+            ),
         ),
         ("", "f.yaml:1:1: the file is empty (start the spec with 'version: 1')"),
         (
@@ -77,11 +80,17 @@ def test_merge_keys_and_anchors_work() -> None:
         ("a: *b\n", "f.yaml:1:4: the alias *b has no anchor &b before it"),
         (
             "a: b: c\n",
-            "f.yaml:1:5: not YAML: mapping values are not allowed in this context (put a value that contains ': ' in quotes, or check the indentation)",
+            (
+                "f.yaml:1:5: not YAML: mapping values are not allowed in this context (put a value "
+                "that contains ': ' in quotes, or check the indentation)"
+            ),
         ),
         (
             "? [a]\n: b\n",
-            "f.yaml:1:3: a key must be plain text (put a value that begins with '{', '[' or '${{' in quotes)",
+            (
+                "f.yaml:1:3: a key must be plain text (put a value that begins with '{', '[' or "
+                "'${{' in quotes)"
+            ),
         ),
         ("[" * 50, "f.yaml:1:41: nested deeper than 40 levels"),
         ("a: \x00\n", "f.yaml:1:4: not YAML: the character U+0000 is not allowed"),

@@ -73,7 +73,8 @@ def test_two_equal_roles_are_one() -> None:
     text = (
         HEAD
         + STEP
-        + "  - id: two\n    action: s3.list\n    role: arn:aws:iam::111122223333:role/reader\n    source: s3://bucket/\n"
+        + "  - id: two\n    action: s3.list\n    role: arn:aws:iam::111122223333:role/reader\n    "
+        "source: s3://bucket/\n"
     )
     first, second = load(text).steps
     assert first.role == second.role
@@ -98,11 +99,17 @@ def test_job_is_said_out_loud() -> None:
         ),
         (
             HEAD + STEP.replace("    role: reader\n", ""),
-            "t.yaml:6:5: the step 'find' has no role (add 'role: ALIAS', an ARN, or 'role: job' for the job's own role)",
+            (
+                "t.yaml:6:5: the step 'find' has no role (add 'role: ALIAS', an ARN, or 'role: "
+                "job' for the job's own role)"
+            ),
         ),
         (
             HEAD + STEP.replace("role: reader", "role: arn:aws:iam::1:role/x"),
-            "t.yaml:8:11: 'arn:aws:iam::1:role/x' is not a role ARN such as arn:aws:iam::111122223333:role/name",
+            (
+                "t.yaml:8:11: 'arn:aws:iam::1:role/x' is not a role ARN such as "
+                "arn:aws:iam::111122223333:role/name"
+            ),
         ),
         (
             HEAD + STEP.replace("source: s3:", "source: s4:"),
@@ -123,7 +130,10 @@ def test_job_is_said_out_loud() -> None:
         ),
         (
             HEAD.replace("version: 1", "version: 2") + STEP,
-            "t.yaml:1:10: 'version' must be 1, not 2 (this release of rolerunner supports version 1 only)",
+            (
+                "t.yaml:1:10: 'version' must be 1, not 2 (this release of rolerunner supports "
+                "version 1 only)"
+            ),
         ),
         (HEAD, "t.yaml:1:1: 'steps' is missing"),
         (
@@ -146,7 +156,19 @@ def test_a_mistake_says_where_what_and_what_instead(text: str, message: str) -> 
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
-    text = "nme: x\nversion: 1\nname: t\nsteps:\n  - id: a\n    action: s3.lst\n  - id: b\n    action: s3.write\n    role: nobody\n    target: s3://bucket/\n    text: x\n"
+    text = """\
+nme: x
+version: 1
+name: t
+steps:
+  - id: a
+    action: s3.lst
+  - id: b
+    action: s3.write
+    role: nobody
+    target: s3://bucket/
+    text: x
+"""
     found = mistakes(text)
     assert [problem.split(": ")[0] for problem in found] == [
         "t.yaml:1:1",

@@ -1,4 +1,4 @@
-"""Keys of other tools, and a wrong version: each names the field that is meant, for the action at hand."""
+"""Keys of other tools and wrong versions: each error names the field to use instead."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def test_a_field_of_every_step_is_named(action: str, key: str, hint: str) -> Non
 
 def test_a_step_of_another_tool_is_told_its_fields_without_an_action() -> None:
     found = problems(
-        f"{HEAD}  - {{id: a, uses: actions/checkout@v4, run: make, if: always(), depends_on: [b]}}\n"
+        f"{HEAD}  - {{id: a, uses: actions/checkout@v4, run: make, if: always(), "
+        "depends_on: [b]}\n"
     )
     assert {each.message for each in found} == {
         "'action' is missing",
@@ -146,8 +147,16 @@ def test_another_version_is_the_only_mistake(version: str) -> None:
     assert (problem.mark.line, problem.mark.column) == (1, 10)
 
 
-@pytest.mark.parametrize(("first", "message"), [('version: "1"', "'version' must be 1, not '1'"), ("version: 1.0", "'version' must be 1, not 1.0"),
-                         ("version: true", "'version' must be 1, not true"), ("version:", "'version' must be 1, not nothing"), ("# none", "'version' is missing")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        ('version: "1"', "'version' must be 1, not '1'"),
+        ("version: 1.0", "'version' must be 1, not 1.0"),
+        ("version: true", "'version' must be 1, not true"),
+        ("version:", "'version' must be 1, not nothing"),
+        ("# none", "'version' is missing"),
+    ],
+)
 def test_a_version_that_is_easily_right_comes_first_of_all(first: str, message: str) -> None:
     found = problems(f"{first}\n{WRONG_ELSEWHERE}")
     assert found[0].message == message

@@ -14,8 +14,10 @@ OUTPOST = "arn:aws:s3-outposts:eu-west-1:111122223333:outpost/op-1/accesspoint/a
 @pytest.mark.parametrize(
     ("host", "is_aws"),
     [
-        ("s3.eu-west-1.amazonaws.com", True), ("bucket.s3.cn-north-1.amazonaws.com.cn", True), ("vpce-1.s3.eu-west-1.vpce.amazonaws.com", True),
-        ("127.0.0.1", False), ("minio.example.com", False), ("amazonaws.com.example.com", False), ("notamazonaws.com", False), ("", False),
+        ("s3.eu-west-1.amazonaws.com", True), ("bucket.s3.cn-north-1.amazonaws.com.cn", True),
+        ("vpce-1.s3.eu-west-1.vpce.amazonaws.com", True),
+        ("127.0.0.1", False), ("minio.example.com", False), ("amazonaws.com.example.com", False),
+        ("notamazonaws.com", False), ("", False),
     ],
 )  # fmt: skip
 def test_hosts_of_aws(host: str, is_aws: bool) -> None:

@@ -1,4 +1,4 @@
-"""What holds requests back while a server says SlowDown: by half, for some seconds, and then no more."""
+"""Requests are slowed after a SlowDown response: by half, for some seconds, then no more."""
 
 from __future__ import annotations
 

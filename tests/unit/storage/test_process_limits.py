@@ -13,13 +13,11 @@ from rolerunner.storage.tuning import MIB, Limits, Tuning
 def set_limits(
     monkeypatch: pytest.MonkeyPatch, *, files: tuple[int, int], space: int = resource.RLIM_INFINITY
 ) -> list[tuple[int, int]]:
-    """Let the limits be these; gives what they are set to."""
+    """Simulates the limits; returns the list of changes made to them."""
     changed: list[tuple[int, int]] = []
     values = {resource.RLIMIT_NOFILE: files, resource.RLIMIT_AS: (space, space)}
-    monkeypatch.setattr(process_limits.resource, "getrlimit", lambda kind: values[kind])
-    monkeypatch.setattr(
-        process_limits.resource, "setrlimit", lambda _, value: changed.append(value)
-    )
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: values[kind])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, value: changed.append(value))
     monkeypatch.setattr(process_limits, "_count_open", lambda: 10)
     return changed
 
@@ -52,7 +50,8 @@ def test_too_few_files_are_an_error_that_names_the_limit(monkeypatch: pytest.Mon
     assert descriptors_per_step(2) == 15
     with pytest.raises(
         UsageError,
-        match=r"64 open files are allowed \(ulimit -n\), and this job needs 70.*or lower 'max_parallel'",
+        match=r"64 open files are allowed \(ulimit -n\), and this job needs 70.*or lower "
+        r"'max_parallel'",
     ):
         descriptors_per_step(3)
 

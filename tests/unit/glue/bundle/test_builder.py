@@ -46,9 +46,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def project(tmp_path: Path) -> Path:
     """A spec, its package without __init__.py, and files beside."""
     files = {
-        "specs/nightly.yaml": SPEC, "specs/shared/roles.yaml": "roles: {reader: arn:aws:iam::111122223333:role/reader}\n",
-        "specs/cleaning/orders.py": "def clean(context): ...\n", "specs/cleaning/sql/all.sql": "select 1",
-        "specs/cleaning/__pycache__/orders.pyc": "x", "queries/__init__.py": "", "specs/unrelated.txt": "x",
+        "specs/nightly.yaml": SPEC,
+        "specs/shared/roles.yaml": "roles: {reader: arn:aws:iam::111122223333:role/reader}\n",
+        "specs/cleaning/orders.py": "def clean(context): ...\n",
+        "specs/cleaning/sql/all.sql": "select 1",
+        "specs/cleaning/__pycache__/orders.pyc": "x", "queries/__init__.py": "",
+        "specs/unrelated.txt": "x",
     }  # fmt: skip
     for name, text in files.items():
         path = tmp_path / "project" / name
@@ -103,7 +106,8 @@ def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
         "queries/",
     }  # folders: zipimport needs them
     assert spark.arguments("s3://b/p/", SPARK) == {
-        "--job_spec": "s3://b/p/spec/nightly.yaml", "--additional-python-modules": "s3://b/p/wheels.gluewheels.zip",
+        "--job_spec": "s3://b/p/spec/nightly.yaml",
+        "--additional-python-modules": "s3://b/p/wheels.gluewheels.zip",
         "--python-modules-installer-option": "--no-index", "--extra-py-files": "s3://b/p/code.zip",
     }  # fmt: skip
     assert (spark.folder / "spec/shared/roles.yaml").is_file()
@@ -113,7 +117,8 @@ def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
     for name, told in manifest["files"].items():
         assert hashlib.sha256((spark.folder / name).read_bytes()).hexdigest() == told["sha256"]
     out = subprocess.run(
-        [sys.executable, "-c", "import cleaning.orders; print(cleaning.orders.__file__)"], capture_output=True, text=True, check=True,
+        [sys.executable, "-c", "import cleaning.orders; print(cleaning.orders.__file__)"],
+        capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONPATH": str(spark.folder / "code.zip")}, cwd=tmp_path,
     )  # fmt: skip
     assert "code.zip" in out.stdout
@@ -171,7 +176,8 @@ def test_actions_of_other_packages_are_asked_for(
     with pytest.raises(
         UsageError,
         match=re.escape(
-            "'s3.list' (step 'find') comes with the package rolerunner_hello: name it under 'requirements'"
+            "'s3.list' (step 'find') comes with the package rolerunner_hello: name it under "
+            "'requirements'"
         ),
     ):
         builder.build_bundle(job, SHELL, tmp_path / "made")

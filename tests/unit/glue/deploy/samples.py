@@ -11,8 +11,10 @@ from rolerunner.model import GlueSettings, Job, S3Uri
 
 PLACE = "s3://ops/rolerunner/nightly/0123456789abcdef/"
 SETTINGS = GlueSettings(
-    role="arn:aws:iam::111122223333:role/glue", artifacts=S3Uri("ops", "rolerunner/"), capacity=0.0625, params={"country": "nz"},
-    fixed_params={"quoted": 'a "b" ${c} %{d}\n'}, tags={"team": "orders"}, connections=("vpc",), security_configuration="sealed",
+    role="arn:aws:iam::111122223333:role/glue", artifacts=S3Uri("ops", "rolerunner/"),
+    capacity=0.0625, params={"country": "nz"},
+    fixed_params={"quoted": 'a "b" ${c} %{d}\n'}, tags={"team": "orders"}, connections=("vpc",),
+    security_configuration="sealed",
 )  # fmt: skip
 JOB_SPEC = Job("nightly", (), description="Counts.", glue=SETTINGS)
 BUNDLE = Bundle(

@@ -7,9 +7,11 @@ from rolerunner.glue.deploy.merge import diff_jobs, extract_update, merge_job, m
 
 def test_what_is_not_ours_stays_and_what_was_ours_goes() -> None:
     current = {
-        "Name": "nightly", "Role": "old", "Timeout": 60, "MaxCapacity": 2.0, "WorkerType": "G.1X", "NumberOfWorkers": 2, "AllocatedCapacity": 2,
+        "Name": "nightly", "Role": "old", "Timeout": 60, "MaxCapacity": 2.0, "WorkerType": "G.1X",
+        "NumberOfWorkers": 2, "AllocatedCapacity": 2,
         "CreatedOn": 1, "LogUri": "s3://logs/", "SecurityConfiguration": "", "Description": "mine",
-        "DefaultArguments": {"--enable-metrics": "true", "--old": "1", "--stage": "dev"}, "NotificationProperty": {"NotifyDelayAfter": 5},
+        "DefaultArguments": {"--enable-metrics": "true", "--old": "1", "--stage": "dev"},
+        "NotificationProperty": {"NotifyDelayAfter": 5},
     }  # fmt: skip
     members = frozenset({*current, "ExecutionProperty"} - {"Name", "CreatedOn"})
     last = {"Description": "mine", "DefaultArguments": {"--old": "1"}}
@@ -23,8 +25,10 @@ def test_what_is_not_ours_stays_and_what_was_ours_goes() -> None:
     before = extract_update(current, members, goal)
     after = merge_job(before, last, goal)
     assert after == {
-        "Role": "new", "Timeout": 60, "MaxCapacity": 0.0625, "LogUri": "s3://logs/", "NotificationProperty": {"NotifyDelayAfter": 5},
-        "ExecutionProperty": {"MaxConcurrentRuns": 1}, "DefaultArguments": {"--enable-metrics": "true", "--new": "2"},
+        "Role": "new", "Timeout": 60, "MaxCapacity": 0.0625, "LogUri": "s3://logs/",
+        "NotificationProperty": {"NotifyDelayAfter": 5},
+        "ExecutionProperty": {"MaxConcurrentRuns": 1},
+        "DefaultArguments": {"--enable-metrics": "true", "--new": "2"},
         "NonOverridableArguments": {"--stage": "prod"},
     }  # fmt: skip
     assert [str(change) for change in diff_jobs(before, after)] == [

@@ -11,10 +11,13 @@ from rolerunner.glue.deploy.permissions import build_policies
 def test_permissions_name_what_is_used(tmp_path: Path) -> None:
     spec = tmp_path / "nightly.yaml"
     spec.write_text(
-        "version: 1\nname: nightly\nroles: {hub: arn:aws:iam::444455556666:role/hub, far: {arn: arn:aws:iam::444455556666:role/far, via: hub}}\n"
-        "glue: {role: arn:aws:iam::111122223333:role/glue, artifacts: s3://ops/rolerunner/, region: eu-west-1, result: s3://ops/results/,"
+        "version: 1\nname: nightly\nroles: {hub: arn:aws:iam::444455556666:role/hub, far: {arn: "
+        "arn:aws:iam::444455556666:role/far, via: hub}}\n"
+        "glue: {role: arn:aws:iam::111122223333:role/glue, artifacts: s3://ops/rolerunner/, "
+        "region: eu-west-1, result: s3://ops/results/,"
         " connections: [vpc]}\n"
-        "steps:\n  - {id: a, action: s3.list, role: far, source: s3://theirs/x/}\n  - {id: b, action: s3.list, role: job, source: s3://mine/y/}\n"
+        "steps:\n  - {id: a, action: s3.list, role: far, source: s3://theirs/x/}\n  - {id: b, "
+        "action: s3.list, role: job, source: s3://mine/y/}\n"
     )
     job = api.load(spec)
     assert job.glue is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.unit.glue.deploy.samples import JOB_SPEC, SETTINGS, make_definition
 
 
 def test_the_table_of_runtimes_and_the_sections_choices_are_the_same() -> None:
-    assert tuple(GlueFields.model_fields["runtime"].annotation.__args__) == tuple(RUNTIMES)
+    assert get_args(GlueFields.model_fields["runtime"].annotation) == tuple(RUNTIMES)
     choices = next(option for option in deploy_command.params if option.name == "runtime").type
     assert tuple(choices.choices) == tuple(RUNTIMES)  # type: ignore[attr-defined]
 
@@ -31,7 +32,7 @@ def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
     assert resolve_settings(Job("j", ()), {"artifacts": "s3://ops/p"}).artifacts == S3Uri(
         "ops", "p/"
     )
-    for flags, said in [
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"timeout": "90s"}, "'timeout' must be a whole number of minutes"),
         (
             {"workers": 3},
@@ -40,7 +41,8 @@ def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
         ({"capacity": 0.5}, "'capacity' must be 0.0625 or 1"),
         ({"artifacts": "ops"}, "'artifacts' must be s3://bucket/key"),
         ({"role": "a b"}, "'role' must be a role's ARN or name"),
-    ]:
+    ]
+    for flags, said in wrong:
         with pytest.raises(UsageError, match=re.escape(said)):
             resolve_settings(JOB_SPEC, flags)
 

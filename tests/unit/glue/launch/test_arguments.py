@@ -4,10 +4,12 @@ import pytest
 
 from rolerunner.glue.launch.arguments import parse_arguments
 
-# Recorded from a Python Shell run: Glue's own arguments stand in it, and an empty value has lost its token.
+# Recorded from a Python Shell run, with the arguments of Glue itself and without an empty value.
 PYTHON_SHELL = [
-    "--enable-metrics", "--continuous-log-logGroup", "/aws-glue/python-jobs", "--job_spec", "s3://b/job.yaml", "--comment",
-    "--job-bookmark-option", "job-bookmark-disable", "--scriptLocation", "s3://b/run_spec.py", "--job-language", "python",
+    "--enable-metrics", "--continuous-log-logGroup", "/aws-glue/python-jobs", "--job_spec",
+    "s3://b/job.yaml", "--comment",
+    "--job-bookmark-option", "job-bookmark-disable", "--scriptLocation", "s3://b/run_spec.py",
+    "--job-language", "python",
     "--run_date", "2026-01-31", "--TempDir", "s3://b/tmp/",
 ]  # fmt: skip
 SPARK = [
@@ -138,9 +140,14 @@ def test_a_name_that_glue_gives_twice_is_no_problem_of_ours() -> None:
 
 
 def test_names_are_exact_and_values_may_be_empty() -> None:
-    assert parse_arguments(["--run_dat", "x", "--also=", "--text=--x", "--empty", "--n", "-3", "stray"]).params == {
-        "run_dat": "x", "empty": "", "also": "", "text": "--x", "n": "-3"
-    }  # fmt: skip
+    words = ["--run_dat", "x", "--also=", "--text=--x", "--empty", "--n", "-3", "stray"]
+    assert parse_arguments(words).params == {
+        "run_dat": "x",
+        "empty": "",
+        "also": "",
+        "text": "--x",
+        "n": "-3",
+    }
 
 
 def test_an_option_for_pip_is_the_value_of_glues_own_argument() -> None:

@@ -1,4 +1,7 @@
-"""Glue's Job around a run: opened only where something needs it, committed only when all went well. awsglue is a small fake here."""
+"""Glue's Job around a run: opened only if a step needs it, committed only after success.
+
+A small fake stands for awsglue, which only Glue has.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 from rolerunner.errors import UsageError
 from rolerunner.glue.launch import spark_job
 from rolerunner.glue.launch.arguments import parse_arguments
-from rolerunner.model import Job, RunResult, Step
+from rolerunner.model import Job, RunResult, RunStatus, Step
 
 PLAIN = Step("a", "s3.copy", {"source": "s3://a/b/"})
 SPREAD = Step("b", "s3.copy", {"source": "s3://a/b/", "distribute": "spark"})
@@ -60,7 +63,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return told
 
 
-def ended(status: str) -> RunResult:
+def ended(status: RunStatus) -> RunResult:
     return RunResult("id", "job", status, "", 0.0, (), ())
 
 
@@ -69,7 +72,7 @@ def run(
     arguments: list[str],
     said: list[Any],
     *,
-    status: str = "succeeded",
+    status: RunStatus = "succeeded",
     runtime: str = "glueetl",
 ) -> RunResult:
     def work() -> RunResult:
@@ -115,7 +118,7 @@ def test_a_spark_step_has_its_job_without_bookmarks(step: Step, said: list[Any])
 
 
 @pytest.mark.parametrize("status", ["failed", "stopped"])
-def test_what_did_not_go_well_is_not_committed(status: str, said: list[Any]) -> None:
+def test_what_did_not_go_well_is_not_committed(status: RunStatus, said: list[Any]) -> None:
     assert run([PLAIN], BOOKMARKS, said, status=status).status == status
     assert said[-1] == "work"
 

@@ -1,4 +1,4 @@
-"""Whether the process that holds a lock is gone: its pid counts in its own boot and namespaces alone."""
+"""Whether the process that holds a lock has ended: pids count in their own namespace only."""
 
 from __future__ import annotations
 

@@ -77,13 +77,20 @@ def test_an_answer_is_the_same_however_it_is_cut(
 @pytest.mark.parametrize(
     "wire",
     [
-        b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/2 200\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n", b"HTTP/1.1 20 OK\r\n\r\n", OK + b"no colon\r\n\r\n",
-        OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", OK + b"Content-Length: -1\r\n\r\n", OK + b"Content-Length: 1e3\r\n\r\n",
-        OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
-        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
-        OK + b"Content-Length: 1\r\n\r\nab", OK + b" folded: x\r\n\r\n", OK + b"a\0b: x\r\n\r\n", b"x" * (framing.MAX_HEAD + 1),
-        OK + b"A: " + b"x" * framing.MAX_HEAD + b"\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 20, b"HTTP/1.1 101 Switching\r\n\r\n",
-        OK + b"Content-Length: %d\r\n\r\n" % (framing.MAX_BODY + 1), OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
+        b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/2 200\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n", OK + b"no colon\r\n\r\n",
+        OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", OK + b"Content-Length: -1\r\n\r\n",
+        OK + b"Content-Length: 1e3\r\n\r\n",
+        OK + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
+        OK + b"Content-Length: 1\r\n\r\nab", OK + b" folded: x\r\n\r\n", OK + b"a\0b: x\r\n\r\n",
+        b"x" * (framing.MAX_HEAD + 1),
+        OK + b"A: " + b"x" * framing.MAX_HEAD + b"\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n" * 20,
+        b"HTTP/1.1 101 Switching\r\n\r\n",
+        OK + b"Content-Length: %d\r\n\r\n" % (framing.MAX_BODY + 1),
+        OK + b"Content-Length: 99999999999999999999999\r\n\r\n",
     ],
 )  # fmt: skip
 def test_what_is_no_answer_is_refused(wire: bytes) -> None:

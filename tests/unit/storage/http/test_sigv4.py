@@ -28,13 +28,18 @@ KEYS = SimpleNamespace(
 
 # Amazon S3 API reference, "Signature Calculations for the Authorization Header", examples
 EXAMPLES = [
-    ("GET", "/test.txt", "", {"range": "bytes=0-9"}, EMPTY, "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
+    ("GET", "/test.txt", "", {"range": "bytes=0-9"}, EMPTY,
+     "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"),
     (
-        "PUT", quote_key("/test$file.text"), "", {"date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCED_REDUNDANCY"},
-        hashlib.sha256(b"Welcome to Amazon S3.").hexdigest(), "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
+        "PUT", quote_key("/test$file.text"), "",
+        {"date": "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCED_REDUNDANCY"},
+        hashlib.sha256(b"Welcome to Amazon S3.").hexdigest(),
+        "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
     ),
-    ("GET", "/", build_query([("lifecycle", "")]), {}, EMPTY, "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
-    ("GET", "/", build_query([("prefix", "J"), ("max-keys", "2")]), {}, EMPTY, "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
+    ("GET", "/", build_query([("lifecycle", "")]), {}, EMPTY,
+     "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+    ("GET", "/", build_query([("prefix", "J"), ("max-keys", "2")]), {}, EMPTY,
+     "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"),
 ]  # fmt: skip
 
 
@@ -54,9 +59,16 @@ VALUE = st.text("abc 019-/=;", max_size=12)
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.sampled_from(["GET", "PUT", "POST", "HEAD", "DELETE"]), TEXT, st.dictionaries(st.sampled_from(["prefix", "versionId", "delete", "a~b c"]), TEXT),
-    st.dictionaries(st.sampled_from(["x-amz-meta-a%b", "content-type", "range", "if-match", "x-amz-tagging", "expect"]), VALUE),
-    st.sets(st.sampled_from(["content-type", "x-amz-meta-a%b", "x-amz-tagging", "expect"])), st.none() | st.just("a/token+="),
+    st.sampled_from(["GET", "PUT", "POST", "HEAD", "DELETE"]), TEXT,
+    st.dictionaries(st.sampled_from(["prefix", "versionId", "delete", "a~b c"]), TEXT),
+    st.dictionaries(
+        st.sampled_from(
+            ["x-amz-meta-a%b", "content-type", "range", "if-match", "x-amz-tagging", "expect"]
+        ),
+        VALUE,
+    ),
+    st.sets(st.sampled_from(["content-type", "x-amz-meta-a%b", "x-amz-tagging", "expect"])),
+    st.none() | st.just("a/token+="),
 )  # fmt: skip
 def test_botocore_signs_the_same(
     method: str,

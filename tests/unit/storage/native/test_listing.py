@@ -1,4 +1,4 @@
-"""The parallel listing on servers of every kind of keys, and pages as different servers write them."""
+"""The parallel listing over servers with keys of every kind, and the pages they send."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from rolerunner.storage.protocol import ObjectInfo
 
 def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> ListPage:
     rows = "".join(
-        f"<Contents><Key>{quote_plus(key, safe='/') if encoded else escape(key)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        f"<Contents><Key>{quote_plus(key, safe='/') if encoded else escape(key)}</Key>"
+        "<LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         f"<ETag>&quot;e&quot;</ETag><Size>1</Size><StorageClass>STANDARD</StorageClass></Contents>"
         for key in keys
     )
@@ -36,9 +37,8 @@ def page_of(keys: list[str], *, more: bool, encoded: bool = True) -> ListPage:
         else ""
     )
     encoding = "<EncodingType>url</EncodingType>" if encoded else ""
-    return ListPage(
-        f"<?xml version='1.0'?><ListBucketResult>{encoding}{token}{rows}</ListBucketResult>".encode()
-    )
+    result = f"<ListBucketResult>{encoding}{token}{rows}</ListBucketResult>"
+    return ListPage(f"<?xml version='1.0'?>{result}".encode())
 
 
 def listed(
@@ -157,19 +157,22 @@ def test_keys_are_read_as_they_are(keys: list[str], encoded: bool) -> None:
 
 def test_fields_in_another_order_and_other_fields_are_read_too() -> None:
     text = (
-        "<ListBucketResult xmlns='x'>\n<Contents><Size>5</Size><Key>a</Key><Owner><ID>i</ID></Owner><ETag>\"e\"</ETag>"
+        "<ListBucketResult xmlns='x'>\n<Contents><Size>5</Size><Key>a</Key>"
+        '<Owner><ID>i</ID></Owner><ETag>"e"</ETag>'
         "<LastModified>2026-01-02T03:04:05Z</LastModified></Contents>"
         "<Contents><Key>b</Key><LastModified>2026-01-02T03:04:05.678Z</LastModified><ETag>&#34;f-2&#34;</ETag><ChecksumAlgorithm>CRC32</ChecksumAlgorithm>"
         "<ChecksumType>FULL_OBJECT</ChecksumType><Size>6</Size><StorageClass>GLACIER</StorageClass></Contents></ListBucketResult>\n"
     )
     assert ListPage(text.encode()).objects() == [
-        ObjectInfo("a", 5, "e", "2026-01-02T03:04:05Z"), ObjectInfo("b", 6, "f-2", "2026-01-02T03:04:05Z", storage_class="GLACIER"),
+        ObjectInfo("a", 5, "e", "2026-01-02T03:04:05Z"),
+        ObjectInfo("b", 6, "f-2", "2026-01-02T03:04:05Z", storage_class="GLACIER"),
     ]  # fmt: skip
 
 
 def test_blanks_between_fields_do_no_harm() -> None:
     text = (
-        "<ListBucketResult>\n  <Contents>\n <Key>a!</Key>\n <LastModified>2026-01-02T03:04:05.000Z</LastModified>\n <ETag>&quot;e&quot;</ETag>\n"
+        "<ListBucketResult>\n  <Contents>\n <Key>a!</Key>\n "
+        "<LastModified>2026-01-02T03:04:05.000Z</LastModified>\n <ETag>&quot;e&quot;</ETag>\n"
         " <Size>5</Size>\n <StorageClass>STANDARD</StorageClass>\n</Contents>\n</ListBucketResult>"
     )
     page = ListPage(text.encode())
@@ -180,7 +183,8 @@ def test_blanks_between_fields_do_no_harm() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"<html>busy</html>", b"<ListBucketResult><Contents><Key>a</Key>", b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        b"", b"<html>busy</html>", b"<ListBucketResult><Contents><Key>a</Key>",
+        b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
         b"<ListBucketResult><Contents><Key>a</Key><Size>x</Size></Contents></ListBucketResult>",
     ],
 )  # fmt: skip
@@ -223,7 +227,8 @@ def test_a_deletion_says_exactly_its_keys(keys: list[tuple[str, str, str]]) -> N
 
 def test_tags_are_carried_as_a_header_has_them() -> None:
     assert xml.parse_tags(
-        b"<Tagging><TagSet><Tag><Key>a&amp;b</Key><Value>c d</Value></Tag><Tag><Key>e</Key><Value></Value></Tag></TagSet></Tagging>"
+        b"<Tagging><TagSet><Tag><Key>a&amp;b</Key><Value>c "
+        b"d</Value></Tag><Tag><Key>e</Key><Value></Value></Tag></TagSet></Tagging>"
     ) == ("a%26b=c%20d&e=")
     with pytest.raises(ServiceFailed, match="cannot be parsed"):
         xml.parse_tags(b"<html/>")

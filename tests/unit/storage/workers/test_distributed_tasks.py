@@ -30,7 +30,7 @@ def create_copy(key: str, size: int = 1) -> Copy:
 
 
 class FakeStorage:
-    """Copies objects unless they are passed as outcomes. ``existing`` are the objects in the target."""
+    """Copies objects, except those with a given outcome; ``existing`` is what the target has."""
 
     def __init__(self, existing: dict[str, ObjectInfo]) -> None:
         self.existing = existing
