@@ -191,7 +191,7 @@ def serving(
     ``settings`` are of the client's Config: its timeouts, its retries.
     """
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.answer, server.asked, server.greeting = answer, [], greeting  # type: ignore[method-assign]
+    server.answer, server.asked, server.greeting = answer, [], greeting
     threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True).start()
     client = boto3.client(
         "s3", "eu-west-1", endpoint_url=f"http://127.0.0.1:{server.server_address[1]}", aws_access_key_id="k", aws_secret_access_key="s",

@@ -407,8 +407,8 @@ def test_a_server_that_compares_etags_without_quotes_is_given_them_so(
 
 
 def test_an_unequal_copy_of_what_was_read_is_no_own_object() -> None:
+    from rolerunner.model import S3Uri as Uri
     from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Put, prepare_retry
-    from rolerunner.storage.protocol import S3Uri as Uri
 
     info = ObjectInfo("k", 1, "e")
     put, copy, get = (

@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -16,15 +17,20 @@ from rolerunner.model import Role
 from rolerunner.observers.terminal import Terminal
 from rolerunner.redaction import secrets
 from rolerunner.redaction.redact import redact_text
-from rolerunner.redaction.secrets import list_secrets, register_secret
+from rolerunner.redaction.secrets import Secret, list_secrets, register_secret
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.registry import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.memory_aws import Store
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture
-def loggers_as_before():
+def loggers_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -36,12 +42,18 @@ def loggers_as_before():
     ("config", "last"), [("blog_cross_role", "fetch_elsewhere"), ("partner_exchange", "publish")]
 )
 def test_no_secret_is_in_any_output(
-    config, last, form, tmp_path, monkeypatch, loggers_as_before, caplog
-):
+    config: str,
+    last: str,
+    form: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    loggers_as_before: None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     issued = set()
     before = secrets.register_credential
 
-    def hidden(text):
+    def hidden(text: str) -> Secret:
         issued.add(str(text))
         return before(text)
 
@@ -85,7 +97,7 @@ def test_no_secret_is_in_any_output(
     assert not [each for each in issued if each in shown]
 
 
-def test_a_session_that_was_renewed_stays_a_secret_until_it_expires(memory_aws):
+def test_a_session_that_was_renewed_stays_a_secret_until_it_expires(memory_aws: Store) -> None:
     now = [1_000_000.0]
     sessions = Sessions(JobIdentity(), clock=lambda: now[0])
     role = Role("arn:aws:iam::444455556666:role/reader", "reader")
@@ -105,7 +117,9 @@ def test_a_session_that_was_renewed_stays_a_secret_until_it_expires(memory_aws):
     assert third in list_secrets()
 
 
-def test_warnings_of_loggers_are_redacted_on_the_console(capsys):
+def test_warnings_of_loggers_are_redacted_on_the_console(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     kept = register_secret("Warned-of-4711")
     Terminal()
     logging.getLogger("jobs").warning("login with %s", kept)
@@ -113,7 +127,7 @@ def test_warnings_of_loggers_are_redacted_on_the_console(capsys):
     assert capsys.readouterr().err == "login with [redacted]\n"
 
 
-def test_a_traceback_that_nobody_handles_is_redacted(tmp_path):
+def test_a_traceback_that_nobody_handles_is_redacted(tmp_path: Path) -> None:
     code = (
         "import threading\nfrom rolerunner.redaction.tracebacks import redact_tracebacks\nfrom rolerunner.redaction.secrets import register_secret\nredact_tracebacks()\n"
         "kept = register_secret('Not-handled-4711')\ndef fail(): raise RuntimeError('login with ' + kept)\n"

@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 
 from rolerunner import api
-from rolerunner.actions.builtin.s3_copy import CopyItems, S3Copy
+from rolerunner.actions.builtin.s3_copy import S3Copy
+from rolerunner.actions.copy_items import CopyItems
 from rolerunner.actions.source_objects import SourceObjects
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import SpecError
@@ -79,14 +80,9 @@ def run(engine: str, memory_aws: Store, tmp_path: Path) -> Callable[..., Any]:
             if action == "s3.copy"
             else {"role": "writer"}
         )
-        spec = {
-            "version": 1,
-            "name": "t",
-            "engine": engine,
-            "roles": ROLES,
-            "steps": [{"id": "it", "action": action, **roles, **fields}],
-        }
-        spec["steps"][:0] = [before] if before else []
+        step = {"id": "it", "action": action, **roles, **fields}
+        steps = [before, step] if before else [step]
+        spec = {"version": 1, "name": "t", "engine": engine, "roles": ROLES, "steps": steps}
         path.write_text(json.dumps(spec))
         return api.run(api.load(path)).steps[-1]
 

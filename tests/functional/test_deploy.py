@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,7 +56,7 @@ steps:
   - {id: find, action: s3.list, role: reader, source: "s3://landing/${{ params.run_date }}/"}
 """
 
-Call = "Callable[..., subprocess.CompletedProcess[str]]"
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def call(
         except SystemExit as ended:
             status = int(ended.code or 0)
         out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, status, out, err)
+        return subprocess.CompletedProcess([*map(str, arguments)], status, out, err)
 
     return run
 
@@ -404,12 +405,10 @@ def changes_of_glue(aws: sandbox.Sandbox) -> list[str]:
 
 
 def logged(logs: Any, group: str, stream: str, text: str) -> None:
-    for make in (
-        lambda: logs.create_log_group(logGroupName=group),
-        lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream),
-    ):
-        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
-            make()
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=group)
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
     logs.put_log_events(
         logGroupName=group,
         logStreamName=stream,

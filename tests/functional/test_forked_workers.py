@@ -463,9 +463,9 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pair, Work]]:
 
 
 def create_pool(made: Pair, flow: Pacer | None = None, cancel: Cancel | None = None) -> WorkerPool:
-    return WorkerPool(
-        made, OperationSpec("get", (JOB, Access())), flow or Pacer(), cancel or Cancel()
-    )  # type: ignore[arg-type]
+    operation = OperationSpec("get", (JOB, Access()))
+    processes: Any = made  # implements the two methods that the pool calls
+    return WorkerPool(processes, operation, flow or Pacer(), cancel or Cancel())
 
 
 def gets(*keys: str) -> list[Get]:
@@ -600,7 +600,7 @@ def test_sessions_are_lent(pair: tuple[Pair, Work]) -> None:
         del cancel
         return made.server.lease(JOB, "expired" if number else "old")
 
-    work.twice = twice  # type: ignore[method-assign, assignment]
+    work.twice = twice  # type: ignore[method-assign]
     with create_pool(made) as pool:
         assert pool.call("twice", 0, here=0) == "job old"
         with pytest.raises(AccessDenied, match="no more"):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbo
         yield made
 
 
-Launch = "Callable[..., subprocess.Popen[str]]"
+Launch = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -111,9 +112,9 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], str]:
 
 
 def stored(running: sandbox.Sandbox, key: str) -> dict[str, Any]:
-    return json.loads(
-        running.client("s3", ACCOUNT).get_object(Bucket="job-specs", Key=key)["Body"].read()
-    )
+    body = running.client("s3", ACCOUNT).get_object(Bucket="job-specs", Key=key)["Body"].read()
+    result: dict[str, Any] = json.loads(body)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -311,7 +312,9 @@ def test_a_run_that_is_told_to_stop_writes_its_result(
 def test_no_step_begins_after_the_earlier_of_both_deadlines() -> None:
     job = Job("j", (), deadline=60.0)
     assert _times(job, "") == (60.0, None)
-    assert _times(job, "57s") == (57.0, pytest.approx(58.5))  # of a timeout of 60 s
+    last_start, end = _times(job, "57s")
+    assert last_start == 57.0
+    assert end == pytest.approx(58.5)  # of a timeout of 60 s
     assert _times(replace(job, deadline=None), "57m")[0] == 3420.0
     assert _times(job, "57m")[0] == 60.0
 

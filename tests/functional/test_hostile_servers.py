@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import hashlib
 import itertools
 import json
 import time
-import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -170,7 +170,8 @@ def fetched(engine: str, client: Any, folder: Path, **more: Any) -> StepError:
     (outcome,) = storage(engine, client).get([Get(KEY, folder / "f", LISTED, **more)], Cancel())
     assert list(folder.iterdir()) == []
     assert outcome.error is not None
-    return outcome.error
+    error: StepError = outcome.error
+    return error
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_an_object_that_comes_in_another_way_is_right(
 
 
 def test_a_gzip_file_that_is_cut_short_is_not_unpacked(engine: str, tmp_path: Path) -> None:
-    data = zlib.compress(b"a" * 1000, wbits=31)[:-6]
+    data = gzip.compress(b"a" * 1000)[:-6]
     with hostile(
         lambda asked: Answer(data, headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"'})
     ) as (client, _):
@@ -268,7 +269,8 @@ def ranged(engine: str, client: Any, folder: Path) -> StepError:
     )
     assert list(folder.iterdir()) == []
     assert outcome.error is not None
-    return outcome.error
+    error: StepError = outcome.error
+    return error
 
 
 def a_range(asked: Asked, **lies: str) -> Answer:
@@ -441,7 +443,8 @@ def test_what_a_document_type_names_is_not_fetched(engine: str) -> None:
 def stored(engine: str, client: Any, file: Path, tuning: Tuning = USUAL) -> StepError:
     (outcome,) = storage(engine, client, tuning).put([Put(file, TO)], Cancel())
     assert outcome.error is not None
-    return outcome.error
+    error: StepError = outcome.error
+    return error
 
 
 @pytest.mark.parametrize(
@@ -497,7 +500,7 @@ BEGUN = Answer(
 )
 
 
-def multipart(end: Answer | Wire, begun: Answer = BEGUN) -> Any:
+def multipart(end: Answer | Wire, begun: Answer = BEGUN) -> Callable[[Asked], Answer | Wire]:
     def answer(asked: Asked) -> Answer | Wire:
         if asked.what == "POST [uploads]":
             return begun
@@ -535,9 +538,10 @@ def test_an_upload_that_gets_no_id_is_a_failure(engine: str, tmp_path: Path) -> 
 def test_an_upload_whose_end_takes_long_is_waited_for(engine: str, tmp_path: Path) -> None:
     """S3 sends blanks while it puts the parts together."""
     (tmp_path / "f").write_bytes(b"0123456789")
-    parts = [
+    blanks: list[bytes | float] = [b"1\r\n \r\n", READ_TIMEOUT / 2] * 6
+    parts: list[bytes | float] = [
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-        *[b"1\r\n \r\n", READ_TIMEOUT / 2] * 6,
+        *blanks,
         b"%x\r\n%s\r\n0\r\n\r\n" % (len(DONE), DONE),
     ]
     with hostile(multipart(Wire(parts))) as (client, _):
@@ -603,7 +607,7 @@ def test_a_storm_of_503_passes(tried: str, tmp_path: Path) -> None:
     ids=["so many a second", "so many at once"],
 )
 def test_a_step_slows_down_when_it_is_told_to(
-    limits: dict[str, float], tried: str, tmp_path: Path
+    limits: dict[str, Any], tried: str, tmp_path: Path
 ) -> None:
     """As a whole: requests that each back off by themselves are refused twice for each object that comes."""
     server = Throttling(lambda asked: Answer(RIGHT, headers={"ETag": ETAG}), **limits)

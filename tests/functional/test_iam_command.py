@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -42,13 +43,10 @@ steps:
 
 
 def invoke(*arguments: object) -> Any:
-    try:
-        runner = CliRunner(
-            mix_stderr=False
-        )  # click 8.1, the last for Python 3.9, mixes them otherwise; newer ones never do
-    except TypeError:
-        runner = CliRunner()
-    return runner.invoke(main, ["iam", *map(str, arguments)])
+    # click 8.1, the last for Python 3.9, mixes both streams unless told; newer ones never do
+    mixes = "mix_stderr" in inspect.signature(CliRunner).parameters
+    separate: dict[str, Any] = {"mix_stderr": False} if mixes else {}
+    return CliRunner(**separate).invoke(main, ["iam", *map(str, arguments)])
 
 
 def roles_of(*arguments: object) -> dict[str, Any]:

@@ -50,7 +50,9 @@ def policies(rolerunner: Command, tmp_path: Path, *more: str) -> dict[str, Any]:
 
 
 def allowed(policy: dict[str, Any]) -> set[tuple[str, str]]:
-    as_list = lambda value: [value] if isinstance(value, str) else value  # noqa: E731
+    def as_list(value: Any) -> list[str]:
+        return [value] if isinstance(value, str) else value
+
     return {
         (action, resource)
         for each in policy["Statement"]

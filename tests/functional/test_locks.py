@@ -292,7 +292,12 @@ def test_a_run_that_cannot_renew_its_lock_stops_before_it_ends(
     step = tmp_path / "step"
     path = write(tmp_path, "s3", "wait", stale_after="8s", path=str(step))
     path.write_text(path.read_text() + f"engine: {engine}\n")
-    threading.Thread(target=lambda: (when(step.exists), outage.begin()), daemon=True).start()
+
+    def fail_during_step() -> None:
+        when(step.exists)
+        outage.begin()
+
+    threading.Thread(target=fail_during_step, daemon=True).start()
     result = run(path)
     assert (result.status, result.steps[0].status) == ("failed", "failed")
     assert result.error is not None

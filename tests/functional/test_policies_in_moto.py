@@ -47,7 +47,7 @@ class Moto:
 
     def enforce(self, on: bool) -> None:
         from moto import settings
-        from moto.core.responses import ActionAuthenticatorMixin
+        from moto.core.authorization import ActionAuthenticatorMixin
 
         settings.INITIAL_NO_AUTH_ACTION_COUNT = 0.0 if on else float("inf")
         ActionAuthenticatorMixin.request_count = 0

@@ -14,7 +14,7 @@ from rolerunner import api
 from tests import memory_aws as memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.memory_aws import Store
 
@@ -121,13 +121,18 @@ def same_size_and_time(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-CHANGES = {
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
     "none": lambda folder: None,
     "removed": lambda folder: (folder / "0.csv").unlink(),
     "changed": lambda folder: (folder / "1.csv").write_text("something else"),
     "cut short": lambda folder: os.truncate(folder / "2.csv", 2),
     "changed, of the same size and time": lambda folder: same_size_and_time(folder / "3.csv"),
-    "a folder instead": lambda folder: ((folder / "4.csv").unlink(), (folder / "4.csv").mkdir()),
+    "a folder instead": lambda folder: replace_by_folder(folder / "4.csv"),
     "added": lambda folder: (folder / "more.csv").write_text("more"),
 }
 FETCH = {

@@ -12,7 +12,7 @@ BENCH = Path(__file__).parents[2] / "bench/roles.py"
 pytestmark = pytest.mark.once
 
 
-def test_50_roles_with_a_client_each_stay_under_100_megabytes():
+def test_50_roles_with_a_client_each_stay_under_100_megabytes() -> None:
     done = subprocess.run(
         [sys.executable, str(BENCH), "rolerunner", "50"], check=True, capture_output=True, text=True
     )

@@ -6,16 +6,19 @@ import logging
 import pickle
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rolerunner import sandbox
 from rolerunner.errors import NotFound, RoleRefused, RolesRefused, StepError
 from rolerunner.model import JOB, Role, S3Uri
-from rolerunner.sessions.identity import JobIdentity
-from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.registry import Sessions
 from rolerunner.storage.boto.engine import BotoEngine
+from tests.conftest import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ACCOUNT = "111122223333"
 JOB_ARN, HUB_ARN = f"arn:aws:iam::{ACCOUNT}:role/job", f"arn:aws:iam::{ACCOUNT}:role/hub"
@@ -28,23 +31,23 @@ DENIED = Role(f"arn:aws:iam::{ACCOUNT}:role/denied", "denied")
 
 
 class Clock:
-    def __init__(self):
+    def __init__(self) -> None:
         self.ahead = 0.0
 
-    def __call__(self):
+    def __call__(self) -> float:
         return time.time() + self.ahead
 
 
-def trusting(arn):
+def trusting(arn: str) -> list[dict[str, Any]]:
     return [{"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"}]
 
 
-def assuming(*arns):
+def assuming(*arns: str) -> list[dict[str, Any]]:
     return [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": list(arns)}]
 
 
 @pytest.fixture
-def aws():
+def aws() -> Iterator[sandbox.Sandbox]:
     roles = [
         {"arn": JOB_ARN, "permissions": assuming(HUB_ARN)},
         {
@@ -79,29 +82,27 @@ def aws():
 
 
 @pytest.fixture
-def clock():
+def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def sessions(aws, clock):
+def sessions(aws: sandbox.Sandbox, clock: Clock) -> Sessions:
     return Sessions(identity_of(aws), session_name="tests", clock=clock)
 
 
-def identity_of(aws):
-    keys = Keys(aws.job_keys.access_key, aws.job_keys.secret_key, aws.job_keys.token)
-    return JobIdentity(aws.region, keys=keys, endpoints={"": aws.endpoint})
-
-
-def test_64_threads_over_8_roles_and_a_hub_make_9_calls(aws, sessions):
-    def assume(number):
+def test_64_threads_over_8_roles_and_a_hub_make_9_calls(
+    aws: sandbox.Sandbox, sessions: Sessions
+) -> None:
+    def assume(number: int) -> None:
         sessions.assume(SPOKES[number % 8])
 
-    def read(number):
+    def read(number: int) -> bool:
         role = SPOKES[number % 8]
         # each role may read its own bucket only, so a request signed by a wrong one is refused
         sessions.client(role, "s3").get_object(Bucket=f"bucket{number % 8}", Key="a")["Body"].read()
-        return sessions.client(role, "sts").get_caller_identity()["Arn"].split("/")[1] == role.name
+        arn: str = sessions.client(role, "sts").get_caller_identity()["Arn"]
+        return arn.split("/")[1] == role.name
 
     with ThreadPoolExecutor(64) as pool:
         list(pool.map(assume, range(64)))
@@ -111,7 +112,7 @@ def test_64_threads_over_8_roles_and_a_hub_make_9_calls(aws, sessions):
     assert sum(map(sessions.count_assume_calls, [HUB, *SPOKES])) == 9
 
 
-def test_a_role_may_not_read_the_bucket_of_another(sessions):
+def test_a_role_may_not_read_the_bucket_of_another(sessions: Sessions) -> None:
     with pytest.raises(StepError) as refused:
         BotoEngine(sessions.client(SPOKES[0], "s3"), SPOKES[0], str).read(
             S3Uri("bucket1", "a"), 100
@@ -119,8 +120,10 @@ def test_a_role_may_not_read_the_bucket_of_another(sessions):
     assert "arn:aws:s3:::bucket1/a" in refused.value.message
 
 
-def test_32_threads_that_meet_a_refusal_make_one_call_and_hold_it(sessions, clock):
-    def work(_):
+def test_32_threads_that_meet_a_refusal_make_one_call_and_hold_it(
+    sessions: Sessions, clock: Clock
+) -> None:
+    def work(_: int) -> RoleRefused:
         with pytest.raises(RoleRefused) as refused:
             sessions.assume(DENIED)
         return refused.value
@@ -135,7 +138,9 @@ def test_32_threads_that_meet_a_refusal_make_one_call_and_hold_it(sessions, cloc
     assert sessions.count_assume_calls(DENIED) == 2
 
 
-def test_a_refused_hub_is_told_once_and_its_spokes_as_reached_through_it(aws, sessions):
+def test_a_refused_hub_is_told_once_and_its_spokes_as_reached_through_it(
+    aws: sandbox.Sandbox, sessions: Sessions
+) -> None:
     aws.client("iam", ACCOUNT).update_assume_role_policy(
         RoleName="hub", PolicyDocument=sandbox.world.policy_document(trusting(DENIED.arn))
     )
@@ -152,14 +157,16 @@ def test_a_refused_hub_is_told_once_and_its_spokes_as_reached_through_it(aws, se
     assert "reached through 'hub'" in text
 
 
-def test_a_session_of_15_minutes_makes_one_call(sessions):
+def test_a_session_of_15_minutes_makes_one_call(sessions: Sessions) -> None:
     client = sessions.client(SPOKES[0], "s3")
     for _ in range(100):
         client.list_objects_v2(Bucket="bucket0")
     assert sessions.count_assume_calls(SPOKES[0]) == 1
 
 
-def test_renewed_in_the_middle_of_an_upload_of_300_parts(aws, sessions, clock):
+def test_renewed_in_the_middle_of_an_upload_of_300_parts(
+    aws: sandbox.Sandbox, sessions: Sessions, clock: Clock
+) -> None:
     client = sessions.client(SPOKES[0], "s3")
     place = {"Bucket": "bucket0", "Key": "large"}
     upload = client.create_multipart_upload(**place)["UploadId"]
@@ -181,7 +188,9 @@ def test_renewed_in_the_middle_of_an_upload_of_300_parts(aws, sessions, clock):
     client.abort_multipart_upload(**place, UploadId=upload)
 
 
-def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(aws, sessions, clock, caplog):
+def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(
+    aws: sandbox.Sandbox, sessions: Sessions, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     client = sessions.client(HUB, "sts")
     client.get_caller_identity()
     iam = aws.client("iam", ACCOUNT)
@@ -205,7 +214,7 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(aws, session
     assert sessions.count_assume_calls(HUB) == 4
 
 
-def test_the_jobs_own_role_is_not_assumed(aws, sessions):
+def test_the_jobs_own_role_is_not_assumed(aws: sandbox.Sandbox, sessions: Sessions) -> None:
     own = Role(JOB_ARN, "own")
     assert sessions.client(own, "s3") is sessions.client(JOB, "s3")
     assert (
@@ -214,13 +223,13 @@ def test_the_jobs_own_role_is_not_assumed(aws, sessions):
     assert aws.assume_role_count() == {}
 
 
-def test_a_pin_on_another_account_is_refused(sessions):
+def test_a_pin_on_another_account_is_refused(sessions: Sessions) -> None:
     with pytest.raises(RoleRefused) as refused:
         sessions.assume(Role(HUB_ARN, "hub", account="999999999999"))
     assert refused.value.type == "WrongAccount"
 
 
-def test_equal_roles_share_clients_and_different_ones_do_not(sessions):
+def test_equal_roles_share_clients_and_different_ones_do_not(sessions: Sessions) -> None:
     tagged = [
         Role(HUB_ARN, tags=tags) for tags in [(("a", "1"), ("b", "2")), (("b", "2"), ("a", "1"))]
     ]
@@ -228,7 +237,9 @@ def test_equal_roles_share_clients_and_different_ones_do_not(sessions):
     assert sessions.client(HUB, "s3") is not sessions.client(Role(HUB_ARN, external_id="x"), "s3")
 
 
-def test_head_of_what_may_not_be_read_gives_the_reason_and_of_an_empty_object_its_size(sessions):
+def test_head_of_what_may_not_be_read_gives_the_reason_and_of_an_empty_object_its_size(
+    sessions: Sessions,
+) -> None:
     storage = BotoEngine(sessions.client(SPOKES[0], "s3"), SPOKES[0], str)
     assert storage.head(S3Uri("bucket0", "none")).size == 0
     with pytest.raises(NotFound):
@@ -239,7 +250,9 @@ def test_head_of_what_may_not_be_read_gives_the_reason_and_of_an_empty_object_it
     assert "no identity-based policy" in refused.value.message
 
 
-def test_nothing_of_a_credential_is_shown_or_pickled(aws, sessions):
+def test_nothing_of_a_credential_is_shown_or_pickled(
+    aws: sandbox.Sandbox, sessions: Sessions
+) -> None:
     sessions.assume(HUB)
     session = sessions.session(HUB)
     credentials = session.get_credentials()
@@ -271,20 +284,22 @@ def test_nothing_of_a_credential_is_shown_or_pickled(aws, sessions):
     ]
 
 
-def test_a_role_goes_by_the_name_that_its_own_run_gives_it(aws):
+def test_a_role_goes_by_the_name_that_its_own_run_gives_it(aws: sandbox.Sandbox) -> None:
     for name in ("first", "second"):
         with pytest.raises(RoleRefused, match=f"the role '{name}' could not be assumed"):
             Sessions(identity_of(aws)).assume(Role(DENIED.arn, name=name))
 
 
-def test_a_process_that_was_forked_is_lent_sessions_and_asks_sts_for_none(aws, sessions, clock):
+def test_a_process_that_was_forked_is_lent_sessions_and_asks_sts_for_none(
+    aws: sandbox.Sandbox, sessions: Sessions, clock: Clock
+) -> None:
     forked = Sessions(identity_of(aws), session_name="tests", clock=clock)
     forked.borrow_from(sessions.export_lease)
     role = SPOKES[0]
 
-    def read():
+    def read() -> str:
         forked.client(role, "s3").get_object(Bucket="bucket0", Key="a")["Body"].read()
-        return forked.get_credentials(role).get_frozen_credentials().token
+        return str(forked.get_credentials(role).get_frozen_credentials().token)
 
     first = read()
     assert first == sessions.get_credentials(role).get_frozen_credentials().token

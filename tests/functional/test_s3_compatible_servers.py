@@ -60,8 +60,8 @@ def opened(engine: str, memory_aws: Store) -> Callable[..., Any]:
             endpoint_url=memory_aws.url,
             config=Config(s3={"addressing_style": "path"}),
         )
-        more = {"flow": flow or Pacer(), "tuning": tuning or Tuning()}
-        boto_engine = BotoEngine(client, JOB, lambda: "", **more)
+        pacer, tuning = flow or Pacer(), tuning or Tuning()
+        boto_engine = BotoEngine(client, JOB, lambda: "", flow=pacer, tuning=tuning)
         if engine == "boto3":
             return boto_engine
         return open_native_engine(boto_engine, Credentials("k", "s"))

@@ -211,14 +211,15 @@ def test_each_role_of_the_exchange_may_do_its_part_only(partner: sandbox.Sandbox
         == 4
     )
     publisher.put_object(Bucket="publish", Key="orders/x", Body=b"")
-    for refused in (
-        lambda: reader.list_objects_v2(Bucket="partner-landing"),
-        lambda: reader.put_object(Bucket="partner-landing", Key="orders/x", Body=b""),
-        lambda: publisher.put_object(Bucket="publish", Key="other/x", Body=b""),
-        lambda: publisher.get_object(Bucket="partner-landing", Key="orders/2026-01-01/notes.txt"),
+    notes = {"Bucket": "partner-landing", "Key": "orders/2026-01-01/notes.txt"}
+    for call, arguments in (
+        (reader.list_objects_v2, {"Bucket": "partner-landing"}),
+        (reader.put_object, {"Bucket": "partner-landing", "Key": "orders/x", "Body": b""}),
+        (publisher.put_object, {"Bucket": "publish", "Key": "other/x", "Body": b""}),
+        (publisher.get_object, notes),
     ):
         with pytest.raises(ClientError, match="AccessDenied"):
-            refused()
+            call(**arguments)
 
 
 def test_every_assume_is_counted_also_in_another_region_and_beyond_fifty(
@@ -308,7 +309,7 @@ def test_a_profile_that_is_not_there_is_no_matter_in_a_sandbox(
 
 
 def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.delenv(server.OTHER_PYTHON, raising=False)
     with pytest.raises(SandboxError, match=r"rolerunner\[sandbox\]"):
         server.find_interpreter()

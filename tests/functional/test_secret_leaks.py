@@ -17,7 +17,10 @@ from rolerunner.actions import registry
 from tests.memory_aws import Response, error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    from tests.memory_aws import Request, Store
 
 PARAM = 'p@ram "Kettle" <4711>/+\\x'
 OUTPUT = "Blue-output/0815+on the shelf"
@@ -28,7 +31,7 @@ SESSION = base64.b64encode(b"a secret key of another system").decode()
 KEY = base64.b64encode(bytes(range(100, 132))).decode()
 PLANTED = [PARAM, PARAM.upper(), OUTPUT, INNER, STORED, DECLARED, SESSION, KEY]
 
-ENCODINGS = [
+ENCODINGS: list[Callable[[str], str]] = [
     str, lambda text: json.dumps(text)[1:-1], lambda text: json.dumps(json.dumps(text))[3:-3], urllib.parse.quote, urllib.parse.quote_plus,
     lambda text: urllib.parse.quote(text, safe=""), lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
     lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="), lambda text: base64.b64encode(b"xxxx" + text.encode()).decode()[7:-4],
@@ -93,7 +96,7 @@ steps:
 SETTINGS = json.dumps({"db": {"password": INNER, "NextToken": "a place in a list"}})
 
 
-def _answer(request):
+def _answer(request: Request) -> Response | None:
     target = request.headers.get("x-amz-target", "")
     if target.startswith("secretsmanager"):
         body = {
@@ -105,14 +108,14 @@ def _answer(request):
             200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
         )
     if target.startswith("AmazonSSM"):
-        body = {"Parameter": {"Name": "db", "Type": "SecureString", "Value": STORED}}
+        parameter = {"Parameter": {"Name": "db", "Type": "SecureString", "Value": STORED}}
         return Response(
-            200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(body).encode()
+            200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(parameter).encode()
         )
     return None
 
 
-def _echo(request):
+def _echo(request: Request) -> Response | None:
     """Refuse every request of S3 but those for the state, and repeat what was sent."""
     if (answer := _answer(request)) is not None:
         return answer
@@ -136,7 +139,7 @@ def _echo(request):
     return error(400, "InvalidArgument", "refused: " + " ".join(said))
 
 
-def _run(folder, form, *more):
+def _run(folder: Path, form: str, *more: str) -> subprocess.CompletedProcess[str]:
     arguments = [
         "run",
         "spec.yaml",
@@ -165,7 +168,7 @@ def _run(folder, form, *more):
     return _command(folder, command)
 
 
-def _command(folder, command):
+def _command(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     import os
 
     done = subprocess.run(
@@ -184,7 +187,7 @@ def _command(folder, command):
 GIVEN = {"job.py", "param.txt", "params.json", "spec.yaml"}
 
 
-def _leaks(texts, secrets):
+def _leaks(texts: dict[str, str], secrets: Iterable[str]) -> list[tuple[str, str, int]]:
     """Where which secret stands, in which encoding."""
     needles = {
         encode(secret): (secret, number)
@@ -199,7 +202,7 @@ def _leaks(texts, secrets):
     ]
 
 
-def _written(folder: Path, store, done):
+def _written(folder: Path, store: Store, done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     texts = {"stdout": done.stdout, "stderr": done.stderr}
     for path in folder.rglob("*"):
         if path.is_file() and path.name not in GIVEN:
@@ -220,7 +223,9 @@ def _written(folder: Path, store, done):
     ("engine", "state"),
     [("fast", "{location: state/}"), ("boto3", '{location: "s3://ops/state/", role: writer}')],
 )
-def test_no_planted_secret_is_shown_or_stored(engine, state, refusing, form, tmp_path, memory_aws):
+def test_no_planted_secret_is_shown_or_stored(
+    engine: str, state: str, refusing: bool, form: str, tmp_path: Path, memory_aws: Store
+) -> None:
     for number in range(3):
         memory_aws.put("landing", f"in/{number}.txt", f"{number}")
         memory_aws.put("landing", f"old/{number}.txt", f"{number}")
@@ -263,7 +268,7 @@ def test_no_planted_secret_is_shown_or_stored(engine, state, refusing, form, tmp
     assert '"s1"' not in texts["r.json"]
 
 
-def test_a_secret_output_is_made_anew_by_a_resumed_run(tmp_path, memory_aws):
+def test_a_secret_output_is_made_anew_by_a_resumed_run(tmp_path: Path, memory_aws: Store) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "job.py").write_text(
         "import pathlib\ndef count(name):\n    path = pathlib.Path(name); n = int(path.read_text() or 0) + 1 if path.exists() else 1; path.write_text(str(n)); return n\n"
@@ -303,7 +308,9 @@ def test_a_secret_output_is_made_anew_by_a_resumed_run(tmp_path, memory_aws):
     ],
     ids=" ".join,
 )
-def test_commands_that_run_nothing_show_no_secret(command, tmp_path, memory_aws):
+def test_commands_that_run_nothing_show_no_secret(
+    command: list[str], tmp_path: Path, memory_aws: Store
+) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "job.py").write_text(f"SESSION, DECLARED = {SESSION!r}, {DECLARED!r}\n{JOB}")
     (tmp_path / "param.txt").write_text(PARAM + "\n")
@@ -332,7 +339,7 @@ def test_commands_that_run_nothing_show_no_secret(command, tmp_path, memory_aws)
     assert not _leaks({"stdout": done.stdout, "stderr": done.stderr}, PLANTED)
 
 
-def test_junit_shows_no_secret(tmp_path):
+def test_junit_shows_no_secret(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "spec.yaml").write_text(
         "version: 1\nname: tried\nparams: {param: {secret: true, required: true}}\nroles: {reader: 'arn:aws:iam::444455556666:role/reader'}\nsteps:\n"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,10 +18,16 @@ from rolerunner.redaction.redact import redact_text
 from rolerunner.redaction.secrets import MASK, Secret
 from rolerunner.spec.source import read_params_file
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rolerunner.errors import Problem
+
 HEAD = "version: 1\nname: s\nparams: {pw: {type: string, secret: true, default: hunter2-blue}, x: {default: x}}\nroles: {r: 'arn:aws:iam::444455556666:role/reader'}\n"
 
 
-def problems(tmp_path, text):
+def problems(tmp_path: Path, text: str) -> Sequence[Problem]:
     (tmp_path / "spec.yaml").write_text(text)
     (tmp_path / "job.py").write_text("def f(context, **values): return {'out': 'x'}\n")
     with pytest.raises(SpecError) as wrong:
@@ -78,7 +85,9 @@ def problems(tmp_path, text):
         ),
     ],
 )
-def test_a_secret_may_not_flow_where_it_would_be_shown_or_stored(step, field, tmp_path):
+def test_a_secret_may_not_flow_where_it_would_be_shown_or_stored(
+    step: str, field: str, tmp_path: Path
+) -> None:
     found = problems(tmp_path, f"{HEAD}steps:\n  - {step}\n")
     assert any(
         each.message == f"'params.pw' is a secret, which cannot flow into '{field}'"
@@ -93,7 +102,7 @@ def test_a_secret_may_not_flow_where_it_would_be_shown_or_stored(step, field, tm
     ["roles: {r: {arn: 'arn:aws:iam::444455556666:role/reader', external_id: '${{ params.pw }}'}}", "roles: {r: 'arn:aws:iam::444455556666:role/${{ params.pw }}'}",
      "state: {location: '/tmp/${{ params.pw }}'}"],
 )  # fmt: skip
-def test_roles_and_state_take_no_secret(section, tmp_path):
+def test_roles_and_state_take_no_secret(section: str, tmp_path: Path) -> None:
     head = HEAD if section.startswith("state") else HEAD[: HEAD.index("roles:")]
     found = problems(
         tmp_path,
@@ -103,7 +112,7 @@ def test_roles_and_state_take_no_secret(section, tmp_path):
 
 
 @pytest.mark.parametrize("read", ["steps.a.out", "steps.a.out | upper", "steps.a.password"])
-def test_secret_outputs_may_not_flow_there_either(read, tmp_path):
+def test_secret_outputs_may_not_flow_there_either(read: str, tmp_path: Path) -> None:
     steps = (
         '  - {id: a, action: python.call, function: "job.py:f", secret_outputs: [out]}\n'
         '  - {id: b, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ READ }}"}\n'.replace(
@@ -116,7 +125,7 @@ def test_secret_outputs_may_not_flow_there_either(read, tmp_path):
     ]
 
 
-def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path):
+def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text("def f(context, **values): return values\n")
     (tmp_path / "spec.yaml").write_text(
         HEAD.replace("hunter2-blue", "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=") + "steps:\n"
@@ -132,7 +141,7 @@ def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path):
     assert shown.count(MASK) == 5
 
 
-def test_a_secret_is_a_string(tmp_path):
+def test_a_secret_is_a_string(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
         "version: 1\nname: s\nparams: {pin: {type: integer, secret: true}}\nsteps: [{id: a, action: python.call, function: 'job.py:f'}]\n",
@@ -143,7 +152,7 @@ def test_a_secret_is_a_string(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nothing", "count"])
-def test_secret_outputs_are_outputs(name, tmp_path):
+def test_secret_outputs_are_outputs(name: str, tmp_path: Path) -> None:
     step = f'{{id: a, action: s3.list, role: r, source: "s3://bucket/", secret_outputs: [{name}, objects]}}'
     found = [each.message for each in problems(tmp_path, f"{HEAD}steps:\n  - {step}\n")]
     assert found == [
@@ -157,14 +166,13 @@ RUNS = HEAD.replace("default: hunter2-blue", "required: true") + (
 )
 
 
-def run(folder, *arguments, command="run"):
+def run(folder: Path, *arguments: str, command: str = "run") -> subprocess.CompletedProcess[str]:
     (folder / "spec.yaml").write_text(RUNS)
     (folder / "job.py").write_text(
         "import pathlib\ndef f(context, pw, x): pathlib.Path('got').write_text(pw + '|' + x)\n"
     )
-    command = [sys.executable, "-m", "rolerunner", command, "spec.yaml", *arguments]
     return subprocess.run(
-        command,
+        [sys.executable, "-m", "rolerunner", command, "spec.yaml", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -174,7 +182,7 @@ def run(folder, *arguments, command="run"):
     )
 
 
-def test_values_come_from_files(tmp_path):
+def test_values_come_from_files(tmp_path: Path) -> None:
     (tmp_path / "pw.txt").write_text("hunter2-blue\n")
     done = run(tmp_path, "-p", "pw=@pw.txt", "-p", "x=@@home")
     assert done.returncode == 0, done.stderr
@@ -186,7 +194,7 @@ def test_values_come_from_files(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "graph"])
-def test_a_secret_on_the_command_line_is_warned_of(command, tmp_path):
+def test_a_secret_on_the_command_line_is_warned_of(command: str, tmp_path: Path) -> None:
     done = run(tmp_path, "-p", "pw=hunter2-blue", command=command)
     assert done.returncode == 0, done.stderr
     assert (
@@ -196,20 +204,22 @@ def test_a_secret_on_the_command_line_is_warned_of(command, tmp_path):
     assert "hunter2" not in done.stdout + done.stderr
 
 
-def test_a_missing_secret_says_how_it_is_given(tmp_path):
+def test_a_missing_secret_says_how_it_is_given(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 2
     assert "set it with -p pw=@FILE or --params FILE" in done.stderr
 
 
-def test_a_short_secret_is_warned_of(tmp_path):
+def test_a_short_secret_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "pw.txt").write_text("abc")
     done = run(tmp_path, "-p", "pw=@pw.txt", command="plan")
     assert "the secret param 'pw' has fewer than 4 characters" in done.stderr
     assert "abc" not in done.stdout
 
 
-def test_glue_takes_no_secret_as_an_argument(tmp_path, monkeypatch, capsys):
+def test_glue_takes_no_secret_as_an_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     (tmp_path / "spec.yaml").write_text(RUNS)
     (tmp_path / "job.py").write_text("def f(context, pw, x): ...\n")
@@ -221,7 +231,7 @@ def test_glue_takes_no_secret_as_an_argument(tmp_path, monkeypatch, capsys):
     assert "hunter2" not in capsys.readouterr().out
 
 
-def test_glue_params_hold_no_secret(tmp_path):
+def test_glue_params_hold_no_secret(tmp_path: Path) -> None:
     glue = "glue: {role: g, artifacts: 's3://bucket/a/', params: {pw: hunter2-blue}}\n"
     found = problems(
         tmp_path, f"{HEAD}{glue}steps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n"
@@ -243,7 +253,7 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("place", ["below", "params", "value", "sandbox"])
-def test_no_line_of_another_file_is_shown(place, text, tmp_path):
+def test_no_line_of_another_file_is_shown(place: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "other").write_text(text)
     include = "include: [other]\n" if place == "below" else ""
     (tmp_path / "job.py").write_text("def f(context): ...\n")
@@ -285,7 +295,7 @@ def test_no_line_of_another_file_is_shown(place, text, tmp_path):
         "s3://bucket/roles.yaml",
     ],
 )
-def test_include_reads_below_the_spec_alone(name, tmp_path):
+def test_include_reads_below_the_spec_alone(name: str, tmp_path: Path) -> None:
     project = tmp_path / "project"
     (project / "sub").mkdir(parents=True)
     (tmp_path / "roles.yaml").write_text("roles: {r: 'arn:aws:iam::444455556666:role/reader'}\n")
@@ -299,7 +309,7 @@ def test_include_reads_below_the_spec_alone(name, tmp_path):
     assert "cannot be included" in found[0].message
 
 
-def test_include_follows_links_within_the_folder(tmp_path):
+def test_include_follows_links_within_the_folder(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "roles.yaml").write_text(
         "roles: {r: 'arn:aws:iam::444455556666:role/reader'}\n"
@@ -312,7 +322,7 @@ def test_include_follows_links_within_the_folder(tmp_path):
     assert api.load(tmp_path / "spec.yaml").roles["r"].name == "r"
 
 
-def test_a_wrong_value_from_a_file_is_named_by_its_place(tmp_path):
+def test_a_wrong_value_from_a_file_is_named_by_its_place(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(f"n: 1\nday: {NEEDLE}\n")
     (tmp_path / "spec.yaml").write_text(
         "version: 1\nname: s\nparams: {day: {type: date}, n: {type: integer}}\nsteps: [{id: a, action: python.call, function: 'm:f'}]\n"

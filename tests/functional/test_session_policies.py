@@ -97,7 +97,7 @@ def reach(key: str, role: str = "reader", **more: Any) -> dict[str, Any]:
             "arguments": {"bucket": "source-bucket", "key": key}, **more}  # fmt: skip
 
 
-ALLOWED = {
+ALLOWED: dict[str, Any] = {
     "permissions": [{"actions": "s3:GetObject", "resources": "arn:aws:s3:::source-bucket/in/a.txt"}]
 }
 
@@ -169,10 +169,9 @@ def test_the_session_of_a_hub_may_assume_what_is_reached_through_it_and_no_more(
     assert json.loads(hub.policy)["Statement"] == [
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": WRITER}
     ]
-    assert (
-        run(aws, tmp_path, "auto", find, reach("in/a.txt", role="hub")).steps[1].error.type
-        == "AccessDenied"
-    )  # type: ignore[union-attr]
+    error = run(aws, tmp_path, "auto", find, reach("in/a.txt", role="hub")).steps[1].error
+    assert error is not None
+    assert error.type == "AccessDenied"
 
 
 def test_the_plan_shows_sessions_and_policies(tmp_path: Path) -> None:

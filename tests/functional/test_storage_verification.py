@@ -31,7 +31,7 @@ WHEN = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 @pytest.fixture(params=["boto3", "fast"])
 def storage(request: pytest.FixtureRequest) -> Any:
-    def opened(client: Any, tuning: Tuning | None = None, **access: Any) -> BotoEngine:
+    def opened(client: Any, tuning: Tuning | None = None, **access: Any) -> Any:
         tuning = tuning or Tuning()
         engine = BotoEngine(client, JOB, lambda: "", Access(**access), tuning=tuning)
         if request.param == "boto3":

@@ -10,7 +10,6 @@ import pytest
 
 from rolerunner import api
 from rolerunner.events import Note
-from rolerunner.selection import source_files
 from tests.memory_aws import Store
 
 Source = Union[str, list[str]]
@@ -205,7 +204,7 @@ def test_a_folder_that_cannot_be_read_is_one_failure(
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
-    monkeypatch.setattr(source_files.os, "scandir", closed)
+    monkeypatch.setattr("rolerunner.selection.source_files.os.scandir", closed)
     step = upload("out/")
     assert (step.status, upload.stored()) == ("failed", ["a", "z"])
     assert "out/closed: Permission denied" in step.error.message

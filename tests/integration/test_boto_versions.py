@@ -14,7 +14,7 @@ PROJECT = Path(__file__).parents[2]
 TESTS = ["tests/functional/test_role_sessions.py", "tests/unit/iam/test_role_denials.py"]
 
 
-def python39():
+def python39() -> str:
     installed = sorted(Path.home().glob(".pyenv/versions/3.9*/bin/python"))
     found = str(installed[-1]) if installed else shutil.which("python3.9")
     if not found:
@@ -27,7 +27,7 @@ def python39():
     ("version", "oldest"),
     [("==1.21.21", True), ("==1.34.131", False), ("==1.42.97", True), (">=1.43", False)],
 )
-def test_roles_on(version, oldest, tmp_path):
+def test_roles_on(version: str, oldest: bool, tmp_path: Path) -> None:
     subprocess.run(
         [python39() if oldest else sys.executable, "-m", "venv", tmp_path / "venv"], check=True
     )

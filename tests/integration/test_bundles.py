@@ -33,7 +33,7 @@ def python(version: str) -> str:
 
 
 def done(*command: object, **options: Any) -> str:
-    ended = subprocess.run(
+    ended: subprocess.CompletedProcess[str] = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
         text=True,

@@ -169,7 +169,7 @@ def start(
             f"--master {master} {' '.join(f'--conf {each}' for each in settings)} pyspark-shell"
         )
         command = [
-            python,
+            str(python),
             "-m",
             "rolerunner",
             "run",
