@@ -49,13 +49,9 @@ class Bench:
                 return bench.left
 
         self.cancel = Cancel()
+        unused: Any = None  # the action asks for neither a session nor storage
         environment = RunEnvironment(
-            {"probe": Probe},
-            None,
-            None,
-            tmp_path,
-            tmp_path,
-            cancel=self.cancel,  # type: ignore[arg-type]
+            {"probe": Probe}, unused, unused, tmp_path, tmp_path, cancel=self.cancel
         )
         self.run = RunContext("r", {}, environment, 1, self.events.append, **more)
         self.workdir = tmp_path / "lists"

@@ -16,7 +16,7 @@ from tests.unit.glue.deploy.samples import PLACE, SETTINGS, SPARK, make_definiti
 @pytest.mark.once
 @pytest.mark.parametrize("settings", [SETTINGS, SPARK], ids=["pythonshell", "spark"])
 def test_cloudformation_is_what_its_linter_takes(settings: GlueSettings) -> None:
-    from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]  # it has no stubs
+    from cfnlint.api import ManualArgs, lint
 
     text = render_cloudformation(make_definition(settings))
     assert [str(match) for match in lint(text, config=ManualArgs(regions=["eu-west-1"]))] == []
