@@ -1,0 +1,47 @@
+"""When the collector is enabled during a run, by the calls that the tuner makes."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
+from rolerunner.model import Job, Plan, RunResult, Step
+from rolerunner.observers import gc_release
+from rolerunner.observers.gc_release import GcTuner
+
+START = RunStarted("r", Plan(Job("j", ()), (), ()))
+END = RunFinished(RunResult("r", "j", "succeeded", "", 0.0, (), ()))
+
+
+def step(action: str) -> StepStarted:
+    return StepStarted(Step("a", action, {}), "")
+
+
+@pytest.mark.parametrize(
+    ("events", "calls"),
+    [
+        ([START], 0),
+        ([START, step("s3.list")], 1),
+        ([START, step("s3.list"), step("s3.copy")], 1),
+        ([START, step("s3.list"), END], 2),
+        ([START, step("python.call"), END], 1),
+        ([START, step("python.call"), step("s3.list"), END], 1),
+        ([START, step("of.another.package"), END], 2),
+    ],
+)
+def test_the_process_is_tuned_at_the_first_step_and_the_end(
+    events: list[Event], calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned: list[bool] = []
+    monkeypatch.setattr(gc_release, "tune_for_one_run", lambda: tuned.append(gc.isenabled()))
+    try:
+        with GcTuner() as tuner:
+            assert not gc.isenabled()
+            for event in events:
+                tuner.notify(event)
+            assert len(tuned) == calls
+        assert len(tuned) == max(calls, 1), "a run without a step is tuned at its end"
+    finally:
+        gc.enable()
