@@ -328,7 +328,7 @@ def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.Monkey
                 "job_role: arn:aws:iam::111122223333:role/glue-role-test",
                 "job_role: arn:aws:iam::111122223333:role/nobody",
             ),
-            "'job_role' is not among the roles",
+            "'job_role' is not one of the roles",
         ),
         (
             ('account: "444455556666"', "account: 444455556666"),
@@ -336,7 +336,7 @@ def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.Monkey
         ),
         (
             ('gzip: "a file of another account\\n"', "gzip: a, text: b"),
-            "'objects' each have one of text, gzip, file or size",
+            "each object must have exactly one of text, gzip, file or size",
         ),
         (
             (
@@ -359,7 +359,7 @@ def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.Monkey
         ),
         (
             ("name: partner-data-444455556666", "name: team-data-111122223333"),
-            "'buckets' has the bucket team-data-111122223333 twice",
+            "'buckets' contains the bucket team-data-111122223333 twice",
         ),
         (('gzip: "a file of another account\\n"', "file: gone.gz"), "there is no file"),
     ],

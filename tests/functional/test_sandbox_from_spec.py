@@ -153,7 +153,7 @@ def test_the_command_says_what_it_made(project: Path, rolerunner: Callable[..., 
     )
     done = rolerunner(*command, "--put", "s3://partner-landing/orders/2026-01-01/=north.csv.gz")
     assert done.returncode == 0, done.stdout
-    assert "is made up" not in done.stderr
+    assert "is a sample object" not in done.stderr
     outputs = {
         step["id"]: step["outputs"]
         for step in json.loads((project / "result.json").read_text())["steps"]
@@ -165,12 +165,12 @@ def test_the_command_says_what_it_made(project: Path, rolerunner: Callable[..., 
     assert done.returncode == 0, done.stdout
     said = done.stderr.splitlines()
     assert (
-        "sandbox: made from the spec, with the policies of 'rolerunner iam'; the job runs as arn:aws:iam::123456789012:role/glue-partner-exchange"
+        "sandbox: derived from the spec with 'rolerunner iam'; the job runs as arn:aws:iam::123456789012:role/glue-partner-exchange"
         in said
     )
     assert "sandbox: bucket publish is in account 444455556666" in said
     made_up = "s3://partner-landing/orders/2026-02-02/sample.csv.gz"
-    assert f"sandbox: {made_up} is made up: give it bytes with --put {made_up}=FILE" in said
+    assert f"sandbox: {made_up} is a sample object; replace it with --put {made_up}=FILE" in said
     assert not any("is known only during the run" in line for line in said), (
         "the date is given, so the policies are for it"
     )

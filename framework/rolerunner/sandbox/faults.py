@@ -57,48 +57,62 @@ class Fault(StrictModel):
 
     operation: Operation = Field(
         "*",
-        description="The operation: of S3 or STS by its name, of others as service:Operation; "
-        "* for each.",
+        description="The operation: its name for S3 and STS, service:Operation for others; "
+        "* matches any.",
         examples=["GetObject", "AssumeRole"],
     )
     bucket: str = Field(
         "*",
-        description="Only requests on this bucket; * stands for anything.",
+        description="Only requests on this bucket; * matches any text.",
         examples=["landing"],
     )
     key: str = Field(
         "*",
-        description="Only requests on this key; * stands for anything, '/' too.",
+        description="Only requests on this key; * matches any text, also '/'.",
         examples=["orders/*"],
     )
     answer: Optional[int] = Field(
         None,
         ge=400,
         le=599,
-        description="Answer with this status, and pass nothing on.",
+        description="Respond with this status; the request does not reach AWS.",
         examples=[503],
     )
     code: Optional[str] = Field(
-        None, min_length=1, description="The error code of 'answer'.", examples=["SlowDown"]
+        None,
+        min_length=1,
+        description="The error code of the response to 'answer'.",
+        examples=["SlowDown"],
     )
     drop: bool = Field(
-        False, description="Close the connection, and pass nothing on.", examples=[True]
+        False, description="Close the connection; the request does not reach AWS.", examples=[True]
     )
     lose: bool = Field(
         False,
-        description="Pass it on, and close the connection instead of an answer.",
+        description="Process the request, but close the connection without a response.",
         examples=[True],
     )
     cut: bool = Field(
-        False, description="Pass it on, and break off in the middle of the answer.", examples=[True]
+        False,
+        description="Process the request, but cut off the response in the middle.",
+        examples=[True],
     )
-    delay: Seconds = Field(0.0, description="Wait so long first.", examples=["2s"])
+    delay: Seconds = Field(0.0, description="Delay before anything else happens.", examples=["2s"])
     times: Optional[int] = Field(
-        None, ge=1, description="So many requests; all by default.", examples=[2]
+        None,
+        ge=1,
+        description="Maximum number of requests that it affects; all by default.",
+        examples=[2],
     )
-    after: int = Field(0, ge=0, description="Let so many requests pass first.", examples=[1])
+    after: int = Field(
+        0, ge=0, description="Number of matching requests to let pass first.", examples=[1]
+    )
     rate: float = Field(
-        1, gt=0, le=1, description="The share of the requests that it strikes.", examples=[0.1]
+        1,
+        gt=0,
+        le=1,
+        description="The share of the matching requests that it affects.",
+        examples=[0.1],
     )
 
     @model_validator(mode="after")
@@ -110,12 +124,12 @@ class Fault(StrictModel):
         ]
         if len(said) > 1:
             raise ValueError(
-                f"do one of answer, drop, lose and cut each, not {said[0]} and {said[1]}"
+                f"must have one of answer, drop, lose and cut, not both {said[0]} and {said[1]}"
             )
         if not said and not self.delay:
-            raise ValueError("must say what happens: answer, drop, lose, cut or delay")
+            raise ValueError("must have one of answer, drop, lose, cut and delay")
         if self.code is not None and self.answer is None:
-            raise ValueError("'code' goes with 'answer'")
+            raise ValueError("'code' requires 'answer'")
         return self
 
     @property

@@ -85,9 +85,9 @@ def _sandbox_role(role: RolePolicies) -> SandboxRole:
 def _notes(
     job_role: str, owners: Mapping[str, str], made_up: Mapping[S3Uri, SandboxObject], lasting: Plan
 ) -> Iterator[str]:
-    yield f"made from the spec, with the policies of 'rolerunner iam'; the job runs as {job_role}"
+    yield f"derived from the spec with 'rolerunner iam'; the job runs as {job_role}"
     yield from (f"bucket {bucket} is in account {account}" for bucket, account in owners.items())
-    yield from (f"{uri} is made up: give it bytes with --put {uri}=FILE" for uri in made_up)
+    yield from (f"{uri} is a sample object; replace it with --put {uri}=FILE" for uri in made_up)
     yield from (f"{planned.step.id}: {note}" for planned in lasting.steps for note in planned.notes)
 
 

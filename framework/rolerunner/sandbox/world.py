@@ -67,7 +67,7 @@ def _permission(value: Any) -> Any:
 
 def _grant(value: Any) -> Any:
     if ("Principal" in value) == ("NotPrincipal" in value):
-        raise ValueError("says whom it is for: either 'Principal' or 'NotPrincipal'")
+        raise ValueError("must have either 'Principal' or 'NotPrincipal'")
     return value
 
 
@@ -96,10 +96,12 @@ class ObjectContent(StrictModel):
     gzip: Optional[str] = Field(None, description="Text, stored compressed.", examples=["hello"])
     file: Optional[str] = Field(
         None,
-        description="A file with its bytes, relative to the file that says so.",
+        description="A file with its bytes, relative to the file that names it.",
         examples=["data/orders.csv"],
     )
-    size: Optional[int] = Field(None, ge=0, description="So many bytes.", examples=[1000])
+    size: Optional[int] = Field(
+        None, ge=0, description="Its number of bytes; the content is arbitrary.", examples=[1000]
+    )
     content_type: Optional[str] = Field(None, description="Its media type.", examples=["text/csv"])
     metadata: dict[str, str] = Field(
         default_factory=dict, description="Its user metadata.", examples=[{"run": "1"}]
@@ -111,7 +113,7 @@ class ObjectContent(StrictModel):
     @model_validator(mode="after")
     def _one_content(self) -> "ObjectContent":
         if sum(each is not None for each in (self.text, self.gzip, self.file, self.size)) != 1:
-            raise ValueError("'objects' each have one of text, gzip, file or size")
+            raise ValueError("each object must have exactly one of text, gzip, file or size")
         return self
 
     def body(self, folder: Path) -> bytes:
@@ -156,14 +158,14 @@ class World(StrictModel):
 
     version: Literal[1]
     region: str = "eu-west-1"
-    job_role: Arn = Field(description="Who the job runs as.")
+    job_role: Arn = Field(description="The role that the job runs as.")
     roles: list[SandboxRole]
     buckets: list[SandboxBucket] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _job_role_is_there(self) -> "World":
         if self.job_role not in [role.arn for role in self.roles]:
-            raise ValueError(f"'job_role' is not among the roles: {self.job_role}")
+            raise ValueError(f"'job_role' is not one of the roles: {self.job_role}")
         return self
 
     @model_validator(mode="after")
@@ -174,7 +176,7 @@ class World(StrictModel):
         ):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:
-                raise ValueError(f"'{kind}s' has the {kind} {twice[0]} twice")
+                raise ValueError(f"'{kind}s' contains the {kind} {twice[0]} twice")
         return self
 
     def files(self) -> Iterator[tuple[tuple[Union[str, int], ...], str]]:

@@ -45,7 +45,7 @@ class DeniedPermission(StrictModel):
 
     role: str = Field(description="The role: an alias, an ARN, or job.", examples=["partner"])
     actions: list[str] = Field(
-        min_length=1, description="IAM actions; * stands for anything.", examples=[["s3:GetObject"]]
+        min_length=1, description="IAM actions; * matches any text.", examples=[["s3:GetObject"]]
     )
     resources: list[str] = Field(
         default_factory=lambda: ["*"],
@@ -64,22 +64,22 @@ class InitialState(StrictModel):
 
     objects: dict[S3Object, Content] = Field(
         default_factory=dict,
-        description="Existing objects: text, or text, gzip, file or size with attributes.",
+        description="Objects that exist: their text, or one of text, gzip, file and size.",
         examples=[{"s3://landing/orders/a.csv": "id\n1\n"}],
     )
     without: list[S3Location] = Field(
         default_factory=list,
-        description="Objects and prefixes of the sandbox that are not there.",
+        description="Objects and prefixes of the sandbox that do not exist in this case.",
         examples=[["s3://landing/orders/b.csv"]],
     )
     files: dict[LocalFile, Content] = Field(
         default_factory=dict,
-        description="Files of the folder that the run starts in.",
+        description="Files that exist in the working folder of the run.",
         examples=[{"in/orders.csv": "id\n1\n"}],
     )
     deny: list[DeniedPermission] = Field(
         default_factory=list,
-        description="Permissions taken away.",
+        description="Permissions to deny, whatever the policies allow.",
         examples=[[{"role": "partner", "actions": ["s3:GetObject"]}]],
     )
     faults: list[Fault] = Field(
@@ -93,14 +93,16 @@ class ExpectedFile(StrictModel):
     """Expected content of a file, or names of a folder; everything given must match."""
 
     absent: bool = Field(
-        False, description="It is not there; of a prefix: nothing is.", examples=[True]
+        False,
+        description="Whether it must not exist; for a prefix, whether nothing may be below it.",
+        examples=[True],
     )
     text: Optional[str] = Field(None, description="Its whole text.", examples=["hello"])
     contains: Optional[str] = Field(
-        None, description="A part of its text; * stands for anything between.", examples=["id,*"]
+        None, description="A part of its text; * matches any text.", examples=["id,*"]
     )
     gzip: Optional[str] = Field(
-        None, description="Its whole text, once decompressed.", examples=["hello"]
+        None, description="Its whole text after decompression.", examples=["hello"]
     )
     json_: Any = Field(
         None, alias="json", description="Its value as JSON.", examples=[{"count": 3}]
@@ -110,13 +112,16 @@ class ExpectedFile(StrictModel):
         description="A file with the same bytes, relative to the test file.",
         examples=["expected/orders.csv"],
     )
-    size: Optional[int] = Field(None, ge=0, description="So many bytes.", examples=[1000])
+    size: Optional[int] = Field(None, ge=0, description="Its number of bytes.", examples=[1000])
     count: Optional[int] = Field(
-        None, ge=0, description="Of a prefix or folder: how many are below it.", examples=[2]
+        None,
+        ge=0,
+        description="For a prefix or folder: number of objects or files below it.",
+        examples=[2],
     )
     names: Optional[list[str]] = Field(
         None,
-        description="Of a prefix or folder: the names below it, in any order.",
+        description="For a prefix or folder: the names below it, in any order.",
         examples=[["a.csv", "b.csv"]],
     )
 
@@ -148,26 +153,28 @@ def _fits_its_place(is_folder: bool, expected: ExpectedFile, name: str) -> None:
             "without the last '/' it is one object"
         )
     if not is_folder and whole:
-        raise ValueError(f"'{min(whole)}' goes with a prefix: write '{name}/'")
+        raise ValueError(f"'{min(whole)}' applies to a prefix or folder: write '{name}/'")
     if expected.absent and len(said) > 1:
-        raise ValueError(f"'{name}' is to be absent, so it has nothing else")
+        raise ValueError(
+            f"'{name}' is expected to be absent, so nothing else can be expected of it"
+        )
 
 
 class ExpectedStep(StrictModel):
     """Expected result of a step; texts are patterns in which * matches anything."""
 
-    status: Optional[StepStatus] = Field(None, description="How it ends.", examples=["failed"])
+    status: Optional[StepStatus] = Field(None, description="Its status.", examples=["failed"])
     error: Optional[str] = Field(
         None, description="The type of its error.", examples=["AccessDenied"]
     )
     message: Optional[str] = Field(
-        None, description="What its error says.", examples=["s3:GetObject"]
+        None, description="A part of its error message.", examples=["s3:GetObject"]
     )
     hint: Optional[str] = Field(
-        None, description="What its error advises.", examples=["kms:Decrypt"]
+        None, description="A part of the hint of its error.", examples=["kms:Decrypt"]
     )
     reason: Optional[str] = Field(None, description="Why it was skipped.", examples=["when"])
-    attempts: Optional[int] = Field(None, ge=0, description="Tries in all.", examples=[2])
+    attempts: Optional[int] = Field(None, ge=0, description="Number of attempts.", examples=[2])
     outputs: dict[str, Any] = Field(
         default_factory=dict,
         description="Some of its outputs, as the result file shows them.",
@@ -178,16 +185,16 @@ class ExpectedStep(StrictModel):
 class ExpectedRefusal(StrictModel):
     """Requests that IAM refuses."""
 
-    role: str = Field(description="Who asked: an alias, an ARN, or job.", examples=["partner"])
+    role: str = Field(
+        description="The role that was refused: an alias, an ARN, or job.", examples=["partner"]
+    )
     operation: Operation = Field(
         "*",
-        description="What was asked, as S3 and STS call it; * for anything.",
+        description="The operation, by its name in the API; * matches any.",
         examples=["GetObject"],
     )
-    bucket: str = Field(
-        "*", description="On which bucket; * stands for anything.", examples=["landing"]
-    )
-    key: str = Field("*", description="On which key; * stands for anything.", examples=["orders/*"])
+    bucket: str = Field("*", description="The bucket; * matches any text.", examples=["landing"])
+    key: str = Field("*", description="The key; * matches any text.", examples=["orders/*"])
 
 
 class Expectations(StrictModel):
@@ -197,7 +204,7 @@ class Expectations(StrictModel):
     """
 
     status: Optional[RunStatus] = Field(
-        None, description="How the run ends; succeeded by default.", examples=["failed"]
+        None, description="Status of the run; succeeded by default.", examples=["failed"]
     )
     exit: Optional[int] = Field(
         None, ge=0, le=255, description="The exit status of `rolerunner run`.", examples=[4]
@@ -206,7 +213,7 @@ class Expectations(StrictModel):
         str, Annotated[ExpectedStep, BeforeValidator(_as_status), ShortForm(get_args(StepStatus))]
     ] = Field(
         default_factory=dict,
-        description="Step -> how it ends: a status, or more.",
+        description="Maps steps to their status, or to more expectations.",
         examples=[{"fetch": "failed"}],
     )
     objects: dict[
@@ -214,27 +221,27 @@ class Expectations(StrictModel):
         Annotated[ExpectedObject, BeforeValidator(_as_text), ShortForm()],
     ] = Field(
         default_factory=dict,
-        description="Object -> its text, or more; prefix -> count or names.",
+        description="Maps objects to their text or to more, and prefixes to count or names.",
         examples=[{"s3://publish/out/": {"count": 2}}],
     )
     files: dict[LocalFile, Annotated[ExpectedFile, BeforeValidator(_as_text), ShortForm()]] = Field(
         default_factory=dict,
-        description="The same for files of the folder that the run starts in.",
+        description="Maps files of the working folder to their text or to more expectations.",
         examples=[{"out/a.csv": "id\n1\n"}],
     )
     refusals: Optional[list[ExpectedRefusal]] = Field(
         None,
-        description="All that IAM refuses, and no more; an empty list: nothing.",
+        description="All requests that IAM refuses; an empty list expects none.",
         examples=[[{"role": "partner", "operation": "GetObject"}]],
     )
     assume_role: dict[str, int] = Field(
         default_factory=dict,
-        description="Role -> how often it is assumed.",
+        description="Maps roles to the number of times that they are assumed.",
         examples=[{"partner": 1}],
     )
     messages: list[str] = Field(
         default_factory=list,
-        description="Texts found in the log's lines, where * stands for anything between.",
+        description="Texts that lines of the log contain; * matches any text.",
         examples=[["counted*3"]],
     )
 
@@ -258,24 +265,27 @@ class CaseFields(StrictModel):
     """A case: initial state, one run, expectations."""
 
     name: str = Field(
-        min_length=1, description="What the case shows.", examples=["the partner is late"]
+        min_length=1,
+        description="The case's name: what it tests.",
+        examples=["the partner is late"],
     )
     params: dict[str, Any] = Field(
         default_factory=dict,
-        description="Params of the run, over the file's own.",
+        description="Params of the run, which take precedence over those of the file.",
         examples=[{"run_date": "2026-01-31"}],
     )
     only: list[str] = Field(
-        default_factory=list, description="Run these steps alone.", examples=[["fetch"]]
+        default_factory=list, description="Run only these steps.", examples=[["fetch"]]
     )
     given: InitialState = Field(
         default_factory=InitialState,
         description="State before the run, in addition to the sandbox's.",
     )
     expect: Expectations = Field(
-        default_factory=Expectations, description="What the run does; by default it succeeds."
+        default_factory=Expectations,
+        description="The expected outcome; by default, the run succeeds.",
     )
-    timeout: Seconds = Field(120.0, description="How long the run may take.", examples=["30s"])
+    timeout: Seconds = Field(120.0, description="Maximum duration of the run.", examples=["30s"])
 
 
 class CaseFile(StrictModel):
