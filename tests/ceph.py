@@ -87,7 +87,10 @@ def missing() -> str:
     """The reason why there is no Ceph here; empty where there is one."""
     lacking = [each for each in DAEMONS if shutil.which(each) is None]
     return (
-        f"Ceph is not installed (.ci/install_ceph.sh does that on Debian, as root): no {', '.join(lacking)}"
+        (
+            "Ceph is not installed (.ci/install_ceph.sh does that on Debian, "
+            f"as root): no {', '.join(lacking)}"
+        )
         if lacking
         else ""
     )
@@ -155,9 +158,20 @@ class Ceph:
         """A user whose keys are made of its names."""
         access, secret = keys_of(tenant, name)
         self.run(
-            "radosgw-admin", "user", "create", "--tenant", tenant, "--uid", name, "--display-name", name,
-            "--access-key", access, "--secret-key", secret,
-        )  # fmt: skip
+            "radosgw-admin",
+            "user",
+            "create",
+            "--tenant",
+            tenant,
+            "--uid",
+            name,
+            "--display-name",
+            name,
+            "--access-key",
+            access,
+            "--secret-key",
+            secret,
+        )
 
     def role(self, tenant: str, name: str, trusted: str, *statements: dict[str, Any]) -> None:
         """A role that ``trusted`` may assume, with these statements as its policy."""
@@ -202,17 +216,25 @@ class Ceph:
 
     def _client(self, service: str, access: str, secret: str, token: Optional[str] = None) -> Any:
         return boto3.client(
-            service, endpoint_url=self.url, region_name="eu-west-1", aws_access_key_id=access, aws_secret_access_key=secret,
-            aws_session_token=token, config=Config(s3={"addressing_style": "path"}),
-        )  # fmt: skip
+            service,
+            endpoint_url=self.url,
+            region_name="eu-west-1",
+            aws_access_key_id=access,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=Config(s3={"addressing_style": "path"}),
+        )
 
     def user_environment(self, tenant: str, name: str) -> dict[str, str]:
         """The environment of a process whose own identity is a user."""
         access, secret = keys_of(tenant, name)
         return {
-            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": access, "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1",
-        }  # fmt: skip
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": access,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }
 
 
 def keys_of(tenant: str, name: str) -> tuple[str, str]:

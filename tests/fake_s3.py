@@ -194,9 +194,20 @@ def serving(
     server.answer, server.asked, server.greeting = answer, [], greeting
     threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True).start()
     client = boto3.client(
-        "s3", "eu-west-1", endpoint_url=f"http://127.0.0.1:{server.server_address[1]}", aws_access_key_id="k", aws_secret_access_key="s",
-        config=Config(**{"s3": {"addressing_style": "path"}, "retries": {"mode": "standard", "max_attempts": 2}, "max_pool_connections": 64, **settings}),
-    )  # fmt: skip
+        "s3",
+        "eu-west-1",
+        endpoint_url=f"http://127.0.0.1:{server.server_address[1]}",
+        aws_access_key_id="k",
+        aws_secret_access_key="s",
+        config=Config(
+            **{
+                "s3": {"addressing_style": "path"},
+                "retries": {"mode": "standard", "max_attempts": 2},
+                "max_pool_connections": 64,
+                **settings,
+            }
+        ),
+    )
     try:
         yield client, server.asked
     finally:

@@ -69,7 +69,10 @@ def xml(body: str, status: int = 200, **headers: str) -> Response:
 def error(status: int, code: str, message: str = "", **headers: str) -> Response:
     """An S3 error response."""
     return xml(
-        f"{DECLARATION}<Error><Code>{code}</Code><Message>{escape(message or code)}</Message><RequestId>R1</RequestId></Error>",
+        (
+            f"{DECLARATION}<Error><Code>{code}</Code>"
+            f"<Message>{escape(message or code)}</Message><RequestId>R1</RequestId></Error>"
+        ),
         status,
         **headers,
     )
@@ -160,9 +163,12 @@ class Store:
     def environment(self) -> dict[str, str]:
         """The environment of a process whose AWS this is."""
         return {
-            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00", "AWS_SECRET_ACCESS_KEY": "base-secret-of-the-job",
-            "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1",
-        }  # fmt: skip
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00",
+            "AWS_SECRET_ACCESS_KEY": "base-secret-of-the-job",
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }
 
     def number(self) -> int:
         with self.lock:
@@ -175,9 +181,16 @@ class Store:
             if r.service == "sts":
                 return self._sts(r)
             handlers = {
-                "GET": self._get, "HEAD": self._get, "DELETE": self._delete, "PUT": self._part if "partNumber" in r.query else self._write,
-                "POST": self._delete_many if "delete" in r.query else self._create_upload if "uploads" in r.query else self._complete,
-            }  # fmt: skip
+                "GET": self._get,
+                "HEAD": self._get,
+                "DELETE": self._delete,
+                "PUT": self._part if "partNumber" in r.query else self._write,
+                "POST": self._delete_many
+                if "delete" in r.query
+                else self._create_upload
+                if "uploads" in r.query
+                else self._complete,
+            }
             return handlers[r.method](r)
 
     def _get(self, r: Request) -> Response:
@@ -204,9 +217,12 @@ class Store:
         if not _matches(r.headers.get("if-match"), entry):
             return error(412, "PreconditionFailed")
         headers = {
-            "ETag": f'"{entry.etag}"', "Last-Modified": _http_date(entry.modified), "Accept-Ranges": "bytes",
-            "content-type": "binary/octet-stream", **entry.headers,
-        }  # fmt: skip
+            "ETag": f'"{entry.etag}"',
+            "Last-Modified": _http_date(entry.modified),
+            "Accept-Ranges": "bytes",
+            "content-type": "binary/octet-stream",
+            **entry.headers,
+        }
         if entry.tags:
             headers["x-amz-tagging-count"] = str(
                 len(urllib.parse.parse_qsl(entry.tags, keep_blank_values=True))
@@ -269,7 +285,8 @@ class Store:
             tags=tags,
         )
         return xml(
-            f"<CopyObjectResult xmlns='{NAMESPACE}'><LastModified>{_iso(entry.modified)}</LastModified>"
+            f"<CopyObjectResult xmlns='{NAMESPACE}'>"
+            f"<LastModified>{_iso(entry.modified)}</LastModified>"
             f"<ETag>&quot;{entry.etag}&quot;</ETag></CopyObjectResult>"
         )
 
@@ -289,7 +306,8 @@ class Store:
         name = f"upload-{self.number()}"
         self.uploads[name] = Upload(_stored_headers(r), r.headers.get("x-amz-tagging", ""))
         return xml(
-            f"<InitiateMultipartUploadResult xmlns='{NAMESPACE}'><Bucket>{r.bucket}</Bucket><Key>{escape(r.key)}</Key>"
+            f"<InitiateMultipartUploadResult xmlns='{NAMESPACE}'>"
+            f"<Bucket>{r.bucket}</Bucket><Key>{escape(r.key)}</Key>"
             f"<UploadId>{name}</UploadId></InitiateMultipartUploadResult>"
         )
 
@@ -308,7 +326,8 @@ class Store:
         etag = hashlib.md5(body).hexdigest()
         if "x-amz-copy-source" in r.headers:
             return xml(
-                f"<CopyPartResult xmlns='{NAMESPACE}'><LastModified>{_iso(datetime.now(timezone.utc))}</LastModified>"
+                f"<CopyPartResult xmlns='{NAMESPACE}'>"
+                f"<LastModified>{_iso(datetime.now(timezone.utc))}</LastModified>"
                 f"<ETag>&quot;{etag}&quot;</ETag></CopyPartResult>"
             )
         return Response(200, {"ETag": f'"{etag}"', **_checksums(r)})
@@ -327,7 +346,8 @@ class Store:
             r.bucket, r.key, b"".join(parts), headers=upload.headers, etag=etag, tags=upload.tags
         )
         return xml(
-            f"<CompleteMultipartUploadResult xmlns='{NAMESPACE}'><Bucket>{r.bucket}</Bucket><Key>{escape(r.key)}</Key>"
+            f"<CompleteMultipartUploadResult xmlns='{NAMESPACE}'>"
+            f"<Bucket>{r.bucket}</Bucket><Key>{escape(r.key)}</Key>"
             f"<ETag>&quot;{etag}&quot;</ETag></CompleteMultipartUploadResult>"
         )
 
@@ -346,7 +366,10 @@ class Store:
             return error(
                 400,
                 "MalformedXML",
-                "The XML you provided was not well-formed or did not validate against our published schema",
+                (
+                    "The XML you provided was not well-formed or did not validate against our "
+                    "published schema"
+                ),
             )
         lines = []
         for key, etag in batch:
@@ -408,8 +431,10 @@ class Store:
         )
         encoding = "<EncodingType>url</EncodingType>" if url else ""
         return xml(
-            f"{DECLARATION}<ListBucketResult xmlns='{NAMESPACE}'><Name>{r.bucket}</Name><Prefix>{shown(prefix)}</Prefix>{encoding}{token}"
-            f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{page_size}</MaxKeys><IsTruncated>{str(truncated).lower()}</IsTruncated>"
+            f"{DECLARATION}<ListBucketResult xmlns='{NAMESPACE}'><Name>{r.bucket}</Name>"
+            f"<Prefix>{shown(prefix)}</Prefix>{encoding}{token}"
+            f"<KeyCount>{len(page)}</KeyCount><MaxKeys>{page_size}</MaxKeys>"
+            f"<IsTruncated>{str(truncated).lower()}</IsTruncated>"
             f"{contents}{prefixes}</ListBucketResult>"
         )
 
@@ -426,8 +451,10 @@ class Store:
                 r.access_key, "arn:aws:sts::999999999999:assumed-role/job/x"
             )
             return xml(
-                f"<GetCallerIdentityResponse xmlns='{STS_NAMESPACE}'><GetCallerIdentityResult><Arn>{arn}</Arn><UserId>A:x</UserId>"
-                "<Account>999999999999</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+                f"<GetCallerIdentityResponse xmlns='{STS_NAMESPACE}'>"
+                f"<GetCallerIdentityResult><Arn>{arn}</Arn><UserId>A:x</UserId>"
+                "<Account>999999999999</Account></GetCallerIdentityResult>"
+                "</GetCallerIdentityResponse>"
             )
         return self.assume(r.query["RoleArn"], r.query.get("RoleSessionName", "session"))
 
@@ -445,9 +472,14 @@ class Store:
         session = arn.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/" + name
         expires = _iso(datetime.now(timezone.utc) + timedelta(seconds=seconds))
         return xml(
-            f"<AssumeRoleResponse xmlns='{STS_NAMESPACE}'><AssumeRoleResult><Credentials><AccessKeyId>{access}</AccessKeyId>"
-            f"<SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{token}</SessionToken><Expiration>{expires}</Expiration></Credentials>"
-            f"<AssumedRoleUser><Arn>{session}</Arn><AssumedRoleId>AROA:{name}</AssumedRoleId></AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
+            f"<AssumeRoleResponse xmlns='{STS_NAMESPACE}'><AssumeRoleResult><Credentials>"
+            f"<AccessKeyId>{access}</AccessKeyId>"
+            f"<SecretAccessKey>{secret}</SecretAccessKey>"
+            f"<SessionToken>{token}</SessionToken><Expiration>{expires}</Expiration>"
+            "</Credentials>"
+            f"<AssumedRoleUser><Arn>{session}</Arn>"
+            f"<AssumedRoleId>AROA:{name}</AssumedRoleId></AssumedRoleUser>"
+            "</AssumeRoleResult></AssumeRoleResponse>"
         )
 
 
@@ -458,7 +490,10 @@ def delete_result(lines: Iterable[str]) -> Response:
 
 def delete_error(key: str, code: str, message: str = "") -> str:
     """A key's failure inside the response to DeleteObjects."""
-    return f"<Error><Key>{escape(key)}</Key><Code>{code}</Code><Message>{escape(message or code)}</Message></Error>"
+    return (
+        f"<Error><Key>{escape(key)}</Key><Code>{code}</Code>"
+        f"<Message>{escape(message or code)}</Message></Error>"
+    )
 
 
 def keys_of(r: Request) -> Optional[list[tuple[str, Optional[str]]]]:
@@ -583,9 +618,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         )
         bucket, _, key = path[1:].partition("/")
         request = Request(
-            service, self.command, urllib.parse.unquote(bucket), urllib.parse.unquote(key, errors="surrogateescape"),
-            parameters, headers, body, access_key,
-        )  # fmt: skip
+            service,
+            self.command,
+            urllib.parse.unquote(bucket),
+            urllib.parse.unquote(key, errors="surrogateescape"),
+            parameters,
+            headers,
+            body,
+            access_key,
+        )
         with self.server.store.lock:
             self.server.store.requests.append(request)
         return request

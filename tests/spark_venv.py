@@ -35,7 +35,8 @@ def python_with_spark() -> Path | None:
             ],
             check=True,
         )
-        # not installed: other tests build the package at the same time, and both would write into the checkout
+        # not installed: other tests build the package at the same time, and both would write into
+        # the checkout
         (PACKAGE.parent / "checkout.pth").write_text(str(ROOT / "framework"))
         done.touch()
     return python

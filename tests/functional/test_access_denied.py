@@ -67,36 +67,166 @@ RELAY = {**BOTH, "source": FROM, "target": TO}
 WITHIN = {"source_role": "writer", "target_role": "writer", "source": FROM, "target": TO}
 READ, WRITTEN = "arn:aws:s3:::landing/q/a", "arn:aws:s3:::publish/q/a"
 TABLE = {
-    "relay: list": Row("s3.copy", RELAY, Call("GET", "landing", "list-type"), "reader", "s3:ListBucket", "arn:aws:s3:::landing"),
-    "relay: head": Row("s3.copy", {**RELAY, "source": f"{FROM}a"}, Call("HEAD", "landing"), "reader", "s3:GetObject", READ),
+    "relay: list": Row(
+        "s3.copy",
+        RELAY,
+        Call("GET", "landing", "list-type"),
+        "reader",
+        "s3:ListBucket",
+        "arn:aws:s3:::landing",
+    ),
+    "relay: head": Row(
+        "s3.copy",
+        {**RELAY, "source": f"{FROM}a"},
+        Call("HEAD", "landing"),
+        "reader",
+        "s3:GetObject",
+        READ,
+    ),
     "relay: read": Row("s3.copy", RELAY, Call("GET", "landing"), "reader", "s3:GetObject", READ),
-    "relay: tags": Row("s3.copy", RELAY, Call("GET", "landing", "tagging"), "reader", "s3:GetObjectTagging", READ),
-    "relay: ranges": Row("s3.copy", RELAY, Call("GET", "landing", header="range"), "reader", "s3:GetObject", READ, LARGE),
-    "relay: write": Row("s3.copy", RELAY, Call("PUT", "publish"), "writer", "s3:PutObject", WRITTEN),
-    "relay: begin": Row("s3.copy", RELAY, Call("POST", "publish", "uploads"), "writer", "s3:PutObject", WRITTEN, LARGE),
-    "relay: part": Row("s3.copy", RELAY, Call("PUT", "publish", "partNumber"), "writer", "s3:PutObject", WRITTEN, LARGE),
-    "relay: end": Row("s3.copy", RELAY, Call("POST", "publish", "uploadId"), "writer", "s3:PutObject", WRITTEN, LARGE),
-    "copy: head": Row("s3.copy", {**WITHIN, "source": f"{FROM}a"}, Call("HEAD", "landing"), "writer", "s3:GetObject", READ),
-    "copy: tags": Row("s3.copy", {**WITHIN, "multipart_above": "5MiB"}, Call("GET", "landing", "tagging"), "writer", "s3:GetObjectTagging", READ, LARGE),
-    "copy: begin": Row("s3.copy", {**WITHIN, "multipart_above": "5MiB"}, Call("POST", "publish", "uploads"), "writer", "s3:PutObject", WRITTEN, LARGE),
-    "download: read": Row("s3.download", {"role": "reader", "source": FROM, "target": "out/"}, Call("GET", "landing"), "reader", "s3:GetObject", READ),
+    "relay: tags": Row(
+        "s3.copy", RELAY, Call("GET", "landing", "tagging"), "reader", "s3:GetObjectTagging", READ
+    ),
+    "relay: ranges": Row(
+        "s3.copy",
+        RELAY,
+        Call("GET", "landing", header="range"),
+        "reader",
+        "s3:GetObject",
+        READ,
+        LARGE,
+    ),
+    "relay: write": Row(
+        "s3.copy", RELAY, Call("PUT", "publish"), "writer", "s3:PutObject", WRITTEN
+    ),
+    "relay: begin": Row(
+        "s3.copy",
+        RELAY,
+        Call("POST", "publish", "uploads"),
+        "writer",
+        "s3:PutObject",
+        WRITTEN,
+        LARGE,
+    ),
+    "relay: part": Row(
+        "s3.copy",
+        RELAY,
+        Call("PUT", "publish", "partNumber"),
+        "writer",
+        "s3:PutObject",
+        WRITTEN,
+        LARGE,
+    ),
+    "relay: end": Row(
+        "s3.copy",
+        RELAY,
+        Call("POST", "publish", "uploadId"),
+        "writer",
+        "s3:PutObject",
+        WRITTEN,
+        LARGE,
+    ),
+    "copy: head": Row(
+        "s3.copy",
+        {**WITHIN, "source": f"{FROM}a"},
+        Call("HEAD", "landing"),
+        "writer",
+        "s3:GetObject",
+        READ,
+    ),
+    "copy: tags": Row(
+        "s3.copy",
+        {**WITHIN, "multipart_above": "5MiB"},
+        Call("GET", "landing", "tagging"),
+        "writer",
+        "s3:GetObjectTagging",
+        READ,
+        LARGE,
+    ),
+    "copy: begin": Row(
+        "s3.copy",
+        {**WITHIN, "multipart_above": "5MiB"},
+        Call("POST", "publish", "uploads"),
+        "writer",
+        "s3:PutObject",
+        WRITTEN,
+        LARGE,
+    ),
+    "download: read": Row(
+        "s3.download",
+        {"role": "reader", "source": FROM, "target": "out/"},
+        Call("GET", "landing"),
+        "reader",
+        "s3:GetObject",
+        READ,
+    ),
     "download: ranges": Row(
-        "s3.download", {"role": "reader", "source": FROM, "target": "out/"}, Call("GET", "landing", header="range"), "reader", "s3:GetObject", READ, LARGE
+        "s3.download",
+        {"role": "reader", "source": FROM, "target": "out/"},
+        Call("GET", "landing", header="range"),
+        "reader",
+        "s3:GetObject",
+        READ,
+        LARGE,
     ),
-    "upload: write": Row("s3.upload", {"role": "writer", "source": "a", "target": TO}, Call("PUT", "publish"), "writer", "s3:PutObject", WRITTEN),
+    "upload: write": Row(
+        "s3.upload",
+        {"role": "writer", "source": "a", "target": TO},
+        Call("PUT", "publish"),
+        "writer",
+        "s3:PutObject",
+        WRITTEN,
+    ),
     "upload: part": Row(
-        "s3.upload", {"role": "writer", "source": "a", "target": TO}, Call("PUT", "publish", "partNumber"), "writer", "s3:PutObject", WRITTEN, LARGE
+        "s3.upload",
+        {"role": "writer", "source": "a", "target": TO},
+        Call("PUT", "publish", "partNumber"),
+        "writer",
+        "s3:PutObject",
+        WRITTEN,
+        LARGE,
     ),
-    "read": Row("s3.read", {"role": "reader", "source": f"{FROM}a"}, Call("GET", "landing"), "reader", "s3:GetObject", READ),
-    "write": Row("s3.write", {"role": "writer", "target": f"{TO}a", "text": "x"}, Call("PUT", "publish"), "writer", "s3:PutObject", WRITTEN),
-    "list": Row("s3.list", {"role": "reader", "source": FROM}, Call("GET", "landing", "list-type"), "reader", "s3:ListBucket", "arn:aws:s3:::landing"),
+    "read": Row(
+        "s3.read",
+        {"role": "reader", "source": f"{FROM}a"},
+        Call("GET", "landing"),
+        "reader",
+        "s3:GetObject",
+        READ,
+    ),
+    "write": Row(
+        "s3.write",
+        {"role": "writer", "target": f"{TO}a", "text": "x"},
+        Call("PUT", "publish"),
+        "writer",
+        "s3:PutObject",
+        WRITTEN,
+    ),
+    "list": Row(
+        "s3.list",
+        {"role": "reader", "source": FROM},
+        Call("GET", "landing", "list-type"),
+        "reader",
+        "s3:ListBucket",
+        "arn:aws:s3:::landing",
+    ),
     "delete: batch": Row(
-        "s3.delete", {"role": "writer", "source": FROM, "max_delete": 9}, Call("POST", "landing", "delete"), "writer", "s3:DeleteObject", "arn:aws:s3:::landing/q/*"
+        "s3.delete",
+        {"role": "writer", "source": FROM, "max_delete": 9},
+        Call("POST", "landing", "delete"),
+        "writer",
+        "s3:DeleteObject",
+        "arn:aws:s3:::landing/q/*",
     ),
     "delete: one": Row(
-        "s3.delete", {"role": "writer", "objects": [f"{FROM}a"], "max_delete": 9}, Call("POST", "landing", "delete"), "writer", "s3:DeleteObject", READ
+        "s3.delete",
+        {"role": "writer", "objects": [f"{FROM}a"], "max_delete": 9},
+        Call("POST", "landing", "delete"),
+        "writer",
+        "s3:DeleteObject",
+        READ,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=["fast", "boto3"])
@@ -185,7 +315,10 @@ def test_a_key_of_kms_is_blamed_on_the_role_that_uses_it(
     row = TABLE[name]
     writes = row.role == "writer" and row.refused == "s3:PutObject"
     action = "kms:GenerateDataKey" if writes else "kms:Decrypt"
-    message = f"User: arn:aws:sts::444455556666:assumed-role/{row.role}/t is not authorized to perform: {action} on resource: {KEY_ARN}"
+    message = (
+        f"User: arn:aws:sts::444455556666:assumed-role/{row.role}/t is not authorized to "
+        f"perform: {action} on resource: {KEY_ARN}"
+    )
     refuse(memory_aws, row.call, lambda _: error(403, "AccessDenied", message))
     failed = run(row.action, row.fields, row.size)
     assert f"the role '{row.role}' may not {action} on {KEY_ARN}" in failed.message
@@ -240,7 +373,10 @@ def test_a_source_that_is_gone_is_the_source(
 
 
 def test_the_bucket_that_is_missing_is_named(run: Callable[..., Any], memory_aws: Store) -> None:
-    body = b"<Error><Code>NoSuchBucket</Code><Message>no</Message><BucketName>landing</BucketName></Error>"
+    body = (
+        b"<Error><Code>NoSuchBucket</Code><Message>no</Message><BucketName>landing</BucketName>"
+        b"</Error>"
+    )
     memory_aws.hook = lambda request: (
         Response(404, {"Content-Type": "application/xml"}, body)
         if "x-amz-copy-source" in request.headers
@@ -258,24 +394,56 @@ def test_the_bucket_that_is_missing_is_named(run: Callable[..., Any], memory_aws
     [
         ("s3", "ListBuckets", {}, [("s3:ListAllMyBuckets", "*")]),
         ("s3", "HeadObject", {"Bucket": "landing", "Key": "q/a"}, [("s3:GetObject", READ)]),
-        ("s3", "ListObjectsV2", {"Bucket": "landing", "Prefix": "q/"}, [("s3:ListBucket", "arn:aws:s3:::landing")]),
-        ("s3", "GetObjectTagging", {"Bucket": "landing", "Key": "q/a", "VersionId": "1"}, [("s3:GetObjectVersionTagging", READ)]),
-        ("s3", "CreateMultipartUpload", {"Bucket": "landing", "Key": "q/a"}, [("s3:PutObject", READ)]),
-        ("s3", "GetBucketEncryption", {"Bucket": "landing"}, [("s3:GetEncryptionConfiguration", "arn:aws:s3:::landing")]),
         (
-            "s3", "DeleteObjects", {"Bucket": "landing", "Delete": {"Objects": [{"Key": "q/a", "VersionId": "1"}, {"Key": "q/b"}]}},
+            "s3",
+            "ListObjectsV2",
+            {"Bucket": "landing", "Prefix": "q/"},
+            [("s3:ListBucket", "arn:aws:s3:::landing")],
+        ),
+        (
+            "s3",
+            "GetObjectTagging",
+            {"Bucket": "landing", "Key": "q/a", "VersionId": "1"},
+            [("s3:GetObjectVersionTagging", READ)],
+        ),
+        (
+            "s3",
+            "CreateMultipartUpload",
+            {"Bucket": "landing", "Key": "q/a"},
+            [("s3:PutObject", READ)],
+        ),
+        (
+            "s3",
+            "GetBucketEncryption",
+            {"Bucket": "landing"},
+            [("s3:GetEncryptionConfiguration", "arn:aws:s3:::landing")],
+        ),
+        (
+            "s3",
+            "DeleteObjects",
+            {
+                "Bucket": "landing",
+                "Delete": {"Objects": [{"Key": "q/a", "VersionId": "1"}, {"Key": "q/b"}]},
+            },
             [("s3:DeleteObjectVersion", "arn:aws:s3:::landing/q/*")],
         ),
         (
-            "s3", "CopyObject", {"Bucket": "publish", "Key": "q/a", "CopySource": "landing/q/a?versionId=1"},
+            "s3",
+            "CopyObject",
+            {"Bucket": "publish", "Key": "q/a", "CopySource": "landing/q/a?versionId=1"},
             [("s3:GetObjectVersion", READ), ("s3:PutObject", WRITTEN)],
         ),
         ("glue", "StartCrawler", {"Name": "x"}, [("glue:StartCrawler", "*")]),
         ("lambda", "Invoke", {"FunctionName": "x"}, [("lambda:InvokeFunction", "*")]),
-        ("sqs", "SendMessageBatch", {"QueueUrl": "https://x.example/q", "Entries": []}, [("sqs:SendMessage", "*")]),
+        (
+            "sqs",
+            "SendMessageBatch",
+            {"QueueUrl": "https://x.example/q", "Entries": []},
+            [("sqs:SendMessage", "*")],
+        ),
         ("cloudwatch", "ListMetrics", {}, [("cloudwatch:ListMetrics", "*")]),
     ],
-)  # fmt: skip
+)
 def test_a_refused_call_of_any_service_names_its_iam_action(
     service: str,
     operation: str,
@@ -324,7 +492,10 @@ def test_a_refused_call_of_any_service_names_its_iam_action(
         ("client('s3').get_object(Bucket='landing', Key='q/a')", "s3:GetObject", READ),
         ("client('s3').list_buckets()", "s3:ListAllMyBuckets", "*"),
         (
-            "client('s3').delete_objects(Bucket='landing', Delete={'Objects': [{'Key': 'q/a'}, {'Key': 'q/b'}]})",
+            (
+                "client('s3').delete_objects(Bucket='landing', "
+                "Delete={'Objects': [{'Key': 'q/a'}, {'Key': 'q/b'}]})"
+            ),
             "s3:DeleteObject",
             "arn:aws:s3:::landing/q/*",
         ),

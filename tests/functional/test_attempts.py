@@ -61,7 +61,11 @@ def run(
     path = tmp_path / "job.yaml"
     given = {"path": str(tmp_path / "calls"), **arguments}
     path.write_text(
-        f"version: 1\nname: t\n{top}steps:\n  - {{id: a, action: python.call, function: 'tries_code:{function}', arguments: {given}, {more}}}\n"
+        "version: 1\n"
+        "name: t\n"
+        f"{top}steps:\n"
+        f"  - {{id: a, action: python.call, function: 'tries_code:{function}', "
+        f"arguments: {given}, {more}}}\n"
     )
     return api.run(api.load(path), run_key=run_key)
 
@@ -139,9 +143,14 @@ def test_a_function_that_is_not_idempotent_is_called_once(
     assert (result.status, result.steps[0].attempts, calls(tmp_path)) == ("failed", times, times)
 
 
-@pytest.mark.parametrize(("status", "code", "idempotent", "least", "most"), [
-    (503, "Throttling", False, 3, 3), (500, "InternalFailure", False, 1, 1), (0, "", False, 1, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "code", "idempotent", "least", "most"),
+    [
+        (503, "Throttling", False, 3, 3),
+        (500, "InternalFailure", False, 1, 1),
+        (0, "", False, 1, 1),
+    ],
+)
 def test_a_call_of_aws_that_is_not_idempotent(
     status: int,
     code: str,
@@ -157,7 +166,11 @@ def test_a_call_of_aws_that_is_not_idempotent(
     )
     path = tmp_path / "job.yaml"
     path.write_text(
-        f"version: 1\nname: t\nsteps:\n  - {{id: a, action: aws.call, role: job, service: s3, operation: PutObject, idempotent: {str(idempotent).lower()},"
+        "version: 1\n"
+        "name: t\n"
+        "steps:\n"
+        "  - {id: a, action: aws.call, role: job, service: s3, operation: PutObject, "
+        f"idempotent: {str(idempotent).lower()},"
         " parameters: {Bucket: some-bucket, Key: k}, retry: {attempts: 3, delay: 0.01}}\n"
     )
     result = api.run(api.load(path))
@@ -170,8 +183,10 @@ def test_what_does_not_go_together(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(
         "version: 1\nname: t\nsteps:\n"
-        "  - {id: a, action: aws.call, role: job, service: s3, operation: ListBuckets, idempotent: false, wait_until: {expression: Owner}}\n"
-        "  - {id: b, action: python.call, function: 'tries_code:late', objects: ['s3://bucket/k'], distribute: spark, idempotent: false}\n"
+        "  - {id: a, action: aws.call, role: job, service: s3, operation: ListBuckets, "
+        "idempotent: false, wait_until: {expression: Owner}}\n"
+        "  - {id: b, action: python.call, function: 'tries_code:late', "
+        "objects: ['s3://bucket/k'], distribute: spark, idempotent: false}\n"
         "  - {id: c, action: python.call, function: 'tries_code:late', idempotent: '${{ 1 }}'}\n"
     )
     with pytest.raises(SpecError) as caught:

@@ -24,91 +24,279 @@ HEAD = "version: 1\nname: t\n"
 OWN = "arn:aws:iam::111122223333:role/"
 OTHER = "arn:aws:iam::444455556666:role/"
 LIST = "steps:\n  - {id: a, action: s3.list, role: r, source: s3://bkt/in/}\n"
-STORE = "steps:\n  - {{id: a, action: s3.write, role: job, target: s3://bkt/out/a, text: x, encryption: {{type: AES256}}{more}}}\n"
-ALLOW = "roles:\n  r:\n    arn: {arn}\n    session_policy: {{Statement: [{{Effect: Allow, {statement}}}]}}\n"
+STORE = (
+    "steps:\n"
+    "  - {{id: a, action: s3.write, role: job, target: s3://bkt/out/a, text: x, "
+    "encryption: {{type: AES256}}{more}}}\n"
+)
+ALLOW = (
+    "roles:\n"
+    "  r:\n"
+    "    arn: {arn}\n"
+    "    session_policy: {{Statement: [{{Effect: Allow, {statement}}}]}}\n"
+)
 KEY = "AKIA" + "IOSFODNN7EXAMPLE"
 RANDOM = "wJalrXUtnFEMI" + "K7MDENGbPxRfiCYzEXKEY9q"
 
 CASES: dict[str, tuple[str, set[tuple[str, str, int]]]] = {
     "another account": (f"roles:\n  r: {OTHER}x\n{LIST}", {("RR001", "high", 4)}),
-    "another account, an external id": (f"roles:\n  r: {{arn: '{OTHER}x', external_id: e1}}\n{LIST}", set()),
+    "another account, an external id": (
+        f"roles:\n  r: {{arn: '{OTHER}x', external_id: e1}}\n{LIST}",
+        set(),
+    ),
     "the same account": (f"roles:\n  r: {OWN}x\n{LIST}", set()),
     "through a role of the same account": (
-        f"roles:\n  r: {{arn: '{OTHER}x', via: h}}\n  h: {{arn: '{OTHER}h', external_id: e1}}\n{LIST}", set(),
+        (
+            "roles:\n"
+            f"  r: {{arn: '{OTHER}x', via: h}}\n"
+            f"  h: {{arn: '{OTHER}h', external_id: e1}}\n"
+            f"{LIST}"
+        ),
+        set(),
     ),
-    "through a role of another": (f"roles:\n  r: {{arn: '{OTHER}x', via: h}}\n  h: {OWN}h\n{LIST}", {("RR001", "high", 4)}),
-    "an ARN in the step": (f"steps:\n  - id: a\n    action: s3.list\n    role: {OTHER}x\n    source: s3://bkt/in/\n", {("RR001", "high", 6)}),
-    "a long session": (f"roles:\n  r: {OWN}x\n{LIST.replace('/in/', '/in/, timeout: 5m')}", {("RR002", "low", 4)}),
-    "a session as long as its steps": (f"roles:\n  r: {{arn: '{OWN}x', duration: 15m}}\n{LIST.replace('/in/', '/in/, timeout: 5m')}", set()),
+    "through a role of another": (
+        f"roles:\n  r: {{arn: '{OTHER}x', via: h}}\n  h: {OWN}h\n{LIST}",
+        {("RR001", "high", 4)},
+    ),
+    "an ARN in the step": (
+        f"steps:\n  - id: a\n    action: s3.list\n    role: {OTHER}x\n    source: s3://bkt/in/\n",
+        {("RR001", "high", 6)},
+    ),
+    "a long session": (
+        f"roles:\n  r: {OWN}x\n{LIST.replace('/in/', '/in/, timeout: 5m')}",
+        {("RR002", "low", 4)},
+    ),
+    "a session as long as its steps": (
+        (
+            "roles:\n"
+            f"  r: {{arn: '{OWN}x', duration: 15m}}\n"
+            f"{LIST.replace('/in/', '/in/, timeout: 5m')}"
+        ),
+        set(),
+    ),
     "different needs": (
-        f"roles:\n  r: {OWN}x\n{LIST}  - {{id: c, action: s3.read, role: r, source: s3://bkt/in/x}}\n", {("RR003", "low", 4)},
+        (
+            "roles:\n"
+            f"  r: {OWN}x\n"
+            f"{LIST}  - {{id: c, action: s3.read, role: r, source: s3://bkt/in/x}}\n"
+        ),
+        {("RR003", "low", 4)},
     ),
-    "the same needs": (f"roles:\n  r: {OWN}x\n{LIST}  - {{id: c, action: s3.list, role: r, source: s3://bkt/in/}}\n", set()),
+    "the same needs": (
+        (
+            "roles:\n"
+            f"  r: {OWN}x\n"
+            f"{LIST}  - {{id: c, action: s3.list, role: r, source: s3://bkt/in/}}\n"
+        ),
+        set(),
+    ),
     "different needs, narrowed": (
-        f"roles:\n  r: {{arn: '{OWN}x', session_policy: auto}}\n{LIST}  - {{id: c, action: s3.read, role: r, source: s3://bkt/in/x}}\n", set(),
+        (
+            "roles:\n"
+            f"  r: {{arn: '{OWN}x', session_policy: auto}}\n"
+            f"{LIST}  - {{id: c, action: s3.read, role: r, source: s3://bkt/in/x}}\n"
+        ),
+        set(),
     ),
-    "code of one's own": (f"roles:\n  r: {OWN}x\nsteps:\n  - {{id: a, action: python.call, role: r, function: 'os:getcwd'}}\n", {("RR003", "low", 4)}),
-    "every action": (ALLOW.format(arn=OWN + "x", statement="Action: 's3:*', Resource: 'arn:aws:s3:::bkt/*'") + LIST, {("RR004", "medium", 6)}),
-    "every resource": (ALLOW.format(arn=OWN + "x", statement="Action: s3:GetObject, Resource: '*'") + LIST, {("RR004", "medium", 6)}),
-    "all but": (ALLOW.format(arn=OWN + "x", statement="NotAction: iam:*, Resource: 'arn:aws:s3:::bkt/*'") + LIST, {("RR004", "medium", 6)}),
-    "a narrow policy": (ALLOW.format(arn=OWN + "x", statement="Action: s3:ListBucket, Resource: 'arn:aws:s3:::bkt'") + LIST, set()),
+    "code of one's own": (
+        (
+            "roles:\n"
+            f"  r: {OWN}x\n"
+            "steps:\n"
+            "  - {id: a, action: python.call, role: r, function: 'os:getcwd'}\n"
+        ),
+        {("RR003", "low", 4)},
+    ),
+    "every action": (
+        ALLOW.format(arn=OWN + "x", statement="Action: 's3:*', Resource: 'arn:aws:s3:::bkt/*'")
+        + LIST,
+        {("RR004", "medium", 6)},
+    ),
+    "every resource": (
+        ALLOW.format(arn=OWN + "x", statement="Action: s3:GetObject, Resource: '*'") + LIST,
+        {("RR004", "medium", 6)},
+    ),
+    "all but": (
+        ALLOW.format(arn=OWN + "x", statement="NotAction: iam:*, Resource: 'arn:aws:s3:::bkt/*'")
+        + LIST,
+        {("RR004", "medium", 6)},
+    ),
+    "a narrow policy": (
+        ALLOW.format(arn=OWN + "x", statement="Action: s3:ListBucket, Resource: 'arn:aws:s3:::bkt'")
+        + LIST,
+        set(),
+    ),
     "a broad managed policy": (
-        f"roles:\n  r: {{arn: '{OWN}x', policy_arns: ['arn:aws:iam::aws:policy/AmazonS3FullAccess']}}\n{LIST}", {("RR005", "medium", 4)},
+        (
+            "roles:\n"
+            f"  r: {{arn: '{OWN}x', policy_arns: "
+            "['arn:aws:iam::aws:policy/AmazonS3FullAccess']}\n"
+            f"{LIST}"
+        ),
+        {("RR005", "medium", 4)},
     ),
-    "plain http": (f"roles:\n  r:\n    arn: {OWN}x\n    sts_endpoint: http://sts.corp\n{LIST}", {("RR006", "medium", 6)}),
-    "http on loopback": (f"roles:\n  r:\n    arn: {OWN}x\n    sts_endpoint: http://127.0.0.1:4566\n{LIST}", set()),
-    "a role that is not used": (f"roles:\n  r: {OWN}x\n  z: {OWN}z\n{LIST}", {("RR007", "info", 5)}),
-    "a role on the way is used": (f"roles:\n  r: {{arn: '{OWN}x', via: z}}\n  z: {OWN}z\n{LIST}", set()),
+    "plain http": (
+        f"roles:\n  r:\n    arn: {OWN}x\n    sts_endpoint: http://sts.corp\n{LIST}",
+        {("RR006", "medium", 6)},
+    ),
+    "http on loopback": (
+        f"roles:\n  r:\n    arn: {OWN}x\n    sts_endpoint: http://127.0.0.1:4566\n{LIST}",
+        set(),
+    ),
+    "a role that is not used": (
+        f"roles:\n  r: {OWN}x\n  z: {OWN}z\n{LIST}",
+        {("RR007", "info", 5)},
+    ),
+    "a role on the way is used": (
+        f"roles:\n  r: {{arn: '{OWN}x', via: z}}\n  z: {OWN}z\n{LIST}",
+        set(),
+    ),
     "a role that is not known": (
-        "params: {who: {required: true}}\nroles:\n  r: '${{ params.who }}'\nsteps:\n  - {id: a, action: python.call, function: 'os:getcwd'}\n",
+        (
+            "params: {who: {required: true}}\n"
+            "roles:\n"
+            "  r: '${{ params.who }}'\n"
+            "steps:\n"
+            "  - {id: a, action: python.call, function: 'os:getcwd'}\n"
+        ),
         {("RR008", "info", 5)},
     ),
-    "a whole bucket read": (f"roles:\n  r: {OWN}x\n{LIST.replace('list', 'download').replace('/in/', '/, target: /tmp/x/')}", {("RR010", "low", 6)}),
+    "a whole bucket read": (
+        (
+            "roles:\n"
+            f"  r: {OWN}x\n"
+            f"{LIST.replace('list', 'download').replace('/in/', '/, target: /tmp/x/')}"
+        ),
+        {("RR010", "low", 6)},
+    ),
     "a whole bucket written": (
-        "steps:\n  - id: a\n    action: s3.upload\n    role: job\n    source: /tmp/x/\n    encryption: {type: AES256}\n    target: s3://bkt/\n",
+        (
+            "steps:\n"
+            "  - id: a\n"
+            "    action: s3.upload\n"
+            "    role: job\n"
+            "    source: /tmp/x/\n"
+            "    encryption: {type: AES256}\n"
+            "    target: s3://bkt/\n"
+        ),
         {("RR010", "medium", 9)},
     ),
     "any bucket": (
-        "params: {b: {required: true}}\nsteps:\n  - id: a\n    action: s3.read\n    role: job\n    source: s3://${{ params.b }}/x\n", {("RR011", "medium", 8)},
+        (
+            "params: {b: {required: true}}\n"
+            "steps:\n"
+            "  - id: a\n"
+            "    action: s3.read\n"
+            "    role: job\n"
+            "    source: s3://${{ params.b }}/x\n"
+        ),
+        {("RR011", "medium", 8)},
     ),
-    "no encryption": (STORE.format(more="").replace(", encryption: {type: AES256}", ""), {("RR012", "low", 4)}),
+    "no encryption": (
+        STORE.format(more="").replace(", encryption: {type: AES256}", ""),
+        {("RR012", "low", 4)},
+    ),
     "an object stored well": (STORE.format(more=", acl: bucket-owner-full-control"), set()),
     "public": (STORE.format(more=", acl: public-read"), {("RR013", "high", 4)}),
     "public by a call": (
-        "steps:\n  - {id: a, action: aws.call, role: job, service: s3, operation: PutObjectAcl, parameters: {Bucket: bkt, Key: k, ACL: public-read}}\n",
+        (
+            "steps:\n"
+            "  - {id: a, action: aws.call, role: job, service: s3, operation: PutObjectAcl, "
+            "parameters: {Bucket: bkt, Key: k, ACL: public-read}}\n"
+        ),
         {("RR013", "high", 4)},
     ),
     "a bucket emptied": (
-        "steps:\n  - {id: a, action: s3.delete, role: job, source: s3://bkt/, allow_all: true, max_delete: 10}\n",
+        (
+            "steps:\n"
+            "  - {id: a, action: s3.delete, role: job, source: s3://bkt/, allow_all: true, "
+            "max_delete: 10}\n"
+        ),
         {("RR014", "high", 4), ("RR010", "medium", 4)},
     ),
-    "a million deleted": ("steps:\n  - {id: a, action: s3.delete, role: job, source: s3://bkt/x/, max_delete: 1000000}\n", {("RR015", "medium", 4)}),
-    "versions deleted": ("steps:\n  - {id: a, action: s3.delete, role: job, source: s3://bkt/x/, versions: true, max_delete: 9}\n", {("RR015", "medium", 4)}),
-    "a few deleted": ("steps:\n  - {id: a, action: s3.delete, role: job, source: s3://bkt/x/, max_delete: 9}\n", set()),
+    "a million deleted": (
+        (
+            "steps:\n"
+            "  - {id: a, action: s3.delete, role: job, source: s3://bkt/x/, max_delete: 1000000}\n"
+        ),
+        {("RR015", "medium", 4)},
+    ),
+    "versions deleted": (
+        (
+            "steps:\n"
+            "  - {id: a, action: s3.delete, role: job, source: s3://bkt/x/, versions: true, "
+            "max_delete: 9}\n"
+        ),
+        {("RR015", "medium", 4)},
+    ),
+    "a few deleted": (
+        "steps:\n  - {id: a, action: s3.delete, role: job, source: s3://bkt/x/, max_delete: 9}\n",
+        set(),
+    ),
     "a call that deletes": (
-        "steps:\n  - {id: a, action: aws.call, role: job, service: glue, operation: DeleteTable, parameters: {DatabaseName: d, Name: n}}\n",
+        (
+            "steps:\n"
+            "  - {id: a, action: aws.call, role: job, service: glue, operation: DeleteTable, "
+            "parameters: {DatabaseName: d, Name: n}}\n"
+        ),
         {("RR016", "medium", 4)},
     ),
     "a call that deletes, guarded": (
-        ("steps:\n  - {id: a, action: aws.call, role: job, service: glue, operation: DeleteTable, parameters: {DatabaseName: d, Name: n},"
-        " when: \"${{ run.name == 'x' }}\"}\n"), set(),
+        (
+            "steps:\n"
+            "  - {id: a, action: aws.call, role: job, service: glue, operation: DeleteTable, "
+            "parameters: {DatabaseName: d, Name: n},"
+            " when: \"${{ run.name == 'x' }}\"}\n"
+        ),
+        set(),
     ),
     "a failed write goes on": (STORE.format(more=", on_error: continue"), {("RR017", "medium", 4)}),
-    "a failed read goes on": ("steps:\n  - {id: a, action: s3.read, role: job, source: s3://bkt/x, on_error: continue}\n", set()),
-    "one target twice": (STORE.format(more="") + STORE.format(more="").splitlines()[1].replace("id: a", "id: c") + "\n", {("RR018", "low", 5)}),
+    "a failed read goes on": (
+        (
+            "steps:\n"
+            "  - {id: a, action: s3.read, role: job, source: s3://bkt/x, on_error: continue}\n"
+        ),
+        set(),
+    ),
+    "one target twice": (
+        STORE.format(more="")
+        + STORE.format(more="").splitlines()[1].replace("id: a", "id: c")
+        + "\n",
+        {("RR018", "low", 5)},
+    ),
     "a key id": (f"description: use {KEY}\n{STORE.format(more='')}", {("RR020", "high", 3)}),
     "a password": (
-        "steps:\n  - {id: a, action: python.call, function: 'os:getenv', arguments: {key: x, default: hunter22}}\n".replace("default:", "password:")
-        .replace("os:getenv", "m:f"), {("RR020", "high", 4)},
+        (
+            "steps:\n"
+            "  - {id: a, action: python.call, function: 'os:getenv', arguments: {key: x, "
+            "default: hunter22}}\n"
+        )
+        .replace("default:", "password:")
+        .replace("os:getenv", "m:f"),
+        {("RR020", "high", 4)},
     ),
-    "a param's default that looks random": (f"params: {{x: {{default: {RANDOM}}}}}\n{STORE.format(more='')}", {("RR020", "high", 3)}),
-    "a secret for a param": (f"params: {{db_password: {{required: true}}}}\n{STORE.format(more='')}", {("RR021", "medium", 3)}),
-    "a secret's name for a param": (f"params: {{secret_name: {{default: prod/db}}}}\n{STORE.format(more='')}", set()),
+    "a param's default that looks random": (
+        f"params: {{x: {{default: {RANDOM}}}}}\n{STORE.format(more='')}",
+        {("RR020", "high", 3)},
+    ),
+    "a secret for a param": (
+        f"params: {{db_password: {{required: true}}}}\n{STORE.format(more='')}",
+        {("RR021", "medium", 3)},
+    ),
+    "a secret's name for a param": (
+        f"params: {{secret_name: {{default: prod/db}}}}\n{STORE.format(more='')}",
+        set(),
+    ),
     "words, paths and ARNs": (
-        f"description: a passwordless job\nparams: {{x: {{default: s3://landing/Very/Long/Path-2026/part-0001.csv}}, y: {{default: {OWN}x}}}}\n"
-        + STORE.format(more=""), set(),
+        (
+            "description: a passwordless job\n"
+            "params: {x: {default: s3://landing/Very/Long/Path-2026/part-0001.csv}, "
+            f"y: {{default: {OWN}x}}}}\n"
+        )
+        + STORE.format(more=""),
+        set(),
     ),
-}  # fmt: skip
+}
 
 
 def found(tmp_path: Path, text: str, account: str = "111122223333") -> list[Any]:
@@ -139,10 +327,18 @@ def test_each_rule_is_seen_to_find_and_to_be_quiet() -> None:
 
 
 def test_without_the_jobs_account_roles_in_several_are_likely_findings(tmp_path: Path) -> None:
-    text = f"roles:\n  r: {OTHER}x\n  s: {OWN}y\n{LIST}  - {{id: c, action: s3.list, role: s, source: s3://bkt/in/}}\n"
-    assert {(each.rule, each.severity, each.problem.mark.line) for each in found(tmp_path, text, "")} == {
-        ("RR001", "medium", 4), ("RR001", "medium", 5),
-    }  # fmt: skip
+    text = (
+        "roles:\n"
+        f"  r: {OTHER}x\n"
+        f"  s: {OWN}y\n"
+        f"{LIST}  - {{id: c, action: s3.list, role: s, source: s3://bkt/in/}}\n"
+    )
+    assert {
+        (each.rule, each.severity, each.problem.mark.line) for each in found(tmp_path, text, "")
+    } == {
+        ("RR001", "medium", 4),
+        ("RR001", "medium", 5),
+    }
     assert found(tmp_path, f"roles:\n  r: {OTHER}x\n{LIST}", "") == []
 
 
@@ -198,10 +394,15 @@ def test_comments_leave_findings_as_they_are_and_idle_ones_are_found(tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
-        ([], 0), (["--fail-on", "medium"], 4), (["--fail-on", "none", "--job-role", OWN + "job"], 0), (["--job-role", OWN + "job"], 4),
-        (["--min-severity", "high", "--fail-on", "medium"], 0), (["--job-role", "glue-job"], 2), (["none.yaml"], 2),
+        ([], 0),
+        (["--fail-on", "medium"], 4),
+        (["--fail-on", "none", "--job-role", OWN + "job"], 0),
+        (["--job-role", OWN + "job"], 4),
+        (["--min-severity", "high", "--fail-on", "medium"], 0),
+        (["--job-role", "glue-job"], 2),
+        (["none.yaml"], 2),
     ],
-)  # fmt: skip
+)
 def test_the_exit_status_follows_what_was_asked(arguments: list[str], status: int) -> None:
     done = CliRunner().invoke(main, ["audit", str(CONFIGS / "partner_exchange.yaml"), *arguments])
     ended = done.exit_code if done.exit_code != 1 else getattr(done.exception, "exit_status", 1)
@@ -221,7 +422,8 @@ def test_the_forms_say_the_same(rolerunner: Any) -> None:
     for head, finding, result in zip(heads, findings, results):
         region = result["locations"][0]["physicalLocation"]["region"]
         assert head.startswith(
-            f"{finding['file']}:{finding['line']}:{finding['column']}: {finding['severity']} {finding['rule']} "
+            f"{finding['file']}:{finding['line']}:{finding['column']}: "
+            f"{finding['severity']} {finding['rule']} "
         )
         assert (result["ruleId"], region["startLine"], region["startColumn"]) == (
             finding["rule"],

@@ -194,7 +194,8 @@ def test_an_upload_tells_such_a_checksum(algorithm: str, tuning: Tuning, tmp_pat
     def answer(asked: Asked) -> Answer:
         if asked.what == "POST [uploads]":
             return Answer(
-                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+                b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
+                b"</InitiateMultipartUploadResult>"
             )
         if asked.what == "POST [uploadId]":
             return Answer(

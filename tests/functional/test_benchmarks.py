@@ -52,8 +52,11 @@ def test_works_are_measured_and_proved(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     measured = json.loads((tmp_path / "benchmarks.json").read_text())["series"]
     assert [(each["work"], each["why"], len(each["costs"])) for each in measured] == [
-        ("download-small", "", 1), ("list", "", 1), ("relay-small", "", 1), ("delete", "", 1),
-    ]  # fmt: skip
+        ("download-small", "", 1),
+        ("list", "", 1),
+        ("relay-small", "", 1),
+        ("delete", "", 1),
+    ]
     assert all(
         0 < cost["cpu"] < 30 and 20 < cost["peak"] < 250
         for each in measured

@@ -225,9 +225,15 @@ def test_another_conflict_stays(run: Callable[..., Any], memory_aws: Store) -> N
 
 
 PASSING = [
-    (429, "TooManyRequests"), (429, "Whatever"), (503, "SlowDown"), (503, "ServiceUnavailable"), (500, "InternalError"), (400, "RequestTimeout"),
-    (502, "BadGateway"), (504, "GatewayTimeout"),
-]  # fmt: skip
+    (429, "TooManyRequests"),
+    (429, "Whatever"),
+    (503, "SlowDown"),
+    (503, "ServiceUnavailable"),
+    (500, "InternalError"),
+    (400, "RequestTimeout"),
+    (502, "BadGateway"),
+    (504, "GatewayTimeout"),
+]
 
 
 @pytest.mark.parametrize(("status", "code"), PASSING)
@@ -335,7 +341,8 @@ def test_an_etag_that_completion_leaves_out_is_looked_up(
             return None
         memory_aws.respond(request)
         return xml(
-            "<CompleteMultipartUploadResult><Bucket>publish</Bucket><Key>q/a</Key><ETag></ETag></CompleteMultipartUploadResult>"
+            "<CompleteMultipartUploadResult><Bucket>publish</Bucket><Key>q/a</Key><ETag>"
+            "</ETag></CompleteMultipartUploadResult>"
         )
 
     memory_aws.hook = hook
@@ -347,7 +354,8 @@ def test_a_completion_without_an_etag_of_another_object_is_no_success(
 ) -> None:
     memory_aws.put("publish", "q/a", b"old", etag="0" * 32 + "-2")
     empty = xml(
-        "<CompleteMultipartUploadResult><Bucket>publish</Bucket><Key>q/a</Key><ETag></ETag></CompleteMultipartUploadResult>"
+        "<CompleteMultipartUploadResult><Bucket>publish</Bucket><Key>q/a</Key><ETag></ETag>"
+        "</CompleteMultipartUploadResult>"
     )
     memory_aws.hook = lambda request: empty if is_end(request) else None
     assert run((UPLOAD[0], {**UPLOAD[1], "if_exists": "overwrite"}), LARGE).error is not None

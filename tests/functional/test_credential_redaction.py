@@ -129,8 +129,12 @@ def test_warnings_of_loggers_are_redacted_on_the_console(
 
 def test_a_traceback_that_nobody_handles_is_redacted(tmp_path: Path) -> None:
     code = (
-        "import threading\nfrom rolerunner.redaction.tracebacks import redact_tracebacks\nfrom rolerunner.redaction.secrets import register_secret\nredact_tracebacks()\n"
-        "kept = register_secret('Not-handled-4711')\ndef fail(): raise RuntimeError('login with ' + kept)\n"
+        "import threading\n"
+        "from rolerunner.redaction.tracebacks import redact_tracebacks\n"
+        "from rolerunner.redaction.secrets import register_secret\n"
+        "redact_tracebacks()\n"
+        "kept = register_secret('Not-handled-4711')\n"
+        "def fail(): raise RuntimeError('login with ' + kept)\n"
         "thread = threading.Thread(target=fail); thread.start(); thread.join()\nfail()\n"
     )
     done = subprocess.run(

@@ -213,7 +213,8 @@ def test_a_key_that_fails_in_passing_is_tried_again_alone(
             else ""
         )
         return xml(
-            f"<DeleteResult><Deleted><Key>a</Key></Deleted>{failed}<Deleted><Key>c</Key></Deleted></DeleteResult>"
+            f"<DeleteResult><Deleted><Key>a</Key></Deleted>{failed}<Deleted><Key>c</Key>"
+            "</Deleted></DeleteResult>"
         )
 
     doomed = infos(memory_aws, *"abc")
@@ -247,7 +248,10 @@ def test_a_key_that_never_goes_is_a_failure(
 
 
 def test_fields_of_an_answer_may_come_in_any_order(storage: Any, memory_aws: Store) -> None:
-    answer = "<DeleteResult><Deleted><DeleteMarker>true</DeleteMarker><VersionId>v</VersionId><Key>a&amp;b</Key></Deleted></DeleteResult>"
+    answer = (
+        "<DeleteResult><Deleted><DeleteMarker>true</DeleteMarker><VersionId>v</VersionId>"
+        "<Key>a&amp;b</Key></Deleted></DeleteResult>"
+    )
     memory_aws.hook = lambda request: xml(answer) if request.method == "POST" else None
     outcomes = list(storage.delete([ObjectInfo("a&b", 1, version="v")], "landing", Cancel()))
     assert statuses(outcomes) == {"a&b": "done"}

@@ -51,14 +51,18 @@ def test_empty_pages_with_new_tokens_for_ever(
         if "list-type" not in request.query:
             return None
         return xml(
-            f"<ListBucketResult xmlns='{NAMESPACE}'><Name>bucket</Name><Prefix>p/</Prefix><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys>"
+            f"<ListBucketResult xmlns='{NAMESPACE}'><Name>bucket</Name><Prefix>p/</Prefix>"
+            "<KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys>"
             f"<IsTruncated>true</IsTruncated><NextContinuationToken>t{next(pages)}</NextContinuationToken></ListBucketResult>"
         )
 
     memory_aws.hook = hook
     step = run(
         tmp_path,
-        f"engine: {engine}\nsteps: [{{id: find, action: s3.list, role: reader, source: 's3://bucket/p/'}}]",
+        (
+            f"engine: {engine}\n"
+            "steps: [{id: find, action: s3.list, role: reader, source: 's3://bucket/p/'}]"
+        ),
     )
     assert step["status"] == "failed"
     assert step["error"]["type"] == "EndlessListing"

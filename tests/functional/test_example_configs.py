@@ -66,8 +66,12 @@ def test_the_command_shows_the_refusal_and_the_success(
     result = json.loads(result_file.read_text())
     assert result["status"] == "warning", "a failed step that the spec tolerates"
     assert {step["id"]: step["status"] for step in result["steps"]} == {
-        "see": "succeeded", "refused": "failed", "fetch": "succeeded", "find_elsewhere": "succeeded", "fetch_elsewhere": "succeeded",
-    }  # fmt: skip
+        "see": "succeeded",
+        "refused": "failed",
+        "fetch": "succeeded",
+        "find_elsewhere": "succeeded",
+        "fetch_elsewhere": "succeeded",
+    }
     refused = result["steps"][1]["error"]
     assert refused["type"] == "AccessDenied"
     assert (

@@ -663,7 +663,10 @@ def test_a_redirect_to_another_host_gets_no_signature(
             "Location": f"{elsewhere.meta.endpoint_url}/bucket/in/key",
             "x-amz-bucket-region": "us-west-2",
         }
-        text = b"<Error><Code>PermanentRedirect</Code><Endpoint>127.0.0.1</Endpoint><Bucket>bucket</Bucket></Error>"
+        text = (
+            b"<Error><Code>PermanentRedirect</Code><Endpoint>127.0.0.1</Endpoint>"
+            b"<Bucket>bucket</Bucket></Error>"
+        )
         with hostile(lambda asked: Answer(text, status, headers)) as (client, asked):
             fetched(engine, client, tmp_path)
     assert asked_there == []
@@ -682,9 +685,18 @@ def run_against(
         f"version: 1\nname: t\nengine: {engine}\nsteps:\n  - {json.dumps(step)}"
     )
     return rolerunner(
-        "run", "job.yaml", "--result", "result.json", "--log-level", "debug", AWS_ENDPOINT_URL=client.meta.endpoint_url, AWS_REGION="eu-west-1",
-        AWS_ACCESS_KEY_ID="ASIAIOSFODNN7EXAMPLE", AWS_SECRET_ACCESS_KEY=SECRET, AWS_SESSION_TOKEN=TOKEN,
-    )  # fmt: skip
+        "run",
+        "job.yaml",
+        "--result",
+        "result.json",
+        "--log-level",
+        "debug",
+        AWS_ENDPOINT_URL=client.meta.endpoint_url,
+        AWS_REGION="eu-west-1",
+        AWS_ACCESS_KEY_ID="ASIAIOSFODNN7EXAMPLE",
+        AWS_SECRET_ACCESS_KEY=SECRET,
+        AWS_SESSION_TOKEN=TOKEN,
+    )
 
 
 SECRET, TOKEN = "wJalrXUtnFEMI" + "K7MDENG" * 4, "FwoGZXIvYXdzE" + "A" * 200
@@ -694,7 +706,10 @@ def test_no_secret_is_said_when_the_server_echoes_what_it_got(
     rolerunner: Callable[..., Any], tmp_path: Path
 ) -> None:
     def answer(asked: Asked) -> Answer:
-        told = f"<Error><Code>SignatureDoesNotMatch</Code><Message>{json.dumps(asked.headers)} {TOKEN}</Message></Error>"
+        told = (
+            "<Error><Code>SignatureDoesNotMatch</Code>"
+            f"<Message>{json.dumps(asked.headers)} {TOKEN}</Message></Error>"
+        )
         return Answer(told.encode(), 403, {"x-amz-request-id": TOKEN})
 
     with hostile(answer) as (client, asked):

@@ -76,7 +76,11 @@ def test_the_svg_has_a_box_a_step_and_a_line_a_need(
 
 def test_text_in_a_picture_is_escaped(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(
-        "version: 1\nname: t\nsteps:\n  - {id: a, action: python.call, function: 'a:b', when: \"${{ run.name == '<b>&' }}\"}\n"
+        "version: 1\n"
+        "name: t\n"
+        "steps:\n"
+        "  - {id: a, action: python.call, function: 'a:b', "
+        "when: \"${{ run.name == '<b>&' }}\"}\n"
     )
     plan = api.plan(api.load(tmp_path / "job.yaml"))
     assert "&lt;b&gt;&amp;" in graph.render_svg(plan)

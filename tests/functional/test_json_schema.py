@@ -46,9 +46,11 @@ def test_the_strict_meta_schema_refuses_other_keywords_anywhere(wrong: dict[str,
 @pytest.mark.parametrize("number", [0, 21])
 def test_bounds_hold_in_an_editor(number: int) -> None:
     spec = {
-        "version": 1, "name": "t", "defaults": {"retry": {"attempts": number}},
+        "version": 1,
+        "name": "t",
+        "defaults": {"retry": {"attempts": number}},
         "steps": [{"id": "a", "action": "s3.list", "role": "job", "source": "s3://bucket/"}],
-    }  # fmt: skip
+    }
     validator = jsonschema.Draft7Validator(schema("specs"))
     assert not validator.is_valid(spec)
     assert validator.is_valid({**spec, "defaults": {"retry": {"attempts": 3}}})

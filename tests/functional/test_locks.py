@@ -74,7 +74,9 @@ def write(
     path = tmp_path / "job.yaml"
     path.write_text(
         f"version: 1\nname: t\nstate: {{{place}, stale_after: {stale_after}}}\n"
-        f"steps:\n  - {{id: a, action: python.call, function: 'lock_code:{function}', arguments: {json.dumps(arguments)}{more}}}\n"
+        "steps:\n"
+        f"  - {{id: a, action: python.call, function: 'lock_code:{function}', "
+        f"arguments: {json.dumps(arguments)}{more}}}\n"
     )
     return path
 
@@ -82,9 +84,25 @@ def write(
 def start(tmp_path: Path, *before: str) -> subprocess.Popen[str]:
     """A run in a process of its own, which the command ``before`` starts, once its step has begun."""
     process = subprocess.Popen(
-        [*before, sys.executable, "-m", "rolerunner", "run", "job.yaml", "--run-key", "k", "--result", "r.json"], cwd=tmp_path, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(tmp_path)}, start_new_session=True,
-    )  # fmt: skip
+        [
+            *before,
+            sys.executable,
+            "-m",
+            "rolerunner",
+            "run",
+            "job.yaml",
+            "--run-key",
+            "k",
+            "--result",
+            "r.json",
+        ],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "step").exists():
         assert process.poll() is None, process.communicate()[0]
@@ -177,7 +195,8 @@ def test_a_machine_whose_clock_is_wrong_neither_steals_nor_blocks(
     where: str, skew: str, tmp_path: Path, memory_aws: Store
 ) -> None:
     path = write(tmp_path, where, "wait", stale_after="4s", path=str(tmp_path / "step"))
-    # not the command faketime: it shares memory with its child under a name made of its pid, which is small in a namespace
+    # not the command faketime: it shares memory with its child under a name made of its pid, which
+    # is small in a namespace
     process = start(
         tmp_path,
         *UNSHARE,
@@ -319,9 +338,23 @@ def test_a_signal_ends_a_run_whose_state_hangs(
         outage.begin()
         asked = [request for request in memory_aws.requests if request.bucket == "ops"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--run-key", "k", "--result", "r.json"], cwd=tmp_path, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(tmp_path)},
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-m",
+                "rolerunner",
+                "run",
+                "job.yaml",
+                "--run-key",
+                "k",
+                "--result",
+                "r.json",
+            ],
+            cwd=tmp_path,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )
         when(
             lambda: (
                 [request for request in memory_aws.requests if request.bucket == "ops"] != asked

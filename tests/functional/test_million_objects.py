@@ -72,9 +72,13 @@ def test_a_million_objects_pass_in_little_memory(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
     with serving(page) as (client, asked):
         environment = {
-            **os.environ, "AWS_ENDPOINT_URL": client.meta.endpoint_url, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
-            "AWS_REGION": "eu-west-1", "TMPDIR": str(tmp_path),
-        }  # fmt: skip
+            **os.environ,
+            "AWS_ENDPOINT_URL": client.meta.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "k",
+            "AWS_SECRET_ACCESS_KEY": "s",
+            "AWS_REGION": "eu-west-1",
+            "TMPDIR": str(tmp_path),
+        }
         command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json"]
         with (tmp_path / "log").open("w") as log:
             process = subprocess.Popen(

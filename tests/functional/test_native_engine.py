@@ -58,9 +58,17 @@ def opened(
 
 def client_of(url: str, tries: int = 2) -> Any:
     return boto3.client(
-        "s3", "eu-west-1", endpoint_url=url, aws_access_key_id="k", aws_secret_access_key="s",
-        config=Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": tries}, read_timeout=1),
-    )  # fmt: skip
+        "s3",
+        "eu-west-1",
+        endpoint_url=url,
+        aws_access_key_id="k",
+        aws_secret_access_key="s",
+        config=Config(
+            s3={"addressing_style": "path"},
+            retries={"mode": "standard", "max_attempts": tries},
+            read_timeout=1,
+        ),
+    )
 
 
 @contextmanager
@@ -129,11 +137,15 @@ def test_connections_that_were_kept_and_die_cost_nothing(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "bad",
     [
-        b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nbody",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbodyXX", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
+        b"",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbodyXX",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
         b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\n\r\n",
     ],
-)  # fmt: skip
+)
 def test_broken_answers_are_asked_again_and_never_kept(
     bad: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +233,10 @@ def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(
         if asked.headers["x-amz-security-token"] == "new":
             return Answer(b"body", headers={"ETag": '"e"'})
         return Answer(
-            b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
+            (
+                b"<Error><Code>ExpiredToken</Code>"
+                b"<Message>The provided token has expired.</Message></Error>"
+            ),
             400,
         )
 
@@ -232,7 +247,10 @@ def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(
 
 
 def test_a_bucket_elsewhere_that_botocore_does_not_find_is_told_as_it_is(tmp_path: Path) -> None:
-    text = b"<Error><Code>PermanentRedirect</Code><Message>The bucket must be addressed using another endpoint.</Message></Error>"
+    text = (
+        b"<Error><Code>PermanentRedirect</Code>"
+        b"<Message>The bucket must be addressed using another endpoint.</Message></Error>"
+    )
     with serving(lambda asked: Answer(text, 301)) as (client, _):
         (outcome,) = opened(client).get(gets(tmp_path, 1), Cancel())
     assert outcome.error is not None
@@ -240,7 +258,10 @@ def test_a_bucket_elsewhere_that_botocore_does_not_find_is_told_as_it_is(tmp_pat
 
 
 def test_a_bucket_in_another_region_is_found_once_for_all(tmp_path: Path) -> None:
-    text = b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>expecting 'us-west-2'</Message><Region>us-west-2</Region></Error>"
+    text = (
+        b"<Error><Code>AuthorizationHeaderMalformed</Code>"
+        b"<Message>expecting 'us-west-2'</Message><Region>us-west-2</Region></Error>"
+    )
 
     def answer(asked: Asked) -> Answer:
         if "/us-west-2/s3/" in asked.headers["authorization"]:
@@ -284,7 +305,8 @@ def test_large_files_go_in_parts_with_their_checksums(tmp_path: Path) -> None:
         if asked.what == "POST [uploads]":
             assert asked.headers["x-amz-checksum-algorithm"] == "CRC32"
             return Answer(
-                b"<InitiateMultipartUploadResult><UploadId>u/+</UploadId></InitiateMultipartUploadResult>"
+                b"<InitiateMultipartUploadResult><UploadId>u/+</UploadId>"
+                b"</InitiateMultipartUploadResult>"
             )
         if asked.what == "PUT [uploadId]":
             assert asked.query["uploadId"] == ["u/+"]
@@ -401,7 +423,8 @@ def test_parts_that_memory_does_not_hold_go_by_in_blocks(proof: str) -> None:
     def target(asked: Asked) -> Answer:
         if asked.what == "POST [uploads]":
             return Answer(
-                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+                b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
+                b"</InitiateMultipartUploadResult>"
             )
         if asked.what == "PUT [uploadId]":
             body, trailer = unchunked(asked.body)
@@ -497,7 +520,8 @@ def test_large_objects_go_through_a_proxy_too(
     def answer(asked: Asked) -> Answer:
         if asked.what == "POST [uploads]":
             return Answer(
-                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+                b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
+                b"</InitiateMultipartUploadResult>"
             )
         if asked.what == "PUT [uploadId]":
             parts[int(asked.query["partNumber"][0])] = asked.body

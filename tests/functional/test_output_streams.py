@@ -156,9 +156,16 @@ def test_a_file_does_not_take_the_place_of_a_closed_stdout(folder: Path) -> None
 @pytest.mark.slow
 def test_a_reader_that_stalls_does_not_hold_a_stopped_run(folder: Path) -> None:
     (folder / "job.py").write_text(
-        "import time\ndef say(context):\n    for _ in range(500):\n        context.log('x' * 1000)\n    time.sleep(60)\n"
+        "import time\n"
+        "def say(context):\n"
+        "    for _ in range(500):\n"
+        "        context.log('x' * 1000)\n"
+        "    time.sleep(60)\n"
     )
-    line = "exec 3< <(exec $rr run spec.yaml --log-format json --result r.json & echo $! > pid; wait); sleep 3; kill -TERM $(cat pid); sleep 7; kill -0 $(cat pid)"
+    line = (
+        "exec 3< <(exec $rr run spec.yaml --log-format json --result r.json & echo $! > pid; "
+        "wait); sleep 3; kill -TERM $(cat pid); sleep 7; kill -0 $(cat pid)"
+    )
     ended = shell(folder, line)
     assert ended.returncode != 0  # there is no such process any more
     assert json.loads((folder / "r.json").read_text(encoding="utf-8"))["status"] == "stopped"

@@ -118,9 +118,13 @@ def test_objects_go_there_and_back(step: Any, endpoint: str, tmp_path: Path) -> 
     assert step("s3.read", source="s3://target-bucket/out/deep/ü.txt").outputs["text"] == "umlaut"
     assert step("s3.delete", source="s3://source-bucket/in/", max_delete=10).outputs["count"] == 4
     s3 = boto3.client(
-        "s3", "eu-west-1", endpoint_url=endpoint, aws_access_key_id="key-id", aws_secret_access_key="secret-key",
+        "s3",
+        "eu-west-1",
+        endpoint_url=endpoint,
+        aws_access_key_id="key-id",
+        aws_secret_access_key="secret-key",
         config=Config(s3={"addressing_style": "path"}),
-    )  # fmt: skip
+    )
     assert not s3.list_objects_v2(Bucket="source-bucket").get("Contents")
     if hasattr(s3, "close"):
         s3.close()
@@ -129,7 +133,9 @@ def test_objects_go_there_and_back(step: Any, endpoint: str, tmp_path: Path) -> 
 def test_wrong_keys_are_told(step: Any, endpoint: str, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(
-        "version: 1\nname: t\nsteps: [{id: it, action: s3.list, role: job, source: s3://source-bucket/}]\n"
+        "version: 1\n"
+        "name: t\n"
+        "steps: [{id: it, action: s3.list, role: job, source: s3://source-bucket/}]\n"
     )
     identity = JobIdentity("eu-west-1", keys=Keys("key-id", "wrong"), endpoints={"": endpoint})
     result = api.run(api.load(path), identity=identity).steps[0]

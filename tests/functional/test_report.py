@@ -28,16 +28,46 @@ ROLE = {
     "session_arn": "arn:aws:sts::222233334444:assumed-role/reader/run-1",
     "assume_calls": 1,
 }
-STEP = {"id": "a", "action": "s3.download", "role": "reader", "status": "succeeded", "attempts": 1, "seconds": 2.0, "start": 1.0,
-        "outputs": {"count": 3, "bytes": 4096}}  # fmt: skip
-FAILED = {"id": "b", "action": "s3.upload", "role": "reader", "status": "failed", "attempts": 3, "seconds": 0.5, "start": 3.0, "outputs": {},
-          "error": {"type": "AccessDenied", "message": "may not <b>write</b>", "hint": "add s3:PutObject"}}  # fmt: skip
+STEP = {
+    "id": "a",
+    "action": "s3.download",
+    "role": "reader",
+    "status": "succeeded",
+    "attempts": 1,
+    "seconds": 2.0,
+    "start": 1.0,
+    "outputs": {"count": 3, "bytes": 4096},
+}
+FAILED = {
+    "id": "b",
+    "action": "s3.upload",
+    "role": "reader",
+    "status": "failed",
+    "attempts": 3,
+    "seconds": 0.5,
+    "start": 3.0,
+    "outputs": {},
+    "error": {
+        "type": "AccessDenied",
+        "message": "may not <b>write</b>",
+        "hint": "add s3:PutObject",
+    },
+}
 VOID = {"meta", "input", "link", "br", "img", "hr"}
 
 
 def result(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"version": 1, "run_id": "r-1", "job": "nightly", "status": "failed", "started": "2026-01-01T00:00:00Z", "seconds": 4.0,
-            "roles": [ROLE], "steps": list(steps), **more}  # fmt: skip
+    return {
+        "version": 1,
+        "run_id": "r-1",
+        "job": "nightly",
+        "status": "failed",
+        "started": "2026-01-01T00:00:00Z",
+        "seconds": 4.0,
+        "roles": [ROLE],
+        "steps": list(steps),
+        **more,
+    }
 
 
 class Outline(HTMLParser):
@@ -283,10 +313,23 @@ def test_a_browser_lays_a_thousand_steps_out_within_its_width(scheme: str, tmp_p
         else []
     )
     dumped = subprocess.run(
-        [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--window-size=1200,900", *dark,
-         "--virtual-time-budget=5000", "--dump-dom", (tmp_path / "page.html").as_uri()],
-        capture_output=True, text=True, timeout=80, check=True,
-    ).stdout  # fmt: skip
+        [
+            str(BROWSER),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path}/profile",
+            "--window-size=1200,900",
+            *dark,
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            (tmp_path / "page.html").as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=80,
+        check=True,
+    ).stdout
     measured = json.loads(re.search(r"<title>(.*?)</title>", dumped).group(1))  # type: ignore[union-attr]
     assert measured["bars"] == 1000
     assert measured["wide"] <= 0

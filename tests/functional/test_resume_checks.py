@@ -58,7 +58,10 @@ class Job:
             if self.where == "folder"
             else "{location: 's3://ops/state/', role: job}"
         )
-        late = f"  - {{id: late, action: python.call, function: 'resume_code:late', arguments: {{path: {self.folder}/partner}}}}\n"
+        late = (
+            "  - {id: late, action: python.call, function: 'resume_code:late', "
+            f"arguments: {{path: {self.folder}/partner}}}}\n"
+        )
         (self.folder / "job.yaml").write_text(
             f"version: 1\nname: t\nengine: {self.engine}\nstate: {state}\nsteps:\n{steps}{late}"
         )
@@ -136,13 +139,18 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "added": lambda folder: (folder / "more.csv").write_text("more"),
 }
 FETCH = {
-    "prefix": "  - {{id: fetch, action: s3.download, role: job, source: s3://landing/orders/, target: {tmp}/work/{more}}}\n",
+    "prefix": (
+        "  - {{id: fetch, action: s3.download, role: job, source: s3://landing/orders/, "
+        "target: {tmp}/work/{more}}}\n"
+    ),
     "list": (
         "  - {{id: find, action: s3.list, role: job, source: s3://landing/orders/}}\n"
-        "  - {{id: fetch, action: s3.download, role: job, objects: '${{{{ steps.find.objects }}}}', target: {tmp}/work/{more}}}\n"
+        "  - {{id: fetch, action: s3.download, role: job, "
+        "objects: '${{{{ steps.find.objects }}}}', target: {tmp}/work/{more}}}\n"
     ),
     "for_each": (
-        "  - {{id: fetch, for_each: [0, 1, 2, 3, 4], action: s3.download, role: job, source: 's3://landing/orders/${{{{ item }}}}.csv',"
+        "  - {{id: fetch, for_each: [0, 1, 2, 3, 4], action: s3.download, role: job, "
+        "source: 's3://landing/orders/${{{{ item }}}}.csv',"
         " target: '{tmp}/work/${{{{ item }}}}.csv'{more}}}\n"
     ),
 }
@@ -232,7 +240,10 @@ def test_an_upload_that_goes_on_compares_contents(
         if request.method == "PUT" and request.key in refused
         else None
     )
-    steps = f"  - {{id: publish, action: s3.upload, role: job, source: {tmp_path}/out/, target: 's3://publish/orders/', compare: size}}\n"
+    steps = (
+        f"  - {{id: publish, action: s3.upload, role: job, source: {tmp_path}/out/, "
+        "target: 's3://publish/orders/', compare: size}\n"
+    )
     assert job.run(steps)["publish"] == "failed"
     refused.clear()
     memory_aws.put("publish", "orders/1.csv", "ORDER 1.csv")
@@ -270,29 +281,47 @@ def test_what_a_step_left_must_be_known(what: str, job: Job, tmp_path: Path) -> 
 
 LISTS = (
     "  - {id: find, action: s3.list, role: job, source: s3://landing/orders/}\n"
-    "  - {id: twice, for_each: [0, 1], action: s3.list, role: job, source: 's3://landing/orders/${{ item }}'}\n"
+    "  - {id: twice, for_each: [0, 1], action: s3.list, role: job, "
+    "source: 's3://landing/orders/${{ item }}'}\n"
 )
 
 
-@pytest.mark.parametrize(("change", "release"), [
-    *((change, "this") for change in ("none", "gone", "cut", "empty", "a line changed", "a line more", "no JSON")),
-    *((change, "the previous") for change in ("none", "cut", "no JSON")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "release"),
+    [
+        *(
+            (change, "this")
+            for change in (
+                "none",
+                "gone",
+                "cut",
+                "empty",
+                "a line changed",
+                "a line more",
+                "no JSON",
+            )
+        ),
+        *((change, "the previous") for change in ("none", "cut", "no JSON")),
+    ],
+)
 def test_a_list_in_the_state_must_be_whole(
     change: str, release: str, job: Job, tmp_path: Path
 ) -> None:
-    steps = (
-        LISTS
-        + f"  - {{id: fetch, action: s3.download, role: job, objects: '${{{{ steps.find.objects }}}}', target: {tmp_path}/work/}}\n"
+    steps = LISTS + (
+        "  - {id: fetch, action: s3.download, role: job, "
+        f"objects: '${{{{ steps.find.objects }}}}', target: {tmp_path}/work/}}\n"
     )
     job.run(steps)
     found = job.state_files('"orders/1.csv"') if change != "none" else []
     for name in found:
         lines = job.read(name).splitlines(keepends=True)
         changed = {
-            "cut": lines[:-1], "empty": [], "a line more": [*lines, lines[0]], "no JSON": [*lines[:-1], "{"],
+            "cut": lines[:-1],
+            "empty": [],
+            "a line more": [*lines, lines[0]],
+            "no JSON": [*lines[:-1], "{"],
             "a line changed": [*lines[:-1], lines[-1].replace('"size": 11', '"size": 12')],
-        }  # fmt: skip
+        }
         if change == "gone":
             job.remove(name)
         else:
@@ -321,7 +350,10 @@ def lists_in(value: Any) -> list[Any]:
 
 
 def test_an_inventory_is_compared(job: Job, tmp_path: Path) -> None:
-    steps = f"  - {{id: find, action: s3.list, role: job, source: s3://landing/orders/, inventory: {tmp_path}/all.csv}}\n"
+    steps = (
+        "  - {id: find, action: s3.list, role: job, source: s3://landing/orders/, "
+        f"inventory: {tmp_path}/all.csv}}\n"
+    )
     job.run(steps)
     whole = (tmp_path / "all.csv").read_text()
     (tmp_path / "all.csv").write_text("")
@@ -354,7 +386,10 @@ def test_a_folder_that_others_work_in_counts_by_its_being_there(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    steps = f"  - {{id: made, action: python.call, function: 'resume_code:make', arguments: {{target: {tmp_path}/}}}}\n"
+    steps = (
+        "  - {id: made, action: python.call, function: 'resume_code:make', "
+        f"arguments: {{target: {tmp_path}/}}}}\n"
+    )
     job.run(steps)
     (tmp_path / "another").touch()
     (tmp_path / "made.csv").write_text("other")

@@ -156,7 +156,10 @@ def test_a_profile_is_the_jobs_identity(
 ) -> None:
     keys = aws.job_keys
     (tmp_path / "credentials").write_text(
-        f"[ops]\naws_access_key_id={keys.access_key}\naws_secret_access_key={keys.secret_key}\naws_session_token={keys.token}\n"
+        "[ops]\n"
+        f"aws_access_key_id={keys.access_key}\n"
+        f"aws_secret_access_key={keys.secret_key}\n"
+        f"aws_session_token={keys.token}\n"
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     sessions = Sessions(JobIdentity("eu-west-1", profile="ops", endpoints={"": aws.endpoint}))
@@ -167,10 +170,15 @@ def test_a_refusal_inside_a_function_is_explained_with_the_functions_own_frames(
     aws: Sandbox, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.py").write_text(
-        "def read(context):\n    context.client('s3').get_object(Bucket='partner-data-444455556666', Key='test_path/some_demo_file.gz')\n"
+        "def read(context):\n"
+        "    context.client('s3').get_object(Bucket='partner-data-444455556666', "
+        "Key='test_path/some_demo_file.gz')\n"
     )
     (tmp_path / "job.yaml").write_text(
-        f"version: 1\nname: t\nsteps:\n  - {{id: a, action: python.call, role: '{FIRST.arn}', function: 'mine:read'}}\n"
+        "version: 1\n"
+        "name: t\n"
+        "steps:\n"
+        f"  - {{id: a, action: python.call, role: '{FIRST.arn}', function: 'mine:read'}}\n"
     )
     (step,) = api.run(api.load(tmp_path / "job.yaml"), identity=identity_of(aws)).steps
     sys.modules.pop("mine", None)
@@ -215,9 +223,14 @@ def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_
     ):
         keys = running.job_keys
         environment = {
-            **os.environ, "TMPDIR": str(tmp_path), "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-            "AWS_SESSION_TOKEN": keys.token, "AWS_ENDPOINT_URL": proxy.url, "AWS_REGION": running.region,
-        }  # fmt: skip
+            **os.environ,
+            "TMPDIR": str(tmp_path),
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SESSION_TOKEN": keys.token,
+            "AWS_ENDPOINT_URL": proxy.url,
+            "AWS_REGION": running.region,
+        }
         folder = "target" if config == "blog_cross_role" else "workdir"
         arguments = [
             "run",

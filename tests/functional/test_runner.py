@@ -93,7 +93,10 @@ def run(tmp_path: Path, steps: str, top: str = "", **given: Any) -> RunResult:
 
 
 def call(id_: str, function: str = "say", more: str = "", **arguments: Any) -> str:
-    return f"  - {{id: {id_}, action: python.call, function: 'doings:{function}', arguments: {json.dumps(arguments)}{', ' + more if more else ''}}}\n"
+    return (
+        f"  - {{id: {id_}, action: python.call, function: 'doings:{function}', "
+        f"arguments: {json.dumps(arguments)}{', ' + more if more else ''}}}\n"
+    )
 
 
 def statuses(result: RunResult) -> dict[str, str]:
@@ -126,9 +129,13 @@ def test_a_failed_step_stops_what_depends_on_it_and_what_is_for_failures_runs(
     tmp_path: Path,
 ) -> None:
     steps = (
-        call("a", "fail") + call("b") + call("tell", more="when: on_failure", value="${{ run.error }}") + call("tidy", more="when: always")
-        + call("c") + call("fine", more="when: on_failure, needs: []")
-    )  # fmt: skip
+        call("a", "fail")
+        + call("b")
+        + call("tell", more="when: on_failure", value="${{ run.error }}")
+        + call("tidy", more="when: always")
+        + call("c")
+        + call("fine", more="when: on_failure, needs: []")
+    )
     result = run(tmp_path, steps)
     assert result.status == "failed"
     assert statuses(result) == {
@@ -155,9 +162,12 @@ def test_the_independent_rest_finishes_or_not(on_failure: str, status: str, tmp_
 
 def test_an_expression_decides(tmp_path: Path) -> None:
     steps = (
-        call("a", value=3) + call("more", more="when: '${{ steps.a.value > 2 }}'") + call("less", more="when: '${{ steps.a.value < 2 }}'")
-        + call("bad", "fail", "on_error: continue") + call("why", more="when: \"${{ steps.bad.status == 'failed' }}\"")
-    )  # fmt: skip
+        call("a", value=3)
+        + call("more", more="when: '${{ steps.a.value > 2 }}'")
+        + call("less", more="when: '${{ steps.a.value < 2 }}'")
+        + call("bad", "fail", "on_error: continue")
+        + call("why", more="when: \"${{ steps.bad.status == 'failed' }}\"")
+    )
     result = run(tmp_path, steps)
     assert statuses(result) == {
         "a": "succeeded",
@@ -283,9 +293,9 @@ def test_roles_are_assumed_before_the_first_step_unless_lazily(
     assume: str, ran: bool, tmp_path: Path
 ) -> None:
     (tmp_path / "w.yaml").write_text(WORLD)
-    steps = (
-        call("first")
-        + "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', source: s3://data-bucket/}\n"
+    steps = call("first") + (
+        "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', "
+        "source: s3://data-bucket/}\n"
     )
     order = Order()
     with sandbox.start_sandbox(sandbox.load_world(tmp_path / "w.yaml")) as running:

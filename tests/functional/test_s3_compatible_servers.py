@@ -152,7 +152,11 @@ def test_boto3s_trailers_over_tls_are_given_up_once_for_each_client() -> None:
 def test_an_error_of_sts_whose_code_stands_at_the_top_is_read(
     message: str, memory_aws: Store
 ) -> None:
-    body = f"<?xml version='1.0'?><Error><Code>AccessDenied</Code>{message}<RequestId>tx1</RequestId></Error>"
+    body = (
+        "<?xml "
+        f"version='1.0'?><Error><Code>AccessDenied</Code>{message}<RequestId>tx1</RequestId>"
+        "</Error>"
+    )
     memory_aws.hook = lambda request: (
         Response(403, {"Content-Type": "application/xml"}, body.encode())
         if request.service == "sts"
@@ -263,20 +267,54 @@ def test_a_checksum_that_never_matches_fails_in_seconds(
 @pytest.mark.parametrize(
     ("action", "fields"),
     [
-        ("s3.download", {"role": "reader", "source": "s3://landing/q/", "target": "out/", "customer_key": CUSTOMER_KEY}),
-        ("s3.upload", {"role": "writer", "source": "in/", "target": "s3://publish/q/", "encryption": {"type": "SSE-C", "customer_key": CUSTOMER_KEY}}),
-        ("s3.copy", {
-            "source_role": "writer", "target_role": "writer", "source": "s3://landing/q/", "target": "s3://publish/q/", "customer_key": CUSTOMER_KEY,
-            "encryption": {"type": "SSE-C", "customer_key": CUSTOMER_KEY},
-        }),
-        ("s3.copy", {
-            "source_role": "reader", "target_role": "writer", "source": "s3://landing/q/", "target": "s3://publish/q/", "customer_key": CUSTOMER_KEY,
-            "encryption": {"type": "SSE-C", "customer_key": CUSTOMER_KEY}, "tags": {"a": "b"}, "metadata": {"m": "n"}, "acl": "private",
-            "request_payer": True, "expected_bucket_owner": "444455556666",
-        }),
+        (
+            "s3.download",
+            {
+                "role": "reader",
+                "source": "s3://landing/q/",
+                "target": "out/",
+                "customer_key": CUSTOMER_KEY,
+            },
+        ),
+        (
+            "s3.upload",
+            {
+                "role": "writer",
+                "source": "in/",
+                "target": "s3://publish/q/",
+                "encryption": {"type": "SSE-C", "customer_key": CUSTOMER_KEY},
+            },
+        ),
+        (
+            "s3.copy",
+            {
+                "source_role": "writer",
+                "target_role": "writer",
+                "source": "s3://landing/q/",
+                "target": "s3://publish/q/",
+                "customer_key": CUSTOMER_KEY,
+                "encryption": {"type": "SSE-C", "customer_key": CUSTOMER_KEY},
+            },
+        ),
+        (
+            "s3.copy",
+            {
+                "source_role": "reader",
+                "target_role": "writer",
+                "source": "s3://landing/q/",
+                "target": "s3://publish/q/",
+                "customer_key": CUSTOMER_KEY,
+                "encryption": {"type": "SSE-C", "customer_key": CUSTOMER_KEY},
+                "tags": {"a": "b"},
+                "metadata": {"m": "n"},
+                "acl": "private",
+                "request_payer": True,
+                "expected_bucket_owner": "444455556666",
+            },
+        ),
         ("s3.list", {"role": "reader", "source": "s3://landing/q/"}),
     ],
-)  # fmt: skip
+)
 def test_hundreds_of_objects_go_with_every_secret(
     action: str,
     fields: dict[str, Any],

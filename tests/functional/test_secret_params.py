@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
     from rolerunner.errors import Problem
 
-HEAD = "version: 1\nname: s\nparams: {pw: {type: string, secret: true, default: hunter2-blue}, x: {default: x}}\nroles: {r: 'arn:aws:iam::444455556666:role/reader'}\n"
+HEAD = (
+    "version: 1\n"
+    "name: s\n"
+    "params: {pw: {type: string, secret: true, default: hunter2-blue}, x: {default: x}}\n"
+    "roles: {r: 'arn:aws:iam::444455556666:role/reader'}\n"
+)
 
 
 def problems(tmp_path: Path, text: str) -> Sequence[Problem]:
@@ -39,7 +44,10 @@ def problems(tmp_path: Path, text: str) -> Sequence[Problem]:
     ("step", "field"),
     [
         (
-            '{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ params.pw | upper }}"}',
+            (
+                '{id: a, action: s3.write, role: r, target: "s3://bucket/k", '
+                'text: "${{ params.pw | upper }}"}'
+            ),
             "text",
         ),
         (
@@ -47,23 +55,38 @@ def problems(tmp_path: Path, text: str) -> Sequence[Problem]:
             "target",
         ),
         (
-            '{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, metadata: {m: "a-${{ params.pw }}"}}',
+            (
+                '{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, '
+                'metadata: {m: "a-${{ params.pw }}"}}'
+            ),
             "m",
         ),
         (
-            '{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, tags: {t: "${{ params[\'pw\'] }}"}}',
+            (
+                '{id: a, action: s3.write, role: r, target: "s3://bucket/k", text: x, '
+                "tags: {t: \"${{ params['pw'] }}\"}}"
+            ),
             "t",
         ),
         (
-            '{id: a, action: s3.write, role: r, target: "s3://bucket/k", json: {deep: [{er: "${{ params.pw }}"}]}}',
+            (
+                '{id: a, action: s3.write, role: r, target: "s3://bucket/k", '
+                'json: {deep: [{er: "${{ params.pw }}"}]}}'
+            ),
             "er",
         ),
         (
-            '{id: a, action: s3.list, role: r, source: "s3://bucket/", include: ["${{ params.pw }}"]}',
+            (
+                '{id: a, action: s3.list, role: r, source: "s3://bucket/", '
+                'include: ["${{ params.pw }}"]}'
+            ),
             "include",
         ),
         (
-            '{id: a, action: python.call, function: "job.py:f", for_each: "${{ params.pw | split(\'-\') }}"}',
+            (
+                '{id: a, action: python.call, function: "job.py:f", '
+                "for_each: \"${{ params.pw | split('-') }}\"}"
+            ),
             "for_each",
         ),
         ('{id: a, action: python.call, function: "${{ params.pw }}"}', "function"),
@@ -76,11 +99,18 @@ def problems(tmp_path: Path, text: str) -> Sequence[Problem]:
             "timeout",
         ),
         (
-            '{id: a, action: python.call, role: r, function: "job.py:f", permissions: [{actions: "s3:GetObject", resources: "arn:aws:s3:::${{ params.pw }}"}]}',
+            (
+                '{id: a, action: python.call, role: r, function: "job.py:f", '
+                'permissions: [{actions: "s3:GetObject", resources: '
+                '"arn:aws:s3:::${{ params.pw }}"}]}'
+            ),
             "resources",
         ),
         (
-            '{id: a, action: aws.call, role: r, service: sqs, operation: ListQueues, region: "${{ params.pw }}"}',
+            (
+                "{id: a, action: aws.call, role: r, service: sqs, operation: ListQueues, "
+                'region: "${{ params.pw }}"}'
+            ),
             "region",
         ),
     ],
@@ -99,9 +129,15 @@ def test_a_secret_may_not_flow_where_it_would_be_shown_or_stored(
 
 @pytest.mark.parametrize(
     "section",
-    ["roles: {r: {arn: 'arn:aws:iam::444455556666:role/reader', external_id: '${{ params.pw }}'}}", "roles: {r: 'arn:aws:iam::444455556666:role/${{ params.pw }}'}",
-     "state: {location: '/tmp/${{ params.pw }}'}"],
-)  # fmt: skip
+    [
+        (
+            "roles: {r: {arn: 'arn:aws:iam::444455556666:role/reader', "
+            "external_id: '${{ params.pw }}'}}"
+        ),
+        "roles: {r: 'arn:aws:iam::444455556666:role/${{ params.pw }}'}",
+        "state: {location: '/tmp/${{ params.pw }}'}",
+    ],
+)
 def test_roles_and_state_take_no_secret(section: str, tmp_path: Path) -> None:
     head = HEAD if section.startswith("state") else HEAD[: HEAD.index("roles:")]
     found = problems(
@@ -115,9 +151,8 @@ def test_roles_and_state_take_no_secret(section: str, tmp_path: Path) -> None:
 def test_secret_outputs_may_not_flow_there_either(read: str, tmp_path: Path) -> None:
     steps = (
         '  - {id: a, action: python.call, function: "job.py:f", secret_outputs: [out]}\n'
-        '  - {id: b, action: s3.write, role: r, target: "s3://bucket/k", text: "${{ READ }}"}\n'.replace(
-            "READ", read
-        )
+        '  - {id: b, action: s3.write, role: r, target: "s3://bucket/k", '
+        'text: "${{ READ }}"}\n'.replace("READ", read)
     )
     name = read.partition(" ")[0]
     assert [each.message for each in problems(tmp_path, f"{HEAD}steps:\n{steps}")] == [
@@ -129,10 +164,15 @@ def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path: Path
     (tmp_path / "job.py").write_text("def f(context, **values): return values\n")
     (tmp_path / "spec.yaml").write_text(
         HEAD.replace("hunter2-blue", "QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=") + "steps:\n"
-        '  - {id: a, action: python.call, function: "job.py:f", when: "${{ params.pw != \'\' }}", arguments: {p: "Bearer ${{ params.pw }}", n: ["${{ params.pw }}"]}}\n'
-        '  - {id: b, action: aws.call, role: r, service: sqs, operation: SendMessage, parameters: {QueueUrl: q, MessageBody: "${{ params.pw }}"}}\n'
-        '  - {id: c, action: s3.read, role: r, source: "s3://bucket/k", customer_key: "${{ params.pw }}"}\n'
-        '  - {id: d, action: s3.write, role: r, target: "s3://bucket/k", text: x, encryption: {type: SSE-C, customer_key: "${{ params.pw }}"}}\n'
+        '  - {id: a, action: python.call, function: "job.py:f", '
+        'when: "${{ params.pw != \'\' }}", arguments: {p: "Bearer ${{ params.pw }}", '
+        'n: ["${{ params.pw }}"]}}\n'
+        "  - {id: b, action: aws.call, role: r, service: sqs, operation: SendMessage, "
+        'parameters: {QueueUrl: q, MessageBody: "${{ params.pw }}"}}\n'
+        '  - {id: c, action: s3.read, role: r, source: "s3://bucket/k", '
+        'customer_key: "${{ params.pw }}"}\n'
+        '  - {id: d, action: s3.write, role: r, target: "s3://bucket/k", text: x, '
+        'encryption: {type: SSE-C, customer_key: "${{ params.pw }}"}}\n'
     )
     job = api.load(tmp_path / "spec.yaml")
     assert isinstance(job.params["pw"], Secret)
@@ -144,7 +184,12 @@ def test_secrets_flow_into_arguments_parameters_and_customer_keys(tmp_path: Path
 def test_a_secret_is_a_string(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
-        "version: 1\nname: s\nparams: {pin: {type: integer, secret: true}}\nsteps: [{id: a, action: python.call, function: 'job.py:f'}]\n",
+        (
+            "version: 1\n"
+            "name: s\n"
+            "params: {pin: {type: integer, secret: true}}\n"
+            "steps: [{id: a, action: python.call, function: 'job.py:f'}]\n"
+        ),
     )
     assert [each.message for each in found] == [
         "the param 'pin' is secret, so its type must be string, not integer"
@@ -153,7 +198,10 @@ def test_a_secret_is_a_string(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "count"])
 def test_secret_outputs_are_outputs(name: str, tmp_path: Path) -> None:
-    step = f'{{id: a, action: s3.list, role: r, source: "s3://bucket/", secret_outputs: [{name}, objects]}}'
+    step = (
+        f'{{id: a, action: s3.list, role: r, source: "s3://bucket/", secret_outputs: [{name}, '
+        "objects]}"
+    )
     found = [each.message for each in problems(tmp_path, f"{HEAD}steps:\n  - {step}\n")]
     assert found == [
         *(["s3.list has no output 'nothing'"] if name == "nothing" else []),
@@ -162,7 +210,9 @@ def test_secret_outputs_are_outputs(name: str, tmp_path: Path) -> None:
 
 
 RUNS = HEAD.replace("default: hunter2-blue", "required: true") + (
-    'steps:\n  - {id: a, action: python.call, function: "job.py:f", arguments: {pw: "${{ params.pw }}", x: "${{ params.x }}"}}\n'
+    "steps:\n"
+    '  - {id: a, action: python.call, function: "job.py:f", '
+    'arguments: {pw: "${{ params.pw }}", x: "${{ params.x }}"}}\n'
 )
 
 
@@ -246,9 +296,21 @@ def test_glue_params_hold_no_secret(tmp_path: Path) -> None:
 
 NEEDLE = "green-lantern-0815"
 TEXTS = [
-    f"{NEEDLE}\n", f"{NEEDLE}: 1\n", f"# notes\nuser=u password={NEEDLE}\n", f"one: x\n: {NEEDLE}: y\n", f"a: [{NEEDLE}\n", f"a: *{NEEDLE}\n", f"a: !{NEEDLE} x\n",
-    f"{NEEDLE}: 1\n{NEEDLE}: 2\n", f"- {NEEDLE}\n", f'a: "{NEEDLE}\n', f"\t{NEEDLE}: x\n", f"a: {NEEDLE}\n---\nb: x\n", f"%{NEEDLE}\n---\na: x\n", f"roles: {NEEDLE}\n",
-]  # fmt: skip
+    f"{NEEDLE}\n",
+    f"{NEEDLE}: 1\n",
+    f"# notes\nuser=u password={NEEDLE}\n",
+    f"one: x\n: {NEEDLE}: y\n",
+    f"a: [{NEEDLE}\n",
+    f"a: *{NEEDLE}\n",
+    f"a: !{NEEDLE} x\n",
+    f"{NEEDLE}: 1\n{NEEDLE}: 2\n",
+    f"- {NEEDLE}\n",
+    f'a: "{NEEDLE}\n',
+    f"\t{NEEDLE}: x\n",
+    f"a: {NEEDLE}\n---\nb: x\n",
+    f"%{NEEDLE}\n---\na: x\n",
+    f"roles: {NEEDLE}\n",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -258,7 +320,10 @@ def test_no_line_of_another_file_is_shown(place: str, text: str, tmp_path: Path)
     include = "include: [other]\n" if place == "below" else ""
     (tmp_path / "job.py").write_text("def f(context): ...\n")
     (tmp_path / "spec.yaml").write_text(
-        f"version: 1\nname: s\nparams: {{n: {{type: integer, default: 1}}}}\n{include}steps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n"
+        "version: 1\n"
+        "name: s\n"
+        "params: {n: {type: integer, default: 1}}\n"
+        f"{include}steps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n"
     )
     more = {
         "below": [],
@@ -303,7 +368,12 @@ def test_include_reads_below_the_spec_alone(name: str, tmp_path: Path) -> None:
     (project / "linked").symlink_to(tmp_path)
     found = problems(
         project,
-        f"version: 1\nname: s\ninclude: ['{name.replace('ABSOLUTE', str(tmp_path / 'roles.yaml'))}']\nsteps: [{{id: a, action: python.call, function: 'job.py:f'}}]\n",
+        (
+            "version: 1\n"
+            "name: s\n"
+            f"include: ['{name.replace('ABSOLUTE', str(tmp_path / 'roles.yaml'))}']\n"
+            "steps: [{id: a, action: python.call, function: 'job.py:f'}]\n"
+        ),
     )
     assert len(found) == 1
     assert "cannot be included" in found[0].message
@@ -317,7 +387,10 @@ def test_include_follows_links_within_the_folder(tmp_path: Path) -> None:
     (tmp_path / "link.yaml").symlink_to("shared/roles.yaml")
     (tmp_path / "job.py").write_text("def f(context): ...\n")
     (tmp_path / "spec.yaml").write_text(
-        "version: 1\nname: s\ninclude: [link.yaml]\nsteps: [{id: a, action: python.call, role: r, function: 'job.py:f'}]\n"
+        "version: 1\n"
+        "name: s\n"
+        "include: [link.yaml]\n"
+        "steps: [{id: a, action: python.call, role: r, function: 'job.py:f'}]\n"
     )
     assert api.load(tmp_path / "spec.yaml").roles["r"].name == "r"
 
@@ -325,11 +398,14 @@ def test_include_follows_links_within_the_folder(tmp_path: Path) -> None:
 def test_a_wrong_value_from_a_file_is_named_by_its_place(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(f"n: 1\nday: {NEEDLE}\n")
     (tmp_path / "spec.yaml").write_text(
-        "version: 1\nname: s\nparams: {day: {type: date}, n: {type: integer}}\nsteps: [{id: a, action: python.call, function: 'm:f'}]\n"
+        "version: 1\n"
+        "name: s\n"
+        "params: {day: {type: date}, n: {type: integer}}\n"
+        "steps: [{id: a, action: python.call, function: 'm:f'}]\n"
     )
     with pytest.raises(UsageError) as wrong:
         api.load(tmp_path / "spec.yaml", read_params_file(str(tmp_path / "params.yaml")))
     assert (
-        f"the param 'day' must be a date such as 2026-01-31, not the value at {tmp_path / 'params.yaml'}:2:6"
-        in str(wrong.value)
-    )
+        "the param 'day' must be a date such as 2026-01-31, "
+        f"not the value at {tmp_path / 'params.yaml'}:2:6"
+    ) in str(wrong.value)

@@ -34,7 +34,10 @@ steps:
   - {id: first, action: python.call, function: "job.py:fail"}
   - {id: work, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/end", text: x}
 """
-UPLOAD = "steps: [{id: work, action: s3.upload, role: writer, source: big.bin, target: 's3://bucket/end'}]"
+UPLOAD = (
+    "steps: [{id: work, action: s3.upload, role: writer, source: big.bin, "
+    "target: 's3://bucket/end'}]"
+)
 LIST = "steps: [{id: work, action: s3.list, role: reader, source: 's3://bucket/p/'}]"
 ITEMS = """
 steps:

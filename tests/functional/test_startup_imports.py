@@ -36,10 +36,28 @@ OTHER_ACTIONS = {
     f"rolerunner.actions.{name.replace('.', '_')}" for name in registry() if name != "python.call"
 }
 NEVER = {
-    *OTHER_ACTIONS, "boto3", "s3transfer", "tenacity", "wcmatch", "multiprocessing", "jinja2", "rich.console", "rich.pretty", "attr", "pygments", "difflib",
-    "rolerunner.audit", "rolerunner.policies.least_privilege", "rolerunner.iam.policy", "rolerunner.run.state.run_state", "rolerunner.sandbox", "rolerunner.spark.session",
-    "rolerunner.spec.glue_fields", "rolerunner.spec.grammar", "rolerunner.observers.report",
-}  # fmt: skip
+    *OTHER_ACTIONS,
+    "boto3",
+    "s3transfer",
+    "tenacity",
+    "wcmatch",
+    "multiprocessing",
+    "jinja2",
+    "rich.console",
+    "rich.pretty",
+    "attr",
+    "pygments",
+    "difflib",
+    "rolerunner.audit",
+    "rolerunner.policies.least_privilege",
+    "rolerunner.iam.policy",
+    "rolerunner.run.state.run_state",
+    "rolerunner.sandbox",
+    "rolerunner.spark.session",
+    "rolerunner.spec.glue_fields",
+    "rolerunner.spec.grammar",
+    "rolerunner.observers.report",
+}
 OFFLINE = {
     *NEVER,
     "structlog",
@@ -116,7 +134,9 @@ def test_a_function_has_rich_though_lines_of_json_do_without(
 ) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
     (tmp_path / "nothing.py").write_text(
-        "from rich.text import Text\ndef nothing(context):\n    return {'length': len(Text('four'))}\n"
+        "from rich.text import Text\n"
+        "def nothing(context):\n"
+        "    return {'length': len(Text('four'))}\n"
     )
     ended = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1")
     assert (ended.returncode, '"length": 4' in ended.stdout) == (0, True), ended.stderr

@@ -64,36 +64,87 @@ def nested(levels: int) -> Any:
 
 
 WRONG: dict[str, Any] = {
-    "empty": b"", "not JSON": b"{", "not UTF-8": b'{"version": 1, "job": "\xff"}', "UTF-16": json.dumps(document()).encode("utf-16"),
-    "no object": [], "nested": b"[" * 100_000, "nested outputs": with_entry(outputs={"value": nested(500)}),
-    "NaN": b'{"version": NaN}', "endless": json.dumps(document()).replace("0.1", "1e999").encode(), "a digit too many": b'{"version": ' + b"9" * 5000 + b"}",
-    "a key twice": json.dumps(document()).replace('"version": 1', '"version": 1, "version": 1').encode(),
-    "no version": document(version="DROP"), "version true": document(version=True), "version text": document(version="1"), "version 0": document(version=0),
-    "version deep": document(version=nested(900)), "another job": document(job="u"), "another key": document(key="l"),
-    "no moment": document(started="yesterday"), "a moment of no zone": document(started="2026-01-01T00:00:00"), "moment number": document(started=5),
-    "no holder": document(holder="DROP"), "holder list": document(holder=[]), "holder null": document(holder=None),
-    "pid text": document(holder={**HOLDER, "pid": "5"}), "pid huge": document(holder={**HOLDER, "pid": 10**30}), "pid -1": document(holder={**HOLDER, "pid": -1}),
-    "pid true": document(holder={**HOLDER, "pid": True}), "stale_after 0": document(holder={**HOLDER, "stale_after": 0}),
-    "stale_after huge": document(holder={**HOLDER, "stale_after": 10**400}), "no run id": document(holder={**HOLDER, "run_id": 5}),
-    "renewed nonsense": document(holder={**HOLDER, "run_id": "r", "since": "2026-01-01T00:00:00+00:00", "renewed": "x"}),
-    "steps list": document(steps=[ENTRY]), "steps null": document(steps=None), "step text": document(steps={"a": "done"}),
-    "a step of no name": document(steps={"../a": ENTRY}), "no status": with_entry(status="DROP"), "status unknown": with_entry(status="failed"),
-    "outputs list": with_entry(outputs=[1]), "outputs text": with_entry(outputs="x"), "fingerprint list": with_entry(fingerprint=[]),
-    "fingerprint of numbers": with_entry(fingerprint={"a": 1}), "seconds text": with_entry(seconds="1"), "seconds negative": with_entry(seconds=-1),
-    "list text": with_entry(outputs={"objects": {"$objects": "x"}}), "list in a list": with_entry(outputs={"objects": [[{"$objects": 5}]]}),
-    "list outside": with_list(name="../../etc/passwd"), "list of another key": with_list(name="t/l/a-1-00.jsonl"), "list absolute": with_list(name="/etc/passwd"),
-    "list below": with_list(name="t/k/a-1/../../../x"), "list NUL": with_list(name="t/k/a-\0"), "list name number": with_list(name=5),
-    "prefix text": with_list(prefix="b/p"), "prefix of three": with_list(prefix=["a", "b", "c"]), "count text": with_list(count="1"),
-    "count negative": with_list(count=-1), "count true": with_list(count=True), "bytes null": with_list(bytes=None), "flat text": with_list(flat="no"),
-    "digest short": with_list(sha256="00"), "digest null": with_list(sha256=None), "left list": with_entry(left=[]),
-    "left outside": with_entry(left={**LEFT, "name": "x"}), "left host": with_entry(left={**LEFT, "host": 1}), "begun list": document(begun=["a"]),
-    "begun numbers": document(begun={"a": 1}), "huge": b" " * ((64 << 20) + 1),
-}  # fmt: skip
+    "empty": b"",
+    "not JSON": b"{",
+    "not UTF-8": b'{"version": 1, "job": "\xff"}',
+    "UTF-16": json.dumps(document()).encode("utf-16"),
+    "no object": [],
+    "nested": b"[" * 100_000,
+    "nested outputs": with_entry(outputs={"value": nested(500)}),
+    "NaN": b'{"version": NaN}',
+    "endless": json.dumps(document()).replace("0.1", "1e999").encode(),
+    "a digit too many": b'{"version": ' + b"9" * 5000 + b"}",
+    "a key twice": json.dumps(document())
+    .replace('"version": 1', '"version": 1, "version": 1')
+    .encode(),
+    "no version": document(version="DROP"),
+    "version true": document(version=True),
+    "version text": document(version="1"),
+    "version 0": document(version=0),
+    "version deep": document(version=nested(900)),
+    "another job": document(job="u"),
+    "another key": document(key="l"),
+    "no moment": document(started="yesterday"),
+    "a moment of no zone": document(started="2026-01-01T00:00:00"),
+    "moment number": document(started=5),
+    "no holder": document(holder="DROP"),
+    "holder list": document(holder=[]),
+    "holder null": document(holder=None),
+    "pid text": document(holder={**HOLDER, "pid": "5"}),
+    "pid huge": document(holder={**HOLDER, "pid": 10**30}),
+    "pid -1": document(holder={**HOLDER, "pid": -1}),
+    "pid true": document(holder={**HOLDER, "pid": True}),
+    "stale_after 0": document(holder={**HOLDER, "stale_after": 0}),
+    "stale_after huge": document(holder={**HOLDER, "stale_after": 10**400}),
+    "no run id": document(holder={**HOLDER, "run_id": 5}),
+    "renewed nonsense": document(
+        holder={**HOLDER, "run_id": "r", "since": "2026-01-01T00:00:00+00:00", "renewed": "x"}
+    ),
+    "steps list": document(steps=[ENTRY]),
+    "steps null": document(steps=None),
+    "step text": document(steps={"a": "done"}),
+    "a step of no name": document(steps={"../a": ENTRY}),
+    "no status": with_entry(status="DROP"),
+    "status unknown": with_entry(status="failed"),
+    "outputs list": with_entry(outputs=[1]),
+    "outputs text": with_entry(outputs="x"),
+    "fingerprint list": with_entry(fingerprint=[]),
+    "fingerprint of numbers": with_entry(fingerprint={"a": 1}),
+    "seconds text": with_entry(seconds="1"),
+    "seconds negative": with_entry(seconds=-1),
+    "list text": with_entry(outputs={"objects": {"$objects": "x"}}),
+    "list in a list": with_entry(outputs={"objects": [[{"$objects": 5}]]}),
+    "list outside": with_list(name="../../etc/passwd"),
+    "list of another key": with_list(name="t/l/a-1-00.jsonl"),
+    "list absolute": with_list(name="/etc/passwd"),
+    "list below": with_list(name="t/k/a-1/../../../x"),
+    "list NUL": with_list(name="t/k/a-\0"),
+    "list name number": with_list(name=5),
+    "prefix text": with_list(prefix="b/p"),
+    "prefix of three": with_list(prefix=["a", "b", "c"]),
+    "count text": with_list(count="1"),
+    "count negative": with_list(count=-1),
+    "count true": with_list(count=True),
+    "bytes null": with_list(bytes=None),
+    "flat text": with_list(flat="no"),
+    "digest short": with_list(sha256="00"),
+    "digest null": with_list(sha256=None),
+    "left list": with_entry(left=[]),
+    "left outside": with_entry(left={**LEFT, "name": "x"}),
+    "left host": with_entry(left={**LEFT, "host": 1}),
+    "begun list": document(begun=["a"]),
+    "begun numbers": document(begun={"a": 1}),
+    "huge": b" " * ((64 << 20) + 1),
+}
 NEWER = {
-    "version 2": document(version=2), "version 99": document(version=99, steps={}, future={"must": "keep"}), "a field": document(future=1),
-    "a field of the holder": document(holder={**HOLDER, "lease": 1}), "a field of a step": with_entry(cost=1), "a field of a list": with_list(codec="zstd"),
+    "version 2": document(version=2),
+    "version 99": document(version=99, steps={}, future={"must": "keep"}),
+    "a field": document(future=1),
+    "a field of the holder": document(holder={**HOLDER, "lease": 1}),
+    "a field of a step": with_entry(cost=1),
+    "a field of a list": with_list(codec="zstd"),
     "a field of what is left": with_entry(left={**LEFT, "codec": "zstd"}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +160,12 @@ def spec(tmp_path: Path, state: str = "") -> Path:
     path = tmp_path / "job.yaml"
     where = state or f"{{location: {tmp_path}/state}}"
     path.write_text(
-        f"version: 1\nname: t\nstate: {where}\nsteps:\n  - {{id: a, action: python.call, function: 'doc_code:say', arguments: {{value: 1}}}}\n"
+        "version: 1\n"
+        "name: t\n"
+        f"state: {where}\n"
+        "steps:\n"
+        "  - {id: a, action: python.call, function: 'doc_code:say', "
+        "arguments: {value: 1}}\n"
     )
     return path
 
@@ -194,7 +250,10 @@ def test_state_is_readable_for_its_user_alone(tmp_path: Path) -> None:
     path = spec(tmp_path)
     path.write_text(
         path.read_text()
-        + f"  - {{id: b, action: python.call, function: 'doc_code:say', arguments: {{value: {tmp_path}/in}}}}\n"
+        + (
+            "  - {id: b, action: python.call, function: 'doc_code:say', "
+            f"arguments: {{value: {tmp_path}/in}}}}\n"
+        )
     )
     assert api.run(api.load(path), run_key="k").status == "succeeded"
     found = {

@@ -133,7 +133,10 @@ def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path, stor
 @pytest.mark.parametrize(
     "text",
     [
-        b"<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>",
+        (
+            b"<Error><Code>InternalError</Code><Message>We encountered an internal "
+            b"error.</Message></Error>"
+        ),
         b"",
         b"<CopyObjectResult/>",
     ],
@@ -145,7 +148,10 @@ def test_a_copy_that_is_200_with_an_error_inside_is_a_failure(text: bytes, stora
 
 
 def test_errors_of_single_keys_of_a_batch_are_failures(storage: Any) -> None:
-    text = b"<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
+    text = (
+        b"<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key>"
+        b"<Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
+    )
     with serving(lambda asked: Answer(text)) as (client, asked):
         outcomes = list(
             storage(client).delete([ObjectInfo("a", 1), ObjectInfo("b", 2)], "bucket", Cancel())
@@ -175,7 +181,8 @@ def test_a_copy_in_parts_carries_tags_and_metadata_over(storage: Any) -> None:
             )
         if asked.what == "POST [uploads]":
             return Answer(
-                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+                b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
+                b"</InitiateMultipartUploadResult>"
             )
         if asked.what == "PUT [uploadId]":
             return Answer(b"<CopyPartResult><ETag>p</ETag></CopyPartResult>")
@@ -204,9 +211,14 @@ def test_a_copy_in_parts_carries_tags_and_metadata_over(storage: Any) -> None:
 def test_a_relay_does_not_store_what_is_not_proved(storage: Any) -> None:
     def source(asked: Asked) -> Answer:
         head = {"ETag": f'"{hashlib.md5(b"correct").hexdigest()}"', **WHEN}
-        return Answer(headers={**head, "Content-Length": "7"}) if asked.what == "HEAD" else Answer(
-            b"<Tagging><TagSet/></Tagging>" if asked.what == "GET [tagging]" else b"damaged", headers=head
-        )  # fmt: skip
+        return (
+            Answer(headers={**head, "Content-Length": "7"})
+            if asked.what == "HEAD"
+            else Answer(
+                b"<Tagging><TagSet/></Tagging>" if asked.what == "GET [tagging]" else b"damaged",
+                headers=head,
+            )
+        )
 
     with (
         serving(source) as (reader, _),
@@ -226,7 +238,8 @@ def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path, storage: Any) -> No
     def answer(asked: Asked) -> Answer:
         if asked.what == "POST [uploads]":
             return Answer(
-                b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
+                b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
+                b"</InitiateMultipartUploadResult>"
             )
         return (
             Answer(b"<Error><Code>AccessDenied</Code></Error>", 403)
@@ -257,7 +270,10 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path, stor
 
 
 def test_an_archived_object_says_restore_first(tmp_path: Path, storage: Any) -> None:
-    text = b"<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the object's storage class</Message></Error>"
+    text = (
+        b"<Error><Code>InvalidObjectState</Code>"
+        b"<Message>The operation is not valid for the object's storage class</Message></Error>"
+    )
     with serving(lambda asked: Answer(text, 403)) as (client, _):
         (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 7))], Cancel())
     assert outcome.error is not None
@@ -346,10 +362,14 @@ def test_a_directory_bucket_is_listed_in_order_and_its_etags_prove_nothing(stora
     """Its sessions, its endpoint, no order, no tags, ETags that look like an MD5 and are none (S3 user guide, directory buckets)."""
     etag = hashlib.md5(b"not of this object").hexdigest()
     session = (
-        "<CreateSessionResult><Credentials><SessionToken>t</SessionToken><SecretAccessKey>s</SecretAccessKey><AccessKeyId>k</AccessKeyId>"
+        "<CreateSessionResult><Credentials><SessionToken>t</SessionToken>"
+        "<SecretAccessKey>s</SecretAccessKey><AccessKeyId>k</AccessKeyId>"
         "<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></CreateSessionResult>"
     )
-    one = "<Contents><Key>in/{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>e</ETag><Size>3</Size></Contents>"
+    one = (
+        "<Contents><Key>in/{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        "<ETag>e</ETag><Size>3</Size></Contents>"
+    )
     page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{''.join(map(one.format, 'cab'))}</ListBucketResult>"
 
     def answer(url: str) -> tuple[dict[str, str], bytes]:

@@ -48,13 +48,15 @@ def assumed(
     without: str = "",
 ) -> Response:
     body = (
-        "<Credentials><AccessKeyId>ASIAEXAMPLEEXAMPLE00</AccessKeyId><SecretAccessKey>sssssssss</SecretAccessKey>"
+        "<Credentials><AccessKeyId>ASIAEXAMPLEEXAMPLE00</AccessKeyId>"
+        "<SecretAccessKey>sssssssss</SecretAccessKey>"
         f"<SessionToken>ttttttttt</SessionToken><Expiration>{expiration}</Expiration></Credentials>"
         f"<AssumedRoleUser><Arn>{arn}</Arn><AssumedRoleId>A:x</AssumedRoleId></AssumedRoleUser>"
     )
     body = re.sub(f"<{without}>.*</{without}>", "", body) if without else body
     return xml(
-        f"<AssumeRoleResponse xmlns='{STS_NAMESPACE}'><AssumeRoleResult>{body}</AssumeRoleResult></AssumeRoleResponse>"
+        f"<AssumeRoleResponse xmlns='{STS_NAMESPACE}'>"
+        f"<AssumeRoleResult>{body}</AssumeRoleResult></AssumeRoleResponse>"
     )
 
 
@@ -128,7 +130,10 @@ def test_throttling_of_fifty_roles_is_waited_out(
             error(503, "ServiceUnavailable")
             if code == "503"
             else xml(
-                f"<ErrorResponse><Error><Code>{code}</Code><Message>slow</Message></Error></ErrorResponse>",
+                (
+                    f"<ErrorResponse><Error><Code>{code}</Code><Message>slow</Message></Error>"
+                    "</ErrorResponse>"
+                ),
                 400,
             )
         )
@@ -152,7 +157,10 @@ def test_throttling_without_an_end_is_a_refusal(
     monkeypatch.setattr(throttling, "MAX_WAIT_SECONDS", 0.5)
     memory_aws.hook = answered(
         lambda _: xml(
-            "<ErrorResponse><Error><Code>Throttling</Code><Message>slow</Message></Error></ErrorResponse>",
+            (
+                "<ErrorResponse><Error><Code>Throttling</Code><Message>slow</Message></Error>"
+                "</ErrorResponse>"
+            ),
             400,
         )
     )

@@ -18,10 +18,26 @@ ARN = (
     "arn:aws:sts::111122223333:assumed-role/landing-reader/partner-exchange-20260101T000000Z-abcdef"
 )
 STEPS = (
-    StepResult("find-the-orders-of-the-partner", "s3.list", "partner-landing-reader", "succeeded", 1, 0.41, {"count": [3, 4], "bytes": [2000, 30000000]}),
-    StepResult("publish", "s3.copy", "a-role-with-a-long-name, another-role-with-a-long-name", "failed", 1, 12.25, {"count": 1234567, "bytes": 2**41},
-               Failure("AccessDenied", "no")),
-)  # fmt: skip
+    StepResult(
+        "find-the-orders-of-the-partner",
+        "s3.list",
+        "partner-landing-reader",
+        "succeeded",
+        1,
+        0.41,
+        {"count": [3, 4], "bytes": [2000, 30000000]},
+    ),
+    StepResult(
+        "publish",
+        "s3.copy",
+        "a-role-with-a-long-name, another-role-with-a-long-name",
+        "failed",
+        1,
+        12.25,
+        {"count": 1234567, "bytes": 2**41},
+        Failure("AccessDenied", "no"),
+    ),
+)
 RESULT = RunResult(
     "id",
     "job",

@@ -71,7 +71,11 @@ def run(running: sandbox.Sandbox, tmp_path: Path, steps: str) -> RunResult:
         ),
         (
             HEAD
-            + "steps:\n  - {id: a, action: s3.list, role: 'arn:aws:iam::1:role/x', source: s3://data-bucket/}\n",
+            + (
+                "steps:\n"
+                "  - {id: a, action: s3.list, role: 'arn:aws:iam::1:role/x', "
+                "source: s3://data-bucket/}\n"
+            ),
             "is not a role ARN",
         ),
         (b"\xff\xfe\x00", "not UTF-8 text"),
@@ -140,10 +144,13 @@ def test_a_wrong_command_line(
 
 def test_a_missing_bucket_and_a_missing_object(running: sandbox.Sandbox, tmp_path: Path) -> None:
     result = run(
-        running, tmp_path,
-        "  - {id: bucket, action: s3.list, role: job, source: s3://no-such-bucket/, on_error: continue}\n"
-        f"  - {{id: key, action: s3.download, role: job, source: s3://data-bucket/none, target: {tmp_path}/x}}\n",
-    )  # fmt: skip
+        running,
+        tmp_path,
+        "  - {id: bucket, action: s3.list, role: job, source: s3://no-such-bucket/, "
+        "on_error: continue}\n"
+        "  - {id: key, action: s3.download, role: job, source: s3://data-bucket/none, "
+        f"target: {tmp_path}/x}}\n",
+    )
     errors = [step.error for step in result.steps]
     assert [error and (error.type, error.message) for error in errors] == [
         ("NoSuchBucket", "there is no bucket 'no-such-bucket'"),
@@ -157,8 +164,10 @@ def test_a_denied_role_stops_everything_before_the_first_step(
     (tmp_path / "w.yaml").write_text(WORLD)
     (tmp_path / "job.yaml").write_text(
         HEAD + "steps:\n"
-        f"  - {{id: first, action: s3.download, role: job, source: s3://data-bucket/in/a.txt, target: {tmp_path}/a.txt}}\n"
-        "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', source: s3://data-bucket/}\n"
+        "  - {id: first, action: s3.download, role: job, "
+        f"source: s3://data-bucket/in/a.txt, target: {tmp_path}/a.txt}}\n"
+        "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', "
+        "source: s3://data-bucket/}\n"
     )
     ended = rolerunner("run", tmp_path / "job.yaml", "--sandbox", tmp_path / "w.yaml")
     assert ended.returncode == 3
@@ -197,7 +206,10 @@ def test_a_key_that_would_leave_the_folder_is_an_error_and_the_others_are_done(
     result = run(
         running,
         tmp_path,
-        f"  - {{id: a, action: s3.download, role: job, source: s3://data-bucket/in/, target: {tmp_path}/deep/er/}}\n",
+        (
+            "  - {id: a, action: s3.download, role: job, source: s3://data-bucket/in/, "
+            f"target: {tmp_path}/deep/er/}}\n"
+        ),
     )
     (step,) = result.steps
     assert step.error is not None
@@ -229,14 +241,25 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(
     small.mkdir()
     (tmp_path / "job.yaml").write_text(
         HEAD
-        + f"steps:\n  - {{id: a, action: s3.download, role: job, source: s3://data-bucket/in/large.bin, target: {small}/large.bin}}\n"
+        + (
+            "steps:\n"
+            "  - {id: a, action: s3.download, role: job, "
+            f"source: s3://data-bucket/in/large.bin, target: {small}/large.bin}}\n"
+        )
     )
     keys = running.job_keys
     environment = {
-        **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": running.endpoint, "AWS_REGION": running.region,
-    }  # fmt: skip
-    script = f"mount -t tmpfs -o size=64k tmpfs {small} || exit 77; {sys.executable} -m rolerunner run job.yaml --result r.json; s=$?; echo left: $(ls -A {small}); exit $s"
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": running.endpoint,
+        "AWS_REGION": running.region,
+    }
+    script = (
+        f"mount -t tmpfs -o size=64k tmpfs {small} || exit 77; {sys.executable} -m rolerunner "
+        f"run job.yaml --result r.json; s=$?; echo left: $(ls -A {small}); exit $s"
+    )
     ended = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script],
         cwd=tmp_path,

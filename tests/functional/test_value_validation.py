@@ -43,7 +43,10 @@ REFUSED = {
     f"tags: {{{'k' * 129}: x}}": "must have 1 to 128 characters as the key of a tag, and has 129",
     'tags: {"": x}': "must have 1 to 128 characters as the key of a tag",
     f"tags: {{team: {'v' * 257}}}": "'team' may have 256 characters as the value of a tag, and has 257",
-    "tags: {team: a&b}": "'team' can contain letters, digits, spaces and + - = . _ : / @ as the value of a tag, not '&'",
+    "tags: {team: a&b}": (
+        "'team' can contain letters, digits, spaces and + - = . _ : / @ as the value of a tag, "
+        "not '&'"
+    ),
     'tags: {"te#m": x}': "as the key of a tag, not '#'",
     'tags: {"AWS:team": x}': "may not begin with aws:",
     "storage_class: STANDRD_IA": "did you mean 'STANDARD_IA'?",
@@ -53,18 +56,29 @@ REFUSED = {
     'content_type: "text/csv\\r\\nx-evil: 1"': "'content_type' may not hold a line break",
     "content_type: текст": "'content_type' may hold ASCII characters only",
     'cache_control: "max-age=1\\n"': "'cache_control' may not hold a line break",
-    "encryption: {type: aws:kms, key: orders}": "'key' must be a KMS key's id, its ARN, alias/NAME or an alias's ARN, not 'orders'; an alias is written alias/orders",
+    "encryption: {type: aws:kms, key: orders}": (
+        "'key' must be a KMS key's id, its ARN, alias/NAME or an alias's ARN, "
+        "not 'orders'; an alias is written alias/orders"
+    ),
     "encryption: {type: aws:kms, key: arn:aws:iam::111122223333:role/x}": "'key' must be a KMS key's id",
     "encryption: {type: aws:kms, key: alias/a b}": "'key' must be a KMS key's id",
 }
 TAKEN = (
-    "metadata: {run: a b, X_y.z: '', n: 'caf%C3%A9'}", "tags: {team: Zürich + @home, 'a/b:c=d': '', Team: x}", "storage_class: DEEP_ARCHIVE",
-    "content_type: 'text/csv; charset=utf-8'", "cache_control: 'max-age=60, public'", "acl: private",
-    f"encryption: {{type: aws:kms, key: {KEY_ID}}}", f"encryption: {{type: aws:kms, key: mrk-{'0' * 32}}}",
+    "metadata: {run: a b, X_y.z: '', n: 'caf%C3%A9'}",
+    "tags: {team: Zürich + @home, 'a/b:c=d': '', Team: x}",
+    "storage_class: DEEP_ARCHIVE",
+    "content_type: 'text/csv; charset=utf-8'",
+    "cache_control: 'max-age=60, public'",
+    "acl: private",
+    f"encryption: {{type: aws:kms, key: {KEY_ID}}}",
+    f"encryption: {{type: aws:kms, key: mrk-{'0' * 32}}}",
     f"encryption: {{type: aws:kms, key: 'arn:aws-cn:kms:cn-north-1:111122223333:key/{KEY_ID}'}}",
-    "encryption: {type: aws:kms, key: 'arn:aws:kms:eu-west-1:111122223333:alias/orders'}", "encryption: {type: aws:kms, key: alias/orders/2}",
-    f"metadata: {{run: {'x' * 2045}}}", "metadata: {run: '${{ run.id }}', e: '${{ run.error }}'}", "tags: {run: '${{ run.id }}'}",
-)  # fmt: skip
+    "encryption: {type: aws:kms, key: 'arn:aws:kms:eu-west-1:111122223333:alias/orders'}",
+    "encryption: {type: aws:kms, key: alias/orders/2}",
+    f"metadata: {{run: {'x' * 2045}}}",
+    "metadata: {run: '${{ run.id }}', e: '${{ run.error }}'}",
+    "tags: {run: '${{ run.id }}'}",
+)
 
 
 def mistakes(text: str) -> list[Any]:
@@ -124,7 +138,8 @@ def test_a_key_longer_than_s3_takes_is_refused(field: str) -> None:
     other = {"target": "source: s3://bucket/x/", "source": "target: s3://bucket/x/"}[field]
     for key, refused in (("k" * 1024, False), ("k" * 1025, True), ("ü" * 513, True)):
         found = mistakes(
-            f"{HEAD}  - {{id: put, action: s3.copy, role: writer, {other}, {field}: s3://bucket/{key}}}\n"
+            f"{HEAD}  - {{id: put, action: s3.copy, role: writer, {other}, "
+            f"{field}: s3://bucket/{key}}}\n"
         )
         assert [f"'{field}' has a key of" in str(each) for each in found] == (
             [True] if refused else []
@@ -174,7 +189,10 @@ def test_what_is_known_at_run_only_is_refused_before_the_first_request(
     memory_aws.put("landing", "a/x", "x")
     fields = fields.replace("params.word", "steps.read.text")
     steps = "".join(
-        f"  - {{id: put{number}, action: {action}, role: writer, {said}, {fields}, on_error: continue}}\n"
+        (
+            f"  - {{id: put{number}, action: {action}, role: writer, {said}, {fields}, "
+            "on_error: continue}\n"
+        )
         for number, (action, said) in enumerate(ACTIONS.items())
     ).replace("/nowhere/", f"{tmp_path}/")
     text = (
@@ -193,8 +211,14 @@ def test_what_is_known_at_run_only_is_refused_before_the_first_request(
 
 
 def test_permissions_do_not_shrink_where_a_value_is_known_at_run_only() -> None:
-    said = "tags: {run: '${{ run.id }}'}, metadata: {run: '${{ run.id }}'}, encryption: {type: aws:kms, key: '${{ steps.read.text }}'}"
-    text = f"{HEAD}  - {{id: read, action: s3.read, role: writer, source: s3://landing/key}}\n  - {{id: put, action: s3.write, role: writer, {ACTIONS['s3.write']}, {said}}}\n"
+    said = (
+        "tags: {run: '${{ run.id }}'}, metadata: {run: '${{ run.id }}'}, "
+        "encryption: {type: aws:kms, key: '${{ steps.read.text }}'}"
+    )
+    text = (
+        f"{HEAD}  - {{id: read, action: s3.read, role: writer, source: s3://landing/key}}\n"
+        f"  - {{id: put, action: s3.write, role: writer, {ACTIONS['s3.write']}, {said}}}\n"
+    )
     plan = api.plan(load_spec(text, "t.yaml", registry(), {}))
     assert {"s3:PutObject", "s3:PutObjectTagging", "kms:GenerateDataKey"} <= {
         each.action for each in plan.steps[1].permissions["role"]

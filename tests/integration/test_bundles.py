@@ -87,10 +87,23 @@ def run_as_glue_does(
     own = only_glues_own(SPARK if runtime.is_spark else PYTHON_SHELL)
     keys = world.job_keys
     environment = {
-        "PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "AWS_REGION": world.region, "AWS_ENDPOINT_URL": world.endpoint,
-        "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
-        **({"GLUE_COMMAND_CRITERIA": "glueetl", "PYTHONPATH": os.pathsep.join(str(bundle / code) for code in manifest["code"])} if runtime.is_spark else {}),
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "AWS_REGION": world.region,
+        "AWS_ENDPOINT_URL": world.endpoint,
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        **(
+            {
+                "GLUE_COMMAND_CRITERIA": "glueetl",
+                "PYTHONPATH": os.pathsep.join(str(bundle / code) for code in manifest["code"]),
+            }
+            if runtime.is_spark
+            else {}
+        ),
+    }
     arguments = [
         "--job_spec",
         f"s3://job-specs/{key}",

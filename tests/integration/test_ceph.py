@@ -92,15 +92,33 @@ def cluster() -> Iterator[ceph.Ceph]:
 def _fill(running: ceph.Ceph) -> None:
     demo = "test_path/some_demo_file.gz"
     for tenant, bucket, objects in (
-        (JOB, "team-data-111122223333", {demo: gzip.compress(b"a file that only the second role may read\n")}),
-        (PUBLISHER, "partner-data-444455556666", {demo: gzip.compress(b"a file of another account\n")}),
-        (PARTNER, "partner-landing", {
-            "orders/2026-01-01/north.csv.gz": gzip.compress(b"order_id,customer,country,amount,currency\n1,Ada,gb,12.50,GBP\n2,Grace,us,,USD\n"),
-            "orders/2026-01-01/late/west.csv.gz": gzip.compress(b"order_id,customer,country,amount,currency\n5,Barbara,us,44.00,USD\n"),
-        }),
+        (
+            JOB,
+            "team-data-111122223333",
+            {demo: gzip.compress(b"a file that only the second role may read\n")},
+        ),
+        (
+            PUBLISHER,
+            "partner-data-444455556666",
+            {demo: gzip.compress(b"a file of another account\n")},
+        ),
+        (
+            PARTNER,
+            "partner-landing",
+            {
+                "orders/2026-01-01/north.csv.gz": gzip.compress(
+                    b"order_id,customer,country,amount,currency\n"
+                    b"1,Ada,gb,12.50,GBP\n"
+                    b"2,Grace,us,,USD\n"
+                ),
+                "orders/2026-01-01/late/west.csv.gz": gzip.compress(
+                    b"order_id,customer,country,amount,currency\n5,Barbara,us,44.00,USD\n"
+                ),
+            },
+        ),
         (PUBLISHER, "publish", {}),
         (JOB, "keep", {}),
-    ):  # fmt: skip
+    ):
         client = running.client(tenant, "owner")
         client.create_bucket(Bucket=bucket)
         for key, body in objects.items():
@@ -128,7 +146,12 @@ def run(
 
 def spec_of(tmp_path: Path, engine: str, steps: str, more: str = "") -> Path:
     path = tmp_path / "job.yaml"
-    roles = f"roles:\n  keeper: arn:aws:iam::{JOB}:role/keeper\n  publisher: arn:aws:iam::{PUBLISHER}:role/publisher\n  partner: arn:aws:iam::{PARTNER}:role/landing-reader\n"
+    roles = (
+        "roles:\n"
+        f"  keeper: arn:aws:iam::{JOB}:role/keeper\n"
+        f"  publisher: arn:aws:iam::{PUBLISHER}:role/publisher\n"
+        f"  partner: arn:aws:iam::{PARTNER}:role/landing-reader\n"
+    )
     path.write_text(f"version: 1\nname: on-ceph\nengine: {engine}\n{more}{roles}steps:\n{steps}")
     return path
 
@@ -152,8 +175,12 @@ def test_a_second_role_reads_what_the_job_may_not(
     result = run(config_for("blog_cross_role", engine, tmp_path), "-p", f"target={tmp_path}/out/")
     steps = {step["id"]: step for step in result["steps"]}
     assert {name: step["status"] for name, step in steps.items()} == {
-        "see": "succeeded", "refused": "failed", "fetch": "succeeded", "find_elsewhere": "succeeded", "fetch_elsewhere": "succeeded",
-    }  # fmt: skip
+        "see": "succeeded",
+        "refused": "failed",
+        "fetch": "succeeded",
+        "find_elsewhere": "succeeded",
+        "fetch_elsewhere": "succeeded",
+    }
     assert (
         "s3:GetObject on arn:aws:s3:::team-data-111122223333/test_path/some_demo_file.gz"
         in steps["refused"]["error"]["message"]
@@ -209,19 +236,30 @@ def test_large_objects_go_there_back_and_between_roles(
     cluster.client(PARTNER, "owner").put_object(Bucket="partner-landing", Key="big/a b", Body=data)
     # a copy within S3 as the job itself: this Ceph lets no role's session read the source of a copy
     steps = (
-        f"  - {{id: up, action: s3.upload, role: job, source: {tmp_path}/big.bin, target: 's3://own/{engine}/big.bin'}}\n"
-        f"  - {{id: copy, action: s3.copy, source_role: job, target_role: job, source: 's3://own/{engine}/big.bin',"
+        f"  - {{id: up, action: s3.upload, role: job, source: {tmp_path}/big.bin, "
+        f"target: 's3://own/{engine}/big.bin'}}\n"
+        "  - {id: copy, action: s3.copy, source_role: job, target_role: job, "
+        f"source: 's3://own/{engine}/big.bin',"
         f" target: 's3://own/{engine}/copy.bin', multipart_above: 16MiB, part_size: 8MiB}}\n"
-        f"  - {{id: move, action: s3.copy, source_role: job, target_role: keeper, source: 's3://own/{engine}/', target: 's3://keep/{engine}/', move: true}}\n"
-        "  - {id: relay, action: s3.copy, source_role: partner, target_role: keeper, source: 's3://partner-landing/big/',"
+        "  - {id: move, action: s3.copy, source_role: job, target_role: keeper, "
+        f"source: 's3://own/{engine}/', target: 's3://keep/{engine}/', move: true}}\n"
+        "  - {id: relay, action: s3.copy, source_role: partner, target_role: keeper, "
+        "source: 's3://partner-landing/big/',"
         f" target: 's3://keep/{engine}/relayed/'}}\n"
-        f"  - {{id: down, action: s3.download, role: keeper, source: 's3://keep/{engine}/', target: {tmp_path}/out/}}\n"
+        "  - {id: down, action: s3.download, role: keeper, "
+        f"source: 's3://keep/{engine}/', target: {tmp_path}/out/}}\n"
     )
     result = run(spec_of(tmp_path, engine, steps))
     assert result["status"] == "succeeded"
-    assert {path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() == data for path in (tmp_path / "out").rglob("*") if path.is_file()} == {
-        "big.bin": True, "copy.bin": True, "relayed/a b": True,
-    }  # fmt: skip
+    assert {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() == data
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    } == {
+        "big.bin": True,
+        "copy.bin": True,
+        "relayed/a b": True,
+    }
     assert "Uploads" not in cluster.client(JOB, "owner").list_multipart_uploads(Bucket="keep"), (
         "nothing of an upload is left"
     )
@@ -244,8 +282,10 @@ def test_tags_go_along(
     partner.put_object(Bucket="partner-landing", Key="small/plain", Body=b"x")
     (tmp_path / "up").write_text("x")
     steps = (
-        f"  - {{id: up, action: s3.upload, role: keeper, source: {tmp_path}/up, target: 's3://keep/{engine}-tags/up', tags: {{a b: c d}}}}\n"
-        "  - {id: relay, action: s3.copy, source_role: partner, target_role: keeper, source: 's3://partner-landing/small/',"
+        f"  - {{id: up, action: s3.upload, role: keeper, source: {tmp_path}/up, "
+        f"target: 's3://keep/{engine}-tags/up', tags: {{a b: c d}}}}\n"
+        "  - {id: relay, action: s3.copy, source_role: partner, target_role: keeper, "
+        "source: 's3://partner-landing/small/',"
         f" target: 's3://keep/{engine}-tags/'}}\n"
     )
     assert run(spec_of(tmp_path, engine, steps))["status"] == "succeeded"
@@ -267,8 +307,11 @@ def test_a_run_resumes_from_a_state_in_s3(
 ) -> None:
     state = f"state: {{location: 's3://publish/state-{engine}/', role: publisher}}\n"
     steps = (
-        f"  - {{id: first, action: s3.write, role: publisher, target: 's3://publish/{engine}/one', text: one, if_none_match: true}}\n"
-        f"  - {{id: second, action: s3.upload, role: publisher, source: {tmp_path}/late.txt, target: 's3://publish/{engine}/two', if_exists: fail}}\n"
+        "  - {id: first, action: s3.write, role: publisher, "
+        f"target: 's3://publish/{engine}/one', text: one, if_none_match: true}}\n"
+        "  - {id: second, action: s3.upload, role: publisher, "
+        f"source: {tmp_path}/late.txt, target: 's3://publish/{engine}/two', "
+        "if_exists: fail}\n"
     )
     spec = spec_of(tmp_path, engine, steps, state)
     failed = run(spec, "--run-key", "key", status=4)

@@ -34,8 +34,23 @@ GOOD = [
     CONFIGS / "partner_exchange.yaml",
 ]
 # mistakes of shape, which a schema can see; those of meaning are rolerunner validate's
-SHAPE = ("top-unknown-key", "top-version-2", "top-on-failure", "role-unknown-key", "step-unknown-key", "step-on-empty", "step-action-unknown", "step-no-id",
-         "step-source-missing", "step-retry-unknown", "step-encryption", "step-acl", "param-type", "param-unknown-key", "step-include-number")  # fmt: skip
+SHAPE = (
+    "top-unknown-key",
+    "top-version-2",
+    "top-on-failure",
+    "role-unknown-key",
+    "step-unknown-key",
+    "step-on-empty",
+    "step-action-unknown",
+    "step-no-id",
+    "step-source-missing",
+    "step-retry-unknown",
+    "step-encryption",
+    "step-acl",
+    "param-type",
+    "param-unknown-key",
+    "step-include-number",
+)
 
 
 def test_the_published_schema_is_the_one_the_code_makes() -> None:

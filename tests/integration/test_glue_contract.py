@@ -15,7 +15,8 @@ from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
 if TYPE_CHECKING:
     from pathlib import Path
 
-# getResolvedOptions is argparse and nothing of Spark, but its package imports pyspark and py4j, which are hundreds of megabytes
+# getResolvedOptions is argparse and nothing of Spark, but its package imports pyspark and py4j,
+# which are hundreds of megabytes
 THEIRS = """
 import json, sys
 from importlib.machinery import ModuleSpec
