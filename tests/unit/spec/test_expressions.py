@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rolerunner.spec.expressions import parse_template
+from rolerunner.redaction.secrets import Secret, register_secret
+from rolerunner.spec.expressions import (
+    MAX_EXPRESSION,
+    is_template,
+    parse_template,
+    scan_template,
+)
 from rolerunner.spec.filters import ExpressionError
 
 SCOPE: dict[str, Any] = {
@@ -94,3 +100,125 @@ def test_no_text_makes_the_parser_crash(text: str) -> None:
         parse_template("${{ " + text + " }}").evaluate(SCOPE)
     except ExpressionError as error:
         assert str(error)
+
+
+def secret_scope() -> dict[str, Any]:
+    return {
+        "params": {
+            "password": register_secret("hunter2-of-expressions"),
+            "all": {"inner": [register_secret("second-of-expressions")]},
+            "plain": "shown",
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${{ params.password }}",
+        "${{ params.password | upper }}",
+        "${{ params.plain ~ params.password }}",
+        "ftp://${{ params.password }}@host",
+        "${{ params.password }}${{ params.plain }}",
+    ],
+)
+def test_a_text_made_of_a_secret_is_one(text: str) -> None:
+    value = parse_template(text).evaluate(secret_scope())
+    assert isinstance(value, Secret)
+    assert "expressions" not in repr(value)
+
+
+def test_secrets_within_lists_and_mappings_are_sealed() -> None:
+    listed = parse_template("${{ [params.password, 1] }}").evaluate(secret_scope())
+    assert [type(each).__name__ for each in listed] == ["SecretValue", "int"]
+    split = parse_template("${{ params.password | split('-') }}").evaluate(secret_scope())
+    assert all(isinstance(each, Secret) for each in split)
+    mapped = parse_template("${{ {'a': [params.password], 'b': 2} }}").evaluate(secret_scope())
+    assert isinstance(mapped["a"][0], Secret)
+    assert mapped["b"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${{ params.plain | upper }}", "SHOWN"),
+        ("${{ 'set' if params.password else 'unset' }}", "set"),
+        ('${{ "set" if params.password else "unset" }}', "set"),
+        ("${{ params.password | length }}", 22),
+        ("${{ params.password == 'x' }}", False),
+        ("is ${{ params.plain }}", "is shown"),
+    ],
+)
+def test_what_a_secret_only_decides_is_none(text: str, value: Any) -> None:
+    found = parse_template(text).evaluate(secret_scope())
+    assert found == value
+    assert not isinstance(found, Secret)
+
+
+def test_a_secret_deep_within_a_value_that_is_read_counts() -> None:
+    value = parse_template("${{ params.all | string }}").evaluate(secret_scope())
+    assert isinstance(value, Secret)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "name"),
+    [
+        ("${{ params.n }}", True, "params.n"),
+        ("${{params['n']}}", True, None),
+        ("${{ params.n + 1 }}", True, None),
+        ("${{ 1 }}", True, None),
+        (" ${{ params.n }}", False, None),
+        ("${{ params.n }}${{ params.n }}", False, None),
+        ("plain", False, None),
+        ("", False, None),
+    ],
+)
+def test_a_text_is_one_expression_or_one_name(text: str, whole: bool, name: Any) -> None:
+    template = parse_template(text)
+    assert (template.whole is not None) is whole
+    assert (None if template.name is None else str(template.name)) == name
+    assert str(template) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "offset"),
+    [
+        ("ab ${{ 1", "'${{' is not closed by '}}'", 3),
+        ("${{ 'open }}", "a ' is not closed inside '${{'", 4),
+        ("x ${{ \"a' }}", "a \" is not closed inside '${{'", 6),
+        ("a ${{   }}", "'${{ }}' is empty", 8),
+        ("a ${{ 1 2 }}", "'1 2' is not one expression: '2' is left over", 6),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(text: str, message: str, offset: int) -> None:
+    with pytest.raises(ExpressionError) as refused:
+        parse_template(text)
+    assert (str(refused.value), refused.value.offset) == (message, offset)
+
+
+def test_an_expression_has_a_place_without_its_blanks() -> None:
+    template, errors = scan_template("a ${{  params.n  }} b")
+    (expression,) = template.expressions
+    assert (errors, expression.text, expression.offset) == ([], "params.n", 7)
+    assert template.parts[0] == "a "
+    assert template.parts[2] == " b"
+
+
+def test_the_length_of_an_expression_is_limited() -> None:
+    fits = f"${{{{{'1'.rjust(MAX_EXPRESSION)}}}}}"
+    assert parse_template(fits).evaluate({}) == 1
+    with pytest.raises(ExpressionError, match="longer than 2,000 characters"):
+        parse_template(fits.replace("1", " 1"))
+
+
+def test_an_error_of_an_operator_names_the_expression() -> None:
+    with pytest.raises(ExpressionError, match=r"^'1 / 0' cannot be evaluated: division by zero$"):
+        parse_template("${{ 1 / 0 }}").evaluate({})
+    with pytest.raises(ExpressionError, match=r"cannot be evaluated: 'a'$"):
+        parse_template("${{ {'b': 1}['a'] }}").evaluate({})
+
+
+def test_a_text_with_an_opening_is_a_template() -> None:
+    assert is_template("a ${{ 1 }}")
+    assert is_template("${{")
+    assert not is_template("${ {1} }")
