@@ -163,20 +163,21 @@ class BlockingClient:
             self._wait(sock, deadline, write=True)
             check_connected(sock)
             enlarge_receive_buffer(sock)
-            secured = self._secure(sock, address, deadline) if address.secure else sock
-            return BlockingConnection(address, secured)
+            if address.secure:
+                sock = self._net.wrap_tls(sock, address)  # the plain socket is detached
+                self._shake_hands(sock, address, deadline)
+            return BlockingConnection(address, sock)
         except BaseException:
             sock.close()
             raise
 
-    def _secure(self, plain: Any, address: Address, deadline: float) -> Any:
-        """Wraps a socket in TLS and completes the handshake."""
-        sock = self._net.wrap_tls(plain, address)
+    def _shake_hands(self, sock: Any, address: Address, deadline: float) -> None:
+        """Completes the handshake of TLS. Raises OSError, and StepError on cancellation."""
         while True:
             try:
                 sock.do_handshake()
                 self._net.save_tls_session(sock, address)
-                return sock
+                return
             except ssl.SSLWantReadError:
                 self._wait(sock, deadline)
             except ssl.SSLWantWriteError:

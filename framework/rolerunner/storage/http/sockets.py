@@ -116,9 +116,11 @@ class SocketFactory:
         """Removes an address that does not answer, while there are others."""
         with self._lock:
             endpoints = self._endpoints.get(address, [])
-            if endpoint in endpoints and len(endpoints) > 1:
+            if endpoint not in endpoints:
+                return  # another connection has reported it
+            if len(endpoints) > 1:
                 self._endpoints[address] = [each for each in endpoints if each != endpoint]
-            elif endpoints:
+            else:
                 del self._endpoints[address]  # looked up again: the host may have moved
 
     def create_socket(self, endpoint: Any) -> socket.socket:
