@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner import sandbox
-from rolerunner.glue.launch.entry import _times
+from rolerunner.glue.launch.entry import _choose_time_limits
 from rolerunner.model import Job
 from tests.conftest import CONFIGS, ROOT
 from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
@@ -311,12 +311,12 @@ def test_a_run_that_is_told_to_stop_writes_its_result(
 
 def test_no_step_begins_after_the_earlier_of_both_deadlines() -> None:
     job = Job("j", (), deadline=60.0)
-    assert _times(job, "") == (60.0, None)
-    last_start, end = _times(job, "57s")
+    assert _choose_time_limits(job, "") == (60.0, None)
+    last_start, end = _choose_time_limits(job, "57s")
     assert last_start == 57.0
     assert end == pytest.approx(58.5)  # of a timeout of 60 s
-    assert _times(replace(job, deadline=None), "57m")[0] == 3420.0
-    assert _times(job, "57m")[0] == 60.0
+    assert _choose_time_limits(replace(job, deadline=None), "57m")[0] == 3420.0
+    assert _choose_time_limits(job, "57m")[0] == 60.0
 
 
 def test_a_bug_is_one_line_of_the_log_with_its_traceback(

@@ -79,14 +79,14 @@ class DownloadItems:
             )
             hint = "nothing was fetched; fetch them in steps of their own, to folders that differ"
             raise UnsafeKey(
-                f"{one} and {other} would both be the file {self._target(found.one)}",
+                f"{one} and {other} would both be the file {self._target_path(found.one)}",
                 hint=hint,
                 type="SameFile",
             )
 
     def _file_name(self, info: ObjectInfo) -> str:
         """Returns the file's name, the same for all names that are one file on this disk."""
-        name = self._relative(info)
+        name = self._relative_name(info)
         return fold_name(name) if self.folds else name
 
     def targets(self) -> Iterator[tuple[ObjectInfo, Path]]:
@@ -94,7 +94,7 @@ class DownloadItems:
         for info in self.objects:
             if not self._is_folder_marker(info):
                 try:
-                    yield info, Path(self._target(info))
+                    yield info, Path(self._target_path(info))
                 except UnsafeKey:
                     continue
 
@@ -105,13 +105,13 @@ class DownloadItems:
             if self._is_folder_marker(info):
                 continue
             try:
-                target = self._target(info)
+                target = self._target_path(info)
             except StepError as error:
                 yield Outcome(uri, status="failed", error=error)
                 continue
-            yield self._get(uri, info, target)
+            yield self._plan_download(uri, info, target)
 
-    def _get(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
+    def _plan_download(self, uri: S3Uri, info: ObjectInfo, target: str) -> Union[Get, Outcome]:
         unpack = self.action.decompress is not None and info.key.endswith(".gz")
         if self.if_exists == "overwrite" or not os.path.isfile(target):  # noqa: PTH113 - one of each of a million files
             return Get(
@@ -151,12 +151,12 @@ class DownloadItems:
         """Returns True for an empty object whose key ends with '/', and for a delete marker."""
         return info.deleted or (info.key.endswith("/") and info.size == 0)
 
-    def _target(self, info: ObjectInfo) -> str:
+    def _target_path(self, info: ObjectInfo) -> str:
         return (
             str(self.target)
             if self.to_file
-            else resolve_key_path(self.target, self._relative(info))
+            else resolve_key_path(self.target, self._relative_name(info))
         )
 
-    def _relative(self, info: ObjectInfo) -> str:
+    def _relative_name(self, info: ObjectInfo) -> str:
         return self.action.name_of(self.objects.relative(info))

@@ -75,14 +75,14 @@ class FunctionContext:
 
         Raises StepError for a step without a role.
         """
-        return self._context.sessions.session(self._role())
+        return self._context.sessions.session(self._find_role())
 
     def client(self, service: str, region: str = "") -> Any:
         """Returns a boto3 client of the step's role, created once and shared.
 
         Raises StepError for a step without a role.
         """
-        return self._context.sessions.client(self._role(), service, region=region)
+        return self._context.sessions.client(self._find_role(), service, region=region)
 
     def log(self, message: str, **values: Any) -> None:
         """Writes a message to the run's log."""
@@ -92,7 +92,7 @@ class FunctionContext:
         """Reports the progress of the step."""
         self._context.progress(StepProgress(self._context.step_id, objects, 0, total))
 
-    def _role(self) -> Role:
+    def _find_role(self) -> Role:
         if self.role is None:
             raise StepError(
                 "this step has no role, so it has no session",

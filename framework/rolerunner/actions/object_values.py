@@ -32,7 +32,7 @@ def _stands_in(info: ValidationInfo) -> bool:
     return bool(info.context and info.context.get(PARTIAL_VALUES))
 
 
-def _header(value: Any, info: ValidationInfo) -> Any:
+def _validate_header(value: Any, info: ValidationInfo) -> Any:
     """Returns the value of an HTTP header.
 
     Raises ValueError for text that would be refused, changed or truncated in transit.
@@ -131,7 +131,7 @@ def _kms_key(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
-_HEADER = BeforeValidator(_header)
+_HEADER = BeforeValidator(_validate_header)
 Header = Annotated[str, _HEADER, json_form(type="string"), DYNAMIC]
 """The value of an HTTP header."""
 Metadata = Annotated[

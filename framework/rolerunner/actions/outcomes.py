@@ -87,7 +87,7 @@ def record_outcomes(
     flow.on_bytes = meter.bytes_moved
     done = size = skipped = failed = 0
     first: list[Outcome] = []
-    with context.manifest() as manifest, _closing(outcomes):
+    with context.manifest() as manifest, _closing_operation(outcomes):
         for outcome in outcomes:
             manifest.add_outcome(outcome, prefix.bucket)
             if outcome.error is not None:
@@ -112,7 +112,7 @@ def record_outcomes(
 
 
 @contextmanager
-def _closing(outcomes: Iterable[Outcome]) -> Iterator[None]:
+def _closing_operation(outcomes: Iterable[Outcome]) -> Iterator[None]:
     """Closes the operation at the end of the block, so that its requests stop in this thread."""
     try:
         yield

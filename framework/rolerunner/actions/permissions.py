@@ -48,16 +48,18 @@ def source_permissions(
         return (
             [
                 prefix_permission(each, objects.prefix)
-                for each in _versioned(action, objects.versions)
+                for each in _add_version_actions(action, objects.versions)
             ]
             if objects != EMPTY_LIST
             else []
         )
     named = objects or () if source is None else [source]
-    return [object_permission(each, uri) for uri in named for each in _versioned(action, None)]
+    return [
+        object_permission(each, uri) for uri in named for each in _add_version_actions(action, None)
+    ]
 
 
-def _versioned(action: str, versions: bool | None) -> tuple[str, ...]:
+def _add_version_actions(action: str, versions: bool | None) -> tuple[str, ...]:
     """Returns the action on an object, on a version of it, or (None) on both."""
     of_version = VERSIONED_ACTIONS.get(action, action)
     return (

@@ -31,7 +31,7 @@ _SHARED = (
 def index(actions: Mapping[str, type[Action]]) -> str:
     """Returns the index page: every action with its first line."""
     rows = [
-        f"| [{name}]({name}.md) | {_doc(action).splitlines()[0]} |"
+        f"| [{name}]({name}.md) | {_render_doc(action).splitlines()[0]} |"
         f" {', '.join(action.outputs or ['what it returns'])} |"
         for name, action in actions.items()
     ]
@@ -46,27 +46,27 @@ def page(name: str, actions: Mapping[str, type[Action]]) -> str:
         raise UsageError(f"there is no action '{name}' ({hint})")
     permissions = inspect.cleandoc(action.permissions.__doc__ or "")
     parts = [
-        f"# {name}", _doc(action),
-        "## Example", _example(action),
-        "## Fields", _roles(action), "\n".join(_fields(action)),
-        "## Outputs", "\n".join(_outputs(action)),
+        f"# {name}", _render_doc(action),
+        "## Example", _render_example(action),
+        "## Fields", _render_roles(action), "\n".join(_render_fields(action)),
+        "## Outputs", "\n".join(_render_outputs(action)),
         "## Permissions", permissions,
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _doc(action: type[Action]) -> str:
+def _render_doc(action: type[Action]) -> str:
     return inspect.cleandoc(action.__doc__ or "")
 
 
-def _roles(action: type[Action]) -> str:
+def _render_roles(action: type[Action]) -> str:
     if action.role_fields == ("role",):
         return ""
     roles = ", ".join(f"`{field}`" for field in action.role_fields)
     return f"Its roles: {roles}; `role` is the default of each."
 
 
-def _fields(action: type[Action]) -> Iterator[str]:
+def _render_fields(action: type[Action]) -> Iterator[str]:
     yield "| field | default | means | example |"
     yield "|---|---|---|---|"
     fields = action.model_fields.items()
@@ -74,13 +74,18 @@ def _fields(action: type[Action]) -> Iterator[str]:
     for name, field in sorted(
         fields, key=lambda each: (not each[1].is_required(), each[0] not in own, each[0] in _SHARED)
     ):
-        examples = ", ".join(f"`{_short(each)}`" for each in field.examples or ())
-        meaning = _cell((field.description or "") + _inside(field))
-        yield f"| `{field.alias or name}` | {_default(field)} | {meaning} | {_cell(examples)} |"
+        examples = ", ".join(f"`{_shorten_value(each)}`" for each in field.examples or ())
+        cells = [
+            f"`{field.alias or name}`",
+            _render_default(field),
+            _escape_cell((field.description or "") + _render_nested_keys(field)),
+            _escape_cell(examples),
+        ]
+        yield f"| {' | '.join(cells)} |"
 
 
-def _inside(field: FieldInfo) -> str:
-    """Of a field that is a mapping of its own: the keys in it."""
+def _render_nested_keys(field: FieldInfo) -> str:
+    """Returns the keys of a field that is a mapping of its own."""
     model = next(
         (
             each
@@ -96,22 +101,22 @@ def _inside(field: FieldInfo) -> str:
     )
 
 
-def _default(field: FieldInfo) -> str:
+def _render_default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     value = field.get_default(call_default_factory=True)
-    return "" if value in (None, [], {}) else f"`{_short(value)}`"
+    return "" if value in (None, [], {}) else f"`{_shorten_value(value)}`"
 
 
-def _short(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _outputs(action: type[Action]) -> Iterator[str]:
+def _render_outputs(action: type[Action]) -> Iterator[str]:
     if action.outputs is None:
         yield "Whatever it returns: the keys of a mapping, or `result`."
         return
@@ -119,7 +124,7 @@ def _outputs(action: type[Action]) -> Iterator[str]:
         yield f"* `{name}`: {meaning}"
 
 
-def _example(action: type[Action]) -> str:
+def _render_example(action: type[Action]) -> str:
     """Returns a complete spec with one step that has the required and example fields."""
     fields = {
         (field.alias or name): field.examples[0]
@@ -148,11 +153,11 @@ def _example(action: type[Action]) -> str:
         f"  - id: it\n    action: {action.kind}",
         *(f"    {field}: {role}" for field, role in named.items()),
     ]
-    lines += [f"    {name}: {_yaml(value)}" for name, value in fields.items()]
+    lines += [f"    {name}: {_render_yaml(value)}" for name, value in fields.items()]
     return "\n".join(["```yaml", *lines, "```"])
 
 
-def _yaml(value: Any) -> str:
+def _render_yaml(value: Any) -> str:
     """A value in YAML's flow style, which JSON is a part of."""
     plain = (
         isinstance(value, str)

@@ -45,7 +45,7 @@ def settings(
         "assumed.role.session.name": role.session_name or session_name,
         "assumed.role.session.duration": f"{role.duration}s",
         "assumed.role.sts.endpoint": role.sts_endpoint.partition("://")[2]
-        or f"sts.{region}.{_domain(region)}",
+        or f"sts.{region}.{_service_domain(region)}",
         "assumed.role.sts.endpoint.region": region,
         "assumed.role.credentials.provider": own,
         "assumed.role.policy": role.policy,
@@ -55,7 +55,7 @@ def settings(
     return {f"fs.s3a.bucket.{bucket}.{name}": value for name, value in said.items() if value}
 
 
-def _domain(region: str) -> str:
+def _service_domain(region: str) -> str:
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 

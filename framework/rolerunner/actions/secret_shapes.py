@@ -54,7 +54,7 @@ _SECRET_MEMBERS: Mapping[str, frozenset[str]] = {
 """Service -> members of its outputs that are secrets, as the model does not say everywhere."""
 
 
-def _plain(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -63,14 +63,14 @@ def hands_out_credentials(service: str, operation: str, output: Any) -> bool:
     if (service, operation) in _HANDING_OUT:
         return True
     return output is not None and any(
-        _is_credential(operation, path, shape) for path, shape in _members(output)
+        _is_credential(operation, path, shape) for path, shape in _walk_members(output)
     )
 
 
 def _is_credential(operation: str, path: tuple[str, ...], shape: Any) -> bool:
     if shape.type_name not in ("string", "blob") or getattr(shape, "enum", None):
         return False
-    name = _plain(path[-1])
+    name = _normalize_name(path[-1])
     if name.endswith(_NO_CREDENTIALS):
         return False
     if name.endswith(_KEYS) or (name == "secretkey" and is_sensitive(shape)):
@@ -80,7 +80,7 @@ def _is_credential(operation: str, path: tuple[str, ...], shape: Any) -> bool:
     return name == "token" and len(path) == 1 and bool(_HANDS_OUT.match(operation))
 
 
-def _members(
+def _walk_members(
     shape: Any, path: tuple[str, ...] = (), above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every member of an output with its path; lists and maps add nothing to it."""
@@ -89,12 +89,12 @@ def _members(
     if shape.type_name == "structure":
         for name, member in shape.members.items():
             yield (*path, name), member
-            yield from _members(member, (*path, name), (*above, shape.name))
+            yield from _walk_members(member, (*path, name), (*above, shape.name))
     elif shape.type_name in ("list", "map"):
         inner = shape.member if shape.type_name == "list" else shape.value
         if path:
             yield path, inner
-        yield from _members(inner, path, above)
+        yield from _walk_members(inner, path, above)
 
 
 def is_sensitive(shape: Any) -> bool:

@@ -28,13 +28,13 @@ from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Access
 
 
-def _objects(value: Any) -> Any:
+def _validate_objects(value: Any) -> Any:
     if isinstance(value, list):
         return [S3Uri.parse(each) if isinstance(each, str) else each for each in value]
     return value
 
 
-def _allowed(value: Any) -> Any:
+def _validate_limit(value: Any) -> Any:
     if isinstance(value, str):
         number = value[:-1].strip() if value.endswith("%") else ""
         if not number.isdigit() or int(number) > 100:  # noqa: PLR2004 - percent
@@ -49,7 +49,7 @@ def _check_globs(globs: list[Any]) -> list[Any]:
 
 ObjectsField = Annotated[
     Union[ObjectList, list[S3Uri], None],
-    BeforeValidator(_objects),
+    BeforeValidator(_validate_objects),
     json_form(
         anyOf=[
             {"type": "string", "pattern": r"\$\{\{"},
@@ -63,7 +63,10 @@ OnEmpty = Annotated[Literal["error", "warn", "ok"], DYNAMIC]
 IfExists = Annotated[Literal["overwrite", "skip", "skip_same", "fail"], DYNAMIC]
 Compare = Annotated[Literal["checksum", "etag", "size", "size_mtime"], DYNAMIC]
 Allowed = Annotated[
-    Union[int, str], BeforeValidator(_allowed), json_form(type=["integer", "string"]), DYNAMIC
+    Union[int, str],
+    BeforeValidator(_validate_limit),
+    json_form(type=["integer", "string"]),
+    DYNAMIC,
 ]
 MaxDelete = Annotated[int, Field(ge=1), DYNAMIC]
 Globs = Annotated[list[Text], AfterValidator(_check_globs)]

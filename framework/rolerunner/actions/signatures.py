@@ -49,7 +49,11 @@ def find_call_errors(
     """
     module, _, name = function.rpartition(":")
     try:
-        source = _file(module, project) if is_path(module) else _module(module, project, packages)
+        source = (
+            _find_file(module, project)
+            if is_path(module)
+            else _find_module(module, project, packages)
+        )
     except ModuleNotFoundError as error:
         if complete or is_path(module):
             yield f"'function': {error}"
@@ -66,7 +70,7 @@ def find_call_errors(
     else:
         signature = bound.get(name)
         if signature is not None:
-            yield from _misfits(name, signature, arguments)
+            yield from _find_argument_errors(name, signature, arguments)
 
 
 def is_path(module: str) -> bool:
@@ -82,22 +86,22 @@ class _Source:
     text: Optional[str] = None
 
     def bound(self) -> Any:
-        """The names at the module's top, as ``_names`` has them."""
+        """The names at the module's top, as ``_collect_names`` has them."""
         return (
-            _names(self.text.encode())
+            _collect_names(self.text.encode())
             if self.text is not None
-            else _bound(self.origin, os.stat(self.origin).st_mtime_ns)  # noqa: PTH116
+            else _read_bound_names(self.origin, os.stat(self.origin).st_mtime_ns)  # noqa: PTH116
         )
 
 
-def _file(name: str, project: Path) -> _Source:
+def _find_file(name: str, project: Path) -> _Source:
     path = project / name
     if not path.is_file():
         raise ModuleNotFoundError(f"there is no file {name} beside the spec")
     return _Source(str(path))
 
 
-def _module(module: str, project: Path, packages: Sequence[str]) -> Optional[_Source]:
+def _find_module(module: str, project: Path, packages: Sequence[str]) -> Optional[_Source]:
     """Returns the source that an import would find; None for a module without any.
 
     Raises ModuleNotFoundError.
@@ -107,16 +111,16 @@ def _module(module: str, project: Path, packages: Sequence[str]) -> Optional[_So
     spec: Optional[ModuleSpec] = None
     parts = module.split(".")
     for depth, part in enumerate(parts):
-        spec = PathFinder.find_spec(part, places) or (None if depth else _found_otherwise(part))
+        spec = PathFinder.find_spec(part, places) or (None if depth else _find_installed(part))
         if spec is None and module in sys.modules:  # its package made it
             return None
         if spec is None:
-            raise ModuleNotFoundError(_absent(parts, depth, places, project))
+            raise ModuleNotFoundError(_explain_absence(parts, depth, places, project))
         places = list(spec.submodule_search_locations or ())
     return _source_of(parts[-1], spec)
 
 
-def _found_otherwise(name: str) -> Optional[ModuleSpec]:
+def _find_installed(name: str) -> Optional[ModuleSpec]:
     """Finds a built-in module, or one installed for editing. No code of a top module runs."""
     try:
         return find_spec(name)
@@ -146,7 +150,7 @@ def _names_in(places: Sequence[str]) -> Iterator[str]:
     )
 
 
-def _absent(parts: Sequence[str], depth: int, places: Sequence[str], project: Path) -> str:
+def _explain_absence(parts: Sequence[str], depth: int, places: Sequence[str], project: Path) -> str:
     """The message for a module that is not there, with the nearest one that is."""
     package, name = ".".join(parts[:depth]), ".".join(parts[: depth + 1])
     if depth and not places:
@@ -158,7 +162,7 @@ def _absent(parts: Sequence[str], depth: int, places: Sequence[str], project: Pa
 
 
 @lru_cache(maxsize=256)
-def _bound(path: str, changed: int) -> Any:
+def _read_bound_names(path: str, changed: int) -> Any:
     """Returns the names bound at a module's top, or text for an error.
 
     A function has its Signature, anything else None; ``*`` stands for names that are not known.
@@ -168,20 +172,20 @@ def _bound(path: str, changed: int) -> Any:
         source = Path(path).read_bytes()
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    return _names(source)
+    return _collect_names(source)
 
 
-def _names(source: bytes) -> Any:
-    """Name -> Signature, as ``_bound`` has it."""
+def _collect_names(source: bytes) -> Any:
+    """Name -> Signature, as ``_read_bound_names`` has it."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError) as error:
         return f"not Python: {error}"
     found: dict[str, Optional[Signature]] = {}
-    for node in _top(tree.body):
+    for node in _top_statements(tree.body):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             found[node.name] = (
-                None if node.decorator_list else _signature(node.args)
+                None if node.decorator_list else _read_signature(node.args)
             )  # a decorator may change what it takes
         elif isinstance(node, ast.ClassDef):
             found[node.name] = None
@@ -200,18 +204,18 @@ def _names(source: bytes) -> Any:
     return found
 
 
-def _top(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+def _top_statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements at the top, and those in its ifs and tries."""
     for node in body:
         yield node
         for name in ("body", "orelse", "finalbody"):
             if isinstance(node, (ast.If, ast.Try, ast.With)):
-                yield from _top(getattr(node, name, ()))
+                yield from _top_statements(getattr(node, name, ()))
         for handler in getattr(node, "handlers", ()):
-            yield from _top(handler.body)
+            yield from _top_statements(handler.body)
 
 
-def _signature(arguments: ast.arguments) -> Optional[Signature]:
+def _read_signature(arguments: ast.arguments) -> Optional[Signature]:
     positional = [*arguments.posonlyargs, *arguments.args]
     if not positional or len(arguments.posonlyargs) > 1:
         return None
@@ -226,7 +230,9 @@ def _signature(arguments: ast.arguments) -> Optional[Signature]:
     return Signature(tuple(required), tuple(known), arguments.kwarg is not None)
 
 
-def _misfits(name: str, signature: Signature, arguments: Mapping[str, Any]) -> Iterator[str]:
+def _find_argument_errors(
+    name: str, signature: Signature, arguments: Mapping[str, Any]
+) -> Iterator[str]:
     for argument in arguments:
         if argument not in signature.known and not signature.takes_any:
             hint = suggest_name(argument, signature.known) or (

@@ -53,7 +53,7 @@ def refuse_overlap(origin: Origin, target: Any, *, move: bool, listed: bool = Fa
                 if len(written.key) > len(read.key)
                 else (source, f"'target' {target}")
             )
-            raise _overlap(*places, shared)
+            raise _overlap_error(*places, shared)
     if move and onto_itself:
         raise OverlapError("'move: true' onto itself would delete the source")
 
@@ -92,7 +92,7 @@ def _may_be_kept_apart(include: Any, exclude: Any, shared: str) -> bool:
     return any(globs) if "\0" in shared else are_kept_apart(include, exclude, shared)
 
 
-def _overlap(inner: str, outer: str, shared: str) -> OverlapError:
+def _overlap_error(inner: str, outer: str, shared: str) -> OverlapError:
     exclude = f", or say exclude: ['{shared}**']" if _GLOB_CHARACTERS.isdisjoint(shared) else ""
     message = (
         f"{inner} lies inside {outer.rstrip(',')},"
@@ -129,12 +129,12 @@ def check_copies(objects: ObjectList, target: S3Uri, target_of: TargetOf, *, mov
 
     found = find_collision(names)
     if found is not None:
-        raise _collision(found, objects, target)
+        raise _collision_error(found, objects, target)
 
 
-def _collision(found: Collision, objects: ObjectList, target: S3Uri) -> StepError:
+def _collision_error(found: Collision, objects: ObjectList, target: S3Uri) -> StepError:
     owners = [each for each in (found.one, found.other) if each is not None]
-    one, *others = (_described(each, objects) for each in owners)
+    one, *others = (_describe_origin(each, objects) for each in owners)
     place = S3Uri(target.bucket, found.name)
     if others:
         hint = "nothing was copied; copy them in steps of their own, to targets that differ"
@@ -147,7 +147,7 @@ def _collision(found: Collision, objects: ObjectList, target: S3Uri) -> StepErro
     )
 
 
-def _described(info: ObjectInfo, objects: ObjectList) -> str:
+def _describe_origin(info: ObjectInfo, objects: ObjectList) -> str:
     return f"{objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
 
 
@@ -160,7 +160,11 @@ def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext
         return
     found = context.target_claims.claim(
         str(context.workdir),
-        ((str(target_of(info)), _described(info, objects)) for info in objects if not info.deleted),
+        (
+            (str(target_of(info)), _describe_origin(info, objects))
+            for info in objects
+            if not info.deleted
+        ),
     )
     if found is not None:
         hint = (

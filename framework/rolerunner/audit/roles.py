@@ -105,7 +105,7 @@ def shared_session(subject: AuditSubject) -> Iterator[RuleMatch]:
         own_code = [
             planned.step.id for planned in users if subject.find_action(planned).calls_user_code
         ]
-        needs = {_needs(planned.permissions, planned.step.roles, role) for planned in users}
+        needs = {_list_needs(planned.permissions, planned.step.roles, role) for planned in users}
         if own_code:
             message = f"the function of '{own_code[0]}' has all permissions of the role '{role}'"
         elif len(needs) > 1:
@@ -118,7 +118,7 @@ def shared_session(subject: AuditSubject) -> Iterator[RuleMatch]:
         yield subject.locate_role(role, message, shared_session.remedy), ""
 
 
-def _needs(permissions: Any, roles: Any, role: Role) -> frozenset[Any]:
+def _list_needs(permissions: Any, roles: Any, role: Role) -> frozenset[Any]:
     return frozenset(
         each for field, needed in permissions.items() if roles.get(field) == role for each in needed
     )
@@ -133,7 +133,7 @@ def _needs(permissions: Any, roles: Any, role: Role) -> frozenset[Any]:
 def wildcard_policy(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Matches Allow statements with a wildcard or a negation."""
     for role in subject.plan.roles:
-        for statement in _statements(role.policy):
+        for statement in _list_statements(role.policy):
             message = _describe_wide_statement(statement)
             if message:
                 yield (
@@ -147,7 +147,7 @@ def wildcard_policy(subject: AuditSubject) -> Iterator[RuleMatch]:
                 )
 
 
-def _statements(policy: str) -> list[dict[str, Any]]:
+def _list_statements(policy: str) -> list[dict[str, Any]]:
     try:
         read = json.loads(policy)
     except ValueError:  # not an inline one

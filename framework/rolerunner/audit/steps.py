@@ -260,7 +260,11 @@ def shared_target(subject: AuditSubject) -> Iterator[RuleMatch]:
         if not subject.find_action(planned).stores_objects or uri is None:
             continue
         other = next(
-            (each for each, place in before if place.bucket == uri.bucket and _overlap(place, uri)),
+            (
+                each
+                for each, place in before
+                if place.bucket == uri.bucket and _is_overlapping(place, uri)
+            ),
             None,
         )
         if (
@@ -283,7 +287,7 @@ def _parse_uri(target: Any) -> Optional[S3Uri]:
         return None
 
 
-def _overlap(one: S3Uri, other: S3Uri) -> bool:
+def _is_overlapping(one: S3Uri, other: S3Uri) -> bool:
     same = one.key == other.key
     return same or (
         one.is_prefix

@@ -33,7 +33,7 @@ class AuditSubject:
 
     def locate_step(self, planned: PlannedStep, message: str, hint: str, *fields: str) -> Problem:
         """Returns a problem at the first of the fields that the step has, or at the step."""
-        place: Place = ("steps", self._positions()[planned.step.id])
+        place: Place = ("steps", self._number_steps()[planned.step.id])
         field = next(
             ((*place, name) for name in fields if self.spec.holds((*place, name))), (*place, "id")
         )
@@ -86,7 +86,7 @@ class AuditSubject:
             for place, value in _iter_texts(document.data, ()):
                 yield document, place, value
 
-    def _positions(self) -> dict[Any, int]:
+    def _number_steps(self) -> dict[Any, int]:
         return {step.get("id"): index for index, step in enumerate(self.spec.data["steps"])}
 
 

@@ -40,33 +40,38 @@ def _refuse_constant(name: str) -> Any:
 
 def check_json(value: Any) -> None:
     """Raises ValueError, with the place, for a value that has no JSON form."""
-    _check(value, "", 0)
+    _check_value(value, "", 0)
 
 
-def _check(value: Any, place: str, depth: int) -> None:
+def _check_value(value: Any, place: str, depth: int) -> None:
     if value is None or isinstance(value, (str, bool)):
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{_at(place)}{value} is no JSON value (RFC 8259)")
+            raise ValueError(f"{_format_place(place)}{value} is no JSON value (RFC 8259)")
     elif isinstance(value, int):
         if value.bit_length() > _MAX_BITS:
-            raise ValueError(f"{_at(place)}an integer of {value.bit_length():,} bits is too large")
+            raise ValueError(
+                f"{_format_place(place)}an integer of {value.bit_length():,} bits is too large"
+            )
     elif depth >= MAX_DEPTH:
-        raise ValueError(f"{_at(place[:100])}nested deeper than {MAX_DEPTH} levels")
+        raise ValueError(f"{_format_place(place[:100])}nested deeper than {MAX_DEPTH} levels")
     elif isinstance(value, (list, tuple)):
         for index, each in enumerate(value):
-            _check(each, f"{place}[{index}]", depth + 1)
+            _check_value(each, f"{place}[{index}]", depth + 1)
     elif isinstance(value, dict):
         for key, each in value.items():
             if not isinstance(key, _PLAIN_KEYS):
-                raise ValueError(f"{_at(place)}a key of type {type(key).__name__} is no text")  # noqa: TRY004 - one kind of error for callers
-            _check(each, f"{place}.{key}", depth + 1)
+                message = f"{_format_place(place)}a key of type {type(key).__name__} is no text"
+                raise ValueError(message)  # noqa: TRY004 - one kind of error for callers
+            _check_value(each, f"{place}.{key}", depth + 1)
     else:
-        raise ValueError(f"{_at(place)}a value of type {type(value).__name__} has no JSON form")
+        raise ValueError(
+            f"{_format_place(place)}a value of type {type(value).__name__} has no JSON form"
+        )
 
 
-def _at(place: str) -> str:
+def _format_place(place: str) -> str:
     return f"at '{place.lstrip('.')}': " if place else ""
 
 
@@ -104,39 +109,39 @@ class _Converter:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
-            return self._text(value)
+            return self._convert_text(value)
         if isinstance(value, (int, float)):
-            return self._number(value)
+            return self._convert_number(value)
         try:
-            return self._other(value, depth)
+            return self._convert_other(value, depth)
         except Exception:  # noqa: BLE001 - a user's object may raise anything
-            return self._text(safe_text(value))
+            return self._convert_text(safe_text(value))
 
-    def _number(self, value: Any) -> Any:
+    def _convert_number(self, value: Any) -> Any:
         if isinstance(value, float) and not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-            return self._text(hex(value))
+            return self._convert_text(hex(value))
         return value
 
-    def _other(self, value: Any, depth: int) -> Any:
+    def _convert_other(self, value: Any, depth: int) -> Any:
         if hasattr(value, "summary"):
             return self.convert(value.summary(), depth)
         if isinstance(value, (date, time)):
             return value.isoformat()
         if isinstance(value, (bytes, bytearray)):
-            return self._text(_bytes_text(bytes(value)))
+            return self._convert_text(_bytes_text(bytes(value)))
         if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
-            return self._text(safe_text(value))
+            return self._convert_text(safe_text(value))
         if depth >= MAX_DEPTH:
             return f"(nested deeper than {MAX_DEPTH} levels)"
         return (
-            self._mapping(value, depth)
+            self._convert_mapping(value, depth)
             if isinstance(value, Mapping)
-            else self._sequence(value, depth)
+            else self._convert_sequence(value, depth)
         )
 
-    def _sequence(self, value: Any, depth: int) -> list[Any]:
+    def _convert_sequence(self, value: Any, depth: int) -> list[Any]:
         shown: list[Any] = []
         for each in value:
             if self.values <= 0 or self.text <= 0:
@@ -144,24 +149,26 @@ class _Converter:
             shown.append(self.convert(each, depth + 1))
         return shown
 
-    def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    def _convert_mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         shown: dict[str, Any] = {}
         for key, each in value.items():
             if self.values <= 0 or self.text <= 0:
                 return {**shown, "...": f"(and {len(value) - len(shown):,} more)"}
-            shown[self._key(key)] = self.convert(each, depth + 1)
+            shown[self._convert_key(key)] = self.convert(each, depth + 1)
         return shown
 
-    def _key(self, key: Any) -> str:
+    def _convert_key(self, key: Any) -> str:
         if isinstance(key, str):
-            return self._text(key)
+            return self._convert_text(key)
         return (
             json.dumps(key)
             if key is None or isinstance(key, bool)
-            else self._text(str(self._number(key)) if _is_number(key) else safe_text(key))
+            else self._convert_text(
+                str(self._convert_number(key)) if _is_number(key) else safe_text(key)
+            )
         )
 
-    def _text(self, text: str) -> str:
+    def _convert_text(self, text: str) -> str:
         left = max(self.text, 0)
         self.text -= len(text)
         if len(text) > left:

@@ -98,7 +98,7 @@ class NewFile:
             os.ftruncate(self.descriptor, 0)
             return self.descriptor
         try:
-            self._create()
+            self._create_temporary()
         except OSError:
             self.discard()
             with translate_os_errors(self._target):
@@ -113,8 +113,8 @@ class NewFile:
         try:
             self._check_unchanged()
             os.replace(
-                self._place(self._name),
-                self._place(self._base),
+                self._locate_name(self._name),
+                self._locate_name(self._file_name),
                 src_dir_fd=self._parent,
                 dst_dir_fd=self._parent,
             )
@@ -127,10 +127,10 @@ class NewFile:
 
     def discard(self) -> None:
         """Removes the temporary file, if there is one."""
-        self._close()
+        self._close_descriptor()
         if self._name:
             with contextlib.suppress(OSError):
-                os.unlink(self._place(self._name), dir_fd=self._parent)
+                os.unlink(self._locate_name(self._name), dir_fd=self._parent)
             self._name = ""
         if self._parent is not None:
             os.close(self._parent)
@@ -148,13 +148,13 @@ class NewFile:
         other.descriptor, other._name, other._parent = -1, "", None
 
     @property
-    def _base(self) -> str:
+    def _file_name(self) -> str:
         return os.path.basename(self._target)
 
-    def _place(self, name: str) -> str:
+    def _locate_name(self, name: str) -> str:
         return name if self._parent is not None else f"{self._above}/{name}"
 
-    def _create(self) -> None:
+    def _create_temporary(self) -> None:
         above, folder = self._above, self._folder
         token = folder.token if folder is not None else _PROCESS_TOKEN
         if folder is not None and above != folder.path:
@@ -165,7 +165,7 @@ class NewFile:
             name = f"{TEMPORARY_PREFIX}{token}{_FORKED}-{number}"
             try:
                 self.descriptor = os.open(
-                    self._place(name), CREATE_FLAGS, self._mode, dir_fd=self._parent
+                    self._locate_name(name), CREATE_FLAGS, self._mode, dir_fd=self._parent
                 )
             except FileExistsError:  # somebody put it there: this number is not used again
                 continue
@@ -187,12 +187,12 @@ class NewFile:
     def _check_unchanged(self) -> None:
         """Raises LocalFileFailed where the temporary file was replaced by another one."""
         ours = os.fstat(self.descriptor)
-        self._close()
-        there = os.stat(self._place(self._name), dir_fd=self._parent, follow_symlinks=False)
+        self._close_descriptor()
+        there = os.stat(self._locate_name(self._name), dir_fd=self._parent, follow_symlinks=False)
         if (there.st_ino, there.st_dev) != (ours.st_ino, ours.st_dev):
             raise file_replaced_error(self._target)
 
-    def _close(self) -> None:
+    def _close_descriptor(self) -> None:
         if self.descriptor >= 0:
             descriptor, self.descriptor = self.descriptor, -1
             os.close(descriptor)

@@ -86,7 +86,7 @@ def _group_entries(
     return found
 
 
-def _join(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+def _join_names(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*one, *other)))
 
 
@@ -149,5 +149,5 @@ def _drop_covered(
                 None,
             )
             if over is not None:
-                kept[over] = _join(kept[over], kept.pop(permission))
+                kept[over] = _join_names(kept[over], kept.pop(permission))
     return kept

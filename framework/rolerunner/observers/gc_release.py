@@ -27,18 +27,18 @@ class GcTuner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._settle()
+        self._freeze_objects()
 
     def notify(self, event: Event) -> None:
         """Handles an event."""
         if isinstance(event, StepStarted):
-            self._settle()
+            self._freeze_objects()
             action = find_action(event.step.action)
             self._called = self._called or (action is not None and action.calls_user_code)
         elif isinstance(event, RunFinished) and not self._called:
             tune_for_one_run()
 
-    def _settle(self) -> None:
+    def _freeze_objects(self) -> None:
         if not self._settled:
             self._settled = True
             tune_for_one_run()

@@ -60,10 +60,10 @@ class _FaultTolerantWriter(io.RawIOBase):
         done = 0
         while done < len(view) and self._wait_until_writable():
             with contextlib.suppress(BlockingIOError):
-                done += self._write(view[done : done + _WRITE_BYTES])
+                done += self._write_view(view[done : done + _WRITE_BYTES])
         return len(view)
 
-    def _write(self, view: memoryview) -> int:
+    def _write_view(self, view: memoryview) -> int:
         try:
             return os.write(self._descriptor, view)
         except BlockingIOError:

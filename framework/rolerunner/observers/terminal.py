@@ -72,7 +72,7 @@ class Terminal:
             StepStarted: self._step_started,
             StepProgress: self._step_progress,
             StepFinished: self._step_finished,
-            Note: self._note,
+            Note: self._print_note,
             RunFinished: self._run_finished,
         }
 
@@ -80,7 +80,7 @@ class Terminal:
         """Handles an event."""
         self._handlers[type(event)](event)
 
-    def _print(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         self._console.print(text)
 
     def _run_started(self, event: RunStarted) -> None:
@@ -88,7 +88,9 @@ class Terminal:
             format_count(len(event.plan.steps), "step"),
             format_count(len(event.plan.roles), "role"),
         )
-        self._print(f"[bold]{event.plan.job.name}[/] [dim]run {event.run_id}: {steps}, {roles}[/]")
+        self._print_line(
+            f"[bold]{event.plan.job.name}[/] [dim]run {event.run_id}: {steps}, {roles}[/]"
+        )
         if self._console.is_terminal:
             spinner = SpinnerColumn("dots" if self._has_unicode else "line")
             columns = (
@@ -103,12 +105,12 @@ class Terminal:
 
     def _role_assumed(self, event: RoleAssumed) -> None:
         details = f"{_to_safe_markup(event.session_arn)} in {event.seconds * 1000:.0f} ms"
-        self._print(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {details}[/]")
+        self._print_line(f"  [cyan]role[/] {escape(event.role)} [dim]assumed as {details}[/]")
 
     def _role_refused(self, event: RoleWasRefused) -> None:
         refusal = event.refusal
         details = f"[dim]{_to_safe_markup(refusal.type)}[/]"
-        self._print(f"  [red]role {escape(refusal.role)} refused[/] {details}")
+        self._print_line(f"  [red]role {escape(refusal.role)} refused[/] {details}")
 
     def _step_started(self, event: StepStarted) -> None:
         if self._progress is not None:
@@ -137,32 +139,34 @@ class Terminal:
         )
         under = f" as {result.role}" if result.role else ""
         details = f"[dim]{result.action}{escape(under)}, {result.seconds:.2f} s[/]"
-        self._print(f"[{style}]{sign} {result.id}[/] {details} {format_outputs(result)}")
+        self._print_line(f"[{style}]{sign} {result.id}[/] {details} {format_outputs(result)}")
         error = result.error
         if error is not None:
             message = _to_safe_markup(error.message)
-            self._print(f"    [{style}]{_to_safe_markup(error.type)}[/]: {message}")
-            self._hint(error.hint)
+            self._print_line(f"    [{style}]{_to_safe_markup(error.type)}[/]: {message}")
+            self._print_hint(error.hint)
 
-    def _note(self, event: Note) -> None:
+    def _print_note(self, event: Note) -> None:
         values = " ".join(f"{key}={value}" for key, value in redact(dict(event.values)).items())
         step = f"  [dim]{event.step_id}:[/] " if event.step_id else ""
-        self._print(f"  {step}{_to_safe_markup(event.message)} [dim]{_to_safe_markup(values)}[/]")
+        self._print_line(
+            f"  {step}{_to_safe_markup(event.message)} [dim]{_to_safe_markup(values)}[/]"
+        )
 
     def _run_finished(self, event: RunFinished) -> None:
         if self._progress is not None:
             self._progress.stop()
         result = event.result
         for table in (build_steps_table(result), build_roles_table(result)):
-            self._print("")
+            self._print_line("")
             self._console.print(table)
-        self._print("")
+        self._print_line("")
         style = STATUS_STYLES.get(result.status, "red")
-        self._print(f"[{style} bold]{result.status}[/] in {result.seconds:.2f} s")
+        self._print_line(f"[{style} bold]{result.status}[/] in {result.seconds:.2f} s")
 
-    def _hint(self, hint: str) -> None:
+    def _print_hint(self, hint: str) -> None:
         for line in hint.splitlines():
-            self._print(f"      [dim]{_to_safe_markup(line)}[/]")
+            self._print_line(f"      [dim]{_to_safe_markup(line)}[/]")
 
 
 class _WarningHandler(_StreamHandler):

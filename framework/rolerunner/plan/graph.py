@@ -153,8 +153,10 @@ def _draw_box(step: Step, place: tuple[int, int], colour: str) -> str:
 
 def _draw_text(x: float, y: float, row: int, text: str) -> str:
     weight = ' font-weight="bold"' if row == 0 else ""
-    return f'<text x="{x + 10}" y="{y + 17 + 15 * row}"{weight}>{escape(_shorten(text))}</text>'
+    return (
+        f'<text x="{x + 10}" y="{y + 17 + 15 * row}"{weight}>{escape(_shorten_text(text))}</text>'
+    )
 
 
-def _shorten(text: str) -> str:
+def _shorten_text(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -66,7 +66,7 @@ class PartialValues:
     def build_action(self, action: type[Action], fields: Mapping[str, Any]) -> Optional[Action]:
         """Returns the action with placeholders; None, with a note, if none are accepted."""
         values = {
-            key: self._widen(_mask_secrets(value) if key == "parameters" else value)
+            key: self._widen_value(_mask_secrets(value) if key == "parameters" else value)
             for key, value in fields.items()
         }
         left: dict[str, list[Any]] = {}
@@ -107,7 +107,7 @@ class PartialValues:
 
     def widen_text(self, name: str, value: Any) -> str:
         """Returns a text with ``*`` for unknown values, and adds a note with this name."""
-        wide = str(self._widen(value))
+        wide = str(self._widen_value(value))
         if isinstance(value, Template) and not self._is_known(value):
             self.notes.append(
                 f"{name}: {value} is known only during the run; permissions are for {wide}"
@@ -145,16 +145,16 @@ class PartialValues:
             template.name is not None and template.name.path in self.predicted
         ) or not isinstance(fill_known(template, self.scope), Template)
 
-    def _widen(self, value: Any) -> Any:
+    def _widen_value(self, value: Any) -> Any:
         if isinstance(value, Template):
             if template_path(value) in self.predicted:
                 return self.predicted[template_path(value)]
             filled = fill_known(value, self.scope)
             return self._widen_text(value) if isinstance(filled, Template) else filled
         if isinstance(value, dict):
-            return {key: self._widen(each) for key, each in value.items()}
+            return {key: self._widen_value(each) for key, each in value.items()}
         if isinstance(value, list):
-            return [self._widen(each) for each in value]
+            return [self._widen_value(each) for each in value]
         return value
 
     def _widen_text(self, template: Template) -> str:

@@ -117,7 +117,7 @@ def _plan_step(
         partial_values = PartialValues({**scope, **item}, predicted)
         action = partial_values.build_action(actions[step.action], fields)
         if action is not None:
-            for name, permissions in _permissions(action, partial_values).items():
+            for name, permissions in _derive_permissions(action, partial_values).items():
                 needed.setdefault(name, {}).update((each, None) for each in permissions)
         for declared in step.permissions:
             _add_declared(declared, partial_values, needed)
@@ -141,7 +141,7 @@ def _plan_step(
     )
 
 
-def _permissions(
+def _derive_permissions(
     action: Action, partial_values: PartialValues
 ) -> Mapping[str, Sequence[Permission]]:
     """Returns the action's permissions; none, with a note, if its code fails.

@@ -53,7 +53,7 @@ def read_granted_policies(path: Path) -> dict[str, GrantedPolicies]:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return dict(_holdings(data))
+        return dict(_parse_holdings(data))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -64,7 +64,7 @@ def read_granted_policies(path: Path) -> dict[str, GrantedPolicies]:
         raise UsageError(f"{path}: is not {forms}") from None
 
 
-def _holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, GrantedPolicies]]:
+def _parse_holdings(data: Mapping[str, Any]) -> Iterator[tuple[str, GrantedPolicies]]:
     if "RoleDetailList" in data:
         managed = {each["Arn"]: _default_version(each) for each in data.get("Policies", [])}
         for role in data["RoleDetailList"]:
@@ -103,14 +103,14 @@ def _default_version(managed: Mapping[str, Any]) -> Any:
 def parse_granted_policies(documents: Iterable[Any], trust: Any = None) -> GrantedPolicies:
     """Parses policy documents, which are mappings or text, URL-encoded as by IAM's API."""
     statements = tuple(
-        statement for each in documents for statement in list_statements(_document(each))
+        statement for each in documents for statement in list_statements(_parse_document(each))
     )
     return GrantedPolicies(
-        statements, None if trust is None else tuple(list_statements(_document(trust)))
+        statements, None if trust is None else tuple(list_statements(_parse_document(trust)))
     )
 
 
-def _document(said: Any) -> Mapping[str, Any]:
+def _parse_document(said: Any) -> Mapping[str, Any]:
     read_granted_policies: Mapping[str, Any] = (
         json.loads(unquote(said)) if isinstance(said, str) else said
     )
@@ -129,11 +129,13 @@ def compare_policies(
             why = "its policies are not there" if role.arn else "say --job-role ARN"
             found.append(PolicyDifference(name, UNKNOWN, "", role.arn or "its ARN", why))
             continue
-        needed = [permission for each in role.permissions for permission in _permissions(each)]
+        needed = [permission for each in role.permissions for permission in _list_permissions(each)]
         found += [
-            each for permission in needed for each in _lacking(name, permission, held.statements)
+            each
+            for permission in needed
+            for each in _find_missing(name, permission, held.statements)
         ]
-        found += _untrusted(name, role, held)
+        found += _find_untrusted(name, role, held)
         found += [
             each for statement in held.statements for each in _too_much(name, statement, needed)
         ]
@@ -147,13 +149,13 @@ def compare_policies(
     )
 
 
-def _permissions(statement: Statement) -> Iterator[Permission]:
+def _list_permissions(statement: Statement) -> Iterator[Permission]:
     for action in statement.actions:
         for resource in statement.resources:
             yield Permission(action, resource, statement.condition)
 
 
-def _lacking(
+def _find_missing(
     role: str, permission: Permission, statements: Sequence[Mapping[str, Any]]
 ) -> Iterator[PolicyDifference]:
     answers = [(each["Effect"], match_statement(dict(each), permission)) for each in statements]
@@ -163,7 +165,7 @@ def _lacking(
     denied = [
         conditions for effect, conditions in answers if effect == "Deny" and conditions is not None
     ]
-    shown = permission.action, permission.resource + _shown(permission)
+    shown = permission.action, permission.resource + _format_permission(permission)
     if any(not conditions for conditions in denied):
         yield PolicyDifference(role, LACKS, *shown, "a Deny takes it away")
     elif not allowed:
@@ -174,7 +176,7 @@ def _lacking(
         yield PolicyDifference(role, UNSURE, *shown, f"allowed where {'; '.join(min(allowed))}")
 
 
-def _shown(permission: Permission) -> str:
+def _format_permission(permission: Permission) -> str:
     return "".join(f" ({key}: {', '.join(values)})" for _, key, values in permission.condition)
 
 
@@ -192,13 +194,13 @@ def _too_much(
             "allows all but what it names",
         )
         return
-    for action in _list(statement["Action"]):
-        for resource in _list(statement["Resource"]):
+    for action in _as_list(statement["Action"]):
+        for resource in _as_list(statement["Resource"]):
             used = [
                 each
                 for each in needed
-                if _touches(action.lower(), each.action.lower())
-                and _touches(resource, each.resource)
+                if _can_overlap(action.lower(), each.action.lower())
+                and _can_overlap(resource, each.resource)
             ]
             if not used:
                 yield PolicyDifference(role, EXTRA, action, resource)
@@ -208,19 +210,19 @@ def _too_much(
                 for each in needed
             ):
                 yield PolicyDifference(
-                    role, WIDE, action, resource, f"needed: {', '.join(_summary(used))}"
+                    role, WIDE, action, resource, f"needed: {', '.join(_summarize_wildcards(used))}"
                 )
             elif "Condition" not in statement and all(each.condition for each in used):
                 yield PolicyDifference(
-                    role, WIDE, action, resource, f"needed only where{_shown(used[0])}"
+                    role, WIDE, action, resource, f"needed only where{_format_permission(used[0])}"
                 )
 
 
-def _touches(have: str, need: str) -> bool:
+def _can_overlap(have: str, need: str) -> bool:
     return is_covering(have, need) or is_covering(need, have)
 
 
-def _summary(used: Sequence[Permission]) -> list[str]:
+def _summarize_wildcards(used: Sequence[Permission]) -> list[str]:
     told = list(dict.fromkeys(f"{each.action} on {each.resource}" for each in used))
     return told if len(told) <= _TOLD else [*told[:_TOLD], f"and {len(told) - _TOLD} more"]
 
@@ -228,11 +230,11 @@ def _summary(used: Sequence[Permission]) -> list[str]:
 _TOLD = 3
 
 
-def _list(said: Any) -> list[str]:
+def _as_list(said: Any) -> list[str]:
     return [said] if isinstance(said, str) else list(said)
 
 
-def _untrusted(
+def _find_untrusted(
     role: str, wanted: RolePolicies, held: GrantedPolicies
 ) -> Iterator[PolicyDifference]:
     """Yields principals that are not trusted, or only under a condition."""
@@ -240,10 +242,10 @@ def _untrusted(
         return
     for statement in wanted.trust:
         principal = next(iter(statement["Principal"].values()))
-        for action in _list(statement["Action"]):
-            permission = Permission(action, "*", tuple(_conditions(statement)))
+        for action in _as_list(statement["Action"]):
+            permission = Permission(action, "*", tuple(_list_conditions(statement)))
             allowed = [
-                _trusts(dict(each), principal, permission)
+                _find_trust(dict(each), principal, permission)
                 for each in held.trust
                 if each["Effect"] == "Allow"
             ]
@@ -260,17 +262,17 @@ def _untrusted(
                 )
 
 
-def _conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _list_conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     for operator, keys in statement.get("Condition", {}).items():
         for key, values in keys.items():
-            yield operator, key, tuple(_list(values))
+            yield operator, key, tuple(_as_list(values))
 
 
-def _trusts(
+def _find_trust(
     statement: dict[str, Any], principal: str, permission: Permission
 ) -> Optional[tuple[str, ...]]:
     said = statement.get("Principal", {})
-    named = ["*"] if said == "*" else [name for each in said.values() for name in _list(each)]
+    named = ["*"] if said == "*" else [name for each in said.values() for name in _as_list(each)]
     account = principal.split(":")[4] if principal.startswith("arn:") else ""
     whole = (
         {"*", account, f"arn:{principal.split(':')[1]}:iam::{account}:root"} if account else {"*"}

@@ -95,11 +95,13 @@ def derive_policies(plan: Plan, around: JobRoleUses) -> tuple[RolePolicies, ...]
     own = [use for role in job for use in plan.uses.get(role, ())]
     direct = [role for roles in by_arn.values() for role in roles if role.via is None]
     own += [use for role in direct for use in derive_assume_uses(role)]
-    first = _policies(("job",), around.job_role, [*own, *_around(plan.job, around)], [_GLUE])
-    return (first, *(_role(arn, roles, plan, around) for arn, roles in by_arn.items()))
+    first = _build_policies(
+        ("job",), around.job_role, [*own, *_list_surrounding_uses(plan.job, around)], [_GLUE]
+    )
+    return (first, *(_build_role(arn, roles, plan, around) for arn, roles in by_arn.items()))
 
 
-def _role(arn: str, roles: Sequence[Role], plan: Plan, around: JobRoleUses) -> RolePolicies:
+def _build_role(arn: str, roles: Sequence[Role], plan: Plan, around: JobRoleUses) -> RolePolicies:
     uses = [use for role in roles for use in plan.uses[role]]
     trust: list[Mapping[str, Any]] = []
     for role in roles:
@@ -111,17 +113,17 @@ def _role(arn: str, roles: Sequence[Role], plan: Plan, around: JobRoleUses) -> R
         ]
     names = tuple(dict.fromkeys(map(str, roles)))
     return replace(
-        _policies(names, arn, uses, trust), duration=max(role.duration for role in roles)
+        _build_policies(names, arn, uses, trust), duration=max(role.duration for role in roles)
     )
 
 
-def _policies(
+def _build_policies(
     names: tuple[str, ...], arn: str, uses: Iterable[Use], trust: Sequence[Mapping[str, Any]]
 ) -> RolePolicies:
     return RolePolicies(names, arn, merge_uses(uses), tuple(trust))
 
 
-def _around(job: Job, around: JobRoleUses) -> Iterator[Use]:
+def _list_surrounding_uses(job: Job, around: JobRoleUses) -> Iterator[Use]:
     """Yields what the job's role needs outside of its steps."""
     arn = RoleArn.parse(around.job_role) if around.job_role else None
     others = (RoleArn.parse(role.arn).partition for role in job.roles.values())

@@ -55,7 +55,7 @@ def list_refused_roles(plan: Plan, sessions: Sessions) -> list[RoleRefused]:
 def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
     """Probes what each step needs; each permission of a role is probed once."""
     asked: dict[tuple[Role, Permission], tuple[str, str]] = {}
-    abortable = _abortable(plan)
+    abortable = _list_abortable(plan)
     probes: dict[Role, _Probe] = {}
     for planned in plan.steps:
         for role_field, needed in planned.permissions.items():
@@ -76,7 +76,7 @@ def probe_permissions(plan: Plan, sessions: Sessions) -> Iterator[ProbeResult]:
                 )
 
 
-def _abortable(plan: Plan) -> frozenset[tuple[Role, str]]:
+def _list_abortable(plan: Plan) -> frozenset[tuple[Role, str]]:
     """Returns the resources on which a role needs s3:AbortMultipartUpload anyway.
 
     A probe may begin a multipart upload there and abort it at once.
@@ -102,7 +102,7 @@ class _Probe:
 
     def probe(self, permission: Permission) -> tuple[str, str]:
         """Returns yes, no or unknown, and the remedy."""
-        place = _place(permission)
+        place = _locate_object(permission)
         try:
             if place is not None and permission.action == "s3:ListBucket":
                 return self._probe_list(place)
@@ -122,7 +122,7 @@ class _Probe:
             return UNKNOWN, error.message
         except BotoCoreError as error:
             return UNKNOWN, str(error)
-        return self._simulate(permission)
+        return self._simulate_policies(permission)
 
     def _probe_list(self, place: S3Uri) -> tuple[str, str]:
         return self._call_s3(
@@ -195,7 +195,7 @@ class _Probe:
             return self._judge_denial(error, place)
         return YES, ""
 
-    def _simulate(self, permission: Permission) -> tuple[str, str]:
+    def _simulate_policies(self, permission: Permission) -> tuple[str, str]:
         """Simulates the policies if the job can, without bucket policies: no is uncertain."""
         if self.role.is_job:
             return UNKNOWN, "cannot be tested without a change"
@@ -226,7 +226,7 @@ class _Probe:
         return str(results[0]["EvalDecision"]) if results else None
 
 
-def _place(permission: Permission) -> Optional[S3Uri]:
+def _locate_object(permission: Permission) -> Optional[S3Uri]:
     """Returns the bucket and key (or prefix) of a permission; None if only a run knows it."""
     _, separator, rest = permission.resource.partition(":s3:::")
     bucket, _, key = rest.partition("/")

@@ -47,7 +47,7 @@ def _split_lines(text: str) -> Iterator[str]:
 def _encode_all(text: str) -> Iterator[str]:
     data = text.encode("utf-8", "surrogatepass")
     yield text
-    yield from _escape(text)
+    yield from _escape_text(text)
     for safe in ("", "/"):
         yield from _percent_forms(quote(data, safe=safe))
     yield from _percent_forms(quote_plus(data))
@@ -65,7 +65,7 @@ def _encode_json(text: str) -> Iterator[str]:
     yield json.dumps(text)[1:-1]
 
 
-def _escape(text: str) -> Iterator[str]:
+def _escape_text(text: str) -> Iterator[str]:
     for ascii_only in (True, False):
         once = json.dumps(text, ensure_ascii=ascii_only)[1:-1]
         yield once

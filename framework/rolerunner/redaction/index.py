@@ -25,9 +25,9 @@ class SecretIndex:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._clear()
+        self._clear_index()
 
-    def _clear(self) -> None:
+    def _clear_index(self) -> None:
         self._known: set[str] = set()
         self._grams: dict[str, list[str]] = {}
         self._short: dict[str, None] = {}
@@ -35,9 +35,9 @@ class SecretIndex:
     def rebuild(self) -> None:
         """Replaces the content by the secrets that are in use now."""
         with self._lock:
-            self._clear()
+            self._clear_index()
             for text in secrets.list_secrets():
-                self._add(text)
+                self._add_text(text)
 
     def update(self) -> None:
         """Adds newly registered secrets, and rebuilds once most of the content is out of use."""
@@ -46,13 +46,13 @@ class SecretIndex:
         with self._lock:
             new = secrets.take_new_secrets()
             if len(self._known) > 2 * secrets.count_secrets() + 64:
-                self._clear()
+                self._clear_index()
                 new = list(secrets.list_secrets())
             for text in new:
                 if text not in self._known:
-                    self._add(text)
+                    self._add_text(text)
 
-    def _add(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         self._known.add(text)
         for form in list_encoded_forms(text) if len(text) >= MIN_SECRET_LENGTH else ():
             if len(form) < _SAMPLED_LENGTH:

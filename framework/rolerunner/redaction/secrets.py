@@ -54,14 +54,14 @@ _ADDED: deque[str] = deque()
 
 def register_credential(text: str) -> Secret:
     """Returns ``text`` as a credential, redacted from all output while it is in use."""
-    return _register(text, Secret)
+    return _register_secret(text, Secret)
 
 
 def register_secret(text: str) -> SecretValue:
     """Returns ``text`` as a secret value, redacted while it is in use and for at least an hour."""
     if isinstance(text, SecretValue):
         return text
-    secret = _register(text, SecretValue)
+    secret = _register_secret(text, SecretValue)
     now = time.monotonic()
     while _RETAINED and _RETAINED[0][0] < now:
         _RETAINED.popleft()
@@ -69,7 +69,7 @@ def register_secret(text: str) -> SecretValue:
     return secret
 
 
-def _register(text: str, kind: type[S]) -> S:
+def _register_secret(text: str, kind: type[S]) -> S:
     # the key must be plain text of its own: a str subclass would be kept alive by its own entry
     plain = str(text)
     known = _IN_USE.get(plain)

@@ -99,7 +99,7 @@ class StepAttempts:
     def _attempt_with_retries(self, action: Action) -> Mapping[str, Any]:
         retry = self.step.retry
         if retry.attempts == 1:
-            return self._attempt(action)
+            return self._run_attempt(action)
         import tenacity  # noqa: PLC0415 - imports asyncio, 25 ms that most runs do not need
 
         growing = tenacity.wait_exponential(
@@ -110,14 +110,14 @@ class StepAttempts:
             stop=tenacity.stop_after_attempt(retry.attempts),
             wait=growing + jitter,
             retry=tenacity.retry_if_exception(self._should_retry),
-            sleep=self._sleep,
+            sleep=self._wait_seconds,
             before_sleep=self._notify_retry,
             reraise=True,
         )
-        outputs: Mapping[str, Any] = retrying(self._attempt, action)
+        outputs: Mapping[str, Any] = retrying(self._run_attempt, action)
         return outputs
 
-    def _attempt(self, action: Action) -> Mapping[str, Any]:
+    def _run_attempt(self, action: Action) -> Mapping[str, Any]:
         run = self.run
         if run.environment.cancel.is_set():
             raise StepError("stopped before it started", type="Stopped")
@@ -146,7 +146,7 @@ class StepAttempts:
         cancelled = self.run.environment.cancel.is_set()
         return in_time and can_retry(self.step, error) and not cancelled
 
-    def _sleep(self, seconds: float) -> None:
+    def _wait_seconds(self, seconds: float) -> None:
         left = self._remaining_seconds()
         self.run.environment.cancel.wait(seconds if left is None else min(seconds, left))
 

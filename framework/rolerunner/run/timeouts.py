@@ -28,10 +28,10 @@ class BackgroundWork(Generic[T]):
     def __init__(self, work: Callable[[], T], name: str) -> None:
         self._work = work
         self._outcome: list[Any] = []
-        self._thread = threading.Thread(target=self._run, daemon=True, name=name)
+        self._thread = threading.Thread(target=self._run_work, daemon=True, name=name)
         self._thread.start()
 
-    def _run(self) -> None:
+    def _run_work(self) -> None:
         try:
             self._outcome.append(self._work())
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
@@ -109,10 +109,10 @@ def run_with_timeout(
     ended = running.wait(GRACE_SECONDS if grace is None else grace)
     if ended and (stopped or running.has_succeeded):
         return running.result_or_raise()
-    raise _interrupted(seconds, stopped=stopped, still_runs=not ended)
+    raise _timeout_error(seconds, stopped=stopped, still_runs=not ended)
 
 
-def _interrupted(seconds: Optional[float], *, stopped: bool, still_runs: bool) -> StepError:
+def _timeout_error(seconds: Optional[float], *, stopped: bool, still_runs: bool) -> StepError:
     suffix = "; it does not stop and was abandoned" if still_runs else ""
     if stopped:
         error = StepError(f"stopped before it was done{suffix}", type="Stopped")

@@ -64,7 +64,7 @@ class Sandbox:
 
     def admin(self, account: str) -> Any:
         """Returns a boto3 session of an account's administrator; it does not set the endpoint."""
-        return _admin(self.region, account)
+        return _admin_session(self.region, account)
 
     def requests(self, service: str = "") -> list[RecordedRequest]:
         """Returns all requests, or those of one service, in the order of their responses."""
@@ -189,7 +189,7 @@ class _Clients:
         with self._making:
             if (service, account) not in self._made:
                 config = Config(s3={"addressing_style": "path"}, proxies={})
-                self._made[service, account] = _admin(self._region, account).client(
+                self._made[service, account] = _admin_session(self._region, account).client(
                     service, endpoint_url=self._endpoint, config=config
                 )
             return self._made[service, account]
@@ -201,7 +201,7 @@ class _Clients:
                 client.close()
 
 
-def _admin(region: str, account: str) -> Any:
+def _admin_session(region: str, account: str) -> Any:
     import boto3  # noqa: PLC0415
     import botocore.session  # noqa: PLC0415
 

@@ -61,18 +61,18 @@ class _Seen:
             "query": self.query,
             "target": self.headers.get("x-amz-target", ""),
             "copies": "x-amz-copy-source" in self.headers,
-            "form": self._form(),
-            "error": self._error(),
-            "issued": self._issued() if service == "sts" else None,
+            "form": self._read_form(),
+            "error": self._read_error(),
+            "issued": self._find_issued_key() if service == "sts" else None,
         }
         return json.dumps(record) + "\n"
 
-    def _form(self) -> dict[str, str]:
+    def _read_form(self) -> dict[str, str]:
         if "x-www-form-urlencoded" not in self.headers.get("content-type", ""):
             return {}
         return dict(parse_qsl(self.sent.decode("utf-8", "replace")))
 
-    def _error(self) -> str:
+    def _read_error(self) -> str:
         if self.status < _ERROR:
             return ""
         found = _CODE.search(self.answered)
@@ -82,13 +82,13 @@ class _Seen:
             else str(self.status)
         )
 
-    def _issued(self) -> list[str] | None:
+    def _find_issued_key(self) -> list[str] | None:
         """Returns the key that STS issued and its session ARN, to identify later callers."""
         key, arn = _ISSUED.search(self.answered), _ARN.search(self.answered)
         return [key.group(1).decode(), arn.group(1).decode()] if key and arn else None
 
 
-def _keep(body: bytearray, data: bytes) -> None:
+def _keep_body(body: bytearray, data: bytes) -> None:
     body += data[: max(0, _SHORT - len(body))]
 
 
@@ -108,12 +108,12 @@ def recorded(app: App, record: IO[str]) -> App:
 
         async def hear() -> Message:
             message = await receive()
-            _keep(seen.sent, message.get("body", b""))
+            _keep_body(seen.sent, message.get("body", b""))
             return message
 
         async def say(message: Message) -> None:
             seen.status = message.get("status", seen.status)
-            _keep(seen.answered, message.get("body", b""))
+            _keep_body(seen.answered, message.get("body", b""))
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 record.write(seen.line())
             await send(message)

@@ -42,13 +42,13 @@ class _Unknown(ValueError):
         )
 
 
-def _operation(value: Any) -> Any:
+def _validate_operation(value: Any) -> Any:
     if isinstance(value, str) and value != "*" and ":" not in value and value not in OPERATIONS:
         raise _Unknown(value)
     return value
 
 
-Operation = Annotated[str, BeforeValidator(_operation)]
+Operation = Annotated[str, BeforeValidator(_validate_operation)]
 """An operation of S3 or STS, or service:Operation of another service; * matches any."""
 
 
@@ -182,14 +182,14 @@ class FaultyProxy(Proxy):
         """Returns the fault to inject into this request, or None."""
         with self._lock:
             for number, fault in enumerate(self._faults):
-                if fault.fits(service, operation, parameters) and self._strikes(number, fault):
+                if fault.fits(service, operation, parameters) and self._is_struck(number, fault):
                     self.struck.append(
                         InjectedFault(fault.kind, operation, str(parameters.get("Key", "")))
                     )
                     return fault
         return None
 
-    def _strikes(self, number: int, fault: Fault) -> bool:
+    def _is_struck(self, number: int, fault: Fault) -> bool:
         self._seen[number] += 1
         if (
             self._seen[number] <= fault.after
@@ -206,14 +206,14 @@ class _Faulty(ProxyHandler):
     server: FaultyProxy
 
     def passing(self, body: bytes) -> None:
-        service, operation, parameters = self._read(body)
+        service, operation, parameters = self._parse_request(body)
         fault = self.server.fault_for(service, operation, parameters)
         if fault is not None:
             time.sleep(fault.delay)
         if fault is not None and fault.drop:
             return self.hang_up()
         if fault is not None and fault.answer is not None:
-            return self._refuse(
+            return self._send_error(
                 service, fault.answer, fault.code or _CODES.get(fault.answer, "InternalError")
             )
         status, headers, data = self.asked(body)
@@ -221,7 +221,7 @@ class _Faulty(ProxyHandler):
             return self.hang_up()
         return self.answer(status, headers, data, cut=fault is not None and fault.cut)
 
-    def _read(self, body: bytes) -> tuple[str, str, dict[str, Any]]:
+    def _parse_request(self, body: bytes) -> tuple[str, str, dict[str, Any]]:
         """Returns service, operation and parameters."""
         signed = _SIGNED_FOR.search(self.headers.get("Authorization", ""))
         place = urlsplit(self.path)
@@ -238,7 +238,7 @@ class _Faulty(ProxyHandler):
         }
         return (service, *parse_operation(record))
 
-    def _refuse(self, service: str, status: int, code: str) -> None:
+    def _send_error(self, service: str, status: int, code: str) -> None:
         message = "a fault of the test"
         error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
         if "X-Amz-Target" in self.headers or "json" in self.headers.get("Content-Type", ""):

@@ -53,7 +53,7 @@ def generate_world(
     job_role = _job_role(plan)
     _check_partition(plan)
     found = derive_policies(lasting, JobRoleUses(job_role))
-    owners = _owners(found)
+    owners = _find_owners(found)
     for uri in puts:
         owners.setdefault(uri.bucket, RoleArn.parse(job_role).account)
     made_up = dict(_made_up(plan, actions, puts))
@@ -65,13 +65,16 @@ def generate_world(
             objects[uri.bucket].append(body)
     buckets = [
         SandboxBucket(
-            name=name, account=account, policy=_grants(name, account, found), objects=objects[name]
+            name=name,
+            account=account,
+            policy=_build_bucket_policy(name, account, found),
+            objects=objects[name],
         )
         for name, account in owners.items()
     ]
     roles = [_sandbox_role(role) for role in found]
     world = World(version=1, job_role=job_role, roles=roles, buckets=buckets)
-    return GeneratedWorld(world, tuple(_notes(job_role, owners, made_up, lasting)))
+    return GeneratedWorld(world, tuple(_list_notes(job_role, owners, made_up, lasting)))
 
 
 def _sandbox_role(role: RolePolicies) -> SandboxRole:
@@ -82,7 +85,7 @@ def _sandbox_role(role: RolePolicies) -> SandboxRole:
     )
 
 
-def _notes(
+def _list_notes(
     job_role: str, owners: Mapping[str, str], made_up: Mapping[S3Uri, SandboxObject], lasting: Plan
 ) -> Iterator[str]:
     yield f"derived from the spec with 'rolerunner iam'; the job runs as {job_role}"
@@ -104,7 +107,7 @@ def _check_partition(plan: Plan) -> None:
             )
 
 
-def _owners(found: Sequence[RolePolicies]) -> dict[str, str]:
+def _find_owners(found: Sequence[RolePolicies]) -> dict[str, str]:
     """Returns bucket -> account."""
     owners: dict[str, str] = {}
     for writing in (True, False):
@@ -113,23 +116,25 @@ def _owners(found: Sequence[RolePolicies]) -> dict[str, str]:
                 if not writing or any(
                     action.startswith(("s3:Put", "s3:Delete")) for action in statement.actions
                 ):
-                    for bucket in filter(None, map(_bucket, statement.resources)):
+                    for bucket in filter(None, map(_bucket_name, statement.resources)):
                         owners.setdefault(bucket, role.account)
     return owners
 
 
-def _bucket(resource: str) -> str:
+def _bucket_name(resource: str) -> str:
     named = _BUCKET.match(resource)
     return named[1] if named else ""
 
 
-def _grants(bucket: str, account: str, found: Sequence[RolePolicies]) -> list[dict[str, Any]]:
+def _build_bucket_policy(
+    bucket: str, account: str, found: Sequence[RolePolicies]
+) -> list[dict[str, Any]]:
     """Returns the bucket policy for roles of other accounts."""
     grants = []
     for role in found:
         for statement in role.permissions if role.account != account else ():
             resources = [
-                resource for resource in statement.resources if _bucket(resource) == bucket
+                resource for resource in statement.resources if _bucket_name(resource) == bucket
             ]
             if resources:
                 # the emulator identifies callers of other accounts only by account
@@ -160,12 +165,12 @@ def _made_up(
     written: list[S3Uri] = []
     for planned in plan.steps:
         action = PartialValues(scope, {}).build_action(actions[planned.step.action], planned.fields)
-        for source in _sources(action):
+        for source in _list_sources(action):
             if not (
                 any(_is_given(uri, source, action) for uri in puts)
-                or any(_overlap(source, each) for each in written)
+                or any(_is_overlapping(source, each) for each in written)
             ):
-                yield from _objects(source, action)
+                yield from _make_objects(source, action)
                 written.append(source)
         target = getattr(action, "target", None)
         if isinstance(target, S3Uri):
@@ -183,29 +188,29 @@ def _is_given(uri: S3Uri, source: S3Uri, action: Any) -> bool:
     )
 
 
-def _overlap(one: S3Uri, other: S3Uri) -> bool:
+def _is_overlapping(one: S3Uri, other: S3Uri) -> bool:
     return one.bucket == other.bucket and (
         one.key.startswith(other.key) or other.key.startswith(one.key)
     )
 
 
-def _sources(action: Any) -> list[S3Uri]:
+def _list_sources(action: Any) -> list[S3Uri]:
     said = [getattr(action, "source", None), getattr(action, "objects", None)]
     flat = [each for value in said for each in (value if isinstance(value, list) else [value])]
     return [each for each in flat if isinstance(each, S3Uri) and ANY not in str(each)]
 
 
-def _objects(source: S3Uri, action: Any) -> Iterator[tuple[S3Uri, SandboxObject]]:
+def _make_objects(source: S3Uri, action: Any) -> Iterator[tuple[S3Uri, SandboxObject]]:
     """Yields objects that pass the action's filters, as many as it waits for."""
     include = getattr(action, "include", None) or [""]
     size = min(getattr(action, "min_size", 0) or 0, _LARGEST)
     for number in range(min(getattr(action, "min_count", 1), _MOST)):
-        name = _name(include[0], number) if source.is_prefix else ""
+        name = _make_name(include[0], number) if source.is_prefix else ""
         uri = source.join(name)
-        yield uri, SandboxObject(key=uri.key, **_content(uri.key, size))
+        yield uri, SandboxObject(key=uri.key, **_make_content(uri.key, size))
 
 
-def _name(glob: str, number: int) -> str:
+def _make_name(glob: str, number: int) -> str:
     """Returns a name that a glob matches: ``**/*.csv.gz`` -> sample.csv.gz."""
     name = glob.replace("**/", "").replace("**", "*") or "*.txt"
     name = re.sub(r"\{([^},]*)[^}]*\}", r"\1", name)
@@ -213,7 +218,7 @@ def _name(glob: str, number: int) -> str:
     return name.replace("*", f"sample{number or ''}", 1).replace("*", "").replace("?", "x")
 
 
-def _content(key: str, size: int) -> dict[str, Any]:
+def _make_content(key: str, size: int) -> dict[str, Any]:
     text = '{"sample": true}\n' if ".json" in key else "sample\n"
     if size > len(text):
         return {"size": size}

@@ -94,7 +94,7 @@ class ProxyHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"" if self.command == "HEAD" else data[: len(data) // 2] if cut else data)
 
-    def _handle(self) -> None:
+    def _handle_request(self) -> None:
         self.passing(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle  # noqa: N815 - http.server's names
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle_request  # noqa: N815 - http.server's names

@@ -78,27 +78,27 @@ def parse_records(records: Iterable[Mapping[str, Any]]) -> list[RecordedRequest]
     for record in records:
         if record["issued"]:
             sessions.update([record["issued"]])
-        found.append(_request(record, _caller(record["key"], sessions)))
+        found.append(_parse_request(record, _find_caller(record["key"], sessions)))
     return found
 
 
 def parse_operation(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Returns the operation and the parameters of a recorded request."""
-    return _s3(record) if record["service"] == "s3" else _other(record)
+    return _parse_s3_request(record) if record["service"] == "s3" else _parse_other_request(record)
 
 
-def _caller(key: str, sessions: Mapping[str, str]) -> str:
+def _find_caller(key: str, sessions: Mapping[str, str]) -> str:
     return f"arn:aws:iam::{key}:root" if _ADMIN.match(key) else sessions.get(key, key)
 
 
-def _request(record: Mapping[str, Any], caller: str) -> RecordedRequest:
+def _parse_request(record: Mapping[str, Any], caller: str) -> RecordedRequest:
     operation, parameters = parse_operation(record)
     return RecordedRequest(
         record["service"], operation, caller, record["region"], parameters, record["error"]
     )
 
 
-def _s3(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _parse_s3_request(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     names = [part for part in record["path"].lstrip("/").split("/", 1) if part]
     parameters = {**record["query"], **dict(zip(("Bucket", "Key"), names))}
     for method, depth, asked, operation in _S3_OPERATIONS:
@@ -111,7 +111,7 @@ def _s3(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return f"{record['method']} {'/'.join(record['query'])}".rstrip(), parameters
 
 
-def _other(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _parse_other_request(record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     form = {**record["query"], **record["form"]}
     return form.pop("Action", "") or record["target"].rsplit(".", 1)[
         -1

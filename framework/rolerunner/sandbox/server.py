@@ -49,7 +49,7 @@ class Server:
         """Returns the records of all completed requests, oldest first."""
         return [
             json.loads(line)
-            for line in _record(self.folder).read_text(encoding="utf-8").splitlines()
+            for line in _record_path(self.folder).read_text(encoding="utf-8").splitlines()
         ]
 
 
@@ -64,7 +64,7 @@ def start_server() -> Iterator[Server]:
         yield Server(f"http://127.0.0.1:{port}", process.pid, folder)
     finally:
         if process is not None:
-            _stop(process)
+            _stop_process(process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -91,7 +91,7 @@ def _imports_the_emulator(python: str) -> bool:
     try:
         command = [python, "-c", "import ministack"]
         ended = subprocess.run(  # noqa: S603
-            command, env=_environment(python), capture_output=True, check=False
+            command, env=_child_environment(python), capture_output=True, check=False
         )
         return ended.returncode == 0
     except OSError:  # there is no such interpreter
@@ -104,25 +104,25 @@ def _first_that_answers(python: str, folder: Path) -> tuple[subprocess.Popen[byt
         _TRIES
     ):  # another process may take the port between our look and the child's bind
         port, name = _free_port(), secrets.token_hex(8)
-        process = _spawn(python, folder, port, name)
+        process = _spawn_child(python, folder, port, name)
         try:
-            if _answers(process, port, name):
+            if _wait_until_ready(process, port, name):
                 return process, port
         except BaseException:  # Ctrl-C while it starts
-            _stop(process)
+            _stop_process(process)
             raise
-        ended, said = process.poll() is not None, _tail(_log(folder))
-        _stop(process)
+        ended, said = process.poll() is not None, _read_tail(_log_path(folder))
+        _stop_process(process)
         if not ended:
             raise SandboxError(f"the sandbox did not answer within {_START_SECONDS:g} s:\n{said}")
     raise SandboxError(f"the sandbox did not start:\n{said}")
 
 
-def _log(folder: Path) -> Path:
+def _log_path(folder: Path) -> Path:
     return folder / "server.log"
 
 
-def _record(folder: Path) -> Path:
+def _record_path(folder: Path) -> Path:
     return folder / "requests.jsonl"
 
 
@@ -132,8 +132,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _spawn(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[bytes]:
-    environment = _environment(python)
+def _spawn_child(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[bytes]:
+    environment = _child_environment(python)
     environment.update(
         AUTH="true",  # this turns IAM's enforcement on
         BIND_HOST="127.0.0.1",
@@ -147,8 +147,14 @@ def _spawn(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[
         TMPDIR=str(folder),
     )
     # -c and not the file's path: its folder would be the first that imports are looked for in
-    command = [python, "-c", _CHILD.read_text(encoding="utf-8"), str(folder), str(_record(folder))]
-    with _log(folder).open("ab") as output:
+    command = [
+        python,
+        "-c",
+        _CHILD.read_text(encoding="utf-8"),
+        str(folder),
+        str(_record_path(folder)),
+    ]
+    with _log_path(folder).open("ab") as output:
         # in its own session, so that Ctrl-C reaches only rolerunner, which stops the child
         return subprocess.Popen(  # noqa: S603
             command,
@@ -161,32 +167,32 @@ def _spawn(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[
         )
 
 
-def _environment(python: str) -> dict[str, str]:
+def _child_environment(python: str) -> dict[str, str]:
     """Returns the child's environment: no AWS_*, and no paths of this interpreter for another."""
     names = _KEPT_ENVIRONMENT + (_OF_THIS_INTERPRETER if python == sys.executable else ())
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
-def _answers(process: subprocess.Popen[bytes], port: int, name: str) -> bool:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, name: str) -> bool:
     """Waits for the child to be ready; its name tells it from another emulator on the port."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, ValueError):
-            health = _get(f"http://127.0.0.1:{port}/_ministack/health")
+            health = _get_json(f"http://127.0.0.1:{port}/_ministack/health")
             if health.get("edition") == name and health["ready_scripts"]["status"] == "completed":
                 return True
         time.sleep(0.02)
     return False
 
 
-def _get(url: str) -> Any:
+def _get_json(url: str) -> Any:
     # not urllib's default opener: a proxy of the user's environment has no business on loopback
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=1) as answer:
         return json.load(answer)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop_process(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()
     process.terminate()
@@ -197,7 +203,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _tail(log: Path) -> str:
+def _read_tail(log: Path) -> str:
     with contextlib.suppress(OSError):
         return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
     return ""

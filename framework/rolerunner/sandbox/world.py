@@ -30,13 +30,13 @@ _STATEMENT_KEYS = {
 _TEXTS = {"Sid", "Action", "NotAction", "Resource", "NotResource"}
 
 
-def _arn(value: Any) -> Any:
+def _validate_arn(value: Any) -> Any:
     if isinstance(value, str):
         RoleArn.parse(value)
     return value
 
 
-def _statement(value: Any) -> Any:
+def _validate_statement(value: Any) -> Any:
     if not isinstance(value, dict):
         raise ValueError("a policy statement is a mapping with Effect, Action and Resource")  # noqa: TRY004 - pydantic takes ValueError
     unknown = sorted(set(value) - _STATEMENT_KEYS)
@@ -57,7 +57,7 @@ def _are_texts(value: Any) -> bool:
     return bool(values) and all(isinstance(each, str) and each for each in values)
 
 
-def _permission(value: Any) -> Any:
+def _validate_permission(value: Any) -> Any:
     if "Principal" in value or "NotPrincipal" in value:
         raise ValueError("a role's permission has no 'Principal': it is the role itself")
     if ("Resource" in value) == ("NotResource" in value):
@@ -65,13 +65,13 @@ def _permission(value: Any) -> Any:
     return value
 
 
-def _grant(value: Any) -> Any:
+def _validate_grant(value: Any) -> Any:
     if ("Principal" in value) == ("NotPrincipal" in value):
         raise ValueError("must have either 'Principal' or 'NotPrincipal'")
     return value
 
 
-def _statements(value: Any) -> Any:
+def _validate_statements(value: Any) -> Any:
     """Accepts a policy document, a list of statements or one statement."""
     if not isinstance(value, dict):
         return value
@@ -79,13 +79,17 @@ def _statements(value: Any) -> Any:
     return [statements] if isinstance(statements, dict) else statements
 
 
-Arn = Annotated[str, BeforeValidator(_arn)]
-Statement = Annotated[dict[str, Any], BeforeValidator(_statement)]
+Arn = Annotated[str, BeforeValidator(_validate_arn)]
+Statement = Annotated[dict[str, Any], BeforeValidator(_validate_statement)]
 Permissions = Annotated[
-    list[Annotated[Statement, AfterValidator(_permission)]], BeforeValidator(_statements)
+    list[Annotated[Statement, AfterValidator(_validate_permission)]],
+    BeforeValidator(_validate_statements),
 ]
 """The permissions of a role."""
-Grants = Annotated[list[Annotated[Statement, AfterValidator(_grant)]], BeforeValidator(_statements)]
+Grants = Annotated[
+    list[Annotated[Statement, AfterValidator(_validate_grant)]],
+    BeforeValidator(_validate_statements),
+]
 """Statements of a resource policy: a trust policy or a bucket policy."""
 
 

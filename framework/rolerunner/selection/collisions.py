@@ -66,14 +66,14 @@ class _Hashes:
         partition = self._partitions[number & (_PARTITIONS - 1)]
         partition.append(number)
         if len(partition) >= _HELD:
-            self._store(number & (_PARTITIONS - 1))
+            self._store_names(number & (_PARTITIONS - 1))
 
     def repeated(self) -> set[int]:
         """Hashes that were added twice or more; _EXAMINED at most."""
         found: set[int] = set()
         for number in range(_PARTITIONS):
             seen: set[int] = set()
-            for piece in self._pieces(number):
+            for piece in self._read_pieces(number):
                 found.update(each for each in piece if each in seen or seen.add(each))  # type: ignore[func-returns-value]
             if len(found) >= _EXAMINED:
                 break
@@ -83,7 +83,7 @@ class _Hashes:
         if self._file is not None:
             self._file.close()
 
-    def _store(self, number: int) -> None:
+    def _store_names(self, number: int) -> None:
         with translate_os_errors(tempfile.gettempdir()):
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the hashes
@@ -91,7 +91,7 @@ class _Hashes:
             self._partitions[number].tofile(self._file)
         del self._partitions[number][:]
 
-    def _pieces(self, number: int) -> Iterator[array[int]]:
+    def _read_pieces(self, number: int) -> Iterator[array[int]]:
         yield self._partitions[number]
         for start in self._stored.get(number, ()):
             piece = array("q")
@@ -130,8 +130,8 @@ class ClaimedNames:
     def _first_claim(self, name: str, claimant: str, owner: str) -> tuple[str, str]:
         if self._database is None:
             self._database = _open_temporary_table()
-        digest = hashlib.blake2b(_encoded(name), digest_size=16).digest()
-        row = (digest, _encoded(claimant), _encoded(owner))
+        digest = hashlib.blake2b(_encode_name(name), digest_size=16).digest()
+        row = (digest, _encode_name(claimant), _encode_name(owner))
         if (
             self._database.execute("INSERT OR IGNORE INTO names VALUES (?, ?, ?)", row).rowcount
             == 1
@@ -143,7 +143,7 @@ class ClaimedNames:
         return first.decode("utf-8", "surrogateescape"), other.decode("utf-8", "surrogateescape")
 
 
-def _encoded(text: str) -> bytes:
+def _encode_name(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -37,7 +37,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.include or self.exclude:
-            object.__setattr__(self, "_compiled", _compiled(self.include, self.exclude))
+            object.__setattr__(self, "_compiled", _compile_globs(self.include, self.exclude))
 
     @property
     def selects_everything(self) -> bool:
@@ -70,7 +70,7 @@ class _Globs:
         )
 
 
-def _compiled(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
+def _compile_globs(include: Sequence[str], exclude: Sequence[str]) -> _Globs:
     """Compiles globs: ``*`` stays within a folder, ``**`` crosses folders, {a,b} alternates."""
     return _Globs(
         compile_globs(include or ["**"]).match, compile_globs(exclude).match if exclude else None

@@ -31,7 +31,7 @@ def write_inventory(objects: ObjectList, path: Path) -> None:
     with create_atomically(path) as made:
         if path.suffix == ".parquet":
             with open(made.descriptor, "wb", closefd=False) as binary:
-                _parquet(rows, binary)
+                _read_parquet(rows, binary)
         elif path.suffix == ".csv":
             with open(made.descriptor, "w", encoding="utf-8", newline="", closefd=False) as file:
                 writer = csv.DictWriter(file, _COLUMNS)
@@ -42,7 +42,7 @@ def write_inventory(objects: ObjectList, path: Path) -> None:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
-def _parquet(rows: Iterator[dict[str, Any]], file: IO[bytes]) -> None:
+def _read_parquet(rows: Iterator[dict[str, Any]], file: IO[bytes]) -> None:
     try:
         import pyarrow as pa  # noqa: PLC0415 - a large library that only this needs
         from pyarrow import parquet  # noqa: PLC0415

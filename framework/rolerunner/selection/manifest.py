@@ -158,7 +158,7 @@ class ManifestWriter:
             with translate_os_errors(self.path):
                 self._file.close()
 
-    def _write(self, line: str) -> None:
+    def _write_line(self, line: str) -> None:
         if self._file is None:
             raise LocalFileFailed(f"{self.path} is not open")
         try:
@@ -169,7 +169,7 @@ class ManifestWriter:
 
     def add_object(self, info: ObjectInfo) -> None:
         """Adds an object. Raises LocalFileFailed."""
-        self._write(object_line(info))
+        self._write_line(object_line(info))
         if info.key <= self._last_key or info.bucket:
             self._ascending = self.count == 0 and not info.bucket
         self._last_key = info.key
@@ -195,7 +195,7 @@ class ManifestWriter:
             line += f', "source": {_text(str(outcome.source))}'
         if outcome.error is not None and outcome.error.message:
             line += f', "reason": {_text(redact_text(outcome.error.message))}'
-        self._write(line + "}\n")
+        self._write_line(line + "}\n")
         if outcome.error is None:
             self.count += 1
             self.bytes += outcome.size

@@ -41,13 +41,13 @@ def are_kept_apart(include: Sequence[str], exclude: Sequence[str], folder: str) 
     names = folder.split("/")[:-1]
     if not names or "" in names:
         return False
-    if any(_covers(pattern, names) for pattern in expand_braces(exclude)):
+    if any(_matches_all(pattern, names) for pattern in expand_braces(exclude)):
         return True
     patterns = expand_braces(include)
-    return bool(patterns) and all(_misses(pattern, names) for pattern in patterns)
+    return bool(patterns) and all(_matches_none(pattern, names) for pattern in patterns)
 
 
-def _covers(pattern: str, names: Sequence[str]) -> bool:
+def _matches_all(pattern: str, names: Sequence[str]) -> bool:
     """Returns True if a glob certainly matches every key below the folder.
 
     It does if it matches the folder, or one above, and ends with ``**``.
@@ -56,11 +56,11 @@ def _covers(pattern: str, names: Sequence[str]) -> bool:
     if last != "**" or _UNPROVABLE.search(pattern):
         return False
     return not above or any(
-        _matches("/".join(above), "/".join(names[:count])) for count in range(len(names) + 1)
+        _matches_name("/".join(above), "/".join(names[:count])) for count in range(len(names) + 1)
     )
 
 
-def _misses(pattern: str, names: Sequence[str]) -> bool:
+def _matches_none(pattern: str, names: Sequence[str]) -> bool:
     """Returns True if a glob certainly matches no key below the folder.
 
     It does not if it has too few parts, or a part that differs from the folder's.
@@ -70,8 +70,8 @@ def _misses(pattern: str, names: Sequence[str]) -> bool:
     parts = pattern.split("/")
     fixed = parts[: parts.index("**")] if "**" in parts else parts
     too_short = fixed is parts and len(parts) <= len(names)
-    return too_short or not all(_matches(part, name) for part, name in zip(fixed, names))
+    return too_short or not all(_matches_name(part, name) for part, name in zip(fixed, names))
 
 
-def _matches(pattern: str, text: str) -> bool:
+def _matches_name(pattern: str, text: str) -> bool:
     return bool(compile_globs([pattern]).match(text))

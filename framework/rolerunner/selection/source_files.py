@@ -72,9 +72,9 @@ def find_source_files(
         if root.is_dir():
             yield from walk_folder(str(root), links=links, left_out=left_out)
         elif os.path.lexists(root) or not (glob.has_magic(source) or _ALTERNATIVES.search(source)):
-            yield from _named(str(root), links, left_out)
+            yield from _find_named_file(str(root), links, left_out)
         else:
-            yield from _matched(str(root), links, left_out)
+            yield from _find_matches(str(root), links, left_out)
 
 
 def walk_folder(
@@ -86,10 +86,10 @@ def walk_folder(
     """
     with translate_os_errors(folder):
         os.scandir(folder).close()
-    yield from _below(folder, "", links, left_out, (os.path.realpath(folder),))
+    yield from _walk_below(folder, "", links, left_out, (os.path.realpath(folder),))
 
 
-def _below(
+def _walk_below(
     folder: str,
     base: str,
     links: str,
@@ -107,7 +107,7 @@ def _below(
             )
             entries = [each for each in chosen if _is_wanted(each[0], links, left_out)]
     except OSError as error:
-        yield SourceFile(base.rstrip("/"), folder, _unreadable(folder, error))
+        yield SourceFile(base.rstrip("/"), folder, _unreadable_error(folder, error))
         return
     # a folder's keys have a '/' after its name, and keys are in the order of their bytes
     entries.sort(key=lambda each: os.fsencode(each[0].name) + (b"/" if each[1] else b""))
@@ -120,9 +120,9 @@ def _below(
                 else f"{inside[-1]}{os.sep}{entry.name}"
             )
             if real in inside:
-                yield SourceFile(base + entry.name, path, _loop(path))
+                yield SourceFile(base + entry.name, path, _link_loop_error(path))
             else:
-                yield from _below(
+                yield from _walk_below(
                     path, f"{base}{entry.name}/", links, left_out, (*inside, real), choice
                 )
         else:
@@ -167,13 +167,17 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _named(path: str, links: str, left_out: Optional[SkippedFiles]) -> Iterator[SourceFile]:
+def _find_named_file(
+    path: str, links: str, left_out: Optional[SkippedFiles]
+) -> Iterator[SourceFile]:
     """Yields a file that the spec names."""
     if links == "follow" or not os.path.islink(path) or _is_link_wanted(path, links, left_out):
         yield SourceFile(os.path.basename(path), path, find_problem(path))
 
 
-def _matched(pattern: str, links: str, left_out: Optional[SkippedFiles]) -> Iterator[SourceFile]:
+def _find_matches(
+    pattern: str, links: str, left_out: Optional[SkippedFiles]
+) -> Iterator[SourceFile]:
     """Returns the files that a glob matches, each with its name alone as its relative path.
 
     A glob means what ``include`` means below the folder before its first wildcard, so that it
@@ -195,7 +199,7 @@ def _matched(pattern: str, links: str, left_out: Optional[SkippedFiles]) -> Iter
             left_out.add("folders", os.path.join(base, relative))
         return False
 
-    for file in _below(base, "", links, left_out, (os.path.realpath(base),), choice):
+    for file in _walk_below(base, "", links, left_out, (os.path.realpath(base),), choice):
         yield file._replace(relative=os.path.basename(file.path))
 
 
@@ -233,18 +237,18 @@ def find_problem(path: str) -> Optional[StepError]:
         if error.errno == errno.ENOENT and os.path.islink(path):
             return LocalFileFailed(f"{path}: the link leads nowhere", hint=_SKIP_HINT)
         if error.errno == errno.ELOOP:
-            return _loop(path)
-        return _unreadable(path, error)
+            return _link_loop_error(path)
+        return _unreadable_error(path, error)
     return None if stat.S_ISREG(status.st_mode) else not_regular_file_error(path, status.st_mode)
 
 
-def _loop(path: str) -> StepError:
+def _link_loop_error(path: str) -> StepError:
     return LocalFileFailed(
         f"{path}: the link leads back to itself or to a folder that it lies in", hint=_SKIP_HINT
     )
 
 
-def _unreadable(path: str, error: OSError) -> StepError:
+def _unreadable_error(path: str, error: OSError) -> StepError:
     try:
         with translate_os_errors(path):
             raise error

@@ -42,13 +42,13 @@ class TargetIndex:
     def find(self, uri: S3Uri) -> Optional[ObjectInfo]:
         """Returns the object, or None if there is none. Raises StepError."""
         try:
-            return self._found(uri)
+            return self._find_object(uri)
         except AccessDenied:
             if self._lenient:
                 return None
             raise
 
-    def _found(self, uri: S3Uri) -> Optional[ObjectInfo]:
+    def _find_object(self, uri: S3Uri) -> Optional[ObjectInfo]:
         key = uri.key.encode()
         if (
             self._listing is None
@@ -56,7 +56,7 @@ class TargetIndex:
             or key < self._asked
             or not uri.key.startswith(self._prefix.key)
         ):
-            return self._head(uri)
+            return self._head_object(uri)
         self._asked = key
         while self._current is None or self._current.key.encode() < key:
             self._current = next(self._listing, None)
@@ -65,7 +65,7 @@ class TargetIndex:
                 return None
         return self._current if self._current.key == uri.key else None
 
-    def _head(self, uri: S3Uri) -> Optional[ObjectInfo]:
+    def _head_object(self, uri: S3Uri) -> Optional[ObjectInfo]:
         try:
             return self._storage.head(uri)
         except NotFound:

@@ -64,7 +64,9 @@ class ClientCache:
             return client
         with self._creating:
             if key not in self._clients:
-                self._clients[key] = self._create(credentials, service, region, endpoint, config)
+                self._clients[key] = self._create_client(
+                    credentials, service, region, endpoint, config
+                )
             return self._clients[key]
 
     def sts_client(self, credentials: RenewableCredentials, region: str, endpoint: str = "") -> Any:
@@ -100,7 +102,7 @@ class ClientCache:
         deduplicate_search_paths(shared_loader())
         return session
 
-    def _create(
+    def _create_client(
         self,
         credentials: RenewableCredentials,
         service: str,

@@ -178,7 +178,7 @@ class RoleCredentials(RenewableCredentials):
             is_fresh = self._clock() - lease.began < FRESH_SECONDS
             if not is_fresh and token in {None, lease.keys.token}:
                 self._expired_token = lease.keys.token or ""
-                self._remember(lease)
+                self._remember_keys(lease)
                 self._current = None
         return not is_fresh or token != lease.keys.token
 
@@ -204,10 +204,10 @@ class RoleCredentials(RenewableCredentials):
             return
         self.session_arn = renewed.session_arn
         self._current = renewed
-        self._remember(lease)
+        self._remember_keys(lease)
         self._refusal, self._has_warned = None, False
 
-    def _remember(self, lease: Optional[Lease]) -> None:
+    def _remember_keys(self, lease: Optional[Lease]) -> None:
         """Keeps the keys of an earlier lease known as secrets until it expires."""
         now = self._clock()
         while self._earlier and self._earlier[0].expires_at <= now:

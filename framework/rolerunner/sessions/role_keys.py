@@ -28,19 +28,19 @@ class RoleResolver:
 
     def resolve(self, role: Role) -> Role:
         """Returns the role to use, and asks STS for the job's identity where that is needed."""
-        role = self._normalize(role)
+        role = self._normalize_role(role)
         if role.is_job or not role.is_plain:
             return role
         return JOB if _is_own_role(role, self._caller.find_arn()) else role
 
     def resolve_offline(self, role: Role) -> Role:
         """Returns the role to use as far as that is known without a request."""
-        role = self._normalize(role)
+        role = self._normalize_role(role)
         if role.is_job or not role.is_plain:
             return role
         return JOB if _is_own_role(role, self._caller.known_arn) else role
 
-    def _normalize(self, role: Role) -> Role:
+    def _normalize_role(self, role: Role) -> Role:
         if role not in self._normalized:
             self._normalized[role] = normalize_role(role)
         return self._normalized[role]

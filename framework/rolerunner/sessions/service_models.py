@@ -64,12 +64,12 @@ class _FastFileLoader(JSONFileLoader):  # type: ignore[misc]  # botocore has no 
 
     def load_file(self, file_path: str) -> Any:
         """Returns the content of a file, named without its suffix; None where there is none."""
-        for suffix, unpack in ((".json", bytes), (".json.gz", _unzip)):
+        for suffix, unpack in ((".json", bytes), (".json.gz", _decompress_model)):
             path = Path(file_path + suffix)
             if path.is_file():
                 return pydantic_core.from_json(unpack(path.read_bytes()))
         return None
 
 
-def _unzip(data: bytes) -> bytes:
+def _decompress_model(data: bytes) -> bytes:
     return zlib.decompress(data, _GZIP_WBITS)

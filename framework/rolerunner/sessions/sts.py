@@ -71,7 +71,7 @@ class StsClient:
             token = require_source_token(role, source)
             try:
                 with _errors_explained(role, region):
-                    return parse_lease(role, self._send(role, source, region), began)
+                    return parse_lease(role, self._send_assume_role(role, source, region), began)
             except ClientError as error:
                 if can_retry and _is_expired(error) and source.invalidate(token):
                     continue
@@ -82,7 +82,9 @@ class StsClient:
         """Returns the number of AssumeRole requests sent for the role."""
         return self._calls[role]
 
-    def _send(self, role: Role, source: RenewableCredentials, region: str) -> Mapping[str, Any]:
+    def _send_assume_role(
+        self, role: Role, source: RenewableCredentials, region: str
+    ) -> Mapping[str, Any]:
         client = self._clients.sts_client(source, region, role.sts_endpoint)
         parameters = build_assume_request(role, self._session_name)
 

@@ -138,7 +138,7 @@ class _DocumentBuilder:
         except yaml.MarkedYAMLError as error:
             self.problems.append(self._syntax_problem(error))
         except yaml.reader.ReaderError as error:
-            self._problem(
+            self._add_problem(
                 self._mark_at(error.position),
                 f"not YAML: the character {_code_point(error.character)} is not allowed",
             )
@@ -150,19 +150,19 @@ class _DocumentBuilder:
 
     def _check_text(self) -> None:
         if len(self.text) > MAX_BYTES:
-            self._stop(
+            self._raise_problem(
                 Mark(self.file, 1, 1),
                 f"the file is larger than {MAX_BYTES >> 20} MiB",
                 "a spec lists steps, not data",
             )
         found = re.search(r"[\ud800-\udfff\x00]", self.text)
         if found:
-            self._stop(
+            self._raise_problem(
                 self._mark_at(found.start()),
                 f"not YAML: the character {_code_point(found.group())} is not allowed",
             )
         if not self.text.strip():
-            self._stop(
+            self._raise_problem(
                 Mark(self.file, 1, 1), "the file is empty", "start the spec with 'version: 1'"
             )
 
@@ -172,93 +172,99 @@ class _DocumentBuilder:
             if isinstance(event, yaml.DocumentStartEvent):
                 seen += 1
                 if seen > 1:
-                    self._stop(
-                        self._mark(event),
+                    self._raise_problem(
+                        self._mark_event(event),
                         "a second YAML document starts here",
                         "a file can contain one document only",
                     )
-                data = self._value(next(self.events), (), 0)
+                data = self._build_value(next(self.events), (), 0)
         if seen == 0:
-            self._stop(
+            self._raise_problem(
                 Mark(self.file, 1, 1),
                 "the file contains only comments",
                 "start the spec with 'version: 1'",
             )
         return data
 
-    def _value(self, event: Any, path: Path, depth: int) -> Any:
-        self._count(event, 1)
-        self.values.setdefault(path, self._mark(event))
+    def _build_value(self, event: Any, path: Path, depth: int) -> Any:
+        self._count_nodes(event, 1)
+        self.values.setdefault(path, self._mark_event(event))
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
+            return self._build_alias(event)
         before = self.nodes
         if isinstance(event, yaml.ScalarEvent):
-            value = self._scalar(event, path)
+            value = self._build_scalar(event, path)
         elif depth >= MAX_DEPTH:
-            self._stop(self._mark(event), f"nested deeper than {MAX_DEPTH} levels")
+            self._raise_problem(self._mark_event(event), f"nested deeper than {MAX_DEPTH} levels")
         elif isinstance(event, yaml.SequenceStartEvent):
             self._check_tag(event, "tag:yaml.org,2002:seq")
-            value = self._sequence(path, depth)
+            value = self._build_sequence(path, depth)
         else:
             self._check_tag(event, "tag:yaml.org,2002:map")
-            value = self._mapping(path, depth)
+            value = self._build_mapping(path, depth)
         if event.anchor is not None:
             self.anchors[event.anchor] = _Anchor(value, self.nodes - before + 1)
         return value
 
-    def _alias(self, event: Any) -> Any:
+    def _build_alias(self, event: Any) -> Any:
         anchor = self.anchors.get(event.anchor)
         if anchor is None:
-            self._stop(
-                self._mark(event),
-                self._quoting(
+            self._raise_problem(
+                self._mark_event(event),
+                self._quote_text(
                     f"the alias *{event.anchor} has no anchor &{event.anchor} before it",
                     "an alias has no anchor before it",
                 ),
             )
-        self._count(event, anchor.nodes)
+        self._count_nodes(event, anchor.nodes)
         return anchor.value
 
-    def _count(self, event: Any, nodes: int) -> None:
+    def _count_nodes(self, event: Any, nodes: int) -> None:
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            self._stop(self._mark(event), f"more than {MAX_NODES:,} values after alias expansion")
+            self._raise_problem(
+                self._mark_event(event), f"more than {MAX_NODES:,} values after alias expansion"
+            )
 
-    def _sequence(self, path: Path, depth: int) -> list[Any]:
+    def _build_sequence(self, path: Path, depth: int) -> list[Any]:
         values: list[Any] = []
         for event in self.events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
-            values.append(self._value(event, (*path, len(values)), depth + 1))
+            values.append(self._build_value(event, (*path, len(values)), depth + 1))
         return values
 
-    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+    def _build_mapping(self, path: Path, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         merged: list[dict[str, Any]] = []
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
-            key = self._key(event)
+            key = self._read_key(event)
             value_event = next(self.events)
             if key == "<<" and event.implicit[0]:
-                merged.extend(self._merge(value_event, (*path, key), depth))
+                merged.extend(self._merge_mappings(value_event, (*path, key), depth))
                 continue
             place = (*path, key)
             if key in values:
                 first = self.keys[place]
-                message = self._quoting(f"duplicate key '{key}'", "duplicate key")
-                self._problem(self._mark(event), message, f"the first is on line {first.line}")
-            self.keys.setdefault(place, self._mark(event))
-            values[key] = self._value(value_event, place, depth + 1)
+                message = self._quote_text(f"duplicate key '{key}'", "duplicate key")
+                self._add_problem(
+                    self._mark_event(event), message, f"the first is on line {first.line}"
+                )
+            self.keys.setdefault(place, self._mark_event(event))
+            values[key] = self._build_value(value_event, place, depth + 1)
         for mapping in merged:  # own keys win over merged ones, and earlier merges over later ones
             for key, value in mapping.items():
                 values.setdefault(key, value)
         return values
 
-    def _key(self, event: Any) -> str:
+    def _read_key(self, event: Any) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            self._stop(self._mark(event), "a key must be plain text", self._key_hint(event))
-        self._count(event, 1)
+            self._raise_problem(
+                self._mark_event(event), "a key must be plain text", self._key_hint(event)
+            )
+        self._count_nodes(event, 1)
         self._check_characters(event)
         return str(event.value)
 
@@ -270,15 +276,17 @@ class _DocumentBuilder:
             )
         return "put a value that begins with '{', '[' or '${{' in quotes"
 
-    def _merge(self, event: Any, path: Path, depth: int) -> list[dict[str, Any]]:
-        value = self._value(event, path, depth + 1)
+    def _merge_mappings(self, event: Any, path: Path, depth: int) -> list[dict[str, Any]]:
+        value = self._build_value(event, path, depth + 1)
         mappings = value if isinstance(value, list) else [value]
         if not all(isinstance(mapping, dict) for mapping in mappings):
-            self._problem(self._mark(event), "'<<' merges mappings", "write '<<: *anchor'")
+            self._add_problem(
+                self._mark_event(event), "'<<' merges mappings", "write '<<: *anchor'"
+            )
             return []
         return mappings
 
-    def _scalar(self, event: Any, path: Path) -> Any:
+    def _build_scalar(self, event: Any, path: Path) -> Any:
         self._check_tag(event, "tag:yaml.org,2002:str")
         self._check_characters(event)
         if event.style in ("|", ">"):
@@ -289,45 +297,49 @@ class _DocumentBuilder:
 
     def _check_tag(self, event: Any, allowed: str) -> None:
         if event.tag not in (None, "!", allowed):
-            message = self._quoting(f"the tag '{event.tag}' is not allowed", "tags are not allowed")
-            self._problem(self._mark(event), message, "a spec can contain plain values only")
+            message = self._quote_text(
+                f"the tag '{event.tag}' is not allowed", "tags are not allowed"
+            )
+            self._add_problem(
+                self._mark_event(event), message, "a spec can contain plain values only"
+            )
 
     def _check_characters(self, event: Any) -> None:
         """Reports half of a surrogate pair, which quoted text can contain as an escape."""
         found = None if event.value.isascii() else _SURROGATE.search(event.value)
         if found:
-            self._problem(
-                self._mark(event),
+            self._add_problem(
+                self._mark_event(event),
                 f"the character {_code_point(found.group())} is half of a surrogate pair",
                 "write the character as \\U and eight digits",
             )
 
-    def _mark(self, event: Any) -> Mark:
+    def _mark_event(self, event: Any) -> Mark:
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
 
     def _mark_at(self, position: int) -> Mark:
         before = self.text[:position]
         return Mark(self.file, before.count("\n") + 1, position - before.rfind("\n"))
 
-    def _quoting(self, message: str, without: str) -> str:
+    def _quote_text(self, message: str, without: str) -> str:
         """Returns the message that quotes the text, or the one without it."""
         return message if self.show_text else without
 
-    def _line(self, number: int) -> str:
+    def _source_line(self, number: int) -> str:
         return self.lines[number - 1] if self.show_text and 0 < number <= len(self.lines) else ""
 
-    def _problem(self, mark: Mark, message: str, hint: str = "") -> None:
-        line = self._line(mark.line)
+    def _add_problem(self, mark: Mark, message: str, hint: str = "") -> None:
+        line = self._source_line(mark.line)
         self.problems.append(Problem(mark, message, hint, line))
 
-    def _stop(self, mark: Mark, message: str, hint: str = "") -> NoReturn:
-        self._problem(mark, message, hint)
+    def _raise_problem(self, mark: Mark, message: str, hint: str = "") -> NoReturn:
+        self._add_problem(mark, message, hint)
         raise _ParsingStopped
 
     def _syntax_problem(self, error: yaml.MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
         place = Mark(self.file, mark.line + 1, mark.column + 1) if mark else Mark(self.file, 1, 1)
-        line = self._line(place.line)
+        line = self._source_line(place.line)
         if not self.show_text:
             return Problem(place, "not YAML", "put a value that contains ': ' or '#' in quotes")
         context = f" {error.context}" if error.context else ""

@@ -153,7 +153,7 @@ def _s3_object(value: Any) -> Any:
     return uri
 
 
-def _duration(value: Any) -> Any:
+def _parse_duration(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     return (
@@ -165,15 +165,15 @@ def _duration(value: Any) -> Any:
     )
 
 
-def _size(value: Any) -> Any:
+def _parse_size(value: Any) -> Any:
     return parse_size(value) if isinstance(value, str) else value
 
 
-def _rate(value: Any) -> Any:
+def _parse_rate(value: Any) -> Any:
     return parse_size(value.removesuffix("/s")) if isinstance(value, str) else value
 
 
-def _account(value: Any) -> Any:
+def _parse_account(value: Any) -> Any:
     if isinstance(value, int):
         raise ValueError(f'is text; write "{value:012d}" in quotes')  # noqa: TRY004 - pydantic takes ValueError
     if isinstance(value, str) and not re.fullmatch(r"\d{12}", value):
@@ -246,22 +246,25 @@ S3Object = Annotated[
 """One object."""
 Seconds = Annotated[
     float,
-    BeforeValidator(_duration),
+    BeforeValidator(_parse_duration),
     json_form(type=["string", "number"], examples=["30s", "15m", "2h"]),
     DYNAMIC,
 ]
 """A duration in seconds, written as 30s, 15m, 2h."""
 Bytes = Annotated[
     int,
-    BeforeValidator(_size),
+    BeforeValidator(_parse_size),
     json_form(type=["string", "integer"], examples=["16MiB", "5GB"]),
     DYNAMIC,
 ]
 """A size in bytes, written as 16MiB, 5GB."""
-Account = Annotated[str, BeforeValidator(_account), DYNAMIC]
+Account = Annotated[str, BeforeValidator(_parse_account), DYNAMIC]
 """An account id in quotes; YAML would read a number and drop leading zeros."""
 Rate = Annotated[
-    int, BeforeValidator(_rate), json_form(type=["string", "integer"], examples=["50MB/s"]), DYNAMIC
+    int,
+    BeforeValidator(_parse_rate),
+    json_form(type=["string", "integer"], examples=["50MB/s"]),
+    DYNAMIC,
 ]
 """Bytes per second, written as 50MB/s."""
 CustomerKey = Annotated[

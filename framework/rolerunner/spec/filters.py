@@ -57,34 +57,34 @@ def format_value(value: Any) -> str:
     return str(value)
 
 
-def _text(value: Any) -> str:
+def _require_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ExpressionError(f"this filter works on text, not {value!r}")
     return value
 
 
-def _format(value: Any, form: str) -> str:
+def _format_date(value: Any, form: str) -> str:
     """Formats a date or time as strftime does."""
     if not isinstance(value, date):  # datetime is a date
         raise ExpressionError(f"'format' works on dates and times, not {value!r}")
-    return value.strftime(_text(form))
+    return value.strftime(_require_text(form))
 
 
-def _plus(value: Any, amount: Any) -> Any:
+def _add_to_date(value: Any, amount: Any) -> Any:
     """Adds to a date or time: ``1`` is a day, or '2h', '7d', '-1d'."""
     if not isinstance(value, date):
         raise ExpressionError(f"'plus' works on dates and times, not {value!r}")
-    return _shifted(value, _amount(amount))
+    return _shift_date(value, _parse_amount(amount))
 
 
-def _minus(value: Any, amount: Any) -> Any:
+def _subtract_from_date(value: Any, amount: Any) -> Any:
     """Subtracts from a date or time."""
     if not isinstance(value, date):
         raise ExpressionError(f"'minus' works on dates and times, not {value!r}")
-    return _shifted(value, -_amount(amount))
+    return _shift_date(value, -_parse_amount(amount))
 
 
-def _shifted(value: date, amount: timedelta) -> date:
+def _shift_date(value: date, amount: timedelta) -> date:
     if not isinstance(value, datetime) and amount % timedelta(days=1):
         raise ExpressionError(
             "a date changes by whole days only; use a time, as in ${{ now | plus('2h') }}"
@@ -92,12 +92,12 @@ def _shifted(value: date, amount: timedelta) -> date:
     return value + amount
 
 
-def _amount(amount: Any) -> timedelta:
+def _parse_amount(amount: Any) -> timedelta:
     if isinstance(amount, timedelta):
         return amount
     if isinstance(amount, int):
         return timedelta(days=amount)
-    text = _text(amount)
+    text = _require_text(amount)
     seconds = parse_duration(text.lstrip("-"))
     return timedelta(seconds=-seconds if text.startswith("-") else seconds)
 
@@ -110,51 +110,53 @@ def _json_default(value: Any) -> Any:
     raise ExpressionError(f"{type(value).__name__} has no JSON form")
 
 
-def _json(value: Any) -> str:
+def _render_json(value: Any) -> str:
     """Returns the value as JSON."""
     return json.dumps(value, default=_json_default, ensure_ascii=False, allow_nan=False)
 
 
-def _replace(value: Any, old: str, new: str) -> str:
-    text = _text(value)
-    if len(text) + text.count(_text(old)) * len(_text(new)) > MAX_RESULT:
+def _replace_text(value: Any, old: str, new: str) -> str:
+    text = _require_text(value)
+    if len(text) + text.count(_require_text(old)) * len(_require_text(new)) > MAX_RESULT:
         raise ExpressionError(f"'replace' produces a text longer than {MAX_RESULT:,}")
     return text.replace(old, new)
 
 
-def _join(value: Any, separator: str = "") -> str:
+def _join_items(value: Any, separator: str = "") -> str:
     """Joins the items of a list."""
     if not isinstance(value, (list, tuple)):
         raise ExpressionError(f"'join' works on lists, not {value!r}")
     parts = [str(part) for part in value]
     if sum(map(len, parts)) + len(parts) * len(separator) > MAX_RESULT:
         raise ExpressionError(f"'join' produces a text longer than {MAX_RESULT:,}")
-    return _text(separator).join(parts)
+    return _require_text(separator).join(parts)
 
 
-def _default(value: Any, other: Any) -> Any:
+def _default_if_empty(value: Any, other: Any) -> Any:
     """Returns the value, or the other one if it is null or empty."""
     return other if value in (None, "") else value
 
 
-def _length(value: Any) -> int:
+def _count_items(value: Any) -> int:
     return len(value)
 
 
 FILTERS: Mapping[str, Filter] = {
-    "default": Filter(_default, (1, 1)),
-    "format": Filter(_format, (1, 1)),
+    "default": Filter(_default_if_empty, (1, 1)),
+    "format": Filter(_format_date, (1, 1)),
     "int": Filter(int, (0, 0)),
-    "join": Filter(_join, (0, 1)),
-    "json": Filter(_json, (0, 0)),
-    "length": Filter(_length, (0, 0)),
-    "lower": Filter(lambda value: _text(value).lower(), (0, 0)),
-    "minus": Filter(_minus, (1, 1)),
-    "plus": Filter(_plus, (1, 1)),
-    "replace": Filter(_replace, (2, 2)),
-    "split": Filter(lambda value, separator: _text(value).split(_text(separator)), (1, 1)),
+    "join": Filter(_join_items, (0, 1)),
+    "json": Filter(_render_json, (0, 0)),
+    "length": Filter(_count_items, (0, 0)),
+    "lower": Filter(lambda value: _require_text(value).lower(), (0, 0)),
+    "minus": Filter(_subtract_from_date, (1, 1)),
+    "plus": Filter(_add_to_date, (1, 1)),
+    "replace": Filter(_replace_text, (2, 2)),
+    "split": Filter(
+        lambda value, separator: _require_text(value).split(_require_text(separator)), (1, 1)
+    ),
     "string": Filter(str, (0, 0)),
-    "trim": Filter(lambda value: _text(value).strip(), (0, 0)),
-    "upper": Filter(lambda value: _text(value).upper(), (0, 0)),
+    "trim": Filter(lambda value: _require_text(value).strip(), (0, 0)),
+    "upper": Filter(lambda value: _require_text(value).upper(), (0, 0)),
 }
 """Filters by name, which docs/expressions.md documents."""

@@ -63,11 +63,15 @@ def find_foreign_templates(
     for found in _STRONG.finditer(text):
         name = _first_name(found)
         if not content or _PLAIN.match(found.group()) or _is_readable(name, scopes, params):
-            yield ForeignTemplate(found.group(), found.start(), _expression(name, scopes, params))
+            yield ForeignTemplate(
+                found.group(), found.start(), _suggest_expression(name, scopes, params)
+            )
     for found in () if content else _WEAK.finditer(text):
         name = _first_name(found)
         if _is_readable(name, scopes, params):
-            yield ForeignTemplate(found.group(), found.start(), _expression(name, scopes, params))
+            yield ForeignTemplate(
+                found.group(), found.start(), _suggest_expression(name, scopes, params)
+            )
 
 
 def _first_name(found: re.Match[str]) -> str:
@@ -81,7 +85,7 @@ def _is_readable(name: str, scopes: Collection[str], params: Collection[str]) ->
     return name in params or (head in scopes and (bool(rest) or head == "item"))
 
 
-def _expression(name: str, scopes: Collection[str], params: Collection[str]) -> str:
+def _suggest_expression(name: str, scopes: Collection[str], params: Collection[str]) -> str:
     if _is_readable(name, scopes, params) and name not in params:
         return f"${{{{ {name} }}}}"
     near = (

@@ -75,7 +75,7 @@ def is_glue_argument(name: str) -> bool:
     return name in GLUE_ARGUMENTS or name.startswith(_GLUE_PREFIXES)
 
 
-def _like(pattern: re.Pattern[str], what: str) -> BeforeValidator:
+def _require_pattern(pattern: re.Pattern[str], what: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str) and not pattern.match(value):
             raise ValueError(f"must be {what}, not '{value}'")
@@ -84,7 +84,7 @@ def _like(pattern: re.Pattern[str], what: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _role(value: Any) -> Any:
+def _validate_role(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("arn:"):
         RoleArn.parse(value)
     elif isinstance(value, str) and not _ROLE_NAME.match(value):
@@ -92,19 +92,19 @@ def _role(value: Any) -> Any:
     return value
 
 
-def _minutes(value: Any) -> Any:
+def _validate_minutes(value: Any) -> Any:
     if isinstance(value, float) and (value % 60 or not 60 <= value <= _LONGEST):  # noqa: PLR2004
         raise ValueError("must be a whole number of minutes, 1m to 7d")
     return value
 
 
-def _tags(value: Any) -> Any:
+def _validate_tags(value: Any) -> Any:
     if isinstance(value, dict) and len(value) > _MAX_TAGS:
         raise ValueError(f"must be at most {_MAX_TAGS}, not {len(value)}")
     return value
 
 
-def _arguments(value: Any) -> Any:
+def _validate_arguments(value: Any) -> Any:
     for name in value if isinstance(value, dict) else ():
         if not isinstance(name, str) or not _GLUE_ARGUMENT.match(name):
             raise ValueError(f"must be arguments of Glue such as --enable-metrics, not '{name}'")
@@ -125,13 +125,13 @@ class GlueFields(StrictModel):
         examples=["pythonshell", "glue-5.1"],
     )
     job_name: Annotated[
-        Optional[str], _like(_JOB_NAME, "a name without '/' of up to 255 characters")
+        Optional[str], _require_pattern(_JOB_NAME, "a name without '/' of up to 255 characters")
     ] = Field(
         None,
         description="The name of the Glue job; the spec's name by default.",
         examples=["nightly-orders"],
     )
-    role: Annotated[Optional[str], BeforeValidator(_role)] = Field(
+    role: Annotated[Optional[str], BeforeValidator(_validate_role)] = Field(
         None,
         description="The IAM role that the Glue job runs as: its ARN or name.",
         examples=["arn:aws:iam::111122223333:role/glue-nightly"],
@@ -141,17 +141,21 @@ class GlueFields(StrictModel):
         description="The prefix to which deploy uploads the spec, the script and the wheels.",
         examples=["s3://ops-bucket/rolerunner/"],
     )
-    region: Annotated[Optional[str], _like(_REGION, "a region such as eu-west-1")] = Field(
-        None,
-        description="The region of the Glue job; by default that of your AWS settings.",
-        examples=["eu-west-1"],
+    region: Annotated[Optional[str], _require_pattern(_REGION, "a region such as eu-west-1")] = (
+        Field(
+            None,
+            description="The region of the Glue job; by default that of your AWS settings.",
+            examples=["eu-west-1"],
+        )
     )
     capacity: Annotated[Optional[float], json_form(enum=[0.0625, 1])] = Field(
         None,
         description="Python Shell: 0.0625 (1 GB of memory, the default) or 1 (16 GB) DPU.",
         examples=[0.0625, 1],
     )
-    worker_type: Annotated[Optional[str], _like(_WORKER, "a worker type such as G.1X")] = Field(
+    worker_type: Annotated[
+        Optional[str], _require_pattern(_WORKER, "a worker type such as G.1X")
+    ] = Field(
         None,
         description="Spark: the type of each worker; G.1X by default.",
         examples=["G.1X", "G.2X"],
@@ -161,7 +165,7 @@ class GlueFields(StrictModel):
         description="Spark: number of workers, including the driver's; 2 by default.",
         examples=[2, 10],
     )
-    timeout: Annotated[Seconds, AfterValidator(_minutes)] = Field(
+    timeout: Annotated[Seconds, AfterValidator(_validate_minutes)] = Field(
         7200.0,
         description="Time after which Glue kills a run; no step starts after 95 % of it.",
         examples=["2h"],
@@ -205,10 +209,10 @@ class GlueFields(StrictModel):
     security_configuration: Optional[str] = Field(
         None, description="The name of a Glue security configuration.", examples=["encrypted-logs"]
     )
-    tags: Annotated[dict[str, str], AfterValidator(_tags)] = Field(
+    tags: Annotated[dict[str, str], AfterValidator(_validate_tags)] = Field(
         default_factory=dict, description="Tags of the Glue job.", examples=[{"team": "orders"}]
     )
-    arguments: Annotated[dict[str, str], BeforeValidator(_arguments)] = Field(
+    arguments: Annotated[dict[str, str], BeforeValidator(_validate_arguments)] = Field(
         default_factory=dict,
         description="Arguments of Glue itself, as text.",
         examples=[{"--enable-metrics": "true"}],
@@ -237,7 +241,7 @@ class GlueFields(StrictModel):
             runtime=self.runtime,
             job_name=self.job_name or "",
             role=self.role or "",
-            artifacts=_prefix(self.artifacts),
+            artifacts=_to_prefix(self.artifacts),
             region=self.region or "",
             capacity=(self.capacity or 0.0625) if shell else None,
             worker_type="" if shell else self.worker_type or "G.1X",
@@ -260,7 +264,7 @@ def _format_arguments(params: Mapping[str, Any]) -> dict[str, str]:
     return {name: format_argument(value) for name, value in params.items()}
 
 
-def _prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
+def _to_prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
     return place if place is None else place.as_folder()
 
 
@@ -284,7 +288,7 @@ def read_glue(
             "glue: {runtime: pythonshell, role: ..., artifacts: s3://...}",
         )
         return None
-    wrong = list(_expressions(said, ("glue",)))
+    wrong = list(_find_expressions(said, ("glue",)))
     for path in wrong:
         reader.add(
             path,
@@ -336,7 +340,7 @@ def _check_params(
                 reader.add(path, f"the param '{name}' {NO_DASHES}")
 
 
-def _expressions(value: Any, path: Path) -> Iterator[Path]:
+def _find_expressions(value: Any, path: Path) -> Iterator[Path]:
     if isinstance(value, str) and is_template(value):
         yield path
     for key, each in (
@@ -346,4 +350,4 @@ def _expressions(value: Any, path: Path) -> Iterator[Path]:
         if isinstance(value, list)
         else ()
     ):
-        yield from _expressions(each, (*path, key))
+        yield from _find_expressions(each, (*path, key))

@@ -73,7 +73,7 @@ class ExpressionTree:
 
         Raises ExpressionError, and whatever its operators raise.
         """
-        return _evaluate(self.root, scope)
+        return _evaluate_node(self.root, scope)
 
 
 def parse_expression(text: str, offset: int) -> ExpressionTree:
@@ -85,17 +85,17 @@ def parse_expression(text: str, offset: int) -> ExpressionTree:
             rest = parser.stream.current.value
             message = f"'{text.strip()}' is not one expression: '{rest}' is left over"
             raise ExpressionError(message, offset)
-        _check(root, offset)
+        _check_node(root, offset)
     except TemplateSyntaxError as error:
         raise ExpressionError(
             f"'{text.strip()}' is not an expression: {error.message}", offset
         ) from None
     except RecursionError:
         raise ExpressionError("an expression is nested too deeply", offset) from None
-    return ExpressionTree(root, tuple(_references(root)))
+    return ExpressionTree(root, tuple(_collect_references(root)))
 
 
-def _check(node: nodes.Node, offset: int) -> None:
+def _check_node(node: nodes.Node, offset: int) -> None:
     if type(node) not in _ALLOWED:
         kind = type(node)
         raise ExpressionError(
@@ -103,12 +103,12 @@ def _check(node: nodes.Node, offset: int) -> None:
         )
     if isinstance(node, nodes.Filter):
         _check_filter(node, offset)
-    if isinstance(node, nodes.Getattr) and _path(node) is None:
+    if isinstance(node, nodes.Getattr) and _read_path(node) is None:
         raise ExpressionError(
             f"'.{node.attr}' must follow a name such as params or steps.ID", offset
         )
     for child in node.iter_child_nodes():
-        _check(child, offset)
+        _check_node(child, offset)
 
 
 def _check_filter(node: nodes.Filter, offset: int) -> None:
@@ -127,84 +127,90 @@ def _check_filter(node: nodes.Filter, offset: int) -> None:
         )
 
 
-def _path(node: nodes.Node) -> Optional[tuple[str, ...]]:
+def _read_path(node: nodes.Node) -> Optional[tuple[str, ...]]:
     """Returns the path of a chain of names such as ``steps.find.count``; None for other nodes."""
     if isinstance(node, nodes.Name):
         return (node.name,)
     if isinstance(node, nodes.Getattr):
-        before = _path(node.node)
+        before = _read_path(node.node)
         return None if before is None else (*before, node.attr)
     if (
         isinstance(node, nodes.Getitem)
         and isinstance(node.arg, nodes.Const)
         and isinstance(node.arg.value, str)
     ):
-        before = _path(node.node)  # steps['find-it'].count: an id with a hyphen
+        before = _read_path(node.node)  # steps['find-it'].count: an id with a hyphen
         return None if before is None else (*before, node.arg.value)
     return None
 
 
-def _references(node: nodes.Node) -> list[Reference]:
-    path = _path(node)
+def _collect_references(node: nodes.Node) -> list[Reference]:
+    path = _read_path(node)
     if path is not None:
         return [Reference(path)]
-    return [reference for child in node.iter_child_nodes() for reference in _references(child)]
+    return [
+        reference for child in node.iter_child_nodes() for reference in _collect_references(child)
+    ]
 
 
-def _evaluate(node: Any, scope: Mapping[str, Any]) -> Any:
-    path = _path(node)
+def _evaluate_node(node: Any, scope: Mapping[str, Any]) -> Any:
+    path = _read_path(node)
     if path is not None:
         return _look_up(path, scope)
     kind = type(node)
     if kind in _LEAVES:
         return check_size(node.value if kind is nodes.Const else node.data)
     if kind in _BINARY:
-        return _arithmetic(kind, _evaluate(node.left, scope), _evaluate(node.right, scope))
+        return _calculate(kind, _evaluate_node(node.left, scope), _evaluate_node(node.right, scope))
     if kind is nodes.Filter:
-        arguments = [_evaluate(argument, scope) for argument in node.args]
-        return check_size(FILTERS[node.name].function(_evaluate(node.node, scope), *arguments))
+        arguments = [_evaluate_node(argument, scope) for argument in node.args]
+        return check_size(FILTERS[node.name].function(_evaluate_node(node.node, scope), *arguments))
     if kind is nodes.Compare:
-        return _compare(node, scope)
+        return _evaluate_comparison(node, scope)
     if kind is nodes.Getitem:
-        return _evaluate(node.node, scope)[_evaluate(node.arg, scope)]
+        return _evaluate_node(node.node, scope)[_evaluate_node(node.arg, scope)]
     return _EVALUATE[kind](node, scope)
 
 
-def _condition(node: nodes.CondExpr, scope: Mapping[str, Any]) -> Any:
-    if _evaluate(node.test, scope):
-        return _evaluate(node.expr1, scope)
-    return None if node.expr2 is None else _evaluate(node.expr2, scope)
+def _evaluate_condition(node: nodes.CondExpr, scope: Mapping[str, Any]) -> Any:
+    if _evaluate_node(node.test, scope):
+        return _evaluate_node(node.expr1, scope)
+    return None if node.expr2 is None else _evaluate_node(node.expr2, scope)
 
 
 _EVALUATE: dict[type, Callable[[Any, Mapping[str, Any]], Any]] = {
-    nodes.And: lambda node, scope: _evaluate(node.left, scope) and _evaluate(node.right, scope),
-    nodes.Or: lambda node, scope: _evaluate(node.left, scope) or _evaluate(node.right, scope),
-    nodes.Not: lambda node, scope: not _evaluate(node.node, scope),
-    nodes.Neg: lambda node, scope: -_evaluate(node.node, scope),
-    nodes.Pos: lambda node, scope: +_evaluate(node.node, scope),
-    nodes.Concat: lambda node, scope: check_size(
-        "".join(format_value(_evaluate(part, scope)) for part in node.nodes)
+    nodes.And: lambda node, scope: (
+        _evaluate_node(node.left, scope) and _evaluate_node(node.right, scope)
     ),
-    nodes.CondExpr: _condition,
-    nodes.List: lambda node, scope: [_evaluate(item, scope) for item in node.items],
-    nodes.Tuple: lambda node, scope: [_evaluate(item, scope) for item in node.items],
+    nodes.Or: lambda node, scope: (
+        _evaluate_node(node.left, scope) or _evaluate_node(node.right, scope)
+    ),
+    nodes.Not: lambda node, scope: not _evaluate_node(node.node, scope),
+    nodes.Neg: lambda node, scope: -_evaluate_node(node.node, scope),
+    nodes.Pos: lambda node, scope: +_evaluate_node(node.node, scope),
+    nodes.Concat: lambda node, scope: check_size(
+        "".join(format_value(_evaluate_node(part, scope)) for part in node.nodes)
+    ),
+    nodes.CondExpr: _evaluate_condition,
+    nodes.List: lambda node, scope: [_evaluate_node(item, scope) for item in node.items],
+    nodes.Tuple: lambda node, scope: [_evaluate_node(item, scope) for item in node.items],
     nodes.Dict: lambda node, scope: {
-        _evaluate(pair.key, scope): _evaluate(pair.value, scope) for pair in node.items
+        _evaluate_node(pair.key, scope): _evaluate_node(pair.value, scope) for pair in node.items
     },
 }
 
 
-def _compare(node: nodes.Compare, scope: Mapping[str, Any]) -> bool:
-    left = _evaluate(node.expr, scope)
+def _evaluate_comparison(node: nodes.Compare, scope: Mapping[str, Any]) -> bool:
+    left = _evaluate_node(node.expr, scope)
     for operand in node.ops:
-        right = _evaluate(operand.expr, scope)
+        right = _evaluate_node(operand.expr, scope)
         if not _COMPARE[operand.op](left, right):
             return False
         left = right
     return True
 
 
-def _arithmetic(kind: type, left: Any, right: Any) -> Any:
+def _calculate(kind: type, left: Any, right: Any) -> Any:
     repeats = kind in (nodes.Mul, nodes.Mod) and not (_is_number(left) and _is_number(right))
     if repeats:  # 'x' * 10**9 fills memory, and '%1000000000d' % 1 does too
         raise ExpressionError(

@@ -37,32 +37,32 @@ _KEPT_WHOLE = ("id", "action", "needs", "role")
 def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
     """Returns the schema of a spec with these actions."""
     definitions: dict[str, Any] = {}
-    top = _properties(SpecFile, definitions, expressions=False)
+    top = _build_object_schema(SpecFile, definitions, expressions=False)
     top["properties"]["roles"] = {
         "type": "object",
-        **_about(top, "roles"),
+        **_describe_property(top, "roles"),
         "additionalProperties": {
             "anyOf": [
                 {"type": "string", "description": "The role's ARN."},
-                _properties(RoleFields, definitions),
+                _build_object_schema(RoleFields, definitions),
             ]
         },
     }
     top["properties"]["state"] = {
-        **_about(top, "state"),
-        **_properties(StateFields, definitions),
+        **_describe_property(top, "state"),
+        **_build_object_schema(StateFields, definitions),
         "type": "object",
     }
     top["properties"]["glue"] = {
-        **_about(top, "glue"),
-        **_properties(GlueFields, definitions, expressions=False),
+        **_describe_property(top, "glue"),
+        **_build_object_schema(GlueFields, definitions, expressions=False),
         "type": "object",
     }
     top["properties"]["steps"] = {
         "type": "array",
         "minItems": 1,
-        **_about(top, "steps"),
-        "items": _step(kinds, definitions),
+        **_describe_property(top, "steps"),
+        "items": _build_step_schema(kinds, definitions),
     }
     return {
         "$schema": _DRAFT,
@@ -75,7 +75,7 @@ def build_schema(kinds: Mapping[str, type[ActionSchema]]) -> dict[str, Any]:
 def build_model_schema(model: type[BaseModel], title: str) -> dict[str, Any]:
     """Returns the schema of a file other than a spec, such as a test file."""
     definitions: dict[str, Any] = {}
-    top = _properties(model, definitions, expressions=False)
+    top = _build_object_schema(model, definitions, expressions=False)
     return {
         "$schema": _DRAFT,
         "title": title,
@@ -84,7 +84,7 @@ def build_model_schema(model: type[BaseModel], title: str) -> dict[str, Any]:
     }
 
 
-def _about(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _describe_property(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Returns the description and the examples of a property."""
     return {
         key: value
@@ -93,14 +93,16 @@ def _about(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def _step(kinds: Mapping[str, type[ActionSchema]], definitions: dict[str, Any]) -> dict[str, Any]:
-    common = _properties(StepFields, definitions)["properties"]
+def _build_step_schema(
+    kinds: Mapping[str, type[ActionSchema]], definitions: dict[str, Any]
+) -> dict[str, Any]:
+    common = _build_object_schema(StepFields, definitions)["properties"]
     names = sorted(kinds)
-    common["action"] = {**_about({"properties": common}, "action"), "enum": names}
+    common["action"] = {**_describe_property({"properties": common}, "action"), "enum": names}
     branches = [
         {
             "if": {"properties": {"action": {"const": name}}, "required": ["action"]},
-            "then": _branch(kind, common, definitions),
+            "then": _build_branch(kind, common, definitions),
         }
         for name, kind in sorted(kinds.items())
     ]
@@ -112,11 +114,11 @@ def _step(kinds: Mapping[str, type[ActionSchema]], definitions: dict[str, Any]) 
     }
 
 
-def _branch(
+def _build_branch(
     kind: type[ActionSchema], common: Mapping[str, Any], definitions: dict[str, Any]
 ) -> dict[str, Any]:
     """Returns the schema of one action's steps: common fields, roles and its own fields."""
-    own = _properties(kind, definitions)
+    own = _build_object_schema(kind, definitions)
     roles = {
         name: {**_ROLE, "description": f"{_ROLE['description']} Instead of 'role'."}
         for name in kind.role_fields
@@ -130,32 +132,32 @@ def _branch(
     }
 
 
-def _properties(
+def _build_object_schema(
     model: type[BaseModel], definitions: dict[str, Any], *, expressions: bool = True
 ) -> dict[str, Any]:
     """Returns a model's closed schema; nested models are added to the definitions."""
     made = model.model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     definitions.update(
         {
-            name: _cleaned(schema, expressions=expressions)
+            name: _clean_schema(schema, expressions=expressions)
             for name, schema in made.pop("$defs", {}).items()
         }
     )
-    return _cleaned(made, expressions=expressions)
+    return _clean_schema(made, expressions=expressions)
 
 
-def _cleaned(schema: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
+def _clean_schema(schema: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
     """Removes titles and null, and allows expressions in each field."""
     kept = {key: value for key, value in schema.items() if key not in ("title", "description")}
     kept["properties"] = {
-        name: _field(name, field, expressions=expressions)
+        name: _build_field(name, field, expressions=expressions)
         for name, field in schema.get("properties", {}).items()
     }
     kept["additionalProperties"] = False
     return kept
 
 
-def _field(name: str, field: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
+def _build_field(name: str, field: Mapping[str, Any], *, expressions: bool) -> dict[str, Any]:
     plain = {
         key: value for key, value in _rename_bounds(_without_null(field)).items() if key != "title"
     }

@@ -157,7 +157,7 @@ _ELSEWHERE = {
 def suggest_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str:
     """Returns the hint for a key of another tool, given the valid ``keys``; empty without one."""
     known = tuple(keys)
-    canonical = _snake(name)
+    canonical = _to_snake_case(name)
     if canonical in known:
         return f"write '{canonical}'"
     for names, fields in _GROUPS:
@@ -167,7 +167,7 @@ def suggest_field(name: str, model: type[BaseModel], keys: Iterable[str]) -> str
     return _ELSEWHERE.get(canonical, "")
 
 
-def _snake(name: str) -> str:
+def _to_snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
 
 
@@ -175,7 +175,7 @@ def _fields_of(fields: Iterable[str], model: type[BaseModel], known: tuple[str, 
     """Returns how to write the first valid field; for locations, all of them."""
     for field in fields:
         if field in (_IN_S3, _LOCAL):
-            places = list(_places(model, in_s3=field == _IN_S3))
+            places = list(_list_places(model, in_s3=field == _IN_S3))
             if places:
                 return [
                     f"{name}: s3://bucket/key" if field == _IN_S3 else f"'{name}'"
@@ -186,7 +186,7 @@ def _fields_of(fields: Iterable[str], model: type[BaseModel], known: tuple[str, 
     return []
 
 
-def _places(model: type[BaseModel], *, in_s3: bool) -> Iterator[str]:
+def _list_places(model: type[BaseModel], *, in_s3: bool) -> Iterator[str]:
     for name in ("source", "target", "location"):
         if (
             name in model.model_fields

@@ -202,7 +202,7 @@ def _parse_bound(declared: ParamFields, bound: Any) -> Any:
     if declared.type not in _UNITS:
         return _PARSERS[declared.type](bound)
     try:
-        return _integer(bound)
+        return _parse_integer(bound)
     except ValueError as error:
         raise ValueError(f"counts{_UNITS[declared.type]}: it {error}") from None
 
@@ -257,13 +257,13 @@ def check_pattern(value: Any) -> Any:
     return value
 
 
-def _string(value: Any) -> str:
+def _parse_string(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be text, not {describe_value(value)}; put it in quotes")  # noqa: TRY004
     return value
 
 
-def _integer(value: Any) -> int:
+def _parse_integer(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d{1,18}", value.strip()):
@@ -271,12 +271,12 @@ def _integer(value: Any) -> int:
     raise ValueError(f"must be a whole number, not {describe_value(value)}")
 
 
-def _number(value: Any) -> float:
+def _parse_number(value: Any) -> float:
     try:
         number = (
             value
             if isinstance(value, (int, float)) and not isinstance(value, bool)
-            else float(_string(value))
+            else float(_parse_string(value))
         )
     except ValueError:
         raise ValueError(f"must be a number, not {describe_value(value)}") from None
@@ -285,14 +285,14 @@ def _number(value: Any) -> float:
     return number
 
 
-def _boolean(value: Any) -> bool:
+def _parse_boolean(value: Any) -> bool:
     text = str(value).strip().lower()
     if text in _TRUE | _FALSE:
         return text in _TRUE
     raise ValueError(f"must be true or false, not {describe_value(value)}")
 
 
-def _date(value: Any) -> date:
+def _parse_date(value: Any) -> date:
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
     try:
@@ -303,7 +303,7 @@ def _date(value: Any) -> date:
         ) from None
 
 
-def _datetime(value: Any) -> datetime:
+def _parse_datetime(value: Any) -> datetime:
     try:
         read = (
             value
@@ -317,13 +317,13 @@ def _datetime(value: Any) -> datetime:
     return read if read.tzinfo else read.replace(tzinfo=timezone.utc)
 
 
-def _duration(value: Any) -> float:
+def _parse_duration(value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return check_duration(value)
     return parse_duration(_require_text("a duration such as 30s or 2h", value))
 
 
-def _size(value: Any) -> int:
+def _parse_size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     return parse_size(_require_text("a size such as 16MiB or 5GB", value))
@@ -335,7 +335,7 @@ def _require_text(what: str, value: Any) -> str:
     return value
 
 
-def _list(value: Any) -> list[Any]:
+def _parse_list(value: Any) -> list[Any]:
     if isinstance(value, list):
         return value
     text = _require_text("a list", value).strip()
@@ -351,15 +351,15 @@ def _list(value: Any) -> list[Any]:
 
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
-    "string": _string,
-    "integer": _integer,
-    "number": _number,
-    "boolean": _boolean,
-    "date": _date,
-    "datetime": _datetime,
-    "duration": _duration,
-    "size": _size,
-    "list": _list,
+    "string": _parse_string,
+    "integer": _parse_integer,
+    "number": _parse_number,
+    "boolean": _parse_boolean,
+    "date": _parse_date,
+    "datetime": _parse_datetime,
+    "duration": _parse_duration,
+    "size": _parse_size,
+    "list": _parse_list,
     "choice": str,
 }
 _UNITS = {"string": " characters", "list": " values", "choice": " characters"}

@@ -15,13 +15,13 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, (str, Template)) else value
 
 
-def _action(value: Any) -> Any:
+def _validate_action(value: Any) -> Any:
     if isinstance(value, str) and not _ACTION.match(value):
         raise ValueError(f"must be an IAM action such as s3:GetObject, not '{value}'")
     return value
 
 
-def _resource(value: Any) -> Any:
+def _validate_resource(value: Any) -> Any:
     if isinstance(value, str) and value != "*" and not value.startswith("arn:"):
         raise ValueError(f"must be an ARN, or '*', not '{value}'")
     return value
@@ -29,13 +29,13 @@ def _resource(value: Any) -> Any:
 
 _FORM = json_form(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}])
 Actions = Annotated[
-    list[Annotated[str, BeforeValidator(_action)]],
+    list[Annotated[str, BeforeValidator(_validate_action)]],
     BeforeValidator(_one_or_many),
     Field(min_length=1),
     _FORM,
 ]
 Resources = Annotated[
-    list[Annotated[Text, BeforeValidator(_resource)]],
+    list[Annotated[Text, BeforeValidator(_validate_resource)]],
     BeforeValidator(_one_or_many),
     Field(min_length=1),
     _FORM,

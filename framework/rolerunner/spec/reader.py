@@ -102,17 +102,17 @@ class SpecReader:
 
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """Adds a problem at a path, unless it has been added before."""
-        self._add(self.document.problem(path, message, hint, key=key))
+        self._add_problem(self.document.problem(path, message, hint, key=key))
 
     def add_at(self, mark: Mark, message: str, hint: str = "") -> None:
         """Adds a problem at a place, unless it has been added before."""
-        self._add(self.document.problem_at(mark, message, hint))
+        self._add_problem(self.document.problem_at(mark, message, hint))
 
     def add_problem(self, problem: Problem) -> None:
         """Adds a problem, unless it has been added before."""
-        self._add(problem)
+        self._add_problem(problem)
 
-    def _add(self, problem: Problem) -> None:
+    def _add_problem(self, problem: Problem) -> None:
         if problem not in self.known.problems:
             self.known.problems.append(problem)
 
@@ -124,7 +124,7 @@ class SpecReader:
             return model.model_validate(value, context=self.context)
         except ValidationError as error:
             for problem in validation.list_problems(error, self.document, path, model, more_keys):
-                self._add(problem)
+                self._add_problem(problem)
         except Exception as error:  # noqa: BLE001 - a validator of another package's action may raise anything
             self.add(
                 path,
@@ -142,9 +142,9 @@ class SpecReader:
         """
         if isinstance(value, str):
             return (
-                self._template(value, path, scopes, content=content)
+                self._parse_template(value, path, scopes, content=content)
                 if is_template(value)
-                else self._text(value, path, scopes, content=content)
+                else self._read_text(value, path, scopes, content=content)
             )
         if isinstance(value, dict):
             return {
@@ -158,7 +158,7 @@ class SpecReader:
             ]
         return value
 
-    def _template(
+    def _parse_template(
         self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool
     ) -> Template:
         template, errors = scan_template(text)
@@ -206,7 +206,7 @@ class SpecReader:
             self.mark_reference(path, text, expression, reference), message, _WHERE_SECRETS_GO
         )
 
-    def _text(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Any:
+    def _read_text(self, text: str, path: Path, scopes: tuple[str, ...], *, content: bool) -> Any:
         """Returns the text, or a Template that is never evaluated for one of another tool."""
         return (
             Template(text, (text, BROKEN_EXPRESSION))

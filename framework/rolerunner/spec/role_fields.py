@@ -29,13 +29,13 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}\Z")
 _POLICY_ARN = re.compile(r"arn:aws[a-z-]*:iam::(aws|\d{12}):policy/[\x21-\x7e]+\Z")
 
 
-def _arn(value: Any) -> Any:
+def _validate_arn(value: Any) -> Any:
     if isinstance(value, str):
         RoleArn.parse(value)
     return value
 
 
-def _matching(pattern: "re.Pattern[str]", what: str) -> BeforeValidator:
+def _require_pattern(pattern: "re.Pattern[str]", what: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str) and not pattern.match(value):
             raise ValueError(f"must be {what}, not '{value}'")
@@ -58,7 +58,7 @@ def _source_identity(value: Any) -> Any:
     return value
 
 
-def _policy(value: Any) -> Any:
+def _validate_policy(value: Any) -> Any:
     if value in (None, "none", AUTO, PER_STEP) or isinstance(value, Template):
         return value
     if isinstance(value, str):
@@ -76,7 +76,7 @@ def _policy(value: Any) -> Any:
     return text
 
 
-def _tags(value: Any) -> Any:
+def _validate_tags(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if len(value) > MAX_TAGS:
@@ -102,7 +102,7 @@ def _tags(value: Any) -> Any:
     return value
 
 
-def _endpoint(value: Any) -> Any:
+def _validate_endpoint(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     place = urlparse(value)
@@ -127,12 +127,12 @@ _POLICY_FORM = json_form(
 class RoleFields(StrictModel):
     """A role in its long form."""
 
-    arn: Annotated[str, BeforeValidator(_arn), DYNAMIC] = Field(
+    arn: Annotated[str, BeforeValidator(_validate_arn), DYNAMIC] = Field(
         description="The role's ARN.", examples=["arn:aws:iam::111122223333:role/landing-reader"]
     )
     external_id: Annotated[
         Optional[str],
-        _matching(_EXTERNAL_ID, "an external id of 2 to 1224 letters, digits and _+=,.@:/-"),
+        _require_pattern(_EXTERNAL_ID, "an external id of 2 to 1224 letters, digits and _+=,.@:/-"),
         DYNAMIC,
     ] = Field(
         None,
@@ -142,12 +142,12 @@ class RoleFields(StrictModel):
     duration: Annotated[Seconds, AfterValidator(_session_seconds)] = Field(
         3600.0, description="Duration of a session: 15m to 1h.", examples=["1h"]
     )
-    region: Annotated[Optional[str], _matching(_REGION, "a region such as eu-west-1"), DYNAMIC] = (
-        Field(
-            None,
-            description="The region of the STS and S3 endpoints to call.",
-            examples=["eu-west-1"],
-        )
+    region: Annotated[
+        Optional[str], _require_pattern(_REGION, "a region such as eu-west-1"), DYNAMIC
+    ] = Field(
+        None,
+        description="The region of the STS and S3 endpoints to call.",
+        examples=["eu-west-1"],
     )
     account: Optional[Account] = Field(
         None,
@@ -157,14 +157,14 @@ class RoleFields(StrictModel):
     )
     session_name: Annotated[
         Optional[str],
-        _matching(_SESSION_NAME, "a session name of 2 to 64 letters, digits and _+=,.@-"),
+        _require_pattern(_SESSION_NAME, "a session name of 2 to 64 letters, digits and _+=,.@-"),
         DYNAMIC,
     ] = Field(
         None,
         description="The session name that CloudTrail shows; by default the job's name and run id.",
         examples=["nightly-orders"],
     )
-    tags: Annotated[dict[str, Text], BeforeValidator(_tags)] = Field(
+    tags: Annotated[dict[str, Text], BeforeValidator(_validate_tags)] = Field(
         default_factory=dict,
         description="Session tags; both sides need to allow sts:TagSession.",
         examples=[{"team": "orders"}],
@@ -179,31 +179,31 @@ class RoleFields(StrictModel):
         description="The source identity; both sides need to allow sts:SetSourceIdentity.",
         examples=["ada"],
     )
-    session_policy: Annotated[Optional[str], BeforeValidator(_policy), _POLICY_FORM, DYNAMIC] = (
-        Field(
-            None,
-            description="The session policy: none, auto (allows what the role's steps need), "
-            "auto-per-step (one session for each step), or a policy.",
-            examples=[
-                "auto",
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Action": "s3:GetObject",
-                            "Resource": "arn:aws:s3:::landing/*",
-                        }
-                    ],
-                },
-            ],
-        )
+    session_policy: Annotated[
+        Optional[str], BeforeValidator(_validate_policy), _POLICY_FORM, DYNAMIC
+    ] = Field(
+        None,
+        description="The session policy: none, auto (allows what the role's steps need), "
+        "auto-per-step (one session for each step), or a policy.",
+        examples=[
+            "auto",
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Action": "s3:GetObject",
+                        "Resource": "arn:aws:s3:::landing/*",
+                    }
+                ],
+            },
+        ],
     )
     policy_arns: Annotated[
         list[
             Annotated[
                 str,
-                _matching(
+                _require_pattern(
                     _POLICY_ARN, "a policy ARN such as arn:aws:iam::aws:policy/ReadOnlyAccess"
                 ),
                 DYNAMIC,
@@ -220,7 +220,7 @@ class RoleFields(StrictModel):
         description="The alias of the role that assumes this one, instead of the job's own role.",
         examples=["hub"],
     )
-    sts_endpoint: Annotated[Optional[str], BeforeValidator(_endpoint), DYNAMIC] = Field(
+    sts_endpoint: Annotated[Optional[str], BeforeValidator(_validate_endpoint), DYNAMIC] = Field(
         None,
         description="The STS endpoint to call instead of the region's own.",
         examples=["https://vpce-1.sts.eu-west-1.vpce.amazonaws.com"],

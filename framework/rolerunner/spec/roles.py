@@ -45,12 +45,12 @@ class Roles:
                 other = self._entries[name].reader.document.mark(path, key=True)
                 reader.add(path, f"duplicate role '{name}'", f"the other is at {other}", key=True)
                 continue
-            self._entries[name] = _RoleEntry(reader, _fields(name, value, path, reader))
+            self._entries[name] = _RoleEntry(reader, _read_fields(name, value, path, reader))
 
     def link(self) -> None:
         """Builds each role, after the roles that assume it."""
         for name in self._entries:
-            self._resolve(name, ())
+            self._resolve_role(name, ())
 
     def by_alias(self) -> dict[str, Role]:
         """Returns the roles that could be built."""
@@ -89,7 +89,7 @@ class Roles:
             return next((known for known in self._roles.values() if known == role), role)
         return self._roles.get(said)
 
-    def _resolve(self, name: str, above: tuple[str, ...]) -> Optional[Role]:
+    def _resolve_role(self, name: str, above: tuple[str, ...]) -> Optional[Role]:
         said = self._entries[name]
         if name in self._roles or said.fields is None:
             return self._roles.get(name)
@@ -102,16 +102,16 @@ class Roles:
                 f"'via' forms a cycle: {' -> '.join((*above, name))}",
             )
             return None
-        via = self._via(name, said.fields.via, above)
+        via = self._resolve_via(name, said.fields.via, above)
         if said.fields.via is not None and via is None:
             return None
         role = _build_role(name, said.fields, via)
         if role is not None:
-            _check(name, role, said.reader)
+            _check_role(name, role, said.reader)
             self._roles[name] = role
         return role
 
-    def _via(self, name: str, via: Optional[str], above: tuple[str, ...]) -> Optional[Role]:
+    def _resolve_via(self, name: str, via: Optional[str], above: tuple[str, ...]) -> Optional[Role]:
         if via is None:
             return None
         if via not in self._entries:
@@ -121,10 +121,10 @@ class Roles:
                 suggest_name(via, self._entries),
             )
             return None
-        return self._resolve(via, (*above, name))
+        return self._resolve_role(via, (*above, name))
 
 
-def _fields(name: str, value: Any, path: Path, reader: SpecReader) -> Optional[RoleFields]:
+def _read_fields(name: str, value: Any, path: Path, reader: SpecReader) -> Optional[RoleFields]:
     short = isinstance(value, str)
     if not short and not isinstance(value, dict):
         reader.add(
@@ -136,7 +136,7 @@ def _fields(name: str, value: Any, path: Path, reader: SpecReader) -> Optional[R
     return reader.validate_model(RoleFields, {"arn": filled} if short else filled, path)
 
 
-def _check(name: str, role: Role, reader: SpecReader) -> None:
+def _check_role(name: str, role: Role, reader: SpecReader) -> None:
     arn = RoleArn.parse(role.arn)
     if role.account and role.account != arn.account:
         reader.add(

@@ -14,7 +14,7 @@ MAX_PARALLEL = 64
 WHEN = ("on_success", "on_failure", "always")
 
 
-def _loop(value: Any) -> Any:
+def _validate_loop(value: Any) -> Any:
     if value is None or isinstance(value, (list, Template)):
         return value
     if (
@@ -33,7 +33,7 @@ def _loop(value: Any) -> Any:
     return value
 
 
-def _when(value: Any) -> Any:
+def _validate_when(value: Any) -> Any:
     if isinstance(value, str) and value not in WHEN:
         raise ValueError(f"must be one of {', '.join(WHEN)}, or an expression, not '{value}'")
     return value
@@ -95,7 +95,7 @@ class StepFields(StrictModel):
     )
     when: Annotated[
         Union[str, Template],
-        BeforeValidator(_when),
+        BeforeValidator(_validate_when),
         json_form(anyOf=[{"enum": list(WHEN)}, {"type": "string", "pattern": r"\$\{\{"}]),
     ] = Field(
         "on_success",
@@ -104,7 +104,7 @@ class StepFields(StrictModel):
     )
     for_each: Annotated[
         Any,
-        BeforeValidator(_loop),
+        BeforeValidator(_validate_loop),
         json_form(
             anyOf=[
                 {"type": "string", "pattern": r"\$\{\{"},

@@ -47,7 +47,11 @@ def read_object(aws: Sandbox, uri: S3Uri, account: str) -> Optional[Content]:
 
     s3 = aws.client("s3", account)
     try:
-        return Content(names=tuple(sorted(_keys(s3, uri)))) if uri.is_prefix else _object(s3, uri)
+        return (
+            Content(names=tuple(sorted(_list_keys(s3, uri))))
+            if uri.is_prefix
+            else _read_object(s3, uri)
+        )
     except ClientError as error:
         if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404"):
             return None
@@ -56,7 +60,7 @@ def read_object(aws: Sandbox, uri: S3Uri, account: str) -> Optional[Content]:
         raise UnreadableObject(str(error)) from error
 
 
-def _object(s3: Any, uri: S3Uri) -> Content:
+def _read_object(s3: Any, uri: S3Uri) -> Content:
     answer = s3.get_object(Bucket=uri.bucket, Key=uri.key)
     body = answer["Body"].read()
     tags = s3.get_object_tagging(Bucket=uri.bucket, Key=uri.key)["TagSet"]
@@ -83,7 +87,7 @@ def read_file(path: Path, *, is_folder: bool) -> Optional[Content]:
     return Content(path.read_bytes()) if path.is_file() else None
 
 
-def _keys(s3: Any, uri: S3Uri) -> Iterator[str]:
+def _list_keys(s3: Any, uri: S3Uri) -> Iterator[str]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key):
         for each in page.get("Contents", ()):
             yield each["Key"][len(uri.key) :]

@@ -29,14 +29,14 @@ def _as_status(value: Any) -> Any:
     return {"status": value} if isinstance(value, str) else value
 
 
-def _local(value: Any) -> Any:
+def _validate_local_path(value: Any) -> Any:
     check_path(value)
     if isinstance(value, str) and (value.startswith("/") or ".." in value.split("/")):
         raise ValueError("must be a path below the case's folder, such as in/orders.csv")
     return value
 
 
-LocalFile = Annotated[str, BeforeValidator(_local)]
+LocalFile = Annotated[str, BeforeValidator(_validate_local_path)]
 """A file of the folder that the case runs in."""
 
 

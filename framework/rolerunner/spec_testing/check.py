@@ -29,7 +29,7 @@ def validate_case(
     _check_files(case, place, reader)
 
 
-def _known(
+def _check_known(
     name: str,
     right: Iterable[str],
     what: str,
@@ -55,14 +55,14 @@ def _check_steps(
 ) -> None:
     steps = {step.id: step for step in case.job.steps} if case.job is not None else {}
     for index, name in enumerate(case.fields.only):
-        _known(name, steps, "step", (*place, "only", index), reader)
+        _check_known(name, steps, "step", (*place, "only", index), reader)
     for name, expected in case.fields.expect.steps.items():
         at = (*place, "expect", "steps", name)
-        if not _known(name, steps, "step", at, reader, key=True):
+        if not _check_known(name, steps, "step", at, reader, key=True):
             continue
         outputs = kinds[steps[name].action].outputs
         for output in expected.outputs if outputs is not None else ():
-            _known(
+            _check_known(
                 output,
                 outputs or (),
                 f"output of {steps[name].action}",
@@ -106,7 +106,7 @@ def _check_role(
             reader.add(place, str(error), key=key)
             return False
         return True
-    return _known(
+    return _check_known(
         name,
         (*(case.job.roles if case.job is not None else ()), "job"),
         "role",
@@ -119,18 +119,18 @@ def _check_role(
 def _check_places(case: Case, place: Place, reader: SpecReader) -> None:
     buckets = [bucket.name for bucket in case.world.buckets]
     for uri in case.fields.given.objects:
-        _known(
+        _check_known(
             uri.bucket, buckets, "bucket", (*place, "given", "objects", str(uri)), reader, key=True
         )
     for index, uri in enumerate(case.fields.given.without):
         at = (*place, "given", "without", index)
-        if _known(uri.bucket, buckets, "bucket", at, reader) and not any(
-            _is_of(uri, key) for key in _keys(case.world, uri.bucket)
+        if _check_known(uri.bucket, buckets, "bucket", at, reader) and not any(
+            _is_of(uri, key) for key in _list_keys(case.world, uri.bucket)
         ):
-            hint = suggest_name(uri.key, _keys(case.world, uri.bucket))
+            hint = suggest_name(uri.key, _list_keys(case.world, uri.bucket))
             reader.add(at, f"the sandbox has no {uri}", hint)
     for uri in case.fields.expect.objects:
-        _known(
+        _check_known(
             uri.bucket,
             buckets,
             "bucket",
@@ -140,7 +140,7 @@ def _check_places(case: Case, place: Place, reader: SpecReader) -> None:
         )
 
 
-def _keys(world: World, bucket: str) -> list[str]:
+def _list_keys(world: World, bucket: str) -> list[str]:
     return [each.key for found in world.buckets if found.name == bucket for each in found.objects]
 
 

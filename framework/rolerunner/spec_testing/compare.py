@@ -77,7 +77,7 @@ def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
         yield from _of_refusals(expect.refusals, case, seen.aws)
     counts = seen.aws.assume_role_count() if expect.assume_role else {}
     for role, count in expect.assume_role.items():
-        yield from _same(f"assume_role.{role}", count, counts.get(case.arn(role), 0))
+        yield from _compare_values(f"assume_role.{role}", count, counts.get(case.arn(role), 0))
     for message in expect.messages:
         if not any(matches_pattern(message, line) for line in seen.log):
             yield Mismatch(
@@ -101,7 +101,7 @@ def format_value(value: Any) -> str:
 _LONGEST = 500
 
 
-def _same(what: str, expected: Any, actual: Any, detail: str = "") -> Iterator[Mismatch]:
+def _compare_values(what: str, expected: Any, actual: Any, detail: str = "") -> Iterator[Mismatch]:
     if expected != actual or isinstance(expected, bool) != isinstance(actual, bool):
         yield Mismatch(what, format_value(expected), format_value(actual), detail)
 
@@ -121,14 +121,14 @@ def _of_run(expect: Expectations, seen: ObservedRun) -> Iterator[Mismatch]:
     ]
     detail = "\n".join(dict.fromkeys(failed)) if seen.result else "\n".join(seen.log[-_LAST_LINES:])
     if expect.run_status is not None:
-        yield from _same(
+        yield from _compare_values(
             "status",
             expect.run_status,
             seen.result.get("status", f"no result, exit status {seen.exit}"),
             detail,
         )
     if expect.exit is not None:
-        yield from _same("exit", expect.exit, seen.exit, detail)
+        yield from _compare_values("exit", expect.exit, seen.exit, detail)
 
 
 _LAST_LINES = 5
@@ -138,7 +138,7 @@ def _of_step(name: str, expected: ExpectedStep, step: Mapping[str, Any]) -> Iter
     what, error = f"steps.{name}", step.get("error") or {}
     detail = f"{error['type']}: {error['message']}" if error else ""
     if expected.status is not None:
-        yield from _same(
+        yield from _compare_values(
             f"{what}.status",
             expected.status,
             step.get("status", "no such step in the result"),
@@ -149,10 +149,10 @@ def _of_step(name: str, expected: ExpectedStep, step: Mapping[str, Any]) -> Iter
     yield from _found_in(f"{what}.hint", expected.hint, error.get("hint", ""))
     yield from _found_in(f"{what}.reason", expected.reason, step.get("reason", ""))
     if expected.attempts is not None:
-        yield from _same(f"{what}.attempts", expected.attempts, step.get("attempts", 0))
+        yield from _compare_values(f"{what}.attempts", expected.attempts, step.get("attempts", 0))
     outputs = step.get("outputs", {})
     for output, value in expected.outputs.items():
-        yield from _same(
+        yield from _compare_values(
             f"{what}.outputs.{output}", value, outputs.get(output, "no such output"), detail
         )
 
@@ -180,7 +180,9 @@ def _of_content(
     else:
         yield from _of_body(what, expected, found, case)
         for name in _STORED & expected.model_fields_set:
-            yield from _same(f"{what}.{name}", getattr(expected, name), found.stored.get(name))
+            yield from _compare_values(
+                f"{what}.{name}", getattr(expected, name), found.stored.get(name)
+            )
 
 
 _STORED = {"content_type", "metadata", "tags", "encryption", "storage_class"}
@@ -188,9 +190,9 @@ _STORED = {"content_type", "metadata", "tags", "encryption", "storage_class"}
 
 def _of_names(what: str, expected: ExpectedFile, names: tuple[str, ...]) -> Iterator[Mismatch]:
     if expected.count is not None:
-        yield from _same(f"{what}.count", expected.count, len(names), format_value(names))
+        yield from _compare_values(f"{what}.count", expected.count, len(names), format_value(names))
     if expected.names is not None:
-        yield from _same(f"{what}.names", sorted(expected.names), sorted(names))
+        yield from _compare_values(f"{what}.names", sorted(expected.names), sorted(names))
     if expected.count is None and expected.names is None and not names:
         yield Mismatch(what, "something there", "nothing there")
 
@@ -198,28 +200,28 @@ def _of_names(what: str, expected: ExpectedFile, names: tuple[str, ...]) -> Iter
 def _of_body(what: str, expected: ExpectedFile, found: Content, case: Case) -> Iterator[Mismatch]:
     text = found.body.decode("utf-8", "backslashreplace")
     if expected.text is not None:
-        yield from _same(f"{what}.text", expected.text, text)
+        yield from _compare_values(f"{what}.text", expected.text, text)
     yield from _found_in(f"{what}.contains", expected.contains, text)
     if expected.size is not None:
-        yield from _same(f"{what}.size", expected.size, len(found.body))
+        yield from _compare_values(f"{what}.size", expected.size, len(found.body))
     if expected.gzip is not None:
-        yield from _same(f"{what}.gzip", expected.gzip, _unpacked(found.body))
+        yield from _compare_values(f"{what}.gzip", expected.gzip, _decompress_text(found.body))
     if "json_" in expected.model_fields_set:
-        yield from _same(f"{what}.json", expected.json_, _parsed(text))
+        yield from _compare_values(f"{what}.json", expected.json_, _parse_json(text))
     if expected.file is not None and case.near(expected.file).read_bytes() != found.body:
         yield Mismatch(
             f"{what}.file", f"the bytes of {expected.file}", f"{len(found.body)} other bytes"
         )
 
 
-def _unpacked(body: bytes) -> str:
+def _decompress_text(body: bytes) -> str:
     try:
         return gzip.decompress(body).decode("utf-8", "backslashreplace")
     except (OSError, EOFError, ValueError):
         return f"not gzip: {format_count(len(body), 'byte')}"
 
 
-def _parsed(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
@@ -237,23 +239,27 @@ def _of_refusals(expected: list[ExpectedRefusal], case: Case, aws: Sandbox) -> I
         if each.is_refused and not each.is_admin and (each.service, each.operation) != _EXPLAINING
     ]
     for refusal in expected:
-        if not any(_fits(refusal, request, case) for request in refused):
+        if not any(_is_expected(refusal, request, case) for request in refused):
             wanted = " ".join(
                 part
-                for part in (refusal.role, refusal.operation, _place(refusal.bucket, refusal.key))
+                for part in (
+                    refusal.role,
+                    refusal.operation,
+                    _join_place(refusal.bucket, refusal.key),
+                )
                 if part != "*/*"
             )
-            yield Mismatch("refusals", wanted, "not refused", _listed(refused))
+            yield Mismatch("refusals", wanted, "not refused", _list_requests(refused))
     more = [
         request
         for request in refused
-        if not any(_fits(refusal, request, case) for refusal in expected)
+        if not any(_is_expected(refusal, request, case) for refusal in expected)
     ]
     if more:
-        yield Mismatch("refusals", "no others" if expected else "none", _listed(more))
+        yield Mismatch("refusals", "no others" if expected else "none", _list_requests(more))
 
 
-def _fits(refusal: ExpectedRefusal, request: RecordedRequest, case: Case) -> bool:
+def _is_expected(refusal: ExpectedRefusal, request: RecordedRequest, case: Case) -> bool:
     role, parameters = RoleArn.parse(case.arn(refusal.role)), request.parameters
     return (
         request.caller.startswith(
@@ -265,15 +271,15 @@ def _fits(refusal: ExpectedRefusal, request: RecordedRequest, case: Case) -> boo
     )
 
 
-def _listed(requests: list[RecordedRequest]) -> str:
+def _list_requests(requests: list[RecordedRequest]) -> str:
     return "\n".join(dict.fromkeys(_format_request(each) for each in requests))
 
 
 def _format_request(request: RecordedRequest) -> str:
     role, parameters = request.caller.split("/")[1], request.parameters
-    place = _place(parameters.get("Bucket", ""), parameters.get("Key", ""))
+    place = _join_place(parameters.get("Bucket", ""), parameters.get("Key", ""))
     return f"{role} {request.operation} {place}".rstrip(" /")
 
 
-def _place(bucket: str, key: str) -> str:
+def _join_place(bucket: str, key: str) -> str:
     return f"{bucket}/{key}"

@@ -16,8 +16,8 @@ def build_world(case: Case) -> World:
     """Returns the sandbox's world with the case's changes."""
     return case.world.model_copy(
         update={
-            "roles": [_role(role, case) for role in case.world.roles],
-            "buckets": [_bucket(bucket, case) for bucket in case.world.buckets],
+            "roles": [_build_role(role, case) for role in case.world.roles],
+            "buckets": [_build_bucket(bucket, case) for bucket in case.world.buckets],
         }
     )
 
@@ -31,7 +31,7 @@ def write_files(case: Case) -> None:
         path.write_bytes(content.body(case.near("")))
 
 
-def _role(role: SandboxRole, case: Case) -> SandboxRole:
+def _build_role(role: SandboxRole, case: Case) -> SandboxRole:
     denied: list[dict[str, Any]] = [
         {"Effect": "Deny", "Action": denial.actions, "Resource": denial.resources}
         for denial in case.fields.given.deny
@@ -40,7 +40,7 @@ def _role(role: SandboxRole, case: Case) -> SandboxRole:
     return role.model_copy(update={"permissions": [*role.permissions, *denied]})
 
 
-def _bucket(bucket: SandboxBucket, case: Case) -> SandboxBucket:
+def _build_bucket(bucket: SandboxBucket, case: Case) -> SandboxBucket:
     given = {
         uri.key: content
         for uri, content in case.fields.given.objects.items()
@@ -50,20 +50,23 @@ def _bucket(bucket: SandboxBucket, case: Case) -> SandboxBucket:
     kept = [
         each
         for each in bucket.objects
-        if each.key not in given and not any(_covers(uri, each.key) for uri in gone)
+        if each.key not in given and not any(_is_covered(uri, each.key) for uri in gone)
     ]
     return bucket.model_copy(
         update={
-            "objects": [*kept, *(_object(key, content, case) for key, content in given.items())]
+            "objects": [
+                *kept,
+                *(_build_object(key, content, case) for key, content in given.items()),
+            ]
         }
     )
 
 
-def _covers(uri: S3Uri, key: str) -> bool:
+def _is_covered(uri: S3Uri, key: str) -> bool:
     return key.startswith(uri.key) if uri.is_prefix else key == uri.key
 
 
-def _object(key: str, content: ObjectContent, case: Case) -> SandboxObject:
+def _build_object(key: str, content: ObjectContent, case: Case) -> SandboxObject:
     """Creates an object; its file is relative to the test file."""
     file = {} if content.file is None else {"file": str(case.near(content.file).absolute())}
     return SandboxObject.model_validate(

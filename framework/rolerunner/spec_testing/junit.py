@@ -25,7 +25,7 @@ def render_junit(report: SuiteResult) -> bytes:
     """Renders a test suite for each file."""
     top = ET.Element(
         "testsuites",
-        {"name": "rolerunner", **_counts(report.outcomes), "time": f"{report.seconds:.3f}"},
+        {"name": "rolerunner", **_count_outcomes(report.outcomes), "time": f"{report.seconds:.3f}"},
     )
     for file, outcomes in groupby(report.outcomes, key=lambda outcome: outcome.case.mark.file):
         mine = list(outcomes)
@@ -36,21 +36,21 @@ def render_junit(report: SuiteResult) -> bytes:
             "time": f"{seconds:.3f}",
             "timestamp": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}",
         }
-        suite = ET.SubElement(top, "testsuite", {"name": file, **_counts(mine), **more})
+        suite = ET.SubElement(top, "testsuite", {"name": file, **_count_outcomes(mine), **more})
         for outcome in mine:
-            _add(suite, outcome)
+            _add_outcome(suite, outcome)
     ET.indent(top)
     text: bytes = ET.tostring(top, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
 
 
-def _add(suite: ET.Element, outcome: CaseResult) -> None:
+def _add_outcome(suite: ET.Element, outcome: CaseResult) -> None:
     mark = outcome.case.mark
     case = ET.SubElement(
         suite,
         "testcase",
         classname=mark.file,
-        name=_text(outcome.case.fields.name),
+        name=_strip_controls(outcome.case.fields.name),
         file=mark.file,
         line=str(mark.line),
         time=f"{outcome.seconds:.3f}",
@@ -61,10 +61,12 @@ def _add(suite: ET.Element, outcome: CaseResult) -> None:
             case,
             "failure",
             type="mismatch",
-            message=_text(f"{first.what}: expected {first.expected}, was {first.seen}"),
+            message=_strip_controls(f"{first.what}: expected {first.expected}, was {first.seen}"),
         )
-        failure.text = _text("\n".join(format_mismatch(each) for each in outcome.mismatches))
-        ET.SubElement(case, "system-out").text = _text("\n".join(outcome.log))
+        failure.text = _strip_controls(
+            "\n".join(format_mismatch(each) for each in outcome.mismatches)
+        )
+        ET.SubElement(case, "system-out").text = _strip_controls("\n".join(outcome.log))
 
 
 def format_mismatch(mismatch: Mismatch) -> str:
@@ -76,10 +78,10 @@ def format_mismatch(mismatch: Mismatch) -> str:
     )
 
 
-def _text(text: str) -> str:
+def _strip_controls(text: str) -> str:
     return _NOT_XML.sub("\ufffd", str(redact(text)))
 
 
-def _counts(outcomes: Iterable[CaseResult]) -> dict[str, str]:
+def _count_outcomes(outcomes: Iterable[CaseResult]) -> dict[str, str]:
     each = list(outcomes)
     return {"tests": str(len(each)), "failures": str(sum(not outcome.passed for outcome in each))}

@@ -44,7 +44,7 @@ def find_test_files(names: Iterable[str]) -> list[Path]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            paths.update(dict.fromkeys(sorted(_below(path))))
+            paths.update(dict.fromkeys(sorted(_find_test_files(path))))
         elif not path.exists():
             raise UsageError(f"{name}: no such file or folder")
         elif not path.name.endswith(SUFFIX):
@@ -54,7 +54,7 @@ def find_test_files(names: Iterable[str]) -> list[Path]:
     return list(paths)
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _find_test_files(folder: Path) -> Iterator[Path]:
     for path in folder.rglob(f"*{SUFFIX}"):
         inside = path.relative_to(folder).parts[:-1]
         if not any(part.startswith(".") or part in _SKIPPED for part in inside):
@@ -70,7 +70,7 @@ def load_cases(paths: Iterable[Path], root: Path) -> list[Case]:
     problems: list[Problem] = []
     for number, path in enumerate(paths):
         try:
-            cases += _load(path, root / f"{number}")
+            cases += _load_file(path, root / f"{number}")
         except SpecError as error:
             problems += error.problems
     if problems:
@@ -78,25 +78,25 @@ def load_cases(paths: Iterable[Path], root: Path) -> list[Case]:
     return cases
 
 
-def _load(path: Path, root: Path) -> list[Case]:
+def _load_file(path: Path, root: Path) -> list[Case]:
     text, name = read_text(str(path))
     reader = SpecReader(parse_versioned_document(text, name, "a test file"), LoadContext())
     raw = reader.parse_templates(reader.document.data, (), ("case",), content=True)
-    plain = _filled(raw, root, reader)
+    plain = _fill_values(raw, root, reader)
     reader.validate_model(CaseFile, plain, ())
-    top = _only(plain, [{"name": "none"}])
+    top = _keep_valid_cases(plain, [{"name": "none"}])
     if top is None:
         raise SpecError(reader.known.problems)
     spec = path.parent / (top.spec or f"{path.name[: -len(SUFFIX)]}.yaml")
     right = _is_right(spec, top, reader)
-    world = _world(top, spec, reader)
+    world = _load_world(top, spec, reader)
     if right and world is not None:
         said = plain.get("cases")
         count = len(said) if isinstance(said, list) else 0
         cases = [
             case
             for index in range(count)
-            for case in _case(index, raw, spec, world, root / f"{index}", reader)
+            for case in _build_cases(index, raw, spec, world, root / f"{index}", reader)
         ]
         _check_names(cases, reader)
         if not reader.known.problems:
@@ -104,7 +104,7 @@ def _load(path: Path, root: Path) -> list[Case]:
     raise SpecError(reader.known.problems)
 
 
-def _only(plain: Mapping[str, Any], cases: list[Any]) -> Optional[CaseFile]:
+def _keep_valid_cases(plain: Mapping[str, Any], cases: list[Any]) -> Optional[CaseFile]:
     """Returns the file with only these cases, or None if it has (already reported) mistakes."""
     try:
         return CaseFile.model_validate(
@@ -134,26 +134,26 @@ def _is_right(spec: Path, top: CaseFile, reader: SpecReader) -> bool:
     return True
 
 
-def _case(
+def _build_cases(
     index: int, raw: Any, spec: Path, world: _Holds, folder: Path, reader: SpecReader
 ) -> Iterator[Case]:
     plain, place = (
-        _filled(raw, folder, reader),
+        _fill_values(raw, folder, reader),
         ("cases", index),
     )  # with this case's folder filled in
-    own = _only(plain, [plain["cases"][index]])
+    own = _keep_valid_cases(plain, [plain["cases"][index]])
     if own is None:
         return
     fields = own.cases[0]
     params = {**own.params, **fields.params}
-    job = _job(spec, params, fields, place, reader)
+    job = _load_job(spec, params, fields, place, reader)
     case = Case(
         reader.document.mark((*place, "name")),
         fields,
         params,
         spec,
         job,
-        world.world or _made(job, params),
+        world.world or _derive_world(job, params),
         world.folder,
         folder,
     )
@@ -162,7 +162,7 @@ def _case(
     yield case
 
 
-def _job(
+def _load_job(
     spec: Path, params: Mapping[str, Any], fields: CaseFields, place: Place, reader: SpecReader
 ) -> Optional[Job]:
     try:
@@ -187,7 +187,7 @@ class _Holds:
     folder: Path
 
 
-def _world(file: CaseFile, spec: Path, reader: SpecReader) -> Optional[_Holds]:
+def _load_world(file: CaseFile, spec: Path, reader: SpecReader) -> Optional[_Holds]:
     """Loads the sandbox of a test file, or the one beside the spec; None after a mistake."""
     folder = Path(reader.document.file).parent
     if isinstance(file.sandbox, dict):
@@ -210,7 +210,7 @@ def _world(file: CaseFile, spec: Path, reader: SpecReader) -> Optional[_Holds]:
         return None
 
 
-def _made(job: Optional[Job], params: Mapping[str, Any]) -> World:
+def _derive_world(job: Optional[Job], params: Mapping[str, Any]) -> World:
     """Derives the world from the spec as ``run --sandbox`` does. Raises SandboxError."""
     if job is None:  # invalid params: the run ends before it sends a request
         return World(version=1, job_role=_ANY_ROLE, roles=[SandboxRole(arn=_ANY_ROLE)])
@@ -222,7 +222,7 @@ def _made(job: Optional[Job], params: Mapping[str, Any]) -> World:
 _ANY_ROLE = "arn:aws:iam::123456789012:role/glue-job"
 
 
-def _filled(raw: Any, folder: Path, reader: SpecReader) -> Any:
+def _fill_values(raw: Any, folder: Path, reader: SpecReader) -> Any:
     """Fills in ``case.folder`` and the clock; reports expressions that fail."""
     scope = {"case": {"folder": str(folder)}, **reader.known.clock}
     wrong = set()
@@ -236,17 +236,17 @@ def _filled(raw: Any, folder: Path, reader: SpecReader) -> Any:
                 str(error),
                 suggest_name(error.wrong, error.right) if error.wrong else "",
             )
-    return fill_templates(_without(raw, (), wrong), scope)
+    return fill_templates(_strip_templates(raw, (), wrong), scope)
 
 
-def _without(value: Any, place: Place, wrong: set[Place]) -> Any:
+def _strip_templates(value: Any, place: Place, wrong: set[Place]) -> Any:
     """Returns the value with invalid templates as plain text."""
     if isinstance(value, Template):
         return value.text if place in wrong else value
     if isinstance(value, dict):
-        return {key: _without(each, (*place, key), wrong) for key, each in value.items()}
+        return {key: _strip_templates(each, (*place, key), wrong) for key, each in value.items()}
     if isinstance(value, list):
-        return [_without(each, (*place, index), wrong) for index, each in enumerate(value)]
+        return [_strip_templates(each, (*place, index), wrong) for index, each in enumerate(value)]
     return value
 
 

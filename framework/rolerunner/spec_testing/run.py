@@ -52,7 +52,9 @@ def run_case(case: Case, stop: Optional[threading.Event] = None) -> CaseResult:
         write_files(case)
         with ExitStack() as stack:
             aws = stack.enter_context(sandbox.start_sandbox(build_world(case), case.world_folder))
-            seen = _run(case, aws, _endpoint(case, aws, stack), stop or threading.Event())
+            seen = _run_case(
+                case, aws, _start_endpoint(case, aws, stack), stop or threading.Event()
+            )
             found = tuple(find_mismatches(case, seen))  # while the sandbox is running
     except SandboxError as error:
         return CaseResult(
@@ -67,7 +69,7 @@ def run_case(case: Case, stop: Optional[threading.Event] = None) -> CaseResult:
     return CaseResult(case, found, time.monotonic() - began, seen.log)
 
 
-def _endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
+def _start_endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
     faults = case.fields.given.faults
     if not faults:
         return aws.endpoint
@@ -75,7 +77,7 @@ def _endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
     return stack.enter_context(FaultyProxy(aws.endpoint, faults, seed).listening()).url
 
 
-def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> ObservedRun:
+def _run_case(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> ObservedRun:
     """Runs the command in a process of its own, so that cases cannot affect each other."""
     beside = case.folder.with_name(f"{case.folder.name}.run")
     beside.mkdir()
@@ -96,17 +98,19 @@ def _run(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> Obse
         "json",
         *only,
     ]
-    exit_status = _ended(command, case, _environment(aws, endpoint, beside), log, stop)
+    exit_status = _wait_for_command(
+        command, case, _command_environment(aws, endpoint, beside), log, stop
+    )
     said = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return ObservedRun(
         exit_status,
         json.loads(result.read_bytes()) if result.exists() else {},
-        tuple(map(_readable, said)),
+        tuple(map(_format_log_line, said)),
         aws,
     )
 
 
-def _ended(
+def _wait_for_command(
     command: list[str], case: Case, environment: Mapping[str, str], log: Path, stop: threading.Event
 ) -> Optional[int]:
     """Returns the exit status, or None after the timeout.
@@ -136,7 +140,7 @@ _POLL_SECONDS = 0.2
 """Seconds between two checks whether to stop a run."""
 
 
-def _environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str, str]:
+def _command_environment(aws: Sandbox, endpoint: str, folder: Path) -> dict[str, str]:
     """Returns the user's environment with the sandbox as AWS, so that no code reaches another."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     for name in [name for name in kept if name.lower() in _PROXIES]:
@@ -164,7 +168,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _LEFT_OUT = ("level", "timestamp", "event")
 
 
-def _readable(line: str) -> str:
+def _format_log_line(line: str) -> str:
     """Returns a log line as text: the event, then its values."""
     try:
         said = json.loads(line)
@@ -173,12 +177,12 @@ def _readable(line: str) -> str:
     if not isinstance(said, dict) or "event" not in said:
         return line
     values = " ".join(
-        f"{name}={_short(value)}"
+        f"{name}={_shorten_value(value)}"
         for name, value in said.items()
         if name not in _LEFT_OUT and value not in ("", {}, None)
     )
     return f"{said['event']} {values}".rstrip()
 
 
-def _short(value: Any) -> str:
+def _shorten_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -139,10 +139,10 @@ class Deletion:
         )
         step = CHECKED_BATCH if self._checks_first else max(len(pending), 1)
         for start in range(0, len(pending), step):
-            yield from self._delete(pending[start : start + step], conditional=conditional)
+            yield from self._delete_batch(pending[start : start + step], conditional=conditional)
         return [self._outcomes[number] for number in range(len(self.objects))]
 
-    def _delete(self, pending: Sequence[int], *, conditional: bool) -> Commands[None]:
+    def _delete_batch(self, pending: Sequence[int], *, conditional: bool) -> Commands[None]:
         if self._checks_first:
             pending = yield from self._select_unchanged(pending)
         keys = [self.objects[number].key for number in pending]
@@ -162,7 +162,8 @@ class Deletion:
         if not self.unchanged or info.version or info.etag:
             return True
         self._outcomes[number] = self._make_failed(
-            number, StepError(f"{self._uri(info)} is kept: its ETag is unknown", type=CHANGED)
+            number,
+            StepError(f"{self._object_uri(info)} is kept: its ETag is unknown", type=CHANGED),
         )
         return False
 
@@ -209,13 +210,13 @@ class Deletion:
                     self._outcomes[number] = self._make_done(info)
                 else:
                     again[number] = ServiceFailed(
-                        f"{self._uri(info)}: S3 did not say whether it was deleted",
+                        f"{self._object_uri(info)}: S3 did not say whether it was deleted",
                         type="InternalError",
                     )
                 continue
             code = refused.get("Code", "")
             error = self.describe_error(
-                self._uri(info), info.version, code, refused.get("Message", "")
+                self._object_uri(info), info.version, code, refused.get("Message", "")
             )
             if conditional and not info.version and code in _CONDITION_FAILED | _CONDITION_REFUSED:
                 changed.append(number)
@@ -253,12 +254,15 @@ class Deletion:
     def _delete_alone(self, number: int, *, conditional: bool) -> Commands[None]:
         info = self.objects[number]
         if _SURROGATE.search(info.key):
-            text = f"{str(self._uri(info))!a}: the key is not Unicode, so no request can name it"
-            self._outcomes[number] = self._make_failed(number, StepError(text, type="UnsafeKey"))
+            uri = str(self._object_uri(info))
+            message = f"{uri!a}: the key is not Unicode, so no request can name it"
+            self._outcomes[number] = self._make_failed(number, StepError(message, type="UnsafeKey"))
             return
         conditional = conditional and not info.version
         try:
-            yield DeleteObject(self._uri(info), info.version, info.etag if conditional else "")
+            yield DeleteObject(
+                self._object_uri(info), info.version, info.etag if conditional else ""
+            )
             self._outcomes[number] = self._make_done(info)
         except StepError as error:
             if isinstance(error, NotFound) and error.type == "NoSuchKey":
@@ -275,7 +279,7 @@ class Deletion:
         left = []
         for number in pending:
             info = self.objects[number]
-            uri = self._uri(info)
+            uri = self._object_uri(info)
             try:
                 if info.version:
                     left.append(number)
@@ -302,15 +306,15 @@ class Deletion:
                     )
         return left
 
-    def _uri(self, info: ObjectInfo) -> S3Uri:
+    def _object_uri(self, info: ObjectInfo) -> S3Uri:
         return S3Uri(self.bucket, info.key)
 
     def _make_done(self, info: ObjectInfo) -> Outcome:
-        return Outcome(self._uri(info), info.size, etag=info.etag, version=info.version)
+        return Outcome(self._object_uri(info), info.size, etag=info.etag, version=info.version)
 
     def _make_failed(self, number: int, error: StepError) -> Outcome:
         info = self.objects[number]
-        return Outcome(self._uri(info), version=info.version, status="failed", error=error)
+        return Outcome(self._object_uri(info), version=info.version, status="failed", error=error)
 
     def _fail_all(self, pending: Sequence[int], error: StepError) -> None:
         self._outcomes.update({number: self._make_failed(number, error) for number in pending})

@@ -264,11 +264,11 @@ class CrcCombiner:
         for start, (length, value) in sorted(self._found.items()):
             if start != at:
                 return False
-            whole = self._multiply(whole, powers[length]) ^ value
+            whole = self._multiply_polynomials(whole, powers[length]) ^ value
             at += length
         return whole.to_bytes(self._width // 8, "big") == self._expected.digest
 
-    def _multiply(self, one: int, other: int) -> int:
+    def _multiply_polynomials(self, one: int, other: int) -> int:
         """Returns the product of two polynomials with reflected bits: the highest stands for 1."""
         product, bit = 0, 1 << (self._width - 1)
         while bit:
@@ -283,8 +283,8 @@ class CrcCombiner:
         power, square = 1 << (self._width - 1), 1 << (self._width - 9)
         while length:
             if length & 1:
-                power = self._multiply(power, square)
-            square = self._multiply(square, square)
+                power = self._multiply_polynomials(power, square)
+            square = self._multiply_polynomials(square, square)
             length >>= 1
         return power
 

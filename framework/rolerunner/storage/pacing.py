@@ -26,13 +26,13 @@ class _Rate:
 
     def before(self, amount: float) -> float:
         """Returns the seconds until the amount is available."""
-        return self._reserve(amount)[1]
+        return self._reserve_time(amount)[1]
 
     def after(self, amount: float) -> float:
         """Returns the seconds until earlier amounts are balanced and this one may be used."""
-        return self._reserve(amount)[0]
+        return self._reserve_time(amount)[0]
 
-    def _reserve(self, amount: float) -> tuple[float, float]:
+    def _reserve_time(self, amount: float) -> tuple[float, float]:
         with self._lock:
             now = time.monotonic()
             begin = now if self._paid is None else max(self._paid, now - 0.1)
@@ -78,7 +78,7 @@ class AdaptiveThrottle:
     def wait(self) -> float:
         """Counts a request and returns 0 if it may be sent now; otherwise returns the wait."""
         if not self._too_many:
-            self._count()
+            self._count_request()
             return 0.0
         with self._lock:
             now = time.monotonic()
@@ -94,7 +94,7 @@ class AdaptiveThrottle:
                     return _MAX_WAIT * random.uniform(0.5, 1)
                 return self._turn - now
             self._next = max(self._next, now - _BURST) + 1 / rate
-            self._count()
+            self._count_request()
             return 0.0
 
     def refused(self, era: int) -> None:
@@ -130,7 +130,7 @@ class AdaptiveThrottle:
             ** ((past - _RECOVERY_SECONDS) / (_FULL_RECOVERY_SECONDS - _RECOVERY_SECONDS))
         )
 
-    def _count(self) -> None:
+    def _count_request(self) -> None:
         self._went += 1
         if self._went % _MEASURED_REQUESTS == 0:
             self._before, self._marked = self._marked, time.monotonic()
@@ -171,12 +171,12 @@ class Pacer:
     def pace_request(self, cancel: Optional[Cancel] = None) -> None:
         """Waits until another request may be sent."""
         if self._requests is not None:
-            _sleep(self._requests.after(1), cancel)
+            _wait_seconds(self._requests.after(1), cancel)
 
     def pace_bytes(self, count: int, cancel: Optional[Cancel] = None) -> None:
         """Waits until so many bytes may be transferred, and reports them."""
         if self._bytes is not None:
-            _sleep(self._bytes.before(count), cancel)
+            _wait_seconds(self._bytes.before(count), cancel)
         self.report_bytes(count)
 
     def report_bytes(self, count: int) -> None:
@@ -186,7 +186,7 @@ class Pacer:
                 self.on_bytes(count)
 
 
-def _sleep(seconds: float, cancel: Optional[Cancel]) -> None:
+def _wait_seconds(seconds: float, cancel: Optional[Cancel]) -> None:
     if seconds <= 0:
         return
     if cancel is None:

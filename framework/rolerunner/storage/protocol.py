@@ -17,13 +17,13 @@ from rolerunner.errors import StepError
 from rolerunner.model import S3Uri
 
 if TYPE_CHECKING:
-    from dataclasses import dataclass as _value
+    from dataclasses import dataclass as _frozen_for_mypy
 
     from rolerunner.common.new_files import TargetFolder
     from rolerunner.storage.parts import ObjectRange
 else:
 
-    def _value(*, frozen: bool) -> Any:
+    def _frozen_for_mypy(*, frozen: bool) -> Any:
         """A dataclass frozen for the type checker alone; it is constructed 3 times faster."""
         return dataclass(unsafe_hash=frozen)
 
@@ -80,7 +80,7 @@ class Access:
     source_key: str = field(default="", repr=False)
 
 
-@_value(frozen=True)
+@_frozen_for_mypy(frozen=True)
 class Get:
     """A download of ``source`` to the file ``target``; ``info`` from a listing saves a HEAD."""
 
@@ -96,7 +96,7 @@ class Get:
     """The folder that the file must not leave, not even through a link created meanwhile."""
 
 
-@_value(frozen=True)
+@_frozen_for_mypy(frozen=True)
 class Put:
     """An upload of the file ``source`` to ``target``; ``options`` are those of PutObject."""
 
@@ -110,7 +110,7 @@ class Put:
     """Whether an earlier attempt may have stored it, which a refused condition then may show."""
 
 
-@_value(frozen=True)
+@_frozen_for_mypy(frozen=True)
 class Copy:
     """A copy of ``source`` to ``target``; ``options`` of PutObject replace those of the source."""
 
@@ -129,7 +129,7 @@ class Copy:
     """The target's object that ``skip`` compares the source with."""
 
 
-@_value(frozen=True)
+@_frozen_for_mypy(frozen=True)
 class Outcome:
     """The end of one object: done, skipped or failed; ``error`` is None unless it failed."""
 

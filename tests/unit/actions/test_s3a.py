@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rolerunner.actions import s3a
-from rolerunner.actions.builtin.spark_sql import SparkSql, _explained
+from rolerunner.actions.builtin.spark_sql import SparkSql, _explain_java_error
 from rolerunner.errors import StepError
 from rolerunner.model import JOB, Role, S3Uri
 from rolerunner.spark import sql
@@ -251,7 +251,7 @@ NAMED = (
     ],
 )
 def test_a_refusal_of_s3a_names_the_action(said: str, action: str, resource: str) -> None:
-    failed = _explained(
+    failed = _explain_java_error(
         sql.QueryFailed(
             "no", text=f"An error occurred while calling o1.load.: java.nio.file.{said}"
         ),
@@ -263,7 +263,7 @@ def test_a_refusal_of_s3a_names_the_action(said: str, action: str, resource: str
 
 
 def test_a_refusal_of_s3a_that_tells_nothing_claims_nothing() -> None:
-    failed = _explained(
+    failed = _explain_java_error(
         sql.QueryFailed("no", text="AccessDeniedException: s3a://landing/in/a: Status Code: 403"),
         {"landing": READER},
     )

@@ -147,7 +147,7 @@ class AwsCall(Action):
         answer = (
             call() if self.wait_until is None else self._call_until(self.wait_until, call, context)
         )
-        sealed = self._seal(answer)
+        sealed = self._seal_response(answer)
         found = (
             sealed
             if self.select is None
@@ -185,7 +185,7 @@ class AwsCall(Action):
         except (FieldError, ValueError):  # no such expression, or one that stand-ins do not fit
             return super().is_secret_output(fields, path)
 
-    def _seal(self, answer: Any) -> Any:
+    def _seal_response(self, answer: Any) -> Any:
         """Returns the response with its secrets as secret values, which are then redacted."""
         return seal_answer(answer, find_output_shape(self.service, self.operation), self.service)
 
@@ -213,13 +213,13 @@ class AwsCall(Action):
 
         def call() -> Any:
             with translate_errors(context, role, request, self._needed_permissions):
-                answer = to_plain_json(self._send(client, method))
-                self._seal(answer)  # errors of expressions quote it
+                answer = to_plain_json(self._send_request(client, method))
+                self._seal_response(answer)  # errors of expressions quote it
                 return answer
 
         return call
 
-    def _send(self, client: Any, method: str) -> Any:
+    def _send_request(self, client: Any, method: str) -> Any:
         if not client.can_paginate(method):
             return getattr(client, method)(**self.parameters)
         limits = {"MaxItems": self.max_items} if self.max_items else {}

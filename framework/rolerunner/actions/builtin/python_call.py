@@ -158,7 +158,7 @@ class PythonCall(DistributionFields, Action):
         spread = context.spread(self.distribute)
         if spread is None:
             function = load_function(self.function, context)
-            for objects in self._batches():
+            for objects in self._read_batches():
                 context.cancel.stop_if_set()
                 yield (
                     len(objects),
@@ -170,7 +170,7 @@ class PythonCall(DistributionFields, Action):
         place, about = spread.prepare_setup(), StepDescription.of(context)
         parts = (
             FunctionBatch(self.function, self.arguments, objects, about, place)
-            for objects in self._batches()
+            for objects in self._read_batches()
         )
         waves = iter(lambda: list(islice(parts, spread.pool.slots() * TASKS_PER_SLOT)), [])
         for results in spread.run(
@@ -180,7 +180,7 @@ class PythonCall(DistributionFields, Action):
                 context.note(*said)
             yield from ((result.objects, result.returned) for result in results)
 
-    def _batches(self) -> Iterator[list[dict[str, Any]]]:
+    def _read_batches(self) -> Iterator[list[dict[str, Any]]]:
         listed = self.objects
         if isinstance(listed, ObjectList):
             items = (listed.describe(info) for info in listed)

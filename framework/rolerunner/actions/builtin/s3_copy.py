@@ -169,7 +169,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             self._refuse_overlap()
         except OverlapError as error:
             raise StepError(str(error), hint=error.hint, type="TargetInSource") from None
-        source, target = self._storages(context, flow, self.distribute)
+        source, target = self._open_storages(context, flow, self.distribute)
         gathered = collect_source(self.source, self.objects, self.selection(), source, context)
         if gathered.total == 0:
             if self.move and context.is_resumed:
@@ -216,10 +216,10 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         places = possible_targets(self.target, to_folder=self._to_folder())
         return {
             "source_role": read,
-            "target_role": [each for place in places for each in self._written(place)],
+            "target_role": [each for place in places for each in self._write_permissions(place)],
         }
 
-    def _written(self, place: S3Uri) -> list[Permission]:
+    def _write_permissions(self, place: S3Uri) -> list[Permission]:
         written = self.put_permissions(place, copied=True)
         # 'distribute': what a machine copied before it died is looked up, not copied again
         if self.move or self.distribute or self.if_exists in ("skip", "skip_same"):
@@ -246,7 +246,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             self.source,
             self.objects,
             self.selection(),
-            self._storages(context, self.flow())[0],
+            self._open_storages(context, self.flow())[0],
             context,
         )
         return found.summary()
@@ -275,7 +275,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
     def _on_source(self, action: str) -> list[Permission]:
         return source_permissions(action, self.source, self.objects)
 
-    def _storages(
+    def _open_storages(
         self, context: StepContext, flow: Pacer, distribute: Optional[str] = None
     ) -> tuple[Storage, Storage]:
         key, owner = self.customer_key, self.expected_source_bucket_owner

@@ -88,7 +88,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         """Lists and counts the objects, then deletes them in batches of 1000."""
         flow = self.flow()
         storage = context.storage(access=self.access(), flow=flow, distribute=self.distribute)
-        gathered = self._gathered(storage, context)
+        gathered = self._collect_source(storage, context)
         if self.on_empty != "error" and self._is_missing(gathered, storage):
             gathered = replace(gathered, refused=())
         if gathered.total == 0:
@@ -174,10 +174,10 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns count and bytes of the objects that would be deleted."""
-        found = self._gathered(context.storage(access=self.access()), context)
+        found = self._collect_source(context.storage(access=self.access()), context)
         return {**found.summary(), "max_delete": self.max_delete}
 
-    def _gathered(self, storage: Storage, context: StepContext) -> SourceObjects:
+    def _collect_source(self, storage: Storage, context: StepContext) -> SourceObjects:
         return collect_source(
             self.source, self.objects, self.selection(), storage, context, versions=self.versions
         )

@@ -152,7 +152,7 @@ class S3Download(FilterFields, TransferFields, Action):
         storage = context.storage(access=self.access(customer_key=self.customer_key), flow=flow)
         target = expand_path(self.target)
         had = NameSet(folds=bool(self.delete_extra) and is_case_insensitive(target))
-        gathered = self._gathered(
+        gathered = self._collect_source(
             storage, context, lambda relative: had.add(self.name_of(relative))
         )
         if gathered.total == 0:
@@ -167,7 +167,7 @@ class S3Download(FilterFields, TransferFields, Action):
         )
         gets.check_files()
         self._check_disk(gets, gathered.objects)
-        extra = self._extra(gets, had) if self.delete_extra else []
+        extra = self._find_extra_files(gets, had) if self.delete_extra else []
         with context.target_folder(target.parent if gets.to_file else target) as gets.folder:
             done = record_outcomes(
                 storage.get(gets, context.cancel),
@@ -208,12 +208,12 @@ class S3Download(FilterFields, TransferFields, Action):
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns count and bytes."""
-        found = self._gathered(
+        found = self._collect_source(
             context.storage(access=self.access(customer_key=self.customer_key)), context
         )
         return found.summary()
 
-    def _gathered(
+    def _collect_source(
         self,
         storage: Storage,
         context: StepContext,
@@ -254,7 +254,7 @@ class S3Download(FilterFields, TransferFields, Action):
                 type="DiskFull",
             )
 
-    def _extra(self, gets: "DownloadItems", had: "NameSet") -> list[str]:
+    def _find_extra_files(self, gets: "DownloadItems", had: "NameSet") -> list[str]:
         """Returns the files that the source does not have. Raises StepError if they are too many.
 
         Filters do not remove an object from the source (``had`` holds those that they leave out).

@@ -100,8 +100,8 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
         """Lists and filters the objects, and keeps the list on disk."""
         folders: list[str] = []
         latest: Optional[ObjectInfo] = None
-        found = self._ordered(
-            self._meant(
+        found = self._sort_objects(
+            self._select_folders_or_objects(
                 context.storage(access=self.access(), distribute=self.distribute), folders, context
             )
         )
@@ -160,17 +160,19 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns count and bytes."""
         count = size = 0
-        for info in self._meant(context.storage(access=self.access()), [], context):
+        for info in self._select_folders_or_objects(
+            context.storage(access=self.access()), [], context
+        ):
             count, size = count + 1, size + info.size
         return {"count": count, "bytes": size}
 
-    def _meant(
+    def _select_folders_or_objects(
         self, storage: Storage, folders: list[str], context: StepContext
     ) -> Iterator[ObjectInfo]:
         means = self.selection()
         all_are_meant = means.selects_everything
         listed = placeholder_list(self.source)
-        for number, each in enumerate(self._entries(storage, context), 1):
+        for number, each in enumerate(self._list_entries(storage, context), 1):
             if isinstance(each, str):
                 folders += (
                     [str(S3Uri(self.source.bucket, each))]
@@ -183,12 +185,14 @@ class S3List(FilterFields, RequestFields, DistributionFields, Action):
                 context.cancel.stop_if_set()
                 context.progress(StepProgress(context.step_id, number, 0))
 
-    def _entries(self, storage: Storage, context: StepContext) -> Iterator[Union[ObjectInfo, str]]:
+    def _list_entries(
+        self, storage: Storage, context: StepContext
+    ) -> Iterator[Union[ObjectInfo, str]]:
         if not self.recursive:
             return storage.list_folder(self.source)
         return iter(storage.list(self.source, versions=self.versions, cancel=context.cancel))
 
-    def _ordered(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
+    def _sort_objects(self, objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
         by = _BY[self.sort]
         if self.sort == "key" and not self.descending:
             return objects if self.limit is None else islice(objects, self.limit)

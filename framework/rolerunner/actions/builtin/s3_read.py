@@ -62,9 +62,13 @@ class S3Read(RequestFields, Action):
         is_json = self.format == "json" or (
             self.format == "auto" and self.source.key.endswith(".json")
         )
-        return {"text": text, "json": self._json(text) if is_json else None, "bytes": len(data)}
+        return {
+            "text": text,
+            "json": self._parse_json(text) if is_json else None,
+            "bytes": len(data),
+        }
 
-    def _json(self, text: str) -> Any:
+    def _parse_json(self, text: str) -> Any:
         try:
             return read_json(text)
         except ValueError as error:

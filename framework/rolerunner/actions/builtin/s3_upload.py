@@ -39,13 +39,13 @@ from rolerunner.spec.field_types import (
 from rolerunner.storage.protocol import ObjectInfo, Storage
 
 
-def _paths(value: Any) -> Any:
+def _validate_paths(value: Any) -> Any:
     return [check_path(each) for each in value] if isinstance(value, list) else check_path(value)
 
 
 Sources = Annotated[
     Union[str, list[LocalPath]],
-    BeforeValidator(_paths),
+    BeforeValidator(_validate_paths),
     json_form(anyOf=[{"type": "string"}, {"type": "array", "items": {"type": "string"}}]),
     DYNAMIC,
 ]
@@ -153,7 +153,11 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
                 "skipped": 0,
                 "deleted": 0,
             }
-        extra = self._extra(puts.place, storage, context.cancel) if self.delete_extra else {}
+        extra = (
+            self._find_extra_objects(puts.place, storage, context.cancel)
+            if self.delete_extra
+            else {}
+        )
         done = record_outcomes(
             storage.put(puts, context.cancel), context, puts.place, self, flow, None
         )
@@ -197,7 +201,9 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
             to_folder=bool(self._to_folder()) or not expand_path(str(self.source)).is_file(),
         )
 
-    def _extra(self, place: S3Uri, storage: Storage, cancel: Cancel) -> dict[str, ObjectInfo]:
+    def _find_extra_objects(
+        self, place: S3Uri, storage: Storage, cancel: Cancel
+    ) -> dict[str, ObjectInfo]:
         """Returns, by key, the objects that the source does not have. Raises StepError if too many.
 
         Neither filters nor 'symlinks' remove a file from the source. Objects whose names the

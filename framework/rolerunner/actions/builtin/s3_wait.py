@@ -25,7 +25,7 @@ from rolerunner.spec.field_types import DYNAMIC, Bytes, S3Location, Seconds, jso
 from rolerunner.storage.protocol import Storage
 
 
-def _uris(value: Any) -> Any:
+def _validate_uris(value: Any) -> Any:
     if isinstance(value, list):
         if not value:
             raise ValueError("is an empty list: name a prefix or an object to wait for")
@@ -35,7 +35,7 @@ def _uris(value: Any) -> Any:
 
 Sources = Annotated[
     Union[S3Uri, list[S3Location]],
-    BeforeValidator(_uris),
+    BeforeValidator(_validate_uris),
     json_form(
         anyOf=[
             {"type": "string", "pattern": r"^s3://|\$\{\{"},
@@ -85,7 +85,7 @@ class S3Wait(FilterFields, RequestFields, Action):
         storage = context.storage(access=self.access())
         missing: list[str] = []
         for _ in iter_polls(context, self.interval, self.max_wait):
-            missing, objects = self._look(storage, context)
+            missing, objects = self._check_sources(storage, context)
             if not missing:
                 return {"objects": objects, "count": objects.count, "bytes": objects.bytes}
             context.progress(
@@ -93,7 +93,7 @@ class S3Wait(FilterFields, RequestFields, Action):
                     context.step_id,
                     objects.count,
                     objects.bytes,
-                    self.min_count * len(self._sources()),
+                    self.min_count * len(self._list_sources()),
                 )
             )
         hint = "raise 'max_wait', or find out why the objects are late"
@@ -105,7 +105,7 @@ class S3Wait(FilterFields, RequestFields, Action):
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """ListBucket under each source."""
-        return {"role": [list_permission(source) for source in self._sources()]}
+        return {"role": [list_permission(source) for source in self._list_sources()]}
 
     @classmethod
     def sample(cls, output: str, fields: Mapping[str, Any]) -> Any:
@@ -119,24 +119,28 @@ class S3Wait(FilterFields, RequestFields, Action):
     def predict_outputs(self) -> Mapping[str, Any]:
         """Returns the list of objects under the prefix."""
         return (
-            {"objects": placeholder_list(self._sources()[0])} if len(self._sources()) == 1 else {}
+            {"objects": placeholder_list(self._list_sources()[0])}
+            if len(self._list_sources()) == 1
+            else {}
         )
 
     def survey(self, context: StepContext) -> Mapping[str, Any]:
         """Returns what exists, and what is missing."""
-        missing, objects = self._look(context.storage(access=self.access()), context)
+        missing, objects = self._check_sources(context.storage(access=self.access()), context)
         return {
             "count": objects.count,
             "bytes": objects.bytes,
             **({"missing": "; ".join(missing)} if missing else {}),
         }
 
-    def _sources(self) -> list[S3Uri]:
+    def _list_sources(self) -> list[S3Uri]:
         return list(self.source) if isinstance(self.source, list) else [self.source]
 
-    def _look(self, storage: Storage, context: StepContext) -> tuple[list[str], ObjectList]:
+    def _check_sources(
+        self, storage: Storage, context: StepContext
+    ) -> tuple[list[str], ObjectList]:
         """Returns what is missing, and the objects that exist."""
-        sources = self._sources()
+        sources = self._list_sources()
         missing = []
         with context.manifest() as manifest:
             for source in sources:

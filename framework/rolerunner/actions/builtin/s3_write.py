@@ -83,11 +83,11 @@ class S3Write(PutFields, RequestFields, Action):
             **{name: value for name, value in conditions.items() if value},
         }
         info = context.storage(access=self.access()).write(
-            self.target, self._body(), options, repeated=context.is_retry
+            self.target, self._encode_body(), options, repeated=context.is_retry
         )
         return {"object": str(self.target), "bytes": info.size, "etag": info.etag}
 
-    def _body(self) -> bytes:
+    def _encode_body(self) -> bytes:
         """Returns the bytes to store. Raises StepError if the value has no such form."""
         try:
             return (

@@ -23,7 +23,7 @@ MAX_ROWS = 1000
 """Maximum number of rows in the outputs, which pass through memory and the result file."""
 
 
-def _place(value: Any) -> Any:
+def _validate_place(value: Any) -> Any:
     if isinstance(value, str):
         if value.startswith("s3://"):
             return S3Uri.parse(value)
@@ -34,7 +34,9 @@ def _place(value: Any) -> Any:
     return value
 
 
-Place = Annotated[Union[S3Uri, str], BeforeValidator(_place), json_form(type="string"), DYNAMIC]
+Place = Annotated[
+    Union[S3Uri, str], BeforeValidator(_validate_place), json_form(type="string"), DYNAMIC
+]
 """``s3://bucket/prefix/``, or a path where every machine of the cluster sees it."""
 Options = dict[str, Text]
 Format = Annotated[Literal["parquet", "csv", "json", "orc", "avro", "text"], DYNAMIC]
@@ -140,7 +142,7 @@ class SparkSql(Action):
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Configures S3A, runs the query and writes its result."""
-        buckets = self._buckets(context.roles)
+        buckets = self._map_buckets(context.roles)
         if buckets and context.open_spread is None:
             hint = "give 'location' a path to try the query on files of this machine"
             raise StepError(
@@ -166,19 +168,25 @@ class SparkSql(Action):
                 session.sparkContext,
                 context.cancel,
                 f"rolerunner: {context.step_id}",
-                lambda: self._done(session),
+                lambda: self._run_query(session),
             )
         except sql.QueryFailed as failed:
-            raise _explained(failed, buckets) from failed
+            raise _explain_java_error(failed, buckets) from failed
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
         """Listing and reading the sources; listing, writing and deleting under the target.
 
         Spark's committers delete the temporary files that they wrote.
         """
-        read = [each for table in self._tables() for each in _on(table, "s3:GetObject")]
+        read = [
+            each
+            for table in self._list_tables()
+            for each in _table_permissions(table, "s3:GetObject")
+        ]
         wanted = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
-        written = _on(self.target, *wanted) if isinstance(self.target, Target) else []
+        written = (
+            _table_permissions(self.target, *wanted) if isinstance(self.target, Target) else []
+        )
         return {"source_role": read, "target_role": written}
 
     @classmethod
@@ -188,8 +196,8 @@ class SparkSql(Action):
         for step in steps:
             for role in dict.fromkeys(step.roles.values()):
                 if any(s3a.cannot(role)):
-                    yield step.id, _refusal(role)
-            for bucket, role in _said(step):
+                    yield step.id, _explain_refusal(role)
+            for bucket, role in _list_named_buckets(step):
                 other_step, other = taken.setdefault(bucket, (step.id, role))
                 if other == role and role.policy == PER_STEP and other_step != step.id:
                     problem = (
@@ -213,18 +221,18 @@ class SparkSql(Action):
                         ),
                     )
 
-    def _tables(self) -> list[Table]:
+    def _list_tables(self) -> list[Table]:
         return (
             [table for table in self.sources.values() if isinstance(table, Table)]
             if isinstance(self.sources, dict)
             else []
         )
 
-    def _buckets(self, roles: Mapping[str, Role]) -> dict[str, Role]:
+    def _map_buckets(self, roles: Mapping[str, Role]) -> dict[str, Role]:
         """Bucket -> role. Raises StepError for a bucket that both roles would reach."""
         found = {
             table.location.bucket: roles["source_role"]
-            for table in self._tables()
+            for table in self._list_tables()
             if isinstance(table.location, S3Uri)
         }
         if self.target is not None and isinstance(self.target.location, S3Uri):
@@ -237,27 +245,27 @@ class SparkSql(Action):
                 )
         return found
 
-    def _done(self, session: Any) -> Mapping[str, Any]:
+    def _run_query(self, session: Any) -> Mapping[str, Any]:
         tables = {
-            name: sql.TableFiles(_url(table.location), table.format, dict(table.options))
+            name: sql.TableFiles(_s3a_url(table.location), table.format, dict(table.options))
             for name, table in self.sources.items()
         }
         target = self.target
         if target is None:
             columns, rows = sql.fetch_rows(session, tables, self.query, MAX_ROWS)
             return {"count": len(rows), "columns": columns, "rows": rows}
-        data = sql.TableFiles(_url(target.location), target.format, dict(target.options))
+        data = sql.TableFiles(_s3a_url(target.location), target.format, dict(target.options))
         count, columns = sql.write_rows(
             session, tables, self.query, data, target.mode, list(target.partition_by)
         )
         return {"count": count, "columns": columns, "rows": None}
 
 
-def _url(place: Union[S3Uri, str]) -> str:
+def _s3a_url(place: Union[S3Uri, str]) -> str:
     return s3a.url(place) if isinstance(place, S3Uri) else place
 
 
-def _on(table: Table, *actions: str) -> list[Permission]:
+def _table_permissions(table: Table, *actions: str) -> list[Permission]:
     place = table.location
     return (
         [list_permission(place), *(prefix_permission(action, place) for action in actions)]
@@ -266,7 +274,7 @@ def _on(table: Table, *actions: str) -> list[Permission]:
     )
 
 
-def _refusal(role: Role) -> str:
+def _explain_refusal(role: Role) -> str:
     return (
         f"the role '{role}' has {' and '.join(s3a.cannot(role))}, which Spark's S3A cannot ask for"
     )
@@ -275,11 +283,11 @@ def _refusal(role: Role) -> str:
 def _check_role(role: Role) -> None:
     if any(s3a.cannot(role)):
         raise StepError(
-            _refusal(role), hint="take a role without them for this step", type="S3aCannot"
+            _explain_refusal(role), hint="take a role without them for this step", type="S3aCannot"
         )
 
 
-def _said(step: Step) -> Iterator[tuple[str, Role]]:
+def _list_named_buckets(step: Step) -> Iterator[tuple[str, Role]]:
     """Yields each bucket that the step names literally, with its role."""
     sources, target = step.fields.get("sources"), step.fields.get("target")
     tables: Iterable[Any] = sources.values() if isinstance(sources, Mapping) else ()
@@ -296,7 +304,7 @@ def _bucket_of(place: Any) -> str:
     return said.group(1) if said else ""
 
 
-def _explained(failed: sql.QueryFailed, buckets: Mapping[str, Role]) -> StepError:
+def _explain_java_error(failed: sql.QueryFailed, buckets: Mapping[str, Role]) -> StepError:
     """Returns a Java error about S3 as AWS's own error, for the role of its bucket."""
     place = s3a.place_in(failed.text)
     bucket = (

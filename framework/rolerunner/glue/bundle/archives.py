@@ -65,7 +65,8 @@ def make_wheel(
     }
     members = {**files, **own}
     record = "".join(
-        f"{path},sha256={_urlsafe(data)},{len(data)}\n" for path, data in sorted(members.items())
+        f"{path},sha256={_encode_urlsafe(data)},{len(data)}\n"
+        for path, data in sorted(members.items())
     )
     members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
     return f"{name}-{version}-py3-none-any.whl", make_zip(members)
@@ -120,5 +121,5 @@ def _is_left_out(part: str) -> bool:
     )
 
 
-def _urlsafe(data: bytes) -> str:
+def _encode_urlsafe(data: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

@@ -81,7 +81,7 @@ def build_bundle(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-            made = _built(job, runtime, Path(folder) / "bundle", tell)
+            made = _build_files(job, runtime, Path(folder) / "bundle", tell)
             shutil.rmtree(target, ignore_errors=True)
             made.folder.replace(target)
     except OSError as error:  # of the folder, the cache of wheels, or a file that is to be shipped
@@ -89,20 +89,20 @@ def build_bundle(
     return replace(made, folder=target)
 
 
-def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]) -> Bundle:
+def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]) -> Bundle:
     settings = job.glue or GlueSettings()
     _check_actions(job, settings)
     spec = Path(job.file).resolve()
-    code = _code(job, runtime, settings, spec.parent)
+    code = _pack_code(job, runtime, settings, spec.parent)
     tell(f"wheels for Python {runtime.python} on {wheels.PLATFORM}")
-    parts = _modules(
+    parts = _collect_wheels(
         runtime,
         [
             (path.name, path.read_bytes())
             for path in wheels.fetch_wheels(runtime, settings.requirements, spec.parent)
         ],
     )
-    specs = dict(_specs(spec))
+    specs = dict(_read_specs(spec))
     files = {
         **parts,
         **code,
@@ -119,11 +119,11 @@ def _built(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]
     bundle = Bundle(
         folder, next(iter(specs)), tuple(parts), tuple(code), tuple(sorted(files)), digest
     )
-    write_file(folder / MANIFEST, _manifest(job, runtime, bundle, listed))
+    write_file(folder / MANIFEST, _render_manifest(job, runtime, bundle, listed))
     return bundle
 
 
-def _manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, Any]) -> bytes:
+def _render_manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, Any]) -> bytes:
     told = {
         "version": 1,
         "job": job.name,
@@ -139,7 +139,7 @@ def _manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, An
     return (json.dumps(told, indent=2) + "\n").encode()
 
 
-def _modules(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
+def _collect_wheels(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
     """Returns path -> bytes of the wheels, rolerunner last because it requires the others."""
     found = dict([*fetched, archives.make_own_wheel()])
     if not runtime.zip_of_wheels:
@@ -157,7 +157,7 @@ def _modules(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str
     }
 
 
-def _specs(spec: Path) -> Iterator[tuple[str, bytes]]:
+def _read_specs(spec: Path) -> Iterator[tuple[str, bytes]]:
     """Yields the spec and its includes, with their relative positions preserved."""
     included = [
         (spec.parent / name).resolve() for name in read_mapping(str(spec)).get("include") or ()
@@ -167,10 +167,12 @@ def _specs(spec: Path) -> Iterator[tuple[str, bytes]]:
         yield f"spec/{path.relative_to(top).as_posix()}", path.read_bytes()
 
 
-def _code(job: Job, runtime: Runtime, settings: GlueSettings, project: Path) -> dict[str, bytes]:
+def _pack_code(
+    job: Job, runtime: Runtime, settings: GlueSettings, project: Path
+) -> dict[str, bytes]:
     """Returns the user's packages: a wheel, or for Spark a zip for driver and executors."""
     files: dict[str, bytes] = {}
-    for package in _packages(job, settings, project):
+    for package in _list_packages(job, settings, project):
         found = archives.iter_files(package) if package.is_dir() else [("", package.read_bytes())]
         files.update({f"{package.name}/{path}".rstrip("/"): data for path, data in found})
     if not files:
@@ -192,7 +194,7 @@ def _check_actions(job: Job, settings: GlueSettings) -> None:
             )
 
 
-def _packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:
+def _list_packages(job: Job, settings: GlueSettings, project: Path) -> list[Path]:
     """Returns the folders and modules to ship: those that the spec and its functions name."""
     found = {(project / name).resolve(): None for name in settings.packages}
     absent = next((path for path in found if not path.exists()), None)

@@ -92,7 +92,7 @@ def sort_by_dependency(wheels: Iterable[Path]) -> list[Path]:
     """Sorts wheels so that each comes after those it requires."""
     by_name = {parse_name(path): path for path in sorted(wheels)}
     needs = {
-        name: [need for need in _required(path) if need in by_name and need != name]
+        name: [need for need in _read_requirements(path) if need in by_name and need != name]
         for name, path in by_name.items()
     }
     try:
@@ -116,7 +116,7 @@ def parse_version(wheel: Path) -> str:
     return wheel.name.split("-")[1]
 
 
-def _required(wheel: Path) -> list[str]:
+def _read_requirements(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         path = next(
             (
@@ -135,7 +135,7 @@ def _required(wheel: Path) -> list[str]:
     )
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     return (
         Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rolerunner" / "wheels"
     )
@@ -143,15 +143,15 @@ def _cache() -> Path:
 
 def _of_cache(pins: Sequence[LockedWheel], runtime: Runtime) -> list[Path]:
     """Returns the locked wheels; fetches those that are not cached."""
-    missing = [str(pin) for pin in pins if not _is_there(_cache() / pin.file, pin.sha256)]
+    missing = [str(pin) for pin in pins if not _is_there(_cache_folder() / pin.file, pin.sha256)]
     if missing:
-        _kept(missing, runtime)
-    return [_cache() / pin.file for pin in pins]
+        _fetch_pinned(missing, runtime)
+    return [_cache_folder() / pin.file for pin in pins]
 
 
-def _kept(requirements: Sequence[str], runtime: Runtime) -> list[Path]:
+def _fetch_pinned(requirements: Sequence[str], runtime: Runtime) -> list[Path]:
     """Fetches pinned wheels into the cache, each atomically."""
-    cache = _cache()
+    cache = _cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         return [
@@ -180,7 +180,7 @@ def _of_user(
         for each in re.split(r"\n(?=\S)", resolve_requirements(said, pins, runtime).strip())
         if _name_in(each) not in there and " @ " not in each
     ]
-    return [*(_kept(found, runtime) if found else ()), *local]
+    return [*(_fetch_pinned(found, runtime) if found else ()), *local]
 
 
 def _name_in(requirement: str) -> str:
@@ -217,7 +217,7 @@ def resolve_requirements(
         index = (
             {"UV_INDEX_URL": os.environ["PIP_INDEX_URL"]} if "PIP_INDEX_URL" in os.environ else {}
         )
-        return _tool(
+        return _run_tool(
             [
                 "uv",
                 "pip",
@@ -247,7 +247,7 @@ def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path)
     with tempfile.TemporaryDirectory() as folder:
         pinned = Path(folder, "requirements.txt")
         pinned.write_text("\n".join(requirements) + "\n", encoding="utf-8")
-        _tool(
+        _run_tool(
             [
                 "pip",
                 "download",
@@ -283,7 +283,7 @@ def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path)
     return sorted(target.glob("*.whl"))
 
 
-def _tool(command: Sequence[str], runtime: Runtime, environment: dict[str, str]) -> str:
+def _run_tool(command: Sequence[str], runtime: Runtime, environment: dict[str, str]) -> str:
     """Runs pip or uv under this interpreter and returns its output. Raises UsageError."""
     if find_spec(command[0]) is None:
         raise UsageError(
@@ -302,7 +302,7 @@ def _tool(command: Sequence[str], runtime: Runtime, environment: dict[str, str])
     if any(sign in done.stderr for sign in _OFFLINE):
         raise UsageError(
             "the package index cannot be reached, and not all wheels "
-            f"for Python {runtime.python} are in {_cache()}:"
+            f"for Python {runtime.python} are in {_cache_folder()}:"
             " go online once, or set PIP_INDEX_URL to an index that can be reached"
         )
     told = [

@@ -101,7 +101,7 @@ class Deployer:
 
         Raises StepError, and UsageError for a job that rolerunner did not create.
         """
-        current = self._current(wanted.name)
+        current = self._fetch_current_job(wanted.name)
         last = self.last()
         if current is None:
             return Deployment(
@@ -175,11 +175,11 @@ class Deployer:
 
     def last(self) -> Optional[DeploymentRecord]:
         """Returns the last deployment, or None. Raises StepError."""
-        return next((self._record(key) for key in self._records()[-1:]), None)
+        return next((self._read_record(key) for key in self._list_records()[-1:]), None)
 
     def before(self, hash_: str = "") -> DeploymentRecord:
         """Returns the last deployment with this hash, or the previous one. Raises UsageError."""
-        keys = self._records()
+        keys = self._list_records()
         found = [key for key in keys if _hash_in(key).startswith(hash_)] if hash_ else keys[-2:-1]
         if not found:
             known = ", ".join(dict.fromkeys(map(_hash_in, keys))) or "none"
@@ -187,18 +187,18 @@ class Deployer:
                 f"there is no deployment {hash_ or 'before this one'} to roll back to "
                 f"under {self.home} (found: {known})"
             )
-        record = self._record(found[-1])
+        record = self._read_record(found[-1])
         if not self._is_whole(self.place(record.hash)):
             raise UsageError(
                 f"the artifacts of {record.hash} are gone from {self.place(record.hash)}"
             )
         return record
 
-    def _records(self) -> list[str]:
+    def _list_records(self) -> list[str]:
         """Returns the keys of the records, oldest first: each is a time and a hash."""
         return sorted(info.key for info in self.storage.list(self.home.join(_RECORDS)))
 
-    def _record(self, key: str) -> DeploymentRecord:
+    def _read_record(self, key: str) -> DeploymentRecord:
         uri = replace(self.home, key=key)
         try:
             told = json.loads(self.storage.read(uri, _MAX_RECORD))
@@ -215,7 +215,7 @@ class Deployer:
             return False
         return True
 
-    def _current(self, name: str) -> Optional[dict[str, Any]]:
+    def _fetch_current_job(self, name: str) -> Optional[dict[str, Any]]:
         try:
             found: dict[str, Any] = self.account.call("glue", "get_job", JobName=name)["Job"]
         except StepError as error:

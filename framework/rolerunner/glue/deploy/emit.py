@@ -75,18 +75,18 @@ def render_terraform(wanted: JobDefinition) -> str:
         *(
             []
             if by_arn
-            else ['data "aws_iam_role" "job" {', f"  name = {_hcl(job['Role'])}", "}", ""]
+            else ['data "aws_iam_role" "job" {', f"  name = {_render_hcl(job['Role'])}", "}", ""]
         ),
         f'resource "aws_glue_job" "{re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name).lower()}" {{',
-        f"  role_arn = {_hcl(job['Role']) if by_arn else 'data.aws_iam_role.job.arn'}",
+        f"  role_arn = {_render_hcl(job['Role']) if by_arn else 'data.aws_iam_role.job.arn'}",
         "",
-        *_aligned(plain, "  "),
+        *_align_values(plain, "  "),
         *(
             line
             for name, value in maps.items()
-            for line in ("", f"  {name} = {{", *_aligned(value, "    ", quoted=True), "  }")
+            for line in ("", f"  {name} = {{", *_align_values(value, "    ", quoted=True), "  }")
         ),
-        *_block(
+        *_render_block(
             "command",
             {
                 "name": command["Name"],
@@ -94,26 +94,26 @@ def render_terraform(wanted: JobDefinition) -> str:
                 "script_location": command["ScriptLocation"],
             },
         ),
-        *_block("execution_property", {"max_concurrent_runs": runs["MaxConcurrentRuns"]}),
+        *_render_block("execution_property", {"max_concurrent_runs": runs["MaxConcurrentRuns"]}),
         "}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _block(name: str, values: Mapping[str, Any]) -> list[str]:
-    return ["", f"  {name} {{", *_aligned(values, "    "), "  }"]
+def _render_block(name: str, values: Mapping[str, Any]) -> list[str]:
+    return ["", f"  {name} {{", *_align_values(values, "    "), "  }"]
 
 
-def _aligned(values: Mapping[str, Any], indent: str, *, quoted: bool = False) -> list[str]:
-    names = [_hcl(name) if quoted else name for name in values]
+def _align_values(values: Mapping[str, Any], indent: str, *, quoted: bool = False) -> list[str]:
+    names = [_render_hcl(name) if quoted else name for name in values]
     width = max(map(len, names))
     return [
-        f"{indent}{name.ljust(width)} = {_hcl(value)}"
+        f"{indent}{name.ljust(width)} = {_render_hcl(value)}"
         for name, value in zip(names, values.values())
     ]
 
 
-def _hcl(value: Any) -> str:
+def _render_hcl(value: Any) -> str:
     """Returns a value in HCL."""
     return escape_hcl(json.dumps(value, ensure_ascii=False))
 

@@ -34,13 +34,13 @@ class Change:
 
     def __str__(self) -> str:
         if self.before is None:
-            return f"+ {self.field}: {_shown(self.after)}"
+            return f"+ {self.field}: {_format_value(self.after)}"
         if self.after is None:
-            return f"- {self.field}: {_shown(self.before)}"
-        return f"~ {self.field}: {_shown(self.before)} -> {_shown(self.after)}"
+            return f"- {self.field}: {_format_value(self.before)}"
+        return f"~ {self.field}: {_format_value(self.before)} -> {_format_value(self.after)}"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = str(redact(value))
     parts = text.split(",")
     if len(text) > _LONG and len(parts) > 1:
@@ -70,7 +70,7 @@ def merge_job(
     made = {name: value for name, value in current.items() if name not in last or name in wanted}
     for name, value in wanted.items():
         made[name] = (
-            _entries(current.get(name, {}), last.get(name, {}), value)
+            _merge_entries(current.get(name, {}), last.get(name, {}), value)
             if name in _BY_NAME
             else value
         )
@@ -81,7 +81,7 @@ def merge_job(
     return made
 
 
-def _entries(
+def _merge_entries(
     current: Mapping[str, Any], last: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {**{name: value for name, value in current.items() if name not in last}, **wanted}
@@ -91,12 +91,12 @@ def merge_tags(
     current: Mapping[str, str], last: Mapping[str, str], wanted: Mapping[str, str]
 ) -> dict[str, str]:
     """Merges tags in the same way."""
-    return _entries(current, last, wanted)
+    return _merge_entries(current, last, wanted)
 
 
 def diff_jobs(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
     """Returns every changed field, sorted by name; mappings entry by entry."""
-    old, new = dict(_flat(before)), dict(_flat(after))
+    old, new = dict(_flatten(before)), dict(_flatten(after))
     return tuple(
         Change(name, old.get(name), new.get(name))
         for name in sorted({*old, *new})
@@ -104,9 +104,9 @@ def diff_jobs(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Chan
     )
 
 
-def _flat(values: Mapping[str, Any], base: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(values: Mapping[str, Any], base: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{base}{name}.")
+            yield from _flatten(value, f"{base}{name}.")
         else:
             yield f"{base}{name}", value

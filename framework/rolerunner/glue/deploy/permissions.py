@@ -82,13 +82,13 @@ def build_surroundings(
         uri
         for name, value in settings.arguments.items()
         if name.startswith(_CODE)
-        for uri in _locations(value)
+        for uri in _find_locations(value)
     ]
     more = (*_of_glue(settings), *_of_folders(settings))
     return JobRoleUses(role, (*reads, *bundle, *code), (*writes, *result), more)
 
 
-def _locations(value: str) -> list[S3Uri]:
+def _find_locations(value: str) -> list[S3Uri]:
     return [
         S3Uri.parse(each.strip()) for each in value.split(",") if each.strip().startswith("s3://")
     ]
@@ -97,7 +97,7 @@ def _locations(value: str) -> list[S3Uri]:
 def _of_folders(settings: GlueSettings) -> Iterator[Use]:
     """Yields the access to folders of Glue's and Spark's own files."""
     for name, actions in _FOLDERS.items():
-        for uri in _locations(settings.arguments.get(name, "")):
+        for uri in _find_locations(settings.arguments.get(name, "")):
             folder = uri if uri.is_prefix else uri.join("/")
             yield from (
                 Use(Permission(action, build_object_arn(folder)), name) for action in actions
@@ -111,7 +111,7 @@ def _of_folders(settings: GlueSettings) -> Iterator[Use]:
 
 
 def _of_deployer(plan: Plan, settings: GlueSettings) -> Iterator[dict[str, Any]]:
-    partition, account, role = _role(settings)
+    partition, account, role = _describe_role(settings)
     place = artifact_prefix(plan.job, settings)
     yield build_statement(
         ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
@@ -146,7 +146,7 @@ def _of_glue(settings: GlueSettings) -> Iterator[Use]:
         yield from (Use(Permission(action, "*"), "connections") for action in _NETWORK)
     for name in _LOG_GROUPS:
         if name in settings.arguments:
-            partition, account, _ = _role(settings)
+            partition, account, _ = _describe_role(settings)
             group = f"arn:{partition}:logs:*:{account}:log-group:{settings.arguments[name]}*"
             yield from (Use(Permission(action, group), "log") for action in LOG_ACTIONS)
     if "--enable-metrics" in settings.arguments:
@@ -160,7 +160,7 @@ def _of_glue(settings: GlueSettings) -> Iterator[Use]:
         )
 
 
-def _role(settings: GlueSettings) -> tuple[str, str, str]:
+def _describe_role(settings: GlueSettings) -> tuple[str, str, str]:
     """Returns partition, account and ARN of the job's role, with wildcards if unknown."""
     if settings.role.startswith("arn:"):
         arn = RoleArn.parse(settings.role)

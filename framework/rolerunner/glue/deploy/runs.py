@@ -80,15 +80,15 @@ class JobRuns:
     def start(self, params: Mapping[str, str]) -> str:
         """Starts a run and returns its id. Raises StepError."""
         arguments = {f"--{name}": value for name, value in params.items()}
-        return str(self._call("start_job_run", Arguments=arguments)["JobRunId"])
+        return str(self._call_glue("start_job_run", Arguments=arguments)["JobRunId"])
 
     def get(self, run_id: str) -> JobRun:
         """Returns a run. Raises StepError."""
-        return JobRun.of(self._call("get_job_run", RunId=run_id)["JobRun"], self.log_group)
+        return JobRun.of(self._call_glue("get_job_run", RunId=run_id)["JobRun"], self.log_group)
 
     def newest(self) -> JobRun:
         """Returns the run that was started last. Raises UsageError if there is none."""
-        found = self._call("get_job_runs")["JobRuns"]
+        found = self._call_glue("get_job_runs")["JobRuns"]
         if not found:
             raise UsageError(f"the Glue job '{self.job}' has not run yet: rolerunner start SPEC")
         return JobRun.of(max(found, key=lambda run: run["StartedOn"]), self.log_group)
@@ -178,7 +178,7 @@ class JobRuns:
                 return
             asked["nextToken"] = found["nextToken"]
 
-    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    def _call_glue(self, operation: str, **parameters: Any) -> dict[str, Any]:
         try:
             return self.account.call("glue", operation, JobName=self.job, **parameters)
         except StepError as error:

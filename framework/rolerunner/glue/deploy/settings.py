@@ -112,7 +112,7 @@ def define_job(
         "ExecutionProperty": {"MaxConcurrentRuns": settings.max_concurrent_runs},
         "DefaultArguments": {
             **found,
-            **_own(settings, region),
+            **_entry_arguments(settings, region),
             **_as_arguments(settings.params),
             **settings.arguments,
         },
@@ -122,7 +122,7 @@ def define_job(
     return JobDefinition(job_name(job, settings), made, dict(settings.tags))
 
 
-def _own(settings: GlueSettings, region: str) -> dict[str, str]:
+def _entry_arguments(settings: GlueSettings, region: str) -> dict[str, str]:
     """Returns arguments of the entry script that a run may override."""
     seconds = int(settings.timeout * 60 * DEADLINE_SHARE)
     return {

@@ -49,16 +49,19 @@ class _Pair:
 
 def parse_arguments(argv: Sequence[str]) -> Arguments:
     """Sort the arguments after the script's name into the script's own, params and Glue's own."""
-    pairs = list(_pairs(argv))
+    pairs = list(_parse_pairs(argv))
     glue: dict[str, str] = {}
     rest: dict[str, list[_Pair]] = {}
     for pair in pairs:
-        if is_glue_argument(pair.name) and _canonical(pair.name) not in ENTRY_ARGUMENTS:
+        if is_glue_argument(pair.name) and _canonical_name(pair.name) not in ENTRY_ARGUMENTS:
             glue[pair.name] = glue.get(pair.name) or pair.value
         else:
-            rest.setdefault(_canonical(pair.name), []).append(pair)
+            rest.setdefault(_canonical_name(pair.name), []).append(pair)
     doubtful = {
-        _canonical(name) for pair in pairs if pair.next_name for name in (pair.name, pair.next_name)
+        _canonical_name(name)
+        for pair in pairs
+        if pair.next_name
+        for name in (pair.name, pair.next_name)
     }
     given = {
         each[0].name: each[0].value
@@ -69,15 +72,15 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         {name: value for name, value in given.items() if name in ENTRY_ARGUMENTS},
         {name: value for name, value in given.items() if name not in ENTRY_ARGUMENTS},
         glue,
-        (*_doubts(pairs), *_wrong_names(rest)),
+        (*_find_ambiguities(pairs), *_wrong_names(rest)),
     )
 
 
-def _canonical(name: str) -> str:
+def _canonical_name(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _doubts(pairs: Iterable[_Pair]) -> Iterator[str]:
+def _find_ambiguities(pairs: Iterable[_Pair]) -> Iterator[str]:
     for pair in pairs:
         if pair.next_name:
             yield (
@@ -98,7 +101,7 @@ def _wrong_names(given: Mapping[str, Sequence[_Pair]]) -> Iterator[str]:
             yield f"there is no argument {spellings[0]}: write --{canonical}"
 
 
-def _pairs(argv: Sequence[str]) -> Iterator[_Pair]:
+def _parse_pairs(argv: Sequence[str]) -> Iterator[_Pair]:
     tokens = list(argv)
     position = 0
     while position < len(tokens):
@@ -113,7 +116,7 @@ def _pairs(argv: Sequence[str]) -> Iterator[_Pair]:
             yield _Pair(name, tokens[position])
             position += 1
         else:
-            doubtful = _doubtful(name, tokens[position:])
+            doubtful = _ambiguous_name(name, tokens[position:])
             yield _Pair(name, "", doubtful)
             position += 1 if doubtful else 0
 
@@ -136,7 +139,7 @@ def _has_value(tokens: Sequence[str]) -> bool:
     return len(tokens) > 1 and not _ARGUMENT.match(tokens[1])
 
 
-def _doubtful(name: str, after: Sequence[str]) -> str:
+def _ambiguous_name(name: str, after: Sequence[str]) -> str:
     """Returns the next token's name if it may be an argument or a value, else ""."""
     found = _ARGUMENT.match(after[0]) if after else None
     if not found or (

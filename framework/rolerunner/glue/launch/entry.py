@@ -92,7 +92,9 @@ class _Entry:
             self.result = self._run_job(runtime)
         except RolerunnerError as error:
             failure = Failure(type(error).__name__, _one_line(error), getattr(error, "hint", ""))
-            self._say("error", "run_failed", type=failure.type, error=str(error), hint=failure.hint)
+            self._log_message(
+                "error", "run_failed", type=failure.type, error=str(error), hint=failure.hint
+            )
         except Exception as error:
             # Python Shell would split a traceback, so it is logged as one line
             logging.getLogger("rolerunner").exception("internal error")
@@ -129,8 +131,8 @@ class _Entry:
             )
         if job.glue is not None and not self.identity.region:  # the spec's
             self.identity = replace(self.identity, region=job.glue.region)
-        deadline, stop_after = _times(job, ours.get("deadline", ""))
-        self._say(
+        deadline, stop_after = _choose_time_limits(job, ours.get("deadline", ""))
+        self._log_message(
             "info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given)
         )
         cancel = Cancel()
@@ -156,15 +158,15 @@ class _Entry:
         if seconds is None:
             yield
             return
-        self._timer = threading.Timer(seconds, partial(self._stop, cancel))
+        self._timer = threading.Timer(seconds, partial(self._stop_run, cancel))
         self._timer.daemon = True
         try:
             yield
         finally:
             self._timer.cancel()
 
-    def _stop(self, cancel: Cancel) -> None:
-        self._say(
+    def _stop_run(self, cancel: Cancel) -> None:
+        self._log_message(
             "error",
             "out_of_time",
             hint="Glue's timeout is near: running steps are stopped so that the result is written",
@@ -186,13 +188,15 @@ class _Entry:
                 write_file(Path(target), data, private=True)
         except RolerunnerError as error:
             hint = error.hint if isinstance(error, StepError) else ""
-            self._say("error", "result_not_written", target=target, error=str(error), hint=hint)
+            self._log_message(
+                "error", "result_not_written", target=target, error=str(error), hint=hint
+            )
             return failure or Failure(
                 type(error).__name__, f"the result could not be written to {target}: {error}", hint
             )
         return None
 
-    def _say(self, level: str, message: str, **values: object) -> None:
+    def _log_message(self, level: str, message: str, **values: object) -> None:
         self.log.notify(Note("", level, message, values))
 
 
@@ -225,7 +229,7 @@ def _glue_ids(given: Arguments) -> dict[str, str]:
     return {name.lower(): given.glue[name] for name in names if given.glue.get(name)}
 
 
-def _times(job: Job, said: str) -> tuple[Optional[float], Optional[float]]:
+def _choose_time_limits(job: Job, said: str) -> tuple[Optional[float], Optional[float]]:
     """Returns the seconds after which no step begins, and after which running steps are stopped."""
     if not said:
         return job.deadline, None

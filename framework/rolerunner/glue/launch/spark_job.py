@@ -31,7 +31,7 @@ def run_in_glue_job(
     """
     if runtime != "glueetl" or not is_needed(job, given):
         return work()
-    glue_job = _begun(given)
+    glue_job = _start_job(given)
     result = work()
     if result.status in ("succeeded", "warning"):
         glue_job.commit()
@@ -48,7 +48,7 @@ def _uses_spark(step: Step) -> bool:
     return step.action.startswith("spark.") or said == "spark" or isinstance(said, Template)
 
 
-def _begun(given: Mapping[str, str]) -> Any:
+def _start_job(given: Mapping[str, str]) -> Any:
     try:
         from awsglue.context import GlueContext  # noqa: PLC0415 - there in Spark jobs of Glue alone
         from awsglue.job import Job as GlueJob  # noqa: PLC0415

@@ -55,7 +55,7 @@ def parse_document(data: bytes, name: str, job: str, key: str) -> Document:
     Raises UsageError if it is damaged, or of a newer release.
     """
     try:
-        return _read(_parsed(data), job, key)
+        return _read_document(_parse_json(data), job, key)
     except _Unknown as why:
         raise UsageError(
             f"the state {name} {why}: go on with the release of rolerunner that wrote it; "
@@ -79,7 +79,7 @@ def is_plain(value: Any) -> bool:
     return not any(set(each) == {LIST} for each in _mappings_of(value))
 
 
-def _parsed(data: bytes) -> Any:
+def _parse_json(data: bytes) -> Any:
     try:
         return json.loads(
             data.decode("utf-8"),
@@ -107,56 +107,58 @@ def _refuse_constant(text: str) -> Any:
     raise _Damaged(f"'{text}' is not JSON")
 
 
-def _read(document: Any, job: str, key: str) -> Document:
-    _check(isinstance(document, dict), "it is not an object")
+def _read_document(document: Any, job: str, key: str) -> Document:
+    _require(isinstance(document, dict), "it is not an object")
     version = document.get("version")
-    _check(type(version) is int and version >= 1, f"'version' is {_shown(version)}")
+    _require(type(version) is int and version >= 1, f"'version' is {_format_value(version)}")
     if version != VERSION:
-        raise _Unknown(f"has version {_shown(version)}, and this release reads version {VERSION}")
+        raise _Unknown(
+            f"has version {_format_value(version)}, and this release reads version {VERSION}"
+        )
     _check_fields(
         "it",
         document,
         required={"version", "job", "key", "started", "holder", "steps"},
         optional={"begun"},
     )
-    _check(
+    _require(
         document["job"] == job and document["key"] == key,
-        f"it is of job {_shown(document['job'])}, key {_shown(document['key'])}",
+        f"it is of job {_format_value(document['job'])}, key {_format_value(document['key'])}",
     )
-    _check(
+    _require(
         is_moment(document["started"]),
-        f"'started' is {_shown(document['started'])}, which is no moment",
+        f"'started' is {_format_value(document['started'])}, which is no moment",
     )
     begun = document.get("begun", {})
-    _check(
+    _require(
         isinstance(begun, dict) and all(isinstance(each, str) for each in begun.values()),
         "'begun' is not an object of texts",
     )
     steps = document["steps"]
-    _check(isinstance(steps, dict), "'steps' is not an object")
+    _require(isinstance(steps, dict), "'steps' is not an object")
     texts = {step: _entry_text(step, entry, f"{job}/{key}/{step}") for step, entry in steps.items()}
-    return Document(document["started"], _holder(document["holder"]), steps, begun, texts)
+    return Document(document["started"], _read_holder(document["holder"]), steps, begun, texts)
 
 
-def _holder(read: Any) -> LockHolder:
-    _check(isinstance(read, dict), "'holder' is not an object")
+def _read_holder(read: Any) -> LockHolder:
+    _require(isinstance(read, dict), "'holder' is not an object")
     names = {each.name for each in fields(LockHolder)}
     optional = {"pid_scope", "pid_started"}
     _check_fields("'holder'", read, required=names - optional, optional=optional)
     for name in names - {"pid", "stale_after"}:
-        _check(isinstance(read.get(name, ""), str), f"'holder.{name}' is not a text")
-    _check(
+        _require(isinstance(read.get(name, ""), str), f"'holder.{name}' is not a text")
+    _require(
         type(read["pid"]) is int and 0 <= read["pid"] < _MAX_PID,
-        f"'holder.pid' is {_shown(read['pid'])}",
+        f"'holder.pid' is {_format_value(read['pid'])}",
     )
-    _check(
+    _require(
         _is_amount(read["stale_after"]) and read["stale_after"] > 0,
-        f"'holder.stale_after' is {_shown(read['stale_after'])}",
+        f"'holder.stale_after' is {_format_value(read['stale_after'])}",
     )
     for name in ("since", "renewed"):
-        _check(
+        _require(
             is_moment(read[name]) or not read["run_id"],
-            f"'holder.{name}' is {_shown(read[name])}, which is no moment",
+            f"'holder.{name}' is {_format_value(read[name])}, which is no moment",
         )
     return LockHolder(**read)
 
@@ -164,28 +166,29 @@ def _holder(read: Any) -> LockHolder:
 def _entry_text(step: str, entry: Any, base: str) -> str:
     """Validates a step's entry and returns it as JSON."""
     what = f"the step '{step}'"
-    _check(bool(_STEP.match(step)), f"{what} has no name of a step")
-    _check(isinstance(entry, dict), f"{what} is not an object")
+    _require(bool(_STEP.match(step)), f"{what} has no name of a step")
+    _require(isinstance(entry, dict), f"{what} is not an object")
     _check_fields(
         what,
         entry,
         required={"status", "outputs", "fingerprint", "run_id"},
         optional={"seconds", "left"},
     )
-    _check(
+    _require(
         entry["status"] in ("succeeded", "warning"),
-        f"{what} has the status {_shown(entry['status'])}",
+        f"{what} has the status {_format_value(entry['status'])}",
     )
-    _check(isinstance(entry["run_id"], str), f"{what} has no run id")
-    _check(
-        _is_amount(entry.get("seconds", 0)), f"{what} took {_shown(entry.get('seconds'))} seconds"
+    _require(isinstance(entry["run_id"], str), f"{what} has no run id")
+    _require(
+        _is_amount(entry.get("seconds", 0)),
+        f"{what} took {_format_value(entry.get('seconds'))} seconds",
     )
     prints = entry["fingerprint"]
-    _check(
+    _require(
         isinstance(prints, dict) and all(isinstance(each, str) for each in prints.values()),
         f"the fingerprint of {what} is not an object of texts",
     )
-    _check(isinstance(entry["outputs"], dict), f"the outputs of {what} are not an object")
+    _require(isinstance(entry["outputs"], dict), f"the outputs of {what} are not an object")
     try:
         check_json(entry["outputs"])
     except ValueError as error:
@@ -198,23 +201,23 @@ def _entry_text(step: str, entry: Any, base: str) -> str:
 
 
 def _check_list(what: str, read: Any, base: str) -> None:
-    _check(isinstance(read, dict), f"{what} is not an object")
+    _require(isinstance(read, dict), f"{what} is not an object")
     _check_fields(
         what, read, required={"name", "prefix", "count", "bytes", "flat"}, optional={"sha256"}
     )
     prefix = read["prefix"]
-    _check(
+    _require(
         isinstance(prefix, list) and [type(each) for each in prefix] == [str, str],
-        f"{what} has the prefix {_shown(prefix)}",
+        f"{what} has the prefix {_format_value(prefix)}",
     )
-    _check(isinstance(read["flat"], bool), f"{what} has a 'flat' that is neither true nor false")
+    _require(isinstance(read["flat"], bool), f"{what} has a 'flat' that is neither true nor false")
     _check_stored(what, read, base, needs_digest=False)
 
 
 def _check_left(what: str, read: Any, base: str) -> None:
-    _check(isinstance(read, dict), f"{what} is not an object")
+    _require(isinstance(read, dict), f"{what} is not an object")
     _check_fields(what, read, required={"host", "name", "count", "bytes", "sha256"}, optional=set())
-    _check(isinstance(read["host"], str), f"{what} has no host")
+    _require(isinstance(read["host"], str), f"{what} has no host")
     _check_stored(what, read, base, needs_digest=True)
 
 
@@ -226,17 +229,17 @@ def _check_stored(what: str, read: Mapping[str, Any], base: str, *, needs_digest
         and name.startswith(f"{base}-")
         and _SEGMENT.match(name[base.rfind("/") + 1 :])
     )
-    _check(bool(inside), f"{what} has the name {_shown(name)}, which is outside of {base}")
+    _require(bool(inside), f"{what} has the name {_format_value(name)}, which is outside of {base}")
     for field in ("count", "bytes"):
-        _check(
+        _require(
             type(read[field]) is int and read[field] >= 0,
-            f"{what} has a '{field}' of {_shown(read[field])}",
+            f"{what} has a '{field}' of {_format_value(read[field])}",
         )
     digest = read.get("sha256")
     right = isinstance(digest, str) and _SHA256.match(digest)
-    _check(
+    _require(
         bool(right) or (digest is None and "sha256" not in read and not needs_digest),
-        f"{what} has the digest {_shown(digest)}",
+        f"{what} has the digest {_format_value(digest)}",
     )
 
 
@@ -244,18 +247,18 @@ def _check_fields(
     what: str, read: Mapping[str, Any], *, required: set[str], optional: set[str]
 ) -> None:
     missing = sorted(required - set(read))
-    _check(not missing, f"{what} has no '{missing[0] if missing else ''}'")
+    _require(not missing, f"{what} has no '{missing[0] if missing else ''}'")
     unknown = sorted(set(read) - required - optional)
     if unknown:
         raise _Unknown(f"has a field that this release does not know: {what} has '{unknown[0]}'")
 
 
-def _check(holds: bool, why: str) -> None:
+def _require(holds: bool, why: str) -> None:
     if not holds:
         raise _Damaged(why)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - a line of a message
 

@@ -16,21 +16,21 @@ _DIGEST_LENGTH = 32
 
 def fingerprint(inputs: Mapping[str, Any]) -> dict[str, str]:
     """Returns a digest of each input. A list of objects counts by its content, not its path."""
-    return {name: _digest(value) for name, value in inputs.items()}
+    return {name: _digest_value(value) for name, value in inputs.items()}
 
 
-def _digest(value: Any) -> str:
-    text = json.dumps(_canonical(value), sort_keys=True)
+def _digest_value(value: Any) -> str:
+    text = json.dumps(_canonical_value(value), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
-def _canonical(value: Any) -> Any:
+def _canonical_value(value: Any) -> Any:
     if isinstance(value, ObjectList):
         return {"prefix": str(value.prefix), "objects": _digest_objects(value)}
     if isinstance(value, Mapping):
-        return {str(key): _canonical(each) for key, each in value.items()}
+        return {str(key): _canonical_value(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_canonical(each) for each in value]
+        return [_canonical_value(each) for each in value]
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     if isinstance(value, Secret):

@@ -153,7 +153,7 @@ class KeptState:
     def mark_begun(self, step: Step) -> None:
         """Records that a call begins which must not be repeated. Raises StepError."""
         if not is_idempotent(step):
-            self._execute(lambda: self._state.mark_begun(step.id))
+            self._execute_work(lambda: self._state.mark_begun(step.id))
 
     def clear_begun(self, step: Step, error: StepError) -> None:
         """Takes that back if the call is known to have failed.
@@ -162,7 +162,7 @@ class KeptState:
         """
         if not is_idempotent(step) and is_outcome_known(step, error):
             with suppress(StepError):
-                self._execute(lambda: self._state.clear_begun(step.id))
+                self._execute_work(lambda: self._state.clear_begun(step.id))
 
     def record_result(
         self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
@@ -171,7 +171,7 @@ class KeptState:
         if result.status not in ("succeeded", "warning"):
             return result
         try:
-            self._execute(lambda: self._write_record(step, result, scope, left))
+            self._execute_work(lambda: self._write_record(step, result, scope, left))
         except NotStorable as error:
             self._run.notify(Note(step.id, "warning", _NOT_KEPT, {"reason": error.message}))
         except BaseException as raised:  # noqa: BLE001 - outputs of a plugin may have no JSON form
@@ -205,7 +205,7 @@ class KeptState:
             self._run.notify(Note("", "error", self._state.lost.message, {}))
         self._run.environment.cancel.set()
 
-    def _execute(self, work: Callable[[], T]) -> T:
+    def _execute_work(self, work: Callable[[], T]) -> T:
         """Works on the state; abandons that once the run is to stop. Raises StepError."""
         cancel = Cancel(self._run.environment.cancel)
         try:
@@ -256,7 +256,7 @@ class KeptState:
             return "an earlier release did it, which did not record its files"
         workdir, cancel = environment.workdir, environment.cancel
         try:
-            return self._execute(lambda: self._state.find_change(record, workdir, cancel))
+            return self._execute_work(lambda: self._state.find_change(record, workdir, cancel))
         except StepError as error:
             return f"the files that it left cannot be read: {error.message}"
 
@@ -264,7 +264,7 @@ class KeptState:
         """Returns the result of a step that is not run again. Raises ListDamaged."""
         workdir = self._run.environment.workdir
         try:
-            restored = self._execute(lambda: self._state.restore_outputs(record, workdir))
+            restored = self._execute_work(lambda: self._state.restore_outputs(record, workdir))
         except ListDamaged:
             raise
         except StepError as error:

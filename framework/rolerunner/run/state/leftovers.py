@@ -34,7 +34,7 @@ def write_left(
     with translate_os_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w", encoding="ascii") as lines:
-            for line in _described(paths):
+            for line in _describe_paths(paths):
                 lines.write(json.dumps(line) + "\n")
                 count += 1
                 if count % _AT_ONCE == 0:
@@ -52,7 +52,7 @@ def find_change(file: Path, cancel: Cancel) -> str:
             if number % _AT_ONCE == 0:
                 cancel.stop_if_set()
             try:
-                change = _change(json.loads(line))
+                change = _find_path_change(json.loads(line))
             except (ValueError, TypeError, KeyError, AttributeError):
                 return "the list of what it left cannot be read"
             if change:
@@ -60,14 +60,16 @@ def find_change(file: Path, cancel: Cancel) -> str:
     return ""
 
 
-def _described(paths: Iterable[Union[str, MirroredFolder, InputPath]]) -> Iterator[dict[str, Any]]:
+def _describe_paths(
+    paths: Iterable[Union[str, MirroredFolder, InputPath]],
+) -> Iterator[dict[str, Any]]:
     for path in paths:
         if isinstance(path, MirroredFolder):
             yield {"path": path.folder, "files": _count_below(path.folder)}
         elif isinstance(path, InputPath):
             yield {"path": os.path.abspath(path.path)}  # noqa: PTH100
         elif os.path.isdir(path):  # noqa: PTH112 - of each of a million
-            yield from _below(path)
+            yield from _describe_folder(path)
         else:
             yield _described_file(path)
 
@@ -85,7 +87,7 @@ def _described_file(path: str) -> dict[str, Any]:
     }
 
 
-def _below(folder: str) -> Iterator[dict[str, Any]]:
+def _describe_folder(folder: str) -> Iterator[dict[str, Any]]:
     """Yields the folder, and its files if they are few and the folder is not shared."""
     yield {"path": os.path.abspath(folder)}  # noqa: PTH100
     if _is_shared(folder):
@@ -108,7 +110,7 @@ def _count_below(folder: str) -> int:
     return sum(1 for _ in walk_folder(folder, links="skip")) if Path(folder).is_dir() else 0
 
 
-def _change(was: dict[str, Any]) -> str:
+def _find_path_change(was: dict[str, Any]) -> str:
     path = was["path"]
     if "files" in was:
         return (

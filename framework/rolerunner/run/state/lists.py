@@ -54,7 +54,7 @@ class ListWriter:
         """
         if not files:
             return None
-        path = files[0] if len(files) == 1 else _concatenate(files)
+        path = files[0] if len(files) == 1 else _concatenate_files(files)
         with path.open("rb") as lines:
             count = sum(1 for _ in lines)
         return {
@@ -151,7 +151,7 @@ def _digest_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _concatenate(files: Sequence[Path]) -> Path:
+def _concatenate_files(files: Sequence[Path]) -> Path:
     path = files[0].with_suffix(".all")
     with path.open("wb") as whole:
         for each in files:

@@ -58,7 +58,7 @@ class LockHolder:
             return True
         if not self.pid_scope or self.pid_scope != pid_scope() or self.host != socket.gethostname():
             return False
-        if not _exists(self.pid):
+        if not _is_running(self.pid):
             return True
         started = _start_of(self.pid)
         return bool(started and self.pid_started and started != self.pid_started)
@@ -90,7 +90,7 @@ def _start_of(pid: int) -> str:
     return fields[_STARTED] if len(fields) > _STARTED else ""
 
 
-def _exists(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -29,14 +29,17 @@ class LockRenewal:
 
     def start(self) -> None:
         """Starts the threads."""
-        for work, name in ((self._renew, "rolerunner-state"), (self._watch, "rolerunner-lease")):
+        for work, name in (
+            (self._renew_lock, "rolerunner-state"),
+            (self._watch_writes, "rolerunner-lease"),
+        ):
             threading.Thread(target=work, daemon=True, name=name).start()
 
     def stop(self) -> None:
         """Tells the threads to end. Does not wait for them."""
         self._ended.set()
 
-    def _renew(self) -> None:
+    def _renew_lock(self) -> None:
         period = self._state.holder.stale_after / _RENEWALS
         wait = max(self._state.renewed + period - elapsed(), 0)
         while not self._ended.wait(wait) and self._state.lost is None:
@@ -46,7 +49,7 @@ class LockRenewal:
             except StepError:
                 wait = period / _RENEWALS  # there is time for more attempts
 
-    def _watch(self) -> None:
+    def _watch_writes(self) -> None:
         lasts = self._state.holder.stale_after
         limit = lasts - min(max(lasts / _RENEWALS, _STOP_SECONDS), lasts / 2)
         while self._state.lost is None:

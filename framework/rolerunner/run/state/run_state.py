@@ -78,7 +78,7 @@ class RunState:
     def acquire(self) -> None:
         """Writes that this run holds the key. Raises LockLost if another was faster, StepError."""
         with self._lock:
-            self._write()
+            self._write_document()
 
     def check_conditions(self) -> None:
         """Proves that the store honours conditional writes. Raises StepError."""
@@ -115,20 +115,20 @@ class RunState:
         """Records that a step begins which must not be called twice. Raises StepError."""
         with self._lock:
             self.begun[step] = self.holder.run_id
-            self._write()
+            self._write_document()
 
     def clear_begun(self, step: str) -> None:
         """Records that a step which began is known to have failed. Raises StepError."""
         with self._lock:
             if self.begun.pop(step, None) is not None:
-                self._write()
+                self._write_document()
 
     def drop_step(self, step: str) -> None:
         """Removes the record of a step. Raises StepError."""
         with self._lock:
             if self.steps.pop(step, None) is not None:
                 self.texts.pop(step, None)
-                self._write()
+                self._write_document()
 
     def record_step(self, step: str, record: StepRecord, left: Sequence[Path] = ()) -> None:
         """Records a completed step, after its lists. Raises NotStorable, StepError."""
@@ -150,7 +150,7 @@ class RunState:
             self.steps[step] = entry
             self.begun.pop(step, None)
             self.texts.pop(step, None)
-            self._write()
+            self._write_document()
 
     def keep_lock(self, on_lost: Callable[[], None]) -> None:
         """Renews the lock until it is released. ``on_lost`` is called once if it is lost."""
@@ -163,7 +163,7 @@ class RunState:
         with self._lock:
             if not self._is_released:
                 self.holder = replace(self.holder, renewed=utc_now())
-                self._write()
+                self._write_document()
 
     def lose(self, why: StepError) -> None:
         """Lets nothing be written any more."""
@@ -179,9 +179,9 @@ class RunState:
         with self._lock:
             if self.lost is None:
                 self.holder = LockHolder()
-                self._write()
+                self._write_document()
 
-    def _write(self) -> None:
+    def _write_document(self) -> None:
         if self.lost is not None:
             raise self.lost
         document = self._render_document()

@@ -115,7 +115,7 @@ class FolderStore:
     def write(self, name: str, data: bytes, etag: str) -> str:
         """Compares and writes under a lock that the kernel releases if the process dies."""
         path = self.path / name
-        with self._locked(name):
+        with self._lock_file(name):
             there = self.read(name)
             if (there[1] if there else "") != etag:
                 raise _taken_over(name)
@@ -126,7 +126,7 @@ class FolderStore:
         """Does nothing: a folder honours conditions."""
 
     @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def _lock_file(self, name: str) -> Iterator[None]:
         path = self.path / f"{name}.lock"
         with translate_os_errors(path):
             _create_private_folder(path.parent)
@@ -202,13 +202,13 @@ class BucketStore:
         """Sends PutObject with If-Match or If-None-Match."""
         condition = {"IfMatch": f'"{etag}"'} if etag else {"IfNoneMatch": "*"}
         try:
-            return self._put(name, data, condition)
+            return self._put_object(name, data, condition)
         except StepError as error:
             if error.type == "AlreadyThere":
                 return self._resolve_conflict(name, data)
             raise
 
-    def _put(self, name: str, data: bytes, condition: dict[str, str]) -> str:
+    def _put_object(self, name: str, data: bytes, condition: dict[str, str]) -> str:
         return self.storage.write(
             self.prefix.join(name), data, {**condition, "ContentType": "application/json"}
         ).etag
@@ -220,7 +220,7 @@ class BucketStore:
         """
         try:
             # a byte more: a repeated request that meets its own bytes would count as done
-            self._put(name, data + b"\n", {"IfMatch": f'"{_NO_SUCH_ETAG}"'})
+            self._put_object(name, data + b"\n", {"IfMatch": f'"{_NO_SUCH_ETAG}"'})
         except StepError as error:
             if error.type in _CONFLICTS:
                 return

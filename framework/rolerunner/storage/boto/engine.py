@@ -132,21 +132,23 @@ class BotoEngine:
             return Outcome(uri, info.size, etag=info.etag, version=info.version, info=info)
 
         def work(uri: S3Uri) -> Outcome:
-            return self._retry(uri, lambda: head(uri), cancel)
+            return self._retry_transfer(uri, lambda: head(uri), cancel)
 
         return map_concurrently(items, work, cancel, self.tuning.workers)
 
     def get(self, items: Iterable[Union[Get, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Downloads objects to files."""
-        return self._transfer(items, cancel, lambda item: item.source, self.downloads.download)
+        return self._transfer_items(
+            items, cancel, lambda item: item.source, self.downloads.download
+        )
 
     def put(self, items: Iterable[Union[Put, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Uploads files."""
-        return self._transfer(items, cancel, lambda item: item.target, self.uploads.upload)
+        return self._transfer_items(items, cancel, lambda item: item.target, self.uploads.upload)
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copies objects within S3."""
-        return self._transfer(items, cancel, lambda item: item.target, self.copies.copy)
+        return self._transfer_items(items, cancel, lambda item: item.target, self.copies.copy)
 
     def relay(
         self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
@@ -156,7 +158,7 @@ class BotoEngine:
         def relay(item: Copy, parts: PartExecutor) -> Outcome:
             return self.relays.relay(item, source, parts)
 
-        return self._transfer(items, cancel, lambda item: item.target, relay)
+        return self._transfer_items(items, cancel, lambda item: item.target, relay)
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
@@ -169,7 +171,7 @@ class BotoEngine:
         ):
             yield from outcomes
 
-    def _transfer(
+    def _transfer_items(
         self,
         items: Iterable[Union[Item, Outcome]],
         cancel: Cancel,
@@ -181,11 +183,13 @@ class BotoEngine:
 
             def work(item: Item) -> Outcome:
                 attempt = retryable_work(item, lambda each: transfer(each, parts))
-                return self._retry(name_item(item), attempt, cancel)
+                return self._retry_transfer(name_item(item), attempt, cancel)
 
             yield from map_concurrently(items, work, cancel, self.tuning.workers)
 
-    def _retry(self, uri: S3Uri, attempt: Callable[[], Outcome], cancel: Cancel) -> Outcome:
+    def _retry_transfer(
+        self, uri: S3Uri, attempt: Callable[[], Outcome], cancel: Cancel
+    ) -> Outcome:
         """Returns the outcome of the last attempt, whose failure becomes a value."""
         tried = 1
         while True:

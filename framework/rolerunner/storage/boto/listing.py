@@ -32,13 +32,15 @@ class ObjectLister:
     ) -> Iterator[ObjectInfo]:
         """Yields every object or version under a prefix in the order of keys."""
         cancel = cancel or Cancel()
-        objects = self._iterate(prefix, versions=versions, after=after, page=page, cancel=cancel)
+        objects = self._iterate_pages(
+            prefix, versions=versions, after=after, page=page, cancel=cancel
+        )
         if not prefix.in_directory_bucket:
             return objects
         # a directory bucket lists in no order, and callers compare listings side by side
         return sort_objects(objects, lambda info: info.key.encode())
 
-    def _iterate(
+    def _iterate_pages(
         self, prefix: S3Uri, *, versions: bool, after: str, page: int, cancel: Cancel
     ) -> Iterator[ObjectInfo]:
         method = "list_object_versions" if versions else "list_objects_v2"

@@ -47,7 +47,7 @@ class MultipartUploads:
 
         ``count_memory`` returns the bytes of memory that a part of so many bytes takes.
         """
-        upload_id = self._create(target, options)
+        upload_id = self._create_upload(target, options)
 
         def send_part(start: int, length: int) -> dict[str, Any]:
             number = start // part_size + 1
@@ -56,12 +56,12 @@ class MultipartUploads:
         with self._abort_on_failure(target, upload_id):
             completed = parts.map_ranges(split_ranges(size, part_size), send_part, count_memory)
             parts.cancel.stop_if_set()
-            return self._complete(target, upload_id, completed, options, repeated=repeated)
+            return self._complete_upload(target, upload_id, completed, options, repeated=repeated)
 
-    def _create(self, target: S3Uri, options: Mapping[str, Any]) -> str:
+    def _create_upload(self, target: S3Uri, options: Mapping[str, Any]) -> str:
         """Returns the id of a new upload. Raises ClientError, ServiceFailed."""
         first = {name: value for name, value in options.items() if name not in _CONDITIONS}
-        response = self.requests.call("create_multipart_upload", **_locate(target), **first)
+        response = self.requests.call("create_multipart_upload", **_locate_target(target), **first)
         upload_id = response.get("UploadId")
         if not upload_id:
             message = f"{target}: S3 created a multipart upload without an upload ID"
@@ -78,14 +78,14 @@ class MultipartUploads:
             try:
                 with self.requests.translate_errors(target):
                     self.requests.call(
-                        "abort_multipart_upload", **_locate(target), UploadId=upload_id
+                        "abort_multipart_upload", **_locate_target(target), UploadId=upload_id
                     )
             except StepError as second:
                 if second.type != "NoSuchUpload":
                     _report_leftover(error, target, upload_id, second)
             raise
 
-    def _complete(
+    def _complete_upload(
         self,
         target: S3Uri,
         upload_id: str,
@@ -99,7 +99,7 @@ class MultipartUploads:
         try:
             response = self.requests.call(
                 "complete_multipart_upload",
-                **_locate(target),
+                **_locate_target(target),
                 UploadId=upload_id,
                 MultipartUpload={"Parts": parts},
                 **conditions,
@@ -122,7 +122,7 @@ class MultipartUploads:
         return {"ETag": f'"{found.etag}"', "VersionId": found.version}
 
 
-def _locate(target: S3Uri) -> dict[str, Any]:
+def _locate_target(target: S3Uri) -> dict[str, Any]:
     return {"Bucket": target.bucket, "Key": target.key}
 
 

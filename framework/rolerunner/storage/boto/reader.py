@@ -63,7 +63,7 @@ class ObjectReader:
 
         Raises ClientError.
         """
-        parameters = self._locate(uri, version)
+        parameters = self._locate_version(uri, version)
         try:
             return self.requests.call("head_object", **parameters)
         except ClientError as error:
@@ -73,7 +73,7 @@ class ObjectReader:
         # GET succeeded: the session had expired, and a new one was started for it
         return self.requests.call("head_object", **parameters)
 
-    def _locate(self, uri: S3Uri, version: str) -> dict[str, Any]:
+    def _locate_version(self, uri: S3Uri, version: str) -> dict[str, Any]:
         return {"Bucket": uri.bucket, "Key": uri.key, **self.requests.read_options(version)}
 
     def _read_first_byte(self, parameters: Mapping[str, Any]) -> None:
@@ -88,7 +88,7 @@ class ObjectReader:
     def get_part_size(self, uri: S3Uri, info: ObjectInfo) -> int:
         """Returns the bytes of the first part of an object that was stored in parts."""
         with self.requests.translate_errors(uri, version=info.version):
-            parameters = {**self._locate(uri, info.version), "PartNumber": 1}
+            parameters = {**self._locate_version(uri, info.version), "PartNumber": 1}
             size = int(self.requests.call("head_object", **parameters)["ContentLength"])
             if size < info.size:
                 return size
@@ -100,7 +100,7 @@ class ObjectReader:
     def read(self, uri: S3Uri, limit: int, version: str = "") -> bytes:
         """Returns a small object's bytes. Raises StepError if there are more than ``limit``."""
         with self.requests.translate_errors(uri, version=version):
-            response = self.requests.call("get_object", **self._locate(uri, version))
+            response = self.requests.call("get_object", **self._locate_version(uri, version))
             with contextlib.closing(response["Body"]) as body:
                 length = int(response.get("ContentLength") or 0)  # a chunked response has none
                 data = b"" if length > limit else bytes(body.read(limit + 1))
@@ -128,7 +128,7 @@ class ObjectReader:
         with self.requests.translate_errors(uri, version=info.version):
             with self.explain_if_match(uri, info):
                 response = self.requests.call(
-                    "get_object", cancel, **self._locate(uri, info.version), **conditions
+                    "get_object", cancel, **self._locate_version(uri, info.version), **conditions
                 )
             with contextlib.closing(response["Body"]) as body:
                 check_range_response(response, uri, info, source.start, source.length)

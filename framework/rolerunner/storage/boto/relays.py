@@ -37,14 +37,14 @@ class Relays:
         """Copies one object that ``source`` reads. Raises StepError, ClientError."""
         if item.skip is not None and item.skip():
             return make_skipped_copy(item, item.info)
-        relayed = self._describe(item, source)
+        relayed = self._describe_source(item, source)
         if relayed.info.size < self.tuning.large:
             response = self._relay_whole(item, relayed, parts)
         else:
             response = self._relay_parts(item, relayed, parts)
         return make_copied(item, relayed.info, parse_etag(response), response.get("VersionId", ""))
 
-    def _describe(self, item: Copy, source: Storage) -> RelayedObject:
+    def _describe_source(self, item: Copy, source: Storage) -> RelayedObject:
         """Returns the source with its checksum, which listings do not report."""
         uri = item.source
         info, kept = source.describe(

@@ -62,9 +62,9 @@ class BotoRequests:
         self.flow.pace_request(cancel)
         with translate_value_errors(method):
             complete = {**self.access_options(method), **parameters}
-            return self._send(getattr(self.client, method), complete)
+            return self._send_checked(getattr(self.client, method), complete)
 
-    def _send(
+    def _send_checked(
         self, call: Callable[..., Mapping[str, Any]], parameters: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         """Sends the checksum of a body as a trailer, or in a header if the server refuses that."""

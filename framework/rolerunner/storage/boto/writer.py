@@ -30,9 +30,9 @@ class ObjectWriter:
         """Stores a small object; a server that compares If-Match without quotes is served too."""
         with self.requests.translate_errors(uri):
             try:
-                response = self._put(uri, data, options)
+                response = self._put_object(uri, data, options)
             except ClientError as error:
-                response = self._recover(error, uri, data, options, repeated=repeated)
+                response = self._recover_put(error, uri, data, options, repeated=repeated)
             check_etag_returned(response, uri, "the upload")
         version = response.get("VersionId", "")
         return ObjectInfo(uri.key, len(data), parse_etag(response), version=version)
@@ -42,18 +42,18 @@ class ObjectWriter:
     ) -> Mapping[str, Any]:
         """Stores bytes and returns the response. Raises ClientError, ServiceFailed."""
         try:
-            response = self._put(uri, data, options)
+            response = self._put_object(uri, data, options)
         except ClientError as error:
             response = self.recovery.recover_data(error, uri, data, repeated=repeated)
         check_etag_returned(response, uri, "the upload")
         return response
 
-    def _put(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _put_object(self, uri: S3Uri, data: bytes, options: Mapping[str, Any]) -> Mapping[str, Any]:
         return self.requests.call(
             "put_object", Bucket=uri.bucket, Key=uri.key, Body=data, **options
         )
 
-    def _recover(
+    def _recover_put(
         self,
         error: ClientError,
         uri: S3Uri,
@@ -73,7 +73,7 @@ class ObjectWriter:
         # the condition holds, but some servers compare it with the ETag without its quotes,
         # a form that S3 accepts as well
         try:
-            return self._put(uri, data, {**options, "IfMatch": expected})
+            return self._put_object(uri, data, {**options, "IfMatch": expected})
         except ClientError as second:
             if _is_refused_condition(second) and self.recovery.find_etag(uri) == expected:
                 raise make_if_match_error(uri, expected) from second

@@ -55,15 +55,15 @@ class BlockingClient:
         try:
             while True:
                 yielded = task.throw(value) if failed else task.send(value)
-                value, failed = self._fulfill(yielded)
+                value, failed = self._fulfill_step(yielded)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
-    def _fulfill(self, yielded: Any) -> tuple[Any, bool]:
+    def _fulfill_step(self, yielded: Any) -> tuple[Any, bool]:
         """Returns the result of what a task yielded, or the exception to throw into it and True."""
         try:
             if isinstance(yielded, Request):
-                return self._exchange(yielded), False
+                return self._exchange_request(yielded), False
             if isinstance(yielded, BlockingCall):
                 return yielded.call(), False
             self._cancel.wait(yielded)
@@ -77,7 +77,7 @@ class BlockingClient:
 
         Raises ClientError, BotoCoreError, StepError.
         """
-        connection = self._connect(request.address)
+        connection = self._connect_to_host(request.address)
         buffer = BlockBuffer(request.sink)
         parser = ResponseParser(request.method, buffer)
         try:
@@ -102,20 +102,20 @@ class BlockingClient:
         if parser.sinks:
             room = self._pool.get_buffer()[: min(parser.sinks, BLOCK_SIZE)]
             # only the sink sees this view
-            parser.feed(self._fill(connection, room))  # type: ignore[arg-type]
+            parser.feed(self._fill_view(connection, room))  # type: ignore[arg-type]
             return
-        data = self._receive(connection, deadline)
+        data = self._receive_response(connection, deadline)
         if not data:
             parser.eof()
         parser.feed(data)
 
-    def _exchange(self, request: Request) -> Response:
+    def _exchange_request(self, request: Request) -> Response:
         """Sends a request, again if an idle connection was closed, and returns its response."""
         while True:
             connection = self._pool.acquire(request.address)
             is_new = connection is None
             if connection is None:
-                connection = self._connect(request.address)
+                connection = self._connect_to_host(request.address)
             parser = ResponseParser(request.method, request.sink)
             try:
                 is_sent = self._send_request(connection, request, parser)
@@ -136,7 +136,7 @@ class BlockingClient:
                 connection.sock.close()
             return response
 
-    def _connect(self, address: Address) -> BlockingConnection:
+    def _connect_to_host(self, address: Address) -> BlockingConnection:
         """Connects to the first of the host's addresses that answers."""
         failure: BaseException = OSError("the host has no address")
         try:
@@ -160,7 +160,7 @@ class BlockingClient:
         try:
             deadline = time.monotonic() + self._net.connect_timeout(more=not is_last)
             start_connecting(sock, endpoint)
-            self._wait(sock, deadline, write=True)
+            self._wait_until_ready(sock, deadline, write=True)
             check_connected(sock)
             enlarge_receive_buffer(sock)
             if address.secure:
@@ -179,11 +179,11 @@ class BlockingClient:
                 self._net.save_tls_session(sock, address)
                 return
             except ssl.SSLWantReadError:
-                self._wait(sock, deadline)
+                self._wait_until_ready(sock, deadline)
             except ssl.SSLWantWriteError:
-                self._wait(sock, deadline, write=True)
+                self._wait_until_ready(sock, deadline, write=True)
 
-    def _wait(self, sock: Any, deadline: float, *, write: bool = False) -> None:
+    def _wait_until_ready(self, sock: Any, deadline: float, *, write: bool = False) -> None:
         """Waits until the socket is ready. Raises TimeoutError, and StepError on cancellation."""
         poll = select.poll()
         poll.register(sock, select.POLLOUT if write else select.POLLIN)
@@ -247,13 +247,17 @@ class BlockingClient:
             body.moved(sent)
 
     def _send_some(self, connection: BlockingConnection, send: Callable[[], int]) -> int:
-        return int(self._retry(connection, send, time.monotonic() + self._net.read_timeout))
+        return int(
+            self._repeat_until_ready(connection, send, time.monotonic() + self._net.read_timeout)
+        )
 
-    def _receive(self, connection: BlockingConnection, deadline: float) -> Any:
+    def _receive_response(self, connection: BlockingConnection, deadline: float) -> Any:
         sock = connection.sock
-        return self._retry(connection, partial(sock.recv, _RECEIVE_SIZE), deadline, write=False)
+        return self._repeat_until_ready(
+            connection, partial(sock.recv, _RECEIVE_SIZE), deadline, write=False
+        )
 
-    def _retry(
+    def _repeat_until_ready(
         self,
         connection: BlockingConnection,
         action: Callable[[], Any],
@@ -269,11 +273,11 @@ class BlockingClient:
             try:
                 return action()
             except ssl.SSLWantReadError:
-                self._wait(connection.sock, deadline)
+                self._wait_until_ready(connection.sock, deadline)
             except ssl.SSLWantWriteError:
-                self._wait(connection.sock, deadline, write=True)
+                self._wait_until_ready(connection.sock, deadline, write=True)
             except BlockingIOError:
-                self._wait(connection.sock, deadline, write=write)
+                self._wait_until_ready(connection.sock, deadline, write=write)
 
     def _read_response(
         self, connection: BlockingConnection, parser: ResponseParser, sink: Optional[Sink]
@@ -285,10 +289,10 @@ class BlockingClient:
             if parser.sinks:
                 view = get_room(min(parser.sinks, BLOCK_SIZE))
                 # only the sink sees this view
-                done = parser.feed(self._fill(connection, view))  # type: ignore[arg-type]
+                done = parser.feed(self._fill_view(connection, view))  # type: ignore[arg-type]
                 self._cancel.stop_if_set()
                 continue
-            data = self._receive(connection, deadline)
+            data = self._receive_response(connection, deadline)
             if not data:
                 parser.eof()
                 break
@@ -301,7 +305,7 @@ class BlockingClient:
     def _get_room(self, length: int) -> memoryview:
         return self._pool.get_buffer()[:length]
 
-    def _fill(self, connection: BlockingConnection, view: memoryview) -> memoryview:
+    def _fill_view(self, connection: BlockingConnection, view: memoryview) -> memoryview:
         """Fills the view with the next bytes.
 
         Raises OSError, also if that takes longer than the read timeout.
@@ -311,7 +315,7 @@ class BlockingClient:
         while filled < len(view):
             filled, write = _read_available(connection.sock, view, filled)
             if filled < len(view):
-                self._wait(connection.sock, deadline, write=write)
+                self._wait_until_ready(connection.sock, deadline, write=write)
         return view
 
 

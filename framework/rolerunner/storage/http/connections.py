@@ -157,7 +157,7 @@ class ConnectionTable:
         Raises ``why`` or the last address's OSError.
         """
         while True:
-            self._unregister(connection)
+            self._unregister_socket(connection)
             if not connection.endpoints:
                 raise why
             connection.endpoint = connection.endpoints.pop(0)
@@ -224,7 +224,7 @@ class ConnectionTable:
 
     def close(self, connection: Connection) -> None:
         """Closes a connection."""
-        self._unregister(connection)
+        self._unregister_socket(connection)
         if connection in self._all:
             self._all.remove(connection)
             self._counts[connection.address] -= 1
@@ -232,7 +232,7 @@ class ConnectionTable:
         if idle and connection in idle:
             idle.remove(connection)
 
-    def _unregister(self, connection: Connection) -> None:
+    def _unregister_socket(self, connection: Connection) -> None:
         if connection.sock is None:
             return
         if connection.events:

@@ -193,7 +193,7 @@ class ResponseParser:
         if self._state == "close":
             self._add_data(data)
             return False
-        return self._end(data)
+        return self._end_head(data)
 
     def eof(self) -> None:
         """Handles the end of the connection, which ends a body without a length."""
@@ -203,7 +203,7 @@ class ResponseParser:
                 if self.begun
                 else "the connection was closed without a response"
             )
-        self._finish()
+        self._finish_response()
 
     def _parse_head(self, head: bytes) -> bool:
         """Parses status and headers; returns False for an interim response."""
@@ -232,7 +232,7 @@ class ResponseParser:
             raise MalformedResponse("the Content-Length is not a number")
         if self._no_body or answer.status in (204, 304):
             self._state = "done"
-            self._finish()
+            self._finish_response()
         elif coding is not None:
             if coding.lower() != "chunked" or length is not None:
                 raise MalformedResponse("the transfer encoding is not supported")
@@ -283,7 +283,7 @@ class ResponseParser:
         self._add_data(data)
         if self._left:
             return False
-        self._finish()
+        self._finish_response()
         return True
 
     def _parse_chunks(self, data: bytes) -> bool:
@@ -306,7 +306,7 @@ class ResponseParser:
                 return False
             data = rest
             if self._parse_line(line):
-                return self._end(data)
+                return self._end_head(data)
         return False
 
     def _parse_line(self, line: bytes) -> bool:
@@ -328,13 +328,13 @@ class ResponseParser:
             self._after = "data" if self._left else "trailer"
         return False
 
-    def _end(self, rest: bytes) -> bool:
+    def _end_head(self, rest: bytes) -> bool:
         if rest:
             raise MalformedResponse("received more bytes than the response's length")
-        self._finish()
+        self._finish_response()
         return True
 
-    def _finish(self) -> None:
+    def _finish_response(self) -> None:
         assert self.answer is not None  # noqa: S101 - the head is read
         self._state = "done"
         if self._sinks:

@@ -78,10 +78,12 @@ class SigningTemplate:
             for name, value in headers.items()
         }
         self._hashed = (
-            "".join([f"{_escape(name)}:{_normalize(places[name])}\n" for name in names])
-            + f"\n{_escape(signed)}\n{payload}"
+            "".join([f"{_escape_name(name)}:{_normalize_value(places[name])}\n" for name in names])
+            + f"\n{_escape_name(signed)}\n{payload}"
         )
-        self._sent = "".join([f"{_escape(name)}: {place}\r\n" for name, place in places.items()])
+        self._sent = "".join(
+            [f"{_escape_name(name)}: {place}\r\n" for name, place in places.items()]
+        )
         self._authorization = (
             f"authorization: AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, "
             f"SignedHeaders={signed}, Signature="
@@ -102,7 +104,9 @@ class SigningTemplate:
         hashed = self._hashed % values
         for value in values.values():
             if " " in value or "\t" in value:
-                hashed = self._hashed % {name: _normalize(each) for name, each in values.items()}
+                hashed = self._hashed % {
+                    name: _normalize_value(each) for name, each in values.items()
+                }
                 break
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(sha256(f"{method}\n{path}\n{query}\n{hashed}".encode()).hexdigest().encode())
@@ -119,11 +123,11 @@ def is_header_safe(value: str) -> bool:
     return value.isascii() and "\n" not in value and "\r" not in value
 
 
-def _escape(name: str) -> str:
+def _escape_name(name: str) -> str:
     return name.replace("%", "%%")
 
 
-def _normalize(value: str) -> str:
+def _normalize_value(value: str) -> str:
     """Returns a value as S3 signs it: trimmed, with single spaces."""
     return " ".join(value.split())
 

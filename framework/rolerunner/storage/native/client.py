@@ -121,7 +121,11 @@ class NativeClient:
         try:
             template = self._templates.get(key)
         except TypeError:  # one of the values is a dict
-            key = (method, bucket, *((name, _freeze(value)) for name, value in options.items()))
+            key = (
+                method,
+                bucket,
+                *((name, _freeze_value(value)) for name, value in options.items()),
+            )
             template = self._templates.get(key)
         if template is None:
             parameters = {**self.requests.access_options(method), **options}
@@ -153,7 +157,7 @@ class NativeClient:
         return (sent.address, sent.signer.region) != (now.address, now.signer.region)
 
 
-def _freeze(value: Any) -> Any:
+def _freeze_value(value: Any) -> Any:
     return tuple(sorted(value.items())) if isinstance(value, dict) else value
 
 

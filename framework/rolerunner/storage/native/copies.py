@@ -69,12 +69,14 @@ class CopyTasks:
             policy, "copy_object", item.target, options, headers, may_be_error=True
         )
         etag, stored = yield from self._tasks.attribute(
-            self._finish(response, item, info), item.target, item.source, info.version
+            self._finish_copy(response, item, info), item.target, item.source, info.version
         )
         self._requests.count_bytes(info.size, policy.cancel)
         return make_copied(item, info, etag, stored)
 
-    def _finish(self, task: Task[Response], item: Copy, info: ObjectInfo) -> Task[tuple[str, str]]:
+    def _finish_copy(
+        self, task: Task[Response], item: Copy, info: ObjectInfo
+    ) -> Task[tuple[str, str]]:
         """Returns the ETag and version that a CopyObject, or an earlier attempt, stored."""
         try:
             response = yield from task

@@ -47,13 +47,13 @@ class DeleteTasks:
             while True:
                 command = commands.throw(value) if failed else commands.send(value)
                 try:
-                    value, failed = (yield from self._execute(command, policy)), False
+                    value, failed = (yield from self._execute_command(command, policy)), False
                 except StepError as error:
                     value, failed = error, True
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
-    def _execute(self, command: Command, policy: RetryPolicy) -> Task[Any]:
+    def _execute_command(self, command: Command, policy: RetryPolicy) -> Task[Any]:
         if isinstance(command, Pause):
             throttle = self._requests.flow.throttle
             if command.throttled:
@@ -64,11 +64,11 @@ class DeleteTasks:
             return (yield from self._tasks.find_info(command.uri, None, policy))
         fallback = partial(self._deletes.execute, command, policy.cancel)
         try:
-            return (yield from run_or_fall_back(self._request(command, policy), fallback))
+            return (yield from run_or_fall_back(self._send_command(command, policy), fallback))
         except (ClientError, BotoCoreError) as error:
             raise self._requests.to_step_error(error, command.uri, command.version) from error
 
-    def _request(self, command: _Delete, policy: RetryPolicy) -> Task[Any]:
+    def _send_command(self, command: _Delete, policy: RetryPolicy) -> Task[Any]:
         if isinstance(command, DeleteObjects):
             bucket = S3Uri(command.uri.bucket)
             headers = {

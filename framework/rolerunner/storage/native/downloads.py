@@ -74,9 +74,9 @@ class DownloadTasks:
                 query=version_query(info.version),
                 sink=sink,
             )
-            now, is_verified = self._receive(uri, response, sink, cancel)
+            now, is_verified = self._complete_file(uri, response, sink, cancel)
             if not is_verified:
-                yield from self._verify(uri, now, response, sink)
+                yield from self._verify_checksum(uri, now, response, sink)
             if item.decompress:
                 yield BlockingCall(
                     lambda: decompress_file(sink.file, item.target, uri, item.folder)
@@ -95,7 +95,7 @@ class DownloadTasks:
         finally:
             sink.discard()
 
-    def _receive(
+    def _complete_file(
         self, uri: S3Uri, response: Response, sink: DownloadSink, cancel: Cancel
     ) -> tuple[ObjectInfo, bool]:
         """Completes the file; returns the object, and whether its bytes are verified already."""
@@ -106,7 +106,7 @@ class DownloadTasks:
         sink.write_all(response.body)
         return now, integrity.has_checksum(response.body, now.checksum)
 
-    def _verify(
+    def _verify_checksum(
         self, uri: S3Uri, now: ObjectInfo, response: Response, sink: DownloadSink
     ) -> Task[None]:
         """Raises IntegrityFailed if the file's bytes do not have the checksum S3 reports."""

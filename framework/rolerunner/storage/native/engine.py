@@ -195,10 +195,10 @@ class NativeEngine:
     ) -> Iterator[Outcome]:
         """Copies objects that ``source`` reads."""
         if isinstance(source, NativeEngine):
-            return self._relay(items, source, cancel)
+            return self._relay_items(items, source, cancel)
         return self.fallback.relay(items, source, cancel)
 
-    def _relay(
+    def _relay_items(
         self, items: Iterable[Union[Copy, Outcome]], source: NativeEngine, cancel: Cancel
     ) -> Iterator[Outcome]:
         loop, policy = self.client.open_loop(cancel)

@@ -144,7 +144,7 @@ class Listing:
         cursor.token = page.token
         cursor.last = page.last or cursor.last
         if not cursor.is_done and page.first is not None:
-            self._split(cursor, page)
+            self._split_range(cursor, page)
         elif cursor.is_done and not cursor.pages and cursor is not self._ranges.first:
             self._ranges.remove(cursor)
 
@@ -183,7 +183,7 @@ class Listing:
                 return
             self._ranges.pop_first()
 
-    def _split(self, cursor: RangeCursor, page: ListPage) -> None:
+    def _split_range(self, cursor: RangeCursor, page: ListPage) -> None:
         """Splits the rest of a range at keys that may be far ahead."""
         if (
             not self._splits

@@ -42,19 +42,19 @@ class ParallelLister:
 
         The key space is split if ``parallel`` and if the server can start at any key.
         """
-        loop, listing = self._open(prefix, after, cancel, splits=parallel)
+        loop, listing = self._open_loop(prefix, after, cancel, splits=parallel)
         try:
             with self._client.requests.translate_errors(prefix):
-                yield from _iterate(listing, loop)
+                yield from _iterate_objects(listing, loop)
             return
         except UnorderedListing:
             yielded = listing.yielded
         # the server cannot start at any key, so pages come one after the other
-        loop, listing = self._open(prefix, after, cancel, splits=False)
+        loop, listing = self._open_loop(prefix, after, cancel, splits=False)
         with self._client.requests.translate_errors(prefix):
-            yield from islice(_iterate(listing, loop), yielded, None)
+            yield from islice(_iterate_objects(listing, loop), yielded, None)
 
-    def _open(
+    def _open_loop(
         self, prefix: S3Uri, after: str, cancel: Cancel, *, splits: bool
     ) -> tuple[EventLoop, Listing]:
         loop, policy = self._client.open_loop(cancel, connections=MAX_REQUESTS)
@@ -84,7 +84,7 @@ class ParallelLister:
             tried += 1
 
 
-def _iterate(listing: Listing, loop: EventLoop) -> Iterator[ObjectInfo]:
+def _iterate_objects(listing: Listing, loop: EventLoop) -> Iterator[ObjectInfo]:
     listing.request_pages()
     for cursor, page in loop.run(()):
         if isinstance(page, Exception):

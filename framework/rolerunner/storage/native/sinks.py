@@ -36,9 +36,9 @@ class MemorySink:
         self._source = source
         self._data = data
         self._algorithms = tuple(algorithms)
-        self._reset()
+        self._reset_buffer()
 
-    def _reset(self) -> None:
+    def _reset_buffer(self) -> None:
         self.hashes = {name: integrity.create_hash(name) for name in self._algorithms}
         self.received = 0
 
@@ -46,7 +46,7 @@ class MemorySink:
         """Starts over. Raises IntegrityFailed if the response is another range."""
         source = self._source
         check_range_headers(status, headers, source.info, source.start, len(self._data))
-        self._reset()
+        self._reset_buffer()
 
     def room(self, most: int) -> memoryview:
         """Returns the place of the next bytes, which are then passed to ``write``."""

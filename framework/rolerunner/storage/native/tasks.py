@@ -74,9 +74,9 @@ class ObjectTasks:
 
     def head(self, uri: S3Uri, policy: RetryPolicy) -> Task[ObjectInfo]:
         """Returns what S3 reports of one object. Raises ClientError, StepError."""
-        return run_or_fall_back(self._head(uri, policy), lambda: self._reader.head(uri))
+        return run_or_fall_back(self._head_object(uri, policy), lambda: self._reader.head(uri))
 
-    def _head(self, uri: S3Uri, policy: RetryPolicy) -> Task[ObjectInfo]:
+    def _head_object(self, uri: S3Uri, policy: RetryPolicy) -> Task[ObjectInfo]:
         options = self._client.read_options
         try:
             response = yield from self._client.send(policy, "head_object", uri, options)

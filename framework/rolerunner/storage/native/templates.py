@@ -171,14 +171,16 @@ class _CapturedRequest(Exception):
 _CAPTURING = threading.local()
 
 
-def _capture(request: Any, **_: Any) -> None:
+def _capture_request(request: Any, **_: Any) -> None:
     if getattr(_CAPTURING, "now", False):
         raise _CapturedRequest(request)
 
 
 def capture_request(client: Any, method: str, parameters: Mapping[str, Any]) -> Any:
     """Returns the request that botocore would send. Raises what building and signing raise."""
-    client.meta.events.register_first("before-send.s3", _capture, unique_id="rolerunner-lane")
+    client.meta.events.register_first(
+        "before-send.s3", _capture_request, unique_id="rolerunner-lane"
+    )
     _CAPTURING.now = True
     try:
         getattr(client, method)(**parameters)

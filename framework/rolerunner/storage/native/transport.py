@@ -69,11 +69,11 @@ class NativeTransport:
 
     def _read_into(self, source: ObjectRange, sink: RangeSink, cancel: Cancel) -> None:
         call_or_fall_back(
-            lambda: self._fetch(source, sink, cancel),
+            lambda: self._fetch_range(source, sink, cancel),
             lambda: self._fallback.read_into(source, sink, cancel),
         )
 
-    def _fetch(self, source: ObjectRange, sink: Any, cancel: Cancel) -> None:
+    def _fetch_range(self, source: ObjectRange, sink: Any, cancel: Cancel) -> None:
         """Feeds a range to ``sink``. Raises StepError, UnsupportedRequest."""
         uri, info = source.uri, source.info
         with (
@@ -107,7 +107,7 @@ class NativeTransport:
         """Fills ``data`` with a range; returns its digests by name. Raises StepError."""
         sink = MemorySink(source, data, algorithms)
         call_or_fall_back(
-            lambda: self._fetch(source, sink, cancel),
+            lambda: self._fetch_range(source, sink, cancel),
             lambda: sink.write(memoryview(self._reader.read_range(source, cancel))),
         )
         _check_received(source, sink.received)
@@ -176,7 +176,7 @@ class NativeTransport:
                 running.update(block)
                 cancel.stop_if_set()
             digest = encode_base64(running.digest())
-            completed = self._send(part, checksum_header(algorithm, digest), body, cancel)
+            completed = self._send_part(part, checksum_header(algorithm, digest), body, cancel)
             file.check(descriptor)
         finally:
             os.close(descriptor)
@@ -195,11 +195,11 @@ class NativeTransport:
         """Sends a part whose checksum is known, in base64."""
         algorithm, _ = split_checksum(part.options)
         return call_or_fall_back(
-            lambda: self._send(part, checksum_header(algorithm, digest), data, cancel),
+            lambda: self._send_part(part, checksum_header(algorithm, digest), data, cancel),
             lambda: self._fallback.upload_part(part, data, cancel),
         )
 
-    def _send(
+    def _send_part(
         self,
         part: PartUpload,
         headers: Mapping[str, str],
@@ -292,7 +292,7 @@ class NativeTransport:
 
         body = ChunkedBody(iterate_blocks, part.length, BLOCK_SIZE, make_hash)
         try:
-            completed = self._send(part, body.headers, body, cancel, STREAMING_PAYLOAD)
+            completed = self._send_part(part, body.headers, body, cancel, STREAMING_PAYLOAD)
         except ClientError as error:
             failure = AwsError.from_client_error(error)
             if not payloads.is_trailer_refusal(failure):

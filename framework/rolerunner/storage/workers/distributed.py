@@ -110,25 +110,25 @@ class DistributedStorage:
 
     def head_many(self, items: Iterable[S3Uri], cancel: Cancel) -> Iterator[Outcome]:
         """Sends HEAD requests from the cluster."""
-        return self._distribute("head_many", items, (), cancel)
+        return self._distribute_items("head_many", items, (), cancel)
 
     def copy(self, items: Iterable[Union[Copy, Outcome]], cancel: Cancel) -> Iterator[Outcome]:
         """Copies objects within S3."""
-        return self._distribute("copy", items, (), cancel)
+        return self._distribute_items("copy", items, (), cancel)
 
     def relay(
         self, items: Iterable[Union[Copy, Outcome]], source: Storage, cancel: Cancel
     ) -> Iterator[Outcome]:
         """Copies objects that another role reads."""
-        return self._distribute("relay", items, (source,), cancel)
+        return self._distribute_items("relay", items, (source,), cancel)
 
     def delete(
         self, items: Iterable[ObjectInfo], bucket: str, cancel: Cancel, *, unchanged: bool = False
     ) -> Iterator[Outcome]:
         """Deletes objects in batches."""
-        return self._distribute("delete", items, (bucket,), cancel, unchanged=unchanged)
+        return self._distribute_items("delete", items, (bucket,), cancel, unchanged=unchanged)
 
-    def _distribute(
+    def _distribute_items(
         self,
         method: str,
         items: Iterable[Any],

@@ -58,16 +58,18 @@ class _ListRange:
         del again  # listing twice does no harm
         found: list[ObjectInfo] = []
         through = self.key_range.through
-        for info in self._list(self.key_range.after):
+        for info in self._list_pages(self.key_range.after):
             if through is not None and info.key > through:
                 break
             # versions of one key stay together
             if len(found) >= self.limit and info.key != found[-1].key:
-                return _ListedRange(_pack(found), self._split_rest([each.key for each in found]))
+                return _ListedRange(
+                    _pack_objects(found), self._split_rest([each.key for each in found])
+                )
             found.append(info)
-        return _ListedRange(_pack(found), [])
+        return _ListedRange(_pack_objects(found), [])
 
-    def _list(self, after: str, page: int = 1000) -> Iterator[ObjectInfo]:
+    def _list_pages(self, after: str, page: int = 1000) -> Iterator[ObjectInfo]:
         """Lists page by page: the task stops early, and other workers list what follows."""
         return self.storage.list(
             self.prefix, versions=self.versions, after=after, page=page, parallel=False
@@ -80,7 +82,7 @@ class _ListRange:
         )
 
     def _find_next_key(self, after: str) -> Optional[str]:
-        info = next(self._list(after, page=1), None)
+        info = next(self._list_pages(after, page=1), None)
         return None if info is None or self.key_range.is_past_end(info.key) else info.key
 
 
@@ -121,7 +123,7 @@ class DistributedListing:
                 while ranges and ranges.first.is_done:
                     chunk = ranges.pop_first().chunk
                     if chunk is not None:
-                        yield from _unpack(chunk, file)
+                        yield from _unpack_objects(chunk, file)
 
     def _run_round(self, ranges: OrderedRanges[_TaskRange], file: IO[bytes]) -> None:
         """Lists the first pending ranges in workers and adds the ranges that are left of them."""
@@ -132,7 +134,7 @@ class DistributedListing:
         (results,) = self.pool.run([wave], self.cancel, f"rolerunner: list {self.prefix}")
         for each, result in zip(pending, results):
             each.is_done = True
-            each.chunk = _store(result.packed, file)
+            each.chunk = _store_chunk(result.packed, file)
             ranges.insert_after(each, map(_TaskRange, result.rest))
 
     def _create_task(self, key_range: KeyRange, pieces: int) -> _ListRange:
@@ -141,7 +143,7 @@ class DistributedListing:
         )
 
 
-def _store(packed: bytes, file: IO[bytes]) -> Optional[_StoredChunk]:
+def _store_chunk(packed: bytes, file: IO[bytes]) -> Optional[_StoredChunk]:
     if not packed:
         return None
     start = file.seek(0, 2)
@@ -149,13 +151,13 @@ def _store(packed: bytes, file: IO[bytes]) -> Optional[_StoredChunk]:
     return _StoredChunk(start, len(packed))
 
 
-def _pack(objects: list[ObjectInfo]) -> bytes:
+def _pack_objects(objects: list[ObjectInfo]) -> bytes:
     if not objects:
         return b""
     return zlib.compress(pickle.dumps([tuple(vars(info).values()) for info in objects]), 1)
 
 
-def _unpack(chunk: _StoredChunk, file: IO[bytes]) -> Iterator[ObjectInfo]:
+def _unpack_objects(chunk: _StoredChunk, file: IO[bytes]) -> Iterator[ObjectInfo]:
     file.seek(chunk.start)
     rows = pickle.loads(zlib.decompress(file.read(chunk.length)))  # noqa: S301 - written by our own worker
     for values in rows:

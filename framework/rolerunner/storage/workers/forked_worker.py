@@ -51,7 +51,9 @@ class ForkedWorker:
 
     def serve(self) -> None:
         """Runs operations in this thread and receives messages in another."""
-        threading.Thread(target=self._receive, daemon=True, name="rolerunner-receive").start()
+        threading.Thread(
+            target=self._receive_messages, daemon=True, name="rolerunner-receive"
+        ).start()
         while True:
             operation = self._operations.get()
             if operation is None:
@@ -72,13 +74,13 @@ class ForkedWorker:
             raise lease
         return lease
 
-    def _receive(self) -> None:
+    def _receive_messages(self) -> None:
         try:
             while True:
                 kind, *values = self._channel.receive()
                 self._on_message(kind, values)
         except ChannelClosed:
-            self._stop()
+            self._stop_work()
 
     def _on_message(self, kind: str, values: list[Any]) -> None:
         if kind == protocol.OPEN:
@@ -90,7 +92,7 @@ class ForkedWorker:
         elif self._current is not None:
             self._current.on_message(kind, *values)
 
-    def _stop(self) -> None:
+    def _stop_work(self) -> None:
         if self._current is not None:
             self._current.on_message(protocol.STOP)
         for reply in list(self._leases.values()):
@@ -108,7 +110,7 @@ class _Operation:
         self._batches: queue.SimpleQueue[Optional[list[Any]]] = queue.SimpleQueue()
         self._outcomes: list[Outcome] = []
         self._in_flight = 0
-        self._progress = _Progress(self._send)
+        self._progress = _Progress(self._send_message)
         self._calls = ThreadPool(_CALL_THREADS, thread_name_prefix="rolerunner-part")
         self._open_storage = open_storage
         self._storages: list[Storage] = []
@@ -131,9 +133,9 @@ class _Operation:
             self._run_items()
         except Exception as error:  # noqa: BLE001 - the parent knows what it means
             if not self._cancel.is_set():
-                self._send(protocol.FAILED, error)
+                self._send_message(protocol.FAILED, error)
         self._calls.shutdown()
-        self._send(protocol.DONE)
+        self._send_message(protocol.DONE)
 
     def _run_items(self) -> None:
         storage, *source = self._open_storages()
@@ -141,8 +143,8 @@ class _Operation:
         for outcome in run_operation(storage, self._spec.method, items, source, self._cancel, {}):
             self._outcomes.append(outcome)
             if len(self._outcomes) >= BATCH_SIZE:
-                self._flush()
-        self._flush()
+                self._flush_outcomes()
+        self._flush_outcomes()
 
     def _open_storages(self) -> list[Storage]:
         with self._open_lock:
@@ -160,7 +162,7 @@ class _Operation:
             try:
                 batch = self._batches.get(block=self._in_flight == 0)
             except queue.Empty:
-                self._flush()
+                self._flush_outcomes()
                 yield None
                 continue
             if batch is None:
@@ -168,11 +170,11 @@ class _Operation:
             self._in_flight += len(batch)
             yield from batch
 
-    def _flush(self) -> None:
+    def _flush_outcomes(self) -> None:
         outcomes, self._outcomes = self._outcomes, []
         if outcomes:
             self._in_flight -= len(outcomes)
-            self._send(protocol.OUTCOMES, outcomes, self._progress.take_bytes())
+            self._send_message(protocol.OUTCOMES, outcomes, self._progress.take_bytes())
 
     def _run_call(self, number: int, name: str, *arguments: Any) -> None:
         """Calls a method of the storage's transport with the source, if any, and the cancel."""
@@ -180,11 +182,11 @@ class _Operation:
             storage, *source = self._open_storages()
             transport = getattr(storage, "transport", storage)
             result = getattr(transport, name)(*source, *arguments, self._cancel)
-            self._send(protocol.RESULT, number, result)
+            self._send_message(protocol.RESULT, number, result)
         except Exception as error:  # noqa: BLE001 - the parent knows what it means
-            self._send(protocol.RAISED, number, error)
+            self._send_message(protocol.RAISED, number, error)
 
-    def _send(self, kind: str, *values: Any) -> None:
+    def _send_message(self, kind: str, *values: Any) -> None:
         """Sends a message; a last value that cannot be pickled is sent as a StepError."""
         try:
             self._channel.send(kind, *values)

@@ -58,7 +58,9 @@ class _Worker:
         self.calls: dict[int, Future[Any]] = {}
         self.is_gone = False
         self._on_message = on_message
-        self._thread = threading.Thread(target=self._receive, daemon=True, name="rolerunner-worker")
+        self._thread = threading.Thread(
+            target=self._receive_messages, daemon=True, name="rolerunner-worker"
+        )
         self._thread.start()
 
     def send(self, *message: Any) -> None:
@@ -94,7 +96,7 @@ class _Worker:
         self.items, self.batch = {}, []
         return left
 
-    def _receive(self) -> None:
+    def _receive_messages(self) -> None:
         try:
             while True:
                 kind, *values = self.process.channel.receive()
@@ -147,7 +149,7 @@ class WorkerPool:
         drawn = 0
         for item in items:
             if self._workers:
-                yield from self._collect(begin)
+                yield from self._collect_outcomes(begin)
             if item is None or isinstance(item, Outcome):
                 yield item
                 continue
@@ -155,13 +157,13 @@ class WorkerPool:
             if (
                 drawn <= _LOCAL_FIRST
                 or self._processes is None
-                or not self._assign(name_of(item), item)
+                or not self._assign_item(name_of(item), item)
             ):
                 yield begin(item)
         for worker in self._workers or ():
             worker.send_batch()
         while any(worker.items for worker in self._workers or ()):
-            yield from self._collect(begin)
+            yield from self._collect_outcomes(begin)
             yield None
 
     def call(self, name: str, *arguments: Any, here: int) -> Any:
@@ -203,7 +205,7 @@ class WorkerPool:
             self._require_processes().release(process)
             return None
 
-    def _assign(self, name: Any, item: Any) -> bool:
+    def _assign_item(self, name: Any, item: Any) -> bool:
         """Adds an item to the batch of a worker that has room; returns False if none has."""
         for worker in self._acquire_workers() if name is not None else ():
             if worker.is_gone or name in worker.items:
@@ -217,7 +219,7 @@ class WorkerPool:
             worker.send_batch()
         return False
 
-    def _collect(self, begin: Callable[[Any], Any]) -> Iterator[Any]:
+    def _collect_outcomes(self, begin: Callable[[Any], Any]) -> Iterator[Any]:
         """Yields outcomes that have arrived, and begins what dead workers left."""
         self._check_processes()
         # before their last outcomes are collected
