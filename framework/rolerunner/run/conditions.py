@@ -80,7 +80,7 @@ def _can_follow_failure(step: Step) -> bool:
     """Returns True if the step's ``when`` lets it run after a failure."""
     if isinstance(step.when, Template):
         return _reads_failure(step.when)
-    return step.when != "on_success"
+    return bool(step.when != "on_success")
 
 
 def _reads_failure(when: Template) -> bool:
