@@ -1,4 +1,7 @@
-"""DPU-seconds of 10,000 small objects copied between two roles: a plain script beside the same copy as a step, on one embedded AWS."""
+"""Compares the DPU-seconds of a copy between two roles, as a plain script and as a step.
+
+Both run against one embedded AWS.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ steps:
 
 
 def plain(running: sandbox.Sandbox, target: str) -> None:
-    """What teams write by hand: assume, list, and copy one object after the other."""
+    """Does what teams write by hand: assumes, lists, and copies one object after the other."""
     keys = running.job_keys
     job = {
         "aws_access_key_id": keys.access_key,
@@ -97,7 +100,7 @@ def main() -> None:
                 times["s3.copy"].append(seconds(as_step, running, f"step-{number}", spec))
     print(f"{OBJECTS:,} objects of 4 KiB from one role to another, medians of {ROUNDS}\n")
     print(
-        f"| | seconds | DPU-seconds per {PER:,} objects at 1/16 DPU | beside the plain script |\n|---|---|---|---|"
+        f"| | seconds | DPU-seconds per {PER:,} objects at 1/16 DPU | relative to the plain script |\n|---|---|---|---|"
     )
     base = statistics.median(times["plain script"])
     for title, taken in times.items():

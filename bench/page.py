@@ -1,4 +1,4 @@
-"""The page docs/benchmarks.md, made from what was measured."""
+"""Renders the page docs/benchmarks.md from the measurements."""
 
 from __future__ import annotations
 
@@ -12,33 +12,41 @@ if TYPE_CHECKING:
 
 INTRODUCTION = """# Benchmarks
 
-Made by `make bench`, not by hand. Each figure is the median of {rounds} run{s} of a whole command, from its start to its end: for rolerunner
-`rolerunner run` on a spec of one step, with its imports, the AssumeRole, the checks of the bytes, and the result file. The tools take turns, so
-what else the machine does hits all of them. Client and server share its cores: the server ([bench/s3null.c](../bench/s3null.c)) answers at almost
-no cost of its own, checks no signature, stores nothing, and counts what was done, so that no tool is measured at work that it left out. Read the
-ratios, not the seconds: on a machine of yours, with S3 at the other end, the network has its say. CPU time is what a job of Glue with a quarter of
-a core feels most.
+`make bench` generates this page. Each figure is the median of {rounds} run{s} of a whole command,
+from its start to its end. For rolerunner, that is `rolerunner run` with a spec of one step: imports,
+AssumeRole, verification of checksums and the result file are included.
+
+* The tools take turns, so other load on the machine affects all of them.
+* Client and server share the same cores. The server ([bench/s3null.c](../bench/s3null.c)) responds at
+  almost no cost: it verifies no signatures and stores nothing. It counts the work that was done, so a
+  tool that leaves work out is not measured.
+* Read the ratios, not the seconds: against S3, the network determines the rest. CPU time matters most
+  for a Glue job with a quarter of a core.
 
 Measured {when} on {machine}.{quick}
 """
-QUICK = " **With small sizes, to see that everything works: start-up is most of the time, and the ratios say little.**"
+QUICK = (
+    " **These are small sizes, which only test the benchmark: the start takes most of the time, so the "
+    "ratios mean little.**"
+)
 
 
-RATIOS = """## How many times as fast
+RATIOS = """## Compared with other tools
 
-Times as much that the better of s5cmd and rclone takes, and aws-cli, as wall and as CPU time: above 1 rolerunner is ahead. s5cmd and rclone check
-no checksum of what they download here; rolerunner proves every byte.
+The last four columns are ratios of wall time and CPU time: the better of s5cmd and rclone ("peers")
+divided by rolerunner, and aws-cli divided by rolerunner. Above 1, rolerunner is faster. s5cmd and
+rclone verify no checksums of downloads here; rolerunner verifies every byte.
 """
 
 
 def page(results: Results, pictures: list[str]) -> str:
-    """The whole page; ``pictures`` are names of files beside it."""
+    """Returns the page; ``pictures`` are names of files in the same folder."""
     plural, quick = "" if results.rounds == 1 else "s", QUICK if results.quick else ""
     parts = [
         INTRODUCTION.format(
             rounds=results.rounds, s=plural, when=results.when, machine=results.machine, quick=quick
         ),
-        *(f"![Seconds for the whole command, as bars]({name})\n" for name in pictures),
+        *(f"![Bar chart of the seconds for each command]({name})\n" for name in pictures),
         RATIOS,
         _ratios(results),
         *_details(results),
@@ -89,7 +97,7 @@ def _details(results: Results) -> Iterator[str]:
         names = [
             name for name in results.tools if any(each.tool == name and each.costs for each in mine)
         ]
-        yield f"## {mine[0].setting_title[0].upper()}{mine[0].setting_title[1:]}\n\nWall seconds / CPU seconds / peak MiB of all its processes.\n"
+        yield f"## {mine[0].setting_title[0].upper()}{mine[0].setting_title[1:]}\n\nWall seconds / CPU seconds / peak MiB of all processes of the tool.\n"
         works = dict.fromkeys(each.work for each in mine)
         rows = [
             [found[next(iter(found))].title, *(_cell(found.get(name), results) for name in names)]
@@ -117,7 +125,7 @@ def _cell(series: Series | None, results: Results) -> str:
 
 
 def verdicts(results: Results) -> Iterator[str]:
-    """For the console: each ratio of wall time beside the one that is wanted."""
+    """Yields a line for the console for each ratio of wall time and its target."""
     for work, setting in results.pairs():
         found = results.of(work, setting)
         if OURS in found:

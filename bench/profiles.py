@@ -1,4 +1,4 @@
-"""Where the CPU time of a run goes: each thread profiled by its own CPU clock, the functions gathered by what they belong to."""
+"""Profiles the CPU time of a run, thread by thread, and groups functions by component."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     null_server.build(BUILD)
     print(
-        "CPU time by what a function belongs to, and the functions that take most. The profiler makes calls of Python dearer than they are.\n"
+        "CPU time by component, and the functions with the most CPU time. The profiler adds time to each call, so frequent calls appear more expensive than they are.\n"
     )
     with null_server.serving(BUILD, null_server.TLS) as server:
         for work in WORKS:
@@ -89,7 +89,7 @@ def _print(work: Work, told: dict[str, Any]) -> None:
 
 
 def child(spec: str) -> None:
-    """Run a spec and print, as JSON, what its threads spent their time on."""
+    """Runs a spec and prints, as JSON, the profiles of its threads."""
     profiles: list[cProfile.Profile] = []
 
     def begin(*_: object) -> None:

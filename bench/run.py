@@ -1,11 +1,13 @@
-"""All benchmarks: installs the peers, starts the null server, runs everything in turns, writes docs/benchmarks.md and its picture.
+"""Runs all benchmarks in turns, and writes docs/benchmarks.md and its picture.
 
-python bench/run.py                          all of it: some hours, most of them aws-cli's
-python bench/run.py --quick                  small sizes, one round: minutes; the page goes to build/bench
+Installs the peers and starts the null server first.
+
+python bench/run.py                          everything: some hours, most of them for aws-cli
+python bench/run.py --quick                  small sizes, one round: minutes; writes to build/bench
 python bench/run.py --only download-small --only list --rounds 3 --tool rolerunner --tool rclone
-python bench/run.py --only delete --add      this work anew; the page keeps what was measured before of the others
-python bench/run.py --sections --add         the sections on the rest of the page anew, and no work
-python bench/run.py --page-only              the page once more, from what was measured before
+python bench/run.py --only delete --add      this work again; the page keeps the other figures
+python bench/run.py --sections --add         the sections at the end of the page again, no work
+python bench/run.py --page-only              the page again, without measuring
 """
 
 from __future__ import annotations
@@ -34,19 +36,19 @@ from works import Work, make_source, problem, works
 ROOT = Path(__file__).parents[1]
 OTHERS = {
     "Start-up": "startup.py",
-    "Where the rest of the time goes": "profiles.py",
-    "The runner beside the work": "runner.py",
+    "Where the CPU time goes": "profiles.py",
+    "Overhead of the runner": "runner.py",
     "A copy between roles, in DPU-seconds": "cost.py",
     "Roles": "roles.py",
-    "Checking a spec": "validate.py",
+    "Validation of a spec": "validate.py",
 }
-"""Title -> the script that prints its section."""
+"""Maps titles to the scripts that print the sections."""
 PICTURED = "tls"
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Who is measured, where files lie, after how many seconds a tool gets no more rounds, and what came of it."""
+    """The tools, the folder of files, the patience in seconds, and the results."""
 
     tools: list[Tool]
     folder: Path
@@ -108,66 +110,68 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="small sizes, to see that everything works; one round unless --rounds says more",
+        help="small sizes, to test the benchmark; one round by default",
     )
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="runs of each tool at each work (5)"
+        "--rounds", type=int, metavar="N", help="runs of each tool for each work; 5 by default"
     )
     parser.add_argument(
         "--only",
         action="append",
         metavar="WORK",
         choices=[work.name for work in works(quick=False)],
-        help="this work; repeatable",
+        help="run only this work; repeatable",
     )
     parser.add_argument(
         "--setting",
         action="append",
         choices=["http", "tls", "late", "pages"],
-        help="this setting of the server; repeatable",
+        help="run only this setting of the server; repeatable",
     )
     parser.add_argument(
         "--tool",
         action="append",
         metavar="TOOL",
-        help="this tool: rolerunner, s5cmd, rclone, ...; repeatable",
+        help="run only this tool, such as rolerunner, s5cmd or rclone; repeatable",
     )
     parser.add_argument(
         "--patience",
         type=float,
         default=180,
         metavar="S",
-        help="a tool that took so many seconds at a work gets no more rounds (180)",
+        help="seconds of a work after which a tool gets no more rounds; 180 by default",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="where the page goes (docs; build/bench with --quick)",
+        help="folder of the page; docs by default, build/bench with --quick",
     )
     parser.add_argument(
         "--workdir",
         metavar="DIR",
-        help="where files lie (a tmpfs where there is one with 8 GiB free, so that no disk is measured)",
+        help="folder for files; by default a tmpfs with 8 GiB free, so that no disk is measured",
     )
     parser.add_argument(
         "--cache",
         default=str(ROOT / "build/bench"),
         metavar="DIR",
-        help="the peers' environment and the server (build/bench)",
+        help="folder of the peers' environment and the server; build/bench by default",
     )
     parser.add_argument(
         "--add",
         action="store_true",
-        help="keep what benchmarks.json in --out has of other works, settings and tools",
+        help="keep the figures of other works, settings and tools in benchmarks.json of --out",
     )
     parser.add_argument(
         "--sections",
         action="store_true",
-        help="no work, but the sections on start-up, profiles and the like",
+        help="measure no work, only the sections on start-up, profiles and so on",
     )
     parser.add_argument(
-        "--page-only", action="store_true", help="write the page from the benchmarks.json in --out"
+        "--page-only",
+        action="store_true",
+        help="render the page from benchmarks.json in --out, without measuring",
     )
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
@@ -186,7 +190,7 @@ def _workplace(wanted: str | None) -> Iterator[Path]:
 def _in_turns(
     work: Work, setting: null_server.Setting, server: null_server.Server, bench: Bench
 ) -> None:
-    """Every tool once, then every tool once more: whatever the machine does meanwhile, it does to all."""
+    """Runs every tool once, then again, so that other load on the machine affects all of them."""
     source = make_source(work, bench.folder / "sources")
     series = {
         tool.name: Series(
@@ -245,7 +249,7 @@ def _once(work: Work, tool: Tool, place: Place, series: Series) -> None:
 
 
 def _section(script: str) -> str:
-    """What another benchmark prints, its own environment as plain as a user's."""
+    """Returns the output of another benchmark, run in a plain environment."""
     print(f"{script} ...", flush=True)
     done = subprocess.run(
         [sys.executable, str(ROOT / "bench" / script)],

@@ -1,4 +1,4 @@
-"""How long a command takes that does next to nothing, and which imports take it."""
+"""Measures the start of commands that do almost nothing, and the time of their imports."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def main() -> None:
         print(f"Medians of {ROUNDS} runs of the whole command.\n")
         print(table(["command", "ms", "CPU ms", "peak MiB"], rows))
         print(
-            "What `python -X importtime` says of the last: milliseconds in each package's own modules, those with 3 and more.\n"
+            "Import times of the last command, by `python -X importtime`: milliseconds in the modules of each package, from 3 ms.\n"
         )
         took = _imports(folder / "page.yaml", environment_of(environment))
         print(
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _imports(spec: Path, environment: dict[str, str]) -> Counter[str]:
-    """Package -> milliseconds in its own modules."""
+    """Maps packages to the milliseconds in their own modules."""
     command = [sys.executable, "-X", "importtime", "-m", "rolerunner", "run", str(spec)]
     told = subprocess.run(
         command, check=True, capture_output=True, text=True, env=environment

