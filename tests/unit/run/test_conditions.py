@@ -99,3 +99,52 @@ def test_only_an_expression_that_reads_a_failure_decides_after_one(
     step = Step("a", "s3.list", {}, when=parse_template(when))
     result = decide_start(step, job, record, READY, lambda: scope)
     assert ("starts" if result is None else result.status) == expected
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("${{ steps.bad.status == 'failed' }}", "starts"),
+        ("${{ steps.bad.status == 'succeeded' }}", "skipped"),
+        ("${{ run.error == '' }}", "skipped"),
+        ("${{ run.id }}", "not_run"),
+        ("${{ params.error }}", "not_run"),
+        ("${{ run.error.length }}", "not_run"),
+    ],
+)
+def test_a_condition_behind_a_failure_decides_by_what_it_reads(when: str, expected: str) -> None:
+    scope = {
+        "steps": {"bad": {"status": "failed"}},
+        "run": {"error": "it broke", "id": "r"},
+        "params": {"error": True},
+    }
+    step = Step("a", "s3.list", {}, needs=("bad",), when=parse_template(when))
+    result = decide_start(step, JOB, RunRecord(broken={"bad"}, failed=True), READY, lambda: scope)
+    assert ("starts" if result is None else result.status) == expected
+
+
+def test_a_condition_that_cannot_be_evaluated_fails_the_step() -> None:
+    step = Step("a", "s3.list", {}, when=parse_template("${{ params.none }}"))
+    result = decide_start(step, JOB, RunRecord(), READY, lambda: {"params": {}})
+    assert result is not None
+    assert result.error is not None
+    assert result.status == "failed"
+    assert "there is no 'params.none'" in result.error.message
+
+
+def test_a_refused_role_is_the_reason_of_the_steps_that_need_it() -> None:
+    record = RunRecord()
+    record.add_refusals({"r": RoleRefused("no", role="r", hint="ask")})
+    mine, other = (Step("a", "s3.list", {}, {"role": Role("arn", name)}) for name in ("r", "o"))
+    results = [decide_start(step, FINISH, record, READY, no_scope) for step in (mine, other)]
+    assert [each and each.status for each in results] == ["not_run", "not_run"]
+    assert [each and each.error and each.error.message for each in results] == ["no", None]
+
+
+def test_a_passed_deadline_is_told() -> None:
+    late = RunMoment(is_cancelled=False, elapsed=10.1)
+    job = Job("j", (), deadline=10)
+    result = decide_start(Step("a", "s3.list", {}), job, RunRecord(), late, no_scope)
+    assert result is not None
+    assert result.error is not None
+    assert result.error.message == "the job's deadline of 10 s has passed"

@@ -1,0 +1,106 @@
+"""The threads that renew a lock, and that stop a run before its lock is stale."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+import pytest
+
+from rolerunner.errors import StepError
+from rolerunner.run.state.lock_holder import LockHolder, elapsed
+from rolerunner.run.state.lock_renewal import LockRenewal
+from rolerunner.run.state.stores import LockLost
+
+
+@dataclass
+class FakeState:
+    """A state that counts renewals, or refuses them."""
+
+    seconds: float
+    is_refusing: bool = False
+    is_marking: bool = True
+    key: str = "k"
+    lost: Optional[StepError] = None
+    renewals: int = 0
+    renewed: float = field(default_factory=elapsed)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @property
+    def holder(self) -> LockHolder:
+        return LockHolder("me", stale_after=self.seconds)
+
+    def renew(self) -> None:
+        with self.changed:
+            self.renewals += 1
+            self.changed.notify_all()
+        if self.is_refusing:
+            raise StepError("no", type="SlowDown")
+        if self.is_marking:
+            self.renewed = elapsed()
+
+    def lose(self, why: StepError) -> None:
+        with self.changed:
+            self.lost = why
+            self.changed.notify_all()
+
+    def wait_for(self, condition: Any, seconds: float = 20) -> bool:
+        with self.changed:
+            return bool(self.changed.wait_for(condition, seconds))
+
+
+def renewing(state: FakeState) -> LockRenewal:
+    renewal = LockRenewal(state)  # type: ignore[arg-type]
+    renewal.start()
+    return renewal
+
+
+def test_a_lock_is_renewed_four_times_before_it_is_stale() -> None:
+    state = FakeState(0.8)
+    began = elapsed()
+    renewal = renewing(state)
+    assert state.wait_for(lambda: state.renewals >= 2)
+    renewal.stop()
+    assert elapsed() - began >= 2 * 0.2
+    assert state.lost is None
+
+
+def test_a_renewal_that_fails_is_repeated_sooner() -> None:
+    state = FakeState(4.0, is_refusing=True)
+    state.renewed -= 1.0
+    began = elapsed()
+    renewal = renewing(state)
+    assert state.wait_for(lambda: state.renewals >= 3)
+    renewal.stop()
+    assert 2 * 0.25 <= elapsed() - began < 2 * 1.0
+
+
+@pytest.mark.parametrize(
+    ("stale_after", "limit"), [(0.4, 0.2), (8.0, 4.0), (16.0, 11.0), (40.0, 30.0)]
+)
+def test_a_run_stops_before_its_lock_is_stale(stale_after: float, limit: float) -> None:
+    """A quarter of the time is kept for stopping, at least five seconds, at most a half."""
+    state = FakeState(stale_after, is_refusing=True)
+    state.renewed = elapsed() - limit + 0.2
+    renewal = renewing(state)
+    assert state.wait_for(lambda: state.lost is not None)
+    renewal.stop()
+    over = elapsed() - state.renewed - limit
+    assert 0 <= over < 5
+    assert isinstance(state.lost, LockLost)
+    assert state.lost.type == "LockNotRenewed"
+    assert f"could not be renewed for {limit:.3g} s" in state.lost.message
+
+
+def test_a_renewal_that_is_stopped_neither_renews_nor_loses() -> None:
+    state = FakeState(0.8)
+    renewal = renewing(state)
+    renewal.stop()
+    assert not state.wait_for(lambda: state.renewals or state.lost, 0.9)
+
+
+def test_a_lock_that_is_lost_is_not_renewed() -> None:
+    state = FakeState(0.4, lost=StepError("taken"))
+    renewing(state)
+    assert not state.wait_for(lambda: state.renewals, 0.4)

@@ -1,0 +1,173 @@
+"""The document of a run key while a run holds it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rolerunner.common.cancellation import Cancel
+from rolerunner.errors import StepError
+from rolerunner.run.state import run_state
+from rolerunner.run.state.acquire import acquire_state
+from rolerunner.run.state.leftovers import write_left
+from rolerunner.run.state.lists import NotStorable
+from rolerunner.run.state.lock_holder import LockHolder
+from rolerunner.run.state.run_state import RunState, StepRecord
+from rolerunner.run.state.stores import FolderStore, LockLost
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD = StepRecord("succeeded", {"n": 1}, {"x": "y"}, "me", 0.5)
+
+
+class Bench:
+    """A state in a folder, and its document as another run would read it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = FolderStore(folder / "state")
+        self.folder = folder
+        self.state = acquire_state(self.store, "j", "k", LockHolder.now("me", 120))
+
+    def document(self) -> Any:
+        found = self.store.read("j/k.json")
+        assert found is not None
+        return json.loads(found[0])
+
+    def reopen(self) -> RunState:
+        holder = LockHolder.now("next", 120)
+        return acquire_state(self.store, "j", "k", holder, take_over=True)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_completed_step_is_found_by_the_next_run(bench: Bench) -> None:
+    assert bench.state.find_step("a") is None
+    bench.state.record_step("a", RECORD)
+    bench.state.record_step("b", replace(RECORD, status="warning", outputs={"m": [2]}))
+    found = bench.reopen()
+    assert found.find_step("a") == RECORD
+    assert found.find_step("b") == replace(RECORD, status="warning", outputs={"m": [2]})
+    assert found.restore_outputs(RECORD, bench.folder) == {"n": 1}
+    assert found.find_step("c") is None
+
+
+def test_a_step_that_is_done_again_replaces_its_record(bench: Bench) -> None:
+    bench.state.record_step("a", RECORD)
+    bench.state.record_step("a", replace(RECORD, outputs={"n": 2}))
+    assert bench.document()["steps"]["a"]["outputs"] == {"n": 2}
+    bench.state.drop_step("a")
+    assert bench.document()["steps"] == {}
+    bench.state.drop_step("a")
+    assert bench.reopen().find_step("a") is None
+
+
+def test_a_record_of_an_earlier_release_has_no_files(bench: Bench) -> None:
+    bench.state.record_step("a", RECORD)
+    del bench.state.steps["a"]["left"]
+    found = bench.state.find_step("a")
+    assert found == replace(RECORD, has_left=False)
+
+
+def test_a_call_that_began_is_known_until_it_has_ended(bench: Bench) -> None:
+    bench.state.mark_begun("a")
+    bench.state.mark_begun("b")
+    assert bench.document()["begun"] == {"a": "me", "b": "me"}
+    bench.state.record_step("a", RECORD)
+    assert bench.document()["begun"] == {"b": "me"}
+    bench.state.clear_begun("b")
+    assert bench.document()["begun"] == {}
+    before = bench.state.etag
+    bench.state.clear_begun("b")
+    assert bench.state.etag == before
+
+
+def test_outputs_that_have_no_json_form_drop_the_step(bench: Bench) -> None:
+    bench.state.record_step("a", RECORD)
+    with pytest.raises(NotStorable):
+        bench.state.record_step("a", replace(RECORD, outputs={"x": object()}))
+    assert bench.document()["steps"] == {}
+
+
+def test_a_renewal_tells_when_and_keeps_the_holder(bench: Bench) -> None:
+    before = bench.document()["holder"]
+    bench.state.holder = replace(bench.state.holder, renewed="2000-01-01T00:00:00.000+00:00")
+    bench.state.renew()
+    after = bench.document()["holder"]
+    assert after["renewed"] >= before["renewed"]
+    assert {**after, "renewed": ""} == {**before, "renewed": ""}
+
+
+def test_a_released_key_is_held_by_nobody_and_not_renewed(bench: Bench) -> None:
+    bench.state.record_step("a", RECORD)
+    bench.state.release()
+    released = bench.document()
+    assert released["holder"]["run_id"] == ""
+    assert list(released["steps"]) == ["a"]
+    bench.state.renew()
+    assert bench.document() == released
+
+
+def test_a_run_whose_key_was_taken_writes_nothing_more(bench: Bench) -> None:
+    told: list[bool] = []
+    bench.state._on_lost = lambda: told.append(True)
+    bench.reopen()
+    theirs = bench.document()
+    for write in (bench.state.renew, lambda: bench.state.record_step("a", RECORD)):
+        with pytest.raises(LockLost):
+            write()
+    bench.state.release()
+    assert bench.document() == theirs
+    assert (told, isinstance(bench.state.lost, LockLost)) == ([True], True)
+    first = bench.state.lost
+    bench.state.lose(StepError("again"))
+    assert (told, bench.state.lost) == ([True], first)
+
+
+def test_the_size_of_a_document_is_limited(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(bench.state._render_document())
+    monkeypatch.setattr(run_state, "MAX_BYTES", size)
+    bench.state.acquire()
+    monkeypatch.setattr(run_state, "MAX_BYTES", size - 1)
+    with pytest.raises(StepError, match=rf"would have {size} bytes; the limit is {size - 1}") as no:
+        bench.state.acquire()
+    assert (no.value.type, bench.state.lost) == ("TooLarge", None)
+
+
+def test_files_that_a_step_left_are_compared(bench: Bench) -> None:
+    left = bench.folder / "left.txt"
+    left.write_text("x")
+    listed = bench.folder / "a.left.jsonl"
+    write_left([str(left)], listed, Cancel())
+    bench.state.record_step("a", RECORD, [listed])
+    found = bench.reopen()
+    record = found.find_step("a")
+    assert record is not None
+    assert record.left is not None
+    assert found.find_change(record, bench.folder, Cancel()) == ""
+    left.write_text("changed")
+    assert found.find_change(record, bench.folder, Cancel()) == f"{left} changed"
+    elsewhere = replace(record, left={**record.left, "host": "elsewhere"})
+    assert found.find_change(elsewhere, bench.folder, Cancel()) == (
+        f"its files are on elsewhere, and this is {socket.gethostname()}"
+    )
+    missing = replace(record, left={**record.left, "name": "j/k/a-left-none.jsonl"})
+    assert "is not in the state any more" in found.find_change(missing, bench.folder, Cancel())
+    assert found.find_change(RECORD, bench.folder, Cancel()) == ""
+
+
+def test_the_last_write_is_timed_by_its_begin(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may take long: the lock is stale so long after it began, not after it ended."""
+    times = iter([100.0, 200.0])
+    monkeypatch.setattr(run_state, "elapsed", lambda: next(times))
+    bench.state.renew()
+    assert bench.state.renewed == 100.0
