@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPECS := blog_cross_role partner_exchange
 
-.PHONY: demo test lint schema docs locks bench clean
+.PHONY: demo test lint schema docs picture site locks bench clean
 
 demo: $(VENV)/.demo
 	@for spec in $(SPECS); do \
@@ -26,6 +26,13 @@ schema: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/rolerunner actions -o docs/actions
+	$(BIN)/python manual/reference.py
+
+picture: $(VENV)/.dev
+	$(BIN)/python manual/picture.py
+
+site: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 locks: $(VENV)/.dev
 	$(BIN)/python .ci/locks.py
@@ -48,3 +55,7 @@ $(VENV)/.demo: $(BIN)/python setup.py
 $(VENV)/.dev: $(BIN)/python setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,sandbox,dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(BIN)/python setup.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@

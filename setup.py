@@ -14,6 +14,7 @@ VERSION = re.search(
 )[1]
 
 PROJECT = "https://github.com/rolerunner/rolerunner"
+DOCS = ["mkdocs==1.6.1", "mkdocs-material==9.8.2", "pymdown-extensions==13.1.2"]
 CLI = ["click>=8.1", "rich>=13"]
 CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
 DEPLOY = ["pip>=23.1", "uv>=0.5"]
@@ -51,7 +52,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     project_urls={
-        "Documentation": f"{PROJECT}/tree/main/docs",
+        "Documentation": "https://rolerunner.github.io/rolerunner/",
         "Changelog": f"{PROJECT}/blob/main/CHANGELOG.md",
         "Source": PROJECT,
         "Issues": f"{PROJECT}/issues",
@@ -87,6 +88,7 @@ setup(
         "deploy": DEPLOY,
         "sandbox": SANDBOX,
         "test": TEST,
+        "docs": DOCS,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["rolerunner = rolerunner.__main__:main"]},

@@ -281,26 +281,37 @@ class Job:
     """A checked spec with its params resolved."""
 
     name: str
+    """The job's name."""
     steps: tuple[Step, ...]
+    """The steps, in the order of the spec."""
     params: Mapping[str, Any] = field(default_factory=dict)
+    """The params of the run, with the types that the spec declares."""
     roles: Mapping[str, Role] = field(default_factory=dict)
+    """Alias -> role."""
     description: str = ""
+    """What the job is for."""
     assume: str = "first"
+    """first: roles are assumed before the first step; lazily: when they are needed."""
     max_parallel: int = 4
+    """Maximum number of steps that run at once."""
     on_failure: str = "stop"
     """stop: after a failed step no other starts; finish: steps that do not depend on it run."""
     deadline: Optional[float] = None
     """Seconds after the start of the run; no step starts later."""
     state: Optional[StateLocation] = None
+    """Where the state of runs is kept; None: nowhere."""
     glue: Optional[GlueSettings] = None
+    """The ``glue`` section; None if the spec has none."""
     engine: str = "fast"
     """The engine that moves objects: fast or boto3."""
     memory: Optional[int] = None
     """Memory limit of the process in bytes."""
     file: str = ""
+    """The spec's file, or its ``s3://`` location."""
     includes: tuple[str, ...] = ()
     """Included files, relative to the spec."""
     secret_params: frozenset[str] = frozenset()
+    """Names of the params that are secret."""
     undecided: tuple[str, ...] = ()
     """Roles, and ``state``, that depend on params without a value; they appear nowhere else."""
 
@@ -331,7 +342,9 @@ class Plan:
     """A job, ready to run. Printing it is the dry run."""
 
     job: Job
+    """The job."""
     steps: tuple[PlannedStep, ...]
+    """The steps in their order, each with its fields, permissions and notes."""
     roles: tuple[Role, ...]
     """Every distinct role to assume; source roles come before the roles reached through them."""
     state: tuple[Permission, ...] = ()
@@ -347,8 +360,11 @@ class Failure:
     """Why a step failed: ``type`` for machines, ``message`` and ``hint`` for people."""
 
     type: str
+    """The kind of failure, such as AccessDenied."""
     message: str
+    """One sentence: where, and what."""
     hint: str = ""
+    """What to do."""
 
 
 @dataclass(frozen=True)
@@ -356,13 +372,21 @@ class StepResult:
     """The result of a step. ``seconds`` is wall time."""
 
     id: str
+    """The step's id."""
     action: str
+    """The step's action."""
     role: str
+    """The alias of the step's role; empty for a step without one."""
     status: StepStatus
+    """succeeded, warning, failed, skipped or not_run."""
     attempts: int = 0
+    """Number of attempts."""
     seconds: float = 0.0
+    """Wall time of all attempts together."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
+    """The step's outputs, by name."""
     error: Optional[Failure] = None
+    """Why it failed, or why it is a warning."""
     reason: str = ""
     """Why it was skipped."""
     was: Literal["", "succeeded", "warning", "failed", "skipped", "not_run"] = ""
@@ -374,9 +398,13 @@ class RoleUse:
     """The session of a role, as CloudTrail shows it, and the number of AssumeRole calls."""
 
     role: str
+    """The role's alias."""
     arn: str
+    """The role's ARN."""
     session_arn: str
+    """The ARN of the session, as CloudTrail shows it."""
     assume_calls: int
+    """Number of AssumeRole calls."""
     step: str = ""
     """The only step with this session; empty if all steps of the role share one."""
 
@@ -386,11 +414,18 @@ class RunResult:
     """The result of a run. ``started`` is UTC in ISO 8601."""
 
     run_id: str
+    """The run's id."""
     job: str
+    """The job's name."""
     status: RunStatus
+    """succeeded, warning, failed or stopped."""
     started: str
+    """The start of the run."""
     seconds: float
+    """Wall time of the run."""
     roles: tuple[RoleUse, ...]
+    """The sessions of the run."""
     steps: tuple[StepResult, ...]
+    """The results of the steps, in the order of the plan."""
     error: Optional[Failure] = None
     """Why no step ran (wrong spec, refused role), or why the run stopped (lost lock)."""

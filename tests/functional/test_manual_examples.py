@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +20,13 @@ from tests.conftest import CONFIGS, ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests import memory_aws as memory_aws_module
+
 pytestmark = pytest.mark.once
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIAL = ROOT / "docs" / "tutorial.md"  # its commands follow one another: see test_tutorial.py
+RUNNABLE = [page for page in PAGES if page != TUTORIAL]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NAMED = re.compile(r"# (file|sandbox|test): (\S+)\n")
 # what differs from run to run: run ids, times, and request ids
@@ -37,6 +43,14 @@ def plain(line: str) -> str:
     return re.sub(r"\s+", " ", VARYING.sub("~", line.rstrip()))
 
 
+def assert_printed(printed: list[str], output: str) -> None:
+    """The lines are in the output, in this order; ``...`` stands for lines left out."""
+    actual = iter(plain(line) for line in output.splitlines())
+    for line in printed:
+        if line != "...":
+            assert plain(line) in actual, f"{line!r} is not (there) in:\n{output}"
+
+
 def ran(path: Path) -> bool:
     """Do the cases of a test file among the configs pass?"""
     for config in (*CONFIGS.glob("*.yaml"), ROOT / "jobs"):
@@ -44,8 +58,8 @@ def ran(path: Path) -> bool:
     return all(run_case(case).passed for case in load_cases([path], path.parent / "runs"))
 
 
-EXAMPLES = [(page, text) for page in PAGES for text in blocks(page, "yaml")]
-CONSOLES = [(page, text) for page in PAGES for text in blocks(page, "console")]
+EXAMPLES = [(page, text) for page in RUNNABLE for text in blocks(page, "yaml")]
+CONSOLES = [(page, text) for page in RUNNABLE for text in blocks(page, "console")]
 
 
 @pytest.mark.parametrize(
@@ -76,20 +90,43 @@ def test_a_command_gives_the_output_that_is_printed(
 ) -> None:
     for folder in ("configs", "jobs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    for example in blocks(page, "yaml"):
-        name = NAMED.match(example).group(2)  # type: ignore[union-attr]
-        if not name.startswith("configs/"):
-            (tmp_path / name).write_text(example)
+    for example in (*blocks(page, "yaml"), *blocks(page, "python")):
+        named = NAMED.match(example)
+        if named and not named[2].startswith("configs/"):
+            (tmp_path / named[2]).parent.mkdir(exist_ok=True)
+            (tmp_path / named[2]).write_text(example)
     command, *printed = text.splitlines()
     program, *arguments = shlex.split(command[2:])
     assert program == "rolerunner"
     ended = rolerunner(*arguments)
-    actual = iter(plain(line) for line in (ended.stdout + ended.stderr).splitlines())
-    for line in printed:
-        if line != "...":
-            assert plain(line) in actual, (
-                f"{line!r} is not (there) in:\n{ended.stdout}{ended.stderr}"
-            )
+    assert_printed(printed, ended.stdout + ended.stderr)
+
+
+FROM_CODE = [page for page in PAGES if "<!-- from the code: " in page.read_text()]
+
+
+@pytest.mark.parametrize("page", FROM_CODE, ids=lambda page: page.name)
+def test_parts_from_the_code_are_up_to_date(page: Path) -> None:
+    from manual.reference import render_page
+
+    assert render_page(page.read_text()) == page.read_text(), "run 'make docs'"
+
+
+def test_the_program_of_the_python_api_runs(
+    tmp_path: Path, memory_aws: memory_aws_module.Store
+) -> None:
+    page = ROOT / "docs" / "python-api.md"
+    (program,) = blocks(page, "python")
+    (tmp_path / "nightly.py").write_text(program)
+    (tmp_path / "nightly.yaml").write_text(blocks(page, "yaml")[0])
+    memory_aws.put("partner-landing", "orders/2026-01-31/a.csv", b"1")
+    ended = subprocess.run(
+        [sys.executable, "nightly.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.splitlines() == [
+        "assumes arn:aws:iam::222233334444:role/landing-reader",
+        "find succeeded 1",
+    ], ended.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -49,12 +49,16 @@ class FunctionContext:
     """The first argument of a function."""
 
     role: Optional[Role]
+    """The step's role; None for a step without one."""
     params: Mapping[str, Any]
+    """The params of the run, with the types that the spec declares."""
     run_id: str
+    """The id of the run, as ``${{ run.id }}``."""
     workdir: Path
     """A folder of this run that outlives the step."""
     cancel: Cancel
-    """Set when the run is to stop: long loops should look at ``cancel.is_set()``."""
+    """Set when the run is to stop. Long loops check ``cancel.is_set()``, or call
+    ``cancel.stop_if_set()``; ``cancel.wait(seconds)`` sleeps until then."""
     _context: StepContext
 
     @classmethod
@@ -89,7 +93,7 @@ class FunctionContext:
         self._context.note("info", message, values)
 
     def progress(self, objects: int, total: int = 0) -> None:
-        """Reports the progress of the step."""
+        """Reports how many objects of ``total`` are done; 0 if the total is not known."""
         self._context.progress(StepProgress(self._context.step_id, objects, 0, total))
 
     def _find_role(self) -> Role:

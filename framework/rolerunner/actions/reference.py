@@ -48,7 +48,7 @@ def page(name: str, actions: Mapping[str, type[Action]]) -> str:
     parts = [
         f"# {name}", _render_doc(action),
         "## Example", _render_example(action),
-        "## Fields", _render_roles(action), "\n".join(_render_fields(action)),
+        "## Fields", _render_roles(action), "\n".join(render_fields(action)),
         "## Outputs", "\n".join(_render_outputs(action)),
         "## Permissions", permissions,
     ]  # fmt: skip
@@ -66,11 +66,12 @@ def _render_roles(action: type[Action]) -> str:
     return f"Its roles: {roles}; `role` is the default of each."
 
 
-def _render_fields(action: type[Action]) -> Iterator[str]:
+def render_fields(model: type[StrictModel]) -> Iterator[str]:
+    """Yields the lines of a table of the fields of a model."""
     yield "| field | default | means | example |"
     yield "|---|---|---|---|"
-    fields = action.model_fields.items()
-    own = set(action.__annotations__)
+    fields = model.model_fields.items()
+    own = set(model.__annotations__)
     for name, field in sorted(
         fields, key=lambda each: (not each[1].is_required(), each[0] not in own, each[0] in _SHARED)
     ):
@@ -105,6 +106,8 @@ def _render_default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     value = field.get_default(call_default_factory=True)
+    if isinstance(value, float) and all(isinstance(each, str) for each in field.examples or ()):
+        return f"`{value:g}s`"  # a duration, whose examples are text such as 5m
     return "" if value in (None, [], {}) else f"`{_shorten_value(value)}`"
 
 
