@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -142,6 +143,88 @@ def test_an_expired_token_is_retried_at_once_and_only_once(
     assert credentials.retry_if_expired((None, {"Error": {"Code": "SlowDown"}})) is None
     assert credentials.retry_if_expired(None) is None
     assert credentials.retry_if_expired(response) == 0
+
+
+def test_an_expired_session_whose_renewal_is_refused_is_a_refusal(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    source.now, source.is_refusing = LIFE - 1, True
+    assert sign(credentials) == "token-1"
+    for now, requests in ((LIFE, 3), (LIFE + 1, 3), (LIFE + REFUSAL_HOLD_SECONDS, 4)):
+        source.now = now
+        with pytest.raises(RoleRefused, match="no"):
+            sign(credentials)
+        assert len(source.requests) == requests
+
+
+def test_a_session_that_is_expired_when_it_arrives_is_a_refusal() -> None:
+    def acquire(_: LeaseRequest) -> Lease:
+        return Lease.start(freeze_keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests", "t"), "arn", 0, 0)
+
+    job = JobCredentials(Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests").to_credentials)
+    expired = RoleCredentials(ROLE, job, acquire, lambda: 1.0)
+    with pytest.raises(RoleRefused, match="the session of the role 'reader' has expired"):
+        expired.get_frozen_credentials()
+
+
+def test_a_session_that_was_never_requested_can_be_had(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    assert credentials.invalidate("token-0")
+    assert credentials.invalidate(None)
+    assert sign(credentials) == "token-1"
+
+
+def test_a_session_that_another_thread_has_replaced_stays(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    source.now = FRESH_SECONDS
+
+    class Replacing:
+        """Stands for a lock that another thread held until it had renewed the session."""
+
+        def __enter__(self) -> None:
+            credentials._lock, credentials._current = lock, None
+            sign(credentials)
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    lock: Any = credentials._lock
+    credentials._lock = Replacing()  # type: ignore[assignment]
+    assert credentials.invalidate("token-1")
+    assert sign(credentials) == "token-2"
+    assert len(source.requests) == 2
+
+
+def test_earlier_keys_stay_secrets_until_they_expire(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    for now in (0.0, RENEW_AT, LIFE - 1):
+        source.now = now
+        sign(credentials)
+    assert [lease.keys.token for lease in credentials._earlier] == ["token-1"]
+    source.now = RENEW_AT + LIFE - 1
+    assert sign(credentials) == "token-3"
+    assert [lease.keys.token for lease in credentials._earlier] == ["token-2"]
+
+
+def test_the_jobs_keys_are_loaded_once_for_two_threads() -> None:
+    loads: list[None] = []
+
+    def load() -> Any:
+        loads.append(None)
+        return Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests").to_credentials()
+
+    job = JobCredentials(load)
+    with job._lock:
+        second = threading.Thread(target=job.get_frozen_credentials)
+        second.start()
+        job._loaded = load()
+    second.join()
+    assert len(loads) == 1
 
 
 def test_the_jobs_credentials_are_loaded_again_after_they_expire() -> None:

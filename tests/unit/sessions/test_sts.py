@@ -3,11 +3,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+)
 
-from rolerunner.errors import RoleRefused, UsageError
+from rolerunner.errors import RoleRefused, StepError, UsageError
 from rolerunner.model import Role
-from rolerunner.sessions.credentials import JobCredentials
+from rolerunner.sessions.credentials import JobCredentials, RoleCredentials
 from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.lease import LeaseRequest
 from rolerunner.sessions.sts import StsClient, build_assume_request, format_session_name
@@ -93,6 +99,8 @@ def test_a_source_that_expires_twice_is_a_refusal() -> None:
         (refuse("AccessDenied"), "RoleRefused"),
         (refuse("RegionDisabledException"), "RegionDisabledException"),
         (EndpointConnectionError(endpoint_url="https://sts"), "StsUnreachable"),
+        (NoRegionError(), "NoRegionError"),
+        (StepError("no client", type="ClientFailed"), "ClientFailed"),
         (RuntimeError("parser"), "NotSts"),
         ({}, "NotSts"),
         (assumed("arn:aws:sts::444455556666:assumed-role/reader/job"), "WrongAccount"),
@@ -125,6 +133,40 @@ def test_a_job_without_credentials_is_a_refusal() -> None:
     with pytest.raises(RoleRefused, match="no AWS credentials of its own") as refused:
         create_client(FakeAws()).assume(LeaseRequest(ROLE, JobCredentials(load)))
     assert refused.value.type == "NoCredentials"
+
+
+def test_credentials_that_cannot_be_loaded_are_a_refusal() -> None:
+    def load() -> Any:
+        raise CredentialRetrievalError(provider="sso", error_msg="expired")
+
+    with pytest.raises(RoleRefused, match=r"cannot be loaded: .*sso.*expired") as refused:
+        create_client(FakeAws()).assume(LeaseRequest(ROLE, JobCredentials(load)))
+    assert refused.value.type == "NoCredentials"
+
+
+def create_hub(client: StsClient) -> RoleCredentials:
+    hub = Role("arn:aws:iam::111122223333:role/team/hub", "hub", region="eu-west-1")
+    return RoleCredentials(hub, create_source(), client.assume, lambda: 100.0)
+
+
+def test_the_refusal_of_a_chained_role_names_the_role_that_requested_it() -> None:
+    session = "arn:aws:sts::111122223333:assumed-role/hub/job"
+    client = create_client(FakeAws(assumed(session), refuse("AccessDenied")))
+    hub = create_hub(client)
+    with pytest.raises(RoleRefused, match="'reader' could not be assumed") as refused:
+        client.assume(LeaseRequest(ROLE, hub))
+    assert refused.value.asked_by == session
+    assert '"arn:aws:iam::111122223333:role/team/hub"' in refused.value.hint
+    assert (client.count_calls(hub.role), client.count_calls(ROLE)) == (1, 1)
+
+
+def test_a_refused_source_role_is_named_and_sts_is_not_asked_again() -> None:
+    client = create_client(FakeAws(refuse("AccessDenied")))
+    with pytest.raises(RoleRefused, match="its source role 'hub' was refused") as refused:
+        client.assume(LeaseRequest(ROLE, create_hub(client)))
+    assert (refused.value.type, refused.value.through) == ("SourceRefused", "hub")
+    assert "'hub' could not be assumed" in refused.value.hint
+    assert client.count_calls(ROLE) == 0
 
 
 def test_a_request_has_only_what_the_role_sets() -> None:

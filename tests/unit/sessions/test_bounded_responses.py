@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Union
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    HTTPClientError,
+    ReadTimeoutError,
+)
+from urllib3.exceptions import SSLError
+
+from rolerunner.sessions import bounded_responses
+from rolerunner.sessions.bounded_responses import ResponseTooLarge, bound_responses
+from tests.fake_s3 import Answer, Wire, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_responses, "MAX_RESPONSE", 1000)
+    monkeypatch.setattr(bounded_responses, "MAX_ERROR", 500)
+
+
+def list_objects(answer: Union[Answer, Wire], **settings: Any) -> Any:
+    once = {"retries": {"mode": "standard", "max_attempts": 1}}
+    with serving(lambda _: answer, **{**once, **settings}) as (client, _):
+        bound_responses(client)
+        return client.list_objects_v2(Bucket="bucket")
+
+
+def test_a_response_up_to_the_bound_is_read() -> None:
+    assert list_objects(Answer(LIST.ljust(1000)))["IsTruncated"] is False
+
+
+def test_a_response_beyond_the_bound_is_abandoned() -> None:
+    with pytest.raises(ResponseTooLarge, match="more than 1,000 bytes"):
+        list_objects(Answer(LIST.ljust(1001)))
+
+
+@pytest.mark.parametrize(("size", "kind"), [(500, ClientError), (501, ResponseTooLarge)])
+def test_the_response_of_an_error_has_a_bound_of_its_own(size: int, kind: type[Exception]) -> None:
+    body = b"<Error><Code>AccessDenied</Code></Error>".ljust(size)
+    with pytest.raises(kind):
+        list_objects(Answer(body, 403))
+
+
+def test_a_response_that_does_not_end_in_time_is_abandoned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded_responses, "MAX_SECONDS", -1.0)
+    with pytest.raises(ResponseTooLarge, match="did not end within"):
+        list_objects(Answer(LIST))
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (Wire([HEAD, LIST]), ConnectionClosedError),
+        (Wire([HEAD, LIST, 5.0]), ReadTimeoutError),
+    ],
+    ids=["cut", "hangs"],
+)
+def test_a_body_that_fails_is_an_error_of_botocores(
+    answer: Union[Answer, Wire], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind) as failed:
+        list_objects(answer, read_timeout=0.3)
+    assert type(failed.value) is kind
+
+
+def test_any_other_failure_of_a_body_is_one_of_http() -> None:
+    def stream() -> Iterator[bytes]:
+        yield b"<"
+        raise SSLError("bad record mac")
+
+    response = SimpleNamespace(status_code=200, raw=SimpleNamespace(stream=stream))
+    with pytest.raises(HTTPClientError, match="bad record mac"):
+        bounded_responses._read_all(response, SimpleNamespace(url="https://s3.example"))
+
+
+def test_a_streamed_body_is_left_to_its_reader() -> None:
+    with serving(lambda _: Answer(b"x" * 2000)) as (client, _):
+        bound_responses(client)
+        body = client.get_object(Bucket="bucket", Key="key")["Body"]
+        assert body.read() == b"x" * 2000
+
+
+def test_a_client_of_another_build_is_left_alone() -> None:
+    client = SimpleNamespace(_endpoint=SimpleNamespace())
+    bound_responses(client)
+    assert vars(client) == {"_endpoint": SimpleNamespace()}

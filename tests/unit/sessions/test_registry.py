@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rolerunner.errors import RoleRefused
+from rolerunner.model import JOB, Role
+from rolerunner.sessions.credentials import FRESH_SECONDS
+from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.registry import Sessions
+from tests.memory_aws import error
+
+if TYPE_CHECKING:
+    from tests.memory_aws import Request, Response, Store
+
+HUB = Role("arn:aws:iam::444455556666:role/hub", "hub")
+READER = Role("arn:aws:iam::444455556666:role/reader", "reader")
+SPOKE = Role("arn:aws:iam::444455556666:role/spoke", "spoke", via=HUB)
+OWN = Role("arn:aws:iam::999999999999:role/job", "own")
+OWN_ARN = "arn:aws:sts::999999999999:assumed-role/job/x"
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sessions(memory_aws: Store, clock: Clock) -> Sessions:
+    return Sessions(JobIdentity("eu-west-1"), session_name="job", clock=clock)
+
+
+def test_a_role_is_assumed_once_for_its_clients_and_its_session(
+    sessions: Sessions, memory_aws: Store
+) -> None:
+    memory_aws.put("bucket", "key", "text")
+    client = sessions.client(READER, "s3")
+    assert client.get_object(Bucket="bucket", Key="key")["Body"].read() == b"text"
+    boto3_client = sessions.session(READER).client("s3")
+    assert boto3_client.get_object(Bucket="bucket", Key="key")["Body"].read() == b"text"
+    assert memory_aws.assumed == [READER.arn]
+    assert sessions.client(READER, "s3") is client
+    assert sessions.client(READER, "s3", region="us-east-1") is not client
+    assert sessions.session(READER) is sessions.session(READER)
+    assert sessions.count_assume_calls(READER) == 1
+    assert sessions.session_arn(READER) == "arn:aws:sts::444455556666:assumed-role/reader/job"
+    sessions.close()
+
+
+def test_a_chained_role_is_assumed_with_the_session_of_its_source(
+    sessions: Sessions, memory_aws: Store
+) -> None:
+    sessions.assume(SPOKE)
+    sessions.assume(SPOKE)
+    assert memory_aws.assumed == [HUB.arn, SPOKE.arn]
+    requests = [each for each in memory_aws.requests if each.query.get("RoleArn") == SPOKE.arn]
+    assert [memory_aws.roles_of_keys[each.access_key] for each in requests] == [HUB.arn]
+
+
+def test_the_jobs_own_role_is_the_job(sessions: Sessions, memory_aws: Store) -> None:
+    assert (sessions.session_arn(JOB), sessions.session_arn(OWN)) == ("", "")
+    sessions.assume(OWN)
+    sessions.assume(JOB)
+    assert memory_aws.assumed == []
+    assert sessions.session_arn(OWN) == sessions.find_caller_arn() == OWN_ARN
+    assert sessions.get_credentials(OWN) is sessions.get_credentials(JOB)
+
+
+def test_an_exported_session_is_newer_than_the_expired_one(
+    sessions: Sessions, clock: Clock, memory_aws: Store
+) -> None:
+    first = sessions.export_lease(READER)
+    assert sessions.export_lease(READER) == first
+    assert sessions.export_lease(READER, first.token) == first  # it is fresh
+    clock.now += FRESH_SECONDS
+    renewed = sessions.export_lease(READER, first.token)
+    assert renewed.token != first.token
+    assert sessions.export_lease(READER, first.token) == renewed
+    assert len(memory_aws.assumed) == 2
+
+
+def test_a_worker_borrows_sessions_and_does_not_assume(
+    sessions: Sessions, clock: Clock, memory_aws: Store
+) -> None:
+    worker = Sessions(JobIdentity("eu-west-1"), clock=clock)
+    credentials = worker.get_credentials(READER)
+    worker.borrow_from(sessions.export_lease)
+    assert credentials.token == sessions.export_lease(READER).token
+    assert worker.count_assume_calls(READER) == 0
+    assert memory_aws.assumed == [READER.arn]
+
+
+def test_a_refusal_is_raised_to_the_borrower(sessions: Sessions, memory_aws: Store) -> None:
+    def refuse(request: Request) -> Response | None:
+        return error(403, "AccessDenied") if request.query.get("RoleArn") else None
+
+    memory_aws.hook = refuse
+    worker = Sessions(JobIdentity("eu-west-1"))
+    worker.borrow_from(sessions.export_lease)
+    with pytest.raises(RoleRefused, match="'reader' could not be assumed"):
+        worker.assume(READER)
+
+
+def test_certificates_come_from_the_environment(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    assert sessions.find_ca_bundle() is None
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/requests.pem")
+    assert sessions.find_ca_bundle() == "/etc/requests.pem"
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/etc/aws.pem")
+    assert sessions.find_ca_bundle() == "/etc/aws.pem"
+
+
+def test_sessions_are_not_pickled(sessions: Sessions) -> None:
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(sessions)
