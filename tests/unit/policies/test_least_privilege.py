@@ -55,6 +55,7 @@ def test_aliases_of_one_role_share_its_policies() -> None:
     ]
     assert ("sts:AssumeRole", READER) in allowed(job)
     assert (job.names, job.arn, job.account) == (("job",), OWN, "111122223333")
+    assert job.duration == 3600
 
 
 def test_the_job_trusts_glue_and_is_trusted_by_the_roles_it_assumes() -> None:
