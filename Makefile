@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPECS := blog_cross_role partner_exchange
 
-.PHONY: demo test lint schema docs picture site locks bench clean
+.PHONY: demo test lint schema docs picture site locks bench mutants clean
 
 demo: $(VENV)/.demo
 	@for spec in $(SPECS); do \
@@ -39,6 +39,9 @@ locks: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python bench/run.py $(BENCH)
+
+mutants: $(VENV)/.dev
+	$(BIN)/python .ci/mutants.py $(MUTANTS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis framework/*.egg-info
