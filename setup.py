@@ -14,6 +14,7 @@ VERSION = re.search(
 )[1]
 
 PROJECT = "https://github.com/rolerunner/rolerunner"
+FILES = "https://raw.githubusercontent.com/rolerunner/rolerunner/main"
 DOCS = ["mkdocs==1.6.1", "mkdocs-material==9.8.2", "pymdown-extensions==13.1.2"]
 CLI = ["click>=8.1", "rich>=13"]
 CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
@@ -44,11 +45,19 @@ DEV = [
     "types-PyYAML",
 ]
 
+
+def read_description() -> str:
+    """Returns README.md with absolute links, since PyPI has none of the repository's files."""
+    text = (HERE / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"(!\[[^]]*\]\()(?!https:)", rf"\1{FILES}/", text)
+    return re.sub(r"((?<!!)\[[^]]*\]\()(?!https:)", rf"\1{PROJECT}/blob/main/", text)
+
+
 setup(
     name="rolerunner",
     version=VERSION,
     description="YAML job specs for AWS Glue whose steps each run under their own IAM role.",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=read_description(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     project_urls={

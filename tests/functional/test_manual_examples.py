@@ -129,6 +129,24 @@ def test_the_program_of_the_python_api_runs(
     ], ended.stderr
 
 
+def test_the_picture_of_a_run_shows_the_spec_of_the_readme() -> None:
+    picture = (ROOT / "docs" / "run.svg").read_text()
+    (spec, _) = blocks(ROOT / "README.md", "yaml")
+    for step in re.findall(r"- id: (\w+)", spec):
+        assert f">✓ {step}<" in picture.replace("&#160;", " "), "run 'make picture'"
+    assert re.findall(r"https?://[^\"' ]+", picture) == [
+        "http://www.w3.org/2000/svg",
+        "https://www.textualize.io",  # in a comment
+    ]
+
+
+def test_progress_bars_leave_no_lines_in_the_picture() -> None:
+    from manual.picture import settle
+
+    bar = "find ---\r\n\x1b[1A\r\x1b[2K"
+    assert settle(f"\x1b[?25lfirst\r\n{bar}last\r\n\x1b[?25h") == "first\nlast"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_and_json_are_right(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
