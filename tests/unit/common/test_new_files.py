@@ -1,14 +1,12 @@
 """New files: temporary names, links that somebody else puts there, modes."""
 
 import os
-import stat
 from pathlib import Path
 
 import pytest
 
 from rolerunner.common import new_files
 from rolerunner.common.descriptors import remove_file_below
-from rolerunner.common.files import write_file
 from rolerunner.common.new_files import (
     NewFile,
     TargetFolder,
@@ -116,37 +114,6 @@ def test_a_folder_that_becomes_a_link_before_the_rename_keeps_the_file(
     file.commit()
     assert private.read_bytes() == b"private"
     assert (target / "moved/private").read_bytes() == b"mine"
-
-
-def test_a_link_at_the_final_name_is_replaced_and_not_followed(
-    tmp_path: Path, private: Path
-) -> None:
-    (tmp_path / "target").symlink_to(private)
-    write_file(tmp_path / "target", b"mine")
-    assert not (tmp_path / "target").is_symlink()
-    assert private.read_bytes() == b"private"
-
-
-def test_private_files_have_mode_0600_whatever_the_umask(tmp_path: Path) -> None:
-    for mask in (0o000, 0o777):
-        before = os.umask(mask)
-        try:
-            write_file(tmp_path / f"private-{mask}", b"x", private=True)
-        finally:
-            os.umask(before)
-        assert stat.S_IMODE((tmp_path / f"private-{mask}").stat().st_mode) == 0o600
-
-
-def test_a_pipe_or_device_is_written_to_and_stays(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    write_file(tmp_path / "pipe", b"result")
-    assert os.read(reader, 100) == b"result"
-    os.close(reader)
-    with pytest.raises(LocalFileFailed):  # nobody reads: an error, and no waiting
-        write_file(tmp_path / "pipe", b"result")
-    write_file(Path("/dev/null"), b"result")
-    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
 def test_a_failed_block_leaves_nothing(tmp_path: Path) -> None:
