@@ -9,12 +9,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rolerunner.common.json_values import safe_text
+from rolerunner.events import Note, RunStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.events import Event, Observer
+    from rolerunner.model import Plan
 
 _LOG = logging.getLogger("rolerunner")
 
@@ -55,3 +57,12 @@ def _can_be_signal() -> bool:
     """Returns True where Ctrl-C raises KeyboardInterrupt in this thread."""
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def notify_start(plan: Plan, run_id: str, notify: Callable[[Event], None]) -> None:
+    """Notifies that the run starts, and warns of widened session policies."""
+    notify(RunStarted(run_id, plan))
+    for role, notes in plan.narrowed.items():
+        name = f"{role} ({role.step})" if role.step else str(role)
+        for note in notes:
+            notify(Note("", "warning", f"session policy of {name}: {note}", {}))

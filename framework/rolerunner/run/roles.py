@@ -1,4 +1,4 @@
-"""Assumes all roles of a plan before the first step."""
+"""Assumes all roles of a plan before the first step, and lists their use after the last."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Callable, Union
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import RoleRefused, StepError
 from rolerunner.events import Event, RoleAssumed, RoleWasRefused
-from rolerunner.model import JOB
+from rolerunner.model import JOB, RoleUse
 from rolerunner.run.timeouts import run_with_timeout
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from rolerunner.model import Plan, Role
     from rolerunner.run.environment import RunEnvironment
+    from rolerunner.sessions.registry import Sessions
 
 _CONCURRENCY = 16
 """Roles assumed at the same time."""
@@ -58,3 +59,19 @@ def _assume_role(role: Role, environment: RunEnvironment) -> Union[RoleAssumed, 
         return RoleWasRefused(refusal)
     session_arn = environment.sessions.session_arn(role)
     return RoleAssumed(str(role), session_arn, time.monotonic() - started)
+
+
+def list_role_uses(plan: Plan, sessions: Sessions) -> tuple[RoleUse, ...]:
+    """Returns the sessions of the plan's roles, and of the job's own role if steps use it."""
+    uses_job = any(role.is_job for step in plan.job.steps for role in step.roles.values())
+    roles = [JOB, *plan.roles] if uses_job else plan.roles
+    return tuple(
+        RoleUse(
+            str(role),
+            role.arn,
+            sessions.session_arn(role),
+            sessions.count_assume_calls(role),
+            role.step,
+        )
+        for role in roles
+    )

@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.failures import as_step_error
 from rolerunner.errors import RolesRefused
-from rolerunner.events import Note, RunFinished, RunStarted, StepFinished, StepStarted
-from rolerunner.model import JOB, Failure, RoleUse, RunResult, StepResult
-from rolerunner.run.attempts import CompletedWork
+from rolerunner.events import RunFinished, StepFinished
+from rolerunner.model import Failure, RunResult, StepResult
 from rolerunner.run.conditions import RunMoment, decide_start
 from rolerunner.run.environment import RunContext, RunEnvironment
-from rolerunner.run.items import execute_step
-from rolerunner.run.notifier import EventNotifier
+from rolerunner.run.notifier import EventNotifier, notify_start
 from rolerunner.run.results import RunRecord, describe_failure, redact_failure, unstarted_result
 from rolerunner.run.resume import NoState, ResumeState, RunOptions, check_selection, open_state
-from rolerunner.run.roles import assume_roles
+from rolerunner.run.roles import assume_roles, list_role_uses
 from rolerunner.run.scheduler import Scheduler
 from rolerunner.run.scope import build_scope, read_outputs
+from rolerunner.run.step_run import run_step
 from rolerunner.run.timeouts import POLL_SECONDS
 from rolerunner.storage.thread_pool import ThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rolerunner.model import Plan, RunStatus, Step, StepStatus
+    from rolerunner.model import Plan, RunStatus, Step
 
 __all__ = ["RunOptions", "run"]
 
@@ -76,7 +75,7 @@ class _Runner:
 
     def run(self) -> RunResult:
         """Runs the job to its end."""
-        self._notify_start()
+        notify_start(self._plan, self._context.run_id, self._notifier.notify)
         if self._job.assume == "first":
             roles = assume_roles(self._plan, self._environment, self._notifier.notify)
             self._record.add_refusals(roles)
@@ -109,13 +108,6 @@ class _Runner:
         status: RunStatus = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
         self._finish(status, failure)
 
-    def _notify_start(self) -> None:
-        self._notifier.notify(RunStarted(self._context.run_id, self._plan))
-        for role, notes in self._plan.narrowed.items():
-            name = f"{role} ({role.step})" if role.step else str(role)
-            for note in notes:
-                self._notifier.notify(Note("", "warning", f"session policy of {name}: {note}", {}))
-
     def _run_steps(self) -> None:
         """Runs the steps in the order of the file, at most ``max_parallel`` at once."""
         scheduler = Scheduler(self._job.steps)
@@ -145,7 +137,9 @@ class _Runner:
             if result is not None:
                 return [(step, result)]
             self._record.repeated.add(step.id)
-            self._running[pool.submit(self._run_step, step, self._read_scope(step))] = step
+            scope = self._read_scope(step)
+            started = pool.submit(run_step, step, scope, self._context, self._state)
+            self._running[started] = step
         return []
 
     def _wait_for_steps(self) -> list[tuple[Step, StepResult]]:
@@ -174,39 +168,6 @@ class _Runner:
         except BaseException as error:  # noqa: BLE001 - a plugin's code may raise anything
             return unstarted_result(step, "failed", describe_failure(as_step_error(error)))
 
-    def _run_step(self, step: Step, scope: Mapping[str, Any]) -> StepResult:
-        started = time.monotonic()
-        status: StepStatus = "succeeded"
-        failure: Optional[Failure] = None
-        try:
-            self._notify_step(step)
-            self._state.mark_begun(step)
-            is_resumed = self._state.is_resumed
-            work = execute_step(step, scope, self._context, is_resumed=is_resumed)
-            if work.warning:
-                status, failure = "warning", work.warning
-        except BaseException as raised:  # noqa: BLE001 - whatever is raised ends this step alone
-            error = as_step_error(raised)
-            self._state.clear_begun(step, error)
-            work = CompletedWork({}, error.attempts)
-            status, failure = "failed", describe_failure(self._state.explain_stop(error))
-        seconds = round(time.monotonic() - started, 3)
-        result = StepResult(
-            step.id,
-            step.action,
-            str(step.role or ""),
-            status,
-            work.attempts,
-            seconds,
-            work.outputs,
-            failure,
-        )
-        return self._state.record_result(step, result, scope, work.left)
-
-    def _notify_step(self, step: Step) -> None:
-        session_arn = self._environment.sessions.session_arn(step.role) if step.role else ""
-        self._notifier.notify(StepStarted(step, session_arn))
-
     def _end_step(self, step: Step, result: StepResult) -> None:
         self._notifier.notify(StepFinished(self._record.add_result(step, result)))
 
@@ -228,25 +189,10 @@ class _Runner:
             status,
             self._started.strftime("%Y-%m-%dT%H:%M:%SZ"),
             round(time.monotonic() - self._clock, 3),
-            tuple(self._list_role_uses()),
+            list_role_uses(self._plan, self._environment.sessions),
             tuple(results[each.step.id] for each in self._plan.steps if each.step.id in results),
             error or (None if lost is None else describe_failure(lost)),
         )
         self._notifier.notify(RunFinished(result))
         self._notifier.close()
         return result
-
-    def _list_role_uses(self) -> list[RoleUse]:
-        sessions = self._environment.sessions
-        uses_job = any(role.is_job for step in self._job.steps for role in step.roles.values())
-        roles = [JOB, *self._plan.roles] if uses_job else self._plan.roles
-        return [
-            RoleUse(
-                str(role),
-                role.arn,
-                sessions.session_arn(role),
-                sessions.count_assume_calls(role),
-                role.step,
-            )
-            for role in roles
-        ]

@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timezone
 
 from rolerunner.errors import StateHeld, StepError, UsageError
-from rolerunner.run.state.document import Document, parse_document
+from rolerunner.run.state.document import StateDocument, parse_document
 from rolerunner.run.state.lock_holder import LockHolder, utc_now
 from rolerunner.run.state.run_state import RunState
 from rolerunner.run.state.stores import LockLost, StateStore
@@ -83,7 +83,7 @@ def _read_state(
 
 
 def _from_document(
-    document: Document, store: StateStore, name: str, job: str, key: str, etag: str
+    document: StateDocument, store: StateStore, name: str, job: str, key: str, etag: str
 ) -> RunState:
     return RunState(
         store,

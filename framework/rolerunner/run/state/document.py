@@ -32,12 +32,12 @@ class _Damaged(ValueError):
     """The document is not one that rolerunner writes."""
 
 
-class _Unknown(ValueError):
+class _UnknownContent(ValueError):
     """The document has what this release does not know."""
 
 
 @dataclass(frozen=True)
-class Document:
+class StateDocument:
     """A validated state document."""
 
     started: str
@@ -49,14 +49,14 @@ class Document:
     """Step -> its entry as JSON."""
 
 
-def parse_document(data: bytes, name: str, job: str, key: str) -> Document:
+def parse_document(data: bytes, name: str, job: str, key: str) -> StateDocument:
     """Parses the document of a job's key.
 
     Raises UsageError if it is damaged, or of a newer release.
     """
     try:
         return _read_document(_parse_json(data), job, key)
-    except _Unknown as why:
+    except _UnknownContent as why:
         raise UsageError(
             f"the state {name} {why}: go on with the release of rolerunner that wrote it; "
             "it was left as it is"
@@ -107,12 +107,12 @@ def _refuse_constant(text: str) -> Any:
     raise _Damaged(f"'{text}' is not JSON")
 
 
-def _read_document(document: Any, job: str, key: str) -> Document:
+def _read_document(document: Any, job: str, key: str) -> StateDocument:
     _require(isinstance(document, dict), "it is not an object")
     version = document.get("version")
     _require(type(version) is int and version >= 1, f"'version' is {_format_value(version)}")
     if version != VERSION:
-        raise _Unknown(
+        raise _UnknownContent(
             f"has version {_format_value(version)}, and this release reads version {VERSION}"
         )
     _check_fields(
@@ -137,7 +137,7 @@ def _read_document(document: Any, job: str, key: str) -> Document:
     steps = document["steps"]
     _require(isinstance(steps, dict), "'steps' is not an object")
     texts = {step: _entry_text(step, entry, f"{job}/{key}/{step}") for step, entry in steps.items()}
-    return Document(document["started"], _read_holder(document["holder"]), steps, begun, texts)
+    return StateDocument(document["started"], _read_holder(document["holder"]), steps, begun, texts)
 
 
 def _read_holder(read: Any) -> LockHolder:
@@ -250,7 +250,9 @@ def _check_fields(
     _require(not missing, f"{what} has no '{missing[0] if missing else ''}'")
     unknown = sorted(set(read) - required - optional)
     if unknown:
-        raise _Unknown(f"has a field that this release does not know: {what} has '{unknown[0]}'")
+        raise _UnknownContent(
+            f"has a field that this release does not know: {what} has '{unknown[0]}'"
+        )
 
 
 def _require(holds: bool, why: str) -> None:

@@ -1,14 +1,14 @@
-"""Resumes a run from the state of its key: which steps are done, and whether that still holds."""
+"""The state of a run key as a run keeps it: its lock, and a record of each completed step."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import as_step_error
@@ -16,16 +16,18 @@ from rolerunner.errors import StepError, UsageError
 from rolerunner.events import Note
 from rolerunner.model import Failure, StepResult
 from rolerunner.plan.planning import state_prefix
-from rolerunner.redaction.sealing import has_secret_text, seal_outputs
+from rolerunner.redaction.sealing import has_secret_text
 from rolerunner.run.idempotency import is_idempotent, is_outcome_known
 from rolerunner.run.inputs import fingerprint_inputs
-from rolerunner.run.results import unstarted_result
-from rolerunner.run.resume import NOT_SELECTED, NoState, ReadScope, ResumeState, RunOptions
+from rolerunner.run.resume import NoState, ReadScope, ResumeState, RunOptions
 from rolerunner.run.state.acquire import acquire_state
 from rolerunner.run.state.fingerprint import fingerprint
-from rolerunner.run.state.lists import ListDamaged, NotStorable
+from rolerunner.run.state.lists import NotStorable
 from rolerunner.run.state.lock_holder import LockHolder
-from rolerunner.run.state.run_state import RunState, StepRecord
+from rolerunner.run.state.restorer import StepRestorer
+from rolerunner.run.state.run_state import RunState
+from rolerunner.run.state.state_work import GRACE_SECONDS, StateWork
+from rolerunner.run.state.step_record import StepRecord
 from rolerunner.run.state.stores import BucketStore, FolderStore, StateStore
 from rolerunner.run.timeouts import run_with_timeout
 
@@ -33,11 +35,8 @@ if TYPE_CHECKING:
     from rolerunner.model import Job, StateLocation, Step
     from rolerunner.run.environment import RunContext, RunEnvironment
 
-T = TypeVar("T")
 _LOG = logging.getLogger("rolerunner")
 _NOT_KEPT = "not kept in the state, so a resumed run does it again"
-_GRACE_SECONDS = 1.0
-"""Time for work on the state once the run is to stop: with a step's own grace, it ends in five."""
 _RELEASE_SECONDS = 60.0
 """Time after which a lock that cannot be released is left to become stale."""
 
@@ -61,7 +60,7 @@ def open_kept_state(
             ),
             Cancel(cancel),
             None,
-            _GRACE_SECONDS,
+            GRACE_SECONDS,
         )
     except StepError as error:
         if cancel.is_set():
@@ -89,8 +88,8 @@ class KeptState:
     def __init__(self, state: RunState, run: RunContext) -> None:
         self._state = state
         self._run = run
-        self._hangs = False
-        """True if work on the state was abandoned."""
+        self._work = StateWork(run.environment.cancel)
+        self._restorer = StepRestorer(state, run, self._work)
 
     def start(self) -> None:
         """Keeps the lock renewed, and tells the observers about the state."""
@@ -121,39 +120,16 @@ class KeptState:
         self, step: Step, read_scope: ReadScope, repeated: set[str]
     ) -> Optional[StepResult]:
         """Returns the result of a step that need not run again; None, and a note, if it must."""
-        if step.id in self._state.begun and not is_idempotent(step):
-            return unstarted_result(step, "failed", _unknown_outcome(step, self._state.begun))
-        record = self._state.find_step(step.id)
-        if record is None:
-            return None
-        reason = self._why_repeat(step, record, read_scope, repeated)
-        if not reason:
-            try:
-                return self._skip_step(step, record, f"done in run {record.run_id}")
-            except ListDamaged as error:
-                reason = error.message
-        self._run.notify(Note(step.id, "info", "done_again", {"reason": reason}))
-        return None
+        return self._restorer.restore_result(step, read_scope, repeated)
 
     def restore_unselected(self, step: Step) -> StepResult:
         """Returns the result of a step that was not selected; warns if its files changed."""
-        record = self._state.find_step(step.id)
-        if record is None:
-            return unstarted_result(step, "skipped", reason=NOT_SELECTED)
-        change = self._find_change(step, record)
-        if change:
-            message = "it is not done again, though what it left changed"
-            self._run.notify(Note(step.id, "warning", message, {"reason": change}))
-        try:
-            return self._skip_step(step, record, NOT_SELECTED)
-        except ListDamaged as error:
-            hint = f"name the step with --only, too: --only {step.id}"
-            return unstarted_result(step, "failed", Failure(error.type, error.message, hint))
+        return self._restorer.restore_unselected(step)
 
     def mark_begun(self, step: Step) -> None:
         """Records that a call begins which must not be repeated. Raises StepError."""
         if not is_idempotent(step):
-            self._execute_work(lambda: self._state.mark_begun(step.id))
+            self._work.execute(lambda: self._state.mark_begun(step.id))
 
     def clear_begun(self, step: Step, error: StepError) -> None:
         """Takes that back if the call is known to have failed.
@@ -162,7 +138,7 @@ class KeptState:
         """
         if not is_idempotent(step) and is_outcome_known(step, error):
             with suppress(StepError):
-                self._execute_work(lambda: self._state.clear_begun(step.id))
+                self._work.execute(lambda: self._state.clear_begun(step.id))
 
     def record_result(
         self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
@@ -171,7 +147,7 @@ class KeptState:
         if result.status not in ("succeeded", "warning"):
             return result
         try:
-            self._execute_work(lambda: self._write_record(step, result, scope, left))
+            self._work.execute(lambda: self._write_record(step, result, scope, left))
         except NotStorable as error:
             self._run.notify(Note(step.id, "warning", _NOT_KEPT, {"reason": error.message}))
         except BaseException as raised:  # noqa: BLE001 - outputs of a plugin may have no JSON form
@@ -189,11 +165,11 @@ class KeptState:
     def release(self) -> None:
         """Gives up the lock; a failure is logged."""
         key = self._state.key
-        if self._hangs:
+        if self._work.hangs:
             _LOG.warning("the lock of run key %s is not released: its state does not answer", key)
             return
         stopping = self._run.environment.cancel.is_set()
-        seconds = _GRACE_SECONDS if stopping else _RELEASE_SECONDS
+        seconds = GRACE_SECONDS if stopping else _RELEASE_SECONDS
         try:
             run_with_timeout(self._state.release, Cancel(), seconds, 0)
         except StepError as error:
@@ -204,15 +180,6 @@ class KeptState:
         if self._state.lost is not None:
             self._run.notify(Note("", "error", self._state.lost.message, {}))
         self._run.environment.cancel.set()
-
-    def _execute_work(self, work: Callable[[], T]) -> T:
-        """Works on the state; abandons that once the run is to stop. Raises StepError."""
-        cancel = Cancel(self._run.environment.cancel)
-        try:
-            return run_with_timeout(work, cancel, None, _GRACE_SECONDS)
-        except StepError as error:
-            self._hangs = self._hangs or error.still_runs
-            raise
 
     def _write_record(
         self, step: Step, result: StepResult, scope: Mapping[str, Any], left: Sequence[Path]
@@ -226,60 +193,3 @@ class KeptState:
         run_id, seconds = self._run.run_id, result.seconds
         record = StepRecord(result.status, result.outputs, digests, run_id, seconds)
         self._state.record_step(step.id, record, left)
-
-    def _why_repeat(
-        self, step: Step, record: StepRecord, read_scope: ReadScope, repeated: set[str]
-    ) -> str:
-        """Returns why a completed step must run again; empty if it need not."""
-        needed = next((name for name in step.needs if name in repeated), None)
-        if needed is not None:
-            return f"it depends on '{needed}', which is done again"
-        try:
-            now = fingerprint(fingerprint_inputs(step, read_scope()))
-        except StepError as error:
-            return error.message
-        before = record.fingerprint
-        changed = [name for name in (*now, *before) if now.get(name) != before.get(name)]
-        if changed:
-            return f"its '{changed[0]}' changed"
-        if has_secret_text(seal_outputs(record.outputs, step.secret_outputs)):
-            return "its outputs are secret, and an earlier run kept them"
-        change = self._find_change(step, record)
-        if change:
-            self._run.distrusted.add(step.id)
-        return change
-
-    def _find_change(self, step: Step, record: StepRecord) -> str:
-        """Returns why the files that a step left cannot be trusted; empty if they can."""
-        environment = self._run.environment
-        if not record.has_left and environment.actions[step.action].writes_local_files:
-            return "an earlier release did it, which did not record its files"
-        workdir, cancel = environment.workdir, environment.cancel
-        try:
-            return self._execute_work(lambda: self._state.find_change(record, workdir, cancel))
-        except StepError as error:
-            return f"the files that it left cannot be read: {error.message}"
-
-    def _skip_step(self, step: Step, record: StepRecord, reason: str) -> StepResult:
-        """Returns the result of a step that is not run again. Raises ListDamaged."""
-        workdir = self._run.environment.workdir
-        try:
-            restored = self._execute_work(lambda: self._state.restore_outputs(record, workdir))
-        except ListDamaged:
-            raise
-        except StepError as error:
-            message = f"its outputs cannot be restored: {error.message}"
-            return unstarted_result(step, "failed", Failure(error.type, message, error.hint))
-        skipped = unstarted_result(step, "skipped", reason=reason)
-        outputs = seal_outputs(restored, step.secret_outputs)
-        return replace(skipped, outputs=outputs, was=record.status)
-
-
-def _unknown_outcome(step: Step, begun: Mapping[str, str]) -> Failure:
-    return Failure(
-        "OutcomeUnknown",
-        f"run {begun[step.id]} began this step, and neither how it ended nor its outputs are "
-        "known; it is not called again ('idempotent: false')",
-        "find out whether it took effect; then call it again with "
-        f"--only {step.id}, or go on with the steps after it with --from",
-    )

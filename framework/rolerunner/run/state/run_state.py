@@ -7,45 +7,19 @@ disk), so a run whose key was taken over finds out at its next write, and writes
 from __future__ import annotations
 
 import json
-import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from rolerunner.errors import StepError
 from rolerunner.run.state.document import VERSION
-from rolerunner.run.state.leftovers import find_change
-from rolerunner.run.state.lists import (
-    ListDamaged,
-    ListWriter,
-    NotStorable,
-    fetch_list,
-    restore_lists,
-)
+from rolerunner.run.state.lists import ListWriter, NotStorable
 from rolerunner.run.state.lock_holder import LockHolder, elapsed, utc_now
 from rolerunner.run.state.lock_renewal import LockRenewal
+from rolerunner.run.state.step_record import StepRecord
 from rolerunner.run.state.stores import MAX_BYTES, LockLost, StateStore
-
-if TYPE_CHECKING:
-    from rolerunner.common.cancellation import Cancel
-    from rolerunner.model import StepStatus
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """The state's entry for a completed step."""
-
-    status: StepStatus
-    outputs: Mapping[str, Any]
-    fingerprint: Mapping[str, str]
-    run_id: str
-    seconds: float = 0.0
-    left: Optional[Mapping[str, Any]] = None
-    """Reference to the list of files that it left, with the host; None if it left nothing."""
-    has_left: bool = True
-    """False for a step of an earlier release, which did not record its files."""
 
 
 @dataclass
@@ -88,28 +62,6 @@ class RunState:
         """Returns what is recorded of a step; None if nothing is."""
         read = self.steps.get(step)
         return None if read is None else StepRecord(**read, has_left="left" in read)
-
-    def restore_outputs(self, record: StepRecord, workdir: Path) -> dict[str, Any]:
-        """Returns a step's outputs, its lists on this machine. Raises ListDamaged, StepError."""
-        outputs = record.outputs.items()
-        return {name: restore_lists(value, self.store, workdir) for name, value in outputs}
-
-    def find_change(self, record: StepRecord, workdir: Path, cancel: Cancel) -> str:
-        """Returns why the files that a step left cannot be trusted; empty if they can.
-
-        Raises StepError.
-        """
-        left = record.left
-        if left is None:
-            return ""
-        here = socket.gethostname()
-        if left["host"] != here:
-            return f"its files are on {left['host']}, and this is {here}"
-        try:
-            path = fetch_list(left, self.store, workdir)
-        except ListDamaged as error:
-            return error.message
-        return find_change(path, cancel)
 
     def mark_begun(self, step: str) -> None:
         """Records that a step begins which must not be called twice. Raises StepError."""
