@@ -76,7 +76,7 @@ def open_storage(
     sessions: Sessions,
     role: Role,
     access: Optional[Access] = None,
-    flow: Optional[Pacer] = None,
+    pacer: Optional[Pacer] = None,
     *,
     engine: str = "fast",
     memory: Optional[int] = None,
@@ -86,7 +86,7 @@ def open_storage(
 ) -> Storage:
     """Returns S3 under a role.
 
-    ``access`` is sent with each request; ``flow`` limits the rate. ``engine`` is ``fast`` or
+    ``access`` is sent with each request; ``pacer`` limits the rate. ``engine`` is ``fast`` or
     ``boto3``. ``memory`` is the limit of the whole process in bytes, shared by ``at_once`` steps.
     ``processes`` are workers that take a share of the transfers.
     """
@@ -97,7 +97,7 @@ def open_storage(
     tuning = Tuning.for_memory(memory or DEFAULT_MEMORY, at_once, process_count)
     tuning = tuning if limits is None else tuning.apply_limits(limits)
     client, caller = sessions.client(role, "s3"), lambda: sessions.session_arn(role)
-    boto_engine = BotoEngine(client, role, caller, access, flow, tuning)
+    boto_engine = BotoEngine(client, role, caller, access, pacer, tuning)
     if engine == "boto3":
         return boto_engine
     from rolerunner.storage.http.sockets import SocketFactory  # noqa: PLC0415

@@ -61,7 +61,7 @@ def opened(engine: str, memory_aws: Store) -> Callable[..., Any]:
             config=Config(s3={"addressing_style": "path"}),
         )
         pacer, tuning = flow or Pacer(), tuning or Tuning()
-        boto_engine = BotoEngine(client, JOB, lambda: "", flow=pacer, tuning=tuning)
+        boto_engine = BotoEngine(client, JOB, lambda: "", pacer=pacer, tuning=tuning)
         if engine == "boto3":
             return boto_engine
         return open_native_engine(boto_engine, Credentials("k", "s"))

@@ -73,7 +73,7 @@ def record_outcomes(
     context: StepContext,
     prefix: S3Uri,
     step: TransferFields,
-    flow: Pacer,
+    pacer: Pacer,
     gathered: Optional[SourceObjects],
 ) -> TransferSummary:
     """Consumes the outcomes of an operation, and writes a line of the manifest for each.
@@ -84,7 +84,7 @@ def record_outcomes(
     meter = _ProgressMeter(
         context, gathered.total if gathered else 0, gathered.objects.bytes if gathered else 0
     )
-    flow.on_bytes = meter.bytes_moved
+    pacer.on_bytes = meter.bytes_moved
     done = size = skipped = failed = 0
     first: list[Outcome] = []
     with context.manifest() as manifest, _closing_operation(outcomes):

@@ -164,12 +164,12 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Copies the objects, many at once."""
-        flow = self.flow()
+        pacer = self.flow()
         try:
             self._refuse_overlap()
         except OverlapError as error:
             raise StepError(str(error), hint=error.hint, type="TargetInSource") from None
-        source, target = self._open_storages(context, flow, self.distribute)
+        source, target = self._open_storages(context, pacer, self.distribute)
         gathered = collect_source(self.source, self.objects, self.selection(), source, context)
         if gathered.total == 0:
             if self.move and context.is_resumed:
@@ -196,7 +196,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             else target.relay(copies, source, context.cancel)
         )
         ended = self._delete_sources(copied, source, target, context) if self.move else copied
-        done = record_outcomes(ended, context, copies.place, self, flow, gathered)
+        done = record_outcomes(ended, context, copies.place, self, pacer, gathered)
         return done.outputs(objects=done.objects, skipped=done.skipped)
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
@@ -276,7 +276,7 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
         return source_permissions(action, self.source, self.objects)
 
     def _open_storages(
-        self, context: StepContext, flow: Pacer, distribute: Optional[str] = None
+        self, context: StepContext, pacer: Pacer, distribute: Optional[str] = None
     ) -> tuple[Storage, Storage]:
         key, owner = self.customer_key, self.expected_source_bucket_owner
         of_target = replace(self.access(), source_bucket_owner=owner or "", source_key=key or "")
@@ -284,8 +284,8 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             context.storage(
                 "source_role",
                 self.access(owner=owner, customer_key=key),
-                flow,
+                pacer,
                 distribute=distribute,
             ),
-            context.storage("target_role", of_target, flow, distribute=distribute),
+            context.storage("target_role", of_target, pacer, distribute=distribute),
         )

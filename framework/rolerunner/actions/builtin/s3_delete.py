@@ -86,8 +86,8 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Lists and counts the objects, then deletes them in batches of 1000."""
-        flow = self.flow()
-        storage = context.storage(access=self.access(), flow=flow, distribute=self.distribute)
+        pacer = self.flow()
+        storage = context.storage(access=self.access(), flow=pacer, distribute=self.distribute)
         gathered = self._collect_source(storage, context)
         if self.on_empty != "error" and self._is_missing(gathered, storage):
             gathered = replace(gathered, refused=())
@@ -110,7 +110,7 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
             context,
             prefix,
             self,
-            flow,
+            pacer,
             gathered,
         )
         return done.outputs(objects=done.objects)

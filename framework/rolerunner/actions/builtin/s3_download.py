@@ -148,8 +148,8 @@ class S3Download(FilterFields, TransferFields, Action):
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Downloads the objects, many at once."""
-        flow = self.flow()
-        storage = context.storage(access=self.access(customer_key=self.customer_key), flow=flow)
+        pacer = self.flow()
+        storage = context.storage(access=self.access(customer_key=self.customer_key), flow=pacer)
         target = expand_path(self.target)
         had = NameSet(folds=bool(self.delete_extra) and is_case_insensitive(target))
         gathered = self._collect_source(
@@ -174,7 +174,7 @@ class S3Download(FilterFields, TransferFields, Action):
                 context,
                 gathered.objects.prefix,
                 self,
-                flow,
+                pacer,
                 gathered,
             )
         deleted = 0 if done.failed else _delete_files(target, extra)

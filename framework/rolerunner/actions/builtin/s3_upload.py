@@ -141,8 +141,8 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Uploads the files, many at once."""
-        flow = self.flow()
-        storage = context.storage(access=self.access(), flow=flow)
+        pacer = self.flow()
+        storage = context.storage(access=self.access(), flow=pacer)
         puts = UploadItems(self, storage, context)
         if puts.count == 0:
             handle_empty_source(self.on_empty, str(self.source), context)
@@ -159,7 +159,7 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
             else {}
         )
         done = record_outcomes(
-            storage.put(puts, context.cancel), context, puts.place, self, flow, None
+            storage.put(puts, context.cancel), context, puts.place, self, pacer, None
         )
         deleted = 0 if done.failed else delete_extra_objects(extra, done.objects, storage, context)
         return done.outputs(objects=done.objects, skipped=done.skipped, deleted=deleted)

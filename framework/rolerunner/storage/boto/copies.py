@@ -58,7 +58,7 @@ class Copies:
                 return self.recovery.recover_copy(error, item, info)
         result = response.get("CopyObjectResult", {})
         check_etag_returned(result, item.target, "the copy")
-        self.requests.flow.pace_bytes(info.size, cancel)
+        self.requests.pacer.pace_bytes(info.size, cancel)
         return {"ETag": result["ETag"], "VersionId": response.get("VersionId", "")}
 
     def _complete_options(self, item: Copy, info: ObjectInfo) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Copies:
                 CopySourceIfMatch=source.if_match,
                 CopySourceRange=source.byte_range,
             )
-        self.requests.flow.pace_bytes(part.length, cancel)
+        self.requests.pacer.pace_bytes(part.length, cancel)
         return completed
 
 

@@ -42,7 +42,7 @@ class BotoEngine:
         role: Role,
         caller: Callable[[], str],
         access: Optional[Access] = None,
-        flow: Optional[Pacer] = None,
+        pacer: Optional[Pacer] = None,
         tuning: Optional[Tuning] = None,
         transport: Optional[PartTransport] = None,
     ) -> None:
@@ -50,7 +50,7 @@ class BotoEngine:
 
         ``transport`` moves the ranges and parts of large objects; it is boto3's by default.
         """
-        requests = BotoRequests(client, role, caller, access or Access(), flow or Pacer())
+        requests = BotoRequests(client, role, caller, access or Access(), pacer or Pacer())
         tuning = tuning or Tuning()
         self.requests = requests
         self.tuning = tuning
@@ -71,7 +71,7 @@ class BotoEngine:
         """Returns this engine with another way to move ranges and parts of large objects."""
         own = self.requests
         return BotoEngine(
-            own.client, own.role, own.caller, own.access, own.flow, self.tuning, transport
+            own.client, own.role, own.caller, own.access, own.pacer, self.tuning, transport
         )
 
     def list(

@@ -43,7 +43,7 @@ class BotoRequests:
     role: Role
     caller: Callable[[], str]
     access: Access = field(default_factory=Access)
-    flow: Pacer = field(default_factory=Pacer)
+    pacer: Pacer = field(default_factory=Pacer)
 
     @property
     def max_attempts(self) -> int:
@@ -59,7 +59,7 @@ class BotoRequests:
 
         Raises ClientError, BotoCoreError, ServiceFailed.
         """
-        self.flow.pace_request(cancel)
+        self.pacer.pace_request(cancel)
         with translate_value_errors(method):
             complete = {**self.access_options(method), **parameters}
             return self._send_checked(getattr(self.client, method), complete)
@@ -123,11 +123,11 @@ class BotoRequests:
         with translate_value_errors(method):
             for page in validated_pages(pages, prefix):
                 yield page
-                self.flow.pace_request()
+                self.pacer.pace_request()
 
     def count_bytes(self, count: int, cancel: Cancel) -> None:
         """Counts transferred bytes and keeps their pace. Raises StepError if cancelled."""
-        self.flow.pace_bytes(count, cancel)
+        self.pacer.pace_bytes(count, cancel)
         cancel.stop_if_set()
 
     @contextlib.contextmanager

@@ -63,7 +63,7 @@ class RetryPolicy:
     """
 
     tries: int
-    flow: Pacer
+    pacer: Pacer
     cancel: Cancel
     invalidate: Callable[[], bool]
 
@@ -82,11 +82,11 @@ class RetryPolicy:
         """
         tried = resent = 0
         is_renewed = is_redirected = False
-        throttle = self.flow.throttle
+        throttle = self.pacer.throttle
         while True:
             while wait := throttle.wait():
                 yield wait
-            self.flow.pace_request(self.cancel)
+            self.pacer.pace_request(self.cancel)
             tried += 1
             era = throttle.era
             request = create_request()

@@ -59,14 +59,14 @@ class NativeClient:
             connections=min(connections or tuning.connections, tuning.connections),
             memory=tuning.memory // 2 // tuning.processes,
             threads=tuning.workers,
-            paced=self.requests.flow.paces_bytes,
+            paced=self.requests.pacer.paces_bytes,
         )
         return loop, self.make_policy(loop.cancel)
 
     def make_policy(self, cancel: Cancel) -> RetryPolicy:
         """Returns the retry policy of requests that stop when ``cancel`` is set."""
         requests = self.requests
-        return RetryPolicy(requests.max_attempts, requests.flow, cancel, self._invalidate_session)
+        return RetryPolicy(requests.max_attempts, requests.pacer, cancel, self._invalidate_session)
 
     def _invalidate_session(self) -> bool:
         """Gives up a session that S3 calls expired; returns True if another one can be had."""

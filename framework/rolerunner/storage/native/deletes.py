@@ -55,7 +55,7 @@ class DeleteTasks:
 
     def _execute_command(self, command: Command, policy: RetryPolicy) -> Task[Any]:
         if isinstance(command, Pause):
-            throttle = self._requests.flow.throttle
+            throttle = self._requests.pacer.throttle
             if command.throttled:
                 throttle.refused(throttle.era)
             yield command.seconds

@@ -239,7 +239,7 @@ class NativeEngine:
         """Returns the processes that may take a share of an operation."""
         origin = (source.requests.role, source.requests.access) if source is not None else None
         spec = OperationSpec(method, (self.requests.role, self.requests.access), origin)
-        return WorkerPool(self.processes, spec, self.requests.flow, cancel)
+        return WorkerPool(self.processes, spec, self.requests.pacer, cancel)
 
     def _is_small(self, info: Optional[ObjectInfo]) -> bool:
         """Returns True if the object is known to be transferred by one request."""

@@ -120,11 +120,11 @@ class NativeTransport:
         """
         uri, version = source.uri, source.info.version
         template = self.client.find_template("get_object", uri.bucket, self.client.read_options)
-        flow = self.requests.flow
-        while wait := flow.throttle.wait():
+        pacer = self.requests.pacer
+        while wait := pacer.throttle.wait():
             cancel.wait(wait)
             cancel.stop_if_set()
-        flow.pace_request(cancel)
+        pacer.pace_request(cancel)
         request = template.sign(
             uri.key,
             _range_headers(source),

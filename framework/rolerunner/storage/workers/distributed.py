@@ -38,14 +38,14 @@ class Distribution:
     setup: WorkerSetup
 
     def storage(
-        self, role: Role, access: Access, flow: Pacer, local: Storage, cancel: Cancel
+        self, role: Role, access: Access, pacer: Pacer, local: Storage, cancel: Cancel
     ) -> DistributedStorage:
         """Opens S3 under a role. ``local`` is the same storage on this machine.
 
         ``cancel`` stops listings.
         """
         setup = self.prepare_setup()
-        return DistributedStorage(self.pool, setup, role, access, flow, local, cancel)
+        return DistributedStorage(self.pool, setup, role, access, pacer, local, cancel)
 
     def prepare_setup(self) -> WorkerSetup:
         """Returns the setup with a jitter for the number of workers."""
@@ -75,12 +75,12 @@ class DistributedStorage:
     setup: WorkerSetup
     role: Role
     access: Access
-    flow: Pacer
+    pacer: Pacer
     local: Storage
     cancel: Cancel
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_worker_storage, (self.setup, self.role, self.access, self.flow)
+        return open_worker_storage, (self.setup, self.role, self.access, self.pacer)
 
     def list(
         self,
@@ -102,7 +102,7 @@ class DistributedStorage:
             return self.local.list(
                 prefix, versions=versions, after=after, page=page, parallel=False, cancel=cancel
             )
-        self.flow.shares = self.pool.slots()
+        self.pacer.shares = self.pool.slots()
         listing = DistributedListing(
             self, self.pool, cancel or self.cancel, prefix, versions=versions
         )
@@ -151,7 +151,7 @@ class DistributedStorage:
                 yield outcomes.popleft()
             for outcome in chain.from_iterable(results):
                 if is_copy and outcome.status == "done":
-                    self.flow.report_bytes(outcome.size)
+                    self.pacer.report_bytes(outcome.size)
                 yield outcome
 
     def _create_waves(
@@ -166,9 +166,9 @@ class DistributedStorage:
         Outcomes among the items go to ``outcomes``.
         """
         while True:
-            slots = self.flow.shares = self.pool.slots()
+            slots = self.pacer.shares = self.pool.slots()
             # a rate limit is divided by the slots, so no more tasks than slots may run
-            count = slots if self.flow.is_paced else slots * TASKS_PER_SLOT
+            count = slots if self.pacer.is_paced else slots * TASKS_PER_SLOT
             max_bytes = slots * tasks.BYTES_PER_SLOT
             drawn = tasks.draw_items(items, count * task_size, max_bytes, outcomes)
             if not drawn and not outcomes:

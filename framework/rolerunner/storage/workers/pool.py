@@ -116,13 +116,13 @@ class WorkerPool:
         self,
         processes: Optional[ForkedProcesses],
         spec: OperationSpec,
-        flow: Pacer,
+        pacer: Pacer,
         cancel: Cancel,
     ) -> None:
         # rates are limited within one process
-        self._processes = None if flow.is_paced else processes
+        self._processes = None if pacer.is_paced else processes
         self._spec = spec
-        self._flow = flow
+        self._pacer = pacer
         self._cancel = cancel
         self._lock = threading.RLock()
         self._workers: Optional[Sequence[_Worker]] = None
@@ -241,7 +241,7 @@ class WorkerPool:
         """Handles a message, in the thread that receives from the worker."""
         if kind == protocol.OUTCOMES:
             outcomes, byte_count = values
-            self._flow.report_bytes(byte_count)
+            self._pacer.report_bytes(byte_count)
             if outcomes:
                 self._arrived.append((worker, outcomes, None))
         elif kind == protocol.FAILED:

@@ -62,6 +62,6 @@ _SESSIONS_LOCK = threading.Lock()
 _SESSIONS: dict[tuple[Any, ...], Sessions] = {}
 
 
-def open_worker_storage(setup: WorkerSetup, role: Role, access: Access, flow: Pacer) -> Storage:
+def open_worker_storage(setup: WorkerSetup, role: Role, access: Access, pacer: Pacer) -> Storage:
     """Opens S3 under a role, in a worker."""
-    return setup.opener(setup.sessions(), role, access, flow)
+    return setup.opener(setup.sessions(), role, access, pacer)
