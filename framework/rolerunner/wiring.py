@@ -59,7 +59,7 @@ def build_environment(
         project=_find_project(job),
         observers=tuple(observers),
         cancel=cancel or Cancel(),
-        open_spread=_build_spread_opener(identity, sessions, session_name, opener),
+        open_cluster=_build_cluster_opener(identity, sessions, session_name, opener),
         start_workers=partial(_start_workers, job, sessions, opened, processes),
     )
 
@@ -203,7 +203,7 @@ def _start_workers(
         processes.close()
 
 
-def _build_spread_opener(
+def _build_cluster_opener(
     identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: StorageOpener
 ) -> Optional[Callable[[], Distribution]]:
     """Returns a function that opens Spark's executors, which find the job's credentials themselves.
@@ -216,7 +216,7 @@ def _build_spread_opener(
     if known.keys is not None:
         return None
 
-    def open_spread() -> Distribution:
+    def open_cluster() -> Distribution:
         from rolerunner.spark.pool import SparkTaskRunner  # noqa: PLC0415
         from rolerunner.spark.session import get_session  # noqa: PLC0415
         from rolerunner.storage.workers.distributed import Distribution  # noqa: PLC0415
@@ -225,4 +225,4 @@ def _build_spread_opener(
         place = WorkerSetup(opener, replace(known, region=sessions.require_region()), session_name)
         return Distribution(SparkTaskRunner(get_session().sparkContext), place)
 
-    return open_spread
+    return open_cluster

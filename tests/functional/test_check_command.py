@@ -101,11 +101,11 @@ class Dropping(Proxy):
 class _Dropped(ProxyHandler):
     server: Dropping
 
-    def passing(self, body: bytes) -> None:
+    def respond(self, body: bytes) -> None:
         if self.command == self.server.method and self.server.query in self.path:
             self.server.dropped += 1
             return self.hang_up()
-        return self.answer(*self.asked(body))
+        return self.answer(*self.forward_request(body))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_lost_connection_leaves_no_upload_unsaid(
         sandbox.start_sandbox(
             sandbox.load_world(CONFIGS / "partner_exchange.sandbox.yaml")
         ) as running,
-        Dropping(running.endpoint, method, query).listening() as proxy,
+        Dropping(running.endpoint, method, query).serve_in_background() as proxy,
     ):
         identity = JobIdentity(
             running.region, keys=identity_of(running).keys, endpoints={"": proxy.url}

@@ -440,7 +440,7 @@ def test_many_machines_refuse_the_same(
     there = memory_aws.bodies()
     place = WorkerSetup(wiring.open_storage, JobIdentity("eu-west-1"), "workers")
     monkeypatch.setattr(
-        wiring, "_build_spread_opener", lambda *_: lambda: Distribution(InProcess(2), place)
+        wiring, "_build_cluster_opener", lambda *_: lambda: Distribution(InProcess(2), place)
     )
     moved = {"target": "s3://all/in/", "move": move, "distribute": "spark"}
     assert failure(api.run(api.load(spec(WAIT, copy(roles, **LISTED, **moved)))))[0] == "SameKey"

@@ -95,7 +95,7 @@ def pool(
     workers = InProcess(2)
     monkeypatch.setattr(
         wiring,
-        "_build_spread_opener",
+        "_build_cluster_opener",
         lambda *_: (
             lambda: Distribution(
                 workers, WorkerSetup(wiring.open_storage, JobIdentity(aws.region), "workers")

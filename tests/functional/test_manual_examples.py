@@ -55,7 +55,7 @@ def ran(path: Path) -> bool:
     """Do the cases of a test file among the configs pass?"""
     for config in (*CONFIGS.glob("*.yaml"), ROOT / "jobs"):
         (path.parent / config.name).symlink_to(config)
-    return all(run_case(case).passed for case in load_cases([path], path.parent / "runs"))
+    return all(run_case(case).has_passed for case in load_cases([path], path.parent / "runs"))
 
 
 EXAMPLES = [(page, text) for page in RUNNABLE for text in blocks(page, "yaml")]

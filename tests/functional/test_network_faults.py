@@ -99,7 +99,7 @@ def test_the_larger_config_ends_right(rate: float, aws: sandbox.Sandbox, tmp_pat
     clean = run(aws, tmp_path / "job.yaml", aws.endpoint, workdir=f"{tmp_path}/clean/")
     assert len(clean) == 4
     for seed in SEEDS:
-        with faulty(aws, rate, seed).listening() as proxy:
+        with faulty(aws, rate, seed).serve_in_background() as proxy:
             assert (
                 run(aws, tmp_path / "job.yaml", proxy.url, workdir=f"{tmp_path}/{seed}/") == clean
             )
@@ -116,13 +116,13 @@ def test_a_large_object_and_a_copy_between_roles_end_right(
     seen: Counter[str] = Counter()
     unheard = 0
     for seed in SEEDS:
-        with faulty(aws, rate, seed).listening() as proxy:
+        with faulty(aws, rate, seed).serve_in_background() as proxy:
             assert run(aws, tmp_path / "job.yaml", proxy.url) == clean
-            seen += Counter(each.kind for each in proxy.struck)
+            seen += Counter(each.kind for each in proxy.injected)
             # nobody learns the id of such an upload, so nobody can abort it
             unheard += sum(
                 each.operation == "CreateMultipartUpload" and each.kind in ("lose", "cut")
-                for each in proxy.struck
+                for each in proxy.injected
             )
     assert len(seen) >= 3, "there were faults indeed"
     s3 = aws.client("s3", PUBLISHER)

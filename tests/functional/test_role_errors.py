@@ -59,7 +59,7 @@ class Listening(Proxy):
 class _Heard(ProxyHandler):
     server: Listening
 
-    def passing(self, body: bytes) -> None:
+    def respond(self, body: bytes) -> None:
         text = body.decode("latin-1")
         kind = "sts" if "Action=" in text else "s3"
         self.server.seen.append(f"{kind} {text[:2000] if kind == 'sts' else self.path}")
@@ -72,7 +72,7 @@ class _Heard(ProxyHandler):
                 {"Content-Type": "text/xml"},
                 EXPIRED_STS if kind == "sts" else EXPIRED,
             )
-        status, headers, data = self.asked(body)
+        status, headers, data = self.forward_request(body)
         self.server.issued.update(SECRETS.findall(data.decode("latin-1")))
         return self.answer(status, headers, data)
 
@@ -87,7 +87,7 @@ def aws() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def proxy(aws: Sandbox) -> Iterator[Listening]:
-    with Listening(aws.endpoint).listening() as made:
+    with Listening(aws.endpoint).serve_in_background() as made:
         yield made
 
 
@@ -219,7 +219,7 @@ def test_a_hub_that_is_refused_is_told_once_through_the_whole_command(tmp_path: 
 def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_path: Path) -> None:
     with (
         sandbox.start_sandbox(sandbox.load_world(CONFIGS / f"{config}.sandbox.yaml")) as running,
-        Listening(running.endpoint).listening() as proxy,
+        Listening(running.endpoint).serve_in_background() as proxy,
     ):
         keys = running.job_keys
         environment = {

@@ -162,7 +162,7 @@ WRONG = """
 def test_what_does_not_hold_is_told_as_it_was_expected_and_seen(tmp_path: Path) -> None:
     (outcome,) = outcomes(tmp_path, WRONG)
     found = told(outcome)
-    assert not outcome.passed
+    assert not outcome.has_passed
     assert found == {
         "status": ('"succeeded"', '"failed"'),
         "exit": ("0", "4"),
@@ -225,11 +225,11 @@ def test_trouble_can_be_given_and_expected(tmp_path: Path) -> None:
     assert [outcome.case.fields.name for outcome in report.outcomes] == [
         each["name"] for each in yaml.safe_load(TROUBLE)
     ], "in the file's order"
-    failed = {outcome.case.fields.name: told(outcome) for outcome in report.failed}
+    failed = {outcome.case.fields.name: told(outcome) for outcome in report.failures}
     assert failed == {
         "too long": {"timeout": ("an end within 3 s", "the run was still going, and was killed")}
     }
-    assert next(outcome.seconds for outcome in report.failed) < 35, "it was not waited for"
+    assert next(outcome.seconds for outcome in report.failures) < 35, "it was not waited for"
 
 
 def test_the_command_tells_failures_in_words_and_to_ci(
@@ -427,7 +427,7 @@ def test_faults_strike_after_so_often_and_where_they_are_meant_to() -> None:
         assert faults[0] not in get[4:]
         assert 60 < get.count(faults[2]) < 140
         assert proxy.fault_for("glue", "GetJob", {}) is faults[1]
-        assert len(proxy.struck) == sum(each is not None for each in get) + 1
+        assert len(proxy.injected) == sum(each is not None for each in get) + 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from botocore.loaders import Loader
 from rolerunner.actions import registry
 from rolerunner.events import StepStarted
 from rolerunner.model import JOB, Step
-from rolerunner.observers.gc_release import GcTuner
+from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.registry import Sessions

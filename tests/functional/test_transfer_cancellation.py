@@ -94,7 +94,9 @@ def test_a_server_that_says_nothing_holds_no_step(
 ) -> None:
     job = api.load(write(tmp_path, work, ", timeout: 1.5"))
     began = time.monotonic()
-    with FaultyProxy(aws.endpoint, [Fault(operation=silent, delay=60)]).listening() as proxy:
+    with FaultyProxy(
+        aws.endpoint, [Fault(operation=silent, delay=60)]
+    ).serve_in_background() as proxy:
         result = api.run(job, identity=replace(identity_of(aws), endpoints={"": proxy.url}))
     assert time.monotonic() - began < 6
     (step,) = result.steps
@@ -168,7 +170,7 @@ def test_a_timeout_stops_a_listing_that_nobody_answers(
     spec = write_listing(tmp_path, engine, work)
     spec.write_text(spec.read_text().replace("role: job", "role: job, timeout: 1"))
     began = time.monotonic()
-    with FaultyProxy(aws.endpoint, SILENT).listening() as proxy:
+    with FaultyProxy(aws.endpoint, SILENT).serve_in_background() as proxy:
         result = api.run(
             api.load(spec), identity=replace(identity_of(aws), endpoints={"": proxy.url})
         )
@@ -186,6 +188,6 @@ def test_a_signal_stops_a_listing_that_nobody_answers(
     engine: str, aws: sandbox.Sandbox, tmp_path: Path
 ) -> None:
     write_listing(tmp_path, engine, "list")
-    with FaultyProxy(aws.endpoint, SILENT).listening() as proxy:
+    with FaultyProxy(aws.endpoint, SILENT).serve_in_background() as proxy:
         result = signalled(aws, tmp_path, 0.5, proxy.url)
     assert result["steps"][0]["error"]["message"] == f"stopped before it was done{LEFT[engine]}"

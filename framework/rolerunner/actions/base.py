@@ -85,7 +85,7 @@ class StepContext:
     """True if the files of an earlier run have changed; files are then compared by content."""
     is_retry: bool = False
     """True if an earlier attempt may have stored what a conditional write now finds."""
-    open_spread: Optional[Callable[[], "Distribution"]] = None
+    open_cluster: Optional[Callable[[], "Distribution"]] = None
     """Opens other machines for ``distribute``; None if they cannot have this job's identity."""
     target_claims: Optional["ClaimedNames"] = None
     """Targets that the items of a for_each claim before use; None for a step without items."""
@@ -105,16 +105,16 @@ class StepContext:
         """
         role = self.roles[role_field]
         here = self.open_storage(role, access, flow)
-        spread = self.spread(distribute)
+        cluster = self.open_distribution(distribute)
         return (
             here
-            if spread is None
-            else spread.storage(role, access or Access(), flow or Pacer(), here, self.cancel)
+            if cluster is None
+            else cluster.storage(role, access or Access(), flow or Pacer(), here, self.cancel)
         )
 
-    def spread(self, distribute: Optional[str]) -> Optional["Distribution"]:
+    def open_distribution(self, distribute: Optional[str]) -> Optional["Distribution"]:
         """Returns the machines of ``distribute``; None for this one alone. Raises StepError."""
-        return None if distribute is None or self.open_spread is None else self.open_spread()
+        return None if distribute is None or self.open_cluster is None else self.open_cluster()
 
     def target_folder(self, path: Path) -> AbstractContextManager[TargetFolder]:
         """Opens the folder of a download; its temporary files do not outlive the run."""

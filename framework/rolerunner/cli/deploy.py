@@ -218,7 +218,7 @@ def _deploy_job(job: Job, settings: GlueSettings, role: str, options: _DeployOpt
         if options.emit:
             _emit_code(deployer, bundle, goal, options)
             return
-        deployment = deployer.planned(goal, bundle.hash, adopt=options.adopt)
+        deployment = deployer.plan_deployment(goal, bundle.hash, adopt=options.adopt)
         echo(deployment.text())
         if options.only_plan or not deployment.changes:
             return
@@ -253,7 +253,7 @@ def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_
 
     deployer = _create_deployer(job, settings, role)
     record = deployer.before(hash_)
-    deployment = deployer.planned(
+    deployment = deployer.plan_deployment(
         JobDefinition(job_name(job, settings), record.job, record.tags), record.hash
     )
     echo(deployment.text())

@@ -30,7 +30,7 @@ from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RolesRefused
 from rolerunner.events import RunFinished
 from rolerunner.model import Failure, RunResult
-from rolerunner.observers.gc_release import GcTuner
+from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.streams import stop_waiting_for_readers
 from rolerunner.spec.values import suggest_name
 

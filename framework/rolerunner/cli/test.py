@@ -100,7 +100,7 @@ def test(
     echo(_format_summary(report))
     if junit is not None:
         write_file(Path(junit), junit_xml(report), private=True)
-    if report.failed:
+    if report.failures:
         sys.exit(FAILED_CASE)
 
 
@@ -111,7 +111,9 @@ def _exit_on_signal(number: int, frame: Optional[FrameType]) -> NoReturn:
 
 
 def _print_case_line(outcome: CaseResult) -> None:
-    word = click.style("PASSED", fg="green") if outcome.passed else click.style("FAILED", fg="red")
+    word = (
+        click.style("PASSED", fg="green") if outcome.has_passed else click.style("FAILED", fg="red")
+    )
     echo(f"{word} {outcome.case.id} ({outcome.seconds:.2f} s)")
 
 
@@ -122,7 +124,7 @@ def _make_dot_printer() -> Callable[[CaseResult], None]:
         nonlocal told
         told += 1
         echo(
-            click.style(".", fg="green") if outcome.passed else click.style("F", fg="red"),
+            click.style(".", fg="green") if outcome.has_passed else click.style("F", fg="red"),
             nl=told % _WIDTH == 0,
         )
         sys.stdout.flush()
@@ -132,8 +134,8 @@ def _make_dot_printer() -> Callable[[CaseResult], None]:
 
 def _format_summary(report: SuiteResult) -> str:
     counts = [
-        (len(report.failed), "failed", "red"),
-        (len(report.outcomes) - len(report.failed), "passed", "green"),
+        (len(report.failures), "failed", "red"),
+        (len(report.outcomes) - len(report.failures), "passed", "green"),
         (report.left, "not run", "yellow"),
     ]
     said = ", ".join(
@@ -143,7 +145,7 @@ def _format_summary(report: SuiteResult) -> str:
     )
     return "\n".join(
         [
-            *(_format_failure(outcome) for outcome in report.failed),
+            *(_format_failure(outcome) for outcome in report.failures),
             f"{said} in {report.seconds:.2f} s",
         ]
     )

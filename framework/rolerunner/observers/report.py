@@ -112,7 +112,7 @@ def _render_facts(result: ResultDocument) -> str:
     facts = [
         ("took", format_duration(result.seconds)),
         (format_count(len(result.steps), "step"), ", ".join(parts) or "none"),
-        ("moved", format_size(sum(step.moved for step in moved))),
+        ("moved", format_size(sum(step.bytes_moved for step in moved))),
         ("objects", f"{sum(step.number('count') or 0 for step in moved):,.0f}"),
         (format_count(len(result.roles), "role"), format_count(calls, "AssumeRole call")),
     ]

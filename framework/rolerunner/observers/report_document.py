@@ -44,7 +44,7 @@ class ReportedStep(_Part):
         return (self.start or 0.0) + self.seconds
 
     @property
-    def moved(self) -> float:
+    def bytes_moved(self) -> float:
         """Bytes that it transferred, not those that it listed or deleted."""
         return self.number("bytes") or 0.0 if self.counts_transfers else 0.0
 

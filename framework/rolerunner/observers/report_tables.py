@@ -45,7 +45,9 @@ def render_roles(result: ResultDocument) -> str:
         return ""
     moved: Counter[str] = Counter()
     for step in result.steps:
-        moved.update({step.role: int(step.moved), f"{step.role} for {step.id}": int(step.moved)})
+        moved.update(
+            {step.role: int(step.bytes_moved), f"{step.role} for {step.id}": int(step.bytes_moved)}
+        )
     rows = "".join(_render_role(role, moved) for role in result.roles)
     return render_section("roles", "Roles", render_table(_ROLE_COLUMNS, rows))
 
@@ -86,7 +88,9 @@ def _format_numbers(step: ReportedStep) -> list[str]:
         format_duration(step.seconds),
         "-" if count is None else f"{count:,.0f}",
         "-" if size is None else format_size(size),
-        format_size(step.moved / step.seconds) if step.moved and step.seconds > 0 else "-",
+        format_size(step.bytes_moved / step.seconds)
+        if step.bytes_moved and step.seconds > 0
+        else "-",
     ]
 
 

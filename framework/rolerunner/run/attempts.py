@@ -91,7 +91,7 @@ class StepAttempts:
             is_resumed=self.is_resumed or self.attempts > 1,
             outputs_changed=step.id in run.distrusted,
             is_retry=self.attempts > 1,
-            open_spread=environment.open_spread,
+            open_cluster=environment.open_cluster,
             workspace=environment.workspace,
             target_claims=self.target_claims,
         )
@@ -137,7 +137,7 @@ class StepAttempts:
 
     def _warn_of_distribution(self, action: Action) -> None:
         distribute = getattr(action, "distribute", None)
-        if self.run.environment.open_spread is None and distribute is not None:
+        if self.run.environment.open_cluster is None and distribute is not None:
             message = "'distribute' is ignored: in the sandbox the job is a single process"
             self.run.notify(Note(self.step.id, "warning", message, {}))
 

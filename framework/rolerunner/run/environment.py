@@ -32,7 +32,7 @@ class RunEnvironment:
     project: Path
     observers: Sequence[Observer] = ()
     cancel: Cancel = field(default_factory=Cancel)
-    open_spread: Optional[Callable[[], Distribution]] = None
+    open_cluster: Optional[Callable[[], Distribution]] = None
     """Opens the cluster that a step distributes its work over; None where there is none."""
     start_workers: Callable[[], AbstractContextManager[object]] = nullcontext
     """Runs a block with worker processes. Enter it while the process is single-threaded."""

@@ -118,7 +118,7 @@ class _Runner:
             while scheduler.has_ready or self._running:
                 for step, result in self._start_steps(scheduler, pool) or self._wait_for_steps():
                     self._end_step(step, result)
-                    scheduler.finished(step.id)
+                    scheduler.mark_finished(step.id)
 
     @contextmanager
     def _cancel_on_error(self) -> Iterator[None]:

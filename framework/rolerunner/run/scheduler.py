@@ -33,7 +33,7 @@ class Scheduler:
         """Removes and returns the first step that can start. Raises IndexError if there is none."""
         return self._steps[heapq.heappop(self._ready)]
 
-    def finished(self, step_id: str) -> None:
+    def mark_finished(self, step_id: str) -> None:
         """Makes the steps ready that waited only for this one."""
         for dependent in self._dependents.get(step_id, ()):
             self._waiting_for[dependent] -= 1

@@ -37,7 +37,7 @@ _ERROR = 400
 
 
 @dataclass
-class _Seen:
+class _Exchange:
     """A request and its response, as far as they are recorded."""
 
     path: str
@@ -48,7 +48,7 @@ class _Seen:
     answered: bytearray = field(default_factory=bytearray)
     status: int = 0
 
-    def line(self) -> str:
+    def to_json_line(self) -> str:
         """Returns the record as a JSON line, without credentials and bodies."""
         signed = _CREDENTIAL.search(self.headers.get("authorization", ""))
         key, region, service = signed.groups() if signed else ("", "", "")
@@ -92,10 +92,10 @@ def _keep_body(body: bytearray, data: bytes) -> None:
     body += data[: max(0, _SHORT - len(body))]
 
 
-def recorded(app: App, record: IO[str]) -> App:
+def record_requests(app: App, record: IO[str]) -> App:
     """Wraps the application: writes a line to ``record`` before each response completes."""
 
-    async def at_the_door(scope: Message, receive: Receive, send: Send) -> None:
+    async def record_and_forward(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith("/_"):
             await app(scope, receive, send)
             return
@@ -104,23 +104,23 @@ def recorded(app: App, record: IO[str]) -> App:
             for name, value in scope["headers"]
         }
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-        seen = _Seen(scope["path"], scope["method"], query, headers)
+        exchange = _Exchange(scope["path"], scope["method"], query, headers)
 
-        async def hear() -> Message:
+        async def receive_and_keep() -> Message:
             message = await receive()
-            _keep_body(seen.sent, message.get("body", b""))
+            _keep_body(exchange.sent, message.get("body", b""))
             return message
 
-        async def say(message: Message) -> None:
-            seen.status = message.get("status", seen.status)
-            _keep_body(seen.answered, message.get("body", b""))
+        async def send_and_record(message: Message) -> None:
+            exchange.status = message.get("status", exchange.status)
+            _keep_body(exchange.answered, message.get("body", b""))
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                record.write(seen.line())
+                record.write(exchange.to_json_line())
             await send(message)
 
-        await app(scope, hear, say)
+        await app(scope, receive_and_keep, send_and_record)
 
-    return at_the_door
+    return record_and_forward
 
 
 def end_with_parent(folder: str) -> None:
@@ -145,7 +145,7 @@ def main(folder: str, record: str) -> None:
     sys.argv = ["ministack"]
     # line by line: a client that has its answer finds the request on record
     with open(record, "a", encoding="utf-8", buffering=1) as lines:  # noqa: PTH123 - pathlib cannot ask for line buffering on 3.9
-        ministack.app.app = recorded(ministack.app.app, lines)
+        ministack.app.app = record_requests(ministack.app.app, lines)
         ministack.app.main()
 
 

@@ -144,7 +144,7 @@ class Fault(StrictModel):
             "delay",
         )
 
-    def fits(self, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
+    def applies_to(self, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
         """Returns True if the fault applies to such a request."""
         names = ("*", operation, f"{service}:{operation}")
         place = str(parameters.get("Bucket", "")), str(parameters.get("Key", ""))
@@ -169,7 +169,7 @@ class FaultyProxy(Proxy):
 
     def __init__(self, endpoint: str, faults: Sequence[Fault], seed: int = 0) -> None:
         super().__init__(endpoint, _Faulty)
-        self.struck: list[InjectedFault] = []
+        self.injected: list[InjectedFault] = []
         self._faults = tuple(faults)
         self._seen = [0] * len(faults)
         self._left = [fault.times for fault in faults]
@@ -182,14 +182,14 @@ class FaultyProxy(Proxy):
         """Returns the fault to inject into this request, or None."""
         with self._lock:
             for number, fault in enumerate(self._faults):
-                if fault.fits(service, operation, parameters) and self._is_struck(number, fault):
-                    self.struck.append(
+                if fault.applies_to(service, operation, parameters) and self._is_due(number, fault):
+                    self.injected.append(
                         InjectedFault(fault.kind, operation, str(parameters.get("Key", "")))
                     )
                     return fault
         return None
 
-    def _is_struck(self, number: int, fault: Fault) -> bool:
+    def _is_due(self, number: int, fault: Fault) -> bool:
         self._seen[number] += 1
         if (
             self._seen[number] <= fault.after
@@ -205,7 +205,7 @@ class FaultyProxy(Proxy):
 class _Faulty(ProxyHandler):
     server: FaultyProxy
 
-    def passing(self, body: bytes) -> None:
+    def respond(self, body: bytes) -> None:
         service, operation, parameters = self._parse_request(body)
         fault = self.server.fault_for(service, operation, parameters)
         if fault is not None:
@@ -216,7 +216,7 @@ class _Faulty(ProxyHandler):
             return self._send_error(
                 service, fault.answer, fault.code or _CODES.get(fault.answer, "InternalError")
             )
-        status, headers, data = self.asked(body)
+        status, headers, data = self.forward_request(body)
         if fault is not None and fault.lose:
             return self.hang_up()
         return self.answer(status, headers, data, cut=fault is not None and fault.cut)

@@ -18,7 +18,7 @@ _OF_THE_CONNECTION = ("content-length", "transfer-encoding", "connection", "date
 
 
 class Proxy(ThreadingHTTPServer):
-    """Listens on a free loopback port inside ``listening`` and forwards to ``endpoint``."""
+    """Listens on a free loopback port inside ``serve_in_background``; forwards to ``endpoint``."""
 
     daemon_threads = True
 
@@ -32,7 +32,7 @@ class Proxy(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[Self]:
+    def serve_in_background(self) -> Iterator[Self]:
         """Serves requests inside the block."""
         with self:
             threading.Thread(
@@ -48,7 +48,7 @@ class Proxy(ThreadingHTTPServer):
 
 
 class ProxyHandler(BaseHTTPRequestHandler):
-    """Handles each request with ``passing``, which subclasses implement."""
+    """Handles each request with ``respond``, which subclasses implement."""
 
     protocol_version = "HTTP/1.1"
     server: Any
@@ -56,11 +56,11 @@ class ProxyHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - http.server's name
         """Logs nothing."""
 
-    def passing(self, body: bytes) -> None:
+    def respond(self, body: bytes) -> None:
         """Responds to one request."""
         raise NotImplementedError
 
-    def asked(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def forward_request(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Forwards the request; returns status, headers and body."""
         upstream = http.client.HTTPConnection(
             self.server.target.hostname or "", self.server.target.port
@@ -95,6 +95,6 @@ class ProxyHandler(BaseHTTPRequestHandler):
         self.wfile.write(b"" if self.command == "HEAD" else data[: len(data) // 2] if cut else data)
 
     def _handle_request(self) -> None:
-        self.passing(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        self.respond(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle_request  # noqa: N815 - http.server's names

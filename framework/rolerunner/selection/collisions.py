@@ -43,7 +43,7 @@ def find_collision(names: Names) -> Optional[Collision]:
     with closing(_Hashes()) as hashes:
         for name, _ in names():
             hashes.add(hash(name))
-        repeated = hashes.repeated()
+        repeated = hashes.find_repeated()
     owners: dict[str, Any] = {}
     for name, owner in names() if repeated else ():
         if hash(name) in repeated:
@@ -68,7 +68,7 @@ class _Hashes:
         if len(partition) >= _HELD:
             self._store_names(number & (_PARTITIONS - 1))
 
-    def repeated(self) -> set[int]:
+    def find_repeated(self) -> set[int]:
         """Hashes that were added twice or more; _EXAMINED at most."""
         found: set[int] = set()
         for number in range(_PARTITIONS):

@@ -69,7 +69,7 @@ def load_spec(
         raise SpecError(reader.known.problems)
     if wrong_params is not None:
         raise wrong_params
-    undecided = list(roles.undecided())
+    undecided = list(roles.list_undecided())
     if top.state is not None and state is None:
         undecided.append("state")
     return Job(

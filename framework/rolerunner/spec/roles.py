@@ -56,7 +56,7 @@ class Roles:
         """Returns the roles that could be built."""
         return dict(self._roles)
 
-    def undecided(self) -> list[str]:
+    def list_undecided(self) -> list[str]:
         """Returns the aliases of roles that depend on params without a value."""
         return [name for name in self._entries if name not in self._roles]
 

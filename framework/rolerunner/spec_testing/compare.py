@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.common.wording import format_count
 from rolerunner.model import RoleArn, S3Uri
-from rolerunner.spec_testing.after import Content, UnreadableObject, read_file, read_object
+from rolerunner.spec_testing.contents import Content, UnreadableObject, read_file, read_object
 
 if TYPE_CHECKING:
     from rolerunner.sandbox import RecordedRequest, Sandbox

@@ -55,7 +55,7 @@ def _add_outcome(suite: ET.Element, outcome: CaseResult) -> None:
         line=str(mark.line),
         time=f"{outcome.seconds:.3f}",
     )
-    if not outcome.passed:
+    if not outcome.has_passed:
         first = outcome.mismatches[0]
         failure = ET.SubElement(
             case,
@@ -84,4 +84,7 @@ def _strip_controls(text: str) -> str:
 
 def _count_outcomes(outcomes: Iterable[CaseResult]) -> dict[str, str]:
     each = list(outcomes)
-    return {"tests": str(len(each)), "failures": str(sum(not outcome.passed for outcome in each))}
+    return {
+        "tests": str(len(each)),
+        "failures": str(sum(not outcome.has_passed for outcome in each)),
+    }

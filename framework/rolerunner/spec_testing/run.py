@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner import sandbox
 from rolerunner.errors import SandboxError
 from rolerunner.sandbox.faults import FaultyProxy
+from rolerunner.spec_testing.case_setup import build_world, write_files
 from rolerunner.spec_testing.compare import Mismatch, ObservedRun, find_mismatches
-from rolerunner.spec_testing.given import build_world, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +40,8 @@ class CaseResult:
     """Lines of the run's log."""
 
     @property
-    def passed(self) -> bool:
-        """Returns True if everything was as expected."""
+    def has_passed(self) -> bool:
+        """True if everything was as expected."""
         return not self.mismatches
 
 
@@ -74,7 +74,7 @@ def _start_endpoint(case: Case, aws: Sandbox, stack: ExitStack) -> str:
     if not faults:
         return aws.endpoint
     seed = zlib.crc32(case.fields.name.encode())  # the same faults in each run of the case
-    return stack.enter_context(FaultyProxy(aws.endpoint, faults, seed).listening()).url
+    return stack.enter_context(FaultyProxy(aws.endpoint, faults, seed).serve_in_background()).url
 
 
 def _run_case(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) -> ObservedRun:

@@ -27,9 +27,9 @@ class SuiteResult:
     seconds: float
 
     @property
-    def failed(self) -> tuple[CaseResult, ...]:
-        """Returns the cases that failed."""
-        return tuple(outcome for outcome in self.outcomes if not outcome.passed)
+    def failures(self) -> tuple[CaseResult, ...]:
+        """The cases that failed."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.has_passed)
 
 
 def run_cases(
@@ -49,7 +49,7 @@ def run_cases(
     running: dict[Future[CaseResult], int] = {}
     with (
         ThreadPoolExecutor(at_once) as pool,
-        _stopped_with_us(stop),
+        _stop_on_exit(stop),
     ):  # each case's run is a process; the threads wait for them
         while waiting or running:
             while waiting and len(running) < at_once:
@@ -59,7 +59,7 @@ def run_cases(
             for future in done:
                 outcome = ended[running.pop(future)] = future.result()
                 tell(outcome)
-                waiting = [] if fail_fast and not outcome.passed else waiting
+                waiting = [] if fail_fast and not outcome.has_passed else waiting
     return SuiteResult(
         tuple(ended[number] for number in sorted(ended)),
         len(cases) - len(ended),
@@ -68,7 +68,7 @@ def run_cases(
 
 
 @contextmanager
-def _stopped_with_us(stop: threading.Event) -> Iterator[None]:
+def _stop_on_exit(stop: threading.Event) -> Iterator[None]:
     """Stops the runs if the block ends early, by Ctrl-C or a signal."""
     try:
         yield

@@ -97,7 +97,7 @@ class AdaptiveThrottle:
             self._count_request()
             return 0.0
 
-    def refused(self, era: int) -> None:
+    def on_refused(self, era: int) -> None:
         """Handles a refusal of a request that was sent in this era."""
         with self._lock:
             now = time.monotonic()

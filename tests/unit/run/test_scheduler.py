@@ -26,16 +26,16 @@ def test_independent_steps_are_ready_in_the_order_of_the_file() -> None:
 def test_a_step_waits_for_all_that_it_needs() -> None:
     scheduler = build(a=(), b=(), last=("a", "b"))
     assert drain(scheduler) == ["a", "b"]
-    scheduler.finished("b")
+    scheduler.mark_finished("b")
     assert not scheduler.has_ready
-    scheduler.finished("a")
+    scheduler.mark_finished("a")
     assert drain(scheduler) == ["last"]
 
 
 def test_steps_that_become_ready_keep_the_order_of_the_file() -> None:
     scheduler = build(first=(), second=("first",), third=())
     assert scheduler.next_ready().id == "first"
-    scheduler.finished("first")
+    scheduler.mark_finished("first")
     assert drain(scheduler) == ["second", "third"]
 
 

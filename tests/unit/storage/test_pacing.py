@@ -37,7 +37,7 @@ def test_nobody_is_held_back_who_was_not_refused(clock: Clock) -> None:
 def test_a_refusal_halves_what_went_and_five_seconds_bring_it_back(clock: Clock) -> None:
     throttle = AdaptiveThrottle()
     sent(throttle, clock, 2, asking=1000)
-    throttle.refused(throttle.era)
+    throttle.on_refused(throttle.era)
     assert 450 <= sent(throttle, clock, 1) <= 650
     sent(throttle, clock, 3.5)
     assert 900 <= sent(throttle, clock, 1) <= 1200
@@ -47,7 +47,7 @@ def test_refusals_of_requests_from_before_it_slowed_down_say_nothing_new(clock: 
     throttle = AdaptiveThrottle()
     sent(throttle, clock, 2, asking=1000)
     for _ in range(100):
-        throttle.refused(0)
+        throttle.on_refused(0)
     assert throttle.era == 1
     assert sent(throttle, clock, 1) >= 450
 
@@ -58,7 +58,7 @@ def refused_for(throttle: AdaptiveThrottle, clock: Clock, seconds: float) -> Non
     while clock.now < end:
         era = throttle.era
         if throttle.wait() == 0:
-            throttle.refused(era)
+            throttle.on_refused(era)
         clock.now += 0.01
 
 
@@ -88,7 +88,7 @@ def test_a_server_that_says_it_no_more_gets_all_again_within_ten_seconds(clock: 
 def test_those_that_wait_come_back_one_after_the_other(clock: Clock) -> None:
     throttle = AdaptiveThrottle()
     sent(throttle, clock, 1, asking=200)
-    throttle.refused(throttle.era)
+    throttle.on_refused(throttle.era)
     throttle.wait()
     waits = [throttle.wait() for _ in range(50)]
     assert waits == sorted(waits)

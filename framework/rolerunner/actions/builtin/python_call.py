@@ -155,8 +155,8 @@ class PythonCall(DistributionFields, Action):
 
     def _of_batches(self, context: StepContext) -> Iterator[tuple[int, Mapping[str, Any]]]:
         """Yields the size of each batch and what the function returned. Raises StepError."""
-        spread = context.spread(self.distribute)
-        if spread is None:
+        cluster = context.open_distribution(self.distribute)
+        if cluster is None:
             function = load_function(self.function, context)
             for objects in self._read_batches():
                 context.cancel.stop_if_set()
@@ -167,13 +167,13 @@ class PythonCall(DistributionFields, Action):
                     ),
                 )
             return
-        place, about = spread.prepare_setup(), StepDescription.of(context)
+        place, about = cluster.prepare_setup(), StepDescription.of(context)
         parts = (
             FunctionBatch(self.function, self.arguments, objects, about, place)
             for objects in self._read_batches()
         )
-        waves = iter(lambda: list(islice(parts, spread.pool.slots() * TASKS_PER_SLOT)), [])
-        for results in spread.run(
+        waves = iter(lambda: list(islice(parts, cluster.pool.slots() * TASKS_PER_SLOT)), [])
+        for results in cluster.run(
             waves, context.cancel, f"rolerunner: {self.function} as {about.role}"
         ):
             for said in (line for result in results for line in result.notes):

@@ -96,7 +96,9 @@ class Deployer:
         """Returns the folder of a bundle."""
         return self.home.join(f"{hash_}/")
 
-    def planned(self, wanted: JobDefinition, hash_: str, *, adopt: bool = False) -> Deployment:
+    def plan_deployment(
+        self, wanted: JobDefinition, hash_: str, *, adopt: bool = False
+    ) -> Deployment:
         """Plans a deployment with read requests only.
 
         Raises StepError, and UsageError for a job that rolerunner did not create.

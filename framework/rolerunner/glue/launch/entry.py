@@ -26,7 +26,7 @@ from rolerunner.glue.launch import spark_job
 from rolerunner.glue.launch.arguments import ENTRY_ARGUMENTS, Arguments, parse_arguments
 from rolerunner.glue.launch.runtime import detect_runtime
 from rolerunner.model import Failure, Job, RunResult
-from rolerunner.observers.gc_release import GcTuner
+from rolerunner.observers.gc_tuner import GcTuner
 from rolerunner.observers.log import Log, configure_stdout
 from rolerunner.observers.result import ResultFile
 from rolerunner.redaction.redact import redact

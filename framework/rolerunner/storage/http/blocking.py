@@ -83,7 +83,7 @@ class BlockingClient:
         try:
             self._send_bytes(connection, request.head)
             deadline = time.monotonic() + self._net.read_timeout
-            while not parser.done:
+            while not parser.is_done:
                 self._receive_into(connection, parser, deadline)
                 yield from buffer.pop_blocks()
         except (OSError, MalformedResponse) as error:
@@ -122,7 +122,7 @@ class BlockingClient:
                 response = self._read_response(connection, parser, request.sink)
             except (OSError, MalformedResponse) as error:
                 connection.sock.close()
-                if not is_new and not parser.begun and not isinstance(error, TimeoutError):
+                if not is_new and not parser.has_begun and not isinstance(error, TimeoutError):
                     request.resent += 1
                     continue
                 url = request.address.url
@@ -218,7 +218,7 @@ class BlockingClient:
     def _has_response(self, connection: BlockingConnection, parser: ResponseParser) -> bool:
         """Returns True if the server sent a response before it closed the connection."""
         try:
-            return parser.feed(connection.sock.recv(_RECEIVE_SIZE)) or parser.begun
+            return parser.feed(connection.sock.recv(_RECEIVE_SIZE)) or parser.has_begun
         except (OSError, MalformedResponse):
             return False
 
@@ -282,7 +282,7 @@ class BlockingClient:
     def _read_response(
         self, connection: BlockingConnection, parser: ResponseParser, sink: Optional[Sink]
     ) -> Response:
-        done = parser.done
+        done = parser.is_done
         deadline = time.monotonic() + self._net.read_timeout
         get_room = getattr(sink, "room", None) or self._get_room
         while not done:

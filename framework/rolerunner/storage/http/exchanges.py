@@ -176,7 +176,7 @@ class Exchanges:
         may_be_stale = (
             not connection.is_new
             and parser is not None
-            and not parser.begun
+            and not parser.has_begun
             and not isinstance(error, TimeoutError)
         )
         connected = connection.is_connected

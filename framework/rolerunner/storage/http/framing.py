@@ -152,12 +152,12 @@ class ResponseParser:
         self.answer: Optional[Response] = None
 
     @property
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """True if any of the response has arrived."""
         return bool(self._buffer) or self.answer is not None or self._interim > 0
 
     @property
-    def done(self) -> bool:
+    def is_done(self) -> bool:
         """True if the response is complete."""
         return self._state == "done"
 
@@ -200,7 +200,7 @@ class ResponseParser:
         if self._state != "close":
             raise MalformedResponse(
                 "the connection was closed before the response was complete"
-                if self.begun
+                if self.has_begun
                 else "the connection was closed without a response"
             )
         self._finish_response()

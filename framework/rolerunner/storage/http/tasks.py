@@ -116,7 +116,7 @@ class RetryPolicy:
                         continue
                 failed = refused
             if errors.is_throttled(failed):
-                throttle.refused(era)
+                throttle.on_refused(era)
             if tried >= self.tries or not errors.is_retryable_error(failed):
                 raise failed
             yield random.random() * min(MAX_BACKOFF, _BASE * 2**tried)

@@ -57,7 +57,7 @@ class DeleteTasks:
         if isinstance(command, Pause):
             throttle = self._requests.pacer.throttle
             if command.throttled:
-                throttle.refused(throttle.era)
+                throttle.on_refused(throttle.era)
             yield command.seconds
             return None
         if isinstance(command, HeadObject):

@@ -8,8 +8,8 @@ import pytest
 
 from rolerunner.events import Event, RunFinished, RunStarted, StepStarted
 from rolerunner.model import Job, Plan, RunResult, Step
-from rolerunner.observers import gc_release
-from rolerunner.observers.gc_release import GcTuner
+from rolerunner.observers import gc_tuner
+from rolerunner.observers.gc_tuner import GcTuner
 
 START = RunStarted("r", Plan(Job("j", ()), (), ()))
 END = RunFinished(RunResult("r", "j", "succeeded", "", 0.0, (), ()))
@@ -35,7 +35,7 @@ def test_the_process_is_tuned_at_the_first_step_and_the_end(
     events: list[Event], calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tuned: list[bool] = []
-    monkeypatch.setattr(gc_release, "tune_for_one_run", lambda: tuned.append(gc.isenabled()))
+    monkeypatch.setattr(gc_tuner, "tune_for_one_run", lambda: tuned.append(gc.isenabled()))
     try:
         with GcTuner() as tuner:
             assert not gc.isenabled()
