@@ -80,19 +80,19 @@ def test_the_kind_of_a_fault(fields: dict[str, Any], kind: str) -> None:
 )
 def test_a_fault_fits_by_operation_bucket_and_key(fields: dict[str, Any], fits: bool) -> None:
     fault = Fault.model_validate({"drop": True, **fields})
-    assert fault.fits("s3", "GetObject", {"Bucket": "landing", "Key": "in/a/b"}) is fits
+    assert fault.applies_to("s3", "GetObject", {"Bucket": "landing", "Key": "in/a/b"}) is fits
 
 
 def test_a_request_without_a_bucket_fits_any_bucket_alone() -> None:
-    assert Fault(drop=True).fits("sts", "AssumeRole", {})
-    assert not Fault(drop=True, bucket="landing").fits("sts", "AssumeRole", {})
+    assert Fault(drop=True).applies_to("sts", "AssumeRole", {})
+    assert not Fault(drop=True, bucket="landing").applies_to("sts", "AssumeRole", {})
 
 
 def strikes(count: int, *faults: Fault, seed: int = 0) -> list[str]:
     """The kinds of the faults of so many requests; '-' for none."""
     with FaultyProxy("http://127.0.0.1:1", faults, seed) as proxy:
         found = [proxy.fault_for("s3", "GetObject", {"Key": "k"}) for _ in range(count)]
-        assert len(proxy.struck) == sum(fault is not None for fault in found)
+        assert len(proxy.injected) == sum(fault is not None for fault in found)
         return [fault.kind if fault is not None else "-" for fault in found]
 
 
@@ -147,7 +147,7 @@ def ask(
     upstream: Any, fault: Fault, headers: dict[str, str] | None = None, body: bytes = b""
 ) -> tuple[int, str, bytes]:
     endpoint = f"http://127.0.0.1:{upstream.server_address[1]}"
-    with FaultyProxy(endpoint, [fault]).listening() as proxy:
+    with FaultyProxy(endpoint, [fault]).serve_in_background() as proxy:
         client = http.client.HTTPConnection("127.0.0.1", proxy.server_address[1], timeout=20)
         client.request("POST" if body else "GET", "/landing/in/a", body, headers or {})
         answer = client.getresponse()

@@ -14,7 +14,7 @@ from rolerunner.sandbox.proxy import Proxy, ProxyHandler
 class Upstream(ProxyHandler):
     """Answers with what it was sent."""
 
-    def passing(self, body: bytes) -> None:
+    def respond(self, body: bytes) -> None:
         headers = {"X-Method": self.command, "X-Path": self.path, "ETag": '"e"', "Date": "never"}
         if self.command == "HEAD":
             headers["Content-Length"] = "1234"
@@ -24,16 +24,16 @@ class Upstream(ProxyHandler):
 class Forwarding(ProxyHandler):
     """Passes each request on."""
 
-    def passing(self, body: bytes) -> None:
-        self.answer(*self.asked(body))
+    def respond(self, body: bytes) -> None:
+        self.answer(*self.forward_request(body))
 
 
 def request(
     method: str, path: str, body: bytes = b"", port: int | None = None
 ) -> tuple[int, Mapping[str, str], bytes]:
     with (
-        Proxy("http://127.0.0.1:1", Upstream).listening() as upstream,
-        Proxy(upstream.url, Forwarding).listening() as proxy,
+        Proxy("http://127.0.0.1:1", Upstream).serve_in_background() as upstream,
+        Proxy(upstream.url, Forwarding).serve_in_background() as proxy,
     ):
         client = http.client.HTTPConnection(
             "127.0.0.1", port or proxy.server_address[1], timeout=20
@@ -65,4 +65,4 @@ def test_an_answer_to_head_has_the_length_of_the_object_and_no_body() -> None:
 def test_a_handler_must_say_what_it_does() -> None:
     handler: Any = ProxyHandler.__new__(ProxyHandler)
     with pytest.raises(NotImplementedError):
-        handler.passing(b"")
+        handler.respond(b"")

@@ -16,7 +16,8 @@ from rolerunner.run.state.acquire import acquire_state
 from rolerunner.run.state.leftovers import write_left
 from rolerunner.run.state.lists import NotStorable
 from rolerunner.run.state.lock_holder import LockHolder
-from rolerunner.run.state.run_state import RunState, StepRecord
+from rolerunner.run.state.run_state import RunState
+from rolerunner.run.state.step_record import StepRecord, find_left_change, restore_outputs
 from rolerunner.run.state.stores import FolderStore, LockLost
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def test_a_completed_step_is_found_by_the_next_run(bench: Bench) -> None:
     found = bench.reopen()
     assert found.find_step("a") == RECORD
     assert found.find_step("b") == replace(RECORD, status="warning", outputs={"m": [2]})
-    assert found.restore_outputs(RECORD, bench.folder) == {"n": 1}
+    assert restore_outputs(RECORD, found.store, bench.folder) == {"n": 1}
     assert found.find_step("c") is None
 
 
@@ -151,16 +152,18 @@ def test_files_that_a_step_left_are_compared(bench: Bench) -> None:
     record = found.find_step("a")
     assert record is not None
     assert record.left is not None
-    assert found.find_change(record, bench.folder, Cancel()) == ""
+    assert find_left_change(record, found.store, bench.folder, Cancel()) == ""
     left.write_text("changed")
-    assert found.find_change(record, bench.folder, Cancel()) == f"{left} changed"
+    assert find_left_change(record, found.store, bench.folder, Cancel()) == f"{left} changed"
     elsewhere = replace(record, left={**record.left, "host": "elsewhere"})
-    assert found.find_change(elsewhere, bench.folder, Cancel()) == (
+    assert find_left_change(elsewhere, found.store, bench.folder, Cancel()) == (
         f"its files are on elsewhere, and this is {socket.gethostname()}"
     )
     missing = replace(record, left={**record.left, "name": "j/k/a-left-none.jsonl"})
-    assert "is not in the state any more" in found.find_change(missing, bench.folder, Cancel())
-    assert found.find_change(RECORD, bench.folder, Cancel()) == ""
+    assert "is not in the state any more" in find_left_change(
+        missing, found.store, bench.folder, Cancel()
+    )
+    assert find_left_change(RECORD, found.store, bench.folder, Cancel()) == ""
 
 
 def test_the_last_write_is_timed_by_its_begin(
