@@ -20,7 +20,7 @@ from rolerunner.redaction.secrets import register_secret
 from rolerunner.run.environment import RunContext, RunEnvironment
 from rolerunner.run.results import unstarted_result
 from rolerunner.run.resume import NoState, ResumeState, RunOptions
-from rolerunner.run.state import kept_state
+from rolerunner.run.state import kept_state, restorer, state_work
 from rolerunner.run.state.kept_state import open_kept_state
 from rolerunner.run.state.leftovers import write_left
 from rolerunner.run.state.lists import ListDamaged
@@ -218,7 +218,7 @@ def test_a_list_that_is_damaged_is_made_again(
     def damaged(*_: Any) -> Any:
         raise ListDamaged("its list is gone", type="StateDamaged")
 
-    monkeypatch.setattr(kept._state, "restore_outputs", damaged)
+    monkeypatch.setattr(restorer, "restore_outputs", damaged)
     assert restore(kept) is None
     assert bench.reasons == [("done_again", "its list is gone")]
     unselected = kept.restore_unselected(STEP)
@@ -230,7 +230,7 @@ def test_a_list_that_is_damaged_is_made_again(
     def unreachable(*_: Any) -> Any:
         raise StepError("no route", hint="wait", type="SlowDown")
 
-    monkeypatch.setattr(kept._state, "restore_outputs", unreachable)
+    monkeypatch.setattr(restorer, "restore_outputs", unreachable)
     failed = restore(kept)
     assert failed is not None
     assert failed.error is not None
@@ -368,7 +368,8 @@ def test_a_lock_that_cannot_be_released_is_logged(
 def test_a_state_that_hangs_holds_neither_step_nor_end(
     bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_state, "_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(kept_state, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(state_work, "GRACE_SECONDS", 0.0)
     kept, release = bench.open(), threading.Event()
 
     def hang(*_: Any) -> None:
