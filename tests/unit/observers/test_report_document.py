@@ -36,7 +36,7 @@ def test_a_step_ends_after_its_seconds() -> None:
 def test_bytes_are_counted_where_the_action_moves_them(
     action: str, outputs: dict[str, Any], moved: float
 ) -> None:
-    assert step(action=action, outputs=outputs).moved == moved
+    assert step(action=action, outputs=outputs).bytes_moved == moved
 
 
 def test_fields_of_later_versions_are_ignored_and_another_version_is_not() -> None:

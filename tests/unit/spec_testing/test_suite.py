@@ -52,7 +52,7 @@ def test_results_are_in_the_order_of_the_files_and_told_as_they_end(
     result = run_cases(given, 3, tell=told.append)
     assert [each.case for each in result.outcomes] == given
     assert result.left == 0
-    assert [each.case.id for each in result.failed] == ["job.test.yaml::f", "job.test.yaml::f2"]
+    assert [each.case.id for each in result.failures] == ["job.test.yaml::f", "job.test.yaml::f2"]
     assert sorted(each.case.id for each in told) == sorted(case.id for case in given)
     assert 1 <= running["most"] <= 3
     assert result.seconds > 0
@@ -66,7 +66,7 @@ def test_one_at_a_time_is_the_order_of_the_files(running: dict[str, Any]) -> Non
 def test_no_case_starts_after_a_failure_if_asked_for(running: dict[str, Any]) -> None:
     result = run_cases(cases("a", "f", "b", "c"), 1, fail_fast=True, tell=lambda _: None)
     assert running["started"] == ["a", "f"]
-    assert ([each.passed for each in result.outcomes], result.left) == ([True, False], 2)
+    assert ([each.has_passed for each in result.outcomes], result.left) == ([True, False], 2)
 
 
 def test_no_cases_end_at_once(running: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rolerunner.sandbox.world import World
-from rolerunner.spec_testing.given import build_world, write_files
+from rolerunner.spec_testing.case_setup import build_world, write_files
 from tests.unit.spec_testing.samples import READER, load
 
 

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rolerunner.model import S3Uri
-from rolerunner.spec_testing.after import Content, UnreadableObject, read_file, read_object
+from rolerunner.spec_testing.contents import Content, UnreadableObject, read_file, read_object
 
 
 class FakeS3:
