@@ -16,6 +16,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from rolerunner.errors import ServiceFailed
 from rolerunner.storage.http import errors
 from rolerunner.storage.http.framing import MalformedResponse, Response
 
@@ -83,3 +84,63 @@ def test_errors_are_classified(
     assert errors.is_retryable_error(error) is is_retryable
     assert errors.is_throttled(error) is is_throttled
     assert errors.is_redirect(error) is is_redirect
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectTimeoutError(endpoint_url=URL), True),
+        (EndpointConnectionError(endpoint_url=URL), True),
+        (ReadTimeoutError(endpoint_url=URL), True),
+        (ConnectionClosedError(endpoint_url=URL), True),
+        (HTTPClientError(error="no"), True),
+        (SSLError(endpoint_url=URL, error=ssl.SSLError("no")), True),
+        (SSLError(endpoint_url=URL, error=ssl.SSLCertVerificationError("no")), False),
+        (ServiceFailed("slow", type="SlowDown"), True),
+        (ServiceFailed("changed", type="PreconditionFailed"), False),
+        (ServiceFailed("changed", type="412"), False),
+        (ServiceFailed("denied", type="AccessDenied"), False),
+        (ValueError("no"), False),
+    ],
+)
+def test_only_some_failures_may_pass(error: Exception, expected: bool) -> None:
+    assert errors.is_retryable_error(error) is expected
+    assert not errors.is_throttled(error)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_response_without_a_code_is_judged_by_its_status(status: int) -> None:
+    assert errors.is_retryable_error(create_error(status))
+    assert errors.is_throttled(create_error(status)) is (status in {429, 503})
+    assert not errors.is_redirect(create_error(status))
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirects_are_known_by_their_status(status: int) -> None:
+    assert errors.is_redirect(create_error(status))
+    assert not errors.is_redirect(create_error(400))
+
+
+def test_a_conflict_is_repeated_unless_it_is_of_a_multipart_upload() -> None:
+    body = b"<Error><Code>ConditionalRequestConflict</Code></Error>"
+    assert errors.is_retryable_error(create_error(409, body, operation="PutObject"))
+    completion = create_error(409, body, operation="CompleteMultipartUpload")
+    assert not errors.is_retryable_error(completion)
+
+
+def test_the_first_of_repeated_fields_counts() -> None:
+    body = b"<Error><Code>Outer</Code><Message>m</Message><Code>Inner</Code></Error>"
+    error = create_error(400, body).response["Error"]
+    assert (error["Code"], error["Message"], error["BucketName"]) == ("Outer", "m", "")
+
+
+def test_a_code_without_a_message_has_none() -> None:
+    body = b"<Error><Code>Odd</Code><RequestId>R2</RequestId><BucketName>b</BucketName></Error>"
+    error = create_error(400, body)
+    assert error.response["Error"]["Message"] == ""
+    assert error.response["Error"]["BucketName"] == "b"
+    assert error.operation_name == "GetObject"
+    response = Response(400, {}, keep=True)
+    response.body = body
+    found = errors.from_response(response, "PutObject").response["ResponseMetadata"]
+    assert (found["RequestId"], found["RetryAttempts"]) == ("R2", 0)
