@@ -27,3 +27,11 @@ def test_everything_drawn_exists() -> None:
     drawn = set(re.findall(r"^ {2,4}([\w.]+?)/? ", TREE, re.MULTILINE))
     mentioned = set(re.findall(r"\b([\w]+\.py)\b", TREE))
     assert drawn | mentioned <= names, f"not there: {sorted((drawn | mentioned) - names)}"
+
+
+def test_every_module_of_the_walks_exists() -> None:
+    walks = PAGE[PAGE.index("## Three walks") : PAGE.index("## Dependencies")]
+    modules = set(re.findall(r"`([a-z0-9_]+(?:/[a-z0-9_]+)+\.py)`", walks))
+    missing = sorted(name for name in modules if not (PACKAGE / name).is_file())
+    assert len(modules) >= 20
+    assert missing == []
