@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+STUBS := stubs/awsglue-local-stubs
 SPECS := blog_cross_role partner_exchange
 
 .PHONY: demo test lint schema docs picture site locks bench mutants clean
@@ -44,7 +45,7 @@ mutants: $(VENV)/.dev
 	$(BIN)/python .ci/mutants.py $(MUTANTS)
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis framework/*.egg-info
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis framework/*.egg-info $(STUBS)/build $(STUBS)/src/*.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -55,8 +56,8 @@ $(VENV)/.demo: $(BIN)/python setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,sandbox]'
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/python setup.py
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,sandbox,dev]'
+$(VENV)/.dev: $(BIN)/python setup.py $(STUBS)/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,sandbox,dev]' -e $(STUBS)
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: $(BIN)/python setup.py

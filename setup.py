@@ -19,6 +19,7 @@ DOCS = ["mkdocs==1.6.1", "mkdocs-material==9.8.2", "pymdown-extensions==13.1.2"]
 CLI = ["click>=8.1", "rich>=13"]
 CRT = ["awscrt>=0.23.4"]  # the first whose CRC64NVME botocore uses, too
 DEPLOY = ["pip>=23.1", "uv>=0.5"]
+GLUE_LOCAL = ["awsglue-local-stubs>=0.1,<1"]  # stubs/awsglue-local-stubs of this repository
 SANDBOX = ['ministack==1.5.33; python_version >= "3.10"']
 TEST = [
     "cloudpickle>=3",
@@ -95,6 +96,7 @@ setup(
         "cli": CLI,
         "crt": CRT,
         "deploy": DEPLOY,
+        "glue-local": GLUE_LOCAL,
         "sandbox": SANDBOX,
         "test": TEST,
         "docs": DOCS,

@@ -31,6 +31,7 @@ def python_with_spark() -> Path | None:
                 "-q",
                 "--disable-pip-version-check",
                 f"pyspark=={SPARK}",
+                "pytest>=8",
                 *_wanted(),
             ],
             check=True,

@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from rolerunner.actions.base import StepContext
 from rolerunner.actions.signatures import import_folders, is_path
+from rolerunner.common.awsglue_errors import explain_awsglue_error
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.failures import format_user_frames
 from rolerunner.common.json_values import check_json, safe_text
@@ -136,7 +137,7 @@ def _find_function(name: str, project: Path) -> Callable[..., Any]:
     try:
         module = _import_module(module_name, project)
     except ImportError as error:
-        hint = (
+        hint = explain_awsglue_error(error) or (
             "it is searched beside the spec, in the two folders above it and in installed packages"
         )
         hint = "\n".join(each for each in (hint, format_user_frames(error)) if each)
@@ -168,7 +169,8 @@ def _build_failure(name: str, error: BaseException, role: Optional[Role] = None)
         )
         hint = "\n".join(each for each in (told.hint, places) if each)
         return FunctionFailed(f"'{name}' raised {kind}: {told.message}", hint=hint, type=told.type)
-    return FunctionFailed(f"'{name}' raised {kind}: {safe_text(error)}", hint=places, type=kind)
+    hint = "\n".join(each for each in (explain_awsglue_error(error), places) if each)
+    return FunctionFailed(f"'{name}' raised {kind}: {safe_text(error)}", hint=hint, type=kind)
 
 
 def _find_needed_permissions(error: BaseException) -> Sequence[Permission]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rolerunner.common.awsglue_errors import explain_awsglue_error
 from rolerunner.errors import UsageError
 from rolerunner.spark.session import get_session
 from rolerunner.spec.expressions import Template
@@ -52,17 +53,22 @@ def _start_job(given: Mapping[str, str]) -> Any:
     try:
         from awsglue.context import GlueContext  # noqa: PLC0415 - there in Spark jobs of Glue alone
         from awsglue.job import Job as GlueJob  # noqa: PLC0415
-    except ImportError as error:
+
+        begun = GlueJob(GlueContext(get_session().sparkContext))
+        # named as getResolvedOptions names them; py4j makes a Java map of it, which takes no None
+        begun.init(given.get("JOB_NAME", ""), _job_arguments(given))
+    except (ImportError, TypeError) as error:
+        explained = explain_awsglue_error(error)
+        if not explained:
+            raise
         raise UsageError(
-            f"this is not a Spark job of Glue: {error}; use --runtime local outside Glue"
+            f"this is not a Spark job of Glue: {error}: {explained}, or use --runtime local"
         ) from None
-    begun = GlueJob(GlueContext(get_session().sparkContext))
-    # named as getResolvedOptions names them; py4j makes a Java map of it, which takes no None
-    begun.init(
-        given.get("JOB_NAME", ""),
-        {
-            BOOKMARKS.replace("-", "_"): _OFF,
-            **{name.replace("-", "_"): value for name, value in given.items()},
-        },
-    )
     return begun
+
+
+def _job_arguments(given: Mapping[str, str]) -> dict[str, str]:
+    return {
+        BOOKMARKS.replace("-", "_"): _OFF,
+        **{name.replace("-", "_"): value for name, value in given.items()},
+    }

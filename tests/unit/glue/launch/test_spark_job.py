@@ -145,5 +145,18 @@ def test_nothing_is_opened_where_nothing_needs_it(
 def test_without_awsglue_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("awsglue", "awsglue.context"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UsageError, match="not a Spark job of Glue"):
+    with pytest.raises(
+        UsageError, match=r"not a Spark job of Glue.*install rolerunner\[glue-local\]"
+    ):
         run([SPREAD], OFF, [])
+
+
+def test_an_error_of_another_kind_is_raised_unchanged(
+    said: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise TypeError("another mistake")
+
+    monkeypatch.setattr(sys.modules["awsglue.context"], "GlueContext", fail)
+    with pytest.raises(TypeError, match="another mistake"):
+        run([SPREAD], OFF, said)
