@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import pytest
 from botocore.exceptions import (
@@ -22,71 +22,39 @@ from botocore.exceptions import (
 from rolerunner.common.cancellation import Cancel
 from rolerunner.errors import StepError
 from rolerunner.storage.http import sockets
-from rolerunner.storage.http.blocking import BlockingClient
-from rolerunner.storage.http.connection_pool import ConnectionPool
 from rolerunner.storage.http.errors import is_retryable_error
-from rolerunner.storage.http.event_loop import EventLoop
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.sockets import SocketFactory
-from rolerunner.storage.native.templates import Address, Request
+from rolerunner.storage.native.templates import Address
 from tests.raw_server import create_tls_context, respond, serving_sockets
+from tests.unit.storage.http.exchanges import (
+    BlockingTransport,
+    LoopTransport,
+    Transport,
+    create_request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from rolerunner.storage.http.tasks import Task
 
     Send = Callable[..., Union[Response, Exception]]
 
 HERE, THERE = "127.0.0.1", "127.0.0.2"
 
 
-def create_request(address: Address) -> Request:
-    return Request(address, "GET", "GetObject", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"", None)
-
-
-def attempt(request: Request) -> Task[Union[Response, Exception]]:
-    try:
-        response: Response = yield request
-    except Exception as error:
-        return error
-    return response
-
-
-def send_by_loop(
-    net: SocketFactory, address: Address, cancel: Cancel
-) -> Union[Response, Exception]:
-    loop = EventLoop(net, cancel, connections=2, memory=1 << 20, threads=1)
-    (result,) = loop.run([(1, attempt(create_request(address)))])
-    assert isinstance(result, (Response, Exception))
-    return result
-
-
-def send_blocking(
-    net: SocketFactory, address: Address, cancel: Cancel
-) -> Union[Response, Exception]:
-    pool = ConnectionPool(net)
-    try:
-        return BlockingClient(pool, cancel).run(attempt(create_request(address)))
-    finally:
-        pool.close()
-
-
-@pytest.fixture(params=[send_by_loop, send_blocking], ids=["event loop", "blocking"])
+@pytest.fixture(params=[LoopTransport, BlockingTransport], ids=["event loop", "blocking"])
 def send(request: pytest.FixtureRequest) -> Send:
     """Sends a GET; returns the response, or the error that was thrown into its task."""
 
-    def send_with_errors(
-        net: SocketFactory, address: Address, cancel: Union[Cancel, None] = None
+    def send_one(
+        net: SocketFactory, address: Address, cancel: Optional[Cancel] = None
     ) -> Union[Response, Exception]:
-        try:
-            result: Union[Response, Exception] = request.param(net, address, cancel or Cancel())
-        except StepError as error:
-            return error
+        transport: Transport = request.param(net)
+        (result,) = transport.send(create_request(address), cancel=cancel)
         return result
 
-    return send_with_errors
+    return send_one
 
 
 @pytest.fixture
