@@ -79,6 +79,18 @@ def test_whatever_a_function_raises_ends_its_step_alone(
     assert hint in caught.value.hint
 
 
+def test_a_missing_awsglue_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "awsglue", None)
+    for source in (
+        "import awsglue.context",
+        "def f(context):\n    from awsglue.context import GlueContext",
+    ):
+        with pytest.raises(FunctionFailed) as caught:
+            call(tmp_path, source)
+        assert "awsglue is part of Glue; install rolerunner[glue-local]" in caught.value.hint
+        assert "job.py:" in caught.value.hint
+
+
 def test_a_failure_of_ours_is_passed_through(tmp_path: Path) -> None:
     error = NotFound("none")
     context = make_context(tmp_path)
