@@ -1,6 +1,7 @@
-"""A Ceph cluster of one monitor, manager and OSD, and its Object Gateway: on loopback, in memory, in a temporary folder.
+"""A Ceph cluster with its Object Gateway: one monitor, manager and OSD, in memory, on loopback.
 
-Accounts are tenants: a role's ARN holds its tenant where AWS has the account, and the sessions of a role see its tenant's buckets.
+Tenants take the place of accounts: a role's ARN names its tenant where AWS names the account, and
+sessions of the role see its tenant's buckets.
 """
 
 from __future__ import annotations
@@ -83,15 +84,15 @@ rgw data = {folder}/rgw
 """
 
 
-def missing() -> str:
-    """The reason why there is no Ceph here; empty where there is one."""
-    lacking = [each for each in DAEMONS if shutil.which(each) is None]
+def explain_missing_ceph() -> str:
+    """Returns the reason why Ceph cannot be used, or an empty text."""
+    missing = [each for each in DAEMONS if shutil.which(each) is None]
     return (
         (
             "Ceph is not installed (.ci/install_ceph.sh does that on Debian, "
-            f"as root): no {', '.join(lacking)}"
+            f"as root): no {', '.join(missing)}"
         )
-        if lacking
+        if missing
         else ""
     )
 
@@ -105,12 +106,12 @@ class Ceph:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def run(self, *command: str) -> str:
-        """The output of one of Ceph's commands."""
-        done = subprocess.run(
+        """Runs one of Ceph's commands and returns its output."""
+        completed = subprocess.run(
             command, env=self.environment(), capture_output=True, text=True, timeout=60, check=False
         )
-        assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
-        return done.stdout
+        assert completed.returncode == 0, f"{command}: {completed.stderr[-2000:]}"
+        return completed.stdout
 
     def environment(self) -> dict[str, str]:
         return {**os.environ, "CEPH_CONF": str(self.folder / "ceph.conf")}
@@ -127,21 +128,21 @@ class Ceph:
     def wait(self, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not is_ready():
-            ended = [each.args for each in self.processes if each.poll() is not None]
-            assert not ended, f"ended: {ended}: {self.last_words()}"
+            exited = [each.args for each in self.processes if each.poll() is not None]
+            assert not exited, f"exited: {exited}: {self.read_daemon_output()}"
             assert time.monotonic() < deadline, (
-                f"not ready after {START_SECONDS} s: {self.last_words()}"
+                f"not ready after {START_SECONDS} s: {self.read_daemon_output()}"
             )
             time.sleep(0.2)
 
-    def last_words(self) -> str:
+    def read_daemon_output(self) -> str:
         return "\n".join(
             f"{path.name}: {path.read_text(errors='replace')[-1000:]}"
             for path in self.folder.glob("*.out")
         )
 
     def stop(self) -> None:
-        """Ends all daemons, whatever they do."""
+        """Stops all daemons, by force if needed."""
         for process in reversed(self.processes):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
@@ -154,8 +155,8 @@ class Ceph:
 
     # users, roles, clients
 
-    def user(self, tenant: str, name: str) -> None:
-        """A user whose keys are made of its names."""
+    def create_user(self, tenant: str, name: str) -> None:
+        """Creates a user with the keys of ``keys_of``."""
         access, secret = keys_of(tenant, name)
         self.run(
             "radosgw-admin",
@@ -173,8 +174,10 @@ class Ceph:
             secret,
         )
 
-    def role(self, tenant: str, name: str, trusted: str, *statements: dict[str, Any]) -> None:
-        """A role that ``trusted`` may assume, with these statements as its policy."""
+    def create_role(
+        self, tenant: str, name: str, trusted: str, *statements: dict[str, Any]
+    ) -> None:
+        """Creates a role that ``trusted`` may assume, with these statements as its policy."""
         trust = {"Effect": "Allow", "Principal": {"AWS": [trusted]}, "Action": ["sts:AssumeRole"]}
         self.run(
             "radosgw-admin",
@@ -189,7 +192,7 @@ class Ceph:
             "--assume-role-policy-doc",
             policy(trust),
         )
-        named = (
+        arguments = (
             "--tenant",
             tenant,
             "--role-name",
@@ -199,14 +202,17 @@ class Ceph:
             "--policy-doc",
             policy(*statements),
         )
-        self.run("radosgw-admin", "role-policy", "put", *named)
+        self.run("radosgw-admin", "role-policy", "put", *arguments)
 
     def client(self, tenant: str, name: str) -> Any:
         """An S3 client of a user."""
         return self._client("s3", *keys_of(tenant, name))
 
     def role_client(self, role: str, tenant: str, user: str) -> Any:
-        """An S3 client of a role's session: the owner of a bucket may not read what a role has stored in it."""
+        """An S3 client of a role's session.
+
+        The owner of a bucket may not read objects that a role has stored in it.
+        """
         keys = self._client("sts", *keys_of(tenant, user)).assume_role(
             RoleArn=role, RoleSessionName="test"
         )["Credentials"]
@@ -252,8 +258,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving() -> Iterator[Ceph]:
-    """A gateway, from its daemons' start to their end; nothing of it is left behind."""
+def start_ceph() -> Iterator[Ceph]:
+    """Runs a gateway while the block runs, and removes its files afterwards."""
     # sockets of daemons have short paths at most
     folder = Path(tempfile.mkdtemp(prefix="ceph-"))
     ceph = Ceph(folder, f"http://127.0.0.1:{(http := free_port())}")
@@ -273,12 +279,12 @@ def _start(ceph: Ceph, http: int) -> None:
     conf = CONF.format(fsid=fsid, folder=folder, v1=v1, v2=v2, http=http, low=low, high=low + 49)
     (folder / "ceph.conf").write_text(conf)
     keyring, monmap = str(folder / "keyring"), str(folder / "monmap")
-    everything = [
+    all_capabilities = [
         word for each in ("mon", "osd", "mgr", "mds") for word in ("--cap", each, "allow *")
     ]
     ceph.run("ceph-authtool", "-C", "-g", "-n", "mon.", keyring, "--cap", "mon", "allow *")
     for name in ("client.admin", "client.rgw", "mgr.x", "osd.0"):
-        ceph.run("ceph-authtool", "-g", "-n", name, keyring, *everything)
+        ceph.run("ceph-authtool", "-g", "-n", name, keyring, *all_capabilities)
     ceph.run(
         "monmaptool",
         "--create",
@@ -299,7 +305,7 @@ def _start(ceph: Ceph, http: int) -> None:
     ceph.start("ceph-osd", "-i", "0", "-f")
     ceph.wait(lambda: "1 up" in ceph.run("ceph", "osd", "stat"))
     ceph.start("radosgw", "-n", "client.rgw", "-f")
-    ceph.wait(lambda: _answers(ceph.url))
+    ceph.wait(lambda: _is_serving(ceph.url))
 
 
 def _succeeds(ceph: Ceph, *command: str) -> bool:
@@ -311,7 +317,7 @@ def _succeeds(ceph: Ceph, *command: str) -> bool:
     )
 
 
-def _answers(url: str) -> bool:
+def _is_serving(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return bool(response.status == 200)

@@ -1,4 +1,4 @@
-"""What all tests share: no identity of this machine, no metadata service, and the embedded AWS."""
+"""Fixtures of all tests: isolation from the machine's AWS identity, and the embedded AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONFIGS = ROOT / "configs"
 
 
 STARTS_PROCESSES = {"rolerunner", "memory_aws"}
-"""Fixtures of tests that start the command, which takes half a second each time."""
+"""Fixtures whose tests start the command, which takes half a second each time."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,8 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Runs leave the lists that their results name below TMPDIR: they go with pytest's own folders."""
+def _isolate_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Puts TMPDIR, where runs keep the lists of their results, below pytest's own folders."""
     folder = str(tmp_path_factory.mktemp("TMPDIR"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
@@ -52,8 +52,8 @@ def _own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(autouse=True)
-def _no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Tests never see the credentials, region or endpoints of whoever runs them."""
+def _hide_aws_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hides the credentials, region and endpoints of the user who runs the tests."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -62,8 +62,8 @@ def _no_identity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_logging() -> Iterator[None]:
-    """A run takes the root logger over; the next test finds it as it was."""
+def _restore_logging() -> Iterator[None]:
+    """Restores the root logger, which a run takes over."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -72,8 +72,8 @@ def _own_logging() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_secrets() -> Iterator[None]:
-    """Secret values stay known for an hour; the next test begins with none."""
+def _forget_secrets() -> Iterator[None]:
+    """Forgets registered secrets, which would be redacted for an hour."""
     yield
     secrets.forget_secret_values()
     redact.forget_unused_secrets()
@@ -81,9 +81,9 @@ def _own_secrets() -> Iterator[None]:
 
 @pytest.fixture
 def rolerunner(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command in a process of its own; its files under TMPDIR are the test's."""
+    """Runs the command in its own process, with TMPDIR set to the test's folder."""
 
-    def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run_command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-W", "error", "-m", "rolerunner", *map(str, arguments)],
             check=False,
@@ -94,22 +94,22 @@ def rolerunner(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             env={**os.environ, "TMPDIR": str(tmp_path), **environment},
         )
 
-    return call
+    return run_command
 
 
 @pytest.fixture(scope="module")
 def aws(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[sandbox.Sandbox]:
-    """The embedded AWS, filled with the ``WORLD`` of the test's module."""
+    """The embedded AWS with the ``WORLD`` of the test's module."""
     path = tmp_path_factory.mktemp("world") / "world.yaml"
     path.write_text(request.module.WORLD)
-    with sandbox.start_sandbox(sandbox.load_world(path)) as made:
-        yield made
+    with sandbox.start_sandbox(sandbox.load_world(path)) as running:
+        yield running
 
 
 def identity_of(running: sandbox.Sandbox) -> JobIdentity:
-    """The job's own identity in a running sandbox."""
+    """Returns the identity of the job's role in a running sandbox."""
     keys = running.job_keys
     return JobIdentity(
         running.region,
@@ -120,8 +120,8 @@ def identity_of(running: sandbox.Sandbox) -> JobIdentity:
 
 @pytest.fixture
 def memory_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[memory_aws_module.Store]:
-    """S3 and STS in memory; processes that the test starts, and clients that it makes, reach them by the environment."""
-    with memory_aws_module.serving() as store:
+    """S3 and STS in memory, which the test's processes and clients find by the environment."""
+    with memory_aws_module.start_memory_aws() as store:
         for name, value in store.environment().items():
             monkeypatch.setenv(name, value)
         yield store

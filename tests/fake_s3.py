@@ -1,4 +1,7 @@
-"""An S3 that answers as a test says: for what the embedded AWS never does, such as errors inside an answer of 200, or no HTTP at all."""
+"""An S3 server whose responses a test decides.
+
+It covers what the embedded AWS never does, such as errors inside a response of 200, or no HTTP.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ from botocore.config import Config
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: ``what`` is its method and, in brackets, its subresource, as in ``POST [delete]``."""
+class Request:
+    """A request; its operation is the method and the subresource, as in ``POST [delete]``."""
 
-    what: str
+    operation: str
     bucket: str
     key: str
     query: dict[str, list[str]]
@@ -31,63 +34,70 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     body: bytes = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     length: int = -1
-    """What Content-Length says, where it lies."""
+    """The value of a false Content-Length; -1 for a true one."""
 
 
 @dataclass(frozen=True)
-class Wire:
-    """What goes over the wire as it stands: bytes, and seconds between them. Then the connection is closed, or reset, or kept."""
+class RawResponse:
+    """Bytes that are sent unchanged, and seconds to wait between them.
+
+    ``connection`` says what happens to the connection afterwards: close, reset or keep.
+    """
 
     parts: Iterable[Union[bytes, float]] = ()
-    after: str = "close"
+    connection: str = "close"
 
 
-Answers = Callable[[Asked], Union[Answer, Wire]]
+Responder = Callable[[Request], Union[Response, RawResponse]]
 
 
-SLOW_DOWN = Answer(
+SLOW_DOWN = Response(
     b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>", 503
 )
 
 
 class Throttling:
-    """Answers as ``answer`` does, but not more than so many requests a second (those of a tenth of it at once), or so many at a time."""
+    """Responds as ``respond`` does, up to a rate and a number of concurrent requests.
+
+    At most a tenth of ``per_second`` requests are accepted at once; the others get SlowDown.
+    """
 
     def __init__(
         self,
-        answer: Answers,
+        respond: Responder,
         *,
         per_second: float = 1e9,
-        at_once: int = 1_000_000,
-        taking: float = 0.0,
+        max_concurrent: int = 1_000_000,
+        response_seconds: float = 0.0,
     ) -> None:
         self.refused = 0
-        self._answer = answer
-        self._per_second, self._at_once, self._taking = per_second, at_once, taking
+        self._respond = respond
+        self._per_second, self._max_concurrent = per_second, max_concurrent
+        self._response_seconds = response_seconds
         self._credit, self._last = per_second / 10, time.monotonic()
         self._busy = 0
         self._lock = threading.Lock()
 
-    def __call__(self, asked: Asked) -> Union[Answer, Wire]:
+    def __call__(self, request: Request) -> Union[Response, RawResponse]:
         with self._lock:
             now = time.monotonic()
             self._credit = min(
                 self._credit + (now - self._last) * self._per_second, self._per_second / 10
             )
             self._last = now
-            if self._credit < 1 or self._busy >= self._at_once:
+            if self._credit < 1 or self._busy >= self._max_concurrent:
                 self.refused += 1
                 return SLOW_DOWN
             self._credit -= 1
             self._busy += 1
         try:
-            time.sleep(self._taking)
-            return self._answer(asked)
+            time.sleep(self._response_seconds)
+            return self._respond(request)
         finally:
             with self._lock:
                 self._busy -= 1
@@ -96,12 +106,12 @@ class Throttling:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
-    answer: Answers
-    asked: list[Asked]
-    greeting: Callable[[], Union[Wire, None]]
+    respond: Responder
+    requests: list[Request]
+    greeting: Callable[[], Union[RawResponse, None]]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news here."""
+        """Ignores clients that close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -118,17 +128,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(greeting)
 
-    def _do(self) -> None:
-        place = urlparse(self.path)
-        query = parse_qs(place.query, keep_blank_values=True)
+    def _serve(self) -> None:
+        url = urlparse(self.path)
+        query = parse_qs(url.query, keep_blank_values=True)
         names = [
             name
             for name in ("delete", "uploads", "uploadId", "tagging", "list-type", "versions")
             if name in query
         ]
         headers = {name.lower(): value for name, value in self.headers.items()}
-        bucket, _, key = place.path[1:].partition("/")
-        asked = Asked(
+        bucket, _, key = url.path[1:].partition("/")
+        request = Request(
             f"{self.command} [{names[0]}]" if names else self.command,
             bucket,
             unquote(key),
@@ -136,23 +146,24 @@ class _Handler(BaseHTTPRequestHandler):
             headers,
             self._body(),
         )
-        self.server.asked.append(asked)
-        answer = self.server.answer(asked)
-        if isinstance(answer, Wire):
-            self._send(answer)
+        self.server.requests.append(request)
+        response = self.server.respond(request)
+        if isinstance(response, RawResponse):
+            self._send(response)
             return
-        self.send_response(answer.status)
-        for name, value in answer.headers.items():
+        self.send_response(response.status)
+        for name, value in response.headers.items():
             self.send_header(name, value)
-        if "Content-Length" not in answer.headers:
+        if "Content-Length" not in response.headers:
             self.send_header(
-                "Content-Length", str(answer.length if answer.length >= 0 else len(answer.body))
+                "Content-Length",
+                str(response.length if response.length >= 0 else len(response.body)),
             )
-        if 0 <= answer.length != len(answer.body):
+        if 0 <= response.length != len(response.body):
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()
-        self.wfile.write(b"" if self.command == "HEAD" else answer.body)
+        self.wfile.write(b"" if self.command == "HEAD" else response.body)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -165,33 +176,37 @@ class _Handler(BaseHTTPRequestHandler):
             pass
         return b"".join(chunks)
 
-    def _send(self, wire: Wire) -> None:
-        self.close_connection = wire.after != "keep"
+    def _send(self, raw: RawResponse) -> None:
+        self.close_connection = raw.connection != "keep"
         with suppress(OSError):
-            for part in wire.parts:
+            for part in raw.parts:
                 if isinstance(part, bytes):
                     self.wfile.write(part)
                 elif select.select([self.connection], [], [], part)[0] and not self.connection.recv(
                     1, socket.MSG_PEEK
                 ):
                     return  # the client has gone
-        if wire.after == "reset":
+        if raw.connection == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _do  # noqa: N815 - http.server's names
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815 - http.server's names
 
 
 @contextmanager
-def serving(
-    answer: Answers, *, greeting: Callable[[], Union[Wire, None]] = lambda: None, **settings: Any
-) -> Iterator[tuple[Any, list[Asked]]]:
-    """A boto3 client of such a server, and what it was asked. ``greeting`` is what comes instead of all else when a connection is made.
+def start_fake_s3(
+    respond: Responder,
+    *,
+    greeting: Callable[[], Union[RawResponse, None]] = lambda: None,
+    **settings: Any,
+) -> Iterator[tuple[Any, list[Request]]]:
+    """Serves a fake S3; yields a boto3 client of it and the list of its requests.
 
-    ``settings`` are of the client's Config: its timeouts, its retries.
+    ``greeting`` is called for each connection; if it returns a raw response, only that is sent.
+    ``settings`` are options of the client's Config, such as timeouts and retries.
     """
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.answer, server.asked, server.greeting = answer, [], greeting
+    server.respond, server.requests, server.greeting = respond, [], greeting
     threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True).start()
     client = boto3.client(
         "s3",
@@ -209,7 +224,7 @@ def serving(
         ),
     )
     try:
-        yield client, server.asked
+        yield client, server.requests
     finally:
         if hasattr(client, "close"):  # not in the boto3 of Glue Python Shell
             client.close()

@@ -1,12 +1,14 @@
-"""S3 and STS in memory, over real HTTP on loopback, with a hook for each request: for what the embedded AWS cannot be made to do.
+"""S3 and STS in memory, over HTTP on loopback, with a hook for each request.
 
-``store.hook(request)`` sees each request before it is carried out and decides what happens to it: None (it is carried out), a
-``Response`` such as ``error(503, "SlowDown")`` (it is not carried out), ``DROP`` (not carried out, the connection is closed) or
-``LOSE`` (carried out, and the connection is closed before the answer). ``store.after(request)`` is called once a request has been carried
-out and before it is answered.
+They cover cases that the embedded AWS cannot produce. ``store.hook(request)`` is called before a
+request is executed, and decides its outcome: None executes it; a ``Response`` such as
+``error(503, "SlowDown")`` is sent instead; ``DROP`` closes the connection without executing it;
+``LOSE`` executes it and closes the connection before the response. ``store.after(request)`` is
+called after a request is executed and before its response is sent.
 
-There is no IAM: every request is served. Conditions hold (If-Match and If-None-Match on reads, writes, copies and deletions, the ETag of
-a key in DeleteObjects); a batch of deletions that is not XML 1.0, or has more than 1,000 keys, is MalformedXML.
+There is no IAM: every request is served. Conditions are enforced (If-Match and If-None-Match on
+reads, writes, copies and deletions, the ETag of a key in DeleteObjects). A batch of deletions that
+is not XML 1.0, or has more than 1,000 keys, is MalformedXML.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it was received; header names are in lower case, trailers are among the headers."""
+    """A received request; header names are in lower case and include trailers."""
 
     service: str
     method: str
@@ -118,7 +120,7 @@ class Upload:
 
 @dataclass
 class Store:
-    """The objects, the requests received, and the role sessions given out."""
+    """The stored objects, the received requests, and the issued role sessions."""
 
     objects: dict[tuple[str, str], Entry] = field(default_factory=dict)
     uploads: dict[str, Upload] = field(default_factory=dict)
@@ -128,7 +130,7 @@ class Store:
     roles_of_keys: dict[str, str] = field(default_factory=dict)
     """Access key of a session -> ARN of its role."""
     secrets: set[str] = field(default_factory=set)
-    """Secret keys and tokens of all sessions given out."""
+    """Secret keys and tokens of all issued sessions."""
     hook: Optional[Callable[[Request], Outcome]] = None
     after: Optional[Callable[[Request], None]] = None
     url: str = ""
@@ -136,7 +138,7 @@ class Store:
     _count: int = 0
 
     def put(self, bucket: str, key: str, body: Union[bytes, str], **more: Any) -> Entry:
-        """Store an object."""
+        """Stores an object."""
         entry = self.objects[bucket, key] = Entry(
             body.encode() if isinstance(body, str) else body, **more
         )
@@ -150,7 +152,7 @@ class Store:
             }
 
     def requests_of(self, method: str, bucket: str = "") -> list[Request]:
-        """The S3 requests received with a method, of one bucket where it is named."""
+        """Returns the S3 requests of a method, and of a bucket if it is given."""
         with self.lock:
             return [
                 each
@@ -161,7 +163,7 @@ class Store:
             ]
 
     def environment(self) -> dict[str, str]:
-        """The environment of a process whose AWS this is."""
+        """Returns the environment of a process that uses this AWS."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00",
@@ -176,7 +178,7 @@ class Store:
             return self._count
 
     def respond(self, r: Request) -> Response:
-        """Carry a request out."""
+        """Executes a request and returns its response."""
         with self.lock:
             if r.service == "sts":
                 return self._sts(r)
@@ -185,7 +187,7 @@ class Store:
                 "HEAD": self._get,
                 "DELETE": self._delete,
                 "PUT": self._part if "partNumber" in r.query else self._write,
-                "POST": self._delete_many
+                "POST": self._delete_batch
                 if "delete" in r.query
                 else self._create_upload
                 if "uploads" in r.query
@@ -227,10 +229,13 @@ class Store:
             headers["x-amz-tagging-count"] = str(
                 len(urllib.parse.parse_qsl(entry.tags, keep_blank_values=True))
             )
-        asked = _RANGE.match(r.headers.get("range", ""))
-        if not asked:
+        byte_range = _RANGE.match(r.headers.get("range", ""))
+        if not byte_range:
             return Response(200, {**headers, "Content-Length": str(len(entry.body))}, entry.body)
-        first, last = int(asked[1]), min(int(asked[2] or len(entry.body)), len(entry.body) - 1)
+        first, last = (
+            int(byte_range[1]),
+            min(int(byte_range[2] or len(entry.body)), len(entry.body) - 1),
+        )
         if first >= len(entry.body):
             return error(416, "InvalidRange")
         part = entry.body[first : last + 1]
@@ -341,7 +346,8 @@ class Store:
             return error(412, "PreconditionFailed")
         upload = self.uploads.pop(r.query["uploadId"])
         parts = [upload.parts[number] for number in sorted(upload.parts)]
-        etag = f"{hashlib.md5(b''.join(hashlib.md5(part).digest() for part in parts)).hexdigest()}-{len(parts)}"
+        digests = b"".join(hashlib.md5(part).digest() for part in parts)
+        etag = f"{hashlib.md5(digests).hexdigest()}-{len(parts)}"
         self.put(
             r.bucket, r.key, b"".join(parts), headers=upload.headers, etag=etag, tags=upload.tags
         )
@@ -360,7 +366,7 @@ class Store:
         self.objects.pop((r.bucket, r.key), None)
         return Response(204)
 
-    def _delete_many(self, r: Request) -> Response:
+    def _delete_batch(self, r: Request) -> Response:
         batch = keys_of(r)
         if batch is None or len(batch) > 1000:
             return error(
@@ -484,12 +490,12 @@ class Store:
 
 
 def delete_result(lines: Iterable[str]) -> Response:
-    """S3's response to DeleteObjects."""
+    """Returns the response to DeleteObjects."""
     return xml(f"{DECLARATION}<DeleteResult xmlns='{NAMESPACE}'>{''.join(lines)}</DeleteResult>")
 
 
 def delete_error(key: str, code: str, message: str = "") -> str:
-    """A key's failure inside the response to DeleteObjects."""
+    """Returns a key's error inside a response to DeleteObjects."""
     return (
         f"<Error><Key>{escape(key)}</Key><Code>{code}</Code>"
         f"<Message>{escape(message or code)}</Message></Error>"
@@ -497,7 +503,7 @@ def delete_error(key: str, code: str, message: str = "") -> str:
 
 
 def keys_of(r: Request) -> Optional[list[tuple[str, Optional[str]]]]:
-    """(key, ETag or None) of each object in a batch of deletions; None if its body is not XML."""
+    """Returns (key, ETag or None) of each object in a batch; None if the body is not XML."""
     try:
         tree = ET.fromstring(r.body)
     except ET.ParseError:
@@ -580,10 +586,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if not isinstance(outcome, Response):
-            lost, outcome = outcome == LOSE, store.respond(request)
+            loses_response, outcome = outcome == LOSE, store.respond(request)
             if store.after:
                 store.after(request)
-            if lost:
+            if loses_response:
                 self.close_connection = True
                 return
         self._send(outcome)
@@ -668,8 +674,8 @@ def _decode_aws_chunked(body: bytes) -> tuple[bytes, dict[str, str]]:
 
 
 @contextmanager
-def serving() -> Iterator[Store]:
-    """A store, served while the block runs."""
+def start_memory_aws() -> Iterator[Store]:
+    """Serves a store while the block runs."""
     server = _Server(("127.0.0.1", 0), _Handler)
     store = server.store = Store(url=f"http://127.0.0.1:{server.server_port}")
     threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True).start()

@@ -1,4 +1,4 @@
-"""A Python with pyspark and this checkout, in a venv of its own beside it, made once: pyspark has 300 MB."""
+"""A Python with pyspark and this checkout, in its own venv, which is created once (300 MB)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ PACKAGE = VENV / "lib/python3.11/site-packages/pyspark"
 
 
 def python_with_spark() -> Path | None:
-    """Its interpreter; None where there is no Python 3.11 (the newest that this pyspark takes) or no Java."""
-    python, done = VENV / "bin/python", VENV / ".done"
-    if not done.exists() or done.stat().st_mtime < (ROOT / "setup.py").stat().st_mtime:
+    """Returns the interpreter of that venv, or None without Java or Python 3.11.
+
+    No newer Python runs this version of pyspark.
+    """
+    python, marker_file = VENV / "bin/python", VENV / ".done"
+    if (
+        not marker_file.exists()
+        or marker_file.stat().st_mtime < (ROOT / "setup.py").stat().st_mtime
+    ):
         python311 = sorted(Path.home().glob(".pyenv/versions/3.11*/bin/python"))
         found = str(python311[-1]) if python311 else shutil.which("python3.11")
         if not found or not shutil.which("java"):
@@ -32,22 +38,22 @@ def python_with_spark() -> Path | None:
                 "--disable-pip-version-check",
                 f"pyspark=={SPARK}",
                 "pytest>=8",
-                *_wanted(),
+                *_list_requirements(),
             ],
             check=True,
         )
         # not installed: other tests build the package at the same time, and both would write into
         # the checkout
         (PACKAGE.parent / "checkout.pth").write_text(str(ROOT / "framework"))
-        done.touch()
+        marker_file.touch()
     return python
 
 
-def _wanted() -> list[str]:
-    """What this checkout's package and its command need."""
-    needed = [each.partition(";") for each in metadata.requires("rolerunner") or ()]
+def _list_requirements() -> list[str]:
+    """Returns the requirements of this checkout's package and its command."""
+    requirements = [each.partition(";") for each in metadata.requires("rolerunner") or ()]
     return [
         name.strip()
-        for name, _, marker in needed
+        for name, _, marker in requirements
         if not marker or 'extra == "cli"' in marker.replace("'", '"')
     ]

@@ -1,4 +1,4 @@
-"""A pool whose workers are this thread: what goes to them and comes from them is pickled, and they can be made to die."""
+"""A worker pool in this thread: tasks and results are pickled, and workers can be made to die."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class InProcess:
-    """``dies`` are the numbers of parts whose first worker dies when it has done them, before it can tell."""
+    """Runs each task in this thread.
+
+    ``dies`` are the numbers of tasks whose first worker dies after the work, before it reports.
+    """
 
     def __init__(self, slots: int = 4, dies: Sequence[int] = ()) -> None:
         self._slots = slots
@@ -37,8 +40,8 @@ class InProcess:
         self.parts += 1
         if self.parts in self._dies:
             pickle.loads(part)(False)
-            return self._told(part, again=True)
-        return self._told(part, again=False)
+            return self._run_pickled(part, again=True)
+        return self._run_pickled(part, again=False)
 
-    def _told(self, part: bytes, *, again: bool) -> Any:
+    def _run_pickled(self, part: bytes, *, again: bool) -> Any:
         return pickle.loads(pickle.dumps(pickle.loads(part)(again)))

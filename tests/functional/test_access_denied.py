@@ -260,7 +260,7 @@ def run(
 
 def refuse(store: Store, call: Call, response: Callable[[Request], Response]) -> list[str]:
     """Refuses a call of the bucket or of its first object; the roles that were refused."""
-    met: list[str] = []
+    matching_requests: list[str] = []
 
     def hook(request: Request) -> Any:
         if not call.is_made_by(request):
@@ -272,14 +272,14 @@ def refuse(store: Store, call: Call, response: Callable[[Request], Response]) ->
             ):
                 return response(request)
             return None
-        met.append(store.roles_of_keys[request.access_key].rpartition("/")[2])
+        matching_requests.append(store.roles_of_keys[request.access_key].rpartition("/")[2])
         return Response(403) if request.method == "HEAD" else response(request)
 
     store.hook = hook
-    return met
+    return matching_requests
 
 
-def denied(_: Request) -> Response:
+def deny_access(_: Request) -> Response:
     return error(403, "AccessDenied", "Access Denied")
 
 
@@ -296,9 +296,9 @@ def test_a_refusal_without_names_is_told_by_the_call(
     name: str, run: Callable[..., Any], memory_aws: Store
 ) -> None:
     row = TABLE[name]
-    met = refuse(memory_aws, row.call, denied)
+    matching_requests = refuse(memory_aws, row.call, deny_access)
     failed = run(row.action, row.fields, row.size)
-    assert set(met) == {row.role}
+    assert set(matching_requests) == {row.role}
     assert failed.type == "AccessDenied"
     assert f"the role '{row.role}' may not {row.refused} on {row.arn}" in failed.message
     (statement,) = statements(failed)
@@ -325,7 +325,7 @@ def test_a_key_of_kms_is_blamed_on_the_role_that_uses_it(
 
 
 def test_a_copy_by_one_role_may_lack_either(run: Callable[..., Any], memory_aws: Store) -> None:
-    refuse(memory_aws, Call("PUT", "publish"), denied)
+    refuse(memory_aws, Call("PUT", "publish"), deny_access)
     failed = run("s3.copy", WITHIN)
     assert {(each["Action"], each["Resource"]) for each in statements(failed)} == {
         ("s3:GetObject", READ),
@@ -337,7 +337,7 @@ def test_a_copy_by_one_role_may_lack_either(run: Callable[..., Any], memory_aws:
 def test_a_copy_in_parts_by_one_role_may_lack_either(
     run: Callable[..., Any], memory_aws: Store
 ) -> None:
-    refuse(memory_aws, Call("PUT", "publish", "partNumber"), denied)
+    refuse(memory_aws, Call("PUT", "publish", "partNumber"), deny_access)
     failed = run("s3.copy", {**WITHIN, "multipart_above": "5MiB", "part_size": "5MiB"}, LARGE)
     assert {(each["Action"], each["Resource"]) for each in statements(failed)} == {
         ("s3:GetObject", READ),

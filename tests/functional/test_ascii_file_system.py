@@ -23,9 +23,11 @@ engine: ENGINE
 roles: {reader: "arn:aws:iam::444455556666:role/reader"}
 steps:
   - {id: folder, action: s3.download, role: reader, source: "s3://landing/p/", target: out/}
-  - {id: one, action: s3.download, role: reader, source: "s3://landing/p/a", target: "\\u20ac/", needs: []}
+  - {id: one, action: s3.download, role: reader, source: "s3://landing/p/a", target: "\\u20ac/",
+     needs: []}
   - {id: up, action: s3.upload, role: reader, source: in/, target: "s3://landing/up/", needs: []}
-  - {id: named, action: s3.upload, role: reader, source: "in/\\u20ac", target: "s3://landing/named/", needs: []}
+  - {id: named, action: s3.upload, role: reader, source: "in/\\u20ac",
+     target: "s3://landing/named/", needs: []}
 """
 
 
@@ -44,14 +46,14 @@ def test_names_that_are_not_ascii(engine: str, tmp_path: Path, memory_aws: Store
         "PYTHONCOERCECLOCALE": "0",
     }
     command = [sys.executable, "-m", "rolerunner", "run", "spec.yaml", "--result", "r.json"]
-    ended = subprocess.run(
+    completed = subprocess.run(
         command, check=False, capture_output=True, cwd=tmp_path, env=environment, timeout=60
     )
     steps: dict[str, Any] = {
         step["id"]: step for step in json.loads((tmp_path / "r.json").read_bytes())["steps"]
     }
-    assert ended.returncode == 4, ended
-    assert b"Traceback" not in ended.stdout + ended.stderr
+    assert completed.returncode == 4, completed
+    assert b"Traceback" not in completed.stdout + completed.stderr
     for name in ("folder", "one"):
         assert steps[name]["status"] == "failed", steps
         assert "ascii" in steps[name]["error"]["message"], steps[name]["error"]

@@ -189,8 +189,8 @@ def test_what_does_not_go_together(tmp_path: Path) -> None:
         "objects: ['s3://bucket/k'], distribute: spark, idempotent: false}\n"
         "  - {id: c, action: python.call, function: 'tries_code:late', idempotent: '${{ 1 }}'}\n"
     )
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError) as raised:
         api.load(path)
-    told = str(caught.value)
+    told = str(raised.value)
     assert told.count("'idempotent: false' forbids") == 2
     assert "'idempotent'" in told

@@ -299,7 +299,7 @@ CASES: dict[str, tuple[str, set[tuple[str, str, int]]]] = {
 }
 
 
-def found(tmp_path: Path, text: str, account: str = "111122223333") -> list[Any]:
+def find_problems(tmp_path: Path, text: str, account: str = "111122223333") -> list[Any]:
     (tmp_path / "t.yaml").write_text(HEAD + text)
     (tmp_path / "m.py").write_text("def f(context, **values): ...\n")
     return audit_plan(
@@ -313,13 +313,13 @@ def found(tmp_path: Path, text: str, account: str = "111122223333") -> list[Any]
 def test_a_rule_finds_what_it_is_for_at_its_place(name: str, tmp_path: Path) -> None:
     text, expected = CASES[name]
     assert {
-        (each.rule, each.severity, each.problem.mark.line) for each in found(tmp_path, text)
+        (each.rule, each.severity, each.problem.mark.line) for each in find_problems(tmp_path, text)
     } == expected
 
 
 def test_each_rule_is_seen_to_find_and_to_be_quiet() -> None:
-    seen = {rule for _, expected in CASES.values() for rule, _, _ in expected}
-    assert seen == {rule.id for rule in list_rules()} - {"RR000"}
+    reported_rules = {rule for _, expected in CASES.values() for rule, _, _ in expected}
+    assert reported_rules == {rule.id for rule in list_rules()} - {"RR000"}
     assert all(
         rule.about.endswith(".") and rule.why.endswith(".") and not rule.remedy.endswith(".")
         for rule in list_rules()
@@ -334,27 +334,28 @@ def test_without_the_jobs_account_roles_in_several_are_likely_findings(tmp_path:
         f"{LIST}  - {{id: c, action: s3.list, role: s, source: s3://bkt/in/}}\n"
     )
     assert {
-        (each.rule, each.severity, each.problem.mark.line) for each in found(tmp_path, text, "")
+        (each.rule, each.severity, each.problem.mark.line)
+        for each in find_problems(tmp_path, text, "")
     } == {
         ("RR001", "medium", 4),
         ("RR001", "medium", 5),
     }
-    assert found(tmp_path, f"roles:\n  r: {OTHER}x\n{LIST}", "") == []
+    assert find_problems(tmp_path, f"roles:\n  r: {OTHER}x\n{LIST}", "") == []
 
 
 def test_included_roles_are_looked_at_in_their_own_file(tmp_path: Path) -> None:
     (tmp_path / "roles.yaml").write_text(f"roles:\n  # shared\n  r: {OTHER}x\n")
-    (finding,) = found(tmp_path, f"include: [roles.yaml]\n{LIST}")
+    (finding,) = find_problems(tmp_path, f"include: [roles.yaml]\n{LIST}")
     assert (Path(finding.problem.mark.file).name, finding.problem.mark.line) == ("roles.yaml", 3)
 
 
 def test_a_finding_does_not_repeat_the_secret(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(f"{HEAD}description: use {KEY}\n{STORE.format(more='')}")
     for form in ("text", "json", "sarif"):
-        done = CliRunner().invoke(main, ["audit", str(tmp_path / "t.yaml"), "--format", form])
-        assert done.exit_code == 4
-        assert "RR020" in done.output
-        assert KEY not in done.output
+        completed = CliRunner().invoke(main, ["audit", str(tmp_path / "t.yaml"), "--format", form])
+        assert completed.exit_code == 4
+        assert "RR020" in completed.output
+        assert KEY not in completed.output
 
 
 COMMENTS = f"""{HEAD}roles:
@@ -374,8 +375,8 @@ steps:
 
 
 def test_comments_leave_findings_as_they_are_and_idle_ones_are_found(tmp_path: Path) -> None:
-    seen = found(tmp_path, COMMENTS.removeprefix(HEAD))
-    assert [(each.rule, each.problem.mark.line, each.ignored) for each in seen] == [
+    reported_rules = find_problems(tmp_path, COMMENTS.removeprefix(HEAD))
+    assert [(each.rule, each.problem.mark.line, each.ignored) for each in reported_rules] == [
         ("RR001", 6, "the account is our own"),
         ("RR001", 7, "ours too"),
         ("RR000", 7, ""),
@@ -383,7 +384,7 @@ def test_comments_leave_findings_as_they_are_and_idle_ones_are_found(tmp_path: P
         ("RR000", 8, ""),
         ("RR000", 9, ""),
     ]
-    told = [each.problem.message for each in seen if each.rule == "RR000"]
+    told = [each.problem.message for each in reported_rules if each.rule == "RR000"]
     assert told == [
         "there is no finding of RR003 here",
         "the comment gives no reason, so it ignores nothing",
@@ -405,8 +406,8 @@ def test_comments_leave_findings_as_they_are_and_idle_ones_are_found(tmp_path: P
 )
 def test_the_exit_status_follows_what_was_asked(arguments: list[str], status: int) -> None:
     done = CliRunner().invoke(main, ["audit", str(CONFIGS / "partner_exchange.yaml"), *arguments])
-    ended = done.exit_code if done.exit_code != 1 else getattr(done.exception, "exit_status", 1)
-    assert ended == status, done.output
+    completed = done.exit_code if done.exit_code != 1 else getattr(done.exception, "exit_status", 1)
+    assert completed == status, done.output
 
 
 def test_the_forms_say_the_same(rolerunner: Any) -> None:
@@ -437,10 +438,10 @@ def test_sarif_names_files_from_the_checkout_and_tells_what_a_comment_ignores(
     rolerunner: Any, tmp_path: Path
 ) -> None:
     (tmp_path / "a b.yaml").write_text(COMMENTS)
-    done = rolerunner(
+    completed = rolerunner(
         "audit", "a b.yaml", "--format", "sarif", "-o", "out.sarif", "--fail-on", "none"
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (completed.returncode, completed.stdout, completed.stderr) == (0, "", "")
     run = json.loads((tmp_path / "out.sarif").read_text())["runs"][0]
     ids = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
     assert all(ids[result["ruleIndex"]] == result["ruleId"] for result in run["results"])
@@ -475,10 +476,10 @@ def test_sarif_is_what_the_standards_schema_asks_for(tmp_path: Path) -> None:
     check = jsonschema.Draft4Validator(json.loads(schema.read_text()))
     (tmp_path / "t.yaml").write_text(COMMENTS)
     for spec in (tmp_path / "t.yaml", CONFIGS / "partner_exchange.yaml"):
-        done = CliRunner().invoke(
+        completed = CliRunner().invoke(
             main, ["audit", str(spec), "--format", "sarif", "--fail-on", "none"]
         )
-        log = json.loads(done.output)
+        log = json.loads(completed.output)
         assert log["runs"][0]["results"]
         assert [error.message for error in check.iter_errors(log)] == []
 

@@ -30,7 +30,8 @@ roles:
       - {{Effect: Allow, Action: ["s3:*", "sqs:*", "glue:*"], Resource: "*"}}
       - {{Effect: Deny, Action: "s3:GetBucketTagging", Resource: "*"}}
 buckets:
-  - {{name: data-bucket, account: "{ACCOUNT}", objects: [{{key: in/a, text: aa}}, {{key: in/b, text: b}}]}}
+  - {{name: data-bucket, account: "{ACCOUNT}",
+      objects: [{{key: in/a, text: aa}}, {{key: in/b, text: b}}]}}
 """
 
 
@@ -119,11 +120,11 @@ def test_other_services_and_waiting(step: Any, aws: sandbox.Sandbox) -> None:
         "operation": "GetQueueAttributes",
         "parameters": {"QueueUrl": url, "AttributeNames": ["All"]},
     }
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert step(
         "aws.call", **counted, wait_until=wait, select="Attributes.ApproximateNumberOfMessages"
     ).outputs == {"result": "1"}
-    assert 0.3 < time.monotonic() - began < 15
+    assert 0.3 < time.monotonic() - started_at < 15
     late = step(
         "aws.call", **counted, wait_until={**wait, "expression": "`false`", "max_wait": 0.3}
     )
@@ -157,7 +158,10 @@ def test_other_services_and_waiting(step: Any, aws: sandbox.Sandbox) -> None:
                 "operation": "StartJobRun",
                 "parameters": {"JobNme": "x", "Timeout": "5", "Arguments": ["a"]},
             },
-            "'parameters' has no 'JobNme' (did you mean 'JobName'?); 'parameters.Timeout' must be a whole number, not '5'; 'parameters.Arguments' must",
+            (
+                "'parameters' has no 'JobNme' (did you mean 'JobName'?); 'parameters.Timeout' "
+                "must be a whole number, not '5'; 'parameters.Arguments' must"
+            ),
         ),
         (
             {"service": "s3", "operation": "ListBuckets", "select": "Buckets["},
@@ -176,9 +180,9 @@ def test_other_services_and_waiting(step: Any, aws: sandbox.Sandbox) -> None:
 def test_a_call_is_checked_against_the_services_model(
     fields: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError) as raised:
         api.load(spec(tmp_path, action="aws.call", role="job", **fields))
-    assert message in str(caught.value)
+    assert message in str(raised.value)
 
 
 def test_what_a_call_needs(tmp_path: Path) -> None:
@@ -237,9 +241,9 @@ def functions(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_function_by_module_or_by_path(step: Any, functions: str) -> None:
-    done = step("python.call", function=f"{functions}:fine", arguments={"source": "a"})
-    assert (done.outputs["source"], done.outputs["bucket"]) == ("a", "b")
-    assert ":assumed-role/job/" in done.outputs["who"]
+    completed = step("python.call", function=f"{functions}:fine", arguments={"source": "a"})
+    assert (completed.outputs["source"], completed.outputs["bucket"]) == ("a", "b")
+    assert ":assumed-role/job/" in completed.outputs["who"]
     assert step(
         "python.call", function="user_code.py:anything", arguments={"b": 1, "a": 2}
     ).outputs == {"result": ["a", "b"]}
@@ -281,9 +285,9 @@ def test_a_functions_failure_shows_its_own_frames(step: Any, functions: str) -> 
 def test_a_call_is_checked_against_the_functions_source(
     function: str, arguments: Any, message: str, functions: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError) as raised:
         api.load(spec(tmp_path, action="python.call", function=function, arguments=arguments))
-    assert message in str(caught.value)
+    assert message in str(raised.value)
     assert functions not in sys.modules, "nobody's code is run to check it"
 
 

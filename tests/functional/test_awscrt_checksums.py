@@ -26,7 +26,7 @@ from rolerunner.storage.integrity import CrcCombiner, compute_digest, create_has
 from rolerunner.storage.protocol import Get, Put
 from rolerunner.storage.tuning import Tuning
 from tests.conftest import ROOT
-from tests.fake_s3 import Answer, Asked, serving
+from tests.fake_s3 import Request, Response, start_fake_s3
 from tests.functional.test_hostile_servers import storage
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ CRCS = ["CRC32", "CRC32C", "CRC64NVME"]
 
 @pytest.mark.slow
 def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
-    (wanted,) = (
+    (expected,) = (
         each.partition(";")[0].strip()
         for each in requires("rolerunner") or ()
         if each.endswith('extra == "crt"')
     )
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for version in (wanted, wanted.replace(">=", "==")):
+    for version in (expected, expected.replace(">=", "==")):
         target = tmp_path / version
         subprocess.run([*pip, "--no-deps", "--target", str(target), version], check=True)
         command = [
@@ -60,7 +60,7 @@ def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
             "no:cacheprovider",
             __file__,
         ]
-        ended = subprocess.run(
+        completed = subprocess.run(
             command,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(target)},
@@ -68,8 +68,8 @@ def test_all_of_it_where_awscrt_is_installed(tmp_path: Path) -> None:
             capture_output=True,
             text=True,
         )
-        assert ended.returncode == 0, ended.stdout
-        assert "skipped" not in ended.stdout
+        assert completed.returncode == 0, completed.stdout
+        assert "skipped" not in completed.stdout
 
 
 @pytest.fixture
@@ -151,32 +151,32 @@ SMALL_PARTS = Tuning(large=1024, part=512)
 def test_an_object_is_held_against_such_a_checksum(
     algorithm: str, tuning: Tuning, engine: str, tmp_path: Path
 ) -> None:
-    def answer(asked: Asked) -> Answer:
+    def respond(request: Request) -> Response:
         told = {
             "ETag": '"e-3"',
             f"x-amz-checksum-{algorithm.lower()}": right
-            if asked.key == "right"
+            if request.key == "right"
             else compute_digest(algorithm, b"another"),
         }
-        if asked.what == "HEAD":
-            return Answer(
+        if request.operation == "HEAD":
+            return Response(
                 headers={
                     **told,
                     "x-amz-checksum-type": "FULL_OBJECT",
                     "Content-Length": str(len(DATA)),
                 }
             )
-        if "range" not in asked.headers:
-            return Answer(DATA, headers={**told, "x-amz-checksum-type": "FULL_OBJECT"})
-        start, end = map(int, asked.headers["range"][6:].split("-"))
-        return Answer(
+        if "range" not in request.headers:
+            return Response(DATA, headers={**told, "x-amz-checksum-type": "FULL_OBJECT"})
+        start, end = map(int, request.headers["range"][6:].split("-"))
+        return Response(
             DATA[start : end + 1],
             206,
             {"ETag": '"e-3"', "Content-Range": f"bytes {start}-{end}/{len(DATA)}"},
         )
 
     right = compute_digest(algorithm, DATA)
-    with serving(answer) as (client, _):
+    with start_fake_s3(respond) as (client, _):
         gets = [Get(S3Uri("bucket", key), tmp_path / key) for key in ("right", "wrong")]
         outcomes = {
             outcome.uri.key: outcome
@@ -191,25 +191,25 @@ def test_an_object_is_held_against_such_a_checksum(
 @pytest.mark.parametrize("tuning", [Tuning(), SMALL_PARTS], ids=["whole", "parts"])
 @pytest.mark.parametrize("algorithm", ["CRC32C", "CRC64NVME"])
 def test_an_upload_tells_such_a_checksum(algorithm: str, tuning: Tuning, tmp_path: Path) -> None:
-    def answer(asked: Asked) -> Answer:
-        if asked.what == "POST [uploads]":
-            return Answer(
+    def respond(request: Request) -> Response:
+        if request.operation == "POST [uploads]":
+            return Response(
                 b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
                 b"</InitiateMultipartUploadResult>"
             )
-        if asked.what == "POST [uploadId]":
-            return Answer(
+        if request.operation == "POST [uploadId]":
+            return Response(
                 b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
             )
-        return Answer(headers={"ETag": '"p"'})
+        return Response(headers={"ETag": '"p"'})
 
     (tmp_path / "f").write_bytes(DATA)
-    with serving(answer) as (client, asked):
+    with start_fake_s3(respond) as (client, requests):
         (outcome,) = storage("fast", client, tuning).put(
             [Put(tmp_path / "f", S3Uri("bucket", "to"), {"ChecksumAlgorithm": algorithm})], Cancel()
         )
     assert outcome.error is None
-    sent = [each for each in asked if each.what in ("PUT", "PUT [uploadId]")]
+    sent = [each for each in requests if each.operation in ("PUT", "PUT [uploadId]")]
     assert b"".join(each.body for each in sent) == DATA
     assert [each.headers[f"x-amz-checksum-{algorithm.lower()}"] for each in sent] == [
         compute_digest(algorithm, each.body) for each in sent

@@ -37,7 +37,7 @@ def test_works_are_measured_and_proved(tmp_path: Path) -> None:
         for name in ("download-small", "list", "relay-small", "delete")
         for word in ("--only", name)
     ]
-    ended = bench(
+    completed = bench(
         "--quick",
         *chosen,
         "--setting",
@@ -49,7 +49,7 @@ def test_works_are_measured_and_proved(tmp_path: Path) -> None:
         "--cache",
         tmp_path,
     )
-    assert ended.returncode == 0, ended.stderr
+    assert completed.returncode == 0, completed.stderr
     measured = json.loads((tmp_path / "benchmarks.json").read_text())["series"]
     assert [(each["work"], each["why"], len(each["costs"])) for each in measured] == [
         ("download-small", "", 1),

@@ -26,32 +26,34 @@ ACCOUNT = "444455556666"
 
 
 def test_what_the_jobs_role_may_not_is_said_with_the_statement_to_add() -> None:
-    done = CliRunner().invoke(
+    completed = CliRunner().invoke(
         main, ["check", str(CONFIGS / "blog_cross_role.yaml"), "--sandbox", "--json"]
     )
-    assert done.exit_code == 4
-    found = {(each["step"], each["action"]): each for each in json.loads(done.stdout)}
+    assert completed.exit_code == 4
+    found = {(each["step"], each["action"]): each for each in json.loads(completed.stdout)}
     assert found["refused", "s3:GetObject"]["answer"] == "no"
     assert '"Action": "s3:GetObject"' in found["refused", "s3:GetObject"]["remedy"]
     assert found["fetch", "s3:GetObject"]["answer"] == "yes"
 
 
 def test_nothing_is_known_to_be_missing_where_a_run_succeeds() -> None:
-    done = CliRunner().invoke(main, ["check", str(CONFIGS / "partner_exchange.yaml"), "--sandbox"])
-    assert done.exit_code == 0, done.output
+    completed = CliRunner().invoke(
+        main, ["check", str(CONFIGS / "partner_exchange.yaml"), "--sandbox"]
+    )
+    assert completed.exit_code == 0, completed.output
 
 
 def test_a_refused_role_ends_with_3_and_both_statements(rolerunner: Callable[..., Any]) -> None:
-    ended = rolerunner(
+    completed = rolerunner(
         "check", CONFIGS / "partner_exchange.yaml", "--sandbox", "-p", "external_id=wrong"
     )
-    assert ended.returncode == 3
-    assert "1. the caller's own policy needs:" in ended.stderr
+    assert completed.returncode == 3
+    assert "1. the caller's own policy needs:" in completed.stderr
     assert (
         "2. the trust policy of arn:aws:iam::222233334444:role/landing-reader needs:"
-        in ended.stderr
+        in completed.stderr
     )
-    assert "Traceback" not in ended.stderr
+    assert "Traceback" not in completed.stderr
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def is_end(request: Request) -> bool:
     return request.method == "POST" and request.bucket == "publish" and "uploadId" in request.query
 
 
-def first(matches: Callable[[Request], bool], *outcomes: Any) -> Callable[[Request], Any]:
+def decide_first(matches: Callable[[Request], bool], *outcomes: Any) -> Callable[[Request], Any]:
     """A hook that decides on the first matching requests."""
     left = list(outcomes)
     return lambda request: left.pop(0) if left and matches(request) else None
@@ -113,7 +113,7 @@ def first(matches: Callable[[Request], bool], *outcomes: Any) -> Callable[[Reque
 def test_a_repeated_conditional_write_finds_its_own_object(
     name: str, times: int, run: Callable[..., Any], memory_aws: Store
 ) -> None:
-    memory_aws.hook = first(is_write, *[LOSE] * times)
+    memory_aws.hook = decide_first(is_write, *[LOSE] * times)
     step = run(SINGLE[name])
     assert step.error is None, step.error
     assert memory_aws.bodies()["s3://publish/q/a"] == b"x" * 9
@@ -123,7 +123,7 @@ def test_a_repeated_conditional_write_finds_its_own_object(
 def test_a_repeated_conditional_completion_finds_its_own_object(
     name: str, run: Callable[..., Any], memory_aws: Store
 ) -> None:
-    memory_aws.hook = first(is_end, LOSE)
+    memory_aws.hook = decide_first(is_end, LOSE)
     step = run(PARTS[name], LARGE)
     assert step.error is None, step.error
     assert len(memory_aws.bodies()["s3://publish/q/a"]) == LARGE
@@ -161,7 +161,7 @@ def test_an_equal_object_from_before_is_there_already(
 def test_a_role_that_may_not_look_is_told_that_it_is_there(
     name: str, run: Callable[..., Any], memory_aws: Store
 ) -> None:
-    lost = first(is_write, LOSE)
+    lost = decide_first(is_write, LOSE)
 
     def hook(request: Request) -> Any:
         if (
@@ -179,7 +179,7 @@ def test_a_role_that_may_not_look_is_told_that_it_is_there(
 def test_a_retried_step_finds_what_its_first_try_stored(
     run: Callable[..., Any], memory_aws: Store
 ) -> None:
-    memory_aws.hook = first(
+    memory_aws.hook = decide_first(
         is_write, *[LOSE] * 15
     )  # all tries of all requests of the step's first try
     step = run(UPLOAD, retry={"attempts": 3, "delay": "0.01s"})
@@ -191,7 +191,7 @@ def test_a_retried_step_finds_what_its_first_try_stored(
 def test_a_conflict_is_tried_again(
     name: str, code: str, run: Callable[..., Any], memory_aws: Store
 ) -> None:
-    memory_aws.hook = first(is_write, error(409, code), error(409, code))
+    memory_aws.hook = decide_first(is_write, error(409, code), error(409, code))
     assert run(SINGLE[name]).error is None
     assert memory_aws.bodies()["s3://publish/q/a"] == b"x" * 9
 
@@ -201,7 +201,7 @@ def test_a_conflict_is_tried_again(
 def test_a_conflict_at_the_end_begins_the_upload_again(
     name: str, code: str, run: Callable[..., Any], memory_aws: Store
 ) -> None:
-    memory_aws.hook = first(is_end, error(409, code))
+    memory_aws.hook = decide_first(is_end, error(409, code))
     assert run(PARTS[name], LARGE).error is None
     begun = [each for each in memory_aws.requests_of("POST", "publish") if "uploads" in each.query]
     assert len(begun) == (2 if code == "ConditionalRequestConflict" else 1)
@@ -241,7 +241,7 @@ PASSING = [
 def test_what_passes_is_tried_again(
     name: str, status: int, code: str, run: Callable[..., Any], memory_aws: Store
 ) -> None:
-    memory_aws.hook = first(is_write, error(status, code))
+    memory_aws.hook = decide_first(is_write, error(status, code))
     assert run(SINGLE[name]).error is None
     assert len([each for each in memory_aws.requests_of("PUT", "publish") if is_write(each)]) == 2
 

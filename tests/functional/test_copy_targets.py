@@ -106,9 +106,9 @@ def test_validate_refuses_an_overlap(
 ) -> None:
     params = {"day": {"default": "2026"}, "bucket": {"required": True}}
     path = spec(copy(roles, source=source, target=target, move=move), params=params)
-    with pytest.raises(SpecError) as told:
+    with pytest.raises(SpecError) as raised:
         api.load(path, complete=False)
-    (problem,) = told.value.problems
+    (problem,) = raised.value.problems
     assert problem.message.startswith(f"'{inner}' s3://")
     assert "lies inside" in problem.message
     assert "\0" not in f"{problem.message} {problem.hint}"
@@ -214,9 +214,9 @@ def test_validate_refuses_an_overlap_with_what_another_step_lists(
         copy(ONE, objects="${{ steps.s0.objects }}", target=target, move=move),
         params={"day": {"default": "2026"}},
     )
-    with pytest.raises(SpecError) as told:
+    with pytest.raises(SpecError) as raised:
         api.load(path)
-    (problem,) = told.value.problems
+    (problem,) = raised.value.problems
     assert problem.message.startswith(inner)
     assert "lies inside" in problem.message
 

@@ -72,7 +72,7 @@ def test_no_secret_is_in_any_output(
         "--log-format",
         form,
     ]
-    done = CliRunner().invoke(
+    completed = CliRunner().invoke(
         main,
         [
             *arguments,
@@ -84,10 +84,10 @@ def test_no_secret_is_in_any_output(
             str(tmp_path / "report.html"),
         ],
     )
-    assert done.exit_code == 0, done.output
+    assert completed.exit_code == 0, completed.output
     assert len(issued) >= 9  # the job's and two roles': access key, secret key, token
     shown = (
-        done.output
+        completed.output
         + caplog.text
         + "".join(
             path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()
@@ -137,9 +137,9 @@ def test_a_traceback_that_nobody_handles_is_redacted(tmp_path: Path) -> None:
         "def fail(): raise RuntimeError('login with ' + kept)\n"
         "thread = threading.Thread(target=fail); thread.start(); thread.join()\nfail()\n"
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 1
-    assert done.stderr.count("RuntimeError: login with [redacted]") == 2
-    assert "4711" not in done.stderr.replace("register_secret('Not-handled-4711')", "")
+    assert completed.returncode == 1
+    assert completed.stderr.count("RuntimeError: login with [redacted]") == 2
+    assert "4711" not in completed.stderr.replace("register_secret('Not-handled-4711')", "")

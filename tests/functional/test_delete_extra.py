@@ -255,8 +255,10 @@ def test_policies_cover_where_a_step_writes(
         "steps": [{"id": "it", "role": "writer", **STEPS[name]}],
     }
     (tmp_path / "job.yaml").write_text(json.dumps(spec))
-    ended = rolerunner("run", "job.yaml", "--sandbox", "--result", "r.json", "--log-format", "json")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    completed = rolerunner(
+        "run", "job.yaml", "--sandbox", "--result", "r.json", "--log-format", "json"
+    )
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     written = json.loads((tmp_path / "r.json").read_text())["steps"][0]["outputs"]["objects"][
         "count"
     ]

@@ -102,7 +102,7 @@ def batches(store: Store) -> list[str]:
     return [each.body.decode() for each in store.requests_of("POST") if "delete" in each.query]
 
 
-def infos(store: Store, *names: str) -> list[ObjectInfo]:
+def list_objects(store: Store, *names: str) -> list[ObjectInfo]:
     return [
         ObjectInfo(
             name, len(store.objects["landing", name].body), store.objects["landing", name].etag
@@ -120,14 +120,14 @@ def trust_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deletions, "is_aws_host", lambda host: True)
 
 
-def once(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+def once(respond: Callable[[Request], Any]) -> Callable[[Request], Any]:
     """A hook that acts on the first batch of deletions alone."""
     met: list[Request] = []
 
     def hook(request: Request) -> Any:
         if request.method == "POST" and "delete" in request.query and not met:
             met.append(request)
-            return answer(request)
+            return respond(request)
         return None
 
     return hook
@@ -217,9 +217,9 @@ def test_a_key_that_fails_in_passing_is_tried_again_alone(
             "</Deleted></DeleteResult>"
         )
 
-    doomed = infos(memory_aws, *"abc")
+    to_delete = list_objects(memory_aws, *"abc")
     memory_aws.hook = once(refuse_one)
-    outcomes = list(storage.delete(doomed, "landing", Cancel(), unchanged=unchanged))
+    outcomes = list(storage.delete(to_delete, "landing", Cancel(), unchanged=unchanged))
     assert statuses(outcomes) == dict.fromkeys("abc", "done")
     assert not keys(memory_aws)
     assert [re.findall("<Key>(.)</Key>", body) for body in batches(memory_aws)] == [
@@ -229,17 +229,17 @@ def test_a_key_that_fails_in_passing_is_tried_again_alone(
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("response", "told"),
     [
         ("<Error><Key>b</Key><Code>InternalError</Code></Error>", "InternalError"),
         ("", "did not say"),
     ],
 )
 def test_a_key_that_never_goes_is_a_failure(
-    answer: str, told: str, storage: Any, memory_aws: Store
+    response: str, told: str, storage: Any, memory_aws: Store
 ) -> None:
     memory_aws.hook = lambda request: (
-        xml(f"<DeleteResult>{answer}</DeleteResult>") if request.method == "POST" else None
+        xml(f"<DeleteResult>{response}</DeleteResult>") if request.method == "POST" else None
     )
     (outcome,) = storage.delete([ObjectInfo("b", 1)], "landing", Cancel())
     assert outcome.error is not None
@@ -248,11 +248,11 @@ def test_a_key_that_never_goes_is_a_failure(
 
 
 def test_fields_of_an_answer_may_come_in_any_order(storage: Any, memory_aws: Store) -> None:
-    answer = (
+    response = (
         "<DeleteResult><Deleted><DeleteMarker>true</DeleteMarker><VersionId>v</VersionId>"
         "<Key>a&amp;b</Key></Deleted></DeleteResult>"
     )
-    memory_aws.hook = lambda request: xml(answer) if request.method == "POST" else None
+    memory_aws.hook = lambda request: xml(response) if request.method == "POST" else None
     outcomes = list(storage.delete([ObjectInfo("a&b", 1, version="v")], "landing", Cancel()))
     assert statuses(outcomes) == {"a&b": "done"}
 
@@ -275,10 +275,10 @@ def test_what_changed_is_kept(
         getattr(storage, "fallback", storage).deletes.conditions.__init__(memory_aws.url)
     for name in (key, "same", "gone"):
         memory_aws.put("landing", name, "first")
-    doomed = infos(memory_aws, key, "same", "gone")
+    to_delete = list_objects(memory_aws, key, "same", "gone")
     memory_aws.put("landing", key, "came meanwhile")
     del memory_aws.objects["landing", "gone"]
-    outcomes = list(storage.delete(doomed, "landing", Cancel(), unchanged=True))
+    outcomes = list(storage.delete(to_delete, "landing", Cancel(), unchanged=True))
     assert statuses(outcomes) == {key: deletions.CHANGED, "same": "done", "gone": "done"}
     assert keys(memory_aws) == [key]
     looks = {each.key for each in memory_aws.requests_of("HEAD")}
@@ -289,11 +289,11 @@ def test_what_changes_after_the_look_is_kept_by_the_condition(
     storage: Any, memory_aws: Store
 ) -> None:
     memory_aws.put("landing", "a", "first")
-    doomed = infos(memory_aws, "a")
+    to_delete = list_objects(memory_aws, "a")
     memory_aws.hook = once(
         lambda request: memory_aws.put("landing", "a", "came meanwhile") and None
     )
-    outcomes = list(storage.delete(doomed, "landing", Cancel(), unchanged=True))
+    outcomes = list(storage.delete(to_delete, "landing", Cancel(), unchanged=True))
     assert statuses(outcomes) == {"a": deletions.CHANGED}
     assert memory_aws.objects["landing", "a"].body == b"came meanwhile"
 
@@ -334,11 +334,11 @@ def test_a_server_without_conditions(
     names = [f"k{number}" for number in range(60)]
     for name in (*names, "new", "odd\x01", "new\x01"):
         memory_aws.put("landing", name, "first")
-    doomed = infos(memory_aws, *names, "new", "odd\x01", "new\x01")
+    to_delete = list_objects(memory_aws, *names, "new", "odd\x01", "new\x01")
     memory_aws.put("landing", "new", "came meanwhile")
     memory_aws.put("landing", "new\x01", "came meanwhile")
     memory_aws.hook = refuse
-    outcomes = list(storage.delete(doomed, "landing", Cancel(), unchanged=True))
+    outcomes = list(storage.delete(to_delete, "landing", Cancel(), unchanged=True))
     changed = {"new": deletions.CHANGED, "new\x01": deletions.CHANGED}
     assert statuses(outcomes) == {**dict.fromkeys([*names, "odd\x01"], "done"), **changed}
     assert keys(memory_aws) == sorted(changed)
@@ -349,10 +349,10 @@ def test_looks_and_deletions_take_turns(storage: Any, memory_aws: Store) -> None
     names = [f"k{number:03}" for number in range(120)]
     for name in names:
         memory_aws.put("landing", name, "x")
-    doomed = infos(memory_aws, *names)
-    assert {each.error for each in storage.delete(doomed, "landing", Cancel(), unchanged=True)} == {
-        None
-    }
+    to_delete = list_objects(memory_aws, *names)
+    assert {
+        each.error for each in storage.delete(to_delete, "landing", Cancel(), unchanged=True)
+    } == {None}
     assert not keys(memory_aws)
     assert max(body.count("<Key>") for body in batches(memory_aws)) == deletions.CHECKED_BATCH
 
@@ -402,10 +402,10 @@ def test_a_server_that_ignores_conditions(storage: Any, memory_aws: Store) -> No
 
     for name in ("same", "new"):
         memory_aws.put("landing", name, "first")
-    doomed = infos(memory_aws, "same", "new")
+    to_delete = list_objects(memory_aws, "same", "new")
     memory_aws.put("landing", "new", "came meanwhile")
     memory_aws.hook = ignore
-    assert statuses(list(storage.delete(doomed, "landing", Cancel(), unchanged=True))) == {
+    assert statuses(list(storage.delete(to_delete, "landing", Cancel(), unchanged=True))) == {
         "same": "done",
         "new": deletions.CHANGED,
     }
@@ -420,11 +420,11 @@ def test_an_object_whose_etag_is_not_known_is_kept(storage: Any, memory_aws: Sto
 
 def test_an_object_that_cannot_be_looked_at_is_kept(storage: Any, memory_aws: Store) -> None:
     memory_aws.put("landing", "a", "x")
-    doomed = infos(memory_aws, "a")
+    to_delete = list_objects(memory_aws, "a")
     memory_aws.hook = lambda request: (
         error(403, "AccessDenied") if request.method in ("HEAD", "GET") else None
     )
-    (outcome,) = storage.delete(doomed, "landing", Cancel(), unchanged=True)
+    (outcome,) = storage.delete(to_delete, "landing", Cancel(), unchanged=True)
     assert (outcome.error.type, keys(memory_aws)) == ("AccessDenied", ["a"])
 
 

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from rolerunner.model import StepResult
 
 HERE, THERE = "111122223333", "444455556666"
-TRUST = f'[{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{HERE}:role/job"}}, Action: sts:AssumeRole}}]'
+TRUST = (
+    f'[{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{HERE}:role/job"}}, '
+    "Action: sts:AssumeRole}]"
+)
 WORLD = f"""
 version: 1
 job_role: arn:aws:iam::{HERE}:role/job
@@ -39,7 +42,8 @@ roles:
   - arn: arn:aws:iam::{THERE}:role/reader
     trust: {TRUST}
     permissions:
-      - {{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::theirs", "arn:aws:s3:::theirs/*"]}}
+      - {{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::theirs",
+          "arn:aws:s3:::theirs/*"]}}
       - {{Effect: Deny, Action: "s3:GetObject", Resource: "arn:aws:s3:::theirs/in/denied*"}}
 buckets:
   - {{name: ours, account: "{HERE}"}}
@@ -54,11 +58,11 @@ COUNT = 60
 def s3(aws: sandbox.Sandbox) -> dict[str, Any]:
     """Bucket -> a client of its owner; in 'theirs' are the objects that most tests work on."""
     ours, theirs = aws.client("s3", HERE), aws.client("s3", THERE)
-    fill(theirs)
+    put_objects(theirs)
     return {"ours": ours, "kept": ours, "theirs": theirs}
 
 
-def fill(client: Any) -> None:
+def put_objects(client: Any) -> None:
     for number in range(COUNT):
         client.put_object(Bucket="theirs", Key=f"in/{number:03d}.csv", Body=b"x" * number)
 
@@ -68,12 +72,12 @@ def empty(s3: dict[str, Any]) -> None:
     """Nothing is in our buckets."""
     for bucket in ("ours", "kept"):
         told = s3[bucket].list_object_versions(Bucket=bucket)
-        doomed = [
+        to_delete = [
             {"Key": each["Key"], "VersionId": each["VersionId"]}
             for each in (*told.get("Versions", ()), *told.get("DeleteMarkers", ()))
         ]
-        if doomed:
-            s3[bucket].delete_objects(Bucket=bucket, Delete={"Objects": doomed})
+        if to_delete:
+            s3[bucket].delete_objects(Bucket=bucket, Delete={"Objects": to_delete})
 
 
 @pytest.fixture
@@ -121,7 +125,10 @@ def run(
 
     path = folder / "job.yaml"
     path.write_text(
-        f"version: 1\nname: t\nsteps:\n  - {json.dumps({'id': 'it', 'action': action, 'role': role, **fields})}\n"
+        "version: 1\n"
+        "name: t\n"
+        "steps:\n"
+        f"  - {json.dumps({'id': 'it', 'action': action, 'role': role, **fields})}\n"
     )
     return api.run(api.load(path), identity=identity, observers=[Listener()]).steps[-1], told
 
@@ -179,7 +186,7 @@ def test_a_copy_between_two_roles_a_move_and_a_deletion(
         [],
         2 * COUNT,
     )
-    fill(s3["theirs"])
+    put_objects(s3["theirs"])
     too_many = step(
         "s3.delete", role="job", source="s3://ours/in/", max_delete=3, distribute="spark"
     )
@@ -258,9 +265,14 @@ def test_a_function_is_called_for_batches_and_its_numbers_are_added_up(
 ) -> None:
     (tmp_path / "own.py").write_text(FUNCTION)
     (tmp_path / "job.yaml").write_text(
-        f"version: 1\nname: t\nsteps:\n  - {{id: find, action: s3.list, role: '{READER}', source: s3://theirs/in/}}\n"
-        f"  - {{id: it, action: python.call, role: '{READER}', function: 'own.py:measure', batch: 25, arguments: {{factor: 2}},"
-        f" objects: '${{{{ steps.find.objects }}}}', {', '.join(f'{name}: {value}' for name, value in where.items())}}}\n"
+        "version: 1\n"
+        "name: t\n"
+        "steps:\n"
+        f"  - {{id: find, action: s3.list, role: '{READER}', source: s3://theirs/in/}}\n"
+        f"  - {{id: it, action: python.call, role: '{READER}', function: 'own.py:measure', "
+        "batch: 25, arguments: {factor: 2},"
+        " objects: '${{ steps.find.objects }}', "
+        f"{', '.join(f'{name}: {value}' for name, value in where.items())}}}\n"
     )
     told: list[Any] = []
 
@@ -319,10 +331,10 @@ def test_a_pace_is_divided_among_those_that_run_at_once() -> None:
     flow.on_bytes = lambda _: None
     share = pickle.loads(pickle.dumps(flow))
     assert (share._rates, share.is_paced, share.on_bytes) == ((25, 2000), True, None)
-    began = time.monotonic()
+    started_at = time.monotonic()
     for _ in range(10):
         share.pace_request()
-    assert time.monotonic() - began > 0.2
+    assert time.monotonic() - started_at > 0.2
     assert not pickle.loads(pickle.dumps(Pacer())).is_paced
 
 

@@ -41,7 +41,7 @@ def test_the_command_shows_the_refusal_and_the_success(
     rolerunner: Callable[..., Any], tmp_path: Path
 ) -> None:
     result_file = tmp_path / "result.json"
-    ended = rolerunner(
+    completed = rolerunner(
         "run",
         CONFIGS / "blog_cross_role.yaml",
         "--sandbox",
@@ -51,7 +51,7 @@ def test_the_command_shows_the_refusal_and_the_success(
         result_file,
     )
 
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (completed.returncode, completed.stderr) == (0, "")
     assert (
         gzip.decompress((tmp_path / "out/as_second_role/some_demo_file.gz").read_bytes())
         == b"a file that only the second role may read\n"
@@ -82,10 +82,10 @@ def test_the_command_shows_the_refusal_and_the_success(
 
 
 def test_a_pipe_sees_one_json_line_an_event(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
-    ended = rolerunner(
+    completed = rolerunner(
         "run", CONFIGS / "blog_cross_role.yaml", "--sandbox", "-p", f"target={tmp_path}/out/"
     )
-    events = [json.loads(line) for line in ended.stdout.splitlines()]
+    events = [json.loads(line) for line in completed.stdout.splitlines()]
     names = [event["event"] for event in events]
     assert names[0] == "run_started"
     assert names[-1] == "run_finished"
@@ -138,7 +138,7 @@ def test_a_wrong_external_id_refuses_the_role_before_any_step(
     rolerunner: Callable[..., Any], tmp_path: Path
 ) -> None:
     result_file = tmp_path / "result.json"
-    ended = rolerunner(
+    completed = rolerunner(
         "run",
         CONFIGS / "partner_exchange.yaml",
         "--sandbox",
@@ -149,8 +149,8 @@ def test_a_wrong_external_id_refuses_the_role_before_any_step(
         "--result",
         result_file,
     )
-    assert ended.returncode == 3
-    assert "Traceback" not in ended.stderr
+    assert completed.returncode == 3
+    assert "Traceback" not in completed.stderr
     result = json.loads(result_file.read_text())
     assert result["status"] == "failed"
     assert {step["status"] for step in result["steps"]} == {"not_run"}

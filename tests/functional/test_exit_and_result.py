@@ -36,9 +36,14 @@ RAISING = {
     "StopIteration": "raise StopIteration('x')",
     "RecursionError": "return run(*a, **k)",
     "MemoryError": "raise MemoryError",
-    "Unprintable": "raise type('Unprintable', (Exception,), {'__str__': lambda self: 1 / 0, '__repr__': lambda self: 1 / 0})()",
+    "Unprintable": (
+        "raise type('Unprintable', (Exception,), {'__str__': lambda self: 1 / 0, "
+        "'__repr__': lambda self: 1 / 0})()"
+    ),
     "BaseException": "raise BaseException('x')",
-    "nested": "value = []\n    for _ in range(100_000): value = [value]\n    return {'deep': value}",
+    "nested": (
+        "value = []\n    for _ in range(100_000): value = [value]\n    return {'deep': value}"
+    ),
     "nan": "return {'a': float('nan')}",
     "set": "return {'a': {1, 2}}",
     "bytes": "return b'abc'",
@@ -102,7 +107,8 @@ def test_whatever_a_function_raises_is_its_steps_failure(
         f"""
 steps:
   - {{id: work, action: python.call, function: "job.py:run"{loop}}}
-  - {{id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/failed", text: "${{{{ run.error }}}}"}}
+  - {{id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/failed",
+      text: "${{{{ run.error }}}}"}}
 """,
     )
     assert read["status"] == "failed"
@@ -142,11 +148,17 @@ def test_the_line_of_a_module_that_cannot_be_imported_is_named(
 ) -> None:
     (tmp_path / "helper.py").write_text(code)
     (tmp_path / "job.py").write_text(
-        "def run(context):\n    import sys\n    sys.path.insert(0, context.params['folder'])\n    import helper\n"
+        "def run(context):\n"
+        "    import sys\n"
+        "    sys.path.insert(0, context.params['folder'])\n"
+        "    import helper\n"
     )
     read = run(
         tmp_path,
-        f'params: {{folder: {{default: "{tmp_path}"}}}}\nsteps: [{{id: work, action: python.call, function: "job.py:run"}}]',
+        (
+            f'params: {{folder: {{default: "{tmp_path}"}}}}\n'
+            'steps: [{id: work, action: python.call, function: "job.py:run"}]'
+        ),
     )
     sys.modules.pop("helper", None)
     assert f"helper.py:{line}" in step(read, "work")["error"]["hint"]
@@ -193,7 +205,10 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> type[Broken]:
     return Broken
 
 
-ACTION = "steps: [{id: work, action: broken.action}, {id: tell, action: s3.write, role: writer, when: always, target: 's3://bucket/end', text: x}]"
+ACTION = (
+    "steps: [{id: work, action: broken.action}, {id: tell, action: s3.write, role: writer, "
+    "when: always, target: 's3://bucket/end', text: x}]"
+)
 
 
 @pytest.mark.parametrize(
@@ -281,8 +296,10 @@ def test_a_condition_that_cannot_be_worked_out_fails_its_step(
     spec = f"""
 steps:
   - {{id: work, action: broken.action}}
-  - {{id: next, action: s3.write, role: writer, when: "{when}", target: "s3://bucket/next", text: x}}
-  - {{id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/end", text: x}}
+  - {{id: next, action: s3.write, role: writer, when: "{when}", target: "s3://bucket/next",
+      text: x}}
+  - {{id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/end",
+      text: x}}
 """
     assert statuses(run(tmp_path, spec)) == {
         "work": "succeeded",
@@ -312,7 +329,8 @@ def test_an_object_that_is_no_json_fails_its_step(
         """
 steps:
   - {id: read, action: s3.read, role: reader, source: "s3://bucket/in.json"}
-  - {id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/end", text: "${{ run.error }}"}
+  - {id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/end",
+     text: "${{ run.error }}"}
 """
     )
     read = run(tmp_path, spec)
@@ -328,8 +346,10 @@ def test_half_a_surrogate_pair_is_read_and_written_as_it_is(
     spec = """
 steps:
   - {id: read, action: s3.read, role: reader, source: "s3://bucket/in.json"}
-  - {id: json, action: s3.write, role: writer, target: "s3://bucket/out.json", json: "${{ steps.read.json }}"}
-  - {id: text, action: s3.write, role: writer, target: "s3://bucket/out.txt", text: "${{ steps.read.json.a }}"}
+  - {id: json, action: s3.write, role: writer, target: "s3://bucket/out.json",
+     json: "${{ steps.read.json }}"}
+  - {id: text, action: s3.write, role: writer, target: "s3://bucket/out.txt",
+     text: "${{ steps.read.json.a }}"}
 """
     read = run(tmp_path, spec)
     assert statuses(read) == {"read": "succeeded", "json": "succeeded", "text": "failed"}
@@ -422,13 +442,16 @@ def test_steps_for_failures_run_after_a_refused_role(tmp_path: Path, memory_aws:
 steps:
   - {id: read, action: s3.read, role: reader, source: "s3://bucket/in.json"}
   - {id: write, action: s3.write, role: writer, target: "s3://bucket/out", text: x, needs: []}
-  - {id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/failed", text: "${{ run.error }}"}
-  - {id: mine, action: s3.write, role: reader, when: on_failure, target: "s3://bucket/mine", text: x}
-  - {id: always, action: s3.write, role: writer, when: always, target: "s3://bucket/always", text: x}
+  - {id: tell, action: s3.write, role: writer, when: on_failure, target: "s3://bucket/failed",
+     text: "${{ run.error }}"}
+  - {id: mine, action: s3.write, role: reader, when: on_failure, target: "s3://bucket/mine",
+     text: x}
+  - {id: always, action: s3.write, role: writer, when: always, target: "s3://bucket/always",
+     text: x}
 """
-    with pytest.raises(RolesRefused) as refused:
+    with pytest.raises(RolesRefused) as raised:
         run(tmp_path, spec)
-    assert refused.value.ran_any
+    assert raised.value.ran_any
     read = result(tmp_path)
     assert read["status"] == "failed"
     assert statuses(read) == {

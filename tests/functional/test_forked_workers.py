@@ -31,7 +31,7 @@ from rolerunner.storage.workers.channel import Channel
 from rolerunner.storage.workers.forked_worker import ForkedWorker
 from rolerunner.storage.workers.pool import NoWorkerAvailable, WorkerPool
 from rolerunner.storage.workers.protocol import OperationSpec
-from tests.fake_s3 import Answer, Asked, serving
+from tests.fake_s3 import Request, Response, start_fake_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,13 +46,18 @@ WORLD = f"""
 version: 1
 job_role: arn:aws:iam::{ACCOUNT}:role/job
 roles:
-  - {{arn: "arn:aws:iam::{ACCOUNT}:role/job", permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]}}
+  - {{arn: "arn:aws:iam::{ACCOUNT}:role/job",
+      permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]}}
   - arn: {WRITER}
-    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]
-    permissions: [{{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::ours", "arn:aws:s3:::ours/*"]}}]
+    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}},
+            Action: sts:AssumeRole}}]
+    permissions: [{{Effect: Allow, Action: "s3:*",
+                  Resource: ["arn:aws:s3:::ours", "arn:aws:s3:::ours/*"]}}]
   - arn: {READER}
-    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]
-    permissions: [{{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::theirs", "arn:aws:s3:::theirs/*"]}}]
+    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}},
+            Action: sts:AssumeRole}}]
+    permissions: [{{Effect: Allow, Action: "s3:*",
+                  Resource: ["arn:aws:s3:::theirs", "arn:aws:s3:::theirs/*"]}}]
 buckets:
   - {{name: ours, account: "{ACCOUNT}"}}
   - {{name: theirs, account: "{OTHER}"}}
@@ -66,14 +71,15 @@ ETAG = '"00000000000000000000000000000000"'
 # the whole command, against a server that is slow enough to be caught at it
 
 
-def body_of(key: str) -> bytes:
+def make_body(key: str) -> bytes:
     return LARGE if key == "in/large" else key.encode() * 100
 
 
-def page(query: Mapping[str, list[str]], keys: list[str]) -> Answer:
+def render_page(query: Mapping[str, list[str]], keys: list[str]) -> Response:
     start = int(query.get("continuation-token", ["0"])[0])
     told = "".join(
-        f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>{ETAG}</ETag><Size>{len(body_of(key))}</Size>"
+        f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        f"<ETag>{ETAG}</ETag><Size>{len(make_body(key))}</Size>"
         "<StorageClass>STANDARD</StorageClass></Contents>"
         for key in keys[start : start + 1000]
     )
@@ -82,62 +88,71 @@ def page(query: Mapping[str, list[str]], keys: list[str]) -> Answer:
         if start + 1000 < len(keys)
         else ""
     )
-    return Answer(
+    return Response(
         f"<ListBucketResult><IsTruncated>{'true' if more else 'false'}</IsTruncated>{more}{told}</ListBucketResult>".encode()
     )
 
 
-def answering(keys: list[str], delay: float) -> Callable[[Asked], Answer]:
-    def answer(asked: Asked) -> Answer:
-        if asked.what == "GET [list-type]":
-            return page(asked.query, keys)
-        if asked.what == "GET":
+def make_responder(keys: list[str], delay: float) -> Callable[[Request], Response]:
+    def respond(request: Request) -> Response:
+        if request.operation == "GET [list-type]":
+            return render_page(request.query, keys)
+        if request.operation == "GET":
             time.sleep(delay)
-            data = body_of(asked.key)
+            data = make_body(request.key)
             crc = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
             headers = {
                 "ETag": ETAG,
                 "x-amz-checksum-crc32": crc,
                 "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT",
             }
-            wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", asked.headers.get("range", ""))
-            if not wanted:
-                return Answer(data, headers=headers)
-            start, end = int(wanted[1]), int(wanted[2]) + 1
+            expected = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("range", ""))
+            if not expected:
+                return Response(data, headers=headers)
+            start, end = int(expected[1]), int(expected[2]) + 1
             del headers["x-amz-checksum-crc32"]
-            return Answer(
+            return Response(
                 data[start:end],
                 206,
                 {**headers, "Content-Range": f"bytes {start}-{end - 1}/{len(data)}"},
             )
-        if asked.what == "HEAD":
-            data = body_of(asked.key)
+        if request.operation == "HEAD":
+            data = make_body(request.key)
             crc = b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-            return Answer(
+            return Response(
                 headers={
                     "ETag": ETAG,
                     "Content-Length": str(len(data)),
                     "x-amz-checksum-crc32": crc,
                 }
             )
-        return Answer(status=400)  # STS, which does not tell who we are
+        return Response(status=400)  # STS, which does not tell who we are
 
-    return answer
+    return respond
 
 
 @contextmanager
 def running(
     tmp_path: Path, keys: list[str], delay: float, more: str = ""
-) -> Iterator[tuple[subprocess.Popen[str], list[Asked]]]:
+) -> Iterator[tuple[subprocess.Popen[str], list[Request]]]:
     """The command at a download of these keys."""
     (tmp_path / "job.yaml").write_text(
-        f"version: 1\nname: t\n{more}\nsteps:\n  - {{id: fetch, action: s3.download, role: job, source: 's3://bucket/in/', target: '{tmp_path}/out/'}}\n"
+        "version: 1\n"
+        "name: t\n"
+        f"{more}\n"
+        "steps:\n"
+        "  - {id: fetch, action: s3.download, role: job, source: 's3://bucket/in/', "
+        f"target: '{tmp_path}/out/'}}\n"
     )
-    with serving(answering(keys, delay)) as (client, asked):
+    with start_fake_s3(make_responder(keys, delay)) as (client, requests):
         environment = {
-            **os.environ, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-long-secret", "AWS_REGION": "eu-west-1",
-            "AWS_ENDPOINT_URL": client.meta.endpoint_url, "TMPDIR": str(tmp_path),
-        }  # fmt: skip
+            **os.environ,
+            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "a-long-secret",
+            "AWS_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": client.meta.endpoint_url,
+            "TMPDIR": str(tmp_path),
+        }
         command = [
             sys.executable,
             "-W",
@@ -156,10 +171,10 @@ def running(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as process:
-            yield process, asked
+            yield process, requests
 
 
-def children(pid: int) -> list[int]:
+def list_children(pid: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -182,31 +197,31 @@ def sockets(pid: int) -> int:
     return count
 
 
-def until(seen: Callable[[], Any], what: str) -> Any:
+def wait_until(poll: Callable[[], Any], what: str) -> Any:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        found = seen()
+        found = poll()
         if found:
             return found
         time.sleep(0.02)
     raise AssertionError(f"{what} was not seen")
 
 
-def at_work(process: subprocess.Popen[str]) -> int:
+def find_working_child(process: subprocess.Popen[str]) -> int:
     """The process that helps, once it has connections of its own."""
     return int(
-        until(
-            lambda: next((each for each in children(process.pid) if sockets(each) > 4), 0),
+        wait_until(
+            lambda: next((each for each in list_children(process.pid) if sockets(each) > 4), 0),
             "a process that helps",
         )
     )
 
 
-def small(count: int = COUNT) -> list[str]:
+def list_keys(count: int = COUNT) -> list[str]:
     return [f"in/{number:05}" for number in range(count)]
 
 
-def there(tmp_path: Path) -> dict[str, int]:
+def read_sizes(tmp_path: Path) -> dict[str, int]:
     return {f"in/{entry.name}": entry.stat().st_size for entry in os.scandir(tmp_path / "out")}
 
 
@@ -217,33 +232,33 @@ def _two_cores() -> None:
 
 
 def test_a_process_takes_its_share_and_everything_is_done_once(tmp_path: Path) -> None:
-    keys = [*small(), "in/large"]
-    with running(tmp_path, keys, 0.01) as (process, asked):
-        helper = at_work(process)
+    keys = [*list_keys(), "in/large"]
+    with running(tmp_path, keys, 0.01) as (process, requests):
+        helper = find_working_child(process)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, (out, err)
-    assert there(tmp_path) == {key: len(body_of(key)) for key in keys}
+    assert read_sizes(tmp_path) == {key: len(make_body(key)) for key in keys}
     assert (tmp_path / "out/large").read_bytes() == LARGE
-    assert (tmp_path / "out/00700").read_bytes() == body_of("in/00700")
-    fetched = [each.key for each in asked if each.what == "GET" and each.key != "in/large"]
-    assert sorted(fetched) == small(), "each object once"
-    assert len([each for each in asked if each.what == "GET" and each.key == "in/large"]) == 2, (
-        "and each range of the large one"
-    )
+    assert (tmp_path / "out/00700").read_bytes() == make_body("in/00700")
+    fetched = [each.key for each in requests if each.operation == "GET" and each.key != "in/large"]
+    assert sorted(fetched) == list_keys(), "each object once"
+    assert (
+        len([each for each in requests if each.operation == "GET" and each.key == "in/large"]) == 2
+    ), "and each range of the large one"
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["steps"][0]["outputs"]["count"] == COUNT + 1
-    assert result["steps"][0]["outputs"]["bytes"] == sum(len(body_of(key)) for key in keys)
+    assert result["steps"][0]["outputs"]["bytes"] == sum(len(make_body(key)) for key in keys)
     assert not Path(f"/proc/{helper}").exists(), "it ended, and was waited for"
 
 
 def test_what_a_process_had_in_hand_when_it_was_killed_is_done_by_the_first_one(
     tmp_path: Path,
 ) -> None:
-    with running(tmp_path, small(), 0.02) as (process, _):
-        os.kill(at_work(process), signal.SIGKILL)
+    with running(tmp_path, list_keys(), 0.02) as (process, _):
+        os.kill(find_working_child(process), signal.SIGKILL)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, (out, err)
-    assert there(tmp_path) == {key: len(body_of(key)) for key in small()}, (
+    assert read_sizes(tmp_path) == {key: len(make_body(key)) for key in list_keys()}, (
         "and nothing else: what it left half done is gone"
     )
     assert (
@@ -253,23 +268,23 @@ def test_what_a_process_had_in_hand_when_it_was_killed_is_done_by_the_first_one(
 
 
 def test_a_signal_stops_all_of_them_and_nothing_half_done_is_left(tmp_path: Path) -> None:
-    with running(tmp_path, small(), 0.05) as (process, _):
-        helper = at_work(process)
-        until(
+    with running(tmp_path, list_keys(), 0.05) as (process, _):
+        helper = find_working_child(process)
+        wait_until(
             lambda: (tmp_path / "out").exists() and len(os.listdir(tmp_path / "out")) > 100, "files"
         )
         process.terminate()
-        began = time.monotonic()
+        started_at = time.monotonic()
         process.communicate(timeout=20)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - started_at < 5
     assert process.returncode == 143
     assert not Path(f"/proc/{helper}").exists()
-    assert set(there(tmp_path).items()) < {(key, len(body_of(key))) for key in small()}
+    assert set(read_sizes(tmp_path).items()) < {(key, len(make_body(key))) for key in list_keys()}
 
 
 def test_an_interrupt_of_the_whole_group_is_left_to_the_first_one(tmp_path: Path) -> None:
-    with running(tmp_path, small(), 0.05) as (process, _):
-        helper = at_work(process)
+    with running(tmp_path, list_keys(), 0.05) as (process, _):
+        helper = find_working_child(process)
         os.kill(helper, signal.SIGINT)  # as a terminal sends it to all
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=20)
@@ -279,19 +294,19 @@ def test_an_interrupt_of_the_whole_group_is_left_to_the_first_one(tmp_path: Path
 
 
 def test_no_process_outlives_one_that_was_killed(tmp_path: Path) -> None:
-    with running(tmp_path, small(), 0.05) as (process, _):
-        helper = at_work(process)
+    with running(tmp_path, list_keys(), 0.05) as (process, _):
+        helper = find_working_child(process)
         process.kill()
-        until(lambda: not sockets(helper), "its end")
+        wait_until(lambda: not sockets(helper), "its end")
 
 
 def test_little_memory_means_one_process(tmp_path: Path) -> None:
-    with running(tmp_path, small(400), 0.01, "memory: 128MB") as (process, asked):
-        until(lambda: any(each.what == "GET" for each in asked), "a download")
-        assert not children(process.pid)
+    with running(tmp_path, list_keys(400), 0.01, "memory: 128MB") as (process, requests):
+        wait_until(lambda: any(each.operation == "GET" for each in requests), "a download")
+        assert not list_children(process.pid)
         process.communicate(timeout=60)
     assert process.returncode == 0
-    assert len(there(tmp_path)) == 400
+    assert len(read_sizes(tmp_path)) == 400
 
 
 @pytest.mark.parametrize(
@@ -335,15 +350,22 @@ roles: {{writer: "{WRITER}", taker: "{READER}"}}
 steps:
   - {{id: send, action: s3.upload, role: writer, source: "{tmp_path}/in/", target: "s3://ours/a/"}}
   - {{id: move, action: s3.copy, role: writer, source: "s3://ours/a/", target: "s3://ours/b/"}}
-  - {{id: share, action: s3.copy, source_role: writer, target_role: taker, source: "s3://ours/b/", target: "s3://theirs/c/"}}
-  - {{id: fetch, action: s3.download, role: taker, source: "s3://theirs/c/", target: "{tmp_path}/out/"}}
+  - {{id: share, action: s3.copy, source_role: writer, target_role: taker, source: "s3://ours/b/",
+      target: "s3://theirs/c/"}}
+  - {{id: fetch, action: s3.download, role: taker, source: "s3://theirs/c/",
+      target: "{tmp_path}/out/"}}
 """
     )
     keys = aws.job_keys
     environment = {
-        **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token or "",
-        "AWS_REGION": aws.region, "AWS_ENDPOINT_URL": aws.endpoint, "TMPDIR": str(tmp_path),
-    }  # fmt: skip
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token or "",
+        "AWS_REGION": aws.region,
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "TMPDIR": str(tmp_path),
+    }
     command = [
         sys.executable,
         "-W",
@@ -358,7 +380,7 @@ steps:
     with subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        at_work(process)
+        find_working_child(process)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, (out, err)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
@@ -429,11 +451,11 @@ class Pair:
         self.process = forked.ForkedProcess(2**22 + 1, self.ours)  # no such process
         self.back: list[forked.ForkedProcess] = []
 
-        def opened(_: Any, __: Any, flow: Any) -> Any:
+        def open_storage(_: Any, __: Any, flow: Any) -> Any:
             work.flow = flow
             return work
 
-        self.server = ForkedWorker(self.theirs, opened)
+        self.server = ForkedWorker(self.theirs, open_storage)
         self.thread = threading.Thread(target=self.server.serve, daemon=True)
         self.thread.start()
 
@@ -453,18 +475,20 @@ class Pair:
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Pair, Work]]:
     monkeypatch.setattr("rolerunner.storage.workers.pool._LOCAL_FIRST", 3)
     work = Work(Pacer())
-    made = Pair(work)
-    yield made, work
-    made.ours.shut_down()
-    made.thread.join(10)
-    assert not made.thread.is_alive()
-    made.ours.close()
-    made.theirs.close()
+    process_pair = Pair(work)
+    yield process_pair, work
+    process_pair.ours.shut_down()
+    process_pair.thread.join(10)
+    assert not process_pair.thread.is_alive()
+    process_pair.ours.close()
+    process_pair.theirs.close()
 
 
-def create_pool(made: Pair, flow: Pacer | None = None, cancel: Cancel | None = None) -> WorkerPool:
+def create_pool(
+    process_pair: Pair, flow: Pacer | None = None, cancel: Cancel | None = None
+) -> WorkerPool:
     operation = OperationSpec("get", (JOB, Access()))
-    processes: Any = made  # implements the two methods that the pool calls
+    processes: Any = process_pair  # implements the two methods that the pool calls
     return WorkerPool(processes, operation, flow or Pacer(), cancel or Cancel())
 
 
@@ -476,42 +500,44 @@ def dispatch(
     pool: WorkerPool, items: Iterable[Any], keep: Callable[[Get], bool] = lambda _: False
 ) -> tuple[list[Outcome], list[str]]:
     """Outcomes that came from elsewhere, and the keys that were begun here."""
-    elsewhere, here = [], []
+    by_workers, by_first_process = [], []
     for each in pool.dispatch(
         items, lambda item: item, lambda item: None if keep(item) else item.source
     ):
         if isinstance(each, Outcome):
-            elsewhere.append(each)
+            by_workers.append(each)
         elif each is not None:
-            here.append(each.source.key)
+            by_first_process.append(each.source.key)
         else:
             time.sleep(0.001)
-    return elsewhere, here
+    return by_workers, by_first_process
 
 
 def test_objects_are_dispatched_and_come_back(pair: tuple[Pair, Work]) -> None:
-    made, work = pair
+    process_pair, work = pair
     told: list[int] = []
     flow = Pacer()
     flow.on_bytes = told.append
     settled = Outcome(S3Uri("b", "settled"), status="skipped")
-    with create_pool(made, flow) as pool:
+    with create_pool(process_pair, flow) as pool:
         keys = [f"k{number}" for number in range(500)]
-        elsewhere, here = dispatch(
+        by_workers, by_first_process = dispatch(
             pool, [settled, *gets("bad", *keys, "mine")], lambda item: item.source.key == "mine"
         )
-    assert here[:3] == ["bad", "k0", "k1"], "the first are begun here: most operations are small"
-    assert "mine" in here
-    assert settled in elsewhere
-    assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(
+    assert by_first_process[:3] == ["bad", "k0", "k1"], (
+        "the first are begun here: most operations are small"
+    )
+    assert "mine" in by_first_process
+    assert settled in by_workers
+    assert sorted([*by_first_process, *(each.uri.key for each in by_workers)]) == sorted(
         ["settled", "bad", *keys, "mine"]
     )
-    assert len(work.done) == len(elsewhere) - 1 >= 160
+    assert len(work.done) == len(by_workers) - 1 >= 160
     assert sum(told) == 10 * len(work.done)
-    assert made.back == [made.process], "and it waits for the next operation"
-    with create_pool(made) as pool:
-        elsewhere, _ = dispatch(pool, gets("a", "b", "c", "bad", "d"))
-    assert {each.uri.key: each.error and each.error.type for each in elsewhere} == {
+    assert process_pair.back == [process_pair.process], "and it waits for the next operation"
+    with create_pool(process_pair) as pool:
+        by_workers, _ = dispatch(pool, gets("a", "b", "c", "bad", "d"))
+    assert {each.uri.key: each.error and each.error.type for each in by_workers} == {
         "bad": "Bad",
         "d": None,
     }
@@ -524,39 +550,39 @@ def test_objects_are_dispatched_and_come_back(pair: tuple[Pair, Work]) -> None:
 def test_what_stops_one_process_stops_the_operation(
     pair: tuple[Pair, Work], key: str, error: type[StepError], words: str
 ) -> None:
-    made, _ = pair
-    with pytest.raises(error, match=words) as caught, create_pool(made) as pool:
+    process_pair, _ = pair
+    with pytest.raises(error, match=words) as raised, create_pool(process_pair) as pool:
         dispatch(pool, gets("a", "b", "c", *(f"k{number}" for number in range(40)), key))
-    assert not caught.value.hint or caught.value.hint == "ask"
-    assert made.back == [made.process]
+    assert not raised.value.hint or raised.value.hint == "ask"
+    assert process_pair.back == [process_pair.process]
 
 
 def test_what_a_process_leaves_undone_is_begun_here(
     pair: tuple[Pair, Work], caplog: pytest.LogCaptureFixture
 ) -> None:
-    made, _ = pair
+    process_pair, _ = pair
 
     def items() -> Iterator[Get]:
         for number, item in enumerate(gets(*(f"k{number}" for number in range(300)))):
             if number == 150:
-                made.ours.shut_down()
+                process_pair.ours.shut_down()
             yield item
 
-    with create_pool(made) as pool:
-        elsewhere, here = dispatch(pool, items())
-    assert sorted([*here, *(each.uri.key for each in elsewhere)]) == sorted(
+    with create_pool(process_pair) as pool:
+        by_workers, by_first_process = dispatch(pool, items())
+    assert sorted([*by_first_process, *(each.uri.key for each in by_workers)]) == sorted(
         f"k{number}" for number in range(300)
     )
     assert "is gone" in caplog.text
-    assert not made.back
+    assert not process_pair.back
 
 
 def test_calls_are_answered_refused_and_not_taken_where_nobody_has_room(
     pair: tuple[Pair, Work],
 ) -> None:
-    made, _ = pair
+    process_pair, _ = pair
     cancel = Cancel()
-    with create_pool(made, cancel=cancel) as pool:
+    with create_pool(process_pair, cancel=cancel) as pool:
         assert pool.call("twice", 21, here=1) == 42
         with pytest.raises(AccessDenied, match="nothing twice"):
             pool.call("twice", 0, here=0)
@@ -571,7 +597,7 @@ def test_calls_are_answered_refused_and_not_taken_where_nobody_has_room(
         threads = [threading.Thread(target=hang) for _ in range(2)]
         for each in threads:
             each.start()
-        until(lambda: len(pool._acquire_workers()[0].calls) == 2, "two calls")
+        wait_until(lambda: len(pool._acquire_workers()[0].calls) == 2, "two calls")
         with pytest.raises(NoWorkerAvailable):
             pool.call("twice", 21, here=1)
         cancel.set()
@@ -580,13 +606,13 @@ def test_calls_are_answered_refused_and_not_taken_where_nobody_has_room(
         assert [each.type for each in stopped] == ["Stopped", "Stopped"]  # type: ignore[attr-defined]
         raise_in = pool._acquire_workers()[0]
         raise_in.send("stop")
-    assert made.back == [made.process]
+    assert process_pair.back == [process_pair.process]
 
 
 def test_a_call_whose_process_died_is_done_here(pair: tuple[Pair, Work]) -> None:
-    made, _ = pair
-    with create_pool(made) as pool:
-        threading.Timer(0.2, made.ours.shut_down).start()
+    process_pair, _ = pair
+    with create_pool(process_pair) as pool:
+        threading.Timer(0.2, process_pair.ours.shut_down).start()
         with pytest.raises(NoWorkerAvailable):
             pool.call("twice", -1, here=1)
         with pytest.raises(NoWorkerAvailable):
@@ -594,23 +620,23 @@ def test_a_call_whose_process_died_is_done_here(pair: tuple[Pair, Work]) -> None
 
 
 def test_sessions_are_lent(pair: tuple[Pair, Work]) -> None:
-    made, work = pair
+    process_pair, work = pair
 
     def twice(number: int, cancel: Cancel) -> Any:
         del cancel
-        return made.server.lease(JOB, "expired" if number else "old")
+        return process_pair.server.lease(JOB, "expired" if number else "old")
 
     work.twice = twice  # type: ignore[method-assign]
-    with create_pool(made) as pool:
+    with create_pool(process_pair) as pool:
         assert pool.call("twice", 0, here=0) == "job old"
         with pytest.raises(AccessDenied, match="no more"):
             pool.call("twice", 1, here=0)
 
 
 def test_a_pace_is_kept_by_one(pair: tuple[Pair, Work]) -> None:
-    made, work = pair
-    with create_pool(made, Pacer(bandwidth=1e6)) as pool:
-        elsewhere, here = dispatch(pool, gets(*(f"k{number}" for number in range(50))))
+    process_pair, work = pair
+    with create_pool(process_pair, Pacer(bandwidth=1e6)) as pool:
+        by_workers, by_first_process = dispatch(pool, gets(*(f"k{number}" for number in range(50))))
         with pytest.raises(NoWorkerAvailable):
             pool.call("twice", 21, here=1)
-    assert (len(elsewhere), len(here), work.done) == (0, 50, [])
+    assert (len(by_workers), len(by_first_process), work.done) == (0, 50, [])

@@ -32,7 +32,8 @@ version: 1
 name: slow
 params: {lines: {type: integer, default: 3}}
 steps:
-  - {id: sleep, action: python.call, function: "jobs_of_test:sleep", arguments: {lines: "${{ params.lines }}"}}
+  - {id: sleep, action: python.call, function: "jobs_of_test:sleep",
+     arguments: {lines: "${{ params.lines }}"}}
   - {id: after, action: python.call, function: "jobs_of_test:sleep", arguments: {lines: 1}}
 """
 REFUSED = """
@@ -41,7 +42,13 @@ name: refused
 roles: {other: arn:aws:iam::222233334444:role/nobody}
 steps: [{id: find, action: s3.list, role: other, source: s3://partner-landing/orders/}]
 """
-BROKEN = "version: 1\nname: broken\nsteps:\n  - {id: find, action: s3.lst, role: job}\n  - {id: find, action: s3.list, role: job, sorce: s3://b/}\n"
+BROKEN = (
+    "version: 1\n"
+    "name: broken\n"
+    "steps:\n"
+    "  - {id: find, action: s3.lst, role: job}\n"
+    "  - {id: find, action: s3.list, role: job, sorce: s3://b/}\n"
+)
 FUNCTIONS = """
 import time
 
@@ -53,13 +60,15 @@ def sleep(context, lines):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
+def running_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.Sandbox]:
     """The exchange's world, and a bucket with specs that the job's own role may read."""
     text = WORLD.read_text()
     text = (
         text.replace(
             "    permissions:\n      - Effect: Allow\n        Action: sts:AssumeRole",
-            "    permissions:\n      - {Effect: Allow, Action: ['s3:GetObject', 's3:PutObject'], Resource: 'arn:aws:s3:::job-specs/*'}\n"
+            "    permissions:\n"
+            "      - {Effect: Allow, Action: ['s3:GetObject', 's3:PutObject'], "
+            "Resource: 'arn:aws:s3:::job-specs/*'}\n"
             "      - Effect: Allow\n        Action: sts:AssumeRole",
         )
         + f'  - {{name: job-specs, account: "{ACCOUNT}"}}\n'
@@ -84,35 +93,45 @@ Launch = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def launch(running: sandbox.Sandbox, tmp_path: Path) -> Launch:
+def launch(running_sandbox: sandbox.Sandbox, tmp_path: Path) -> Launch:
     """Starts a copy of the script where Python Shell puts it, in a process whose identity is the job's role."""
     folder = tmp_path / "glue-python-scripts-x1y2"
     folder.mkdir()
     script = shutil.copy(ROOT / "jobs/run_spec.py", folder)
     (tmp_path / "jobs_of_test.py").write_text(FUNCTIONS)
-    keys = running.job_keys
+    keys = running_sandbox.job_keys
     environment = {
-        **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": running.endpoint, "TMPDIR": str(tmp_path),
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": running_sandbox.endpoint,
+        "TMPDIR": str(tmp_path),
         "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}",  # Glue installs the user's packages
-    }  # fmt: skip
+    }
 
     def start(*arguments: str, region: str = "eu-west-1", **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-W", "error", script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**environment, **({"AWS_REGION": region} if region else {}), **more}, cwd=tmp_path,
-        )  # fmt: skip
+            [sys.executable, "-W", "error", script, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environment, **({"AWS_REGION": region} if region else {}), **more},
+            cwd=tmp_path,
+        )
 
     return start
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, list[str], str]:
+def wait_for_exit(process: subprocess.Popen[str]) -> tuple[int, list[str], str]:
     out, err = process.communicate(timeout=60)
     return process.returncode, out.splitlines(), err
 
 
-def stored(running: sandbox.Sandbox, key: str) -> dict[str, Any]:
-    body = running.client("s3", ACCOUNT).get_object(Bucket="job-specs", Key=key)["Body"].read()
+def read_json(running_sandbox: sandbox.Sandbox, key: str) -> dict[str, Any]:
+    body = (
+        running_sandbox.client("s3", ACCOUNT).get_object(Bucket="job-specs", Key=key)["Body"].read()
+    )
     result: dict[str, Any] = json.loads(body)
     return result
 
@@ -123,7 +142,11 @@ def stored(running: sandbox.Sandbox, key: str) -> dict[str, Any]:
     ids=["pythonshell", "glueetl"],
 )
 def test_success_returns(
-    recorded: list[str], runtime: str, running: sandbox.Sandbox, launch: Launch, tmp_path: Path
+    recorded: list[str],
+    runtime: str,
+    running_sandbox: sandbox.Sandbox,
+    launch: Launch,
+    tmp_path: Path,
 ) -> None:
     ours = [
         "--job_spec",
@@ -135,14 +158,16 @@ def test_success_returns(
     ]
     spark = {"GLUE_COMMAND_CRITERIA": "glueetl"} if runtime == "glueetl" else {}
     result = ["--result", f"s3://job-specs/{runtime}/", "--aws_region", "eu-west-1"]
-    code, lines, err = ended(launch(*only_glues_own(recorded), *ours, *result, region="", **spark))
+    code, lines, err = wait_for_exit(
+        launch(*drop_job_params(recorded), *ours, *result, region="", **spark)
+    )
     events = [json.loads(line) for line in lines]
     assert (code, err) == (0, "")
     assert (events[0]["event"], events[0]["runtime"]) == ("job_loaded", runtime)
     assert events[0].get("job_run_id", "")[:3] == ("jr_" if runtime == "glueetl" else "")
     assert (events[-1]["event"], events[-1]["status"]) == ("run_finished", "succeeded")
-    kept = stored(running, f"{runtime}/{events[-1]['run_id']}.json")
-    assert (kept["status"], kept["job"], "error" in kept) == (
+    stored_result = read_json(running_sandbox, f"{runtime}/{events[-1]['run_id']}.json")
+    assert (stored_result["status"], stored_result["job"], "error" in stored_result) == (
         "succeeded",
         "partner-exchange",
         False,
@@ -210,10 +235,10 @@ def test_success_returns(
     ],
 )
 def test_what_keeps_a_run_from_starting_is_the_last_line_and_in_the_result(
-    arguments: list[str], kind: str, reason: str, running: sandbox.Sandbox, launch: Launch
+    arguments: list[str], kind: str, reason: str, running_sandbox: sandbox.Sandbox, launch: Launch
 ) -> None:
-    code, lines, err = ended(launch(*arguments, "--result", "s3://job-specs/not-run.json"))
-    kept = stored(running, "not-run.json")
+    code, lines, err = wait_for_exit(launch(*arguments, "--result", "s3://job-specs/not-run.json"))
+    stored_result = read_json(running_sandbox, "not-run.json")
     assert code == 1
     assert lines[-1].startswith("rolerunner: ")
     assert reason in lines[-1]
@@ -221,13 +246,13 @@ def test_what_keeps_a_run_from_starting_is_the_last_line_and_in_the_result(
         err.splitlines()[-1]
         == f"rolerunner.glue.launch.entry.JobFailed: {lines[-1][len('rolerunner: ') :]}"
     )
-    assert (kept["status"], kept["error"]["type"]) == ("failed", kind)
-    assert reason in f"{kept['error']['message']}"
+    assert (stored_result["status"], stored_result["error"]["type"]) == ("failed", kind)
+    assert reason in f"{stored_result['error']['message']}"
     assert [json.loads(line) for line in lines[:-1]][-1]["level"] == "error"
 
 
 def test_a_failed_step_is_the_last_line_and_in_the_result(
-    running: sandbox.Sandbox, launch: Launch, tmp_path: Path
+    running_sandbox: sandbox.Sandbox, launch: Launch, tmp_path: Path
 ) -> None:
     arguments = [
         "--job_spec",
@@ -237,13 +262,13 @@ def test_a_failed_step_is_the_last_line_and_in_the_result(
         "--run_date",
         "2031-01-01",
     ]
-    code, lines, _ = ended(launch(*arguments, "--result", "s3://job-specs/failed.json"))
+    code, lines, _ = wait_for_exit(launch(*arguments, "--result", "s3://job-specs/failed.json"))
     assert code == 1
-    assert (
-        lines[-1]
-        == "rolerunner: partner-exchange: step 'find' failed: there is nothing in s3://partner-landing/orders/2031-01-01/"
+    assert lines[-1] == (
+        "rolerunner: partner-exchange: step 'find' failed: there is nothing in "
+        "s3://partner-landing/orders/2031-01-01/"
     )
-    assert [step["status"] for step in stored(running, "failed.json")["steps"]][:2] == [
+    assert [step["status"] for step in read_json(running_sandbox, "failed.json")["steps"]][:2] == [
         "failed",
         "not_run",
     ]
@@ -253,7 +278,9 @@ def test_a_result_that_cannot_be_written_fails_the_job_and_says_so(
     launch: Launch, tmp_path: Path
 ) -> None:
     arguments = ["--job_spec", "s3://job-specs/slow.yaml", "--lines", "1"]
-    code, lines, _ = ended(launch(*arguments, "--result", "s3://partner-landing/result.json"))
+    code, lines, _ = wait_for_exit(
+        launch(*arguments, "--result", "s3://partner-landing/result.json")
+    )
     assert code == 1
     assert lines[-1].startswith(
         "rolerunner: the result could not be written to s3://partner-landing/result.json: "
@@ -261,16 +288,16 @@ def test_a_result_that_cannot_be_written_fails_the_job_and_says_so(
 
 
 def test_without_a_region_the_error_says_what_to_set(launch: Launch) -> None:
-    code, lines, _ = ended(launch("--job_spec", "s3://job-specs/slow.yaml", region=""))
+    code, lines, _ = wait_for_exit(launch("--job_spec", "s3://job-specs/slow.yaml", region=""))
     assert code == 1
     assert "no region is known" in lines[-1]
     assert "--aws_region" in lines[-1]
 
 
 def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_so(
-    running: sandbox.Sandbox, launch: Launch
+    running_sandbox: sandbox.Sandbox, launch: Launch
 ) -> None:
-    code, lines, _ = ended(
+    code, lines, _ = wait_for_exit(
         launch(
             "--job_spec",
             "s3://job-specs/slow.yaml",
@@ -285,11 +312,11 @@ def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_
     assert code == 1
     assert "out_of_time" in [json.loads(line)["event"] for line in lines[:-1]]
     assert lines[-1] == "rolerunner: slow: the run was stopped, since Glue's timeout was near"
-    assert stored(running, "hung.json")["status"] == "stopped"
+    assert read_json(running_sandbox, "hung.json")["status"] == "stopped"
 
 
 def test_a_run_that_is_told_to_stop_writes_its_result(
-    running: sandbox.Sandbox, launch: Launch
+    running_sandbox: sandbox.Sandbox, launch: Launch
 ) -> None:
     process = launch(
         "--job_spec",
@@ -304,9 +331,9 @@ def test_a_run_that_is_told_to_stop_writes_its_result(
         if "line 0" in line:
             process.send_signal(signal.SIGTERM)
             break
-    code, lines, _ = ended(process)
+    code, lines, _ = wait_for_exit(process)
     assert (code, lines[-1]) == (1, "rolerunner: slow: the run was stopped")
-    assert stored(running, "stopped.json")["status"] == "stopped"
+    assert read_json(running_sandbox, "stopped.json")["status"] == "stopped"
 
 
 def test_no_step_begins_after_the_earlier_of_both_deadlines() -> None:
@@ -357,12 +384,12 @@ def test_each_line_of_the_log_is_out_when_it_is_said(launch: Launch) -> None:
     assert seen["line 2"] - seen["line 0"] > 0.5  # they would come at once from a buffer of blocks
 
 
-def only_glues_own(recorded: list[str]) -> list[str]:
+def drop_job_params(recorded: list[str]) -> list[str]:
     """The recorded list without the recorded job's own params."""
     own = {"--job_spec", "--comment", "--run_date", "--n", "--job_spec=s3://b/job.yaml"}
-    kept: list[str] = []
+    stored_result: list[str] = []
     for token, before in zip(recorded, ["", *recorded]):
         value_of_own = before in own and "=" not in before and not token.startswith("--")
         if token not in own and not value_of_own:
-            kept.append(token)
-    return kept
+            stored_result.append(token)
+    return stored_result

@@ -24,7 +24,7 @@ from rolerunner.storage.http.sockets import SocketFactory
 from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
-from tests.fake_s3 import SLOW_DOWN, Answer, Asked, Throttling, Wire, serving
+from tests.fake_s3 import SLOW_DOWN, RawResponse, Request, Response, Throttling, start_fake_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,10 +66,10 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-USUAL = Tuning()
+DEFAULT_TUNING = Tuning()
 
 
-def storage(engine: str, client: Any, tuning: Tuning = USUAL) -> Any:
+def storage(engine: str, client: Any, tuning: Tuning = DEFAULT_TUNING) -> Any:
     if engine == "boto3":
         return BotoEngine(client, JOB, lambda: "", tuning=tuning)
     return open_native_engine(
@@ -80,22 +80,22 @@ def storage(engine: str, client: Any, tuning: Tuning = USUAL) -> Any:
 
 
 @contextmanager
-def hostile(
-    answer: Callable[[Asked], Answer | Wire], **more: Any
-) -> Iterator[tuple[Any, list[Asked]]]:
-    began = time.monotonic()
+def start_hostile_s3(
+    respond: Callable[[Request], Response | RawResponse], **more: Any
+) -> Iterator[tuple[Any, list[Request]]]:
+    started_at = time.monotonic()
     settings = {
         "connect_timeout": READ_TIMEOUT,
         "read_timeout": READ_TIMEOUT,
         "retries": NO_RETRIES,
         **more,
     }
-    with serving(answer, **settings) as made:
+    with start_fake_s3(respond, **settings) as made:
         yield made
-    assert time.monotonic() - began < PATIENT
+    assert time.monotonic() - started_at < PATIENT
 
 
-def framed(data: bytes, *headers: str) -> bytes:
+def frame_body(data: bytes, *headers: str) -> bytes:
     return (
         HEAD
         + "".join(
@@ -109,63 +109,67 @@ def framed(data: bytes, *headers: str) -> bytes:
 # one object
 
 CUT_OFF = {
-    "nothing": Wire(),
-    "a reset": Wire(after="reset"),
-    "half a status line": Wire([b"HTTP/1.1 2"]),
-    "half the headers": Wire([HEAD[:40]]),
-    "no body": Wire([framed(b"", "Content-Length: 7")]),
-    "half the body": Wire([framed(b"cor", "Content-Length: 7")]),
-    "half the body, reset": Wire([framed(b"cor", "Content-Length: 7")], after="reset"),
-    "half a chunk": Wire([framed(b"7\r\ncor", "Transfer-Encoding: chunked")]),
-    "no last chunk": Wire([framed(b"7\r\ncorrect\r\n", "Transfer-Encoding: chunked")]),
+    "nothing": RawResponse(),
+    "a reset": RawResponse(connection="reset"),
+    "half a status line": RawResponse([b"HTTP/1.1 2"]),
+    "half the headers": RawResponse([HEAD[:40]]),
+    "no body": RawResponse([frame_body(b"", "Content-Length: 7")]),
+    "half the body": RawResponse([frame_body(b"cor", "Content-Length: 7")]),
+    "half the body, reset": RawResponse(
+        [frame_body(b"cor", "Content-Length: 7")], connection="reset"
+    ),
+    "half a chunk": RawResponse([frame_body(b"7\r\ncor", "Transfer-Encoding: chunked")]),
+    "no last chunk": RawResponse([frame_body(b"7\r\ncorrect\r\n", "Transfer-Encoding: chunked")]),
 }
 GARBAGE = {
-    "another protocol": Wire([b"SSH-2.0-OpenSSH_9.6\r\n"]),
-    "a status that is no number": Wire([b"HTTP/1.1 abc OK\r\nContent-Length: 7\r\n\r\ncorrect"]),
-    "noise": Wire([bytes(range(256)) * 8]),
-    "a length that is no number": Wire([framed(RIGHT, "Content-Length: seven")]),
-    "a negative length": Wire([framed(RIGHT, "Content-Length: -7")]),
-    "a length too short": Wire([framed(RIGHT, "Content-Length: 3")]),
-    "a chunk's size that is no number": Wire(
-        [framed(b"x\r\ncorrect\r\n0\r\n\r\n", "Transfer-Encoding: chunked")]
+    "another protocol": RawResponse([b"SSH-2.0-OpenSSH_9.6\r\n"]),
+    "a status that is no number": RawResponse(
+        [b"HTTP/1.1 abc OK\r\nContent-Length: 7\r\n\r\ncorrect"]
     ),
-    "a chunk of exabytes": Wire(
-        [framed(b"fffffffffffffff\r\ncorrect", "Transfer-Encoding: chunked")]
+    "noise": RawResponse([bytes(range(256)) * 8]),
+    "a length that is no number": RawResponse([frame_body(RIGHT, "Content-Length: seven")]),
+    "a negative length": RawResponse([frame_body(RIGHT, "Content-Length: -7")]),
+    "a length too short": RawResponse([frame_body(RIGHT, "Content-Length: 3")]),
+    "a chunk's size that is no number": RawResponse(
+        [frame_body(b"x\r\ncorrect\r\n0\r\n\r\n", "Transfer-Encoding: chunked")]
     ),
-    "a page for people": Wire(
+    "a chunk of exabytes": RawResponse(
+        [frame_body(b"fffffffffffffff\r\ncorrect", "Transfer-Encoding: chunked")]
+    ),
+    "a page for people": RawResponse(
         [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>"]
     ),
-    "a wrong checksum": Wire(
-        [framed(RIGHT, "Content-Length: 7", "x-amz-checksum-crc32: AAAAAA==")]
+    "a wrong checksum": RawResponse(
+        [frame_body(RIGHT, "Content-Length: 7", "x-amz-checksum-crc32: AAAAAA==")]
     ),
-    "a checksum that is none": Wire(
-        [framed(RIGHT, "Content-Length: 7", "x-amz-checksum-crc32: ???")]
+    "a checksum that is none": RawResponse(
+        [frame_body(RIGHT, "Content-Length: 7", "x-amz-checksum-crc32: ???")]
     ),
-    "wrong bytes": Wire([framed(b"damaged")]),
+    "wrong bytes": RawResponse([frame_body(b"damaged")]),
 }
 SLOW = {
-    "a stall before the answer": Wire([60.0]),
-    "a stall in the headers": Wire([HEAD, 60.0]),
-    "a stall after the headers": Wire([framed(b"", "Content-Length: 7"), 60.0]),
-    "a stall in the body": Wire([framed(b"cor", "Content-Length: 7"), 60.0]),
+    "a stall before the answer": RawResponse([60.0]),
+    "a stall in the headers": RawResponse([HEAD, 60.0]),
+    "a stall after the headers": RawResponse([frame_body(b"", "Content-Length: 7"), 60.0]),
+    "a stall in the body": RawResponse([frame_body(b"cor", "Content-Length: 7"), 60.0]),
 }
 
 
-def endless(*parts: bytes | float) -> Iterator[bytes | float]:
+def repeat_forever(*parts: bytes | float) -> Iterator[bytes | float]:
     """Parts, of which the last few come again and again."""
     return itertools.chain([HEAD], itertools.cycle(parts))
 
 
-ENDLESS: dict[str, Callable[[], Wire]] = {
-    "headers": lambda: Wire(endless(b"x-amz-meta-a: b\r\n" * 100)),
-    "one header": lambda: Wire(endless(b"x" * 4096)),
-    "interim answers": lambda: Wire(
+ENDLESS: dict[str, Callable[[], RawResponse]] = {
+    "headers": lambda: RawResponse(repeat_forever(b"x-amz-meta-a: b\r\n" * 100)),
+    "one header": lambda: RawResponse(repeat_forever(b"x" * 4096)),
+    "interim answers": lambda: RawResponse(
         itertools.chain([b""], itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"))
     ),
 }
 
 
-def fetched(engine: str, client: Any, folder: Path, **more: Any) -> StepError:
+def fetch_error(engine: str, client: Any, folder: Path, **more: Any) -> StepError:
     """The error of fetching the object, which leaves nothing behind."""
     (outcome,) = storage(engine, client).get([Get(KEY, folder / "f", LISTED, **more)], Cancel())
     assert list(folder.iterdir()) == []
@@ -175,33 +179,39 @@ def fetched(engine: str, client: Any, folder: Path, **more: Any) -> StepError:
 
 
 @pytest.mark.parametrize(
-    "wire", [*CUT_OFF.values(), *GARBAGE.values(), *SLOW.values()], ids=[*CUT_OFF, *GARBAGE, *SLOW]
+    "response_on_wire",
+    [*CUT_OFF.values(), *GARBAGE.values(), *SLOW.values()],
+    ids=[*CUT_OFF, *GARBAGE, *SLOW],
 )
-def test_an_object_that_comes_wrong_is_not_kept(wire: Wire, engine: str, tmp_path: Path) -> None:
-    with hostile(lambda asked: wire) as (client, _):
-        fetched(engine, client, tmp_path)
+def test_an_object_that_comes_wrong_is_not_kept(
+    response_on_wire: RawResponse, engine: str, tmp_path: Path
+) -> None:
+    with start_hostile_s3(lambda request: response_on_wire) as (client, _):
+        fetch_error(engine, client, tmp_path)
 
 
-@pytest.mark.parametrize("wire", ENDLESS.values(), ids=ENDLESS)
-def test_what_has_no_end_is_cut_off(wire: Callable[[], Wire], engine: str, tmp_path: Path) -> None:
-    if engine == "boto3" and wire is ENDLESS["interim answers"]:
+@pytest.mark.parametrize("response_on_wire", ENDLESS.values(), ids=ENDLESS)
+def test_what_has_no_end_is_cut_off(
+    response_on_wire: Callable[[], RawResponse], engine: str, tmp_path: Path
+) -> None:
+    if engine == "boto3" and response_on_wire is ENDLESS["interim answers"]:
         pytest.skip("http.client reads on for ever: a step's timeout ends it, as below")
-    with hostile(lambda asked: wire()) as (client, _):
-        fetched(engine, client, tmp_path)
+    with start_hostile_s3(lambda request: response_on_wire()) as (client, _):
+        fetch_error(engine, client, tmp_path)
 
 
 def test_a_server_that_drips_is_left_when_the_step_is_stopped(engine: str, tmp_path: Path) -> None:
     if engine == "boto3":
         pytest.skip("botocore waits for whole blocks: a step's timeout ends it, as below")
 
-    def drip() -> Iterator[bytes | float]:
+    def drip_bytes() -> Iterator[bytes | float]:
         yield HEAD + b"Content-Length: 1000000\r\n\r\n"
         while True:
             yield b"x"
             yield READ_TIMEOUT / 4
 
     cancel = Cancel()
-    with hostile(lambda asked: Wire(drip())) as (client, _):
+    with start_hostile_s3(lambda request: RawResponse(drip_bytes())) as (client, _):
         import threading
 
         threading.Timer(1, cancel.set).start()
@@ -218,43 +228,47 @@ def test_a_server_that_drips_is_left_when_the_step_is_stopped(engine: str, tmp_p
 
 
 def test_no_connection_is_an_error(engine: str, tmp_path: Path) -> None:
-    with hostile(lambda asked: Wire(), greeting=lambda: Wire(after="reset")) as (client, asked):
-        fetched(engine, client, tmp_path)
-    assert asked == []
+    with start_hostile_s3(
+        lambda request: RawResponse(), greeting=lambda: RawResponse(connection="reset")
+    ) as (client, requests):
+        fetch_error(engine, client, tmp_path)
+    assert requests == []
 
 
 @pytest.mark.parametrize(
-    "wire",
+    "response_on_wire",
     [
-        Wire(
+        RawResponse(
             [
-                framed(
+                frame_body(
                     b"3\r\ncor\r\n4;x=y\r\nrect\r\n0\r\nx-trailer: 1\r\n\r\n",
                     "Transfer-Encoding: chunked",
                 )
             ]
         ),
-        Wire([b"HTTP/1.1 100 Continue\r\n\r\n", framed(RIGHT)]),
-        Wire([HEAD[:20], 0.1, HEAD[20:], b"Content-Length: 7\r\n", 0.1, b"\r\ncor", 0.1, b"rect"]),
-        Wire([framed(RIGHT, "Connection: close")]),
-        Wire([framed(RIGHT).replace(b"Content-Length", b"cOnTeNt-LeNgTh")]),
+        RawResponse([b"HTTP/1.1 100 Continue\r\n\r\n", frame_body(RIGHT)]),
+        RawResponse(
+            [HEAD[:20], 0.1, HEAD[20:], b"Content-Length: 7\r\n", 0.1, b"\r\ncor", 0.1, b"rect"]
+        ),
+        RawResponse([frame_body(RIGHT, "Connection: close")]),
+        RawResponse([frame_body(RIGHT).replace(b"Content-Length", b"cOnTeNt-LeNgTh")]),
     ],
     ids=["chunks", "an interim answer", "bit by bit", "until it is closed", "headers in any case"],
 )
 def test_an_object_that_comes_in_another_way_is_right(
-    wire: Wire, engine: str, tmp_path: Path
+    response_on_wire: RawResponse, engine: str, tmp_path: Path
 ) -> None:
-    with hostile(lambda asked: wire) as (client, _):
+    with start_hostile_s3(lambda request: response_on_wire) as (client, _):
         (outcome,) = storage(engine, client).get([Get(KEY, tmp_path / "f", LISTED)], Cancel())
     assert (outcome.error, (tmp_path / "f").read_bytes()) == (None, RIGHT)
 
 
 def test_a_gzip_file_that_is_cut_short_is_not_unpacked(engine: str, tmp_path: Path) -> None:
     data = gzip.compress(b"a" * 1000)[:-6]
-    with hostile(
-        lambda asked: Answer(data, headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"'})
+    with start_hostile_s3(
+        lambda request: Response(data, headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"'})
     ) as (client, _):
-        assert fetched(engine, client, tmp_path, decompress=True).type == "NotGzip"
+        assert fetch_error(engine, client, tmp_path, decompress=True).type == "NotGzip"
 
 
 # ranges
@@ -263,7 +277,7 @@ CONTENT = b"oldoldoldold"
 SMALL_PARTS = Tuning(large=8, part=4)
 
 
-def ranged(engine: str, client: Any, folder: Path) -> StepError:
+def fetch_ranges_error(engine: str, client: Any, folder: Path) -> StepError:
     (outcome,) = storage(engine, client, SMALL_PARTS).get(
         [Get(KEY, folder / "f", ObjectInfo("in/key", 12, "e-3"))], Cancel()
     )
@@ -273,21 +287,21 @@ def ranged(engine: str, client: Any, folder: Path) -> StepError:
     return error
 
 
-def a_range(asked: Asked, **lies: str) -> Answer:
+def respond_to_range(request: Request, **lies: str) -> Response:
     """The range that is asked for, of an object without a checksum, and what is said about it."""
-    if asked.what == "HEAD":
-        return Answer(headers={"ETag": '"e-3"', "Content-Length": "12"})
-    start, end = map(int, asked.headers["range"][6:].split("-"))
+    if request.operation == "HEAD":
+        return Response(headers={"ETag": '"e-3"', "Content-Length": "12"})
+    start, end = map(int, request.headers["range"][6:].split("-"))
     told = {
         "ETag": '"e-3"',
         "Content-Range": f"bytes {start}-{end}/12",
         **{name.replace("_", "-"): value for name, value in lies.items()},
     }
-    return Answer(CONTENT[start : end + 1], 206, told)
+    return Response(CONTENT[start : end + 1], 206, told)
 
 
 def test_ranges_come_right(engine: str, tmp_path: Path) -> None:
-    with hostile(a_range) as (client, _):
+    with start_hostile_s3(respond_to_range) as (client, _):
         (outcome,) = storage(engine, client, SMALL_PARTS).get(
             [Get(KEY, tmp_path / "f", ObjectInfo("in/key", 12, "e-3"))], Cancel()
         )
@@ -302,22 +316,24 @@ def test_ranges_come_right(engine: str, tmp_path: Path) -> None:
 def test_a_range_that_was_not_asked_for_is_not_believed(
     lie: dict[str, str], engine: str, tmp_path: Path
 ) -> None:
-    with hostile(
-        lambda asked: a_range(asked, **(lie if asked.headers.get("range") == "bytes=4-7" else {}))
+    with start_hostile_s3(
+        lambda request: respond_to_range(
+            request, **(lie if request.headers.get("range") == "bytes=4-7" else {})
+        )
     ) as (client, _):
-        ranged(engine, client, tmp_path)
+        fetch_ranges_error(engine, client, tmp_path)
 
 
 def test_the_whole_object_instead_of_a_range_is_not_believed(engine: str, tmp_path: Path) -> None:
-    def answer(asked: Asked) -> Answer:
+    def respond(request: Request) -> Response:
         return (
-            Answer(CONTENT, headers={"ETag": '"e-3"'})
-            if asked.headers.get("range") == "bytes=4-7"
-            else a_range(asked)
+            Response(CONTENT, headers={"ETag": '"e-3"'})
+            if request.headers.get("range") == "bytes=4-7"
+            else respond_to_range(request)
         )
 
-    with hostile(answer) as (client, _):
-        ranged(engine, client, tmp_path)
+    with start_hostile_s3(respond) as (client, _):
+        fetch_ranges_error(engine, client, tmp_path)
 
 
 LIES_OF_A_RANGE = {
@@ -334,44 +350,46 @@ def test_a_copy_between_two_roles_does_not_believe_such_a_range_either(
 ) -> None:
     """Nor where its parts are too large to be held, and go by in blocks."""
 
-    def answer(asked: Asked) -> Answer | Wire:
-        if asked.key != KEY.key:
-            return multipart(Answer(DONE))(asked)
+    def respond(request: Request) -> Response | RawResponse:
+        if request.key != KEY.key:
+            return respond_to_multipart(Response(DONE))(request)
         return (
-            Answer(b"<Tagging><TagSet/></Tagging>")
-            if asked.what == "GET [tagging]"
-            else a_range(asked, **(lie if lies else {}))
+            Response(b"<Tagging><TagSet/></Tagging>")
+            if request.operation == "GET [tagging]"
+            else respond_to_range(request, **(lie if lies else {}))
         )
 
     tuning = replace(SMALL_PARTS, memory=8 if blocks else 64 << 20)
     for lies in (False, True):
-        with hostile(answer) as (client, asked):
+        with start_hostile_s3(respond) as (client, requests):
             its = storage(engine, client, tuning)
             (outcome,) = its.relay([Copy(KEY, TO, ObjectInfo("in/key", 12, "e-3"))], its, Cancel())
         told, ends = (
             outcome.error.type if outcome.error is not None else "",
             {"POST [uploadId]", "DELETE [uploadId]"},
         )
-        assert (told, ends & {each.what for each in asked}) == (
+        assert (told, ends & {each.operation for each in requests}) == (
             ("IntegrityFailed", {"DELETE [uploadId]"}) if lies else ("", {"POST [uploadId]"})
         )
-        assert any("x-amz-trailer" in each.headers for each in asked) is blocks or engine == "boto3"
+        assert (
+            any("x-amz-trailer" in each.headers for each in requests) is blocks or engine == "boto3"
+        )
 
 
 # listings
 
 
-def page(*keys: str, token: str = "", more: bool | None = None, head: str = "") -> Answer:
+def render_page(*keys: str, token: str = "", more: bool | None = None, head: str = "") -> Response:
     contents = "".join(
         f"<Contents><Key>{key}</Key><Size>1</Size><ETag>e</ETag></Contents>" for key in keys
     )
     truncated = bool(token) if more is None else more
     next_one = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
     text = f"{head}<ListBucketResult><IsTruncated>{str(truncated).lower()}</IsTruncated>{contents}{next_one}</ListBucketResult>"
-    return Answer(text.encode())
+    return Response(text.encode())
 
 
-def listed(engine: str, client: Any, most: int = 100_000) -> list[str]:
+def list_keys(engine: str, client: Any, most: int = 100_000) -> list[str]:
     return [
         info.key
         for info in itertools.islice(storage(engine, client).list(S3Uri("bucket", "in/")), most)
@@ -384,32 +402,36 @@ BOMB = (
     + "]>"
 )
 LIES = {
-    "the same page again and again": lambda asked: page("in/a", token="1"),
-    "pages in a circle": lambda asked: page(
-        "in/a", token="2" if asked.query.get("continuation-token") == ["1"] else "1"
+    "the same page again and again": lambda request: render_page("in/a", token="1"),
+    "pages in a circle": lambda request: render_page(
+        "in/a", token="2" if request.query.get("continuation-token") == ["1"] else "1"
     ),
-    "more, but not where": lambda asked: page("in/a", more=True),
-    "a key outside the prefix": lambda asked: page("other/secret"),
-    "a key above the prefix": lambda asked: page("in"),
-    "a size that is no number": lambda asked: Answer(
-        page("in/a").body.replace(b"<Size>1", b"<Size>one")
+    "more, but not where": lambda request: render_page("in/a", more=True),
+    "a key outside the prefix": lambda request: render_page("other/secret"),
+    "a key above the prefix": lambda request: render_page("in"),
+    "a size that is no number": lambda request: Response(
+        render_page("in/a").body.replace(b"<Size>1", b"<Size>one")
     ),
-    "a negative size": lambda asked: Answer(page("in/a").body.replace(b"<Size>1", b"<Size>-1")),
-    "no size": lambda asked: Answer(page("in/a").body.replace(b"<Size>1</Size>", b"")),
-    "a bomb": lambda asked: page("in/&i;", head=BOMB),
-    "a page that ends early": lambda asked: Answer(page("in/a", "in/b").body[:-40]),
-    "an error": lambda asked: Answer(
+    "a negative size": lambda request: Response(
+        render_page("in/a").body.replace(b"<Size>1", b"<Size>-1")
+    ),
+    "no size": lambda request: Response(render_page("in/a").body.replace(b"<Size>1</Size>", b"")),
+    "a bomb": lambda request: render_page("in/&i;", head=BOMB),
+    "a page that ends early": lambda request: Response(render_page("in/a", "in/b").body[:-40]),
+    "an error": lambda request: Response(
         b"<Error><Code>InternalError</Code><Message>We had one.</Message></Error>"
     ),
-    "a page for people": lambda asked: Answer(
+    "a page for people": lambda request: Response(
         b"<html><body>Sign in</body></html>", headers={"Content-Type": "text/html"}
     ),
-    "nothing": lambda asked: Answer(b""),
-    "bytes that are no text": lambda asked: Answer(
-        page("in/a").body.replace(b"in/a", b"in/\xff\xfe")
+    "nothing": lambda request: Response(b""),
+    "bytes that are no text": lambda request: Response(
+        render_page("in/a").body.replace(b"in/a", b"in/\xff\xfe")
     ),
-    "half": lambda asked: Wire([framed(page("in/a").body, "Content-Length: 9999")]),
-    "no end": lambda asked: Wire(
+    "half": lambda request: RawResponse(
+        [frame_body(render_page("in/a").body, "Content-Length: 9999")]
+    ),
+    "no end": lambda request: RawResponse(
         itertools.chain(
             [HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n<a>xx\r\n"], itertools.repeat(60.0)
         )
@@ -419,28 +441,28 @@ LIES = {
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_a_listing_that_cannot_be_believed_is_an_error(
-    lie: Callable[[Asked], Any], engine: str
+    lie: Callable[[Request], Any], engine: str
 ) -> None:
-    with hostile(lie) as (client, asked), pytest.raises(StepError):
-        listed(engine, client)
-    assert len(asked) < 100
+    with start_hostile_s3(lie) as (client, requests), pytest.raises(StepError):
+        list_keys(engine, client)
+    assert len(requests) < 100
 
 
 def test_what_a_document_type_names_is_not_fetched(engine: str) -> None:
-    with hostile(lambda asked: Answer(b"secret")) as (elsewhere, fetched_there):
-        head = f'<!DOCTYPE a [<!ENTITY x SYSTEM "{elsewhere.meta.endpoint_url}/x">]>'
+    with start_hostile_s3(lambda request: Response(b"secret")) as (other_client, fetched_there):
+        head = f'<!DOCTYPE a [<!ENTITY x SYSTEM "{other_client.meta.endpoint_url}/x">]>'
         with (
-            hostile(lambda asked: page("in/&x;", head=head)) as (client, _),
+            start_hostile_s3(lambda request: render_page("in/&x;", head=head)) as (client, _),
             pytest.raises(StepError),
         ):
-            listed(engine, client)
+            list_keys(engine, client)
     assert fetched_there == []
 
 
 # what is written
 
 
-def stored(engine: str, client: Any, file: Path, tuning: Tuning = USUAL) -> StepError:
+def store_error(engine: str, client: Any, file: Path, tuning: Tuning = DEFAULT_TUNING) -> StepError:
     (outcome,) = storage(engine, client, tuning).put([Put(file, TO)], Cancel())
     assert outcome.error is not None
     error: StepError = outcome.error
@@ -448,20 +470,20 @@ def stored(engine: str, client: Any, file: Path, tuning: Tuning = USUAL) -> Step
 
 
 @pytest.mark.parametrize(
-    "wire",
+    "response_on_wire",
     [
         *CUT_OFF.values(),
-        Wire([60.0]),
-        Wire([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]),
-        Wire([b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>"]),
-        Wire([b"HTTP/1.1 304 Not Modified\r\n\r\n"]),
+        RawResponse([60.0]),
+        RawResponse([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]),
+        RawResponse([b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>"]),
+        RawResponse([b"HTTP/1.1 304 Not Modified\r\n\r\n"]),
     ],
     ids=[*CUT_OFF, "a stall", "no word of it", "a page for people", "not modified"],
 )
 def test_an_upload_that_is_not_confirmed_is_a_failure(
-    wire: Wire, engine: str, tmp_path: Path
+    response_on_wire: RawResponse, engine: str, tmp_path: Path
 ) -> None:
-    if wire in [
+    if response_on_wire in [
         CUT_OFF[name]
         for name in (
             "no body",
@@ -471,23 +493,26 @@ def test_an_upload_that_is_not_confirmed_is_a_failure(
             "no last chunk",
         )
     ]:
-        wire = Wire(
+        response_on_wire = RawResponse(
             [
                 bytes(part).replace(ETAG.encode(), b'""')
-                for part in wire.parts
+                for part in response_on_wire.parts
                 if isinstance(part, bytes)
             ],
-            after=wire.after,
+            connection=response_on_wire.connection,
         )
     (tmp_path / "f").write_bytes(RIGHT)
-    with hostile(lambda asked: wire) as (client, _):
-        stored(engine, client, tmp_path / "f")
+    with start_hostile_s3(lambda request: response_on_wire) as (client, _):
+        store_error(engine, client, tmp_path / "f")
 
 
 def test_a_server_that_does_not_read_is_left(engine: str, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(bytes(12 << 20))
-    with hostile(lambda asked: Wire(), greeting=lambda: Wire([60.0])) as (client, _):
-        stored(engine, client, tmp_path / "f", Tuning(large=64 << 20))
+    with start_hostile_s3(lambda request: RawResponse(), greeting=lambda: RawResponse([60.0])) as (
+        client,
+        _,
+    ):
+        store_error(engine, client, tmp_path / "f", Tuning(large=64 << 20))
 
 
 END = b"<Error><Code>InternalError</Code><Message>We had one.</Message></Error>"
@@ -495,44 +520,50 @@ DONE = b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUplo
 MULTIPART = Tuning(large=8)
 
 
-BEGUN = Answer(
+BEGUN = Response(
     b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
 )
 
 
-def multipart(end: Answer | Wire, begun: Answer = BEGUN) -> Callable[[Asked], Answer | Wire]:
-    def answer(asked: Asked) -> Answer | Wire:
-        if asked.what == "POST [uploads]":
-            return begun
-        if asked.what == "PUT [uploadId]":
-            return Answer(headers={"ETag": '"p"'})
-        return end if asked.what == "POST [uploadId]" else Answer(status=204)
+def respond_to_multipart(
+    end: Response | RawResponse, upload_response: Response = BEGUN
+) -> Callable[[Request], Response | RawResponse]:
+    def respond(request: Request) -> Response | RawResponse:
+        if request.operation == "POST [uploads]":
+            return upload_response
+        if request.operation == "PUT [uploadId]":
+            return Response(headers={"ETag": '"p"'})
+        return end if request.operation == "POST [uploadId]" else Response(status=204)
 
-    return answer
+    return respond
 
 
 @pytest.mark.parametrize(
     "end",
-    [Answer(END), Answer(b""), Answer(b"<html/>"), Wire(), Wire([60.0])],
+    [Response(END), Response(b""), Response(b"<html/>"), RawResponse(), RawResponse([60.0])],
     ids=["an error", "nothing", "html", "cut", "stall"],
 )
 def test_an_upload_in_parts_that_does_not_end_well_is_aborted(
-    end: Answer | Wire, engine: str, tmp_path: Path
+    end: Response | RawResponse, engine: str, tmp_path: Path
 ) -> None:
     (tmp_path / "f").write_bytes(b"0123456789")
-    with hostile(multipart(end)) as (client, asked):
-        stored(engine, client, tmp_path / "f", MULTIPART)
-    assert asked[-1].what == "DELETE [uploadId]"
+    with start_hostile_s3(respond_to_multipart(end)) as (client, requests):
+        store_error(engine, client, tmp_path / "f", MULTIPART)
+    assert requests[-1].operation == "DELETE [uploadId]"
 
 
 def test_an_upload_that_gets_no_id_is_a_failure(engine: str, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"0123456789")
-    with hostile(multipart(Answer(END), begun=Answer(b"<InitiateMultipartUploadResult/>"))) as (
+    with start_hostile_s3(
+        respond_to_multipart(
+            Response(END), upload_response=Response(b"<InitiateMultipartUploadResult/>")
+        )
+    ) as (
         client,
-        asked,
+        requests,
     ):
-        stored(engine, client, tmp_path / "f", MULTIPART)
-    assert [each.what for each in asked] == ["POST [uploads]"]
+        store_error(engine, client, tmp_path / "f", MULTIPART)
+    assert [each.operation for each in requests] == ["POST [uploads]"]
 
 
 def test_an_upload_whose_end_takes_long_is_waited_for(engine: str, tmp_path: Path) -> None:
@@ -544,7 +575,7 @@ def test_an_upload_whose_end_takes_long_is_waited_for(engine: str, tmp_path: Pat
         *blanks,
         b"%x\r\n%s\r\n0\r\n\r\n" % (len(DONE), DONE),
     ]
-    with hostile(multipart(Wire(parts))) as (client, _):
+    with start_hostile_s3(respond_to_multipart(RawResponse(parts))) as (client, _):
         (outcome,) = storage(engine, client, MULTIPART).put([Put(tmp_path / "f", TO)], Cancel())
     assert (outcome.error, outcome.etag) == (None, "done")
 
@@ -555,7 +586,7 @@ def test_an_upload_whose_end_takes_long_is_waited_for(engine: str, tmp_path: Pat
     ids=["error", "nothing", "html", "no etag", "cut"],
 )
 def test_a_copy_that_is_not_confirmed_is_a_failure(body: bytes, engine: str) -> None:
-    with hostile(lambda asked: Answer(body)) as (client, _):
+    with start_hostile_s3(lambda request: Response(body)) as (client, _):
         (outcome,) = storage(engine, client).copy([Copy(KEY, TO, LISTED)], Cancel())
     assert outcome.error is not None
 
@@ -564,7 +595,7 @@ def test_a_copy_that_is_not_confirmed_is_a_failure(body: bytes, engine: str) -> 
     "body", [END, b"", b"<html/>", b"<DeleteResult>"], ids=["error", "nothing", "html", "cut"]
 )
 def test_a_deletion_that_is_not_confirmed_is_a_failure(body: bytes, engine: str) -> None:
-    with hostile(lambda asked: Answer(body)) as (client, _):
+    with start_hostile_s3(lambda request: Response(body)) as (client, _):
         outcomes = list(
             storage(engine, client).delete(
                 [ObjectInfo("a", 1), ObjectInfo("b", 1)], "bucket", Cancel()
@@ -577,79 +608,87 @@ def test_a_deletion_that_is_not_confirmed_is_a_failure(body: bytes, engine: str)
 
 
 @pytest.fixture
-def tried(engine: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def retrying_engine(engine: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The engine with its tries."""
     monkeypatch.undo()
     return engine
 
 
-def test_a_storm_of_503_passes(tried: str, tmp_path: Path) -> None:
+def test_a_storm_of_503_passes(retrying_engine: str, tmp_path: Path) -> None:
     refused: dict[str, int] = {}
 
-    def answer(asked: Asked) -> Answer:
-        refused[asked.key] = refused.get(asked.key, 0) + 1
-        if refused[asked.key] <= 2:
+    def respond(request: Request) -> Response:
+        refused[request.key] = refused.get(request.key, 0) + 1
+        if refused[request.key] <= 2:
             return SLOW_DOWN
-        return Answer(RIGHT, headers={"ETag": ETAG})
+        return Response(RIGHT, headers={"ETag": ETAG})
 
-    with hostile(answer, retries={"mode": "standard", "max_attempts": 4}) as (client, _):
+    with start_hostile_s3(respond, retries={"mode": "standard", "max_attempts": 4}) as (client, _):
         gets = [
             Get(S3Uri("bucket", f"k{number}"), tmp_path / f"f{number}", LISTED)
             for number in range(16)
         ]
-        outcomes = list(storage(tried, client).get(gets, Cancel()))
+        outcomes = list(storage(retrying_engine, client).get(gets, Cancel()))
     assert [outcome.error for outcome in outcomes] == [None] * 16
 
 
 @pytest.mark.parametrize(
     "limits",
-    [{"per_second": 200}, {"at_once": 4, "taking": 0.02}],
+    [{"per_second": 200}, {"max_concurrent": 4, "response_seconds": 0.02}],
     ids=["so many a second", "so many at once"],
 )
 def test_a_step_slows_down_when_it_is_told_to(
-    limits: dict[str, Any], tried: str, tmp_path: Path
+    limits: dict[str, Any], retrying_engine: str, tmp_path: Path
 ) -> None:
     """As a whole: requests that each back off by themselves are refused twice for each object that comes."""
-    server = Throttling(lambda asked: Answer(RIGHT, headers={"ETag": ETAG}), **limits)
-    with hostile(server, retries={"mode": "standard", "max_attempts": 5}) as (client, _):
+    server = Throttling(lambda request: Response(RIGHT, headers={"ETag": ETAG}), **limits)
+    with start_hostile_s3(server, retries={"mode": "standard", "max_attempts": 5}) as (client, _):
         gets = [
             Get(S3Uri("bucket", f"k{number}"), tmp_path / f"f{number}", LISTED)
             for number in range(400)
         ]
-        outcomes = list(storage(tried, client).get(gets, Cancel()))
+        outcomes = list(storage(retrying_engine, client).get(gets, Cancel()))
     assert [outcome.error for outcome in outcomes] == [None] * 400
     assert 0 < server.refused < 400
 
 
-def test_a_range_that_goes_by_is_asked_for_again(tried: str) -> None:
+def test_a_range_that_goes_by_is_asked_for_again(retrying_engine: str) -> None:
     """Of a copy between two roles whose parts are too large to be held: the part is begun again, not the object."""
     refusals = iter([SLOW_DOWN] * 2)
 
-    def answer(asked: Asked) -> Answer | Wire:
-        if asked.key != KEY.key:
-            return multipart(Answer(DONE))(asked)
-        if asked.what == "GET [tagging]":
-            return Answer(b"<Tagging><TagSet/></Tagging>")
-        return next(refusals, a_range(asked)) if asked.what == "GET" else a_range(asked)
+    def respond(request: Request) -> Response | RawResponse:
+        if request.key != KEY.key:
+            return respond_to_multipart(Response(DONE))(request)
+        if request.operation == "GET [tagging]":
+            return Response(b"<Tagging><TagSet/></Tagging>")
+        return (
+            next(refusals, respond_to_range(request))
+            if request.operation == "GET"
+            else respond_to_range(request)
+        )
 
-    with hostile(answer, retries={"mode": "standard", "max_attempts": 5}) as (client, asked):
-        its = storage(tried, client, replace(SMALL_PARTS, memory=8))
+    with start_hostile_s3(respond, retries={"mode": "standard", "max_attempts": 5}) as (
+        client,
+        requests,
+    ):
+        its = storage(retrying_engine, client, replace(SMALL_PARTS, memory=8))
         (outcome,) = its.relay([Copy(KEY, TO, ObjectInfo("in/key", 12, "e-3"))], its, Cancel())
     assert (outcome.error, outcome.etag) == (None, "done")
-    assert [each.what for each in asked].count("POST [uploads]") == 1
+    assert [each.operation for each in requests].count("POST [uploads]") == 1
 
 
 def test_connections_that_are_closed_without_a_word_are_made_anew(
-    tried: str, tmp_path: Path
+    retrying_engine: str, tmp_path: Path
 ) -> None:
-    with hostile(
-        lambda asked: Wire([framed(RIGHT)]), retries={"mode": "standard", "max_attempts": 3}
+    with start_hostile_s3(
+        lambda request: RawResponse([frame_body(RIGHT)]),
+        retries={"mode": "standard", "max_attempts": 3},
     ) as (client, _):
         gets = [
             Get(S3Uri("bucket", f"k{number}"), tmp_path / f"f{number}", LISTED)
             for number in range(60)
         ]
-        outcomes = list(storage(tried, client).get(gets, Cancel()))
+        outcomes = list(storage(retrying_engine, client).get(gets, Cancel()))
     assert [outcome.error for outcome in outcomes] == [None] * 60
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {RIGHT}
 
@@ -658,19 +697,25 @@ def test_connections_that_are_closed_without_a_word_are_made_anew(
 def test_a_redirect_to_another_host_gets_no_signature(
     status: int, engine: str, tmp_path: Path
 ) -> None:
-    with hostile(lambda asked: Answer(RIGHT, headers={"ETag": ETAG})) as (elsewhere, asked_there):
+    with start_hostile_s3(lambda request: Response(RIGHT, headers={"ETag": ETAG})) as (
+        other_client,
+        asked_there,
+    ):
         headers = {
-            "Location": f"{elsewhere.meta.endpoint_url}/bucket/in/key",
+            "Location": f"{other_client.meta.endpoint_url}/bucket/in/key",
             "x-amz-bucket-region": "us-west-2",
         }
         text = (
             b"<Error><Code>PermanentRedirect</Code><Endpoint>127.0.0.1</Endpoint>"
             b"<Bucket>bucket</Bucket></Error>"
         )
-        with hostile(lambda asked: Answer(text, status, headers)) as (client, asked):
-            fetched(engine, client, tmp_path)
+        with start_hostile_s3(lambda request: Response(text, status, headers)) as (
+            client,
+            requests,
+        ):
+            fetch_error(engine, client, tmp_path)
     assert asked_there == []
-    assert len(asked) < 20
+    assert len(requests) < 20
 
 
 # secrets
@@ -705,15 +750,15 @@ SECRET, TOKEN = "wJalrXUtnFEMI" + "K7MDENG" * 4, "FwoGZXIvYXdzE" + "A" * 200
 def test_no_secret_is_said_when_the_server_echoes_what_it_got(
     rolerunner: Callable[..., Any], tmp_path: Path
 ) -> None:
-    def answer(asked: Asked) -> Answer:
+    def respond(request: Request) -> Response:
         told = (
             "<Error><Code>SignatureDoesNotMatch</Code>"
-            f"<Message>{json.dumps(asked.headers)} {TOKEN}</Message></Error>"
+            f"<Message>{json.dumps(request.headers)} {TOKEN}</Message></Error>"
         )
-        return Answer(told.encode(), 403, {"x-amz-request-id": TOKEN})
+        return Response(told.encode(), 403, {"x-amz-request-id": TOKEN})
 
-    with hostile(answer) as (client, asked):
-        ended = run_against(
+    with start_hostile_s3(respond) as (client, requests):
+        completed = run_against(
             client,
             rolerunner,
             tmp_path,
@@ -721,33 +766,37 @@ def test_no_secret_is_said_when_the_server_echoes_what_it_got(
             source="s3://bucket/in/",
             target=f"{tmp_path}/out/",
         )
-    assert (ended.returncode, len(asked) > 0) == (4, True)
-    said = ended.stdout + ended.stderr + (tmp_path / "result.json").read_text()
-    for hidden in (SECRET, TOKEN, asked[-1].headers["authorization"].rpartition("Signature=")[2]):
+    assert (completed.returncode, len(requests) > 0) == (4, True)
+    said = completed.stdout + completed.stderr + (tmp_path / "result.json").read_text()
+    for hidden in (
+        SECRET,
+        TOKEN,
+        requests[-1].headers["authorization"].rpartition("Signature=")[2],
+    ):
         assert hidden not in said
 
 
 def test_a_timeout_ends_a_step_whose_server_drips(
     rolerunner: Callable[..., Any], tmp_path: Path
 ) -> None:
-    def answer(asked: Asked) -> Answer | Wire:
-        if "list-type" in asked.query:
-            return page("in/key")
-        if asked.what != "GET":
-            return Answer(status=403)
-        return Wire(
+    def respond(request: Request) -> Response | RawResponse:
+        if "list-type" in request.query:
+            return render_page("in/key")
+        if request.operation != "GET":
+            return Response(status=403)
+        return RawResponse(
             itertools.chain([HEAD + b"Content-Length: 99999\r\n\r\n"], itertools.cycle([b"x", 0.1]))
         )
 
-    with hostile(answer) as (client, _):
+    with start_hostile_s3(respond) as (client, _):
         fields = {
             "action": "s3.download",
             "source": "s3://bucket/in/",
             "target": f"{tmp_path}/out/",
             "timeout": "2s",
         }
-        ended = run_against(client, rolerunner, tmp_path, "boto3", **fields)
-    assert ended.returncode == 4, ended.stdout
+        completed = run_against(client, rolerunner, tmp_path, "boto3", **fields)
+    assert completed.returncode == 4, completed.stdout
     assert (
         json.loads((tmp_path / "result.json").read_text())["steps"][0]["error"]["type"] == "Timeout"
     )

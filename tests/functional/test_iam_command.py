@@ -32,13 +32,19 @@ params:
   zone: {type: string, default: north}
 roles:
   hub: {arn: "arn:aws:iam::444455556666:role/hub"}
-  partner: {arn: "arn:aws:iam::222233334444:role/team/reader", via: hub, external_id: ex-1, tags: {team: orders}, source_identity: ada}
+  partner: {arn: "arn:aws:iam::222233334444:role/team/reader", via: hub, external_id: ex-1,
+            tags: {team: orders}, source_identity: ada}
 state: {location: s3://ops-bucket/state/, role: job}
 steps:
-  - {id: find, action: s3.list, role: partner, source: "s3://landing/${{ params.zone }}/${{ params.day }}/"}
-  - {id: code, action: python.call, role: hub, function: "somewhere.else:code", permissions: [{actions: "kms:Decrypt", resources: "arn:aws:kms:eu-west-1:444455556666:key/1"}]}
+  - {id: find, action: s3.list, role: partner,
+     source: "s3://landing/${{ params.zone }}/${{ params.day }}/"}
+  - {id: code, action: python.call, role: hub, function: "somewhere.else:code",
+     permissions: [{actions: "kms:Decrypt",
+     resources: "arn:aws:kms:eu-west-1:444455556666:key/1"}]}
   - {id: each, action: s3.read, role: job, for_each: [a, b], source: "s3://landing/${{ item }}.txt"}
-  - {id: call, action: aws.call, role: job, service: glue, operation: StartCrawler, parameters: {Name: x}, permissions: [{actions: "glue:StartCrawler", resources: "arn:aws:glue:*:*:crawler/x"}]}
+  - {id: call, action: aws.call, role: job, service: glue, operation: StartCrawler,
+     parameters: {Name: x}, permissions: [{actions: "glue:StartCrawler",
+     resources: "arn:aws:glue:*:*:crawler/x"}]}
 """
 
 
@@ -49,10 +55,10 @@ def invoke(*arguments: object) -> Any:
     return CliRunner(**separate).invoke(main, ["iam", *map(str, arguments)])
 
 
-def roles_of(*arguments: object) -> dict[str, Any]:
-    ended = invoke(*arguments)
-    assert ended.exit_code == 0, ended.output
-    return {each["role"]: each for each in json.loads(ended.stdout)["roles"]}
+def load_role_policies(*arguments: object) -> dict[str, Any]:
+    completed = invoke(*arguments)
+    assert completed.exit_code == 0, completed.output
+    return {each["role"]: each for each in json.loads(completed.stdout)["roles"]}
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def statements(role: dict[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def test_each_link_of_a_chain_trusts_and_may_assume_the_next(chain: Path) -> None:
-    roles = roles_of(chain, "--job-role", JOB, "-p", "day=2026-01-01")
+    roles = load_role_policies(chain, "--job-role", JOB, "-p", "day=2026-01-01")
     assert ("sts:AssumeRole", "arn:aws:iam::444455556666:role/hub") in statements(roles["job"])
     assert "arn:aws:iam::222233334444:role/team/reader" not in str(roles["job"]["permissions"])
     assert (
@@ -85,7 +91,7 @@ def test_each_link_of_a_chain_trusts_and_may_assume_the_next(chain: Path) -> Non
 
 
 def test_the_jobs_role_has_its_steps_its_state_its_log_and_what_is_said(chain: Path) -> None:
-    job = roles_of(
+    job = load_role_policies(
         chain,
         "--job-role",
         JOB,
@@ -130,25 +136,27 @@ def test_the_jobs_role_has_its_steps_its_state_its_log_and_what_is_said(chain: P
 def test_what_hangs_on_a_param_is_filled_or_widened_and_said(
     given: tuple[str, ...], resource: str, told: bool, chain: Path
 ) -> None:
-    ended = invoke(chain, "--job-role", JOB, *given)
-    partner = next(each for each in json.loads(ended.stdout)["roles"] if each["role"] == "partner")
+    completed = invoke(chain, "--job-role", JOB, *given)
+    partner = next(
+        each for each in json.loads(completed.stdout)["roles"] if each["role"] == "partner"
+    )
     assert partner["permissions"]["Statement"][0]["Condition"] == {
         "StringLike": {"s3:prefix": [resource, f"{resource}*"] if resource else []}
     }
-    assert ("rolerunner: find: source:" in ended.stderr) is told
-    assert ("notes" in json.loads(ended.stdout)) is told
+    assert ("rolerunner: find: source:" in completed.stderr) is told
+    assert ("notes" in json.loads(completed.stdout)) is told
 
 
 def test_a_role_that_hangs_on_a_missing_param_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(
         CHAIN.replace("external_id: ex-1", "external_id: '${{ params.day | format(\"%Y\") }}'")
     )
-    ended = CliRunner().invoke(main, ["iam", str(tmp_path / "x.yaml")])
-    assert "partner: depend on params without a value" in str(ended.exception)
+    completed = CliRunner().invoke(main, ["iam", str(tmp_path / "x.yaml")])
+    assert "partner: depend on params without a value" in str(completed.exception)
 
 
 def test_explain_names_the_steps_behind_each_statement(chain: Path) -> None:
-    roles = roles_of(chain, "--job-role", JOB, "--explain")
+    roles = load_role_policies(chain, "--job-role", JOB, "--explain")
     assert roles["partner"]["explain"] == [{"statement": 1, "for": ["find"]}]
     assert {name for each in roles["job"]["explain"] for name in each["for"]} == {
         "role hub",
@@ -167,9 +175,9 @@ def test_the_output_is_the_same_each_time(chain: Path) -> None:
 
 
 def test_without_the_jobs_role_it_is_said(chain: Path) -> None:
-    ended = invoke(chain)
-    assert "<the ARN of the job's role>" in ended.stdout
-    assert "--job-role ARN" in ended.stderr
+    completed = invoke(chain)
+    assert "<the ARN of the job's role>" in completed.stdout
+    assert "--job-role ARN" in completed.stderr
 
 
 @pytest.mark.once
@@ -180,14 +188,14 @@ def test_cloudformation_passes_its_linter(spec: str, explain: tuple[str, ...], c
     from cfnlint.config import ManualArgs
 
     path = chain if spec == "chain" else CONFIGS / f"{spec}.yaml"
-    ended = invoke(path, "--job-role", JOB, "--format", "cloudformation", *explain)
-    assert ended.exit_code == 0, ended.output
-    assert lint(ended.stdout, config=ManualArgs(regions=["eu-west-1", "us-east-1"])) == []
+    completed = invoke(path, "--job-role", JOB, "--format", "cloudformation", *explain)
+    assert completed.exit_code == 0, completed.output
+    assert lint(completed.stdout, config=ManualArgs(regions=["eu-west-1", "us-east-1"])) == []
     one = invoke(
         path, "--job-role", JOB, "--format", "cloudformation", "--account", "111122223333"
     ).stdout
     assert "RoleName: glue-orders" in one
-    assert one.count("AWS::IAM::Role") < ended.stdout.count("AWS::IAM::Role")
+    assert one.count("AWS::IAM::Role") < completed.stdout.count("AWS::IAM::Role")
 
 
 @pytest.mark.once
@@ -196,11 +204,15 @@ def test_terraform_parses_and_says_the_same(spec: str, chain: Path) -> None:
     import hcl2
 
     path = chain if spec == "chain" else CONFIGS / f"{spec}.yaml"
-    ended = invoke(path, "--job-role", JOB, "--format", "terraform", "--explain")
-    resources = hcl2.load(io.StringIO(ended.stdout))["resource"]
-    kinds = [next(iter(each)).strip('"') for each in resources]
-    roles = roles_of(path, "--job-role", JOB)
-    assert kinds.count("aws_iam_role") == kinds.count("aws_iam_role_policy") == len(roles)
+    completed = invoke(path, "--job-role", JOB, "--format", "terraform", "--explain")
+    resources = hcl2.load(io.StringIO(completed.stdout))["resource"]
+    list_actions_by_kind = [next(iter(each)).strip('"') for each in resources]
+    roles = load_role_policies(path, "--job-role", JOB)
+    assert (
+        list_actions_by_kind.count("aws_iam_role")
+        == list_actions_by_kind.count("aws_iam_role_policy")
+        == len(roles)
+    )
     for role in roles.values():
         for statement in role["permissions"]["Statement"]:
             resource = (
@@ -208,23 +220,25 @@ def test_terraform_parses_and_says_the_same(spec: str, chain: Path) -> None:
                 if isinstance(statement["Resource"], str)
                 else statement["Resource"][0]
             )
-            assert f'"{resource}"' in ended.stdout
+            assert f'"{resource}"' in completed.stdout
 
 
 def test_an_account_that_has_no_role_is_an_error(chain: Path) -> None:
-    ended = invoke(chain, "--job-role", JOB, "--format", "terraform", "--account", "999999999999")
-    assert (
-        "no role of the spec is in account 999999999999; accounts: 111122223333, 222233334444, 444455556666"
-        in str(ended.exception)
+    completed = invoke(
+        chain, "--job-role", JOB, "--format", "terraform", "--account", "999999999999"
     )
+    assert (
+        "no role of the spec is in account 999999999999; accounts: 111122223333, "
+        "222233334444, 444455556666"
+    ) in str(completed.exception)
 
 
 # comparing
 
 
-def kinds(ended: Any, role: str) -> dict[str, set[str]]:
+def list_actions_by_kind(completed: Any, role: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for each in json.loads(ended.stdout):
+    for each in json.loads(completed.stdout):
         if each["role"] == role:
             found.setdefault(each["kind"], set()).add(
                 f"{each['action']} {each['resource']}".strip()
@@ -234,14 +248,14 @@ def kinds(ended: Any, role: str) -> dict[str, set[str]]:
 
 def test_what_is_printed_is_enough_and_not_too_much(chain: Path, tmp_path: Path) -> None:
     (tmp_path / "have.json").write_text(invoke(chain, "--job-role", JOB).stdout)
-    ended = invoke(chain, "--job-role", JOB, "--compare", tmp_path / "have.json")
-    assert (ended.exit_code, ended.stdout) == (
+    completed = invoke(chain, "--job-role", JOB, "--compare", tmp_path / "have.json")
+    assert (completed.exit_code, completed.stdout) == (
         0,
         "every role has what the spec needs, and no more\n",
     )
 
 
-def details(
+def build_account_details(
     *documents: dict[str, Any], trust: dict[str, Any], managed: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """As aws iam get-account-authorization-details prints it."""
@@ -251,10 +265,11 @@ def details(
         {"VersionId": "v2", "IsDefaultVersion": True, "Document": managed},
     ]
     role = {
-        "Arn": "arn:aws:iam::222233334444:role/team/reader", "AssumeRolePolicyDocument": trust,
+        "Arn": "arn:aws:iam::222233334444:role/team/reader",
+        "AssumeRolePolicyDocument": trust,
         "RolePolicyList": [{"PolicyName": "p", "PolicyDocument": each} for each in documents],
         "AttachedManagedPolicies": [{"PolicyName": "p", "PolicyArn": policy}] if managed else [],
-    }  # fmt: skip
+    }
     return {
         "RoleDetailList": [role],
         "Policies": [{"Arn": policy, "PolicyVersionList": versions}] if managed else [],
@@ -268,52 +283,112 @@ def allow(action: Any, resource: Any, **more: Any) -> dict[str, Any]:
     }
 
 
-TRUST = {"Statement": [
-    {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::444455556666:root"}, "Action": "sts:*", "Condition": {"StringEquals": {"sts:ExternalId": "ex-1"}}},
-    {"Effect": "Allow", "Principal": {"AWS": "444455556666"}, "Action": ["sts:TagSession", "sts:SetSourceIdentity"]},
-]}  # fmt: skip
+TRUST = {
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::444455556666:root"},
+            "Action": "sts:*",
+            "Condition": {"StringEquals": {"sts:ExternalId": "ex-1"}},
+        },
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": "444455556666"},
+            "Action": ["sts:TagSession", "sts:SetSourceIdentity"],
+        },
+    ]
+}
 LIST = "s3:ListBucket arn:aws:s3:::landing (s3:prefix: north/*/, north/*/*)"
 
 
 @pytest.mark.parametrize(
     ("have", "found", "status"),
     [
-        (details(allow("s3:List*", "arn:aws:s3:::landing"), trust=TRUST), {"wide": {"s3:List* arn:aws:s3:::landing"}}, 0),
-        (details(managed=allow("s3:ListBucket", "arn:aws:s3:::landing", Condition={"StringLike": {"s3:prefix": "north/*"}}), trust=TRUST), {}, 0),
-        (details(allow("s3:ListBucket", "arn:aws:s3:::other"), trust=TRUST), {"lacks": {LIST}, "extra": {"s3:ListBucket arn:aws:s3:::other"}}, 4),
-        (details(allow("s3:*", "*"), {"Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]}, trust=TRUST), {"lacks": {LIST}, "wide": {"s3:* *"}}, 4),
-        (details(allow("s3:ListBucket", "arn:aws:s3:::landing", Condition={"Bool": {"aws:SecureTransport": "true"}}), trust=TRUST), {"unsure": {LIST}}, 0),
         (
-            details(allow("s3:ListBucket", "arn:aws:s3:::landing"), trust={"Statement": [{"Effect": "Allow", "Principal": {"AWS": JOB}, "Action": "sts:AssumeRole"}]}),
+            build_account_details(allow("s3:List*", "arn:aws:s3:::landing"), trust=TRUST),
+            {"wide": {"s3:List* arn:aws:s3:::landing"}},
+            0,
+        ),
+        (
+            build_account_details(
+                managed=allow(
+                    "s3:ListBucket",
+                    "arn:aws:s3:::landing",
+                    Condition={"StringLike": {"s3:prefix": "north/*"}},
+                ),
+                trust=TRUST,
+            ),
+            {},
+            0,
+        ),
+        (
+            build_account_details(allow("s3:ListBucket", "arn:aws:s3:::other"), trust=TRUST),
+            {"lacks": {LIST}, "extra": {"s3:ListBucket arn:aws:s3:::other"}},
+            4,
+        ),
+        (
+            build_account_details(
+                allow("s3:*", "*"),
+                {"Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]},
+                trust=TRUST,
+            ),
+            {"lacks": {LIST}, "wide": {"s3:* *"}},
+            4,
+        ),
+        (
+            build_account_details(
+                allow(
+                    "s3:ListBucket",
+                    "arn:aws:s3:::landing",
+                    Condition={"Bool": {"aws:SecureTransport": "true"}},
+                ),
+                trust=TRUST,
+            ),
+            {"unsure": {LIST}},
+            0,
+        ),
+        (
+            build_account_details(
+                allow("s3:ListBucket", "arn:aws:s3:::landing"),
+                trust={
+                    "Statement": [
+                        {"Effect": "Allow", "Principal": {"AWS": JOB}, "Action": "sts:AssumeRole"}
+                    ]
+                },
+            ),
             {
-                "lacks": {f"{action} trust of arn:aws:iam::444455556666:role/hub" for action in ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity")},
+                "lacks": {
+                    f"{action} trust of arn:aws:iam::444455556666:role/hub"
+                    for action in ("sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity")
+                },
                 "wide": {"s3:ListBucket arn:aws:s3:::landing"},
             },
             4,
         ),
     ],
-)  # fmt: skip
+)
 def test_what_a_role_lacks_and_has_too_much(
     have: dict[str, Any], found: dict[str, set[str]], status: int, chain: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "have.json").write_text(json.dumps(have))
-    ended = invoke(
+    completed = invoke(
         chain, "--job-role", JOB, "--compare", tmp_path / "have.json", "--format", "json"
     )
-    assert (kinds(ended, "partner"), ended.exit_code) == (found, status)
-    assert set(kinds(ended, "hub")) == {"unknown"}
+    assert (list_actions_by_kind(completed, "partner"), completed.exit_code) == (found, status)
+    assert set(list_actions_by_kind(completed, "hub")) == {"unknown"}
 
 
 def test_the_simple_form_and_the_text(chain: Path, tmp_path: Path) -> None:
     (tmp_path / "have.json").write_text(
         json.dumps({"arn:aws:iam::222233334444:role/team/reader": [allow("s3:PutObject", "*")]})
     )
-    ended = invoke(chain, "--job-role", JOB, "--compare", tmp_path / "have.json")
+    completed = invoke(chain, "--job-role", JOB, "--compare", tmp_path / "have.json")
     assert (
-        f"role partner\n  lacks: s3:ListBucket on {LIST.partition(' ')[2]}\n  does not need: s3:PutObject on *\n"
-        in ended.stdout
-    )
-    assert ended.exit_code == 4
+        "role partner\n"
+        f"  lacks: s3:ListBucket on {LIST.partition(' ')[2]}\n"
+        "  does not need: s3:PutObject on *\n"
+    ) in completed.stdout
+    assert completed.exit_code == 4
 
 
 WORLD = """
@@ -322,15 +397,19 @@ job_role: arn:aws:iam::111122223333:role/service-role/glue-orders
 roles:
   - arn: arn:aws:iam::111122223333:role/service-role/glue-orders
     permissions:
-      - {Effect: Allow, Action: ["iam:GetRole", "iam:ListRolePolicies", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:GetPolicy", "iam:GetPolicyVersion"], Resource: "*"}
+      - {Effect: Allow, Action: ["iam:GetRole", "iam:ListRolePolicies", "iam:GetRolePolicy",
+         "iam:ListAttachedRolePolicies", "iam:GetPolicy", "iam:GetPolicyVersion"], Resource: "*"}
   - arn: arn:aws:iam::111122223333:role/reader
-    trust: [{Effect: Allow, Principal: {AWS: "arn:aws:iam::111122223333:role/service-role/glue-orders"}, Action: sts:AssumeRole}]
+    trust: [{Effect: Allow,
+            Principal: {AWS: "arn:aws:iam::111122223333:role/service-role/glue-orders"},
+            Action: sts:AssumeRole}]
     permissions: [{Effect: Allow, Action: s3:ListBucket, Resource: "arn:aws:s3:::landing"}]
 """
 LIVE = """
 version: 1
 name: live
-roles: {reader: "arn:aws:iam::111122223333:role/reader", away: "arn:aws:iam::222233334444:role/away", gone: "arn:aws:iam::111122223333:role/gone"}
+roles: {reader: "arn:aws:iam::111122223333:role/reader",
+        away: "arn:aws:iam::222233334444:role/away", gone: "arn:aws:iam::111122223333:role/gone"}
 steps:
   - {id: find, action: s3.list, role: reader, source: "s3://landing/"}
   - {id: get, action: s3.download, role: reader, source: "s3://landing/", target: /tmp/x/}
@@ -366,11 +445,11 @@ def test_live_reads_inline_and_managed_policies(live: Any, aws: sandbox.Sandbox)
 def test_live_from_the_command(tmp_path: Path) -> None:
     (tmp_path / "live.yaml").write_text(LIVE)
     (tmp_path / "world.yaml").write_text(WORLD)
-    ended = invoke(
+    completed = invoke(
         tmp_path / "live.yaml", "--job-role", JOB, "--live", "--sandbox", tmp_path / "world.yaml"
     )
-    assert ended.exit_code == 4
-    lines = set(ended.stdout.splitlines())
+    assert completed.exit_code == 4
+    lines = set(completed.stdout.splitlines())
     assert {
         "role reader",
         "  lacks: s3:PutObject on arn:aws:s3:::landing/out",

@@ -34,7 +34,8 @@ glue:
   artifacts: s3://ops-bucket/rolerunner/
   result: s3://ops-bucket/results/
   connections: [vpc]
-  arguments: {{--TempDir: "s3://tmp-bucket/x", --enable-metrics: "true", --extra-jars: "s3://jars/a.jar,s3://jars/b.jar", --continuous-log-logGroup: /mine}}
+  arguments: {{--TempDir: "s3://tmp-bucket/x", --enable-metrics: "true",
+               --extra-jars: "s3://jars/a.jar,s3://jars/b.jar", --continuous-log-logGroup: /mine}}
 steps:
   - {{id: find, action: s3.list, role: reader, source: "s3://landing/in/"}}
   - {{id: look, action: s3.list, role: lister, source: "s3://landing/in/"}}
@@ -44,9 +45,9 @@ steps:
 
 def policies(rolerunner: Command, tmp_path: Path, *more: str) -> dict[str, Any]:
     (tmp_path / "nightly.yaml").write_text(SPEC)
-    done = rolerunner("iam", "nightly.yaml", *more)
-    assert (done.returncode, done.stderr) == (0, "")
-    return {role["role"]: role for role in json.loads(done.stdout)["roles"]}
+    completed = rolerunner("iam", "nightly.yaml", *more)
+    assert (completed.returncode, completed.stderr) == (0, "")
+    return {role["role"]: role for role in json.loads(completed.stdout)["roles"]}
 
 
 def allowed(policy: dict[str, Any]) -> set[tuple[str, str]]:
@@ -70,16 +71,26 @@ def test_the_jobs_own_role_has_all_that_a_run_in_glue_needs(
     assert job["trust"]["Statement"][0]["Principal"] == {"Service": "glue.amazonaws.com"}
     assert found["hub"]["trust"]["Statement"][0]["Principal"] == {"AWS": JOB}
     assert found["reader"]["trust"]["Statement"][0]["Principal"] == {"AWS": found["hub"]["arn"]}
-    wanted = {
-        ("sts:AssumeRole", found["hub"]["arn"]), ("sts:AssumeRole", found["lister"]["arn"]),
-        ("s3:GetObject", "arn:aws:s3:::ops-bucket/rolerunner/nightly/*"), ("s3:PutObject", "arn:aws:s3:::ops-bucket/results/*"),
-        ("s3:PutObject", "arn:aws:s3:::ops-bucket/state/nightly/*"), ("s3:GetObject", "arn:aws:s3:::ops-bucket/state/nightly/*"),
-        ("s3:PutObject", "arn:aws:s3:::ops-bucket/said"), ("s3:GetObject", "arn:aws:s3:::jars/a.jar"), ("s3:GetObject", "arn:aws:s3:::jars/b.jar"),
-        ("s3:GetObject", "arn:aws:s3:::tmp-bucket/x/*"), ("s3:PutObject", "arn:aws:s3:::tmp-bucket/x/*"), ("s3:DeleteObject", "arn:aws:s3:::tmp-bucket/x/*"),
-        ("s3:ListBucket", "arn:aws:s3:::tmp-bucket"), ("logs:PutLogEvents", "arn:aws:logs:*:111122223333:log-group:/aws-glue/*"),
-        ("logs:PutLogEvents", "arn:aws:logs:*:111122223333:log-group:/mine*"), ("cloudwatch:PutMetricData", "*"), ("glue:GetConnection", "*"),
-    }  # fmt: skip
-    assert wanted - allowed(job["permissions"]) == set()
+    expected = {
+        ("sts:AssumeRole", found["hub"]["arn"]),
+        ("sts:AssumeRole", found["lister"]["arn"]),
+        ("s3:GetObject", "arn:aws:s3:::ops-bucket/rolerunner/nightly/*"),
+        ("s3:PutObject", "arn:aws:s3:::ops-bucket/results/*"),
+        ("s3:PutObject", "arn:aws:s3:::ops-bucket/state/nightly/*"),
+        ("s3:GetObject", "arn:aws:s3:::ops-bucket/state/nightly/*"),
+        ("s3:PutObject", "arn:aws:s3:::ops-bucket/said"),
+        ("s3:GetObject", "arn:aws:s3:::jars/a.jar"),
+        ("s3:GetObject", "arn:aws:s3:::jars/b.jar"),
+        ("s3:GetObject", "arn:aws:s3:::tmp-bucket/x/*"),
+        ("s3:PutObject", "arn:aws:s3:::tmp-bucket/x/*"),
+        ("s3:DeleteObject", "arn:aws:s3:::tmp-bucket/x/*"),
+        ("s3:ListBucket", "arn:aws:s3:::tmp-bucket"),
+        ("logs:PutLogEvents", "arn:aws:logs:*:111122223333:log-group:/aws-glue/*"),
+        ("logs:PutLogEvents", "arn:aws:logs:*:111122223333:log-group:/mine*"),
+        ("cloudwatch:PutMetricData", "*"),
+        ("glue:GetConnection", "*"),
+    }
+    assert expected - allowed(job["permissions"]) == set()
     assert ("sts:AssumeRole", found["reader"]["arn"]) not in allowed(
         job["permissions"]
     )  # the hub assumes it
@@ -106,12 +117,12 @@ def test_the_command_line_adds_to_the_section(rolerunner: Command, tmp_path: Pat
         "s3://more/b",
     )
     assert found["job"]["arn"] == other
-    wanted = {
+    expected = {
         ("s3:GetObject", "arn:aws:s3:::more/a"),
         ("s3:PutObject", "arn:aws:s3:::more/b"),
         ("s3:PutObject", "arn:aws:s3:::ops-bucket/results/*"),
     }
-    assert wanted <= allowed(found["job"]["permissions"])
+    assert expected <= allowed(found["job"]["permissions"])
 
 
 @pytest.mark.parametrize("runtime", ["pythonshell", "glueetl"])
@@ -145,9 +156,14 @@ def test_a_run_of_the_entry_script_is_refused_nothing_under_these_policies(
         )
         keys = made.job_keys
         environment = {
-            **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
-            "AWS_ENDPOINT_URL": made.endpoint, "AWS_REGION": "eu-west-1", "TMPDIR": str(tmp_path),
-        }  # fmt: skip
+            **os.environ,
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SESSION_TOKEN": keys.token,
+            "AWS_ENDPOINT_URL": made.endpoint,
+            "AWS_REGION": "eu-west-1",
+            "TMPDIR": str(tmp_path),
+        }
         arguments = [
             "--job_spec",
             f"s3://ops-bucket/{place}",
@@ -158,7 +174,7 @@ def test_a_run_of_the_entry_script_is_refused_nothing_under_these_policies(
             "--runtime",
             runtime,
         ]
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, ROOT / "jobs/run_spec.py", *arguments],
             capture_output=True,
             text=True,
@@ -167,7 +183,7 @@ def test_a_run_of_the_entry_script_is_refused_nothing_under_these_policies(
             cwd=tmp_path,
             timeout=100,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert completed.returncode == 0, completed.stdout + completed.stderr
         kept = made.client("s3", "111122223333").list_objects_v2(Bucket="ops-bucket")["Contents"]
         assert {each["Key"].split("/")[0] for each in kept} == {
             "rolerunner",

@@ -38,8 +38,8 @@ def test_a_new_project_runs_at_once_and_passes_its_own_test(
         rolerunner("run", "my-job/job.yaml", "--sandbox", "-p", f"workdir={tmp_path}/w/").returncode
         == 0
     )
-    held = rolerunner("test", "my-job")
-    assert held.returncode == 0, held.stdout
+    test_run = rolerunner("test", "my-job")
+    assert test_run.returncode == 0, test_run.stdout
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path / "my-job",
@@ -63,8 +63,8 @@ def test_nothing_is_overwritten(rolerunner: Callable[..., Any], tmp_path: Path) 
 def test_the_svg_has_a_box_a_step_and_a_line_a_need(
     rolerunner: Callable[..., Any], tmp_path: Path
 ) -> None:
-    ended = rolerunner("graph", CONFIGS / "partner_exchange.yaml", "-o", "g.svg")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    completed = rolerunner("graph", CONFIGS / "partner_exchange.yaml", "-o", "g.svg")
+    assert (completed.returncode, completed.stderr) == (0, "")
     picture = ET.parse(tmp_path / "g.svg").getroot()
     job = api.load(CONFIGS / "partner_exchange.yaml")
     boxes = [group.get("id") for group in picture.findall(f"{SVG}g")]
@@ -97,10 +97,10 @@ def made(needs: dict[str, list[str]], tmp_path: Path) -> Job:
     return api.load(tmp_path / "job.yaml")
 
 
-def points(drawn: str) -> Iterator[tuple[float, float]]:
+def trace_path(path_data: str) -> Iterator[tuple[float, float]]:
     """Points along a path of M, C, V and H, a pixel or so apart."""
     x = y = 0.0
-    for letter, text in re.findall(r"([MCVH])([^MCVH]*)", drawn):
+    for letter, text in re.findall(r"([MCVH])([^MCVH]*)", path_data):
         numbers = [float(each) for each in text.split()]
         if letter == "M":
             x, y = numbers
@@ -158,10 +158,10 @@ def test_no_line_is_hidden_behind_a_box(shape: int, tmp_path: Path) -> None:
         for group in picture.findall(f"{SVG}g")
         for box in group.findall(f"{SVG}rect")
     }
-    lines = [list(points(path.get("d", ""))) for path in picture.findall(f"{SVG}path")]
-    wanted = [(need, step.id) for step in job.steps for need in step.needs]
-    assert len(lines) == len(wanted)
-    for (need, step), line in zip(wanted, lines):
+    lines = [list(trace_path(path.get("d", ""))) for path in picture.findall(f"{SVG}path")]
+    expected = [(need, step.id) for step in job.steps for need in step.needs]
+    assert len(lines) == len(expected)
+    for (need, step), line in zip(expected, lines):
         (x1, y1, w1, h1), (x2, y2, w2, _) = boxes[f"step-{need}"], boxes[f"step-{step}"]
         assert line[0] == (x1 + w1 // 2, y1 + h1)
         assert line[-1] == (x2 + w2 // 2, y2)

@@ -27,36 +27,87 @@ job_role: arn:aws:iam::{ACCOUNT}:role/job
 roles:
   - arn: arn:aws:iam::{ACCOUNT}:role/job
     permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]
-  - {{arn: "{READER}", trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]}}
-  - {{arn: "{WRITER}", trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]}}
+  - {{arn: "{READER}", trust: [{{Effect: Allow,
+      Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]}}
+  - {{arn: "{WRITER}", trust: [{{Effect: Allow,
+      Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]}}
 buckets:
   - {{name: source-bucket, account: "{ACCOUNT}"}}
   - {{name: target-bucket, account: "{ACCOUNT}"}}
-  - {{name: kept-bucket, account: "{ACCOUNT}", versioning: true, objects: [{{key: in/a.txt, text: x}}]}}
+  - {{name: kept-bucket, account: "{ACCOUNT}", versioning: true,
+      objects: [{{key: in/a.txt, text: x}}]}}
 """
 STEPS: dict[str, dict[str, Any]] = {
     "list": {"action": "s3.list", "source": "s3://source-bucket/in/"},
     "versions": {"action": "s3.list", "source": "s3://source-bucket/in/", "versions": True},
-    "download": {"action": "s3.download", "source": "s3://source-bucket/in/", "target": "{tmp}/out/"},
-    "download-one": {"action": "s3.download", "source": "s3://source-bucket/in/a.txt", "target": "{tmp}/a.txt"},
-    "upload": {"action": "s3.upload", "source": "{tmp}/files/", "target": "s3://target-bucket/out/", "tags": {"t": "1"}},
-    "upload-same": {"action": "s3.upload", "source": "{tmp}/files/", "target": "s3://target-bucket/out/", "if_exists": "skip_same"},
-    "mirror": {
-        "action": "s3.upload", "source": "{tmp}/files/", "target": "s3://target-bucket/there/", "delete_extra": True, "max_delete": 5,
+    "download": {
+        "action": "s3.download",
+        "source": "s3://source-bucket/in/",
+        "target": "{tmp}/out/",
     },
-    "copy": {"action": "s3.copy", "source": "s3://source-bucket/in/", "target": "s3://target-bucket/out/"},
-    "move": {"action": "s3.copy", "source": "s3://source-bucket/in/", "target": "s3://target-bucket/out/", "move": True},
+    "download-one": {
+        "action": "s3.download",
+        "source": "s3://source-bucket/in/a.txt",
+        "target": "{tmp}/a.txt",
+    },
+    "upload": {
+        "action": "s3.upload",
+        "source": "{tmp}/files/",
+        "target": "s3://target-bucket/out/",
+        "tags": {"t": "1"},
+    },
+    "upload-same": {
+        "action": "s3.upload",
+        "source": "{tmp}/files/",
+        "target": "s3://target-bucket/out/",
+        "if_exists": "skip_same",
+    },
+    "mirror": {
+        "action": "s3.upload",
+        "source": "{tmp}/files/",
+        "target": "s3://target-bucket/there/",
+        "delete_extra": True,
+        "max_delete": 5,
+    },
+    "copy": {
+        "action": "s3.copy",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/out/",
+    },
+    "move": {
+        "action": "s3.copy",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/out/",
+        "move": True,
+    },
     "relay": {
-        "action": "s3.copy", "source": "s3://source-bucket/in/", "target": "s3://target-bucket/out/", "source_role": READER, "target_role": WRITER,
+        "action": "s3.copy",
+        "source": "s3://source-bucket/in/",
+        "target": "s3://target-bucket/out/",
+        "source_role": READER,
+        "target_role": WRITER,
     },
     "delete": {"action": "s3.delete", "source": "s3://source-bucket/in/", "max_delete": 5},
     "delete-one": {"action": "s3.delete", "source": "s3://source-bucket/in/a.txt", "max_delete": 1},
-    "wait": {"action": "s3.wait", "source": "s3://source-bucket/in/", "max_wait": 0.1, "interval": 0.1},
+    "wait": {
+        "action": "s3.wait",
+        "source": "s3://source-bucket/in/",
+        "max_wait": 0.1,
+        "interval": 0.1,
+    },
     "read": {"action": "s3.read", "source": "s3://source-bucket/in/a.txt"},
     "write": {"action": "s3.write", "target": "s3://target-bucket/out/w", "text": "x"},
-    "of-kept": {"action": "s3.download", "source": "s3://kept-bucket/in/a.txt", "target": "{tmp}/a.txt"},
-    "copy-of-kept": {"action": "s3.copy", "source": "s3://kept-bucket/in/a.txt", "target": "s3://target-bucket/out/"},
-}  # fmt: skip
+    "of-kept": {
+        "action": "s3.download",
+        "source": "s3://kept-bucket/in/a.txt",
+        "target": "{tmp}/a.txt",
+    },
+    "copy-of-kept": {
+        "action": "s3.copy",
+        "source": "s3://kept-bucket/in/a.txt",
+        "target": "s3://target-bucket/out/",
+    },
+}
 NOT_ENFORCED = {
     "s3:PutObjectTagging",
     "s3:PutObjectAcl",
@@ -101,11 +152,21 @@ def allow(aws: sandbox.Sandbox, role: str, permissions: Sequence[Permission]) ->
     name = role.rpartition("/")[2]
     statements = [
         {
-            "Effect": "Allow", "Action": each.action, "Resource": each.resource,
-            **({"Condition": {operator: {key: list(values)} for operator, key, values in each.condition}} if each.condition else {}),
+            "Effect": "Allow",
+            "Action": each.action,
+            "Resource": each.resource,
+            **(
+                {
+                    "Condition": {
+                        operator: {key: list(values)} for operator, key, values in each.condition
+                    }
+                }
+                if each.condition
+                else {}
+            ),
         }
         for each in permissions
-    ]  # fmt: skip
+    ]
     none = [{"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}]
     iam.put_role_policy(
         RoleName=name,
@@ -143,7 +204,7 @@ def test_declared_permissions_suffice_and_each_is_needed(
             each for each in needed if each not in by_role[planned.step.roles[field].arn]
         ]
 
-    def outcome(without: Any = None) -> str:
+    def run_without(without: Any = None) -> str:
         prepare(aws, tmp_path)
         for role, permissions in by_role.items():
             allow(aws, role, [each for each in permissions if each is not without])
@@ -152,7 +213,7 @@ def test_declared_permissions_suffice_and_each_is_needed(
             result.steps[0].status if result.steps[0].error is None else result.steps[0].error.type
         )
 
-    assert outcome() == "succeeded"
+    assert run_without() == "succeeded"
     for permission in [each for permissions in by_role.values() for each in permissions]:
         bucket = permission.resource.partition(":::")[2].partition("/")[0]
         of_versions = (
@@ -166,7 +227,7 @@ def test_declared_permissions_suffice_and_each_is_needed(
             (name, f"{permission.action} s3://{bucket}"),
         } & set(NEEDED_AT_TIMES)
         if permission.action not in NOT_ENFORCED and not seldom:
-            assert outcome(permission) == "AccessDenied", permission
+            assert run_without(permission) == "AccessDenied", permission
 
 
 def test_permissions_on_listed_objects_are_those_of_their_prefix(tmp_path: Path) -> None:
@@ -174,8 +235,10 @@ def test_permissions_on_listed_objects_are_those_of_their_prefix(tmp_path: Path)
     spec.write_text(
         "version: 1\nname: t\nsteps:\n"
         f"  - {{id: find, action: s3.list, role: '{READER}', source: s3://source-bucket/in/}}\n"
-        f"  - {{id: copy, action: s3.copy, role: '{READER}', objects: '${{{{ steps.find.objects }}}}', target: s3://target-bucket/out/}}\n"
-        f"  - {{id: drop, action: s3.delete, role: '{READER}', objects: '${{{{ steps.copy.objects }}}}', max_delete: 3}}\n"
+        f"  - {{id: copy, action: s3.copy, role: '{READER}', "
+        "objects: '${{ steps.find.objects }}', target: s3://target-bucket/out/}\n"
+        f"  - {{id: drop, action: s3.delete, role: '{READER}', "
+        "objects: '${{ steps.copy.objects }}', max_delete: 3}\n"
     )
     _, copy, drop = api.plan(api.load(spec)).steps
     assert ("s3:GetObject", "arn:aws:s3:::source-bucket/in/*") in [
@@ -183,5 +246,6 @@ def test_permissions_on_listed_objects_are_those_of_their_prefix(tmp_path: Path)
     ]
     # a copy's objects name their versions, where the target's bucket keeps them
     assert [(each.action, each.resource) for each in drop.permissions["role"]] == [
-        ("s3:DeleteObject", "arn:aws:s3:::target-bucket/out/*"), ("s3:DeleteObjectVersion", "arn:aws:s3:::target-bucket/out/*"),
-    ]  # fmt: skip
+        ("s3:DeleteObject", "arn:aws:s3:::target-bucket/out/*"),
+        ("s3:DeleteObjectVersion", "arn:aws:s3:::target-bucket/out/*"),
+    ]

@@ -21,10 +21,14 @@ version: 1
 name: disk
 engine: {engine}
 on_failure: finish
-roles: {{reader: "arn:aws:iam::444455556666:role/reader", writer: "arn:aws:iam::444455556666:role/writer"}}
+roles: {{reader: "arn:aws:iam::444455556666:role/reader",
+         writer: "arn:aws:iam::444455556666:role/writer"}}
 steps:
 """
-DOWN = '  - {{id: down, action: s3.download, role: reader, source: "s3://landing/p/", target: out/{more}}}\n'
+DOWN = (
+    '  - {{id: down, action: s3.download, role: reader, source: "s3://landing/p/", '
+    "target: out/{more}}}\n"
+)
 FIND = '  - {{id: find, action: s3.list, role: reader, source: "s3://landing/p/"}}\n'
 
 

@@ -111,7 +111,7 @@ def start(tmp_path: Path, *before: str) -> subprocess.Popen[str]:
     return process
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill_group(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
@@ -120,15 +120,15 @@ def run(path: Path, **more: Any) -> Any:
     return api.run(api.load(path), run_key="k", **more)
 
 
-def taken_in(path: Path, seconds: float) -> None:
+def wait_for_lock(path: Path, seconds: float) -> None:
     """Wait until a run gets the key, which it must within some seconds."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     while True:
         try:
             assert run(path).status == "succeeded"
             return
         except StateHeld:
-            assert time.monotonic() - began < seconds
+            assert time.monotonic() - started_at < seconds
             time.sleep(0.1)
 
 
@@ -163,11 +163,11 @@ def test_a_pid_of_another_namespace_does_not_count(
         with pytest.raises(StateHeld):
             run(path)
     finally:
-        kill(process)
+        kill_group(process)
     write(tmp_path, where, "say", stale_after="4s")
     with pytest.raises(StateHeld):  # that it is dead is known from its age alone
         run(path)
-    taken_in(path, 60)
+    wait_for_lock(path, 60)
 
 
 @needs_unshare
@@ -179,7 +179,7 @@ def test_a_holder_outside_lives_for_those_in_a_namespace(tmp_path: Path) -> None
         second = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
         assert (second.returncode, "is held by run" in second.stderr) == (2, True), second.stderr
     finally:
-        kill(process)
+        kill_group(process)
     write(tmp_path, "folder", "say", stale_after="60s")
     assert run(path).status == "succeeded", (
         "and in its own namespace a dead process is known at once"
@@ -207,19 +207,19 @@ def test_a_machine_whose_clock_is_wrong_neither_steals_nor_blocks(
         "FAKETIME_DONT_FAKE_MONOTONIC=1",
     )
     try:
-        with pytest.raises(StateHeld) as held:
+        with pytest.raises(StateHeld) as raised:
             run(path)
-        renewed = datetime.fromisoformat(str(held.value).split("last renewed ")[1].split(";")[0])
+        renewed = datetime.fromisoformat(str(raised.value).split("last renewed ")[1].split(";")[0])
         assert abs(renewed - datetime.now(timezone.utc)) > timedelta(minutes=15), (
             "its clock is wrong"
         )
     finally:
-        kill(process)
+        kill_group(process)
     write(tmp_path, where, "say", stale_after="4s")
-    taken_in(path, 60)
+    wait_for_lock(path, 60)
 
 
-def held_document(renewed: datetime) -> bytes:
+def render_held_document(renewed: datetime) -> bytes:
     holder = {
         "run_id": "r",
         "host": "elsewhere",
@@ -242,7 +242,7 @@ def test_ages_are_those_of_the_place(
 ) -> None:
     """What counts is when the document was written, by the clock of its server, and not what the document says."""
     now = datetime.now(timezone.utc)
-    document = held_document(now + timedelta(seconds=says))
+    document = render_held_document(now + timedelta(seconds=says))
     if where == "folder":
         path = tmp_path / "state/t/k.json"
         path.parent.mkdir(parents=True)
@@ -269,7 +269,7 @@ class Outage:
         self._over = threading.Event()
         self._on = False
         self.last_write = 0.0
-        store.hook, store.after = self._decide, self._after
+        store.hook, store.after = self._fail_state_requests, self._note_write
 
     def begin(self) -> None:
         self._on = True
@@ -277,7 +277,7 @@ class Outage:
     def end(self) -> None:
         self._over.set()
 
-    def _decide(self, request: memory.Request) -> memory.Outcome:
+    def _fail_state_requests(self, request: memory.Request) -> memory.Outcome:
         if not self._on or request.bucket != "ops":
             return None
         if self._kind == "503":
@@ -285,19 +285,19 @@ class Outage:
         self._over.wait(60)
         return memory.DROP
 
-    def _after(self, request: memory.Request) -> None:
+    def _note_write(self, request: memory.Request) -> None:
         if request.bucket == "ops" and request.method == "PUT":
             self.last_write = time.monotonic()
 
 
 @pytest.fixture(params=["503", "hang"])
 def outage(request: pytest.FixtureRequest, memory_aws: Store) -> Iterator[Outage]:
-    made = Outage(memory_aws, request.param)
-    yield made
-    made.end()
+    s3_outage = Outage(memory_aws, request.param)
+    yield s3_outage
+    s3_outage.end()
 
 
-def when(condition: Any, seconds: float = 30) -> None:
+def wait_until(condition: Any, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -313,7 +313,7 @@ def test_a_run_that_cannot_renew_its_lock_stops_before_it_ends(
     path.write_text(path.read_text() + f"engine: {engine}\n")
 
     def fail_during_step() -> None:
-        when(step.exists)
+        wait_until(step.exists)
         outage.begin()
 
     threading.Thread(target=fail_during_step, daemon=True).start()
@@ -355,7 +355,7 @@ def test_a_signal_ends_a_run_whose_state_hangs(
             stderr=subprocess.STDOUT,
             env={**os.environ, "TMPDIR": str(tmp_path)},
         )
-        when(
+        wait_until(
             lambda: (
                 [request for request in memory_aws.requests if request.bucket == "ops"] != asked
             ),
@@ -364,10 +364,10 @@ def test_a_signal_ends_a_run_whose_state_hangs(
     else:
         process = start(tmp_path)
         outage.begin()
-    began = time.monotonic()
+    started_at = time.monotonic()
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=30)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
     outage.end()
     assert process.returncode == 143, out
     result = json.loads((tmp_path / "r.json").read_text())
@@ -412,13 +412,13 @@ def test_a_run_whose_key_was_taken_says_so_in_its_result(tmp_path: Path) -> None
     step = tmp_path / "step"
     path = write(tmp_path, "folder", "wait", stale_after="4s", path=str(step))
 
-    def take() -> None:
-        when(step.exists)
+    def take_lock() -> None:
+        wait_until(step.exists)
         document = json.loads((tmp_path / "state/t/k.json").read_text())
         document["holder"]["run_id"] = "another"
         (tmp_path / "state/t/k.json").write_text(json.dumps(document))
 
-    threading.Thread(target=take, daemon=True).start()
+    threading.Thread(target=take_lock, daemon=True).start()
     result = run(path)
     assert result.error is not None
     assert (result.status, result.error.type) == ("failed", "LockLost")

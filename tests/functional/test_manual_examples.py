@@ -35,31 +35,31 @@ VARYING = re.compile(
 )
 
 
-def blocks(page: Path, language: str) -> list[str]:
+def find_blocks(page: Path, language: str) -> list[str]:
     return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
 
 
-def plain(line: str) -> str:
+def normalize_line(line: str) -> str:
     return re.sub(r"\s+", " ", VARYING.sub("~", line.rstrip()))
 
 
 def assert_printed(printed: list[str], output: str) -> None:
     """The lines are in the output, in this order; ``...`` stands for lines left out."""
-    actual = iter(plain(line) for line in output.splitlines())
+    actual = iter(normalize_line(line) for line in output.splitlines())
     for line in printed:
         if line != "...":
-            assert plain(line) in actual, f"{line!r} is not (there) in:\n{output}"
+            assert normalize_line(line) in actual, f"{line!r} is not (there) in:\n{output}"
 
 
-def ran(path: Path) -> bool:
+def run_test_file(path: Path) -> bool:
     """Do the cases of a test file among the configs pass?"""
     for config in (*CONFIGS.glob("*.yaml"), ROOT / "jobs"):
         (path.parent / config.name).symlink_to(config)
     return all(run_case(case).has_passed for case in load_cases([path], path.parent / "runs"))
 
 
-EXAMPLES = [(page, text) for page in RUNNABLE for text in blocks(page, "yaml")]
-CONSOLES = [(page, text) for page in RUNNABLE for text in blocks(page, "console")]
+EXAMPLES = [(page, text) for page in RUNNABLE for text in find_blocks(page, "yaml")]
+CONSOLES = [(page, text) for page in RUNNABLE for text in find_blocks(page, "console")]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_yaml_example_is_right(page: Path, text: str, tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(text)
     if kind == "test":
-        assert ran(path), "each case passes"
+        assert run_test_file(path), "each case passes"
     elif kind == "sandbox":
         assert sandbox.load_world(path).roles
     elif not name.startswith("broken"):
@@ -90,7 +90,7 @@ def test_a_command_gives_the_output_that_is_printed(
 ) -> None:
     for folder in ("configs", "jobs"):
         (tmp_path / folder).symlink_to(ROOT / folder)
-    for example in (*blocks(page, "yaml"), *blocks(page, "python")):
+    for example in (*find_blocks(page, "yaml"), *find_blocks(page, "python")):
         named = NAMED.match(example)
         if named and not named[2].startswith("configs/"):
             (tmp_path / named[2]).parent.mkdir(exist_ok=True)
@@ -98,8 +98,8 @@ def test_a_command_gives_the_output_that_is_printed(
     command, *printed = text.splitlines()
     program, *arguments = shlex.split(command[2:])
     assert program == "rolerunner"
-    ended = rolerunner(*arguments)
-    assert_printed(printed, ended.stdout + ended.stderr)
+    completed = rolerunner(*arguments)
+    assert_printed(printed, completed.stdout + completed.stderr)
 
 
 FROM_CODE = [page for page in PAGES if "<!-- from the code: " in page.read_text()]
@@ -116,22 +116,22 @@ def test_the_program_of_the_python_api_runs(
     tmp_path: Path, memory_aws: memory_aws_module.Store
 ) -> None:
     page = ROOT / "docs" / "python-api.md"
-    (program,) = blocks(page, "python")
+    (program,) = find_blocks(page, "python")
     (tmp_path / "nightly.py").write_text(program)
-    (tmp_path / "nightly.yaml").write_text(blocks(page, "yaml")[0])
+    (tmp_path / "nightly.yaml").write_text(find_blocks(page, "yaml")[0])
     memory_aws.put("partner-landing", "orders/2026-01-31/a.csv", b"1")
-    ended = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "nightly.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert ended.stdout.splitlines() == [
+    assert completed.stdout.splitlines() == [
         "assumes arn:aws:iam::222233334444:role/landing-reader",
         "find succeeded 1",
-    ], ended.stderr
+    ], completed.stderr
 
 
 def test_the_picture_of_a_run_shows_the_spec_of_the_readme() -> None:
     picture = (ROOT / "docs" / "run.svg").read_text()
-    (spec, _) = blocks(ROOT / "README.md", "yaml")
+    (spec, _) = find_blocks(ROOT / "README.md", "yaml")
     for step in re.findall(r"- id: (\w+)", spec):
         assert f">✓ {step}<" in picture.replace("&#160;", " "), "run 'make picture'"
     assert re.findall(r"https?://[^\"' ]+", picture) == [
@@ -151,5 +151,5 @@ def test_progress_bars_leave_no_lines_in_the_picture() -> None:
 def test_links_and_json_are_right(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert link.startswith("https://") or (page.parent / link).exists(), link
-    for text in blocks(page, "json"):
+    for text in find_blocks(page, "json"):
         json.loads(text)

@@ -22,7 +22,8 @@ roles:
   reader: arn:aws:iam::444455556666:role/reader
   writer: arn:aws:iam::444455556666:role/writer
 steps:
-  - {{id: move, action: s3.copy, source_role: reader, target_role: writer, source: "s3://landing/p/", target: "s3://publish/p/"}}
+  - {{id: move, action: s3.copy, source_role: reader, target_role: writer,
+      source: "s3://landing/p/", target: "s3://publish/p/"}}
 """
 
 

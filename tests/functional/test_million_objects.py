@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_s3 import Answer, Asked, serving
+from tests.fake_s3 import Request, Response, start_fake_s3
 
 COUNT = 1_000_000
 SPEC = """version: 1
@@ -31,28 +31,28 @@ ONE = (
 )
 
 
-def page(asked: Asked) -> Answer:
+def respond_with_page(request: Request) -> Response:
     """A thousand keys; one, the last, is not at the target."""
-    if "list-type" not in asked.query:
+    if "list-type" not in request.query:
         return (
-            Answer(b"<CopyObjectResult><ETag>x</ETag></CopyObjectResult>")
-            if asked.what == "PUT"
-            else Answer(status=404)
+            Response(b"<CopyObjectResult><ETag>x</ETag></CopyObjectResult>")
+            if request.operation == "PUT"
+            else Response(status=404)
         )
-    start = int(asked.query.get("continuation-token", ["0"])[0])
-    count = COUNT if asked.bucket == "source-bucket" else COUNT - 1
+    start = int(request.query.get("continuation-token", ["0"])[0])
+    count = COUNT if request.bucket == "source-bucket" else COUNT - 1
     end = min(start + 1000, count)
     more = (
         f"<IsTruncated>true</IsTruncated><NextContinuationToken>{end}</NextContinuationToken>"
         if end < count
         else "<IsTruncated>false</IsTruncated>"
     )
-    return Answer(
+    return Response(
         f"<ListBucketResult>{more}{''.join(map(ONE.format, range(start, end)))}</ListBucketResult>".encode()
     )
 
 
-def peak_of(process: subprocess.Popen[bytes]) -> float:
+def measure_peak_memory(process: subprocess.Popen[bytes]) -> float:
     """MB that the process held at most, itself: ru_maxrss counts the test's own memory too, which it had before it became the command."""
     peak = 0
     while process.poll() is None:
@@ -70,7 +70,7 @@ def peak_of(process: subprocess.Popen[bytes]) -> float:
 )
 def test_a_million_objects_pass_in_little_memory(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
-    with serving(page) as (client, asked):
+    with start_fake_s3(respond_with_page) as (client, requests):
         environment = {
             **os.environ,
             "AWS_ENDPOINT_URL": client.meta.endpoint_url,
@@ -84,8 +84,8 @@ def test_a_million_objects_pass_in_little_memory(tmp_path: Path) -> None:
             process = subprocess.Popen(
                 command, cwd=tmp_path, env=environment, stdout=log, stderr=log
             )
-            peak = peak_of(process)
-        del asked[:]
+            peak = measure_peak_memory(process)
+        del requests[:]
     assert process.returncode == 0, (tmp_path / "log").read_text()[-3000:]
     find, copy = json.loads((tmp_path / "r.json").read_text())["steps"]
     assert find["outputs"]["count"] == COUNT

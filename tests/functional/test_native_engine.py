@@ -32,7 +32,7 @@ from rolerunner.storage.native import fallback
 from rolerunner.storage.native.engine import NativeEngine, open_native_engine
 from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
 from rolerunner.storage.tuning import Tuning
-from tests.fake_s3 import Answer, Asked, serving
+from tests.fake_s3 import Request, Response, start_fake_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ KEY = S3Uri("bucket", "key")
 OK = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 4\r\n\r\nbody'
 
 
-def opened(
+def open_engine(
     client: Any,
     *,
     tuning: Tuning | None = None,
@@ -56,7 +56,7 @@ def opened(
     )
 
 
-def client_of(url: str, tries: int = 2) -> Any:
+def make_client(url: str, tries: int = 2) -> Any:
     return boto3.client(
         "s3",
         "eu-west-1",
@@ -90,8 +90,8 @@ def sockets(
 
     def one(each: socket.socket, number: int) -> None:
         try:
-            with context.wrap_socket(each, server_side=True) if context else each as talking:
-                handle(talking, number)
+            with context.wrap_socket(each, server_side=True) if context else each as connection:
+                handle(connection, number)
         except OSError:
             return
 
@@ -102,10 +102,10 @@ def sockets(
         listening.close()
 
 
-def head_of(talking: socket.socket) -> bytes:
+def receive_head(connection: socket.socket) -> bytes:
     data = b""
     while b"\r\n\r\n" not in data:
-        more = talking.recv(65536)
+        more = connection.recv(65536)
         if not more:
             raise OSError
         data += more
@@ -120,15 +120,15 @@ def gets(tmp_path: Path, count: int, size: int = 4) -> Any:
 
 
 def test_connections_that_were_kept_and_die_cost_nothing(tmp_path: Path) -> None:
-    def two_answers_then_gone(talking: socket.socket, number: int) -> None:
+    def close_after_two_responses(connection: socket.socket, number: int) -> None:
         for _ in range(2):
-            head_of(talking)
-            talking.sendall(OK)
+            receive_head(connection)
+            connection.sendall(OK)
 
-    with sockets(two_answers_then_gone) as url:
-        client = client_of(url, tries=1)
+    with sockets(close_after_two_responses) as url:
+        client = make_client(url, tries=1)
         outcomes = list(
-            opened(client, tuning=Tuning(connections=4)).get(gets(tmp_path, 40), Cancel())
+            open_engine(client, tuning=Tuning(connections=4)).get(gets(tmp_path, 40), Cancel())
         )
     assert [outcome.error for outcome in outcomes] == [None] * 40
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {b"body"}
@@ -150,21 +150,21 @@ def test_broken_answers_are_asked_again_and_never_kept(
     bad: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.random", lambda: 0.01)
-    asked: list[int] = []
+    requests: list[int] = []
 
-    def first_bad(talking: socket.socket, number: int) -> None:
+    def send_bad_response_first(connection: socket.socket, number: int) -> None:
         while True:
-            head_of(talking)
-            asked.append(number)
-            if len(asked) == 1:
-                talking.sendall(bad)
+            receive_head(connection)
+            requests.append(number)
+            if len(requests) == 1:
+                connection.sendall(bad)
                 return
-            talking.sendall(OK)
+            connection.sendall(OK)
 
-    with sockets(first_bad) as url:
-        (outcome,) = opened(client_of(url)).get(gets(tmp_path, 1), Cancel())
+    with sockets(send_bad_response_first) as url:
+        (outcome,) = open_engine(make_client(url)).get(gets(tmp_path, 1), Cancel())
     assert (outcome.error, (tmp_path / "f0").read_bytes()) == (None, b"body")
-    assert len(asked) == 2
+    assert len(requests) == 2
 
 
 def test_a_server_that_drips_or_hangs_is_not_waited_for(
@@ -173,16 +173,16 @@ def test_a_server_that_drips_or_hangs_is_not_waited_for(
     monkeypatch.setattr("random.random", lambda: 0.01)
     monkeypatch.setattr(retries, "MAX_TRIES", 1)
 
-    def drips(talking: socket.socket, number: int) -> None:
-        head_of(talking)
+    def drip_body(connection: socket.socket, number: int) -> None:
+        receive_head(connection)
         for letter in OK if number % 2 else b"":
-            talking.sendall(bytes([letter]))
+            connection.sendall(bytes([letter]))
             time.sleep(0.2)
         time.sleep(20)
 
     started = time.monotonic()
-    with sockets(drips) as url:
-        outcomes = list(opened(client_of(url)).get(gets(tmp_path, 2), Cancel()))
+    with sockets(drip_body) as url:
+        outcomes = list(open_engine(make_client(url)).get(gets(tmp_path, 2), Cancel()))
     assert {outcome.error and outcome.error.type for outcome in outcomes} == {"ReadTimeoutError"}
     assert time.monotonic() - started < 10
     assert list(tmp_path.iterdir()) == []
@@ -190,24 +190,24 @@ def test_a_server_that_drips_or_hangs_is_not_waited_for(
 
 @pytest.mark.parametrize("size", [4, 40 << 20], ids=["small", "in ranges"])
 def test_it_stops_at_once_when_told_and_leaves_nothing(size: int, tmp_path: Path) -> None:
-    def hangs(talking: socket.socket, number: int) -> None:
-        asked = head_of(talking)
-        if asked.startswith(b"HEAD"):
-            talking.sendall(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: %d\r\n\r\n' % size)
-            head_of(talking)
+    def hang(connection: socket.socket, number: int) -> None:
+        requests = receive_head(connection)
+        if requests.startswith(b"HEAD"):
+            connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: %d\r\n\r\n' % size)
+            receive_head(connection)
         else:
-            talking.sendall(
+            connection.sendall(
                 b'HTTP/1.1 206 P\r\nETag: "e"\r\nContent-Length: 16777216\r\n\r\n' + b"x" * 1000
             )
         time.sleep(30)
 
     cancel = Cancel()
-    with sockets(hangs) as url:
+    with sockets(hang) as url:
         threading.Timer(0.5, cancel.set).start()
         started = time.monotonic()
         with pytest.raises(StepError, match="stopped"):
             list(
-                opened(client_of(url), net=SocketFactory(None, 60, 60)).get(
+                open_engine(make_client(url), net=SocketFactory(None, 60, 60)).get(
                     gets(tmp_path, 3, size), cancel
                 )
             )
@@ -229,10 +229,10 @@ def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(
             self.token = "new"
             return True
 
-    def answer(asked: Asked) -> Answer:
-        if asked.headers["x-amz-security-token"] == "new":
-            return Answer(b"body", headers={"ETag": '"e"'})
-        return Answer(
+    def respond(request: Request) -> Response:
+        if request.headers["x-amz-security-token"] == "new":
+            return Response(b"body", headers={"ETag": '"e"'})
+        return Response(
             (
                 b"<Error><Code>ExpiredToken</Code>"
                 b"<Message>The provided token has expired.</Message></Error>"
@@ -241,9 +241,9 @@ def test_a_session_that_has_expired_is_given_up_once_and_the_new_one_is_used(
         )
 
     credentials = Renewing()
-    with serving(answer) as (client, asked):
-        (outcome,) = opened(client, credentials=credentials).get(gets(tmp_path, 1), Cancel())
-    assert (outcome.error, credentials.given_up, len(asked)) == (None, 1, 2)
+    with start_fake_s3(respond) as (client, requests):
+        (outcome,) = open_engine(client, credentials=credentials).get(gets(tmp_path, 1), Cancel())
+    assert (outcome.error, credentials.given_up, len(requests)) == (None, 1, 2)
 
 
 def test_a_bucket_elsewhere_that_botocore_does_not_find_is_told_as_it_is(tmp_path: Path) -> None:
@@ -251,8 +251,8 @@ def test_a_bucket_elsewhere_that_botocore_does_not_find_is_told_as_it_is(tmp_pat
         b"<Error><Code>PermanentRedirect</Code>"
         b"<Message>The bucket must be addressed using another endpoint.</Message></Error>"
     )
-    with serving(lambda asked: Answer(text, 301)) as (client, _):
-        (outcome,) = opened(client).get(gets(tmp_path, 1), Cancel())
+    with start_fake_s3(lambda request: Response(text, 301)) as (client, _):
+        (outcome,) = open_engine(client).get(gets(tmp_path, 1), Cancel())
     assert outcome.error is not None
     assert outcome.error.type == "PermanentRedirect"
 
@@ -263,32 +263,32 @@ def test_a_bucket_in_another_region_is_found_once_for_all(tmp_path: Path) -> Non
         b"<Message>expecting 'us-west-2'</Message><Region>us-west-2</Region></Error>"
     )
 
-    def answer(asked: Asked) -> Answer:
-        if "/us-west-2/s3/" in asked.headers["authorization"]:
-            return Answer(b"body", headers={"ETag": '"e"'})
-        return Answer(
-            b"" if asked.what == "HEAD" else text, 400, {"x-amz-bucket-region": "us-west-2"}
+    def respond(request: Request) -> Response:
+        if "/us-west-2/s3/" in request.headers["authorization"]:
+            return Response(b"body", headers={"ETag": '"e"'})
+        return Response(
+            b"" if request.operation == "HEAD" else text, 400, {"x-amz-bucket-region": "us-west-2"}
         )
 
-    with serving(answer) as (client, asked):
-        storage = opened(client)
+    with start_fake_s3(respond) as (client, requests):
+        storage = open_engine(client)
         outcomes = list(storage.get(gets(tmp_path, 20), Cancel()))
-        before = len(asked)
+        before = len(requests)
         again = list(storage.get(gets(tmp_path, 20), Cancel()))
     assert [outcome.error for outcome in (*outcomes, *again)] == [None] * 40
-    assert len(asked) - before == 20
+    assert len(requests) - before == 20
 
 
 def test_a_range_that_is_the_whole_object_does_not_overwrite_its_neighbours(tmp_path: Path) -> None:
-    def answer(asked: Asked) -> Answer:
+    def respond(request: Request) -> Response:
         return (
-            Answer(headers={"ETag": '"e"', "Content-Length": "12"})
-            if asked.what == "HEAD"
-            else Answer(b"0123456789ab", headers={"ETag": '"e"'})
+            Response(headers={"ETag": '"e"', "Content-Length": "12"})
+            if request.operation == "HEAD"
+            else Response(b"0123456789ab", headers={"ETag": '"e"'})
         )
 
-    with serving(answer) as (client, _):
-        (outcome,) = opened(client, tuning=Tuning(large=8, part=4)).get(
+    with start_fake_s3(respond) as (client, _):
+        (outcome,) = open_engine(client, tuning=Tuning(large=8, part=4)).get(
             gets(tmp_path, 1, 12), Cancel()
         )
     assert outcome.error is not None
@@ -301,30 +301,30 @@ def test_large_files_go_in_parts_with_their_checksums(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(data)
     parts: dict[int, bytes] = {}
 
-    def answer(asked: Asked) -> Answer:
-        if asked.what == "POST [uploads]":
-            assert asked.headers["x-amz-checksum-algorithm"] == "CRC32"
-            return Answer(
+    def respond(request: Request) -> Response:
+        if request.operation == "POST [uploads]":
+            assert request.headers["x-amz-checksum-algorithm"] == "CRC32"
+            return Response(
                 b"<InitiateMultipartUploadResult><UploadId>u/+</UploadId>"
                 b"</InitiateMultipartUploadResult>"
             )
-        if asked.what == "PUT [uploadId]":
-            assert asked.query["uploadId"] == ["u/+"]
+        if request.operation == "PUT [uploadId]":
+            assert request.query["uploadId"] == ["u/+"]
             assert (
-                asked.headers["x-amz-checksum-crc32"]
-                == base64.b64encode(zlib.crc32(asked.body).to_bytes(4, "big")).decode()
+                request.headers["x-amz-checksum-crc32"]
+                == base64.b64encode(zlib.crc32(request.body).to_bytes(4, "big")).decode()
             )
-            parts[int(asked.query["partNumber"][0])] = asked.body
-            return Answer(headers={"ETag": '"p"'})
-        return Answer(
+            parts[int(request.query["partNumber"][0])] = request.body
+            return Response(headers={"ETag": '"p"'})
+        return Response(
             b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
         )
 
-    with serving(answer) as (client, asked):
-        (outcome,) = opened(client, tuning=Tuning(large=1000, part=1 << 20)).put(
+    with start_fake_s3(respond) as (client, requests):
+        (outcome,) = open_engine(client, tuning=Tuning(large=1000, part=1 << 20)).put(
             [Put(tmp_path / "f", KEY)], Cancel()
         )
-        assert b"<ChecksumCRC32>" in asked[-1].body
+        assert b"<ChecksumCRC32>" in requests[-1].body
     assert (outcome.error, outcome.etag, b"".join(parts[number] for number in sorted(parts))) == (
         None,
         "done",
@@ -335,29 +335,29 @@ def test_large_files_go_in_parts_with_their_checksums(tmp_path: Path) -> None:
 def test_a_refusal_in_the_middle_of_an_upload_is_heard(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"x" * (8 << 20))
 
-    def refuses(talking: socket.socket, number: int) -> None:
-        head_of(talking)
+    def refuse_connection(connection: socket.socket, number: int) -> None:
+        receive_head(connection)
         text = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-        talking.sendall(
+        connection.sendall(
             b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
             % (len(text), text)
         )
-        talking.shutdown(socket.SHUT_WR)
+        connection.shutdown(socket.SHUT_WR)
         time.sleep(0.5)
 
-    with sockets(refuses) as url:
-        (outcome,) = opened(client_of(url)).put([Put(tmp_path / "f", KEY)], Cancel())
+    with sockets(refuse_connection) as url:
+        (outcome,) = open_engine(make_client(url)).put([Put(tmp_path / "f", KEY)], Cancel())
     assert outcome.error is not None
     assert outcome.error.type == "AccessDenied"
 
 
 def test_a_copy_between_roles_keeps_headers_metadata_and_tags() -> None:
-    def source(asked: Asked) -> Answer:
-        if asked.what == "GET [tagging]":
-            return Answer(
+    def source(request: Request) -> Response:
+        if request.operation == "GET [tagging]":
+            return Response(
                 b"<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>"
             )
-        return Answer(
+        return Response(
             b"body",
             headers={
                 "ETag": '"e"',
@@ -368,13 +368,13 @@ def test_a_copy_between_roles_keeps_headers_metadata_and_tags() -> None:
         )
 
     with (
-        serving(source) as (reader, _),
-        serving(lambda asked: Answer(headers={"ETag": '"new"'})) as (writer, written),
+        start_fake_s3(source) as (reader, _),
+        start_fake_s3(lambda request: Response(headers={"ETag": '"new"'})) as (writer, written),
     ):
         copies = [
             Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", 4, "e"), {"CacheControl": "max-age=1"})
         ]
-        (outcome,) = opened(writer).relay(copies, opened(reader), Cancel())
+        (outcome,) = open_engine(writer).relay(copies, open_engine(reader), Cancel())
     assert (outcome.error, outcome.etag, written[0].body) == (None, "new", b"body")
     sent = written[0].headers
     assert (
@@ -389,7 +389,7 @@ def test_a_copy_between_roles_keeps_headers_metadata_and_tags() -> None:
     )
 
 
-def unchunked(data: bytes) -> tuple[bytes, bytes]:
+def decode_aws_chunked(data: bytes) -> tuple[bytes, bytes]:
     """What aws-chunked holds, and its trailer."""
     body = b""
     while True:
@@ -411,46 +411,46 @@ def test_parts_that_memory_does_not_hold_go_by_in_blocks(proof: str) -> None:
     parts: dict[int, bytes] = {}
     cut = iter([True])
 
-    def source(asked: Asked) -> Answer:
-        if asked.what == "HEAD":
-            return Answer(headers={**told, "Content-Length": str(len(data))})
-        start, end = map(int, asked.headers["range"][6:].split("-"))
+    def source(request: Request) -> Response:
+        if request.operation == "HEAD":
+            return Response(headers={**told, "Content-Length": str(len(data))})
+        start, end = map(int, request.headers["range"][6:].split("-"))
         some = data[start : end + 1]
         if next(cut, False):
-            return Answer(some[:1000], 206, {"ETag": told["ETag"]}, length=len(some))
-        return Answer(some, 206, {"ETag": told["ETag"]})
+            return Response(some[:1000], 206, {"ETag": told["ETag"]}, length=len(some))
+        return Response(some, 206, {"ETag": told["ETag"]})
 
-    def target(asked: Asked) -> Answer:
-        if asked.what == "POST [uploads]":
-            return Answer(
+    def target(request: Request) -> Response:
+        if request.operation == "POST [uploads]":
+            return Response(
                 b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
                 b"</InitiateMultipartUploadResult>"
             )
-        if asked.what == "PUT [uploadId]":
-            body, trailer = unchunked(asked.body)
-            assert asked.headers["x-amz-decoded-content-length"] == str(len(body))
+        if request.operation == "PUT [uploadId]":
+            body, trailer = decode_aws_chunked(request.body)
+            assert request.headers["x-amz-decoded-content-length"] == str(len(body))
             assert (
                 trailer
                 == b"x-amz-checksum-crc32:"
                 + base64.b64encode(zlib.crc32(body).to_bytes(4, "big"))
                 + b"\r\n\r\n"
             )
-            parts[int(asked.query["partNumber"][0])] = body
-            return Answer(headers={"ETag": '"p"'})
-        return Answer(
+            parts[int(request.query["partNumber"][0])] = body
+            return Response(headers={"ETag": '"p"'})
+        return Response(
             b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
         )
 
     tuning = Tuning(memory=16, large=1000, part=1 << 20, parts_at_once=2)
-    with serving(source) as (reader, _), serving(target) as (writer, asked):
+    with start_fake_s3(source) as (reader, _), start_fake_s3(target) as (writer, requests):
         copies = [Copy(KEY, S3Uri("to", "key"), ObjectInfo("key", len(data), "e"), {"Tagging": ""})]
-        (outcome,) = opened(writer, tuning=tuning).relay(
-            copies, opened(reader, tuning=tuning), Cancel()
+        (outcome,) = open_engine(writer, tuning=tuning).relay(
+            copies, open_engine(reader, tuning=tuning), Cancel()
         )
     if proof == "wrong":
         assert outcome.error is not None
         assert outcome.error.type == "IntegrityFailed"
-        assert "POST [uploadId]" not in {each.what for each in asked}, (
+        assert "POST [uploadId]" not in {each.operation for each in requests}, (
             "what is not proved is not completed"
         )
     else:
@@ -461,7 +461,7 @@ def test_parts_that_memory_does_not_hold_go_by_in_blocks(proof: str) -> None:
 def test_what_is_settled_already_waits_for_nothing(tmp_path: Path) -> None:
     items = [Outcome(S3Uri("bucket", str(number)), status="skipped") for number in range(20_000)]
     started = time.monotonic()
-    assert len(list(opened(client_of("http://127.0.0.1:1")).get(items, Cancel()))) == 20_000
+    assert len(list(open_engine(make_client("http://127.0.0.1:1")).get(items, Cancel()))) == 20_000
     assert time.monotonic() - started < 4
 
 
@@ -476,10 +476,10 @@ def test_the_next_address_of_a_host_is_tried(
             *resolve("127.0.0.1", port, **more),
         ]
 
-    with serving(lambda asked: Answer(b"body", headers={"ETag": '"e"'})) as (client, _):
+    with start_fake_s3(lambda request: Response(b"body", headers={"ETag": '"e"'})) as (client, _):
         monkeypatch.setattr(socket, "getaddrinfo", two)
         outcomes = list(
-            opened(client, tuning=Tuning(connections=2)).get(gets(tmp_path, 6), Cancel())
+            open_engine(client, tuning=Tuning(connections=2)).get(gets(tmp_path, 6), Cancel())
         )
     assert [outcome.error for outcome in outcomes] == [None] * 6
 
@@ -491,16 +491,19 @@ def test_a_proxy_is_left_to_boto3_and_said_once(
     monkeypatch.setenv("NO_PROXY", "")
     with (
         caplog.at_level(logging.INFO),
-        serving(lambda asked: Answer(b"body", headers={"ETag": '"e"'})) as (client, asked),
+        start_fake_s3(lambda request: Response(b"body", headers={"ETag": '"e"'})) as (
+            client,
+            requests,
+        ),
     ):
         monkeypatch.setenv("HTTP_PROXY", client.meta.endpoint_url)
-        proxied = client_of("http://s3.invalid:1234")
-        outcomes = list(opened(proxied).get(gets(tmp_path, 3), Cancel()))
+        proxied = make_client("http://s3.invalid:1234")
+        outcomes = list(open_engine(proxied).get(gets(tmp_path, 3), Cancel()))
     assert [outcome.error for outcome in outcomes] == [None] * 3
     assert [record.message for record in caplog.records if "boto3 is used" in record.message] == [
         "boto3 is used where the native engine is not: an HTTP proxy is set in the environment"
     ]
-    assert {each.headers["host"] for each in asked} == {"s3.invalid:1234"}
+    assert {each.headers["host"] for each in requests} == {"s3.invalid:1234"}
 
 
 @pytest.mark.parametrize(
@@ -517,34 +520,34 @@ def test_large_objects_go_through_a_proxy_too(
     }
     parts: dict[int, bytes] = {}
 
-    def answer(asked: Asked) -> Answer:
-        if asked.what == "POST [uploads]":
-            return Answer(
+    def respond(request: Request) -> Response:
+        if request.operation == "POST [uploads]":
+            return Response(
                 b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
                 b"</InitiateMultipartUploadResult>"
             )
-        if asked.what == "PUT [uploadId]":
-            parts[int(asked.query["partNumber"][0])] = asked.body
-            return Answer(headers={"ETag": '"p"'})
-        if asked.what == "POST [uploadId]":
-            return Answer(
+        if request.operation == "PUT [uploadId]":
+            parts[int(request.query["partNumber"][0])] = request.body
+            return Response(headers={"ETag": '"p"'})
+        if request.operation == "POST [uploadId]":
+            return Response(
                 b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
             )
-        if asked.what == "HEAD":
-            return Answer(headers={**told, "Content-Length": str(len(data))})
-        if asked.what == "GET [tagging]":
-            return Answer(b"<Tagging><TagSet></TagSet></Tagging>")
-        start, end = map(int, asked.headers["range"].removeprefix("bytes=").split("-"))
-        return Answer(
+        if request.operation == "HEAD":
+            return Response(headers={**told, "Content-Length": str(len(data))})
+        if request.operation == "GET [tagging]":
+            return Response(b"<Tagging><TagSet></TagSet></Tagging>")
+        start, end = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
+        return Response(
             data[start : end + 1],
             206,
             {"ETag": '"e"', "Content-Range": f"bytes {start}-{end}/{len(data)}"},
         )
 
     tuning = Tuning(memory=memory, large=1 << 20, part=1 << 20)
-    with serving(answer) as (client, _):
+    with start_fake_s3(respond) as (client, _):
         monkeypatch.setenv("HTTP_PROXY", client.meta.endpoint_url)
-        storage = opened(client_of("http://s3.invalid:1234"), tuning=tuning)
+        storage = open_engine(make_client("http://s3.invalid:1234"), tuning=tuning)
         (got,) = storage.get(
             [Get(KEY, tmp_path / "got", ObjectInfo("key", len(data), "e"))], Cancel()
         )
@@ -592,20 +595,20 @@ def test_tls_is_verified_against_the_bundle_that_is_given(tmp_path: Path) -> Non
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
 
-    def answers(talking: socket.socket, number: int) -> None:
+    def serve_object(connection: socket.socket, number: int) -> None:
         while True:
-            head_of(talking)
-            talking.sendall(OK)
+            receive_head(connection)
+            connection.sendall(OK)
 
     (tmp_path / "out").mkdir()
-    with sockets(answers, context=context) as url:
-        client = client_of(url)
+    with sockets(serve_object, context=context) as url:
+        client = make_client(url)
         good = list(
-            opened(client, net=SocketFactory(str(tmp_path / "cert.pem"), 5, 5)).get(
+            open_engine(client, net=SocketFactory(str(tmp_path / "cert.pem"), 5, 5)).get(
                 gets(tmp_path / "out", 5), Cancel()
             )
         )
-        (bad,) = opened(client).get(gets(tmp_path / "none", 1), Cancel())
+        (bad,) = open_engine(client).get(gets(tmp_path / "none", 1), Cancel())
     assert [outcome.error for outcome in good] == [None] * 5
     assert bad.error is not None
     assert (bad.error.type, "CERTIFICATE_VERIFY_FAILED" in bad.error.message) == ("SSLError", True)

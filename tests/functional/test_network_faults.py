@@ -37,9 +37,11 @@ name: large
   partner: {{arn: arn:aws:iam::222233334444:role/landing-reader, external_id: ex-1}}
   publisher: arn:aws:iam::444455556666:role/publisher
 steps:
-  - {{id: up, action: s3.upload, role: publisher, source: {tmp}/large.bin, target: s3://publish/orders/large.bin}}
+  - {{id: up, action: s3.upload, role: publisher, source: {tmp}/large.bin,
+      target: s3://publish/orders/large.bin}}
   - {{id: find, action: s3.list, role: partner, source: s3://partner-landing/orders/}}
-  - {{id: relay, action: s3.copy, source_role: partner, target_role: publisher, objects: "${{{{ steps.find.objects }}}}", target: s3://publish/orders/copied/}}
+  - {{id: relay, action: s3.copy, source_role: partner, target_role: publisher,
+      objects: "${{{{ steps.find.objects }}}}", target: s3://publish/orders/copied/}}
 """
 
 
@@ -50,13 +52,17 @@ def aws() -> Iterator[sandbox.Sandbox]:
     ) as running:
         iam = running.client("iam", "222233334444")
         iam.put_role_policy(
-            RoleName="landing-reader", PolicyName="tags",
-            PolicyDocument='{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObjectTagging", "Resource": "*"}]}',
-        )  # fmt: skip
+            RoleName="landing-reader",
+            PolicyName="tags",
+            PolicyDocument=(
+                '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", '
+                '"Action": "s3:GetObjectTagging", "Resource": "*"}]}'
+            ),
+        )
         yield running
 
 
-def faulty(aws: sandbox.Sandbox, rate: float, seed: int) -> FaultyProxy:
+def start_faulty_proxy(aws: sandbox.Sandbox, rate: float, seed: int) -> FaultyProxy:
     """``rate`` of the requests are struck, by each kind of fault alike."""
     # of those that the ones before let pass, so many that each strikes as many of all
     faults = [
@@ -66,7 +72,7 @@ def faulty(aws: sandbox.Sandbox, rate: float, seed: int) -> FaultyProxy:
     return FaultyProxy(aws.endpoint, faults, seed)
 
 
-def published(aws: sandbox.Sandbox) -> dict[str, bytes]:
+def read_published(aws: sandbox.Sandbox) -> dict[str, bytes]:
     s3 = aws.client("s3", PUBLISHER)
     listed = s3.list_objects_v2(Bucket="publish").get("Contents", ())
     found = {
@@ -79,14 +85,14 @@ def published(aws: sandbox.Sandbox) -> dict[str, bytes]:
 
 
 def run(aws: sandbox.Sandbox, spec: Path, endpoint: str, **params: Any) -> dict[str, bytes]:
-    published(aws)
+    read_published(aws)
     result = api.run(
         api.load(spec, params),
         identity=replace(identity_of(aws), endpoints={"": endpoint}),
         run_id="same",
     )
     assert result.status == "succeeded", [step.error for step in result.steps]
-    return published(aws)
+    return read_published(aws)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, pytest.param(0.4, marks=pytest.mark.slow)])
@@ -99,7 +105,7 @@ def test_the_larger_config_ends_right(rate: float, aws: sandbox.Sandbox, tmp_pat
     clean = run(aws, tmp_path / "job.yaml", aws.endpoint, workdir=f"{tmp_path}/clean/")
     assert len(clean) == 4
     for seed in SEEDS:
-        with faulty(aws, rate, seed).serve_in_background() as proxy:
+        with start_faulty_proxy(aws, rate, seed).serve_in_background() as proxy:
             assert (
                 run(aws, tmp_path / "job.yaml", proxy.url, workdir=f"{tmp_path}/{seed}/") == clean
             )
@@ -116,7 +122,7 @@ def test_a_large_object_and_a_copy_between_roles_end_right(
     seen: Counter[str] = Counter()
     unheard = 0
     for seed in SEEDS:
-        with faulty(aws, rate, seed).serve_in_background() as proxy:
+        with start_faulty_proxy(aws, rate, seed).serve_in_background() as proxy:
             assert run(aws, tmp_path / "job.yaml", proxy.url) == clean
             seen += Counter(each.kind for each in proxy.injected)
             # nobody learns the id of such an upload, so nobody can abort it

@@ -41,7 +41,7 @@ def folder(tmp_path: Path, memory_aws: Store) -> Path:
     return tmp_path
 
 
-def shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+def run_in_shell(folder: Path, line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A line of bash in which ``$rr`` is the command."""
     rr = f"{sys.executable} -m rolerunner"
     return subprocess.run(
@@ -67,17 +67,17 @@ EXPECTED = {"euro": "succeeded", "half": "succeeded", "say": "succeeded", "absen
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("coding", ["latin-1", "ascii", "cp1252", "cp437", "utf-8"])
 def test_an_encoding_of_stdout_costs_no_line(folder: Path, form: str, coding: str) -> None:
-    ended = shell(
+    completed = run_in_shell(
         folder,
         f"$rr run spec.yaml --log-format {form} --result r.json --report r.html",
         PYTHONIOENCODING=coding,
     )
-    text = ended.stdout.decode(coding)
-    assert ended.returncode == 4
+    text = completed.stdout.decode(coding)
+    assert completed.returncode == 4
     assert steps(folder) == EXPECTED
     assert (folder / "r.html").exists()
     assert "s3://landing/nothing-" in text
-    assert b"Traceback" not in ended.stderr
+    assert b"Traceback" not in completed.stderr
     if form == "json":
         lines = [json.loads(line) for line in text.splitlines()]
         assert "é€😀 \ufffd" in {line["event"] for line in lines}
@@ -89,24 +89,24 @@ def test_an_encoding_of_stdout_costs_no_line(folder: Path, form: str, coding: st
     "command", ["plan spec.yaml", "plan spec.yaml --json", "validate spec.yaml", "graph spec.yaml"]
 )
 def test_an_encoding_of_stdout_costs_no_command(folder: Path, command: str, coding: str) -> None:
-    ended = shell(folder, f"$rr {command}", PYTHONIOENCODING=coding)
-    assert ended.returncode == 0, ended.stderr
-    assert b"Traceback" not in ended.stderr
+    completed = run_in_shell(folder, f"$rr {command}", PYTHONIOENCODING=coding)
+    assert completed.returncode == 0, completed.stderr
+    assert b"Traceback" not in completed.stderr
     if command.endswith("--json"):
         fields = [
             step["fields"]
-            for step in json.loads(ended.stdout.decode("utf-8" if coding == "ascii" else coding))[
-                "steps"
-            ]
+            for step in json.loads(
+                completed.stdout.decode("utf-8" if coding == "ascii" else coding)
+            )["steps"]
         ]  # click writes UTF-8 where it sees ASCII
         assert fields[0]["source"] == "s3://landing/p/€😀.csv"
 
 
 def test_mistakes_in_a_spec_are_reported_in_any_encoding(folder: Path) -> None:
     (folder / "bad.yaml").write_text(SPEC.replace("s3.download", "s3.€"), encoding="utf-8")
-    ended = shell(folder, "$rr validate bad.yaml", PYTHONIOENCODING="ascii")
-    assert ended.returncode == 2
-    assert b"bad.yaml:7:" in ended.stderr
+    completed = run_in_shell(folder, "$rr validate bad.yaml", PYTHONIOENCODING="ascii")
+    assert completed.returncode == 2
+    assert b"bad.yaml:7:" in completed.stderr
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
@@ -125,14 +125,14 @@ def test_mistakes_in_a_spec_are_reported_in_any_encoding(folder: Path) -> None:
     ids=lambda text: text.replace("/", "-"),
 )
 def test_a_stream_that_takes_nothing_costs_no_result(folder: Path, form: str, streams: str) -> None:
-    ended = shell(
+    completed = run_in_shell(
         folder,
         f"$rr run spec.yaml --log-format {form} --result r.json {streams}; exit ${{PIPESTATUS[0]}}",
     )
-    assert ended.returncode == 4
+    assert completed.returncode == 4
     assert steps(folder) == EXPECTED
     assert (folder / "out" / "€😀.csv").read_text() == "a"
-    assert b"Traceback" not in ended.stderr
+    assert b"Traceback" not in completed.stderr
 
 
 @pytest.mark.parametrize(
@@ -142,13 +142,15 @@ def test_a_stream_that_takes_nothing_costs_no_result(folder: Path, form: str, st
 def test_a_stream_that_takes_nothing_costs_no_command(
     folder: Path, command: str, streams: str
 ) -> None:
-    ended = shell(folder, f"$rr {command} {streams}; exit ${{PIPESTATUS[0]}}")
-    assert ended.returncode == 0
-    assert b"Traceback" not in ended.stderr
+    completed = run_in_shell(folder, f"$rr {command} {streams}; exit ${{PIPESTATUS[0]}}")
+    assert completed.returncode == 0
+    assert b"Traceback" not in completed.stderr
 
 
 def test_a_file_does_not_take_the_place_of_a_closed_stdout(folder: Path) -> None:
-    shell(folder, "$rr run spec.yaml --log-format json --result r.json --report r.html >&- 2>&-")
+    run_in_shell(
+        folder, "$rr run spec.yaml --log-format json --result r.json --report r.html >&- 2>&-"
+    )
     assert (folder / "out" / "€😀.csv").read_text() == "a"
     assert steps(folder) == EXPECTED
 
@@ -166,6 +168,6 @@ def test_a_reader_that_stalls_does_not_hold_a_stopped_run(folder: Path) -> None:
         "exec 3< <(exec $rr run spec.yaml --log-format json --result r.json & echo $! > pid; "
         "wait); sleep 3; kill -TERM $(cat pid); sleep 7; kill -0 $(cat pid)"
     )
-    ended = shell(folder, line)
-    assert ended.returncode != 0  # there is no such process any more
+    completed = run_in_shell(folder, line)
+    assert completed.returncode != 0  # there is no such process any more
     assert json.loads((folder / "r.json").read_text(encoding="utf-8"))["status"] == "stopped"

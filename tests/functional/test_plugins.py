@@ -23,19 +23,22 @@ SPEC = """version: 1
 name: t
 steps:
   - {id: count, action: hello.count, role: job, source: s3://data-bucket/in/}
-  - {id: say, action: s3.write, role: job, target: s3://data-bucket/out.json, json: "${{ steps.count.letters }}"}
+  - {id: say, action: s3.write, role: job, target: s3://data-bucket/out.json,
+     json: "${{ steps.count.letters }}"}
 """
 WORLD = """version: 1
 job_role: arn:aws:iam::111122223333:role/job
 roles:
-  - {arn: "arn:aws:iam::111122223333:role/job", permissions: [{Effect: Allow, Action: "s3:*", Resource: "*"}]}
+  - {arn: "arn:aws:iam::111122223333:role/job",
+     permissions: [{Effect: Allow, Action: "s3:*", Resource: "*"}]}
 buckets:
-  - {name: data-bucket, account: "111122223333", objects: [{key: in/ada, text: a}, {key: in/alan, text: a}, {key: in/grace, text: a}]}
+  - {name: data-bucket, account: "111122223333",
+     objects: [{key: in/ada, text: a}, {key: in/alan, text: a}, {key: in/grace, text: a}]}
 """
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
     shutil.copytree(ROOT / "tests/plugin_example", source, dirs_exist_ok=True)
     command = [
@@ -50,22 +53,24 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(target),
         str(source),
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
     return target
 
 
 def test_every_command_knows_an_installed_action(
-    installed: Path, tmp_path: Path, rolerunner: Callable[..., Any]
+    installed_plugin: Path, tmp_path: Path, rolerunner: Callable[..., Any]
 ) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
     (tmp_path / "job.sandbox.yaml").write_text(WORLD)
-    path = os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    path = os.pathsep.join([str(installed_plugin), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
     assert (
         "1 spec checked, no mistakes" in rolerunner("validate", "job.yaml", PYTHONPATH=path).stdout
     )
-    ended = rolerunner("run", "job.yaml", "--sandbox", "--result", "r.json", PYTHONPATH=path)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    completed = rolerunner("run", "job.yaml", "--sandbox", "--result", "r.json", PYTHONPATH=path)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     assert json.loads((tmp_path / "r.json").read_text())["steps"][0]["outputs"] == {
         "letters": {"a": 2, "g": 1}
     }
@@ -81,9 +86,11 @@ def test_every_command_knows_an_installed_action(
 
 
 def test_an_action_sends_one_request_for_each_object(
-    installed: Path, tmp_path: Path, rolerunner: Callable[..., Any]
+    installed_plugin: Path, tmp_path: Path, rolerunner: Callable[..., Any]
 ) -> None:
-    path = os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    path = os.pathsep.join([str(installed_plugin), os.environ.get("PYTHONPATH", "")]).rstrip(
+        os.pathsep
+    )
     tags = "tags: {state: read}"
     (tmp_path / "job.yaml").write_text(
         "version: 1\nname: t\nsteps:\n"
@@ -134,9 +141,9 @@ def test_a_broken_package_is_named(
     )
     (tmp_path / "site/broken_action.py").write_text(code)
     (tmp_path / "job.yaml").write_text(SPEC)
-    ended = rolerunner("validate", "job.yaml", PYTHONPATH=str(tmp_path / "site"))
-    assert ended.returncode == 2
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr
+    completed = rolerunner("validate", "job.yaml", PYTHONPATH=str(tmp_path / "site"))
+    assert completed.returncode == 2
+    assert message in completed.stderr
+    assert "Traceback" not in completed.stderr
     if sys.version_info >= (3, 10):
-        assert "'x.y = broken_action:Thing' of broken" in ended.stderr
+        assert "'x.y = broken_action:Thing' of broken" in completed.stderr

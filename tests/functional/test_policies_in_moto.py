@@ -92,7 +92,7 @@ def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
         endpoints={"": moto.url},
     )
 
-    def ended() -> str:
+    def completed() -> str:
         moto.enforce(True)
         try:
             result = api.run(job, identity=identity)
@@ -103,7 +103,7 @@ def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
         errors = {step.error.type for step in result.steps if step.error is not None}
         return ", ".join(errors) or result.status
 
-    assert ended() == "succeeded"
+    assert completed() == "succeeded"
     tried = 0
     for role in world.roles:
         arn = RoleArn.parse(role.arn)
@@ -119,11 +119,11 @@ def test_moto_agrees(name: str, moto: Moto, tmp_path: Path) -> None:
                 {"Effect": "Allow", "Action": "s3:GetBucketAcl", "Resource": "*"}
             ]
             put(iam, arn.name, rest)
-            assert ended() in ("refused", "AccessDenied"), left_out
+            assert completed() in ("refused", "AccessDenied"), left_out
             put(iam, arn.name, role.permissions)
             tried += 1
     assert tried >= 4
-    assert ended() == "succeeded", "all is there again"
+    assert completed() == "succeeded", "all is there again"
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])

@@ -19,17 +19,22 @@ SPEC = """
 version: 1
 name: limits
 engine: {engine}
-roles: {{reader: "arn:aws:iam::444455556666:role/reader", writer: "arn:aws:iam::444455556666:role/writer"}}
+roles: {{reader: "arn:aws:iam::444455556666:role/reader",
+         writer: "arn:aws:iam::444455556666:role/writer"}}
 max_parallel: {parallel}
 steps:
-  - {{id: down, needs: [], action: s3.download, role: reader, source: "s3://landing/p/", target: out/, decompress: gzip}}
-  - {{id: copy, needs: [], action: s3.copy, source_role: reader, target_role: writer, source: "s3://landing/p/", target: "s3://publish/q/"}}
-  - {{id: up, needs: [down], action: s3.upload, role: writer, source: out/, target: "s3://publish/u/"}}
-  - {{id: same, needs: [], action: s3.copy, role: writer, source: "s3://landing/p/", target: "s3://publish/s/"}}
+  - {{id: down, needs: [], action: s3.download, role: reader, source: "s3://landing/p/",
+      target: out/, decompress: gzip}}
+  - {{id: copy, needs: [], action: s3.copy, source_role: reader, target_role: writer,
+      source: "s3://landing/p/", target: "s3://publish/q/"}}
+  - {{id: up, needs: [down], action: s3.upload, role: writer, source: out/,
+      target: "s3://publish/u/"}}
+  - {{id: same, needs: [], action: s3.copy, role: writer, source: "s3://landing/p/",
+      target: "s3://publish/s/"}}
 """
 
 
-def fill(store: Store, count: int) -> None:
+def put_objects(store: Store, count: int) -> None:
     for number in range(count):
         store.put(
             "landing", f"p/d{number % 7}/{number}", b"x" * (400_000 if number % 50 == 0 else 100)
@@ -65,11 +70,11 @@ def run(
 def test_few_descriptors_are_enough(
     memory_aws: Store, tmp_path: Path, engine: str, limit: int, parallel: int
 ) -> None:
-    fill(memory_aws, 120)
-    done = run(tmp_path, f"ulimit -n {limit}", engine=engine, parallel=parallel)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    put_objects(memory_aws, 120)
+    completed = run(tmp_path, f"ulimit -n {limit}", engine=engine, parallel=parallel)
+    assert completed.returncode == 0, completed.stdout[-3000:] + completed.stderr
     assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 241
-    assert {name: step["outputs"]["count"] for name, step in steps_of(tmp_path).items()} == {
+    assert {name: step["outputs"]["count"] for name, step in read_steps(tmp_path).items()} == {
         "down": 241,
         "copy": 241,
         "up": 241,
@@ -81,21 +86,21 @@ def test_few_descriptors_are_enough(
 def test_too_few_descriptors_are_an_error_before_anything_is_done(
     memory_aws: Store, tmp_path: Path
 ) -> None:
-    fill(memory_aws, 3)
-    done = run(tmp_path, "ulimit -n 36")
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "36 open files are allowed (ulimit -n)" in done.stderr
+    put_objects(memory_aws, 3)
+    completed = run(tmp_path, "ulimit -n 36")
+    assert completed.returncode == 2, completed.stdout + completed.stderr
+    assert "36 open files are allowed (ulimit -n)" in completed.stderr
     assert not memory_aws.requests
 
 
 def test_descriptors_above_1023(memory_aws: Store, tmp_path: Path) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2048:
         pytest.skip("so many open files are not allowed here")
-    fill(memory_aws, 20)
+    put_objects(memory_aws, 20)
     opened = 'ulimit -n 2048; for ((n = 10; n < 1050; n++)); do eval "exec $n</dev/null"; done'
     for engine in ("fast", "boto3"):
-        done = run(tmp_path, opened, engine=engine)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+        completed = run(tmp_path, opened, engine=engine)
+        assert completed.returncode == 0, completed.stdout[-3000:] + completed.stderr
 
 
 @pytest.mark.skipif(
@@ -123,7 +128,7 @@ steps: [{{id: down, action: s3.download, role: reader, source: "s3://landing/p/"
         if request.method == "GET" and request.key:
             time.sleep(0.005 if engine_sees == "small" else 0.3)
             if len(memory_aws.requests) > (400 if engine_sees == "small" else 4) and not stopped:
-                stopped.extend(children_of(process.pid))
+                stopped.extend(list_children(process.pid))
                 for pid in stopped:
                     os.kill(pid, signal.SIGSTOP)
 
@@ -139,16 +144,18 @@ steps: [{{id: down, action: s3.download, role: reader, source: "s3://landing/p/"
         out, _ = process.communicate(timeout=90)
     assert process.returncode == 0, out[-3000:]
     assert stopped
-    assert steps_of(tmp_path)["down"]["outputs"]["count"] == (1500 if engine_sees == "small" else 1)
+    assert read_steps(tmp_path)["down"]["outputs"]["count"] == (
+        1500 if engine_sees == "small" else 1
+    )
     assert not list(tmp_path.rglob(".rolerunner-*"))
     assert not [pid for pid in stopped if Path(f"/proc/{pid}").exists()]
 
 
-def children_of(pid: int) -> list[int]:
+def list_children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def steps_of(folder: Path) -> dict[str, Any]:
+def read_steps(folder: Path) -> dict[str, Any]:
     return {step["id"]: step for step in json.loads((folder / "result.json").read_text())["steps"]}
 
 
@@ -156,11 +163,11 @@ def steps_of(folder: Path) -> dict[str, Any]:
 def test_little_address_space_ends_with_a_result_that_names_the_limit(
     memory_aws: Store, tmp_path: Path, engine: str
 ) -> None:
-    fill(memory_aws, 30)
-    done = run(tmp_path, "ulimit -v 300000", engine=engine)
-    assert done.returncode in (0, 4), done.stdout[-2000:] + done.stderr
-    assert "Traceback" not in done.stderr
-    if done.returncode:
-        failed = next(step for step in steps_of(tmp_path).values() if step["status"] == "failed")
+    put_objects(memory_aws, 30)
+    completed = run(tmp_path, "ulimit -v 300000", engine=engine)
+    assert completed.returncode in (0, 4), completed.stdout[-2000:] + completed.stderr
+    assert "Traceback" not in completed.stderr
+    if completed.returncode:
+        failed = next(step for step in read_steps(tmp_path).values() if step["status"] == "failed")
         assert "ulimit -v" in failed["error"]["message"]
     assert not list(tmp_path.rglob(".rolerunner-*"))

@@ -21,7 +21,8 @@ version: 1
 name: t
 {more}
 steps:
-  - {{id: early, action: python.call, function: "work.early:touch", arguments: {{path: "{folder}/touched"}}}}
+  - {{id: early, action: python.call, function: "work.early:touch",
+      arguments: {{path: "{folder}/touched"}}}}
   - {{id: late, action: python.call, function: "{function}"}}
 """
 CODE = "raise_on_import = 1 / 0\n\ndef clean(context):\n    return {}\n"
@@ -46,11 +47,11 @@ def write(project: Path, function: str, more: str = "") -> Path:
     return path
 
 
-def mistakes(project: Path, function: str, more: str = "") -> list[str]:
+def list_problems(project: Path, function: str, more: str = "") -> list[str]:
     try:
         api.load(write(project, function, more), code_is_here=True)
     except SpecError as error:
-        assert all(problem.mark.line == 6 + more.count("\n") for problem in error.problems)
+        assert all(problem.mark.line == 7 + more.count("\n") for problem in error.problems)
         return [problem.message for problem in error.problems]
     return []
 
@@ -83,7 +84,7 @@ def mistakes(project: Path, function: str, more: str = "") -> list[str]:
 def test_a_module_or_function_that_is_not_there_is_a_mistake(
     function: str, message: str, project: Path
 ) -> None:
-    (said,) = mistakes(project, function)
+    (said,) = list_problems(project, function)
     assert message in said
 
 
@@ -103,7 +104,9 @@ def test_a_module_or_function_that_is_not_there_is_a_mistake(
 )
 def test_what_can_be_imported_is_none(function: str, project: Path) -> None:
     assert [
-        said for said in mistakes(project, function) if "no module" in said or "no function" in said
+        said
+        for said in list_problems(project, function)
+        if "no module" in said or "no function" in said
     ] == []
 
 
@@ -116,17 +119,22 @@ def test_zips_and_folders_on_the_path_are_looked_into(
     (project / "lib").mkdir()
     (project / "lib" / "beside.py").write_text(CODE)
     monkeypatch.setattr(sys, "path", [*sys.path, str(project / "bundle.zip"), str(project / "lib")])
-    assert mistakes(project, "zipped.job:clean") == mistakes(project, "beside:clean") == []
-    assert "has no function 'clan'" in mistakes(project, "zipped.job:clan")[0]
-    assert "has no function 'clan'" in mistakes(project, "beside:clan")[0]
+    assert (
+        list_problems(project, "zipped.job:clean") == list_problems(project, "beside:clean") == []
+    )
+    assert "has no function 'clan'" in list_problems(project, "zipped.job:clan")[0]
+    assert "has no function 'clan'" in list_problems(project, "beside:clan")[0]
 
 
 def test_what_the_job_takes_along_to_glue_may_be_elsewhere(project: Path) -> None:
     (project / "shared" / "cleaning").mkdir(parents=True)
     (project / "shared" / "cleaning" / "__init__.py").write_text(CODE)
-    assert mistakes(project, "cleaning:clean")
-    assert mistakes(project, "cleaning:clean", "glue: {packages: [shared/cleaning]}") == []
-    assert mistakes(project, "elsewhere.job:clean", "glue: {requirements: [elsewhere==1.0]}") == []
+    assert list_problems(project, "cleaning:clean")
+    assert list_problems(project, "cleaning:clean", "glue: {packages: [shared/cleaning]}") == []
+    assert (
+        list_problems(project, "elsewhere.job:clean", "glue: {requirements: [elsewhere==1.0]}")
+        == []
+    )
 
 
 @pytest.mark.parametrize("command", [("validate",), ("run",)])
@@ -135,10 +143,10 @@ def test_nothing_runs_and_nothing_is_imported(
     project: Path,
     rolerunner: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    told = rolerunner(*command, write(project, "work.ordrs:clean"))
-    assert told.returncode == 2
-    assert f"{project}/spec.yaml:6:" in told.stdout + told.stderr
-    assert "there is no module 'work.ordrs'" in told.stdout + told.stderr
+    completed = rolerunner(*command, write(project, "work.ordrs:clean"))
+    assert completed.returncode == 2
+    assert f"{project}/spec.yaml:7:" in completed.stdout + completed.stderr
+    assert "there is no module 'work.ordrs'" in completed.stdout + completed.stderr
     assert not (project / "touched").exists()
     assert (
         rolerunner("validate", write(project, "work.orders:clean")).returncode == 0

@@ -14,12 +14,15 @@ version: 1
 name: many
 engine: {engine}
 on_failure: finish
-roles: {{reader: "arn:aws:iam::444455556666:role/reader", writer: "arn:aws:iam::444455556666:role/writer"}}
+roles: {{reader: "arn:aws:iam::444455556666:role/reader",
+         writer: "arn:aws:iam::444455556666:role/writer"}}
 steps:
   - {{id: find, action: s3.list, role: reader, source: "s3://landing/p/"}}
-  - {{id: down, action: s3.download, role: reader, objects: "${{{{ steps.find.objects }}}}", target: out/}}
+  - {{id: down, action: s3.download, role: reader, objects: "${{{{ steps.find.objects }}}}",
+      target: out/}}
   - {{id: up, action: s3.upload, role: writer, source: out/, target: "s3://publish/u/"}}
-  - {{id: copy, action: s3.copy, source_role: reader, target_role: writer, source: "s3://landing/p/", target: "s3://publish/q/"}}
+  - {{id: copy, action: s3.copy, source_role: reader, target_role: writer,
+      source: "s3://landing/p/", target: "s3://publish/q/"}}
   - {{id: fails, action: s3.download, role: writer, source: "s3://landing/nothing", target: none}}
 """
 PROGRAM = """
@@ -48,7 +51,7 @@ def test_runs_in_one_process_leave_nothing(memory_aws: Any, tmp_path: Path, engi
         memory_aws.put("landing", f"p/{number}", "x" * 100)
     (tmp_path / "spec.yaml").write_text(SPEC.format(engine=engine))
     command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         cwd=tmp_path,
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -57,8 +60,8 @@ def test_runs_in_one_process_leave_nothing(memory_aws: Any, tmp_path: Path, engi
         check=False,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    (files, memory, threads, frozen), last = json.loads(done.stdout.splitlines()[-1])
+    assert completed.returncode == 0, completed.stderr
+    (files, memory, threads, frozen), last = json.loads(completed.stdout.splitlines()[-1])
     assert last[0] == files
     assert last[1] <= memory + 10
     assert (last[2], last[3]) == (threads, frozen) == (1, 0)

@@ -259,7 +259,7 @@ def test_the_command_and_run_write_the_same_page(
     assert "may not s3:GetObject" in (tmp_path / "r.html").read_text()
 
 
-def many(count: int) -> dict[str, Any]:
+def make_large_result(count: int) -> dict[str, Any]:
     dice = random.Random(1)
     steps = []
     for number in range(count):
@@ -302,7 +302,7 @@ def test_a_browser_lays_a_thousand_steps_out_within_its_width(scheme: str, tmp_p
         back: getComputedStyle(document.body).backgroundColor, rows: document.querySelectorAll("#steps ~ * tbody tr, section:last-of-type tbody tr").length});
     });</script></body>"""
     text = (
-        render_page(many(1000))
+        render_page(make_large_result(1000))
         .replace("default-src 'none'", "default-src 'none'; script-src 'unsafe-inline'")
         .replace("</body>", probe)
     )

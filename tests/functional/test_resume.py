@@ -32,15 +32,20 @@ roles:
   - arn: arn:aws:iam::{ACCOUNT}:role/job
     permissions:
       - {{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}
-      - {{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::data-bucket", "arn:aws:s3:::data-bucket/*"]}}
+      - {{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::data-bucket",
+          "arn:aws:s3:::data-bucket/*"]}}
   - arn: arn:aws:iam::{ACCOUNT}:role/keeper
-    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]
+    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}},
+            Action: sts:AssumeRole}}]
     permissions:
-      - {{Effect: Allow, Action: ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"], Resource: "arn:aws:s3:::ops-bucket/state/t/*"}}
-      - {{Effect: Allow, Action: "s3:ListBucket", Resource: "arn:aws:s3:::ops-bucket", Condition: {{StringLike: {{"s3:prefix": "state/t/*"}}}}}}
+      - {{Effect: Allow, Action: ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+          Resource: "arn:aws:s3:::ops-bucket/state/t/*"}}
+      - {{Effect: Allow, Action: "s3:ListBucket", Resource: "arn:aws:s3:::ops-bucket",
+          Condition: {{StringLike: {{"s3:prefix": "state/t/*"}}}}}}
 buckets:
   - {{name: ops-bucket, account: "{ACCOUNT}"}}
-  - {{name: data-bucket, account: "{ACCOUNT}", objects: [{{key: in/a.txt, text: aa}}, {{key: in/b.txt, text: b}}]}}
+  - {{name: data-bucket, account: "{ACCOUNT}",
+      objects: [{{key: in/a.txt, text: aa}}, {{key: in/b.txt, text: b}}]}}
 """
 KEEPER = f"arn:aws:iam::{ACCOUNT}:role/keeper"
 FUNCTIONS = """
@@ -80,7 +85,7 @@ def _functions(tmp_path: Path) -> Iterator[None]:
     sys.modules.pop("state_code", None)
 
 
-def state_of(where: str, tmp_path: Path) -> str:
+def render_state(where: str, tmp_path: Path) -> str:
     if where == "folder":
         return f"state: {{location: {tmp_path}/state, stale_after: 4s}}\n"
     return f"state: {{location: s3://ops-bucket/state/, role: '{KEEPER}', stale_after: 4s}}\n"
@@ -88,16 +93,19 @@ def state_of(where: str, tmp_path: Path) -> str:
 
 def write(tmp_path: Path, steps: str, where: str = "folder", top: str = "") -> Path:
     path = tmp_path / "job.yaml"
-    path.write_text(f"version: 1\nname: t\n{state_of(where, tmp_path)}{top}steps:\n{steps}")
+    path.write_text(f"version: 1\nname: t\n{render_state(where, tmp_path)}{top}steps:\n{steps}")
     return path
 
 
-def call(id_: str, function: str, more: str = "", **arguments: Any) -> str:
+def render_step(id_: str, function: str, more: str = "", **arguments: Any) -> str:
     tail = f", {more}" if more else ""
-    return f"  - {{id: {id_}, action: python.call, function: 'state_code:{function}', arguments: {json.dumps(arguments)}{tail}}}\n"
+    return (
+        f"  - {{id: {id_}, action: python.call, function: 'state_code:{function}', "
+        f"arguments: {json.dumps(arguments)}{tail}}}\n"
+    )
 
 
-def ended(result: RunResult) -> dict[str, tuple[str, str]]:
+def list_statuses(result: RunResult) -> dict[str, tuple[str, str]]:
     return {step.id: (step.status, step.reason) for step in result.steps}
 
 
@@ -106,11 +114,17 @@ LIST = "  - {id: find, action: s3.list, role: job, source: s3://data-bucket/in/}
 
 @pytest.mark.parametrize("where", ["folder", "bucket"])
 def test_a_resumed_run_does_what_is_left(where: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
-    fetch = f"  - {{id: fetch, action: s3.download, role: job, objects: '${{{{ steps.find.objects }}}}', target: {tmp_path}/out/}}\n"
+    fetch = (
+        "  - {id: fetch, action: s3.download, role: job, "
+        f"objects: '${{{{ steps.find.objects }}}}', target: {tmp_path}/out/}}\n"
+    )
     steps = (
-        LIST + fetch + call("counted", "count", path=f"{tmp_path}/count") + call("late", "fails_unless", path=f"{tmp_path}/partner")
-        + call("last", "say", value="${{ steps.counted.times }} ${{ run.id }}")
-    )  # fmt: skip
+        LIST
+        + fetch
+        + render_step("counted", "count", path=f"{tmp_path}/count")
+        + render_step("late", "fails_unless", path=f"{tmp_path}/partner")
+        + render_step("last", "say", value="${{ steps.counted.times }} ${{ run.id }}")
+    )
     path = write(tmp_path, steps, where)
     first = api.run(api.load(path), identity=identity_of(aws), run_key=f"key-{where}")
     assert (first.status, first.steps[3].status, first.steps[4].status) == (
@@ -122,16 +136,20 @@ def test_a_resumed_run_does_what_is_left(where: str, aws: sandbox.Sandbox, tmp_p
     second = api.run(api.load(path), identity=identity_of(aws), run_key=f"key-{where}", resume=True)
     assert second.status == "succeeded"
     reason = f"done in run {first.run_id}"
-    assert ended(second) == {
-        "find": ("skipped", reason), "fetch": ("skipped", reason), "counted": ("skipped", reason), "late": ("succeeded", ""), "last": ("succeeded", ""),
-    }  # fmt: skip
+    assert list_statuses(second) == {
+        "find": ("skipped", reason),
+        "fetch": ("skipped", reason),
+        "counted": ("skipped", reason),
+        "late": ("succeeded", ""),
+        "last": ("succeeded", ""),
+    }
     assert [info.key for info in second.steps[0].outputs["objects"]] == ["in/a.txt", "in/b.txt"], (
         "lists come back"
     )
     assert second.steps[4].outputs["value"].startswith("1 ")
     assert (tmp_path / "count").read_text() == "x"
     third = api.run(api.load(path), identity=identity_of(aws), run_key=f"key-{where}")
-    assert {status for status, _ in ended(third).values()} == {"skipped"}, (
+    assert {status for status, _ in list_statuses(third).values()} == {"skipped"}, (
         "another run id alone changes nothing"
     )
 
@@ -147,16 +165,16 @@ def test_what_changed_is_done_again_with_what_depends_on_it(tmp_path: Path) -> N
 
     def steps(value: int) -> str:
         return (
-            call("a", "say", value=1)
-            + call("b", "say", "needs: [a]", value=value)
-            + call("c", "say", "needs: [b]")
-            + call("d", "say", "needs: [a]")
+            render_step("a", "say", value=1)
+            + render_step("b", "say", "needs: [a]", value=value)
+            + render_step("c", "say", "needs: [b]")
+            + render_step("d", "say", "needs: [a]")
         )
 
     assert api.run(api.load(write(tmp_path, steps(1))), run_key="k").status == "succeeded"
     notes = Notes()
-    again = api.run(api.load(write(tmp_path, steps(2))), run_key="k", observers=[notes])
-    assert {id_: status for id_, (status, _) in ended(again).items()} == {
+    second_run = api.run(api.load(write(tmp_path, steps(2))), run_key="k", observers=[notes])
+    assert {id_: status for id_, (status, _) in list_statuses(second_run).items()} == {
         "a": "skipped",
         "b": "succeeded",
         "c": "succeeded",
@@ -197,30 +215,33 @@ def test_steps_that_found_nothing_are_stored_too(
 def test_files_that_are_gone_are_fetched_again(aws: sandbox.Sandbox, tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        f"  - {{id: fetch, action: s3.download, role: job, source: s3://data-bucket/in/, target: {tmp_path}/out/}}\n"
-        + call("b", "say"),
+        (
+            "  - {id: fetch, action: s3.download, role: job, source: s3://data-bucket/in/, "
+            f"target: {tmp_path}/out/}}\n"
+        )
+        + render_step("b", "say"),
     )
     assert api.run(api.load(path), identity=identity_of(aws), run_key="k").status == "succeeded"
     for file in (tmp_path / "out").iterdir():
         file.unlink()
     (tmp_path / "out").rmdir()
-    again = api.run(api.load(path), identity=identity_of(aws), run_key="k")
-    assert {status for status, _ in ended(again).values()} == {"succeeded"}
+    second_run = api.run(api.load(path), identity=identity_of(aws), run_key="k")
+    assert {status for status, _ in list_statuses(second_run).values()} == {"succeeded"}
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.txt", "b.txt"]
 
 
 def test_only_some_steps(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        call("a", "say", value=5)
-        + call("b", "say", value="${{ steps.a.value }}")
-        + call("c", "say"),
+        render_step("a", "say", value=5)
+        + render_step("b", "say", value="${{ steps.a.value }}")
+        + render_step("c", "say"),
     )
     with pytest.raises(UsageError, match="reads from 'a'"):
         api.run(api.load(path), only=["b"])
     assert api.run(api.load(path), run_key="k").status == "succeeded"
     result = api.run(api.load(path), run_key="k", only=["b"])
-    assert {id_: status for id_, (status, _) in ended(result).items()} == {
+    assert {id_: status for id_, (status, _) in list_statuses(result).items()} == {
         "a": "skipped",
         "b": "succeeded",
         "c": "skipped",
@@ -229,7 +250,7 @@ def test_only_some_steps(tmp_path: Path) -> None:
 
 
 def test_mistakes_with_keys(tmp_path: Path, rolerunner: Any) -> None:
-    path = write(tmp_path, call("a", "say"))
+    path = write(tmp_path, render_step("a", "say"))
     for arguments, message in (
         (["--resume", "none"], "there is no state for the run key 'none' of job 't'"),
         (["--run-key", "../up"], "is not a valid run key"),
@@ -241,18 +262,22 @@ def test_mistakes_with_keys(tmp_path: Path, rolerunner: Any) -> None:
     (tmp_path / "state/t").mkdir(parents=True, exist_ok=True)
     (tmp_path / "state/t/bad.json").write_text("{")
     assert "is damaged" in rolerunner("run", path, "--resume", "bad").stderr
-    (tmp_path / "plain.yaml").write_text("version: 1\nname: t\nsteps:\n" + call("a", "say"))
+    (tmp_path / "plain.yaml").write_text("version: 1\nname: t\nsteps:\n" + render_step("a", "say"))
     assert "keeps no state" in rolerunner("run", "plain.yaml", "--resume", "k").stderr
 
 
 def start(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json", *arguments], cwd=tmp_path, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "TMPDIR": str(tmp_path), **environment},
-    )  # fmt: skip
+        [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json", *arguments],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "TMPDIR": str(tmp_path), **environment},
+    )
 
 
-def until(process: subprocess.Popen[str], word: str) -> None:
+def wait_for_line(process: subprocess.Popen[str], word: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if word in line:
@@ -260,7 +285,7 @@ def until(process: subprocess.Popen[str], word: str) -> None:
     raise AssertionError(f"no {word}")
 
 
-def until_begun(tmp_path: Path) -> None:
+def wait_for_deaf_step(tmp_path: Path) -> None:
     """Wait until the function ``deaf`` runs: a step that is told to stop before its function does not call it."""
     deadline = time.monotonic() + 60
     while not (tmp_path / "began").exists():
@@ -269,10 +294,10 @@ def until_begun(tmp_path: Path) -> None:
 
 
 def test_a_second_run_of_a_key_is_told_who_holds_it(tmp_path: Path) -> None:
-    path = write(tmp_path, call("a", "wait", seconds=60))
+    path = write(tmp_path, render_step("a", "wait", seconds=60))
     process = start(tmp_path, "--run-key", "k")
     try:
-        until(process, "step_started")
+        wait_for_line(process, "step_started")
         with pytest.raises(
             StateHeld,
             match=rf"held by run \S+ on \S+ \(process {process.pid}\) since .*--take-over",
@@ -281,7 +306,7 @@ def test_a_second_run_of_a_key_is_told_who_holds_it(tmp_path: Path) -> None:
         time.sleep(5)  # longer than it takes to be stale: it is renewed meanwhile
         with pytest.raises(StateHeld):
             api.run(api.load(path), run_key="k")
-        write(tmp_path, call("a", "say"))
+        write(tmp_path, render_step("a", "say"))
         assert api.run(api.load(path), run_key="k", take_over=True).status == "succeeded"
         out, _ = process.communicate(timeout=15)
         assert process.returncode == 4
@@ -299,13 +324,18 @@ def test_a_second_run_of_a_key_is_told_who_holds_it(tmp_path: Path) -> None:
 def test_a_function_that_ignores_the_signal_does_not_hold_the_run(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    write(tmp_path, call("a", "say") + call("deaf", "deaf", seconds=60) + call("after", "say"))
+    write(
+        tmp_path,
+        render_step("a", "say")
+        + render_step("deaf", "deaf", seconds=60)
+        + render_step("after", "say"),
+    )
     process = start(tmp_path, "--run-key", "k")
-    until_begun(tmp_path)
-    began = time.monotonic()
+    wait_for_deaf_step(tmp_path)
+    started_at = time.monotonic()
     process.send_signal(number)
     out, _ = process.communicate(timeout=15)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
     assert process.returncode == 128 + number
     assert "--resume k" in out
     result = json.loads((tmp_path / "r.json").read_text())
@@ -318,18 +348,18 @@ def test_a_function_that_ignores_the_signal_does_not_hold_the_run(
 
 
 def test_a_signal_that_wakes_another_thread_is_not_left_lying(tmp_path: Path) -> None:
-    write(tmp_path, call("deaf", "signalled_elsewhere", seconds=20))
+    write(tmp_path, render_step("deaf", "signalled_elsewhere", seconds=20))
     process = start(tmp_path)
-    until(process, "step_started")
-    began = time.monotonic()
+    wait_for_line(process, "step_started")
+    started_at = time.monotonic()
     process.communicate(timeout=30)
-    assert (process.returncode, time.monotonic() - began < 5) == (143, True)
+    assert (process.returncode, time.monotonic() - started_at < 5) == (143, True)
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    write(tmp_path, call("deaf", "deaf", seconds=60))
+    write(tmp_path, render_step("deaf", "deaf", seconds=60))
     process = start(tmp_path)
-    until_begun(tmp_path)
+    wait_for_deaf_step(tmp_path)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
@@ -340,14 +370,18 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 CRASH = """
   - {{id: find, action: s3.list, role: job, source: s3://data-bucket/crash/in/}}
-  - {{id: fetch, action: s3.download, role: job, objects: "${{{{ steps.find.objects }}}}", target: {tmp}/raw/}}
-  - {{id: publish, action: s3.upload, role: job, source: {tmp}/raw/, target: s3://data-bucket/crash/out/}}
-  - {{id: move, action: s3.copy, role: job, source: s3://data-bucket/crash/out/, target: s3://data-bucket/crash/done/, move: true}}
-  - {{id: counted, action: s3.write, role: job, target: s3://data-bucket/crash/_DONE, text: "${{{{ steps.find.count }}}} ${{{{ steps.find.bytes }}}}"}}
+  - {{id: fetch, action: s3.download, role: job, objects: "${{{{ steps.find.objects }}}}",
+      target: {tmp}/raw/}}
+  - {{id: publish, action: s3.upload, role: job, source: {tmp}/raw/,
+      target: s3://data-bucket/crash/out/}}
+  - {{id: move, action: s3.copy, role: job, source: s3://data-bucket/crash/out/,
+      target: s3://data-bucket/crash/done/, move: true}}
+  - {{id: counted, action: s3.write, role: job, target: s3://data-bucket/crash/_DONE,
+      text: "${{{{ steps.find.count }}}} ${{{{ steps.find.bytes }}}}"}}
 """
 
 
-def crash(
+def kill_until_done(
     kills: int, aws: sandbox.Sandbox, tmp_path: Path, seed: int, takes: float = 0
 ) -> tuple[int, dict[str, bytes], dict[str, bytes], float]:
     """Kill a run that ``takes`` so many seconds again and again at random moments, then let it end.
@@ -366,13 +400,16 @@ def crash(
     write(tmp_path, CRASH.format(tmp=tmp_path), "bucket")
     keys = aws.job_keys
     environment = {
-        "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": aws.endpoint, "AWS_REGION": aws.region,
-    }  # fmt: skip
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "AWS_REGION": aws.region,
+    }
     moments = random.Random(seed)
     killed = 0
     for attempt in range(kills + 5):
-        began = time.monotonic()
+        started_at = time.monotonic()
         process = start(tmp_path, "--run-key", f"crash-{seed}", **environment)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moments.uniform(takes / 4, takes) if attempt < kills else 60)
@@ -381,7 +418,7 @@ def crash(
             process.kill()
             process.communicate()
             continue
-        takes = time.monotonic() - began if attempt == 0 else takes
+        takes = time.monotonic() - started_at if attempt == 0 else takes
         out, _ = process.communicate()
         if process.returncode == 0:
             break
@@ -404,12 +441,12 @@ def crash(
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
     kills: int, aws: sandbox.Sandbox, tmp_path: Path
 ) -> None:
-    _, clean_objects, clean_files, takes = crash(0, aws, tmp_path / "clean", kills * 1000)
+    _, clean_objects, clean_files, takes = kill_until_done(0, aws, tmp_path / "clean", kills * 1000)
     assert (len(clean_objects), len(clean_files)) == (61, 30)
     killed = round_ = 0
     while killed < kills:
         round_ += 1
-        count, objects, files, takes = crash(
+        count, objects, files, takes = kill_until_done(
             min(kills - killed, 5), aws, tmp_path / f"killed-{round_}", kills * 1000 + round_, takes
         )
         killed += count

@@ -70,9 +70,9 @@ class Job:
 
     def resume(self, steps: str) -> dict[str, str]:
         (self.folder / "partner").touch()
-        ended = self.run(steps)
-        assert ended.pop("late") == "succeeded"
-        return ended
+        completed = self.run(steps)
+        assert completed.pop("late") == "succeeded"
+        return completed
 
     def state_files(self, word: str) -> list[str]:
         """The names of what the state keeps beside its document, whose content holds a word."""
@@ -118,7 +118,7 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, memory_aws: Store) -> Jo
     return Job(tmp_path, memory_aws, request.param)
 
 
-def same_size_and_time(path: Path) -> None:
+def replace_keeping_size_and_time(path: Path) -> None:
     before = path.stat()
     path.write_text("O" * before.st_size)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -134,7 +134,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "removed": lambda folder: (folder / "0.csv").unlink(),
     "changed": lambda folder: (folder / "1.csv").write_text("something else"),
     "cut short": lambda folder: os.truncate(folder / "2.csv", 2),
-    "changed, of the same size and time": lambda folder: same_size_and_time(folder / "3.csv"),
+    "changed, of the same size and time": lambda folder: replace_keeping_size_and_time(
+        folder / "3.csv"
+    ),
     "a folder instead": lambda folder: replace_by_folder(folder / "4.csv"),
     "added": lambda folder: (folder / "more.csv").write_text("more"),
 }
@@ -156,7 +158,7 @@ FETCH = {
 }
 
 
-def right_files(tmp_path: Path) -> bool:
+def has_right_files(tmp_path: Path) -> bool:
     return all((tmp_path / "work" / name).read_text() == f"order {name}" for name in NAMES)
 
 
@@ -181,11 +183,13 @@ def test_files_that_were_fetched_are_compared(
     CHANGES[change](tmp_path / "work")
     if change == "a folder instead":
         (tmp_path / "work/4.csv").rmdir()
-    ended = job.resume(steps)
+    completed = job.resume(steps)
     expected = "skipped" if change in ("none", "added") else "succeeded"
-    assert (ended["fetch"], ended["look"], right_files(tmp_path)) == (expected, expected, True), (
-        "what needs them is done again, too"
-    )
+    assert (completed["fetch"], completed["look"], has_right_files(tmp_path)) == (
+        expected,
+        expected,
+        True,
+    ), "what needs them is done again, too"
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
@@ -194,7 +198,7 @@ def test_both_engines_compare(engine: str, tmp_path: Path, memory_aws: Store) ->
     steps = FETCH["prefix"].format(tmp=tmp_path, more="")
     job.run(steps)
     (tmp_path / "work/0.csv").unlink()
-    assert (job.resume(steps)["fetch"], right_files(tmp_path)) == ("succeeded", True)
+    assert (job.resume(steps)["fetch"], has_right_files(tmp_path)) == ("succeeded", True)
 
 
 def test_a_file_added_to_a_mirror_is_a_change(job: Job, tmp_path: Path) -> None:
@@ -221,7 +225,7 @@ def test_a_changed_file_of_the_same_size_is_fetched_again(
     steps = FETCH["prefix"].format(tmp=tmp_path, more=f", {more}")
     job.run(steps)
     (tmp_path / "work/1.csv").write_text("ORDER 1.csv")
-    assert (job.resume(steps)["fetch"], right_files(tmp_path)) == ("succeeded", True)
+    assert (job.resume(steps)["fetch"], has_right_files(tmp_path)) == ("succeeded", True)
 
 
 @pytest.mark.parametrize("engine", ["fast", "boto3"])
@@ -328,25 +332,27 @@ def test_a_list_in_the_state_must_be_whole(
             job.write(name, "".join(changed[change]))
     if release == "the previous":
         edit_document(
-            job, lambda read: [each.pop("sha256") for each in lists_in(read["find"]["outputs"])]
+            job, lambda read: [each.pop("sha256") for each in find_lists(read["find"]["outputs"])]
         )
         edit_document(
-            job, lambda read: [each.pop("sha256") for each in lists_in(read["twice"]["outputs"])]
+            job, lambda read: [each.pop("sha256") for each in find_lists(read["twice"]["outputs"])]
         )
-    ended = job.resume(steps)
+    completed = job.resume(steps)
     again = "skipped" if change == "none" else "succeeded"
-    assert (ended["find"], ended["twice"]) == (again, again)
+    assert (completed["find"], completed["twice"]) == (again, again)
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == NAMES
 
 
-def lists_in(value: Any) -> list[Any]:
+def find_lists(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return (
             [value["$objects"]]
             if set(value) == {"$objects"}
-            else [found for each in value.values() for found in lists_in(each)]
+            else [found for each in value.values() for found in find_lists(each)]
         )
-    return [found for each in value for found in lists_in(each)] if isinstance(value, list) else []
+    return (
+        [found for each in value for found in find_lists(each)] if isinstance(value, list) else []
+    )
 
 
 def test_an_inventory_is_compared(job: Job, tmp_path: Path) -> None:

@@ -45,19 +45,19 @@ EXPIRED = (
 EXPIRED_STS = b"<ErrorResponse>" + EXPIRED + b"<RequestId>r-1</RequestId></ErrorResponse>"
 
 
-class Listening(Proxy):
+class RecordingProxy(Proxy):
     """Hears every secret that is issued, and may answer once for the embedded AWS or be slow."""
 
     def __init__(self, endpoint: str) -> None:
-        super().__init__(endpoint, _Heard)
+        super().__init__(endpoint, _RecordingHandler)
         self.issued: set[str] = set()
         self.expire_once = ""
         self.seen: list[str] = []
         self.slow_for = ""
 
 
-class _Heard(ProxyHandler):
-    server: Listening
+class _RecordingHandler(ProxyHandler):
+    server: RecordingProxy
 
     def respond(self, body: bytes) -> None:
         text = body.decode("latin-1")
@@ -86,13 +86,13 @@ def aws() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def proxy(aws: Sandbox) -> Iterator[Listening]:
-    with Listening(aws.endpoint).serve_in_background() as made:
+def proxy(aws: Sandbox) -> Iterator[RecordingProxy]:
+    with RecordingProxy(aws.endpoint).serve_in_background() as made:
         yield made
 
 
-def through(
-    aws: Sandbox, proxy: Listening, ahead: tuple[float, ...] | list[float] = (0.0,)
+def open_sessions(
+    aws: Sandbox, proxy: RecordingProxy, ahead: tuple[float, ...] | list[float] = (0.0,)
 ) -> Sessions:
     identity = identity_of(aws)
     made = JobIdentity(identity.region, keys=identity.keys, endpoints={"": proxy.url})
@@ -100,10 +100,10 @@ def through(
 
 
 def test_an_expired_token_from_s3_is_renewed_and_signed_again_once(
-    aws: Sandbox, proxy: Listening
+    aws: Sandbox, proxy: RecordingProxy
 ) -> None:
     ahead = [0.0]
-    sessions = through(aws, proxy, ahead)
+    sessions = open_sessions(aws, proxy, ahead)
     sessions.assume(FIRST)
     ahead[0] = FRESH_SECONDS + 1  # of a session that was made just now S3's word would not be taken
     proxy.expire_once = "s3"
@@ -112,8 +112,8 @@ def test_an_expired_token_from_s3_is_renewed_and_signed_again_once(
     assert sessions.count_assume_calls(FIRST) == 2
 
 
-def test_an_expired_source_is_looked_up_again_once(aws: Sandbox, proxy: Listening) -> None:
-    sessions = through(aws, proxy)
+def test_an_expired_source_is_looked_up_again_once(aws: Sandbox, proxy: RecordingProxy) -> None:
+    sessions = open_sessions(aws, proxy)
     proxy.expire_once = "sts"
     sessions.assume(FIRST)
     assert sum("Action=AssumeRole" in each for each in proxy.seen) == 2
@@ -129,14 +129,14 @@ def test_an_sts_that_cannot_be_reached_is_said_with_what_to_do(aws: Sandbox) -> 
             keys=identity.keys,
             endpoints={"": f"http://127.0.0.1:{taken.getsockname()[1]}"},
         )
-        with pytest.raises(RoleRefused) as caught:
+        with pytest.raises(RoleRefused) as raised:
             Sessions(nowhere).assume(FIRST)
-    assert caught.value.type == "StsUnreachable"
-    assert "STS interface endpoint" in caught.value.hint
+    assert raised.value.type == "StsUnreachable"
+    assert "STS interface endpoint" in raised.value.hint
 
 
-def test_a_slow_sts_leaves_other_roles_alone(aws: Sandbox, proxy: Listening) -> None:
-    sessions = through(aws, proxy)
+def test_a_slow_sts_leaves_other_roles_alone(aws: Sandbox, proxy: RecordingProxy) -> None:
+    sessions = open_sessions(aws, proxy)
     sessions.assume(FIRST)
     client = sessions.client(FIRST, "s3")
     client.list_objects_v2(Bucket="team-data-111122223333")
@@ -144,9 +144,9 @@ def test_a_slow_sts_leaves_other_roles_alone(aws: Sandbox, proxy: Listening) -> 
     slow = threading.Thread(target=lambda: sessions.assume(OTHER))
     slow.start()
     time.sleep(0.2)
-    began = time.monotonic()
+    started_at = time.monotonic()
     sessions.client(FIRST, "s3").list_objects_v2(Bucket="team-data-111122223333")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - started_at < 1.5
     assert slow.is_alive(), "it is still waiting"
     slow.join()
 
@@ -198,7 +198,7 @@ def test_a_hub_that_is_refused_is_told_once_through_the_whole_command(tmp_path: 
         "steps:\n  - {id: a, action: s3.list, role: spoke, source: s3://publish/}\n"
     )
     command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--sandbox", "w.yaml"]
-    ended = subprocess.run(
+    completed = subprocess.run(
         command,
         cwd=tmp_path,
         capture_output=True,
@@ -206,9 +206,9 @@ def test_a_hub_that_is_refused_is_told_once_through_the_whole_command(tmp_path: 
         check=False,
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    assert ended.returncode == 3
-    assert "reached through 'hub'" in ended.stderr
-    assert ended.stderr.count("1. the caller's own policy needs:") == 1
+    assert completed.returncode == 3
+    assert "reached through 'hub'" in completed.stderr
+    assert completed.stderr.count("1. the caller's own policy needs:") == 1
 
 
 # secrets
@@ -219,7 +219,7 @@ def test_a_hub_that_is_refused_is_told_once_through_the_whole_command(tmp_path: 
 def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_path: Path) -> None:
     with (
         sandbox.start_sandbox(sandbox.load_world(CONFIGS / f"{config}.sandbox.yaml")) as running,
-        Listening(running.endpoint).serve_in_background() as proxy,
+        RecordingProxy(running.endpoint).serve_in_background() as proxy,
     ):
         keys = running.job_keys
         environment = {
@@ -243,17 +243,17 @@ def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_
             "debug",
         ]
         command = [sys.executable, "-m", "rolerunner", *arguments, "--result", "result.json"]
-        ended = subprocess.run(
+        completed = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
-    assert ended.returncode == 0, ended.stderr
+    assert completed.returncode == 0, completed.stderr
     assert len(proxy.issued) >= 4, "two roles, a key and a token each"
     files = "".join(path.read_text("latin-1") for path in tmp_path.rglob("*") if path.is_file())
     for secret in {*proxy.issued, keys.secret_key, keys.token}:
-        assert secret not in ended.stdout + ended.stderr + files
+        assert secret not in completed.stdout + completed.stderr + files
 
 
-def refused(client: Any) -> BaseException:
+def catch_refusal(client: Any) -> BaseException:
     """An error whose traceback goes all the way down to the signed request, and holds none of a test's own variables."""
     try:
         client.get_object(Bucket="partner-data-444455556666", Key="none")
@@ -263,9 +263,9 @@ def refused(client: Any) -> BaseException:
 
 
 def test_no_secret_is_in_a_pickle_a_traceback_or_the_environment(
-    aws: Sandbox, proxy: Listening
+    aws: Sandbox, proxy: RecordingProxy
 ) -> None:
-    sessions = through(aws, proxy)
+    sessions = open_sessions(aws, proxy)
     sessions.assume(FIRST)
     session, client = sessions.session(FIRST), sessions.client(FIRST, "s3")
     secrets = {*proxy.issued, aws.job_keys.secret_key, aws.job_keys.token}
@@ -282,7 +282,7 @@ def test_no_secret_is_in_a_pickle_a_traceback_or_the_environment(
         with contextlib.suppress(Exception):
             pickled = cloudpickle.dumps(value)
             assert not any(secret.encode() in pickled for secret in secrets), value
-    error = refused(client)
+    error = catch_refusal(client)
     shown = "".join(
         traceback.TracebackException.from_exception(error, capture_locals=True).format()
     )

@@ -13,9 +13,9 @@ pytestmark = pytest.mark.once
 
 
 def test_50_roles_with_a_client_each_stay_under_100_megabytes() -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, str(BENCH), "rolerunner", "50"], check=True, capture_output=True, text=True
     )
-    _, _, calls, _, megabytes = done.stdout.split("\t")
+    _, _, calls, _, megabytes = completed.stdout.split("\t")
     assert int(calls) == 50
     assert float(megabytes) < 100

@@ -38,22 +38,22 @@ class Clock:
         return time.time() + self.ahead
 
 
-def trusting(arn: str) -> list[dict[str, Any]]:
+def make_trust_policy(arn: str) -> list[dict[str, Any]]:
     return [{"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "sts:AssumeRole"}]
 
 
-def assuming(*arns: str) -> list[dict[str, Any]]:
+def make_assume_policy(*arns: str) -> list[dict[str, Any]]:
     return [{"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": list(arns)}]
 
 
 @pytest.fixture
 def aws() -> Iterator[sandbox.Sandbox]:
     roles = [
-        {"arn": JOB_ARN, "permissions": assuming(HUB_ARN)},
+        {"arn": JOB_ARN, "permissions": make_assume_policy(HUB_ARN)},
         {
             "arn": HUB_ARN,
-            "trust": trusting(JOB_ARN),
-            "permissions": assuming(*(each.arn for each in SPOKES)),
+            "trust": make_trust_policy(JOB_ARN),
+            "permissions": make_assume_policy(*(each.arn for each in SPOKES)),
         },
         {"arn": DENIED.arn},
     ]
@@ -65,7 +65,7 @@ def aws() -> Iterator[sandbox.Sandbox]:
                 "Resource": [f"arn:aws:s3:::bucket{number}", f"arn:aws:s3:::bucket{number}/*"],
             }
         ]
-        roles.append({"arn": each.arn, "trust": trusting(HUB_ARN), "permissions": own})
+        roles.append({"arn": each.arn, "trust": make_trust_policy(HUB_ARN), "permissions": own})
     buckets = [
         {
             "name": f"bucket{number}",
@@ -113,20 +113,20 @@ def test_64_threads_over_8_roles_and_a_hub_make_9_calls(
 
 
 def test_a_role_may_not_read_the_bucket_of_another(sessions: Sessions) -> None:
-    with pytest.raises(StepError) as refused:
+    with pytest.raises(StepError) as raised:
         BotoEngine(sessions.client(SPOKES[0], "s3"), SPOKES[0], str).read(
             S3Uri("bucket1", "a"), 100
         )
-    assert "arn:aws:s3:::bucket1/a" in refused.value.message
+    assert "arn:aws:s3:::bucket1/a" in raised.value.message
 
 
 def test_32_threads_that_meet_a_refusal_make_one_call_and_hold_it(
     sessions: Sessions, clock: Clock
 ) -> None:
     def work(_: int) -> RoleRefused:
-        with pytest.raises(RoleRefused) as refused:
+        with pytest.raises(RoleRefused) as raised:
             sessions.assume(DENIED)
-        return refused.value
+        return raised.value
 
     with ThreadPoolExecutor(32) as pool:
         refusals = list(pool.map(work, range(32)))
@@ -142,13 +142,13 @@ def test_a_refused_hub_is_told_once_and_its_spokes_as_reached_through_it(
     aws: sandbox.Sandbox, sessions: Sessions
 ) -> None:
     aws.client("iam", ACCOUNT).update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.policy_document(trusting(DENIED.arn))
+        RoleName="hub", PolicyDocument=sandbox.world.policy_document(make_trust_policy(DENIED.arn))
     )
     refusals = []
     for role in [HUB, *SPOKES[:2]]:
-        with pytest.raises(RoleRefused) as refused:
+        with pytest.raises(RoleRefused) as raised:
             sessions.assume(role)
-        refusals.append(refused.value)
+        refusals.append(raised.value)
     assert [each.through for each in refusals] == ["", "hub", "hub"]
     from rolerunner.cli.refusals import format_refusals
 
@@ -195,7 +195,7 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(
     client.get_caller_identity()
     iam = aws.client("iam", ACCOUNT)
     iam.update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.policy_document(trusting(DENIED.arn))
+        RoleName="hub", PolicyDocument=sandbox.world.policy_document(make_trust_policy(DENIED.arn))
     )
     clock.ahead += 700  # of 900: in the last 30 %
     with caplog.at_level(logging.WARNING, "rolerunner"):
@@ -206,7 +206,7 @@ def test_an_early_renewal_that_fails_is_logged_once_and_tried_again(
     assert sessions.count_assume_calls(HUB) == 3
     assert len(caplog.records) == 1
     iam.update_assume_role_policy(
-        RoleName="hub", PolicyDocument=sandbox.world.policy_document(trusting(JOB_ARN))
+        RoleName="hub", PolicyDocument=sandbox.world.policy_document(make_trust_policy(JOB_ARN))
     )
     clock.ahead += 31
     client.get_caller_identity()
@@ -224,9 +224,9 @@ def test_the_jobs_own_role_is_not_assumed(aws: sandbox.Sandbox, sessions: Sessio
 
 
 def test_a_pin_on_another_account_is_refused(sessions: Sessions) -> None:
-    with pytest.raises(RoleRefused) as refused:
+    with pytest.raises(RoleRefused) as raised:
         sessions.assume(Role(HUB_ARN, "hub", account="999999999999"))
-    assert refused.value.type == "WrongAccount"
+    assert raised.value.type == "WrongAccount"
 
 
 def test_equal_roles_share_clients_and_different_ones_do_not(sessions: Sessions) -> None:
@@ -244,10 +244,10 @@ def test_head_of_what_may_not_be_read_gives_the_reason_and_of_an_empty_object_it
     assert storage.head(S3Uri("bucket0", "none")).size == 0
     with pytest.raises(NotFound):
         storage.head(S3Uri("bucket0", "missing"))
-    with pytest.raises(StepError) as refused:
+    with pytest.raises(StepError) as raised:
         storage.head(S3Uri("bucket1", "a"))
-    assert refused.value.type == "AccessDenied"
-    assert "no identity-based policy" in refused.value.message
+    assert raised.value.type == "AccessDenied"
+    assert "no identity-based policy" in raised.value.message
 
 
 def test_nothing_of_a_credential_is_shown_or_pickled(

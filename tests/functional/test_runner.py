@@ -235,9 +235,9 @@ def test_what_passes_is_tried_again_and_what_does_not_is_not(tmp_path: Path) -> 
 
 
 def test_a_timeout_stops_the_step(tmp_path: Path) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     result = run(tmp_path, call("slow", "wait", "timeout: 0.3", seconds=30))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - started_at < 3
     (step,) = result.steps
     assert step.error is not None
     assert (step.error.type, step.error.message) == ("Timeout", "not done within 0.3 s")
@@ -279,9 +279,9 @@ def test_a_signal_stops_cleanly_with_the_result_written(
         assert process.poll() is None
     time.sleep(0.2)
     process.send_signal(number)
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert process.wait(10) == 128 + number
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
     process.stdout.close()
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["status"] == "stopped"

@@ -27,8 +27,10 @@ roles:
   - arn: arn:aws:iam::{HERE}:role/job
     permissions: [{{Effect: Allow, Action: ["s3:*", "sts:AssumeRole"], Resource: "*"}}]
   - arn: arn:aws:iam::{THERE}:role/other
-    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{HERE}:role/job"}}, Action: sts:AssumeRole}}]
-    permissions: [{{Effect: Allow, Action: "s3:*", Resource: ["arn:aws:s3:::theirs", "arn:aws:s3:::theirs/*"]}}]
+    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{HERE}:role/job"}},
+            Action: sts:AssumeRole}}]
+    permissions: [{{Effect: Allow, Action: "s3:*",
+                  Resource: ["arn:aws:s3:::theirs", "arn:aws:s3:::theirs/*"]}}]
 buckets:
   - {{name: ours, account: "{HERE}"}}
   - {{name: ours-too, account: "{HERE}"}}
@@ -42,12 +44,12 @@ def _empty(aws: sandbox.Sandbox) -> None:
     for bucket, account in (("ours", HERE), ("ours-too", HERE), ("theirs", THERE)):
         s3 = aws.client("s3", account)
         told = s3.list_object_versions(Bucket=bucket)
-        doomed = [
+        to_delete = [
             {"Key": each["Key"], "VersionId": each["VersionId"]}
             for each in (*told.get("Versions", ()), *told.get("DeleteMarkers", ()))
         ]
-        if doomed:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed})
+        if to_delete:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": to_delete})
 
 
 @pytest.fixture(params=["fast", pytest.param("boto3", marks=pytest.mark.slow)])
@@ -100,7 +102,7 @@ def body(aws: sandbox.Sandbox, key: str, bucket: str = "ours") -> bytes:
     )
 
 
-def tree(folder: Path) -> dict[str, str]:
+def read_tree(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text()
         for path in sorted(folder.rglob("*"))
@@ -322,18 +324,19 @@ def test_extra_files_are_deleted_within_bounds_only(step: Any, put: Any, tmp_pat
         "delete_extra": True,
     }
     assert error(step("s3.download", **fields, max_delete=1)) == (
-        "MaxDelete", f"2 files below {out} would be deleted, 'max_delete' is 1; nothing was deleted",
-    )  # fmt: skip
-    assert sorted(tree(out)) == ["deep/y.txt", "keep.log", "x.txt"]
+        "MaxDelete",
+        f"2 files below {out} would be deleted, 'max_delete' is 1; nothing was deleted",
+    )
+    assert sorted(read_tree(out)) == ["deep/y.txt", "keep.log", "x.txt"]
     empty = step(
         "s3.download", **{**fields, "source": "s3://ours/none/"}, max_delete=9, on_empty="ok"
     )
     assert empty.status == "succeeded"
-    assert sorted(tree(out)) == ["deep/y.txt", "keep.log", "x.txt"], (
+    assert sorted(read_tree(out)) == ["deep/y.txt", "keep.log", "x.txt"], (
         "an empty listing deletes nothing"
     )
     assert step("s3.download", **fields, max_delete=2).outputs["deleted"] == 2
-    assert sorted(tree(out)) == ["a.txt", "keep.log"], "what the globs leave out stays"
+    assert sorted(read_tree(out)) == ["a.txt", "keep.log"], "what the globs leave out stays"
 
 
 def test_unpacking_and_times(step: Any, put: Any, tmp_path: Path) -> None:
@@ -349,7 +352,7 @@ def test_unpacking_and_times(step: Any, put: Any, tmp_path: Path) -> None:
         ).outputs["count"]
         == 2
     )
-    assert tree(tmp_path / "o") == {"a.csv": "packed", "plain.txt": "plain"}
+    assert read_tree(tmp_path / "o") == {"a.csv": "packed", "plain.txt": "plain"}
     assert abs((tmp_path / "o/plain.txt").stat().st_mtime - time.time()) < 60
     put("in/broken.gz", "not gzip")
     broken = step(
@@ -473,12 +476,20 @@ def test_keys_cannot_leave_the_folder_or_share_a_file(
 
 def test_upload_gives_what_was_asked_for(step: Any, aws: sandbox.Sandbox, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("1,2")
-    done = step(
-        "s3.upload", source=f"{tmp_path}/a.csv", target="s3://ours/a.csv", metadata={"k": "v"}, tags={"t": "a+b @=/c"}, cache_control="no-cache",
-        storage_class="STANDARD_IA", checksum="SHA256", encryption={"type": "AES256"}, acl="bucket-owner-full-control",
+    completed = step(
+        "s3.upload",
+        source=f"{tmp_path}/a.csv",
+        target="s3://ours/a.csv",
+        metadata={"k": "v"},
+        tags={"t": "a+b @=/c"},
+        cache_control="no-cache",
+        storage_class="STANDARD_IA",
+        checksum="SHA256",
+        encryption={"type": "AES256"},
+        acl="bucket-owner-full-control",
         expected_bucket_owner=HERE,
-    )  # fmt: skip
-    assert done.status == "succeeded", done.error
+    )
+    assert completed.status == "succeeded", completed.error
     told = aws.client("s3", HERE).head_object(Bucket="ours", Key="a.csv", ChecksumMode="ENABLED")
     assert (told["ContentType"], told["CacheControl"], told["Metadata"], told["StorageClass"]) == (
         "text/csv",
@@ -679,14 +690,14 @@ def test_a_move_deletes_what_was_copied_alone(step: Any, put: Any, aws: sandbox.
     assert (kept.outputs["skipped"], keys(aws)) == (2, ["again/a", "again/b"]), (
         "what was not compared is not deleted"
     )
-    done = step(
+    completed = step(
         "s3.copy",
         source="s3://ours/again/",
         target="s3://ours-too/again/",
         move=True,
         if_exists="skip_same",
     )
-    assert (done.outputs["skipped"], done.outputs["count"], keys(aws)) == (1, 1, [])
+    assert (completed.outputs["skipped"], completed.outputs["count"], keys(aws)) == (1, 1, [])
     put("in/a")
     same = step("s3.copy", objects=["s3://ours/in/a"], target="s3://ours/in/", move=True)
     assert error(same)[0] == "MoveOntoItself"
@@ -747,9 +758,12 @@ def test_outputs_of_a_copy_go_to_the_next_step(step: Any, put: Any, aws: sandbox
         put(f"in/{number}")
     result = step.steps(
         "{id: list, action: s3.list, role: job, source: s3://ours/in/}\n"
-        "{id: copy, action: s3.copy, role: job, objects: '${{ steps.list.objects }}', target: s3://ours-too/out/}\n"
-        "{id: tidy, action: s3.delete, role: job, objects: '${{ steps.list.objects }}', max_delete: 3}\n"
-        "{id: drop, action: s3.delete, role: job, objects: '${{ steps.copy.objects }}', max_delete: 3}\n"
+        "{id: copy, action: s3.copy, role: job, objects: '${{ steps.list.objects }}', "
+        "target: s3://ours-too/out/}\n"
+        "{id: tidy, action: s3.delete, role: job, objects: '${{ steps.list.objects }}', "
+        "max_delete: 3}\n"
+        "{id: drop, action: s3.delete, role: job, objects: '${{ steps.copy.objects }}', "
+        "max_delete: 3}\n"
     )
     assert result.status == "succeeded", result.steps
     assert (keys(aws), keys(aws, "ours-too")) == ([], [])
@@ -762,8 +776,9 @@ def test_delete_is_bounded(step: Any, put: Any, aws: sandbox.Sandbox) -> None:
     for number in range(6):
         put(f"in/{number}.tmp" if number % 2 else f"in/{number}.csv")
     assert error(step("s3.delete", source="s3://ours/in/", max_delete=5)) == (
-        "MaxDelete", "6 objects would be deleted, 'max_delete' is 5; nothing was deleted",
-    )  # fmt: skip
+        "MaxDelete",
+        "6 objects would be deleted, 'max_delete' is 5; nothing was deleted",
+    )
     assert len(keys(aws)) == 6
     assert (
         step("s3.delete", source="s3://ours/in/", include=["*.tmp"], max_delete=5).outputs["count"]
@@ -791,8 +806,10 @@ def test_delete_goes_in_batches(step: Any, put: Any, aws: sandbox.Sandbox) -> No
     before = sum(
         "delete=" in str(each) or "DeleteObjects" in str(each) for each in aws.requests("s3")
     )
-    done = step("s3.delete", source="s3://ours/in/", max_delete=2000, max_requests_per_second=1000)
-    assert (done.outputs["count"], keys(aws), before) == (1100, [], before)
+    completed = step(
+        "s3.delete", source="s3://ours/in/", max_delete=2000, max_requests_per_second=1000
+    )
+    assert (completed.outputs["count"], keys(aws), before) == (1100, [], before)
 
 
 # wait, read, write
@@ -802,16 +819,16 @@ def test_wait_until_objects_are_there(step: Any, put: Any) -> None:
     import threading
 
     threading.Timer(1.0, lambda: (put("w/a", "12345"), put("v/b", "12345"))).start()
-    began = time.monotonic()
-    done = step(
+    started_at = time.monotonic()
+    completed = step(
         "s3.wait",
         source=["s3://ours/w/", "s3://ours/v/"],
         min_bytes="5B",
         interval=0.2,
         max_wait=20,
     )
-    assert (done.outputs["count"], done.outputs["bytes"]) == (2, 10)
-    assert 0.5 < time.monotonic() - began < 15
+    assert (completed.outputs["count"], completed.outputs["bytes"]) == (2, 10)
+    assert 0.5 < time.monotonic() - started_at < 15
     late = step("s3.wait", source="s3://ours/w/", min_count=2, interval=0.1, max_wait=0.3)
     assert error(late) == (
         "WaitTimeout",
@@ -895,17 +912,17 @@ def test_bandwidth_and_requests_are_paced(step: Any, tmp_path: Path) -> None:
     source.mkdir()
     for number in range(20):
         (source / str(number)).write_text("x" * 10_000)
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert (
         step("s3.upload", source=f"{source}/", target="s3://ours/a/", bandwidth="200KB/s").status
         == "succeeded"
     )
-    assert time.monotonic() - began > 0.7
-    began = time.monotonic()
+    assert time.monotonic() - started_at > 0.7
+    started_at = time.monotonic()
     assert (
         step(
             "s3.upload", source=f"{source}/", target="s3://ours/b/", max_requests_per_second=20
         ).status
         == "succeeded"
     )
-    assert time.monotonic() - began > 0.7
+    assert time.monotonic() - started_at > 0.7

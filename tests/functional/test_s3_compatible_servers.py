@@ -52,7 +52,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def opened(engine: str, memory_aws: Store) -> Callable[..., Any]:
+def open_engine(engine: str, memory_aws: Store) -> Callable[..., Any]:
     def storage(tuning: Tuning | None = None, flow: Pacer | None = None) -> Any:
         client = boto3.client(
             "s3",
@@ -165,9 +165,9 @@ def test_an_error_of_sts_whose_code_stands_at_the_top_is_read(
     sessions = Sessions(
         JobIdentity("eu-west-1", keys=Keys("k", "s"), endpoints={"": memory_aws.url})
     )
-    with pytest.raises(RoleRefused) as caught:
+    with pytest.raises(RoleRefused) as raised:
         sessions.assume(Role(ROLES["reader"], "reader"))
-    refused = caught.value
+    refused = raised.value
     assert refused.type == "RoleRefused"
     assert "None" not in refused.message + refused.hint
     assert "sts:AssumeRole" in refused.hint
@@ -175,24 +175,24 @@ def test_an_error_of_sts_whose_code_stands_at_the_top_is_read(
 
 
 def test_an_error_of_s3_without_a_message_is_not_none(
-    opened: Callable[..., Any], memory_aws: Store, tmp_path: Path
+    open_engine: Callable[..., Any], memory_aws: Store, tmp_path: Path
 ) -> None:
     memory_aws.hook = lambda request: xml(
         "<Error><Code>InvalidStorageClass</Code><Message/></Error>", 400
     )
     (tmp_path / "f").write_text("x")
-    (outcome,) = opened().put([Put(tmp_path / "f", S3Uri("b", "k"))], Cancel())
+    (outcome,) = open_engine().put([Put(tmp_path / "f", S3Uri("b", "k"))], Cancel())
     assert outcome.error.type == "InvalidStorageClass"
     assert "None" not in outcome.error.message
 
 
 def test_an_endpoint_that_does_not_answer_has_refused_nothing(engine: str) -> None:
-    with socket.socket() as taken:  # bound and not listening
-        taken.bind(("127.0.0.1", 0))
+    with socket.socket() as unused_port:  # bound and not listening
+        unused_port.bind(("127.0.0.1", 0))
         config = Config(
             s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 1}
         )
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        url = f"http://127.0.0.1:{unused_port.getsockname()[1]}"
         client = boto3.client(
             "s3",
             "eu-west-1",
@@ -207,11 +207,11 @@ def test_an_endpoint_that_does_not_answer_has_refused_nothing(engine: str) -> No
             if engine == "boto3"
             else open_native_engine(BotoEngine(client, role, lambda: ""), Credentials("k", "s"))
         )
-        with pytest.raises(StepError) as caught:
+        with pytest.raises(StepError) as raised:
             list(storage.list(S3Uri("landing", "q/")))
-    assert (type(caught.value), caught.value.type) == (ServiceFailed, "EndpointConnectionError")
-    assert "the endpoint does not answer" in caught.value.hint
-    assert "may not" not in caught.value.message
+    assert (type(raised.value), raised.value.type) == (ServiceFailed, "EndpointConnectionError")
+    assert "the endpoint does not answer" in raised.value.hint
+    assert "may not" not in raised.value.message
 
 
 # pace
@@ -219,7 +219,7 @@ def test_an_endpoint_that_does_not_answer_has_refused_nothing(engine: str) -> No
 
 @pytest.mark.parametrize("objects", [1, 4])
 def test_bandwidth_holds_from_the_first_byte(
-    objects: int, opened: Callable[..., Any], memory_aws: Store, tmp_path: Path
+    objects: int, open_engine: Callable[..., Any], memory_aws: Store, tmp_path: Path
 ) -> None:
     rate, whole = 800_000, 400_000
     for number in range(objects):
@@ -229,7 +229,7 @@ def test_bandwidth_holds_from_the_first_byte(
     for work in ("put", "get"):
         flow = Pacer(bandwidth=rate)
         time.sleep(0.15)  # what was not used while nothing went is not made up for
-        storage, began = opened(flow=flow), time.monotonic()
+        storage, started_at = open_engine(flow=flow), time.monotonic()
         if work == "put":
             items: Any = [Put(tmp_path / f"up{key}", S3Uri("publish", key)) for key in keys]
         else:
@@ -239,7 +239,7 @@ def test_bandwidth_holds_from_the_first_byte(
             ]
         outcomes = list(getattr(storage, work)(items, Cancel()))
         assert [each.error for each in outcomes] == [None] * objects
-        assert time.monotonic() - began >= whole / rate * 0.98
+        assert time.monotonic() - started_at >= whole / rate * 0.98
 
 
 # checksums
@@ -247,15 +247,15 @@ def test_bandwidth_holds_from_the_first_byte(
 
 @pytest.mark.parametrize("size", [1000, 17 * MIB])
 def test_a_checksum_that_never_matches_fails_in_seconds(
-    size: int, opened: Callable[..., Any], memory_aws: Store, tmp_path: Path
+    size: int, open_engine: Callable[..., Any], memory_aws: Store, tmp_path: Path
 ) -> None:
     memory_aws.put("landing", "a", bytes(size), headers={"x-amz-checksum-crc32": "AAAAAA=="})
-    began = time.process_time()
-    (outcome,) = opened().get(
+    started_at = time.process_time()
+    (outcome,) = open_engine().get(
         [Get(S3Uri("landing", "a"), tmp_path / "a", ObjectInfo("a", size))], Cancel()
     )
     assert outcome.error.type == "IntegrityFailed", outcome.error
-    assert time.process_time() - began < 20
+    assert time.process_time() - started_at < 20
     assert not (tmp_path / "a").exists()
     reads = [each for each in memory_aws.requests_of("GET") if each.key == "a"]
     assert len(reads) <= 3 * 9, "three tries of an object of a few ranges"
@@ -336,10 +336,12 @@ def test_hundreds_of_objects_go_with_every_secret(
         "steps": [{"id": "it", "action": action, **fields}],
     }
     (tmp_path / "job.yaml").write_text(json.dumps(spec))
-    ended = rolerunner("run", "job.yaml", "--result", "r.json")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    completed = rolerunner("run", "job.yaml", "--result", "r.json")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     assert json.loads((tmp_path / "r.json").read_text())["steps"][0]["outputs"]["count"] == count
-    assert CUSTOMER_KEY not in ended.stdout + ended.stderr + (tmp_path / "r.json").read_text()
+    assert (
+        CUSTOMER_KEY not in completed.stdout + completed.stderr + (tmp_path / "r.json").read_text()
+    )
     keyed = [
         each
         for each in memory_aws.requests
@@ -349,6 +351,6 @@ def test_hundreds_of_objects_go_with_every_secret(
 
 
 def test_a_customer_key_is_not_sent_to_other_machines() -> None:
-    with pytest.raises(StepError, match="cannot be shipped") as caught:
+    with pytest.raises(StepError, match="cannot be shipped") as raised:
         pickle_tasks([replace(Access(), customer_key=register_credential(CUSTOMER_KEY))])  # type: ignore[list-item]
-    assert CUSTOMER_KEY not in str(caught.value)
+    assert CUSTOMER_KEY not in str(raised.value)

@@ -112,9 +112,13 @@ def test_another_sandbox_on_the_port_is_not_taken_for_ours(monkeypatch: pytest.M
 
 def session(running: sandbox.Sandbox, service: str, keys: dict[str, str], region: str = "") -> Any:
     return boto3.client(
-        service, endpoint_url=running.endpoint, region_name=region or running.region,
-        aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"],
-    )  # fmt: skip
+        service,
+        endpoint_url=running.endpoint,
+        region_name=region or running.region,
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
 
 
 def job(running: sandbox.Sandbox, service: str, region: str = "") -> Any:
@@ -151,18 +155,18 @@ def test_the_scene(blog: sandbox.Sandbox) -> None:
         sts.get_caller_identity()["Arn"]
         == "arn:aws:sts::111122223333:assumed-role/glue-role-test/GlueJobRunnerSession"
     )
-    wanted = {"Bucket": "team-data-111122223333", "Key": "test_path/some_demo_file.gz"}
+    expected = {"Bucket": "team-data-111122223333", "Key": "test_path/some_demo_file.gz"}
     with pytest.raises(ClientError, match="is not authorized to perform: s3:GetObject"):
-        job(blog, "s3").get_object(**wanted)
+        job(blog, "s3").get_object(**expected)
     keys = sts.assume_role(RoleArn=SECOND, RoleSessionName="scene")["Credentials"]
     assert (
-        gzip.decompress(session(blog, "s3", keys).get_object(**wanted)["Body"].read())
+        gzip.decompress(session(blog, "s3", keys).get_object(**expected)["Body"].read())
         == b"a file that only the second role may read\n"
     )
     asked = [
         request
         for request in blog.requests("s3")
-        if request.parameters.get("Key") == wanted["Key"] and not request.is_admin
+        if request.parameters.get("Key") == expected["Key"] and not request.is_admin
     ]
     assert [
         (request.operation, request.caller.rsplit(":", 1)[1], request.error) for request in asked
@@ -256,14 +260,17 @@ def test_what_an_object_has_is_made(tmp_path: Path) -> None:
     text = """
         version: 1
         job_role: arn:aws:iam::111122223333:role/service-role/job
-        roles: [{arn: "arn:aws:iam::111122223333:role/service-role/job", description: the job, max_session_duration: 2h}]
+        roles: [{arn: "arn:aws:iam::111122223333:role/service-role/job", description: the job,
+                max_session_duration: 2h}]
         buckets:
           - name: things
             account: "111122223333"
             versioning: true
-            policy: {Statement: {Effect: Deny, Principal: "*", Action: s3:DeleteObject, Resource: "arn:aws:s3:::things/*"}}
+            policy: {Statement: {Effect: Deny, Principal: "*", Action: s3:DeleteObject,
+                     Resource: "arn:aws:s3:::things/*"}}
             objects:
-              - {key: a, file: data.bin, content_type: text/x-a, metadata: {who: me}, tags: {team: orders, cost: "a&b"}}
+              - {key: a, file: data.bin, content_type: text/x-a, metadata: {who: me},
+                 tags: {team: orders, cost: "a&b"}}
               - {key: b, size: 1000}
     """
     path = tmp_path / "s.yaml"
@@ -302,10 +309,10 @@ def test_the_users_own_aws_settings_do_not_leak_in(monkeypatch: pytest.MonkeyPat
 def test_a_profile_that_is_not_there_is_no_matter_in_a_sandbox(
     rolerunner: Callable[..., Any],
 ) -> None:
-    ended = rolerunner(
+    completed = rolerunner(
         "run", BLOG.with_name("blog_cross_role.yaml"), "--sandbox", AWS_PROFILE="not-there"
     )
-    assert ended.returncode == 0, ended.stderr
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,11 +378,11 @@ def test_a_mistake_in_the_file_has_its_place(
     text = BLOG.read_text()
     assert change[0] in text
     path.write_text(text.replace(*change, 1))
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(SpecError) as raised:
         sandbox.load_world(path)
     assert any(
-        message in str(problem) and problem.mark.line > 1 for problem in caught.value.problems
-    ), str(caught.value)
+        message in str(problem) and problem.mark.line > 1 for problem in raised.value.problems
+    ), str(raised.value)
 
 
 def test_a_missing_file_is_said() -> None:

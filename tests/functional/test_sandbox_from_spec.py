@@ -32,7 +32,7 @@ NOT_USED = {
 ORDERS = "order_id,customer,country,amount,currency\n1001,Ada,gb,12.50,GBP\n1002,Grace,us,,USD\n"
 
 
-def world_of(name: str, puts: dict[S3Uri, Path], **params: str) -> sandbox.World:
+def generate_config_world(name: str, puts: dict[S3Uri, Path], **params: str) -> sandbox.World:
     job = api.load(CONFIGS / f"{name}.yaml", params)
     return generate_world(api.plan(job), api.plan(drop_run_params(job, ())), registry(), puts).world
 
@@ -48,12 +48,12 @@ def world(
         if request.param == "partner_exchange"
         else {}
     )
-    of_spec = world_of(request.param, puts)
+    of_spec = generate_config_world(request.param, puts)
     with sandbox.start_sandbox(of_spec) as running:
         yield request.param, of_spec, running
 
 
-def ended(name: str, running: sandbox.Sandbox, tmp_path: Path) -> str:
+def run_config(name: str, running: sandbox.Sandbox, tmp_path: Path) -> str:
     """How a run of the config ends; ``refused`` where a role or a step is."""
     param = "target" if name == "blog_cross_role" else "workdir"
     job = api.load(CONFIGS / f"{name}.yaml", {param: f"{tmp_path}/"})
@@ -83,7 +83,7 @@ def test_a_config_runs_under_exactly_the_policies_that_are_printed(
             "PolicyDocument"
         ]["Statement"]
     assert there == printed
-    assert ended(name, running, tmp_path) == "succeeded"
+    assert run_config(name, running, tmp_path) == "succeeded"
 
 
 def test_with_each_statement_taken_away_something_is_refused(
@@ -105,7 +105,7 @@ def test_with_each_statement_taken_away_something_is_refused(
                 {"Effect": "Allow", "Action": "s3:GetBucketAcl", "Resource": "*"}
             ]
             put(iam, arn.name, rest)
-            assert ended(name, running, tmp_path) == "refused", left_out
+            assert run_config(name, running, tmp_path) == "refused", left_out
             put(iam, arn.name, role.permissions)
             tried += 1
         trust = iam.get_role(RoleName=arn.name)["Role"]["AssumeRolePolicyDocument"]
@@ -116,10 +116,10 @@ def test_with_each_statement_taken_away_something_is_refused(
                     {**trust, "Statement": [{**trust["Statement"][0], "Effect": "Deny"}]}
                 ),
             )
-            assert ended(name, running, tmp_path) == "refused", trust
+            assert run_config(name, running, tmp_path) == "refused", trust
             iam.update_assume_role_policy(RoleName=arn.name, PolicyDocument=json.dumps(trust))
     assert tried >= 4
-    assert ended(name, running, tmp_path) == "succeeded", "all is there again"
+    assert run_config(name, running, tmp_path) == "succeeded", "all is there again"
 
 
 def put(iam: Any, name: str, statements: list[dict[str, Any]]) -> None:
@@ -151,23 +151,25 @@ def test_the_command_says_what_it_made(project: Path, rolerunner: Callable[..., 
         "--result",
         "result.json",
     )
-    done = rolerunner(*command, "--put", "s3://partner-landing/orders/2026-01-01/=north.csv.gz")
-    assert done.returncode == 0, done.stdout
-    assert "is a sample object" not in done.stderr
+    completed = rolerunner(
+        *command, "--put", "s3://partner-landing/orders/2026-01-01/=north.csv.gz"
+    )
+    assert completed.returncode == 0, completed.stdout
+    assert "is a sample object" not in completed.stderr
     outputs = {
         step["id"]: step["outputs"]
         for step in json.loads((project / "result.json").read_text())["steps"]
     }
     assert outputs["clean"] == {"kept": 1, "dropped": 1}
-    done = rolerunner(
+    completed = rolerunner(
         *command, "-p", "run_date=2026-02-02", "--put", "s3://elsewhere/x=north.csv.gz"
     )
-    assert done.returncode == 0, done.stdout
-    said = done.stderr.splitlines()
+    assert completed.returncode == 0, completed.stdout
+    said = completed.stderr.splitlines()
     assert (
-        "sandbox: derived from the spec with 'rolerunner iam'; the job runs as arn:aws:iam::123456789012:role/glue-partner-exchange"
-        in said
-    )
+        "sandbox: derived from the spec with 'rolerunner iam'; the job runs as "
+        "arn:aws:iam::123456789012:role/glue-partner-exchange"
+    ) in said
     assert "sandbox: bucket publish is in account 444455556666" in said
     made_up = "s3://partner-landing/orders/2026-02-02/sample.csv.gz"
     assert f"sandbox: {made_up} is a sample object; replace it with --put {made_up}=FILE" in said
@@ -181,7 +183,7 @@ def test_the_command_says_what_it_made(project: Path, rolerunner: Callable[..., 
 def test_put_goes_with_a_sandbox_file_too(project: Path, rolerunner: Callable[..., Any]) -> None:
     shutil.copy(CONFIGS / "partner_exchange.sandbox.yaml", project / "configs")
     (project / "x.csv").write_text(ORDERS)
-    done = rolerunner(
+    completed = rolerunner(
         "run",
         "configs/partner_exchange.yaml",
         "--sandbox",
@@ -192,30 +194,36 @@ def test_put_goes_with_a_sandbox_file_too(project: Path, rolerunner: Callable[..
         "--result",
         "r.json",
     )
-    assert done.returncode == 0
+    assert completed.returncode == 0
     assert json.loads((project / "r.json").read_text())["steps"][0]["outputs"]["count"] == 3, (
         "the glob lets only .csv.gz pass"
     )
-    done = rolerunner(
+    completed = rolerunner(
         "run", "configs/partner_exchange.yaml", "--sandbox", "--put", "s3://partner-land/x=x.csv"
     )
-    assert done.returncode == 2
+    assert completed.returncode == 2
     assert (
         "the sandbox file has no bucket 'partner-land' (did you mean 'partner-landing'?)"
-        in done.stderr
+        in completed.stderr
     )
 
 
 SPEC = """
 version: 1
 name: made
-roles: {hub: "arn:aws:iam::111122223333:role/hub", writer: {arn: "arn:aws:iam::444455556666:role/w", via: hub, external_id: ex-1, tags: {a: b}, session_policy: auto}}
+roles: {hub: "arn:aws:iam::111122223333:role/hub",
+        writer: {arn: "arn:aws:iam::444455556666:role/w", via: hub, external_id: ex-1,
+        tags: {a: b}, session_policy: auto}}
 steps:
-  - {id: wait, action: s3.wait, role: hub, source: "s3://shared/in/", include: ["**/*.json.gz"], min_count: 3, min_size: 10, max_wait: 1}
+  - {id: wait, action: s3.wait, role: hub, source: "s3://shared/in/", include: ["**/*.json.gz"],
+     min_count: 3, min_size: 10, max_wait: 1}
   - {id: read, action: s3.read, role: job, source: "s3://shared/conf.json"}
-  - {id: copy, action: s3.copy, role: writer, source: "s3://shared/in/", target: "s3://shared/${{ today | format('%Y') }}/", encryption: {type: "aws:kms", key: alias/a}}
+  - {id: copy, action: s3.copy, role: writer, source: "s3://shared/in/",
+     target: "s3://shared/${{ today | format('%Y') }}/",
+     encryption: {type: "aws:kms", key: alias/a}}
   - {id: get, action: s3.download, role: writer, objects: "${{ steps.copy.objects }}", target: OUT/}
-  - {id: drop, action: s3.delete, role: writer, source: "s3://shared/${{ today | format('%Y') }}/", max_delete: 10}
+  - {id: drop, action: s3.delete, role: writer,
+     source: "s3://shared/${{ today | format('%Y') }}/", max_delete: 10}
 """
 
 
@@ -246,17 +254,20 @@ def test_buckets_across_accounts_chains_and_what_a_step_waits_for(tmp_path: Path
 
 def test_another_partition_is_an_error(tmp_path: Path, rolerunner: Callable[..., Any]) -> None:
     (tmp_path / "cn.yaml").write_text(
-        "version: 1\nname: t\nsteps: [{id: a, action: s3.list, role: 'arn:aws-cn:iam::111122223333:role/r', source: 's3://bucket/'}]\n"
+        "version: 1\n"
+        "name: t\n"
+        "steps: [{id: a, action: s3.list, role: 'arn:aws-cn:iam::111122223333:role/r', "
+        "source: 's3://bucket/'}]\n"
     )
-    done = rolerunner("run", "cn.yaml", "--sandbox")
-    assert done.returncode == 2
-    assert "only the partition aws" in done.stderr
+    completed = rolerunner("run", "cn.yaml", "--sandbox")
+    assert completed.returncode == 2
+    assert "only the partition aws" in completed.stderr
 
 
 def test_plan_live_and_check_look_at_a_made_world_too(project: Path) -> None:
     spec = str(project / "configs/partner_exchange.yaml")
-    done = CliRunner().invoke(main, ["plan", spec, "--live", "--sandbox"])
-    assert "     now: 1 object, 27 bytes" in done.stdout
-    done = CliRunner().invoke(main, ["check", spec, "--sandbox", "--json"])
-    assert done.exit_code == 0
-    assert {each["answer"] for each in json.loads(done.stdout)} == {"yes", "unknown"}
+    completed = CliRunner().invoke(main, ["plan", spec, "--live", "--sandbox"])
+    assert "     now: 1 object, 27 bytes" in completed.stdout
+    completed = CliRunner().invoke(main, ["check", spec, "--sandbox", "--json"])
+    assert completed.exit_code == 0
+    assert {each["answer"] for each in json.loads(completed.stdout)} == {"yes", "unknown"}

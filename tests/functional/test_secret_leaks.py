@@ -32,12 +32,23 @@ KEY = base64.b64encode(bytes(range(100, 132))).decode()
 PLANTED = [PARAM, PARAM.upper(), OUTPUT, INNER, STORED, DECLARED, SESSION, KEY]
 
 ENCODINGS: list[Callable[[str], str]] = [
-    str, lambda text: json.dumps(text)[1:-1], lambda text: json.dumps(json.dumps(text))[3:-3], urllib.parse.quote, urllib.parse.quote_plus,
-    lambda text: urllib.parse.quote(text, safe=""), lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
-    lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="), lambda text: base64.b64encode(b"xxxx" + text.encode()).decode()[7:-4],
-    lambda text: base64.b64encode(b"xxxxx" + text.encode()).decode()[8:-4], lambda text: text.encode().hex(), lambda text: text.encode().hex().upper(),
-    html.escape, lambda text: html.escape(text, quote=False), shlex.quote, lambda text: repr(text)[1:-1],
-]  # fmt: skip
+    str,
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(json.dumps(text))[3:-3],
+    urllib.parse.quote,
+    urllib.parse.quote_plus,
+    lambda text: urllib.parse.quote(text, safe=""),
+    lambda text: base64.b64encode(text.encode()).decode().rstrip("="),
+    lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
+    lambda text: base64.b64encode(b"xxxx" + text.encode()).decode()[7:-4],
+    lambda text: base64.b64encode(b"xxxxx" + text.encode()).decode()[8:-4],
+    lambda text: text.encode().hex(),
+    lambda text: text.encode().hex().upper(),
+    html.escape,
+    lambda text: html.escape(text, quote=False),
+    shlex.quote,
+    lambda text: repr(text)[1:-1],
+]
 
 JOB = """
 import base64, json, logging, urllib.parse
@@ -50,7 +61,8 @@ def use(context, **values):
     for name, value in {**values, "key": str(keys.secret_key), "token": str(keys.token)}.items():
         context.log(f"{name} is " + " ".join(forms(value)), value=value, nested={"a": [value, {name: value}]})
     logging.getLogger("jobs").warning("logged %s", values)
-    return {"copies": forms(values.get("param", "none")), "Credentials": {"AccessKeyId": "A", "SecretAccessKey": SESSION}, "mine": DECLARED}
+    return {"copies": forms(values.get("param", "none")),
+            "Credentials": {"AccessKeyId": "A", "SecretAccessKey": SESSION}, "mine": DECLARED}
 
 def fail(context, **values):
     keys = context.session.get_credentials().get_frozen_credentials()
@@ -73,23 +85,35 @@ state: STATE
 steps:
   - {id: find, action: s3.list, role: reader, source: "s3://landing/in/", needs: []}
   - {id: appear, action: s3.wait, role: reader, source: "s3://landing/in/", max_wait: 1s, needs: []}
-  - {id: get, action: s3.download, role: reader, source: "s3://landing/in/", target: out/, max_failures: 90%, customer_key: "${{ params.key }}", needs: []}
-  - {id: put, action: s3.upload, role: writer, source: src/, target: "s3://publish/up/", max_failures: 90%, needs: [],
+  - {id: get, action: s3.download, role: reader, source: "s3://landing/in/", target: out/,
+     max_failures: 90%, customer_key: "${{ params.key }}", needs: []}
+  - {id: put, action: s3.upload, role: writer, source: src/, target: "s3://publish/up/",
+     max_failures: 90%, needs: [],
      encryption: {type: SSE-C, customer_key: "${{ params.key }}"}}
-  - {id: within, action: s3.copy, role: reader, source: "s3://landing/in/", target: "s3://landing/copied/", needs: []}
-  - {id: between, action: s3.copy, source_role: reader, target_role: writer, source: "s3://landing/in/", target: "s3://publish/b/", needs: []}
+  - {id: within, action: s3.copy, role: reader, source: "s3://landing/in/",
+     target: "s3://landing/copied/", needs: []}
+  - {id: between, action: s3.copy, source_role: reader, target_role: writer,
+     source: "s3://landing/in/", target: "s3://publish/b/", needs: []}
   - {id: read, action: s3.read, role: reader, source: "s3://landing/settings.json", needs: []}
-  - {id: write, action: s3.write, role: writer, target: "s3://publish/w.txt", text: hello, needs: [],
+  - {id: write, action: s3.write, role: writer, target: "s3://publish/w.txt", text: hello,
+     needs: [],
      encryption: {type: SSE-C, customer_key: "${{ params.key }}"}}
-  - {id: remove, action: s3.delete, role: reader, source: "s3://landing/old/", max_delete: 5, needs: []}
-  - {id: secret, action: aws.call, role: reader, service: secretsmanager, operation: GetSecretValue, parameters: {SecretId: db}, needs: []}
-  - {id: part, action: aws.call, role: reader, service: ssm, operation: GetParameter, parameters: {Name: db, WithDecryption: true}, needs: [],
+  - {id: remove, action: s3.delete, role: reader, source: "s3://landing/old/", max_delete: 5,
+     needs: []}
+  - {id: secret, action: aws.call, role: reader, service: secretsmanager,
+     operation: GetSecretValue, parameters: {SecretId: db}, needs: []}
+  - {id: part, action: aws.call, role: reader, service: ssm, operation: GetParameter,
+     parameters: {Name: db, WithDecryption: true}, needs: [],
      select: "{name: Parameter.Name, url: join('', ['https://u:', Parameter.Value, '@h/'])}"}
-  - {id: use, action: python.call, role: reader, function: "job.py:use", secret_outputs: [mine], needs: [secret, part],
-     arguments: {param: "${{ params.param }}", upper: "${{ params.param | upper }}", output: "${{ steps.secret.SecretString }}"}}
+  - {id: use, action: python.call, role: reader, function: "job.py:use", secret_outputs: [mine],
+     needs: [secret, part],
+     arguments: {param: "${{ params.param }}", upper: "${{ params.param | upper }}",
+                 output: "${{ steps.secret.SecretString }}"}}
   - {id: fail, action: python.call, role: reader, function: "job.py:fail", needs: [use, secret],
-     arguments: {param: "Bearer ${{ params.param }}", output: "${{ steps.secret.SecretString }}", session: "${{ steps.use.Credentials.SecretAccessKey }}"}}
-  - {id: tell, action: s3.write, role: writer, target: "s3://publish/told.txt", when: always, text: "${{ run.error }}",
+     arguments: {param: "Bearer ${{ params.param }}", output: "${{ steps.secret.SecretString }}",
+                 session: "${{ steps.use.Credentials.SecretAccessKey }}"}}
+  - {id: tell, action: s3.write, role: writer, target: "s3://publish/told.txt", when: always,
+     text: "${{ run.error }}",
      needs: [find, appear, get, put, within, between, read, write, remove, secret, part, use, fail]}
 """
 
@@ -117,8 +141,8 @@ def _answer(request: Request) -> Response | None:
 
 def _echo(request: Request) -> Response | None:
     """Refuse every request of S3 but those for the state, and repeat what was sent."""
-    if (answer := _answer(request)) is not None:
-        return answer
+    if (response := _answer(request)) is not None:
+        return response
     if request.service == "sts" or request.bucket == "ops" or request.key == "told.txt":
         return None
     sent = [
@@ -171,7 +195,7 @@ def _run(folder: Path, form: str, *more: str) -> subprocess.CompletedProcess[str
 def _command(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     import os
 
-    done = subprocess.run(
+    completed = subprocess.run(
         command,
         cwd=folder,
         capture_output=True,
@@ -180,8 +204,8 @@ def _command(folder: Path, command: list[str]) -> subprocess.CompletedProcess[st
         check=False,
         env={**os.environ, "TMPDIR": str(folder / "tmp"), "AWS_REGION": "eu-west-1"},
     )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    assert "Traceback" not in completed.stderr, completed.stderr
+    return completed
 
 
 GIVEN = {"job.py", "param.txt", "params.json", "spec.yaml"}
@@ -202,8 +226,10 @@ def _leaks(texts: dict[str, str], secrets: Iterable[str]) -> list[tuple[str, str
     ]
 
 
-def _written(folder: Path, store: Store, done: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    texts = {"stdout": done.stdout, "stderr": done.stderr}
+def _written(
+    folder: Path, store: Store, completed: subprocess.CompletedProcess[str]
+) -> dict[str, str]:
+    texts = {"stdout": completed.stdout, "stderr": completed.stderr}
     for path in folder.rglob("*"):
         if path.is_file() and path.name not in GIVEN:
             texts[str(path.relative_to(folder))] = path.read_text("utf-8", "replace")
@@ -238,12 +264,12 @@ def test_no_planted_secret_is_shown_or_stored(
     (tmp_path / "param.txt").write_text(PARAM + "\n")
     (tmp_path / "params.json").write_text(json.dumps({"key": KEY}))
     (tmp_path / "spec.yaml").write_text(SPEC.replace("ENGINE", engine).replace("STATE", state))
-    done = _run(tmp_path, form)
-    assert done.returncode == 4, done.stdout + done.stderr
+    completed = _run(tmp_path, form)
+    assert completed.returncode == 4, completed.stdout + completed.stderr
     result = json.loads((tmp_path / "r.json").read_text())
     statuses = {step["id"]: step["status"] for step in result["steps"]}
     assert statuses["fail"] == "failed"
-    assert statuses["use"] == statuses["tell"] == "succeeded", done.stdout
+    assert statuses["use"] == statuses["tell"] == "succeeded", completed.stdout
     if refusing:
         assert {
             statuses[name]
@@ -254,7 +280,7 @@ def test_no_planted_secret_is_shown_or_stored(
             statuses[name] for name in ("find", "read", "write", "remove", "secret", "part")
         } == {"succeeded"}, statuses
     assert set(registry()) - {"spark.sql"} <= {step["action"] for step in result["steps"]}
-    texts = _written(tmp_path, memory_aws, done)
+    texts = _written(tmp_path, memory_aws, completed)
     assert any(name.endswith("k.json") for name in texts), "the state is among what is searched"
     assert "s3://publish/told.txt" in texts
     sessions = {*memory_aws.secrets, *memory_aws.roles_of_keys}
@@ -271,17 +297,29 @@ def test_no_planted_secret_is_shown_or_stored(
 def test_a_secret_output_is_made_anew_by_a_resumed_run(tmp_path: Path, memory_aws: Store) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "job.py").write_text(
-        "import pathlib\ndef count(name):\n    path = pathlib.Path(name); n = int(path.read_text() or 0) + 1 if path.exists() else 1; path.write_text(str(n)); return n\n"
+        "import pathlib\n"
+        "def count(name):\n"
+        "    path = pathlib.Path(name); n = int(path.read_text() or 0) + 1 if "
+        "path.exists() else 1; path.write_text(str(n)); return n\n"
         "def plain(context):\n    return {'value': count('plain')}\n"
-        "def login(context):\n    count('login'); return {'password': 'Made-anew-4711', 'user': 'ada'}\n"
-        "def fail(context, password):\n    assert password == 'Made-anew-4711'; count('fail'); raise RuntimeError(password)\n"
+        "def login(context):\n"
+        "    count('login'); return {'password': 'Made-anew-4711', 'user': 'ada'}\n"
+        "def fail(context, password):\n"
+        "    assert password == 'Made-anew-4711'; count('fail'); raise "
+        "RuntimeError(password)\n"
     )
     (tmp_path / "param.txt").write_text("x")
     (tmp_path / "params.json").write_text("{}")
     (tmp_path / "spec.yaml").write_text(
-        "version: 1\nname: anew\nparams: {param: {secret: true}}\nstate: {location: state/}\nsteps:\n"
-        '  - {id: plain, action: python.call, function: "job.py:plain", needs: []}\n  - {id: login, action: python.call, function: "job.py:login", needs: []}\n'
-        '  - {id: fail, action: python.call, function: "job.py:fail", arguments: {password: "${{ steps.login.password }}"}}\n'
+        "version: 1\n"
+        "name: anew\n"
+        "params: {param: {secret: true}}\n"
+        "state: {location: state/}\n"
+        "steps:\n"
+        '  - {id: plain, action: python.call, function: "job.py:plain", needs: []}\n'
+        '  - {id: login, action: python.call, function: "job.py:login", needs: []}\n'
+        '  - {id: fail, action: python.call, function: "job.py:fail", '
+        'arguments: {password: "${{ steps.login.password }}"}}\n'
     )
     assert _run(tmp_path, "json").returncode == 4
     again = _run(tmp_path, "json")
@@ -319,7 +357,7 @@ def test_commands_that_run_nothing_show_no_secret(
         SPEC.replace("ENGINE", "fast").replace("STATE", "{location: state/}")
     )
     name, *more = command
-    done = _command(
+    completed = _command(
         tmp_path,
         [
             sys.executable,
@@ -334,16 +372,21 @@ def test_commands_that_run_nothing_show_no_secret(
             "param=@param.txt",
         ],
     )
-    assert done.returncode in (0, 4), done.stderr
-    assert done.stdout
-    assert not _leaks({"stdout": done.stdout, "stderr": done.stderr}, PLANTED)
+    assert completed.returncode in (0, 4), completed.stderr
+    assert completed.stdout
+    assert not _leaks({"stdout": completed.stdout, "stderr": completed.stderr}, PLANTED)
 
 
 def test_junit_shows_no_secret(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "spec.yaml").write_text(
-        "version: 1\nname: tried\nparams: {param: {secret: true, required: true}}\nroles: {reader: 'arn:aws:iam::444455556666:role/reader'}\nsteps:\n"
-        '  - {id: fail, action: python.call, role: reader, function: "job.py:fail", arguments: {param: "${{ params.param }}"}}\n'
+        "version: 1\n"
+        "name: tried\n"
+        "params: {param: {secret: true, required: true}}\n"
+        "roles: {reader: 'arn:aws:iam::444455556666:role/reader'}\n"
+        "steps:\n"
+        '  - {id: fail, action: python.call, role: reader, function: "job.py:fail", '
+        'arguments: {param: "${{ params.param }}"}}\n'
     )
     (tmp_path / "job.py").write_text(JOB)
     (tmp_path / "spec.test.yaml").write_text(
@@ -355,14 +398,14 @@ def test_junit_shows_no_secret(tmp_path: Path) -> None:
             }
         )
     )
-    done = _command(
+    completed = _command(
         tmp_path,
         [sys.executable, "-m", "rolerunner", "test", "spec.test.yaml", "-v", "--junit", "j.xml"],
     )
-    assert done.returncode == 4, done.stderr
+    assert completed.returncode == 4, completed.stderr
     texts = {
-        "stdout": done.stdout,
-        "stderr": done.stderr,
+        "stdout": completed.stdout,
+        "stderr": completed.stderr,
         "junit": (tmp_path / "j.xml").read_text(),
     }
     assert "RuntimeError" in texts["junit"]

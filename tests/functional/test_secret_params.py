@@ -35,9 +35,9 @@ HEAD = (
 def problems(tmp_path: Path, text: str) -> Sequence[Problem]:
     (tmp_path / "spec.yaml").write_text(text)
     (tmp_path / "job.py").write_text("def f(context, **values): return {'out': 'x'}\n")
-    with pytest.raises(SpecError) as wrong:
+    with pytest.raises(SpecError) as raised:
         api.load(tmp_path / "spec.yaml")
-    return wrong.value.problems
+    return raised.value.problems
 
 
 @pytest.mark.parametrize(
@@ -234,10 +234,10 @@ def run(folder: Path, *arguments: str, command: str = "run") -> subprocess.Compl
 
 def test_values_come_from_files(tmp_path: Path) -> None:
     (tmp_path / "pw.txt").write_text("hunter2-blue\n")
-    done = run(tmp_path, "-p", "pw=@pw.txt", "-p", "x=@@home")
-    assert done.returncode == 0, done.stderr
+    completed = run(tmp_path, "-p", "pw=@pw.txt", "-p", "x=@@home")
+    assert completed.returncode == 0, completed.stderr
     assert (tmp_path / "got").read_text() == "hunter2-blue|@home"
-    assert "warning" not in done.stderr
+    assert "warning" not in completed.stderr
     (tmp_path / "params.json").write_text('{"pw": "hunter2-green"}')
     assert run(tmp_path, "--params", "params.json").returncode == 0
     assert (tmp_path / "got").read_text() == "hunter2-green|x"
@@ -245,26 +245,26 @@ def test_values_come_from_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["run", "plan", "graph"])
 def test_a_secret_on_the_command_line_is_warned_of(command: str, tmp_path: Path) -> None:
-    done = run(tmp_path, "-p", "pw=hunter2-blue", command=command)
-    assert done.returncode == 0, done.stderr
+    completed = run(tmp_path, "-p", "pw=hunter2-blue", command=command)
+    assert completed.returncode == 0, completed.stderr
     assert (
         "the param 'pw' is secret, and other users of this machine can read command lines"
-        in done.stderr
+        in completed.stderr
     )
-    assert "hunter2" not in done.stdout + done.stderr
+    assert "hunter2" not in completed.stdout + completed.stderr
 
 
 def test_a_missing_secret_says_how_it_is_given(tmp_path: Path) -> None:
-    done = run(tmp_path)
-    assert done.returncode == 2
-    assert "set it with -p pw=@FILE or --params FILE" in done.stderr
+    completed = run(tmp_path)
+    assert completed.returncode == 2
+    assert "set it with -p pw=@FILE or --params FILE" in completed.stderr
 
 
 def test_a_short_secret_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "pw.txt").write_text("abc")
-    done = run(tmp_path, "-p", "pw=@pw.txt", command="plan")
-    assert "the secret param 'pw' has fewer than 4 characters" in done.stderr
-    assert "abc" not in done.stdout
+    completed = run(tmp_path, "-p", "pw=@pw.txt", command="plan")
+    assert "the secret param 'pw' has fewer than 4 characters" in completed.stderr
+    assert "abc" not in completed.stdout
 
 
 def test_glue_takes_no_secret_as_an_argument(
@@ -273,11 +273,11 @@ def test_glue_takes_no_secret_as_an_argument(
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     (tmp_path / "spec.yaml").write_text(RUNS)
     (tmp_path / "job.py").write_text("def f(context, pw, x): ...\n")
-    with pytest.raises(entry.JobFailed) as failed:
+    with pytest.raises(entry.JobFailed) as raised:
         entry.main(
             ["run_spec.py", "--job_spec", str(tmp_path / "spec.yaml"), "--pw", "hunter2-blue"]
         )
-    assert "the param 'pw' is secret and may not be given as a job argument" in str(failed.value)
+    assert "the param 'pw' is secret and may not be given as a job argument" in str(raised.value)
     assert "hunter2" not in capsys.readouterr().out
 
 
@@ -336,7 +336,7 @@ def test_no_line_of_another_file_is_shown(place: str, text: str, tmp_path: Path)
         [["--format", form] for form in ("text", "json", "github")] if place == "below" else [[]]
     )
     for form in forms:
-        done = subprocess.run(
+        completed = subprocess.run(
             [sys.executable, "-m", "rolerunner", command, "spec.yaml", *more, *form],
             cwd=tmp_path,
             capture_output=True,
@@ -344,8 +344,8 @@ def test_no_line_of_another_file_is_shown(place: str, text: str, tmp_path: Path)
             timeout=60,
             check=False,
         )
-        assert done.returncode == 2, done.stdout + done.stderr
-        assert NEEDLE not in done.stdout + done.stderr
+        assert completed.returncode == 2, completed.stdout + completed.stderr
+        assert NEEDLE not in completed.stdout + completed.stderr
 
 
 @pytest.mark.parametrize(
@@ -403,9 +403,9 @@ def test_a_wrong_value_from_a_file_is_named_by_its_place(tmp_path: Path) -> None
         "params: {day: {type: date}, n: {type: integer}}\n"
         "steps: [{id: a, action: python.call, function: 'm:f'}]\n"
     )
-    with pytest.raises(UsageError) as wrong:
+    with pytest.raises(UsageError) as raised:
         api.load(tmp_path / "spec.yaml", read_params_file(str(tmp_path / "params.yaml")))
     assert (
         "the param 'day' must be a date such as 2026-01-31, "
         f"not the value at {tmp_path / 'params.yaml'}:2:6"
-    ) in str(wrong.value)
+    ) in str(raised.value)

@@ -25,7 +25,11 @@ READER, WRITER, HUB = (
 )
 ANYTHING = 'permissions: [{Effect: Allow, Action: ["s3:*", "sts:*"], Resource: "*"}]'
 ROLES = "\n".join(
-    f'  - {{arn: "{arn}", trust: [{{Effect: Allow, Principal: {{AWS: ["arn:aws:iam::{ACCOUNT}:role/job", "{HUB}"]}}, Action: sts:AssumeRole}}], {ANYTHING}}}'
+    (
+        f'  - {{arn: "{arn}", trust: [{{Effect: Allow, '
+        f'Principal: {{AWS: ["arn:aws:iam::{ACCOUNT}:role/job", "{HUB}"]}}, '
+        f"Action: sts:AssumeRole}}], {ANYTHING}}}"
+    )
     for arn in (HUB, READER, WRITER)
 )
 WORLD = f"""
@@ -37,7 +41,8 @@ roles:
 buckets:
   - {{name: source-bucket, account: "{ACCOUNT}"}}
   - {{name: target-bucket, account: "{ACCOUNT}"}}
-  - {{name: kept-bucket, account: "{ACCOUNT}", versioning: true, objects: [{{key: in/a.txt, text: x}}]}}
+  - {{name: kept-bucket, account: "{ACCOUNT}", versioning: true,
+      objects: [{{key: in/a.txt, text: x}}]}}
 """
 HEAD = f"""
 version: 1
@@ -93,8 +98,15 @@ def test_every_action_works_in_a_session_of_its_own_permissions(
 
 
 def reach(key: str, role: str = "reader", **more: Any) -> dict[str, Any]:
-    return {"id": f"reach-{key[-5:-4] or key}", "action": "python.call", "role": role, "function": "code.py:reach", "on_error": "continue",
-            "arguments": {"bucket": "source-bucket", "key": key}, **more}  # fmt: skip
+    return {
+        "id": f"reach-{key[-5:-4] or key}",
+        "action": "python.call",
+        "role": role,
+        "function": "code.py:reach",
+        "on_error": "continue",
+        "arguments": {"bucket": "source-bucket", "key": key},
+        **more,
+    }
 
 
 ALLOWED: dict[str, Any] = {
@@ -124,15 +136,15 @@ def test_a_function_that_steps_outside_is_refused_and_told_why(
     assert free.status == "succeeded", "the role itself may"
 
 
-@pytest.mark.parametrize(("mode", "answer"), [("auto", "succeeded"), ("auto-per-step", "failed")])
+@pytest.mark.parametrize(("mode", "response"), [("auto", "succeeded"), ("auto-per-step", "failed")])
 def test_a_step_may_do_what_another_needs_only_where_they_share_a_session(
-    mode: str, answer: str, aws: sandbox.Sandbox, tmp_path: Path
+    mode: str, response: str, aws: sandbox.Sandbox, tmp_path: Path
 ) -> None:
     prepare(aws, tmp_path)
     result = run(
         aws, tmp_path, mode, reach("in/a.txt", id="one", **ALLOWED), reach("in/a.txt", id="two")
     )
-    assert [step.status for step in result.steps] == ["succeeded", answer]
+    assert [step.status for step in result.steps] == ["succeeded", response]
 
 
 def test_sessions_and_calls_are_told_as_they_are(aws: sandbox.Sandbox, tmp_path: Path) -> None:
@@ -148,8 +160,12 @@ def test_sessions_and_calls_are_told_as_they_are(aws: sandbox.Sandbox, tmp_path:
         arn: after[arn] - before.get(arn, 0) for arn in after if after[arn] != before.get(arn, 0)
     } == {HUB: 2, WRITER: 2, READER: 1}
     assert [(use.role, use.step, use.assume_calls) for use in result.roles] == [
-        ("hub", "find", 1), ("writer", "find", 1), ("hub", "also", 1), ("writer", "also", 1), ("reader", "again", 1),
-    ]  # fmt: skip
+        ("hub", "find", 1),
+        ("writer", "find", 1),
+        ("hub", "also", 1),
+        ("writer", "also", 1),
+        ("reader", "again", 1),
+    ]
     assert [use.session_arn.rpartition("-")[2] for use in result.roles] == [
         "find",
         "find",
@@ -183,9 +199,9 @@ def test_the_plan_shows_sessions_and_policies(tmp_path: Path) -> None:
     assert re.search(r"session policy, 1\d\d of 2,048 characters:", text)
     assert '{"Effect": "Deny", "Action": "*", "Resource": "*"}' in text
     assert (
-        "     note: permissions cannot be derived, so the session may do nothing; declare them under 'permissions'"
-        in text
-    )
+        "     note: permissions cannot be derived, so the session may do nothing; declare "
+        "them under 'permissions'"
+    ) in text
     roles = json.loads(CliRunner().invoke(main, ["plan", str(path), "--json"]).stdout)["roles"]
     assert [(role["step"], role["session_policy"]["Statement"][0]["Action"]) for role in roles] == [
         ("find", "s3:ListBucket"),

@@ -80,7 +80,7 @@ def hang(memory_aws: Store, tmp_path: Path) -> Iterator[Callable[[Any], None]]:
     """Requests that hang until the test has ended."""
     over = threading.Event()
 
-    def hang_where(matches: Any) -> None:
+    def hang_on(matches: Any) -> None:
         def hook(request: Request) -> None:
             if matches(request):
                 (tmp_path / "hangs").touch()
@@ -88,7 +88,7 @@ def hang(memory_aws: Store, tmp_path: Path) -> Iterator[Callable[[Any], None]]:
 
         memory_aws.hook = hook
 
-    yield hang_where
+    yield hang_on
     over.set()
 
 
@@ -115,7 +115,7 @@ def start(tmp_path: Path, spec: str) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for_file(path: Path, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 40
     while not path.exists():
         assert process.poll() is None, process.communicate()
@@ -137,11 +137,11 @@ def test_a_signal_stops_what_hangs(
         file.truncate(40 << 20)
     number = signal.SIGINT if engine == "boto3" else signal.SIGTERM
     process = start(tmp_path, f"engine: {engine}\n{spec}")
-    wait_for(tmp_path / "hangs", process)
-    began = time.monotonic()
+    wait_for_file(tmp_path / "hangs", process)
+    started_at = time.monotonic()
     process.send_signal(number)
     out, _ = process.communicate(timeout=30)
-    took = time.monotonic() - began
+    took = time.monotonic() - started_at
     assert process.returncode == 128 + number, out
     assert b"Traceback" not in out
     read = json.loads((tmp_path / "r.json").read_text())
@@ -153,7 +153,7 @@ def test_a_signal_stops_what_hangs(
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path, memory_aws: Store) -> None:
     process = start(tmp_path, CALL)
-    wait_for(tmp_path / "hangs", process)
+    wait_for_file(tmp_path / "hangs", process)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)

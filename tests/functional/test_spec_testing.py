@@ -35,9 +35,12 @@ params: {day: {type: date, default: 2026-01-01}, wait: {type: number, default: 0
 roles: {reader: arn:aws:iam::222233334444:role/reader}
 steps:
   - {id: find, action: s3.list, role: reader, source: s3://landing/in/}
-  - {id: fetch, action: s3.download, role: reader, objects: "${{ steps.find.objects }}", target: got/}
-  - {id: look, action: python.call, role: job, function: work:look, arguments: {wait: "${{ params.wait }}"}}
-  - {id: tell, action: s3.write, role: job, target: "s3://out/${{ params.day }}.json", json: {count: "${{ steps.find.count }}"}, tags: {team: orders}}
+  - {id: fetch, action: s3.download, role: reader, objects: "${{ steps.find.objects }}",
+     target: got/}
+  - {id: look, action: python.call, role: job, function: work:look,
+     arguments: {wait: "${{ params.wait }}"}}
+  - {id: tell, action: s3.write, role: job, target: "s3://out/${{ params.day }}.json",
+     json: {count: "${{ steps.find.count }}"}, tags: {team: orders}}
 """
 SANDBOX = """version: 1
 job_role: arn:aws:iam::111122223333:role/job
@@ -45,12 +48,15 @@ roles:
   - arn: arn:aws:iam::111122223333:role/job
     permissions:
       - {Effect: Allow, Action: sts:AssumeRole, Resource: "*"}
-      - {Effect: Allow, Action: ["s3:PutObject", "s3:PutObjectTagging", "s3:ListAllMyBuckets"], Resource: "*"}
+      - {Effect: Allow, Action: ["s3:PutObject", "s3:PutObjectTagging", "s3:ListAllMyBuckets"],
+         Resource: "*"}
   - arn: arn:aws:iam::222233334444:role/reader
-    trust: [{Effect: Allow, Principal: {AWS: "arn:aws:iam::111122223333:role/job"}, Action: sts:AssumeRole}]
+    trust: [{Effect: Allow, Principal: {AWS: "arn:aws:iam::111122223333:role/job"},
+            Action: sts:AssumeRole}]
     permissions: [{Effect: Allow, Action: ["s3:ListBucket", "s3:GetObject"], Resource: "*"}]
 buckets:
-  - {name: landing, account: "222233334444", objects: [{key: in/a.txt, text: one}, {key: in/b.txt, text: two}]}
+  - {name: landing, account: "222233334444",
+     objects: [{key: in/a.txt, text: one}, {key: in/b.txt, text: two}]}
   - {name: out, account: "111122223333"}
 """
 WORK = """import os, subprocess, time, boto3
@@ -88,12 +94,12 @@ def told(outcome: CaseResult) -> dict[str, tuple[str, str]]:
 def test_the_configs_hold_what_their_test_files_expect(
     rolerunner: Callable[..., Any], tmp_path: Path
 ) -> None:
-    ended = rolerunner("test", CONFIGS, "--junit", "report.xml")
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    completed = rolerunner("test", CONFIGS, "--junit", "report.xml")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
     report = ET.parse(tmp_path / "report.xml").getroot()
     cases = list(report.iter("testcase"))
-    assert ended.stdout.splitlines()[0].startswith(f"{len(cases)} cases in 2 files")
-    assert f"{len(cases)} passed in " in ended.stdout
+    assert completed.stdout.splitlines()[0].startswith(f"{len(cases)} cases in 2 files")
+    assert f"{len(cases)} passed in " in completed.stdout
     assert (report.get("tests"), report.get("failures")) == (str(len(cases)), "0")
     assert all(float(case.get("time", "")) > 0 for case in cases)
 
@@ -116,7 +122,8 @@ ALL_OF_IT = """
         look: {attempts: 1, outputs: {here: [b.txt, before.txt, c.txt, d.bin]}}
       objects:
         s3://out/: {count: 1, names: [2026-02-03.json]}
-        s3://out/2026-02-03.json: {json: {count: 3}, tags: {team: orders}, contains: 'c*3', size: 17}
+        s3://out/2026-02-03.json: {json: {count: 3}, tags: {team: orders}, contains: 'c*3',
+                                   size: 17}
         s3://landing/in/a.txt: {absent: true}
         s3://landing/in/b.txt: two
       files: {got/c.txt: three, got/d.bin: {size: 1000}, got/: {count: 4}, nothing/: {count: 0}}
@@ -139,7 +146,8 @@ def test_what_holds_passes_and_no_identity_of_the_user_is_seen(
 
 WRONG = """
   - name: wrong in all
-    given: {deny: [{role: reader, actions: [s3:GetObject], resources: ["arn:aws:s3:::landing/in/b.txt"]}]}
+    given: {deny: [{role: reader, actions: [s3:GetObject],
+            resources: ["arn:aws:s3:::landing/in/b.txt"]}]}
     expect:
       exit: 0
       status: succeeded
@@ -148,7 +156,8 @@ WRONG = """
         fetch: {message: something else, hint: nowhere}
       objects:
         s3://out/: {count: 1}
-        s3://landing/in/a.txt: {text: uno, gzip: one, json: 1, size: 4, tags: {a: b}, file: small.yaml}
+        s3://landing/in/a.txt: {text: uno, gzip: one, json: 1, size: 4, tags: {a: b},
+                                file: small.yaml}
         s3://landing/in/b.txt: {absent: true}
         s3://landing/in/z.txt: {}
         s3://landing/in/: {names: [a.txt]}
@@ -198,7 +207,8 @@ def test_what_does_not_hold_is_told_as_it_was_expected_and_seen(tmp_path: Path) 
 TROUBLE = """
   - name: a role is refused
     given: {deny: [{role: job, actions: [sts:AssumeRole]}]}
-    expect: {exit: 3, refusals: [{role: job, operation: AssumeRole}], steps: {find: not_run}, assume_role: {reader: 0}}
+    expect: {exit: 3, refusals: [{role: job, operation: AssumeRole}], steps: {find: not_run},
+             assume_role: {reader: 0}}
   - name: S3 answers with errors, late, half, or not at all
     given:
       faults:
@@ -214,7 +224,8 @@ TROUBLE = """
     expect: {status: failed, steps: {find: {status: failed, message: ListObjectsV2*landing}}}
   - {name: a wrong param, params: {day: tomorrow}, expect: {exit: 2, messages: [must be a date]}}
   - {name: too long, timeout: 3s, params: {wait: 60}}
-  - {name: some steps alone, only: [find], expect: {status: succeeded, steps: {find: succeeded}, assume_role: {reader: 1}}}
+  - {name: some steps alone, only: [find],
+     expect: {status: succeeded, steps: {find: succeeded}, assume_role: {reader: 1}}}
 """
 
 
@@ -235,17 +246,21 @@ def test_trouble_can_be_given_and_expected(tmp_path: Path) -> None:
 def test_the_command_tells_failures_in_words_and_to_ci(
     rolerunner: Callable[..., Any], tmp_path: Path
 ) -> None:
-    cases = "  - {name: bad é<, expect: {steps: {find: {outputs: {count: 7}}}}}\n  - {name: good}\n  - {name: late}\n"
+    cases = (
+        "  - {name: bad é<, expect: {steps: {find: {outputs: {count: 7}}}}}\n"
+        "  - {name: good}\n"
+        "  - {name: late}\n"
+    )
     project(tmp_path, cases)
-    ended = rolerunner("test", "-x", "-n", "1", "--junit", "r.xml", "-v")
-    assert ended.returncode == 4, ended.stderr
+    completed = rolerunner("test", "-x", "-n", "1", "--junit", "r.xml", "-v")
+    assert completed.returncode == 4, completed.stderr
     assert (
         "small.test.yaml:3:12\n  steps.find.outputs.count\n      expected  7\n      was       2\n"
-        in ended.stdout
+        in completed.stdout
     )
-    assert "1 failed, 2 not run in" in ended.stdout
-    assert "step_finished step=find" in ended.stdout, "the run's log is there"
-    assert "ASIA" not in ended.stdout
+    assert "1 failed, 2 not run in" in completed.stdout
+    assert "step_finished step=find" in completed.stdout, "the run's log is there"
+    assert "ASIA" not in completed.stdout
     (case,) = ET.parse(tmp_path / "r.xml").getroot().iter("testcase")
     assert (case.get("name"), case.get("line")) == ("bad é<", "3")
     assert "expected  7" in (case.findtext("failure") or "")
@@ -281,14 +296,19 @@ MISTAKES = """
     prams: {}
     given:
       objects: {s3://landing/x: {txt: hello}}
-      faults: [{operation: GetObjekt, answer: 503}, {operation: GetObject}, {answer: 503, cut: true}]
+      faults:
+        - {operation: GetObjekt, answer: 503}
+        - {operation: GetObject}
+        - {answer: 503, cut: true}
     expect: {status: good, steps: {fetch: fialed}}
   - name: two
     only: [fnd]
     given:
       objects: {s3://landin/x: {file: none.txt}}
       without: [s3://landing/im/a.txt]
-      deny: [{role: raeder, actions: ["*"]}, {role: arn:aws:iam::222233334444:role/raeder, actions: ["*"]}]
+      deny:
+        - {role: raeder, actions: ["*"]}
+        - {role: arn:aws:iam::222233334444:role/raeder, actions: ["*"]}
     expect:
       steps: {fetc: failed, find: {outputs: {cont: 3, objects: 1}}}
       assume_role: {reder: 1}
@@ -310,23 +330,32 @@ def test_all_mistakes_are_told_at_once_with_their_place(tmp_path: Path) -> None:
     assert lines[:-2] == [
         "5:5: unknown key 'prams' (did you mean 'params'?)",
         "7:34: unknown key 'txt' (did you mean 'text'?)",
-        "8:28: 'GetObjekt' is not an operation of S3 or STS (did you mean 'GetObject'?)",
-        "8:53: 'faults' must have one of answer, drop, lose, cut and delay ()",
-        "8:77: 'faults' must have one of answer, drop, lose and cut, not both answer and cut ()",
-        "9:22: 'status' must be one of 'succeeded', 'warning', 'failed', 'stopped', not 'good' ()",
-        "9:43: 'fetch' must be one of 'succeeded', 'warning', 'failed', 'skipped', 'not_run', not 'fialed' (did you mean 'failed'?)",
-        "11:12: there is no step 'fnd' (did you mean 'find'?)",
-        "13:17: there is no bucket 'landin' (did you mean 'landing'?)",
-        f"13:39: there is no file '{tmp_path / 'none.txt'}' ()",
-        "14:17: the sandbox has no s3://landing/im/a.txt (did you mean 'in/a.txt'?)",
-        "15:21: there is no role 'raeder' (did you mean 'reader'?)",
-        "15:53: the sandbox has no role arn:aws:iam::222233334444:role/raeder (did you mean 'arn:aws:iam::222233334444:role/reader'?)",
-        "17:15: there is no step 'fetc' (did you mean 'fetch'?)",
-        "17:46: there is no output of s3.list 'cont' (did you mean 'count'?)",
-        "18:21: there is no role 'reder' (did you mean 'reader'?)",
-        "19:17: there is no bucket 'outt' (did you mean 'out'?)",
-        "20:12: the case 'two' is here twice (the first is on line 10)",
-        f"20:25: the spec does not take these params: {spec}: there is no param 'dya' (did you mean 'day'?) (set 'exit: 2' if that is expected)",
+        "9:23: 'GetObjekt' is not an operation of S3 or STS (did you mean 'GetObject'?)",
+        "10:11: 'faults' must have one of answer, drop, lose, cut and delay ()",
+        "11:11: 'faults' must have one of answer, drop, lose and cut, not both answer and cut ()",
+        "12:22: 'status' must be one of 'succeeded', 'warning', 'failed', 'stopped', not 'good' ()",
+        (
+            "12:43: 'fetch' must be one of 'succeeded', 'warning', 'failed', 'skipped', "
+            "'not_run', not 'fialed' (did you mean 'failed'?)"
+        ),
+        "14:12: there is no step 'fnd' (did you mean 'find'?)",
+        "16:17: there is no bucket 'landin' (did you mean 'landing'?)",
+        f"16:39: there is no file '{tmp_path / 'none.txt'}' ()",
+        "17:17: the sandbox has no s3://landing/im/a.txt (did you mean 'in/a.txt'?)",
+        "19:18: there is no role 'raeder' (did you mean 'reader'?)",
+        (
+            "20:18: the sandbox has no role arn:aws:iam::222233334444:role/raeder (did you "
+            "mean 'arn:aws:iam::222233334444:role/reader'?)"
+        ),
+        "22:15: there is no step 'fetc' (did you mean 'fetch'?)",
+        "22:46: there is no output of s3.list 'cont' (did you mean 'count'?)",
+        "23:21: there is no role 'reder' (did you mean 'reader'?)",
+        "24:17: there is no bucket 'outt' (did you mean 'out'?)",
+        "25:12: the case 'two' is here twice (the first is on line 13)",
+        (
+            f"25:25: the spec does not take these params: {spec}: there is no param 'dya' (did "
+            "you mean 'day'?) (set 'exit: 2' if that is expected)"
+        ),
     ]
     assert "'case.name'" in lines[-2]
     assert "'s3://out/' is a prefix" in lines[-1]
@@ -376,15 +405,17 @@ def test_without_a_sandbox_file_the_spec_makes_its_own(tmp_path: Path) -> None:
     path = project(
         tmp_path,
         """
-  - {name: made, given: {objects: {s3://landing/in/x.txt: mine}}, expect: {files: {got/x.txt: mine}, refusals: [], assume_role: {reader: 1}}}
-  - {name: denied, given: {deny: [{role: reader, actions: [s3:GetObject]}]}, expect: {exit: 4, refusals: [{role: reader, operation: GetObject}]}}
+  - {name: made, given: {objects: {s3://landing/in/x.txt: mine}},
+     expect: {files: {got/x.txt: mine}, refusals: [], assume_role: {reader: 1}}}
+  - {name: denied, given: {deny: [{role: reader, actions: [s3:GetObject]}]},
+     expect: {exit: 4, refusals: [{role: reader, operation: GetObject}]}}
   - {name: wrong, params: {day: x}, expect: {exit: 2}}
 """,
     )
     (tmp_path / "small.yaml").write_text(spec)
     (tmp_path / "small.sandbox.yaml").unlink()
-    ended = [run_case(case) for case in load_cases([path], tmp_path / "runs")]
-    assert [outcome.mismatches for outcome in ended] == [(), (), ()]
+    completed = [run_case(case) for case in load_cases([path], tmp_path / "runs")]
+    assert [outcome.mismatches for outcome in completed] == [(), (), ()]
 
 
 def test_test_files_are_found_below_folders_and_hidden_ones_are_not(tmp_path: Path) -> None:

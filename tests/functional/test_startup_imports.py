@@ -19,7 +19,7 @@ from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.registry import Sessions
 from rolerunner.sessions.service_models import shared_loader
-from tests.fake_s3 import Answer, serving
+from tests.fake_s3 import Response, start_fake_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,9 +86,9 @@ def test_a_command_imports_only_what_it_needs(
 ) -> None:
     (tmp_path / "job.yaml").write_text(SPEC)
     (tmp_path / "nothing.py").write_text("def nothing(context):\n    return None\n")
-    ended = rolerunner(*arguments, PYTHONPROFILEIMPORTTIME="1", AWS_REGION="eu-west-1")
-    imported = set(re.findall(r"^import time: .*\| +([\w.]+)$", ended.stderr, re.MULTILINE))
-    assert (ended.returncode, "rolerunner.cli" in imported) == (0, True)
+    completed = rolerunner(*arguments, PYTHONPROFILEIMPORTTIME="1", AWS_REGION="eu-west-1")
+    imported = set(re.findall(r"^import time: .*\| +([\w.]+)$", completed.stderr, re.MULTILINE))
+    assert (completed.returncode, "rolerunner.cli" in imported) == (0, True)
     assert imported & unwanted == set()
 
 
@@ -125,8 +125,10 @@ def test_what_a_function_leaves_open_is_written_to_the_end(
     (tmp_path / "nothing.py").write_text(
         "left = open('left.txt', 'w')\ndef nothing(context):\n    left.write('all of it')\n"
     )
-    ended = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1", PYTHONWARNINGS="ignore")
-    assert (ended.returncode, (tmp_path / "left.txt").read_text()) == (0, "all of it"), ended.stderr
+    completed = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1", PYTHONWARNINGS="ignore")
+    assert (completed.returncode, (tmp_path / "left.txt").read_text()) == (0, "all of it"), (
+        completed.stderr
+    )
 
 
 def test_a_function_has_rich_though_lines_of_json_do_without(
@@ -138,8 +140,8 @@ def test_a_function_has_rich_though_lines_of_json_do_without(
         "def nothing(context):\n"
         "    return {'length': len(Text('four'))}\n"
     )
-    ended = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1")
-    assert (ended.returncode, '"length": 4' in ended.stdout) == (0, True), ended.stderr
+    completed = rolerunner("run", "job.yaml", AWS_REGION="eu-west-1")
+    assert (completed.returncode, '"length": 4' in completed.stdout) == (0, True), completed.stderr
 
 
 @pytest.mark.parametrize("kind", ["service-2", "paginators-1"])
@@ -167,11 +169,11 @@ def test_a_config_that_is_used_twice_gives_one_client() -> None:
 
 def test_clients_of_s3_have_what_boto3_gives_them(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"text")
-    with serving(lambda asked: Answer(headers={"ETag": '"e"'})) as (client, asked):
+    with start_fake_s3(lambda request: Response(headers={"ETag": '"e"'})) as (client, requests):
         sessions = Sessions(
             JobIdentity("eu-west-1", keys=Keys("k", "s"), endpoints={"": client.meta.endpoint_url})
         )
         for made in (sessions.client(JOB, "s3"), sessions.session(JOB).client("s3")):
             made.upload_file(str(tmp_path / "f"), "bucket", "key")
             made.close()
-    assert [(each.what, each.key) for each in asked] == [("PUT", "key")] * 2
+    assert [(each.operation, each.key) for each in requests] == [("PUT", "key")] * 2

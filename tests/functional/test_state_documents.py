@@ -44,7 +44,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**whole, **changes}.items() if value != "DROP"}
 
 
-def with_entry(**changes: Any) -> dict[str, Any]:
+def document_with_entry(**changes: Any) -> dict[str, Any]:
     return document(
         steps={
             "a": {name: value for name, value in {**ENTRY, **changes}.items() if value != "DROP"}
@@ -52,11 +52,11 @@ def with_entry(**changes: Any) -> dict[str, Any]:
     )
 
 
-def with_list(**changes: Any) -> dict[str, Any]:
-    return with_entry(outputs={"objects": {"$objects": {**LISTED, **changes}}})
+def document_with_list(**changes: Any) -> dict[str, Any]:
+    return document_with_entry(outputs={"objects": {"$objects": {**LISTED, **changes}}})
 
 
-def nested(levels: int) -> Any:
+def nest_lists(levels: int) -> Any:
     value: Any = 1
     for _ in range(levels):
         value = [value]
@@ -70,7 +70,7 @@ WRONG: dict[str, Any] = {
     "UTF-16": json.dumps(document()).encode("utf-16"),
     "no object": [],
     "nested": b"[" * 100_000,
-    "nested outputs": with_entry(outputs={"value": nested(500)}),
+    "nested outputs": document_with_entry(outputs={"value": nest_lists(500)}),
     "NaN": b'{"version": NaN}',
     "endless": json.dumps(document()).replace("0.1", "1e999").encode(),
     "a digit too many": b'{"version": ' + b"9" * 5000 + b"}",
@@ -81,7 +81,7 @@ WRONG: dict[str, Any] = {
     "version true": document(version=True),
     "version text": document(version="1"),
     "version 0": document(version=0),
-    "version deep": document(version=nested(900)),
+    "version deep": document(version=nest_lists(900)),
     "another job": document(job="u"),
     "another key": document(key="l"),
     "no moment": document(started="yesterday"),
@@ -104,34 +104,34 @@ WRONG: dict[str, Any] = {
     "steps null": document(steps=None),
     "step text": document(steps={"a": "done"}),
     "a step of no name": document(steps={"../a": ENTRY}),
-    "no status": with_entry(status="DROP"),
-    "status unknown": with_entry(status="failed"),
-    "outputs list": with_entry(outputs=[1]),
-    "outputs text": with_entry(outputs="x"),
-    "fingerprint list": with_entry(fingerprint=[]),
-    "fingerprint of numbers": with_entry(fingerprint={"a": 1}),
-    "seconds text": with_entry(seconds="1"),
-    "seconds negative": with_entry(seconds=-1),
-    "list text": with_entry(outputs={"objects": {"$objects": "x"}}),
-    "list in a list": with_entry(outputs={"objects": [[{"$objects": 5}]]}),
-    "list outside": with_list(name="../../etc/passwd"),
-    "list of another key": with_list(name="t/l/a-1-00.jsonl"),
-    "list absolute": with_list(name="/etc/passwd"),
-    "list below": with_list(name="t/k/a-1/../../../x"),
-    "list NUL": with_list(name="t/k/a-\0"),
-    "list name number": with_list(name=5),
-    "prefix text": with_list(prefix="b/p"),
-    "prefix of three": with_list(prefix=["a", "b", "c"]),
-    "count text": with_list(count="1"),
-    "count negative": with_list(count=-1),
-    "count true": with_list(count=True),
-    "bytes null": with_list(bytes=None),
-    "flat text": with_list(flat="no"),
-    "digest short": with_list(sha256="00"),
-    "digest null": with_list(sha256=None),
-    "left list": with_entry(left=[]),
-    "left outside": with_entry(left={**LEFT, "name": "x"}),
-    "left host": with_entry(left={**LEFT, "host": 1}),
+    "no status": document_with_entry(status="DROP"),
+    "status unknown": document_with_entry(status="failed"),
+    "outputs list": document_with_entry(outputs=[1]),
+    "outputs text": document_with_entry(outputs="x"),
+    "fingerprint list": document_with_entry(fingerprint=[]),
+    "fingerprint of numbers": document_with_entry(fingerprint={"a": 1}),
+    "seconds text": document_with_entry(seconds="1"),
+    "seconds negative": document_with_entry(seconds=-1),
+    "list text": document_with_entry(outputs={"objects": {"$objects": "x"}}),
+    "list in a list": document_with_entry(outputs={"objects": [[{"$objects": 5}]]}),
+    "list outside": document_with_list(name="../../etc/passwd"),
+    "list of another key": document_with_list(name="t/l/a-1-00.jsonl"),
+    "list absolute": document_with_list(name="/etc/passwd"),
+    "list below": document_with_list(name="t/k/a-1/../../../x"),
+    "list NUL": document_with_list(name="t/k/a-\0"),
+    "list name number": document_with_list(name=5),
+    "prefix text": document_with_list(prefix="b/p"),
+    "prefix of three": document_with_list(prefix=["a", "b", "c"]),
+    "count text": document_with_list(count="1"),
+    "count negative": document_with_list(count=-1),
+    "count true": document_with_list(count=True),
+    "bytes null": document_with_list(bytes=None),
+    "flat text": document_with_list(flat="no"),
+    "digest short": document_with_list(sha256="00"),
+    "digest null": document_with_list(sha256=None),
+    "left list": document_with_entry(left=[]),
+    "left outside": document_with_entry(left={**LEFT, "name": "x"}),
+    "left host": document_with_entry(left={**LEFT, "host": 1}),
     "begun list": document(begun=["a"]),
     "begun numbers": document(begun={"a": 1}),
     "huge": b" " * ((64 << 20) + 1),
@@ -141,9 +141,9 @@ NEWER = {
     "version 99": document(version=99, steps={}, future={"must": "keep"}),
     "a field": document(future=1),
     "a field of the holder": document(holder={**HOLDER, "lease": 1}),
-    "a field of a step": with_entry(cost=1),
-    "a field of a list": with_list(codec="zstd"),
-    "a field of what is left": with_entry(left={**LEFT, "codec": "zstd"}),
+    "a field of a step": document_with_entry(cost=1),
+    "a field of a list": document_with_list(codec="zstd"),
+    "a field of what is left": document_with_entry(left={**LEFT, "codec": "zstd"}),
 }
 
 
@@ -170,14 +170,14 @@ def spec(tmp_path: Path, state: str = "") -> Path:
     return path
 
 
-def as_bytes(content: Any) -> bytes:
+def encode_document(content: Any) -> bytes:
     return content if isinstance(content, bytes) else json.dumps(content).encode()
 
 
-def place(tmp_path: Path, content: Any) -> Path:
+def write_document(tmp_path: Path, content: Any) -> Path:
     path = tmp_path / "state/t/k.json"
     path.parent.mkdir(parents=True)
-    path.write_bytes(as_bytes(content))
+    path.write_bytes(encode_document(content))
     return path
 
 
@@ -188,25 +188,25 @@ def resume(tmp_path: Path, **more: Any) -> RunResult:
 @pytest.mark.parametrize("what", list(WRONG))
 @pytest.mark.parametrize("take_over", [False, True])
 def test_a_damaged_document_is_one_clear_error(what: str, take_over: bool, tmp_path: Path) -> None:
-    path = place(tmp_path, WRONG[what])
-    with pytest.raises(UsageError, match=r"is damaged|has more than") as caught:
+    path = write_document(tmp_path, WRONG[what])
+    with pytest.raises(UsageError, match=r"is damaged|has more than") as raised:
         resume(tmp_path, take_over=take_over)
-    assert len(str(caught.value)) < 600
-    assert path.read_bytes() == as_bytes(WRONG[what]), "it is left as it is"
+    assert len(str(raised.value)) < 600
+    assert path.read_bytes() == encode_document(WRONG[what]), "it is left as it is"
 
 
 @pytest.mark.parametrize("what", list(NEWER))
 def test_a_document_of_a_newer_release_is_refused(what: str, tmp_path: Path) -> None:
-    path = place(tmp_path, NEWER[what])
+    path = write_document(tmp_path, NEWER[what])
     with pytest.raises(UsageError, match="the release of rolerunner that wrote it"):
         resume(tmp_path, take_over=True)
-    assert path.read_bytes() == as_bytes(NEWER[what])
+    assert path.read_bytes() == encode_document(NEWER[what])
 
 
 def test_the_command_ends_with_status_2_and_no_traceback(
     tmp_path: Path, rolerunner: Callable[..., Any]
 ) -> None:
-    place(tmp_path, document(steps=[1]))
+    write_document(tmp_path, document(steps=[1]))
     result = rolerunner("run", spec(tmp_path), "--resume", "k")
     assert (result.returncode, "Traceback" in result.stderr) == (2, False)
     assert (
@@ -220,7 +220,7 @@ def test_the_command_ends_with_status_2_and_no_traceback(
 def test_a_damaged_document_in_s3(
     what: str, engine: str, tmp_path: Path, memory_aws: Store
 ) -> None:
-    memory_aws.put("ops", "state/t/k.json", as_bytes(WRONG[what]))
+    memory_aws.put("ops", "state/t/k.json", encode_document(WRONG[what]))
     path = spec(tmp_path, "{location: 's3://ops/state/', role: job}")
     path.write_text(path.read_text() + f"engine: {engine}\n")
     with pytest.raises(UsageError, match="is damaged"):

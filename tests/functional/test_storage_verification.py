@@ -18,7 +18,7 @@ from rolerunner.storage.boto.engine import BotoEngine
 from rolerunner.storage.native.engine import open_native_engine
 from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
-from tests.fake_s3 import Answer, Asked, serving
+from tests.fake_s3 import Request, Response, start_fake_s3
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,35 +31,39 @@ WHEN = {"Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
 
 @pytest.fixture(params=["boto3", "fast"])
 def storage(request: pytest.FixtureRequest) -> Any:
-    def opened(client: Any, tuning: Tuning | None = None, **access: Any) -> Any:
+    def open_engine(client: Any, tuning: Tuning | None = None, **access: Any) -> Any:
         tuning = tuning or Tuning()
         engine = BotoEngine(client, JOB, lambda: "", Access(**access), tuning=tuning)
         if request.param == "boto3":
             return engine
         return open_native_engine(engine, Credentials("k", "s"))
 
-    return opened
+    return open_engine
 
 
 def crc(data: bytes) -> str:
     return base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
 
 
-def whole(data: bytes, **headers: str) -> Answer:
-    return Answer(data, headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"', **WHEN, **headers})
+def respond_with_object(data: bytes, **headers: str) -> Response:
+    return Response(data, headers={"ETag": f'"{hashlib.md5(data).hexdigest()}"', **WHEN, **headers})
 
 
 def test_a_damaged_body_is_fetched_again_and_never_kept(tmp_path: Path, storage: Any) -> None:
     bodies = iter([b"damaged", b"correct"])
     crc32 = {"x-amz-checksum-crc32": crc(b"correct")}
-    with serving(
-        lambda asked: (
-            whole(b"correct", **crc32) if asked.what == "HEAD" else whole(next(bodies), **crc32)
+    with start_fake_s3(
+        lambda request: (
+            respond_with_object(b"correct", **crc32)
+            if request.operation == "HEAD"
+            else respond_with_object(next(bodies), **crc32)
         )
     ) as (client, _):
         (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 7))], Cancel())
     assert (outcome.error, (tmp_path / "f").read_bytes()) == (None, b"correct")
-    with serving(lambda asked: whole(b"damaged", **{"x-amz-checksum-crc32": crc(b"correct")})) as (
+    with start_fake_s3(
+        lambda request: respond_with_object(b"damaged", **{"x-amz-checksum-crc32": crc(b"correct")})
+    ) as (
         client,
         _,
     ):
@@ -76,7 +80,9 @@ def test_other_checksums_are_proved_too(algorithm: str, tmp_path: Path, storage:
         if algorithm != "md5"
         else {"ETag": f'"{good.hexdigest()}"'}
     )
-    with serving(lambda asked: Answer(b"damaged", headers={"ETag": '"x"', **WHEN, **said})) as (
+    with start_fake_s3(
+        lambda request: Response(b"damaged", headers={"ETag": '"x"', **WHEN, **said})
+    ) as (
         client,
         _,
     ):
@@ -87,8 +93,8 @@ def test_other_checksums_are_proved_too(algorithm: str, tmp_path: Path, storage:
 
 def test_an_answer_that_is_no_xml_is_a_failure(storage: Any) -> None:
     with (
-        serving(
-            lambda asked: Answer(b"<?xml version='1.0'?><ListBucketResult><Contents>", 200)
+        start_fake_s3(
+            lambda request: Response(b"<?xml version='1.0'?><ListBucketResult><Contents>", 200)
         ) as (client, _),
         pytest.raises(StepError, match=r"cannot be (read|parsed)|Internal Server Error"),
     ):
@@ -96,7 +102,9 @@ def test_an_answer_that_is_no_xml_is_a_failure(storage: Any) -> None:
 
 
 def test_a_body_cut_short_is_not_kept(tmp_path: Path, storage: Any) -> None:
-    with serving(lambda asked: Answer(b"short", headers={"ETag": '"x"', **WHEN}, length=10)) as (
+    with start_fake_s3(
+        lambda request: Response(b"short", headers={"ETag": '"x"', **WHEN}, length=10)
+    ) as (
         client,
         _,
     ):
@@ -111,19 +119,19 @@ def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path, stor
     content = {"old": b"oldoldoldold", "new": b"newnewnewnew"}
     ranges = 0
 
-    def answer(asked: Asked) -> Answer:
+    def respond(request: Request) -> Response:
         nonlocal ranges
         now = "old" if ranges < 2 else "new"
         head = {"ETag": f'"{now}"', **WHEN, "x-amz-checksum-crc32": crc(content[now])}
-        if asked.what == "HEAD":
-            return Answer(headers={**head, "Content-Length": "12"})
+        if request.operation == "HEAD":
+            return Response(headers={**head, "Content-Length": "12"})
         ranges += 1
-        if asked.headers["if-match"] != f'"{now}"':
-            return Answer(b"<Error><Code>PreconditionFailed</Code></Error>", 412)
-        start, end = map(int, asked.headers["range"][6:].split("-"))
-        return Answer(content[now][start : end + 1], 206, {"ETag": f'"{now}"', **WHEN})
+        if request.headers["if-match"] != f'"{now}"':
+            return Response(b"<Error><Code>PreconditionFailed</Code></Error>", 412)
+        start, end = map(int, request.headers["range"][6:].split("-"))
+        return Response(content[now][start : end + 1], 206, {"ETag": f'"{now}"', **WHEN})
 
-    with serving(answer) as (client, _):
+    with start_fake_s3(respond) as (client, _):
         (outcome,) = storage(client, Tuning(large=8, part=4)).get(
             [Get(KEY, tmp_path / "f", ObjectInfo("key", 12, "old"))], Cancel()
         )
@@ -142,7 +150,7 @@ def test_an_object_that_changes_between_ranges_starts_again(tmp_path: Path, stor
     ],
 )
 def test_a_copy_that_is_200_with_an_error_inside_is_a_failure(text: bytes, storage: Any) -> None:
-    with serving(lambda asked: Answer(text)) as (client, _):
+    with start_fake_s3(lambda request: Response(text)) as (client, _):
         (outcome,) = storage(client).copy([Copy(KEY, TO, ObjectInfo("key", 1, "e"))], Cancel())
     assert outcome.error is not None
 
@@ -152,7 +160,7 @@ def test_errors_of_single_keys_of_a_batch_are_failures(storage: Any) -> None:
         b"<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key>"
         b"<Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
     )
-    with serving(lambda asked: Answer(text)) as (client, asked):
+    with start_fake_s3(lambda request: Response(text)) as (client, requests):
         outcomes = list(
             storage(client).delete([ObjectInfo("a", 1), ObjectInfo("b", 2)], "bucket", Cancel())
         )
@@ -160,13 +168,13 @@ def test_errors_of_single_keys_of_a_batch_are_failures(storage: Any) -> None:
         ("a", None),
         ("b", "AccessDenied"),
     ]
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
 def test_a_copy_in_parts_carries_tags_and_metadata_over(storage: Any) -> None:
-    def answer(asked: Asked) -> Answer:
-        if asked.what == "HEAD":
-            return Answer(
+    def respond(request: Request) -> Response:
+        if request.operation == "HEAD":
+            return Response(
                 headers={
                     "Content-Length": "25",
                     "ETag": '"e"',
@@ -175,33 +183,33 @@ def test_a_copy_in_parts_carries_tags_and_metadata_over(storage: Any) -> None:
                     "Content-Type": "text/x",
                 }
             )
-        if asked.what == "GET [tagging]":
-            return Answer(
+        if request.operation == "GET [tagging]":
+            return Response(
                 b"<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>"
             )
-        if asked.what == "POST [uploads]":
-            return Answer(
+        if request.operation == "POST [uploads]":
+            return Response(
                 b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
                 b"</InitiateMultipartUploadResult>"
             )
-        if asked.what == "PUT [uploadId]":
-            return Answer(b"<CopyPartResult><ETag>p</ETag></CopyPartResult>")
-        return Answer(
+        if request.operation == "PUT [uploadId]":
+            return Response(b"<CopyPartResult><ETag>p</ETag></CopyPartResult>")
+        return Response(
             b"<CompleteMultipartUploadResult><ETag>done</ETag></CompleteMultipartUploadResult>"
         )
 
-    with serving(answer) as (client, asked):
+    with start_fake_s3(respond) as (client, requests):
         (outcome,) = storage(client).copy(
             [Copy(KEY, TO, ObjectInfo("key", 25, "e"), large=20, part=1 << 20)], Cancel()
         )
     assert (outcome.error, outcome.etag) == (None, "done")
-    begun = next(each for each in asked if each.what == "POST [uploads]").headers
+    begun = next(each for each in requests if each.operation == "POST [uploads]").headers
     assert (begun["x-amz-tagging"], begun["x-amz-meta-m"], begun["content-type"]) == (
         "a=b%20c",
         "1",
         "text/x",
     )
-    part = next(each for each in asked if each.what == "PUT [uploadId]").headers
+    part = next(each for each in requests if each.operation == "PUT [uploadId]").headers
     assert (part["x-amz-copy-source-range"], part["x-amz-copy-source-if-match"]) == (
         "bytes=0-24",
         '"e"',
@@ -209,20 +217,22 @@ def test_a_copy_in_parts_carries_tags_and_metadata_over(storage: Any) -> None:
 
 
 def test_a_relay_does_not_store_what_is_not_proved(storage: Any) -> None:
-    def source(asked: Asked) -> Answer:
+    def source(request: Request) -> Response:
         head = {"ETag": f'"{hashlib.md5(b"correct").hexdigest()}"', **WHEN}
         return (
-            Answer(headers={**head, "Content-Length": "7"})
-            if asked.what == "HEAD"
-            else Answer(
-                b"<Tagging><TagSet/></Tagging>" if asked.what == "GET [tagging]" else b"damaged",
+            Response(headers={**head, "Content-Length": "7"})
+            if request.operation == "HEAD"
+            else Response(
+                b"<Tagging><TagSet/></Tagging>"
+                if request.operation == "GET [tagging]"
+                else b"damaged",
                 headers=head,
             )
         )
 
     with (
-        serving(source) as (reader, _),
-        serving(lambda asked: Answer(headers={"ETag": '"x"'})) as (writer, written),
+        start_fake_s3(source) as (reader, _),
+        start_fake_s3(lambda request: Response(headers={"ETag": '"x"'})) as (writer, written),
     ):
         (outcome,) = storage(writer).relay(
             [Copy(KEY, TO, ObjectInfo("key", 7, "e"))], storage(reader), Cancel()
@@ -235,23 +245,23 @@ def test_a_relay_does_not_store_what_is_not_proved(storage: Any) -> None:
 def test_a_failed_upload_in_parts_is_aborted(tmp_path: Path, storage: Any) -> None:
     (tmp_path / "f").write_bytes(b"0123456789")
 
-    def answer(asked: Asked) -> Answer:
-        if asked.what == "POST [uploads]":
-            return Answer(
+    def respond(request: Request) -> Response:
+        if request.operation == "POST [uploads]":
+            return Response(
                 b"<InitiateMultipartUploadResult><UploadId>u</UploadId>"
                 b"</InitiateMultipartUploadResult>"
             )
         return (
-            Answer(b"<Error><Code>AccessDenied</Code></Error>", 403)
-            if asked.what == "PUT [uploadId]"
-            else Answer(status=204)
+            Response(b"<Error><Code>AccessDenied</Code></Error>", 403)
+            if request.operation == "PUT [uploadId]"
+            else Response(status=204)
         )
 
-    with serving(answer) as (client, asked):
+    with start_fake_s3(respond) as (client, requests):
         (outcome,) = storage(client, Tuning(large=8)).put([Put(tmp_path / "f", KEY)], Cancel())
     assert outcome.error is not None
     assert outcome.error.type == "AccessDenied"
-    assert asked[-1].what == "DELETE [uploadId]"
+    assert requests[-1].operation == "DELETE [uploadId]"
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path, storage: Any) -> None:
@@ -262,11 +272,11 @@ def test_a_file_that_changes_while_it_is_read_is_not_stored(tmp_path: Path, stor
         path.write_bytes(b"after!!")
         return False
 
-    with serving(lambda asked: Answer(headers={"ETag": '"x"'})) as (client, asked):
+    with start_fake_s3(lambda request: Response(headers={"ETag": '"x"'})) as (client, requests):
         (outcome,) = storage(client).put([Put(path, KEY, skip=changing)], Cancel())
     assert outcome.error is not None
     assert outcome.error.type == "FileChanged"
-    assert asked == []
+    assert requests == []
 
 
 def test_an_archived_object_says_restore_first(tmp_path: Path, storage: Any) -> None:
@@ -274,7 +284,7 @@ def test_an_archived_object_says_restore_first(tmp_path: Path, storage: Any) -> 
         b"<Error><Code>InvalidObjectState</Code>"
         b"<Message>The operation is not valid for the object's storage class</Message></Error>"
     )
-    with serving(lambda asked: Answer(text, 403)) as (client, _):
+    with start_fake_s3(lambda request: Response(text, 403)) as (client, _):
         (outcome,) = storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 7))], Cancel())
     assert outcome.error is not None
     assert (outcome.error.type, "restore it first" in outcome.error.hint) == (
@@ -285,7 +295,7 @@ def test_an_archived_object_says_restore_first(tmp_path: Path, storage: Any) -> 
 
 def test_requests_say_who_pays_and_who_must_own_the_bucket(tmp_path: Path, storage: Any) -> None:
     key = base64.b64encode(b"k" * 32).decode()
-    with serving(lambda asked: whole(b"x")) as (client, asked):
+    with start_fake_s3(lambda request: respond_with_object(b"x")) as (client, requests):
         list(
             storage(client, request_payer=True, bucket_owner="111122223333").get(
                 [Get(KEY, tmp_path / "f", ObjectInfo("key", 1))], Cancel()
@@ -297,21 +307,21 @@ def test_requests_say_who_pays_and_who_must_own_the_bucket(tmp_path: Path, stora
             )
         )
     assert (
-        asked[0].headers["x-amz-request-payer"],
-        asked[0].headers["x-amz-expected-bucket-owner"],
+        requests[0].headers["x-amz-request-payer"],
+        requests[0].headers["x-amz-expected-bucket-owner"],
     ) == ("requester", "111122223333")
-    assert asked[1].headers["x-amz-server-side-encryption-customer-key"] == key
+    assert requests[1].headers["x-amz-server-side-encryption-customer-key"] == key
 
 
 def test_cancelled_work_begins_nothing_more(tmp_path: Path, storage: Any) -> None:
     cancel = Cancel()
     cancel.set()
     with (
-        serving(lambda asked: whole(b"x")) as (client, asked),
+        start_fake_s3(lambda request: respond_with_object(b"x")) as (client, requests),
         pytest.raises(Exception, match="stopped"),
     ):
         list(storage(client).get([Get(KEY, tmp_path / "f", ObjectInfo("key", 1))], cancel))
-    assert asked == []
+    assert requests == []
 
 
 @pytest.mark.parametrize(
@@ -325,15 +335,15 @@ def test_cancelled_work_begins_nothing_more(tmp_path: Path, storage: Any) -> Non
     ],
 )
 def test_access_points_are_reached_by_their_arn(bucket: str, host: str, storage: Any) -> None:
-    client, sent = aws_that_answers(
+    client, sent = make_stub_client(
         "eu-west-1", lambda url: ({"Content-Length": "3", "ETag": '"e"'}, b"")
     )
     assert storage(client).head(S3Uri.parse(f"s3://{bucket}/in/a.txt")).size == 3
     assert sent == [f"https://{host}/in/a.txt"]
 
 
-def aws_that_answers(
-    region: str, answer: Callable[[str], tuple[dict[str, str], bytes]]
+def make_stub_client(
+    region: str, respond: Callable[[str], tuple[dict[str, str], bytes]]
 ) -> tuple[Any, list[str]]:
     """A client whose requests are answered before they leave, and their URLs."""
     import boto3
@@ -350,7 +360,7 @@ def aws_that_answers(
 
     def send(request: Any, **_: Any) -> AWSResponse:
         sent.append(request.url)
-        headers, body = answer(request.url)
+        headers, body = respond(request.url)
         return AWSResponse(request.url, 200, headers, Raw(body))
 
     client = boto3.client("s3", region, aws_access_key_id="k", aws_secret_access_key="s")
@@ -372,7 +382,7 @@ def test_a_directory_bucket_is_listed_in_order_and_its_etags_prove_nothing(stora
     )
     page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{''.join(map(one.format, 'cab'))}</ListBucketResult>"
 
-    def answer(url: str) -> tuple[dict[str, str], bytes]:
+    def respond(url: str) -> tuple[dict[str, str], bytes]:
         if "session" in url:
             return {}, session.encode()
         return (
@@ -384,13 +394,13 @@ def test_a_directory_bucket_is_listed_in_order_and_its_etags_prove_nothing(stora
             )
         )
 
-    client, sent = aws_that_answers("us-west-2", answer)
-    opened = storage(client)
+    client, sent = make_stub_client("us-west-2", respond)
+    open_engine = storage(client)
     prefix = S3Uri.parse(
         "s3://arn:aws:s3express:us-west-2:111122223333:bucket/fast--usw2-az1--x-s3/in/"
     )
-    assert [info.key for info in opened.list(prefix)] == ["in/a", "in/b", "in/c"]
-    info, kept = opened.describe(prefix.join("a"), "", tags=True)
+    assert [info.key for info in open_engine.list(prefix)] == ["in/a", "in/b", "in/c"]
+    info, kept = open_engine.describe(prefix.join("a"), "", tags=True)
     assert (info.checksum, kept) == ("", {})
     assert {urlparse(url).hostname for url in sent} == {
         "fast--usw2-az1--x-s3.s3express-usw2-az1.us-west-2.amazonaws.com"

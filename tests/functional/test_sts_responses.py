@@ -38,8 +38,10 @@ def load(tmp_path: Path, spec: str) -> Any:
     return api.load(tmp_path / "spec.yaml")
 
 
-def answered(answer: Callable[[Request], Response]) -> Callable[[Request], Response | None]:
-    return lambda request: answer(request) if request.query.get("Action") == "AssumeRole" else None
+def respond_to_assume_role(
+    respond: Callable[[Request], Response],
+) -> Callable[[Request], Response | None]:
+    return lambda request: respond(request) if request.query.get("Action") == "AssumeRole" else None
 
 
 def assumed(
@@ -88,10 +90,10 @@ def test_an_answer_that_is_not_the_roles_session_is_a_refusal(
     name: str, tmp_path: Path, memory_aws: Store
 ) -> None:
     memory_aws.put("bucket", "a", "x")
-    memory_aws.hook = answered(ANSWERS[name])
-    with pytest.raises(RolesRefused) as refused:
+    memory_aws.hook = respond_to_assume_role(ANSWERS[name])
+    with pytest.raises(RolesRefused) as raised:
         api.run(load(tmp_path, ONE))
-    (refusal,) = refused.value.refusals
+    (refusal,) = raised.value.refusals
     assert refusal.role == "reader"
     assert "reader" in refusal.message
     assert len(refusal.message) < 600
@@ -102,7 +104,7 @@ def test_an_answer_that_is_not_the_roles_session_is_a_refusal(
 
 def test_a_path_of_the_role_is_no_other_role(tmp_path: Path, memory_aws: Store) -> None:
     memory_aws.put("bucket", "a", "x")
-    memory_aws.hook = answered(lambda _: assumed())
+    memory_aws.hook = respond_to_assume_role(lambda _: assumed())
     assert api.run(load(tmp_path, ONE)).status == "succeeded"
 
 
@@ -146,8 +148,8 @@ def test_throttling_of_fifty_roles_is_waited_out(
         f'  - {{id: s{number}, action: s3.read, role: r{number}, source: "s3://bucket/a"}}\n'
         for number in range(50)
     )
-    ended = api.run(load(tmp_path, f"version: 1\nname: sts\nroles:\n{roles}steps:\n{steps}"))
-    assert ended.status == "succeeded"
+    completed = api.run(load(tmp_path, f"version: 1\nname: sts\nroles:\n{roles}steps:\n{steps}"))
+    assert completed.status == "succeeded"
     assert len(memory_aws.assumed) == 50  # each role once, after its two throttled requests
 
 
@@ -155,7 +157,7 @@ def test_throttling_without_an_end_is_a_refusal(
     tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(throttling, "MAX_WAIT_SECONDS", 0.5)
-    memory_aws.hook = answered(
+    memory_aws.hook = respond_to_assume_role(
         lambda _: xml(
             (
                 "<ErrorResponse><Error><Code>Throttling</Code><Message>slow</Message></Error>"
@@ -164,9 +166,9 @@ def test_throttling_without_an_end_is_a_refusal(
             400,
         )
     )
-    with pytest.raises(RolesRefused) as refused:
+    with pytest.raises(RolesRefused) as raised:
         api.run(load(tmp_path, ONE))
-    assert refused.value.refusals[0].type == "Throttling"
+    assert raised.value.refusals[0].type == "Throttling"
 
 
 @pytest.mark.slow
@@ -174,7 +176,7 @@ def test_an_endpoint_that_cannot_be_reached_has_refused_nothing(
     tmp_path: Path, memory_aws: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
-    with pytest.raises(RolesRefused) as refused:
+    with pytest.raises(RolesRefused) as raised:
         api.run(load(tmp_path, ONE))
-    assert refused.value.refusals[0].type == "StsUnreachable"
-    assert refused.value.summary == "1 role could not be assumed, no step ran"
+    assert raised.value.refusals[0].type == "StsUnreachable"
+    assert raised.value.summary == "1 role could not be assumed, no step ran"

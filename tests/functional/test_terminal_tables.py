@@ -49,7 +49,7 @@ RESULT = RunResult(
 )
 
 
-def rendered(width: int) -> str:
+def render_steps(width: int) -> str:
     console = Console(width=width, file=io.StringIO(), highlight=False)
     console.print(build_steps_table(RESULT))
     console.print(build_roles_table(RESULT))
@@ -58,7 +58,7 @@ def rendered(width: int) -> str:
 
 @pytest.mark.parametrize("width", [80, 100, 160])
 def test_tables_lose_nothing_in_a_narrow_terminal(width: int) -> None:
-    text = rendered(width)
+    text = render_steps(width)
     assert max(map(len, text.splitlines())) <= width
     for whole in (
         "succeeded",
@@ -83,7 +83,9 @@ def test_tables_lose_nothing_in_a_narrow_terminal(width: int) -> None:
 
 
 def test_totals_of_a_step_that_was_done_for_each_item() -> None:
-    row = next(line for line in rendered(160).splitlines() if line.startswith("find-the-orders"))
+    row = next(
+        line for line in render_steps(160).splitlines() if line.startswith("find-the-orders")
+    )
     assert "  7  28.6 MiB" in row
     assert format_outputs(STEPS[0]) == "count=7 bytes=28.6 MiB"
     html = render_page(build_result_document(RESULT, {}))

@@ -32,16 +32,20 @@ roles:
       - {{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}
       - {{Effect: Allow, Action: "s3:*", Resource: "*"}}
   - arn: arn:aws:iam::{ACCOUNT}:role/writer
-    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}, Action: sts:AssumeRole}}]
+    trust: [{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}},
+            Action: sts:AssumeRole}}]
     permissions: [{{Effect: Allow, Action: "s3:*", Resource: "*"}}]
 buckets:
-  - {{name: data-bucket, account: "{ACCOUNT}", objects: [{{key: in/large, size: 83886080}}, {{key: in/small, size: 3000000}}]}}
+  - {{name: data-bucket, account: "{ACCOUNT}",
+      objects: [{{key: in/large, size: 83886080}}, {{key: in/small, size: 3000000}}]}}
 """
 WORK = {
     "upload": "action: s3.upload, role: job, source: {tmp}/large, target: s3://data-bucket/out/",
     "download": "action: s3.download, role: job, source: s3://data-bucket/in/, target: {tmp}/out/",
     "relay": (
-        f"action: s3.copy, source_role: job, target_role: 'arn:aws:iam::{ACCOUNT}:role/writer', source: s3://data-bucket/in/, target: s3://data-bucket/out/"
+        "action: s3.copy, source_role: job, target_role: "
+        f"'arn:aws:iam::{ACCOUNT}:role/writer', source: s3://data-bucket/in/, "
+        "target: s3://data-bucket/out/"
     ),
 }
 """Each is paced, so that it would take most of a minute."""
@@ -50,12 +54,15 @@ WORK = {
 def write(tmp_path: Path, work: str, more: str = "") -> Path:
     (tmp_path / "large").write_bytes(b"x" * (80 << 20))
     (tmp_path / "job.yaml").write_text(
-        f"version: 1\nname: t\nsteps:\n  - {{id: work, {WORK[work].format(tmp=tmp_path)}, bandwidth: 2MB/s{more}}}\n"
+        "version: 1\n"
+        "name: t\n"
+        "steps:\n"
+        f"  - {{id: work, {WORK[work].format(tmp=tmp_path)}, bandwidth: 2MB/s{more}}}\n"
     )
     return tmp_path / "job.yaml"
 
 
-def nothing_is_left(aws: sandbox.Sandbox, tmp_path: Path) -> None:
+def check_no_leftovers(aws: sandbox.Sandbox, tmp_path: Path) -> None:
     s3 = aws.client("s3", ACCOUNT)
     assert not s3.list_multipart_uploads(Bucket="data-bucket").get("Uploads")
     there = {
@@ -71,13 +78,13 @@ def nothing_is_left(aws: sandbox.Sandbox, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("work", list(WORK))
 def test_a_timeout_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     result = api.run(api.load(write(tmp_path, work, ", timeout: 1.5")), identity=identity_of(aws))
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - started_at < 6
     (step,) = result.steps
     assert step.error is not None
     assert (step.error.type, step.error.message) == ("Timeout", "not done within 1.5 s")
-    nothing_is_left(aws, tmp_path)
+    check_no_leftovers(aws, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -93,29 +100,34 @@ def test_a_server_that_says_nothing_holds_no_step(
     work: str, silent: str, aws: sandbox.Sandbox, tmp_path: Path
 ) -> None:
     job = api.load(write(tmp_path, work, ", timeout: 1.5"))
-    began = time.monotonic()
+    started_at = time.monotonic()
     with FaultyProxy(
         aws.endpoint, [Fault(operation=silent, delay=60)]
     ).serve_in_background() as proxy:
         result = api.run(job, identity=replace(identity_of(aws), endpoints={"": proxy.url}))
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - started_at < 6
     (step,) = result.steps
     assert step.error is not None
     assert (step.error.type, step.error.message) == ("Timeout", "not done within 1.5 s"), (
         "and nothing of it was left behind"
     )
-    nothing_is_left(aws, tmp_path)
+    check_no_leftovers(aws, tmp_path)
 
 
-def signalled(
-    aws: sandbox.Sandbox, tmp_path: Path, after: float, endpoint: str = ""
+def run_and_signal(
+    aws: sandbox.Sandbox, tmp_path: Path, delay: float, endpoint: str = ""
 ) -> dict[str, Any]:
     """The result of a run that is told to stop some seconds after its step began, and does within five."""
     keys = aws.job_keys
     environment = {
-        **os.environ, "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": endpoint or aws.endpoint, "AWS_REGION": aws.region, "TMPDIR": str(tmp_path),
-    }  # fmt: skip
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": endpoint or aws.endpoint,
+        "AWS_REGION": aws.region,
+        "TMPDIR": str(tmp_path),
+    }
     command = [sys.executable, "-m", "rolerunner", "run", "job.yaml", "--result", "r.json"]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment
@@ -123,11 +135,11 @@ def signalled(
     assert process.stdout is not None
     while "step_started" not in process.stdout.readline():
         assert process.poll() is None
-    time.sleep(after)
-    began = time.monotonic()
+    time.sleep(delay)
+    started_at = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=15)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - started_at < 5
     assert process.returncode == 143
     result: dict[str, Any] = json.loads((tmp_path / "r.json").read_text())
     assert (result["status"], result["steps"][0]["error"]["type"]) == ("stopped", "Stopped")
@@ -137,13 +149,16 @@ def signalled(
 @pytest.mark.parametrize("work", list(WORK))
 def test_a_signal_stops_a_transfer(work: str, aws: sandbox.Sandbox, tmp_path: Path) -> None:
     write(tmp_path, work)
-    signalled(aws, tmp_path, 1.5)
-    nothing_is_left(aws, tmp_path)
+    run_and_signal(aws, tmp_path, 1.5)
+    check_no_leftovers(aws, tmp_path)
 
 
 LISTING = {
     "list": "action: s3.list, role: job, source: s3://data-bucket/in/",
-    "upload": "action: s3.upload, role: job, source: {tmp}/many/, target: s3://data-bucket/out/, if_exists: skip",
+    "upload": (
+        "action: s3.upload, role: job, source: {tmp}/many/, target: s3://data-bucket/out/, "
+        "if_exists: skip"
+    ),
 }
 """Each lists: what it is about, or what stands at its target."""
 SILENT = [Fault(operation="ListObjectsV2", delay=60)]
@@ -156,7 +171,11 @@ def write_listing(tmp_path: Path, engine: str, work: str) -> Path:
     for number in range(40):
         (tmp_path / "many" / str(number)).touch()
     (tmp_path / "job.yaml").write_text(
-        f"version: 1\nname: t\nengine: {engine}\nsteps:\n  - {{id: work, {LISTING[work].format(tmp=tmp_path)}}}\n"
+        "version: 1\n"
+        "name: t\n"
+        f"engine: {engine}\n"
+        "steps:\n"
+        f"  - {{id: work, {LISTING[work].format(tmp=tmp_path)}}}\n"
     )
     return tmp_path / "job.yaml"
 
@@ -169,12 +188,12 @@ def test_a_timeout_stops_a_listing_that_nobody_answers(
 ) -> None:
     spec = write_listing(tmp_path, engine, work)
     spec.write_text(spec.read_text().replace("role: job", "role: job, timeout: 1"))
-    began = time.monotonic()
+    started_at = time.monotonic()
     with FaultyProxy(aws.endpoint, SILENT).serve_in_background() as proxy:
         result = api.run(
             api.load(spec), identity=replace(identity_of(aws), endpoints={"": proxy.url})
         )
-    assert time.monotonic() - began < 1 + 5
+    assert time.monotonic() - started_at < 1 + 5
     (step,) = result.steps
     assert step.error is not None
     assert (step.error.type, step.error.message) == (
@@ -189,5 +208,5 @@ def test_a_signal_stops_a_listing_that_nobody_answers(
 ) -> None:
     write_listing(tmp_path, engine, "list")
     with FaultyProxy(aws.endpoint, SILENT).serve_in_background() as proxy:
-        result = signalled(aws, tmp_path, 0.5, proxy.url)
+        result = run_and_signal(aws, tmp_path, 0.5, proxy.url)
     assert result["steps"][0]["error"]["message"] == f"stopped before it was done{LEFT[engine]}"

@@ -199,12 +199,12 @@ def test_a_folder_that_cannot_be_read_is_one_failure(
     Path("out/z").write_text("z")
     scandir = os.scandir
 
-    def closed(path: Any) -> Any:
+    def refuse_folder(path: Any) -> Any:
         if str(path).endswith("closed"):
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
-    monkeypatch.setattr("rolerunner.selection.source_files.os.scandir", closed)
+    monkeypatch.setattr("rolerunner.selection.source_files.os.scandir", refuse_folder)
     step = upload("out/")
     assert (step.status, upload.stored()) == ("failed", ["a", "z"])
     assert "out/closed: Permission denied" in step.error.message

@@ -88,16 +88,16 @@ def test_a_wrong_spec(
     path = tmp_path / "job.yaml"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    ended = rolerunner(command, path)
-    assert ended.returncode == 2
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert ended.stdout == ""
+    completed = rolerunner(command, path)
+    assert completed.returncode == 2
+    assert message in completed.stderr
+    assert "Traceback" not in completed.stderr
+    assert completed.stdout == ""
 
 
 def test_a_folder_as_spec(rolerunner: Callable[..., Any], tmp_path: Path) -> None:
-    ended = rolerunner("run", tmp_path)
-    assert (ended.returncode, "is a folder" in ended.stderr) == (2, True)
+    completed = rolerunner("run", tmp_path)
+    assert (completed.returncode, "is a folder" in completed.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_a_wrong_command_line(
     (tmp_path / "x.yaml").write_text(
         HEAD + "steps: [{id: a, action: s3.list, role: job, source: 's3://data-bucket/'}]\n"
     )
-    ended = rolerunner(*arguments)
-    assert ended.returncode == 2
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr
+    completed = rolerunner(*arguments)
+    assert completed.returncode == 2
+    assert message in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
 def test_a_missing_bucket_and_a_missing_object(running: sandbox.Sandbox, tmp_path: Path) -> None:
@@ -169,11 +169,11 @@ def test_a_denied_role_stops_everything_before_the_first_step(
         "  - {id: second, action: s3.list, role: 'arn:aws:iam::111122223333:role/closed', "
         "source: s3://data-bucket/}\n"
     )
-    ended = rolerunner("run", tmp_path / "job.yaml", "--sandbox", tmp_path / "w.yaml")
-    assert ended.returncode == 3
+    completed = rolerunner("run", tmp_path / "job.yaml", "--sandbox", tmp_path / "w.yaml")
+    assert completed.returncode == 3
     assert not (tmp_path / "a.txt").exists()
-    assert "arn:aws:iam::111122223333:role/closed" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert "arn:aws:iam::111122223333:role/closed" in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
 def test_a_failed_step_ends_with_4_and_the_rest_is_not_run(
@@ -184,7 +184,7 @@ def test_a_failed_step_ends_with_4_and_the_rest_is_not_run(
         HEAD + "steps:\n  - {id: one, action: s3.list, role: job, source: s3://no-such-bucket/}\n"
         "  - {id: two, action: s3.list, role: job, source: s3://data-bucket/}\n"
     )
-    ended = rolerunner(
+    completed = rolerunner(
         "run",
         tmp_path / "job.yaml",
         "--sandbox",
@@ -192,7 +192,7 @@ def test_a_failed_step_ends_with_4_and_the_rest_is_not_run(
         "--result",
         tmp_path / "r.json",
     )
-    assert ended.returncode == 4
+    assert completed.returncode == 4
     result = json.loads((tmp_path / "r.json").read_text())
     assert [(step["id"], step["status"]) for step in result["steps"]] == [
         ("one", "failed"),
@@ -260,7 +260,7 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(
         f"mount -t tmpfs -o size=64k tmpfs {small} || exit 77; {sys.executable} -m rolerunner "
         f"run job.yaml --result r.json; s=$?; echo left: $(ls -A {small}); exit $s"
     )
-    ended = subprocess.run(
+    completed = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script],
         cwd=tmp_path,
         env=environment,
@@ -269,12 +269,12 @@ def test_a_full_disk_leaves_nothing_under_the_final_name(
         timeout=60,
         check=False,
     )
-    if ended.returncode in (1, 77) and "rolerunner" not in ended.stdout:
-        pytest.skip(f"no mounts here: {ended.stderr}")
-    assert ended.returncode == 4
+    if completed.returncode in (1, 77) and "rolerunner" not in completed.stdout:
+        pytest.skip(f"no mounts here: {completed.stderr}")
+    assert completed.returncode == 4
     error = json.loads((tmp_path / "r.json").read_text())["steps"][0]["error"]
     assert (
         error["type"],
         "300,000 bytes are needed, and 65,536 are free" in error["message"],
     ) == ("DiskFull", True)
-    assert ended.stdout.splitlines()[-1] == "left:"
+    assert completed.stdout.splitlines()[-1] == "left:"

@@ -81,7 +81,7 @@ TAKEN = (
 )
 
 
-def mistakes(text: str) -> list[Any]:
+def list_problems(text: str) -> list[Any]:
     try:
         load_spec(text, "t.yaml", registry(), {})
     except SpecError as error:
@@ -92,7 +92,7 @@ def mistakes(text: str) -> list[Any]:
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("fields", REFUSED)
 def test_what_s3_cannot_take_is_refused_with_its_place(action: str, fields: str) -> None:
-    (problem,) = mistakes(
+    (problem,) = list_problems(
         f"{HEAD}  - {{id: put, action: {action}, role: writer, {ACTIONS[action]}, {fields}}}\n"
     )
     assert REFUSED[fields] in str(problem)
@@ -104,7 +104,7 @@ def test_what_s3_cannot_take_is_refused_with_its_place(action: str, fields: str)
 @pytest.mark.parametrize("fields", TAKEN)
 def test_what_s3_takes_is_taken(action: str, fields: str) -> None:
     assert (
-        mistakes(
+        list_problems(
             f"{HEAD}  - {{id: put, action: {action}, role: writer, {ACTIONS[action]}, {fields}}}\n"
         )
         == []
@@ -125,7 +125,7 @@ def test_all_mistakes_come_at_once_each_at_its_own_place() -> None:
     tags:
       team: "#1"
 """
-    assert [(each.mark.line, each.mark.column) for each in mistakes(HEAD + step)] == [
+    assert [(each.mark.line, each.mark.column) for each in list_problems(HEAD + step)] == [
         (11, 20),
         (13, 7),
         (14, 12),
@@ -137,7 +137,7 @@ def test_all_mistakes_come_at_once_each_at_its_own_place() -> None:
 def test_a_key_longer_than_s3_takes_is_refused(field: str) -> None:
     other = {"target": "source: s3://bucket/x/", "source": "target: s3://bucket/x/"}[field]
     for key, refused in (("k" * 1024, False), ("k" * 1025, True), ("ü" * 513, True)):
-        found = mistakes(
+        found = list_problems(
             f"{HEAD}  - {{id: put, action: s3.copy, role: writer, {other}, "
             f"{field}: s3://bucket/{key}}}\n"
         )
@@ -153,7 +153,7 @@ def test_a_date_of_an_api_call_must_be_one() -> None:
         ("2026-01-31T06:00:00Z", False),
         ("Wed, 21 Oct 2026 07:28:00 GMT", False),
     ):
-        found = mistakes(
+        found = list_problems(
             f"{HEAD}  - {{id: put, {call}, parameters: {{Bucket: b, Key: k, Expires: '{text}'}}}}\n"
         )
         assert ["'parameters.Expires' must be a date or time" in str(each) for each in found] == (
@@ -236,6 +236,6 @@ def test_permissions_do_not_shrink_where_a_value_is_known_at_run_only() -> None:
 def test_session_tags_that_sts_cannot_take_are_refused(tags: str, message: str) -> None:
     role = f"{{arn: 'arn:aws:iam::444455556666:role/writer', tags: {tags}}}"
     step = "steps: [{id: a, action: s3.list, role: writer, source: 's3://landing/'}]"
-    (problem,) = mistakes(f"version: 1\nname: t\nroles:\n  writer: {role}\n{step}\n")
+    (problem,) = list_problems(f"version: 1\nname: t\nroles:\n  writer: {role}\n{step}\n")
     assert message in problem.message
     assert problem.mark.line == 4

@@ -32,12 +32,12 @@ def test_roles_on(version: str, oldest: bool, tmp_path: Path) -> None:
         [python39() if oldest else sys.executable, "-m", "venv", tmp_path / "venv"], check=True
     )
     python = tmp_path / "venv/bin/python"
-    wanted = [f"boto3{version}", "pytest", "pytest-timeout", "hypothesis", f"{PROJECT}[cli]"]
+    expected = [f"boto3{version}", "pytest", "pytest-timeout", "hypothesis", f"{PROJECT}[cli]"]
     subprocess.run(
-        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted], check=True
+        [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *expected], check=True
     )
     environment = {**os.environ, "ROLERUNNER_SANDBOX_PYTHON": sys.executable}
-    done = subprocess.run(
+    completed = subprocess.run(
         [python, "-m", "pytest", "-p", "no:cacheprovider", *TESTS],
         cwd=PROJECT,
         env=environment,
@@ -45,4 +45,4 @@ def test_roles_on(version: str, oldest: bool, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-4000:]
+    assert completed.returncode == 0, completed.stdout[-4000:]

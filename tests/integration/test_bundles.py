@@ -17,10 +17,10 @@ import pytest
 from rolerunner import sandbox
 from rolerunner.glue.launch.runtime import RUNTIMES, Runtime
 from tests.conftest import CONFIGS
-from tests.functional.test_glue_entry import ACCOUNT, only_glues_own, running
+from tests.functional.test_glue_entry import ACCOUNT, drop_job_params, running_sandbox
 from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
 
-__all__ = ["running"]
+__all__ = ["running_sandbox"]
 PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
 
 
@@ -32,8 +32,8 @@ def python(version: str) -> str:
     return there
 
 
-def done(*command: object, **options: Any) -> str:
-    ended: subprocess.CompletedProcess[str] = subprocess.run(
+def run_command(*command: object, **options: Any) -> str:
+    completed: subprocess.CompletedProcess[str] = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
         text=True,
@@ -41,20 +41,22 @@ def done(*command: object, **options: Any) -> str:
         timeout=200,
         **options,
     )
-    assert ended.returncode == 0, f"{command}\n{ended.stdout[-3000:]}{ended.stderr[-3000:]}"
-    return ended.stdout
+    assert completed.returncode == 0, (
+        f"{command}\n{completed.stdout[-3000:]}{completed.stderr[-3000:]}"
+    )
+    return completed.stdout
 
 
-def installed(bundle: Path, runtime: Runtime, interpreter: str, folder: Path) -> Path:
+def install_bundle(bundle: Path, runtime: Runtime, interpreter: str, folder: Path) -> Path:
     """The runtime's environment, with what the bundle brings."""
-    done(interpreter, "-m", "venv", folder)
+    run_command(interpreter, "-m", "venv", folder)
     there = folder / "bin/python"
-    done(there, *PIP, f"boto3=={runtime.boto3}")
+    run_command(there, *PIP, f"boto3=={runtime.boto3}")
     manifest = json.loads((bundle / "manifest.json").read_text())
     modules = [bundle / each for each in manifest["modules"]]
     if runtime.zip_of_wheels:
         zipfile.ZipFile(modules[0]).extractall(folder / "zip")
-        done(
+        run_command(
             there,
             *PIP,
             "--no-index",
@@ -64,15 +66,17 @@ def installed(bundle: Path, runtime: Runtime, interpreter: str, folder: Path) ->
             folder / "zip/wheels/requirements.txt",
         )
     elif runtime.is_spark:
-        done(there, *PIP, "--no-index", *modules)
+        run_command(there, *PIP, "--no-index", *modules)
     else:  # one after the other: the order is such that each finds what it needs
         for each in [*modules, *(bundle / code for code in manifest["code"])]:
-            done(there, *PIP, "--no-index", each)
-    assert done(there, "-c", "import boto3; print(boto3.__version__)").strip() == runtime.boto3
+            run_command(there, *PIP, "--no-index", each)
+    assert (
+        run_command(there, "-c", "import boto3; print(boto3.__version__)").strip() == runtime.boto3
+    )
     return there
 
 
-def run_as_glue_does(
+def run_main_job(
     bundle: Path, runtime: Runtime, there: Path, world: sandbox.Sandbox, folder: Path
 ) -> dict[str, Any]:
     """The main job, its spec from S3, in a process like the runtime's; the last line of its log."""
@@ -84,7 +88,7 @@ def run_as_glue_does(
     scripts = folder / "glue-python-scripts-ab12"
     scripts.mkdir()
     script = shutil.copy(bundle / manifest["script"], scripts)
-    own = only_glues_own(SPARK if runtime.is_spark else PYTHON_SHELL)
+    own = drop_job_params(SPARK if runtime.is_spark else PYTHON_SHELL)
     keys = world.job_keys
     environment = {
         "PATH": os.environ["PATH"],
@@ -112,19 +116,21 @@ def run_as_glue_does(
         "--result",
         f"s3://job-specs/{runtime.name}/result.json",
     ]
-    lines = done(there, script, *own, *arguments, env=environment, cwd=folder).splitlines()
+    lines = run_command(there, script, *own, *arguments, env=environment, cwd=folder).splitlines()
     return dict(json.loads(lines[0]), **json.loads(lines[-1]))
 
 
 @pytest.mark.slow
-def test_the_main_job_runs_from_each_bundle(running: sandbox.Sandbox, tmp_path: Path) -> None:
+def test_the_main_job_runs_from_each_bundle(
+    running_sandbox: sandbox.Sandbox, tmp_path: Path
+) -> None:
     interpreters = {name: python(runtime.python) for name, runtime in RUNTIMES.items()}
 
     def one(runtime: Runtime) -> tuple[str, str, str]:
         folder = tmp_path / runtime.name
         folder.mkdir()
         bundle = folder / "bundle"
-        done(
+        run_command(
             sys.executable,
             "-m",
             "rolerunner",
@@ -135,13 +141,13 @@ def test_the_main_job_runs_from_each_bundle(running: sandbox.Sandbox, tmp_path: 
             "-o",
             bundle,
         )
-        there = installed(bundle, runtime, interpreters[runtime.name], folder / "venv")
-        last = run_as_glue_does(bundle, runtime, there, running, folder)
+        there = install_bundle(bundle, runtime, interpreters[runtime.name], folder / "venv")
+        last = run_main_job(bundle, runtime, there, running_sandbox, folder)
         return runtime.name, last["runtime"], last["status"]
 
     with ThreadPoolExecutor(3) as pool:
-        ended = list(pool.map(one, RUNTIMES.values()))
-    assert ended == [(name, runtime.command, "succeeded") for name, runtime in RUNTIMES.items()]
+        completed = list(pool.map(one, RUNTIMES.values()))
+    assert completed == [(name, runtime.command, "succeeded") for name, runtime in RUNTIMES.items()]
 
 
 @pytest.mark.slow
@@ -160,7 +166,7 @@ def test_what_functions_need_is_resolved_for_the_runtimes_own_python(tmp_path: P
         "steps: [{{id: a, action: python.call, function: 'orders:clean'}}]\n"
     )
     (tmp_path / "job.yaml").write_text(spec.format(more=f"./{name}"))
-    done(
+    run_command(
         sys.executable,
         "-m",
         "rolerunner",
@@ -190,10 +196,10 @@ def test_what_functions_need_is_resolved_for_the_runtimes_own_python(tmp_path: P
         "-o",
         tmp_path / "none",
     ]
-    ended = subprocess.run(
+    completed = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 2
-    assert "no wheels for Python 3.9 on manylinux2014_x86_64: " in ended.stderr
-    assert "docopt" in ended.stderr
+    assert completed.returncode == 2
+    assert "no wheels for Python 3.9 on manylinux2014_x86_64: " in completed.stderr
+    assert "docopt" in completed.stderr
     assert not (tmp_path / "none").exists()

@@ -23,7 +23,9 @@ ENGINES = ("fast", "boto3")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.once,
-    pytest.mark.skipif(bool(ceph.missing()), reason=ceph.missing() or "Ceph is here"),
+    pytest.mark.skipif(
+        bool(ceph.explain_missing_ceph()), reason=ceph.explain_missing_ceph() or "Ceph is here"
+    ),
 ]
 
 
@@ -38,13 +40,13 @@ def allow(actions: list[str], *places: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ceph.Ceph]:
-    with ceph.serving() as running:
+    with ceph.start_ceph() as running:
         for tenant in (JOB, PARTNER, PUBLISHER):
-            running.user(tenant, "owner")
-        running.user(JOB, "job")
+            running.create_user(tenant, "owner")
+        running.create_user(JOB, "job")
         job = f"arn:aws:iam::{JOB}:user/job"
         second = "glue-role-test-to-be-assumed"
-        running.role(
+        running.create_role(
             JOB,
             second,
             job,
@@ -54,7 +56,7 @@ def cluster() -> Iterator[ceph.Ceph]:
                 "team-data-111122223333/*",
             ),
         )
-        running.role(
+        running.create_role(
             PUBLISHER,
             second,
             job,
@@ -64,7 +66,7 @@ def cluster() -> Iterator[ceph.Ceph]:
                 "partner-data-444455556666/*",
             ),
         )
-        running.role(
+        running.create_role(
             PARTNER,
             "landing-reader",
             job,
@@ -83,8 +85,8 @@ def cluster() -> Iterator[ceph.Ceph]:
             "s3:PutObjectTagging",
             "s3:GetObjectTagging",
         ]
-        running.role(PUBLISHER, "publisher", job, allow(everything, "publish", "publish/*"))
-        running.role(JOB, "keeper", job, allow(everything, "keep", "keep/*"))
+        running.create_role(PUBLISHER, "publisher", job, allow(everything, "publish", "publish/*"))
+        running.create_role(JOB, "keeper", job, allow(everything, "keep", "keep/*"))
         _fill(running)
         yield running
 
@@ -137,8 +139,8 @@ def run(
         monkeypatch.setenv(name, value)
 
     def result_of(spec: Path, *options: str, status: int = 0) -> dict[str, Any]:
-        ended = rolerunner("run", spec, "--result", tmp_path / "result.json", *options)
-        assert ended.returncode == status, ended.stdout + ended.stderr
+        completed = rolerunner("run", spec, "--result", tmp_path / "result.json", *options)
+        assert completed.returncode == status, completed.stdout + completed.stderr
         return json.loads((tmp_path / "result.json").read_text())  # type: ignore[no-any-return]
 
     return result_of

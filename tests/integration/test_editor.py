@@ -150,13 +150,13 @@ class Editor:
             "result"
         ]
 
-    def wait(self, wanted: Any) -> dict[str, Any]:
+    def wait(self, expected: Any) -> dict[str, Any]:
         for _ in range(200):
             try:
                 message = self.answers.get(timeout=30)
             except Empty:
                 break
-            if wanted(message):
+            if expected(message):
                 return message
         raise AssertionError("the language server did not answer")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rolerunner.glue.launch.arguments import parse_arguments
-from tests.integration.test_bundles import PIP, done, python
+from tests.integration.test_bundles import PIP, python, run_command
 from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
 
 if TYPE_CHECKING:
@@ -85,17 +85,17 @@ def ours(arguments: list[str], names: list[str]) -> dict[str, str]:
 def test_the_scanner_reads_what_get_resolved_options_reads(
     version: str, interpreter: str, tmp_path: Path
 ) -> None:
-    done(python(interpreter), "-m", "venv", tmp_path / "venv")
+    run_command(python(interpreter), "-m", "venv", tmp_path / "venv")
     there = tmp_path / "venv/bin/python"
-    done(there, *PIP, "--no-deps", f"awsgluedataplanepython=={version}")
+    run_command(there, *PIP, "--no-deps", f"awsgluedataplanepython=={version}")
     cases = [[arguments, names] for arguments, names, *_ in [*ALIKE, *FAIL_THERE]]
-    ended = subprocess.run(
+    completed = subprocess.run(
         [there, "-c", THEIRS], input=json.dumps(cases), capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 0, ended.stderr
-    theirs: list[Any] = json.loads(ended.stdout)
+    assert completed.returncode == 0, completed.stderr
+    theirs: list[Any] = json.loads(completed.stdout)
     assert [ours(arguments, names) for arguments, names in ALIKE] == theirs[: len(ALIKE)]
     assert [ours(arguments, names) for arguments, names, _ in FAIL_THERE] == [
-        wanted for _, _, wanted in FAIL_THERE
+        expected for _, _, expected in FAIL_THERE
     ]
     assert theirs[len(ALIKE) :] == [None] * len(FAIL_THERE)  # what our scanner is for

@@ -32,9 +32,15 @@ READER, WRITER = f"arn:aws:iam::{THEIRS}:role/reader", f"arn:aws:iam::{ARCHIVE}:
 COUNT = 5000
 IN_FLIGHT = 16 * 4
 """Objects that an engine works on at once: so many at most are written again when it is killed."""
-TRUST = f'[{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{JOB}:role/job"}}, Action: sts:AssumeRole}}]'
+TRUST = (
+    f'[{{Effect: Allow, Principal: {{AWS: "arn:aws:iam::{JOB}:role/job"}}, '
+    "Action: sts:AssumeRole}]"
+)
 READS = '["s3:GetObject", "s3:ListBucket", "s3:DeleteObject"]'
-WRITES = '["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "s3:ListBucket", "s3:AbortMultipartUpload"]'
+WRITES = (
+    '["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "s3:ListBucket", '
+    '"s3:AbortMultipartUpload"]'
+)
 WORLD = f"""
 version: 1
 job_role: arn:aws:iam::{JOB}:role/job
@@ -43,10 +49,12 @@ roles:
     permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]
   - arn: {READER}
     trust: {TRUST}
-    permissions: [{{Effect: Allow, Action: {READS}, Resource: ["arn:aws:s3:::landing", "arn:aws:s3:::landing/*"]}}]
+    permissions: [{{Effect: Allow, Action: {READS},
+                  Resource: ["arn:aws:s3:::landing", "arn:aws:s3:::landing/*"]}}]
   - arn: {WRITER}
     trust: {TRUST}
-    permissions: [{{Effect: Allow, Action: {WRITES}, Resource: ["arn:aws:s3:::archive", "arn:aws:s3:::archive/*"]}}]
+    permissions: [{{Effect: Allow, Action: {WRITES},
+                  Resource: ["arn:aws:s3:::archive", "arn:aws:s3:::archive/*"]}}]
 buckets:
   - {{name: landing, account: "{THEIRS}"}}
   - {{name: archive, account: "{ARCHIVE}"}}
@@ -73,7 +81,8 @@ ALL = f"""{HEAD}
     objects: "${{{{ steps.find.objects }}}}"
     batch: 1000
     distribute: spark
-  - {{id: delete, action: s3.delete, role: reader, source: s3://landing/in/, max_delete: {COUNT}, distribute: spark}}
+  - {{id: delete, action: s3.delete, role: reader, source: s3://landing/in/, max_delete: {COUNT},
+      distribute: spark}}
 """
 MORE = f"""version: 1
 name: more
@@ -83,17 +92,21 @@ steps:
   - id: sum
     action: spark.sql
     role: job
-    sources: {{orders: {{location: orders/, format: csv, options: {{header: "true", inferSchema: "true"}}}}}}
+    sources: {{orders: {{location: orders/, format: csv,
+               options: {{header: "true", inferSchema: "true"}}}}}}
     query: SELECT country, sum(amount) AS amount FROM orders GROUP BY country ORDER BY country
   - id: write
     action: spark.sql
     role: job
     sources: {{orders: {{location: orders/, format: csv, options: {{header: "true"}}}}}}
     target: {{location: out/, mode: overwrite, partition_by: [country]}}
-  - {{id: wrong, action: spark.sql, role: job, on_error: continue, sources: {{orders: {{location: orders/, format: csv}}}}, query: SELECT no FROM orders}}
-  - {{id: s3, action: spark.sql, role: reader, on_error: continue, sources: {{orders: {{location: "s3://landing/in/", format: csv}}}}}}
+  - {{id: wrong, action: spark.sql, role: job, on_error: continue,
+      sources: {{orders: {{location: orders/, format: csv}}}}, query: SELECT no FROM orders}}
+  - {{id: s3, action: spark.sql, role: reader, on_error: continue,
+      sources: {{orders: {{location: "s3://landing/in/", format: csv}}}}}}
   - {{id: settings, action: python.call, function: "own.py:settings", needs: [s3]}}
-  - {{id: long, action: python.call, role: job, function: "own.py:long", objects: [s3://landing/a, s3://landing/b], batch: 1, distribute: spark}}
+  - {{id: long, action: python.call, role: job, function: "own.py:long",
+      objects: [s3://landing/a, s3://landing/b], batch: 1, distribute: spark}}
 """
 OWN = """
 def measure(context, objects):
@@ -122,7 +135,7 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="module")
-def landing(aws: sandbox.Sandbox) -> dict[str, bytes]:
+def landing_objects(aws: sandbox.Sandbox) -> dict[str, bytes]:
     """Objects of many sizes, a few large ones among many small ones: key -> bytes."""
     bodies = {
         f"in/{number % 50:02d}/{number:05d}.csv": bytes([number % 256])
@@ -144,7 +157,8 @@ def start(
     """Start the command on a cluster of two executors, its event log in tmp_path/events. Its JVMs end with it."""
     keys = aws.job_keys
     (tmp_path / "events").mkdir()
-    # pyspark keeps the logs of executors in its own folder: a copy of it with links in its place keeps them apart
+    # pyspark keeps the logs of executors in its own folder: a copy of it with links in its place
+    # keeps them apart
     home = tmp_path / "spark"
     home.mkdir()
     for path in PACKAGE.iterdir():
@@ -156,10 +170,17 @@ def start(
         "spark.ui.enabled=false",
     ]
     environment = {
-        **os.environ, "TMPDIR": str(tmp_path), "SPARK_HOME": str(home), "PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": "127.0.0.1",
-        "AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key, "AWS_SESSION_TOKEN": keys.token,
-        "AWS_ENDPOINT_URL": aws.endpoint, "AWS_REGION": aws.region,
-    }  # fmt: skip
+        **os.environ,
+        "TMPDIR": str(tmp_path),
+        "SPARK_HOME": str(home),
+        "PYSPARK_PYTHON": str(python),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "AWS_REGION": aws.region,
+    }
     started = []
 
     def run(spec: str, master: str) -> subprocess.Popen[bytes]:
@@ -213,7 +234,7 @@ def executors(folder: Path) -> list[int]:
     return found
 
 
-def waited(condition: Callable[[], Any], process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until(condition: Callable[[], Any], process: subprocess.Popen[bytes], log: Path) -> None:
     """Until the condition holds; it must before the process ends."""
     while not condition():
         assert process.poll() is None, log.read_text()[-3000:]
@@ -233,13 +254,13 @@ def steps(folder: Path) -> dict[str, Any]:
 
 def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twice(
     aws: sandbox.Sandbox,
-    landing: dict[str, bytes],
+    landing_objects: dict[str, bytes],
     start: Callable[..., subprocess.Popen[bytes]],
     tmp_path: Path,
 ) -> None:
     process = start(ALL, "local-cluster[2,1,1024]")
     writer = aws.client("s3", ARCHIVE)
-    waited(
+    wait_until(
         lambda: len(writer.list_objects_v2(Bucket="archive").get("Contents", ())) >= 1000,
         process,
         tmp_path / "log",
@@ -249,15 +270,15 @@ def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twic
     os.kill(killed[0], signal.SIGKILL)
     assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
 
-    done = {name: step["outputs"] for name, step in steps(tmp_path).items()}
-    size = sum(map(len, landing.values()))
-    assert [done[name]["count"] for name in ("find", "copy", "delete")] == [COUNT] * 3
-    assert done["copy"]["bytes"] == size
-    assert done["call"] == {"objects": COUNT, "bytes": size}
-    lines = Path(done["copy"]["objects"]["manifest"]).read_text().splitlines()
+    completed = {name: step["outputs"] for name, step in steps(tmp_path).items()}
+    size = sum(map(len, landing_objects.values()))
+    assert [completed[name]["count"] for name in ("find", "copy", "delete")] == [COUNT] * 3
+    assert completed["copy"]["bytes"] == size
+    assert completed["call"] == {"objects": COUNT, "bytes": size}
+    lines = Path(completed["copy"]["objects"]["manifest"]).read_text().splitlines()
     assert len(lines) == len({json.loads(line)["key"] for line in lines}) == COUNT
     assert etags(aws, ARCHIVE, "archive") == {
-        key: hashlib.md5(body).hexdigest() for key, body in landing.items()
+        key: hashlib.md5(body).hexdigest() for key, body in landing_objects.items()
     }
     assert etags(aws, THEIRS, "landing") == {}
 
@@ -267,21 +288,24 @@ def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twic
         if request.operation == "PutObject" and not request.is_admin
     ]
     assert COUNT <= len(puts) <= COUNT + IN_FLIGHT
-    # each worker assumed each role for itself, as the job, and each once: two, the one in the dead one's place, and this process
+    # each worker assumed each role for itself, as the job, and each once: two, the one in the dead
+    # one's place, and this process
     assert 3 <= aws.assume_role_count()[READER] <= 4
     assert 3 <= aws.assume_role_count()[WRITER] <= 4
     print(
-        f"{COUNT} objects with a death between: {[(id_, step['seconds']) for id_, step in steps(tmp_path).items()]}, {len(puts) - COUNT} twice"
+        f"{COUNT} objects with a death between: "
+        f"{[(id_, step['seconds']) for id_, step in steps(tmp_path).items()]}, "
+        f"{len(puts) - COUNT} twice"
     )
 
-    text = "".join(path.read_text(errors="replace") for path in written(tmp_path))
+    text = "".join(path.read_text(errors="replace") for path in list_written_files(tmp_path))
     assert "SparkListenerTaskEnd" in text
     assert "ExecutorLostFailure" in text
     assert [each for each in (aws.job_keys.secret_key, aws.job_keys.token) if each in text] == []
     assert re.findall(r"ASIA[A-Z0-9]{12,}|FwoG[\w+/=]{16,}", text) == []
 
 
-def written(folder: Path) -> Iterator[Path]:
+def list_written_files(folder: Path) -> Iterator[Path]:
     """All that a run has written: its log, manifests, result, Spark's event log, and the logs of executors."""
     yield from (
         path
@@ -297,12 +321,12 @@ def test_queries_and_a_stop(
     (tmp_path / "orders").mkdir()
     (tmp_path / "orders/a.csv").write_text("country,amount\nat,1\nde,2\nat,3\n")
     process = start(MORE, "local[2]")
-    waited(lambda: list(tmp_path.glob("pid-*")), process, tmp_path / "log")
+    wait_until(lambda: list(tmp_path.glob("pid-*")), process, tmp_path / "log")
     workers = [int(path.name[4:]) for path in tmp_path.glob("pid-*")]
     process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert process.wait(30) == 143, (tmp_path / "log").read_text()[-3000:]
-    print(f"stopped in {time.monotonic() - began:.1f} s")
+    print(f"stopped in {time.monotonic() - started_at:.1f} s")
     waited_for = time.monotonic() + 10
     while [
         worker for worker in workers if Path(f"/proc/{worker}").exists()
@@ -310,26 +334,30 @@ def test_queries_and_a_stop(
         time.sleep(0.2)
     assert [worker for worker in workers if Path(f"/proc/{worker}").exists()] == []
 
-    done = steps(tmp_path)
-    assert done["sum"]["outputs"] == {
+    completed = steps(tmp_path)
+    assert completed["sum"]["outputs"] == {
         "count": 2,
         "columns": ["country", "amount"],
         "rows": [{"country": "at", "amount": 4}, {"country": "de", "amount": 2}],
     }
-    assert done["write"]["outputs"]["count"] == 3
+    assert completed["write"]["outputs"]["count"] == 3
     assert [path.name for path in sorted((tmp_path / "out").glob("country=*"))] == [
         "country=at",
         "country=de",
     ]
-    assert done["wrong"]["error"]["type"] == "UNRESOLVED_COLUMN.WITH_SUGGESTION"
+    assert completed["wrong"]["error"]["type"] == "UNRESOLVED_COLUMN.WITH_SUGGESTION"
     # there is no hadoop-aws here: so far Spark's own way to S3 can be seen, and no further
-    assert (done["s3"]["error"]["type"], "hadoop-aws:3.3.4" in done["s3"]["error"]["hint"]) == (
+    assert (
+        completed["s3"]["error"]["type"],
+        "hadoop-aws:3.3.4" in completed["s3"]["error"]["hint"],
+    ) == (
         "NoS3A",
         True,
     )
-    assert done["settings"]["outputs"] == {
-        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider", "assumed.role.arn": READER,
+    assert completed["settings"]["outputs"] == {
+        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider",
+        "assumed.role.arn": READER,
         "assumed.role.session.name": f"rolerunner-{json.loads((tmp_path / 'r.json').read_text())['run_id']}",
         "assumed.role.credentials.provider": "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
-    }  # fmt: skip
-    assert done["long"]["error"]["type"] == "Stopped"
+    }
+    assert completed["long"]["error"]["type"] == "Stopped"
