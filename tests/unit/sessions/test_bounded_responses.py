@@ -14,7 +14,7 @@ from urllib3.exceptions import SSLError
 
 from rolerunner.sessions import bounded_responses
 from rolerunner.sessions.bounded_responses import ResponseTooLarge, bound_responses
-from tests.fake_s3 import Answer, Wire, serving
+from tests.fake_s3 import RawResponse, Response, start_fake_s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,27 +29,27 @@ def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_responses, "MAX_ERROR", 500)
 
 
-def list_objects(answer: Union[Answer, Wire], **settings: Any) -> Any:
+def list_objects(response: Union[Response, RawResponse], **settings: Any) -> Any:
     once = {"retries": {"mode": "standard", "max_attempts": 1}}
-    with serving(lambda _: answer, **{**once, **settings}) as (client, _):
+    with start_fake_s3(lambda _: response, **{**once, **settings}) as (client, _):
         bound_responses(client)
         return client.list_objects_v2(Bucket="bucket")
 
 
 def test_a_response_up_to_the_bound_is_read() -> None:
-    assert list_objects(Answer(LIST.ljust(1000)))["IsTruncated"] is False
+    assert list_objects(Response(LIST.ljust(1000)))["IsTruncated"] is False
 
 
 def test_a_response_beyond_the_bound_is_abandoned() -> None:
     with pytest.raises(ResponseTooLarge, match="more than 1,000 bytes"):
-        list_objects(Answer(LIST.ljust(1001)))
+        list_objects(Response(LIST.ljust(1001)))
 
 
 @pytest.mark.parametrize(("size", "kind"), [(500, ClientError), (501, ResponseTooLarge)])
 def test_the_response_of_an_error_has_a_bound_of_its_own(size: int, kind: type[Exception]) -> None:
     body = b"<Error><Code>AccessDenied</Code></Error>".ljust(size)
     with pytest.raises(kind):
-        list_objects(Answer(body, 403))
+        list_objects(Response(body, 403))
 
 
 def test_a_response_that_does_not_end_in_time_is_abandoned(
@@ -57,22 +57,22 @@ def test_a_response_that_does_not_end_in_time_is_abandoned(
 ) -> None:
     monkeypatch.setattr(bounded_responses, "MAX_SECONDS", -1.0)
     with pytest.raises(ResponseTooLarge, match="did not end within"):
-        list_objects(Answer(LIST))
+        list_objects(Response(LIST))
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("response", "kind"),
     [
-        (Wire([HEAD, LIST]), ConnectionClosedError),
-        (Wire([HEAD, LIST, 5.0]), ReadTimeoutError),
+        (RawResponse([HEAD, LIST]), ConnectionClosedError),
+        (RawResponse([HEAD, LIST, 5.0]), ReadTimeoutError),
     ],
     ids=["cut", "hangs"],
 )
 def test_a_body_that_fails_is_an_error_of_botocores(
-    answer: Union[Answer, Wire], kind: type[Exception]
+    response: Union[Response, RawResponse], kind: type[Exception]
 ) -> None:
     with pytest.raises(kind) as failed:
-        list_objects(answer, read_timeout=0.3)
+        list_objects(response, read_timeout=0.3)
     assert type(failed.value) is kind
 
 
@@ -87,7 +87,7 @@ def test_any_other_failure_of_a_body_is_one_of_http() -> None:
 
 
 def test_a_streamed_body_is_left_to_its_reader() -> None:
-    with serving(lambda _: Answer(b"x" * 2000)) as (client, _):
+    with start_fake_s3(lambda _: Response(b"x" * 2000)) as (client, _):
         bound_responses(client)
         body = client.get_object(Bucket="bucket", Key="key")["Body"]
         assert body.read() == b"x" * 2000
