@@ -40,12 +40,12 @@ class Work:
 
     @property
     def bucket(self) -> str:
-        """Returns the key that the null server generates for it."""
+        """Returns the bucket; its name tells the null server what it contains."""
         return f"{'l' if self.kind == 'list' else 'b'}-{self.count}-{self.size}"
 
     @property
     def key(self) -> str:
-        """Returns the size of a large object."""
+        """Returns the key of a large object."""
         return "data/obj-00000000.bin"
 
     @property

@@ -150,7 +150,7 @@ def test_other_services_and_waiting(step: Any, aws: sandbox.Sandbox) -> None:
         ),
         (
             {"service": "sts", "operation": "AssumeRole"},
-            "AssumeRole hands out credentials, which steps do not need: use 'role'",
+            "AssumeRole returns credentials, which steps do not need: use 'role'",
         ),
         (
             {

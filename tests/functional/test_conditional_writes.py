@@ -376,7 +376,7 @@ def test_if_match_refused_for_an_unchanged_object_is_said(
     failed = run(step, LARGE).error
     assert failed.type == "IfMatchRefused"
     assert "s3://landing/q/a" in failed.message
-    assert "does not take If-Match" in failed.hint
+    assert "does not support If-Match" in failed.hint
 
 
 def test_a_copys_condition_refused_for_an_unchanged_source_is_said(

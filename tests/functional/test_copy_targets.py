@@ -359,7 +359,7 @@ def test_a_move_between_two_names_of_one_bucket(roles: Any, run: Any, memory_aws
     ):
         kind, message = failure(run(copy(roles, source=source, target=target, move=True)))
         assert (kind, memory_aws.bodies(), changed(memory_aws)) == ("TargetInSource", before, [])
-        assert "seem to be of one bucket" in message
+        assert "seem to be the same bucket" in message
     memory_aws.put("box", "orders/a.csv", "another object")
     assert (
         run(

@@ -501,7 +501,7 @@ def test_a_proxy_is_left_to_boto3_and_said_once(
         outcomes = list(open_engine(proxied).get(gets(tmp_path, 3), Cancel()))
     assert [outcome.error for outcome in outcomes] == [None] * 3
     assert [record.message for record in caplog.records if "boto3 is used" in record.message] == [
-        "boto3 is used where the native engine is not: an HTTP proxy is set in the environment"
+        "boto3 sends these requests instead of the fast engine: an HTTP proxy is set in the environment"
     ]
     assert {each.headers["host"] for each in requests} == {"s3.invalid:1234"}
 

@@ -63,7 +63,7 @@ def list_problems(project: Path, function: str, more: str = "") -> list[str]:
         ("wrok.orders:clean", "there is no module 'wrok' (did you mean 'work'?)"),
         (
             "work.orders.more:clean",
-            "there is no module 'work.orders.more': 'work.orders' is no package",
+            "there is no module 'work.orders.more': 'work.orders' is not a package",
         ),
         (
             "work.deep.iner:clean",
@@ -75,7 +75,7 @@ def list_problems(project: Path, function: str, more: str = "") -> list[str]:
         ),
         ("work.orders:clan", "has no function 'clan' (did you mean 'clean'?)"),
         ("work:clean", "work has no function 'clean'"),
-        ("os.path.joint:x", "there is no module 'os.path': 'os' is no package"),
+        ("os.path.joint:x", "there is no module 'os.path': 'os' is not a package"),
         ("json.dump:x", "there is no module 'json.dump'"),
         ("work/orders.py:clan", "has no function 'clan'"),
         ("work/ordrs.py:clean", "there is no file work/ordrs.py beside the spec"),

@@ -182,7 +182,7 @@ def test_what_changed_is_done_again_with_what_depends_on_it(tmp_path: Path) -> N
     }
     assert notes.said == {
         "b": "its 'arguments' changed",
-        "c": "it depends on 'b', which is done again",
+        "c": "it depends on 'b', which runs again",
     }
 
 

@@ -523,7 +523,7 @@ def test_upload_never_overwrites_where_that_is_said(
         )
         assert (kind, message) == (
             "AlreadyThere",
-            "s3://ours/t/a.txt: is there already, or is not the one that was expected",
+            "s3://ours/t/a.txt: already exists, or is not the expected object",
         )
     assert body(aws, "t/a.txt") == b"theirs"
     skipped = step("s3.upload", source=f"{tmp_path}/s/", target="s3://ours/t/", if_exists="skip")

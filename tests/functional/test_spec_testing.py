@@ -238,7 +238,7 @@ def test_trouble_can_be_given_and_expected(tmp_path: Path) -> None:
     ], "in the file's order"
     failed = {outcome.case.fields.name: told(outcome) for outcome in report.failures}
     assert failed == {
-        "too long": {"timeout": ("an end within 3 s", "the run was still going, and was killed")}
+        "too long": {"timeout": ("an end within 3 s", "the run was still running and was killed")}
     }
     assert next(outcome.seconds for outcome in report.failures) < 35, "it was not waited for"
 

@@ -210,7 +210,7 @@ def test_the_command_ends_with_status_2_and_no_traceback(
     result = rolerunner("run", spec(tmp_path), "--resume", "k")
     assert (result.returncode, "Traceback" in result.stderr) == (2, False)
     assert (
-        "the state t/k.json is damaged: 'steps' is not an object; it was left as it is"
+        "the state t/k.json is damaged: 'steps' is not an object; it was not changed"
         in result.stderr
     )
 

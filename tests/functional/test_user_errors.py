@@ -108,7 +108,7 @@ def test_a_folder_as_spec(rolerunner: Callable[..., Any], tmp_path: Path) -> Non
         (["run", "x.yaml", "-p", "nonsense"], "-p takes NAME=VALUE"),
         (["run", "x.yaml", "--log-format", "xml"], "--log-format"),
         (["run", "x.yaml", "--sandbox", "y.yaml"], "there is no y.yaml"),
-        (["run", "x.yaml", "--put", "s3://data-bucket/a=x.yaml"], "--put goes with --sandbox"),
+        (["run", "x.yaml", "--put", "s3://data-bucket/a=x.yaml"], "--put requires --sandbox"),
         (
             ["run", "x.yaml", "--sandbox", "--put", "s3://data-bucket/a=none"],
             "--put: there is no file 'none'",

@@ -30,32 +30,32 @@ ACTIONS = {
 }
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 REFUSED = {
-    "metadata: {user name: x}": "'user name' is no name for metadata",
-    "metadata: {naïve: x}": "'naïve' is no name for metadata",
+    "metadata: {user name: x}": "'user name' is not a metadata name",
+    "metadata: {naïve: x}": "'naïve' is not a metadata name",
     "metadata: {x-amz-meta-run: x}": "write the name without x-amz-meta-",
-    "metadata: {run: Zürich}": "'run' may hold ASCII characters only, not 'ü'",
-    'metadata: {run: "a\\nb"}': "'run' may not hold a line break",
-    'metadata: {run: "a\\u0007b"}': "'run' may not hold the control character U+0007",
-    'metadata: {run: " a"}': "'run' may not begin or end with a space",
+    "metadata: {run: Zürich}": "'run' must contain ASCII characters only, not 'ü'",
+    'metadata: {run: "a\\nb"}': "'run' must not contain a line break",
+    'metadata: {run: "a\\u0007b"}': "'run' must not contain the control character U+0007",
+    'metadata: {run: " a"}': "'run' must not begin or end with a space",
     "metadata: {run: x, Run: y}": "'run' and 'Run' are one name to S3",
-    f"metadata: {{run: {'x' * 2000}, other: {'y' * 50}}}": "'metadata' may have 2,048 bytes in all its names and values, and has 2,058",
-    f"tags: {{{', '.join(f't{n}: x' for n in range(11))}}}": "'tags' may be 10 at most, and are 11",
-    f"tags: {{{'k' * 129}: x}}": "must have 1 to 128 characters as the key of a tag, and has 129",
+    f"metadata: {{run: {'x' * 2000}, other: {'y' * 50}}}": "'metadata' must have at most 2,048 bytes in all names and values, not 2,058",
+    f"tags: {{{', '.join(f't{n}: x' for n in range(11))}}}": "'tags' must be at most 10, not 11",
+    f"tags: {{{'k' * 129}: x}}": "must have 1 to 128 characters as the key of a tag, not 129",
     'tags: {"": x}': "must have 1 to 128 characters as the key of a tag",
-    f"tags: {{team: {'v' * 257}}}": "'team' may have 256 characters as the value of a tag, and has 257",
+    f"tags: {{team: {'v' * 257}}}": "'team' must have at most 256 characters as the value of a tag, not 257",
     "tags: {team: a&b}": (
         "'team' can contain letters, digits, spaces and + - = . _ : / @ as the value of a tag, "
         "not '&'"
     ),
     'tags: {"te#m": x}': "as the key of a tag, not '#'",
-    'tags: {"AWS:team": x}': "may not begin with aws:",
+    'tags: {"AWS:team": x}': "must not begin with aws:",
     "storage_class: STANDRD_IA": "did you mean 'STANDARD_IA'?",
     "storage_class: glacier": "did you mean 'GLACIER'?",
     "checksum: sha256": "did you mean 'SHA256'?",
     "acl: bucket_owner_full_control": "did you mean 'bucket-owner-full-control'?",
-    'content_type: "text/csv\\r\\nx-evil: 1"': "'content_type' may not hold a line break",
-    "content_type: текст": "'content_type' may hold ASCII characters only",
-    'cache_control: "max-age=1\\n"': "'cache_control' may not hold a line break",
+    'content_type: "text/csv\\r\\nx-evil: 1"': "'content_type' must not contain a line break",
+    "content_type: текст": "'content_type' must contain ASCII characters only",
+    'cache_control: "max-age=1\\n"': "'cache_control' must not contain a line break",
     "encryption: {type: aws:kms, key: orders}": (
         "'key' must be a KMS key's id, its ARN, alias/NAME or an alias's ARN, "
         "not 'orders'; an alias is written alias/orders"
@@ -165,13 +165,17 @@ def test_a_date_of_an_api_call_must_be_one() -> None:
 @pytest.mark.parametrize(
     ("fields", "word", "message"),
     [
-        ("metadata: {run: '${{ params.word }}'}", "a\nb", "'run' may not hold a line break"),
-        ("metadata: {run: '${{ params.word }}'}", "x" * 3000, "'metadata' may have 2,048 bytes"),
+        ("metadata: {run: '${{ params.word }}'}", "a\nb", "'run' must not contain a line break"),
+        (
+            "metadata: {run: '${{ params.word }}'}",
+            "x" * 3000,
+            "'metadata' must have at most 2,048 bytes",
+        ),
         ("tags: {run: '${{ params.word }}'}", "a#b", "'run' can contain letters"),
         (
             "content_type: '${{ params.word }}'",
             "té/xt",
-            "'content_type' may hold ASCII characters only",
+            "'content_type' must contain ASCII characters only",
         ),
         ("storage_class: '${{ params.word }}'", "COLD", "'storage_class' must be one of"),
         (

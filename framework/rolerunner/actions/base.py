@@ -209,7 +209,7 @@ def handle_empty_source(on_empty: str, what: str, context: StepContext) -> None:
     if on_empty == "error":
         raise EmptySource(
             f"there is nothing in {what}",
-            hint="say 'on_empty: ok' or 'on_empty: warn' where that is fine",
+            hint="set 'on_empty: ok' or 'on_empty: warn' if an empty source is expected",
         )
     if on_empty == "warn":
         context.note("warning", f"there is nothing in {what}", {})

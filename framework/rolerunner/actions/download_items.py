@@ -77,7 +77,7 @@ class DownloadItems:
                 f"{self.objects.uri(info)}{f' (version {info.version})' if info.version else ''}"
                 for info in (found.one, found.other)
             )
-            hint = "nothing was fetched; fetch them in steps of their own, to folders that differ"
+            hint = "nothing was downloaded; download them in separate steps, to different folders"
             raise UnsafeKey(
                 f"{one} and {other} would both be the file {self._target_path(found.one)}",
                 hint=hint,
@@ -124,7 +124,7 @@ class DownloadItems:
             )
         if self.if_exists == "fail":
             error = LocalFileFailed(
-                f"{target}: is there already ('if_exists: fail')", type="AlreadyThere"
+                f"{target}: already exists ('if_exists: fail')", type="AlreadyThere"
             )
             return Outcome(uri, status="failed", error=error)
         if self.if_exists == "skip":

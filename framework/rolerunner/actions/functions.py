@@ -101,7 +101,7 @@ class FunctionContext:
         if self.role is None:
             raise StepError(
                 "this step has no role, so it has no session",
-                hint=f"say 'role: ALIAS' or 'role: {JOB.name}'",
+                hint=f"set 'role: ALIAS' or 'role: {JOB.name}'",
                 type="NoRole",
             )
         return self.role

@@ -30,7 +30,7 @@ def to_plain_json(value: Any) -> Any:
         value.close()
         if len(data) > MAX_BODY:
             raise StepError(
-                f"the answer's body has more than {MAX_BODY:,} bytes",
+                f"the body of the response has more than {MAX_BODY:,} bytes",
                 hint="use s3.download or python.call",
                 type="TooLarge",
             )

@@ -46,23 +46,21 @@ def _validate_header(value: Any, info: ValidationInfo) -> Any:
             if wrong.group() in "\r\n"
             else f"the control character U+{ord(wrong.group()):04X}"
         )
-        raise ValueError(f"may not hold {what}: it is sent as an HTTP header")
+        raise ValueError(f"must not contain {what}: it is sent as an HTTP header")
     wrong = _NOT_ASCII.search(value)
     if wrong:
         raise ValueError(
-            f"may hold ASCII characters only, not '{wrong.group()}' (U+{ord(wrong.group()):04X}):"
-            " it is sent as an HTTP header"
+            f"must contain ASCII characters only, not '{wrong.group()}'"
+            f" (U+{ord(wrong.group()):04X}): it is sent as an HTTP header"
         )
     if value != value.strip():
-        raise ValueError("may not begin or end with a space, which is lost in an HTTP header")
+        raise ValueError("must not begin or end with a space, which is lost in an HTTP header")
     return value
 
 
 def _metadata_name(value: str) -> str:
     if not _TOKEN.match(value):
-        raise ValueError(
-            f"'{value}' is no name for metadata: use letters, digits, '-', '_' and '.'"
-        )
+        raise ValueError(f"'{value}' is not a metadata name: use letters, digits, '-', '_' and '.'")
     if value.lower().startswith(_PREFIX):
         raise ValueError(f"'{value}': write the name without {_PREFIX}, which S3 adds")
     return value
@@ -74,7 +72,7 @@ def _whole_metadata(value: Mapping[str, Any]) -> Mapping[str, Any]:
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     if size > MAX_METADATA:
         raise ValueError(
-            f"may have {MAX_METADATA:,} bytes in all its names and values, and has {size:,}"
+            f"must have at most {MAX_METADATA:,} bytes in all names and values, not {size:,}"
         )
     return value
 
@@ -93,10 +91,10 @@ def _check_case(names: Mapping[str, Any]) -> None:
 def _tag_key(value: str) -> str:
     if not 1 <= len(value) <= MAX_TAG_KEY:
         raise ValueError(
-            f"must have 1 to {MAX_TAG_KEY} characters as the key of a tag, and has {len(value)}"
+            f"must have 1 to {MAX_TAG_KEY} characters as the key of a tag, not {len(value)}"
         )
     if value.lower().startswith("aws:"):
-        raise ValueError("may not begin with aws: as the key of a tag, which AWS keeps for itself")
+        raise ValueError("must not begin with aws: as the key of a tag, which AWS reserves")
     check_tag_text(value, "the key")
     return value
 
@@ -106,7 +104,7 @@ def _tag_value(value: Any, info: ValidationInfo) -> Any:
         return value
     if len(value) > MAX_TAG_VALUE:
         raise ValueError(
-            f"may have {MAX_TAG_VALUE} characters as the value of a tag, and has {len(value)}"
+            f"must have at most {MAX_TAG_VALUE} characters as the value of a tag, not {len(value)}"
         )
     check_tag_text(value, "the value")
     return value
@@ -114,7 +112,7 @@ def _tag_value(value: Any, info: ValidationInfo) -> Any:
 
 def _all_tags(value: Mapping[str, Any]) -> Mapping[str, Any]:
     if len(value) > MAX_TAGS:
-        raise ValueError(f"may be {MAX_TAGS} at most, and are {len(value)}")
+        raise ValueError(f"must be at most {MAX_TAGS}, not {len(value)}")
     return value
 
 

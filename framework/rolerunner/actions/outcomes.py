@@ -135,7 +135,7 @@ def _build_failure(first: Sequence[Outcome], failed: int, total: int, manifest: 
         else ""
     )
     hint = "\n".join(
-        each for each in (error.hint, f"each object has its line in {manifest}") if each
+        each for each in (error.hint, f"{manifest} has a line for each object") if each
     )
     return StepError(
         f"{failed:,} of {total:,} objects failed{given_up}: {reasons}{more}",
@@ -147,7 +147,7 @@ def _build_failure(first: Sequence[Outcome], failed: int, total: int, manifest: 
 def deletion_limit_error(count: int, most: int, noun: str, where: str = "") -> StepError:
     """Returns the error that more would be deleted than 'max_delete' allows."""
     return StepError(
-        f"{format_count(count, noun)}{where} would be deleted, 'max_delete' is {most:,};"
+        f"{format_count(count, noun)}{where} would be deleted, but 'max_delete' is {most:,};"
         " nothing was deleted",
         type="MaxDelete",
     )

@@ -45,9 +45,9 @@ class Encryption(StrictModel):
     @model_validator(mode="after")
     def _keys_fit_the_type(self) -> "Encryption":
         if self.key is not None and self.type in ("AES256", "SSE-C"):
-            raise ValueError("a 'key' goes with 'type: aws:kms'")
+            raise ValueError("'key' requires 'type: aws:kms'")
         if (self.customer_key is not None) != (self.type == "SSE-C"):
-            raise ValueError("'type: SSE-C' and 'customer_key' go together")
+            raise ValueError("'type: SSE-C' requires 'customer_key', and the reverse")
         return self
 
     def options(self) -> dict[str, Any]:

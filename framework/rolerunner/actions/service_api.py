@@ -77,15 +77,15 @@ def find_operation_errors(
         return
     if hands_out_credentials(service, operation, model.operation_model(operation).output_shape):
         yield (
-            f"'operation': {operation} hands out credentials, which steps do not need:"
-            " use 'role', or call it in a function of yours"
+            f"'operation': {operation} returns credentials, which steps do not need:"
+            " use 'role', or call it in your own function"
         )
         return
     shape = model.operation_model(operation).input_shape
     if shape is not None:
         yield from _find_value_errors(parameters, shape, "parameters")
     elif parameters:
-        yield f"'parameters': {operation} takes none"
+        yield f"'parameters': {operation} has no parameters"
 
 
 _PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
@@ -112,7 +112,7 @@ def _find_value_errors(value: Any, shape: Any, place: str) -> Iterator[str]:
     expected = _TYPE_NAMES.get(shape.type_name, shape.type_name)
     if isinstance(value, Secret):
         if shape.type_name not in _TEXT_TYPES:
-            yield f"'{place}' must be {expected}, and is a secret text"
+            yield f"'{place}' must be {expected}, not a secret text"
         return
     kinds = _PYTHON_TYPES.get(shape.type_name, (object,))
     if not _has_type(value, kinds):

@@ -154,7 +154,7 @@ def _explain_absence(parts: Sequence[str], depth: int, places: Sequence[str], pr
     """The message for a module that is not there, with the nearest one that is."""
     package, name = ".".join(parts[:depth]), ".".join(parts[: depth + 1])
     if depth and not places:
-        return f"there is no module '{name}': '{package}' is no package"
+        return f"there is no module '{name}': '{package}' is not a package"
     nearby = places if depth else [str(folder) for folder in import_folders(project)]
     names = [f"{package}.{found}" if depth else found for found in _names_in(nearby)]
     where = "it is searched beside the spec, in the two folders above it and in installed packages"

@@ -93,7 +93,7 @@ def _may_be_kept_apart(include: Any, exclude: Any, shared: str) -> bool:
 
 
 def _overlap_error(inner: str, outer: str, shared: str) -> OverlapError:
-    exclude = f", or say exclude: ['{shared}**']" if _GLOB_CHARACTERS.isdisjoint(shared) else ""
+    exclude = f", or set exclude: ['{shared}**']" if _GLOB_CHARACTERS.isdisjoint(shared) else ""
     message = (
         f"{inner} lies inside {outer.rstrip(',')},"
         " so the step could read, overwrite or delete what it wrote"
@@ -137,7 +137,7 @@ def _collision_error(found: Collision, objects: ObjectList, target: S3Uri) -> St
     one, *others = (_describe_origin(each, objects) for each in owners)
     place = S3Uri(target.bucket, found.name)
     if others:
-        hint = "nothing was copied; copy them in steps of their own, to targets that differ"
+        hint = "nothing was copied; copy them in separate steps, to different targets"
         return UnsafeKey(f"{one} and {others[0]} would both be {place}", hint=hint, type="SameKey")
     hint = "nothing was copied; name a target apart from the source"
     return StepError(
@@ -169,7 +169,7 @@ def claim_targets(objects: ObjectList, target_of: TargetOf, context: StepContext
     if found is not None:
         hint = (
             "nothing of this item was moved; move the items in one step with 'objects',"
-            " or to targets that differ"
+            " or to different targets"
         )
         raise UnsafeKey(
             f"{found.one} and {found.other} would both be {found.name}", hint=hint, type="SameKey"
@@ -200,8 +200,8 @@ def refuse_one_bucket(objects: ObjectList, target: S3Uri, storage: Storage) -> N
     ]
     if probed and all(probed):
         message = (
-            f"{objects.prefix} and {target} show the same objects, so they seem to be of one"
-            " bucket: a move would delete what it stored"
+            f"{objects.prefix} and {target} show the same objects, so they seem to be the"
+            " same bucket: a move would delete what it stored"
         )
         raise StepError(
             message,

@@ -76,7 +76,7 @@ class UploadItems:
         )
         if found is not None:
             place = S3Uri(action.target.bucket, found.name)
-            hint = "nothing was stored; store them in steps of their own, to targets that differ"
+            hint = "nothing was stored; store them in separate steps, to different targets"
             raise UnsafeKey(
                 f"{found.one} and {found.other} would both be {place}", hint=hint, type="SameKey"
             )
@@ -131,9 +131,7 @@ def _check_key_length(target: S3Uri, path: str) -> None:
     try:
         length = len(target.key.encode())
     except UnicodeEncodeError:
-        raise UnsafeKey(
-            f"{os.fsencode(path)!r}: the name is not UTF-8, which keys must be"
-        ) from None
+        raise UnsafeKey(f"{os.fsencode(path)!r}: the name is not UTF-8, as keys must be") from None
     if length > MAX_KEY:
         raise UnsafeKey(f"{path}: its key would have {length:,} bytes, {MAX_KEY:,} at most")
 

@@ -148,7 +148,7 @@ def deploy(
     from rolerunner.glue.deploy import settings as wanting  # noqa: PLC0415 - imports botocore
 
     if (upload or output) and not emit:
-        raise click.UsageError("--upload and --output go with --emit")
+        raise click.UsageError("--upload and --output require --emit")
     given = read_params(params)
     job = api.load(spec, given, complete=False)
     reject_secret_params(job, given)

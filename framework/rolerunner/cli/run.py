@@ -143,7 +143,7 @@ def run(
         job = api.load(spec, given, code_is_here=True)
         warn_of_secrets(job, params)
         if puts and not sandbox:
-            raise click.UsageError("--put goes with --sandbox")
+            raise click.UsageError("--put requires --sandbox")
         cancel = Cancel()
         received = stack.enter_context(_cancel_on_signal(cancel))
         identity = (

@@ -23,12 +23,12 @@ _HINTS = {
     errno.EACCES: "the folder or file is not writable for this user",
     errno.EROFS: "the file system is read-only; in Glue write below /tmp",
     errno.ENAMETOOLONG: "a file name has at most 255 bytes on most file systems",
-    errno.ENOTDIR: "a file stands where a folder must be",
-    errno.EISDIR: "a folder stands where the file must be",
+    errno.ENOTDIR: "a file exists where a folder is needed",
+    errno.EISDIR: "a folder exists where the file would be",
     errno.EMFILE: (
         "no more open files are allowed: raise the limit (ulimit -n), or lower 'max_parallel'"
     ),
-    errno.ENFILE: "the machine has as many files open as it may have",
+    errno.ENFILE: "the machine's limit of open files is reached",
 }
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -50,7 +50,7 @@ def not_regular_file_error(path: object, mode: int) -> LocalFileFailed:
 
 def file_replaced_error(path: object) -> LocalFileFailed:
     """Returns the error for a temporary file that was replaced while it was written."""
-    hint = "write to a folder that nobody else may write to"
+    hint = "use a folder that no other user can write to"
     return LocalFileFailed(
         f"{path}: its temporary file was replaced while it was written",
         hint=hint,

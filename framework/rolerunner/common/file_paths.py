@@ -48,13 +48,13 @@ def _check_parts(folder: Path, relative: str) -> None:
         subject = f"the key {relative!a} cannot be a file name"
         raise name_not_encodable_error(subject, error) from None
     if "\0" in relative:
-        problem = "has a NUL in it"
+        problem = "contains a NUL character"
     elif any(part in ("", ".", "..") for part in parts):
-        problem = "has an empty part, '.' or '..' in it"
+        problem = "contains an empty part, '.' or '..'"
     elif any(len(os.fsencode(part)) > MAX_NAME for part in parts):
         problem = f"has a part of more than {MAX_NAME} bytes"
     elif os.sep == "\\" and ("\\" in relative or ":" in relative):
-        problem = "has a backslash or colon in it"
+        problem = "contains a backslash or colon"
     if problem:
         raise UnsafeKey(f"the key '{relative}' {problem}: it cannot be a file below {folder}")
 

@@ -35,7 +35,7 @@ def read_json(text: str) -> Any:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value (RFC 8259)")
+    raise ValueError(f"{name} is not a JSON value (RFC 8259)")
 
 
 def check_json(value: Any) -> None:
@@ -48,7 +48,7 @@ def _check_value(value: Any, place: str, depth: int) -> None:
         return
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{_format_place(place)}{value} is no JSON value (RFC 8259)")
+            raise ValueError(f"{_format_place(place)}{value} is not a JSON value (RFC 8259)")
     elif isinstance(value, int):
         if value.bit_length() > _MAX_BITS:
             raise ValueError(

@@ -180,9 +180,7 @@ class NewFile:
             if self._mode == PRIVATE:
                 os.fchmod(self.descriptor, PRIVATE)
             return
-        raise FileExistsError(
-            errno.EEXIST, "temporary names are taken as fast as they are chosen", self._target
-        )
+        raise FileExistsError(errno.EEXIST, "cannot find an unused temporary name", self._target)
 
     def _check_unchanged(self) -> None:
         """Raises LocalFileFailed where the temporary file was replaced by another one."""

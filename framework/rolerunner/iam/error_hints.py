@@ -27,8 +27,8 @@ CODE_HINTS = {
     " small space",
     "MalformedPolicyDocument": "the session policy is not a valid policy: the message names the"
     " place",
-    "RegionDisabledException": "STS is off in this region: ask an administrator of the role's"
-    " account to activate it, or choose another 'region:'",
+    "RegionDisabledException": "STS is not activated in this region: ask an administrator of the"
+    " role's account to activate it, or choose another 'region:'",
     "InvalidClientTokenId": "the caller's keys are wrong or revoked, of another partition, or of"
     " an opt-in region that is switched off",
     "InvalidToken": "the session is revoked, of another partition, or of an opt-in region that is"

@@ -126,7 +126,7 @@ def compare_policies(
         name = ", ".join(role.names)
         held = have.get(role.arn) if role.arn else None
         if held is None:
-            why = "its policies are not there" if role.arn else "say --job-role ARN"
+            why = "its policies are not known" if role.arn else "set --job-role ARN"
             found.append(PolicyDifference(name, UNKNOWN, "", role.arn or "its ARN", why))
             continue
         needed = [permission for each in role.permissions for permission in _list_permissions(each)]
@@ -167,7 +167,7 @@ def _find_missing(
     ]
     shown = permission.action, permission.resource + _format_permission(permission)
     if any(not conditions for conditions in denied):
-        yield PolicyDifference(role, LACKS, *shown, "a Deny takes it away")
+        yield PolicyDifference(role, LACKS, *shown, "a Deny statement forbids it")
     elif not allowed:
         yield PolicyDifference(role, LACKS, *shown)
     elif denied:

@@ -32,7 +32,8 @@ def fetch_granted_policies(
             continue
         if [role.account] != account:
             unread[role.arn] = (
-                f"it is in account {role.account}, but IAM shows only the caller's: compare there"
+                f"it is in account {role.account}, but IAM shows only the caller's account: "
+                "compare there"
             )
             continue
         try:

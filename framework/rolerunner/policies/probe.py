@@ -150,7 +150,7 @@ class _Probe:
         except (BotoCoreError, ClientError, StepError) as error:
             return {
                 _PUT: self._judge_error(error, uri),
-                _ABORT: (UNKNOWN, "no multipart upload could be begun to try it on"),
+                _ABORT: (UNKNOWN, "no multipart upload could be started to test it"),
             }
         return {_PUT: (YES, ""), _ABORT: self._abort_upload(uri, upload)}
 

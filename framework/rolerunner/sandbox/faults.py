@@ -38,7 +38,7 @@ class _Unknown(ValueError):
         super().__init__(f"'{name}' is not an operation of S3 or STS")
         self.hint = (
             suggest_name(name, OPERATIONS)
-            or "of another service write service:Operation, as in glue:StartJobRun"
+            or "for another service, write service:Operation, as in glue:StartJobRun"
         )
 
 

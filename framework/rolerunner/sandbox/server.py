@@ -114,7 +114,7 @@ def _first_that_answers(python: str, folder: Path) -> tuple[subprocess.Popen[byt
         ended, said = process.poll() is not None, _read_tail(_log_path(folder))
         _stop_process(process)
         if not ended:
-            raise SandboxError(f"the sandbox did not answer within {_START_SECONDS:g} s:\n{said}")
+            raise SandboxError(f"the sandbox did not respond within {_START_SECONDS:g} s:\n{said}")
     raise SandboxError(f"the sandbox did not start:\n{said}")
 
 

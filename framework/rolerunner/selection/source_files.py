@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _NAMED = 3
 """Paths that a note about what was left out names."""
-_SKIP_HINT = "say 'symlinks: skip', or remove the link"
+_SKIP_HINT = "set 'symlinks: skip', or remove the link"
 _ALTERNATIVES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 
 
@@ -146,7 +146,7 @@ def _is_link_wanted(path: str, links: str, left_out: Optional[SkippedFiles]) -> 
     if links == "error":
         raise LocalFileFailed(
             f"{path}: is a link, and 'symlinks' is 'error'",
-            hint="say 'symlinks: follow' or 'symlinks: skip'",
+            hint="set 'symlinks: follow' or 'symlinks: skip'",
         )
     if left_out is not None:
         left_out.add("links", path)
@@ -244,7 +244,7 @@ def find_problem(path: str) -> Optional[StepError]:
 
 def _link_loop_error(path: str) -> StepError:
     return LocalFileFailed(
-        f"{path}: the link leads back to itself or to a folder that it lies in", hint=_SKIP_HINT
+        f"{path}: the link leads back to itself or to a folder that contains it", hint=_SKIP_HINT
     )
 
 

@@ -160,7 +160,7 @@ def check_session_arn(role: Role, session_arn: str) -> None:
     expected = RoleArn.parse(role.arn)
     match = _SESSION_ARN.fullmatch(session_arn)
     if match is None:
-        raise ValueError(f"'{session_arn[:200]}' is no ARN of an assumed role")
+        raise ValueError(f"'{session_arn[:200]}' is not the ARN of an assumed role")
     account, name = match.groups()
     expected_account = role.account or expected.account
     if account != expected_account:

@@ -163,8 +163,8 @@ def _find_hint(reason: str) -> str:
         )
     if "ExecutorLost" in reason or "exited" in reason:
         return (
-            "executors died again and again: the log of one says why; often it is memory, "
-            "and larger workers help"
+            "executors died repeatedly: their logs contain the reason; if it is memory, "
+            "use larger workers"
         )
     return ""
 

@@ -62,7 +62,7 @@ def configure_bucket(session: Any, bucket: str, settings: Mapping[str, str]) -> 
     arn = f"fs.s3a.bucket.{bucket}.assumed.role.arn"
     if before.get(arn) != settings.get(arn):
         raise StepError(
-            f"the bucket '{bucket}' was reached as another role in this run: Spark knows "
+            f"the bucket '{bucket}' was accessed as another role in this run: Spark knows "
             "one role for each bucket",
             type="OneRoleABucket",
         )
@@ -70,8 +70,8 @@ def configure_bucket(session: Any, bucket: str, settings: Mapping[str, str]) -> 
         session
     ):
         hint = (
-            "Hadoop learnt it with HADOOP-19201 (after 3.4.0); take a role without one, or "
-            "move the objects with s3.copy"
+            "Hadoop supports it since HADOOP-19201 (after 3.4.0); use a role without one, or "
+            "copy the objects with s3.copy"
         )
         raise StepError(
             f"the role of the bucket '{bucket}' has an 'external_id', which this Hadoop "

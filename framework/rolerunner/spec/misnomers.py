@@ -149,7 +149,7 @@ _ELSEWHERE = {
     "run": "no step runs a shell: write a function and call it with action: python.call",
     "script": "no step runs a shell: write a function and call it with action: python.call",
     "shell": "no step runs a shell: write a function and call it with action: python.call",
-    "with": "write the fields of an action beside 'action'",
+    "with": "write the fields of an action at the same level as 'action'",
 }
 """Hints for keys that no field replaces."""
 

@@ -73,7 +73,7 @@ def _check_steps(
         if STATUS in expected.outputs:
             reader.add(
                 (*at, "outputs", STATUS),
-                "'status' is no output",
+                "'status' is not an output",
                 "write it beside 'outputs'",
                 key=True,
             )

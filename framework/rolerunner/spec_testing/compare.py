@@ -56,7 +56,7 @@ def find_mismatches(case: Case, seen: ObservedRun) -> Iterator[Mismatch]:
         yield Mismatch(
             "timeout",
             f"an end within {case.fields.timeout:g} s",
-            "the run was still going, and was killed",
+            "the run was still running and was killed",
         )
         return
     expect = case.fields.expect

@@ -257,6 +257,6 @@ def _check_names(cases: list[Case], reader: SpecReader) -> None:
         if other != case.mark:
             reader.add_at(
                 case.mark,
-                f"the case '{case.fields.name}' is here twice",
+                f"duplicate case '{case.fields.name}'",
                 f"the first is on line {other.line}",
             )

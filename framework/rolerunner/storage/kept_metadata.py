@@ -45,13 +45,13 @@ def kept_headers(
         )
         if headers.get("x-amz-missing-meta", "0") not in ("", "0"):
             raise _metadata_lost(
-                uri, f"S3 cannot tell {headers['x-amz-missing-meta']} of its metadata in headers"
+                uri, f"S3 cannot return {headers['x-amz-missing-meta']} of its metadata in headers"
             )
     if "expires" in kept and kept["expires"] and not _is_date(kept["expires"]):
-        raise _metadata_lost(uri, f"its Expires is no date: '{kept['expires']}'")
+        raise _metadata_lost(uri, f"its Expires is not a date: '{kept['expires']}'")
     if not "".join(kept.values()).isascii():
         name = next(name for name, value in kept.items() if not value.isascii())
-        raise _metadata_lost(uri, f"its {name} holds characters that cannot be sent in a header")
+        raise _metadata_lost(uri, f"its {name} contains characters that cannot be sent in a header")
     return kept
 
 

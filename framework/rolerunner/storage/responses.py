@@ -154,7 +154,7 @@ def check_range_response(
     )
     if not right or parse_etag(answer) != info.etag:
         raise IntegrityFailed(
-            f"{uri}: {wanted[:-1]} were asked for, and {told or 'the whole object'} came "
+            f"{uri}: requested {wanted[:-1]}, received {told or 'the whole object'} "
             f"of '{parse_etag(answer)}'"
         )
 

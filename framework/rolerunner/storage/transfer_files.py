@@ -100,7 +100,7 @@ class UploadSource:
             or now.st_size != before.st_size
             or now.st_ino != before.st_ino
         ):
-            hint = "upload it when whoever writes it is done"
+            hint = "upload it when it is no longer being written"
             raise LocalFileFailed(
                 f"{self.path}: the file changed while it was read", hint=hint, type="FileChanged"
             )
@@ -272,7 +272,7 @@ def check_range_headers(
     if told.startswith(wanted) or (not told and (status == http.client.PARTIAL_CONTENT or whole)):
         return
     raise IntegrityFailed(
-        f"bytes {start}-{start + length - 1} were asked for, and {told or 'the whole object'} came"
+        f"requested bytes {start}-{start + length - 1}, received {told or 'the whole object'}"
     )
 
 
@@ -303,7 +303,7 @@ def decompress_file(
         file.replace_by(unpacked)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise IntegrityFailed(
-            f"{uri}: cannot be unpacked: {error}", hint="leave 'decompress' out", type="NotGzip"
+            f"{uri}: cannot be decompressed: {error}", hint="leave 'decompress' out", type="NotGzip"
         ) from None
     finally:
         unpacked.discard()
@@ -312,7 +312,7 @@ def decompress_file(
 def _check_filled(file: NewFile) -> None:
     """Raises EOFError for an empty file, which Python's gzip accepts as empty content."""
     if not os.fstat(file.descriptor).st_size:
-        raise EOFError("it is empty, which no gzip file is")
+        raise EOFError("it is empty, so it is not a gzip file")
 
 
 def set_modified_time(file: NewFile, info: ObjectInfo) -> None:
@@ -331,5 +331,5 @@ def verify_checksum(
     """Raises IntegrityFailed if the received bytes do not have the object's checksum."""
     if running is not None and not running.matches():
         raise IntegrityFailed(
-            f"{uri}: the bytes that came do not have the checksum {info.checksum} that S3 tells"
+            f"{uri}: checksum mismatch: the received bytes are not {info.checksum}"
         )

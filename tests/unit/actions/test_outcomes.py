@@ -157,8 +157,8 @@ def test_a_stop_ends_the_step_after_the_outcomes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "message"),
     [
-        (1, "1 object in x would be deleted, 'max_delete' is 1,000; nothing was deleted"),
-        (2500, "2,500 objects in x would be deleted, 'max_delete' is 1,000; nothing was deleted"),
+        (1, "1 object in x would be deleted, but 'max_delete' is 1,000; nothing was deleted"),
+        (2500, "2,500 objects in x would be deleted, but 'max_delete' is 1,000; nothing was deleted"),
     ],
 )
 def test_the_limit_of_deletions_names_both_numbers(count: int, message: str) -> None:

@@ -41,13 +41,13 @@ def test_encryption_becomes_parameters(fields: dict[str, Any], options: dict[str
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"type": "AES256", "key": "alias/a"}, "a 'key' goes with 'type: aws:kms'"),
+        ({"type": "AES256", "key": "alias/a"}, "'key' requires 'type: aws:kms'"),
         (
             {"type": "SSE-C", "customer_key": KEY, "key": "alias/a"},
-            "a 'key' goes with 'type: aws:kms'",
+            "'key' requires 'type: aws:kms'",
         ),
-        ({"type": "SSE-C"}, "'type: SSE-C' and 'customer_key' go together"),
-        ({"type": "AES256", "customer_key": KEY}, "'type: SSE-C' and 'customer_key' go together"),
+        ({"type": "SSE-C"}, "'type: SSE-C' requires 'customer_key', and the reverse"),
+        ({"type": "AES256", "customer_key": KEY}, "'type: SSE-C' requires 'customer_key', and the reverse"),
     ],
 )
 def test_keys_fit_the_type(fields: dict[str, Any], message: str) -> None:

@@ -41,7 +41,7 @@ def test_the_root_is_a_folder_too() -> None:
     assert resolve_key_path(Path("/"), "a") == "/a"
 
 
-PART = "has an empty part, '.' or '..' in it"
+PART = "contains an empty part, '.' or '..'"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ PART = "has an empty part, '.' or '..' in it"
         ("..", PART),
         ("../a", PART),
         ("a/..", PART),
-        ("a\0b", "has a NUL in it"),
+        ("a\0b", "contains a NUL character"),
         ("x" * (MAX_NAME + 1), "has a part of more than 255 bytes"),
         ("\xe9" * 128, "has a part of more than 255 bytes"),
     ],

@@ -130,7 +130,7 @@ def test_the_strict_check_refuses_what_json_cannot_hold(value: Any) -> None:
 
 
 def test_the_strict_check_names_the_place() -> None:
-    with pytest.raises(ValueError, match=r"at 'a\.b\[1\]': nan is no JSON value"):
+    with pytest.raises(ValueError, match=r"at 'a\.b\[1\]': nan is not a JSON value"):
         check_json({"a": {"b": [1, math.nan]}})
 
 

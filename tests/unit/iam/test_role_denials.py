@@ -85,7 +85,7 @@ def test_both_statements_are_json_ready_to_paste() -> None:
             "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
             "MaxSessionDuration",
         ),
-        ("RegionDisabledException", "STS is not activated in this region", "STS is off"),
+        ("RegionDisabledException", "STS is not activated in this region", "ask an administrator"),
         ("PackedPolicyTooLarge", "Packed size exceeds", "shorten"),
     ],
 )

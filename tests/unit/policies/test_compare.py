@@ -71,7 +71,7 @@ def test_each_action_and_resource_of_a_statement_is_looked_for() -> None:
     [
         (
             [allow("s3:GetObject", A), {**allow("*", "*"), "Effect": "Deny"}],
-            ("lacks", "s3:GetObject", A, "a Deny takes it away"),
+            ("lacks", "s3:GetObject", A, "a Deny statement forbids it"),
         ),
         (
             [
@@ -147,11 +147,11 @@ def test_three_needed_permissions_are_told_and_the_rest_counted(count: int, told
 
 
 def test_a_role_that_is_not_there_is_unknown() -> None:
-    assert compare([GET], None) == [("unknown", "", READER, "its policies are not there")]
+    assert compare([GET], None) == [("unknown", "", READER, "its policies are not known")]
     job = RolePolicies(("job", "own"), "", (GET,), ())
     (found,) = compare_policies([job], {"": GrantedPolicies(())})
     assert (found.role, found.kind, found.resource) == ("job, own", "unknown", "its ARN")
-    assert found.why == "say --job-role ARN"
+    assert found.why == "set --job-role ARN"
     assert found.as_json()["kind"] == "unknown"
 
 

@@ -162,7 +162,7 @@ def test_an_upload_that_cannot_begin_proves_nothing_about_its_end(
     ]
     put, abort = probe(FakeAws(create_multipart_upload=error), *needed)
     assert put[0] == answer
-    assert abort == ("unknown", "no multipart upload could be begun to try it on")
+    assert abort == ("unknown", "no multipart upload could be started to test it")
 
 
 def test_without_the_permission_to_abort_a_put_is_not_tried() -> None:

@@ -68,7 +68,7 @@ ENCRYPTION = "write encryption: {type: aws:kms, key: alias/NAME}"
         ("aws.call", "api", "write 'operation'"),
         ("s3.upload", "content_encoding", "no action sets this header"),
         ("s3.list", "cmd", "no step runs a shell"),
-        ("s3.list", "with", "write the fields of an action beside 'action'"),
+        ("s3.list", "with", "write the fields of an action at the same level as 'action'"),
         ("s3.list", "env", "declare 'params'"),
         ("s3.list", "region", "write it under 'roles'"),
     ],

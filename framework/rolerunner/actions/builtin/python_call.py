@@ -103,7 +103,7 @@ class PythonCall(DistributionFields, Action):
             and isinstance(self.arguments, dict)
             and "objects" in self.arguments
         ):
-            raise ValueError("'objects' is given twice, beside 'arguments' and in them")
+            raise ValueError("'objects' is set twice: as a field and in 'arguments'")
         folder = (info.context or {}).get(FOLDER)
         if folder and isinstance(self.function, str) and isinstance(self.arguments, dict):
             given = self.arguments if self.objects is None else {**self.arguments, "objects": []}

@@ -157,8 +157,8 @@ class S3Copy(FilterFields, PutFields, TransferFields, DistributionFields, Action
             self.customer_key is not None or encryption is not None
         ):
             raise ValueError(
-                "'distribute' does not go with a 'customer_key':"
-                " a secret is not sent to other machines"
+                "'distribute' cannot be combined with 'customer_key':"
+                " secrets are not sent to other machines"
             )
         return self
 

@@ -76,11 +76,11 @@ class S3Delete(FilterFields, TransferFields, DistributionFields, Action):
         whole = isinstance(self.source, S3Uri) and not self.source.key
         if whole and self.allow_all is False:
             raise ValueError(
-                f"'{self.source}' is a whole bucket; say 'allow_all: true' if that is meant"
+                f"'{self.source}' is a whole bucket; set 'allow_all: true' if this is intended"
             )
         if self.versions is True and self.source is None:
             raise ValueError(
-                "'versions' goes with 'source'; listed objects say their versions themselves"
+                "'versions' applies to 'source' only; listed objects contain their versions"
             )
         return self
 

@@ -135,14 +135,14 @@ class S3Download(FilterFields, TransferFields, Action):
         if self.version is not None and (
             self.source is None or getattr(self.source, "is_prefix", False)
         ):
-            raise ValueError("'version' goes with a 'source' that is one object")
+            raise ValueError("'version' requires a 'source' that is one object")
         if self.decompress is not None and self.if_exists == "skip_same":
             raise ValueError(
-                "'skip_same' cannot tell an unpacked file; say 'if_exists: skip' or 'overwrite'"
+                "'skip_same' cannot compare decompressed files: use 'if_exists: skip' or overwrite"
             )
         if self.delete_extra is True and self.max_delete is None:
             raise ValueError(
-                "'delete_extra' needs 'max_delete': how many files may be deleted at most"
+                "'delete_extra' needs 'max_delete', the maximum number of files to delete"
             )
         return self
 

@@ -74,7 +74,7 @@ class S3Read(RequestFields, Action):
         except ValueError as error:
             raise StepError(
                 f"{self.source}: not JSON: {error}",
-                hint="say 'format: text' to read it as text",
+                hint="set 'format: text' to read it as text",
                 type="NotJson",
             ) from None
 

@@ -131,12 +131,12 @@ class S3Upload(FilterFields, PutFields, TransferFields, Action):
     def _makes_sense(self) -> "S3Upload":
         if self.delete_extra is True and self.max_delete is None:
             raise ValueError(
-                "'delete_extra' needs 'max_delete': how many objects may be deleted at most"
+                "'delete_extra' needs 'max_delete', the maximum number of objects to delete"
             )
         if self.delete_extra is True and not getattr(self.target, "key", "*"):
-            raise ValueError("'delete_extra' on a whole bucket is not done; name a prefix")
+            raise ValueError("'delete_extra' cannot be used on a whole bucket; name a prefix")
         if self.if_none_match is True and self.if_exists not in ("overwrite", "fail"):
-            raise ValueError("'if_none_match' never overwrites, and 'if_exists' says otherwise")
+            raise ValueError("'if_none_match' never overwrites, which contradicts 'if_exists'")
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:

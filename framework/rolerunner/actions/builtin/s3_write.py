@@ -106,7 +106,7 @@ class S3Write(PutFields, RequestFields, Action):
         except (ValueError, RecursionError) as error:
             raise StepError(
                 f"the value for {self.target} has no JSON form: {error}",
-                hint="say null or a text for it",
+                hint="use null or text instead",
                 type="NotJson",
             ) from None
 

@@ -130,13 +130,13 @@ class SparkSql(Action):
     def _makes_sense(self) -> "SparkSql":
         if isinstance(self.sources, dict):
             if not self.sources:
-                raise ValueError("'sources' needs one table at least")
+                raise ValueError("'sources' needs at least one table")
             if self.query is None and len(self.sources) != 1:
-                raise ValueError("'query' is missing: only a single source can be taken as it is")
+                raise ValueError("'query' is required with several sources")
             wrong = next((name for name in self.sources if not name.isidentifier()), None)
             if wrong is not None:
                 raise ValueError(
-                    f"'sources': '{wrong}' is no name for a table: letters, digits and '_'"
+                    f"'sources': '{wrong}' is not a table name: use letters, digits and '_'"
                 )
         return self
 
@@ -144,7 +144,7 @@ class SparkSql(Action):
         """Configures S3A, runs the query and writes its result."""
         buckets = self._map_buckets(context.roles)
         if buckets and context.open_cluster is None:
-            hint = "give 'location' a path to try the query on files of this machine"
+            hint = "to try the query on local files, set 'location' to a path"
             raise StepError(
                 "Spark's own reads and writes go to AWS, not to the sandbox",
                 hint=hint,
@@ -207,7 +207,7 @@ class SparkSql(Action):
                     yield (
                         step.id,
                         (
-                            f"{problem}: Spark knows one session for each bucket;"
+                            f"{problem}: Spark has one session for each bucket;"
                             f" use 'session_policy: {AUTO}'"
                         ),
                     )
@@ -216,8 +216,8 @@ class SparkSql(Action):
                     yield (
                         step.id,
                         (
-                            f"the bucket '{bucket}' would be reached as '{role}' and as '{other}'"
-                            f"{of}: Spark knows one role for each bucket"
+                            f"the bucket '{bucket}' would be accessed as '{role}' and as '{other}'"
+                            f"{of}: Spark supports one role for each bucket"
                         ),
                     )
 
@@ -239,8 +239,8 @@ class SparkSql(Action):
             bucket, role = self.target.location.bucket, roles["target_role"]
             if found.setdefault(bucket, role) != role:
                 raise StepError(
-                    f"the bucket '{bucket}' would be reached as two roles:"
-                    " Spark knows one role for each bucket",
+                    f"the bucket '{bucket}' would be accessed as two roles:"
+                    " Spark supports one role for each bucket",
                     type="OneRoleABucket",
                 )
         return found
@@ -275,15 +275,13 @@ def _table_permissions(table: Table, *actions: str) -> list[Permission]:
 
 
 def _explain_refusal(role: Role) -> str:
-    return (
-        f"the role '{role}' has {' and '.join(s3a.cannot(role))}, which Spark's S3A cannot ask for"
-    )
+    return f"the role '{role}' has {' and '.join(s3a.cannot(role))}, which S3A does not support"
 
 
 def _check_role(role: Role) -> None:
     if any(s3a.cannot(role)):
         raise StepError(
-            _explain_refusal(role), hint="take a role without them for this step", type="S3aCannot"
+            _explain_refusal(role), hint="use a role without them for this step", type="S3aCannot"
         )
 
 
@@ -316,7 +314,7 @@ def _explain_java_error(failed: sql.QueryFailed, buckets: Mapping[str, Role]) ->
     if role is not None and "sts:AssumeRole" in failed.text:
         return StepError(
             f"the role '{role}' could not be assumed by Spark: {failed.message}",
-            hint="'rolerunner check' says why",
+            hint="run 'rolerunner check' to see why",
             type="RoleRefused",
         )
     if role is not None and ("AccessDenied" in failed.text or "Status Code: 403" in failed.text):

@@ -88,8 +88,8 @@ class Account:
         found = _CALLER.match(self.caller())
         if found is None:
             raise StepError(
-                "STS does not say which account this is",
-                hint="are there AWS credentials here? try: aws sts get-caller-identity",
+                "the account is unknown: STS did not return it",
+                hint="check your AWS credentials: aws sts get-caller-identity",
             )
         return f"arn:{found['partition']}:glue:{self.region}:{found['account']}:job/{name}"
 

@@ -134,7 +134,7 @@ class Deployer:
         """Uploads a bundle, the manifest last; skips a folder that has one. Raises StepError."""
         place = self.place(bundle.hash)
         if self._is_whole(place):
-            tell(f"{place} is there already")
+            tell(f"{place} already exists")
             return place
         size = sum((bundle.folder / name).stat().st_size for name in bundle.files)
         tell(

@@ -93,10 +93,7 @@ def _wrong_names(given: Mapping[str, Sequence[_Pair]]) -> Iterator[str]:
     for canonical, pairs in given.items():
         spellings = list(dict.fromkeys(f"--{pair.name}" for pair in pairs))
         if len(pairs) > 1:
-            yield (
-                f"the argument {' and '.join(spellings)} is given more than once: "
-                "which of the values counts would be a guess"
-            )
+            yield (f"the argument {' and '.join(spellings)} is given more than once: set it once")
         elif canonical in ENTRY_ARGUMENTS and pairs[0].name not in ENTRY_ARGUMENTS:
             yield f"there is no argument {spellings[0]}: write --{canonical}"
 

@@ -247,7 +247,7 @@ def _of_steps(result: RunResult, *, out_of_time: bool) -> Optional[Failure]:
     if out_of_time:
         return Failure(
             "Deadline",
-            f"{result.job}: the run was stopped, since Glue's timeout was near",
+            f"{result.job}: the run was stopped because Glue's timeout was near",
             "raise 'timeout' under 'glue' in the spec",
         )
     failed = next(

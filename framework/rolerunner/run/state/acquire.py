@@ -43,7 +43,7 @@ def acquire_state(
         _check_conditions(state)
         return state
     raise StateHeld(
-        f"another run took the run key '{key}' at this moment; see which, and try again"
+        f"another run has just taken the run key '{key}'; check which one, and try again"
     )
 
 

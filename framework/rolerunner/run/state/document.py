@@ -58,14 +58,14 @@ def parse_document(data: bytes, name: str, job: str, key: str) -> StateDocument:
         return _read_document(_parse_json(data), job, key)
     except _UnknownContent as why:
         raise UsageError(
-            f"the state {name} {why}: go on with the release of rolerunner that wrote it; "
-            "it was left as it is"
+            f"the state {name} {why}: use the release of rolerunner that wrote it; "
+            "it was not changed"
         ) from None
     except (_Damaged, RecursionError) as why:
         reason = "it is nested too deeply" if isinstance(why, RecursionError) else why
         raise UsageError(
-            f"the state {name} is damaged: {reason}; it was left as it is. "
-            "Restore it, or remove it to begin anew"
+            f"the state {name} is damaged: {reason}; it was not changed. "
+            "Restore it, or remove it to start again"
         ) from None
 
 
@@ -99,7 +99,7 @@ def _parse_json(data: bytes) -> Any:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     read = dict(pairs)
     if len(read) != len(pairs):
-        raise _Damaged("a key stands twice in it")
+        raise _Damaged("it has a duplicate key")
     return read
 
 
@@ -127,7 +127,7 @@ def _read_document(document: Any, job: str, key: str) -> StateDocument:
     )
     _require(
         is_moment(document["started"]),
-        f"'started' is {_format_value(document['started'])}, which is no moment",
+        f"'started' is {_format_value(document['started'])}, which is not a time",
     )
     begun = document.get("begun", {})
     _require(
@@ -158,7 +158,7 @@ def _read_holder(read: Any) -> LockHolder:
     for name in ("since", "renewed"):
         _require(
             is_moment(read[name]) or not read["run_id"],
-            f"'holder.{name}' is {_format_value(read[name])}, which is no moment",
+            f"'holder.{name}' is {_format_value(read[name])}, which is not a time",
         )
     return LockHolder(**read)
 

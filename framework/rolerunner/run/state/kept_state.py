@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rolerunner.run.environment import RunContext, RunEnvironment
 
 _LOG = logging.getLogger("rolerunner")
-_NOT_KEPT = "not kept in the state, so a resumed run does it again"
+_NOT_KEPT = "not kept in the state, so a resumed run repeats it"
 _RELEASE_SECONDS = 60.0
 """Time after which a lock that cannot be released is left to become stale."""
 

@@ -64,6 +64,6 @@ def _not_renewed(key: str, limit: float) -> LockLost:
     return LockLost(
         f"the lock of the run key '{key}' could not be renewed for {limit:.3g} s, "
         "so this run stops before another may take it",
-        hint="see whether the place of the state can be reached and written to",
+        hint="check whether the location of the state is reachable and writable",
         type="LockNotRenewed",
     )

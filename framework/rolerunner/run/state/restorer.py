@@ -58,7 +58,7 @@ class StepRestorer:
             return unstarted_result(step, "skipped", reason=NOT_SELECTED)
         change = self._find_change(step, record)
         if change:
-            message = "it is not done again, though what it left changed"
+            message = "it is not repeated, although the files that it left changed"
             self._run.notify(Note(step.id, "warning", message, {"reason": change}))
         try:
             return self._skip_step(step, record, NOT_SELECTED)
@@ -72,7 +72,7 @@ class StepRestorer:
         """Returns why a completed step must run again; empty if it need not."""
         needed = next((name for name in step.needs if name in repeated), None)
         if needed is not None:
-            return f"it depends on '{needed}', which is done again"
+            return f"it depends on '{needed}', which runs again"
         try:
             now = fingerprint(fingerprint_inputs(step, read_scope()))
         except StepError as error:
@@ -92,7 +92,7 @@ class StepRestorer:
         """Returns why the files that a step left cannot be trusted; empty if they can."""
         environment = self._run.environment
         if not record.has_left and environment.actions[step.action].writes_local_files:
-            return "an earlier release did it, which did not record its files"
+            return "an earlier release completed it without recording its files"
         store, workdir, cancel = self._state.store, environment.workdir, environment.cancel
         try:
             return self._work.execute(lambda: find_left_change(record, store, workdir, cancel))

@@ -35,7 +35,7 @@ _NO_SUCH_ETAG = "0" * 32
 _CONFLICTS = frozenset(
     {"AlreadyThere", "PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 )
-_HINT = "it goes on with what is left; look at its log, and do not start this one again beside it"
+_HINT = "the other run continues; read its log, and do not start this run at the same time"
 
 
 class LockLost(StepError):
@@ -91,7 +91,7 @@ class FolderStore:
             raise StepError(f"{path}: {error.strerror}", type="StateUnreadable") from None
         if len(data) > MAX_BYTES:
             raise StepError(
-                f"{path} has more than {MAX_BYTES:,} bytes, so it is no state document",
+                f"{path} has more than {MAX_BYTES:,} bytes, so it is not a state document",
                 type="TooLarge",
             )
         return data, hashlib.sha256(data).hexdigest()
@@ -227,7 +227,7 @@ class BucketStore:
             raise
         raise StepError(
             f"the server of {self.prefix} ignores If-Match, so two runs of one key could mix",
-            hint="keep the state in a folder, or on a server that knows conditional writes",
+            hint="keep the state in a folder, or on a server that supports conditional writes",
             type="NoConditionalWrites",
         )
 

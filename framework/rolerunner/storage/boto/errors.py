@@ -14,18 +14,18 @@ PRECONDITION_CODES = frozenset({"PreconditionFailed", "412"})
 """Error codes of a condition that does not hold."""
 _UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError"})
 _UNREACHABLE_HINT = (
-    "the endpoint does not answer; check the region, AWS_ENDPOINT_URL and the network route "
+    "the endpoint does not respond; check the region, AWS_ENDPOINT_URL and the network route "
     "(a job in a VPC needs an S3 gateway endpoint or a NAT gateway)"
 )
 _IF_MATCH_HINT = (
-    "this server does not take If-Match, or a proxy changes ETags between it and this machine"
+    "this server does not support If-Match, or a proxy changes ETags between it and this machine"
 )
 
 
 def make_target_exists_error(uri: S3Uri) -> StepError:
     """Returns the error of a conditional write that found another object."""
     return StepError(
-        f"{uri}: is there already, or is not the one that was expected",
+        f"{uri}: already exists, or is not the expected object",
         hint="it was written by somebody else, or by an earlier run",
         type="AlreadyThere",
     )

@@ -177,4 +177,4 @@ def _get_address_info(address: Address) -> Any:
     except OSError as error:
         return error
     except UnicodeError:
-        return OSError(f"no host can be called '{address.host}'")
+        return OSError(f"'{address.host}' is not a host name")

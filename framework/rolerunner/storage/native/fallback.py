@@ -49,4 +49,4 @@ def _log_once(error: UnsupportedRequest) -> None:
     reason = str(error)
     if reason not in _LOGGED:
         _LOGGED.add(reason)
-        _LOG.warning("boto3 is used where the native engine is not: %s", reason)
+        _LOG.warning("boto3 sends these requests instead of the fast engine: %s", reason)

@@ -41,7 +41,7 @@ def pickle_tasks(tasks: Sequence[DistributedTask]) -> list[bytes]:
         return [pickle.dumps(task) for task in tasks]
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         hint = "arguments and params must be plain values without secrets; workers look secrets up"
-        message = f"the work cannot be shipped to other machines: {error}"
+        message = f"the work cannot be sent to other machines: {error}"
         raise StepError(message, hint=hint, type="NotShipped") from None
 
 

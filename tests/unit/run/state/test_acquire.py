@@ -142,7 +142,7 @@ def test_a_run_that_is_faster_wins_unless_its_lock_is_taken_over(
     if is_taken:
         assert acquire(store, take_over=take_over).holder == ME
     else:
-        with pytest.raises(StateHeld, match="another run took the run key 'k' at this moment"):
+        with pytest.raises(StateHeld, match="another run has just taken the run key 'k'"):
             acquire(store, take_over=take_over)
     assert store.faster == 0
 

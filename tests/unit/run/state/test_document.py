@@ -93,7 +93,7 @@ def test_values_at_their_bounds_are_read(more: dict[str, Any]) -> None:
     [
         (b"\xff", "it is not UTF-8"),
         (b"{", "it is not JSON (Expecting"),
-        (b'{"a": 1, "a": 2}', "a key stands twice in it"),
+        (b'{"a": 1, "a": 2}', "it has a duplicate key"),
         (b'{"a": NaN}', "'NaN' is not JSON"),
         (b"[" * 100_000, "it is nested too deeply"),
         ([], "it is not an object"),
@@ -104,8 +104,8 @@ def test_values_at_their_bounds_are_read(more: dict[str, Any]) -> None:
         ({"version": 1}, "it has no 'holder'"),
         (document(job="other"), "it is of job 'other', key 'k'"),
         (document(key="other"), "it is of job 'j', key 'other'"),
-        (document(started="x"), "'started' is 'x', which is no moment"),
-        (document(started="2026-01-01"), "'started' is '2026-01-01', which is no moment"),
+        (document(started="x"), "'started' is 'x', which is not a time"),
+        (document(started="2026-01-01"), "'started' is '2026-01-01', which is not a time"),
         (document(begun=[]), "'begun' is not an object of texts"),
         (document(begun={"a": 1}), "'begun' is not an object of texts"),
         (document(steps=[]), "'steps' is not an object"),
@@ -122,8 +122,8 @@ def test_values_at_their_bounds_are_read(more: dict[str, Any]) -> None:
         (document(holder={"stale_after": 0}), "'holder.stale_after' is 0"),
         (document(holder={"stale_after": True}), "'holder.stale_after' is True"),
         (document(holder={"stale_after": 1e12}), "'holder.stale_after' is 1000000000000.0"),
-        (document(holder={"since": "x"}), "'holder.since' is 'x', which is no moment"),
-        (document(holder={"renewed": ""}), "'holder.renewed' is '', which is no moment"),
+        (document(holder={"since": "x"}), "'holder.since' is 'x', which is not a time"),
+        (document(holder={"renewed": ""}), "'holder.renewed' is '', which is not a time"),
         (document(step={"status": "failed"}), "the step 'a' has the status 'failed'"),
         (document(step={"run_id": 1}), "the step 'a' has no run id"),
         (document(step={"seconds": -1}), "the step 'a' took -1 seconds"),
@@ -142,7 +142,7 @@ def test_a_damaged_document_is_refused_with_the_place(value: Any, reason: str) -
     told = message_of(value)
     assert told.startswith("the state j/k.json is damaged: ")
     assert reason in told
-    assert told.endswith("it was left as it is. Restore it, or remove it to begin anew")
+    assert told.endswith("it was not changed. Restore it, or remove it to start again")
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_a_damaged_reference_to_a_list_is_refused(more: dict[str, Any], reason: 
 def test_a_document_of_a_newer_release_is_left_to_it(value: Any, reason: str) -> None:
     told = message_of(value)
     assert reason in told
-    assert told.endswith("go on with the release of rolerunner that wrote it; it was left as it is")
+    assert told.endswith("use the release of rolerunner that wrote it; it was not changed")
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:

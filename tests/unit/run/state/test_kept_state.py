@@ -152,7 +152,7 @@ def test_observers_are_told_of_the_state(bench: Bench) -> None:
         ({"fields": {}}, "its 'n' changed"),
         ({"fields": {"n": 1, "more": 1}}, "its 'more' changed"),
         ({"action": "writer"}, "its 'action' changed"),
-        ({"needs": ("before",)}, "it depends on 'before', which is done again"),
+        ({"needs": ("before",)}, "it depends on 'before', which runs again"),
         ({"secret_outputs": ("m",)}, "its outputs are secret, and an earlier run kept them"),
     ],
 )
@@ -247,7 +247,7 @@ def test_a_step_that_was_not_selected_is_skipped_and_a_change_noted(bench: Bench
     found = kept.restore_unselected(STEP)
     assert (found.status, found.reason) == ("skipped", "it was not selected")
     assert bench.reasons == [
-        ("it is not done again, though what it left changed", f"{left} changed")
+        ("it is not repeated, although the files that it left changed", f"{left} changed")
     ]
     unknown = kept.restore_unselected(replace(STEP, id="b"))
     assert (unknown.status, unknown.reason, unknown.outputs) == (
@@ -303,7 +303,7 @@ def test_secret_outputs_are_not_kept(bench: Bench) -> None:
     secret = done(outputs={"x": register_secret("secret-of-kept-state")})
     assert kept.record_result(STEP, secret, SCOPE, []) is secret
     assert not kept.has_step("a")
-    told = "not kept in the state, so a resumed run does it again"
+    told = "not kept in the state, so a resumed run repeats it"
     assert bench.reasons == [(told, "its outputs hold secrets")]
 
 

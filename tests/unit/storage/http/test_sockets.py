@@ -237,7 +237,7 @@ def test_a_host_none_of_whose_addresses_responds_is_looked_up_again(
     ("outcome", "text"),
     [
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
-        (UnicodeError("label too long"), "no host can be called 's3.example'"),
+        (UnicodeError("label too long"), "'s3.example' is not a host name"),
         ([], "the host has no address"),
     ],
 )

@@ -51,7 +51,7 @@ def test_calls_and_listings_fall_back_and_log_a_reason_once(
         items = fallback.iterate_or_fall_back(unsupported_items(), lambda: iter(["plain"]))
         assert list(items) == ["plain"]
     assert [record.getMessage() for record in caplog.records] == [
-        "boto3 is used where the native engine is not: a proxy"
+        "boto3 sends these requests instead of the fast engine: a proxy"
     ]
 
 

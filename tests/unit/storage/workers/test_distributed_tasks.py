@@ -96,6 +96,6 @@ def test_tasks_cost_about_the_same() -> None:
 
 
 def test_a_task_that_cannot_be_pickled_is_an_error() -> None:
-    with pytest.raises(StepError, match="cannot be shipped") as caught:
+    with pytest.raises(StepError, match="cannot be sent") as caught:
         pickle_tasks([lambda again: again])
     assert caught.value.type == "NotShipped"
