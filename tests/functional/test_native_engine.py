@@ -500,7 +500,9 @@ def test_a_proxy_is_left_to_boto3_and_said_once(
         proxied = make_client("http://s3.invalid:1234")
         outcomes = list(open_engine(proxied).get(gets(tmp_path, 3), Cancel()))
     assert [outcome.error for outcome in outcomes] == [None] * 3
-    assert [record.message for record in caplog.records if "boto3 is used" in record.message] == [
+    assert [
+        record.message for record in caplog.records if "boto3 sends these" in record.message
+    ] == [
         "boto3 sends these requests instead of the fast engine: an HTTP proxy is set in the environment"
     ]
     assert {each.headers["host"] for each in requests} == {"s3.invalid:1234"}

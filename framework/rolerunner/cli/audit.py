@@ -102,6 +102,7 @@ def audit(
     rolerunner audit 'configs/**/*.yaml' --min-severity medium
     rolerunner audit configs/*.yaml --format sarif -o rolerunner.sarif
 
+    \b
     A comment on the same line, or the line above, suppresses a finding:
     # rolerunner: ignore RR001 both accounts are ours
 

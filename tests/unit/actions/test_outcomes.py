@@ -89,7 +89,7 @@ def test_the_first_three_failures_are_named(tmp_path: Path, count: int, message:
         record(tmp_path, outcomes)
     assert str(caught.value) == message
     assert caught.value.type == "AccessDenied"
-    assert caught.value.hint == f"ask\neach object has its line in {tmp_path / 'work.jsonl'}"
+    assert caught.value.hint == f"ask\n{tmp_path / 'work.jsonl'} has a line for each object"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_as_many_may_fail_as_the_step_allows(tmp_path: Path, most: Any, ends: bo
     outputs = summary.outputs(objects=1)
     assert isinstance(outputs, OutputsWithWarning)
     assert outputs.warning == summary.warning
-    assert summary.warning.hint.startswith("each object has its line")
+    assert summary.warning.hint.endswith(" has a line for each object")
 
 
 class Endless:
@@ -158,7 +158,10 @@ def test_a_stop_ends_the_step_after_the_outcomes(tmp_path: Path) -> None:
     ("count", "message"),
     [
         (1, "1 object in x would be deleted, but 'max_delete' is 1,000; nothing was deleted"),
-        (2500, "2,500 objects in x would be deleted, but 'max_delete' is 1,000; nothing was deleted"),
+        (
+            2500,
+            "2,500 objects in x would be deleted, but 'max_delete' is 1,000; nothing was deleted",
+        ),
     ],
 )
 def test_the_limit_of_deletions_names_both_numbers(count: int, message: str) -> None:

@@ -47,7 +47,10 @@ def test_encryption_becomes_parameters(fields: dict[str, Any], options: dict[str
             "'key' requires 'type: aws:kms'",
         ),
         ({"type": "SSE-C"}, "'type: SSE-C' requires 'customer_key', and the reverse"),
-        ({"type": "AES256", "customer_key": KEY}, "'type: SSE-C' requires 'customer_key', and the reverse"),
+        (
+            {"type": "AES256", "customer_key": KEY},
+            "'type: SSE-C' requires 'customer_key', and the reverse",
+        ),
     ],
 )
 def test_keys_fit_the_type(fields: dict[str, Any], message: str) -> None:

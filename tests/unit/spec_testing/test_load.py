@@ -66,7 +66,7 @@ def test_each_case_has_its_own_folder_filled_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cases", "head", "found"),
     [
-        (ONE + ONE, HEAD, ["4:12: the case 'one' is here twice (the first is on line 3)"]),
+        (ONE + ONE, HEAD, ["4:12: duplicate case 'one' (the first is on line 3)"]),
         (ONE, "version: 1\nspec: none.yaml\ncases:\n", ["2:7: there is no spec"]),
         (ONE, "version: 1\nsandbox: none.yaml\ncases:\n", ["2:10: there is no sandbox file"]),
         (ONE, "version: 1\nsandbox: {version: 1}\ncases:\n", ["2:10: 'job_role' is missing"]),

@@ -200,7 +200,7 @@ def test_a_record_of_an_earlier_release_is_trusted_where_no_files_are_written(
     bench: Bench,
 ) -> None:
     writer = replace(STEP, action="writer")
-    for step, reason in ((STEP, ""), (writer, "an earlier release did it, which did not record")):
+    for step, reason in ((STEP, ""), (writer, "an earlier release completed it without recording")):
         bench.open().record_result(step, done(step), SCOPE, [])
         kept = bench.open()
         del kept._state.steps["a"]["left"]

@@ -168,7 +168,7 @@ def test_a_write_that_another_run_was_faster_with_loses_the_lock(there: Optional
     with pytest.raises(LockLost, match="has taken over the state") as lost:
         store.write(NAME, b"1", "before")
     assert lost.value.type == "LockLost"
-    assert "do not start this one again" in lost.value.hint
+    assert "do not start this run at the same time" in lost.value.hint
 
 
 def test_another_failure_of_a_write_is_no_loss_of_the_lock() -> None:
