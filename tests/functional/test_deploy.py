@@ -438,7 +438,7 @@ def test_as_code_glue_is_left_alone_and_uploading_is_asked_for(
     ]
     assert (arguments_of_job["--run_date"], arguments_of_job["--country"]) == ("2026-01-31", "fr")
     wrong = run_command("deploy", spec, "--upload")
-    assert (wrong.returncode, "--upload and --output go with --emit" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, "--upload and --output require --emit" in wrong.stderr) == (2, True)
 
 
 def changes_of_glue(aws: sandbox.Sandbox) -> list[str]:

@@ -311,7 +311,7 @@ def test_a_step_that_would_outlast_glues_timeout_is_stopped_and_the_result_says_
     )
     assert code == 1
     assert "out_of_time" in [json.loads(line)["event"] for line in lines[:-1]]
-    assert lines[-1] == "rolerunner: slow: the run was stopped, since Glue's timeout was near"
+    assert lines[-1] == "rolerunner: slow: the run was stopped because Glue's timeout was near"
     assert read_json(running_sandbox, "hung.json")["status"] == "stopped"
 
 

@@ -135,7 +135,7 @@ def test_a_resumed_run_does_what_is_left(where: str, aws: sandbox.Sandbox, tmp_p
     (tmp_path / "partner").touch()
     second = api.run(api.load(path), identity=identity_of(aws), run_key=f"key-{where}", resume=True)
     assert second.status == "succeeded"
-    reason = f"done in run {first.run_id}"
+    reason = f"completed by run {first.run_id}"
     assert list_statuses(second) == {
         "find": ("skipped", reason),
         "fetch": ("skipped", reason),

@@ -325,7 +325,7 @@ def test_extra_files_are_deleted_within_bounds_only(step: Any, put: Any, tmp_pat
     }
     assert error(step("s3.download", **fields, max_delete=1)) == (
         "MaxDelete",
-        f"2 files below {out} would be deleted, 'max_delete' is 1; nothing was deleted",
+        f"2 files below {out} would be deleted, but 'max_delete' is 1; nothing was deleted",
     )
     assert sorted(read_tree(out)) == ["deep/y.txt", "keep.log", "x.txt"]
     empty = step(
@@ -777,7 +777,7 @@ def test_delete_is_bounded(step: Any, put: Any, aws: sandbox.Sandbox) -> None:
         put(f"in/{number}.tmp" if number % 2 else f"in/{number}.csv")
     assert error(step("s3.delete", source="s3://ours/in/", max_delete=5)) == (
         "MaxDelete",
-        "6 objects would be deleted, 'max_delete' is 5; nothing was deleted",
+        "6 objects would be deleted, but 'max_delete' is 5; nothing was deleted",
     )
     assert len(keys(aws)) == 6
     assert (

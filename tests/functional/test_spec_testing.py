@@ -351,7 +351,7 @@ def test_all_mistakes_are_told_at_once_with_their_place(tmp_path: Path) -> None:
         "22:46: there is no output of s3.list 'cont' (did you mean 'count'?)",
         "23:21: there is no role 'reder' (did you mean 'reader'?)",
         "24:17: there is no bucket 'outt' (did you mean 'out'?)",
-        "25:12: the case 'two' is here twice (the first is on line 13)",
+        "25:12: duplicate case 'two' (the first is on line 13)",
         (
             f"25:25: the spec does not take these params: {spec}: there is no param 'dya' (did "
             "you mean 'day'?) (set 'exit: 2' if that is expected)"

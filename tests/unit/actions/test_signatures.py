@@ -96,7 +96,7 @@ def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
         ),
         (
             "steps.clean.more:f",
-            "'function': there is no module 'steps.clean.more': 'steps.clean' is no package",
+            "'function': there is no module 'steps.clean.more': 'steps.clean' is not a package",
         ),
         ("no_such_module_x9:f", "'function': there is no module 'no_such_module_x9' (it is"),
     ],

@@ -90,7 +90,7 @@ def test_a_bucket_has_its_settings_and_one_role() -> None:
     for _ in range(2):
         configure_bucket(session, "box", {ARN: "r1", "x": "y"})
     assert session.hadoop == {ARN: "r1", "x": "y"}
-    with pytest.raises(StepError, match="'box' was reached as another role") as caught:
+    with pytest.raises(StepError, match="'box' was accessed as another role") as caught:
         configure_bucket(session, "box", {ARN: "r2"})
     assert caught.value.type == "OneRoleABucket"
     assert session.hadoop[ARN] == "r1"
