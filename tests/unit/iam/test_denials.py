@@ -308,3 +308,8 @@ def test_without_a_roles_arn_the_step_is_told_in_the_words_of_sts(resource: str)
     assert (failed.role, failed.type) == ("reader", "ExpiredToken")
     assert failed.message == f"AssumeRole: {message}"
     assert failed.hint == "the credentials of me have expired, and no newer ones were found"
+
+
+def test_an_operation_of_s3_is_known_without_a_bucket() -> None:
+    failed = explain_error(AwsError("AccessDenied", "no", "ListBuckets"), READER)
+    assert failed.message == "the role 'reader' may not s3:ListAllMyBuckets on *"

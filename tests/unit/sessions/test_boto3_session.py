@@ -34,6 +34,13 @@ def test_an_endpoint_by_position_stays(session: Any) -> None:
     assert client.meta.endpoint_url == OTHER
 
 
+def test_other_arguments_by_position_leave_the_jobs_endpoint(
+    session: Any, memory_aws: Store
+) -> None:
+    client = session.client("sqs", None, None, True, None)
+    assert client.meta.endpoint_url == memory_aws.url
+
+
 def test_resources_work_under_the_role(session: Any, memory_aws: Store) -> None:
     memory_aws.put("bucket", "key", "text")
     stored = session.resource("s3", endpoint_url=memory_aws.url).Object("bucket", "key")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from typing import Optional
 
 import pytest
@@ -8,6 +9,8 @@ from rolerunner.errors import UsageError
 from rolerunner.sessions.botocore_setup import BotocoreSessions, build_client_config
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.service_models import shared_loader
+from rolerunner.sessions.timestamps import parse_timestamp
 
 KEYS = Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests")
 
@@ -41,3 +44,38 @@ def test_a_missing_profile_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("AWS_REGION", raising=False)
     with pytest.raises(UsageError, match="set AWS_PROFILE"):
         BotocoreSessions(JobIdentity(profile="no-such-profile")).find_region()
+
+
+def test_sessions_share_models_and_parse_timestamps_fast() -> None:
+    sessions = BotocoreSessions(JobIdentity("eu-west-1", keys=KEYS))
+    for session in (sessions.create_session(), sessions.create_session(KEYS.to_credentials())):
+        assert session.get_component("data_loader") is shared_loader()
+        factory = session.get_component("response_parser_factory")
+        assert factory.create_parser("query")._timestamp_parser is parse_timestamp
+
+
+def test_a_session_has_the_given_credentials_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID-OF-THE-ENVIRONMENT")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key-of-the-environment")
+    sessions = BotocoreSessions(JobIdentity("eu-west-1"))
+    given = KEYS.to_credentials()
+    assert sessions.create_session(given).get_credentials() is given
+    assert sessions.load_job_credentials().access_key == "AKID-OF-THE-ENVIRONMENT"
+    own = BotocoreSessions(JobIdentity("eu-west-1", keys=KEYS)).load_job_credentials()
+    assert own.access_key == "AKID-OF-UNIT-TESTS"
+
+
+@pytest.mark.parametrize("name", ["botocore.parsers", "botocore.endpoint", "botocore.auth"])
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [(logging.NOTSET, logging.INFO), (logging.DEBUG, logging.INFO), (logging.ERROR, logging.ERROR)],
+)
+def test_loggers_that_print_secrets_are_silent(name: str, level: int, expected: int) -> None:
+    logger = logging.getLogger(name)
+    before = logger.level
+    try:
+        logger.setLevel(level)
+        BotocoreSessions(JobIdentity("eu-west-1", keys=KEYS))
+        assert logger.level == expected
+    finally:
+        logger.setLevel(before)
