@@ -52,7 +52,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Row:
-    """A step, the call of it that is refused, and what is to be said: the role, the action, the resource."""
+    """A step, its refused call, and the expected role, action and resource of the error."""
 
     action: str
     fields: dict[str, Any]

@@ -160,7 +160,7 @@ def test_a_call_of_aws_that_is_not_idempotent(
     memory_aws: memory.Store,
     tmp_path: Path,
 ) -> None:
-    """A throttled call had no effect and is repeated; one without an answer, or with a server error, is not, by boto3 neither."""
+    """Throttled calls are repeated; calls without a response, or with a server error, are not."""
     memory_aws.hook = lambda request: (
         None if request.method != "PUT" else (memory.error(status, code) if status else memory.LOSE)
     )

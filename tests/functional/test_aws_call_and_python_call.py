@@ -205,7 +205,9 @@ FUNCTIONS = """
 import sys
 
 def fine(context, source, target="out", *, deep=False):
-    return {"source": source, "who": context.client("sts").get_caller_identity()["Arn"], "bucket": context.session.resource("s3").Bucket("b").name}
+    arn = context.client("sts").get_caller_identity()["Arn"]
+    bucket = context.session.resource("s3").Bucket("b").name
+    return {"source": source, "who": arn, "bucket": bucket}
 
 def inner():
     raise KeyError("missing column")

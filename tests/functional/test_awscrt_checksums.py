@@ -1,6 +1,7 @@
 """Checksums that need awscrt: computed whole and in pieces, and verified on transfers.
 
-The development environment has no awscrt, so that all else is tested without; one test runs the others where it is.
+The development environment has no awscrt, so that everything else is tested without it; one test
+runs the others in an environment that has it.
 """
 
 from __future__ import annotations

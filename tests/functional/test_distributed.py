@@ -84,7 +84,7 @@ def empty(s3: dict[str, Any]) -> None:
 def pool(
     aws: sandbox.Sandbox, s3: dict[str, Any], empty: None, monkeypatch: pytest.MonkeyPatch
 ) -> InProcess:
-    """Workers whose identity is the environment's, as executors have theirs; the job's tasks are small."""
+    """Workers that take their identity from the environment, as executors do; tasks are small."""
     keys = aws.job_keys
     for name, value in {
         "ACCESS_KEY_ID": keys.access_key,

@@ -77,7 +77,7 @@ def make_body(key: str) -> bytes:
 
 def render_page(query: Mapping[str, list[str]], keys: list[str]) -> Response:
     start = int(query.get("continuation-token", ["0"])[0])
-    told = "".join(
+    contents = "".join(
         f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
         f"<ETag>{ETAG}</ETag><Size>{len(make_body(key))}</Size>"
         "<StorageClass>STANDARD</StorageClass></Contents>"
@@ -88,8 +88,10 @@ def render_page(query: Mapping[str, list[str]], keys: list[str]) -> Response:
         if start + 1000 < len(keys)
         else ""
     )
+    is_truncated = "true" if more else "false"
     return Response(
-        f"<ListBucketResult><IsTruncated>{'true' if more else 'false'}</IsTruncated>{more}{told}</ListBucketResult>".encode()
+        f"<ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>"
+        f"{more}{contents}</ListBucketResult>".encode()
     )
 
 

@@ -94,7 +94,7 @@ Launch = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def launch(running_sandbox: sandbox.Sandbox, tmp_path: Path) -> Launch:
-    """Starts a copy of the script where Python Shell puts it, in a process whose identity is the job's role."""
+    """Starts a copy of the script where Python Shell puts it, with the job's role as identity."""
     folder = tmp_path / "glue-python-scripts-x1y2"
     folder.mkdir()
     script = shutil.copy(ROOT / "jobs/run_spec.py", folder)

@@ -385,7 +385,8 @@ def render_page(*keys: str, token: str = "", more: bool | None = None, head: str
     )
     truncated = bool(token) if more is None else more
     next_one = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
-    text = f"{head}<ListBucketResult><IsTruncated>{str(truncated).lower()}</IsTruncated>{contents}{next_one}</ListBucketResult>"
+    is_truncated = f"<IsTruncated>{str(truncated).lower()}</IsTruncated>"
+    text = f"{head}<ListBucketResult>{is_truncated}{contents}{next_one}</ListBucketResult>"
     return Response(text.encode())
 
 
@@ -640,7 +641,7 @@ def test_a_storm_of_503_passes(retrying_engine: str, tmp_path: Path) -> None:
 def test_a_step_slows_down_when_it_is_told_to(
     limits: dict[str, Any], retrying_engine: str, tmp_path: Path
 ) -> None:
-    """As a whole: requests that each back off by themselves are refused twice for each object that comes."""
+    """The step slows down as a whole; separate backoffs would be refused twice for each object."""
     server = Throttling(lambda request: Response(RIGHT, headers={"ETag": ETAG}), **limits)
     with start_hostile_s3(server, retries={"mode": "standard", "max_attempts": 5}) as (client, _):
         gets = [
@@ -653,7 +654,7 @@ def test_a_step_slows_down_when_it_is_told_to(
 
 
 def test_a_range_that_goes_by_is_asked_for_again(retrying_engine: str) -> None:
-    """Of a copy between two roles whose parts are too large to be held: the part is begun again, not the object."""
+    """In a relayed copy with parts too large for memory, the part is repeated, not the object."""
     refusals = iter([SLOW_DOWN] * 2)
 
     def respond(request: Request) -> Response | RawResponse:

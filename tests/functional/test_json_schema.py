@@ -16,7 +16,7 @@ from rolerunner.spec.json_schema import build_schema
 
 META = jsonschema.Draft7Validator.META_SCHEMA
 STRICT = {**META, "additionalProperties": False}
-"""The meta-schema, which by itself lets unknown keywords pass; a reference to the root, as in ``properties``, is strict too."""
+"""The meta-schema, made strict: by itself it accepts unknown keywords, at every level."""
 
 
 def schema(kind: str) -> dict[str, Any]:

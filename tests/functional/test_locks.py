@@ -82,7 +82,7 @@ def write(
 
 
 def start(tmp_path: Path, *before: str) -> subprocess.Popen[str]:
-    """A run in a process of its own, which the command ``before`` starts, once its step has begun."""
+    """Starts a run in its own process, by the command ``before``, and waits for its step."""
     process = subprocess.Popen(
         [
             *before,
@@ -156,7 +156,7 @@ needs_faketime = pytest.mark.skipif(
 def test_a_pid_of_another_namespace_does_not_count(
     where: str, tmp_path: Path, memory_aws: Store
 ) -> None:
-    """The holder is pid 1 or 2 of its container: outside some process has that pid, and inside of another container the holder's has none."""
+    """A holder in a container has pid 1 or 2, which is another process, or none, elsewhere."""
     path = write(tmp_path, where, "wait", stale_after="4s", path=str(tmp_path / "step"))
     process = start(tmp_path, *UNSHARE)
     try:
@@ -240,7 +240,7 @@ def render_held_document(renewed: datetime) -> bytes:
 def test_ages_are_those_of_the_place(
     age: int, says: int, where: str, tmp_path: Path, memory_aws: Store
 ) -> None:
-    """What counts is when the document was written, by the clock of its server, and not what the document says."""
+    """A lock's age is that of its document by the server's clock, not the time written in it."""
     now = datetime.now(timezone.utc)
     document = render_held_document(now + timedelta(seconds=says))
     if where == "folder":

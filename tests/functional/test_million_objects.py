@@ -47,13 +47,15 @@ def respond_with_page(request: Request) -> Response:
         if end < count
         else "<IsTruncated>false</IsTruncated>"
     )
-    return Response(
-        f"<ListBucketResult>{more}{''.join(map(ONE.format, range(start, end)))}</ListBucketResult>".encode()
-    )
+    contents = "".join(map(ONE.format, range(start, end)))
+    return Response(f"<ListBucketResult>{more}{contents}</ListBucketResult>".encode())
 
 
 def measure_peak_memory(process: subprocess.Popen[bytes]) -> float:
-    """MB that the process held at most, itself: ru_maxrss counts the test's own memory too, which it had before it became the command."""
+    """Returns the peak memory of a process in MB.
+
+    ru_maxrss would include the memory of the test, of which the process began as a copy.
+    """
     peak = 0
     while process.poll() is None:
         for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():

@@ -503,7 +503,10 @@ def test_a_proxy_is_left_to_boto3_and_said_once(
     assert [
         record.message for record in caplog.records if "boto3 sends these" in record.message
     ] == [
-        "boto3 sends these requests instead of the fast engine: an HTTP proxy is set in the environment"
+        (
+            "boto3 sends these requests instead of the fast engine: an HTTP proxy is set in "
+            "the environment"
+        )
     ]
     assert {each.headers["host"] for each in requests} == {"s3.invalid:1234"}
 

@@ -28,7 +28,7 @@ WAYS: list[dict[str, Any]] = [
     {"lose": True},
 ]
 SEEDS = (0, 2, 4)
-"""None strikes so often at the start that one role's five tries, which is all that STS gets, may fail whatever the order of the threads."""
+"""With these seeds no role loses all five attempts of its AssumeRole, in any thread order."""
 RETRY = "defaults: {retry: {attempts: 8, delay: 0.05s}}\n"
 PUBLISHER = "444455556666"
 LARGE = """version: 1

@@ -1,6 +1,6 @@
 """The printed policies under moto, a second implementation of IAM besides the sandbox's.
 
-It looks at no s3:prefix, no session policy and no missing external id; what it does look at must agree.
+moto ignores s3:prefix, session policies and missing external ids; the rest must agree.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.once
 REGION = "eu-west-1"
 NOT_USED = ("logs:CreateLogGroup", "s3:ListBucket test_path/some_demo_file.gz")
-"""Statements that the runs do without: Glue's log, and what tells a missing object from a refusal."""
+"""Statements that the runs do not need: Glue's log, and telling missing objects from refusals."""
 
 
 class Moto:
@@ -53,7 +53,7 @@ class Moto:
         ActionAuthenticatorMixin.request_count = 0
 
     def assumed(self, arn: str, name: str) -> tuple[str, str, str]:
-        """Keys of any role: while nothing is enforced it need not be there, and its account is then ours."""
+        """Returns keys of a role, which need not exist while nothing is enforced."""
         self.enforce(False)
         keys = self._client("sts", ("AKIAIOSFODNN7EXAMPLE", "x", None)).assume_role(
             RoleArn=arn, RoleSessionName=name

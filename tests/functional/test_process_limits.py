@@ -109,7 +109,7 @@ def test_descriptors_above_1023(memory_aws: Store, tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("engine_sees", ["small", pytest.param("large", marks=pytest.mark.slow)])
 def test_a_stopped_helper_holds_nobody(memory_aws: Store, tmp_path: Path, engine_sees: str) -> None:
-    """A worker process that gets SIGSTOP is replaced; the step is done as if it had not been there."""
+    """A worker process that gets SIGSTOP is replaced, and the step succeeds."""
     if engine_sees == "small":
         for number in range(1500):
             memory_aws.put("landing", f"p/{number}", b"x" * 100)

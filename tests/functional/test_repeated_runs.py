@@ -31,8 +31,10 @@ from rolerunner import api
 
 def held():
     gc.collect()
-    resident = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
-    return len(os.listdir("/proc/self/fd")), resident // 1024, threading.active_count(), gc.get_freeze_count()
+    status = open("/proc/self/status").read().splitlines()
+    resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    files = len(os.listdir("/proc/self/fd"))
+    return files, resident // 1024, threading.active_count(), gc.get_freeze_count()
 
 seen = []
 for number in range(8):

@@ -297,9 +297,12 @@ def test_a_browser_lays_a_thousand_steps_out_within_its_width(scheme: str, tmp_p
     probe = """<script>addEventListener("load", () => {
       const inside = [...document.querySelectorAll(".bar")].filter(bar => {
         const own = bar.getBoundingClientRect(), lane = bar.parentNode.getBoundingClientRect();
-        return own.width >= 2 && own.left >= lane.left - 1 && own.top >= lane.top - 1 && own.bottom <= lane.bottom + 1; });
-      document.title = JSON.stringify({bars: inside.length, wide: document.documentElement.scrollWidth - innerWidth,
-        back: getComputedStyle(document.body).backgroundColor, rows: document.querySelectorAll("#steps ~ * tbody tr, section:last-of-type tbody tr").length});
+        return own.width >= 2 && own.left >= lane.left - 1 && own.top >= lane.top - 1 &&
+          own.bottom <= lane.bottom + 1; });
+      document.title = JSON.stringify({bars: inside.length,
+        wide: document.documentElement.scrollWidth - innerWidth,
+        back: getComputedStyle(document.body).backgroundColor, rows: document.querySelectorAll(
+          "#steps ~ * tbody tr, section:last-of-type tbody tr").length});
     });</script></body>"""
     text = (
         render_page(make_large_result(1000))

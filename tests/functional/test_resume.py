@@ -286,7 +286,7 @@ def wait_for_line(process: subprocess.Popen[str], word: str) -> None:
 
 
 def wait_for_deaf_step(tmp_path: Path) -> None:
-    """Wait until the function ``deaf`` runs: a step that is told to stop before its function does not call it."""
+    """Waits for the function ``deaf``; a step that is stopped earlier does not call it."""
     deadline = time.monotonic() + 60
     while not (tmp_path / "began").exists():
         assert time.monotonic() < deadline
@@ -386,7 +386,8 @@ def kill_until_done(
 ) -> tuple[int, dict[str, bytes], dict[str, bytes], float]:
     """Kill a run that ``takes`` so many seconds again and again at random moments, then let it end.
 
-    How often it was killed, the objects and files at the end, and how many seconds a run takes that is left alone, as far as that was seen.
+    Returns the number of kills, the objects and files at the end, and the observed seconds of a run
+    that is not killed.
     """
     s3 = aws.client("s3", ACCOUNT)
     for each in s3.list_objects_v2(Bucket="data-bucket", Prefix="crash/").get("Contents", ()):

@@ -220,7 +220,7 @@ def test_a_file_added_to_a_mirror_is_a_change(job: Job, tmp_path: Path) -> None:
 def test_a_changed_file_of_the_same_size_is_fetched_again(
     more: str, tmp_path: Path, memory_aws: Store
 ) -> None:
-    """That files are compared by size says how a target is brought up to date, not that a changed one is right."""
+    """Comparison by size decides what is updated; it does not accept a changed file."""
     job = Job(tmp_path, memory_aws, "folder")
     steps = FETCH["prefix"].format(tmp=tmp_path, more=f", {more}")
     job.run(steps)
@@ -232,7 +232,7 @@ def test_a_changed_file_of_the_same_size_is_fetched_again(
 def test_an_upload_that_goes_on_compares_contents(
     engine: str, tmp_path: Path, memory_aws: Store
 ) -> None:
-    """An interrupted step that overwrites goes on where it stopped: an object of the same size and other bytes is not done yet."""
+    """A resumed step that overwrites replaces objects of the same size and other bytes."""
     job = Job(tmp_path, memory_aws, "folder", engine)
     (tmp_path / "out").mkdir()
     for name in NAMES:

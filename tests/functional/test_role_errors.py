@@ -254,7 +254,7 @@ def test_no_secret_that_was_issued_is_in_any_output(config: str, form: str, tmp_
 
 
 def catch_refusal(client: Any) -> BaseException:
-    """An error whose traceback goes all the way down to the signed request, and holds none of a test's own variables."""
+    """Returns an error whose traceback reaches the signed request, without a test's variables."""
     try:
         client.get_object(Bucket="partner-data-444455556666", Key="none")
     except Exception as error:

@@ -54,19 +54,24 @@ JOB = """
 import base64, json, logging, urllib.parse
 
 def forms(text):
-    return [text, json.dumps(text), urllib.parse.quote(text), base64.b64encode(b"xx" + text.encode()).decode(), text.encode().hex(), repr(text)]
+    in_base64 = base64.b64encode(b"xx" + text.encode()).decode()
+    quoted = urllib.parse.quote(text)
+    return [text, json.dumps(text), quoted, in_base64, text.encode().hex(), repr(text)]
 
 def use(context, **values):
     keys = context.session.get_credentials().get_frozen_credentials()
     for name, value in {**values, "key": str(keys.secret_key), "token": str(keys.token)}.items():
-        context.log(f"{name} is " + " ".join(forms(value)), value=value, nested={"a": [value, {name: value}]})
+        nested = {"a": [value, {name: value}]}
+        context.log(f"{name} is " + " ".join(forms(value)), value=value, nested=nested)
     logging.getLogger("jobs").warning("logged %s", values)
     return {"copies": forms(values.get("param", "none")),
             "Credentials": {"AccessKeyId": "A", "SecretAccessKey": SESSION}, "mine": DECLARED}
 
 def fail(context, **values):
     keys = context.session.get_credentials().get_frozen_credentials()
-    raise RuntimeError("login with " + " ".join(each for value in (*values.values(), str(keys.secret_key), str(keys.token)) for each in forms(value)))
+    secrets = (*values.values(), str(keys.secret_key), str(keys.token))
+    text = " ".join(each for value in secrets for each in forms(value))
+    raise RuntimeError("login with " + text)
 """
 
 SPEC = """

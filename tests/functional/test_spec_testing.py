@@ -61,7 +61,8 @@ buckets:
 """
 WORK = """import os, subprocess, time, boto3
 def look(context, wait):
-    context.log("looked", buckets=len(boto3.client("s3").list_buckets()["Buckets"]), mine=os.environ.get("AWS_PROFILE", "none"))
+    count = len(boto3.client("s3").list_buckets()["Buckets"])
+    context.log("looked", buckets=count, mine=os.environ.get("AWS_PROFILE", "none"))
     if wait > 30:
         subprocess.Popen(["sleep", "40"])  # it outlives the run, and holds its output open
     time.sleep(wait)

@@ -277,7 +277,7 @@ def test_what_has_no_json_form_is_not_kept_and_done_again(tmp_path: Path) -> Non
 
 
 def test_a_secret_that_an_earlier_run_kept_is_removed(tmp_path: Path) -> None:
-    """An earlier release kept every output; now that it is known as a secret the step is done again, and the state holds it no more."""
+    """A secret output that an earlier release stored is removed, and its step repeated."""
     (tmp_path / "doc_code.py").write_text(
         "def say(context, value=None):\n    return {'value': 'planted-secret-of-the-partner'}\n"
     )

@@ -117,7 +117,7 @@ def test_a_server_that_says_nothing_holds_no_step(
 def run_and_signal(
     aws: sandbox.Sandbox, tmp_path: Path, delay: float, endpoint: str = ""
 ) -> dict[str, Any]:
-    """The result of a run that is told to stop some seconds after its step began, and does within five."""
+    """Signals a run after a delay; returns its result, which must come within five seconds."""
     keys = aws.job_keys
     environment = {
         **os.environ,

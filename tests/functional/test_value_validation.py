@@ -38,11 +38,15 @@ REFUSED = {
     'metadata: {run: "a\\u0007b"}': "'run' must not contain the control character U+0007",
     'metadata: {run: " a"}': "'run' must not begin or end with a space",
     "metadata: {run: x, Run: y}": "'run' and 'Run' are one name to S3",
-    f"metadata: {{run: {'x' * 2000}, other: {'y' * 50}}}": "'metadata' must have at most 2,048 bytes in all names and values, not 2,058",
+    f"metadata: {{run: {'x' * 2000}, other: {'y' * 50}}}": (
+        "'metadata' must have at most 2,048 bytes in all names and values, not 2,058"
+    ),
     f"tags: {{{', '.join(f't{n}: x' for n in range(11))}}}": "'tags' must be at most 10, not 11",
     f"tags: {{{'k' * 129}: x}}": "must have 1 to 128 characters as the key of a tag, not 129",
     'tags: {"": x}': "must have 1 to 128 characters as the key of a tag",
-    f"tags: {{team: {'v' * 257}}}": "'team' must have at most 256 characters as the value of a tag, not 257",
+    f"tags: {{team: {'v' * 257}}}": (
+        "'team' must have at most 256 characters as the value of a tag, not 257"
+    ),
     "tags: {team: a&b}": (
         "'team' can contain letters, digits, spaces and + - = . _ : / @ as the value of a tag, "
         "not '&'"
@@ -60,7 +64,9 @@ REFUSED = {
         "'key' must be a KMS key's id, its ARN, alias/NAME or an alias's ARN, "
         "not 'orders'; an alias is written alias/orders"
     ),
-    "encryption: {type: aws:kms, key: arn:aws:iam::111122223333:role/x}": "'key' must be a KMS key's id",
+    "encryption: {type: aws:kms, key: arn:aws:iam::111122223333:role/x}": (
+        "'key' must be a KMS key's id"
+    ),
     "encryption: {type: aws:kms, key: alias/a b}": "'key' must be a KMS key's id",
 }
 TAKEN = (

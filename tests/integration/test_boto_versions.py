@@ -1,4 +1,4 @@
-"""The tests of roles on the boto3 of each Glue runtime, each in a venv of its own. Slow: python -m pytest -m slow."""
+"""The tests of roles with the boto3 of each Glue runtime, each in its own venv."""
 
 from __future__ import annotations
 

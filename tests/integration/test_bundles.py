@@ -1,4 +1,4 @@
-"""Each bundle installed as its runtime does it, with no index, beside the runtime's boto3, and the main job run from it."""
+"""Each bundle, installed without an index as its runtime installs it, runs the main job."""
 
 from __future__ import annotations
 

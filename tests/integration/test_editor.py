@@ -1,4 +1,4 @@
-"""The published schema in a real editor's back end: the YAML language server, spoken to over its standard input."""
+"""The published schema in the YAML language server, which editors use."""
 
 from __future__ import annotations
 

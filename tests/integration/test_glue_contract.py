@@ -1,4 +1,4 @@
-"""Our scanner of arguments held against AWS's own getResolvedOptions, each version under its runtime's Python."""
+"""The scanner of arguments agrees with each version of AWS's getResolvedOptions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from unittest.mock import MagicMock
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        return ModuleSpec(name, self, is_package=True) if name.split(".")[0] in ("pyspark", "py4j") else None
+        is_stub = name.split(".")[0] in ("pyspark", "py4j")
+        return ModuleSpec(name, self, is_package=True) if is_stub else None
     def create_module(self, spec):
         made = MagicMock(name=spec.name)
         made.__path__ = []

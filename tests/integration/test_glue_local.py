@@ -39,7 +39,8 @@ class Placeholder(types.ModuleType):
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
-        return ModuleSpec(name, self, is_package=True) if name.split(".")[0] in ("pyspark", "py4j") else None
+        is_stub = name.split(".")[0] in ("pyspark", "py4j")
+        return ModuleSpec(name, self, is_package=True) if is_stub else None
     def create_module(self, spec):
         made = Placeholder(spec.name)
         made.__path__ = []
@@ -53,7 +54,7 @@ SIGNATURES = f"""{PLACEHOLDERS}
 import importlib, inspect, json
 
 def parameters(function):
-    return [(each.name, each.kind.name, repr(each.default) if each.default is not each.empty else None)
+    return [(each.name, each.kind.name, None if each.default is each.empty else repr(each.default))
             for each in inspect.signature(function).parameters.values()]
 
 found = {{}}
@@ -68,7 +69,8 @@ for name in sys.argv[1:]:
             found[f"{{name}}.{{key}}"] = []
             for inner, method in vars(value).items():
                 method = getattr(method, "__func__", method)
-                if inspect.isfunction(method) and (not inner.startswith("_") or inner in ("__init__", "__call__")):
+                is_public = not inner.startswith("_") or inner in ("__init__", "__call__")
+                if inspect.isfunction(method) and is_public:
                     found[f"{{name}}.{{key}}.{{inner}}"] = parameters(method)
 print(json.dumps(found))
 """

@@ -1,4 +1,4 @@
-"""Steps spread over real executors of Spark against the embedded AWS: two of them, each a JVM of its own. Slow: python -m pytest -m slow."""
+"""Distributed steps on two real executors of Spark, against the embedded AWS."""
 
 from __future__ import annotations
 
@@ -116,7 +116,12 @@ def measure(context, objects):
 def settings(context):
     from pyspark import SparkContext
     hadoop = SparkContext._active_spark_context._jsc.hadoopConfiguration()
-    names = ("aws.credentials.provider", "assumed.role.arn", "assumed.role.session.name", "assumed.role.credentials.provider")
+    names = (
+        "aws.credentials.provider",
+        "assumed.role.arn",
+        "assumed.role.session.name",
+        "assumed.role.credentials.provider",
+    )
     return {name: hadoop.get(f"fs.s3a.bucket.landing.{name}") for name in names}
 
 def long(context, objects):
@@ -154,7 +159,7 @@ def landing_objects(aws: sandbox.Sandbox) -> dict[str, bytes]:
 def start(
     aws: sandbox.Sandbox, python: Path, tmp_path: Path
 ) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start the command on a cluster of two executors, its event log in tmp_path/events. Its JVMs end with it."""
+    """Starts the command on two executors, with its event log in tmp_path/events."""
     keys = aws.job_keys
     (tmp_path / "events").mkdir()
     # pyspark keeps the logs of executors in its own folder: a copy of it with links in its place
@@ -306,7 +311,7 @@ def test_an_executor_that_is_killed_half_way_leaves_nothing_out_and_nothing_twic
 
 
 def list_written_files(folder: Path) -> Iterator[Path]:
-    """All that a run has written: its log, manifests, result, Spark's event log, and the logs of executors."""
+    """Lists a run's log, manifests and result, Spark's event log, and the logs of executors."""
     yield from (
         path
         for path in folder.rglob("*")
@@ -354,10 +359,13 @@ def test_queries_and_a_stop(
         "NoS3A",
         True,
     )
+    run_id = json.loads((tmp_path / "r.json").read_text())["run_id"]
     assert completed["settings"]["outputs"] == {
         "aws.credentials.provider": "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider",
         "assumed.role.arn": READER,
-        "assumed.role.session.name": f"rolerunner-{json.loads((tmp_path / 'r.json').read_text())['run_id']}",
-        "assumed.role.credentials.provider": "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
+        "assumed.role.session.name": f"rolerunner-{run_id}",
+        "assumed.role.credentials.provider": (
+            "com.amazonaws.auth.DefaultAWSCredentialsProviderChain"
+        ),
     }
     assert completed["long"]["error"]["type"] == "Stopped"

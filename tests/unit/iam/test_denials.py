@@ -119,7 +119,10 @@ def test_a_refused_version_may_be_missing_too() -> None:
 
 
 def test_a_refused_tag_of_a_read_is_of_an_object_that_exists() -> None:
-    refused = f"User: {JOB} is not authorized to perform: s3:GetObjectTagging on resource: arn:aws:s3:::b/k"
+    refused = (
+        f"User: {JOB} is not authorized to perform: s3:GetObjectTagging on resource: "
+        "arn:aws:s3:::b/k"
+    )
     assert MISSING_NOTE not in explain("GetObject", refused).hint
 
 
@@ -134,7 +137,10 @@ def test_a_refused_copy_names_both_of_its_halves() -> None:
 
 
 def test_a_copy_whose_half_is_named_has_no_doubt() -> None:
-    refused = f"User: {JOB} is not authorized to perform: s3:PutObject on resource: arn:aws:s3:::b/k because no identity-based policy allows the s3:PutObject action"
+    refused = (
+        f"User: {JOB} is not authorized to perform: s3:PutObject on resource: arn:aws:s3:::b/k "
+        "because no identity-based policy allows the s3:PutObject action"
+    )
     failed = explain("CopyObject", refused, source=S3Uri("from", "a"))
     assert failed.message == (
         "the role 'reader' may not s3:PutObject on arn:aws:s3:::b/k,"
@@ -149,7 +155,10 @@ def test_a_copy_whose_half_is_named_has_no_doubt() -> None:
 )
 def test_other_policies_are_those_of_the_service(operation: str, owner: bool, key: bool) -> None:
     if operation == "kms":
-        refused = f"User: {JOB} is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:eu-west-1:444455556666:key/1"
+        refused = (
+            f"User: {JOB} is not authorized to perform: kms:Decrypt on resource: "
+            "arn:aws:kms:eu-west-1:444455556666:key/1"
+        )
         hint = explain("GetObject", refused).hint
     elif operation == "GetItem":
         needed = (Permission("dynamodb:GetItem", "*"),)

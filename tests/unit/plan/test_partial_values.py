@@ -160,7 +160,10 @@ def test_a_function_says_what_it_needs_or_that_is_noted(tmp_path: Path) -> None:
         ("sqs:SendMessage", "arn:aws:sqs:*:*:*")
     ]
     assert step.notes == (
-        f"permissions: arn:aws:sqs:*:*:{CODE} is known only during the run; permissions are for arn:aws:sqs:*:*:*",
+        (
+            f"permissions: arn:aws:sqs:*:*:{CODE} is known only during the run; permissions "
+            "are for arn:aws:sqs:*:*:*"
+        ),
     )
 
 

@@ -87,7 +87,9 @@ def test_roles_of_other_accounts_are_not_asked_for() -> None:
     found, unread = fetch(FOREIGN, READER, "")
     assert list(found) == [READER]
     assert unread == {
-        FOREIGN: "it is in account 444455556666, but IAM shows only the caller's account: compare there"
+        FOREIGN: (
+            "it is in account 444455556666, but IAM shows only the caller's account: compare there"
+        )
     }
 
 
