@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.integration.test_bundles import PIP, done, python
+from tests.integration.test_bundles import PIP, python, run_command
 from tests.spark_venv import python_with_spark
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -167,7 +167,7 @@ def theirs(
     version, interpreter = request.param
     folder = tmp_path_factory.mktemp("theirs")
     there = python(interpreter)
-    done(there, *PIP, "--no-deps", "--target", folder, f"awsgluedataplanepython=={version}")
+    run_command(there, *PIP, "--no-deps", "--target", folder, f"awsgluedataplanepython=={version}")
     return there, folder
 
 
@@ -215,7 +215,7 @@ def spark() -> Path:
 
 
 def test_frames_work_on_spark(spark: Path) -> None:
-    printed = done(
+    printed = run_command(
         *(spark, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
         cwd=STUBS,
         env={**os.environ, "PYTHONPATH": str(SOURCE), "SPARK_LOCAL_IP": "127.0.0.1"},
@@ -286,7 +286,7 @@ def test_a_failed_run_is_not_committed(spark: Path, daily: Path) -> None:
 def aws_package(spark: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """AWS's package for the Python of the Spark."""
     folder = tmp_path_factory.mktemp("aws")
-    done(spark, *PIP, "--no-deps", "--target", folder, "awsgluedataplanepython==5.1.0")
+    run_command(spark, *PIP, "--no-deps", "--target", folder, "awsgluedataplanepython==5.1.0")
     return folder
 
 
@@ -323,7 +323,7 @@ def test_the_manuals_function_type_checks(spark: Path, daily: Path) -> None:
         *(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent"),
         *("--python-executable", str(spark), "daily.py"),
     ]
-    done(*command, cwd=daily, env=environment)
+    run_command(*command, cwd=daily, env=environment)
     text = (daily / "daily.py").read_text().replace("frame=paid,", "frames=paid,")
     (daily / "daily.py").write_text(text)
     ended = subprocess.run(
@@ -334,10 +334,10 @@ def test_the_manuals_function_type_checks(spark: Path, daily: Path) -> None:
 
 def test_two_packages_of_one_name_are_noticed(tmp_path: Path) -> None:
     shutil.copytree(STUBS, tmp_path / "stubs", ignore=shutil.ignore_patterns("build", "*.egg-info"))
-    done(python("3.11"), "-m", "venv", tmp_path / "venv")
+    run_command(python("3.11"), "-m", "venv", tmp_path / "venv")
     there = tmp_path / "venv/bin/python"
     for name in ("awsgluedataplanepython==5.1.0", tmp_path / "stubs"):
-        done(there, *PIP, "--no-deps", name)
+        run_command(there, *PIP, "--no-deps", name)
     ended = subprocess.run(
         [there, "-c", "import awsglue"], capture_output=True, text=True, check=False
     )
