@@ -164,11 +164,13 @@ def _build_failure(name: str, error: BaseException, role: Optional[Role] = None)
     if hasattr(error, "response") and hasattr(
         error, "operation_name"
     ):  # botocore's ClientError, without importing it
-        told = explain_error(
+        explained = explain_error(
             AwsError.from_client_error(error), role, needed=_find_needed_permissions(error)
         )
-        hint = "\n".join(each for each in (told.hint, places) if each)
-        return FunctionFailed(f"'{name}' raised {kind}: {told.message}", hint=hint, type=told.type)
+        hint = "\n".join(each for each in (explained.hint, places) if each)
+        return FunctionFailed(
+            f"'{name}' raised {kind}: {explained.message}", hint=hint, type=explained.type
+        )
     hint = "\n".join(each for each in (explain_awsglue_error(error), places) if each)
     return FunctionFailed(f"'{name}' raised {kind}: {safe_text(error)}", hint=hint, type=kind)
 

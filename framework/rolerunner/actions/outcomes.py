@@ -107,8 +107,8 @@ def record_outcomes(
         max(meter.objects, gathered.total if gathered else 0)
     ):
         raise warning
-    told = Failure(warning.type, warning.message, warning.hint) if warning is not None else None
-    return TransferSummary(manifest.objects(prefix), done, size, skipped, failed, told)
+    failure = Failure(warning.type, warning.message, warning.hint) if warning is not None else None
+    return TransferSummary(manifest.objects(prefix), done, size, skipped, failed, failure)
 
 
 @contextmanager

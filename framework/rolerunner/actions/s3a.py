@@ -39,7 +39,7 @@ def settings(
     """
     if role.is_job:
         return {}
-    said = {
+    options = {
         "aws.credentials.provider": ASSUMING,
         "assumed.role.arn": role.arn,
         "assumed.role.session.name": role.session_name or session_name,
@@ -52,7 +52,7 @@ def settings(
         EXTERNAL_ID: role.external_id,
         "endpoint.region": role.region,
     }
-    return {f"fs.s3a.bucket.{bucket}.{name}": value for name, value in said.items() if value}
+    return {f"fs.s3a.bucket.{bucket}.{name}": value for name, value in options.items() if value}
 
 
 def _service_domain(region: str) -> str:

@@ -124,12 +124,12 @@ def _seal_member(name: str, value: Any, shape: Any, service: str, secretly: bool
     inner = (
         shape.members.get(name) if kind == "structure" else shape.value if kind == "map" else None
     )
-    told = (
+    is_secret = (
         _is_secret_member(name, inner, service)
         if inner is not None
         else not isinstance(value, Mapping) and is_secret_name(name)
     )
-    return seal_answer(value, inner, service, is_secret=secretly or told)
+    return seal_answer(value, inner, service, is_secret=secretly or is_secret)
 
 
 def _seal_parts(text: str) -> None:
@@ -227,9 +227,9 @@ def _stand_in(
 
 
 def _is_secret_member(name: str, shape: Any, service: str) -> bool:
-    told = (
+    has_secret_name = (
         shape.type_name not in ("structure", "map")
         and is_secret_name(name)
         and not getattr(shape, "enum", None)
     )
-    return told or name in _SECRET_MEMBERS.get(service, ())
+    return has_secret_name or name in _SECRET_MEMBERS.get(service, ())

@@ -184,5 +184,5 @@ class TransferFields(RequestFields):
 
     def may_fail(self, total: int) -> int:
         """Returns how many of ``total`` objects may fail."""
-        said = self.max_failures
-        return total * int(said[:-1]) // 100 if isinstance(said, str) else said
+        limit = self.max_failures
+        return total * int(limit[:-1]) // 100 if isinstance(limit, str) else limit

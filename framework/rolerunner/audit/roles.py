@@ -226,8 +226,8 @@ def plain_http(subject: AuditSubject) -> Iterator[RuleMatch]:
 def unused_role(subject: AuditSubject) -> Iterator[RuleMatch]:
     """Checks the spec's own roles: an included file may serve other specs."""
     used = {role.name for role in subject.plan.roles}
-    said = subject.spec.data.get("roles") or {}
-    for name in said:
+    role_data = subject.spec.data.get("roles") or {}
+    for name in role_data:
         role = subject.plan.job.roles.get(name)
         if role is not None and name not in used and role not in subject.plan.roles:
             yield (

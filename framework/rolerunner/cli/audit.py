@@ -139,8 +139,8 @@ def _collect_findings(
     problems: list[Problem] = []
     for path in paths:
         try:
-            made = api.plan(api.load(path, given, complete=False))
-            found.update(dict.fromkeys(audit_plan(made, api.load_documents(path), account)))
+            job_plan = api.plan(api.load(path, given, complete=False))
+            found.update(dict.fromkeys(audit_plan(job_plan, api.load_documents(path), account)))
         except SpecError as error:
             problems += error.problems
     if problems:
@@ -194,11 +194,11 @@ def _format_finding(finding: Finding, *, colour: bool) -> str:
 
 def _format_summary(found: Sequence[Finding], specs: int) -> str:
     counts = Counter(finding.severity for finding in found if not finding.ignored)
-    said = ", ".join(
+    summary = ", ".join(
         f"{counts[severity]} {severity}" for severity in reversed(SEVERITIES) if counts[severity]
     )
     ignored = sum(bool(finding.ignored) for finding in found)
-    return f"{format_count(specs, 'spec')}: {said or 'no findings'}" + (
+    return f"{format_count(specs, 'spec')}: {summary or 'no findings'}" + (
         f", {ignored} ignored by comments" if ignored else ""
     )
 

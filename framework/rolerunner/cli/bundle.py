@@ -40,8 +40,7 @@ def bundle(spec: str, runtime: Optional[str], folder: Optional[str]) -> None:
     job = api.load(spec, complete=False)
     name = runtime or (job.glue.runtime if job.glue is not None else "pythonshell")
     target = Path(folder or f"dist/{job.name}-{name}").absolute()
-    made = building.build_bundle(job, RUNTIMES[name], target, lambda line: echo(line, err=True))
-    size = sum((made.folder / each).stat().st_size for each in made.files)
-    echo(
-        f"{target}: {format_count(len(made.files), 'file')}, {size / 1e6:.1f} MB, hash {made.hash}"
-    )
+    built = building.build_bundle(job, RUNTIMES[name], target, lambda line: echo(line, err=True))
+    size = sum((built.folder / each).stat().st_size for each in built.files)
+    count = format_count(len(built.files), "file")
+    echo(f"{target}: {count}, {size / 1e6:.1f} MB, hash {built.hash}")

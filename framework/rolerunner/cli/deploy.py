@@ -152,14 +152,14 @@ def deploy(
     given = read_params(params)
     job = api.load(spec, given, complete=False)
     reject_secret_params(job, given)
-    said = job.glue.params if job.glue is not None else {}
+    given_params = job.glue.params if job.glue is not None else {}
     settings = wanting.resolve_settings(
         job,
         {
             **flags,
             "role": glue_role,
             "tags": _parse_tags(tags, job),
-            "params": {**said, **given} if given else {},
+            "params": {**given_params, **given} if given else {},
         },
     )
     if permissions:
@@ -168,7 +168,8 @@ def deploy(
 
         echo(
             json.dumps(
-                build_policies(api.plan(drop_run_params(job, {*said, *given})), settings), indent=2
+                build_policies(api.plan(drop_run_params(job, {*given_params, *given})), settings),
+                indent=2,
             )
         )
     elif rollback:
@@ -271,11 +272,11 @@ def _create_deployer(job: Job, settings: GlueSettings, role: str) -> Deployer:
     return Deployer(Account.of(job, role, settings.region), place)
 
 
-def _parse_tags(said: Sequence[str], job: Job) -> dict[str, str]:
-    wrong = next((each for each in said if "=" not in each), None)
+def _parse_tags(pairs: Sequence[str], job: Job) -> dict[str, str]:
+    wrong = next((each for each in pairs if "=" not in each), None)
     if wrong is not None:
         raise UsageError(f"--tag takes NAME=VALUE, not '{wrong}'")
-    given = dict(each.split("=", 1) for each in said)
+    given = dict(each.split("=", 1) for each in pairs)
     return {**(job.glue.tags if job.glue is not None else {}), **given} if given else {}
 
 

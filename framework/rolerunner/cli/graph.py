@@ -64,8 +64,8 @@ def graph(
     picture_format = picture_format or _infer_format(output)
     job = api.load(spec, read_params(params, params_file))
     warn_of_secrets(job, params)
-    made = api.plan(job)
-    text = render_svg(made) if picture_format == "svg" else render_mermaid(made)
+    job_plan = api.plan(job)
+    text = render_svg(job_plan) if picture_format == "svg" else render_mermaid(job_plan)
     if output is None:
         echo(text, nl=False)
     else:

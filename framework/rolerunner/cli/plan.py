@@ -67,21 +67,23 @@ def plan(
     given = read_params(params, params_file)
     job = api.load(spec, given)
     warn_of_secrets(job, params)
-    made = api.plan(job)
+    job_plan = api.plan(job)
     found: Mapping[str, Mapping[str, Any]] = {}
     if live:
         with ExitStack() as stack:
             found = api.survey(
-                made, enter_sandbox(stack, spec, sandbox, job, given=given) if sandbox else None
+                job_plan, enter_sandbox(stack, spec, sandbox, job, given=given) if sandbox else None
             )
     if as_json:
         echo(
             json.dumps(
-                _add_live_values(planning.plan_to_json(made), found), indent=2, ensure_ascii=False
+                _add_live_values(planning.plan_to_json(job_plan), found),
+                indent=2,
+                ensure_ascii=False,
             )
         )
     else:
-        echo(format_plan(made, found))
+        echo(format_plan(job_plan, found))
 
 
 def _add_live_values(
@@ -154,8 +156,8 @@ def _format_step(number: int, planned: PlannedStep) -> list[str]:
 
 def _format_live_values(found: Mapping[str, Any]) -> list[str]:
     nouns = {"count": ("object", "objects"), "bytes": ("byte", "bytes")}
-    said = ", ".join(
+    summary = ", ".join(
         format_count(value, *nouns[name]) if name in nouns else f"{name}: {value}"
         for name, value in found.items()
     )
-    return [f"     now: {said}"] if said else []
+    return [f"     now: {summary}"] if summary else []

@@ -21,11 +21,11 @@ def format_refusals(refused: RolesRefused) -> str:
         "  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2]]).rstrip()
         for row in rows
     ]
-    told: list[str] = []
+    messages: list[str] = []
     for refusal in refused.refusals:
         if not refusal.through:
-            told += ["", refusal.message, *(f"  {line}" for line in refusal.hint.splitlines())]
-    return str(redact("\n".join([*table, *told])))
+            messages += ["", refusal.message, *(f"  {line}" for line in refusal.hint.splitlines())]
+    return str(redact("\n".join([*table, *messages])))
 
 
 def _make_row(refusal: RoleRefused) -> tuple[str, str, str]:

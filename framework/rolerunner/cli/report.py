@@ -30,10 +30,10 @@ def report(result: str, output: Optional[str]) -> None:
     """
     target = Path(output) if output else Path(result).with_suffix(".html")
     try:
-        made = render_page(_read_result(Path(result)))
+        page = render_page(_read_result(Path(result)))
     except UsageError as error:
         raise UsageError(f"{result}: {error}") from None
-    write_file(target, made.encode(), private=True)
+    write_file(target, page.encode(), private=True)
     echo(str(target))
 
 

@@ -80,16 +80,16 @@ def _generate_world(job: Job, given: Collection[str], objects: Mapping[S3Uri, Pa
     return made_of_it.world
 
 
-def _parse_put(said: str) -> tuple[S3Uri, Path]:
+def _parse_put(option: str) -> tuple[S3Uri, Path]:
     """Parses ``s3://bucket/key=FILE``; a key that ends with '/' gets the file's name."""
-    uri, separator, file = said.partition("=")
+    uri, separator, file = option.partition("=")
     path = Path(file)
     try:
         place = S3Uri.parse(uri)
     except ValueError as error:
         raise UsageError(f"--put: {error}") from None
     if not separator or not file:
-        raise UsageError(f"--put takes s3://bucket/key=FILE, not '{said}'")
+        raise UsageError(f"--put takes s3://bucket/key=FILE, not '{option}'")
     if not path.is_file():
         raise UsageError(f"--put: there is no file '{file}'")
     return (place.join(path.name) if place.is_prefix else place), path

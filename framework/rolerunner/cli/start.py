@@ -127,14 +127,14 @@ def _prepare_run(
         raise UsageError(f"the param '{fixed}' is fixed by 'fixed_params' under 'glue' in the spec")
     api.load(spec, {**settings.params, **settings.fixed_params, **given})
     reject_secret_params(job, given)
-    told = {
+    start_fields = {
         name: format_argument(value.value if isinstance(value, FileValue) else value)
         for name, value in given.items()
     }
-    wrong = next((name for name, value in told.items() if value.startswith("--")), None)
+    wrong = next((name for name, value in start_fields.items() if value.startswith("--")), None)
     if wrong is not None:
         raise UsageError(f"the param '{wrong}' {NO_DASHES}")
-    return open_runs(job, settings, role), told
+    return open_runs(job, settings, role), start_fields
 
 
 def reject_secret_params(job: Job, given: Iterable[str]) -> None:
@@ -164,13 +164,13 @@ class _Progress:
 
     def __init__(self) -> None:
         self.state = ""
-        self.said = 0.0
+        self.reported_at = 0.0
 
     def tell(self, run: JobRun) -> None:
         """Prints the state if it changed or a minute has passed."""
         now = time.monotonic()
-        if run.state != self.state or now - self.said >= _REPORT_SECONDS:
-            self.state, self.said = run.state, now
+        if run.state != self.state or now - self.reported_at >= _REPORT_SECONDS:
+            self.state, self.reported_at = run.state, now
             echo(
                 f"{time.strftime('%H:%M:%S')} {run.state.lower()}"
                 + (f", {run.seconds} s" if run.seconds else ""),

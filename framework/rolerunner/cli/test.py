@@ -118,14 +118,14 @@ def _print_case_line(outcome: CaseResult) -> None:
 
 
 def _make_dot_printer() -> Callable[[CaseResult], None]:
-    told = 0
+    reported = 0
 
     def tell(outcome: CaseResult) -> None:
-        nonlocal told
-        told += 1
+        nonlocal reported
+        reported += 1
         echo(
             click.style(".", fg="green") if outcome.has_passed else click.style("F", fg="red"),
-            nl=told % _WIDTH == 0,
+            nl=reported % _WIDTH == 0,
         )
         sys.stdout.flush()
 
@@ -138,7 +138,7 @@ def _format_summary(report: SuiteResult) -> str:
         (len(report.outcomes) - len(report.failures), "passed", "green"),
         (report.left, "not run", "yellow"),
     ]
-    said = ", ".join(
+    parts = ", ".join(
         click.style(f"{count} {word}", fg=colour, bold=True)
         for count, word, colour in counts
         if count
@@ -146,7 +146,7 @@ def _format_summary(report: SuiteResult) -> str:
     return "\n".join(
         [
             *(_format_failure(outcome) for outcome in report.failures),
-            f"{said} in {report.seconds:.2f} s",
+            f"{parts} in {report.seconds:.2f} s",
         ]
     )
 
@@ -157,7 +157,7 @@ def _format_failure(outcome: CaseResult) -> str:
     lines = [f"\n{head}", f"  {case.mark}"]
     for mismatch in outcome.mismatches:
         lines += [f"  {line}" for line in format_mismatch(mismatch).splitlines()]
-    said = [str(redact(line)) for line in outcome.log[-_LOG_LINES:]]
+    log_lines = [str(redact(line)) for line in outcome.log[-_LOG_LINES:]]
     left_out = (
         [f"  ... {format_count(len(outcome.log) - _LOG_LINES, 'line')} before"]
         if len(outcome.log) > _LOG_LINES
@@ -168,7 +168,7 @@ def _format_failure(outcome: CaseResult) -> str:
             *lines,
             "  the run's log",
             *left_out,
-            *(f"    {_truncate_line(line)}" for line in said),
+            *(f"    {_truncate_line(line)}" for line in log_lines),
             "",
         ]
     )

@@ -63,11 +63,13 @@ def merge_uses(uses: Iterable[Use]) -> tuple[Statement, ...]:
         ((tuple(sorted(actions)), condition), (resource,), by)
         for (resource, condition), (actions, by) in places.items()
     )
-    made = (
+    statements = (
         Statement(actions, tuple(sorted(resources)), condition, tuple(by))
         for (actions, condition), (resources, by) in alike.items()
     )
-    return tuple(sorted(made, key=lambda each: (each.resources, each.actions, each.condition)))
+    return tuple(
+        sorted(statements, key=lambda each: (each.resources, each.actions, each.condition))
+    )
 
 
 _Ordered = dict[str, None]
@@ -102,13 +104,13 @@ def _join_listings(
     joined = _group_entries(
         ((each.action, each.resource), each.condition[0][2], by) for each, by in lists.items()
     )
-    made = {
+    listings = {
         Permission(
             action, resource, (("StringLike", "s3:prefix", _drop_nested_prefixes(tuple(values))),)
         ): tuple(by)
         for (action, resource), (values, by) in joined.items()
     }
-    return {**{each: by for each, by in needed.items() if each not in lists}, **made}
+    return {**{each: by for each, by in needed.items() if each not in lists}, **listings}
 
 
 def _drop_nested_prefixes(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -112,9 +112,9 @@ class _PolicyAssigner:
         from rolerunner.iam.policy_fitting import fit_session_policy  # noqa: PLC0415 - few roles ask for one
 
         text, notes = fit_session_policy(uses)
-        made = replace(role, via=via, policy=text, step=step)
-        self.notes[made] = (*notes, *self._note_unknown(role, step, uses))
-        return made
+        narrowed_role = replace(role, via=via, policy=text, step=step)
+        self.notes[narrowed_role] = (*notes, *self._note_unknown(role, step, uses))
+        return narrowed_role
 
     def _note_unknown(self, role: Role, by: str, uses: Sequence[Use]) -> Iterator[str]:
         """Yields a note for each step of the role whose permissions cannot be derived."""

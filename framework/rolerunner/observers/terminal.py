@@ -97,7 +97,7 @@ class Terminal:
                 spinner,
                 TextColumn("{task.description}"),
                 BarColumn(),
-                TextColumn("{task.fields[said]}"),
+                TextColumn("{task.fields[progress_text]}"),
                 TimeElapsedColumn(),
             )
             self._progress = Progress(*columns, console=self._console, transient=True)
@@ -114,16 +114,18 @@ class Terminal:
 
     def _step_started(self, event: StepStarted) -> None:
         if self._progress is not None:
-            self._tasks[event.step.id] = self._progress.add_task(event.step.id, total=None, said="")
+            self._tasks[event.step.id] = self._progress.add_task(
+                event.step.id, total=None, progress_text=""
+            )
 
     def _step_progress(self, event: StepProgress) -> None:
         if self._progress is not None and event.step_id in self._tasks:
-            said = f"{format_count(event.objects, 'object')}, {format_size(event.bytes)}"
+            progress_text = f"{format_count(event.objects, 'object')}, {format_size(event.bytes)}"
             self._progress.update(
                 self._tasks[event.step_id],
                 completed=event.objects,
                 total=event.total_objects or None,
-                said=said,
+                progress_text=progress_text,
             )
 
     def _step_finished(self, event: StepFinished) -> None:
@@ -245,13 +247,13 @@ def format_outputs(result: StepResult) -> str:
         for name, value in whole.items()
         if value is not None and (value != 0 or name not in _HIDDEN_IF_ZERO)
     }
-    said = [
+    texts = [
         f"{name}={format_size(float(value)) if name == 'bytes' else value}"
         for name, value in outputs.items()
     ]
-    if not said and result.outputs:
-        said = [f"{name}={value}" for name, value in shown.items()]
-    return _to_safe_markup(" ".join(said))
+    if not texts and result.outputs:
+        texts = [f"{name}={value}" for name, value in shown.items()]
+    return _to_safe_markup(" ".join(texts))
 
 
 def _to_safe_markup(text: str) -> str:

@@ -72,7 +72,7 @@ class PartialValues:
         left: dict[str, list[Any]] = {}
         for _ in range(len(_PLACEHOLDERS) + 2):
             try:
-                made = action.model_validate(values, context={PARTIAL_VALUES: True})
+                built = action.model_validate(values, context={PARTIAL_VALUES: True})
             except ValidationError as error:
                 wrong = {
                     str(detail["loc"][0])
@@ -91,8 +91,8 @@ class PartialValues:
                 self.note_failure(error)
                 return None
             else:
-                self._add_notes(made, fields, values, left)
-                return made
+                self._add_notes(built, fields, values, left)
+                return built
         self.notes.append(
             "permissions cannot be derived before the run; declare them under 'permissions'"
         )
@@ -116,7 +116,7 @@ class PartialValues:
 
     def _add_notes(
         self,
-        made: Action,
+        built: Action,
         fields: Mapping[str, Any],
         values: Mapping[str, Any],
         placeholders: Mapping[str, Any],
@@ -127,7 +127,7 @@ class PartialValues:
                 for _, template in iter_templates({name: value})
                 if not self._is_known(template)
             ]
-            wide = getattr(made, name, None)
+            wide = getattr(built, name, None)
             matters = (
                 name in placeholders
                 or name == "parameters"

@@ -207,7 +207,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 
 def _role_json(role: Role, plan: Plan) -> dict[str, Any]:
-    said = {
+    parts = {
         "role": str(role),
         "arn": role.arn,
         "via": str(role.via or "job"),
@@ -215,11 +215,11 @@ def _role_json(role: Role, plan: Plan) -> dict[str, Any]:
         "external_id": bool(role.external_id),
     }
     if role.step:
-        said["step"] = role.step
+        parts["step"] = role.step
     if role.policy:
-        said["session_policy"] = json.loads(role.policy)
-        said["notes"] = list(plan.narrowed.get(role, ()))
-    return said
+        parts["session_policy"] = json.loads(role.policy)
+        parts["notes"] = list(plan.narrowed.get(role, ()))
+    return parts
 
 
 def _state_json(state: StateLocation, plan: Plan) -> dict[str, Any]:

@@ -110,9 +110,9 @@ def parse_granted_policies(documents: Iterable[Any], trust: Any = None) -> Grant
     )
 
 
-def _parse_document(said: Any) -> Mapping[str, Any]:
+def _parse_document(value: Any) -> Mapping[str, Any]:
     read_granted_policies: Mapping[str, Any] = (
-        json.loads(unquote(said)) if isinstance(said, str) else said
+        json.loads(unquote(value)) if isinstance(value, str) else value
     )
     return read_granted_policies
 
@@ -223,15 +223,19 @@ def _can_overlap(have: str, need: str) -> bool:
 
 
 def _summarize_wildcards(used: Sequence[Permission]) -> list[str]:
-    told = list(dict.fromkeys(f"{each.action} on {each.resource}" for each in used))
-    return told if len(told) <= _TOLD else [*told[:_TOLD], f"and {len(told) - _TOLD} more"]
+    shown_uses = list(dict.fromkeys(f"{each.action} on {each.resource}" for each in used))
+    return (
+        shown_uses
+        if len(shown_uses) <= _TOLD
+        else [*shown_uses[:_TOLD], f"and {len(shown_uses) - _TOLD} more"]
+    )
 
 
 _TOLD = 3
 
 
-def _as_list(said: Any) -> list[str]:
-    return [said] if isinstance(said, str) else list(said)
+def _as_list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _find_untrusted(
@@ -249,16 +253,16 @@ def _find_untrusted(
                 for each in held.trust
                 if each["Effect"] == "Allow"
             ]
-            told = [each for each in allowed if each is not None]
-            if not told:
+            conditions = [each for each in allowed if each is not None]
+            if not conditions:
                 yield PolicyDifference(role, LACKS, action, f"trust of {principal}")
-            elif all(told):
+            elif all(conditions):
                 yield PolicyDifference(
                     role,
                     UNSURE,
                     action,
                     f"trust of {principal}",
-                    f"allowed where {'; '.join(min(told))}",
+                    f"allowed where {'; '.join(min(conditions))}",
                 )
 
 
@@ -271,8 +275,8 @@ def _list_conditions(statement: Mapping[str, Any]) -> Iterator[tuple[str, str, t
 def _find_trust(
     statement: dict[str, Any], principal: str, permission: Permission
 ) -> Optional[tuple[str, ...]]:
-    said = statement.get("Principal", {})
-    named = ["*"] if said == "*" else [name for each in said.values() for name in _as_list(each)]
+    value = statement.get("Principal", {})
+    named = ["*"] if value == "*" else [name for each in value.values() for name in _as_list(each)]
     account = principal.split(":")[4] if principal.startswith("arn:") else ""
     whole = (
         {"*", account, f"arn:{principal.split(':')[1]}:iam::{account}:root"} if account else {"*"}

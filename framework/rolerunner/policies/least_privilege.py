@@ -162,8 +162,13 @@ def policies_to_json(plan: Plan, found: Sequence[RolePolicies], *, explain: bool
         if explain:
             shown["explain"] = explain_statements(each)
         roles.append(shown)
-    told = {step: list(each) for step, each in list_notes(plan).items()}
-    return {"version": 1, "job": plan.job.name, "roles": roles, **({"notes": told} if told else {})}
+    step_notes = {step: list(each) for step, each in list_notes(plan).items()}
+    return {
+        "version": 1,
+        "job": plan.job.name,
+        "roles": roles,
+        **({"notes": step_notes} if step_notes else {}),
+    }
 
 
 def explain_statements(role: RolePolicies) -> list[dict[str, Any]]:

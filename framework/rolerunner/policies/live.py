@@ -39,10 +39,10 @@ def fetch_granted_policies(
         try:
             found[role.arn] = _fetch_policies(iam, RoleArn.parse(role.arn).name)
         except ClientError as error:
-            told = explain_error(
+            explained = explain_error(
                 AwsError.from_client_error(error), JOB, caller=sessions.find_caller_arn()
             )
-            unread[role.arn] = told.message
+            unread[role.arn] = explained.message
         except (BotoCoreError, StepError) as error:
             unread[role.arn] = str(error)
     return found, unread

@@ -94,10 +94,10 @@ def _lock_folder(folder: Path) -> int:
 
     The lock is taken before the file gets its name, so no other process finds it free.
     """
-    made = folder / f"{_LOCK}.new"
-    descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    new_lock = folder / f"{_LOCK}.new"
+    descriptor = os.open(new_lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    made.rename(folder / _LOCK)
+    new_lock.rename(folder / _LOCK)
     return descriptor
 
 

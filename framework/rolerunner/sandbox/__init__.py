@@ -211,11 +211,11 @@ def _admin_session(region: str, account: str) -> Any:
     session = botocore.session.Session(NO_PROFILE)
     session.register_component("data_loader", shared_loader())
     # the emulator takes twelve digits as an account's administrator and ignores the secret
-    made = boto3.Session(
+    boto3_session = boto3.Session(
         aws_access_key_id=account,
         aws_secret_access_key="-",  # noqa: S106
         region_name=region,
         botocore_session=session,
     )
     deduplicate_search_paths(shared_loader())
-    return made
+    return boto3_session

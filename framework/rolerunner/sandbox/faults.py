@@ -117,16 +117,15 @@ class Fault(StrictModel):
 
     @model_validator(mode="after")
     def _does_one_thing(self) -> "Fault":
-        said = [
+        effects = [
             name
             for name in ("answer", "drop", "lose", "cut")
             if getattr(self, name) not in (None, False)
         ]
-        if len(said) > 1:
-            raise ValueError(
-                f"must have one of answer, drop, lose and cut, not both {said[0]} and {said[1]}"
-            )
-        if not said and not self.delay:
+        if len(effects) > 1:
+            both = f"{effects[0]} and {effects[1]}"
+            raise ValueError(f"must have one of answer, drop, lose and cut, not both {both}")
+        if not effects and not self.delay:
             raise ValueError("must have one of answer, drop, lose, cut and delay")
         if self.code is not None and self.answer is None:
             raise ValueError("'code' requires 'answer'")

@@ -195,8 +195,10 @@ def _is_overlapping(one: S3Uri, other: S3Uri) -> bool:
 
 
 def _list_sources(action: Any) -> list[S3Uri]:
-    said = [getattr(action, "source", None), getattr(action, "objects", None)]
-    flat = [each for value in said for each in (value if isinstance(value, list) else [value])]
+    source_fields = [getattr(action, "source", None), getattr(action, "objects", None)]
+    flat = [
+        each for value in source_fields for each in (value if isinstance(value, list) else [value])
+    ]
     return [each for each in flat if isinstance(each, S3Uri) and ANY not in str(each)]
 
 

@@ -28,17 +28,19 @@ def write_inventory(objects: ObjectList, path: Path) -> None:
         {"uri": str(objects.uri(info)), **{name: getattr(info, name) for name in _COLUMNS[1:]}}
         for info in objects
     )
-    with create_atomically(path) as made:
+    with create_atomically(path) as new_file:
         if path.suffix == ".parquet":
-            with open(made.descriptor, "wb", closefd=False) as binary:
+            with open(new_file.descriptor, "wb", closefd=False) as binary:
                 _read_parquet(rows, binary)
         elif path.suffix == ".csv":
-            with open(made.descriptor, "w", encoding="utf-8", newline="", closefd=False) as file:
+            with open(
+                new_file.descriptor, "w", encoding="utf-8", newline="", closefd=False
+            ) as file:
                 writer = csv.DictWriter(file, _COLUMNS)
                 writer.writeheader()
                 writer.writerows(rows)
         else:
-            with open(made.descriptor, "w", encoding="utf-8", closefd=False) as file:
+            with open(new_file.descriptor, "w", encoding="utf-8", closefd=False) as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows)
 
 

@@ -42,7 +42,7 @@ def _create_session() -> Any:
         for name, value in _LOCAL_DEFAULTS.items():
             conf.setIfMissing(name, value)
         conf.set("spark.ui.showConsoleProgress", "false")  # the run shows its own
-        made = SparkSession.builder.config(conf=conf).getOrCreate()
+        session = SparkSession.builder.config(conf=conf).getOrCreate()
     except Exception as error:  # pyspark has no common error for a JVM that does not start
         raise StepError(
             f"Spark does not start: {find_reason(error)}",
@@ -50,16 +50,16 @@ def _create_session() -> Any:
             type="NoSpark",
         ) from error
     if conf.get("spark.master", "").startswith("local"):
-        _configure_local(made)
-    return made
+        _configure_local(session)
+    return session
 
 
-def _configure_local(made: Any) -> None:
+def _configure_local(session: Any) -> None:
     """Makes a local Spark use this Python, log nothing, and end with the process."""
-    atexit.register(made.stop)
-    made.sparkContext.setLogLevel("FATAL")  # the step reports errors, without ten pages of Java
+    atexit.register(session.stop)
+    session.sparkContext.setLogLevel("FATAL")  # the step reports errors, without ten pages of Java
     if "PYSPARK_PYTHON" not in os.environ:
-        made.sparkContext.pythonExec = sys.executable
+        session.sparkContext.pythonExec = sys.executable
 
 
 _LOCAL_DEFAULTS = {

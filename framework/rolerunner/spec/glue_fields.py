@@ -276,19 +276,19 @@ def format_argument(value: Any) -> str:
 
 
 def read_glue(
-    said: Any, declared: Mapping[str, ParamFields], reader: SpecReader
+    glue_params: Any, declared: Mapping[str, ParamFields], reader: SpecReader
 ) -> Optional[GlueFields]:
     """Returns the section, checked against the spec's params; None if it is missing or wrong."""
-    if said is None:
+    if glue_params is None:
         return None
-    if not isinstance(said, dict):
+    if not isinstance(glue_params, dict):
         reader.add(
             ("glue",),
             "'glue' must be a mapping, as in "
             "glue: {runtime: pythonshell, role: ..., artifacts: s3://...}",
         )
         return None
-    wrong = list(_find_expressions(said, ("glue",)))
+    wrong = list(_find_expressions(glue_params, ("glue",)))
     for path in wrong:
         reader.add(
             path,
@@ -304,9 +304,11 @@ def read_glue(
                 "rename it",
                 key=True,
             )
-    told = {path[1] for path in wrong}
+    reported = {path[1] for path in wrong}
     read = reader.validate_model(
-        GlueFields, {key: value for key, value in said.items() if key not in told}, ("glue",)
+        GlueFields,
+        {key: value for key, value in glue_params.items() if key not in reported},
+        ("glue",),
     )
     if read is not None:
         _check_params(read, declared, reader)

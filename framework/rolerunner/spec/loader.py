@@ -201,16 +201,18 @@ def _parse_include(name: str, read: Callable[[str], tuple[str, str]]) -> Documen
     return parse_document(text, file, show_text=False)
 
 
-def _parse_state(said: Any, roles: Roles, reader: SpecReader) -> Optional[StateLocation]:
+def _parse_state(state_fields: Any, roles: Roles, reader: SpecReader) -> Optional[StateLocation]:
     """Returns the place of the state; None if there is none, or if it is wrong or not known."""
-    if said is None:
+    if state_fields is None:
         return None
-    if not isinstance(said, dict):
+    if not isinstance(state_fields, dict):
         reader.add(("state",), "'state' must be a mapping with 'location'")
         return None
     read = reader.validate_model(
         StateFields,
-        reader.fill_known(reader.parse_templates(said, ("state",), ("params",)), ("state",)),
+        reader.fill_known(
+            reader.parse_templates(state_fields, ("state",), ("params",)), ("state",)
+        ),
         ("state",),
     )
     if read is None:

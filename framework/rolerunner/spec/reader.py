@@ -97,8 +97,12 @@ class SpecReader:
     def _glue_list(self, name: str) -> list[str]:
         """Returns a list of texts in the ``glue`` section, ignoring mistakes."""
         glue = self.document.data.get("glue") if isinstance(self.document.data, dict) else None
-        said = glue.get(name) if isinstance(glue, dict) else None
-        return [each for each in said if isinstance(each, str)] if isinstance(said, list) else []
+        declared = glue.get(name) if isinstance(glue, dict) else None
+        return (
+            [each for each in declared if isinstance(each, str)]
+            if isinstance(declared, list)
+            else []
+        )
 
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """Adds a problem at a path, unless it has been added before."""

@@ -64,50 +64,50 @@ class Roles:
         """Returns True for an alias or the job's own role."""
         return name == JOB.name or name in self._entries
 
-    def check(self, said: str, path: Path, reader: SpecReader) -> None:
+    def check(self, wanted: str, path: Path, reader: SpecReader) -> None:
         """Reports a role that is not an alias, an ARN, or job."""
-        if self.is_known(said):
+        if self.is_known(wanted):
             return
-        if said.startswith("arn:"):
+        if wanted.startswith("arn:"):
             try:
-                RoleArn.parse(said)
+                RoleArn.parse(wanted)
             except ValueError as error:
                 reader.add(path, str(error))
             return
         hint = (
-            suggest_name(said, (*self._entries, JOB.name))
+            suggest_name(wanted, (*self._entries, JOB.name))
             or "declare it under 'roles', or write its ARN, or 'job' for the job's own role"
         )
-        reader.add(path, f"there is no role '{said}'", hint)
+        reader.add(path, f"there is no role '{wanted}'", hint)
 
-    def find(self, said: str) -> Optional[Role]:
+    def find(self, wanted: str) -> Optional[Role]:
         """Returns the role that a step names; None for one with mistakes."""
-        if said == JOB.name:
+        if wanted == JOB.name:
             return JOB
-        if said.startswith("arn:"):
-            role = Role(arn=said, name=said)
+        if wanted.startswith("arn:"):
+            role = Role(arn=wanted, name=wanted)
             return next((known for known in self._roles.values() if known == role), role)
-        return self._roles.get(said)
+        return self._roles.get(wanted)
 
     def _resolve_role(self, name: str, above: tuple[str, ...]) -> Optional[Role]:
-        said = self._entries[name]
-        if name in self._roles or said.fields is None:
+        entry = self._entries[name]
+        if name in self._roles or entry.fields is None:
             return self._roles.get(name)
         if name in above:
             if frozenset(above) in self._cycles:
                 return None
             self._cycles.add(frozenset(above))
-            said.reader.add(
+            entry.reader.add(
                 ("roles", name, "via"),
                 f"'via' forms a cycle: {' -> '.join((*above, name))}",
             )
             return None
-        via = self._resolve_via(name, said.fields.via, above)
-        if said.fields.via is not None and via is None:
+        via = self._resolve_via(name, entry.fields.via, above)
+        if entry.fields.via is not None and via is None:
             return None
-        role = _build_role(name, said.fields, via)
+        role = _build_role(name, entry.fields, via)
         if role is not None:
-            _check_role(name, role, said.reader)
+            _check_role(name, role, entry.reader)
             self._roles[name] = role
         return role
 
@@ -158,25 +158,25 @@ def _check_role(name: str, role: Role, reader: SpecReader) -> None:
             )
 
 
-def _build_role(name: str, said: RoleFields, via: Optional[Role]) -> Optional[Role]:
-    if any(isinstance(value, Template) for value in vars(said).values()) or any(
-        iter_templates([said.tags, said.transitive_tags, said.policy_arns])
+def _build_role(name: str, fields: RoleFields, via: Optional[Role]) -> Optional[Role]:
+    if any(isinstance(value, Template) for value in vars(fields).values()) or any(
+        iter_templates([fields.tags, fields.transitive_tags, fields.policy_arns])
     ):
         return None  # depends on a param without a value
-    policy = "" if said.session_policy in (None, "none") else str(said.session_policy)
+    policy = "" if fields.session_policy in (None, "none") else str(fields.session_policy)
     return Role(
-        arn=said.arn,
+        arn=fields.arn,
         name=name,
         via=via,
-        session_name=said.session_name or "",
-        external_id=said.external_id or "",
-        duration=int(said.duration),
+        session_name=fields.session_name or "",
+        external_id=fields.external_id or "",
+        duration=int(fields.duration),
         policy=policy,
-        policy_arns=tuple(sorted(said.policy_arns)),
-        tags=tuple(sorted(said.tags.items())),
-        transitive_tag_keys=tuple(said.transitive_tags),
-        source_identity=said.source_identity or "",
-        region=said.region or "",
-        account=said.account or "",
-        sts_endpoint=said.sts_endpoint or "",
+        policy_arns=tuple(sorted(fields.policy_arns)),
+        tags=tuple(sorted(fields.tags.items())),
+        transitive_tag_keys=tuple(fields.transitive_tags),
+        source_identity=fields.source_identity or "",
+        region=fields.region or "",
+        account=fields.account or "",
+        sts_endpoint=fields.sts_endpoint or "",
     )

@@ -46,11 +46,11 @@ def _build_bucket(bucket: SandboxBucket, case: Case) -> SandboxBucket:
         for uri, content in case.fields.given.objects.items()
         if uri.bucket == bucket.name
     }
-    gone = [uri for uri in case.fields.given.without if uri.bucket == bucket.name]
+    removed_uris = [uri for uri in case.fields.given.without if uri.bucket == bucket.name]
     kept = [
         each
         for each in bucket.objects
-        if each.key not in given and not any(_is_covered(uri, each.key) for uri in gone)
+        if each.key not in given and not any(_is_covered(uri, each.key) for uri in removed_uris)
     ]
     return bucket.model_copy(
         update={

@@ -145,8 +145,11 @@ class ExpectedObject(ExpectedFile):
 
 
 def _fits_its_place(is_folder: bool, expected: ExpectedFile, name: str) -> None:
-    said = expected.model_fields_set
-    whole, one = said & {"count", "names"}, said - {"count", "names", "absent"}
+    expected_fields = expected.model_fields_set
+    whole, one = (
+        expected_fields & {"count", "names"},
+        expected_fields - {"count", "names", "absent"},
+    )
     if is_folder and one:
         raise ValueError(
             f"'{name}' is a prefix, which has 'count', 'names' or 'absent'; "
@@ -154,7 +157,7 @@ def _fits_its_place(is_folder: bool, expected: ExpectedFile, name: str) -> None:
         )
     if not is_folder and whole:
         raise ValueError(f"'{min(whole)}' applies to a prefix or folder: write '{name}/'")
-    if expected.absent and len(said) > 1:
+    if expected.absent and len(expected_fields) > 1:
         raise ValueError(
             f"'{name}' is expected to be absent, so nothing else can be expected of it"
         )

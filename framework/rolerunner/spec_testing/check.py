@@ -150,7 +150,7 @@ def _is_of(uri: S3Uri, key: str) -> bool:
 
 def _check_files(case: Case, place: Place, reader: SpecReader) -> None:
     given, expect = case.fields.given, case.fields.expect
-    said = [
+    references = [
         *(
             ((*place, "given", "objects", str(uri), "file"), each.file)
             for uri, each in given.objects.items()
@@ -168,6 +168,6 @@ def _check_files(case: Case, place: Place, reader: SpecReader) -> None:
             for name, each in expect.files.items()
         ),
     ]
-    for at, file in said:
+    for at, file in references:
         if file is not None and not case.near(file).is_file():
             reader.add(at, f"there is no file '{case.near(file)}'")

@@ -91,8 +91,8 @@ def _load_file(path: Path, root: Path) -> list[Case]:
     right = _is_right(spec, top, reader)
     world = _load_world(top, spec, reader)
     if right and world is not None:
-        said = plain.get("cases")
-        count = len(said) if isinstance(said, list) else 0
+        raw_cases = plain.get("cases")
+        count = len(raw_cases) if isinstance(raw_cases, list) else 0
         cases = [
             case
             for index in range(count)

@@ -101,11 +101,11 @@ def _run_case(case: Case, aws: Sandbox, endpoint: str, stop: threading.Event) ->
     exit_status = _wait_for_command(
         command, case, _command_environment(aws, endpoint, beside), log, stop
     )
-    said = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    parsed_line = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return ObservedRun(
         exit_status,
         json.loads(result.read_bytes()) if result.exists() else {},
-        tuple(map(_format_log_line, said)),
+        tuple(map(_format_log_line, parsed_line)),
         aws,
     )
 
@@ -171,17 +171,17 @@ _LEFT_OUT = ("level", "timestamp", "event")
 def _format_log_line(line: str) -> str:
     """Returns a log line as text: the event, then its values."""
     try:
-        said = json.loads(line)
+        parsed_line = json.loads(line)
     except ValueError:
         return line
-    if not isinstance(said, dict) or "event" not in said:
+    if not isinstance(parsed_line, dict) or "event" not in parsed_line:
         return line
     values = " ".join(
         f"{name}={_shorten_value(value)}"
-        for name, value in said.items()
+        for name, value in parsed_line.items()
         if name not in _LEFT_OUT and value not in ("", {}, None)
     )
-    return f"{said['event']} {values}".rstrip()
+    return f"{parsed_line['event']} {values}".rstrip()
 
 
 def _shorten_value(value: Any) -> str:

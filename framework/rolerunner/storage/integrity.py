@@ -59,9 +59,9 @@ class _Crc:
         return self._value.to_bytes(self._width, "big")
 
     def copy(self) -> _Crc:
-        made = _Crc(self._function, self._width)
-        made._value = self._value
-        return made
+        copied = _Crc(self._function, self._width)
+        copied._value = self._value
+        return copied
 
 
 _PYTHON_HASHES: Mapping[str, Callable[[], Hash]] = {
@@ -108,9 +108,9 @@ def compute_digest(algorithm: str, data: bytes) -> str:
     """Returns the checksum of some bytes in base64. Raises KeyError if it cannot be computed."""
     if algorithm == "CRC32":
         return encode_base64(zlib.crc32(data).to_bytes(4, "big"))
-    made = create_hash(algorithm)
-    made.update(data)
-    return encode_base64(made.digest())
+    copied = create_hash(algorithm)
+    copied.update(data)
+    return encode_base64(copied.digest())
 
 
 def decode_base64(text: str) -> bytes:
@@ -324,9 +324,13 @@ class RunningChecksum:
 
     def copy(self) -> RunningChecksum:
         """Returns an independent copy of the current state."""
-        made = RunningChecksum(self._expected, self._part_size)
-        made._left, made._hash, made._digests = self._left, self._hash.copy(), [*self._digests]
-        return made
+        copied = RunningChecksum(self._expected, self._part_size)
+        copied._left, copied._hash, copied._digests = (
+            self._left,
+            self._hash.copy(),
+            [*self._digests],
+        )
+        return copied
 
     def matches(self) -> bool:
         """Returns True if the bytes so far have the expected checksum."""

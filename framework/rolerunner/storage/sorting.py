@@ -39,12 +39,12 @@ def object_line(info: ObjectInfo) -> str:
         return (
             f'{{"key": {key}, "size": {values["size"]}, "etag": {etag}, "modified": {modified}}}\n'
         )
-    told = {
+    record_fields = {
         name: value
         for name, value in values.items()
         if name not in _DEFAULTS or value != _DEFAULTS[name]
     }
-    return json.dumps(told, ensure_ascii=True) + "\n"
+    return json.dumps(record_fields, ensure_ascii=True) + "\n"
 
 
 def sort_objects(

@@ -176,8 +176,8 @@ class PythonCall(DistributionFields, Action):
         for results in cluster.run(
             waves, context.cancel, f"rolerunner: {self.function} as {about.role}"
         ):
-            for said in (line for result in results for line in result.notes):
-                context.note(*said)
+            for worker_note in (line for result in results for line in result.notes):
+                context.note(*worker_note)
             yield from ((result.objects, result.returned) for result in results)
 
     def _read_batches(self) -> Iterator[list[dict[str, Any]]]:

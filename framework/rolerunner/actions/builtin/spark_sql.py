@@ -298,8 +298,8 @@ def _list_named_buckets(step: Step) -> Iterator[tuple[str, Role]]:
 def _bucket_of(place: Any) -> str:
     """Returns the bucket of a location; empty if it depends on an expression."""
     text = place.parts[0] if isinstance(place, Template) and place.parts else place
-    said = re.match(r"s3://([^/$]+)/", text) if isinstance(text, str) else None
-    return said.group(1) if said else ""
+    bucket_match = re.match(r"s3://([^/$]+)/", text) if isinstance(text, str) else None
+    return bucket_match.group(1) if bucket_match else ""
 
 
 def _explain_java_error(failed: sql.QueryFailed, buckets: Mapping[str, Role]) -> StepError:
@@ -318,8 +318,10 @@ def _explain_java_error(failed: sql.QueryFailed, buckets: Mapping[str, Role]) ->
             type="RoleRefused",
         )
     if role is not None and ("AccessDenied" in failed.text or "Status Code: 403" in failed.text):
-        told = AwsError("AccessDenied", s3a.refusal_in(failed.text), s3a.operation_in(failed.text))
+        aws_error = AwsError(
+            "AccessDenied", s3a.refusal_in(failed.text), s3a.operation_in(failed.text)
+        )
         return explain_error(
-            told, role, bucket=bucket, key=place.key if place.bucket == bucket else ""
+            aws_error, role, bucket=bucket, key=place.key if place.bucket == bucket else ""
         )
     return failed

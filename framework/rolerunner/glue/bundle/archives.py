@@ -30,7 +30,7 @@ def make_zip(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
 
     ``folders`` adds an entry for each folder; zipimport needs them for namespace packages.
     """
-    made = io.BytesIO()
+    buffer = io.BytesIO()
     names = (
         {
             f"{parent}/"
@@ -41,13 +41,13 @@ def make_zip(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
         if folders
         else set()
     )
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted({*members, *names}):
             info = zipfile.ZipInfo(name, _EPOCH)
             info.create_system = 3  # Unix, wherever it is made
             info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
             archive.writestr(info, members.get(name, b""))
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def make_wheel(

@@ -52,20 +52,20 @@ class Bundle:
         modules, code = (
             ",".join(f"{place}{each}" for each in part) for part in (self.modules, self.code)
         )
-        said = {"--job_spec": f"{place}{self.spec}"}
+        locations = {"--job_spec": f"{place}{self.spec}"}
         if not runtime.is_spark:
             return {
-                **said,
+                **locations,
                 "--extra-py-files": ",".join(each for each in (modules, code) if each),
                 "--library-set": "analytics",
             }
-        said.update(
+        locations.update(
             {
                 "--additional-python-modules": modules,
                 "--python-modules-installer-option": "--no-index",
             }
         )
-        return {**said, "--extra-py-files": code} if code else said
+        return {**locations, "--extra-py-files": code} if code else locations
 
 
 def build_bundle(
@@ -81,12 +81,12 @@ def build_bundle(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
-            made = _build_files(job, runtime, Path(folder) / "bundle", tell)
+            built = _build_files(job, runtime, Path(folder) / "bundle", tell)
             shutil.rmtree(target, ignore_errors=True)
-            made.folder.replace(target)
+            built.folder.replace(target)
     except OSError as error:  # of the folder, the cache of wheels, or a file that is to be shipped
         raise UsageError(f"the bundle cannot be built: {error}") from None
-    return replace(made, folder=target)
+    return replace(built, folder=target)
 
 
 def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str], None]) -> Bundle:
@@ -124,7 +124,7 @@ def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str],
 
 
 def _render_manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, Any]) -> bytes:
-    told = {
+    manifest_fields = {
         "version": 1,
         "job": job.name,
         "runtime": runtime.name,
@@ -136,7 +136,7 @@ def _render_manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[
         "code": bundle.code,
         "files": files,
     }
-    return (json.dumps(told, indent=2) + "\n").encode()
+    return (json.dumps(manifest_fields, indent=2) + "\n").encode()
 
 
 def _collect_wheels(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:

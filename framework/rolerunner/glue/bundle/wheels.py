@@ -169,7 +169,7 @@ def _of_user(
 ) -> list[Path]:
     """Returns the wheels of the user's requirements, without those provided anyway."""
     local = [_local_wheel(each, folder) for each in requirements if each.endswith(".whl")]
-    said = [
+    resolvable = [
         *(each for each in requirements if not each.endswith(".whl")),
         *(f"{parse_name(path)} @ {path.as_uri()}" for path in local),
     ]
@@ -177,7 +177,7 @@ def _of_user(
     # continuation lines belong to the requirement before them
     found = [
         each
-        for each in re.split(r"\n(?=\S)", resolve_requirements(said, pins, runtime).strip())
+        for each in re.split(r"\n(?=\S)", resolve_requirements(resolvable, pins, runtime).strip())
         if _name_in(each) not in there and " @ " not in each
     ]
     return [*(_fetch_pinned(found, runtime) if found else ()), *local]
@@ -188,8 +188,8 @@ def _name_in(requirement: str) -> str:
     return normalize_name(found.group()) if found else ""
 
 
-def _local_wheel(said: str, folder: Path) -> Path:
-    path = (folder / said).resolve()
+def _local_wheel(file: str, folder: Path) -> Path:
+    path = (folder / file).resolve()
     if not path.is_file():
         raise UsageError(f"there is no wheel {path}, which 'requirements' under 'glue' names")
     return path
@@ -305,11 +305,11 @@ def _run_tool(command: Sequence[str], runtime: Runtime, environment: dict[str, s
             f"for Python {runtime.python} are in {_cache_folder()}:"
             " go online once, or set PIP_INDEX_URL to an index that can be reached"
         )
-    told = [
+    command_line = [
         line
         for line in done.stderr.splitlines()
         if line.strip() and not line.startswith(("WARNING", "[notice]", "DEPRECATION"))
     ]
     raise UsageError(
-        f"no wheels for Python {runtime.python} on {PLATFORM}: " + "\n  ".join(told[-6:])
+        f"no wheels for Python {runtime.python} on {PLATFORM}: " + "\n  ".join(command_line[-6:])
     )

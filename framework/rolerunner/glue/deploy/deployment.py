@@ -45,7 +45,7 @@ class DeploymentRecord:
 
     def as_json(self) -> bytes:
         """Returns the record as it is stored."""
-        told = {
+        record_fields = {
             "version": 1,
             "hash": self.hash,
             "time": self.time,
@@ -54,7 +54,7 @@ class DeploymentRecord:
             "job": self.job,
             "tags": self.tags,
         }
-        return (json.dumps(told, indent=2) + "\n").encode()
+        return (json.dumps(record_fields, indent=2) + "\n").encode()
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,9 @@ class Deployer:
             "glue", "get_tags", ResourceArn=self.account.job_arn(wanted.name)
         ).get("Tags", {})
         new_tags = merge_tags(tags, last.tags if last else {}, wanted.tags)
-        gone = tuple(sorted(set(tags) - set(new_tags)))
+        removed_tags = tuple(sorted(set(tags) - set(new_tags)))
         differ = diff_jobs({**before, "Tags": tags}, {**after, "Tags": new_tags})
-        return Deployment(wanted, hash_, False, after, new_tags, gone, differ)
+        return Deployment(wanted, hash_, False, after, new_tags, removed_tags, differ)
 
     def upload(self, bundle: Bundle, tell: Callable[[str], None]) -> S3Uri:
         """Uploads a bundle, the manifest last; skips a folder that has one. Raises StepError."""
@@ -203,9 +203,13 @@ class Deployer:
     def _read_record(self, key: str) -> DeploymentRecord:
         uri = replace(self.home, key=key)
         try:
-            told = json.loads(self.storage.read(uri, _MAX_RECORD))
+            record_fields = json.loads(self.storage.read(uri, _MAX_RECORD))
             return DeploymentRecord(
-                told["hash"], told["time"], told["by"], told["job"], told["tags"]
+                record_fields["hash"],
+                record_fields["time"],
+                record_fields["by"],
+                record_fields["job"],
+                record_fields["tags"],
             )
         except (ValueError, KeyError, TypeError):
             raise UsageError(f"{uri} is not a deployment record: move it away") from None

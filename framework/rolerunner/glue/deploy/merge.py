@@ -67,18 +67,20 @@ def merge_job(
     current: Mapping[str, Any], last: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Returns the desired fields over the current ones, without those of the last deployment."""
-    made = {name: value for name, value in current.items() if name not in last or name in wanted}
+    merged = {name: value for name, value in current.items() if name not in last or name in wanted}
     for name, value in wanted.items():
-        made[name] = (
+        merged[name] = (
             _merge_entries(current.get(name, {}), last.get(name, {}), value)
             if name in _BY_NAME
             else value
         )
-    fixed = made.get("NonOverridableArguments", {})
-    made["DefaultArguments"] = {
-        name: value for name, value in made.get("DefaultArguments", {}).items() if name not in fixed
+    fixed = merged.get("NonOverridableArguments", {})
+    merged["DefaultArguments"] = {
+        name: value
+        for name, value in merged.get("DefaultArguments", {}).items()
+        if name not in fixed
     }
-    return made
+    return merged
 
 
 def _merge_entries(

@@ -50,13 +50,20 @@ class JobRun:
         return self.state in FINAL_STATES
 
     @classmethod
-    def of(cls, told: Mapping[str, Any], log_group: str) -> JobRun:
+    def of(cls, run_fields: Mapping[str, Any], log_group: str) -> JobRun:
         """Parses a JobRun of Glue's API."""
-        seconds = int(told.get("ExecutionTime") or 0)
-        billed = float(told.get("DPUSeconds") or seconds * float(told.get("MaxCapacity") or 0))
-        base = str(told.get("LogGroupName") or log_group).rstrip("/")
+        seconds = int(run_fields.get("ExecutionTime") or 0)
+        billed = float(
+            run_fields.get("DPUSeconds") or seconds * float(run_fields.get("MaxCapacity") or 0)
+        )
+        base = str(run_fields.get("LogGroupName") or log_group).rstrip("/")
         return cls(
-            told["Id"], told["JobRunState"], seconds, billed, told.get("ErrorMessage") or "", base
+            run_fields["Id"],
+            run_fields["JobRunState"],
+            seconds,
+            billed,
+            run_fields.get("ErrorMessage") or "",
+            base,
         )
 
 
@@ -115,16 +122,16 @@ class JobRuns:
     def reason(self, run: JobRun) -> str:
         """Returns why a run failed: the entry script's last line, else Glue's own reason."""
         try:
-            said = [
+            messages = [
                 line.text
                 for line in self.lines(run, containing=_REASON)
                 if line.text.startswith(_REASON)
             ]
         except StepError:  # starting a job does not imply permission to read its logs
-            said = []
+            messages = []
         return (
-            said[-1][len(_REASON) :].strip()
-            if said
+            messages[-1][len(_REASON) :].strip()
+            if messages
             else run.error or f"the run ended as {run.state}"
         )
 

@@ -32,20 +32,24 @@ class JobDefinition:
 
 def resolve_settings(job: Job, flags: Mapping[str, Any]) -> GlueSettings:
     """Returns the spec's settings, overridden by validated flags. Raises UsageError."""
-    said = {name: value for name, value in asdict(job.glue or GlueSettings()).items() if value}
-    said["timeout"] = said["timeout"] * 60.0
-    said.update({name: list(value) for name, value in said.items() if isinstance(value, tuple)})
+    given_settings = {
+        name: value for name, value in asdict(job.glue or GlueSettings()).items() if value
+    }
+    given_settings["timeout"] = given_settings["timeout"] * 60.0
+    given_settings.update(
+        {name: list(value) for name, value in given_settings.items() if isinstance(value, tuple)}
+    )
     if job.glue is not None and job.glue.artifacts is not None:
-        said["artifacts"] = str(job.glue.artifacts)
+        given_settings["artifacts"] = str(job.glue.artifacts)
     given = {name: value for name, value in flags.items() if value}
-    if given.get("runtime", said["runtime"]) != said["runtime"]:
-        said = {
+    if given.get("runtime", given_settings["runtime"]) != given_settings["runtime"]:
+        given_settings = {
             name: value
-            for name, value in said.items()
+            for name, value in given_settings.items()
             if name not in ("capacity", "worker_type", "workers")
         }
     try:
-        return GlueFields.model_validate({**said, **given}).settings()
+        return GlueFields.model_validate({**given_settings, **given}).settings()
     except ValidationError as error:
         wrong = [
             (".".join(map(str, each["loc"])), str(each.get("ctx", {}).get("error") or each["msg"]))
@@ -90,14 +94,14 @@ def define_job(
         if runtime.is_spark
         else {"MaxCapacity": settings.capacity}
     )
-    told: dict[str, Any] = {
+    optional: dict[str, Any] = {
         "Description": job.description,
         "Connections": {"Connections": list(settings.connections)}
         if settings.connections
         else None,
         "SecurityConfiguration": settings.security_configuration,
     }
-    made = {
+    properties = {
         "Role": settings.role,
         "Command": {
             "Name": runtime.command,
@@ -117,9 +121,9 @@ def define_job(
             **settings.arguments,
         },
         "NonOverridableArguments": fixed,
-        **{name: value for name, value in told.items() if value},
+        **{name: value for name, value in optional.items() if value},
     }
-    return JobDefinition(job_name(job, settings), made, dict(settings.tags))
+    return JobDefinition(job_name(job, settings), properties, dict(settings.tags))
 
 
 def _entry_arguments(settings: GlueSettings, region: str) -> dict[str, str]:

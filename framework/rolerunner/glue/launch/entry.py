@@ -229,12 +229,12 @@ def _glue_ids(given: Arguments) -> dict[str, str]:
     return {name.lower(): given.glue[name] for name in names if given.glue.get(name)}
 
 
-def _choose_time_limits(job: Job, said: str) -> tuple[Optional[float], Optional[float]]:
+def _choose_time_limits(job: Job, deadline_text: str) -> tuple[Optional[float], Optional[float]]:
     """Returns the seconds after which no step begins, and after which running steps are stopped."""
-    if not said:
+    if not deadline_text:
         return job.deadline, None
     try:
-        seconds = parse_duration(said)
+        seconds = parse_duration(deadline_text)
     except ValueError as error:
         raise UsageError(f"--deadline: {error}") from None
     return min(seconds, job.deadline or seconds), seconds * (1 + 1 / DEADLINE_SHARE) / 2

@@ -66,10 +66,12 @@ RUNTIMES: Mapping[str, Runtime] = {
 }
 
 
-def detect_runtime(script: str, said: str = "", environment: Mapping[str, str] = os.environ) -> str:
-    """Returns glueetl (Spark), pythonshell or local; a valid ``said`` takes precedence."""
-    if said in PLACES:
-        return said
+def detect_runtime(
+    script: str, named: str = "", environment: Mapping[str, str] = os.environ
+) -> str:
+    """Returns glueetl (Spark), pythonshell or local; a valid ``named`` takes precedence."""
+    if named in PLACES:
+        return named
     if environment.get("GLUE_COMMAND_CRITERIA") == "glueetl":
         return "glueetl"
     if environment.get("GLUE_INSTALLATION") or "glue-python-scripts-" in script:

@@ -45,8 +45,12 @@ def is_needed(job: Job, given: Mapping[str, str]) -> bool:
 
 
 def _uses_spark(step: Step) -> bool:
-    said = step.fields.get("distribute")
-    return step.action.startswith("spark.") or said == "spark" or isinstance(said, Template)
+    distribute = step.fields.get("distribute")
+    return (
+        step.action.startswith("spark.")
+        or distribute == "spark"
+        or isinstance(distribute, Template)
+    )
 
 
 def _start_job(given: Mapping[str, str]) -> Any:

@@ -83,7 +83,7 @@ class ListPage:
         if len(found) != self._text.count("<Contents>"):
             found = list(self._parse_unusual())
         encoded = self._encoded
-        made = []
+        infos = []
         for key, second, etag, size, storage_class in found:
             if "&" in key or (encoded and ("%" in key or "+" in key)):
                 key = self._decode_key(key)  # noqa: PLW2901 - decodes the key
@@ -95,8 +95,8 @@ class ListPage:
             }
             if storage_class and storage_class != _STORAGE_CLASS:
                 values["storage_class"] = storage_class
-            made.append(make_object_info(values))
-        return made
+            infos.append(make_object_info(values))
+        return infos
 
     def _parse_unusual(self) -> Iterator[tuple[Any, ...]]:
         """Yields the fields of objects in another order, with other elements or whitespace."""

@@ -24,7 +24,7 @@ from rolerunner.storage.http.tasks import RetryPolicy, Task
 from rolerunner.storage.native.templates import (
     KEY_PLACEHOLDER,
     Request,
-    Template,
+    RequestTemplate,
     UnsupportedRequest,
     build_template,
 )
@@ -47,7 +47,7 @@ class NativeClient:
         """Options of GET and HEAD that ask for checksums, if this version of boto3 has them."""
         self._credentials = credentials
         self._sockets = sockets
-        self._templates: dict[Any, Template] = {}
+        self._templates: dict[Any, RequestTemplate] = {}
         self._locating = threading.Lock()
 
     def open_loop(self, cancel: Cancel, connections: int = 0) -> tuple[EventLoop, RetryPolicy]:
@@ -87,9 +87,10 @@ class NativeClient:
         """Returns the successful response to one request.
 
         ``may_be_error`` tells that a response of 200 may hold an error; ``content`` is what
-        ``Template.sign`` takes. Raises UnsupportedRequest, ClientError, BotoCoreError, StepError.
+        ``RequestTemplate.sign`` takes. Raises UnsupportedRequest, ClientError, BotoCoreError,
+        StepError.
         """
-        template: Optional[Template] = None
+        template: Optional[RequestTemplate] = None
 
         def sign() -> Request:
             nonlocal template
@@ -112,7 +113,9 @@ class NativeClient:
             return False
         return True
 
-    def find_template(self, method: str, bucket: str, options: Mapping[str, Any]) -> Template:
+    def find_template(
+        self, method: str, bucket: str, options: Mapping[str, Any]
+    ) -> RequestTemplate:
         """Returns the template of the requests with these options, built when first needed.
 
         Raises UnsupportedRequest and what signing raises.
@@ -135,7 +138,7 @@ class NativeClient:
             self._templates[key] = template
         return template
 
-    def _locate_bucket(self, bucket: str, sent: Optional[Template]) -> bool:
+    def _locate_bucket(self, bucket: str, sent: Optional[RequestTemplate]) -> bool:
         """Lets botocore find the bucket's region; returns True if it is not where ``sent`` went.
 
         botocore follows redirects and remembers them.
@@ -150,7 +153,7 @@ class NativeClient:
             return self._has_moved(bucket, sent)
         return False
 
-    def _has_moved(self, bucket: str, sent: Optional[Template]) -> bool:
+    def _has_moved(self, bucket: str, sent: Optional[RequestTemplate]) -> bool:
         now = self.find_template("head_bucket", bucket, {})
         if sent is None:
             return True

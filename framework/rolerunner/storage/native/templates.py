@@ -94,7 +94,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Template:
+class RequestTemplate:
     """A kind of request on one bucket with one set of options, without its key."""
 
     operation: str
@@ -206,7 +206,7 @@ _PLACEHOLDER_QUERY = frozenset({"partNumber", "uploadId"})
 
 def build_template(
     client: Any, credentials: Any, method: str, bucket: str, options: Mapping[str, Any]
-) -> Template:
+) -> RequestTemplate:
     """Returns the template of an operation on a bucket.
 
     Raises UnsupportedRequest, and what ``capture_request`` raises.
@@ -243,7 +243,7 @@ def build_template(
     }
     secure = url.scheme == "https"
     query = tuple(pair for pair in _parse_query(url.query) if pair[0] not in _PLACEHOLDER_QUERY)
-    return Template(
+    return RequestTemplate(
         operation="".join(part.capitalize() for part in method.split("_")),
         method=str(request.method),
         address=Address(secure, url.hostname or "", url.port or (443 if secure else 80)),

@@ -110,7 +110,7 @@ class _Operation:
         self._batches: queue.SimpleQueue[Optional[list[Any]]] = queue.SimpleQueue()
         self._outcomes: list[Outcome] = []
         self._in_flight = 0
-        self._progress = _Progress(self._send_message)
+        self._progress = _ProgressSender(self._send_message)
         self._calls = ThreadPool(_CALL_THREADS, thread_name_prefix="rolerunner-part")
         self._open_storage = open_storage
         self._storages: list[Storage] = []
@@ -196,7 +196,7 @@ class _Operation:
             self._channel.send(kind, *values[:-1], _describe_unpicklable(values[-1]))
 
 
-class _Progress:
+class _ProgressSender:
     """Counts transferred bytes and reports them now and then. Thread-safe."""
 
     def __init__(self, send: Callable[..., None]) -> None:

@@ -223,7 +223,7 @@ class WorkerPool:
         """Yields outcomes that have arrived, and begins what dead workers left."""
         self._check_processes()
         # before their last outcomes are collected
-        gone = [worker for worker in self._workers or () if worker.is_gone and worker.items]
+        dead_workers = [worker for worker in self._workers or () if worker.is_gone and worker.items]
         while self._arrived:
             worker, outcomes, error = self._arrived.popleft()
             if error is not None:
@@ -231,7 +231,7 @@ class WorkerPool:
             for outcome in outcomes:
                 worker.items.pop(outcome.uri, None)
                 yield outcome
-        for worker in gone:
+        for worker in dead_workers:
             _LOG.warning("a worker process is gone; its objects are handled by this process")
             left = worker.take_items()
             _delete_temporary_files(left, worker.process.pid)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rolerunner.storage.http.sigv4 import Signer, build_query, quote_key
-from rolerunner.storage.native.templates import Address, Template
+from rolerunner.storage.native.templates import Address, RequestTemplate
 
 EMPTY = hashlib.sha256(b"").hexdigest()
 HOST = "examplebucket.s3.amazonaws.com"
@@ -140,7 +140,7 @@ def test_a_renewed_session_signs_the_next_request() -> None:
 def test_no_request_is_made_of_what_no_header_can_hold(value: str, differs: bool) -> None:
     signer = Signer(SimpleNamespace(get_frozen_credentials=lambda: KEYS), "eu-west-1")
     headers = {"x-amz-meta-a": value}
-    made = Template(
+    made = RequestTemplate(
         "PutObject",
         "PUT",
         Address(secure=True, host="h", port=443),
