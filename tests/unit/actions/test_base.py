@@ -88,7 +88,7 @@ def test_storage_is_that_of_the_field_and_is_distributed_only_on_request(tmp_pat
         tmp_path,
         roles={"role": ROLE},
         open_storage=open_storage,
-        open_spread=Distribution,
+        open_cluster=Distribution,
     )
     here: Any = (ROLE, None, None)
     assert context.storage() == here
