@@ -9,9 +9,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-VERSION = re.search(
+VERSION = re.findall(
     r'__version__ = "(.+)"', (HERE / "framework/rolerunner/_version.py").read_text(encoding="utf-8")
-)[1]
+)[0]
 
 PROJECT = "https://github.com/rolerunner/rolerunner"
 FILES = "https://raw.githubusercontent.com/rolerunner/rolerunner/main"

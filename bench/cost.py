@@ -24,14 +24,21 @@ PER, DPU = 10_000, 1 / 16
 ROLE = "arn:aws:iam::111122223333:role/{}"
 READS = "['s3:ListBucket', 's3:GetObject', 's3:GetObjectTagging']"
 WRITES = "['s3:ListBucket', 's3:PutObject', 's3:PutObjectTagging', 's3:AbortMultipartUpload']"
-TRUST = "trust: [{Effect: Allow, Principal: {AWS: 'arn:aws:iam::111122223333:role/job'}, Action: sts:AssumeRole}]"
+JOB = ROLE.format("job")
+TRUST = f"trust: [{{Effect: Allow, Principal: {{AWS: '{JOB}'}}, Action: sts:AssumeRole}}]"
+
+
+def _allow(actions: str) -> str:
+    return f'permissions: [{{Effect: Allow, Action: {actions}, Resource: "*"}}]'
+
+
 WORLD = f"""
 version: 1
 job_role: {ROLE.format("job")}
 roles:
-  - {{arn: "{ROLE.format("job")}", permissions: [{{Effect: Allow, Action: sts:AssumeRole, Resource: "*"}}]}}
-  - {{arn: "{ROLE.format("reader")}", {TRUST}, permissions: [{{Effect: Allow, Action: {READS}, Resource: "*"}}]}}
-  - {{arn: "{ROLE.format("writer")}", {TRUST}, permissions: [{{Effect: Allow, Action: {WRITES}, Resource: "*"}}]}}
+  - {{arn: "{ROLE.format("job")}", {_allow("sts:AssumeRole")}}}
+  - {{arn: "{ROLE.format("reader")}", {TRUST}, {_allow(READS)}}}
+  - {{arn: "{ROLE.format("writer")}", {TRUST}, {_allow(WRITES)}}}
 buckets: [{{name: theirs, account: "111122223333"}}, {{name: ours, account: "111122223333"}}]
 """
 SPEC = f"""
@@ -40,7 +47,12 @@ name: bench
 params: {{target: {{required: true}}}}
 roles: {{reader: "{ROLE.format("reader")}", writer: "{ROLE.format("writer")}"}}
 steps:
-  - {{id: copy, action: s3.copy, source_role: reader, target_role: writer, source: s3://theirs/in/, target: "s3://ours/${{{{ params.target }}}}/"}}
+  - id: copy
+    action: s3.copy
+    source_role: reader
+    target_role: writer
+    source: s3://theirs/in/
+    target: "s3://ours/${{{{ params.target }}}}/"
 """
 
 
@@ -57,7 +69,8 @@ def plain(running: sandbox.Sandbox, target: str) -> None:
     def s3(role: str) -> Any:
         found = sts.assume_role(RoleArn=ROLE.format(role), RoleSessionName="bench")["Credentials"]
         return boto3.client(
-            "s3", endpoint_url=running.endpoint, region_name=running.region, aws_access_key_id=found["AccessKeyId"],
+            "s3", endpoint_url=running.endpoint, region_name=running.region,
+            aws_access_key_id=found["AccessKeyId"],
             aws_secret_access_key=found["SecretAccessKey"], aws_session_token=found["SessionToken"],
         )  # fmt: skip
 
@@ -100,7 +113,8 @@ def main() -> None:
                 times["s3.copy"].append(seconds(as_step, running, f"step-{number}", spec))
     print(f"{OBJECTS:,} objects of 4 KiB from one role to another, medians of {ROUNDS}\n")
     print(
-        f"| | seconds | DPU-seconds per {PER:,} objects at 1/16 DPU | relative to the plain script |\n|---|---|---|---|"
+        f"| | seconds | DPU-seconds per {PER:,} objects at 1/16 DPU | relative to the plain script "
+        "|\n|---|---|---|---|"
     )
     base = statistics.median(times["plain script"])
     for title, taken in times.items():

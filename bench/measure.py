@@ -24,7 +24,10 @@ LIMIT = 1800.0
 
 @dataclass(frozen=True)
 class Cost:
-    """``wall`` and ``cpu`` (user and system, with all child processes that were waited for) in seconds; ``peak`` of all its processes in MiB."""
+    """Time in seconds, and the peak memory of all processes in MiB.
+
+    ``cpu`` is user and system time, including child processes that were waited for.
+    """
 
     wall: float
     cpu: float
@@ -73,7 +76,10 @@ def cost_of(
 
 
 class _Memory(threading.Thread):
-    """Looks ten times a second what the processes of a session hold together, in KiB: what they share counts once."""
+    """Measures the memory of a session's processes in KiB, ten times a second.
+
+    Shared memory counts once.
+    """
 
     def __init__(self, session: int) -> None:
         super().__init__(daemon=True)
@@ -106,7 +112,7 @@ def _held(process: Path) -> int:
 
 
 def environment_of(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without an AWS identity, and with Python's compiled files written as usual."""
+    """Returns the environment without an AWS identity, in which Python caches compiled files."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -156,7 +162,8 @@ def machine() -> str:
         0,
     )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores of {model}, {memory} GiB, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{cores} cores of {model}, {memory} GiB, {system}"
 
 
 def _lines(path: str) -> list[str]:

@@ -22,7 +22,10 @@ ADDRESS = "127.0.0.77"
 
 @dataclass(frozen=True)
 class Setting:
-    """How the server answers: over TLS, each answer ``delay`` ms late, each page of a listing ``list_delay`` ms late."""
+    """How the server responds: over TLS or not, and by how many ms each response is delayed.
+
+    ``list_delay`` is the delay of a page of a listing.
+    """
 
     name: str
     title: str
@@ -69,7 +72,8 @@ def build(folder: Path) -> None:
         compiler = shutil.which("cc")
         if compiler is None:
             raise SystemExit(
-                "a C compiler and OpenSSL's headers are needed for the null server: apt-get install gcc libssl-dev zlib1g-dev"
+                "a C compiler and OpenSSL's headers are needed for the null server: apt-get "
+                "install gcc libssl-dev zlib1g-dev"
             )
         subprocess.run(
             [
@@ -87,8 +91,10 @@ def build(folder: Path) -> None:
         )
     if not (folder / "certificate.pem").exists():
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=s3null",
-             "-addext", f"subjectAltName=IP:{ADDRESS}", "-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")],
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj",
+             "/CN=s3null",
+             "-addext", f"subjectAltName=IP:{ADDRESS}", "-keyout", str(folder / "key.pem"), "-out",
+             str(folder / "certificate.pem")],
             check=True, capture_output=True,
         )  # fmt: skip
 

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
 INTRODUCTION = """# Benchmarks
 
 `make bench` generates this page. Each figure is the median of {rounds} run{s} of a whole command,
-from its start to its end. For rolerunner, that is `rolerunner run` with a spec of one step: imports,
-AssumeRole, verification of checksums and the result file are included.
+from its start to its end. For rolerunner, that is `rolerunner run` with a spec of one step:
+imports, AssumeRole, verification of checksums and the result file are included.
 
 * The tools take turns, so other load on the machine affects all of them.
-* Client and server share the same cores. The server ([bench/s3null.c](../bench/s3null.c)) responds at
-  almost no cost: it verifies no signatures and stores nothing. It counts the work that was done, so a
-  tool that leaves work out is not measured.
-* Read the ratios, not the seconds: against S3, the network determines the rest. CPU time matters most
-  for a Glue job with a quarter of a core.
+* Client and server share the same cores. The server ([bench/s3null.c](../bench/s3null.c)) responds
+  at almost no cost: it verifies no signatures and stores nothing. It counts the work that was done,
+  so a tool that leaves work out is not measured.
+* Read the ratios, not the seconds: against S3, the network determines the rest. CPU time matters
+  most for a Glue job with a quarter of a core.
 
 Measured {when} on {machine}.{quick}
 """
 QUICK = (
-    " **These are small sizes, which only test the benchmark: the start takes most of the time, so the "
-    "ratios mean little.**"
+    " **These are small sizes, which only test the benchmark: the start takes most of the time, so "
+    "the ratios mean little.**"
 )
 
 
@@ -82,7 +82,8 @@ def _ratios(results: Results) -> str:
                 ratio(found, others, what) for others in (PEERS, AWS) for what in ("wall", "cpu")
             )
             rows.append([
-                series.title, series.setting_title, f"{cost.wall:.2f}", f"{cost.cpu:.2f}", f"{cost.peak:.0f}", *(_times(each) for each in ratios),
+                series.title, series.setting_title, f"{cost.wall:.2f}", f"{cost.cpu:.2f}",
+                f"{cost.peak:.0f}", *(_times(each) for each in ratios),
             ])  # fmt: skip
     return table(head, rows)
 
@@ -97,7 +98,10 @@ def _details(results: Results) -> Iterator[str]:
         names = [
             name for name in results.tools if any(each.tool == name and each.costs for each in mine)
         ]
-        yield f"## {mine[0].setting_title[0].upper()}{mine[0].setting_title[1:]}\n\nWall seconds / CPU seconds / peak MiB of all processes of the tool.\n"
+        title = f"{mine[0].setting_title[0].upper()}{mine[0].setting_title[1:]}"
+        yield (
+            f"## {title}\n\nWall seconds / CPU seconds / peak MiB of all processes of the tool.\n"
+        )
         works = dict.fromkeys(each.work for each in mine)
         rows = [
             [found[next(iter(found))].title, *(_cell(found.get(name), results) for name in names)]
@@ -137,4 +141,7 @@ def verdicts(results: Results) -> Iterator[str]:
                 reached = ratio(found, others, "wall")
                 if reached is not None and wanted:
                     told = "ok  " if reached >= wanted else "LESS"
-                    yield f"{told} {series.title}, {series.setting_title}: {reached:.2f} x {who}, wanted {wanted:g}"
+                    yield (
+                        f"{told} {series.title}, {series.setting_title}: "
+                        f"{reached:.2f} x {who}, wanted {wanted:g}"
+                    )

@@ -24,19 +24,21 @@ from works import SMALL, Work
 BUILD = Path(__file__).parents[1] / "build/bench"
 WORKS = (Work("download-small", "download", 3_000, SMALL), Work("list", "list", 50_000, SMALL))
 TOP = 12
-# the first that is found in a function's file, or in a built-in's name, says where its time is counted
+# The first pattern that matches a function's file, or a built-in's name, decides the group.
 GROUPS = {
-    r"rolerunner/storage/(manifest|inventory)": "lists on disk",
-    r"rolerunner/storage/(local|existing|select)": "local files, choosing objects",
+    r"rolerunner/selection/(manifest|inventory)": "lists on disk",
+    r"rolerunner/(selection|common)/": "local files, choosing objects",
     r"rolerunner/storage/": "the engine",
     r"rolerunner/actions/": "actions",
-    r"rolerunner/(events|runner|execution|observers|state)": "runner, events, log",
+    r"rolerunner/(events|run|observers)": "runner, events, log",
     r"rolerunner/": "rolerunner, the rest",
     r"botocore|boto3|s3transfer": "botocore",
-    r"urllib3|/http/|/ssl\.py|/socket|/selectors|_socket|_ssl|SSL|select\.epoll|poll": "HTTP, sockets, TLS",
+    r"urllib3|/http/|/ssl\.py|_ssl|SSL": "HTTP, TLS",
+    r"/socket|/selectors|_socket|select\.epoll|poll": "sockets",
     r"hashlib|hmac|zlib|crc|sha256": "hashes and checksums",
-    r"/json/|_json|marshal|importlib|builtins\.(exec|compile|__import__|__build_class__)": "imports, JSON",
-    r"posix\.|_io\.|/pathlib|/posixpath|/tempfile|/genericpath|<frozen posixpath|<frozen os": "the file system",
+    r"/json/|_json": "JSON",
+    r"marshal|importlib|builtins\.(exec|compile|__import__|__build_class__)": "imports",
+    r"posix\.|_io\.|/pathlib|/posixpath|/tempfile|/genericpath|<frozen (posixpath|os)": "files",
     r"/threading|/concurrent/|/queue|_thread|_queue": "threads and queues",
 }
 
@@ -45,7 +47,8 @@ def main() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     null_server.build(BUILD)
     print(
-        "CPU time by component, and the functions with the most CPU time. The profiler adds time to each call, so frequent calls appear more expensive than they are.\n"
+        "CPU time by component, and the functions with the most CPU time. The profiler adds time "
+        "to each call, so frequent calls appear more expensive than they are.\n"
     )
     with null_server.serving(BUILD, null_server.TLS) as server:
         for work in WORKS:
@@ -54,7 +57,8 @@ def main() -> None:
                 place = Place(server, folder, folder / "target", folder)
                 (command, _) = rolerunner_command("fast")(work, place)
                 told = subprocess.run(
-                    [sys.executable, __file__, command[2]], check=True, capture_output=True, text=True, cwd=folder,
+                    [sys.executable, __file__, command[2]], check=True, capture_output=True,
+                    text=True, cwd=folder,
                     env=environment_of({**KEYS, **place.environment}),
                 )  # fmt: skip
             _print(work, json.loads(told.stdout.splitlines()[-1]))

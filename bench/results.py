@@ -18,7 +18,10 @@ AWS = ("aws-cli",)
 
 @dataclass
 class Series:
-    """The runs of one tool at one work in one setting. ``why`` says why there are none, or fewer than of others."""
+    """The runs of one tool at one work in one setting.
+
+    ``why`` gives the reason if there are none, or fewer than of other tools.
+    """
 
     work: str
     title: str
@@ -64,7 +67,8 @@ class Results:
         new = {(each.work, each.setting, each.tool): each for each in self.series}
         merged = [new.pop((each.work, each.setting, each.tool), each) for each in before.series]
         return replace(
-            self, rounds=max(self.rounds, before.rounds), tools={**before.tools, **self.tools}, series=[*merged, *new.values()],
+            self, rounds=max(self.rounds, before.rounds), tools={**before.tools, **self.tools},
+            series=[*merged, *new.values()],
             sections={**before.sections, **self.sections},
         )  # fmt: skip
 
@@ -83,7 +87,7 @@ class Results:
 
 
 def ratio(found: dict[str, Series], others: tuple[str, ...], what: str) -> float | None:
-    """How many times as much of ``what`` (wall, cpu) the best of others takes; None where there is none."""
+    """Returns the ratio of the best of others to this one, in ``what`` (wall, cpu), if known."""
     costs = [getattr(found[name].median, what) for name in others if name in found]
     return min(costs) / getattr(found[OURS].median, what) if costs and OURS in found else None
 

@@ -1,17 +1,24 @@
 """Measures 1, 10 and 50 roles of four steps each, compared with a boto3 session per step."""
 
+from __future__ import annotations
+
 import resource
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from measure import table
 
+if TYPE_CHECKING:
+    from rolerunner.sandbox import Sandbox
+
 ACCOUNT, STEPS = "111122223333", 4
-MOST = 10  # with a session a step, more roles take gigabytes: what they would cost is extrapolated, and said so
+MOST = 10
+"""More roles take gigabytes with a session per step; their cost is extrapolated."""
 
 
-def main():
+def main() -> None:
     print("Four steps for each role, each with an S3 client.\n")
     rows = []
     for count in (1, 10, 50):
@@ -26,7 +33,7 @@ def main():
     print(table(["roles", "way", "AssumeRole", "ms", "MB above"], rows))
 
 
-def measure(way, wanted):
+def measure(way: str, wanted: int) -> None:
     from rolerunner import sandbox
 
     count = wanted if way == "rolerunner" else min(wanted, MOST)
@@ -53,7 +60,7 @@ def measure(way, wanted):
     )
 
 
-def ours(aws, arns):
+def ours(aws: Sandbox, arns: list[str]) -> int:
     from rolerunner.model import Role
     from rolerunner.sessions.identity import JobIdentity
     from rolerunner.sessions.keys import Keys
@@ -67,7 +74,7 @@ def ours(aws, arns):
     return sum(sessions.count_assume_calls(Role(arn)) for arn in arns)
 
 
-def plain(aws, arns):
+def plain(aws: Sandbox, arns: list[str]) -> int:
     import boto3
 
     job, kept = aws.job_keys, []
@@ -90,7 +97,7 @@ def plain(aws, arns):
     return len(kept)
 
 
-def rss():
+def rss() -> float:
     """Returns the peak memory in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from measure import median_seconds, table
@@ -43,12 +44,10 @@ def main() -> None:
             "50 steps, state on disk": spec(folder, 50, state=True),
         }
         run(spec(folder, 1))  # imports
-        took = {
-            title: median_seconds(lambda path=path: run(path), ROUNDS)
-            for title, path in rows.items()
-        }
+        took = {title: median_seconds(partial(run, path), ROUNDS) for title, path in rows.items()}
         print(
-            f"Steps with a function that does nothing, including validation of the spec; medians of {ROUNDS}.\n"
+            "Steps with a function that does nothing, including validation of the spec; medians "
+            f"of {ROUNDS}.\n"
         )
         steps = {title: 50 if title.startswith("50") else STEPS for title in took}
         print(

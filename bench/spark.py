@@ -1,4 +1,6 @@
-"""Objects a second over 1, 2 and 4 executor processes: copies within S3, each answer late, so that the executors and not this machine decide.
+"""Measures objects per second over 1, 2 and 4 executor processes.
+
+Copies within S3 with delayed responses, so that the executors and not this machine decide.
 
 python bench/spark.py [--objects 6000]     some three minutes, and once three more for pyspark
 """
@@ -24,8 +26,10 @@ WARM = 1000
 SPEC = """version: 1
 name: bench
 steps:
-  - {{id: warm, action: s3.copy, role: job, source: "s3://b-{warm}-16384/", target: s3://warm-bucket/in/, distribute: spark}}
-  - {{id: copy, action: s3.copy, role: job, source: "s3://b-{objects}-16384/", target: s3://target-bucket/in/, {distribute}}}
+  - {{id: warm, action: s3.copy, source: "s3://b-{warm}-16384/", target: s3://warm-bucket/in/,
+      role: job, distribute: spark}}
+  - {{id: copy, action: s3.copy, source: "s3://b-{objects}-16384/", target: s3://target-bucket/in/,
+      role: job, {distribute}}}
 """
 
 
@@ -40,14 +44,19 @@ def measured(python: Path, server: str, executors: int, objects: int) -> float:
         )
         lines = [line for line in spec.splitlines() if executors or "id: warm" not in line]
         (folder / "job.yaml").write_text("\n".join(lines) + "\n")
-        settings = f"--master local-cluster[{executors},1,1024] --conf spark.ui.enabled=false --conf spark.executor.memory=512m pyspark-shell"
+        settings = (
+            f"--master local-cluster[{executors},1,1024] --conf spark.ui.enabled=false "
+            "--conf spark.executor.memory=512m pyspark-shell"
+        )
         environment = {
-            **os.environ, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": server,
-            "AWS_EC2_METADATA_DISABLED": "true", "TMPDIR": name, "PYSPARK_PYTHON": str(python), "PYSPARK_SUBMIT_ARGS": settings,
+            **os.environ, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s",
+            "AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": server,
+            "AWS_EC2_METADATA_DISABLED": "true", "TMPDIR": name, "PYSPARK_PYTHON": str(python),
+            "PYSPARK_SUBMIT_ARGS": settings,
             "SPARK_LOCAL_IP": "127.0.0.1",
         }  # fmt: skip
         command = [
-            python,
+            str(python),
             "-m",
             "rolerunner",
             "run",
@@ -80,11 +89,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         null_server.build(Path(name))
         print(
-            f"{options.objects:,} objects copied within S3, objects a second; {os.cpu_count()} cores for all\n"
+            f"{options.objects:,} objects copied within S3, objects a second; {os.cpu_count()} "
+            "cores for all\n"
         )
-        print(
-            f"| ms an answer | no Spark | {' | '.join(f'{count} executors' if count > 1 else '1 executor' for count in (1, 2, 4))} |"
-        )
+        names = [f"{count} executor{'s' if count > 1 else ''}" for count in (1, 2, 4)]
+        print(f"| ms an answer | no Spark | {' | '.join(names)} |")
         print("|---|---|---|---|---|")
         for delay in options.delays:
             with null_server.serving(Path(name), replace(null_server.HTTP, delay=delay)) as server:

@@ -15,7 +15,11 @@ from tools import ACCOUNT, KEYS
 
 ROUNDS = 7
 BUILD = Path(__file__).parents[1] / "build/bench"
-EMPTY = "version: 1\nname: empty\nsteps: [{id: nothing, action: python.call, function: 'bench_nothing:nothing'}]\n"
+EMPTY = """\
+version: 1
+name: empty
+steps: [{id: nothing, action: python.call, function: "bench_nothing:nothing"}]
+"""
 PAGE = (
     f"version: 1\nname: page\nroles: {{reader: 'arn:aws:iam::{ACCOUNT}:role/reader/r'}}\n"
     "steps: [{id: found, action: s3.list, role: reader, source: 's3://b-1000-16384/data/'}]\n"
@@ -54,26 +58,27 @@ def main() -> None:
         print(f"Medians of {ROUNDS} runs of the whole command.\n")
         print(table(["command", "ms", "CPU ms", "peak MiB"], rows))
         print(
-            "Import times of the last command, by `python -X importtime`: milliseconds in the modules of each package, from 3 ms.\n"
+            "Import times of the last command, by `python -X importtime`: milliseconds in the "
+            "modules of each package, from 3 ms.\n"
         )
         took = _imports(folder / "page.yaml", environment_of(environment))
         print(
             table(
                 ["package", "ms"],
-                [(package, f"{spent:.0f}") for package, spent in took.most_common() if spent >= 3],
+                [(name, f"{us / 1000:.0f}") for name, us in took.most_common() if us >= 3000],
             )
         )
 
 
 def _imports(spec: Path, environment: dict[str, str]) -> Counter[str]:
-    """Maps packages to the milliseconds in their own modules."""
+    """Maps packages to the microseconds in their own modules."""
     command = [sys.executable, "-X", "importtime", "-m", "rolerunner", "run", str(spec)]
     told = subprocess.run(
         command, check=True, capture_output=True, text=True, env=environment
     ).stderr
     took: Counter[str] = Counter()
     for spent, module in LINE.findall(told):
-        took[module.partition(".")[0]] += int(spent) / 1000
+        took[module.partition(".")[0]] += int(spent)
     return took
 
 

@@ -36,7 +36,7 @@ ACCOUNT = "123456789012"
 
 @dataclass(frozen=True)
 class Place:
-    """Where a work is done: ``source`` holds files to upload, ``target`` is an empty folder, ``scratch`` for whatever a tool wants to keep."""
+    """Folders of a work: files to upload, an empty target, and scratch space for the tool."""
 
     server: Server
     source: Path
@@ -65,7 +65,7 @@ Command = tuple[list[str], dict[str, str]]
 
 @dataclass(frozen=True)
 class Tool:
-    """``command`` gives None for what the tool cannot do. ``settings`` says in words what is set for it."""
+    """A tool. ``command`` returns None for work it cannot do; ``settings`` names its options."""
 
     name: str
     version: str
@@ -107,19 +107,25 @@ def chosen_tools(folder: Path, names: list[str] | None) -> list[Tool]:
 
 def _peers(binaries: Path) -> tuple[Tool, ...]:
     return (
-        Tool("s5cmd", _version(binaries / "s5cmd", "version"), _s5cmd(binaries), "256 workers; large objects in parts of 16 MiB, 8 at once"),
+        Tool("s5cmd", _version(binaries / "s5cmd", "version"), _s5cmd(binaries), "256 workers; "
+        "large objects in parts of 16 MiB, 8 at once"),
         Tool(
             "rclone", _version(binaries / "rclone", "version"), _rclone(binaries),
-            "64 transfers, 64 checkers, unsigned payloads, no HEAD after an upload, target not listed; large objects in 4 streams, parts of 16 MiB",
+            "64 transfers, 64 checkers, unsigned payloads, no HEAD after an upload, target not "
+            "listed; large objects in 4 streams, parts of 16 MiB",
         ),
         Tool(
             "aws-cli", _version(binaries / "aws", "--version"), _aws(binaries),
             "aws s3, classic transfer client, 20 requests at once",
         ),
-        Tool("boto3", _boto3_version(binaries), _script(binaries, "with_boto3.py"), "bench/with_boto3.py: one client, 32 threads"),
+        Tool("boto3", _boto3_version(binaries), _script(binaries, "with_boto3.py"),
+            "bench/with_boto3.py: one client, 32 threads"),
         Tool(
-            "awscrt", _version(binaries / "python", "-c", "import awscrt; print(awscrt.__version__)"), _awscrt(binaries),
-            "bench/with_awscrt.py: a client of 100 Gbit/s for small objects, one of 1 GiB, 8 connections and parts of 8 MiB for large ones",
+            "awscrt",
+            _version(binaries / "python", "-c", "import awscrt; print(awscrt.__version__)"),
+            _awscrt(binaries),
+            "bench/with_awscrt.py: a client of 100 Gbit/s for small objects, one of 1 GiB, 8 "
+            "connections and parts of 8 MiB for large ones",
         ),
     )  # fmt: skip
 
@@ -174,7 +180,8 @@ def _with_crt(folder: Path) -> Tool:
     version = _version(
         binaries / "python",
         "-c",
-        "import awscrt, rolerunner; print(rolerunner.__version__, 'with awscrt', awscrt.__version__)",
+        "import awscrt, rolerunner; print(rolerunner.__version__, 'with awscrt', "
+        "awscrt.__version__)",
     )
     return Tool(
         WITH_CRT,
@@ -188,7 +195,9 @@ def rolerunner_command(engine: str, command_line: str = "") -> Callable[[Work, P
     def command(work: Work, place: Place) -> Command:
         spec, result = place.scratch / "job.yaml", place.scratch / "result.json"
         spec.write_text(
-            f"version: 1\nname: bench\nengine: {engine}\nroles: {{one: 'arn:aws:iam::{ACCOUNT}:role/one/r', two: 'arn:aws:iam::{ACCOUNT}:role/two/r'}}\n"
+            f"version: 1\nname: bench\nengine: {engine}\nroles: "
+            f"{{one: 'arn:aws:iam::{ACCOUNT}:role/one/r', "
+            f"two: 'arn:aws:iam::{ACCOUNT}:role/two/r'}}\n"
             f"steps:\n  - {{id: it, {_step(work, place)}}}\n"
         )
         return [
@@ -207,11 +216,14 @@ def rolerunner_command(engine: str, command_line: str = "") -> Callable[[Work, P
 def _step(work: Work, place: Place) -> str:
     source = f"s3://{work.bucket}/data/"
     return {
-        "download": f"action: s3.download, role: one, source: '{source}', target: '{place.target}/'",
-        "upload": f"action: s3.upload, role: one, source: '{place.source}/', target: 's3://written/in/'",
+        "download": f"action: s3.download, role: one, source: '{source}', "
+        f"target: '{place.target}/'",
+        "upload": f"action: s3.upload, role: one, source: '{place.source}/', target: "
+        "'s3://written/in/'",
         "list": f"action: s3.list, role: one, source: '{source}'",
         "copy": f"action: s3.copy, role: one, source: '{source}', target: 's3://written/copied/'",
-        "relay": f"action: s3.copy, source_role: one, target_role: two, source: '{source}', target: 's3://written/relayed/'",
+        "relay": f"action: s3.copy, source_role: one, target_role: two, source: '{source}', "
+        "target: 's3://written/relayed/'",
         "delete": f"action: s3.delete, role: one, source: '{source}', max_delete: {work.count}",
     }[work.kind]
 
@@ -258,7 +270,8 @@ def _shell(text: str) -> list[str]:
 
 def _as_other(command: list[str]) -> str:
     """Returns the command with the keys of the second role."""
-    return f"AWS_ACCESS_KEY_ID={OTHER['AWS_ACCESS_KEY_ID']} AWS_SECRET_ACCESS_KEY={OTHER['AWS_SECRET_ACCESS_KEY']} {shlex.join(command)}"
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    return f"{' '.join(f'{name}={OTHER[name]}' for name in names)} {shlex.join(command)}"
 
 
 # rclone
@@ -267,8 +280,10 @@ def _as_other(command: list[str]) -> str:
 def _rclone(binaries: Path) -> Callable[[Work, Place], Command]:
     def command(work: Work, place: Place) -> Command:
         base = [
-            str(binaries / "rclone"), "--config", os.devnull, "--transfers", "64", "--checkers", "64", "--no-check-dest", "--s3-no-head",
-            "--s3-use-unsigned-payload", "true", "--s3-upload-concurrency", "4", "--s3-chunk-size", "16M", "--multi-thread-streams", "4",
+            str(binaries / "rclone"), "--config", os.devnull, "--transfers", "64", "--checkers",
+            "64", "--no-check-dest", "--s3-no-head",
+            "--s3-use-unsigned-payload", "true", "--s3-upload-concurrency", "4", "--s3-chunk-size",
+            "16M", "--multi-thread-streams", "4",
         ]  # fmt: skip
         source = f"A:{work.bucket}/data"
         what = {
@@ -289,8 +304,10 @@ def _rclone(binaries: Path) -> Callable[[Work, Place], Command]:
 
 def _remote(name: str, keys: dict[str, str], place: Place) -> dict[str, str]:
     settings = {
-        "TYPE": "s3", "PROVIDER": "AWS", "ACCESS_KEY_ID": keys["AWS_ACCESS_KEY_ID"], "SECRET_ACCESS_KEY": keys["AWS_SECRET_ACCESS_KEY"],
-        "REGION": REGION, "ENDPOINT": place.server.url, "FORCE_PATH_STYLE": "true", "NO_CHECK_BUCKET": "true",
+        "TYPE": "s3", "PROVIDER": "AWS", "ACCESS_KEY_ID": keys["AWS_ACCESS_KEY_ID"],
+        "SECRET_ACCESS_KEY": keys["AWS_SECRET_ACCESS_KEY"],
+        "REGION": REGION, "ENDPOINT": place.server.url, "FORCE_PATH_STYLE": "true",
+        "NO_CHECK_BUCKET": "true",
     }  # fmt: skip
     return {f"RCLONE_CONFIG_{name}_{key}": value for key, value in settings.items()}
 
@@ -299,12 +316,17 @@ def _remote(name: str, keys: dict[str, str], place: Place) -> dict[str, str]:
 
 
 def _aws(binaries: Path) -> Callable[[Work, Place], Command | None]:
-    """Its other transfer client, the CRT's, is version 2's alone, which is on no package index; Debian's 2.9 takes no endpoint with a port."""
+    """Returns aws-cli with its classic transfer client.
+
+    The CRT client needs version 2, which no package index has; Debian's 2.9 accepts no endpoint
+    with a port.
+    """
 
     def command(work: Work, place: Place) -> Command | None:
         config = place.scratch / "aws-config"
         config.write_text(
-            f"[default]\nregion = {REGION}\ns3 =\n  addressing_style = path\n  max_concurrent_requests = 20\n"
+            f"[default]\nregion = {REGION}\ns3 =\n  addressing_style = path\n  "
+            "max_concurrent_requests = 20\n"
         )
         base = [str(binaries / "aws"), "--endpoint-url", place.server.url, "s3"]
         source = f"s3://{work.bucket}/data/"
@@ -338,7 +360,8 @@ def _script(binaries: Path, name: str) -> Callable[[Work, Place], Command]:
         script = str(Path(__file__).with_name(name))
         local = place.source if work.kind == "upload" else place.target
         return [str(binaries / "python"), script, work.kind, work.bucket, str(local)], {
-            "OTHER_ACCESS_KEY_ID": OTHER["AWS_ACCESS_KEY_ID"], "OTHER_SECRET_ACCESS_KEY": OTHER["AWS_SECRET_ACCESS_KEY"],
+            "OTHER_ACCESS_KEY_ID": OTHER["AWS_ACCESS_KEY_ID"],
+            "OTHER_SECRET_ACCESS_KEY": OTHER["AWS_SECRET_ACCESS_KEY"],
         }  # fmt: skip
 
     return command

@@ -17,14 +17,16 @@ CONFIG = Path(__file__).parents[1] / "configs" / "blog_cross_role.yaml"
 
 def large() -> str:
     step = (
-        "  - id: s{n}\n    action: s3.list\n    role: reader\n    source: s3://bucket/${{{{ params.day }}}}/{n}/\n"
+        "  - id: s{n}\n    action: s3.list\n    role: reader\n    source: s3://bucket/${{{{ "
+        "params.day }}}}/{n}/\n"
         "    include: ['**/*.csv', '${{{{ run.id }}}}']\n"
     )
     read = "    when: ${{{{ steps.s{before}.count > 0 }}}}\n"
     steps = "".join(
         step.format(n=n) + (read.format(before=n - 1) if n else "") for n in range(STEPS)
     )
-    return f"version: 1\nname: large\nparams: {{day: {{default: x}}}}\nroles: {{reader: 'arn:aws:iam::111122223333:role/r'}}\nsteps:\n{steps}"
+    roles = "roles: {reader: 'arn:aws:iam::111122223333:role/r'}"
+    return f"version: 1\nname: large\nparams: {{day: {{default: x}}}}\n{roles}\nsteps:\n{steps}"
 
 
 def main() -> None:

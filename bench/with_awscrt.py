@@ -1,7 +1,7 @@
-"""The works as an engine on AWS's C runtime would do them, for comparison: KIND BUCKET FOLDER.
+"""Does the works with AWS's C runtime, for comparison: KIND BUCKET FOLDER.
 
-What such an engine would need is here: credentials that are asked for at every signature, one client for many small
-objects, another one for large ones that is held down in memory, checksums sent and verified.
+It has what an engine needs: credentials looked up at every signature, a client for many small
+objects, one with limited memory for large ones, checksums sent and verified.
 """
 
 from __future__ import annotations
@@ -70,9 +70,13 @@ class Role:
         secure = self.place.scheme == "https"
         provider = AwsCredentialsProvider.new_delegate(lambda: self.keys)
         return S3Client(
-            region=region, tls_mode=S3RequestTlsMode.ENABLED if secure else S3RequestTlsMode.DISABLED,
+            region=region,
+            tls_mode=S3RequestTlsMode.ENABLED if secure else S3RequestTlsMode.DISABLED,
             tls_connection_options=_trusting(os.environ.get("AWS_CA_BUNDLE")) if secure else None,
-            signing_config=create_default_s3_signing_config(region=region, credential_provider=provider), **tuning,
+            signing_config=create_default_s3_signing_config(
+                region=region, credential_provider=provider
+            ),
+            **tuning,
         )  # fmt: skip
 
     def request(
@@ -93,7 +97,8 @@ class Role:
         begun = client.make_request(type=kind, request=request, **more)
         self.flying.add(begun)
         begun.finished_future.add_done_callback(lambda future: self._ended(begun, future))
-        return begun.finished_future
+        future: Future[Any] = begun.finished_future
+        return future
 
     def _ended(self, begun: Any, future: Future[Any]) -> None:
         error = future.exception()
@@ -128,7 +133,8 @@ def objects(role: Role, bucket: str) -> Iterator[tuple[str, int]]:
         )
         page: list[bytes] = []
         role.begin(
-            role.small, S3RequestType.DEFAULT, role.request("GET", f"/{bucket}?{query}"), operation_name="ListObjectsV2",
+            role.small, S3RequestType.DEFAULT, role.request("GET", f"/{bucket}?{query}"),
+            operation_name="ListObjectsV2",
             on_body=lambda chunk, page=page, **_: page.append(bytes(chunk)),
         ).result()  # fmt: skip
         found = ET.fromstring(b"".join(page))
@@ -172,14 +178,15 @@ def upload(role: Role, bucket: str, folder: Path) -> None:
         size = entry.stat().st_size
         client = role.large if size >= LARGE else role.small
         role.begin(
-            client, S3RequestType.PUT_OBJECT, role.request("PUT", f"/written/in/{quote(entry.name)}", length=size),
+            client, S3RequestType.PUT_OBJECT,
+            role.request("PUT", f"/written/in/{quote(entry.name)}", length=size),
             checksum_config=_crc(), send_filepath=entry.path,
         )  # fmt: skip
     role.all_done()
 
 
 def relay(role: Role, bucket: str, folder: Path) -> None:
-    """Small objects alone: what comes faster than it goes would have to be held back, which the runtime's Python face cannot."""
+    """Relays small objects only; the runtime's Python API has no backpressure for large ones."""
     del folder
     other = Role(os.environ["OTHER_ACCESS_KEY_ID"], os.environ["OTHER_SECRET_ACCESS_KEY"])
 

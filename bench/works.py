@@ -20,7 +20,10 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Work:
-    """``kind``: download, upload, list, copy, relay (a copy between two roles), delete. ``peers`` and ``aws`` are the ratios that are wanted."""
+    """A measured work. ``peers`` and ``aws`` are the target ratios.
+
+    ``kind`` is download, upload, list, copy, relay (a copy between two roles) or delete.
+    """
 
     name: str
     kind: str
@@ -62,7 +65,8 @@ class Work:
             or f"{self.count:,} {'keys' if self.kind == 'list' else f'x {self.size >> 10} KiB'}"
         )
         return {
-            "download": f"download {what}", "upload": f"upload {what}", "list": f"list {what}", "copy": f"copy {self.count:,} within S3",
+            "download": f"download {what}", "upload": f"upload {what}", "list": f"list {what}",
+            "copy": f"copy {self.count:,} within S3",
             "relay": f"copy {what} between two roles", "delete": f"delete {self.count:,}",
         }[self.kind]  # fmt: skip
 
@@ -104,7 +108,7 @@ def make_source(work: Work, folder: Path) -> Path:
 
 
 def problem(work: Work, counts: Counts, target: Path) -> str:
-    """Returns why the work is incomplete, by the server's counts and the target; empty if it is done."""
+    """Returns why the work is incomplete, by the server's counts and the target, or ''."""
     wanted = {
         "download": counts.gets >= work.count,
         "upload": counts.puts >= work.count and counts.bytes_in >= work.bytes,
