@@ -206,12 +206,11 @@ def _format_argument(argument: click.Argument) -> str:
 
 def _format_names(option: click.Option) -> str:
     names = ", ".join(f"`{each}`" for each in (*option.opts, *option.secondary_opts))
-    value = "" if option.is_flag else option.metavar or _format_type(option.type)
-    return f"{names} `{_escape(value)}`" if value else names
-
-
-def _format_type(kind: Any) -> str:
-    return " or ".join(kind.choices) if isinstance(kind, click.Choice) else kind.name.upper()
+    if option.is_flag:
+        return names
+    if isinstance(option.type, click.Choice):
+        return f"{names}: {', '.join(f'`{each}`' for each in option.type.choices)}"
+    return f"{names} `{_escape(option.metavar or option.type.name.upper())}`"
 
 
 def _format_default(option: click.Option) -> str:
