@@ -41,8 +41,8 @@ def errors(service: str, operation: str, **parameters: Any) -> list[str]:
             {},
             [
                 (
-                    "'operation': AssumeRole hands out credentials, which steps do not need:"
-                    " use 'role', or call it in a function of yours"
+                    "'operation': AssumeRole returns credentials, which steps do not need:"
+                    " use 'role', or call it in your own function"
                 )
             ],
         ),
