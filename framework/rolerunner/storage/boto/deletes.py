@@ -90,7 +90,7 @@ class Deletes:
         headers = {"Content-MD5": xml.content_md5(command.body)}
         with (
             self.requests.translate_errors(command.uri, version=command.version),
-            replace_content(client, "DeleteObjects", headers, command.body),
+            replace_body(client, headers, command.body),
         ):
             response = self.requests.call(
                 "delete_objects",
@@ -106,47 +106,42 @@ class Deletes:
 
     def _delete_object(self, command: DeleteObject, cancel: Cancel) -> None:
         uri = command.uri
-        headers = {"If-Match": f'"{command.etag}"'} if command.etag else {}
-        version = {"VersionId": command.version} if command.version else {}
-        with (
-            self.requests.translate_errors(uri, version=command.version),
-            replace_content(self.requests.client, "DeleteObject", headers),
-        ):
-            self.requests.call("delete_object", cancel, Bucket=uri.bucket, Key=uri.key, **version)
+        options = {"IfMatch": f'"{command.etag}"'} if command.etag else {}
+        if command.version:
+            options["VersionId"] = command.version
+        with self.requests.translate_errors(uri, version=command.version):
+            self.requests.call("delete_object", cancel, Bucket=uri.bucket, Key=uri.key, **options)
 
     def _explain_refusal(self, uri: S3Uri, version: str, code: str, message: str) -> StepError:
         error = AwsError(code, message, "DeleteObjects")
         return self.requests.explain_error(error, uri, version=version)
 
 
-_CONTENT = threading.local()
+_BODY = threading.local()
 
 
 @contextmanager
-def replace_content(
-    client: Any, operation: str, headers: Mapping[str, str], body: Optional[bytes] = None
-) -> Iterator[None]:
-    """Gives this thread's calls of the operation these headers and this body in the block.
+def replace_body(client: Any, headers: Mapping[str, str], body: bytes) -> Iterator[None]:
+    """Gives this thread's calls of DeleteObjects these headers and this body in the block.
 
-    The ETags of DeleteObjects and the If-Match of DeleteObject are younger than the boto3 of
-    Glue's runtimes, whose models do not know them.
+    The ETags of its objects are younger than the boto3 of Glue's runtimes, whose models do not
+    know them.
     """
-    # botocore registers the same function under the same id once, whatever the event
+    # botocore registers the same function under the same id once
     client.meta.events.register_last(
-        f"before-call.s3.{operation}", _set_content, unique_id=f"rolerunner-{operation}"
+        "before-call.s3.DeleteObjects", _set_body, unique_id="rolerunner-DeleteObjects"
     )
-    _CONTENT.now = headers, body
+    _BODY.now = headers, body
     try:
         yield
     finally:
-        _CONTENT.now = None
+        _BODY.now = None
 
 
-def _set_content(params: dict[str, Any], **_: Any) -> None:
-    content = getattr(_CONTENT, "now", None)
+def _set_body(params: dict[str, Any], **_: Any) -> None:
+    content = getattr(_BODY, "now", None)
     if content is None:
         return
     headers, body = content
     params["headers"].update(headers)
-    if body is not None:
-        params["body"] = body
+    params["body"] = body

@@ -19,6 +19,7 @@ from rolerunner.storage.boto.relays import Relays
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.retries import backoff_seconds, can_retry
 from rolerunner.storage.boto.transport import BotoTransport, PartTransport
+from rolerunner.storage.boto.unmodelled import send_unmodelled_conditions
 from rolerunner.storage.boto.uploads import Uploads
 from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.concurrency import PartExecutor, map_concurrently, retryable_work
@@ -50,6 +51,7 @@ class BotoEngine:
 
         ``transport`` moves the ranges and parts of large objects; it is boto3's by default.
         """
+        send_unmodelled_conditions(client)
         requests = BotoRequests(client, role, caller, access or Access(), pacer or Pacer())
         tuning = tuning or Tuning()
         self.requests = requests

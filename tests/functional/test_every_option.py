@@ -1,0 +1,218 @@
+"""Every option of every S3 action is carried out, by both engines and on the boto3 of each runtime.
+
+``tests/integration/test_boto_versions.py`` runs this file on the boto3 of each Glue runtime: an
+option that needs a parameter younger than the runtime's boto3 fails there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rolerunner import api, sandbox
+from rolerunner.actions import registry
+from tests.conftest import identity_of
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/worker"
+READER = f"arn:aws:iam::{ACCOUNT}:role/reader"
+WORLD = f"""
+version: 1
+job_role: arn:aws:iam::{ACCOUNT}:role/job
+roles:
+  - arn: arn:aws:iam::{ACCOUNT}:role/job
+    permissions: [{{Effect: Allow, Action: "sts:AssumeRole", Resource: "*"}}]
+  - arn: {ROLE}
+    trust:
+      - Effect: Allow
+        Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}
+        Action: "sts:AssumeRole"
+    permissions: [{{Effect: Allow, Action: ["s3:*", "kms:*"], Resource: "*"}}]
+  - arn: {READER}
+    trust:
+      - Effect: Allow
+        Principal: {{AWS: "arn:aws:iam::{ACCOUNT}:role/job"}}
+        Action: "sts:AssumeRole"
+    permissions: [{{Effect: Allow, Action: ["s3:Get*", "s3:List*"], Resource: "*"}}]
+buckets:
+  - name: data-bucket
+    account: "{ACCOUNT}"
+    objects:
+      - {{key: in/a.csv, text: "a,b"}}
+      - {{key: in/sub/b.csv, text: "c,d"}}
+      - {{key: large/a.csv, text: "a,b"}}
+  - {{name: scratch-bucket, account: "{ACCOUNT}"}}
+"""
+KMS_KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+MIB = 1 << 20
+LARGE = 17 * MIB
+"""Bytes of an object that both engines move in parts."""
+
+REQUESTS: dict[str, list[Any]] = {"request_payer": [True], "expected_bucket_owner": [ACCOUNT]}
+PACING: dict[str, list[Any]] = {
+    "max_failures": [1, "1%"],
+    "max_requests_per_second": [500],
+    "bandwidth": ["500MB/s"],
+}
+FILTERS: dict[str, list[Any]] = {
+    "include": [["**/*.csv"]],
+    "exclude": [["**/*.tmp"]],
+    "min_size": ["1B"],
+    "max_size": ["5GB"],
+    "min_age": ["0s"],
+    "max_age": ["7d"],
+}
+STORED: dict[str, list[Any]] = {
+    "encryption": [{"type": "AES256"}, {"type": "aws:kms", "key": KMS_KEY, "bucket_key": True}],
+    "acl": ["bucket-owner-full-control"],
+    "storage_class": ["STANDARD_IA"],
+    "content_type": ["text/csv"],
+    "cache_control": ["max-age=60"],
+    "metadata": [{"team": "orders"}],
+    "tags": [{"team": "orders"}],
+    "checksum": ["CRC32", "SHA1", "SHA256"],
+}
+COMPARISONS = ["checksum", "etag", "size", "size_mtime"]
+IF_EXISTS = ["overwrite", "skip", "skip_same", "fail"]
+ON_EMPTY = ["error", "warn", "ok"]
+OPTIONS: dict[str, dict[str, list[Any]]] = {
+    "s3.copy": {
+        **REQUESTS, **PACING, **FILTERS, **STORED,
+        "if_exists": IF_EXISTS, "compare": COMPARISONS, "on_empty": ON_EMPTY,
+        "move": [False], "multipart_above": ["8MiB"], "part_size": ["8MiB"],
+        "expected_source_bucket_owner": [ACCOUNT],
+    },
+    "s3.delete": {
+        **REQUESTS, **PACING, **FILTERS,
+        "versions": [True], "allow_all": [False], "on_empty": ON_EMPTY,
+    },
+    "s3.download": {
+        **REQUESTS, **PACING, **FILTERS,
+        "if_exists": IF_EXISTS, "compare": COMPARISONS, "on_empty": ON_EMPTY,
+        "decompress": ["gzip"], "keep_times": [True],
+    },
+    "s3.list": {
+        **REQUESTS, **FILTERS,
+        "recursive": [False], "versions": [True], "sort": ["modified", "size", "key"],
+        "descending": [True], "limit": [1], "on_empty": ON_EMPTY,
+    },
+    "s3.read": {**REQUESTS, "format": ["text"], "max_bytes": [100]},
+    "s3.upload": {
+        **REQUESTS, **PACING, **FILTERS, **STORED,
+        "symlinks": ["follow", "skip", "error"], "if_exists": IF_EXISTS,
+        "if_none_match": [True], "compare": COMPARISONS, "on_empty": ON_EMPTY,
+    },
+    "s3.wait": {
+        **REQUESTS, **FILTERS,
+        "min_count": [1], "min_bytes": ["1B"], "interval": ["1s"], "max_wait": ["5s"],
+    },
+    "s3.write": {**REQUESTS, **STORED, "if_none_match": [True]},
+}  # fmt: skip
+"""Values of each option, each of which is tried alone."""
+NEEDED: dict[str, dict[str, Any]] = {
+    "delete_extra": {"max_delete": 5},
+    "descending": {"sort": "size"},
+    "compare": {"if_exists": "skip_same"},
+    "part_size": {"multipart_above": "8MiB"},
+}
+"""Options that others need beside them."""
+ELSEWHERE = {
+    "source", "objects", "target", "text", "json",  # each step names what it works on
+    "distribute",  # tests/functional/test_distributed.py
+    "inventory",  # tests/functional/test_sources.py
+    "version", "customer_key", "if_match", "delete_extra",  # below: they need what another wrote
+}  # fmt: skip
+
+
+def test_no_option_is_left_out() -> None:
+    for name, action in registry().items():
+        if name.startswith("s3."):
+            fields = {field.alias or key for key, field in action.model_fields.items()}
+            assert fields - ELSEWHERE - set(OPTIONS[name]) - {"max_delete"} == set(), name
+
+
+def _describe_step(number: int, action: str, options: dict[str, Any], folder: Path) -> Any:
+    # what is stored with an object differs between small and large ones; nothing else does
+    place = "large" if set(options) & set(STORED) else "in"
+    source, target = f"s3://data-bucket/{place}/", f"s3://scratch-bucket/out/{number}/"
+    places: dict[str, dict[str, Any]] = {
+        "s3.copy": {"source": source, "target": target},
+        "s3.delete": {"source": f"s3://scratch-bucket/gone/{number}/", "max_delete": 5},
+        "s3.download": {"source": source, "target": f"{folder}/out/{number}/"},
+        "s3.list": {"source": source},
+        "s3.read": {"source": "s3://data-bucket/in/a.csv"},
+        "s3.upload": {"source": f"{folder}/{place}/", "target": target},
+        "s3.wait": {"source": source},
+        "s3.write": {"target": f"{target}written", "text": "written"},
+    }
+    fields = {"role": "worker", **places[action], **options}
+    return {"id": f"step_{number}", "action": action, **fields}
+
+
+def _describe_steps(action: str, folder: Path) -> list[dict[str, Any]]:
+    tried = [
+        {**NEEDED.get(name, {}), name: value}
+        for name, values in OPTIONS[action].items()
+        for value in values
+    ]
+    steps = [
+        _describe_step(number, action, options, folder) for number, options in enumerate(tried)
+    ]
+    if action == "s3.copy":  # once more between two roles, where bytes are streamed
+        relays = [
+            {**step, "id": f"relay_{number}", "target": f"s3://scratch-bucket/relay/{number}/"}
+            for number, step in enumerate(steps)
+        ]
+        for step in relays:
+            del step["role"]
+            step.update(source_role="reader", target_role="worker")
+        steps += relays
+    return steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["fast", "boto3"])
+@pytest.mark.parametrize("action", sorted(OPTIONS))
+def test_each_option_is_carried_out(
+    action: str, engine: str, aws: sandbox.Sandbox, tmp_path: Path
+) -> None:
+    s3 = aws.client("s3", ACCOUNT)
+    s3.put_object(Bucket="data-bucket", Key="large/large.bin", Body=bytes(LARGE))
+    (tmp_path / "in/sub").mkdir(parents=True)
+    (tmp_path / "in/a.csv").write_text("a,b")
+    (tmp_path / "in/sub/b.csv").write_text("c,d")
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large/a.csv").write_text("a,b")
+    (tmp_path / "large/large.bin").write_bytes(bytes(LARGE))
+    steps = _describe_steps(action, tmp_path)
+    if action == "s3.delete":
+        for step in steps:
+            key = step["source"].removeprefix("s3://scratch-bucket/") + "a.csv"
+            s3.put_object(Bucket="scratch-bucket", Key=key, Body=b"x")
+    result = _run(steps, engine, aws, tmp_path)
+    described = {step["id"]: step for step in steps}
+    assert not [
+        (described[step.id], step.status, step.error)
+        for step in result.steps
+        if step.status != "succeeded"
+    ]
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="scratch-bucket"):
+        for each in page.get("Contents", ()):
+            s3.delete_object(Bucket="scratch-bucket", Key=each["Key"])
+
+
+def _run(steps: list[dict[str, Any]], engine: str, aws: sandbox.Sandbox, folder: Path) -> Any:
+    spec = {
+        "version": 1,
+        "name": "options",
+        "engine": engine,
+        "on_failure": "finish",
+        "roles": {"worker": ROLE, "reader": READER},
+        "steps": steps,
+    }
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(spec))  # JSON is YAML
+    return api.run(api.load(path), identity=identity_of(aws))
