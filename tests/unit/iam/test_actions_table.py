@@ -23,6 +23,7 @@ from rolerunner.iam.actions_table import (
     SERVICE_ACTIONS,
     VERSIONED_ACTIONS,
     derive_key_permissions,
+    derive_s3_permissions,
     find_common_folder,
     find_resource,
     resolve_for_role,
@@ -340,3 +341,11 @@ def test_every_action_says_what_it_needs() -> None:
     assert {step["action"] for step in ALL_FIELDS.values()} | {"aws.call", "python.call"} == {
         each for each in registry() if each.startswith(("s3.", "aws.", "python."))
     }
+
+
+def test_a_copy_whose_source_is_not_known_may_read_anything() -> None:
+    found = derive_s3_permissions("CopyObject", S3Uri("b", "k"))
+    assert [(each.action, each.resource) for each in found] == [
+        ("s3:GetObject", "arn:aws:s3:::*/*"),
+        ("s3:PutObject", "arn:aws:s3:::b/k"),
+    ]

@@ -54,3 +54,22 @@ def test_the_first_refusal_is_the_run_error() -> None:
     refusals = {name: RoleRefused(f"{name} is refused", role=name) for name in ("x", "y")}
     record.add_refusals(refusals)
     assert (record.failed, record.error) == (True, "x is refused")
+
+
+def test_after_a_refusal_steps_that_are_not_run_are_failures_for_those_behind_them() -> None:
+    stopped, refused = RunRecord(), RunRecord()
+    refused.add_refusals({"x": RoleRefused("no", role="x")})
+    for record in (stopped, refused):
+        record.add_result(A, unstarted_result(A, "not_run"))
+    assert (stopped.broken, refused.broken) == (set(), {"a"})
+    refused.add_result(A, unstarted_result(Step("c", "s3.list", {}), "succeeded"))
+    assert refused.broken == {"a"}
+
+
+def test_the_first_failure_stays_the_run_error() -> None:
+    record = RunRecord()
+    for step, message in ((A, "first"), (Step("c", "s3.list", {}), "second")):
+        record.add_result(step, unstarted_result(step, "failed", Failure("T", message)))
+    assert record.error == "a: first"
+    record.add_refusals({"x": RoleRefused("no", role="x")})
+    assert record.error == "a: first"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rolerunner.model import Role
+from rolerunner.model import JOB, Role
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.registry import Sessions
 
@@ -34,11 +34,10 @@ def test_an_endpoint_by_position_stays(session: Any) -> None:
     assert client.meta.endpoint_url == OTHER
 
 
-def test_other_arguments_by_position_leave_the_jobs_endpoint(
-    session: Any, memory_aws: Store
-) -> None:
-    client = session.client("sqs", None, None, True, None)
-    assert client.meta.endpoint_url == memory_aws.url
+def test_other_arguments_by_position_leave_the_jobs_endpoint() -> None:
+    sessions = Sessions(JobIdentity("eu-west-1", endpoints={"sqs": OTHER}))
+    client = sessions.session(JOB).client("sqs", None, None, True, None)
+    assert client.meta.endpoint_url == OTHER
 
 
 def test_resources_work_under_the_role(session: Any, memory_aws: Store) -> None:
