@@ -62,7 +62,7 @@ def test_a_job_without_roles_asks_for_nothing() -> None:
     sessions = FakeSessions()
     assert assume(sessions, steps=(Step("a", "x", {}),)) == ({}, [])
     assert sessions.assumed == []
-    assume(sessions, steps=(Step("a", "x", {}, {"role": JOB}),))
+    assume(sessions, steps=(Step("a", "x", {}), Step("b", "x", {}, {"role": JOB})))
     assert sessions.assumed == ["job"]
 
 

@@ -11,6 +11,7 @@ from rolerunner.sessions.clients import ClientCache, retry_conflict
 from rolerunner.sessions.credentials import JobCredentials
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
+from rolerunner.sessions.service_models import shared_loader
 
 KEYS = Keys("AKID-OF-UNIT-TESTS", "key-of-unit-tests")
 
@@ -54,3 +55,12 @@ def test_conflicts_and_rates_are_retried(
     delay = retry_conflict(response, SimpleNamespace(name="PutObject"), attempts)
     assert delay == (0.25 * 2**attempts if is_retried else None)
     assert retry_conflict(None) is None
+
+
+def test_a_boto3_session_is_created_once_for_its_region(cache: ClientCache) -> None:
+    job = JobCredentials(KEYS.to_credentials)
+    first, other = (cache.boto3_session(job, region) for region in ("eu-west-1", "us-east-1"))
+    assert cache.boto3_session(job, "eu-west-1") is first
+    assert (first.region_name, other.region_name) == ("eu-west-1", "us-east-1")
+    paths = shared_loader().search_paths
+    assert len(paths) == len(set(paths)), "each session adds the folder of boto3 again"

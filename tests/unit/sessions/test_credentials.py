@@ -249,3 +249,15 @@ def test_credentials_are_neither_shown_nor_pickled(credentials: RoleCredentials)
     assert "token-1" not in repr(credentials) + repr(vars(credentials))
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(credentials)
+
+
+def test_a_refusal_at_the_moment_of_expiry_is_held(
+    source: FakeSource, credentials: RoleCredentials
+) -> None:
+    sign(credentials)
+    source.is_refusing = True
+    for now in (LIFE, LIFE + REFUSAL_HOLD_SECONDS - 1):
+        source.now = now
+        with pytest.raises(RoleRefused):
+            sign(credentials)
+    assert len(source.requests) == 2

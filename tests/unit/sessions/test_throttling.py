@@ -53,3 +53,11 @@ def test_throttling_is_raised_before_the_wait_exceeds_its_limit(clock: FakeClock
     with pytest.raises(ClientError):
         throttling.wait_out_throttling(Throttled(1000))
     assert clock.now <= throttling.MAX_WAIT_SECONDS < clock.now + 8
+
+
+def test_a_delay_is_a_quarter_of_its_bound_at_least(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: low)
+    throttling.wait_out_throttling(Throttled(3))
+    assert clock.delays == [0.125, 0.25, 0.5]

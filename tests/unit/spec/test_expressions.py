@@ -222,3 +222,8 @@ def test_a_text_with_an_opening_is_a_template() -> None:
     assert is_template("a ${{ 1 }}")
     assert is_template("${{")
     assert not is_template("${ {1} }")
+
+
+def test_a_name_that_is_not_evaluated_need_not_exist() -> None:
+    for text in ("${{ params.n if params.n else params.gone }}", "${{ params.n or steps.a.b.c }}"):
+        assert parse_template(text).evaluate(SCOPE) == 3
