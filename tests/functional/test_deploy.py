@@ -179,7 +179,7 @@ def test_a_job_is_planned_made_changed_and_rolled_back(
         "--country": "au",
         "--deadline": "3420s",
         "--aws_region": aws.region,
-        "--library-set": "analytics",
+        "library-set": "analytics",
         "--result": "s3://ops-bucket/results/",
     }
     assert wheels[-1].startswith(f"{prefix}wheels/rolerunner-")

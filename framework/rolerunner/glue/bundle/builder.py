@@ -57,7 +57,7 @@ class Bundle:
             return {
                 **locations,
                 "--extra-py-files": ",".join(each for each in (modules, code) if each),
-                "--library-set": "analytics",
+                "library-set": "analytics",
             }
         locations.update(
             {

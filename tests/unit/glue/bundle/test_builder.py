@@ -87,7 +87,7 @@ def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
     ours = f"wheels/rolerunner-{version}-py3-none-any.whl"
     assert shell.modules == ("wheels/needed-1.0-py3-none-any.whl", ours)
     assert found == {
-        "--job_spec": "s3://b/p/spec/nightly.yaml", "--library-set": "analytics",
+        "--job_spec": "s3://b/p/spec/nightly.yaml", "library-set": "analytics",
         "--extra-py-files": f"s3://b/p/wheels/needed-1.0-py3-none-any.whl,s3://b/p/{ours},s3://b/p/wheels/nightly_code-0-py3-none-any.whl",
     }  # fmt: skip
     code = {"cleaning/orders.py", "cleaning/sql/all.sql", "queries/__init__.py"}
