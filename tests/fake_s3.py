@@ -77,11 +77,24 @@ class Throttling:
     ) -> None:
         self.refused = 0
         self._respond = respond
-        self._per_second, self._max_concurrent = per_second, max_concurrent
-        self._response_seconds = response_seconds
-        self._credit, self._last = per_second / 10, time.monotonic()
         self._busy = 0
         self._lock = threading.Lock()
+        self.limit(
+            per_second=per_second, max_concurrent=max_concurrent, response_seconds=response_seconds
+        )
+
+    def limit(
+        self,
+        *,
+        per_second: float = 1e9,
+        max_concurrent: int = 1_000_000,
+        response_seconds: float = 0.0,
+    ) -> None:
+        """Sets other limits than those that the server began with."""
+        with self._lock:
+            self._per_second, self._max_concurrent = per_second, max_concurrent
+            self._response_seconds = response_seconds
+            self._credit, self._last = per_second / 10, time.monotonic()
 
     def __call__(self, request: Request) -> Union[Response, RawResponse]:
         with self._lock:
