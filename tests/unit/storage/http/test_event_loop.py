@@ -21,7 +21,7 @@ from rolerunner.storage.http import connections
 from rolerunner.storage.http.event_loop import EventLoop
 from rolerunner.storage.http.framing import Response
 from rolerunner.storage.http.sockets import SocketFactory
-from rolerunner.storage.http.tasks import BlockingCall
+from rolerunner.storage.http.tasks import BlockingCall, Task
 from rolerunner.storage.native.templates import Address
 from rolerunner.storage.protocol import Outcome
 from tests.raw_server import OK, create_tls_context, read_head, respond, serving_sockets
@@ -363,3 +363,22 @@ def test_a_name_that_fails_fails_all_its_requests(monkeypatch: pytest.MonkeyPatc
     results = LoopTransport(net(), connections=2).send(*requests)
     assert {type(each) for each in results} == {EndpointConnectionError}
     assert len(results) == 5
+
+
+def test_tasks_that_a_stopped_loop_leaves_are_closed() -> None:
+    ended: list[str] = []
+
+    def pause() -> Task[str]:
+        try:
+            yield 60.0
+        finally:
+            ended.append("closed")
+        return "done"
+
+    task, cancel = pause(), Cancel()
+    loop = EventLoop(net(), cancel, connections=1, memory=1 << 20, threads=1)
+    outcomes = loop.run([(1, task)])
+    cancel.set()
+    with pytest.raises(StepError, match="stopped before it was done"):
+        next(outcomes)
+    assert ended == ["closed"]
