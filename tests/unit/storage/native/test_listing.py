@@ -140,6 +140,35 @@ def test_a_server_that_does_not_begin_where_it_is_told_is_seen() -> None:
         walk()
 
 
+def begin(prefix: str = "") -> tuple[Listing, RangeCursor]:
+    asked: list[RangeCursor] = []
+    pages = Listing(prefix, asked.append, 1 << 20)
+    pages.request_pages()
+    return pages, asked.pop()
+
+
+def test_pages_out_of_order_are_listed_as_they_come() -> None:
+    """A directory bucket has no order, and is not split."""
+    pages, cursor = begin()
+    for keys, more in ((["c", "d"], True), (["d", "a"], True), (["b"], False)):
+        pages.add_page(cursor, page_of(keys, more=more))
+    assert [info.key for info in pages.pop_objects()] == ["c", "d", "d", "a", "b"]
+
+
+@pytest.mark.parametrize("keys", [["x/a", "y"], ["a", "x/a"]])
+def test_a_key_that_is_not_below_the_prefix_is_an_error(keys: list[str]) -> None:
+    pages, cursor = begin("x/")
+    with pytest.raises(ServiceFailed, match="which is not below 'x/'"):
+        pages.add_page(cursor, page_of(keys, more=False))
+
+
+def test_a_repeated_token_is_an_error() -> None:
+    pages, cursor = begin()
+    pages.add_page(cursor, page_of(["a"], more=True))
+    with pytest.raises(ServiceFailed, match="repeats a continuation token"):
+        pages.add_page(cursor, page_of(["a"], more=True))
+
+
 @given(
     st.lists(
         st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=10),
