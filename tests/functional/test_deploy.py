@@ -317,7 +317,7 @@ def test_a_job_that_somebody_else_made_is_left_alone(
     glue.create_job(
         Name="taken",
         Role="r",
-        Command={"Name": "glueetl", "ScriptLocation": "s3://b/other.py"},
+        Command={"Name": "pythonshell", "ScriptLocation": "s3://b/other.py"},
         DefaultArguments={"--theirs": "1"},
     )
     completed = run_command("deploy", spec, "--job-name", "taken")
@@ -326,6 +326,31 @@ def test_a_job_that_somebody_else_made_is_left_alone(
     assert glue.get_job(JobName="taken")["Job"]["Command"]["ScriptLocation"] == "s3://b/other.py"
     check_success(run_command("deploy", spec, "--job-name", "taken", "--adopt"))
     assert glue.get_job(JobName="taken")["Job"]["DefaultArguments"]["--theirs"] == "1"
+
+
+def test_a_job_never_turns_from_python_shell_into_spark(
+    glue: Any, run_command: Call, spec: Path
+) -> None:
+    check_success(run_command("deploy", spec, "--job-name", "spark", "--runtime", "glue-5.0"))
+    check_success(run_command("deploy", spec, "--job-name", "spark", "--runtime", "glue-5.1"))
+    for options in (["--plan"], []):
+        refused = run_command("deploy", spec, "--job-name", "spark", *options)
+        assert refused.returncode == 2
+        assert (
+            "the Glue job 'spark' is a Spark job and cannot become a Python Shell job: deploy "
+            "under another name with --job-name, or delete it first: "
+            "aws glue delete-job --job-name spark"
+        ) in refused.stderr
+    assert glue.get_job(JobName="spark")["Job"]["Command"]["Name"] == "glueetl"
+
+    glue.delete_job(JobName="spark")
+    check_success(run_command("deploy", spec, "--job-name", "spark"))
+    assert glue.get_job(JobName="spark")["Job"]["Command"]["Name"] == "pythonshell"
+    for options in (["--plan"], []):
+        refused = run_command("deploy", spec, "--job-name", "spark", "--rollback", *options)
+        assert refused.returncode == 2
+        assert "is a Python Shell job and cannot become a Spark job" in refused.stderr
+    glue.delete_job(JobName="spark")
 
 
 def test_a_run_that_succeeds_and_its_logs(

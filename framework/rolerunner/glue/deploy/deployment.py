@@ -20,6 +20,7 @@ from rolerunner.glue.bundle.builder import MANIFEST
 from rolerunner.glue.deploy.account import NOT_THERE
 from rolerunner.glue.deploy.merge import Change, diff_jobs, extract_update, merge_job, merge_tags
 from rolerunner.glue.deploy.settings import JobDefinition
+from rolerunner.glue.launch.runtime import COMMANDS
 from rolerunner.storage.protocol import Put
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class Deployer:
     ) -> Deployment:
         """Plans a deployment with read requests only.
 
-        Raises StepError, and UsageError for a job that rolerunner did not create.
+        Raises StepError, and UsageError for a job that rolerunner did not create or that is of
+        another kind.
         """
         current = self._fetch_current_job(wanted.name)
         last = self.last()
@@ -120,6 +122,7 @@ class Deployer:
                 f"the Glue job '{wanted.name}' exists and was not created by rolerunner: "
                 "choose another name, or use --adopt"
             )
+        _reject_command_change(current, wanted)
         before = extract_update(current, self.account.members("JobUpdate"), wanted.job)
         after = merge_job(before, last.job if last else {}, wanted.job)
         tags = self.account.call(
@@ -254,4 +257,21 @@ def _is_ours(job: Mapping[str, Any]) -> bool:
     return any(
         "--job_spec" in job.get(name, {})
         for name in ("DefaultArguments", "NonOverridableArguments")
+    )
+
+
+def _reject_command_change(current: Mapping[str, Any], wanted: JobDefinition) -> None:
+    """Raises UsageError if an update would turn Python Shell into Spark, or the reverse.
+
+    Glue fixes the kind of a job when it creates it: capacity, versions and arguments of one kind
+    do not apply to the other.
+    """
+    names = (current["Command"]["Name"], wanted.job["Command"]["Name"])
+    if names[0] == names[1]:
+        return
+    before, after = (COMMANDS.get(name, name) for name in names)
+    raise UsageError(
+        f"the Glue job '{wanted.name}' is a {before} job and cannot become a {after} job: "
+        "deploy under another name with --job-name, or delete it first: "
+        f"aws glue delete-job --job-name {wanted.name}"
     )

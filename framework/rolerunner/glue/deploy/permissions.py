@@ -130,8 +130,10 @@ def _of_deployer(plan: Plan, settings: GlueSettings) -> Iterator[dict[str, Any]]
     yield build_statement(
         ["iam:PassRole"], [role], {"StringEquals": {"iam:PassedToService": _GLUE}}
     )
+    groups = ["/aws-glue/*", *(f"{each}*" for each in _list_log_groups(settings))]
     yield build_statement(
-        ["logs:FilterLogEvents"], [f"arn:{partition}:logs:*:{account}:log-group:/aws-glue/*"]
+        ["logs:FilterLogEvents"],
+        [f"arn:{partition}:logs:*:{account}:log-group:{each}" for each in groups],
     )
 
 
@@ -144,11 +146,10 @@ def _of_glue(settings: GlueSettings) -> Iterator[Use]:
         )
     if settings.connections:
         yield from (Use(Permission(action, "*"), "connections") for action in _NETWORK)
-    for name in _LOG_GROUPS:
-        if name in settings.arguments:
-            partition, account, _ = _describe_role(settings)
-            group = f"arn:{partition}:logs:*:{account}:log-group:{settings.arguments[name]}*"
-            yield from (Use(Permission(action, group), "log") for action in LOG_ACTIONS)
+    for name in _list_log_groups(settings):
+        partition, account, _ = _describe_role(settings)
+        group = f"arn:{partition}:logs:*:{account}:log-group:{name}*"
+        yield from (Use(Permission(action, group), "log") for action in LOG_ACTIONS)
     if "--enable-metrics" in settings.arguments:
         yield Use(
             Permission(
@@ -158,6 +159,11 @@ def _of_glue(settings: GlueSettings) -> Iterator[Use]:
             ),
             "metrics",
         )
+
+
+def _list_log_groups(settings: GlueSettings) -> list[str]:
+    """Returns the names, or prefixes of names, of custom log groups."""
+    return [settings.arguments[name] for name in _LOG_GROUPS if settings.arguments.get(name)]
 
 
 def _describe_role(settings: GlueSettings) -> tuple[str, str, str]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import StepError, UsageError
 from rolerunner.glue.deploy.account import NOT_THERE
+from rolerunner.glue.launch.invocation import merge_arguments
 from rolerunner.glue.launch.runtime import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from rolerunner.glue.deploy.account import Account
 
@@ -23,6 +26,10 @@ _REASON = "rolerunner: "
 """Prefix of the entry script's last line."""
 _LATE = 60_000
 """Milliseconds by which CloudWatch may show an event of one stream later than those of another."""
+_RUN_ID = re.compile(r"jr_[0-9a-f]+")
+"""A run's id in the name of a log stream."""
+_GROUP_PREFIX = "--custom-logGroup-prefix"
+_STREAM_PREFIX = "--custom-logStream-prefix"
 _LOOKS = 6
 """Consecutive failed polls after which waiting is abandoned."""
 _FOR_GOOD = (NOT_THERE, "AccessDenied", "AccessDeniedException")
@@ -35,7 +42,11 @@ _HINTS = {
 
 @dataclass(frozen=True)
 class JobRun:
-    """A run of a Glue job; ``dpu_seconds`` is billed time, 0 while unknown."""
+    """A run of a Glue job.
+
+    ``dpu_seconds`` is billed time, 0 while unknown; ``started`` and ``ended`` are in milliseconds
+    since the epoch, 0 while unknown; ``arguments`` are those of the run alone.
+    """
 
     id: str
     state: str
@@ -43,6 +54,9 @@ class JobRun:
     dpu_seconds: float
     error: str
     log_group: str
+    started: int = 0
+    ended: int = 0
+    arguments: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -64,6 +78,9 @@ class JobRun:
             billed,
             run_fields.get("ErrorMessage") or "",
             base,
+            _to_milliseconds(run_fields.get("StartedOn")),
+            _to_milliseconds(run_fields.get("CompletedOn")),
+            run_fields.get("Arguments") or {},
         )
 
 
@@ -76,13 +93,45 @@ class LogLine:
     text: str
 
 
+@dataclass(frozen=True)
+class _LogStreams:
+    """The streams of one run in one log group; times are in milliseconds since the epoch."""
+
+    group: str
+    prefix: str
+    run_id: str
+    since: int
+    until: int = 0
+
+    def request(self, containing: str) -> dict[str, Any]:
+        """Returns the parameters of FilterLogEvents."""
+        asked: dict[str, Any] = {
+            "logGroupName": self.group,
+            "logStreamNamePrefix": self.prefix,
+            "startTime": self.since,
+        }
+        if self.until:
+            asked["endTime"] = self.until
+        if containing:
+            asked["filterPattern"] = f'"{containing}"'
+        return asked
+
+    def has_stream(self, name: str) -> bool:
+        """Returns True unless the stream is another run's: a custom prefix may be shared."""
+        if not name.startswith(self.prefix):
+            return False
+        return self.run_id in name or not _RUN_ID.search(name[len(self.prefix) :])
+
+
 class JobRuns:
     """The runs of one Glue job."""
 
     def __init__(self, account: Account, job: str, runtime: str) -> None:
         self.account = account
         self.job = job
-        self.log_group = RUNTIMES[runtime].log_group
+        self.runtime = RUNTIMES[runtime]
+        self.log_group = self.runtime.log_group
+        self._job_arguments: Optional[tuple[Mapping[str, str], Mapping[str, str]]] = None
 
     def start(self, params: Mapping[str, str]) -> str:
         """Starts a run and returns its id. Raises StepError."""
@@ -136,10 +185,13 @@ class JobRuns:
         )
 
     def lines(self, run: JobRun, since: int = 0, containing: str = "") -> Iterator[LogLine]:
-        """Yields log lines of both streams since a time, in order of time. Raises StepError."""
+        """Yields log lines of both streams since a time, in order of time. Raises StepError.
+
+        None is earlier than the run.
+        """
         streams = (
-            self._of_group(f"{run.log_group}/{name}", run.id, since, containing)
-            for name in ("output", "error")
+            self._read_streams(streams, containing)
+            for streams in self._find_streams(run, max(since, run.started))
         )
         return heapq.merge(*streams, key=lambda line: line.time)
 
@@ -161,14 +213,34 @@ class JobRuns:
             over = run.is_over
             time.sleep(interval)
 
-    def _of_group(self, group: str, run_id: str, since: int, containing: str) -> Iterator[LogLine]:
-        asked: dict[str, Any] = {
-            "logGroupName": group,
-            "logStreamNamePrefix": run_id,
-            "startTime": since,
-        }
-        if containing:
-            asked["filterPattern"] = f'"{containing}"'
+    def _find_streams(self, run: JobRun, since: int) -> list[_LogStreams]:
+        """Returns where a run logs; Glue 5.0 and later let arguments rename groups and streams."""
+        given = self._merged_arguments(run) if self.runtime.has_log_prefixes else {}
+        base = given.get(_GROUP_PREFIX, "").rstrip("/") or run.log_group
+        custom = given.get(_STREAM_PREFIX, "")
+        # streams of a custom name may hold later runs as well
+        until = run.ended + _LATE if custom and run.ended else 0
+        return [
+            _LogStreams(f"{base}/{name}", custom or run.id, run.id, since, until)
+            for name in ("output", "error")
+        ]
+
+    def _merged_arguments(self, run: JobRun) -> dict[str, str]:
+        """Returns the arguments of a run and of its job, as Glue merges them."""
+        if self._job_arguments is None:
+            self._job_arguments = self._read_job_arguments()
+        default, fixed = self._job_arguments
+        return merge_arguments(default, run.arguments, fixed)
+
+    def _read_job_arguments(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        try:
+            job = self._call_glue("get_job")["Job"]
+        except StepError:  # reading logs does not imply permission to read the job
+            return {}, {}
+        return job.get("DefaultArguments") or {}, job.get("NonOverridableArguments") or {}
+
+    def _read_streams(self, streams: _LogStreams, containing: str) -> Iterator[LogLine]:
+        asked = streams.request(containing)
         while True:
             try:
                 found = self.account.call("logs", "filter_log_events", **asked)
@@ -177,7 +249,7 @@ class JobRuns:
                     return
                 raise
             for event in found["events"]:
-                if event.get("logStreamName", run_id).startswith(run_id):
+                if streams.has_stream(event.get("logStreamName", streams.prefix)):
                     yield LogLine(
                         event["timestamp"], event["eventId"], event["message"].rstrip("\n")
                     )
@@ -192,3 +264,7 @@ class JobRuns:
             raise StepError(
                 error.message, hint=_HINTS.get(error.type, error.hint), type=error.type
             ) from error
+
+
+def _to_milliseconds(moment: Optional[datetime]) -> int:
+    return int(moment.timestamp() * 1000) if moment is not None else 0

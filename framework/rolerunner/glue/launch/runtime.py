@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+COMMANDS = {"pythonshell": "Python Shell", "glueetl": "Spark"}
+"""Command.Name of a Glue job -> the kind of job."""
 PLACES = ("glueetl", "pythonshell", "local")
 
 
@@ -38,6 +40,11 @@ class Runtime:
     def is_spark(self) -> bool:
         """Returns True for Spark, False for Python Shell."""
         return self.command == "glueetl"
+
+    @property
+    def has_log_prefixes(self) -> bool:
+        """Returns True if arguments rename log groups and streams: Spark from Glue 5.0 on."""
+        return self.is_spark and float(self.glue_version) >= 5  # noqa: PLR2004
 
     @property
     def tag(self) -> str:

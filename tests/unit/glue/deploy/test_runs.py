@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -93,7 +94,8 @@ def test_the_scripts_last_line_is_the_reason_and_pages_of_logs_are_read_on(
 
 def test_who_may_not_read_logs_still_gets_glues_reason(account: Account) -> None:
     run = JobRun("jr_1", "ERROR", 1, 1.0, "Out of memory", "/aws-glue/jobs")
-    with stubbed(account, "logs") as logs:
+    with stubbed(account, "glue") as glue, stubbed(account, "logs") as logs:
+        glue.add_client_error("get_job", "AccessDeniedException", http_status_code=400)
         logs.add_client_error("filter_log_events", "AccessDeniedException")
         assert JobRuns(account, "nightly", "glue-5.1").reason(run) == "Out of memory"
 
@@ -128,5 +130,58 @@ def test_a_run_that_is_going_on_says_what_to_do(account: Account) -> None:
     assert "max_concurrent_runs" in caught.value.hint
 
 
-def event(number: int, text: str) -> dict[str, Any]:
-    return {"timestamp": number, "eventId": str(number), "message": text, "logStreamName": "jr_1"}
+BOUNDED = {
+    "Id": "jr_1",
+    "JobRunState": "SUCCEEDED",
+    "StartedOn": datetime(2026, 1, 31, 2, tzinfo=timezone.utc),
+    "CompletedOn": datetime(2026, 1, 31, 3, tzinfo=timezone.utc),
+}
+STARTED = 1_769_824_800_000
+
+
+def test_logs_are_read_from_the_start_of_the_run_on(account: Account) -> None:
+    run = JobRun.of(BOUNDED, "/aws-glue/python-jobs")
+    asked = {"logStreamNamePrefix": "jr_1", "startTime": STARTED}
+    with stubbed(account, "logs") as logs:
+        for name in ("output", "error"):
+            logs.add_response(
+                "filter_log_events",
+                {"events": [event(STARTED, name)]},
+                {**asked, "logGroupName": f"/aws-glue/python-jobs/{name}"},
+            )
+        lines = JobRuns(account, "nightly", "pythonshell").lines(run)
+        assert [line.text for line in lines] == ["output", "error"]
+
+
+def test_custom_prefixes_of_glue_5_are_followed_and_other_runs_left_out(account: Account) -> None:
+    started = {**BOUNDED, "Arguments": {"--custom-logStream-prefix": "mine"}}
+    run = JobRun.of(started, "/aws-glue/jobs")
+    job = {
+        "Name": "nightly",
+        "DefaultArguments": {
+            "--custom-logGroup-prefix": "/teams/orders",
+            "--custom-logStream-prefix": "everybody",
+        },
+    }
+    asked = {
+        "logStreamNamePrefix": "mine",
+        "startTime": STARTED,
+        "endTime": STARTED + 3_660_000,
+    }
+    streams = ("mine-driver", "mine-jr_1-driver", "mine-jr_2-driver", "mine-3")
+    with stubbed(account, "glue") as glue, stubbed(account, "logs") as logs:
+        glue.add_response("get_job", {"Job": job}, {"JobName": "nightly"})
+        logs.add_response(
+            "filter_log_events",
+            {"events": [event(STARTED, each, each) for each in streams]},
+            {**asked, "logGroupName": "/teams/orders/output"},
+        )
+        logs.add_response(
+            "filter_log_events", {"events": []}, {**asked, "logGroupName": "/teams/orders/error"}
+        )
+        lines = JobRuns(account, "nightly", "glue-5.1").lines(run)
+        assert [line.text for line in lines] == ["mine-driver", "mine-jr_1-driver", "mine-3"]
+
+
+def event(number: int, text: str, stream: str = "jr_1") -> dict[str, Any]:
+    return {"timestamp": number, "eventId": str(number), "message": text, "logStreamName": stream}
