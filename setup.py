@@ -77,6 +77,7 @@ setup(
             "py.typed",
             "schema.json",
             "glue/bundle/locks/*.txt",
+            "glue/bundle/runtimes/*.txt",
             "observers/*.css",
             "template/*",
             "template/*/*",

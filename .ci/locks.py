@@ -13,6 +13,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 from rolerunner.glue.bundle import wheels
+from rolerunner.glue.bundle.runtime_packages import BOTO3_PACKAGES
 from rolerunner.glue.launch.runtime import RUNTIMES
 
 
@@ -29,7 +30,7 @@ def main() -> None:
         each
         for each in requires("rolerunner") or ()
         if "extra ==" not in each
-        and wheels.normalize_name(re.split(r"[^\w.-]", each)[0]) not in wheels.RUNTIME_PACKAGES
+        and wheels.normalize_name(re.split(r"[^\w.-]", each)[0]) not in BOTO3_PACKAGES
     ]
     for runtime in {each.tag: each for each in RUNTIMES.values()}.values():
         with tempfile.TemporaryDirectory() as folder:

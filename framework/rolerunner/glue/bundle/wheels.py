@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolerunner.errors import UsageError
+from rolerunner.glue.bundle.runtime_packages import BOTO3_PACKAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,16 +30,6 @@ if TYPE_CHECKING:
     from rolerunner.glue.launch.runtime import Runtime
 
 PLATFORM = "manylinux2014_x86_64"
-RUNTIME_PACKAGES = (
-    "boto3",
-    "botocore",
-    "s3transfer",
-    "jmespath",
-    "python-dateutil",
-    "six",
-    "urllib3",
-)
-"""boto3 and its dependencies; every runtime provides them, and bundles never override them."""
 LOCKS = Path(__file__).parent / "locks"
 _LOCKED = re.compile(
     r"(?P<name>[\w.-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})  # (?P<file>\S+)\Z"
@@ -234,7 +225,7 @@ def resolve_requirements(
                 "x86_64-manylinux2014",
                 "--constraint",
                 str(bounds),
-                *(part for name in RUNTIME_PACKAGES for part in ("--no-emit-package", name)),
+                *(part for name in BOTO3_PACKAGES for part in ("--no-emit-package", name)),
                 str(wanted),
             ],
             runtime,

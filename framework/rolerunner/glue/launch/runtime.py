@@ -59,7 +59,7 @@ RUNTIMES: Mapping[str, Runtime] = {
         Runtime(
             "pythonshell", "3.9", "1.21.21", "pythonshell", "3.9", "3.0", "/aws-glue/python-jobs"
         ),
-        Runtime("glue-4.0", "3.10", "1.26.0", "glueetl", "3", "4.0", _SPARK_LOGS),
+        Runtime("glue-4.0", "3.10", "1.24.70", "glueetl", "3", "4.0", _SPARK_LOGS),
         Runtime(
             "glue-5.0", "3.11", "1.34.131", "glueetl", "3", "5.0", _SPARK_LOGS, zip_of_wheels=True
         ),
