@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := $(BIN)/python
 STUBS := stubs/awsglue-local-stubs
 SPECS := blog_cross_role partner_exchange
 
@@ -14,12 +15,12 @@ demo: $(VENV)/.demo
 	done
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n 4 --dist loadfile
+	$(RUN) -m pytest -m "not slow" -n 4 --dist loadfile
 
 # The same tests, measured in every process that they start, and the shares that are held.
 coverage: $(VENV)/.dev
 	rm -rf build/coverage
-	$(BIN)/coverage run -m pytest -m "not slow" -n 4 --dist loadfile
+	$(MAKE) test RUN="$(BIN)/coverage run"
 	$(BIN)/python .ci/check_coverage.py
 
 lint: $(VENV)/.dev
