@@ -76,7 +76,11 @@ def is_plain(value: Any) -> bool:
         json.dumps(value)
     except ValueError:
         return False
-    return not any(set(each) == {LIST} for each in _mappings_of(value))
+    # JSON has text keys only: {1: 2} would come back as {"1": 2}
+    return not any(
+        set(each) == {LIST} or not all(isinstance(key, str) for key in each)
+        for each in _mappings_of(value)
+    )
 
 
 def _parse_json(data: bytes) -> Any:

@@ -219,6 +219,7 @@ def test_a_moment_has_an_offset(value: Any, expected: bool) -> None:
         ({"a": [1, None, "x"]}, True),
         (float("nan"), False),
         pytest.param({"a": object()}, False, id="another object"),
+        ({"a": {1: 2}}, False),
         ({"$objects": 1}, False),
         ([{"x": ({"$objects": 1},)}], False),
         ({"$objects": 1, "more": 2}, True),
