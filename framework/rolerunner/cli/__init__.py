@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "Render a result file as an HTML page: timeline, bytes, errors.",
     "init": "Create a new project that runs as it is.",
     "bundle": "Build everything that a Glue job needs to start offline.",
+    "rehearse": "Start the job on this machine as Glue would start it.",
     "deploy": "Create or update the Glue job that runs a spec.",
     "start": "Start the Glue job of a spec and wait until it ends.",
     "logs": "Print or follow the logs of a Glue job run.",

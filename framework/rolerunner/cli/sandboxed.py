@@ -41,19 +41,35 @@ def enter_sandbox(
     from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
     from rolerunner.sessions.keys import Keys  # noqa: PLC0415
 
-    objects = dict(_parse_put(each) for each in puts)
-    path = _default_file(spec) if file == DEFAULT_FILE else Path(file)
-    if job is not None and file == DEFAULT_FILE and not path.exists():
-        world = _generate_world(job, given, objects)
-    else:
-        world = sandbox.add_objects(sandbox.load_world(_require_file(path)), objects)
-    running = stack.enter_context(sandbox.start_sandbox(world, path.parent))
+    world, folder = describe_sandbox(spec, file, job, given=given, puts=puts)
+    running = stack.enter_context(sandbox.start_sandbox(world, folder))
     keys = running.job_keys
     return JobIdentity(
         running.region,
         keys=Keys(keys.access_key, keys.secret_key, keys.token),
         endpoints={"": running.endpoint},
     )
+
+
+def describe_sandbox(
+    spec: str,
+    file: str,
+    job: Optional[Job] = None,
+    *,
+    given: Collection[str] = (),
+    puts: Sequence[str] = (),
+) -> tuple[World, Path]:
+    """Returns the world of a command's sandbox, and the folder that its files are relative to.
+
+    The arguments are those of ``enter_sandbox``. Raises UsageError, SandboxError.
+    """
+    from rolerunner import sandbox  # noqa: PLC0415
+
+    objects = dict(_parse_put(each) for each in puts)
+    path = _default_file(spec) if file == DEFAULT_FILE else Path(file)
+    if job is not None and file == DEFAULT_FILE and not path.exists():
+        return _generate_world(job, given, objects), path.parent
+    return sandbox.add_objects(sandbox.load_world(_require_file(path)), objects), path.parent
 
 
 def explain_refusals(spec: str, file: str) -> None:
