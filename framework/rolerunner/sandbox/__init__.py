@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+_SESSION_SECONDS = 43_200
+"""Duration of the sessions that a sandbox gives out: the longest that AWS knows."""
+
+
 @dataclass(frozen=True)
 class JobKeys:
     """The keys of the job's session, with a redacted repr."""
@@ -65,6 +69,11 @@ class Sandbox:
     def admin(self, account: str) -> Any:
         """Returns a boto3 session of an account's administrator; it does not set the endpoint."""
         return _admin_session(self.region, account)
+
+    def get_admin_keys(self) -> JobKeys:
+        """Returns the keys of a session of the administrator of the job's account."""
+        sts = self.client("sts", RoleArn.parse(self.job_role).account)
+        return _read_keys(sts.get_session_token(DurationSeconds=_SESSION_SECONDS))
 
     def requests(self, service: str = "") -> list[RecordedRequest]:
         """Returns all requests, or those of one service, in the order of their responses."""
@@ -136,10 +145,13 @@ def _of_bucket(bucket: str, puts: Mapping[S3Uri, Path]) -> list[SandboxObject]:
 
 
 @contextlib.contextmanager
-def start_sandbox(world: World, folder: Path = Path()) -> Iterator[Sandbox]:
-    """Runs a sandbox with this world; its files are relative to ``folder``. Raises SandboxError."""
+def start_sandbox(world: World, folder: Path = Path(), port: int = 0) -> Iterator[Sandbox]:
+    """Runs a sandbox with this world; its files are relative to ``folder``. Raises SandboxError.
+
+    It listens on ``port``, or on any free one.
+    """
     with (
-        start_server() as server,
+        start_server(port) as server,
         contextlib.closing(_Clients(server.endpoint, world.region)) as clients,
     ):
         client = clients.client
@@ -167,9 +179,18 @@ def _failures_told() -> Iterator[None]:
 def _job_keys(world: World, client: Any) -> JobKeys:
     """Returns the keys of a session named as Glue names it."""
     sts = client("sts", RoleArn.parse(world.job_role).account)
-    keys = sts.assume_role(RoleArn=world.job_role, RoleSessionName="GlueJobRunnerSession")[
-        "Credentials"
-    ]
+    # the job's session does not expire within a run, since Glue renews its own
+    return _read_keys(
+        sts.assume_role(
+            RoleArn=world.job_role,
+            RoleSessionName="GlueJobRunnerSession",
+            DurationSeconds=_SESSION_SECONDS,
+        )
+    )
+
+
+def _read_keys(answer: Mapping[str, Any]) -> JobKeys:
+    keys = answer["Credentials"]
     return JobKeys(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
 

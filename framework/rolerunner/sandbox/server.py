@@ -18,6 +18,7 @@ import tempfile
 import time
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ class Server:
     endpoint: str
     pid: int
     folder: Path
+    name: str = ""
+    """Name that no other server answers with."""
 
     def record(self) -> list[dict[str, Any]]:
         """Returns the records of all completed requests, oldest first."""
@@ -54,14 +57,18 @@ class Server:
 
 
 @contextlib.contextmanager
-def start_server() -> Iterator[Server]:
-    """Runs the emulator inside the block, then removes its folder. Raises SandboxError."""
+def start_server(port: int = 0) -> Iterator[Server]:
+    """Runs the emulator inside the block, then removes its folder. Raises SandboxError.
+
+    It listens on ``port``, or on any free one.
+    """
     python = find_interpreter()
     folder = Path(tempfile.mkdtemp(prefix="rolerunner-sandbox-"))
     process = None
     try:
-        process, port = _first_that_answers(python, folder)
-        yield Server(f"http://127.0.0.1:{port}", process.pid, folder)
+        name = secrets.token_hex(8)
+        process, taken = _first_that_answers(python, folder, name, port)
+        yield Server(f"http://127.0.0.1:{taken}", process.pid, folder, name)
     finally:
         if process is not None:
             _stop_process(process)
@@ -98,12 +105,21 @@ def _imports_the_emulator(python: str) -> bool:
         return False
 
 
-def _first_that_answers(python: str, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+def ask_name(endpoint: str) -> str:
+    """Returns the name of the emulator at an endpoint; "" if none answers there."""
+    try:
+        return str(_get_json(f"{endpoint}/_ministack/health").get("edition", ""))
+    except (OSError, ValueError, AttributeError, HTTPException):
+        return ""
+
+
+def _first_that_answers(
+    python: str, folder: Path, name: str, wanted: int
+) -> tuple[subprocess.Popen[bytes], int]:
     said = ""
-    for _ in range(
-        _TRIES
-    ):  # another process may take the port between our look and the child's bind
-        port, name = _free_port(), secrets.token_hex(8)
+    # another process may take the port between our look and the child's bind
+    for _ in range(1 if wanted else _TRIES):
+        port = wanted or _free_port()
         process = _spawn_child(python, folder, port, name)
         try:
             if _wait_until_ready(process, port, name):
