@@ -10,7 +10,7 @@ import click
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.sandboxed import DEFAULT_FILE, describe_sandbox
-from rolerunner.errors import RolesRefused, UsageError
+from rolerunner.errors import RolesRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,6 @@ def rehearse(
     given = read_params(params, params_file)
     deployed = _read_job_params(api.load(spec, complete=False))
     job = api.load(spec, {**deployed, **given})
-    _check_without_spark(job)
     runtimes = [RUNTIMES[name] for name in _choose_runtimes(job, runtime)]
     interpreters = find_interpreters(runtimes, install=install_pythons)
     stage = Stage(*describe_sandbox(spec, sandbox, job, given=given, puts=puts))
@@ -118,18 +117,6 @@ def _choose_runtimes(job: Job, given: Optional[str]) -> Sequence[str]:
     if given == _ALL:
         return _RUNTIMES
     return [given or (job.glue.runtime if job.glue is not None else _RUNTIMES[0])]
-
-
-def _check_without_spark(job: Job) -> None:
-    """Raises UsageError for a job that needs Glue's Spark."""
-    from rolerunner.glue.launch.spark_job import is_needed  # noqa: PLC0415
-
-    arguments = job.glue.arguments if job.glue is not None else {}
-    if is_needed(job, {name.lstrip("-"): value for name, value in arguments.items()}):
-        raise UsageError(
-            f"{job.file}: uses Spark or job bookmarks, which a rehearsal does not have; "
-            "run its other steps without 'spark.sql', 'distribute: spark' and bookmarks"
-        )
 
 
 def _read_job_params(job: Job) -> Mapping[str, str]:

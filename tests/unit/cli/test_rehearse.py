@@ -13,19 +13,11 @@ from rolerunner.errors import UsageError
 from rolerunner.model import GlueSettings, Job
 from tests.unit.glue.rehearsal.test_report import BAD, GOOD
 
-STEPS = {
-    "listing": '{id: a, action: s3.list, role: job, source: "s3://bucket/"}',
-    "spark": (
-        '{id: a, action: s3.copy, role: job, source: "s3://bucket/a/", '
-        'target: "s3://bucket/b/", distribute: spark}'
-    ),
-}
-
-
-def write_spec(folder: Path, steps: str, glue: str = "{}") -> str:
-    path = folder / "nightly.yaml"
-    path.write_text(f"version: 1\nname: nightly\nglue: {glue}\nsteps: [{STEPS[steps]}]\n")
-    return str(path)
+SPEC = """
+version: 1
+name: nightly
+steps: [{id: a, action: s3.list, role: job, source: "s3://bucket/"}]
+"""
 
 
 def test_missing_interpreters_are_named_before_anything_is_made(
@@ -35,24 +27,17 @@ def test_missing_interpreters_are_named_before_anything_is_made(
         "rolerunner.glue.rehearsal.interpreters.find_interpreter", lambda version: None
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    spec = tmp_path / "nightly.yaml"
+    spec.write_text(SPEC)
     with pytest.raises(
         UsageError, match=r"Python 3\.9 for pythonshell; Python 3\.10 for glue-4\.0"
     ):
         CliRunner().invoke(
             rehearse,
-            [write_spec(tmp_path, "listing"), "--runtime", "all"],
+            [str(spec), "--runtime", "all"],
             catch_exceptions=False,
         )
     assert not (tmp_path / "cache").exists()
-
-
-@pytest.mark.parametrize(
-    ("steps", "glue"),
-    [("spark", "{}"), ("listing", "{arguments: {--job-bookmark-option: job-bookmark-enable}}")],
-)
-def test_a_job_that_needs_spark_is_refused(steps: str, glue: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="uses Spark or job bookmarks"):
-        CliRunner().invoke(rehearse, [write_spec(tmp_path, steps, glue)], catch_exceptions=False)
 
 
 def test_the_runtime_is_the_specs_unless_another_is_given() -> None:

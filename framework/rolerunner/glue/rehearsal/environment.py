@@ -41,10 +41,16 @@ class Environment:
 
 
 def provide_environment(
-    runtime: Runtime, interpreter: Path, tell: Callable[[str], None] = lambda _: None
+    runtime: Runtime,
+    interpreter: Path,
+    more: tuple[str, ...] = (),
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Environment:
-    """Returns the cached environment of a runtime; makes it if there is none. Raises UsageError."""
-    listed = list_packages(runtime)
+    """Returns the cached environment of a runtime, with ``more`` packages; makes it if needed.
+
+    Raises UsageError.
+    """
+    listed = list_packages(runtime, more)
     environment = Environment(_cache_folder() / f"{runtime.name}-{listed.hash}")
     if environment.python.exists():  # False as well where its interpreter was removed
         return environment
@@ -76,7 +82,7 @@ def _make_environment(target: Path, interpreter: Path, packages: Sequence[str]) 
         requirements.write_text("\n".join(packages) + "\n", encoding="utf-8")
         run_uv(["venv", "--quiet", "--python", str(interpreter), str(made.folder)])
         # the lists are whole, and some contradict the metadata of their own packages
-        options = ["--quiet", "--no-deps", "--only-binary", ":all:"]
+        options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--no-binary", "pyspark"]
         python = ["--python", str(made.python)]
         run_uv(["pip", "install", *options, *python, "--requirement", str(requirements)])
         if not Environment(target).python.exists():

@@ -65,17 +65,17 @@ def launch_script(
     installed: Installation,
     script: Path,
     arguments: Sequence[str],
-    aws: Mapping[str, str],
+    variables: Mapping[str, str],
     work: Path,
 ) -> Launch:
-    """Runs the script where the runtime puts it; ``aws`` are the variables of the job's role."""
+    """Runs the script where the runtime puts it, with ``variables`` besides the runtime's own."""
     folder = Path(tempfile.mkdtemp(prefix="glue-python-scripts-", dir=work))
     placed = Path(shutil.copy(script, folder))
     report = work / "report.json"
     target = str(installed.folder or "")
     command = [str(installed.environment.python), str(_LAUNCHER), str(report), runtime.command]
     command += [target, str(placed), *arguments]
-    environment = {**_build_environment(runtime, installed, work), **aws}
+    environment = {**_build_environment(runtime, installed, work), **variables}
     errors = work / "stderr"
     lines: list[str] = []
     start_seconds: Optional[float] = None

@@ -36,13 +36,14 @@ class PackageList:
     hash: str
 
 
-def list_packages(runtime: Runtime) -> PackageList:
-    """Returns the packages that an environment of the runtime gets."""
+def list_packages(runtime: Runtime, more: tuple[str, ...] = ()) -> PackageList:
+    """Returns the packages that an environment of the runtime gets, and ``more`` pinned ones."""
     provided = read_runtime_packages(runtime)
     versions = {"pip": _PIP, **{name: each.version for name, each in provided.items()}}
-    packages = tuple(
+    provided_here = (
         f"{name}=={version}"
         for name, version in sorted(versions.items())
         if (runtime.name, name) not in WITHOUT_WHEEL
     )
+    packages = (*provided_here, *more)
     return PackageList(packages, hashlib.sha256("\n".join(packages).encode()).hexdigest()[:_HASH])

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner import sandbox
 from rolerunner.glue.bundle.builder import SCRIPT, build_bundle
 from rolerunner.glue.deploy.settings import artifact_prefix, define_job, job_name, resolve_settings
+from rolerunner.glue.launch.spark_job import is_needed
+from rolerunner.glue.rehearsal.cluster import list_spark_packages, prepare_cluster
 from rolerunner.glue.rehearsal.environment import Environment, provide_environment
 from rolerunner.glue.rehearsal.installation import Installation, install_bundle
 from rolerunner.glue.rehearsal.launch import Launch, launch_script, list_arguments
@@ -71,8 +73,10 @@ def rehearse_job(
     tell: Callable[[str], None] = lambda _: None,
 ) -> Rehearsal:
     """Rehearses a run with these params. Raises UsageError, SandboxError."""
-    base = provide_environment(runtime, interpreter, tell)
     settings = _complete_settings(job, runtime, stage.world)
+    needs_spark = runtime.is_spark and is_needed(job, _strip_dashes(settings.arguments))
+    spark = list_spark_packages(runtime) if needs_spark else ()
+    base = provide_environment(runtime, interpreter, spark, tell)
     with tempfile.TemporaryDirectory(prefix="rolerunner-rehearsal-") as name:
         work = Path(name).resolve()
         bundle = build_bundle(job, runtime, work / "bundle", tell)
@@ -87,6 +91,9 @@ def rehearse_job(
             world = _add_artifacts(stage.world, files, settings, place)
             with sandbox.start_sandbox(world, stage.folder) as running:
                 variables = _build_variables(running)
+                if needs_spark:
+                    layer = installed.environment
+                    variables.update(prepare_cluster(base, layer, installed.code, work))
                 script = bundle.folder / SCRIPT
                 launched = launch_script(runtime, installed, script, argv, variables, work)
         return _conclude(runtime, base, installed, launched)
@@ -148,6 +155,10 @@ def _list_statements(place: S3Uri, written: list[S3Uri]) -> Iterator[dict[str, A
     yield build_statement(["s3:GetObject"], [build_object_arn(place)])
     if written:
         yield build_statement(["s3:PutObject"], [build_object_arn(uri) for uri in written])
+
+
+def _strip_dashes(arguments: Mapping[str, str]) -> dict[str, str]:
+    return {name.lstrip("-"): value for name, value in arguments.items()}
 
 
 def _build_variables(running: sandbox.Sandbox) -> dict[str, str]:

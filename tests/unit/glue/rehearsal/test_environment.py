@@ -24,20 +24,20 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def list_as(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    monkeypatch.setattr(environment, "list_packages", lambda _: PackageList(packages, "0123"))
+    monkeypatch.setattr(environment, "list_packages", lambda *_: PackageList(packages, "0123"))
 
 
 def test_an_environment_is_made_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     list_as(monkeypatch)
     told: list[str] = []
-    made = environment.provide_environment(RUNTIME, HERE, told.append)
+    made = environment.provide_environment(RUNTIME, HERE, (), told.append)
     assert made.folder == cache / "glue-5.1-0123"
-    assert environment.provide_environment(RUNTIME, HERE, told.append) == made
+    assert environment.provide_environment(RUNTIME, HERE, (), told.append) == made
     assert told == ["makes an environment with the 0 packages of glue-5.1, once"]
     assert [path.name for path in cache.iterdir()] == ["glue-5.1-0123"]
 
     made.python.unlink()  # as when the interpreter was removed
-    assert environment.provide_environment(RUNTIME, HERE, told.append).python.exists()
+    assert environment.provide_environment(RUNTIME, HERE, (), told.append).python.exists()
     assert len(told) == 2
 
 

@@ -21,3 +21,10 @@ def test_only_listed_packages_are_left_out_and_hashes_differ() -> None:
     assert all(name in read_runtime_packages(RUNTIMES[runtime]) for runtime, name in WITHOUT_WHEEL)
     assert "matplotlib==3.4.3" not in list_packages(RUNTIMES["glue-4.0"]).packages
     assert len({list_packages(each).hash for each in RUNTIMES.values()}) == len(RUNTIMES)
+
+
+def test_packages_of_spark_make_another_environment() -> None:
+    runtime = RUNTIMES["glue-5.1"]
+    alone, more = list_packages(runtime), list_packages(runtime, ("pyspark==3.5.6",))
+    assert more.packages == (*alone.packages, "pyspark==3.5.6")
+    assert more.hash != alone.hash
