@@ -51,79 +51,82 @@ MIB = 1 << 20
 LARGE = 17 * MIB
 """Bytes of an object that both engines move in parts."""
 
-REQUESTS: dict[str, list[Any]] = {"request_payer": [True], "expected_bucket_owner": [ACCOUNT]}
-PACING: dict[str, list[Any]] = {
-    "max_failures": [1, "1%"],
-    "max_requests_per_second": [500],
-    "bandwidth": ["500MB/s"],
-}
-FILTERS: dict[str, list[Any]] = {
-    "include": [["**/*.csv"]],
-    "exclude": [["**/*.tmp"]],
-    "min_size": ["1B"],
-    "max_size": ["5GB"],
-    "min_age": ["0s"],
-    "max_age": ["7d"],
-}
-STORED: dict[str, list[Any]] = {
-    "encryption": [{"type": "AES256"}, {"type": "aws:kms", "key": KMS_KEY, "bucket_key": True}],
-    "acl": ["bucket-owner-full-control"],
-    "storage_class": ["STANDARD_IA"],
-    "content_type": ["text/csv"],
-    "cache_control": ["max-age=60"],
-    "metadata": [{"team": "orders"}],
-    "tags": [{"team": "orders"}],
-    "checksum": ["CRC32", "SHA1", "SHA256"],
-}
-COMPARISONS = ["checksum", "etag", "size", "size_mtime"]
-IF_EXISTS = ["overwrite", "skip", "skip_same", "fail"]
-ON_EMPTY = ["error", "warn", "ok"]
-OPTIONS: dict[str, dict[str, list[Any]]] = {
-    "s3.copy": {
-        **REQUESTS, **PACING, **FILTERS, **STORED,
-        "if_exists": IF_EXISTS, "compare": COMPARISONS, "on_empty": ON_EMPTY,
-        "move": [False], "multipart_above": ["8MiB"], "part_size": ["8MiB"],
-        "expected_source_bucket_owner": [ACCOUNT],
+Options = list[dict[str, Any]]
+"""Options that a step has; each step is one request more, so those that agree share a step."""
+
+
+def _each(name: str, values: list[Any], **beside: Any) -> Options:
+    return [{name: value, **beside} for value in values]
+
+
+REQUESTS: Options = [{"request_payer": True, "expected_bucket_owner": ACCOUNT}]
+PACING: Options = [
+    {"max_failures": 1, "max_requests_per_second": 500, "bandwidth": "500MB/s"},
+    {"max_failures": "1%"},
+]
+FILTERS: Options = [
+    {
+        "include": ["**/*.csv"],
+        "exclude": ["**/*.tmp"],
+        "min_size": "1B",
+        "max_size": "5GB",
+        "min_age": "0s",
+        "max_age": "7d",
+    }
+]
+STORED: Options = [
+    {"encryption": {"type": "AES256"}, "checksum": "CRC32"},
+    {"encryption": {"type": "aws:kms", "key": KMS_KEY, "bucket_key": True}, "checksum": "SHA1"},
+    {
+        "acl": "bucket-owner-full-control",
+        "storage_class": "STANDARD_IA",
+        "content_type": "text/csv",
+        "cache_control": "max-age=60",
+        "metadata": {"team": "orders"},
+        "tags": {"team": "orders"},
+        "checksum": "SHA256",
     },
-    "s3.delete": {
-        **REQUESTS, **PACING, **FILTERS,
-        "versions": [True], "allow_all": [False], "on_empty": ON_EMPTY,
-    },
-    "s3.download": {
-        **REQUESTS, **PACING, **FILTERS,
-        "if_exists": IF_EXISTS, "compare": COMPARISONS, "on_empty": ON_EMPTY,
-        "decompress": ["gzip"], "keep_times": [True],
-    },
-    "s3.list": {
-        **REQUESTS, **FILTERS,
-        "recursive": [False], "versions": [True], "sort": ["modified", "size", "key"],
-        "descending": [True], "limit": [1], "on_empty": ON_EMPTY,
-    },
-    "s3.read": {**REQUESTS, "format": ["text"], "max_bytes": [100]},
-    "s3.upload": {
-        **REQUESTS, **PACING, **FILTERS, **STORED,
-        "symlinks": ["follow", "skip", "error"], "if_exists": IF_EXISTS,
-        "if_none_match": [True], "compare": COMPARISONS, "on_empty": ON_EMPTY,
-    },
-    "s3.wait": {
-        **REQUESTS, **FILTERS,
-        "min_count": [1], "min_bytes": ["1B"], "interval": ["1s"], "max_wait": ["5s"],
-    },
-    "s3.write": {**REQUESTS, **STORED, "if_none_match": [True]},
+]
+IF_EXISTS = [
+    *_each("if_exists", ["overwrite", "skip", "skip_same", "fail"]),
+    *_each("compare", ["checksum", "etag", "size", "size_mtime"], if_exists="skip_same"),
+]
+ON_EMPTY = _each("on_empty", ["error", "warn", "ok"])
+OPTIONS: dict[str, Options] = {
+    "s3.copy": [
+        *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
+        {"move": False, "expected_source_bucket_owner": ACCOUNT},
+        {"multipart_above": "8MiB", "part_size": "8MiB", **STORED[2]},
+    ],
+    "s3.delete": [
+        *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"versions": True}, {"allow_all": False},
+    ],
+    "s3.download": [
+        *REQUESTS, *PACING, *FILTERS, *IF_EXISTS, *ON_EMPTY, {"decompress": "gzip"},
+        {"keep_times": True},
+    ],
+    "s3.list": [
+        *REQUESTS, *FILTERS, *ON_EMPTY, *_each("sort", ["modified", "size", "key"]),
+        {"recursive": False}, {"versions": True}, {"sort": "size", "descending": True, "limit": 1},
+    ],
+    "s3.read": [*REQUESTS, {"format": "text", "max_bytes": 100}],
+    "s3.upload": [
+        *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
+        *_each("symlinks", ["follow", "skip", "error"]), {"if_none_match": True},
+    ],
+    "s3.wait": [
+        *REQUESTS, *FILTERS,
+        {"min_count": 1, "min_bytes": "1B", "interval": "1s", "max_wait": "5s"},
+    ],
+    "s3.write": [*REQUESTS, *STORED, {"if_none_match": True}],
 }  # fmt: skip
-"""Values of each option, each of which is tried alone."""
-NEEDED: dict[str, dict[str, Any]] = {
-    "delete_extra": {"max_delete": 5},
-    "descending": {"sort": "size"},
-    "compare": {"if_exists": "skip_same"},
-    "part_size": {"multipart_above": "8MiB"},
-}
-"""Options that others need beside them."""
 ELSEWHERE = {
     "source", "objects", "target", "text", "json",  # each step names what it works on
     "distribute",  # tests/functional/test_distributed.py
     "inventory",  # tests/functional/test_sources.py
-    "version", "customer_key", "if_match", "delete_extra",  # below: they need what another wrote
+    "if_match",  # below: it needs the ETag of another step
+    "version", "customer_key",  # every boto3 has their parameters
+    "delete_extra", "max_delete",  # tests/functional/test_delete_extra.py
 }  # fmt: skip
 
 
@@ -131,12 +134,13 @@ def test_no_option_is_left_out() -> None:
     for name, action in registry().items():
         if name.startswith("s3."):
             fields = {field.alias or key for key, field in action.model_fields.items()}
-            assert fields - ELSEWHERE - set(OPTIONS[name]) - {"max_delete"} == set(), name
+            tried = {option for options in OPTIONS[name] for option in options}
+            assert fields - ELSEWHERE - tried == set(), name
 
 
 def _describe_step(number: int, action: str, options: dict[str, Any], folder: Path) -> Any:
     # what is stored with an object differs between small and large ones; nothing else does
-    place = "large" if set(options) & set(STORED) else "in"
+    place = "large" if "checksum" in options else "in"
     source, target = f"s3://data-bucket/{place}/", f"s3://scratch-bucket/out/{number}/"
     places: dict[str, dict[str, Any]] = {
         "s3.copy": {"source": source, "target": target},
@@ -153,14 +157,14 @@ def _describe_step(number: int, action: str, options: dict[str, Any], folder: Pa
 
 
 def _describe_steps(action: str, folder: Path) -> list[dict[str, Any]]:
-    tried = [
-        {**NEEDED.get(name, {}), name: value}
-        for name, values in OPTIONS[action].items()
-        for value in values
-    ]
     steps = [
-        _describe_step(number, action, options, folder) for number, options in enumerate(tried)
+        _describe_step(number, action, options, folder)
+        for number, options in enumerate(OPTIONS[action])
     ]
+    if action == "s3.write":
+        condition = {"if_match": "${{ steps.step_0.etag }}"}
+        again = _describe_step(0, action, condition, folder)
+        steps.append({**again, "id": "again", "needs": ["step_0"]})
     if action == "s3.copy":  # once more between two roles, where bytes are streamed
         relays = [
             {**step, "id": f"relay_{number}", "target": f"s3://scratch-bucket/relay/{number}/"}
