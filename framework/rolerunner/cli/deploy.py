@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
 from rolerunner import api
-from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params, write_file
-from rolerunner.cli.start import reject_secret_params
+from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.glue_jobs import DeployOptions, deploy_job, reject_secret_params, roll_back
+from rolerunner.cli.sandboxed import GLUE_SANDBOX, enter_deployment_target, hint_sandbox
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rolerunner.glue.bundle.builder import Bundle
-    from rolerunner.glue.deploy.deployment import Deployer
-    from rolerunner.glue.deploy.settings import JobDefinition
-    from rolerunner.model import GlueSettings, Job
+    from rolerunner.model import Job
 
 _PREVIOUS = "the one before"
 
@@ -118,6 +114,7 @@ def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
     metavar="ALIAS",
     help="Deploy under this role of the spec; defaults to your own identity.",
 )
+@GLUE_SANDBOX
 def deploy(
     spec: str,
     only_plan: bool,
@@ -128,6 +125,7 @@ def deploy(
     permissions: bool,
     adopt: bool,
     role: Optional[str],
+    sandbox: Optional[str],
     glue_role: Optional[str],
     tags: Sequence[str],
     params: Sequence[str],
@@ -142,6 +140,7 @@ def deploy(
     rolerunner deploy nightly.yaml --rollback          to the previous deployment
     rolerunner deploy nightly.yaml --emit terraform --upload -o glue.tf
     rolerunner deploy nightly.yaml --permissions       policies for you and the job
+    rolerunner deploy nightly.yaml --sandbox           without an account
 
     Settings come from 'glue' in the spec; options override them. Without changes, nothing is sent.
     """
@@ -149,6 +148,8 @@ def deploy(
 
     if (upload or output) and not emit:
         raise click.UsageError("--upload and --output require --emit")
+    if sandbox and (emit or permissions):
+        raise click.UsageError("--sandbox goes with neither --emit nor --permissions")
     given = read_params(params)
     job = api.load(spec, given, complete=False)
     reject_secret_params(job, given)
@@ -172,104 +173,20 @@ def deploy(
                 indent=2,
             )
         )
-    elif rollback:
-        _roll_back(
-            job,
-            settings,
-            role or "",
-            "" if rollback == _PREVIOUS else rollback,
-            only_plan=only_plan,
+        return
+    with ExitStack() as stack:
+        runs_with = {**settings.params, **settings.fixed_params}
+        target = enter_deployment_target(
+            stack, api.load(spec, runs_with, complete=False), settings, sandbox, given=runs_with
         )
-    else:
-        _deploy_job(
-            job,
-            settings,
-            role or "",
-            _DeployOptions(only_plan, emit or "", output or "", upload, adopt),
-        )
-
-
-@dataclass(frozen=True)
-class _DeployOptions:
-    """Options of the command that are not settings of the job."""
-
-    only_plan: bool
-    emit: str
-    output: str
-    upload: bool
-    adopt: bool
-
-
-def _deploy_job(job: Job, settings: GlueSettings, role: str, options: _DeployOptions) -> None:
-    from rolerunner.glue.bundle import builder as building  # noqa: PLC0415
-    from rolerunner.glue.deploy.settings import define_job  # noqa: PLC0415
-    from rolerunner.glue.launch.runtime import RUNTIMES  # noqa: PLC0415
-
-    deployer = _create_deployer(job, settings, role)
-    with tempfile.TemporaryDirectory(prefix="rolerunner-deploy-") as folder:
-        bundle = building.build_bundle(
-            replace(job, glue=settings),
-            RUNTIMES[settings.runtime],
-            Path(folder) / "bundle",
-            _print_progress,
-        )
-        goal = define_job(
-            job, settings, bundle, str(deployer.place(bundle.hash)), deployer.account.region
-        )
-        if options.emit:
-            _emit_code(deployer, bundle, goal, options)
-            return
-        deployment = deployer.plan_deployment(goal, bundle.hash, adopt=options.adopt)
-        echo(deployment.text())
-        if options.only_plan or not deployment.changes:
-            return
-        deployer.upload(bundle, _print_progress)
-        deployer.apply(deployment)
-        echo(
-            f"deployed {bundle.hash} to {goal.name} in {deployer.account.region}; "
-            f"run it: rolerunner start {job.file}"
-        )
-
-
-def _emit_code(
-    deployer: Deployer, bundle: Bundle, goal: JobDefinition, options: _DeployOptions
-) -> None:
-    from rolerunner.glue.deploy.emit import render_job  # noqa: PLC0415
-
-    text = render_job(goal, options.emit)
-    if options.upload:
-        deployer.upload(bundle, _print_progress)
-    else:
-        _print_progress(
-            f"the code refers to {deployer.place(bundle.hash)}: add --upload to upload it"
-        )
-    if options.output:
-        write_file(Path(options.output), text)
-    else:
-        echo(text, nl=False)
-
-
-def _roll_back(job: Job, settings: GlueSettings, role: str, hash_: str, *, only_plan: bool) -> None:
-    from rolerunner.glue.deploy.settings import JobDefinition, job_name  # noqa: PLC0415
-
-    deployer = _create_deployer(job, settings, role)
-    record = deployer.before(hash_)
-    deployment = deployer.plan_deployment(
-        JobDefinition(job_name(job, settings), record.job, record.tags), record.hash
-    )
-    echo(deployment.text())
-    if deployment.changes and not only_plan:
-        deployer.apply(deployment)
-        echo(f"rolled back to {record.hash}, deployed {record.time} by {record.by}")
-
-
-def _create_deployer(job: Job, settings: GlueSettings, role: str) -> Deployer:
-    from rolerunner.glue.deploy.account import Account  # noqa: PLC0415
-    from rolerunner.glue.deploy.deployment import Deployer  # noqa: PLC0415
-    from rolerunner.glue.deploy.settings import artifact_prefix  # noqa: PLC0415
-
-    place = artifact_prefix(job, settings)
-    return Deployer(Account.of(job, role, settings.region), place)
+        if rollback:
+            hash_ = "" if rollback == _PREVIOUS else rollback
+            roll_back(job, target, role or "", hash_, only_plan=only_plan)
+        else:
+            options = DeployOptions(only_plan, emit or "", output or "", upload, adopt)
+            deploy_job(job, target, role or "", options)
+        if not target.is_lasting:
+            echo(f"the sandbox ends with this command; to keep one, {hint_sandbox(spec)}", err=True)
 
 
 def _parse_tags(pairs: Sequence[str], job: Job) -> dict[str, str]:
@@ -278,7 +195,3 @@ def _parse_tags(pairs: Sequence[str], job: Job) -> dict[str, str]:
         raise UsageError(f"--tag takes NAME=VALUE, not '{wrong}'")
     given = dict(each.split("=", 1) for each in pairs)
     return {**(job.glue.tags if job.glue is not None else {}), **given} if given else {}
-
-
-def _print_progress(line: str) -> None:
-    echo(line, err=True)

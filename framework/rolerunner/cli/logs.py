@@ -9,7 +9,8 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, SETTINGS, SPEC, echo
-from rolerunner.cli.start import JOB_NAME, REGION, open_runs
+from rolerunner.cli.glue_jobs import JOB_NAME, REGION, open_runs
+from rolerunner.cli.sandboxed import GLUE_SANDBOX, find_deployment_target
 
 
 @click.command(context_settings=SETTINGS)
@@ -31,6 +32,7 @@ from rolerunner.cli.start import JOB_NAME, REGION, open_runs
     metavar="ALIAS",
     help="Read logs under this role of the spec; defaults to your own identity.",
 )
+@GLUE_SANDBOX
 def logs(
     spec: str,
     run_id: Optional[str],
@@ -39,6 +41,7 @@ def logs(
     job_name: Optional[str],
     region: Optional[str],
     role: Optional[str],
+    sandbox: Optional[str],
 ) -> None:
     """Print the logs of a run of the Glue job, output and errors; defaults to the newest run.
 
@@ -52,7 +55,9 @@ def logs(
     from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
-    runs = open_runs(job, resolve_settings(job, {"job_name": job_name, "region": region}), role)
+    settings = resolve_settings(job, {"job_name": job_name, "region": region})
+    target = find_deployment_target(job, settings, sandbox)
+    runs = open_runs(job, target, role)
     run = runs.get(run_id) if run_id else runs.newest()
     for line in runs.follow(run.id, interval) if follow else runs.lines(run):
         echo(line.text)

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Optional
 
 import click
 
 from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
+from rolerunner.cli.glue_jobs import (
+    JOB_NAME,
+    REGION,
+    DeployOptions,
+    deploy_job,
+    open_runs,
+    reject_secret_params,
+)
+from rolerunner.cli.sandboxed import GLUE_SANDBOX, enter_deployment_target, find_deployment_target
 from rolerunner.errors import StepError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rolerunner.glue.deploy.runs import JobRun, JobRuns
     from rolerunner.model import GlueSettings, Job
 
 _REPORT_SECONDS = 60.0
 """Seconds between two lines while the state does not change."""
-
-
-JOB_NAME = click.option(
-    "--job-name", metavar="NAME", help="Name of the Glue job, if it differs from the spec's."
-)
-REGION = click.option("--region", metavar="REGION", help="Region of the Glue job.")
+_SANDBOX_SECONDS = 0.5
+"""Longest polling interval in the sandbox."""
 
 
 @click.command(context_settings=SETTINGS)
@@ -54,6 +60,7 @@ REGION = click.option("--region", metavar="REGION", help="Region of the Glue job
     metavar="ALIAS",
     help="Start under this role of the spec; defaults to your own identity.",
 )
+@GLUE_SANDBOX
 def start(
     spec: str,
     params: Sequence[str],
@@ -65,6 +72,7 @@ def start(
     job_name: Optional[str],
     region: Optional[str],
     role: Optional[str],
+    sandbox: Optional[str],
 ) -> None:
     """Start the Glue job of a spec and wait until it ends. Params are checked first.
 
@@ -72,16 +80,40 @@ def start(
     rolerunner start nightly.yaml -p run_date=2026-01-31
     rolerunner start nightly.yaml -p run_date=2026-01-31 --follow
     rolerunner start nightly.yaml -p run_date=2026-01-31 --no-wait
+    rolerunner start nightly.yaml -p run_date=2026-01-31 --sandbox
+
+    With --sandbox and no running sandbox, the job is deployed to a new one first.
 
     Exit status: 0 the run succeeded, 2 invalid params, 4 the run did not succeed.
     """
+    job, settings, loaded, arguments = _check_params(
+        spec, read_params(params, params_file), job_name, region
+    )
+    with ExitStack() as stack:
+        target = (
+            find_deployment_target(loaded, settings, sandbox)
+            if no_wait
+            else enter_deployment_target(stack, loaded, settings, sandbox, given=arguments)
+        )
+        if not target.is_lasting:
+            deploy_job(job, target, role or "", DeployOptions())
+        runs = open_runs(job, target, role)
+        run_id = runs.start({**arguments, **({"run_key": run_key} if run_key else {})})
+        echo(run_id)
+        if not no_wait:
+            _wait(
+                runs,
+                run_id,
+                min(interval, _SANDBOX_SECONDS) if sandbox else interval,
+                spec,
+                follow=follow,
+            )
+
+
+def _wait(runs: JobRuns, run_id: str, interval: float, spec: str, *, follow: bool) -> None:
+    """Waits for the end of a run; exits with status 4 unless it succeeds."""
     from rolerunner.glue.deploy.runs import SUCCEEDED  # noqa: PLC0415 - imports botocore
 
-    runs, given = _prepare_run(spec, read_params(params, params_file), job_name, region, role)
-    run_id = runs.start({**given, **({"run_key": run_key} if run_key else {})})
-    echo(run_id)
-    if no_wait:
-        return
     try:
         for line in runs.follow(run_id, interval) if follow else ():
             echo(line.text)
@@ -105,14 +137,10 @@ def start(
     echo(f"succeeded in {ended.seconds} s, {ended.dpu_seconds:g} DPU-seconds")
 
 
-def _prepare_run(
-    spec: str,
-    given: Mapping[str, Any],
-    job_name: Optional[str],
-    region: Optional[str],
-    role: Optional[str],
-) -> tuple[JobRuns, dict[str, str]]:
-    """Returns the job's runs and the params as text.
+def _check_params(
+    spec: str, given: Mapping[str, Any], job_name: Optional[str], region: Optional[str]
+) -> tuple[Job, GlueSettings, Job, dict[str, str]]:
+    """Returns the job, its settings, the job with its params, and the params as text.
 
     Raises UsageError for a param that is invalid, missing or fixed.
     """
@@ -125,7 +153,7 @@ def _prepare_run(
     fixed = next((name for name in given if name in settings.fixed_params), None)
     if fixed is not None:
         raise UsageError(f"the param '{fixed}' is fixed by 'fixed_params' under 'glue' in the spec")
-    api.load(spec, {**settings.params, **settings.fixed_params, **given})
+    loaded = api.load(spec, {**settings.params, **settings.fixed_params, **given})
     reject_secret_params(job, given)
     start_fields = {
         name: format_argument(value.value if isinstance(value, FileValue) else value)
@@ -134,29 +162,7 @@ def _prepare_run(
     wrong = next((name for name, value in start_fields.items() if value.startswith("--")), None)
     if wrong is not None:
         raise UsageError(f"the param '{wrong}' {NO_DASHES}")
-    return open_runs(job, settings, role), start_fields
-
-
-def reject_secret_params(job: Job, given: Iterable[str]) -> None:
-    """Raises UsageError for a secret that would become a job argument."""
-    secret = sorted(job.secret_params.intersection(given))
-    if secret:
-        raise UsageError(
-            f"the param '{secret[0]}' is secret and cannot be an argument of a Glue job: "
-            "Glue logs and shows arguments"
-        )
-
-
-def open_runs(job: Job, settings: GlueSettings, role: Optional[str]) -> JobRuns:
-    """Returns the runs of a spec's Glue job."""
-    from rolerunner.glue.deploy.account import Account  # noqa: PLC0415
-    from rolerunner.glue.deploy.runs import JobRuns  # noqa: PLC0415
-
-    return JobRuns(
-        Account.of(job, role or "", settings.region),
-        settings.job_name or job.name,
-        settings.runtime,
-    )
+    return job, settings, loaded, start_fields
 
 
 class _Progress:

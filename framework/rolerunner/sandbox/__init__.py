@@ -19,7 +19,7 @@ from rolerunner.spec.validation import validate_document
 from rolerunner.spec.values import format_suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = [
     "JobKeys",
@@ -32,6 +32,9 @@ __all__ = [
     "with_objects",
 ]
 
+JOB_SESSION = "GlueJobRunnerSession"
+"""The session name with which Glue assumes a job's role."""
+
 
 _SESSION_SECONDS = 43_200
 """Duration of the sessions that a sandbox gives out: the longest that AWS knows."""
@@ -39,7 +42,7 @@ _SESSION_SECONDS = 43_200
 
 @dataclass(frozen=True)
 class JobKeys:
-    """The keys of the job's session, with a redacted repr."""
+    """The keys of a session, such as the job's, with a redacted repr."""
 
     access_key: str
     secret_key: str
@@ -145,19 +148,22 @@ def _of_bucket(bucket: str, puts: Mapping[S3Uri, Path]) -> list[SandboxObject]:
 
 
 @contextlib.contextmanager
-def start_sandbox(world: World, folder: Path = Path(), port: int = 0) -> Iterator[Sandbox]:
+def start_sandbox(
+    world: World, folder: Path = Path(), port: int = 0, job_runner: Sequence[str] = ()
+) -> Iterator[Sandbox]:
     """Runs a sandbox with this world; its files are relative to ``folder``. Raises SandboxError.
 
-    It listens on ``port``, or on any free one.
+    It listens on ``port``, or on any free one. ``job_runner`` is a command that runs a job of
+    Glue; without it, jobs do not run.
     """
     with (
-        start_server(port) as server,
+        start_server(port, job_runner) as server,
         contextlib.closing(_Clients(server.endpoint, world.region)) as clients,
     ):
         client = clients.client
         with _failures_told():
             create_world(world, client, folder)
-            keys = _job_keys(world, client)
+            keys = _assume_role(world.job_role, JOB_SESSION, client)
         accounts = {RoleArn.parse(role.arn).account for role in world.roles} | {
             bucket.account for bucket in world.buckets
         }
@@ -165,7 +171,7 @@ def start_sandbox(world: World, folder: Path = Path(), port: int = 0) -> Iterato
 
 
 @contextlib.contextmanager
-def _failures_told() -> Iterator[None]:
+def _failures_told(failure: str = "the sandbox could not be filled") -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
@@ -173,19 +179,44 @@ def _failures_told() -> Iterator[None]:
     except OSError as error:
         raise SandboxError(f"a file of the sandbox cannot be read: {error}") from None
     except (BotoCoreError, ClientError) as error:
-        raise SandboxError(f"the sandbox could not be filled: {error}") from error
+        raise SandboxError(f"{failure}: {error}") from error
 
 
-def _job_keys(world: World, client: Any) -> JobKeys:
-    """Returns the keys of a session named as Glue names it."""
-    sts = client("sts", RoleArn.parse(world.job_role).account)
-    # the job's session does not expire within a run, since Glue renews its own
+def assume_role(
+    endpoint: str, region: str, arn: str, name: str = "rolerunner", trusted: str = ""
+) -> JobKeys:
+    """Assumes a role of a running sandbox as the administrator of its account.
+
+    ``trusted`` is a service that must be in the role's trust policy, such as glue.amazonaws.com.
+    Raises SandboxError.
+    """
+    with (
+        contextlib.closing(_Clients(endpoint, region)) as clients,
+        _failures_told(f"{arn} cannot be assumed"),
+    ):
+        if trusted and not _is_trusted(arn, trusted, clients.client):
+            raise SandboxError(f"the trust policy of {arn} does not allow {trusted} to assume it")
+        return _assume_role(arn, name, clients.client)
+
+
+def _is_trusted(arn: str, service: str, client: Any) -> bool:
+    role = RoleArn.parse(arn)
+    found = client("iam", role.account).get_role(RoleName=role.name)["Role"]
+    for statement in found["AssumeRolePolicyDocument"]["Statement"]:
+        principal = statement.get("Principal", {})
+        services = principal.get("Service", []) if isinstance(principal, dict) else []
+        if statement["Effect"] == "Allow" and service in (
+            [services] if isinstance(services, str) else services
+        ):
+            return True
+    return False
+
+
+def _assume_role(arn: str, name: str, client: Any) -> JobKeys:
+    sts = client("sts", RoleArn.parse(arn).account)
+    # a session does not expire within a run, since Glue renews its own
     return _read_keys(
-        sts.assume_role(
-            RoleArn=world.job_role,
-            RoleSessionName="GlueJobRunnerSession",
-            DurationSeconds=_SESSION_SECONDS,
-        )
+        sts.assume_role(RoleArn=arn, RoleSessionName=name, DurationSeconds=_SESSION_SECONDS)
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs the emulator in the child process and records every request.
+"""Runs the emulator in the child process, records every request, and runs jobs of Glue.
 
 The emulator's own record (CloudTrail) is not sufficient: it omits requests that IAM refused, does
 not distinguish refused from granted ones, is split by region, and lacks keys and callers of S3
@@ -13,8 +13,10 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -34,6 +36,8 @@ _ARN = re.compile(rb"<Arn>([^<]*)</Arn>")
 _SHORT = 1 << 16
 """Maximum bytes read of a body: of STS and of errors, never of an object."""
 _ERROR = 400
+_POLL_SECONDS = 0.05
+_STOP_SECONDS = 10.0
 
 
 @dataclass
@@ -137,11 +141,75 @@ def end_with_parent(folder: str) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(folder: str, record: str) -> None:
-    """Runs the emulator until the parent ends."""
+@dataclass
+class JobRunner:
+    """Runs each job of Glue in a process of the interpreter that has rolerunner.
+
+    The emulator itself gives a script no arguments and the wrong identity, and takes every Spark
+    job for successful.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+    endpoint: str
+
+    def install(self) -> None:
+        """Replaces the emulator's own way to run a job, for Python Shell and Spark alike."""
+        from ministack.services import glue  # noqa: PLC0415
+
+        glue._is_spark_job = lambda _: False  # noqa: SLF001 - the emulator's version is pinned
+        glue._resolve_script = lambda _: "job.py"  # noqa: SLF001 - the job fetches it, as its role
+        glue._execute_subprocess = self._run_job  # noqa: SLF001
+
+    def _run_job(
+        self, run: dict[str, Any], job: dict[str, Any], _arguments: object, _script: object
+    ) -> None:
+        """Runs a job until it ends or is stopped; notes state and error in ``run``."""
+        from ministack.core.responses import get_account_id, get_region  # noqa: PLC0415
+
+        request = {
+            "job": job,
+            "run": run,
+            "endpoint": self.endpoint,
+            "account": get_account_id(),
+            "region": get_region(),
+        }
+        with subprocess.Popen(  # noqa: S603
+            self.command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            answer = self._wait(process, run, json.dumps(request))
+        if run["JobRunState"] != "STOPPED":
+            run["JobRunState"] = answer.get("state", "ERROR")
+            run["ErrorMessage"] = answer.get("error", "the process of the run ended early")
+
+    def _wait(
+        self, process: subprocess.Popen[bytes], run: dict[str, Any], request: str
+    ) -> dict[str, str]:
+        if process.stdin is None or process.stdout is None:
+            return {}
+        process.stdin.write(request.encode() + b"\n")
+        process.stdin.flush()
+        while process.poll() is None and run["JobRunState"] != "STOPPED":
+            time.sleep(_POLL_SECONDS)
+        process.stdin.close()  # the process stops its script then
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        try:
+            answer: dict[str, str] = json.loads(process.stdout.read())
+        except ValueError:
+            return {}
+        return answer
+
+
+def main(folder: str, record: str, job_runner: str = "") -> None:
+    """Runs the emulator until the parent ends; ``job_runner`` is a JobRunner as JSON."""
     end_with_parent(folder)
     import ministack.app  # noqa: PLC0415 - takes time, and the parent may end meanwhile
 
+    if job_runner:
+        JobRunner(**json.loads(job_runner)).install()
     sys.argv = ["ministack"]
     # line by line: a client that has its answer finds the request on record
     with open(record, "a", encoding="utf-8", buffering=1) as lines:  # noqa: PTH123 - pathlib cannot ask for line buffering on 3.9

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner.errors import SandboxError
 from rolerunner.model import RoleArn, S3Uri
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from rolerunner.actions.base import Action
-    from rolerunner.model import Plan
+    from rolerunner.model import Job, Plan
 
 _ACCOUNT = "123456789012"
 """The job's account; it differs from its roles', so that both policies are needed."""
@@ -40,19 +40,25 @@ class GeneratedWorld:
 
 
 def generate_world(
-    plan: Plan, lasting: Plan, actions: Mapping[str, type[Action]], puts: Mapping[S3Uri, Path]
+    plan: Plan,
+    lasting: Plan,
+    actions: Mapping[str, type[Action]],
+    puts: Mapping[S3Uri, Path],
+    around: Optional[JobRoleUses] = None,
 ) -> GeneratedWorld:
     """Derives the world of a plan.
 
-    ``lasting`` is the plan for policies; ``puts`` are additional objects from files.
+    ``lasting`` is the plan for policies; ``puts`` are additional objects from files; ``around``
+    is what the job does outside of its steps, under ``around.job_role``.
 
     A bucket belongs to the first role that writes to it, else to the first that reads it, the
     job's own role last. Roles of other accounts are also granted
     what they need by the bucket policy. Raises SandboxError for unsupported features.
     """
-    job_role = _job_role(plan)
+    around = around or JobRoleUses(name_job_role(plan.job))
+    job_role = around.job_role
     _check_partition(plan)
-    found = derive_policies(lasting, JobRoleUses(job_role))
+    found = derive_policies(lasting, around)
     owners = _find_owners(found)
     for uri in puts:
         owners.setdefault(uri.bucket, RoleArn.parse(job_role).account)
@@ -94,8 +100,9 @@ def _list_notes(
     yield from (f"{planned.step.id}: {note}" for planned in lasting.steps for note in planned.notes)
 
 
-def _job_role(plan: Plan) -> str:
-    name = f"glue-{plan.job.name}"[:_LONGEST_NAME]
+def name_job_role(job: Job) -> str:
+    """Returns the ARN of the job's role in a derived world."""
+    name = f"glue-{job.name}"[:_LONGEST_NAME]
     return f"arn:aws:iam::{_ACCOUNT}:role/{name}"
 
 

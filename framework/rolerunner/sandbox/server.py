@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 OTHER_PYTHON = "ROLERUNNER_SANDBOX_PYTHON"
 """Names an interpreter with the emulator, which needs Python 3.10, if this one has none."""
@@ -57,18 +57,19 @@ class Server:
 
 
 @contextlib.contextmanager
-def start_server(port: int = 0) -> Iterator[Server]:
+def start_server(port: int = 0, job_runner: Sequence[str] = ()) -> Iterator[Server]:
     """Runs the emulator inside the block, then removes its folder. Raises SandboxError.
 
-    It listens on ``port``, or on any free one.
+    It listens on ``port``, or on any free one. ``job_runner`` is a command that runs a job of
+    Glue; without it, jobs do not run.
     """
     python = find_interpreter()
     folder = Path(tempfile.mkdtemp(prefix="rolerunner-sandbox-"))
     process = None
     try:
         name = secrets.token_hex(8)
-        process, taken = _first_that_answers(python, folder, name, port)
-        yield Server(f"http://127.0.0.1:{taken}", process.pid, folder, name)
+        process, taken = _first_that_answers(python, folder, name, port, job_runner)
+        yield Server(_endpoint(taken), process.pid, folder, name)
     finally:
         if process is not None:
             _stop_process(process)
@@ -114,13 +115,13 @@ def ask_name(endpoint: str) -> str:
 
 
 def _first_that_answers(
-    python: str, folder: Path, name: str, wanted: int
+    python: str, folder: Path, name: str, wanted: int, job_runner: Sequence[str]
 ) -> tuple[subprocess.Popen[bytes], int]:
     said = ""
     # another process may take the port between our look and the child's bind
     for _ in range(1 if wanted else _TRIES):
         port = wanted or _free_port()
-        process = _spawn_child(python, folder, port, name)
+        process = _spawn_child(python, folder, port, name, job_runner)
         try:
             if _wait_until_ready(process, port, name):
                 return process, port
@@ -148,7 +149,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _spawn_child(python: str, folder: Path, port: int, name: str) -> subprocess.Popen[bytes]:
+def _spawn_child(
+    python: str, folder: Path, port: int, name: str, job_runner: Sequence[str]
+) -> subprocess.Popen[bytes]:
     environment = _child_environment(python)
     environment.update(
         AUTH="true",  # this turns IAM's enforcement on
@@ -169,6 +172,7 @@ def _spawn_child(python: str, folder: Path, port: int, name: str) -> subprocess.
         _CHILD.read_text(encoding="utf-8"),
         str(folder),
         str(_record_path(folder)),
+        *([_describe_job_runner(job_runner, folder, port)] if job_runner else []),
     ]
     with _log_path(folder).open("ab") as output:
         # in its own session, so that Ctrl-C reaches only rolerunner, which stops the child
@@ -183,6 +187,18 @@ def _spawn_child(python: str, folder: Path, port: int, name: str) -> subprocess.
         )
 
 
+def _describe_job_runner(command: Sequence[str], folder: Path, port: int) -> str:
+    """Returns the child's JobRunner as JSON; its jobs run in this interpreter."""
+    environment = {**_child_environment(sys.executable), "TMPDIR": str(folder)}
+    return json.dumps(
+        {"command": list(command), "environment": environment, "endpoint": _endpoint(port)}
+    )
+
+
+def _endpoint(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
 def _child_environment(python: str) -> dict[str, str]:
     """Returns the child's environment: no AWS_*, and no paths of this interpreter for another."""
     names = _KEPT_ENVIRONMENT + (_OF_THIS_INTERPRETER if python == sys.executable else ())
@@ -194,7 +210,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, name: str) ->
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, ValueError):
-            health = _get_json(f"http://127.0.0.1:{port}/_ministack/health")
+            health = _get_json(f"{_endpoint(port)}/_ministack/health")
             if health.get("edition") == name and health["ready_scripts"]["status"] == "completed":
                 return True
         time.sleep(0.02)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
@@ -35,10 +35,16 @@ class Account:
         self.region = region or role.region or _own_region(sessions)
 
     @classmethod
-    def of(cls, job: Job, role: str = "", region: str = "") -> Account:
-        """Opens the account for a job; ``role`` is an alias, or empty for the machine's identity.
+    def of(
+        cls,
+        job: Job,
+        role: str = "",
+        region: str = "",
+        identity: Optional[JobIdentity] = None,
+    ) -> Account:
+        """Opens the account for a job; ``role`` is an alias, or empty for ``identity`` itself.
 
-        Raises UsageError.
+        ``identity`` is the machine's own by default. Raises UsageError.
         """
         if role and role not in job.roles:
             raise UsageError(
@@ -46,7 +52,7 @@ class Account:
             )
         region = region or (job.glue.region if job.glue is not None else "")
         return cls(
-            Sessions(JobIdentity(region=region), session_name=f"{job.name}-deploy"),
+            Sessions(identity or JobIdentity(region=region), session_name=f"{job.name}-deploy"),
             job.roles[role] if role else JOB,
             region,
         )

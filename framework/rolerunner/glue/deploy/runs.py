@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner.errors import StepError, UsageError
 from rolerunner.glue.deploy.account import NOT_THERE
 from rolerunner.glue.launch.invocation import merge_arguments
+from rolerunner.glue.launch.log_streams import find_stream_prefix, name_log_group
 from rolerunner.glue.launch.runtime import RUNTIMES
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ _LATE = 60_000
 """Milliseconds by which CloudWatch may show an event of one stream later than those of another."""
 _RUN_ID = re.compile(r"jr_[0-9a-f]+")
 """A run's id in the name of a log stream."""
-_GROUP_PREFIX = "--custom-logGroup-prefix"
-_STREAM_PREFIX = "--custom-logStream-prefix"
 _LOOKS = 6
 """Consecutive failed polls after which waiting is abandoned."""
 _FOR_GOOD = (NOT_THERE, "AccessDenied", "AccessDeniedException")
@@ -216,8 +215,8 @@ class JobRuns:
     def _find_streams(self, run: JobRun, since: int) -> list[_LogStreams]:
         """Returns where a run logs; Glue 5.0 and later let arguments rename groups and streams."""
         given = self._merged_arguments(run) if self.runtime.has_log_prefixes else {}
-        base = given.get(_GROUP_PREFIX, "").rstrip("/") or run.log_group
-        custom = given.get(_STREAM_PREFIX, "")
+        base = name_log_group(self.runtime, given, run.log_group)
+        custom = find_stream_prefix(self.runtime, given)
         # streams of a custom name may hold later runs as well
         until = run.ended + _LATE if custom and run.ended else 0
         return [

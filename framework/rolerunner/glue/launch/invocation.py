@@ -1,48 +1,16 @@
-"""Builds the command line and the environment that Glue gives an entry script.
+"""The arguments and variables that Glue gives an entry script.
 
 Sources: AWS Glue developer guide (job parameters); lists of arguments that jobs have printed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rolerunner.glue.launch.runtime import Runtime
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """A run of a Glue job, as its script sees it."""
-
-    job_name: str
-    run_id: str
-    script_location: str
-    arguments: Mapping[str, str]
-    """The arguments of job and run, merged."""
-
-    def argv(self, script: str, runtime: Runtime) -> list[str]:
-        """Returns ``sys.argv`` of the script, whose local path is ``script``."""
-        named = {
-            **(self._spark_arguments() if runtime.is_spark else self._python_shell_arguments()),
-            **self.arguments,
-        }
-        # Glue drops the token of an empty value
-        tokens = (token for name, value in named.items() for token in (name, value) if token)
-        return [script, *tokens]
-
-    def _spark_arguments(self) -> dict[str, str]:
-        return {
-            "--JOB_NAME": self.job_name,
-            "--JOB_ID": f"j_{self.run_id.removeprefix('jr_')}",
-            "--JOB_RUN_ID": self.run_id,
-        }
-
-    def _python_shell_arguments(self) -> dict[str, str]:
-        return {"--scriptLocation": self.script_location, "--job-language": "python"}
 
 
 def merge_arguments(
@@ -52,6 +20,28 @@ def merge_arguments(
     return {**default, **given, **fixed}
 
 
+def list_arguments(
+    runtime: Runtime,
+    name: str,
+    script: str,
+    arguments: Mapping[str, str],
+    run_id: str = "jr_rehearsal",
+) -> list[str]:
+    """Returns the argument list that Glue gives to the script; an empty value loses its token.
+
+    ``name`` is the job's, ``script`` the URI of the script.
+    """
+    job_id = f"j_{run_id.removeprefix('jr_')}"
+    of_run = {"--JOB_NAME": name, "--JOB_ID": job_id, "--JOB_RUN_ID": run_id}
+    of_glue = {
+        "--job-bookmark-option": "job-bookmark-disable",
+        "--scriptLocation": script,
+        "--job-language": "python",
+    }
+    named = {**(of_run if runtime.is_spark else {}), **of_glue, **arguments}
+    return [token for pair in named.items() for token in pair if token]
+
+
 def build_environment(runtime: Runtime, installation: str) -> dict[str, str]:
     """Returns the variables by which a script knows its runtime.
 
@@ -59,4 +49,4 @@ def build_environment(runtime: Runtime, installation: str) -> dict[str, str]:
     """
     if runtime.is_spark:
         return {"GLUE_COMMAND_CRITERIA": runtime.command}
-    return {"GLUE_INSTALLATION": installation}
+    return {"GLUE_INSTALLATION": installation} if installation else {}

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner.glue.launch.invocation import build_environment
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rolerunner.glue.launch.runtime import Runtime
     from rolerunner.glue.rehearsal.installation import Installation
 
-_LAUNCHER = Path(__file__).with_name("launcher.py")
+LAUNCHER = Path(__file__).with_name("launcher.py")
+"""Runs a script as Glue does."""
 _STARTED = "job_loaded"
 """The event that the entry script logs when it has read the spec."""
 _LONGEST = 900.0
@@ -46,20 +49,6 @@ class Launch:
     """The last lines of output and errors."""
 
 
-def list_arguments(
-    runtime: Runtime, name: str, script: str, arguments: Mapping[str, str]
-) -> list[str]:
-    """Returns the argument list that Glue gives to the script; an empty value loses its token."""
-    of_run = {"--JOB_NAME": name, "--JOB_ID": "j_rehearsal", "--JOB_RUN_ID": "jr_rehearsal"}
-    of_glue = {
-        "--job-bookmark-option": "job-bookmark-disable",
-        "--scriptLocation": script,
-        "--job-language": "python",
-    }
-    named = {**(of_run if runtime.is_spark else {}), **of_glue, **arguments}
-    return [token for pair in named.items() for token in pair if token]
-
-
 def launch_script(
     runtime: Runtime,
     installed: Installation,
@@ -73,7 +62,7 @@ def launch_script(
     placed = Path(shutil.copy(script, folder))
     report = work / "report.json"
     target = str(installed.folder or "")
-    command = [str(installed.environment.python), str(_LAUNCHER), str(report), runtime.command]
+    command = [str(installed.environment.python), str(LAUNCHER), str(report), runtime.command]
     command += [target, str(placed), *arguments]
     environment = {**_build_environment(runtime, installed, work), **variables}
     errors = work / "stderr"
@@ -124,10 +113,8 @@ def launch_script(
 def _build_environment(runtime: Runtime, installed: Installation, work: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     variables = {**kept, "HOME": str(work), "AWS_EC2_METADATA_DISABLED": "true"}
-    if not runtime.is_spark:
-        return {**variables, "GLUE_INSTALLATION": str(installed.folder)}
-    variables["GLUE_COMMAND_CRITERIA"] = "glueetl"
-    if installed.code:
+    variables.update(build_environment(runtime, str(installed.folder)))
+    if runtime.is_spark and installed.code:
         variables["PYTHONPATH"] = os.pathsep.join(map(str, installed.code))
     return variables
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Optional
 from rolerunner import sandbox
 from rolerunner.glue.bundle.builder import SCRIPT, build_bundle
 from rolerunner.glue.deploy.settings import artifact_prefix, define_job, job_name, resolve_settings
+from rolerunner.glue.launch.invocation import list_arguments, merge_arguments
 from rolerunner.glue.launch.spark_job import is_needed
 from rolerunner.glue.rehearsal.cluster import list_spark_packages, prepare_cluster
 from rolerunner.glue.rehearsal.environment import Environment, provide_environment
 from rolerunner.glue.rehearsal.installation import Installation, install_bundle
-from rolerunner.glue.rehearsal.launch import Launch, launch_script, list_arguments
+from rolerunner.glue.rehearsal.launch import Launch, launch_script
 from rolerunner.glue.rehearsal.package_lists import list_packages
 from rolerunner.iam.actions_table import build_object_arn, build_statement
 from rolerunner.model import RoleArn, S3Uri
@@ -117,7 +118,7 @@ def _list_job_arguments(
     """Returns the arguments of a run: the job's, those of the run, and those that are fixed."""
     defined = define_job(job, settings, bundle, place, settings.region).job
     run = {f"--{name}": value for name, value in params.items()}
-    return {**defined["DefaultArguments"], **run, **defined["NonOverridableArguments"]}
+    return merge_arguments(defined["DefaultArguments"], run, defined["NonOverridableArguments"])
 
 
 def _add_artifacts(

@@ -1,12 +1,10 @@
-"""Tests the command line and environment that an entry script gets from Glue."""
+"""Tests the arguments and variables that an entry script gets from Glue."""
 
 from __future__ import annotations
 
 from rolerunner.glue.launch.arguments import parse_arguments
-from rolerunner.glue.launch.invocation import Invocation, build_environment, merge_arguments
+from rolerunner.glue.launch.invocation import build_environment, list_arguments, merge_arguments
 from rolerunner.glue.launch.runtime import RUNTIMES, detect_runtime
-
-ARGUMENTS = {"--job_spec": "s3://b/job.yaml", "--comment": "", "--country": "nz"}
 
 
 def test_a_run_overrides_the_jobs_defaults_and_nothing_that_is_fixed() -> None:
@@ -18,39 +16,24 @@ def test_a_run_overrides_the_jobs_defaults_and_nothing_that_is_fixed() -> None:
     assert merged == {"--a": "default", "--b": "run", "--c": "fixed", "--d": "run"}
 
 
-def test_spark_scripts_get_the_ids_of_job_and_run_first() -> None:
-    invocation = Invocation("nightly", "jr_1f", "s3://b/run_spec.py", ARGUMENTS)
-    argv = invocation.argv("/tmp/run_spec.py", RUNTIMES["glue-5.1"])
-    assert argv[:7] == [
-        "/tmp/run_spec.py",
-        "--JOB_NAME",
-        "nightly",
-        "--JOB_ID",
-        "j_1f",
-        "--JOB_RUN_ID",
-        "jr_1f",
-    ]
-    assert parse_arguments(argv[1:]).ours == {"job_spec": "s3://b/job.yaml"}
-    assert parse_arguments(argv[1:]).params == {"comment": "", "country": "nz"}
+def test_an_empty_value_loses_its_token() -> None:
+    arguments = {"--job_spec": "s3://b/job.yaml", "--comment": "", "library-set": "analytics"}
+    found = list_arguments(RUNTIMES["pythonshell"], "nightly", "s3://b/run_spec.py", arguments)
+    assert found[-5:] == ["--job_spec", "s3://b/job.yaml", "--comment", "library-set", "analytics"]
+    assert "--scriptLocation" in found
+    assert "--JOB_NAME" not in found
+    assert parse_arguments(found).ours == {"job_spec": "s3://b/job.yaml"}
 
 
-def test_python_shell_scripts_get_no_ids_and_lose_empty_values() -> None:
-    invocation = Invocation("nightly", "jr_1f", "s3://b/run_spec.py", ARGUMENTS)
-    assert invocation.argv("run_spec.py", RUNTIMES["pythonshell"])[1:] == [
-        "--scriptLocation",
-        "s3://b/run_spec.py",
-        "--job-language",
-        "python",
-        "--job_spec",
-        "s3://b/job.yaml",
-        "--comment",
-        "--country",
-        "nz",
-    ]
+def test_a_spark_job_knows_its_name_and_its_run() -> None:
+    found = list_arguments(RUNTIMES["glue-5.1"], "nightly", "s3://b/run_spec.py", {"--n": "3"})
+    assert found[:5:2] == ["--JOB_NAME", "--JOB_ID", "--JOB_RUN_ID"]
+    parsed = parse_arguments(found)
+    assert (parsed.params, parsed.glue["JOB_NAME"]) == ({"n": "3"}, "nightly")
 
 
 def test_the_environment_tells_the_runtimes_apart() -> None:
     assert detect_runtime("x.py", "", build_environment(RUNTIMES["glue-5.1"], "/in")) == "glueetl"
     environment = build_environment(RUNTIMES["pythonshell"], "/in")
-    assert environment["GLUE_INSTALLATION"] == "/in"
+    assert environment == {"GLUE_INSTALLATION": "/in"}
     assert detect_runtime("x.py", "", environment) == "pythonshell"

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rolerunner.glue.launch.arguments import parse_arguments
 from rolerunner.glue.launch.runtime import RUNTIMES
 from rolerunner.glue.rehearsal.environment import Environment
 from rolerunner.glue.rehearsal.installation import Installation
-from rolerunner.glue.rehearsal.launch import Launch, launch_script, list_arguments
+from rolerunner.glue.rehearsal.launch import Launch, launch_script
 
 STARTED = """
 import json, os, sys
@@ -24,22 +23,6 @@ REFUSED = """
 print('{"event": "run_failed", "type": "RolesRefused"}')
 raise RuntimeError("the reason")
 """
-
-
-def test_an_empty_value_loses_its_token() -> None:
-    arguments = {"--job_spec": "s3://b/job.yaml", "--comment": "", "library-set": "analytics"}
-    found = list_arguments(RUNTIMES["pythonshell"], "nightly", "s3://b/run_spec.py", arguments)
-    assert found[-5:] == ["--job_spec", "s3://b/job.yaml", "--comment", "library-set", "analytics"]
-    assert "--scriptLocation" in found
-    assert "--JOB_NAME" not in found
-    assert parse_arguments(found).ours == {"job_spec": "s3://b/job.yaml"}
-
-
-def test_a_spark_job_knows_its_name_and_its_run() -> None:
-    found = list_arguments(RUNTIMES["glue-5.1"], "nightly", "s3://b/run_spec.py", {"--n": "3"})
-    assert found[:5:2] == ["--JOB_NAME", "--JOB_ID", "--JOB_RUN_ID"]
-    parsed = parse_arguments(found)
-    assert (parsed.params, parsed.glue["JOB_NAME"]) == ({"n": "3"}, "nightly")
 
 
 def launch(folder: Path, text: str, runtime: str, *code: Path) -> Launch:
