@@ -51,7 +51,7 @@ def provide_environment(
     Raises UsageError.
     """
     listed = list_packages(runtime, more)
-    environment = Environment(_cache_folder() / f"{runtime.name}-{listed.hash}")
+    environment = Environment(cache_folder("runtimes") / f"{runtime.name}-{listed.hash}")
     if environment.python.exists():  # False as well where its interpreter was removed
         return environment
     tell(f"makes an environment with the {len(listed.packages)} packages of {runtime.name}, once")
@@ -93,6 +93,7 @@ def _make_environment(target: Path, interpreter: Path, packages: Sequence[str]) 
         raise UsageError(f"{target} is not an environment: remove it and try again")
 
 
-def _cache_folder() -> Path:
+def cache_folder(kind: str) -> Path:
+    """Returns the folder in the user's cache for what rehearsals keep."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "rolerunner" / "runtimes"
+    return cache / "rolerunner" / kind

@@ -12,7 +12,7 @@ from rolerunner.glue.bundle.builder import SCRIPT, build_bundle
 from rolerunner.glue.deploy.settings import artifact_prefix, define_job, job_name, resolve_settings
 from rolerunner.glue.launch.invocation import list_arguments, merge_arguments
 from rolerunner.glue.launch.spark_job import is_needed
-from rolerunner.glue.rehearsal.cluster import list_spark_packages, prepare_cluster
+from rolerunner.glue.rehearsal.cluster import find_release, has_tables, prepare_cluster
 from rolerunner.glue.rehearsal.environment import Environment, provide_environment
 from rolerunner.glue.rehearsal.installation import Installation, install_bundle
 from rolerunner.glue.rehearsal.launch import Launch, launch_script
@@ -76,8 +76,8 @@ def rehearse_job(
     """Rehearses a run with these params. Raises UsageError, SandboxError."""
     settings = _complete_settings(job, runtime, stage.world)
     needs_spark = runtime.is_spark and is_needed(job, _strip_dashes(settings.arguments))
-    spark = list_spark_packages(runtime) if needs_spark else ()
-    base = provide_environment(runtime, interpreter, spark, tell)
+    spark = find_release(runtime) if needs_spark else None
+    base = provide_environment(runtime, interpreter, spark.packages if spark else (), tell)
     with tempfile.TemporaryDirectory(prefix="rolerunner-rehearsal-") as name:
         work = Path(name).resolve()
         bundle = build_bundle(job, runtime, work / "bundle", tell)
@@ -92,9 +92,11 @@ def rehearse_job(
             world = _add_artifacts(stage.world, files, settings, place)
             with sandbox.start_sandbox(world, stage.folder) as running:
                 variables = _build_variables(running)
-                if needs_spark:
-                    layer = installed.environment
-                    variables.update(prepare_cluster(base, layer, installed.code, work))
+                if spark is not None:
+                    s3a = spark if has_tables(job) else None
+                    variables.update(
+                        prepare_cluster(base, installed.environment, installed.code, work, s3a)
+                    )
                 script = bundle.folder / SCRIPT
                 launched = launch_script(runtime, installed, script, argv, variables, work)
         return _conclude(runtime, base, installed, launched)

@@ -29,8 +29,8 @@ def stubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("stubs")
 def test_every_spark_runtime_has_a_spark() -> None:
-    assert set(cluster.PYSPARK) == {each.name for each in RUNTIMES.values() if each.is_spark}
-    assert cluster.list_spark_packages(RUNTIMES["glue-5.1"]) == (
+    assert set(cluster.RELEASES) == {each.name for each in RUNTIMES.values() if each.is_spark}
+    assert cluster.find_release(RUNTIMES["glue-5.1"]).packages == (
         "py4j==0.10.9.7",
         "pyspark==3.5.6",
     )
@@ -41,14 +41,14 @@ def test_a_machine_without_java_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("JAVA_HOME")
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(UsageError, match="needs Java 17: install it or set JAVA_HOME"):
-        cluster.list_spark_packages(RUNTIMES["glue-5.1"])
+        cluster.find_release(RUNTIMES["glue-5.1"])
 
 
 @pytest.mark.usefixtures("stubs")
 def test_a_machine_without_awsglue_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "find_spec", lambda _: None)
     with pytest.raises(UsageError, match="install awsglue-local-stubs"):
-        cluster.list_spark_packages(RUNTIMES["glue-5.1"])
+        cluster.find_release(RUNTIMES["glue-5.1"])
 
 
 @pytest.mark.usefixtures("stubs")
@@ -62,13 +62,16 @@ def test_executors_get_the_code_and_logs_stay_out_of_the_shared_environment(
     for name in ("bin", "work"):
         (base.packages / "pyspark" / name).mkdir(parents=True)
     code = [tmp_path / name for name in archives]
-    variables = cluster.prepare_cluster(base, layer, code, tmp_path)
+    s3a = cluster.RELEASES["glue-5.1"] if archives else None
+    variables = cluster.prepare_cluster(base, layer, code, tmp_path, s3a)
     home = Path(variables["SPARK_HOME"])
     assert [path.name for path in home.iterdir()] == ["bin"]
     assert (layer.packages / "awsglue/job.py").exists()
     assert variables["PYSPARK_PYTHON"] == str(layer.python)
-    files = ",".join(map(str, code))
-    given = f" --py-files {files}" if archives else ""
-    assert (
-        variables["PYSPARK_SUBMIT_ARGS"] == f"--master local-cluster[1,2,1024]{given} pyspark-shell"
-    )
+    options = variables["PYSPARK_SUBMIT_ARGS"].split()
+    assert (options[:2], options[-1]) == (["--master", "local-cluster[1,2,1024]"], "pyspark-shell")
+    if not archives:
+        assert len(options) == 3
+        return
+    assert options[2:4] == ["--py-files", ",".join(map(str, code))]
+    assert options[4:6] == ["--packages", "org.apache.hadoop:hadoop-aws:3.3.4"]
