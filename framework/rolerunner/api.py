@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rolerunner.common.cancellation import Cancel
     from rolerunner.events import Observer
@@ -51,13 +51,15 @@ def load(
     complete: bool = True,
     identity: Optional[JobIdentity] = None,
     more_names: Iterable[str] = (),
+    ignored_names: Collection[str] = (),
     code_is_here: bool = False,
 ) -> Job:
     """Reads and checks a spec: a path, or ``s3://bucket/key`` read under the job's own role.
 
     ``complete=False`` checks the spec without the params of a run. ``more_names`` are valid names
-    besides the params, for hints on misspelt ones. With ``code_is_here``, the functions that steps
-    call must be on this machine. Raises SpecError, UsageError.
+    besides the params, for hints on misspelt ones; ``ignored_names`` are names in ``params`` that
+    the spec need not declare. With ``code_is_here``, the functions that steps call must be on this
+    machine. Raises SpecError, UsageError.
     """
     read_object = partial(wiring.read_object, identity)
     text, name = source.read_text(str(spec), read_object)
@@ -72,6 +74,7 @@ def load(
         params or {},
         complete=complete,
         more_names=more_names,
+        ignored_names=ignored_names,
         code_is_here=code_is_here,
         read_include=read_include,
     )

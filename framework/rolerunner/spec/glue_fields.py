@@ -16,7 +16,7 @@ from rolerunner.spec.params import parse_param
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rolerunner.spec.document import Path
     from rolerunner.spec.reader import SpecReader
@@ -49,6 +49,8 @@ _GLUE_PREFIXES = (
     "custom-log",
 )
 NO_DASHES = "cannot begin with '--' in Glue, which would read it as the next argument"
+LIBRARY_SET = "library-set"
+"""The argument of Python Shell that Glue names without dashes."""
 ENTRY_ARGUMENTS = (
     "job_spec",
     "result",
@@ -63,11 +65,15 @@ ENTRY_ARGUMENTS = (
 _JOB_NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,255}\Z")
 _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}\Z", re.ASCII)
 _WORKER = re.compile(r"[A-Z]\.\d+X\Z")
-_GLUE_ARGUMENT = re.compile(r"--[A-Za-z][A-Za-z0-9_.-]*\Z")
+_GLUE_ARGUMENT = re.compile(r"--([A-Za-z][A-Za-z0-9_.-]*)\Z|library-set\Z")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}\Z")
 _LONGEST = 7 * 24 * 3600.0
 """Maximum duration of a job run in seconds (AWS Glue developer guide: 7 days)."""
 _MAX_TAGS = 50
+_LAKE_FORMATION = "--enable-lakeformation-fine-grained-access"
+_LAKE_FORMATION_WORKERS = 4
+"""Minimum number of workers with fine-grained access (AWS Glue developer guide)."""
+_LAKE_FORMATION_RUNTIMES = ("glue-5.0", "glue-5.1", "glue-6.0")
 
 
 def is_glue_argument(name: str) -> bool:
@@ -108,12 +114,19 @@ def _validate_arguments(value: Any) -> Any:
     for name in value if isinstance(value, dict) else ():
         if not isinstance(name, str) or not _GLUE_ARGUMENT.match(name):
             raise ValueError(f"must be arguments of Glue such as --enable-metrics, not '{name}'")
-        if name.lstrip("-") in ENTRY_ARGUMENTS or not is_glue_argument(name.lstrip("-")):
+        if not _is_for_glue(name.lstrip("-")):
             raise ValueError(
                 f"must be arguments of Glue, which '{name}' is not: set params of the spec "
                 "under 'params'"
             )
+    if isinstance(value, dict) and {LIBRARY_SET, f"--{LIBRARY_SET}"} <= {*value}:
+        raise ValueError(f"has '{LIBRARY_SET}' in two spellings: write {LIBRARY_SET}")
     return value
+
+
+def _is_for_glue(name: str) -> bool:
+    """Returns True for an argument of Glue: a reserved one, or any other with a hyphen."""
+    return (is_glue_argument(name) or "-" in name) and name.replace("-", "_") not in ENTRY_ARGUMENTS
 
 
 class GlueFields(StrictModel):
@@ -234,6 +247,27 @@ class GlueFields(StrictModel):
             raise ValueError(f"'{twice}' is in both 'params' and 'fixed_params'")
         return self
 
+    @model_validator(mode="after")
+    def _fits_lake_formation(self) -> GlueFields:
+        if not self.has_fine_grained_access:
+            return self
+        if self.runtime not in _LAKE_FORMATION_RUNTIMES:
+            raise ValueError(
+                f"'{_LAKE_FORMATION}' does not apply to the runtime {self.runtime}: "
+                "it needs glue-5.0 or newer"
+            )
+        if (self.workers or 2) < _LAKE_FORMATION_WORKERS:
+            raise ValueError(
+                f"'{_LAKE_FORMATION}' needs at least {_LAKE_FORMATION_WORKERS} workers: "
+                f"set 'workers: {_LAKE_FORMATION_WORKERS}' or more"
+            )
+        return self
+
+    @property
+    def has_fine_grained_access(self) -> bool:
+        """Whether Lake Formation decides on access by table, row and column."""
+        return self.arguments.get(_LAKE_FORMATION, "").strip().lower() == "true"
+
     def settings(self) -> GlueSettings:
         """Returns the settings as the job carries them."""
         shell = self.runtime == "pythonshell"
@@ -256,12 +290,19 @@ class GlueFields(StrictModel):
             connections=tuple(self.connections),
             security_configuration=self.security_configuration or "",
             tags=dict(self.tags),
-            arguments=dict(self.arguments),
+            arguments=_normalize_arguments(self.arguments),
         )
 
 
 def _format_arguments(params: Mapping[str, Any]) -> dict[str, str]:
     return {name: format_argument(value) for name, value in params.items()}
+
+
+def _normalize_arguments(arguments: Mapping[str, str]) -> dict[str, str]:
+    return {
+        LIBRARY_SET if name == f"--{LIBRARY_SET}" else name: value
+        for name, value in arguments.items()
+    }
 
 
 def _to_prefix(place: Optional[S3Uri]) -> Optional[S3Uri]:
@@ -276,9 +317,15 @@ def format_argument(value: Any) -> str:
 
 
 def read_glue(
-    glue_params: Any, declared: Mapping[str, ParamFields], reader: SpecReader
+    glue_params: Any,
+    declared: Mapping[str, ParamFields],
+    steps: Sequence[Any],
+    reader: SpecReader,
 ) -> Optional[GlueFields]:
-    """Returns the section, checked against the spec's params; None if it is missing or wrong."""
+    """Returns the section, checked against the spec's params and the items of its ``steps``.
+
+    Returns None if it is missing or wrong.
+    """
     if glue_params is None:
         return None
     if not isinstance(glue_params, dict):
@@ -312,6 +359,8 @@ def read_glue(
     )
     if read is not None:
         _check_params(read, declared, reader)
+        _check_arguments(read, declared, reader)
+        _check_distribution(read, steps, reader)
     return read
 
 
@@ -340,6 +389,35 @@ def _check_params(
                 reader.add(path, f"the param '{name}' {error}")
             if format_argument(value).startswith("--"):
                 reader.add(path, f"the param '{name}' {NO_DASHES}")
+
+
+def _check_arguments(
+    read: GlueFields, declared: Mapping[str, ParamFields], reader: SpecReader
+) -> None:
+    """Reports arguments that are params, which Glue's own would hide."""
+    for name in read.arguments:
+        canonical = name.lstrip("-").replace("-", "_")
+        param = next((each for each in declared if each.replace("-", "_") == canonical), None)
+        if param is not None:
+            reader.add(
+                ("glue", "arguments", name),
+                f"'{name}' is the param '{param}', not an argument of Glue",
+                "set it under 'params'",
+                key=True,
+            )
+
+
+def _check_distribution(read: GlueFields, steps: Sequence[Any], reader: SpecReader) -> None:
+    if not read.has_fine_grained_access:
+        return
+    for index, step in enumerate(steps):
+        if isinstance(step, dict) and step.get("distribute") == "spark":
+            reader.add(
+                ("steps", index, "distribute"),
+                f"'distribute' does not work with '{_LAKE_FORMATION}' under 'glue', "
+                "which allows no RDDs",
+                "remove one of the two",
+            )
 
 
 def _find_expressions(value: Any, path: Path) -> Iterator[Path]:

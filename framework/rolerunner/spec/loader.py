@@ -18,7 +18,7 @@ from rolerunner.spec.schema import IncludedFile, SpecFile, StateFields
 from rolerunner.spec.steps import parse_steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from rolerunner.spec.action_schema import ActionSchema
     from rolerunner.spec.document import Document
@@ -38,21 +38,30 @@ def load_spec(
     complete: bool = True,
     read_include: Optional[Callable[[str], tuple[str, str]]] = None,
     more_names: Iterable[str] = (),
+    ignored_names: Collection[str] = (),
     code_is_here: bool = False,
 ) -> Job:
     """Loads and validates a spec. ``given`` are the params of this run, as text or values.
 
     ``complete=False`` allows required params to be missing, and skips checks that depend on them.
     ``read_include`` returns the text and the name of an included file. ``more_names`` are valid
-    names of arguments that are not params, to suggest them for misspelt ones. ``code_is_here``
-    requires the functions that steps call to exist on this machine.
+    names of arguments that are not params, to suggest them for misspelt ones. ``ignored_names``
+    are names among ``given`` that need not be params. ``code_is_here`` requires the functions that
+    steps call to exist on this machine.
     Raises SpecError with every mistake of the spec, UsageError for wrong params.
     """
     reader = SpecReader(parse_document(text, file), LoadContext(code_is_here=code_is_here))
     top = _parse_top(reader)
     wrong_params: Optional[UsageError] = None
     try:
-        parse_params(top.params, given, reader, complete=complete, more_names=more_names)
+        parse_params(
+            top.params,
+            given,
+            reader,
+            complete=complete,
+            more_names=more_names,
+            ignored_names=ignored_names,
+        )
     except UsageError as error:
         wrong_params = error  # mistakes of the spec come first
     roles = Roles()
@@ -231,7 +240,7 @@ def _parse_glue(top: SpecFile, reader: SpecReader) -> Optional[GlueFields]:
         return None
     from rolerunner.spec.glue_fields import read_glue  # noqa: PLC0415 - takes 2 ms, and many specs have no such section
 
-    return read_glue(top.glue, top.params, reader)
+    return read_glue(top.glue, top.params, top.steps, reader)
 
 
 def _to_seconds(value: Any) -> Optional[float]:

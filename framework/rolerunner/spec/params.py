@@ -27,7 +27,7 @@ from rolerunner.spec.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from rolerunner.spec.reader import SpecReader
     from rolerunner.spec.schema import ParamFields
@@ -45,10 +45,12 @@ def parse_params(
     *,
     complete: bool,
     more_names: Iterable[str] = (),
+    ignored_names: Collection[str] = (),
 ) -> None:
     """Parses the params of a run into the reader's context; adds mistakes of the spec.
 
     ``more_names`` are valid names that are not params, to suggest them for misspelt ones.
+    ``ignored_names`` are ignored if they are no params, not even in another spelling.
     Raises UsageError with all mistakes in the given values.
     """
     right = (*declared, *more_names)
@@ -56,6 +58,7 @@ def parse_params(
         _describe_unknown_param(name, value, right)
         for name, value in given.items()
         if name not in {*declared, *reader.known.undecided}
+        and (name not in ignored_names or _has_other_spelling(name, declared))
     ]
     reader.known.secrets.update(name for name, fields in declared.items() if fields.secret)
     for name, fields in declared.items():
@@ -69,6 +72,11 @@ def parse_params(
             reader.known.undecided.add(name)
     if wrong:
         raise UsageError(f"{reader.document.file}: " + "; ".join(wrong))
+
+
+def _has_other_spelling(name: str, declared: Iterable[str]) -> bool:
+    """Returns True if the name differs from a param's in hyphens and underscores alone."""
+    return name.replace("-", "_") in {each.replace("-", "_") for each in declared}
 
 
 def _describe_unknown_param(name: str, value: Any, right: Iterable[str]) -> str:

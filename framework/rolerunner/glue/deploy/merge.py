@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.redaction.redact import redact
+from rolerunner.spec.glue_fields import LIBRARY_SET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,11 +75,12 @@ def merge_job(
             if name in _BY_NAME
             else value
         )
-    fixed = merged.get("NonOverridableArguments", {})
+    defaults = merged.get("DefaultArguments", {})
+    replaced = {*merged.get("NonOverridableArguments", {})}
+    if LIBRARY_SET in defaults:  # earlier releases wrote it with dashes, as other tools do
+        replaced.add(f"--{LIBRARY_SET}")
     merged["DefaultArguments"] = {
-        name: value
-        for name, value in merged.get("DefaultArguments", {}).items()
-        if name not in fixed
+        name: value for name, value in defaults.items() if name not in replaced
     }
     return merged
 

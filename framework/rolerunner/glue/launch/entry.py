@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner import api
+from rolerunner.actions import registry
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.files import write_file
 from rolerunner.errors import RolerunnerError, RolesRefused, StepError, UsageError
@@ -36,7 +37,7 @@ from rolerunner.spec.values import parse_duration, suggest_name
 from rolerunner.wiring import write_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 DEADLINE_SHARE = 0.95
 """Share of the job's timeout for ``--deadline``; halfway through the rest, steps are stopped."""
@@ -120,21 +121,27 @@ class _Entry:
             self.given.params,
             identity=self.identity,
             more_names=ENTRY_ARGUMENTS,
+            ignored_names=[name for name in self.given.params if "-" in name],
             code_is_here=spec.startswith("s3://"),
         )
         self.result = replace(self.result, job=job.name)
-        secret = sorted(job.secret_params.intersection(self.given.params))
-        if secret:
-            raise UsageError(
-                f"the param '{secret[0]}' is secret and may not be given as a job argument: "
-                "Glue logs and shows arguments"
-            )
+        _check_params(job, self.given.params)
+        for name in self.given.params:
+            if name not in job.params:
+                self._log_message(
+                    "warning",
+                    "unknown_argument",
+                    argument=f"--{name}",
+                    hint="it is taken for one of Glue's own; the spec has no such param",
+                )
         if job.glue is not None and not self.identity.region:  # the spec's
             self.identity = replace(self.identity, region=job.glue.region)
         deadline, stop_after = _choose_time_limits(job, ours.get("deadline", ""))
         self._log_message(
             "info", "job_loaded", job=job.name, spec=spec, runtime=runtime, **_glue_ids(self.given)
         )
+        if any(registry()[step.action].calls_user_code for step in job.steps):
+            spark_job.resolve_options(self.given.glue)
         cancel = Cancel()
         with (
             self._stopped_after(stop_after, cancel),
@@ -222,6 +229,28 @@ def _spec_of(given: Arguments) -> str:
         "no spec to run: set --job_spec s3://bucket/job.yaml"
         + (f" (it is not --{wrong})" if wrong else "")
     )
+
+
+def _check_params(job: Job, given: Mapping[str, str]) -> None:
+    """Raises UsageError if a param is secret, or differs from its fixed value.
+
+    Glue does not let a run replace a fixed argument. The spec's own value is compared as well,
+    because a run may bring other arguments that make the list ambiguous.
+    """
+    secret = sorted(job.secret_params.intersection(given))
+    if secret:
+        raise UsageError(
+            f"the param '{secret[0]}' is secret and may not be given as a job argument: "
+            "Glue logs and shows arguments"
+        )
+    fixed = {} if job.glue is None else job.glue.fixed_params
+    for name, value in fixed.items():
+        if given.get(name) != value:
+            raise UsageError(
+                f"the param '{name}' is fixed to '{value}' by 'fixed_params' under 'glue' in the "
+                f"spec, and the run has "
+                + (f"'{given[name]}'" if name in given else f"no argument --{name}")
+            )
 
 
 def _glue_ids(given: Arguments) -> dict[str, str]:

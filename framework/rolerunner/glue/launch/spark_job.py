@@ -1,12 +1,13 @@
-"""Wraps a run in a Spark job of Glue: Job.init before, Job.commit after.
+"""The parts of ``awsglue`` that a run needs: its Job, and the arguments that transforms read.
 
-Glue's Job keeps bookmarks: init reads where the last run ended, commit stores where this one did,
-so only a successful run commits. A job without bookmarks and Spark steps opens no SparkContext,
-which would take seconds.
+Job.init comes before the steps, Job.commit after. Glue's Job keeps bookmarks: init reads where the
+last run ended, commit stores where this one did, so only a successful run commits. A job without
+bookmarks and Spark steps opens no SparkContext, which would take seconds.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from rolerunner.common.awsglue_errors import explain_awsglue_error
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 BOOKMARKS = "job-bookmark-option"
 _OFF = "job-bookmark-disable"
+_LOG = logging.getLogger("rolerunner")
 
 
 def run_in_glue_job(
@@ -51,6 +53,28 @@ def _uses_spark(step: Step) -> bool:
         or distribute == "spark"
         or isinstance(distribute, Template)
     )
+
+
+def resolve_options(given: Mapping[str, str]) -> None:
+    """Calls ``getResolvedOptions`` with Glue's own arguments, if awsglue is installed.
+
+    It keeps them in a global of awsglue, from which transforms take ``TempDir``. A script of Glue
+    calls it first; the functions of a spec need not. A failure is logged: it matters to nothing
+    but such a transform.
+    """
+    # NAME=VALUE, which no parser reads in two ways; an empty value would be an error
+    arguments = [f"--{name}={value}" for name, value in given.items() if value]
+    options = [name for name in ("JOB_NAME",) if given.get(name)]
+    try:
+        from awsglue.utils import getResolvedOptions  # noqa: PLC0415 - there in Glue alone
+
+        getResolvedOptions(["script", *arguments], options)
+    except ImportError as error:
+        _LOG.debug("awsglue cannot be imported: %s", error)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - argparse exits in Python Shell
+        _LOG.warning(
+            "awsglue did not take the job's arguments: %s: %s", type(error).__name__, error
+        )
 
 
 def _start_job(given: Mapping[str, str]) -> Any:

@@ -43,6 +43,16 @@ def test_what_is_not_ours_stays_and_what_was_ours_goes() -> None:
     assert merge_tags({"a": "1", "b": "2"}, {"a": "1"}, {"c": "3"}) == {"b": "2", "c": "3"}
 
 
+def test_the_library_set_is_one_argument_in_either_spelling() -> None:
+    current = {"DefaultArguments": {"--library-set": "none", "--enable-metrics": ""}}
+    wanted = {"DefaultArguments": {"library-set": "analytics"}}
+    assert merge_job(current, {}, wanted)["DefaultArguments"] == {
+        "library-set": "analytics",
+        "--enable-metrics": "",
+    }
+    assert merge_job(current, {}, {"DefaultArguments": {}}) == current
+
+
 def test_a_difference_shows_no_secret_and_no_endless_list() -> None:
     long = ",".join(f"s3://bucket/folder/wheel-{number}.whl" for number in range(12))
     shown = [

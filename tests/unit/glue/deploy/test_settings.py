@@ -47,6 +47,19 @@ def test_flags_win_over_the_section_and_are_checked_like_it() -> None:
             resolve_settings(JOB_SPEC, flags)
 
 
+@pytest.mark.parametrize("name", ["library-set", "--library-set"])
+def test_the_specs_library_set_replaces_that_of_the_bundle(name: str) -> None:
+    settings = GlueFields(arguments={name: "none"}).settings()
+    assert settings.arguments == {"library-set": "none"}
+    assert resolve_settings(replace(JOB_SPEC, glue=settings), {}).arguments == settings.arguments
+    arguments = make_definition(replace(SETTINGS, arguments=settings.arguments)).job[
+        "DefaultArguments"
+    ]
+    assert [each for each in arguments.items() if "library-set" in each[0]] == [
+        ("library-set", "none")
+    ]
+
+
 def test_what_must_be_said_to_deploy() -> None:
     with pytest.raises(UsageError, match="--job-role"):
         make_definition(replace(SETTINGS, role=""))

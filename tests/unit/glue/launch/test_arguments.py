@@ -1,4 +1,8 @@
+"""Tests the scanner of the arguments that Glue passes."""
+
 from __future__ import annotations
+
+import random
 
 import pytest
 
@@ -100,7 +104,7 @@ def test_no_value_becomes_an_argument(name: str, before: list[str], after: list[
             "info",
         )
         assert scanned.params.get("n", "1") == "1"
-        assert bool(scanned.problems) or name in ("TempDir", "JOB_NAME")
+        assert scanned.problems
         alone = parse_arguments(
             ["--job_spec", "s3://ops/nightly.yaml", "--file_name", value, *after]
         )
@@ -137,6 +141,12 @@ def test_text_that_is_no_argument_is_a_value() -> None:
 def test_a_name_that_glue_gives_twice_is_no_problem_of_ours() -> None:
     scanned = parse_arguments(["--JOB_NAME", "x", "--n", "3", "--JOB_NAME"])
     assert (scanned.problems, scanned.glue) == ((), {"JOB_NAME": "x"})
+    assert parse_arguments(["--TempDir", "s3://b/", "--TempDir=s3://b/"]).problems == ()
+
+
+def test_an_argument_of_glue_with_two_values_is_refused() -> None:
+    scanned = parse_arguments(["--TempDir", "s3://b/", "--n", "1", "--TempDir=s3://other/"])
+    assert scanned.problems == ("the argument --TempDir is given more than once: set it once",)
 
 
 def test_names_are_exact_and_values_may_be_empty() -> None:
@@ -158,6 +168,66 @@ def test_an_option_for_pip_is_the_value_of_glues_own_argument() -> None:
     )
     found = parse_arguments(["--python-modules-installer-option", "--TempDir", "s3://b/"])
     assert found.glue == {"python-modules-installer-option": "", "TempDir": "s3://b/"}
+
+
+def test_the_library_set_has_no_dashes_and_never_becomes_a_value() -> None:
+    for name in ("library-set", "--library-set"):
+        scanned = parse_arguments(["--comment", name, "analytics", "--n", "1"])
+        assert scanned.problems == ()
+        assert (scanned.glue, scanned.params) == (
+            {"library-set": "analytics"},
+            {"comment": "", "n": "1"},
+        )
+    scanned = parse_arguments(["--comment", "x", "library-set", "none", "--job_spec", "s3://b/j"])
+    assert (scanned.glue, scanned.params, scanned.ours) == (
+        {"library-set": "none"},
+        {"comment": "x"},
+        {"job_spec": "s3://b/j"},
+    )
+    assert parse_arguments(["--comment", "library-set", "--n", "1"]).params == {
+        "comment": "library-set",
+        "n": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["custom-logGroup-prefix", "custom-logStream-prefix", "python-virtual-env"]
+)
+def test_documented_arguments_of_glue_are_glues(name: str) -> None:
+    scanned = parse_arguments([f"--{name}", "x", "--n", "1"])
+    assert (scanned.glue, scanned.params) == ({name: "x"}, {"n": "1"})
+
+
+_TRICKS = (
+    "--run-date", "--run_dat", "--RUN_DATE", "--run_date=2", "--run-date=2", "--run_date ",
+    "-run_date", "run_date", "--", "--run_date\n", "--\uff52un_date", "--job-spec", "--job_spec=s3://x/y",
+    "--job_spe", "job_spec", "--note", "--text", "--python-modules-installer-option",
+    "--enable-metrics", "--TempDir", "library-set", "--library-set", "analytics", "-p", "@x", "",
+    "--conf", "--JOB_NAME",
+)  # fmt: skip
+_TRICK_VALUES = (
+    "", "", "--run_date", "--run_date=2", "--run-date", "--run-date=2", "--job_spec",
+    "--job_spec=s3://x/y", "--job_spec=s3://x/y z", "--job_spec s3://x/y", "--", "library-set",
+    "analytics", "--no-index", "2", "x --run_date 2", "--note", "--enable-metrics",
+)  # fmt: skip
+
+
+def test_no_run_replaces_a_fixed_argument() -> None:
+    """Glue passes a mapping in any order; a run adds any names but those of fixed arguments."""
+    chance = random.Random(16)
+    fixed = {"--job_spec": "s3://ops/nightly.yaml", "--run_date": "2026-01-31"}
+    refused = 0
+    for _ in range(20_000):
+        added = {chance.choice(_TRICKS): chance.choice(_TRICK_VALUES) for _ in range(2)}
+        pairs = list({**added, **fixed}.items())
+        chance.shuffle(pairs)
+        argv = [token for name, value in pairs for token in ((name, value) if value else (name,))]
+        scanned = parse_arguments(argv)
+        refused += bool(scanned.problems)
+        if not scanned.problems:
+            assert scanned.ours["job_spec"] == "s3://ops/nightly.yaml", argv
+            assert scanned.params["run_date"] == "2026-01-31", argv
+    assert 5_000 < refused < 17_000
 
 
 def test_workflow_arguments_are_glues_own() -> None:

@@ -5,9 +5,11 @@ A small fake stands for awsglue, which only Glue has.
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +17,11 @@ from rolerunner.errors import UsageError
 from rolerunner.glue.launch import spark_job
 from rolerunner.glue.launch.arguments import parse_arguments
 from rolerunner.model import Job, RunResult, RunStatus, Step
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 PLAIN = Step("a", "s3.copy", {"source": "s3://a/b/"})
 SPREAD = Step("b", "s3.copy", {"source": "s3://a/b/", "distribute": "spark"})
@@ -160,3 +167,73 @@ def test_an_error_of_another_kind_is_raised_unchanged(
     monkeypatch.setattr(sys.modules["awsglue.context"], "GlueContext", fail)
     with pytest.raises(TypeError, match="another mistake"):
         run([SPREAD], OFF, said)
+
+
+KEPT = """
+import json, pathlib
+from awsglue_of_checkout.utils import getResolvedOptions as resolve
+
+def getResolvedOptions(args, options):
+    found = resolve(args, options)
+    pathlib.Path(__file__).with_name("kept.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def awsglue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package ``awsglue`` whose ``utils`` module a test writes."""
+    (tmp_path / "awsglue").mkdir()
+    (tmp_path / "awsglue/__init__.py").touch()
+    (tmp_path / "awsglue_of_checkout").mkdir()
+    (tmp_path / "awsglue_of_checkout/__init__.py").touch()
+    source = ROOT / "stubs/awsglue-local-stubs/src/awsglue/utils.py"
+    (tmp_path / "awsglue_of_checkout/utils.py").write_text(source.read_text())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path / "awsglue/utils.py"
+    for name in [each for each in sys.modules if each.startswith("awsglue")]:
+        del sys.modules[name]
+
+
+def test_transforms_find_the_temporary_folder(awsglue: Path) -> None:
+    awsglue.write_text(KEPT)
+    spark_job.resolve_options(
+        {
+            "JOB_NAME": "nightly",
+            "JOB_RUN_ID": "jr_1",
+            "TempDir": "s3://b/tmp/",
+            "enable-metrics": "",
+            "python-modules-installer-option": "--no-index",
+            "library-set": "analytics",
+        }
+    )
+    kept = json.loads(awsglue.with_name("kept.json").read_text())
+    assert (kept["TempDir"], kept["JOB_NAME"], kept["JOB_RUN_ID"]) == (
+        "s3://b/tmp/",
+        "nightly",
+        "jr_1",
+    )
+
+
+def test_a_python_shell_job_has_no_name(awsglue: Path) -> None:
+    awsglue.write_text(KEPT)
+    spark_job.resolve_options({"TempDir": "s3://b/tmp/"})
+    assert json.loads(awsglue.with_name("kept.json").read_text())["TempDir"] == "s3://b/tmp/"
+
+
+@pytest.mark.parametrize("raised", ["SystemExit(2)", "RuntimeError('broken')", "KeyError('x')"])
+def test_an_awsglue_that_refuses_the_arguments_fails_no_run(
+    awsglue: Path, raised: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    awsglue.write_text(f"def getResolvedOptions(args, options):\n    raise {raised}\n")
+    with caplog.at_level(logging.WARNING, "rolerunner"):
+        spark_job.resolve_options({"TempDir": "s3://b/tmp/"})
+    assert "awsglue did not take the job's arguments: " + raised.partition("(")[0] in caplog.text
+
+
+def test_an_incomplete_awsglue_is_no_warning(
+    awsglue: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    awsglue.write_text("import pyspark_that_is_not_there\n")
+    with caplog.at_level(logging.DEBUG, "rolerunner"):
+        spark_job.resolve_options({})
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]
