@@ -41,6 +41,8 @@ _KEPT = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
 _LOG_GROUPS = ("--continuous-log-logGroup", "--custom-logGroup-prefix")
 """Arguments that name custom log groups."""
 _FOLDERS = {"--TempDir": _KEPT, "--spark-event-logs-path": ("s3:GetObject", "s3:PutObject")}
+_METRICS = ("--enable-metrics", "--enable-observability-metrics")
+"""Arguments with which a job writes metrics, whatever their value is."""
 _NETWORK = (
     "glue:GetConnection",
     "ec2:DescribeVpcEndpoints",
@@ -150,7 +152,7 @@ def _of_glue(settings: GlueSettings) -> Iterator[Use]:
         partition, account, _ = _describe_role(settings)
         group = f"arn:{partition}:logs:*:{account}:log-group:{name}*"
         yield from (Use(Permission(action, group), "log") for action in LOG_ACTIONS)
-    if "--enable-metrics" in settings.arguments:
+    if any(name in settings.arguments for name in _METRICS):
         yield Use(
             Permission(
                 "cloudwatch:PutMetricData",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rolerunner import api
 from rolerunner.glue.deploy.permissions import build_policies
 
@@ -44,3 +46,25 @@ def test_permissions_name_what_is_used(tmp_path: Path) -> None:
     assert any(
         each["Resource"] == "arn:aws:glue:eu-west-1:111122223333:job/nightly" for each in ours
     )
+
+
+@pytest.mark.parametrize("name", ["--enable-metrics", "--enable-observability-metrics"])
+def test_a_job_that_writes_metrics_may_put_them(name: str, tmp_path: Path) -> None:
+    spec = tmp_path / "nightly.yaml"
+    spec.write_text(
+        "version: 1\nname: nightly\n"
+        "glue: {role: arn:aws:iam::111122223333:role/glue, artifacts: s3://ops/rolerunner/, "
+        f"arguments: {{{name}: 'true'}}}}\n"
+        "steps:\n  - {id: b, action: s3.list, role: job, source: s3://mine/y/}\n"
+    )
+    job = api.load(spec)
+    assert job.glue is not None
+    statements = build_policies(api.plan(job), job.glue)["job"]["Statement"]
+    assert [each for each in statements if "cloudwatch:PutMetricData" in each["Action"]] == [
+        {
+            "Effect": "Allow",
+            "Action": "cloudwatch:PutMetricData",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"cloudwatch:namespace": ["Glue"]}},
+        }
+    ]
