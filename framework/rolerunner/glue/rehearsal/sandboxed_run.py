@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Optional
@@ -40,11 +40,12 @@ if TYPE_CHECKING:
 COMMAND = (sys.executable, "-m", "rolerunner.glue.rehearsal.sandboxed_run")
 """Runs one job; for ``sandbox.start_sandbox``."""
 _GLUE = "glue.amazonaws.com"
-_FLUSH_SECONDS = 0.2
+_FLUSH_SECONDS = 0.1
 _BATCH = 500
 """Log lines sent by one request."""
 _CODE = "--extra-py-files"
 _REPORT = "report.json"
+_EXITED = "Command failed with exit code"
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,15 @@ def carry_out(run: SandboxedRun, watch: Callable[[Callable[[], None]], None]) ->
             endpoints={"": run.endpoint},
         )
     )
-    with tempfile.TemporaryDirectory(prefix="rolerunner-glue-") as name:
+    with (
+        closing(sessions),
+        tempfile.TemporaryDirectory(prefix="rolerunner-glue-") as name,
+    ):
         folder = Path(name)
         files = _fetch_files(run, sessions.client(JOB, "s3"), folder)
+        log = _Log(sessions.client(JOB, "logs"), run, runtime)
         command, environment = _prepare_process(run, runtime, keys, files, folder)
-        process = subprocess.Popen(  # noqa: S603
+        with subprocess.Popen(  # noqa: S603
             command,
             env=environment,
             cwd=folder,
@@ -129,19 +134,20 @@ def carry_out(run: SandboxedRun, watch: Callable[[Callable[[], None]], None]) ->
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-        )
-        script = _Script(process, float(run.job.get("Timeout") or 0) * 60)
-        watch(script.stop)
-        ended = script.wait(_Log(sessions.client(JOB, "logs"), run, runtime))
-        if ended.state != "FAILED" or not runtime.is_spark:
+        ) as process:
+            script = _Script(process, float(run.job.get("Timeout") or 0) * 60)
+            watch(script.stop)
+            ended = script.wait(log)
+        if ended.state != "FAILED":
             return ended
-        return Ended("FAILED", _read_reason(folder / _REPORT) or ended.error)
+        return Ended("FAILED", _read_reason(folder / _REPORT, runtime) or ended.error)
 
 
-def _read_reason(report: Path) -> str:
-    """Returns why the script of a Spark job failed; Python Shell tells its exit status alone."""
+def _read_reason(report: Path, runtime: Runtime) -> str:
+    """Returns why the script failed, or ""; Python Shell tells nothing but an exit code."""
     with suppress(OSError, ValueError):
-        return str(json.loads(report.read_text(encoding="utf-8"))["error"])
+        reason = str(json.loads(report.read_text(encoding="utf-8"))["error"])
+        return reason if runtime.is_spark or reason.startswith(_EXITED) else ""
     return ""
 
 
@@ -248,7 +254,7 @@ class _Script:
             return Ended("STOPPED")
         if status == 0:
             return Ended("SUCCEEDED")
-        return Ended("FAILED", f"Command failed with exit code {status}")
+        return Ended("FAILED", f"{_EXITED} {status}")
 
 
 def _read_lines(
