@@ -34,7 +34,7 @@ def main() -> None:
     ]
     for runtime in {each.tag: each for each in RUNTIMES.values()}.values():
         with tempfile.TemporaryDirectory() as folder:
-            pinned = re.split(r"\n(?=\S)", wheels.resolve_requirements(wanted, (), runtime).strip())
+            pinned = re.split(r"\n(?=\S)", wheels.resolve_requirements(wanted, runtime).strip())
             fetched = wheels.download_wheels(pinned, runtime, Path(folder))
             lines = [format_pin(path) for path in fetched]
         (wheels.LOCKS / f"{runtime.tag}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -174,7 +174,7 @@ def test_a_job_is_planned_made_changed_and_rolled_back(
         "--stage": "prod",
     }
     arguments = job["DefaultArguments"]
-    wheels = arguments.pop("--extra-py-files").split(",")
+    wheel = arguments.pop("--extra-py-files")
     assert arguments == {
         "--country": "au",
         "--deadline": "3420s",
@@ -182,10 +182,10 @@ def test_a_job_is_planned_made_changed_and_rolled_back(
         "library-set": "analytics",
         "--result": "s3://ops-bucket/results/",
     }
-    assert wheels[-1].startswith(f"{prefix}wheels/rolerunner-")
+    assert wheel.startswith(f"{prefix}wheels/rolerunner_bundle-")
     stored = {f"s3://ops-bucket/{key}" for key in keys_of(aws)}
     assert {
-        *wheels,
+        wheel,
         f"{prefix}run_spec.py",
         f"{prefix}spec/nightly.yaml",
         f"{prefix}manifest.json",

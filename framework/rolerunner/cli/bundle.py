@@ -9,7 +9,6 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import SETTINGS, SPEC, echo
-from rolerunner.common.wording import format_count
 
 
 @click.command(context_settings=SETTINGS)
@@ -41,6 +40,4 @@ def bundle(spec: str, runtime: Optional[str], folder: Optional[str]) -> None:
     name = runtime or (job.glue.runtime if job.glue is not None else "pythonshell")
     target = Path(folder or f"dist/{job.name}-{name}").absolute()
     built = building.build_bundle(job, RUNTIMES[name], target, lambda line: echo(line, err=True))
-    size = sum((built.folder / each).stat().st_size for each in built.files)
-    count = format_count(len(built.files), "file")
-    echo(f"{target}: {count}, {size / 1e6:.1f} MB, hash {built.hash}")
+    echo(f"{target}: {built.describe_size()}, hash {built.hash}")

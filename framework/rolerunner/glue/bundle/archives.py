@@ -6,70 +6,74 @@ Compressed bytes differ between versions of zlib, so members are stored uncompre
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
 import zipfile
 from email.parser import Parser
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rolerunner
 from rolerunner.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can store."""
-_WHEEL = "Wheel-Version: 1.0\nGenerator: rolerunner\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+_PURE = "py3-none-any"
 
 
-def make_zip(members: Mapping[str, bytes], *, folders: bool = False) -> bytes:
-    """Returns a zip of path -> content.
-
-    ``folders`` adds an entry for each folder; zipimport needs them for namespace packages.
-    """
+def make_zip(members: Mapping[str, bytes], *, executables: Collection[str] = ()) -> bytes:
+    """Returns a zip of path -> content; ``executables`` are paths that get the executable bit."""
     buffer = io.BytesIO()
-    names = (
-        {
-            f"{parent}/"
-            for name in members
-            for parent in PurePosixPath(name).parents
-            if str(parent) != "."
-        }
-        if folders
-        else set()
-    )
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted({*members, *names}):
+        for name in sorted(members):
             info = zipfile.ZipInfo(name, _EPOCH)
             info.create_system = 3  # Unix, wherever it is made
-            info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
-            archive.writestr(info, members.get(name, b""))
+            info.external_attr = (0o100755 if name in executables else 0o100644) << 16
+            archive.writestr(info, members[name])
     return buffer.getvalue()
 
 
 def make_wheel(
-    name: str, version: str, files: Mapping[str, bytes], metadata: str = "", entry_points: str = ""
+    name: str,
+    version: str,
+    files: Mapping[str, bytes],
+    metadata: str = "",
+    entry_points: str = "",
+    *,
+    tag: str = _PURE,
+    executables: Collection[str] = (),
 ) -> tuple[str, bytes]:
-    """Returns the file name and the bytes of a pure wheel."""
+    """Returns the file name and the bytes of a wheel, by default of a pure one."""
     name = name.replace("-", "_")
     info = f"{name}-{version}.dist-info"
+    is_pure = str(tag == _PURE).lower()
     own = {
         f"{info}/METADATA": (
             metadata or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
         ).encode(),
-        f"{info}/WHEEL": _WHEEL.encode(),
+        f"{info}/WHEEL": (
+            f"Wheel-Version: 1.0\nGenerator: rolerunner\nRoot-Is-Purelib: {is_pure}\nTag: {tag}\n"
+        ).encode(),
         **({f"{info}/entry_points.txt": entry_points.encode()} if entry_points else {}),
     }
     members = {**files, **own}
-    record = "".join(
-        f"{path},sha256={_encode_urlsafe(data)},{len(data)}\n"
-        for path, data in sorted(members.items())
-    )
-    members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
-    return f"{name}-{version}-py3-none-any.whl", make_zip(members)
+    members[f"{info}/RECORD"] = render_record(members, f"{info}/RECORD")
+    return f"{name}-{version}-{tag}.whl", make_zip(members, executables=executables)
+
+
+def render_record(members: Mapping[str, bytes], record: str) -> bytes:
+    """Returns the content of the RECORD at the path ``record``: each member with its hash."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")  # it quotes paths that contain a comma
+    for path, data in sorted(members.items()):
+        writer.writerow((path, f"sha256={_encode_urlsafe(data)}", len(data)))
+    writer.writerow((record, "", ""))
+    return buffer.getvalue().encode()
 
 
 def make_own_wheel() -> tuple[str, bytes]:

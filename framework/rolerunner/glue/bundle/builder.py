@@ -7,20 +7,23 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from rolerunner._version import __version__
 from rolerunner.actions import registry
 from rolerunner.actions.signatures import import_folders, is_path
 from rolerunner.common.files import write_file
+from rolerunner.common.wording import format_count
 from rolerunner.errors import UsageError
-from rolerunner.glue.bundle import archives, wheels
+from rolerunner.glue.bundle import archives, merge, wheels
+from rolerunner.glue.bundle.runtime_packages import read_runtime_packages
 from rolerunner.model import GlueSettings
 from rolerunner.spec.source import read_mapping
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rolerunner.glue.launch.runtime import Runtime
     from rolerunner.model import Job
@@ -33,39 +36,61 @@ _HASH = 16
 """Characters of a bundle's hash in the name of its folder: 64 bits."""
 
 
+_SOURCES = ("rolerunner", "requirements", "code")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A distribution that a bundle installs."""
+
+    name: str
+    version: str
+    source: str
+    """rolerunner (itself or what it needs), requirements, or code (the user's own packages)."""
+    size: int
+    """Bytes of its wheel."""
+    replaces: str = ""
+    """The runtime's own version, which it takes precedence over; empty if there is none."""
+
+
 @dataclass(frozen=True)
 class Bundle:
-    """The files of a bundle as relative paths, in the order in which Glue installs them."""
+    """The files of a bundle as relative paths."""
 
     folder: Path
     spec: str
     modules: tuple[str, ...]
-    """Wheels, or one zip of wheels, that pip installs."""
-    code: tuple[str, ...]
-    """The user's own packages: a wheel for Python Shell, a zip for Spark."""
+    """A merged wheel, or a zip of wheels, that pip installs."""
     files: tuple[str, ...]
     hash: str
     """Hash of all names and contents; names the folder that the bundle is deployed to."""
+    packages: tuple[Package, ...] = ()
+    """The distributions in ``modules``."""
+    provided: Mapping[str, str] = field(default_factory=dict)
+    """Packages that the requirements use and the runtime provides: versions by names."""
 
     def arguments(self, place: str, runtime: Runtime) -> dict[str, str]:
         """Returns the job arguments that locate the files below ``place``, a URI ending in /."""
-        modules, code = (
-            ",".join(f"{place}{each}" for each in part) for part in (self.modules, self.code)
-        )
+        modules = ",".join(f"{place}{each}" for each in self.modules)
         locations = {"--job_spec": f"{place}{self.spec}"}
         if not runtime.is_spark:
-            return {
-                **locations,
-                "--extra-py-files": ",".join(each for each in (modules, code) if each),
-                "library-set": "analytics",
-            }
-        locations.update(
-            {
-                "--additional-python-modules": modules,
-                "--python-modules-installer-option": "--no-index",
-            }
-        )
-        return {**locations, "--extra-py-files": code} if code else locations
+            # Glue names library-set without dashes; with them it may be taken for none
+            return {**locations, "--extra-py-files": modules, "library-set": "analytics"}
+        return {
+            **locations,
+            "--additional-python-modules": modules,
+            "--python-modules-installer-option": "--no-index",
+        }
+
+    def describe_size(self) -> str:
+        """Returns the number of files and their size, in all and by where the wheels come from."""
+        total = sum((self.folder / each).stat().st_size for each in self.files)
+        sizes = {
+            source: sum(each.size for each in self.packages if each.source == source)
+            for source in _SOURCES
+        }
+        parts = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items() if size)
+        return f"{format_count(len(self.files), 'file')}, {total / 1e6:.1f} MB (wheels: {parts})"
 
 
 def build_bundle(
@@ -93,19 +118,20 @@ def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str],
     settings = job.glue or GlueSettings()
     _check_actions(job, settings)
     spec = Path(job.file).resolve()
-    code = _pack_code(job, runtime, settings, spec.parent)
+    code = _pack_code(job, settings, spec.parent)
     tell(f"wheels for Python {runtime.python} on {wheels.PLATFORM}")
-    parts = _collect_wheels(
-        runtime,
-        [
-            (path.name, path.read_bytes())
-            for path in wheels.fetch_wheels(runtime, settings.requirements, spec.parent)
-        ],
-    )
+    fetched = wheels.fetch_wheels(runtime, settings.requirements, spec.parent)
+    by_source = {
+        "rolerunner": {**_read_files(fetched.locked), **dict([archives.make_own_wheel()])},
+        "requirements": _read_files(fetched.required),
+        "code": code,
+    }
+    found = {name: data for part in by_source.values() for name, data in part.items()}
+    merge.check_conflicts(found, code)
+    parts = _pack_wheels(found, runtime)
     specs = dict(_read_specs(spec))
     files = {
         **parts,
-        **code,
         **specs,
         SCRIPT: (Path(__file__).parents[1] / "launch" / SCRIPT).read_bytes(),
     }
@@ -117,10 +143,31 @@ def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str],
     }
     digest = hashlib.sha256(json.dumps([runtime.name, listed]).encode()).hexdigest()[:_HASH]
     bundle = Bundle(
-        folder, next(iter(specs)), tuple(parts), tuple(code), tuple(sorted(files)), digest
+        folder,
+        next(iter(specs)),
+        tuple(parts),
+        tuple(sorted(files)),
+        digest,
+        tuple(_list_distributions(by_source, runtime)),
+        fetched.provided,
     )
     write_file(folder / MANIFEST, _render_manifest(job, runtime, bundle, listed))
     return bundle
+
+
+def _read_files(paths: Iterable[Path]) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def _list_distributions(
+    by_source: Mapping[str, Mapping[str, bytes]], runtime: Runtime
+) -> Iterator[Package]:
+    there = read_runtime_packages(runtime)
+    for source, found in by_source.items():
+        for file, data in found.items():
+            name, version = wheels.parse_name(Path(file)), wheels.parse_version(Path(file))
+            replaced = there[name].version if name in there else ""
+            yield Package(name, version, source, len(data), replaced)
 
 
 def _render_manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, Any]) -> bytes:
@@ -133,17 +180,19 @@ def _render_manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[
         "spec": bundle.spec,
         "script": SCRIPT,
         "modules": bundle.modules,
-        "code": bundle.code,
+        "packages": [asdict(each) for each in bundle.packages],
+        "provided": bundle.provided,
         "files": files,
     }
     return (json.dumps(manifest_fields, indent=2) + "\n").encode()
 
 
-def _collect_wheels(runtime: Runtime, fetched: Sequence[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Returns path -> bytes of the wheels, rolerunner last because it requires the others."""
-    found = dict([*fetched, archives.make_own_wheel()])
+def _pack_wheels(found: Mapping[str, bytes], runtime: Runtime) -> dict[str, bytes]:
+    """Returns path -> bytes of one merged wheel, or of a zip of wheels where Glue takes one."""
     if not runtime.zip_of_wheels:
-        return {f"wheels/{name}": data for name, data in found.items()}
+        tag = f"{runtime.tag}-{runtime.tag}-{wheels.PLATFORM}"
+        name, data = merge.merge_wheels(found, __version__.replace("-", "_"), tag)
+        return {f"wheels/{name}": data}
     wanted = "".join(
         f"{wheels.parse_name(path)}=={wheels.parse_version(path)}\n" for path in map(Path, found)
     )
@@ -167,20 +216,15 @@ def _read_specs(spec: Path) -> Iterator[tuple[str, bytes]]:
         yield f"spec/{path.relative_to(top).as_posix()}", path.read_bytes()
 
 
-def _pack_code(
-    job: Job, runtime: Runtime, settings: GlueSettings, project: Path
-) -> dict[str, bytes]:
-    """Returns the user's packages: a wheel, or for Spark a zip for driver and executors."""
+def _pack_code(job: Job, settings: GlueSettings, project: Path) -> dict[str, bytes]:
+    """Returns the user's packages as a wheel, which pip installs on every machine of the job."""
     files: dict[str, bytes] = {}
     for package in _list_packages(job, settings, project):
         found = archives.iter_files(package) if package.is_dir() else [("", package.read_bytes())]
         files.update({f"{package.name}/{path}".rstrip("/"): data for path, data in found})
     if not files:
         return {}
-    if runtime.is_spark:
-        return {"code.zip": archives.make_zip(files, folders=True)}
-    name, data = archives.make_wheel(f"{job.name}-code".replace("-", "_"), "0", files)
-    return {f"wheels/{name}": data}
+    return dict([archives.make_wheel(f"{job.name}-code", "0", files)])
 
 
 def _check_actions(job: Job, settings: GlueSettings) -> None:

@@ -1,4 +1,4 @@
-"""Fetches pinned wheels for a Glue runtime, sorted by dependency.
+"""Fetches pinned wheels for a Glue runtime.
 
 rolerunner's own dependencies are locked for each interpreter with the hash of one wheel each, so
 two bundles of one version are the same. The requirements of a user's functions are resolved by uv,
@@ -13,20 +13,19 @@ import re
 import subprocess
 import sys
 import tempfile
-import zipfile
-from dataclasses import dataclass
-from email.parser import Parser
-from graphlib import CycleError, TopologicalSorter
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rolerunner.errors import UsageError
-from rolerunner.glue.bundle.runtime_packages import BOTO3_PACKAGES
+from rolerunner.glue.bundle.archives import make_wheel
+from rolerunner.glue.bundle.runtime_packages import read_runtime_packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from rolerunner.glue.bundle.runtime_packages import RuntimePackage
     from rolerunner.glue.launch.runtime import Runtime
 
 PLATFORM = "manylinux2014_x86_64"
@@ -65,31 +64,29 @@ def read_locks(tag: str) -> tuple[LockedWheel, ...]:
     return tuple(LockedWheel(**found.groupdict()) for found in map(_LOCKED.match, lines) if found)
 
 
-def fetch_wheels(runtime: Runtime, requirements: Sequence[str], folder: Path) -> list[Path]:
+@dataclass(frozen=True)
+class FetchedWheels:
+    """Wheels for a bundle, and what the user's requirements need of the runtime instead."""
+
+    locked: tuple[Path, ...]
+    """rolerunner's own dependencies."""
+    required: tuple[Path, ...] = ()
+    """The user's requirements and their dependencies."""
+    provided: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the runtime's packages that the requirements use, by their names."""
+
+
+def fetch_wheels(runtime: Runtime, requirements: Sequence[str], folder: Path) -> FetchedWheels:
     """Returns every wheel that a bundle needs besides rolerunner's own. Raises UsageError.
 
     Relative paths among the ``requirements`` start at ``folder``.
     """
     pins = read_locks(runtime.tag)
-    return sort_by_dependency(
-        [
-            *_of_cache(pins, runtime),
-            *(_of_user(requirements, pins, runtime, folder) if requirements else ()),
-        ]
-    )
-
-
-def sort_by_dependency(wheels: Iterable[Path]) -> list[Path]:
-    """Sorts wheels so that each comes after those it requires."""
-    by_name = {parse_name(path): path for path in sorted(wheels)}
-    needs = {
-        name: [need for need in _read_requirements(path) if need in by_name and need != name]
-        for name, path in by_name.items()
-    }
-    try:
-        return [by_name[name] for name in TopologicalSorter(needs).static_order()]
-    except CycleError:
-        return list(by_name.values())
+    locked = tuple(_of_cache(pins, runtime))
+    if not requirements:
+        return FetchedWheels(locked)
+    required, provided = _of_user(requirements, pins, runtime, folder)
+    return FetchedWheels(locked, tuple(required), provided)
 
 
 def parse_name(wheel: Path) -> str:
@@ -105,25 +102,6 @@ def normalize_name(name: str) -> str:
 def parse_version(wheel: Path) -> str:
     """Returns the version in a wheel's name."""
     return wheel.name.split("-")[1]
-
-
-def _read_requirements(wheel: Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        path = next(
-            (
-                name
-                for name in archive.namelist()
-                if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)
-            ),
-            None,
-        )
-        text = archive.read(path).decode("utf-8", "replace") if path else ""
-    return sorted(
-        {
-            _name_in(line)
-            for line in Parser().parsestr(text, headersonly=True).get_all("Requires-Dist", [])
-        }
-    )
 
 
 def _cache_folder() -> Path:
@@ -157,21 +135,40 @@ def _is_there(path: Path, sha256: str) -> bool:
 
 def _of_user(
     requirements: Sequence[str], pins: Sequence[LockedWheel], runtime: Runtime, folder: Path
-) -> list[Path]:
-    """Returns the wheels of the user's requirements, without those provided anyway."""
+) -> tuple[list[Path], dict[str, str]]:
+    """Returns the wheels of the user's requirements, and versions of what the runtime provides."""
     local = [_local_wheel(each, folder) for each in requirements if each.endswith(".whl")]
-    resolvable = [
+    wanted = [
         *(each for each in requirements if not each.endswith(".whl")),
         *(f"{parse_name(path)} @ {path.as_uri()}" for path in local),
     ]
     there = {pin.name for pin in pins}
-    # continuation lines belong to the requirement before them
-    found = [
-        each
-        for each in re.split(r"\n(?=\S)", resolve_requirements(resolvable, pins, runtime).strip())
-        if _name_in(each) not in there and " @ " not in each
-    ]
-    return [*(_fetch_pinned(found, runtime) if found else ()), *local]
+    packages = read_runtime_packages(runtime).values()
+    kept = [each for each in packages if each.is_kept and each.name not in there]
+    _reject_extras(wanted, {each.name for each in kept}, runtime)
+    found, provided = [], {}
+    resolved = resolve_requirements(wanted, runtime, pins, kept)
+    for each in re.split(r"\n(?=\S)", resolved.strip()):  # other lines continue the one before
+        name = _name_in(each)
+        of_runtime = re.match(rf"\S+==(\S+){re.escape(_mark(runtime))}(?!\S)", each)
+        if of_runtime:
+            provided[name] = of_runtime.group(1)
+        elif name and name not in there and " @ " not in each:
+            found.append(each)
+    return [*(_fetch_pinned(found, runtime) if found else ()), *local], provided
+
+
+def _reject_extras(
+    requirements: Sequence[str], provided: Collection[str], runtime: Runtime
+) -> None:
+    """Raises UsageError for an extra of a package that the runtime provides."""
+    for each in requirements:
+        name = _name_in(each)
+        if name in provided and re.match(rf"{_NAME.pattern}\s*\[", each):
+            raise UsageError(
+                f"'{each}' under 'requirements': {name} is that of {runtime.name}, whose extras "
+                "are not installed: name the packages of the extra instead"
+            )
 
 
 def _name_in(requirement: str) -> str:
@@ -187,11 +184,15 @@ def _local_wheel(file: str, folder: Path) -> Path:
 
 
 def resolve_requirements(
-    requirements: Sequence[str], pins: Sequence[LockedWheel], runtime: Runtime
+    requirements: Sequence[str],
+    runtime: Runtime,
+    pins: Sequence[LockedWheel] = (),
+    provided: Sequence[RuntimePackage] = (),
 ) -> str:
     """Resolves requirements to NAME==VERSION with hashes, by uv, for the runtime's interpreter.
 
-    The runtime's boto3 and our own pins are constraints. Raises UsageError.
+    Our own ``pins`` and the packages that the runtime has ``provided`` are constraints; the latter
+    are among the results as ``NAME==VERSION+RUNTIME``. Raises UsageError.
     """
     if find_spec("uv") is None:
         raise UsageError(
@@ -201,10 +202,12 @@ def resolve_requirements(
     with tempfile.TemporaryDirectory() as folder:
         wanted, bounds = Path(folder, "requirements.in"), Path(folder, "constraints.txt")
         wanted.write_text("\n".join(requirements), encoding="utf-8")
-        bounds.write_text(
-            "\n".join([f"boto3=={runtime.boto3}", *(f"{pin.name}=={pin.version}" for pin in pins)]),
-            encoding="utf-8",
-        )
+        _write_placeholders(Path(folder), provided, runtime)
+        constraints = [
+            *(f"{pin.name}=={pin.version}" for pin in pins),
+            *(f"{each.name}=={each.version}{_mark(runtime)}" for each in provided),
+        ]
+        bounds.write_text("\n".join(constraints), encoding="utf-8")
         index = (
             {"UV_INDEX_URL": os.environ["PIP_INDEX_URL"]} if "PIP_INDEX_URL" in os.environ else {}
         )
@@ -222,15 +225,34 @@ def resolve_requirements(
                 "--python-version",
                 runtime.python,
                 "--python-platform",
-                "x86_64-manylinux2014",
+                "x86_64-manylinux_2_17",
+                "--no-python-downloads",
+                "--find-links",
+                folder,
                 "--constraint",
                 str(bounds),
-                *(part for name in BOTO3_PACKAGES for part in ("--no-emit-package", name)),
                 str(wanted),
             ],
             runtime,
             index,
         )
+
+
+def _write_placeholders(folder: Path, packages: Sequence[RuntimePackage], runtime: Runtime) -> None:
+    """Writes an empty wheel for each package of the runtime.
+
+    They require nothing: what a runtime's package needs is there with it, even where the versions
+    contradict each other's metadata (boto3 and botocore of Glue 4.0), or where an index has no
+    wheel of the version. The local part of the version (PEP 440) tells them apart.
+    """
+    for each in packages:
+        name, data = make_wheel(each.name, f"{each.version}{_mark(runtime)}", {})
+        (folder / name).write_bytes(data)
+
+
+def _mark(runtime: Runtime) -> str:
+    """Returns the local part of versions of packages that the runtime provides."""
+    return "+" + runtime.name.replace("-", ".")
 
 
 def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path) -> list[Path]:
@@ -296,11 +318,24 @@ def _run_tool(command: Sequence[str], runtime: Runtime, environment: dict[str, s
             f"for Python {runtime.python} are in {_cache_folder()}:"
             " go online once, or set PIP_INDEX_URL to an index that can be reached"
         )
-    command_line = [
+    lines = [
         line
         for line in done.stderr.splitlines()
-        if line.strip() and not line.startswith(("WARNING", "[notice]", "DEPRECATION"))
+        if line.strip() and not line.startswith(("WARNING", "[notice]", "DEPRECATION", "warning:"))
     ]
+    _raise_conflict(" ".join(" ".join(lines).split()), runtime)
     raise UsageError(
-        f"no wheels for Python {runtime.python} on {PLATFORM}: " + "\n  ".join(command_line[-6:])
+        f"no wheels for Python {runtime.python} on {PLATFORM}: " + "\n  ".join(lines[-6:])
     )
+
+
+def _raise_conflict(reason: str, runtime: Runtime) -> None:
+    """Raises UsageError if a resolution failed because of a package of the runtime."""
+    found = re.findall(rf"([\w.-]+)==([\w.]+){re.escape(_mark(runtime))}", reason)
+    if found:
+        names = ", ".join(f"{name} {version}" for name, version in dict.fromkeys(found))
+        explanation = reason.partition("Because ")[2].replace(_mark(runtime), "")
+        raise UsageError(
+            f"'requirements' under 'glue' do not fit {runtime.name}, which has {names} and keeps "
+            f"it: because {explanation} Require versions that work with the runtime's."
+        )

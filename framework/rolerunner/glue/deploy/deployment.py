@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from rolerunner._version import __version__
 from rolerunner.common.cancellation import Cancel
-from rolerunner.common.wording import format_count
 from rolerunner.errors import NotFound, StepError, UsageError
 from rolerunner.glue.bundle.builder import MANIFEST
 from rolerunner.glue.deploy.account import NOT_THERE
@@ -139,10 +138,7 @@ class Deployer:
         if self._is_whole(place):
             tell(f"{place} already exists")
             return place
-        size = sum((bundle.folder / name).stat().st_size for name in bundle.files)
-        tell(
-            f"uploading {format_count(len(bundle.files), 'file')}, {size / 1e6:.1f} MB, to {place}"
-        )
+        tell(f"uploading {bundle.describe_size()} to {place}")
         puts = [Put(bundle.folder / name, place.join(name)) for name in bundle.files]
         for outcome in self.storage.put(puts, Cancel()):
             if outcome.error is not None:

@@ -7,8 +7,8 @@ import json
 import os
 import re
 import subprocess
-import sys
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,13 @@ import rolerunner
 from rolerunner import api
 from rolerunner.errors import UsageError
 from rolerunner.glue.bundle import archives, builder, wheels
-from rolerunner.glue.launch.runtime import RUNTIMES
+from rolerunner.glue.bundle.wheels import FetchedWheels
+from rolerunner.glue.launch.runtime import RUNTIMES, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SHELL, SPARK = RUNTIMES["pythonshell"], RUNTIMES["glue-5.1"]
+SHELL, GLUE_4, SPARK = (RUNTIMES[name] for name in ("pythonshell", "glue-4.0", "glue-5.1"))
 SPEC = """
 version: 1
 name: nightly
@@ -39,7 +40,7 @@ steps:
 def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     name, data = archives.make_wheel("needed", "1.0", {"needed.py": b""})
     (tmp_path / name).write_bytes(data)
-    monkeypatch.setattr(wheels, "fetch_wheels", lambda *_: [tmp_path / name])
+    monkeypatch.setattr(wheels, "fetch_wheels", lambda *_: FetchedWheels((tmp_path / name,)))
 
 
 @pytest.fixture
@@ -78,50 +79,102 @@ def test_the_same_input_gives_the_same_bytes(
         assert builder.build_bundle(api.load(project), runtime, tmp_path / "one").hash != two.hash
 
 
-def test_python_shell_gets_wheels_and_spark_a_zip_of_wheels_and_one_of_code(
+CODE = {"cleaning/orders.py", "cleaning/sql/all.sql", "queries/__init__.py"}
+
+
+@pytest.mark.parametrize(("runtime", "tag"), [(SHELL, "cp39"), (GLUE_4, "cp310")])
+def test_python_shell_and_glue_4_get_one_wheel(
+    runtime: Runtime, tag: str, no_network: None, project: Path, tmp_path: Path
+) -> None:
+    built = builder.build_bundle(api.load(project), runtime, tmp_path / "made")
+    version = rolerunner.__version__
+    wheel = f"wheels/rolerunner_bundle-{version}-{tag}-{tag}-manylinux2014_x86_64.whl"
+    assert built.modules == (wheel,)
+    assert {"needed.py", "rolerunner/__init__.py", *CODE} <= names(built.folder / wheel)
+    assert built.arguments("s3://b/p/", runtime) == {
+        "--job_spec": "s3://b/p/spec/nightly.yaml",
+        **(
+            {
+                "--additional-python-modules": f"s3://b/p/{wheel}",
+                "--python-modules-installer-option": "--no-index",
+            }
+            if runtime.is_spark
+            else {"library-set": "analytics", "--extra-py-files": f"s3://b/p/{wheel}"}
+        ),
+    }
+
+
+def test_newer_spark_gets_a_zip_of_wheels_with_the_users_code(
     no_network: None, project: Path, tmp_path: Path
 ) -> None:
-    shell = builder.build_bundle(api.load(project), SHELL, tmp_path / "shell")
-    found = shell.arguments("s3://b/p/", SHELL)
-    version = rolerunner.__version__
-    ours = f"wheels/rolerunner-{version}-py3-none-any.whl"
-    assert shell.modules == ("wheels/needed-1.0-py3-none-any.whl", ours)
-    assert found == {
-        "--job_spec": "s3://b/p/spec/nightly.yaml", "library-set": "analytics",
-        "--extra-py-files": f"s3://b/p/wheels/needed-1.0-py3-none-any.whl,s3://b/p/{ours},s3://b/p/wheels/nightly_code-0-py3-none-any.whl",
-    }  # fmt: skip
-    code = {"cleaning/orders.py", "cleaning/sql/all.sql", "queries/__init__.py"}
-    assert {name for name in names(shell.folder / shell.code[0]) if "dist-info" not in name} == code
-
     spark = builder.build_bundle(api.load(project), SPARK, tmp_path / "spark")
-    assert names(spark.folder / "wheels.gluewheels.zip") == {
-        "wheels/requirements.txt",
+    with zipfile.ZipFile(spark.folder / "wheels.gluewheels.zip") as opened:
+        found = {name: opened.read(name) for name in opened.namelist()}
+    version = rolerunner.__version__
+    assert found.pop("wheels/requirements.txt").decode().splitlines() == [
+        "needed==1.0",
+        f"rolerunner=={version}",
+        "nightly-code==0",
+    ]
+    code = found.pop("wheels/nightly_code-0-py3-none-any.whl")
+    assert found.keys() == {
         "wheels/needed-1.0-py3-none-any.whl",
-        ours,
+        f"wheels/rolerunner-{version}-py3-none-any.whl",
     }
-    assert names(spark.folder / "code.zip") == {
-        *code,
-        "cleaning/",
-        "cleaning/sql/",
-        "queries/",
-    }  # folders: zipimport needs them
+    with zipfile.ZipFile(BytesIO(code)) as opened:
+        assert {name for name in opened.namelist() if "dist-info" not in name} == CODE
     assert spark.arguments("s3://b/p/", SPARK) == {
         "--job_spec": "s3://b/p/spec/nightly.yaml",
         "--additional-python-modules": "s3://b/p/wheels.gluewheels.zip",
-        "--python-modules-installer-option": "--no-index", "--extra-py-files": "s3://b/p/code.zip",
-    }  # fmt: skip
+        "--python-modules-installer-option": "--no-index",
+    }
     assert (spark.folder / "spec/shared/roles.yaml").is_file()
     assert api.load(spark.folder / spark.spec, complete=False).roles
-    manifest = json.loads((spark.folder / "manifest.json").read_text())
-    assert manifest["hash"] == spark.hash
-    for name, told in manifest["files"].items():
-        assert hashlib.sha256((spark.folder / name).read_bytes()).hexdigest() == told["sha256"]
-    out = subprocess.run(
-        [sys.executable, "-c", "import cleaning.orders; print(cleaning.orders.__file__)"],
-        capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": str(spark.folder / "code.zip")}, cwd=tmp_path,
-    )  # fmt: skip
-    assert "code.zip" in out.stdout
+
+
+def test_the_manifest_lists_files_packages_and_what_the_runtime_provides(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [
+        archives.make_wheel("typing_extensions", "4.16.0", {"typing_extensions.py": b""}),
+        archives.make_wheel("needed", "1.0", {"needed.py": b"x"}),
+    ]
+    for name, data in files:
+        (tmp_path / name).write_bytes(data)
+    ours, theirs = (tmp_path / name for name, _ in files)
+    fetched = FetchedWheels((ours,), (theirs,), {"pandas": "1.4.2"})
+    monkeypatch.setattr(wheels, "fetch_wheels", lambda *_: fetched)
+    built = builder.build_bundle(api.load(project), SHELL, tmp_path / "made")
+    manifest = json.loads((built.folder / "manifest.json").read_text())
+    assert manifest["hash"] == built.hash
+    for name, listed in manifest["files"].items():
+        data = (built.folder / name).read_bytes()
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (listed["sha256"], listed["bytes"])
+    assert manifest["provided"] == {"pandas": "1.4.2"}
+    assert [
+        (each["name"], each["version"], each["source"], each["replaces"])
+        for each in manifest["packages"]
+    ] == [
+        ("typing-extensions", "4.16.0", "rolerunner", "4.2.0"),
+        ("rolerunner", rolerunner.__version__, "rolerunner", ""),
+        ("needed", "1.0", "requirements", ""),
+        ("nightly-code", "0", "code", ""),
+    ]
+    size = (
+        r"4 files, \d\.\d MB \(wheels: rolerunner \d\.\d MB, requirements 0\.0 MB, code 0\.0 MB\)"
+    )
+    assert re.fullmatch(size, built.describe_size())
+
+
+def test_code_that_would_change_another_package_is_refused(
+    no_network: None, project: Path, tmp_path: Path
+) -> None:
+    added = project.parent / "rolerunner/extra.py"
+    added.parent.mkdir()
+    added.write_text("")
+    project.write_text(SPEC.replace("[../queries]", "[rolerunner]"))
+    with pytest.raises(UsageError, match="both contain 'rolerunner'"):
+        builder.build_bundle(api.load(project), SPARK, tmp_path / "made")
 
 
 def names(archive: Path) -> set[str]:

@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import requires
-from pathlib import Path
 
 import pytest
 
-from rolerunner.glue.bundle import archives, wheels
+from rolerunner.glue.bundle import wheels
 from rolerunner.glue.bundle.runtime_packages import BOTO3_PACKAGES
 from rolerunner.glue.launch.runtime import RUNTIMES
-
-
-def test_wheels_come_in_the_order_in_which_they_can_be_installed(tmp_path: Path) -> None:
-    for name, needs in {
-        "a-first": ("z_last",),
-        "z_last": (),
-        "m": ("A.First", "elsewhere"),
-        "x": ("y",),
-        "y": (),
-    }.items():
-        metadata = f"Name: {name}\nVersion: 1\n" + "".join(
-            f"Requires-Dist: {need}>=1; python_version > '3'\n" for need in needs
-        )
-        file, data = archives.make_wheel(name, "1", {}, metadata)
-        (tmp_path / file).write_bytes(data)
-    order = [wheels.parse_name(path) for path in wheels.sort_by_dependency(tmp_path.glob("*.whl"))]
-    assert order.index("z-last") < order.index("a-first") < order.index("m")
-    assert order.index("y") < order.index("x")
 
 
 @pytest.mark.parametrize("tag", sorted({runtime.tag for runtime in RUNTIMES.values()}))

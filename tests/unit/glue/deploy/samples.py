@@ -20,8 +20,7 @@ JOB_SPEC = Job("nightly", (), description="Counts.", glue=SETTINGS)
 BUNDLE = Bundle(
     Path(),
     "spec/nightly.yaml",
-    ("wheels/a.whl", "wheels/b.whl"),
-    ("wheels/code.whl",),
+    ("wheels/a.whl",),
     (),
     "0123456789abcdef",
 )
