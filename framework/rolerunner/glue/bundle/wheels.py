@@ -334,8 +334,9 @@ def _raise_conflict(reason: str, runtime: Runtime) -> None:
     found = re.findall(rf"([\w.-]+)==([\w.]+){re.escape(_mark(runtime))}", reason)
     if found:
         names = ", ".join(f"{name} {version}" for name, version in dict.fromkeys(found))
-        explanation = reason.partition("Because ")[2].replace(_mark(runtime), "")
+        why = reason.partition("Because ")[2].replace(_mark(runtime), "")
+        why = why.partition(", we can conclude that your requirements")[0]
         raise UsageError(
-            f"'requirements' under 'glue' do not fit {runtime.name}, which has {names} and keeps "
-            f"it: because {explanation} Require versions that work with the runtime's."
+            f"'requirements' under 'glue' conflict with {runtime.name}, which has {names}: {why}; "
+            "allow the runtime's version, which a bundle never replaces"
         )

@@ -52,7 +52,7 @@ def load(folder: Path, text: str) -> Job:
 def test_the_arguments_are_those_of_the_deployed_job(tmp_path: Path) -> None:
     job = load(tmp_path, SPEC)
     runtime = RUNTIMES["pythonshell"]
-    bundle = Bundle(tmp_path, "spec/nightly.yaml", ("w.whl",), (), ("w.whl",), "0123")
+    bundle = Bundle(tmp_path, "spec/nightly.yaml", ("w.whl",), ("w.whl",), "0123")
     settings = _complete_settings(job, runtime, WORLD)
     arguments = _list_job_arguments(job, settings, bundle, PLACE, {"day": "3", "stage": "dev"})
     assert arguments["--job_spec"] == f"{PLACE}spec/nightly.yaml"
