@@ -45,7 +45,7 @@ class StepRestorer:
         reason = self._why_repeat(step, record, read_scope, repeated)
         if not reason:
             try:
-                return self._skip_step(step, record, f"done in run {record.run_id}")
+                return self._skip_step(step, record, f"completed by run {record.run_id}")
             except ListDamaged as error:
                 reason = error.message
         self._run.notify(Note(step.id, "info", "done_again", {"reason": reason}))

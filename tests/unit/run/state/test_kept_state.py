@@ -126,7 +126,7 @@ def test_a_step_that_is_done_is_skipped_with_its_outputs(bench: Bench) -> None:
     found = restore(kept)
     assert found is not None
     assert (found.status, found.was, found.outputs) == ("skipped", "succeeded", {"m": 2})
-    assert found.reason == "done in run first"
+    assert found.reason == "completed by run first"
     assert isinstance(kept.started, datetime)
     assert abs((datetime.now(timezone.utc) - kept.started).total_seconds()) < 600
     assert bench.notes == []
