@@ -163,22 +163,20 @@ def deploy(
             "params": {**given_params, **given} if given else {},
         },
     )
+    runs_with = {**settings.params, **settings.fixed_params}
+    loaded = api.load(spec, runs_with, complete=False) if permissions or sandbox else job
     if permissions:
         from rolerunner.glue.deploy.permissions import build_policies  # noqa: PLC0415
         from rolerunner.policies.least_privilege import drop_run_params  # noqa: PLC0415
 
         echo(
             json.dumps(
-                build_policies(api.plan(drop_run_params(job, {*given_params, *given})), settings),
-                indent=2,
+                build_policies(api.plan(drop_run_params(loaded, runs_with)), settings), indent=2
             )
         )
         return
     with ExitStack() as stack:
-        runs_with = {**settings.params, **settings.fixed_params}
-        target = enter_deployment_target(
-            stack, api.load(spec, runs_with, complete=False), settings, sandbox, given=runs_with
-        )
+        target = enter_deployment_target(stack, loaded, settings, sandbox, given=runs_with)
         if rollback:
             hash_ = "" if rollback == _PREVIOUS else rollback
             roll_back(job, target, role or "", hash_, only_plan=only_plan)
