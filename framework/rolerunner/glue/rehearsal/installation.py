@@ -30,7 +30,7 @@ NO_INDEX = {
     "PIP_NO_INPUT": "1",
 }
 """An index that refuses connections, as in a VPC without internet access, but without its delay."""
-_ZIP_OF_WHEELS = ".gluewheels.zip"
+ZIP_OF_WHEELS = ".gluewheels.zip"
 _IMPORTABLE = (".zip", ".egg", ".jar")
 """Files of ``--extra-py-files`` that a Spark job puts on its path."""
 
@@ -100,7 +100,7 @@ def _install_modules(
     """Installs all wheels by one pip, as Spark jobs do; returns why that failed."""
     if not modules:
         return ""
-    if modules[0].name.endswith(_ZIP_OF_WHEELS):
+    if modules[0].name.endswith(ZIP_OF_WHEELS):
         with zipfile.ZipFile(modules[0]) as archive:
             archive.extractall(work / "unpacked")
         wheels = work / "unpacked/wheels"

@@ -6,6 +6,7 @@ standard input stops the script. How the run ended is printed as JSON.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import queue
@@ -19,7 +20,7 @@ import zipfile
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Optional
+from typing import IO, TYPE_CHECKING, Any, Optional, Union
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -27,6 +28,7 @@ from rolerunner.errors import RolerunnerError, SandboxError
 from rolerunner.glue.launch.invocation import build_environment, list_arguments, merge_arguments
 from rolerunner.glue.launch.log_streams import name_log_group, name_log_stream
 from rolerunner.glue.launch.runtime import RUNTIMES, Runtime
+from rolerunner.glue.rehearsal.installation import ZIP_OF_WHEELS
 from rolerunner.glue.rehearsal.launch import LAUNCHER
 from rolerunner.model import JOB, RoleArn, S3Uri
 from rolerunner.sandbox import JOB_SESSION, JobKeys, assume_role
@@ -35,7 +37,7 @@ from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.registry import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 COMMAND = (sys.executable, "-m", "rolerunner.glue.rehearsal.sandboxed_run")
 """Runs one job; for ``sandbox.start_sandbox``."""
@@ -43,7 +45,7 @@ _GLUE = "glue.amazonaws.com"
 _FLUSH_SECONDS = 0.1
 _BATCH = 500
 """Log lines sent by one request."""
-_CODE = "--extra-py-files"
+_PACKAGES = ("--additional-python-modules", "--extra-py-files")
 _REPORT = "report.json"
 _EXITED = "Command failed with exit code"
 
@@ -155,33 +157,54 @@ def _read_reason(report: Path, runtime: Runtime) -> str:
 class _Files:
     script: Path
     installation: Path
-    """Python Shell: the folder of the unpacked wheels."""
+    """The folder of the unpacked wheels, which comes last on the path."""
     code: tuple[Path, ...]
     """Spark: archives that come first on the path."""
 
 
 def _fetch_files(run: SandboxedRun, s3: Any, folder: Path) -> _Files:
-    """Downloads the script and what ``--extra-py-files`` names, as the job's role.
-
-    What pip would install is left to the packages of this interpreter.
-    """
+    """Downloads the script and its packages, as the job's role."""
     # the folder's name tells the script that it is in Python Shell
     script = folder / "glue-python-scripts-sandbox" / "run_spec.py"
-    installation, code = folder / "installation", folder / "code"
-    for path in (script.parent, installation, code):
+    installation, downloads = folder / "installation", folder / "downloads"
+    for path in (script.parent, installation, downloads):
         path.mkdir()
     _download(s3, run.job["Command"]["ScriptLocation"], script)
     archives = []
-    for number, each in enumerate(filter(None, run.arguments.get(_CODE, "").split(","))):
-        path = code / str(number) / Path(each).name
+    for number, location in enumerate(_list_locations(run.arguments)):
+        path = downloads / str(number) / Path(location).name
         path.parent.mkdir()
-        _download(s3, each.strip(), path)
-        if path.suffix == ".whl":
-            with zipfile.ZipFile(path) as wheel:
-                wheel.extractall(installation)
+        _download(s3, location, path)
+        if path.name.endswith(ZIP_OF_WHEELS):
+            _unpack_wheels(path, installation)
+        elif path.suffix == ".whl":
+            _unpack_wheel(path, installation)
         else:
             archives.append(path)
     return _Files(script, installation, tuple(archives))
+
+
+def _list_locations(arguments: Mapping[str, str]) -> Iterator[str]:
+    for name in _PACKAGES:
+        named = (each.strip() for each in arguments.get(name, "").split(","))
+        yield from (each for each in named if each.startswith("s3://"))
+
+
+def _unpack_wheels(archive: Path, target: Path) -> None:
+    with zipfile.ZipFile(archive) as wheels:
+        for name in wheels.namelist():
+            if name.endswith(".whl"):
+                _unpack_wheel(io.BytesIO(wheels.read(name)), target)
+
+
+def _unpack_wheel(wheel: Union[Path, io.BytesIO], target: Path) -> None:
+    """Unpacks a wheel without rolerunner, which is the one of this interpreter.
+
+    What this interpreter has comes from it; the runtime's compiled packages would not load.
+    """
+    with zipfile.ZipFile(wheel) as file:
+        names = [name for name in file.namelist() if not name.startswith("rolerunner/")]
+        file.extractall(target, names)
 
 
 def _download(s3: Any, location: str, path: Path) -> None:

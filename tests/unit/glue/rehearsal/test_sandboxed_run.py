@@ -6,10 +6,12 @@ import io
 import json
 import threading
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rolerunner
 from rolerunner.errors import SandboxError
 from rolerunner.glue.rehearsal.sandboxed_run import Ended, SandboxedRun, carry_out
 
@@ -69,7 +71,8 @@ def carry_out_script(
         **fields,
     }
     run_id = f"jr_{threading.get_native_id()}_{id(fields)}"
-    run = {"Id": run_id, "JobName": "nightly", "Arguments": {"--day": "2", "--stage": "dev"}}
+    given = {} if "NonOverridableArguments" in fields else {"--day": "2", "--stage": "dev"}
+    run = {"Id": run_id, "JobName": "nightly", "Arguments": given}
     return carry_out(SandboxedRun(job, run, aws.endpoint, ACCOUNT, aws.region), watch)
 
 
@@ -130,17 +133,40 @@ def test_a_run_is_killed_at_its_timeout_and_when_it_is_stopped(aws: sandbox.Sand
     assert carry_out_script(aws, endless, watch=stop_soon) == Ended("STOPPED")
 
 
-def test_code_of_the_deployment_is_imported(aws: sandbox.Sandbox) -> None:
+def make_archive(**files: bytes) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("of_the_team.py", "VALUE = 7")
-    s3 = aws.client("s3", ACCOUNT)
-    for spark, name in ((True, "code.zip"), (False, "code-0-py3-none-any.whl")):
-        s3.put_object(Bucket="code", Key=name, Body=archive.getvalue())
-        arguments = {"--extra-py-files": f"s3://code/{name}"}
-        script = "import of_the_team; assert of_the_team.VALUE == 7"
-        ended = carry_out_script(aws, script, spark=spark, DefaultArguments=arguments)
-        assert ended == Ended("SUCCEEDED")
+        for name, data in files.items():
+            file.writestr(name.replace("__", "/", 1), data)
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("spark", "argument", "name"),
+    [
+        (False, "--extra-py-files", "merged-0-py3-none-any.whl"),
+        (True, "--additional-python-modules", "wheels.gluewheels.zip"),
+        (True, "--extra-py-files", "code.zip"),
+    ],
+)
+def test_code_of_the_deployment_is_imported_and_its_rolerunner_is_not(
+    spark: bool, argument: str, name: str, aws: sandbox.Sandbox
+) -> None:
+    team = {"of_the_team.py": b"VALUE = 7", "rolerunner__broken.py": b""}
+    data = make_archive(**team)
+    if name.endswith("gluewheels.zip"):
+        data = make_archive(**{"wheels__code-0-py3-none-any.whl": data})
+    aws.client("s3", ACCOUNT).put_object(Bucket="code", Key=name, Body=data)
+    script = (
+        "import of_the_team, rolerunner, sys\n"
+        "assert of_the_team.VALUE == 7\n"
+        "assert rolerunner.__path__[0].startswith(sys.argv[-1]), rolerunner.__path__\n"
+    )
+    arguments = {argument: f"s3://code/{name}", "--ours": str(Path(rolerunner.__file__).parent)}
+    ended = carry_out_script(
+        aws, script, spark=spark, DefaultArguments=arguments, NonOverridableArguments={}
+    )
+    assert ended == Ended("SUCCEEDED")
 
 
 def test_a_role_without_a_log_runs_and_one_that_glue_may_not_assume_does_not(
