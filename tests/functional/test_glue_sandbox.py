@@ -1,0 +1,130 @@
+"""``deploy``, ``start`` and ``logs --sandbox``: the way to a Glue job without an account."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rolerunner.cli import run_command_line
+
+pytestmark = pytest.mark.once
+
+SPEC = """
+version: 1
+name: nightly
+params:
+  run_date: {type: date, required: true}
+  stage: {type: choice, choices: [dev, prod], default: dev}
+roles:
+  reader: arn:aws:iam::222233334444:role/landing-reader
+  writer: arn:aws:iam::444455556666:role/publisher
+glue:
+  role: arn:aws:iam::111122223333:role/glue-nightly
+  artifacts: s3://ops-bucket/rolerunner/
+  fixed_params: {stage: prod}
+  result: s3://ops-bucket/results/
+steps:
+  - id: check
+    action: python.call
+    function: team_checks:require
+    arguments: {stage: "${{ params.stage }}"}
+  - id: copy
+    action: s3.copy
+    source_role: reader
+    target_role: writer
+    source: s3://landing/${{ params.run_date }}/
+    target: s3://publish/${{ params.stage }}/${{ params.run_date }}/
+"""
+CODE = """
+def require(step, stage):
+    if stage != "prod":
+        raise ValueError(f"the stage is {stage}")
+    print("hello from the deployed code")
+    return {"stage": stage}
+"""
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    (tmp_path / "team_checks.py").write_text(CODE)
+    path = tmp_path / "nightly.yaml"
+    path.write_text(SPEC)
+    return path
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs the command in this process, which already has its imports."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["rolerunner", *map(str, arguments)])
+        status = 0
+        try:
+            run_command_line()
+        except SystemExit as completed:
+            status = int(completed.code or 0)
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess([*map(str, arguments)], status, out, err)
+
+    return run
+
+
+def list_sandboxes() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("rolerunner-sandbox-*"))
+
+
+def test_start_deploys_to_a_sandbox_of_its_own_and_runs_the_job_in_it(
+    run_command: Call, spec: Path
+) -> None:
+    before = list_sandboxes()
+    completed = run_command("start", spec, "--sandbox", "-p", "run_date=2026-01-31", "--follow")
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert "Glue job nightly is made:" in completed.stdout
+    assert "hello from the deployed code" in completed.stdout
+    assert '"runtime": "pythonshell"' in completed.stdout
+    assert "assumed-role/landing-reader/nightly-" in completed.stdout
+    assert completed.stdout.splitlines()[-1].startswith("succeeded in ")
+    assert "sandbox: you deploy as arn:aws:iam::111122223333:role/rolerunner-deployer" in (
+        completed.stderr
+    )
+    assert list_sandboxes() == before
+
+
+def test_a_job_that_fails_in_the_sandbox_ends_as_on_aws(run_command: Call, spec: Path) -> None:
+    spec.write_text(
+        SPEC.replace("glue:\n", "glue:\n  runtime: glue-5.1\n").replace(
+            "  fixed_params: {stage: prod}\n", ""
+        )
+    )
+    failed = run_command("start", spec, "--sandbox", "-p", "run_date=2026-01-31")
+    assert failed.returncode == 4
+    reason = "nightly: step 'check' failed: 'team_checks:require' raised ValueError: the stage is dev"
+    assert failed.stderr.splitlines()[-1].endswith(f" s: {reason}")
+    assert failed.stderr.splitlines()[-1].startswith("rolerunner: FAILED after ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["logs", "{spec}"], "no sandbox of {spec} is running: start one in another terminal"),
+        (
+            ["start", "{spec}", "-p", "run_date=2026-01-31", "--no-wait"],
+            "start one in another terminal with: rolerunner sandbox {spec}",
+        ),
+        (["deploy", "{spec}", "--emit", "terraform"], "--sandbox goes with neither --emit nor"),
+        (["deploy", "{spec}", "--permissions"], "--sandbox goes with neither --emit nor"),
+    ],
+)
+def test_what_needs_a_lasting_sandbox_or_none_says_so(
+    arguments: list[str], message: str, run_command: Call, spec: Path
+) -> None:
+    completed = run_command(*(each.format(spec=spec) for each in arguments), "--sandbox")
+    assert completed.returncode == 2
+    assert message.format(spec=spec) in completed.stderr
