@@ -326,6 +326,18 @@ def test_without_the_emulator_it_says_what_to_install(monkeypatch: pytest.Monkey
             server.find_interpreter()
 
 
+def test_a_port_that_another_process_has_is_said() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(SandboxError, match=f"cannot listen on port {port}: Address already in"),
+            server.start_server(port),
+        ):
+            pass
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

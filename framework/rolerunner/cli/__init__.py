@@ -24,6 +24,7 @@ COMMANDS = {
     "plan": "Show what a run would do: order, roles, fields and permissions.",
     "iam": "Print the least-privilege policy and the trust policy of each role.",
     "test": "Run test files: specs in the sandbox, compared with the expected outcome.",
+    "sandbox": "Serve the local AWS of a spec to other programs until Ctrl-C.",
     "audit": "Find security problems in specs: roles, sessions, deletions, secrets.",
     "graph": "Draw the steps, their dependencies and their roles.",
     "report": "Render a result file as an HTML page: timeline, bytes, errors.",

@@ -24,7 +24,12 @@ from rolerunner.cli.common import (
     read_params,
     warn_of_secrets,
 )
-from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox, explain_refusals
+from rolerunner.cli.sandboxed import (
+    DEFAULT_FILE,
+    enter_sandbox,
+    explain_refusals,
+    find_served_sandbox,
+)
 from rolerunner.common.cancellation import Cancel
 from rolerunner.common.json_values import safe_text
 from rolerunner.errors import RolesRefused
@@ -168,8 +173,10 @@ def run(
     ):
         explain()
     if job.state is not None and not (
-        sandbox and job.state.location.startswith("s3://")
-    ):  # the sandbox's S3 is gone
+        sandbox
+        and job.state.location.startswith("s3://")
+        and find_served_sandbox(spec, sandbox) is None
+    ):  # the S3 of a sandbox that ended with the run is gone
         echo(f"rolerunner: resume with: --resume {key or ended.run_id}", err=True)
     _exit_now(_SIGNAL_BASE + received[0] if ended.status == "stopped" and received else FAILED_STEP)
 

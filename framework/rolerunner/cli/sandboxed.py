@@ -59,7 +59,8 @@ def enter_sandbox(
 ) -> JobIdentity:
     """Starts the sandbox until the stack closes; returns the identity of the job in it.
 
-    Without a sandbox file, its contents are derived from ``job``. ``given`` holds the
+    Where ``rolerunner sandbox`` serves the spec's sandbox, that one is used and stays. Without a
+    sandbox file, its contents are derived from ``job``. ``given`` holds the
     params of the command line; ``puts`` are additional objects as s3://bucket/key=FILE.
     Raises UsageError, SandboxError.
     """
@@ -67,6 +68,11 @@ def enter_sandbox(
     from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
     from rolerunner.sessions.keys import Keys  # noqa: PLC0415
 
+    served = find_served_sandbox(spec, file)
+    if served is not None:
+        _describe_served(served)
+        served.put_objects(dict(_parse_put(each) for each in puts))
+        return served.job_identity()
     world, folder = describe_sandbox(spec, file, job, given=given, puts=puts)
     running = stack.enter_context(sandbox.start_sandbox(world, folder))
     keys = running.job_keys
@@ -139,12 +145,10 @@ def _find_target(
 ) -> Optional[DeploymentTarget]:
     if file is None:
         return DeploymentTarget(settings)
-    from rolerunner.sandbox.running import find_running_sandbox  # noqa: PLC0415
-
-    running = find_running_sandbox(job.file)
+    running = find_served_sandbox(job.file, file)
     if running is None:
         return None
-    echo(f"sandbox: the one that runs at {running.endpoint}", err=True)
+    _describe_served(running)
     return _describe_target(settings, running, is_lasting=True)
 
 
@@ -212,15 +216,45 @@ def hint_sandbox(spec: str) -> str:
     return f"start one in another terminal with: rolerunner sandbox {spec}"
 
 
+def find_served_sandbox(spec: str, file: str = DEFAULT_FILE) -> Optional[RunningSandbox]:
+    """Returns the sandbox that ``rolerunner sandbox`` serves for the spec; None without one.
+
+    With a ``file``, it must have been started with that one. Raises SandboxError.
+    """
+    from rolerunner.sandbox.running import find_running_sandbox  # noqa: PLC0415
+
+    served = find_running_sandbox(spec)
+    if served is None or file in (DEFAULT_FILE, ""):
+        return served
+    return served if served.file == str(Path(file).resolve()) else None
+
+
+def find_file(spec: str, file: str) -> Optional[Path]:
+    """Returns the sandbox file of a command; None if the contents are derived from the spec."""
+    path = _default_file(spec) if file == DEFAULT_FILE else Path(file)
+    return path if path.exists() else None
+
+
 def explain_refusals(spec: str, file: str) -> None:
     """Explains which policies of the sandbox refused a request; no real account needs a change."""
-    path = _default_file(spec) if file == DEFAULT_FILE else Path(file)
+    served = find_served_sandbox(spec, file)
+    path = served.file if served is not None else find_file(spec, file)
     place = (
         f"are in {path}"
-        if path.exists()
+        if path
         else "are derived from the spec; declare more under a step's 'permissions'"
     )
     echo(f"rolerunner: the sandbox refused this, not AWS: its policies {place}", err=True)
+
+
+def _describe_served(served: RunningSandbox) -> None:
+    echo(f"sandbox: {served.endpoint}, served by process {served.pid}", err=True)
+    if not served.is_current():
+        echo(
+            "sandbox: the spec or the sandbox file has changed since; start 'rolerunner sandbox' "
+            "again for the roles, policies and buckets of now",
+            err=True,
+        )
 
 
 def _generate_world(

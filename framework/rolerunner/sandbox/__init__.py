@@ -158,10 +158,10 @@ def start_sandbox(
     """
     with (
         start_server(port, job_runner) as server,
-        contextlib.closing(_Clients(server.endpoint, world.region)) as clients,
+        contextlib.closing(AdminClients(server.endpoint, world.region)) as clients,
     ):
         client = clients.client
-        with _failures_told():
+        with report_failures():
             create_world(world, client, folder)
             keys = _assume_role(world.job_role, JOB_SESSION, client)
         accounts = {RoleArn.parse(role.arn).account for role in world.roles} | {
@@ -171,7 +171,8 @@ def start_sandbox(
 
 
 @contextlib.contextmanager
-def _failures_told(failure: str = "the sandbox could not be filled") -> Iterator[None]:
+def report_failures(failure: str = "the sandbox could not be filled") -> Iterator[None]:
+    """Turns errors of files and of the emulator into SandboxError."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
     try:
@@ -191,8 +192,8 @@ def assume_role(
     Raises SandboxError.
     """
     with (
-        contextlib.closing(_Clients(endpoint, region)) as clients,
-        _failures_told(f"{arn} cannot be assumed"),
+        contextlib.closing(AdminClients(endpoint, region)) as clients,
+        report_failures(f"{arn} cannot be assumed"),
     ):
         if trusted and not _is_trusted(arn, trusted, clients.client):
             raise SandboxError(f"the trust policy of {arn} does not allow {trusted} to assume it")
@@ -225,8 +226,8 @@ def _read_keys(answer: Mapping[str, Any]) -> JobKeys:
     return JobKeys(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
 
-class _Clients:
-    """Caches clients of account administrators; creating one takes 100 ms."""
+class AdminClients:
+    """Clients of account administrators, cached, since creating one takes 100 ms."""
 
     def __init__(self, endpoint: str, region: str) -> None:
         self._endpoint = endpoint

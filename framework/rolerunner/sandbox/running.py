@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from rolerunner.common.files import write_file
-from rolerunner.errors import LocalFileFailed, SandboxError
-from rolerunner.sandbox import JobKeys
+from rolerunner.errors import LocalFileFailed, SandboxError, UsageError
+from rolerunner.sandbox import AdminClients, JobKeys, report_failures
+from rolerunner.sandbox.profiles import render_profiles
 from rolerunner.sandbox.server import ask_name
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
+from rolerunner.spec.values import format_suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from rolerunner.model import Role, S3Uri
     from rolerunner.sandbox import Sandbox
 
 
@@ -46,6 +49,10 @@ class RunningSandbox:
     job_keys: JobKeys
     admin_keys: JobKeys
     """Keys of the administrator of the job's account."""
+    accounts: tuple[str, ...]
+    """Accounts of its roles and buckets."""
+    config_file: str
+    """Path of a configuration file for AWS tools, with a profile for each role of the spec."""
     server: str
     """Name that the emulator answers with, which no other server has."""
     pid: int
@@ -68,6 +75,30 @@ class RunningSandbox:
             endpoints={"": self.endpoint},
         )
 
+    def put_objects(self, puts: Mapping[S3Uri, Path]) -> None:
+        """Adds objects from files, each as the administrator of its bucket's account.
+
+        Raises UsageError if there is no such bucket or a file cannot be read, SandboxError.
+        """
+        with (
+            contextlib.closing(AdminClients(self.endpoint, self.region)) as clients,
+            report_failures(),
+        ):
+            owners = {
+                bucket["Name"]: account
+                for account in (self.accounts if puts else ())
+                for bucket in clients.client("s3", account).list_buckets()["Buckets"]
+            }
+            for uri, path in puts.items():
+                if uri.bucket not in owners:
+                    raise UsageError(
+                        f"--put: the sandbox has no bucket '{uri.bucket}'"
+                        + format_suggestion(uri.bucket, sorted(owners))
+                    )
+                clients.client("s3", owners[uri.bucket]).put_object(
+                    Bucket=uri.bucket, Key=uri.key, Body=path.read_bytes()
+                )
+
     def is_current(self) -> bool:
         """Returns True if neither the spec nor the sandbox file has changed since it started."""
         return self.fingerprint == _make_fingerprint(self.spec, self.file)
@@ -88,16 +119,22 @@ def find_running_sandbox(spec: str) -> Optional[RunningSandbox]:
         return None
     if not _is_alive(found):
         path.unlink(missing_ok=True)
+        path.with_suffix(".config").unlink(missing_ok=True)
         return None
     return found if ask_name(found.endpoint) == found.server else None
 
 
 @contextlib.contextmanager
-def publish_sandbox(sandbox: Sandbox, spec: str, file: Optional[Path]) -> Iterator[RunningSandbox]:
+def publish_sandbox(
+    sandbox: Sandbox, spec: str, file: Optional[Path], roles: Mapping[str, Role]
+) -> Iterator[RunningSandbox]:
     """Lets other commands find the sandbox inside the block. Raises SandboxError.
 
-    ``file`` is its sandbox file; None if its contents were derived from the spec.
+    ``file`` is its sandbox file; None if its contents were derived from the spec. ``roles`` are
+    those of the spec, by alias.
     """
+    path = _find_file(spec)
+    config = path.with_suffix(".config")
     place, contents = _resolve_spec(spec), str(file.resolve()) if file else ""
     running = RunningSandbox(
         spec=place,
@@ -108,14 +145,16 @@ def publish_sandbox(sandbox: Sandbox, spec: str, file: Optional[Path]) -> Iterat
         job_role=sandbox.job_role,
         job_keys=sandbox.job_keys,
         admin_keys=sandbox.get_admin_keys(),
+        accounts=sandbox.accounts,
+        config_file=str(config),
         server=sandbox.server.name,
         pid=os.getpid(),
         started=_find_start_time(os.getpid()),
     )
-    path = _find_file(spec)
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         _require_private(path.parent)
+        write_file(config, render_profiles(roles, sandbox.region).encode(), private=True)
         write_file(path, json.dumps(asdict(running)).encode(), private=True)
     except (OSError, LocalFileFailed) as error:
         raise SandboxError(
@@ -125,8 +164,9 @@ def publish_sandbox(sandbox: Sandbox, spec: str, file: Optional[Path]) -> Iterat
     try:
         yield running
     finally:
-        if _read_file(path) == running:  # not the file of a later process
+        if _read_file(path) == running:  # not the files of a later process
             path.unlink(missing_ok=True)
+            config.unlink(missing_ok=True)
 
 
 def _find_file(spec: str) -> Path:
@@ -168,6 +208,7 @@ def _read_file(path: Path) -> Optional[RunningSandbox]:
             JobKeys(**values.pop("job_keys")),
             JobKeys(**values.pop("admin_keys")),
         )
+        values["accounts"] = tuple(values["accounts"])
         return RunningSandbox(**values, job_keys=job_keys, admin_keys=admin_keys)
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 OTHER_PYTHON = "ROLERUNNER_SANDBOX_PYTHON"
 """Names an interpreter with the emulator, which needs Python 3.10, if this one has none."""
@@ -45,8 +45,10 @@ class Server:
     endpoint: str
     pid: int
     folder: Path
-    name: str = ""
+    name: str
     """Name that no other server answers with."""
+    has_ended: Callable[[], bool]
+    """Returns True if its process has ended."""
 
     def record(self) -> list[dict[str, Any]]:
         """Returns the records of all completed requests, oldest first."""
@@ -64,12 +66,15 @@ def start_server(port: int = 0, job_runner: Sequence[str] = ()) -> Iterator[Serv
     Glue; without it, jobs do not run.
     """
     python = find_interpreter()
+    _require_free(port)
     folder = Path(tempfile.mkdtemp(prefix="rolerunner-sandbox-"))
     process = None
     try:
         name = secrets.token_hex(8)
         process, taken = _first_that_answers(python, folder, name, port, job_runner)
-        yield Server(_endpoint(taken), process.pid, folder, name)
+        yield Server(
+            _endpoint(taken), process.pid, folder, name, lambda: process.poll() is not None
+        )
     finally:
         if process is not None:
             _stop_process(process)
@@ -141,6 +146,19 @@ def _log_path(folder: Path) -> Path:
 
 def _record_path(folder: Path) -> Path:
     return folder / "requests.jsonl"
+
+
+def _require_free(port: int) -> None:
+    """Raises SandboxError if another process listens on the port; 0 is any free one."""
+    with socket.socket() as probe:
+        # as the emulator does: a port whose last connections have just been closed is free
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SandboxError(
+                f"the sandbox cannot listen on port {port}: {error.strerror}"
+            ) from None
 
 
 def _free_port() -> int:
