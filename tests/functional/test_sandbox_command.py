@@ -126,7 +126,9 @@ def test_a_run_in_another_terminal_uses_it_and_its_objects_stay(
         assert {each["name"]: each["objects"] for each in served["buckets"]} == {
             "archive": 0,
             "landing": 1,
+            "rolerunner-artifacts-123456789012": 0,
         }
+        assert "arn:aws:iam::123456789012:role/rolerunner-deployer" in served["roles"]
         put = ["--put", "s3://landing/orders/=b.csv", "--result", "r.json"]
         ended = rolerunner("run", "orders.yaml", "--sandbox", *put)
         assert ended.returncode == 0, ended.stderr
@@ -167,8 +169,13 @@ def test_it_serves_the_file_and_the_port_that_are_asked_for(spec: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     options = ["--file", "world.yaml", "--format", "json", "--port", port]
+    spec.write_text(SPEC + "glue: {role: arn:aws:iam::111122223333:role/other}\n")
     with serve(folder, *options) as process:
         served = start_json(process)
+        assert (
+            "the job cannot be deployed to it: world.yaml: there is no role"
+            in (folder / "errors").read_text()
+        )
         assert served["endpoint"] == f"http://127.0.0.1:{port}"
         assert (served["job_role"], served["file"]) == (READER, str(folder / "world.yaml"))
         process.send_signal(signal.SIGTERM)
