@@ -105,8 +105,8 @@ def test_a_job_that_fails_in_the_sandbox_ends_as_on_aws(run_command: Call, spec:
     )
     failed = run_command("start", spec, "--sandbox", "-p", "run_date=2026-01-31")
     assert failed.returncode == 4
-    reason = "nightly: step 'check' failed: 'team_checks:require' raised ValueError: the stage is dev"
-    assert failed.stderr.splitlines()[-1].endswith(f" s: {reason}")
+    reason = "step 'check' failed: 'team_checks:require' raised ValueError: the stage is dev"
+    assert failed.stderr.splitlines()[-1].endswith(f" s: nightly: {reason}")
     assert failed.stderr.splitlines()[-1].startswith("rolerunner: FAILED after ")
 
 
