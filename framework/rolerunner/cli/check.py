@@ -19,6 +19,7 @@ from rolerunner.cli.common import (
     warn_of_secrets,
 )
 from rolerunner.cli.sandboxed import DEFAULT_FILE, enter_sandbox, explain_refusals
+from rolerunner.common.wording import align_columns
 from rolerunner.errors import RolesRefused
 
 if TYPE_CHECKING:
@@ -89,17 +90,15 @@ def check(
 
 def format_findings(found: Sequence[ProbeResult]) -> str:
     """Returns the findings as a table, followed by the remedies."""
-    rows = [
-        ("step", "role", "permission", "allowed"),
-        *(
-            (each.step, each.role, f"{each.action} on {each.resource}", each.answer)
-            for each in found
-        ),
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
-    ]
+    lines = align_columns(
+        [
+            ("step", "role", "permission", "allowed"),
+            *(
+                (each.step, each.role, f"{each.action} on {each.resource}", each.answer)
+                for each in found
+            ),
+        ]
+    )
     for each in found:
         if each.remedy:
             lines += [

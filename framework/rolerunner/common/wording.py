@@ -1,8 +1,21 @@
-"""Numbers with their nouns, as messages show them."""
+"""Numbers with their nouns and columns of text, as messages show them."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def format_count(number: float, noun: str, plural: str = "") -> str:
     """``1 step``, ``2 steps``, ``1,000 objects``; ``plural`` for a noun that does not take an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns a line for each row, with every column as wide as its longest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+    ]

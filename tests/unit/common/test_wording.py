@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rolerunner
-from rolerunner.common.wording import format_count
+from rolerunner.common.wording import align_columns, format_count
 
 SOURCE = Path(rolerunner.__file__).parent
 
@@ -26,6 +26,10 @@ SOURCE = Path(rolerunner.__file__).parent
 def test_the_noun_follows_the_number(number: float, noun: str, text: str) -> None:
     assert format_count(number, noun) == text
     assert format_count(2, "entry", "entries") == "2 entries"
+
+
+def test_columns_are_as_wide_as_their_longest_cell() -> None:
+    assert align_columns([("a", "b", ""), ("long", "c", "d")]) == ["a     b", "long  c  d"]
 
 
 def test_no_message_writes_a_length_before_a_plural() -> None:

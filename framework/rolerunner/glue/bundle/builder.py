@@ -41,14 +41,15 @@ _SOURCES = ("rolerunner", "requirements", "code")
 
 @dataclass(frozen=True)
 class Package:
-    """A distribution that a bundle installs."""
+    """A distribution that a bundle installs, or a package of the user's own code."""
 
     name: str
     version: str
+    """Empty for the user's own code."""
     source: str
     """rolerunner (itself or what it needs), requirements, or code (the user's own packages)."""
     size: int
-    """Bytes of its wheel."""
+    """Bytes of its wheel, or of the code's files."""
     replaces: str = ""
     """The runtime's own version, which it takes precedence over; empty if there is none."""
 
@@ -65,7 +66,7 @@ class Bundle:
     hash: str
     """Hash of all names and contents; names the folder that the bundle is deployed to."""
     packages: tuple[Package, ...] = ()
-    """The distributions in ``modules``."""
+    """The contents of ``modules``."""
     provided: Mapping[str, str] = field(default_factory=dict)
     """Packages that the requirements use and the runtime provides: versions by names."""
 
@@ -118,16 +119,14 @@ def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str],
     settings = job.glue or GlueSettings()
     _check_actions(job, settings)
     spec = Path(job.file).resolve()
-    code = _pack_code(job, settings, spec.parent)
+    code = _read_code(job, settings, spec.parent)
     tell(f"wheels for Python {runtime.python} on {wheels.PLATFORM}")
     fetched = wheels.fetch_wheels(runtime, settings.requirements, spec.parent)
-    by_source = {
-        "rolerunner": {**_read_files(fetched.locked), **dict([archives.make_own_wheel()])},
-        "requirements": _read_files(fetched.required),
-        "code": code,
-    }
-    found = {name: data for part in by_source.values() for name, data in part.items()}
-    merge.check_conflicts(found, code)
+    own = {**_read_files(fetched.locked), **dict([archives.make_own_wheel()])}
+    required = _read_files(fetched.required)
+    code_wheel = dict([archives.make_wheel(f"{job.name}-code", "0", code)]) if code else {}
+    found = {**own, **required, **code_wheel}
+    merge.check_conflicts(found, code_wheel)
     parts = _pack_wheels(found, runtime)
     specs = dict(_read_specs(spec))
     files = {
@@ -148,7 +147,7 @@ def _build_files(job: Job, runtime: Runtime, folder: Path, tell: Callable[[str],
         tuple(parts),
         tuple(sorted(files)),
         digest,
-        tuple(_list_distributions(by_source, runtime)),
+        tuple(_list_contents({"rolerunner": own, "requirements": required}, code, runtime)),
         fetched.provided,
     )
     write_file(folder / MANIFEST, _render_manifest(job, runtime, bundle, listed))
@@ -159,15 +158,19 @@ def _read_files(paths: Iterable[Path]) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-def _list_distributions(
-    by_source: Mapping[str, Mapping[str, bytes]], runtime: Runtime
+def _list_contents(
+    by_source: Mapping[str, Mapping[str, bytes]], code: Mapping[str, bytes], runtime: Runtime
 ) -> Iterator[Package]:
-    there = read_runtime_packages(runtime)
+    there = {each.name: each.version for each in read_runtime_packages(runtime).values()}
     for source, found in by_source.items():
         for file, data in found.items():
             name, version = wheels.parse_name(Path(file)), wheels.parse_version(Path(file))
-            replaced = there[name].version if name in there else ""
-            yield Package(name, version, source, len(data), replaced)
+            yield Package(name, version, source, len(data), there.get(name, ""))
+    for name in dict.fromkeys(path.partition("/")[0] for path in code):
+        size = sum(len(data) for path, data in code.items() if path.partition("/")[0] == name)
+        module = name.partition(".")[0]
+        replaced = there.get(wheels.normalize_name(module), "")
+        yield Package(module, "", "code", size, replaced)
 
 
 def _render_manifest(job: Job, runtime: Runtime, bundle: Bundle, files: Mapping[str, Any]) -> bytes:
@@ -216,15 +219,13 @@ def _read_specs(spec: Path) -> Iterator[tuple[str, bytes]]:
         yield f"spec/{path.relative_to(top).as_posix()}", path.read_bytes()
 
 
-def _pack_code(job: Job, settings: GlueSettings, project: Path) -> dict[str, bytes]:
-    """Returns the user's packages as a wheel, which pip installs on every machine of the job."""
+def _read_code(job: Job, settings: GlueSettings, project: Path) -> dict[str, bytes]:
+    """Returns path -> bytes of the user's packages; pip installs them on every machine."""
     files: dict[str, bytes] = {}
     for package in _list_packages(job, settings, project):
         found = archives.iter_files(package) if package.is_dir() else [("", package.read_bytes())]
         files.update({f"{package.name}/{path}".rstrip("/"): data for path, data in found})
-    if not files:
-        return {}
-    return dict([archives.make_wheel(f"{job.name}-code", "0", files)])
+    return files
 
 
 def _check_actions(job: Job, settings: GlueSettings) -> None:

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Optional
 
+from rolerunner.common.wording import align_columns
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -26,10 +28,7 @@ HEADINGS = (
 def render_text(rehearsals: Sequence[Rehearsal]) -> str:
     """Returns a table, and below it why runtimes failed, with the end of their logs."""
     rows = [HEADINGS, *(_list_cells(each) for each in rehearsals)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
-    ]
+    lines = align_columns(rows)
     for each in rehearsals:
         if each.reason:
             lines += ["", f"{each.runtime}: {each.reason}"]

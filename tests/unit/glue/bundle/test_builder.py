@@ -158,7 +158,8 @@ def test_the_manifest_lists_files_packages_and_what_the_runtime_provides(
         ("typing-extensions", "4.16.0", "rolerunner", "4.2.0"),
         ("rolerunner", rolerunner.__version__, "rolerunner", ""),
         ("needed", "1.0", "requirements", ""),
-        ("nightly-code", "0", "code", ""),
+        ("queries", "", "code", ""),
+        ("cleaning", "", "code", ""),
     ]
     size = (
         r"4 files, \d\.\d MB \(wheels: rolerunner \d\.\d MB, requirements 0\.0 MB, code 0\.0 MB\)"
