@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -36,6 +37,9 @@ _ARN = re.compile(rb"<Arn>([^<]*)</Arn>")
 _SHORT = 1 << 16
 """Maximum bytes read of a body: of STS and of errors, never of an object."""
 _ERROR = 400
+_TARGET = b"x-amz-target"
+_UID = 7
+"""Column of /proc/net/tcp with the id of the socket's user."""
 _POLL_SECONDS = 0.05
 _STOP_SECONDS = 10.0
 
@@ -127,6 +131,44 @@ def record_requests(app: App, record: IO[str]) -> App:
     return record_and_forward
 
 
+def refuse_other_users(app: App, sockets: str = "/proc/net/tcp") -> App:
+    """Wraps the application: refuses requests of other users of this machine that may run code.
+
+    The emulator takes an account's number for its administrator's key, and jobs run as this user.
+    Only Linux tells whose connection it is; elsewhere nothing is refused.
+    """
+
+    async def check_and_forward(scope: Message, receive: Receive, send: Send) -> None:
+        # Glue and all that starts its jobs take the operation from this header
+        if scope["type"] == "http" and any(name == _TARGET for name, _ in scope["headers"]):
+            owner = find_socket_owner(sockets, scope["client"], scope["server"])
+            if owner not in (None, os.getuid()):
+                start = {"type": "http.response.start", "status": 403, "headers": []}
+                await send(start)
+                await send({"type": "http.response.body", "body": b"another user's sandbox"})
+                return
+        await app(scope, receive, send)
+
+    return check_and_forward
+
+
+def find_socket_owner(sockets: str, client: tuple[str, int], server: tuple[str, int]) -> int | None:
+    """Returns the id of the user at the other end of a loopback connection, or None."""
+    wanted = [_format_address(*client), _format_address(*server)]
+    try:
+        with open(sockets, encoding="ascii") as lines:  # noqa: PTH123 - as below
+            rows = [line.split() for line in lines]
+    except OSError:
+        return None
+    return next((int(row[_UID]) for row in rows if row[1:3] == wanted), None)
+
+
+def _format_address(host: str, port: int) -> str:
+    """Returns an IPv4 address as /proc/net/tcp has it."""
+    number = int.from_bytes(socket.inet_aton(host), sys.byteorder)
+    return f"{number:08X}:{port:04X}"
+
+
 def end_with_parent(folder: str) -> None:
     """Exits when the parent ends, even by kill -9, since standard input then closes."""
 
@@ -210,6 +252,7 @@ def main(folder: str, record: str, job_runner: str = "") -> None:
 
     if job_runner:
         JobRunner(**json.loads(job_runner)).install()
+        ministack.app.app = refuse_other_users(ministack.app.app)
     sys.argv = ["ministack"]
     # line by line: a client that has its answer finds the request on record
     with open(record, "a", encoding="utf-8", buffering=1) as lines:  # noqa: PTH123 - pathlib cannot ask for line buffering on 3.9
