@@ -9,7 +9,7 @@ from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import Bytes, Seconds, StrictModel, Text
 from rolerunner.spec.names import Name
 from rolerunner.spec.params import check_pattern
-from rolerunner.spec.step_fields import MAX_PARALLEL, Defaults
+from rolerunner.spec.step_fields import MAX_PARALLEL, Defaults, RoleName
 
 LEAST_MEMORY = 112 << 20
 """Bytes of the smallest memory limit; Python, boto3 and the spec alone take about 80 MiB."""
@@ -70,7 +70,7 @@ class StateFields(StrictModel):
         description="A local folder, or s3://bucket/prefix/.",
         examples=["s3://ops-bucket/rolerunner/state/", "/var/lib/rolerunner/"],
     )
-    role: Optional[str] = Field(
+    role: Optional[RoleName] = Field(
         None,
         description="The role that reads and writes it in S3: an alias, an ARN, or job.",
         examples=["publisher"],

@@ -8,6 +8,7 @@ from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import DYNAMIC, Seconds, StrictModel, json_form
 from rolerunner.spec.names import Name
 from rolerunner.spec.permission_fields import PermissionFields
+from rolerunner.spec.validation import describe_value
 
 MAX_ATTEMPTS = 20
 MAX_PARALLEL = 64
@@ -39,6 +40,21 @@ def _validate_when(value: Any) -> Any:
     return value
 
 
+def describe_wrong_role(value: Any) -> str:
+    """Returns the mistake of a role that is not text."""
+    return f"must be an alias, an ARN, or job, not {describe_value(value)}"
+
+
+def _validate_role(value: Any) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    raise ValueError(describe_wrong_role(value))
+
+
+RoleName = Annotated[str, BeforeValidator(_validate_role)]
+"""The name of a role as steps write it."""
+
+
 class RetryFields(StrictModel):
     """The number and timing of attempts after a failed one."""
 
@@ -58,7 +74,7 @@ class RetryFields(StrictModel):
 class Defaults(StrictModel):
     """Values for steps that do not set their own."""
 
-    role: Optional[str] = Field(
+    role: Optional[RoleName] = Field(
         None,
         description="The role of steps without one: an alias, an ARN, or job.",
         examples=["reader"],
@@ -83,7 +99,7 @@ class StepFields(StrictModel):
     action: str = Field(
         description="The action to run; see the list of actions.", examples=["s3.list"]
     )
-    role: Optional[str] = Field(
+    role: Optional[RoleName] = Field(
         None,
         description="The role to run under: an alias, an ARN, or job for the job's own role.",
         examples=["reader", "job"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rolerunner.model import DeclaredPermission
 from rolerunner.spec.expressions import Template
 from rolerunner.spec.reader import iter_templates
-from rolerunner.spec.validation import describe_value
+from rolerunner.spec.step_fields import describe_wrong_role
 from rolerunner.spec.values import suggest_name
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def check_roles(step: RawStep, roles: Roles, defaults: Defaults, reader: SpecRea
         if name is None:
             _report_missing_role(step, reader)
         elif not isinstance(name, str):
-            message = f"'{key}' must be an alias, an ARN, or job, not {describe_value(name)}"
-            reader.add((*step.path, key), message)
+            reader.add((*step.path, key), f"'{key}' {describe_wrong_role(name)}")
         elif key:
             roles.check(name, (*step.path, key), reader)
 

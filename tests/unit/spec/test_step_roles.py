@@ -82,6 +82,22 @@ def test_mistakes_of_roles(step: str, found: str) -> None:
     assert problems(step)[-1] == found
 
 
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        (f"{LIST}, role: [reader]", "'role' must be an alias, an ARN, or job, not a list"),
+        (f"{LIST}, role: {{a: b}}", "'role' must be an alias, an ARN, or job, not a mapping"),
+        (f"{COPY}, role: 5", "'role' must be an alias, an ARN, or job, not 5"),
+        (
+            f"{COPY}, role: reader, source_role: [reader]",
+            "'source_role' must be an alias, an ARN, or job, not a list",
+        ),
+    ],
+)
+def test_a_role_that_is_not_text_is_reported_once(step: str, found: str) -> None:
+    assert problems(step) == [found]
+
+
 def declare(permission: str) -> str:
     return f"{LIST}, role: reader, permissions: {permission}"
 
