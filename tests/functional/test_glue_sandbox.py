@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from rolerunner import api, sandbox
 from rolerunner.cli import run_command_line
+from rolerunner.cli.sandboxed import DEFAULT_FILE, describe_deployable
+from rolerunner.glue.deploy.settings import resolve_settings
+from rolerunner.glue.rehearsal.sandboxed_run import COMMAND
+from rolerunner.sandbox.running import publish_sandbox
 
 pytestmark = pytest.mark.once
 
@@ -97,6 +102,37 @@ def test_start_deploys_to_a_sandbox_of_its_own_and_runs_the_job_in_it(
     assert list_sandboxes() == before
 
 
+def test_three_commands_share_the_sandbox_that_is_served(
+    run_command: Call, spec: Path, tmp_path: Path
+) -> None:
+    job = api.load(spec, {"run_date": "2026-01-31", "stage": "prod"})
+    settings = resolve_settings(job, {})
+    world, _ = describe_deployable(job, settings, DEFAULT_FILE)
+    with (
+        sandbox.start_sandbox(world, tmp_path, job_runner=COMMAND) as running,
+        publish_sandbox(running, str(spec), None, job.roles),
+    ):
+        deployed = run_command("deploy", spec, "--sandbox")
+        assert f"; run it: rolerunner start {spec} --sandbox\n" in deployed.stdout
+        assert run_command("deploy", spec, "--sandbox").stdout == "Glue job nightly: no change\n"
+        started = run_command("start", spec, "--sandbox", "-p", "run_date=2026-01-31", "--no-wait")
+        run_id = started.stdout.strip()
+        followed = run_command("logs", spec, run_id, "--sandbox", "--follow", "--interval", "0.2")
+        assert followed.returncode == 0, followed.stderr
+        assert "hello from the deployed code" in followed.stdout
+        again = run_command("logs", spec, "--sandbox")
+        assert again.stdout == followed.stdout
+        s3 = running.client("s3", "111122223333")
+        results = s3.list_objects_v2(Bucket="ops-bucket", Prefix="results/")
+        assert results["KeyCount"] == 1
+        creators = [
+            each.caller for each in running.requests("glue") if each.operation == "CreateJob"
+        ]
+        assert len(creators) == 1
+        assert ":assumed-role/rolerunner-deployer/" in creators[0]
+
+
+@pytest.mark.slow
 def test_a_job_that_fails_in_the_sandbox_ends_as_on_aws(run_command: Call, spec: Path) -> None:
     spec.write_text(
         SPEC.replace("glue:\n", "glue:\n  runtime: glue-5.1\n").replace(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-    from rolerunner.model import Job
+    from rolerunner.model import GlueSettings, Job
     from rolerunner.sandbox import Sandbox, World
     from rolerunner.sandbox.running import RunningSandbox
     from rolerunner.sandbox.world import SandboxBucket
@@ -93,9 +93,9 @@ def sandbox(
 
     _require_none(spec)
     given = read_params(params, params_file)
-    job = api.load(spec, given, code_is_here=True)
+    job, settings = _load_job(spec, given)
     named = file or DEFAULT_FILE
-    world, folder = _describe_world(job, named, given, puts)
+    world, folder = _describe_world(job, settings, named, puts)
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_on_signal())
         running = stack.enter_context(start_sandbox(world, folder, port or 0, COMMAND))
@@ -108,16 +108,26 @@ def sandbox(
         _wait(stop, running)
 
 
-def _describe_world(
-    job: Job, file: str, given: Mapping[str, object], puts: Sequence[str]
-) -> tuple[World, Path]:
-    """Returns a world in which the job can also be deployed, if it has the role for that."""
+def _load_job(spec: str, given: Mapping[str, object]) -> tuple[Job, GlueSettings]:
+    """Returns the job with the params that its Glue job sets, and the settings of that."""
     from rolerunner.glue.deploy.settings import resolve_settings  # noqa: PLC0415
 
+    settings = resolve_settings(api.load(spec, given, complete=False), {})
+    params = {**settings.params, **settings.fixed_params, **given}
+    return api.load(spec, params, code_is_here=True), settings
+
+
+def _describe_world(
+    job: Job, settings: GlueSettings, file: str, puts: Sequence[str]
+) -> tuple[World, Path]:
+    """Returns a world in which the job can also be deployed, if it has the role for that.
+
+    Its policies are for every date, since it outlives a run.
+    """
     try:
-        return describe_deployable(job, resolve_settings(job, {}), file, given=given, puts=puts)
+        return describe_deployable(job, settings, file, puts=puts)
     except UsageError as error:
-        described = describe_sandbox(job.file, file, job, given=given, puts=puts)
+        described = describe_sandbox(job.file, file, job, puts=puts)
         echo(f"sandbox: the job cannot be deployed to it: {error}", err=True)
         return described
 
