@@ -7,9 +7,10 @@ import os
 import random
 import re
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import pytest
 
@@ -18,11 +19,14 @@ from tests.conftest import ROOT
 from tests.interpreters import create_venv, find_python
 from tests.unit.glue.launch.test_arguments import PYTHON_SHELL, SPARK
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.slow
 
 # getResolvedOptions is argparse and nothing of Spark, but its package imports pyspark and py4j,
 # which are hundreds of megabytes
-THEIRS = """
+STUBS = """
 import json, sys
 from importlib.machinery import ModuleSpec
 from unittest.mock import MagicMock
@@ -39,6 +43,8 @@ class Absent:
         pass
 
 sys.meta_path.insert(0, Absent())
+"""
+THEIRS = f"""{STUBS}
 from awsglue.utils import getResolvedOptions
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -48,12 +54,19 @@ def resolve(arguments, names):
         with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
             read = getResolvedOptions(["script.py", *arguments], names)
     except SystemExit as error:
-        return f"SystemExit: {error.code}"
+        return f"SystemExit: {{error.code}}"
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return {name: read[name.replace("-", "_")] for name in names}
+        return f"{{type(error).__name__}}: {{error}}"
+    return {{name: read[name.replace("-", "_")] for name in names}}
 
 print(json.dumps([resolve(*case) for case in json.load(sys.stdin)]))
+"""
+KEPT = f"""{STUBS}
+from rolerunner.glue.launch.spark_job import resolve_options
+
+resolve_options(json.loads(sys.argv[1]))
+from awsglue.utils import _global_args
+print(_global_args["TempDir"])
 """
 ALIKE = [
     (["--a", "1", "--b", "two words"], ["a", "b"]),
@@ -252,48 +265,45 @@ def make_case(chance: random.Random) -> tuple[list[str], list[str]]:
 
 
 @pytest.fixture(scope="module", params=[("5.1.0", "3.11"), ("6.0.0", "3.13")], ids=["5.1", "6.0"])
-def awsglue(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Sequence[Any]], list[Any]]:
-    """Returns what AWS's package reads, in its own environment."""
+def with_awsglue(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with AWS's package."""
     version, wanted = request.param
     python = find_python(wanted)
     if python is None:
         pytest.skip(f"there is no Python {wanted} here")
     package = f"awsgluedataplanepython=={version}"
-    interpreter = create_venv(tmp_path_factory.mktemp("aws") / "venv", python, "--no-deps", package)
+    return create_venv(tmp_path_factory.mktemp("aws") / "venv", python, "--no-deps", package)
 
-    def ask(cases: Sequence[Any]) -> list[Any]:
-        completed = subprocess.run(
-            [interpreter, "-c", THEIRS],
-            input=json.dumps(cases),
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "COLUMNS": "80", "LINES": "24"},  # else argparse asks the terminal
-        )
-        assert completed.returncode == 0, completed.stderr
-        return list(json.loads(completed.stdout))
 
-    return ask
+def ask_aws(interpreter: Path, cases: Sequence[Any]) -> list[Any]:
+    completed = subprocess.run(
+        [interpreter, "-c", THEIRS],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "80", "LINES": "24"},  # else argparse asks the terminal
+    )
+    assert completed.returncode == 0, completed.stderr
+    return list(json.loads(completed.stdout))
 
 
 def test_the_scanner_reads_what_get_resolved_options_reads(
-    awsglue: Callable[[Sequence[Any]], list[Any]],
+    with_awsglue: Path,
 ) -> None:
     asked = [*ALIKE, *((arguments, names) for arguments, names, _ in FAIL_THERE)]
-    cases = [scan(*case, theirs) for case, theirs in zip(asked, awsglue(asked))]
+    cases = [scan(*case, theirs) for case, theirs in zip(asked, ask_aws(with_awsglue, asked))]
     assert [case for case in cases[: len(ALIKE)] if not is_agreed(case)] == []
     assert [case.ours for case in cases[len(ALIKE) :]] == [values for _, _, values in FAIL_THERE]
     assert [case for case in cases[len(ALIKE) :] if isinstance(case.theirs, dict)] == []
 
 
 def test_every_difference_from_get_resolved_options_is_a_known_one(
-    awsglue: Callable[[Sequence[Any]], list[Any]],
+    with_awsglue: Path,
 ) -> None:
     chance = random.Random(16)
     asked = [make_case(chance) for _ in range(20_000)]
-    cases = [scan(*case, theirs) for case, theirs in zip(asked, awsglue(asked))]
+    cases = [scan(*case, theirs) for case, theirs in zip(asked, ask_aws(with_awsglue, asked))]
     found: Counter[str] = Counter()
     unknown: list[Case] = []
     for case in cases:
@@ -308,7 +318,20 @@ def test_every_difference_from_get_resolved_options_is_a_known_one(
     assert found["agreed"] > 8_000, found
 
 
+def test_transforms_find_the_temporary_folder(with_awsglue: Path) -> None:
+    (packages,) = with_awsglue.parents[1].glob("lib/python*/site-packages")
+    given = {"JOB_NAME": "nightly", "TempDir": "s3://bucket/tmp/", "enable-metrics": ""}
+    completed = subprocess.run(
+        [sys.executable, "-c", KEPT, json.dumps(given)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'framework'}{os.pathsep}{packages}"},
+    )
+    assert (completed.returncode, completed.stdout) == (0, "s3://bucket/tmp/\n"), completed.stderr
+
+
 def test_the_manual_lists_the_differences() -> None:
     page = (ROOT / "docs/glue.md").read_text()
     table = page.partition("| case | `getResolvedOptions` |")[2].partition("\n\n")[0]
-    assert re.findall(r"^\| (.+?) \|", table, re.MULTILINE)[1:] == list(DIFFERENCES)
+    assert re.findall(r"^\| (.+?) \|", table, re.MULTILINE) == list(DIFFERENCES)

@@ -7,6 +7,8 @@ import random
 import pytest
 
 from rolerunner.glue.launch.arguments import parse_arguments
+from rolerunner.glue.launch.invocation import list_arguments
+from rolerunner.glue.launch.runtime import RUNTIMES
 
 # Recorded from a Python Shell run, with the arguments of Glue itself and without an empty value.
 PYTHON_SHELL = [
@@ -221,7 +223,8 @@ def test_no_run_replaces_a_fixed_argument() -> None:
         added = {chance.choice(_TRICKS): chance.choice(_TRICK_VALUES) for _ in range(2)}
         pairs = list({**added, **fixed}.items())
         chance.shuffle(pairs)
-        argv = [token for name, value in pairs for token in ((name, value) if value else (name,))]
+        runtime = RUNTIMES[chance.choice(["pythonshell", "glue-5.1"])]
+        argv = list_arguments(runtime, "nightly", "s3://ops/run_spec.py", dict(pairs))
         scanned = parse_arguments(argv)
         refused += bool(scanned.problems)
         if not scanned.problems:
