@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rolerunner.events import Observer
     from rolerunner.run.environment import RunEnvironment
     from rolerunner.sessions.identity import JobIdentity
+    from rolerunner.sessions.keys import Keys
     from rolerunner.sessions.registry import Sessions
     from rolerunner.storage.pacing import Pacer
     from rolerunner.storage.protocol import Access, Storage
@@ -59,7 +60,9 @@ def build_environment(
         project=_find_project(job),
         observers=tuple(observers),
         cancel=cancel or Cancel(),
-        open_cluster=_build_cluster_opener(identity, sessions, session_name, opener),
+        open_cluster=_build_cluster_opener(identity, sessions, session_name, opener, folder),
+        find_cluster_obstacle=partial(_find_cluster_obstacle, identity),
+        in_sandbox=identity is not None and identity.keys is not None,
         start_workers=partial(_start_workers, job, sessions, opened, processes),
     )
 
@@ -204,16 +207,21 @@ def _start_workers(
 
 
 def _build_cluster_opener(
-    identity: Optional[JobIdentity], sessions: Sessions, session_name: str, opener: StorageOpener
+    identity: Optional[JobIdentity],
+    sessions: Sessions,
+    session_name: str,
+    opener: StorageOpener,
+    folder: Path,
 ) -> Optional[Callable[[], Distribution]]:
     """Returns a function that opens Spark's executors, which find the job's credentials themselves.
 
-    None where keys were passed to this process: they are not sent to other machines.
+    Keys that were passed to this process reach executors by a file in ``folder``, if they are
+    shared; otherwise None is returned.
     """
     from rolerunner.sessions.identity import JobIdentity  # noqa: PLC0415
 
     known = identity or JobIdentity()
-    if known.keys is not None:
+    if known.keys is not None and not known.is_shared:
         return None
 
     def open_cluster() -> Distribution:
@@ -222,7 +230,32 @@ def _build_cluster_opener(
         from rolerunner.storage.workers.distributed import Distribution  # noqa: PLC0415
         from rolerunner.storage.workers.worker_setup import WorkerSetup  # noqa: PLC0415
 
-        place = WorkerSetup(opener, replace(known, region=sessions.require_region()), session_name)
+        without_keys = replace(known, region=sessions.require_region(), keys=None)
+        keys_file = _share_keys(known.keys, folder) if known.keys is not None else ""
+        place = WorkerSetup(opener, without_keys, session_name, keys_file=keys_file)
         return Distribution(SparkTaskRunner(get_session().sparkContext), place)
 
     return open_cluster
+
+
+def _share_keys(keys: Keys, folder: Path) -> str:
+    """Returns the file with the job's keys, which is removed with the folder of the run."""
+    from rolerunner.sessions.keys_file import write_keys  # noqa: PLC0415
+
+    path = folder / ".job-keys.json"
+    write_keys(path, keys)
+    return str(path)
+
+
+def _find_cluster_obstacle(identity: Optional[JobIdentity]) -> str:
+    """Returns why a step with ``distribute`` runs in this process; "" if it does not.
+
+    Outside of the sandbox, where the work may be too much for one process, such a step fails.
+    """
+    if identity is None or identity.keys is None:
+        return ""
+    if not identity.is_shared:
+        return "the job's keys stay in this process"
+    from rolerunner.spark.requirements import find_obstacle  # noqa: PLC0415
+
+    return find_obstacle()

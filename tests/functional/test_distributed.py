@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import tempfile
 import time
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +17,7 @@ from rolerunner.errors import RoleRefused
 from rolerunner.events import Note, StepProgress
 from rolerunner.model import S3Uri
 from rolerunner.sessions.identity import JobIdentity
+from rolerunner.spark import requirements
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.protocol import Copy, ObjectInfo
 from rolerunner.storage.workers import distributed_listing, distributed_tasks
@@ -299,16 +303,59 @@ def test_a_function_for_batches_must_return_numbers(step: Any, tmp_path: Path) -
     assert "'names' that is not a number" in result.error.message
 
 
-def test_in_the_sandbox_the_work_is_done_here_and_that_is_said(
-    aws: sandbox.Sandbox, s3: dict[str, Any], tmp_path: Path
+def test_workers_in_the_sandbox_assume_roles_with_the_keys_of_a_private_file(
+    aws: sandbox.Sandbox, s3: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    sent: list[bytes] = []
+
+    class Recording(InProcess):
+        def _result(self, part: bytes) -> Any:
+            sent.append(part)
+            return super()._result(part)
+
+    monkeypatch.setattr("rolerunner.spark.requirements.find_obstacle", str)
+    session = SimpleNamespace(sparkContext=None)
+    monkeypatch.setattr("rolerunner.spark.session.get_session", lambda: session)
+    monkeypatch.setattr("rolerunner.spark.pool.SparkTaskRunner", lambda _: Recording(2))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = aws.assume_role_count().get(READER, 0)
+    identity = replace(identity_of(aws), is_shared=True)
     result, told = run(
-        tmp_path, "s3.list", identity=identity_of(aws), source="s3://theirs/in/", distribute="spark"
+        tmp_path, "s3.list", identity=identity, source="s3://theirs/in/", distribute="spark"
+    )
+    assert result.outputs["count"] == COUNT, result.error
+    assert [each for each in told if isinstance(each, Note)] == []
+    assert aws.assume_role_count()[READER] - before == 2  # this process, and the workers
+    pickled = b"".join(sent)
+    assert b".job-keys.json" in pickled
+    assert aws.job_keys.secret_key.encode() not in pickled
+    assert list(tmp_path.rglob(".job-keys.json")) == []
+
+
+@pytest.mark.parametrize(
+    ("is_shared", "reason"),
+    [(False, "the job's keys stay in this process"), (True, "pyspark is not installed: pip inst")],
+)
+def test_in_the_sandbox_without_spark_the_work_is_done_here_and_that_is_said(
+    aws: sandbox.Sandbox,
+    s3: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_shared: bool,
+    reason: str,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    requirements.find_obstacle.cache_clear()
+    identity = replace(identity_of(aws), is_shared=is_shared)
+    result, told = run(
+        tmp_path, "s3.list", identity=identity, source="s3://theirs/in/", distribute="spark"
     )
     assert result.outputs["count"] == COUNT
-    assert [
-        event.level for event in told if isinstance(event, Note) and "is ignored" in event.message
-    ] == ["warning"]
+    (note,) = [each for each in told if isinstance(each, Note) and "is ignored" in each.message]
+    assert note.level == "warning"
+    assert f"the step runs in this process: {reason}" in note.message
+    requirements.find_obstacle.cache_clear()
 
 
 def test_without_spark_the_error_says_what_to_do(

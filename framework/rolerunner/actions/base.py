@@ -87,6 +87,8 @@ class StepContext:
     """True if an earlier attempt may have stored what a conditional write now finds."""
     open_cluster: Optional[Callable[[], "Distribution"]] = None
     """Opens other machines for ``distribute``; None if they cannot have this job's identity."""
+    in_sandbox: bool = False
+    """True if the requests of this process go to the sandbox."""
     target_claims: Optional["ClaimedNames"] = None
     """Targets that the items of a for_each claim before use; None for a step without items."""
     workspace: Optional["Workspace"] = None

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -158,7 +159,7 @@ def run(
         with _explain_on_refusal(explain):
             ended = api.run(
                 job,
-                identity=identity,
+                identity=identity and replace(identity, is_shared=True),
                 observers=[_create_log_observer(log_format, log_level), *files, settling],
                 cancel=cancel,
                 run_key=key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -23,10 +23,13 @@ from rolerunner.run.timeouts import ABANDONED_CALLS, BackgroundWork, run_with_ti
 from rolerunner.selection.collisions import ClaimedNames
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import tenacity
 
     from rolerunner.actions.base import Action
     from rolerunner.model import Step
+    from rolerunner.storage.workers.distributed import Distribution
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class StepAttempts:
             outputs_changed=step.id in run.distrusted,
             is_retry=self.attempts > 1,
             open_cluster=environment.open_cluster,
+            in_sandbox=environment.in_sandbox,
             workspace=environment.workspace,
             target_claims=self.target_claims,
         )
@@ -125,9 +129,10 @@ class StepAttempts:
         limits = [self.step.attempt_timeout, self._remaining_seconds()]
         timeout = min((limit for limit in limits if limit is not None), default=None)
         cancel = Cancel(run.environment.cancel)
-        self._warn_of_distribution(action)
+        open_cluster = self._choose_cluster(action)
         ABANDONED_CALLS.check_ended(self.step, action)
-        work = BackgroundWork(lambda: action.run(self.build_context(cancel)), "rolerunner-try")
+        context = replace(self.build_context(cancel), open_cluster=open_cluster)
+        work = BackgroundWork(lambda: action.run(context), "rolerunner-try")
         try:
             return run_with_timeout(work, cancel, timeout)
         except StepError as error:
@@ -135,11 +140,17 @@ class StepAttempts:
                 ABANDONED_CALLS.add(self.step, action, work)
             raise
 
-    def _warn_of_distribution(self, action: Action) -> None:
-        distribute = getattr(action, "distribute", None)
-        if self.run.environment.open_cluster is None and distribute is not None:
-            message = "'distribute' is ignored: in the sandbox the job is a single process"
-            self.run.notify(Note(self.step.id, "warning", message, {}))
+    def _choose_cluster(self, action: Action) -> Optional[Callable[[], Distribution]]:
+        """Returns how to open the cluster of ``distribute``; None, with a note, if none fits."""
+        environment = self.run.environment
+        if getattr(action, "distribute", None) is None:
+            return None
+        obstacle = environment.find_cluster_obstacle()
+        if not obstacle:
+            return environment.open_cluster
+        message = f"'distribute' is ignored, the step runs in this process: {obstacle}"
+        self.run.notify(Note(self.step.id, "warning", message, {}))
+        return None
 
     def _should_retry(self, error: BaseException) -> bool:
         in_time = self.deadline is None or time.monotonic() < self.deadline

@@ -34,6 +34,9 @@ class RunEnvironment:
     cancel: Cancel = field(default_factory=Cancel)
     open_cluster: Optional[Callable[[], Distribution]] = None
     """Opens the cluster that a step distributes its work over; None where there is none."""
+    find_cluster_obstacle: Callable[[], str] = str
+    """Returns why steps distribute nothing and run in this process; "" if nothing prevents it."""
+    in_sandbox: bool = False
     start_workers: Callable[[], AbstractContextManager[object]] = nullcontext
     """Runs a block with worker processes. Enter it while the process is single-threaded."""
     workspace: Optional[Workspace] = None

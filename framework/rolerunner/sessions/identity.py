@@ -18,13 +18,15 @@ class JobIdentity:
     """The job's own identity: by default the one boto3 finds, such as Glue's role or a profile.
 
     ``keys``, where set, are used instead (by the sandbox). ``endpoints`` maps a service to its
-    URL; the entry for "" holds for all services.
+    URL; the entry for "" holds for all services. With ``is_shared``, executors of this machine get
+    the keys, by a file that only the user can read.
     """
 
     region: str = ""
     profile: str = ""
     keys: Optional[Keys] = None
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    is_shared: bool = False
 
 
 def find_endpoint(service: str, endpoints: Mapping[str, str]) -> Optional[str]:

@@ -11,6 +11,7 @@ import threading
 from typing import Any
 
 from rolerunner.errors import StepError
+from rolerunner.spark.requirements import find_obstacle
 
 _SESSION_LOCK = threading.Lock()
 SPARK_HINT = (
@@ -46,7 +47,7 @@ def _create_session() -> Any:
     except Exception as error:  # pyspark has no common error for a JVM that does not start
         raise StepError(
             f"Spark does not start: {find_reason(error)}",
-            hint="it needs Java 8, 11 or 17: set JAVA_HOME",
+            hint=find_obstacle() or "the lines above it in the output may tell the reason",
             type="NoSpark",
         ) from error
     if conf.get("spark.master", "").startswith("local"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -226,11 +227,20 @@ def test_work_whose_files_cannot_be_listed_is_done_but_not_recorded(tmp_path: Pa
 
 def test_distribution_is_noted_where_it_is_not_possible(tmp_path: Path) -> None:
     bench = Bench(tmp_path, lambda _: {})
-    action = bench.attempts().build_action()
-    bench.attempts()._warn_of_distribution(action)
-    assert bench.notes == []
+    attempts = bench.attempts()
+    opener: Any = list
+    environment = replace(bench.run.environment, open_cluster=opener)
+    attempts.run = replace(bench.run, environment=environment)
+    action = attempts.build_action()
+    assert attempts._choose_cluster(action) is None
     object.__setattr__(action, "distribute", "spark")
-    bench.attempts()._warn_of_distribution(action)
+    assert attempts._choose_cluster(action) is environment.open_cluster
+    assert bench.notes == []
+    without = replace(environment, find_cluster_obstacle=lambda: "there is no Java")
+    attempts.run = replace(bench.run, environment=without)
+    assert attempts._choose_cluster(action) is None
     (note,) = bench.notes
     assert (note.level, note.step_id) == ("warning", "it")
-    assert note.message.startswith("'distribute' is ignored")
+    assert note.message == (
+        "'distribute' is ignored, the step runs in this process: there is no Java"
+    )

@@ -143,7 +143,7 @@ class SparkSql(Action):
     def run(self, context: StepContext) -> Mapping[str, Any]:
         """Configures S3A, runs the query and writes its result."""
         buckets = self._map_buckets(context.roles)
-        if buckets and context.open_cluster is None:
+        if buckets and context.in_sandbox:
             hint = "to try the query on local files, set 'location' to a path"
             raise StepError(
                 "Spark's own reads and writes go to AWS, not to the sandbox",

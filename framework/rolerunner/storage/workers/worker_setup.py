@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,13 +32,14 @@ class WorkerSetup:
     """Opens S3 in a worker, with credentials that it finds on its own machine.
 
     ``opener`` is a function that pickles by name. ``jitter`` is the maximum delay before the first
-    session, in seconds.
+    session, in seconds. ``keys_file``, if set, has the job's keys: only a path is sent to workers.
     """
 
     opener: StorageOpener
     identity: JobIdentity
     session_name: str
     jitter: float = 0.0
+    keys_file: str = ""
 
     def with_jitter(self, slots: int) -> WorkerSetup:
         """Returns the setup with a jitter that keeps so many workers apart."""
@@ -50,12 +52,20 @@ class WorkerSetup:
 
         identity = self.identity
         endpoints = tuple(sorted(identity.endpoints.items()))
-        key = (identity.region, identity.profile, endpoints, self.session_name)
+        key = (identity.region, identity.profile, endpoints, self.session_name, self.keys_file)
         with _SESSIONS_LOCK:
             if key not in _SESSIONS:
                 time.sleep(random.uniform(0, self.jitter))
-                _SESSIONS[key] = Sessions(identity, session_name=self.session_name)
+                _SESSIONS[key] = Sessions(self._find_keys(), session_name=self.session_name)
             return _SESSIONS[key]
+
+    def _find_keys(self) -> JobIdentity:
+        """Returns the identity with the keys of the file, if there is one. Raises StepError."""
+        if not self.keys_file:
+            return self.identity
+        from rolerunner.sessions.keys_file import read_keys  # noqa: PLC0415 - imports botocore
+
+        return replace(self.identity, keys=read_keys(Path(self.keys_file)))
 
 
 _SESSIONS_LOCK = threading.Lock()
