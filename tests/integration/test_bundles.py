@@ -119,6 +119,7 @@ def test_requirements_that_conflict_with_the_runtime_or_have_no_wheel_are_named(
 ) -> None:
     for requirement, message in (
         ("pandas==2.2.3", "conflict with pythonshell, which has pandas 1.4.2: you require pandas"),
+        ("pydantic<2", "conflict with rolerunner, which needs pydantic 2."),
         ("requests[socks]", "requests is that of pythonshell, whose extras are not installed"),
         ("docopt==0.6.2", "no wheels for Python 3.9 on manylinux2014_x86_64: "),
     ):

@@ -27,7 +27,7 @@ def test_the_folder_is_named_with_its_sizes(spec: Path, tmp_path: Path) -> None:
     target = tmp_path / "made"
     ended = CliRunner().invoke(bundle, [str(spec), "-o", str(target)], catch_exceptions=False)
     assert f"{target}: 3 files, " in ended.output
-    assert " MB (wheels: rolerunner " in ended.output
+    assert " MB (installed: rolerunner " in ended.output
     assert (target / "manifest.json").is_file()
 
 

@@ -96,6 +96,12 @@ def make_own_wheel() -> tuple[str, bytes]:
     )
 
 
+def measure_unpacked(archive: bytes) -> int:
+    """Returns the bytes of all members of a zip or wheel when they are unpacked."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return sum(member.file_size for member in opened.infolist())
+
+
 def iter_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Yields relative path and bytes of each file of a package, sorted.
 

@@ -49,7 +49,7 @@ class Package:
     source: str
     """rolerunner (itself or what it needs), requirements, or code (the user's own packages)."""
     size: int
-    """Bytes of its wheel, or of the code's files."""
+    """Bytes of its files when they are installed."""
     replaces: str = ""
     """The runtime's own version, which it takes precedence over; empty if there is none."""
 
@@ -84,14 +84,14 @@ class Bundle:
         }
 
     def describe_size(self) -> str:
-        """Returns the number of files and their size, in all and by where the wheels come from."""
+        """Returns the number of files, their size, and what is installed by where it comes from."""
         total = sum((self.folder / each).stat().st_size for each in self.files)
         sizes = {
             source: sum(each.size for each in self.packages if each.source == source)
             for source in _SOURCES
         }
         parts = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items() if size)
-        return f"{format_count(len(self.files), 'file')}, {total / 1e6:.1f} MB (wheels: {parts})"
+        return f"{format_count(len(self.files), 'file')}, {total / 1e6:.1f} MB (installed: {parts})"
 
 
 def build_bundle(
@@ -165,7 +165,8 @@ def _list_contents(
     for source, found in by_source.items():
         for file, data in found.items():
             name, version = wheels.parse_name(Path(file)), wheels.parse_version(Path(file))
-            yield Package(name, version, source, len(data), there.get(name, ""))
+            size = archives.measure_unpacked(data)
+            yield Package(name, version, source, size, there.get(name, ""))
     for name in dict.fromkeys(path.partition("/")[0] for path in code):
         size = sum(len(data) for path, data in code.items() if path.partition("/")[0] == name)
         module = name.partition(".")[0]

@@ -19,7 +19,7 @@ _PYTHON_SHELL = (
     "pip install --target GLUE_INSTALLATION, which the entry script puts first on sys.path"
 )
 _SPARK = "pip install --no-index on every machine, into its site-packages"
-_HEADER = ("package", "version", "bytes", "from", "instead of the runtime's")
+_HEADER = ("package", "version", "installed bytes", "from", "instead of the runtime's")
 
 
 def render_check(bundle: Bundle, runtime: Runtime) -> str:

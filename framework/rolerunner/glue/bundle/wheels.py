@@ -330,13 +330,19 @@ def _run_tool(command: Sequence[str], runtime: Runtime, environment: dict[str, s
 
 
 def _raise_conflict(reason: str, runtime: Runtime) -> None:
-    """Raises UsageError if a resolution failed because of a package of the runtime."""
-    found = re.findall(rf"([\w.-]+)==([\w.]+){re.escape(_mark(runtime))}", reason)
-    if found:
-        names = ", ".join(f"{name} {version}" for name, version in dict.fromkeys(found))
-        why = reason.partition("Because ")[2].replace(_mark(runtime), "")
-        why = why.partition(", we can conclude that your requirements")[0]
-        raise UsageError(
-            f"'requirements' under 'glue' conflict with {runtime.name}, which has {names}: {why}; "
-            "allow the runtime's version, which a bundle never replaces"
-        )
+    """Raises UsageError if a resolution failed because of what the runtime has or we pin."""
+    mark = _mark(runtime)
+    pins = {(pin.name, pin.version) for pin in read_locks(runtime.tag)}
+    named = dict.fromkeys(re.findall(r"([\w.-]+)==([\w.+]*\w)", reason))
+    provided = [f"{name} {found[: -len(mark)]}" for name, found in named if found.endswith(mark)]
+    pinned = [f"{name} {found}" for name, found in named if (normalize_name(name), found) in pins]
+    if not provided and not pinned:
+        return
+    owner = f"{runtime.name}, which has" if provided else "rolerunner, which needs"
+    why = reason.partition("Because ")[2].replace(mark, "")
+    why = why.partition(", we can conclude that your requirements")[0]
+    names = ", ".join(provided or pinned)
+    raise UsageError(
+        f"'requirements' under 'glue' conflict with {owner} {names}: {why}; "
+        "allow that version, which a bundle never replaces"
+    )

@@ -37,3 +37,11 @@ def test_our_own_wheel_is_whole_however_we_are_installed() -> None:
             f"{info}/entry_points.txt",
         } <= set(listed)
         assert not [path for path in listed if "__pycache__" in path]
+
+
+def test_the_unpacked_size_does_not_depend_on_compression() -> None:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("a", b"x" * 1000)
+        opened.writestr("b/c", b"yy")
+    assert archives.measure_unpacked(buffer.getvalue()) == 1002
