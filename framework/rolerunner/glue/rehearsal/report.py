@@ -1,4 +1,4 @@
-"""Renders the outcomes of rehearsals as text, JSON or Markdown."""
+"""Renders the outcomes of rehearsals as text or JSON."""
 
 from __future__ import annotations
 
@@ -39,18 +39,6 @@ def render_text(rehearsals: Sequence[Rehearsal]) -> str:
 def render_json(rehearsals: Sequence[Rehearsal]) -> str:
     """Returns all fields of the outcomes."""
     return json.dumps([asdict(each) for each in rehearsals], indent=2)
-
-
-def render_markdown(rehearsals: Sequence[Rehearsal]) -> str:
-    """Returns a table for a page, after the hashes of the package lists that it was made with."""
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *(_list_cells(each) for each in rehearsals)]
-    return "\n".join([render_lists(rehearsals), *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def render_lists(rehearsals: Sequence[Rehearsal]) -> str:
-    """Returns a comment that names the package lists; a table is out of date without it."""
-    named = ", ".join(f"{each.runtime} {each.packages}" for each in rehearsals)
-    return f"<!-- package lists: {named} -->"
 
 
 def _list_cells(each: Rehearsal) -> tuple[str, ...]:

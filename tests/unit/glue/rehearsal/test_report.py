@@ -1,4 +1,4 @@
-"""Outcomes of rehearsals for people, machines and pages."""
+"""Outcomes of rehearsals for people and machines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from rolerunner.glue.rehearsal.rehearsal import Rehearsal
-from rolerunner.glue.rehearsal.report import render_json, render_markdown, render_text
+from rolerunner.glue.rehearsal.report import render_json, render_text
 
 GOOD = Rehearsal(
     runtime="glue-5.1",
@@ -53,12 +53,6 @@ def test_the_text_has_a_row_for_each_runtime_and_reasons_below() -> None:
 def test_a_boto3_that_is_not_the_runtimes_is_marked() -> None:
     shipped = replace(GOOD, boto3_is_provided=False)
     assert "1.40.61 (shipped)" in render_text([shipped])
-
-
-def test_the_markdown_names_its_package_lists() -> None:
-    lines = render_markdown([GOOD]).splitlines()
-    assert lines[0] == "<!-- package lists: glue-5.1 0123456789ab -->"
-    assert lines[3] == "| glue-5.1 | 3.11 | yes | 1.40.61 | 2.0 s | 0.6 s | 71 MB | succeeded |"
 
 
 def test_the_json_has_every_field() -> None:
