@@ -1,79 +1,151 @@
-"""Configures Hadoop's S3A, by which Spark reads and writes S3; it supports one role per bucket.
+"""Configures Hadoop's S3A, by which Spark reads and writes S3.
 
-S3A assumes the role itself, in every JVM, and renews the session. Parameters of AssumeRole that it
-cannot set are refused here, because a session without its tags is not the one that the spec
-describes (hadoop-aws, "Working with IAM Assumed Roles").
+Each bucket is opened under a scheme of its own for each role, such as ``s3a-1f02c3d4``: Hadoop
+caches a connection by scheme and bucket, so two roles on one bucket do not share it. The settings
+travel with the reads and writes of a step, to executors too, and change nothing for others.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rolerunner.model import S3Uri
+from rolerunner.spark.credentials_server import JOB_ARN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rolerunner.model import Role
 
-ASSUMING = "org.apache.hadoop.fs.s3a.auth.AssumedRoleCredentialProvider"
-EXTERNAL_ID = "assumed.role.external.id"
-"""Newer Hadoop knows it (HADOOP-19201); others would leave it out without a word."""
+_S3A = "org.apache.hadoop.fs.s3a"
+ASSUMING = f"{_S3A}.auth.AssumedRoleCredentialProvider"
+FIXED = f"{_S3A}.TemporaryAWSCredentialsProvider"
+_DEFAULT_CHAINS = {
+    1: "com.amazonaws.auth.DefaultAWSCredentialsProviderChain",
+    2: "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
+}
+"""Version of the AWS SDK for Java -> its class that finds the job's own credentials."""
 
 
-def url(uri: S3Uri) -> str:
-    """Returns the URI for Hadoop.
+@dataclass(frozen=True)
+class Connection:
+    """Where a bucket is, and the endpoints to call. An empty endpoint is the default of AWS."""
 
-    Its scheme is always s3a: up to Glue 5.0 ``s3:`` is another connector without these settings.
-    """
-    return f"s3a://{uri.bucket}/{uri.key}"
+    bucket: str
+    scheme: str
+    region: str
+    endpoint: str = ""
+    sdk: int = 1
+    """Major version of the AWS SDK for Java that this Hadoop uses."""
+
+    def url(self, uri: S3Uri) -> str:
+        """Returns the URI for Hadoop."""
+        return f"{self.scheme}://{uri.bucket}/{uri.key}"
+
+    def build_settings(self, credentials: Mapping[str, str]) -> dict[str, str]:
+        """Returns Hadoop's settings for this bucket. ``credentials`` are settings of its role."""
+        options = {
+            "endpoint.region": self.region,
+            # to delete the markers of parent folders, a role would need more than its target
+            "directory.marker.retention": "keep",
+            **self._build_endpoint(),
+            **credentials,
+        }
+        prefix = f"fs.s3a.bucket.{self.bucket}"
+        return {
+            f"fs.{self.scheme}.impl": f"{_S3A}.S3AFileSystem",
+            **{f"{prefix}.{name}": value for name, value in options.items() if value},
+        }
+
+    def _build_endpoint(self) -> dict[str, str]:
+        if self.endpoint:
+            return {
+                "endpoint": self.endpoint,
+                "path.style.access": "true",
+                "connection.ssl.enabled": str(self.endpoint.startswith("https:")).lower(),
+            }
+        # version 2 derives it from the region; version 1 follows no redirect to another region
+        host = f"s3.{self.region}.{_find_domain(self.region)}"
+        return {"endpoint": host} if self.sdk == 1 else {}
 
 
-def settings(
-    bucket: str, role: Role, session_name: str, region: str, own: str
-) -> Mapping[str, str]:
-    """Returns Hadoop's settings for access to a bucket as ``role``.
+def build_role_credentials(
+    role: Role, session_name: str, region: str, sts_endpoint: str, sdk: int
+) -> dict[str, str]:
+    """Returns the settings with which S3A assumes the role itself, in every JVM.
 
-    ``own`` is the class that finds the job's own credentials.
+    ``region`` and ``sts_endpoint`` are the job's; those of the role come first.
     """
     if role.is_job:
-        return {}
-    options = {
+        return {"aws.credentials.provider": _DEFAULT_CHAINS[sdk]}
+    region = role.region or region
+    endpoint = role.sts_endpoint or sts_endpoint or f"https://sts.{region}.{_find_domain(region)}"
+    return {
         "aws.credentials.provider": ASSUMING,
         "assumed.role.arn": role.arn,
         "assumed.role.session.name": role.session_name or session_name,
         "assumed.role.session.duration": f"{role.duration}s",
-        "assumed.role.sts.endpoint": role.sts_endpoint.partition("://")[2]
-        or f"sts.{region}.{_service_domain(region)}",
-        "assumed.role.sts.endpoint.region": region,
-        "assumed.role.credentials.provider": own,
+        "assumed.role.credentials.provider": _DEFAULT_CHAINS[sdk],
         "assumed.role.policy": role.policy,
-        EXTERNAL_ID: role.external_id,
-        "endpoint.region": role.region,
+        "assumed.role.external.id": role.external_id,
+        **_build_sts_endpoint(endpoint, region, sdk),
     }
-    return {f"fs.s3a.bucket.{bucket}.{name}": value for name, value in options.items() if value}
 
 
-def _service_domain(region: str) -> str:
+def build_lent_credentials(
+    role: Role, token: str, endpoint: str, region: str, sdk: int
+) -> dict[str, str]:
+    """Returns the settings with which S3A asks this process for sessions, at ``endpoint``."""
+    return {
+        "aws.credentials.provider": ASSUMING,
+        "assumed.role.arn": role.arn or JOB_ARN,
+        "assumed.role.session.name": "rolerunner",
+        "assumed.role.credentials.provider": FIXED,
+        "access.key": "rolerunner",
+        "secret.key": token,
+        "session.token": token,
+        **_build_sts_endpoint(endpoint, region, sdk),
+    }
+
+
+def _build_sts_endpoint(endpoint: str, region: str, sdk: int) -> dict[str, str]:
+    """Returns the settings for STS.
+
+    S3A with version 2 of the SDK takes a host and calls it by HTTPS. An endpoint without TLS is
+    left to the SDK, which reads it from the JVM's environment or properties.
+    """
+    if sdk == 1:
+        host = endpoint if endpoint.startswith("http:") else endpoint.partition("://")[2]
+    else:
+        host = "" if endpoint.startswith("http:") else endpoint.partition("://")[2]
+    if not host:
+        return {}
+    return {"assumed.role.sts.endpoint": host, "assumed.role.sts.endpoint.region": region}
+
+
+def _find_domain(region: str) -> str:
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
-def cannot(role: Role) -> Iterator[str]:
-    """Yields the settings of the role that S3A cannot request."""
+def list_unsupported(role: Role, *, has_external_ids: bool) -> Iterator[str]:
+    """Yields the settings of the role that S3A cannot request by itself."""
     if role.via is not None and not role.via.is_job:
         yield f"'via: {role.via}'"
     for name, value in (
         ("tags", role.tags),
         ("source_identity", role.source_identity),
         ("policy_arns", role.policy_arns),
+        ("external_id", "" if has_external_ids else role.external_id),
     ):
         if value:
             yield f"'{name}'"
 
 
-_PLACE = re.compile(r"\bs3[an]?://(?P<bucket>[^/\s:,'\"]+)/?(?P<key>[^\s:,'\"]*)")
+_PLACE = re.compile(r"\bs3[an]?(?:-[0-9a-f]+)?://(?P<bucket>[^/\s:,'\"]+)/?(?P<key>[^\s:,'\"]*)")
 _NAMED = re.compile(r"User: \S+ is not authorized to perform: \S+(?: on resource: \S+)?[^\n(]*")
+_SESSION = re.compile(r"User: arn:([^:]+):sts::(\d{12}):assumed-role/([^/\s]+)/")
 _VERB = re.compile(
     r"(?P<verb>[\w #,-]+?)(?:\([^)\n]*\))? on (?P<place>\S+): "
     r"(?:com\.amazonaws|software\.amazon|org\.apache)"
@@ -95,8 +167,31 @@ _OPERATIONS = (
 
 def place_in(text: str) -> S3Uri:
     """The object or prefix that an error of S3A is about; without a bucket where it names none."""
+    operation = _VERB.search(text)
+    found = _PLACE.search(operation["place"] if operation else text)
+    if found:
+        return S3Uri(found["bucket"], found["key"])
+    return S3Uri("", operation["place"] if operation else "")
+
+
+def scheme_in(text: str) -> str:
+    """Returns the scheme of the first location in an error of S3A; empty if it names none."""
     found = _PLACE.search(text)
-    return S3Uri(found["bucket"], found["key"]) if found else S3Uri("")
+    return found[0].partition("://")[0] if found else ""
+
+
+def refused_role_in(text: str) -> str:
+    """Returns the ARN of the role that AWS's sentence on a refusal names; empty if there is none.
+
+    It lacks the role's path, which a session's ARN does not contain.
+    """
+    found = _SESSION.search(text)
+    return f"arn:{found[1]}:iam::{found[2]}:role/{found[3]}" if found else ""
+
+
+def is_denied(text: str) -> bool:
+    """Returns True for an error of S3A about a request that AWS refused."""
+    return "AccessDenied" in text or "Status Code: 403" in text
 
 
 def refusal_in(text: str) -> str:

@@ -161,6 +161,12 @@ class RoleCredentials(RenewableCredentials):
                 self._lock.release()
         return self._require_valid().keys
 
+    @property
+    def expires_at(self) -> Optional[float]:
+        """When the current session ends, in seconds since the epoch; None while there is none."""
+        lease = self._current
+        return lease.expires_at if lease is not None else None
+
     def acquire_valid_lease(self) -> Lease:
         """Returns the current session, renewed if that is due. Raises RoleRefused."""
         self.get_frozen_credentials()

@@ -12,6 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from rolerunner.model import JOB, Role
 from rolerunner.sessions.borrowed import BorrowedSessions
 from rolerunner.sessions.botocore_setup import BotocoreSessions
@@ -149,6 +151,38 @@ class Sessions(Unpicklable):
     def require_region(self) -> str:
         """Returns the job's region. Raises UsageError where none is configured."""
         return self._botocore.require_region()
+
+    @property
+    def has_passed_keys(self) -> bool:
+        """True if the job's keys were passed to this process, as in the sandbox."""
+        return self._botocore.has_passed_keys
+
+    def find_endpoint(self, service: str) -> str:
+        """Returns the configured endpoint of a service; empty for the default of AWS."""
+        return self._botocore.find_endpoint(service)
+
+    def find_expiry(self, role: Role) -> Optional[float]:
+        """Returns when the role's current session ends, in seconds since the epoch.
+
+        None for the job's own role, and while there is no session.
+        """
+        credentials = self.get_credentials(role)
+        return credentials.expires_at if isinstance(credentials, RoleCredentials) else None
+
+    def find_bucket_region(self, role: Role, bucket: str) -> str:
+        """Returns the region of a bucket, which S3 tells to roles that may not read it too.
+
+        Where S3 does not tell it, this is the role's region, or else the job's.
+        """
+        region = role.region or self.require_region()
+        try:
+            response = self.client(role, "s3").head_bucket(Bucket=bucket)
+        except ClientError as error:
+            response = error.response
+        except (BotoCoreError, ValueError):
+            return region
+        headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return str(headers.get("x-amz-bucket-region") or region)
 
     def _get_credentials(self, role: Role) -> RenewableCredentials:
         if role.is_job:

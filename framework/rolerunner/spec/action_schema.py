@@ -1,9 +1,8 @@
 """The schema of an action: its fields, roles and outputs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Optional, Union
 
-from rolerunner.model import Step
 from rolerunner.redaction.secret_names import is_secret_name
 from rolerunner.spec.field_types import StrictModel
 
@@ -53,9 +52,3 @@ class ActionSchema(StrictModel):
         """
         del fields
         return cls.samples.get(output)
-
-    @classmethod
-    def find_conflicts(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
-        """Yields the id of a step and a message for conflicts among all steps of this action."""
-        del steps
-        yield from ()

@@ -51,18 +51,7 @@ def parse_steps(
         checker.check_output_types(position)
     needs = resolve_needs(raw, references, reader)
     builder = _StepBuilder(roles, defaults, reader)
-    steps = [builder.build(step, read, needs[step.id]) for step, read in zip(raw, references)]
-    _check_conflicts(raw, steps, reader)
-    return steps
-
-
-def _check_conflicts(raw: Sequence[RawStep], steps: Sequence[Step], reader: SpecReader) -> None:
-    """Reports what actions say of all their steps, which only now have their roles."""
-    paths = {step.id: step.path for step in reversed(raw)}
-    for schema in dict.fromkeys(step.schema for step in raw if step.schema is not None):
-        own = [step for step, read in zip(steps, raw) if read.schema is schema]
-        for step_id, message in schema.find_conflicts(own):
-            reader.add(paths[step_id], message)
+    return [builder.build(step, read, needs[step.id]) for step, read in zip(raw, references)]
 
 
 class _StepBuilder:

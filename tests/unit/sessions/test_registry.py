@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
 from rolerunner.sessions.credentials import FRESH_SECONDS
 from rolerunner.sessions.identity import JobIdentity
+from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.registry import Sessions
 from tests.memory_aws import error
 
@@ -125,3 +127,52 @@ def test_certificates_come_from_the_environment(
 def test_sessions_are_not_pickled(sessions: Sessions) -> None:
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(sessions)
+
+
+def test_the_end_of_a_session_is_known_while_there_is_one(sessions: Sessions) -> None:
+    assert sessions.find_expiry(READER) is None
+    sessions.assume(READER)
+    ends = sessions.get_credentials(READER).acquire_valid_lease().expires_at  # type: ignore[attr-defined]
+    assert sessions.find_expiry(READER) == ends
+    assert sessions.find_expiry(JOB) is None
+
+
+def test_endpoints_are_those_of_the_identity() -> None:
+    configured = Sessions(JobIdentity("eu-west-1", endpoints={"s3": "http://127.0.0.1:1"}))
+    assert configured.find_endpoint("s3") == "http://127.0.0.1:1"
+    assert configured.find_endpoint("sts") == ""
+    assert not configured.has_passed_keys
+    assert Sessions(JobIdentity("eu-west-1", keys=Keys("AK", "sk"))).has_passed_keys
+
+
+class Bucket:
+    """Stands in for a client of S3: HeadBucket returns or raises this."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+
+    def head_bucket(self, Bucket: str) -> Any:  # noqa: N803 - boto3's name
+        assert Bucket == "landing"
+        if isinstance(self.response, Exception):
+            raise self.response
+        return self.response
+
+
+TOLD = {"ResponseMetadata": {"HTTPHeaders": {"x-amz-bucket-region": "us-west-2"}}}
+
+
+@pytest.mark.parametrize(
+    ("response", "region"),
+    [
+        (TOLD, "us-west-2"),
+        (ClientError({"Error": {"Code": "403"}, **TOLD}, "HeadBucket"), "us-west-2"),
+        (ClientError({"Error": {"Code": "404"}}, "HeadBucket"), "eu-west-1"),
+        (EndpointConnectionError(endpoint_url="http://s3"), "eu-west-1"),
+    ],
+    ids=["told", "refused", "no bucket", "no connection"],
+)
+def test_s3_tells_the_region_of_a_bucket(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, response: Any, region: str
+) -> None:
+    monkeypatch.setattr(sessions, "client", lambda *_: Bucket(response))
+    assert sessions.find_bucket_region(READER, "landing") == region

@@ -1,4 +1,4 @@
-"""How Hadoop is set up for a bucket, and what errors of queries become."""
+"""Rows as plain values, and what errors of queries become."""
 
 from __future__ import annotations
 
@@ -8,52 +8,19 @@ from typing import Any
 
 import pytest
 
-from rolerunner.errors import StepError
-from rolerunner.spark import sql
-from rolerunner.spark.sql import (
-    QueryFailed,
-    TableFiles,
-    configure_bucket,
-    fetch_rows,
-    find_credentials_provider,
-)
+from rolerunner.spark.sql import QueryFailed, TableFiles, fetch_rows
 
 TABLES = {"orders": TableFiles("s3a://box/in/", "csv", {"header": "true"})}
 
 
-class Hadoop(dict[str, str]):
-    def set(self, name: str, value: str) -> None:
-        self[name] = value
-
-
-class S3aConstants:
-    """Hadoop's S3A without external ids."""
-
-    @property
-    def ASSUMED_ROLE_EXTERNAL_ID(self) -> str:  # noqa: N802 - Hadoop's name
-        raise AttributeError
-
-
-@pytest.fixture(autouse=True)
-def _no_bucket_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "_CONFIGURED", {})
-
-
-def make_session(
-    version: str = "3.3.4", constants: Any = None, frame: Any = None, error: Any = None
-) -> Any:
+def make_session(version: str = "3.3.4", frame: Any = None, error: Any = None) -> Any:
     def run(_: str) -> Any:
         if error is not None:
             raise error
         return frame
 
-    hadoop = Hadoop()
     info = SimpleNamespace(getVersion=lambda: version)
-    constants = constants or SimpleNamespace(ASSUMED_ROLE_EXTERNAL_ID="x")
-    packages = SimpleNamespace(
-        util=SimpleNamespace(VersionInfo=info),
-        fs=SimpleNamespace(s3a=SimpleNamespace(Constants=constants)),
-    )
+    packages = SimpleNamespace(util=SimpleNamespace(VersionInfo=info))
     views: list[str] = []
     reader = SimpleNamespace(
         format=lambda _: SimpleNamespace(
@@ -64,48 +31,11 @@ def make_session(
     )
     return SimpleNamespace(
         sparkContext=SimpleNamespace(
-            _jvm=SimpleNamespace(org=SimpleNamespace(apache=SimpleNamespace(hadoop=packages))),
-            _jsc=SimpleNamespace(hadoopConfiguration=lambda: hadoop),
+            _jvm=SimpleNamespace(org=SimpleNamespace(apache=SimpleNamespace(hadoop=packages)))
         ),
         newSession=lambda: SimpleNamespace(sql=run, table=run, read=reader),
-        hadoop=hadoop,
         views=views,
     )
-
-
-@pytest.mark.parametrize(
-    ("version", "second"),
-    [("2.10.1", False), ("3.3.6-amzn-1", False), ("3.4.0", True), ("3.10.0", True), ("4.0", True)],
-)
-def test_the_provider_is_that_of_hadoops_sdk(version: str, second: bool) -> None:
-    name = find_credentials_provider(make_session(version))
-    assert name.startswith("software.amazon.awssdk." if second else "com.amazonaws.") is True
-
-
-ARN = "fs.s3a.bucket.box.assumed.role.arn"
-
-
-def test_a_bucket_has_its_settings_and_one_role() -> None:
-    session = make_session()
-    for _ in range(2):
-        configure_bucket(session, "box", {ARN: "r1", "x": "y"})
-    assert session.hadoop == {ARN: "r1", "x": "y"}
-    with pytest.raises(StepError, match="'box' was accessed as another role") as caught:
-        configure_bucket(session, "box", {ARN: "r2"})
-    assert caught.value.type == "OneRoleABucket"
-    assert session.hadoop[ARN] == "r1"
-    configure_bucket(session, "other", {"fs.s3a.bucket.other.assumed.role.arn": "r2"})
-
-
-def test_an_external_id_needs_a_hadoop_that_sends_it() -> None:
-    settings = {ARN: "r", "fs.s3a.bucket.box.assumed.role.external.id": "e"}
-    configure_bucket(make_session(), "box", settings)
-    session = make_session(constants=S3aConstants())
-    with pytest.raises(StepError, match="has an 'external_id'") as caught:
-        configure_bucket(session, "box", settings)
-    assert caught.value.type == "S3aCannot"
-    assert session.hadoop == {}
-    configure_bucket(session, "box", {ARN: "r"})
 
 
 def test_rows_are_plain_values() -> None:

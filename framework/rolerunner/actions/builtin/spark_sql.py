@@ -1,24 +1,21 @@
 """Defines the action ``spark.sql``."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Optional, Union
 
 from pydantic import BeforeValidator, model_validator
 
-from rolerunner.actions import s3a
 from rolerunner.actions.base import Action, Field, StepContext
-from rolerunner.actions.permissions import list_permission, prefix_permission
-from rolerunner.errors import StepError
-from rolerunner.iam.aws_errors import AwsError
-from rolerunner.iam.denials import explain_error
-from rolerunner.model import AUTO, PER_STEP, Permission, Role, S3Uri, Step
+from rolerunner.actions.permissions import object_permission, prefix_permission
+from rolerunner.actions.spark_buckets import OpenBuckets, open_buckets
+from rolerunner.iam.actions_table import build_bucket_arn
+from rolerunner.model import Permission, Role, S3Uri
 from rolerunner.spark import sql
 from rolerunner.spark.pool import run_cancellable
 from rolerunner.spark.session import get_session
-from rolerunner.spec.expressions import Template
 from rolerunner.spec.field_types import DYNAMIC, StrictModel, Text, json_form
 
+_PROBED = "S3A looks for an object with the name of a folder"
 MAX_ROWS = 1000
 """Maximum number of rows in the outputs, which pass through memory and the result file."""
 
@@ -85,11 +82,11 @@ class Target(Table):
 class SparkSql(Action):
     """Read tables with Spark, run a query over them, write the result.
 
-    S3A reads the sources as ``source_role`` and writes the target as ``target_role``; it assumes
-    the roles in every JVM. Without ``query`` the single source is written to the target as it is,
-    which converts its format. Without ``target`` the first rows are the output. S3A supports one
-    role for each bucket, and no session tags, source identity, policy ARNs or ``via``: a spec that
-    needs them is refused.
+    Hadoop's S3A reads the sources as ``source_role`` and writes the target as ``target_role``;
+    these may be two roles on one bucket. Without ``query`` the single source is written to the
+    target as it is, which converts its format. Without ``target`` the first rows are the output.
+    On a cluster S3A assumes the roles itself; a role with session tags, source identity, policy
+    ARNs or ``via`` is refused there, since S3A does not support them.
     """
 
     kind: ClassVar[str] = "spark.sql"
@@ -141,85 +138,32 @@ class SparkSql(Action):
         return self
 
     def run(self, context: StepContext) -> Mapping[str, Any]:
-        """Configures S3A, runs the query and writes its result."""
-        buckets = self._map_buckets(context.roles)
-        if buckets and context.in_sandbox:
-            hint = "to try the query on local files, set 'location' to a path"
-            raise StepError(
-                "Spark's own reads and writes go to AWS, not to the sandbox",
-                hint=hint,
-                type="NotInSandbox",
-            )
-        for role in dict.fromkeys(buckets.values()):
-            _check_role(role)
+        """Opens the buckets under their roles, runs the query and writes its result."""
         session = get_session()
-        own = sql.find_credentials_provider(session)
-        name = f"rolerunner-{context.run_id}"
-        for bucket, role in buckets.items():
-            sql.configure_bucket(
-                session,
-                bucket,
-                s3a.settings(
-                    bucket, role, name, role.region or context.sessions.require_region(), own
-                ),
-            )
-        try:
-            return run_cancellable(
-                session.sparkContext,
-                context.cancel,
-                f"rolerunner: {context.step_id}",
-                lambda: self._run_query(session),
-            )
-        except sql.QueryFailed as failed:
-            raise _explain_java_error(failed, buckets) from failed
+        with open_buckets(session, context, self._list_buckets(context.roles)) as opened:
+            try:
+                return run_cancellable(
+                    session.sparkContext,
+                    context.cancel,
+                    f"rolerunner: {context.step_id}",
+                    lambda: self._run_query(session, context.roles, opened),
+                )
+            except sql.QueryFailed as failed:
+                raise opened.explain(failed) from failed
 
     def permissions(self) -> Mapping[str, Sequence[Permission]]:
-        """Listing and reading the sources; listing, writing and deleting under the target.
+        """Listing the buckets and reading the sources; writing and deleting under the target.
 
-        Spark's committers delete the temporary files that they wrote.
+        S3A looks for objects with the names of folders, so it reads those names too. Listing is not
+        limited to a prefix: else S3 answers 403 for an object that does not exist, not 404. Spark's
+        committers delete the temporary files that they wrote.
         """
-        read = [
-            each
-            for table in self._list_tables()
-            for each in _table_permissions(table, "s3:GetObject")
-        ]
-        wanted = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
-        written = (
-            _table_permissions(self.target, *wanted) if isinstance(self.target, Target) else []
-        )
-        return {"source_role": read, "target_role": written}
-
-    @classmethod
-    def find_conflicts(cls, steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
-        """Yields sessions that S3A cannot request, and buckets with two roles."""
-        taken: dict[str, tuple[str, Role]] = {}
-        for step in steps:
-            for role in dict.fromkeys(step.roles.values()):
-                if any(s3a.cannot(role)):
-                    yield step.id, _explain_refusal(role)
-            for bucket, role in _list_named_buckets(step):
-                other_step, other = taken.setdefault(bucket, (step.id, role))
-                if other == role and role.policy == PER_STEP and other_step != step.id:
-                    problem = (
-                        f"'{role}' has a session for each step (session_policy: {PER_STEP}),"
-                        f" and '{other_step}' reaches the bucket '{bucket}' too"
-                    )
-                    yield (
-                        step.id,
-                        (
-                            f"{problem}: Spark has one session for each bucket;"
-                            f" use 'session_policy: {AUTO}'"
-                        ),
-                    )
-                elif other != role:
-                    of = "" if other_step == step.id else f" in the step '{other_step}'"
-                    yield (
-                        step.id,
-                        (
-                            f"the bucket '{bucket}' would be accessed as '{role}' and as '{other}'"
-                            f"{of}: Spark supports one role for each bucket"
-                        ),
-                    )
+        read = [each for table in self._list_tables() for each in _read_permissions(table)]
+        written = self.target if isinstance(self.target, Target) else None
+        return {
+            "source_role": read,
+            "target_role": [] if written is None else _write_permissions(written),
+        }
 
     def _list_tables(self) -> list[Table]:
         return (
@@ -228,100 +172,69 @@ class SparkSql(Action):
             else []
         )
 
-    def _map_buckets(self, roles: Mapping[str, Role]) -> dict[str, Role]:
-        """Bucket -> role. Raises StepError for a bucket that both roles would reach."""
-        found = {
-            table.location.bucket: roles["source_role"]
-            for table in self._list_tables()
-            if isinstance(table.location, S3Uri)
-        }
-        if self.target is not None and isinstance(self.target.location, S3Uri):
-            bucket, role = self.target.location.bucket, roles["target_role"]
-            if found.setdefault(bucket, role) != role:
-                raise StepError(
-                    f"the bucket '{bucket}' would be accessed as two roles:"
-                    " Spark supports one role for each bucket",
-                    type="OneRoleABucket",
-                )
-        return found
+    def _list_buckets(self, roles: Mapping[str, Role]) -> list[tuple[Role, str]]:
+        """Returns each pair of a role and a bucket that it accesses."""
+        tables = [(roles["source_role"], each) for each in self._list_tables()]
+        if self.target is not None:
+            tables.append((roles["target_role"], self.target))
+        located = [(role, table.location) for role, table in tables]
+        found = [(role, place.bucket) for role, place in located if isinstance(place, S3Uri)]
+        return list(dict.fromkeys(found))
 
-    def _run_query(self, session: Any) -> Mapping[str, Any]:
-        tables = {
-            name: sql.TableFiles(_s3a_url(table.location), table.format, dict(table.options))
-            for name, table in self.sources.items()
-        }
+    def _run_query(
+        self, session: Any, roles: Mapping[str, Role], opened: OpenBuckets
+    ) -> Mapping[str, Any]:
+        read, written = roles["source_role"], roles["target_role"]
+        tables = {name: _locate(opened, read, table) for name, table in self.sources.items()}
         target = self.target
         if target is None:
             columns, rows = sql.fetch_rows(session, tables, self.query, MAX_ROWS)
             return {"count": len(rows), "columns": columns, "rows": rows}
-        data = sql.TableFiles(_s3a_url(target.location), target.format, dict(target.options))
+        committer = opened.find_committer(written, target.location)
         count, columns = sql.write_rows(
-            session, tables, self.query, data, target.mode, list(target.partition_by)
+            session,
+            tables,
+            self.query,
+            _locate(opened, written, target, committer),
+            target.mode,
+            list(target.partition_by),
+            has_committer=bool(committer),
         )
         return {"count": count, "columns": columns, "rows": None}
 
 
-def _s3a_url(place: Union[S3Uri, str]) -> str:
-    return s3a.url(place) if isinstance(place, S3Uri) else place
+def _locate(
+    opened: OpenBuckets, role: Role, table: Table, options: Optional[Mapping[str, str]] = None
+) -> sql.TableFiles:
+    url, settings = opened.locate(role, table.location)
+    return sql.TableFiles(url, table.format, {**table.options, **settings, **(options or {})})
 
 
-def _table_permissions(table: Table, *actions: str) -> list[Permission]:
+def _read_permissions(table: Table) -> list[Permission]:
     place = table.location
-    return (
-        [list_permission(place), *(prefix_permission(action, place) for action in actions)]
-        if isinstance(place, S3Uri)
-        else []
-    )
+    if not isinstance(place, S3Uri):
+        return []
+    return [
+        Permission("s3:ListBucket", build_bucket_arn(place)),
+        prefix_permission("s3:GetObject", place),
+        *(object_permission("s3:GetObject", each, _PROBED) for each in _list_folders(place)[:1]),
+    ]
 
 
-def _explain_refusal(role: Role) -> str:
-    return f"the role '{role}' has {' and '.join(s3a.cannot(role))}, which S3A does not support"
+def _write_permissions(table: Table) -> list[Permission]:
+    place = table.location
+    if not isinstance(place, S3Uri):
+        return []
+    actions = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+    return [
+        Permission("s3:ListBucket", build_bucket_arn(place)),
+        *(prefix_permission(action, place) for action in actions),
+        *(object_permission("s3:GetObject", each, _PROBED) for each in _list_folders(place)),
+    ]
 
 
-def _check_role(role: Role) -> None:
-    if any(s3a.cannot(role)):
-        raise StepError(
-            _explain_refusal(role), hint="use a role without them for this step", type="S3aCannot"
-        )
-
-
-def _list_named_buckets(step: Step) -> Iterator[tuple[str, Role]]:
-    """Yields each bucket that the step names literally, with its role."""
-    sources, target = step.fields.get("sources"), step.fields.get("target")
-    tables: Iterable[Any] = sources.values() if isinstance(sources, Mapping) else ()
-    for field, table in (*(("source_role", each) for each in tables), ("target_role", target)):
-        bucket = _bucket_of(table.get("location")) if isinstance(table, Mapping) else ""
-        if bucket and field in step.roles:
-            yield bucket, step.roles[field]
-
-
-def _bucket_of(place: Any) -> str:
-    """Returns the bucket of a location; empty if it depends on an expression."""
-    text = place.parts[0] if isinstance(place, Template) and place.parts else place
-    bucket_match = re.match(r"s3://([^/$]+)/", text) if isinstance(text, str) else None
-    return bucket_match.group(1) if bucket_match else ""
-
-
-def _explain_java_error(failed: sql.QueryFailed, buckets: Mapping[str, Role]) -> StepError:
-    """Returns a Java error about S3 as AWS's own error, for the role of its bucket."""
-    place = s3a.place_in(failed.text)
-    bucket = (
-        place.bucket
-        if place.bucket in buckets
-        else next((each for each in buckets if each in failed.text), next(iter(buckets), ""))
-    )
-    role = buckets.get(bucket)
-    if role is not None and "sts:AssumeRole" in failed.text:
-        return StepError(
-            f"the role '{role}' could not be assumed by Spark: {failed.message}",
-            hint="run 'rolerunner check' to see why",
-            type="RoleRefused",
-        )
-    if role is not None and ("AccessDenied" in failed.text or "Status Code: 403" in failed.text):
-        aws_error = AwsError(
-            "AccessDenied", s3a.refusal_in(failed.text), s3a.operation_in(failed.text)
-        )
-        return explain_error(
-            aws_error, role, bucket=bucket, key=place.key if place.bucket == bucket else ""
-        )
-    return failed
+def _list_folders(place: S3Uri) -> list[S3Uri]:
+    """Returns the folder and those above it, as the objects that S3A looks for."""
+    parts = place.key.rstrip("/").split("/")
+    names = ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return [S3Uri(place.bucket, name) for name in names if name]
