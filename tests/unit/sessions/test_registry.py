@@ -132,7 +132,7 @@ def test_sessions_are_not_pickled(sessions: Sessions) -> None:
 def test_the_end_of_a_session_is_known_while_there_is_one(sessions: Sessions) -> None:
     assert sessions.find_expiry(READER) is None
     sessions.assume(READER)
-    ends = sessions.get_credentials(READER).acquire_valid_lease().expires_at  # type: ignore[attr-defined]
+    ends = sessions.get_credentials(READER).acquire_valid_lease().expires_at
     assert sessions.find_expiry(READER) == ends
     assert sessions.find_expiry(JOB) is None
 
