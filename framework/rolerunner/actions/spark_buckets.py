@@ -127,7 +127,7 @@ def _open_bucket(
         hadoop.set_sts_endpoint(lent.url, region)
         lent_settings = s3a.build_lent_credentials(role, lent.token, lent.url, region, hadoop.sdk)
         return OpenBucket(role, connection, connection.build_settings(lent_settings), lent)
-    _check_cluster(hadoop, sessions, role)
+    _check_cluster(hadoop, context, role)
     settings = s3a.build_role_credentials(
         role,
         f"rolerunner-{context.run_id}",
@@ -154,9 +154,9 @@ def _has_session(sessions: Sessions, role: Role) -> bool:
     return bool(sessions.get_credentials(role).get_frozen_credentials().token)
 
 
-def _check_cluster(hadoop: Hadoop, sessions: Sessions, role: Role) -> None:
+def _check_cluster(hadoop: Hadoop, context: StepContext, role: Role) -> None:
     """Raises StepError if the executors cannot have the role's session."""
-    if sessions.has_passed_keys:
+    if context.in_sandbox:
         raise StepError(
             "in the sandbox, Spark works on this machine only: its executors have no credentials",
             hint="leave 'spark.master' unset, or set it to local[*]",

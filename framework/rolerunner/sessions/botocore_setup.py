@@ -93,11 +93,6 @@ class BotocoreSessions:
         configured = self.create_session().get_config_variable("ca_bundle")
         return os.environ.get("REQUESTS_CA_BUNDLE") if configured is None else str(configured)
 
-    @property
-    def has_passed_keys(self) -> bool:
-        """True if the identity has keys, which no other process can find."""
-        return self._identity.keys is not None
-
     def find_endpoint(self, service: str) -> str:
         """Returns the configured endpoint of a service; empty for the default of AWS."""
         return find_endpoint(service, self._identity.endpoints) or ""

@@ -152,11 +152,6 @@ class Sessions(Unpicklable):
         """Returns the job's region. Raises UsageError where none is configured."""
         return self._botocore.require_region()
 
-    @property
-    def has_passed_keys(self) -> bool:
-        """True if the job's keys were passed to this process, as in the sandbox."""
-        return self._botocore.has_passed_keys
-
     def find_endpoint(self, service: str) -> str:
         """Returns the configured endpoint of a service; empty for the default of AWS."""
         return self._botocore.find_endpoint(service)

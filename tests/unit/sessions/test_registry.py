@@ -10,7 +10,6 @@ from rolerunner.errors import RoleRefused
 from rolerunner.model import JOB, Role
 from rolerunner.sessions.credentials import FRESH_SECONDS
 from rolerunner.sessions.identity import JobIdentity
-from rolerunner.sessions.keys import Keys
 from rolerunner.sessions.registry import Sessions
 from tests.memory_aws import error
 
@@ -141,8 +140,6 @@ def test_endpoints_are_those_of_the_identity() -> None:
     configured = Sessions(JobIdentity("eu-west-1", endpoints={"s3": "http://127.0.0.1:1"}))
     assert configured.find_endpoint("s3") == "http://127.0.0.1:1"
     assert configured.find_endpoint("sts") == ""
-    assert not configured.has_passed_keys
-    assert Sessions(JobIdentity("eu-west-1", keys=Keys("AK", "sk"))).has_passed_keys
 
 
 class Bucket:
