@@ -60,3 +60,11 @@ def test_this_interpreter_is_found(empty_machine: Path) -> None:
 def test_a_failure_of_uv_is_told(empty_machine: Path) -> None:
     with pytest.raises(UsageError, match="uv python install failed: "):
         run_uv(["python", "install", "no-such-python"])
+
+
+def test_uv_is_asked_for_a_missing_interpreter_only_where_that_is_allowed(
+    empty_machine: Path,
+) -> None:
+    runtime = replace(RUNTIMES["glue-5.1"], python="3.2")
+    with pytest.raises(UsageError, match="uv python install failed: "):
+        find_interpreters([runtime], install=True)
