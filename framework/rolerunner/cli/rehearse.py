@@ -86,9 +86,13 @@ def rehearse(
     """
     from rolerunner.glue.launch.runtime import RUNTIMES  # noqa: PLC0415 - only this command needs it
     from rolerunner.glue.rehearsal import report  # noqa: PLC0415
-    from rolerunner.glue.rehearsal.interpreters import find_interpreters  # noqa: PLC0415
+    from rolerunner.glue.rehearsal.interpreters import (  # noqa: PLC0415
+        check_platform,
+        find_interpreters,
+    )
     from rolerunner.glue.rehearsal.rehearsal import Stage, rehearse_job  # noqa: PLC0415
 
+    check_platform()
     given = read_params(params, params_file)
     deployed = _read_job_params(api.load(spec, complete=False))
     job = api.load(spec, {**deployed, **given})

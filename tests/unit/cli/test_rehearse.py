@@ -26,6 +26,7 @@ def test_missing_interpreters_are_named_before_anything_is_made(
     monkeypatch.setattr(
         "rolerunner.glue.rehearsal.interpreters.find_interpreter", lambda version: None
     )
+    monkeypatch.setattr("rolerunner.glue.rehearsal.interpreters.check_platform", lambda: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     spec = tmp_path / "nightly.yaml"
     spec.write_text(SPEC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 _LINES = 6
 """Lines of a failed tool's output that are shown."""
+
+
+def check_platform() -> None:
+    """Raises UsageError on a machine that cannot run the wheels of a bundle."""
+    here = f"{platform.system()} on {platform.machine()}"
+    if here != "Linux on x86_64":
+        raise UsageError(
+            f"Glue's wheels run on Linux on x86_64, and this is {here}: rehearse in a container, "
+            "as in docker run --platform linux/amd64"
+        )
 
 
 def find_interpreters(runtimes: Iterable[Runtime], *, install: bool = False) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,12 @@ import pytest
 
 from rolerunner.errors import UsageError
 from rolerunner.glue.launch.runtime import RUNTIMES
-from rolerunner.glue.rehearsal.interpreters import find_interpreter, find_interpreters, run_uv
+from rolerunner.glue.rehearsal.interpreters import (
+    check_platform,
+    find_interpreter,
+    find_interpreters,
+    run_uv,
+)
 
 pytestmark = pytest.mark.once
 THIS = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -68,3 +74,12 @@ def test_uv_is_asked_for_a_missing_interpreter_only_where_that_is_allowed(
     runtime = replace(RUNTIMES["glue-5.1"], python="3.2")
     with pytest.raises(UsageError, match="uv python install failed: "):
         find_interpreters([runtime], install=True)
+
+
+def test_a_machine_that_cannot_run_the_wheels_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    check_platform()
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    with pytest.raises(UsageError, match=r"this is Linux on aarch64: rehearse in a container"):
+        check_platform()
