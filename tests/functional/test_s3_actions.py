@@ -458,7 +458,7 @@ def test_keys_cannot_leave_the_folder_or_share_a_file(
     assert not (tmp_path / "up.txt").exists()
     manifest = [
         json.loads(line)
-        for line in Path(result.error.hint.rpartition(" ")[2]).read_text().splitlines()
+        for line in Path(result.error.hint.partition(" has a line")[0]).read_text().splitlines()
     ]
     assert sum(line["status"] == "failed" for line in manifest) == 5
     put("in2/x/same.txt")

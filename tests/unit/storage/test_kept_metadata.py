@@ -40,7 +40,7 @@ def test_dates_of_other_forms_are_kept(expires: str) -> None:
     ("headers", "reason"),
     [
         ({"x-amz-missing-meta": "2"}, "S3 cannot tell 2 of its metadata in headers"),
-        ({"expires": "tomorrow"}, "its Expires is no date: 'tomorrow'"),
+        ({"expires": "tomorrow"}, "its Expires is not a date: 'tomorrow'"),
         ({"x-amz-meta-a": "é"}, "its x-amz-meta-a holds characters"),
     ],
 )
