@@ -39,9 +39,9 @@ def test_dates_of_other_forms_are_kept(expires: str) -> None:
 @pytest.mark.parametrize(
     ("headers", "reason"),
     [
-        ({"x-amz-missing-meta": "2"}, "S3 cannot tell 2 of its metadata in headers"),
+        ({"x-amz-missing-meta": "2"}, "S3 cannot return 2 of its metadata in headers"),
         ({"expires": "tomorrow"}, "its Expires is not a date: 'tomorrow'"),
-        ({"x-amz-meta-a": "é"}, "its x-amz-meta-a holds characters"),
+        ({"x-amz-meta-a": "é"}, "its x-amz-meta-a contains characters"),
     ],
 )
 def test_what_would_be_lost_is_an_error(headers: dict[str, str], reason: str) -> None:
