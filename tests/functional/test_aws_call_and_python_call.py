@@ -260,7 +260,7 @@ def test_a_functions_failure_shows_its_own_frames(step: Any, functions: str) -> 
         "KeyError",
         "'user_code:broken' raised KeyError: 'missing column'",
     )
-    assert "user_code.py:8 in inner: raise KeyError" in failed.error.hint
+    assert "user_code.py:10 in inner: raise KeyError" in failed.error.hint
     assert "rolerunner/actions" not in failed.error.hint
     assert "called sys.exit(3)" in step("python.call", function=f"{functions}:leaves").error.message
     assert (
