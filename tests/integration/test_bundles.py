@@ -31,7 +31,7 @@ ORDERS = "Metadata-Version: 2.1\nName: orders\nVersion: 1.0\nRequires-Dist: toml
 SHOW = """
 import importlib.metadata as metadata, sys
 sys.path.insert(0, sys.argv[1])
-import cleaning, orders, pydantic_core, rolerunner.glue.entry, tomli, yaml
+import cleaning, cryptography.fernet, orders, pydantic_core, rolerunner.glue.entry, tomli, yaml
 (entry,) = metadata.distribution("orders").entry_points
 print(cleaning.text, entry.load(), metadata.version("pydantic-core"), yaml.__with_libyaml__)
 """
@@ -76,7 +76,9 @@ def project(tmp_path: Path) -> Path:
         "from pathlib import Path\ntext = Path(__file__).with_name('all.sql').read_text()\n"
         "def clean(context): ...\n"
     )
-    (tmp_path / "job.yaml").write_text(SPEC.format(requirements=f"'./{name}', pandas"))
+    # cryptography excludes Python 3.9.0 and 3.9.1
+    requirements = f"'./{name}', pandas, 'cryptography==45.0.7'"
+    (tmp_path / "job.yaml").write_text(SPEC.format(requirements=requirements))
     return tmp_path
 
 
@@ -94,7 +96,10 @@ def test_the_wheel_of_python_shell_is_installed_by_pips_of_2022_and_2023(
     bundle, manifest = build_bundle(project, "pythonshell")
     sources = {each["name"]: each["source"] for each in manifest["packages"]}
     assert {name for name, source in sources.items() if source == "requirements"} == {
+        "cffi",
+        "cryptography",
         "orders",
+        "pycparser",
         "tomli",
     }
     assert sources["cleaning"] == "code"

@@ -270,6 +270,8 @@ def download_wheels(requirements: Sequence[str], runtime: Runtime, target: Path)
                 "--retries",
                 "1",
                 "--no-deps",
+                # uv has chosen the versions; pip would take 3.9 for 3.9.0, which some exclude
+                "--ignore-requires-python",
                 "--require-hashes",
                 "--only-binary",
                 ":all:",

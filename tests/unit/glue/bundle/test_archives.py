@@ -32,6 +32,7 @@ def test_our_own_wheel_is_whole_however_we_are_installed() -> None:
                 assert (digest, size) == (f"sha256={found}", str(len(opened.read(path))))
         assert {
             "rolerunner/glue/bundle/locks/cp39.txt",
+            "rolerunner/glue/bundle/runtimes/pythonshell.txt",
             "rolerunner/schema.json",
             "rolerunner/template/job.yaml",
             f"{info}/entry_points.txt",
