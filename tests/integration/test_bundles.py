@@ -30,10 +30,11 @@ steps: [{{id: a, action: python.call, role: job, function: "cleaning:clean"}}]
 ORDERS = "Metadata-Version: 2.1\nName: orders\nVersion: 1.0\nRequires-Dist: tomli>=2\n"
 SHOW = """
 import importlib.metadata as metadata, sys
-sys.path.insert(0, sys.argv[1])
-import cleaning, cryptography.fernet, orders, pydantic_core, rolerunner.glue.entry, tomli, yaml
+sys.path[:0] = sys.argv[1:]
+import boto3, cleaning, cryptography.fernet, orders, pydantic_core, tomli, yaml
+import rolerunner.glue.entry
 (entry,) = metadata.distribution("orders").entry_points
-print(cleaning.text, entry.load(), metadata.version("pydantic-core"), yaml.__with_libyaml__)
+print(cleaning.text, entry.load(), metadata.version("pydantic-core"), boto3.__version__)
 """
 
 
@@ -89,6 +90,11 @@ def build_bundle(project: Path, runtime: str) -> tuple[Path, dict[str, Any]]:
     return folder, json.loads((folder / "manifest.json").read_text())
 
 
+def version_of(tag: str) -> str:
+    """Returns the pinned version of pydantic-core, which has compiled parts."""
+    return next(pin.version for pin in wheels.read_locks(tag) if pin.name == "pydantic-core")
+
+
 @pytest.mark.slow
 def test_the_wheel_of_python_shell_is_installed_by_pips_of_2022_and_2023(
     project: Path, tmp_path: Path
@@ -105,7 +111,6 @@ def test_the_wheel_of_python_shell_is_installed_by_pips_of_2022_and_2023(
     assert sources["cleaning"] == "code"
     assert manifest["provided"] == {"pandas": "1.4.2"}
     (wheel,) = manifest["modules"]
-    pydantic_core = next(pin for pin in wheels.read_locks("cp39") if pin.name == "pydantic-core")
     for pip in ("22.0.4", "23.0.1"):
         folder = tmp_path / f"pip-{pip}"
         create_venv(folder / "venv", Path(python("3.9")), f"pip=={pip}", "boto3==1.21.21")
@@ -115,7 +120,28 @@ def test_the_wheel_of_python_shell_is_installed_by_pips_of_2022_and_2023(
         done = install_bundle(runtime, arguments, {f"s3://b/{wheel}": bundle / wheel}, base, folder)
         assert (done.failure, done.folder is not None) == ("", True)
         shown = run_command(base.python, "-c", SHOW, done.folder)
-        assert shown == f"select 1 clean {pydantic_core.version} True\n"
+        assert shown == f"select 1 clean {version_of('cp39')} {runtime.boto3}\n"
+
+
+@pytest.mark.slow
+def test_every_machine_of_a_spark_job_gets_the_code_by_its_pip(
+    project: Path, tmp_path: Path
+) -> None:
+    runtime = RUNTIMES["glue-5.1"]
+    bundle, manifest = build_bundle(project, runtime.name)
+    (modules,) = manifest["modules"]
+    packages = (f"boto3=={runtime.boto3}", "pip==23.0.1", "typing-extensions==4.15.0")
+    create_venv(tmp_path / "venv", Path(python(runtime.python)), *packages)
+    arguments = {
+        "--additional-python-modules": f"s3://b/{modules}",
+        "--python-modules-installer-option": "--no-index",
+    }
+    files = {f"s3://b/{modules}": bundle / modules}
+    done = install_bundle(runtime, arguments, files, Environment(tmp_path / "venv"), tmp_path)
+    assert (done.failure, done.code) == ("", ())
+    # an executor is a process of this interpreter, elsewhere
+    shown = run_command(done.environment.python, "-c", SHOW, cwd="/")
+    assert shown == f"select 1 clean {version_of('cp311')} {runtime.boto3}\n"
 
 
 @pytest.mark.slow
