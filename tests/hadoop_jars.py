@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Optional
 
 JARS = {
+    "3.3.2": (
+        "org.apache.hadoop:hadoop-aws:3.3.2",
+        "com.amazonaws:aws-java-sdk-bundle:1.11.1026",
+    ),
     "3.3.4": (
         "org.apache.hadoop:hadoop-aws:3.3.4",
         "com.amazonaws:aws-java-sdk-bundle:1.12.262",
@@ -20,7 +24,7 @@ JARS = {
         "org.apache.spark:spark-hadoop-cloud_2.13:4.1.1",
     ),
 }
-"""Version of Hadoop -> artifacts."""
+"""Version of Hadoop -> artifacts. There is no spark-hadoop-cloud for Spark 3.3."""
 
 
 def find_jars(hadoop: str) -> Optional[list[Path]]:

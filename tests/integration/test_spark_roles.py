@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.hadoop_jars import find_jars
-from tests.spark_venv import python_with_spark
+from tests.spark_venv import RELEASE, SPARK, python_with_spark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,7 +157,7 @@ def python() -> Path:
 
 @pytest.fixture(scope="module")
 def classpath() -> str:
-    jars = find_jars("3.3.4")
+    jars = find_jars(RELEASE.hadoop)
     if jars is None:
         pytest.skip("there is no Maven here")
     return os.pathsep.join(map(str, jars))
@@ -177,6 +177,8 @@ def run_spec(
             "spark.ui.enabled": "false",
             "spark.eventLog.enabled": "true",
             "spark.eventLog.dir": str(folder),
+            "spark.eventLog.compress": "false",
+            "spark.eventLog.rolling.enabled": "false",
             "spark.executor.extraClassPath": classpath,
             "spark.sql.shuffle.partitions": "1",
         }
@@ -276,8 +278,13 @@ def test_a_query_reads_as_one_role_and_writes_as_another(
         if not each.is_admin and not each.error
     }
     assert ("GetObject", "landing", "reader") in callers
-    assert ("CompleteMultipartUpload", "publish", "writer") in callers
-    assert {operation for operation, *_ in callers} & {"CopyObject"} == set()  # nothing is renamed
+    operations = {operation for operation, bucket, _ in callers if bucket == "publish"}
+    if SPARK.startswith("3.3"):  # there is no spark-hadoop-cloud for it
+        assert "CopyObject" in operations
+    else:
+        assert "CompleteMultipartUpload" in operations
+        assert "CopyObject" not in operations
+    assert {role for *_, bucket, role in callers if bucket == "publish"} == {"writer"}
 
 
 @pytest.mark.parametrize("name", ["limited", "same-bucket", "via", "tags", "abroad"])

@@ -13,6 +13,7 @@ COMMIT_PROTOCOL = "org.apache.spark.internal.io.cloud.PathOutputCommitProtocol"
 PARQUET_COMMITTER = "org.apache.spark.internal.io.cloud.BindingParquetOutputCommitter"
 _PROTOCOL_SETTING = "spark.sql.sources.commitProtocolClass"
 _PARQUET_SETTING = "spark.sql.parquet.output.committer.class"
+_COMMITTER_SETTING = "fs.s3a.committer.name"
 _OWN_PROTOCOL = "SQLHadoopMapReduceCommitProtocol"
 """Spark's default, which writes below a temporary folder and renames."""
 _FIRST_WITH_ENDPOINTS = (2, 28, 1)
@@ -75,28 +76,33 @@ class Hadoop:
     def close_connection(self, scheme: str, bucket: str) -> None:
         """Closes the JVM's cached connection to a bucket, if there is one."""
         uri = self._jvm.java.net.URI.create(f"{scheme}://{bucket}")
-        configuration = self.session.sparkContext._jsc.hadoopConfiguration()  # noqa: SLF001 - the way into the JVM
         with contextlib.suppress(Exception):  # py4j's error: none was opened
-            self._jvm.org.apache.hadoop.fs.FileSystem.get(uri, configuration).close()
+            self._jvm.org.apache.hadoop.fs.FileSystem.get(uri, self._configuration).close()
 
     def find_committer(self, scheme: str) -> dict[str, str]:
         """Returns the options of a write that S3A commits by completing uploads, not by renaming.
 
-        Empty where Spark has no such committer, or its configuration names one, as in Glue.
+        Empty where Spark has no such committer, or its configuration names another commit protocol,
+        as in Glue. A committer that is configured for S3A stays.
         """
         protocol = self._jvm.org.apache.spark.internal.io.cloud.PathOutputCommitProtocol
         configured = str(self.session.conf.get(_PROTOCOL_SETTING))
-        if not _is_class(protocol) or not configured.endswith(_OWN_PROTOCOL):
+        if not _is_class(protocol) or not configured.endswith((_OWN_PROTOCOL, COMMIT_PROTOCOL)):
             return {}
+        name = str(self._configuration.get(_COMMITTER_SETTING) or "file")
         return {
             f"mapreduce.outputcommitter.factory.scheme.{scheme}": (
                 "org.apache.hadoop.fs.s3a.commit.S3ACommitterFactory"
             ),
-            "fs.s3a.committer.name": "magic",
+            _COMMITTER_SETTING: "magic" if name == "file" else name,
             "fs.s3a.committer.magic.enabled": "true",
             # it would abort those of other jobs under the same prefix
             "fs.s3a.committer.abort.pending.uploads": "false",
         }
+
+    @property
+    def _configuration(self) -> Any:
+        return self.session.sparkContext._jsc.hadoopConfiguration()  # noqa: SLF001 - the way into the JVM
 
     @property
     def _jvm(self) -> Any:

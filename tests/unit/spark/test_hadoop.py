@@ -50,6 +50,7 @@ def make_hadoop(
     protocol: Any = None,
     configured: str = DEFAULT_PROTOCOL,
     sdk: str = "2.29.52",
+    committers: Any = None,
 ) -> tuple[Hadoop, Properties]:
     system = Properties()
     packages = SimpleNamespace(
@@ -65,7 +66,8 @@ def make_hadoop(
         software=SimpleNamespace(amazon=amazon),
         java=SimpleNamespace(lang=SimpleNamespace(System=system)),
     )
-    context = SimpleNamespace(_jvm=jvm, master=master)
+    jsc = SimpleNamespace(hadoopConfiguration=lambda: committers or {})
+    context = SimpleNamespace(_jvm=jvm, _jsc=jsc, master=master)
     conf = SimpleNamespace(get=lambda _: configured)
     return Hadoop(SimpleNamespace(sparkContext=context, conf=conf)), system
 
@@ -127,6 +129,8 @@ def test_a_committer_is_used_where_spark_has_one_and_none_is_configured() -> Non
     assert found["fs.s3a.committer.name"] == "magic"
     assert found["mapreduce.outputcommitter.factory.scheme.s3a-01"].endswith("S3ACommitterFactory")
     assert make_hadoop()[0].find_committer("s3a-01") == {}
+    newer = make_hadoop(protocol=JavaClass(), configured=COMMIT_PROTOCOL)[0]
+    assert newer.find_committer("s3a-01") == found
     glue = make_hadoop(protocol=JavaClass(), configured="com.amazon.Own")[0]
     assert glue.find_committer("s3a-01") == {}
 
@@ -138,3 +142,9 @@ def test_the_committer_is_set_for_one_session() -> None:
         "spark.sql.sources.commitProtocolClass": COMMIT_PROTOCOL,
         "spark.sql.parquet.output.committer.class": PARQUET_COMMITTER,
     }
+
+
+def test_a_configured_committer_of_s3a_stays() -> None:
+    committers = {"fs.s3a.committer.name": "directory"}
+    hadoop, _ = make_hadoop(protocol=JavaClass(), committers=committers)
+    assert hadoop.find_committer("s3a-01")["fs.s3a.committer.name"] == "directory"
