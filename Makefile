@@ -6,7 +6,7 @@ RUN := $(BIN)/python
 STUBS := stubs/awsglue-local-stubs
 SPECS := blog_cross_role partner_exchange
 
-.PHONY: demo test coverage lint schema docs picture site locks bench mutants clean
+.PHONY: demo test coverage lint schema docs picture rehearsals site locks bench mutants clean
 
 demo: $(VENV)/.demo
 	@for spec in $(SPECS); do \
@@ -38,6 +38,9 @@ docs: $(VENV)/.dev
 
 picture: $(VENV)/.dev
 	$(BIN)/python manual/picture.py
+
+rehearsals: $(VENV)/.dev
+	$(BIN)/python manual/rehearsals.py
 
 site: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
