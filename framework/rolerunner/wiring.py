@@ -116,8 +116,9 @@ def open_storage(
 def read_object(identity: Optional[JobIdentity], uri: str, max_bytes: int) -> bytes:
     """Returns a small object, read under the job's own role. Raises UsageError."""
     try:
+        source = S3Uri.parse(uri)
         storage = open_storage(build_sessions(identity, "rolerunner"), JOB)
-        return storage.read(S3Uri.parse(uri), max_bytes)
+        return storage.read(source, max_bytes)
     except ValueError as error:
         raise UsageError(str(error)) from None
     except StepError as error:
