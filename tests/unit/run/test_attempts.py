@@ -162,7 +162,7 @@ def test_an_attempt_is_limited_by_the_shorter_of_two_times(tmp_path: Path) -> No
     for timeout, seconds in ((0.1, 60.0), (60.0, 0.1), (0.1, None), (None, 0.1)):
         bench = Bench(tmp_path, work)
         attempts = bench.attempts(Retry(), seconds, attempt_timeout=timeout)
-        with pytest.raises(StepError, match=r"not done within 0\.(1|09\d*|1\d*) s") as raised:
+        with pytest.raises(StepError, match=r"not done within 0\.\d+ s") as raised:
             attempts.execute()
         assert raised.value.type == "Timeout"
         assert bench.contexts[0].cancel.is_set()
