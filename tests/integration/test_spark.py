@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rolerunner.sandbox.running import publish_sandbox
 from tests.spark_venv import PACKAGE, python_with_spark
 
 if TYPE_CHECKING:
@@ -107,7 +108,23 @@ steps:
   - {{id: long, action: python.call, role: job, function: "own.py:long",
       objects: [s3://landing/a, s3://landing/b], batch: 1, distribute: spark}}
 """
+SANDBOXED = f"""{HEAD}
+  - {{id: find, action: s3.list, role: reader, source: s3://landing/sandboxed/, distribute: spark}}
+  - {{id: copy, action: s3.copy, source_role: reader, target_role: writer, distribute: spark,
+      objects: "${{{{ steps.find.objects }}}}", target: s3://archive/sandboxed/,
+      tags: {{team: orders}}}}
+  - {{id: look, action: python.call, role: reader, function: "own.py:look",
+      objects: ["s3://landing/sandboxed/1"], distribute: spark}}
+"""
 OWN = """
+def look(context, objects):
+    import os, pathlib
+    context.client("s3").head_object(Bucket="landing", Key=objects[0]["key"])
+    folder = pathlib.Path(os.environ["TMPDIR"])
+    modes = [path.stat().st_mode & 0o777 for path in folder.rglob(".job-keys.json")]
+    exposed = sum(name.startswith("AWS_") for name in os.environ)
+    return {"private": modes.count(0o600), "exposed": exposed}
+
 def measure(context, objects):
     context.client("s3").head_object(Bucket="landing", Key=objects[0]["key"])
     return {"objects": len(objects), "bytes": sum(each["size"] for each in objects)}
@@ -176,7 +193,7 @@ def start(
     }
     started = []
 
-    def run(spec: str, master: str) -> subprocess.Popen[bytes]:
+    def run(spec: str, master: str, *options: str) -> subprocess.Popen[bytes]:
         (tmp_path / "job.yaml").write_text(spec)
         (tmp_path / "own.py").write_text(OWN)
         arguments = (
@@ -192,13 +209,18 @@ def start(
             "r.json",
             "--log-format",
             "json",
+            *options,
         ]
+        own = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
         with (tmp_path / "log").open("wb") as log:
             started.append(
                 subprocess.Popen(
                     command,
                     cwd=tmp_path,
-                    env={**environment, "PYSPARK_SUBMIT_ARGS": arguments},
+                    env={
+                        **(own if "--sandbox" in options else environment),
+                        "PYSPARK_SUBMIT_ARGS": arguments,
+                    },
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
@@ -306,6 +328,34 @@ def list_written_files(folder: Path) -> Iterator[Path]:
         if path.is_file() and path.relative_to(folder).parts[0] != "spark"
     )
     yield from (folder / "spark/work").rglob("std*")
+
+
+def test_executors_assume_the_roles_as_the_job_of_the_sandbox(
+    aws: sandbox.Sandbox,
+    start: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    s3 = aws.client("s3", THEIRS)
+    for number in range(20):
+        s3.put_object(Bucket="landing", Key=f"sandboxed/{number}", Body=b"1")
+    before = aws.assume_role_count().get(READER, 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where the command finds the sandbox
+    (tmp_path / "job.yaml").write_text(SANDBOXED)
+    with publish_sandbox(aws, str(tmp_path / "job.yaml"), None, {}):
+        process = start(SANDBOXED, "local[2]", "--sandbox")
+        assert process.wait(300) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert "is ignored" not in (tmp_path / "log").read_text()
+    completed = steps(tmp_path)
+    assert completed["copy"]["outputs"]["count"] == 20
+    # a function sees its executor: the keys are in a file of this user alone, not around it
+    assert completed["look"]["outputs"] == {"private": 1, "exposed": 0}
+    # this process and at least one executor
+    assert aws.assume_role_count()[READER] - before >= 2
+    assert list(tmp_path.rglob(".job-keys.json")) == []
+    text = "".join(path.read_text(errors="replace") for path in list_written_files(tmp_path))
+    assert "SparkListenerTaskEnd" in text
+    assert aws.job_keys.secret_key not in text
 
 
 def test_queries_and_a_stop(
