@@ -20,6 +20,7 @@ from rolerunner.storage.protocol import Get, ObjectInfo, Put
 from rolerunner.storage.tuning import Tuning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.memory_aws import Store
@@ -29,12 +30,15 @@ TUNING = Tuning(large=10, part=4)
 
 
 @pytest.fixture(params=["boto3", "native"])
-def engine(request: pytest.FixtureRequest, memory_aws: Store) -> Any:
+def engine(request: pytest.FixtureRequest, memory_aws: Store) -> Iterator[Any]:
     client = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
     plain = BotoEngine(client, JOB, lambda: "", tuning=TUNING)
     if request.param == "boto3":
-        return plain
-    return open_native_engine(plain, Credentials("k", "s"), SocketFactory(None, 5, 5))
+        yield plain
+        return
+    native = open_native_engine(plain, Credentials("k", "s"), SocketFactory(None, 5, 5))
+    yield native
+    native.client.connections.close()
 
 
 @pytest.mark.parametrize(("size", "uploads"), [(0, 0), (9, 0), (10, 1), (11, 1)])
