@@ -172,7 +172,7 @@ def test_the_lists_of_a_failed_step_stay_for_its_hint(
     step = run(tmp_path, engine, DOWN)["steps"][0]
     assert step["status"] == "failed"
     manifest = Path(
-        next(line for line in step["error"]["hint"].splitlines() if "/" in line).rpartition(" ")[2]
+        next(line for line in step["error"]["hint"].splitlines() if "/" in line).partition(" ")[0]
     )
     assert len(manifest.read_text().splitlines()) == 3
 
