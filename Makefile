@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUN := $(BIN)/python
 STUBS := stubs/awsglue-local-stubs
 SPECS := blog_cross_role partner_exchange
 
@@ -15,12 +14,12 @@ demo: $(VENV)/.demo
 	done
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest -m "not slow" -n 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not long" -n 4 --dist loadfile
 
-# The same tests, measured in every process that they start, and the shares that are held.
+# All tests but the slow ones, measured in every process that they start, and the shares that are held.
 coverage: $(VENV)/.dev
 	rm -rf build/coverage
-	$(MAKE) test RUN="$(BIN)/coverage run"
+	$(BIN)/coverage run -m pytest -m "not slow" -n 4 --dist loadfile
 	$(BIN)/python .ci/check_coverage.py
 
 lint: $(VENV)/.dev

@@ -30,16 +30,50 @@ STARTS_PROCESSES = {"rolerunner", "memory_aws"}
 """Fixtures whose tests start the command, which takes half a second each time."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves the boto3 engine's half of the tests that start the command to the slow suite.
+LONG_MODULES = {
+    "test_benchmarks",
+    "test_delete_extra",
+    "test_distributed",
+    "test_endless_responses",
+    "test_exit_and_result",
+    "test_first_steps",
+    "test_forked_workers",
+    "test_glue_sandbox",
+    "test_hostile_servers",
+    "test_init_and_graph",
+    "test_locks",
+    "test_network_faults",
+    "test_output_streams",
+    "test_plugins",
+    "test_policies_in_moto",
+    "test_process_limits",
+    "test_repeated_runs",
+    "test_resume_checks",
+    "test_sandbox_command",
+    "test_sandbox_from_spec",
+    "test_secret_leaks",
+    "test_secret_params",
+    "test_signals",
+    "test_spec_testing",
+    "test_sts_responses",
+    "test_transfer_cancellation",
+}
+"""Functional modules that take the longest, in seconds of all their tests."""
 
-    The default engine's half stays in ``make test``, which is to take less than five minutes.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves to CI what would make ``make test`` take more than five minutes.
+
+    These are the longest modules, and the boto3 engine's half of the tests that start the
+    command, whose other half stays.
     """
     for item in items:
         values = item.callspec.params.values() if hasattr(item, "callspec") else ()
         starts = not STARTS_PROCESSES.isdisjoint(getattr(item, "fixturenames", ()))
         if starts and "boto3" in [value for value in values if isinstance(value, str)]:
             item.add_marker(pytest.mark.slow)
+        if item.path.parent.name == "functional" and item.path.stem in LONG_MODULES:
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,7 +102,6 @@ def _restore_garbage_collector() -> Iterator[None]:
     is_enabled, thresholds = gc.isenabled(), gc.get_threshold()
     yield
     gc.set_threshold(*thresholds)
-    gc.unfreeze()
     if is_enabled:
         gc.enable()
 

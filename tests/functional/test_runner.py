@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,7 +241,8 @@ def test_a_timeout_stops_the_step(tmp_path: Path) -> None:
     assert time.monotonic() - started_at < 3
     (step,) = result.steps
     assert step.error is not None
-    assert (step.error.type, step.error.message) == ("Timeout", "not done within 0.3 s")
+    assert step.error.type == "Timeout"
+    assert re.fullmatch(r"not done within 0\.(3|2\d*) s", step.error.message)
 
 
 def test_past_the_deadline_no_step_begins(tmp_path: Path) -> None:

@@ -188,6 +188,8 @@ def awsglue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "awsglue_of_checkout/__init__.py").touch()
     source = ROOT / "stubs/awsglue-local-stubs/src/awsglue/utils.py"
     (tmp_path / "awsglue_of_checkout/utils.py").write_text(source.read_text())
+    for name in [each for each in sys.modules if each.startswith("awsglue")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield tmp_path / "awsglue/utils.py"
     for name in [each for each in sys.modules if each.startswith("awsglue")]:
