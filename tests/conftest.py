@@ -11,9 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from rolerunner import sandbox
+from rolerunner.common import gc_tuning
 from rolerunner.redaction import redact, secrets
 from rolerunner.sessions.identity import JobIdentity
 from rolerunner.sessions.keys import Keys
@@ -21,6 +23,10 @@ from tests import memory_aws as memory_aws_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# a machine with other work to do takes longer now and then
+hypothesis.settings.register_profile("rolerunner", deadline=None)
+hypothesis.settings.load_profile("rolerunner")
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -104,6 +110,9 @@ def _restore_garbage_collector() -> Iterator[None]:
     gc.set_threshold(*thresholds)
     if is_enabled:
         gc.enable()
+    if gc_tuning._ends_with_run:  # by a command that ran in this process
+        gc_tuning._ends_with_run = False
+        gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

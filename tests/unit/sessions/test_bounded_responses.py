@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Union
 
 import pytest
+import urllib3
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -60,10 +61,15 @@ def test_a_response_that_does_not_end_in_time_is_abandoned(
         list_objects(Response(LIST))
 
 
+COMPARES_LENGTHS = pytest.mark.skipif(
+    urllib3.__version__.startswith("1."), reason="urllib3 1 does not notice that a body is short"
+)
+
+
 @pytest.mark.parametrize(
     ("response", "kind"),
     [
-        (RawResponse([HEAD, LIST]), ConnectionClosedError),
+        pytest.param(RawResponse([HEAD, LIST]), ConnectionClosedError, marks=COMPARES_LENGTHS),
         (RawResponse([HEAD, LIST, 5.0]), ReadTimeoutError),
     ],
     ids=["cut", "hangs"],
