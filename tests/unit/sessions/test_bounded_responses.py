@@ -63,7 +63,7 @@ def test_a_response_that_does_not_end_in_time_is_abandoned(
 
 COMPARES_LENGTHS = pytest.mark.skipif(
     metadata.version("urllib3").startswith("1."),
-    reason="urllib3 1 does not notice that a body is short",
+    reason="urllib3 1 accepts short bodies",
 )
 
 
