@@ -57,7 +57,7 @@ steps:
 
 
 def plain(running: sandbox.Sandbox, target: str) -> None:
-    """Does what teams write by hand: assumes, lists, and copies one object after the other."""
+    """Runs the usual hand-written script: assumes, lists, copies one object after the other."""
     keys = running.job_keys
     job = {
         "aws_access_key_id": keys.access_key,

@@ -22,7 +22,7 @@ ADDRESS = "127.0.0.77"
 
 @dataclass(frozen=True)
 class Setting:
-    """How the server responds: over TLS or not, and by how many ms each response is delayed.
+    """The behaviour of the server: TLS or not, and the delay of each response in ms.
 
     ``list_delay`` is the delay of a page of a listing.
     """

@@ -1,4 +1,4 @@
-"""Does the works with AWS's C runtime, for comparison: KIND BUCKET FOLDER.
+"""Runs the workloads with AWS's C runtime, for comparison: KIND BUCKET FOLDER.
 
 It has what an engine needs: credentials looked up at every signature, a client for many small
 objects, one with limited memory for large ones, checksums sent and verified.

@@ -289,7 +289,7 @@ class Job:
     roles: Mapping[str, Role] = field(default_factory=dict)
     """Alias -> role."""
     description: str = ""
-    """What the job is for."""
+    """The purpose of the job."""
     assume: str = "first"
     """first: roles are assumed before the first step; lazily: when they are needed."""
     max_parallel: int = 4
@@ -299,7 +299,7 @@ class Job:
     deadline: Optional[float] = None
     """Seconds after the start of the run; no step starts later."""
     state: Optional[StateLocation] = None
-    """Where the state of runs is kept; None: nowhere."""
+    """The place of the state of runs; None if no state is kept."""
     glue: Optional[GlueSettings] = None
     """The ``glue`` section; None if the spec has none."""
     engine: str = "fast"

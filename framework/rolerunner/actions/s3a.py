@@ -31,7 +31,7 @@ _DEFAULT_CHAINS = {
 
 @dataclass(frozen=True)
 class Connection:
-    """Where a bucket is, and the endpoints to call. An empty endpoint is the default of AWS."""
+    """The region of a bucket and the endpoints to call; an empty one is the default of AWS."""
 
     bucket: str
     scheme: str

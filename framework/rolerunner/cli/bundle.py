@@ -10,6 +10,7 @@ import click
 
 from rolerunner import api
 from rolerunner.cli.common import SETTINGS, SPEC, echo
+from rolerunner.glue.launch.runtime import RUNTIMES
 
 if TYPE_CHECKING:
     from rolerunner.glue.launch.runtime import Runtime
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @SPEC
 @click.option(
     "--runtime",
-    type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]),
+    type=click.Choice([*RUNTIMES]),
     help="Glue runtime to build for; defaults to that of the spec's glue section.",
 )
 @click.option(
@@ -46,7 +47,6 @@ def bundle(spec: str, runtime: Optional[str], folder: Optional[str], only_check:
     `rolerunner deploy` builds the bundle itself.
     """
     from rolerunner.glue.bundle import builder as building  # noqa: PLC0415 - only this command needs it
-    from rolerunner.glue.launch.runtime import RUNTIMES  # noqa: PLC0415
 
     job = api.load(spec, complete=False)
     name = runtime or (job.glue.runtime if job.glue is not None else "pythonshell")

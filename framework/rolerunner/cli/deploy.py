@@ -13,6 +13,7 @@ from rolerunner.cli.common import SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.glue_jobs import DeployOptions, deploy_job, reject_secret_params, roll_back
 from rolerunner.cli.sandboxed import GLUE_SANDBOX, enter_deployment_target, hint_sandbox
 from rolerunner.errors import UsageError
+from rolerunner.glue.launch.runtime import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ def _add_settings_options(command: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option(
                 "--runtime",
-                type=click.Choice(["pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0"]),
+                type=click.Choice([*RUNTIMES]),
                 help="Glue runtime: Python Shell or Spark.",
             ),
             click.option(

@@ -11,6 +11,7 @@ from rolerunner import api
 from rolerunner.cli.common import FAILED_STEP, PARAM, PARAMS_FILE, SETTINGS, SPEC, echo, read_params
 from rolerunner.cli.sandboxed import DEFAULT_FILE, describe_sandbox
 from rolerunner.errors import RolesRefused
+from rolerunner.glue.launch.runtime import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from rolerunner.glue.rehearsal.rehearsal import Rehearsal
     from rolerunner.model import Job
 
-_RUNTIMES = ("pythonshell", "glue-4.0", "glue-5.0", "glue-5.1", "glue-6.0")
 _ALL = "all"
 
 
@@ -28,7 +28,7 @@ _ALL = "all"
 @PARAMS_FILE
 @click.option(
     "--runtime",
-    type=click.Choice([*_RUNTIMES, _ALL]),
+    type=click.Choice([*RUNTIMES, _ALL]),
     help="Glue runtime to rehearse, or all of them; defaults to that of the spec's glue section.",
 )
 @click.option(
@@ -84,7 +84,6 @@ def rehearse(
     Exit status: 0 every runtime starts and the job succeeds, 2 invalid spec, command line or
     missing interpreter, 3 a role was refused, 4 a runtime does not start or the job fails.
     """
-    from rolerunner.glue.launch.runtime import RUNTIMES  # noqa: PLC0415 - only this command needs it
     from rolerunner.glue.rehearsal import report  # noqa: PLC0415
     from rolerunner.glue.rehearsal.interpreters import (  # noqa: PLC0415
         check_platform,
@@ -119,8 +118,8 @@ def rehearse(
 
 def _choose_runtimes(job: Job, given: Optional[str]) -> Sequence[str]:
     if given == _ALL:
-        return _RUNTIMES
-    return [given or (job.glue.runtime if job.glue is not None else _RUNTIMES[0])]
+        return [*RUNTIMES]
+    return [given or (job.glue.runtime if job.glue is not None else next(iter(RUNTIMES)))]
 
 
 def _read_job_params(job: Job) -> Mapping[str, str]:

@@ -39,7 +39,7 @@ GLUE_SANDBOX = click.option(
 
 @dataclass(frozen=True)
 class DeploymentTarget:
-    """Where a job is deployed: the AWS account of the user, or a sandbox."""
+    """The place of a deployment: the AWS account of the user, or a sandbox."""
 
     settings: GlueSettings
     identity: Optional[JobIdentity] = None

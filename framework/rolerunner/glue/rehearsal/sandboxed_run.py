@@ -52,7 +52,7 @@ _EXITED = "Command failed with exit code"
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: a JobRunState of Glue, and the reason."""
+    """The end of a run: a JobRunState of Glue, and the reason."""
 
     state: str
     error: str = ""
