@@ -412,3 +412,13 @@ def test_an_error_comes_back_whole() -> None:
     error = RoleRefused("no", role="r", hint="do", type="T", asked_by="me", through="it")
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), str(back), vars(back)) == (RoleRefused, "no", vars(error))
+
+
+def test_requests_for_each_object_are_sent_by_workers(
+    s3: dict[str, Any], step: Any, pool: InProcess
+) -> None:
+    tagged = step("s3.tag", source="s3://theirs/in/", add={"a": "b"}, distribute="spark")
+    assert (tagged.status, tagged.outputs["count"]) == ("succeeded", COUNT), tagged.error
+    found = s3["theirs"].get_object_tagging(Bucket="theirs", Key="in/007.csv")["TagSet"]
+    assert found == [{"Key": "a", "Value": "b"}]
+    assert max(pool.waves) > 1

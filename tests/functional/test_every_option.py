@@ -110,6 +110,10 @@ OPTIONS: dict[str, Options] = {
         {"recursive": False}, {"versions": True}, {"sort": "size", "descending": True, "limit": 1},
     ],
     "s3.read": [*REQUESTS, {"format": "text", "max_bytes": 100}],
+    "s3.tag": [
+        *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"versions": True}, {"add": {"a": "b"}},
+        {"remove": ["a"]}, {"set": {}},
+    ],
     "s3.upload": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
         *_each("symlinks", ["follow", "skip", "error"]), {"if_none_match": True},
@@ -138,6 +142,9 @@ def test_no_option_is_left_out() -> None:
             assert fields - ELSEWHERE - tried == set(), name
 
 
+_TAGGED = {"set", "add", "remove"}
+
+
 def _describe_step(number: int, action: str, options: dict[str, Any], folder: Path) -> Any:
     # what is stored with an object differs between small and large ones; nothing else does
     place = "large" if "checksum" in options else "in"
@@ -148,6 +155,7 @@ def _describe_step(number: int, action: str, options: dict[str, Any], folder: Pa
         "s3.download": {"source": source, "target": f"{folder}/out/{number}/"},
         "s3.list": {"source": source},
         "s3.read": {"source": "s3://data-bucket/in/a.csv"},
+        "s3.tag": {"source": source, **({} if set(options) & _TAGGED else {"set": {"a": "b"}})},
         "s3.upload": {"source": f"{folder}/{place}/", "target": target},
         "s3.wait": {"source": source},
         "s3.write": {"target": f"{target}written", "text": "written"},

@@ -89,6 +89,8 @@ STEPS: dict[str, dict[str, Any]] = {
     },
     "delete": {"action": "s3.delete", "source": "s3://source-bucket/in/", "max_delete": 5},
     "delete-one": {"action": "s3.delete", "source": "s3://source-bucket/in/a.txt", "max_delete": 1},
+    "tag": {"action": "s3.tag", "source": "s3://source-bucket/in/", "add": {"t": "2"}},
+    "tag-one": {"action": "s3.tag", "source": "s3://source-bucket/in/a.txt", "set": {"t": "2"}},
     "wait": {
         "action": "s3.wait",
         "source": "s3://source-bucket/in/",
@@ -125,6 +127,7 @@ NEEDED_AT_TIMES = {
     ("*", "s3:GetObjectVersionAnnotation"): "the same",
     ("download-one", "s3:ListBucket"): "only to tell a missing object from a refusal",
     ("delete-one", "s3:ListBucket"): "the same",
+    ("tag-one", "s3:ListBucket"): "the same",
     ("read", "s3:ListBucket"): "the same",
     ("of-kept", "s3:ListBucket"): "the same",
     ("copy-of-kept", "s3:ListBucket"): "the same",

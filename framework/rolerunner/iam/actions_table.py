@@ -143,6 +143,7 @@ VERSIONED_ACTIONS: Mapping[str, str] = {
     "s3:GetObjectAnnotation": "s3:GetObjectVersionAnnotation",
     "s3:GetObjectTagging": "s3:GetObjectVersionTagging",
     "s3:ListBucket": "s3:ListBucketVersions",
+    "s3:PutObjectTagging": "s3:PutObjectVersionTagging",
 }
 """An action on an object -> the action that a request which names a version needs instead."""
 KEY_READ_ACTIONS, KEY_WRITE_ACTIONS = ("kms:Decrypt",), ("kms:GenerateDataKey", "kms:Decrypt")

@@ -262,5 +262,39 @@ class DeletionStorage(Protocol):
         """
 
 
-class Storage(ListingStorage, ReadingStorage, TransferStorage, DeletionStorage, Protocol):
+class RequestSender(Protocol):
+    """Sends single requests with the step's options and at its pace."""
+
+    def call(
+        self, method: str, cancel: Optional[Cancel] = None, **parameters: Any
+    ) -> Mapping[str, Any]:
+        """Returns the response of boto3's ``method``. Raises the errors of botocore."""
+
+    def call_unless(
+        self, codes: Container[str], method: str, cancel: Optional[Cancel] = None, **parameters: Any
+    ) -> Optional[Mapping[str, Any]]:
+        """Returns the response, or None if S3 refuses the request with one of the error codes."""
+
+
+class ObjectRequest(Protocol):
+    """What is sent for each of many objects; a value that can be pickled."""
+
+    def send(
+        self, requests: RequestSender, uri: S3Uri, info: ObjectInfo, cancel: Cancel
+    ) -> Outcome:
+        """Sends the requests for one object. Raises StepError and the errors of botocore."""
+
+
+class RequestStorage(Protocol):
+    """Sends requests of an action's own."""
+
+    def send_each(
+        self, items: Iterable[ObjectInfo], bucket: str, request: ObjectRequest, cancel: Cancel
+    ) -> Iterator[Outcome]:
+        """Sends a request for each object; an error fails its object alone."""
+
+
+class Storage(
+    ListingStorage, ReadingStorage, TransferStorage, DeletionStorage, RequestStorage, Protocol
+):
     """Everything an engine does, under one role."""

@@ -56,6 +56,7 @@ ALL_FIELDS: dict[str, dict[str, Any]] = {
         "target": "s3://bucket/copy/",
     },
     "drop": {"action": "s3.delete", "source": "s3://bucket/in/", "versions": True, "max_delete": 1},
+    "tag": {"action": "s3.tag", "source": "s3://bucket/in/", "versions": True, "add": {"a": "b"}},
     "wait": {"action": "s3.wait", "source": "s3://bucket/in/"},
     "read": {"action": "s3.read", "source": "s3://bucket/in/a"},
     "write": {

@@ -25,7 +25,7 @@ from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.concurrency import PartExecutor, map_concurrently, retryable_work
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.parts import ObjectRange
-from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, ObjectRequest, Outcome, Put
 from rolerunner.storage.tuning import KEYS_PER_DELETE, Tuning
 
 if TYPE_CHECKING:
@@ -172,6 +172,22 @@ class BotoEngine:
             deletions, lambda deletion: self.deletes.delete(deletion, cancel), cancel, workers
         ):
             yield from outcomes
+
+    def send_each(
+        self, items: Iterable[ObjectInfo], bucket: str, request: ObjectRequest, cancel: Cancel
+    ) -> Iterator[Outcome]:
+        """Sends a request for each object."""
+
+        def work(info: ObjectInfo) -> Outcome:
+            uri = S3Uri(info.bucket or bucket, info.key)
+
+            def send() -> Outcome:
+                with self.requests.translate_errors(uri, version=info.version):
+                    return request.send(self.requests, uri, info, cancel)
+
+            return self._retry_transfer(uri, send, cancel)
+
+        return map_concurrently(items, work, cancel, self.tuning.workers)
 
     def _transfer_items(
         self,

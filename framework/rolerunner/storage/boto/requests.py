@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -63,6 +63,17 @@ class BotoRequests:
         with translate_value_errors(method):
             complete = {**self.access_options(method), **parameters}
             return self._send_checked(getattr(self.client, method), complete)
+
+    def call_unless(
+        self, codes: Container[str], method: str, cancel: Optional[Cancel] = None, **parameters: Any
+    ) -> Optional[Mapping[str, Any]]:
+        """Returns the response, or None if S3 refuses the request with one of the error codes."""
+        try:
+            return self.call(method, cancel, **parameters)
+        except ClientError as error:
+            if AwsError.from_client_error(error).code in codes:
+                return None
+            raise
 
     def _send_checked(
         self, call: Callable[..., Mapping[str, Any]], parameters: Mapping[str, Any]

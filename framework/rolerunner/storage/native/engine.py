@@ -26,7 +26,7 @@ from rolerunner.storage.native.tasks import ObjectTasks
 from rolerunner.storage.native.transport import NativeTransport
 from rolerunner.storage.native.uploads import UploadTasks, measure_memory
 from rolerunner.storage.parts import ObjectRange
-from rolerunner.storage.protocol import Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.protocol import Copy, Get, ObjectInfo, ObjectRequest, Outcome, Put
 from rolerunner.storage.tuning import KEYS_PER_DELETE
 from rolerunner.storage.workers.forked import ForkedProcesses
 from rolerunner.storage.workers.pool import WorkerPool
@@ -232,6 +232,12 @@ class NativeEngine:
         tasks = ((0, self._deletes.delete(deletion, policy)) for deletion in deletions)
         for outcomes in loop.run(tasks):
             yield from outcomes
+
+    def send_each(
+        self, items: Iterable[ObjectInfo], bucket: str, request: ObjectRequest, cancel: Cancel
+    ) -> Iterator[Outcome]:
+        """Sends a request for each object."""
+        return self.fallback.send_each(items, bucket, request, cancel)
 
     def _open_pool(
         self, method: str, cancel: Cancel, source: Optional[NativeEngine] = None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.model import S3Uri
 from rolerunner.storage.parts import ObjectRange
-from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, Outcome, Put
+from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, ObjectRequest, Outcome, Put
 from rolerunner.storage.workers import distributed_tasks as tasks
 from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT, DistributedListing
 from rolerunner.storage.workers.distributed_tasks import DistributedTask, OperationTask
@@ -127,6 +127,12 @@ class DistributedStorage:
     ) -> Iterator[Outcome]:
         """Deletes objects in batches."""
         return self._distribute_items("delete", items, (bucket,), cancel, unchanged=unchanged)
+
+    def send_each(
+        self, items: Iterable[ObjectInfo], bucket: str, request: ObjectRequest, cancel: Cancel
+    ) -> Iterator[Outcome]:
+        """Sends a request for each object."""
+        return self._distribute_items("send_each", items, (bucket, request), cancel)
 
     def _distribute_items(
         self,
