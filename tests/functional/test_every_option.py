@@ -93,6 +93,10 @@ IF_EXISTS = [
 ]
 ON_EMPTY = _each("on_empty", ["error", "warn", "ok"])
 OPTIONS: dict[str, Options] = {
+    "s3.cleanup": [
+        *REQUESTS, *PACING, *ON_EMPTY[1:], {"measure": True}, {"include": ["*"], "exclude": ["a"]},
+        {"min_age": "7d"},
+    ],
     "s3.copy": [
         *REQUESTS, *PACING, *FILTERS, *STORED, *IF_EXISTS, *ON_EMPTY,
         {"move": False, "expected_source_bucket_owner": ACCOUNT},
@@ -150,6 +154,7 @@ def _describe_step(number: int, action: str, options: dict[str, Any], folder: Pa
     place = "large" if "checksum" in options else "in"
     source, target = f"s3://data-bucket/{place}/", f"s3://scratch-bucket/out/{number}/"
     places: dict[str, dict[str, Any]] = {
+        "s3.cleanup": {"source": source, "max_delete": 5},
         "s3.copy": {"source": source, "target": target},
         "s3.delete": {"source": f"s3://scratch-bucket/gone/{number}/", "max_delete": 5},
         "s3.download": {"source": source, "target": f"{folder}/out/{number}/"},

@@ -89,6 +89,13 @@ STEPS: dict[str, dict[str, Any]] = {
     },
     "delete": {"action": "s3.delete", "source": "s3://source-bucket/in/", "max_delete": 5},
     "delete-one": {"action": "s3.delete", "source": "s3://source-bucket/in/a.txt", "max_delete": 1},
+    "cleanup": {
+        "action": "s3.cleanup",
+        "source": "s3://target-bucket/out/",
+        "min_age": 0,
+        "max_delete": 5,
+        "measure": True,
+    },
     "tag": {"action": "s3.tag", "source": "s3://source-bucket/in/", "add": {"t": "2"}},
     "tag-one": {"action": "s3.tag", "source": "s3://source-bucket/in/a.txt", "set": {"t": "2"}},
     "wait": {
@@ -111,6 +118,7 @@ STEPS: dict[str, dict[str, Any]] = {
     },
 }
 NOT_ENFORCED = {
+    "s3:ListMultipartUploadParts",
     "s3:PutObjectTagging",
     "s3:PutObjectAcl",
     "s3:GetObjectTagging",
@@ -146,6 +154,10 @@ def prepare(aws: sandbox.Sandbox, tmp_path: Path) -> None:
         s3.put_object(Bucket="source-bucket", Key=key, Body=b"x", Tagging="t=1")
     for key in ("out/f.txt", "there/extra"):
         s3.put_object(Bucket="target-bucket", Key=key, Body=b"other")
+    for each in s3.list_multipart_uploads(Bucket="target-bucket").get("Uploads", ()):
+        place = {"Key": each["Key"], "UploadId": each["UploadId"]}
+        s3.abort_multipart_upload(Bucket="target-bucket", **place)
+    s3.create_multipart_upload(Bucket="target-bucket", Key="out/unfinished")
     (tmp_path / "files").mkdir(exist_ok=True)
     (tmp_path / "files/f.txt").write_text("f")
 

@@ -38,6 +38,22 @@ def open_client(
     return context.sessions.client(role, service, region=region, config=once)
 
 
+def open_presigner(context: StepContext, role: Role, bucket: str) -> Callable[..., str]:
+    """Returns boto3's ``generate_presigned_url`` of the role, for the bucket's region.
+
+    Version 4 is the only signature for KMS and for the regions of today; older botocore would
+    choose version 2 where a region still has it.
+    """
+    from botocore.config import Config  # noqa: PLC0415 - checking a spec needs no clients
+
+    region = context.sessions.find_bucket_region(role, bucket)
+    config = Config(signature_version="s3v4")
+    presign: Callable[..., str] = context.sessions.client(
+        role, "s3", region=region, config=config
+    ).generate_presigned_url
+    return presign
+
+
 @contextmanager
 def translate_errors(
     context: StepContext,

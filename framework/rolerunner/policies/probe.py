@@ -106,6 +106,8 @@ class _Probe:
         try:
             if place is not None and permission.action == "s3:ListBucket":
                 return self._probe_list(place)
+            if place is not None and permission.action == "s3:ListBucketMultipartUploads":
+                return self._probe_uploads(place)
             if (
                 place is not None
                 and permission.action == "s3:GetObject"
@@ -128,6 +130,9 @@ class _Probe:
         return self._call_s3(
             "list_objects_v2", place, Bucket=place.bucket, Prefix=place.key, MaxKeys=1
         )
+
+    def _probe_uploads(self, place: S3Uri) -> tuple[str, str]:
+        return self._call_s3("list_multipart_uploads", place, Bucket=place.bucket, MaxUploads=1)
 
     def _probe_get(self, place: S3Uri) -> tuple[str, str]:
         return self._call_s3(

@@ -158,6 +158,20 @@ def prepare_retry(item: Item) -> Item:
     return replace(item, **changes) if changes else item  # type: ignore[type-var]
 
 
+@dataclass(frozen=True)
+class UnfinishedUpload:
+    """A multipart upload that was neither completed nor aborted.
+
+    ``initiated`` is in ISO 8601 UTC; ``age`` is in seconds by the server's clock, None if the
+    server does not report a time.
+    """
+
+    key: str
+    upload_id: str
+    initiated: str
+    age: Optional[float]
+
+
 class ListingStorage(Protocol):
     """Lists what is below a prefix."""
 
@@ -183,6 +197,12 @@ class ListingStorage(Protocol):
         """Yields the objects directly under a prefix, and the prefixes up to the next ``/``.
 
         Prefixes are text. Raises StepError.
+        """
+
+    def list_uploads(self, prefix: S3Uri, cancel: Cancel) -> Iterator[UnfinishedUpload]:
+        """Yields the unfinished multipart uploads whose keys begin with the prefix's key.
+
+        Raises StepError.
         """
 
 

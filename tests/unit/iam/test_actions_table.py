@@ -56,6 +56,9 @@ ALL_FIELDS: dict[str, dict[str, Any]] = {
         "target": "s3://bucket/copy/",
     },
     "drop": {"action": "s3.delete", "source": "s3://bucket/in/", "versions": True, "max_delete": 1},
+    "cleanup": {
+        "action": "s3.cleanup", "source": "s3://bucket/in/", "max_delete": 1, "measure": True,
+    },
     "tag": {"action": "s3.tag", "source": "s3://bucket/in/", "versions": True, "add": {"a": "b"}},
     "wait": {"action": "s3.wait", "source": "s3://bucket/in/"},
     "read": {"action": "s3.read", "source": "s3://bucket/in/a"},

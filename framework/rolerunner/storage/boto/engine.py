@@ -19,13 +19,23 @@ from rolerunner.storage.boto.relays import Relays
 from rolerunner.storage.boto.requests import BotoRequests
 from rolerunner.storage.boto.retries import backoff_seconds, can_retry
 from rolerunner.storage.boto.transport import BotoTransport, PartTransport
+from rolerunner.storage.boto.unfinished_uploads import UploadLister
 from rolerunner.storage.boto.unmodelled import send_unmodelled_conditions
 from rolerunner.storage.boto.uploads import Uploads
 from rolerunner.storage.boto.writer import ObjectWriter
 from rolerunner.storage.concurrency import PartExecutor, map_concurrently, retryable_work
 from rolerunner.storage.pacing import Pacer
 from rolerunner.storage.parts import ObjectRange
-from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, ObjectRequest, Outcome, Put
+from rolerunner.storage.protocol import (
+    Access,
+    Copy,
+    Get,
+    ObjectInfo,
+    ObjectRequest,
+    Outcome,
+    Put,
+    UnfinishedUpload,
+)
 from rolerunner.storage.tuning import KEYS_PER_DELETE, Tuning
 
 if TYPE_CHECKING:
@@ -59,6 +69,7 @@ class BotoEngine:
         self.reader = reader = ObjectReader(requests)
         self.recovery = recovery = WriteRecovery(reader)
         self.lister = ObjectLister(requests)
+        self.upload_lister = UploadLister(requests)
         self.writer = writer = ObjectWriter(requests, recovery)
         self.boto_transport = BotoTransport(requests, reader)
         self.transport: PartTransport = transport or self.boto_transport
@@ -93,6 +104,10 @@ class BotoEngine:
     def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
         """Yields the objects directly under a prefix, and the prefixes below it."""
         return self.lister.list_folder(prefix)
+
+    def list_uploads(self, prefix: S3Uri, cancel: Cancel) -> Iterator[UnfinishedUpload]:
+        """Yields the unfinished multipart uploads under a prefix."""
+        return self.upload_lister.list(prefix, cancel)
 
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """Returns what S3 reports of one object."""

@@ -26,7 +26,15 @@ from rolerunner.storage.native.tasks import ObjectTasks
 from rolerunner.storage.native.transport import NativeTransport
 from rolerunner.storage.native.uploads import UploadTasks, measure_memory
 from rolerunner.storage.parts import ObjectRange
-from rolerunner.storage.protocol import Copy, Get, ObjectInfo, ObjectRequest, Outcome, Put
+from rolerunner.storage.protocol import (
+    Copy,
+    Get,
+    ObjectInfo,
+    ObjectRequest,
+    Outcome,
+    Put,
+    UnfinishedUpload,
+)
 from rolerunner.storage.tuning import KEYS_PER_DELETE
 from rolerunner.storage.workers.forked import ForkedProcesses
 from rolerunner.storage.workers.pool import WorkerPool
@@ -85,6 +93,10 @@ class NativeEngine:
     def list_folder(self, prefix: S3Uri) -> Iterator[Union[ObjectInfo, str]]:
         """Yields the objects directly under a prefix, and the prefixes below it."""
         return self.fallback.list_folder(prefix)
+
+    def list_uploads(self, prefix: S3Uri, cancel: Cancel) -> Iterator[UnfinishedUpload]:
+        """Yields the unfinished multipart uploads under a prefix."""
+        return self.fallback.list_uploads(prefix, cancel)
 
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """Returns what S3 reports of one object."""

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from rolerunner.model import S3Uri
 from rolerunner.storage.parts import ObjectRange
-from rolerunner.storage.protocol import Access, Copy, Get, ObjectInfo, ObjectRequest, Outcome, Put
+from rolerunner.storage.protocol import (
+    Access,
+    Copy,
+    Get,
+    ObjectInfo,
+    ObjectRequest,
+    Outcome,
+    Put,
+    UnfinishedUpload,
+)
 from rolerunner.storage.workers import distributed_tasks as tasks
 from rolerunner.storage.workers.distributed_listing import TASKS_PER_SLOT, DistributedListing
 from rolerunner.storage.workers.distributed_tasks import DistributedTask, OperationTask
@@ -190,6 +199,10 @@ class DistributedStorage:
     def get_age(self, uri: S3Uri) -> Optional[float]:
         """Returns an object's age."""
         return self.local.get_age(uri)
+
+    def list_uploads(self, prefix: S3Uri, cancel: Cancel) -> Iterator[UnfinishedUpload]:
+        """Yields the unfinished multipart uploads under a prefix."""
+        return self.local.list_uploads(prefix, cancel)
 
     def head(self, uri: S3Uri, version: str = "") -> ObjectInfo:
         """Sends a HEAD request."""
