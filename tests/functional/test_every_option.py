@@ -113,6 +113,12 @@ OPTIONS: dict[str, Options] = {
         *REQUESTS, *FILTERS, *ON_EMPTY, *_each("sort", ["modified", "size", "key"]),
         {"recursive": False}, {"versions": True}, {"sort": "size", "descending": True, "limit": 1},
     ],
+    "s3.presign": [
+        *REQUESTS, *FILTERS, *ON_EMPTY, {"method": "GET", "expires": "10m", "limit": 5},
+        {"method": "PUT", "content_type": "text/csv", "encryption": {"type": "AES256"}},
+        {"on_short_session": "warn", "expires": "1d"},
+        {"response_headers": {"content_type": "text/csv", "cache_control": "no-store"}},
+    ],
     "s3.read": [*REQUESTS, {"format": "text", "max_bytes": 100}],
     "s3.tag": [
         *REQUESTS, *PACING, *FILTERS, *ON_EMPTY, {"versions": True}, {"add": {"a": "b"}},
@@ -159,6 +165,7 @@ def _describe_step(number: int, action: str, options: dict[str, Any], folder: Pa
         "s3.delete": {"source": f"s3://scratch-bucket/gone/{number}/", "max_delete": 5},
         "s3.download": {"source": source, "target": f"{folder}/out/{number}/"},
         "s3.list": {"source": source},
+        "s3.presign": {"source": "s3://data-bucket/in/a.csv"},
         "s3.read": {"source": "s3://data-bucket/in/a.csv"},
         "s3.tag": {"source": source, **({} if set(options) & _TAGGED else {"set": {"a": "b"}})},
         "s3.upload": {"source": f"{folder}/{place}/", "target": target},

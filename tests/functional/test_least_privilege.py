@@ -96,6 +96,7 @@ STEPS: dict[str, dict[str, Any]] = {
         "max_delete": 5,
         "measure": True,
     },
+    "presign": {"action": "s3.presign", "source": "s3://source-bucket/in/a.txt"},
     "tag": {"action": "s3.tag", "source": "s3://source-bucket/in/", "add": {"t": "2"}},
     "tag-one": {"action": "s3.tag", "source": "s3://source-bucket/in/a.txt", "set": {"t": "2"}},
     "wait": {
@@ -135,6 +136,7 @@ NEEDED_AT_TIMES = {
     ("*", "s3:GetObjectVersionAnnotation"): "the same",
     ("download-one", "s3:ListBucket"): "only to tell a missing object from a refusal",
     ("delete-one", "s3:ListBucket"): "the same",
+    ("presign", "s3:ListBucket"): "the same",
     ("tag-one", "s3:ListBucket"): "the same",
     ("read", "s3:ListBucket"): "the same",
     ("of-kept", "s3:ListBucket"): "the same",

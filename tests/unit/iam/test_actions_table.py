@@ -59,6 +59,10 @@ ALL_FIELDS: dict[str, dict[str, Any]] = {
     "cleanup": {
         "action": "s3.cleanup", "source": "s3://bucket/in/", "max_delete": 1, "measure": True,
     },
+    "presign": {
+        "action": "s3.presign", "source": "s3://bucket/in/a", "method": "PUT",
+        "encryption": {"type": "aws:kms", "key": "alias/a"},
+    },
     "tag": {"action": "s3.tag", "source": "s3://bucket/in/", "versions": True, "add": {"a": "b"}},
     "wait": {"action": "s3.wait", "source": "s3://bucket/in/"},
     "read": {"action": "s3.read", "source": "s3://bucket/in/a"},
